@@ -1,0 +1,5 @@
+"""The share of every batch that is synthetic."""
+
+from syndet_ray import Float, SearchSpace
+
+SPACE = SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})

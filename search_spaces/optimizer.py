@@ -1,0 +1,5 @@
+"""How the optimizer steps."""
+
+from syndet_ray import Float, SearchSpace
+
+SPACE = SearchSpace({"training.learning_rate": Float(low=3e-4, high=5e-3, log=True)})

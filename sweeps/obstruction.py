@@ -1,0 +1,12 @@
+"""How crowded should synthetic scenes be, and how much of them should a batch hold?"""
+
+from syndet_ray import Mix, Pruning, Recipe, Sweep, Training
+
+SWEEP = Sweep(
+    question="How crowded should synthetic scenes be, and how much of every batch should they fill?",
+    recipe=Recipe(mix=Mix(synthetic=0.5, synthetic_images=200), training=Training(images=2400)),
+    space=("density", "mix", "optimizer"),
+    trials=8,
+    rungs=4,
+    pruning=Pruning(name="median", startup_trials=3, grace_rungs=1),
+)

@@ -1,0 +1,16 @@
+"""Does everything work here, from rendering to the report? Two trials, seconds."""
+
+from syndet_ray import Mix, Pruning, Recipe, SceneParameters, Sweep, Training
+
+SWEEP = Sweep(
+    question="Does everything work on this machine?",
+    recipe=Recipe(
+        mix=Mix(synthetic_images=8),
+        scene=SceneParameters(objects=10),
+        training=Training(images=32),
+    ),
+    space=("mix",),
+    trials=2,
+    rungs=2,
+    pruning=Pruning(name="median", startup_trials=1),
+)

@@ -1,0 +1,60 @@
+"""Boxes: the labelled objects of one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """n labelled boxes in absolute pixels, origin top-left, continuous edges (x2 and y2 exclusive).
+
+    xyxy        (n, 4) float32, x1 < x2 and y1 < y2
+    labels      (n,) int64, 0-based index into the classes of the source the image belongs to
+    visibility  (n,) float32, visible share of the whole silhouette, 0 to 1; NaN where unknown
+    crowd       (n,) bool, COCO's iscrowd: a region of uncounted objects, neutral in scores, never trained on
+    """
+
+    xyxy: np.ndarray
+    labels: np.ndarray
+    visibility: np.ndarray
+    crowd: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        assert self.xyxy.shape == (n, 4), self.xyxy.shape
+        assert self.labels.shape == self.visibility.shape == self.crowd.shape == (n,)
+
+    @staticmethod
+    def of(
+        xyxy: object,
+        labels: object,
+        visibility: object | None = None,
+        crowd: object | None = None,
+    ) -> "Boxes":
+        """Boxes from anything array-like; visibility is unknown and crowd false where not given."""
+        array = np.asarray(xyxy, np.float32).reshape(-1, 4)
+        n = len(array)
+        return Boxes(
+            array,
+            np.asarray(labels, np.int64).reshape(n),
+            np.full(n, np.nan, np.float32) if visibility is None else np.asarray(visibility, np.float32).reshape(n),
+            np.zeros(n, bool) if crowd is None else np.asarray(crowd, bool).reshape(n),
+        )
+
+    @staticmethod
+    def none() -> "Boxes":
+        """No objects: a negative image."""
+        return Boxes.of([], [])
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(n,) float32, square pixels."""
+        return (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
+
+    def select(self, index: np.ndarray) -> "Boxes":
+        """The boxes at `index` (integers or a boolean mask), in that order."""
+        return Boxes(self.xyxy[index], self.labels[index], self.visibility[index], self.crowd[index])

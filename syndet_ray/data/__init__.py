@@ -1,0 +1,1 @@
+"""Labelled images in: records, readers, splits, pools and the mix."""

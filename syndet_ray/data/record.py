@@ -1,0 +1,40 @@
+"""Record and Source: labelled images as a reader finds them, before they are decoded."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from syndet_ray.boxes import Boxes
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One labelled image, still encoded.
+
+    image_id  unique within its source, and stable: file name or id as the dataset gives it
+    image     the encoded bytes, or the path of the file that holds them
+    boxes     in pixels of the image as it is *shown* (after EXIF orientation)
+    place     where the annotation stands ("train.record, record 17"), for error messages
+    """
+
+    image_id: str
+    image: bytes | Path
+    boxes: Boxes
+    place: str
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A named set of labelled images, real or synthetic, with the names that its labels index."""
+
+    name: str
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    synthetic: bool = False
+    stand_in: bool = False
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def select(self, indices: list[int], name: str | None = None) -> "Source":
+        """The records at `indices`, in that order."""
+        return replace(self, name=name or self.name, records=tuple(self.records[i] for i in indices))

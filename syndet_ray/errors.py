@@ -1,0 +1,58 @@
+"""The exceptions a user can meet.
+
+    SyndetError              anything a user can mend; the command line prints it without a traceback
+    ├── DefinitionError      a sweep, search space or recipe that breaks a rule
+    ├── DataError            a dataset, image or annotation that cannot be used as it is
+    ├── MachineError         this machine, cluster, store or tracking server cannot do what was asked
+    └── NonFiniteLoss        training diverged; the trial fails and the sweep goes on
+
+A broken invariant of our own is an `assert`, never one of these.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class SyndetError(Exception):
+    """A rule was broken at a place the user can reach.
+
+    The message reads "place: rule, got value. What to do." `place` names a file, with a line or an annotation
+    id where there is one.
+    """
+
+    def __init__(self, place: object, rule: str, *, got: Any = ..., do: str = "") -> None:
+        self.place, self.rule, self.got, self.do = str(place), rule, got, do
+        found = "" if got is ... else f", got {got!r}"
+        super().__init__(f"{place}: {rule}{found}." + (f" {do}" if do else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders: keep the keyword arguments that Exception's own pickling loses.
+        return _rebuild, (type(self), self.place, self.rule, self.got, self.do)
+
+
+class DefinitionError(SyndetError):
+    """A sweep, search space or recipe breaks a rule."""
+
+
+class DataError(SyndetError):
+    """A dataset, image or annotation cannot be used as it is."""
+
+
+class MachineError(SyndetError):
+    """This machine, cluster, store or tracking server cannot do what was asked."""
+
+
+class NonFiniteLoss(SyndetError):
+    """The training loss became NaN or infinite."""
+
+
+def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) -> SyndetError:
+    return kind(place, rule, got=got, do=do)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A hint for a misspelt name: the closest valid one, or all of them when none is close."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(names)}."

@@ -1,0 +1,143 @@
+"""Sweep: one question, answered by many trials; and how its file is found and read."""
+
+import runpy
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from syndet_ray.errors import DefinitionError, SyndetError, nearest
+from syndet_ray.recipe import Recipe, Value, definition_error
+from syndet_ray.space import SearchSpace
+
+Control = Literal["real_only", "synthetic_only"]
+CONTROL_CHANGES: dict[str, dict[str, Any]] = {
+    "real_only": {"mix.synthetic": 0.0},
+    "synthetic_only": {"mix.synthetic": 1.0},
+}
+
+
+class Pruning(Value):
+    """When a trial that falls behind is stopped. Rungs are counted from 1; the last rung never prunes."""
+
+    name: Literal["none", "median", "successive_halving"] = "median"
+    startup_trials: int = Field(3, ge=0, description="median: finished trials before the first may be pruned")
+    grace_rungs: int = Field(1, ge=0, description="rungs that every trial is given before it may be pruned")
+    reduction_factor: int = Field(3, ge=2, description="successive_halving: one trial in so many goes on from each rung")
+
+
+class Sweep(Value):
+    """One question, answered by `trials` proposed recipes and the controls.
+
+    `space` names files of search_spaces/ (or holds spaces); `load` puts one merged SearchSpace in their place.
+    """
+
+    question: str = Field(min_length=1)
+    recipe: Recipe = Recipe()
+    space: tuple[str | SearchSpace, ...] = Field(min_length=1)
+    trials: int = Field(8, ge=1, description="proposed recipes, besides the controls")
+    controls: tuple[Control, ...] = ("real_only", "synthetic_only")
+    rungs: int = Field(4, ge=1, description="how often a trial reports, evenly spaced over its training images")
+    pruning: Pruning = Pruning()
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _rungs_fit(self) -> "Sweep":
+        if self.rungs > self.recipe.training.images:
+            raise ValueError(f"rungs must be at most recipe.training.images ({self.recipe.training.images}), got {self.rungs}")
+        return self
+
+    @property
+    def parameters(self) -> SearchSpace:
+        """The one merged space of a loaded sweep."""
+        space = self.space[0]
+        assert len(self.space) == 1 and isinstance(space, SearchSpace), "load() the sweep first"
+        return space
+
+    def control_recipe(self, control: str) -> Recipe:
+        return self.recipe.replace(CONTROL_CHANGES[control])
+
+
+def rung_images(total: int, rungs: int) -> tuple[int, ...]:
+    """The numbers of images seen at which a trial reports: `rungs` of them, evenly spaced, the last is `total`."""
+    return tuple(total * (i + 1) // rungs for i in range(rungs))
+
+
+def load(name_or_path: str) -> Sweep:
+    """The sweep of a file, its search spaces looked up and merged.
+
+    A path, or a name sought in the user's ./sweeps and then among the sweeps that come with the package. Raises
+    DefinitionError with the file, the rule and, for a misspelt name, the nearest valid one.
+    """
+    path = _find("sweeps", name_or_path)
+    sweep = _value(path, "SWEEP", Sweep)
+    spaces = {}
+    for i, space in enumerate(sweep.space):
+        if isinstance(space, SearchSpace):
+            spaces[f"{path} space[{i}]"] = space
+        else:
+            spaces[space] = _load_space(space, path)
+    try:
+        return sweep.model_copy(update={"space": (SearchSpace.union(spaces),)})
+    except SyndetError as error:
+        raise DefinitionError(path, str(error).rstrip(".")) from None
+
+
+def available(kind: str = "sweeps") -> dict[str, Path]:
+    """The files of ./sweeps (or ./search_spaces) and of the package, by name; the user's own win."""
+    return {path.stem: path for folder in reversed(list(_folders(kind))) for path in sorted(folder.glob("[!_]*.py"))}
+
+
+def _load_space(name: str, sweep_path: Path) -> SearchSpace:
+    try:
+        path = _find("search_spaces", name)
+    except DefinitionError as error:
+        raise DefinitionError(f"{sweep_path}: space", "names no search space", got=name, do=error.do) from None
+    return _value(path, "SPACE", SearchSpace)
+
+
+def _folders(kind: str) -> Iterator[Path]:
+    package = Path(__file__).parent
+    yield Path.cwd() / kind
+    yield package.parent / kind  # a checkout
+    yield package / "_definitions" / kind  # an installed wheel
+
+
+def _find(kind: str, name: str) -> Path:
+    if name.endswith(".py") or "/" in name:
+        if Path(name).is_file():
+            return Path(name)
+        raise DefinitionError(name, "is not a file")
+    valid = available(kind)
+    if name not in valid:
+        raise DefinitionError(f"{kind}/{name}.py", "does not exist", do=nearest(name, valid))
+    return valid[name]
+
+
+def _value(path: Path, name: str, kind: type[Any]) -> Any:
+    """The value that a definition file binds to `name`. The file is Python and runs with the user's own rights."""
+    shown = _relative(path)
+    try:
+        value = runpy.run_path(str(path)).get(name)
+    except ValidationError as error:
+        raise definition_error(f"{shown}:{_line_in(path, error)}", error) from None
+    except SyndetError:
+        raise
+    except Exception as error:
+        line = getattr(error, "lineno", None) or _line_in(path, error)
+        raise DefinitionError(f"{shown}:{line}", f"is not valid Python ({type(error).__name__}: {error})") from None
+    if not isinstance(value, kind):
+        raise DefinitionError(shown, f"must hold one value {name} = {kind.__name__}(...)", got=type(value).__name__)
+    return value
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _line_in(path: Path, error: Exception) -> int:
+    """The last line of `path` that the error passed through."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return frames[-1] if frames and frames[-1] else 1
