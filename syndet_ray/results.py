@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,21 @@ class Rung:
 
     images: int
     metrics: dict[str, float]
-    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
     """One trial, as the ledger tells it.
 
-    kind    "search" or the name of a control ("real_only", "synthetic_only")
-    params  what the search space varied; for a control, nothing
-    recipe  every setting by dotted path, as proposed
-    state   one of STATES
-    reason  why it ended, in words; "" while it runs
+    kind        "search" or the name of a control ("real_only", "synthetic_only")
+    params      what the search space varied; for a control, nothing
+    recipe      every setting by dotted path, as proposed
+    state       one of STATES
+    reason      why it ended, in words; "" while it runs
+    effective   every setting by dotted path, as the trainer found it in force, and facts beside them
+    checkpoint  where the newest checkpoint lies: a path or s3:// address
+    retries     how often it lost its worker and went on from its checkpoint
+    started, ended  seconds since 1970
     """
 
     number: int
@@ -58,6 +61,8 @@ class Trial:
     reason: str = ""
     rungs: tuple[Rung, ...] = ()
     effective: dict[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+    retries: int = 0
     started: float = 0.0
     ended: float | None = None
 
@@ -69,10 +74,6 @@ class Trial:
     @property
     def images(self) -> int:
         return self.rungs[-1].images if self.rungs else 0
-
-    @property
-    def checkpoint(self) -> str | None:
-        return self.rungs[-1].checkpoint if self.rungs else None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Picture:
     """An image to look at. image (h, w, 3) uint8 RGB; xyxy (n, 4) pixels; names n class names.
 
     scores  n confidences where the boxes are predictions, else None
-    truth   (m, 4) the true boxes, where the boxes are predictions
+    truth   (m, 4) the true boxes and truth_names their m classes, where the boxes are predictions
     """
 
     image: np.ndarray
@@ -117,6 +118,7 @@ class Picture:
     names: tuple[str, ...]
     scores: tuple[float, ...] | None = None
     truth: np.ndarray | None = None
+    truth_names: tuple[str, ...] = ()
 
 
 class RunFolder:
@@ -157,11 +159,12 @@ class RunFolder:
         """Writes run.json anew."""
         _write_whole(self.path / "run.json", json.dumps(about, indent=1))
 
-    def append(self, event: str, trial: int, **facts: Any) -> None:
-        """One more line of the ledger: asked, report, ended, retried or test_opened."""
+    def append(self, event: str, trial: int, **facts: Any) -> dict[str, Any]:
+        """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event as it will be read."""
         line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
         with self._ledger.open("a") as ledger:
             ledger.write(line + "\n")
+        return json.loads(line)
 
     def mend(self) -> None:
         """Cuts a last line that a kill left unfinished, so that the next event starts on a line of its own."""
@@ -180,8 +183,8 @@ class RunFolder:
         trials: dict[int, Trial] = {}
         for event in self.events():
             number = event["trial"]
-            trials[number] = _fold(trials.get(number), event)
-        return tuple(trials[number] for number in sorted(trials) if number >= 0)
+            trials[number] = after_event(trials.get(number), event)
+        return tuple(trials[number] for number in sorted(trials))
 
     def write_test(self, scores: TestScores) -> None:
         assert not (self.path / "test.json").exists(), "the test set is opened once"
@@ -217,21 +220,21 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
     return max(finished, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def _fold(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-    """A trial after one more event of the ledger."""
-    kind, number, at = event["event"], event["trial"], event["time"]
-    if kind == "asked":
-        return Trial(number, event["kind"], event["params"], event["recipe"], started=at)
+def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
+    """A trial after one more event of the ledger; its first is "asked"."""
+    kind = event["event"]
     if trial is None:
-        return Trial(number, "", {}, {}, started=at)
-    facts = dict(vars(trial))
+        assert kind == "asked", event
+        return Trial(event["trial"], event["kind"], event["params"], event["recipe"], started=event["time"])
     if kind == "report":
-        rung = Rung(event["images"], event["metrics"], event["checkpoint"])
-        facts["rungs"] = (*trial.rungs, rung)
-        facts["effective"] = event.get("effective", trial.effective)
-    elif kind == "ended":
-        facts |= {"state": event["state"], "reason": event["reason"], "ended": at}
-    return Trial(**facts)
+        rung = Rung(event["images"], event["metrics"])
+        return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])
+    if kind == "checkpoint":
+        return replace(trial, checkpoint=event["path"])
+    if kind == "retry":
+        return replace(trial, retries=trial.retries + 1)
+    assert kind == "ended", event
+    return replace(trial, state=event["state"], reason=event["reason"], ended=event["time"])
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:
@@ -240,6 +243,7 @@ def _boxes_of(picture: Picture) -> dict[str, Any]:
         "names": picture.names,
         "scores": picture.scores,
         "truth": None if picture.truth is None else np.round(picture.truth, 2).tolist(),
+        "truth_names": picture.truth_names,
     }
 
 
@@ -248,7 +252,7 @@ def _picture(path: Path, boxes: Mapping[str, Any]) -> Picture:
         pixels = np.asarray(image.convert("RGB"))
     truth = None if boxes["truth"] is None else np.array(boxes["truth"], np.float32).reshape(-1, 4)
     scores = None if boxes["scores"] is None else tuple(boxes["scores"])
-    return Picture(pixels, np.array(boxes["xyxy"], np.float32).reshape(-1, 4), tuple(boxes["names"]), scores, truth)
+    return Picture(pixels, np.array(boxes["xyxy"], np.float32).reshape(-1, 4), tuple(boxes["names"]), scores, truth, tuple(boxes["truth_names"]))
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -1,18 +1,21 @@
 """Pool: a source, decoded, as flat arrays that processes share without a copy."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 
 _ARRAYS = ("pixels", "sizes_wh", "xyxy", "labels", "visibility", "crowd", "box_counts", "image_ids")
@@ -140,3 +143,53 @@ class Pool:
         except (OSError, ValueError) as error:
             raise DataError(folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew.") from None
         return Pool(about["name"], tuple(about["classes"]), about["synthetic"], about["stand_in"], **arrays)
+
+
+def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
+    """The pool with its labels counted in the order of `classes`, which must be the same names."""
+    if pool.classes == classes:
+        return pool
+    assert sorted(pool.classes) == sorted(classes), (pool.classes, classes)
+    order = np.array([classes.index(name) for name in pool.classes])
+    return replace(pool, classes=classes, labels=order[pool.labels])
+
+
+def decode(source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
+    """Decodes every image of a source; boxes are clipped to the image.
+
+    Raises DataError for an image that cannot be read, and for a box that lies outside its image.
+    """
+    images, boxes = [], []
+    for done, record in enumerate(source.records, start=1):
+        image = _decoded(record)
+        images.append(image)
+        boxes.append(_clipped(record, image.shape[1], image.shape[0]))
+        if progress is not None:
+            progress(done, len(source))
+    ids = [record.image_id for record in source.records]
+    return Pool.of(source.name, source.classes, images, boxes, ids, synthetic=source.synthetic, stand_in=source.stand_in)
+
+
+def _decoded(record: Record) -> np.ndarray:
+    """(h, w, 3) uint8 RGB, turned as EXIF says."""
+    file = io.BytesIO(record.image) if isinstance(record.image, bytes) else record.image
+    try:
+        with Image.open(file) as image:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):  # 16 bits a pixel
+                turned = Image.fromarray((np.asarray(turned).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+            return np.asarray(turned.convert("RGB"))
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
+        raise DataError(record.place, f"the image cannot be read ({error})", do="Replace or remove it.") from None
+
+
+def _clipped(record: Record, width: int, height: int) -> Boxes:
+    boxes = record.boxes
+    xyxy = np.clip(boxes.xyxy, 0, np.array([width, height, width, height], np.float32))
+    outside = np.flatnonzero((xyxy[:, 2] <= xyxy[:, 0]) | (xyxy[:, 3] <= xyxy[:, 1]))
+    if len(outside):
+        box = boxes.xyxy[outside[0]].round(1).tolist()
+        raise DataError(
+            f"{record.place}, box {outside[0]}", f"a box must have an area inside the {width} x {height} image", got=box
+        )
+    return replace(boxes, xyxy=xyxy)

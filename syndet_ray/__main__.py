@@ -1,0 +1,5 @@
+"""`python -m syndet_ray`."""
+
+from syndet_ray.cli import main
+
+main()

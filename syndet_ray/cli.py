@@ -1,0 +1,212 @@
+"""The command line: a few verbs. The only place that prints, reads arguments or exits."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syndet_ray.errors import SyndetError
+
+if TYPE_CHECKING:
+    from syndet_ray.sweep import Sweep
+    from syndet_ray.tuning.run import Options, Outcome
+
+app = typer.Typer(
+    help="Find the training recipe that makes an object detector work on real photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, under runs/.")]
+Real = Annotated[Path | None, typer.Option(help="Folder of real, labelled photos. Without it, a stand-in set.")]
+Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
+Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: one a core, or one a GPU.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the sweep's own seed.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs a trial. Default: one where the cluster has any.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
+Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]
+TrackingUri = Annotated[str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
+
+_INTERRUPTED, _FAILED = 130, 1
+
+
+@app.command()
+def sweep(
+    name: Name,
+    real: Real = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    parallel: Parallel = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
+    storage: Storage = None,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Run a sweep: search, score the winner on the real test set once, write the report."""
+    from syndet_ray import terminal
+
+    definition = _definition(name, trials, seed)
+    console = terminal.console()
+    console.print(definition.question, style="bold")
+    options = _options(runs, real, parallel, gpus_per_trial, address, storage, tracking)
+    from syndet_ray.tuning.run import start
+
+    with _shown(console) as display:
+        outcome = start(Path(name).stem, definition, options, display)
+    _finish(outcome, console)
+
+
+@app.command()
+def resume(
+    run: RunPath, parallel: Parallel = None, address: Address = None, tracking: TrackingUri = None, gpus_per_trial: Gpus = None
+) -> None:
+    """Go on with a run that was interrupted, from its last checkpoints."""
+    from syndet_ray import terminal
+    from syndet_ray.results import RunFolder
+
+    folder = RunFolder.open(run)
+    console = terminal.console()
+    console.print(folder.sweep.question, style="bold")
+    given = {"parallel": parallel, "address": address, "tracking": tracking, "gpus_per_trial": gpus_per_trial}
+    from syndet_ray.tuning import run as runs
+
+    with _shown(console) as display:
+        outcome = runs.resume(folder, {key: value for key, value in given.items() if value is not None}, display)
+    _finish(outcome, console)
+
+
+@app.command()
+def check(
+    name: Name,
+    real: Real = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    storage: Storage = None,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Validate a sweep, its data and this machine, and start nothing."""
+    from syndet_ray import terminal
+
+    definition = _definition(name, trials, seed)
+    options = _options(runs, real, None, None, None, storage, tracking)
+    console = terminal.console()
+    from syndet_ray.tuning import run as runs_module
+
+    with _shown(console) as display:
+        data = runs_module.check(definition, options, display)
+    console.print(f"sweep    {name}: {definition.trials} trials and {len(definition.controls)} controls")
+    for path, parameter in definition.parameters.items():
+        console.print(f"         {path}: {parameter}", highlight=False)
+    where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
+    counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
+    console.print(f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}", highlight=False)
+    for note in data.notes:
+        console.print(f"         {note}", highlight=False)
+    console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs", highlight=False)
+    console.print("ready", style="bold green")
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Build the report of a run anew."""
+    from syndet_ray.report import page
+    from syndet_ray.results import RunFolder
+
+    print(page.write(RunFolder.open(run)))
+
+
+@app.command()
+def ui(runs: Runs = Path("runs"), port: Port = 5000) -> None:
+    """Compare the trials in the MLflow UI, served on 127.0.0.1."""
+    from syndet_ray.tuning.tracking import local_store
+
+    store = local_store(runs)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--artifacts-destination", (runs / "artifacts").resolve().as_uri()]
+    # Without its job runners the server is 2 processes instead of 10.
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    try:
+        raise SystemExit(subprocess.run(command, env=os.environ | quiet, check=False).returncode)
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+
+
+def main() -> None:
+    """The entry point: a SyndetError is one clear message and exit status 1."""
+    try:
+        app()
+    except SyndetError as error:
+        print(f"syndet_ray: {error}", file=sys.stderr)
+        raise SystemExit(_FAILED) from None
+
+
+def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
+    from syndet_ray.sweep import load
+
+    given = {"trials": trials, "seed": seed}
+    return load(name).model_copy(update={key: value for key, value in given.items() if value is not None})
+
+
+def _options(
+    runs: Path,
+    real: Path | None,
+    parallel: int | None,
+    gpus_per_trial: float | None,
+    address: str | None,
+    storage: str | None,
+    tracking: str | None,
+) -> "Options":
+    from syndet_ray.tuning.run import Options
+
+    return Options(runs, real, parallel, gpus_per_trial, address, storage, tracking)
+
+
+def _shown(console: Any) -> Any:
+    from contextlib import contextmanager
+
+    from syndet_ray import terminal
+
+    @contextmanager
+    def closing() -> Any:
+        display = terminal.display(console)
+        try:
+            yield display
+        finally:
+            display.end()
+
+    return closing()
+
+
+def _finish(outcome: "Outcome", console: Any) -> None:
+    """The last words of a run, and its exit status."""
+    from syndet_ray import terminal
+    from syndet_ray.report.tables import answer
+
+    folder = outcome.folder
+    if outcome.status == "interrupted":
+        console.print(f"interrupted; go on with: python -m syndet_ray resume {folder.path}", highlight=False)
+        raise SystemExit(_INTERRUPTED)
+    test = folder.test()
+    if test is not None:
+        console.print(terminal.test_table(test))
+    console.print(answer(folder), style="bold", highlight=False)
+    console.print(f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}", highlight=False)
+    if outcome.status == "failed":
+        raise SystemExit(_FAILED)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,80 @@
+"""Augment: random crops and changes of training images, with their boxes."""
+
+import cv2
+import numpy as np
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.recipe import Training
+
+# A crop is placed on an object this often; elsewhere it may fall anywhere, so that empty ground is seen too.
+_ON_OBJECT = 0.9
+# An object that keeps less of its box inside the crop is no training target (it would be a guess from a sliver).
+_LEAST_INSIDE = 0.3
+_FILL = (114, 114, 114)
+
+
+def augment(
+    image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator
+) -> tuple[np.ndarray, Boxes]:
+    """A random square crop, resized, flipped and recoloured: (crop_px, crop_px, 3) uint8 and the boxes in it.
+
+    Crowd boxes never train. Objects that keep less than 30 % of their box inside the crop are dropped.
+    """
+    boxes = boxes.select(~boxes.crowd)
+    image, boxes = _crop(image, boxes, training, rng)
+    image, boxes = _flip(image, boxes, training.flip, rng)
+    return _recolor(image, training.color_jitter, rng), boxes
+
+
+def _crop(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+    side, jitter = training.crop_px, training.scale_jitter
+    scale = rng.uniform(1 - jitter, 1 + jitter)
+    x, y = _corner(image, boxes, side / scale, rng)
+    moved = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
+    crop = cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
+    xyxy = (boxes.xyxy - np.array([x, y, x, y], np.float32)) * np.float32(scale)
+    inside = np.clip(xyxy, 0, side)
+    kept = Boxes(inside, boxes.labels, boxes.visibility, boxes.crowd)
+    whole = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    return crop, kept.select(kept.areas >= _LEAST_INSIDE * whole)
+
+
+def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Top-left corner of a square of `side` source pixels, inside the image where it fits, usually over an object."""
+    height, width = image.shape[:2]
+    if len(boxes) and rng.random() < _ON_OBJECT:
+        x1, y1, x2, y2 = boxes.xyxy[rng.integers(len(boxes))]
+        x, y = (x1 + x2) / 2 - rng.uniform(0.1, 0.9) * side, (y1 + y2) / 2 - rng.uniform(0.1, 0.9) * side
+    else:
+        x, y = rng.uniform(0, max(0.0, width - side)), rng.uniform(0, max(0.0, height - side))
+    return _inside(x, width - side, rng), _inside(y, height - side, rng)
+
+
+def _inside(at: float, room: float, rng: np.random.Generator) -> float:
+    """`at`, moved inside 0..room; where the square is larger than the image, the image lies anywhere inside it."""
+    return float(np.clip(at, 0, room)) if room >= 0 else float(rng.uniform(room, 0))
+
+
+def _flip(image: np.ndarray, boxes: Boxes, share: float, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+    """Horizontal flip, vertical flip and transposition, each with probability `share`."""
+    xyxy, side = boxes.xyxy, image.shape[0]
+    horizontal, vertical, transposed = rng.random(3) < share
+    if horizontal:
+        image, xyxy = image[:, ::-1], np.stack([side - xyxy[:, 2], xyxy[:, 1], side - xyxy[:, 0], xyxy[:, 3]], axis=1)
+    if vertical:
+        image, xyxy = image[::-1], np.stack([xyxy[:, 0], side - xyxy[:, 3], xyxy[:, 2], side - xyxy[:, 1]], axis=1)
+    if transposed:
+        image, xyxy = image.transpose(1, 0, 2), xyxy[:, [1, 0, 3, 2]]
+    return image, Boxes(xyxy, boxes.labels, boxes.visibility, boxes.crowd)
+
+
+def _recolor(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast, saturation and white balance, each changed by up to `strength` of itself."""
+    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    balance = rng.uniform(1 - strength / 3, 1 + strength / 3, 3)
+    # One affine map of the colours: saturation moves each towards the grey it would be (Rec. 601 weights).
+    grey = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
+    matrix = (saturation * np.eye(3) + (1 - saturation) * grey) * (brightness * contrast * balance)[:, None]
+    offset = (1 - contrast) * brightness * image.mean()
+    table = np.concatenate([matrix, np.full((3, 1), offset)], axis=1)
+    return cv2.transform(np.ascontiguousarray(image), table)

@@ -1,0 +1,271 @@
+"""Models by name, their starting weights, and how they are saved: safetensors and JSON, never pickle."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torchvision.models.detection import (
+    FasterRCNN,
+    FasterRCNN_ResNet50_FPN_V2_Weights,
+    fasterrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
+
+from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.recipe import Detector
+
+# Detections below this confidence cost time and change no AP that anybody reports.
+_LEAST_SCORE = 0.02
+_DETECTIONS_PER_IMAGE = 100
+# fasterrcnn_tiny cuts every region into so many cells a side: a pip of a die is a tenth of it.
+_ROI_CELLS = 10
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What became of a file of starting weights, by parameter name.
+
+    loaded         taken as they are
+    skipped        in the file, but of no use to this model
+    reinitialised  in this model, but missing from the file or of another shape
+    """
+
+    loaded: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    reinitialised: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{len(self.loaded)} loaded, {len(self.skipped)} skipped, {len(self.reinitialised)} re-initialised"
+
+
+def build(detector: Detector, classes: tuple[str, ...], seed: int) -> tuple[nn.Module, WeightsReport]:
+    """A model that detects `classes`, its starting weights loaded and its first stages frozen as the detector says.
+
+    Labels are 1-based inside the model (0 is background). Weights that are not loaded depend on the seed alone.
+    """
+    assert detector.name != "auto", "settle the detector before it is built"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MODELS[detector.name](len(classes) + 1)
+    report = _start(model, detector, classes)
+    for stage in _stages(model)[: detector.frozen_stages]:
+        stage.requires_grad_(False)
+    return model, report
+
+
+def save_model(folder: Path, model: nn.Module, detector: Detector, classes: tuple[str, ...], **about: Any) -> None:
+    """Writes model.safetensors and model.json, from which `load_model` makes the model again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"classes": json.dumps(classes)})
+    facts = {"detector": detector.model_dump(), "classes": classes, **about}
+    (folder / "model.json").write_text(json.dumps(facts, indent=1))
+
+
+def load_model(folder: Path) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model saved in `folder`, ready to predict, and its class names."""
+    try:
+        facts = json.loads((folder / "model.json").read_text())
+        classes = tuple(facts["classes"])
+        model = MODELS[facts["detector"]["name"]](len(classes) + 1)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
+    return model.eval(), classes
+
+
+class TinyBackbone(nn.Module):
+    """A small residual feature pyramid: map "0" at stride 4, for the box head, and "1" at stride 8, for proposals.
+
+    Narrow and shallow, for training from scratch on a CPU core; stride 4 because the pips of a die are few pixels wide.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96), out_channels: int = 48) -> None:
+        super().__init__()
+        stem, fine, middle, coarse = widths
+        self.out_channels = out_channels
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(_conv(3, stem, stride=2)),
+                nn.Sequential(_conv(stem, fine, stride=2), Residual(fine)),
+                nn.Sequential(_conv(fine, middle, stride=2), Residual(middle)),
+                nn.Sequential(_conv(middle, coarse, stride=2), Residual(coarse)),
+            ]
+        )
+        self.laterals = nn.ModuleList([nn.Conv2d(width, out_channels, 1) for width in (fine, middle, coarse)])
+        self.smooth = _conv(out_channels, out_channels)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """x (b, 3, h, w), h and w multiples of 16; returns (b, out_channels, h/4, w/4) and (b, out_channels, h/8, w/8)."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bf16(x.device)):
+            fine = self.stages[1](self.stages[0](x.contiguous(memory_format=torch.channels_last)))
+            middle = self.stages[2](fine)
+            coarse = self.laterals[2](self.stages[3](middle))
+            middle = self.laterals[1](middle) + nn.functional.interpolate(coarse, scale_factor=2.0)
+            fine = self.laterals[0](fine) + nn.functional.interpolate(middle, scale_factor=2.0)
+            middle = self.smooth(middle)
+        return OrderedDict([("0", fine.float()), ("1", middle.float())])
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether convolutions run faster in bfloat16: on GPUs, and on CPUs with instructions for it (nearly twice as fast)."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around which the input is carried (He et al. 2016, section 3.2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _conv(width, width)
+        self.second = Conv2dNormActivation(width, width, activation_layer=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(x + self.second(self.first(x)))
+
+
+class TinyBoxHead(nn.Module):
+    """Reads a region at the resolution at which pips can be told apart, then halves it."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1)
+        self.read = nn.Linear(64 * (_ROI_CELLS // 2) ** 2, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """regions (n, in_channels, 10, 10); returns (n, width)."""
+        found = nn.functional.relu(self.halve(regions)).flatten(1)
+        return nn.functional.relu(self.mix(nn.functional.relu(self.read(found))))
+
+
+class CoarseProposals(RegionProposalNetwork):
+    """Proposes from the coarser map "1" alone: at stride 4 there would be four times the anchors for no more objects."""
+
+    def forward(self, images: Any, features: dict[str, Tensor], targets: Any = None) -> Any:
+        return super().forward(images, {"1": features["1"]}, targets)
+
+
+def _conv(fan_in: int, fan_out: int, stride: int = 1) -> nn.Module:
+    return Conv2dNormActivation(fan_in, fan_out, kernel_size=3, stride=stride)
+
+
+def _tiny(classes: int) -> nn.Module:
+    backbone = TinyBackbone()
+    width = backbone.out_channels
+    anchors = AnchorGenerator(sizes=((24, 40, 64, 104),), aspect_ratios=((1.0,),))
+    model = FasterRCNN(
+        backbone,
+        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=_ROI_CELLS, sampling_ratio=1),
+        box_head=TinyBoxHead(width, 192),
+        box_predictor=FastRCNNPredictor(192, classes),
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(width, anchors.num_anchors_per_location()[0]),
+        box_batch_size_per_image=32,
+        box_positive_fraction=0.5,
+        box_score_thresh=_LEAST_SCORE,
+        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+        size_divisible=16,
+        _skip_resize=True,  # crops and photos are both taken at their own scale
+    )
+    model.rpn = CoarseProposals(
+        anchors,
+        model.rpn.head,
+        fg_iou_thresh=0.6,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=128,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 256, "testing": 600},
+        post_nms_top_n={"training": 128, "testing": 300},
+        nms_thresh=0.7,
+    )
+    return model
+
+
+def _resnet50(classes: int) -> nn.Module:
+    model = fasterrcnn_resnet50_fpn_v2(
+        weights=None,
+        weights_backbone=None,
+        num_classes=classes,
+        box_score_thresh=_LEAST_SCORE,
+        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+        _skip_resize=True,
+    )
+    assert isinstance(model, nn.Module)
+    return model
+
+
+MODELS = {"fasterrcnn_tiny": _tiny, "fasterrcnn_resnet50_fpn_v2": _resnet50}
+
+
+def _stages(model: nn.Module) -> list[nn.Module]:
+    """Backbone stages from the image on."""
+    backbone: Any = model.backbone
+    if isinstance(backbone, TinyBackbone):
+        return list(backbone.stages)
+    body = backbone.body
+    return [nn.ModuleList([body.conv1, body.bn1]), body.layer1, body.layer2, body.layer3, body.layer4]
+
+
+def _start(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> WeightsReport:
+    if detector.weights == "none":
+        return WeightsReport(reinitialised=tuple(model.state_dict()))
+    if detector.weights == "torchvision":
+        return _load_into(model, _torchvision_weights(detector), None, classes)
+    path = Path(detector.weights)
+    try:
+        with safe_open(path, "pt") as file:
+            named = json.loads((file.metadata() or {}).get("classes", "null"))
+        return _load_into(model, load_file(path), named, classes)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(path, f"is not a readable .safetensors file ({error})", do="See detector.weights.") from None
+
+
+def _torchvision_weights(detector: Detector) -> dict[str, Tensor]:
+    if detector.name != "fasterrcnn_resnet50_fpn_v2":
+        do = "Use none, or the path of a .safetensors file."
+        raise DefinitionError("detector.weights", f"torchvision has no weights for {detector.name}", got="torchvision", do=do)
+    try:
+        return dict(FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True))
+    except (URLError, OSError, RuntimeError) as error:
+        do = "Fetch them where there is a network, and name the file in detector.weights."
+        raise MachineError("detector.weights", f"torchvision's weights cannot be fetched ({error})", do=do) from None
+
+
+def _load_into(
+    model: nn.Module, found: Mapping[str, Tensor], named: list[str] | None, classes: tuple[str, ...]
+) -> WeightsReport:
+    """Copies what fits by name and shape; rows of the class layers by class name, where the file names its classes."""
+    own = model.state_dict()
+    loaded = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
+    rows = [] if named is None else [(named.index(name) + 1, i + 1) for i, name in enumerate(classes) if name in named]
+    if named is not None and tuple(named) != classes:
+        for name, per_class in (("cls_score", 1), ("bbox_pred", 4)):
+            for part in ("weight", "bias"):
+                key = f"roi_heads.box_predictor.{name}.{part}"
+                loaded[key] = _by_class(own[key], found[key], [(0, 0), *rows], per_class)
+    model.load_state_dict(loaded, strict=False)
+    return WeightsReport(
+        tuple(sorted(loaded)), tuple(sorted(set(found) - set(loaded))), tuple(sorted(set(own) - set(loaded)))
+    )
+
+
+def _by_class(own: Tensor, found: Tensor, rows: list[tuple[int, int]], per_class: int) -> Tensor:
+    """The class layer `own` with the rows of known classes taken from `found`; rows are (there, here)."""
+    made = own.clone()
+    for there, here in rows:
+        made[here * per_class : (here + 1) * per_class] = found[there * per_class : (there + 1) * per_class]
+    return made
+
+

@@ -1,0 +1,206 @@
+"""Score: predictions of a model on a pool, and COCO's metrics of them, by pycocotools.
+
+The traps of COCO's evaluation are handled here, once: ids from 1, empty results, ties, classes without objects, more
+detections an image than the usual hundred.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from syndet_ray import seeds
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.pool import Pool
+from syndet_ray.errors import DataError
+
+IOU_50, IOU_75 = 0, 5  # indices into COCO's ten thresholds, .50 to .95 in steps of .05
+_ANY_CLASS = "any"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model found in one image. xyxy (n, 4) pixels; labels (n,) 0-based; scores (n,) 0 to 1."""
+
+    xyxy: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """metrics  "mAP" (over IoU .50 to .95), "AP50", "AP75", "mAR", "AP/<class>", and class-agnostic "mAP_any_class",
+             "AP50_any_class"
+    absent   classes without an object in the ground truth: no AP, and not in any mean
+    capped   share of images with more predictions than counted
+    """
+
+    metrics: dict[str, float]
+    absent: tuple[str, ...]
+    capped: float
+
+
+def predict(
+    model: torch.nn.Module,
+    pool: Pool,
+    *,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Predictions]:
+    """The model's detections in every image of the pool, each at its own resolution."""
+    model = model.to(device).eval()
+    found = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        for i in range(len(pool)):
+            image = torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
+            (output,) = model([image])
+            arrays = {name: value.float().cpu().numpy() for name, value in output.items()}
+            found.append(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
+            if progress is not None:
+                progress(i + 1, len(pool))
+    return found
+
+
+def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 100) -> Scores:
+    """COCO metrics of `predictions`, one for each image of the pool, in its order.
+
+    Raises DataError for a score that is not a number. No predictions at all score 0.
+    """
+    evaluation = _evaluate(pool, predictions, max_detections)
+    present = sorted({int(label) for label in pool.labels[~pool.crowd]})
+    metrics = _metrics(evaluation, [pool.classes[label] for label in present])
+    agnostic = _means(_evaluate(_collapsed(pool), [_collapse(p) for p in predictions], max_detections))
+    metrics |= {"mAP_any_class": agnostic["mAP"], "AP50_any_class": agnostic["AP50"]}
+    absent = tuple(name for label, name in enumerate(pool.classes) if label not in present)
+    capped = float(np.mean([len(p.scores) > max_detections for p in predictions]))
+    return Scores(metrics, absent, capped)
+
+
+def intervals(
+    pool: Pool, predictions: Sequence[Predictions], *, seed: int, resamples: int = 300, max_detections: int = 100
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile bootstrap intervals over images, of "mAP", "AP50", "AP75" and "mAR".
+
+    Each image is matched once; a resample only accumulates the matches of its images anew (Efron & Tibshirani 1993, ch. 13).
+    """
+    evaluation = _evaluate(pool, predictions, max_detections)
+    per_image = np.array(evaluation.evalImgs, dtype=object).reshape(-1, len(pool))
+    rng = seeds.generator(seed, "bootstrap")
+    found = []
+    for _ in range(resamples):
+        evaluation.evalImgs = per_image[:, rng.integers(len(pool), size=len(pool))].reshape(-1).tolist()
+        _accumulate(evaluation)
+        found.append(_means(evaluation))
+    low_high = {name: np.percentile([means[name] for means in found], (2.5, 97.5)) for name in found[0]}
+    return {name: (float(low), float(high)) for name, (low, high) in low_high.items()}
+
+
+def _evaluate(pool: Pool, predictions: Sequence[Predictions], max_detections: int) -> COCOeval:
+    assert len(predictions) == len(pool), (len(predictions), len(pool))
+    truth = COCO()
+    truth.dataset = _truth(pool)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        truth.createIndex()
+        results = _results(predictions)
+        found = truth.loadRes(results) if results else _nothing(truth)
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.params.maxDets = [max_detections]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.evaluate()
+    _accumulate(evaluation)
+    return evaluation
+
+
+def _accumulate(evaluation: COCOeval) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+
+
+def _truth(pool: Pool) -> dict[str, Any]:
+    annotations = []
+    for i in range(len(pool)):
+        boxes = pool.boxes(i)
+        for box, label, area, crowd in zip(boxes.xyxy.tolist(), boxes.labels, boxes.areas, boxes.crowd, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,  # an id of 0 would make its match count as unmatched
+                    "image_id": i + 1,
+                    "category_id": int(label) + 1,
+                    "bbox": _xywh(box),
+                    "area": float(area),
+                    "iscrowd": int(crowd),
+                }
+            )
+    images = [{"id": i + 1} for i in range(len(pool))]
+    return {"images": images, "annotations": annotations, "categories": [{"id": k + 1} for k in range(len(pool.classes))]}
+
+
+def _results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
+    found = []
+    for i, image in enumerate(predictions):
+        if not np.isfinite(image.scores).all():
+            raise DataError(f"predictions of image {i}", "scores must be finite", got=image.scores[~np.isfinite(image.scores)][0])
+        for k in _in_order(image):
+            entry = {"image_id": i + 1, "category_id": int(image.labels[k]) + 1, "score": float(image.scores[k])}
+            found.append(entry | {"bbox": _xywh(image.xyxy[k].tolist())})
+    return found
+
+
+def _in_order(image: Predictions) -> np.ndarray:
+    """Best first; ties by class and box, because COCO's matching depends on the order of tied scores."""
+    return np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores)) if len(image.scores) else np.zeros(0, int)
+
+
+def _nothing(truth: COCO) -> COCO:
+    """Results without a detection; pycocotools' own loader fails on an empty list."""
+    found = COCO()
+    found.dataset = {**truth.dataset, "annotations": []}
+    found.createIndex()
+    return found
+
+
+def _xywh(xyxy: list[float]) -> list[float]:
+    x1, y1, x2, y2 = xyxy
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def _means(evaluation: COCOeval) -> dict[str, float]:
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (10 IoUs, 101 recalls, classes); -1: no object of the class
+    recall = evaluation.eval["recall"][:, :, 0, 0]
+    return {
+        "mAP": _mean(precision),
+        "AP50": _mean(precision[IOU_50]),
+        "AP75": _mean(precision[IOU_75]),
+        "mAR": _mean(recall),
+    }
+
+
+def _metrics(evaluation: COCOeval, present: list[str]) -> dict[str, float]:
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]
+    held = [k for k in range(precision.shape[2]) if (precision[:, :, k] > -1).any()]
+    assert len(held) == len(present)
+    return _means(evaluation) | {f"AP/{name}": _mean(precision[:, :, k]) for k, name in zip(held, present, strict=True)}
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of what was measured: -1 marks what could not be."""
+    measured = values[values > -1]
+    return float(measured.mean()) if len(measured) else 0.0
+
+
+def _collapsed(pool: Pool) -> Pool:
+    """The pool with all classes as one."""
+    boxes = [pool.boxes(i) for i in range(len(pool))]
+    one = [Boxes(b.xyxy, np.zeros_like(b.labels), b.visibility, b.crowd) for b in boxes]
+    empty = [np.zeros((0, 0, 3), np.uint8)] * len(pool)
+    return Pool.of(pool.name, (_ANY_CLASS,), empty, one, [str(name) for name in pool.image_ids])
+
+
+def _collapse(image: Predictions) -> Predictions:
+    return Predictions(image.xyxy, np.zeros_like(image.labels), image.scores)

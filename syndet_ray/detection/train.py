@@ -1,0 +1,179 @@
+"""Train: one detector on batches of an exact mix, counted in images seen."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from syndet_ray import seeds
+from syndet_ray.data.mix import BatchMixer
+from syndet_ray.data.pool import Pool
+from syndet_ray.detection.augment import augment
+from syndet_ray.detection.models import build, save_model
+from syndet_ray.errors import NonFiniteLoss
+from syndet_ray.recipe import Recipe, Training
+
+# Gradients of a detector trained from scratch jump in its first steps; this is far above what they are later.
+_GRADIENT_NORM = 5.0
+
+
+@dataclass(frozen=True)
+class TrainingStats:
+    """Of the images since the last call. metrics: train/loss and its parts, learning rate, images per second, realised share."""
+
+    metrics: dict[str, float]
+
+
+class Trainer:
+    """Trains the recipe's detector on `pools` ("real", "synthetic"), in the shares of its mix.
+
+    All randomness follows from the seed and the number of the batch, so that a trainer restored from `save` goes on
+    bit-equal on a CPU, and trials that share a process do not touch one another.
+    """
+
+    def __init__(self, recipe: Recipe, pools: Mapping[str, Pool], *, device: torch.device, seed: int) -> None:
+        self.recipe, self._pools, self._device, self._seed = recipe, dict(pools), device, seed
+        self.classes = next(iter(pools.values())).classes
+        assert all(pool.classes == self.classes for pool in pools.values()), "align the pools first"
+        model, self.weights = build(recipe.detector, self.classes, seeds.integer(seed, "weights"))
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self._optimizer = _optimizer(self.model, recipe.training)
+        self._shares = {"real": 1 - recipe.mix.synthetic, "synthetic": recipe.mix.synthetic}
+        self._shares = {source: share for source, share in self._shares.items() if share > 0}
+        sizes = {source: len(pool) for source, pool in pools.items()}
+        self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"))
+        self.images_seen = 0
+        self._batches = 0
+
+    def train_until(self, images: int, on_step: Callable[[int], None] | None = None) -> TrainingStats:
+        """Trains until exactly `images` have been seen; the last batch may be shorter.
+
+        Raises NonFiniteLoss, with the losses, when training diverges.
+        """
+        self.model.train()
+        began, first, losses = time.perf_counter(), self.images_seen, []
+        while self.images_seen < images:
+            count = min(self.recipe.training.batch_size, images - self.images_seen)
+            losses.append(self._step(count))
+            if on_step is not None:
+                on_step(self.images_seen)
+        taken = time.perf_counter() - began
+        metrics = {f"train/{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+        metrics["train/learning_rate"] = self._rate()
+        metrics["images_per_second"] = (self.images_seen - first) / taken
+        metrics["realised/synthetic"] = self._mixer.drawn.get("synthetic", 0) / self.images_seen
+        return TrainingStats(metrics)
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """The settings in force, read off the objects that train rather than off the recipe, by dotted path."""
+        training = self.recipe.training
+        peak = self._optimizer.param_groups[0]
+        found = {
+            "mix.synthetic": self._shares.get("synthetic", 0.0),
+            "detector.name": self.recipe.detector.name,
+            "training.batch_size": self._mixer.batch_size,
+            "training.optimizer": type(self._optimizer).__name__.lower(),
+            "training.learning_rate": peak["initial_lr"],
+            "training.weight_decay": peak["weight_decay"],
+            "training.crop_px": training.crop_px,
+            "images_seen": self.images_seen,
+            "drawn": dict(self._mixer.drawn),
+            "trainable_parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            "weights": str(self.weights),
+            "device": str(self._device),
+            "seed": self._seed,
+            "pools": {name: {"images": len(pool), "hash": pool.hash[:16]} for name, pool in self._pools.items()},
+        }
+        if "synthetic" in self._pools:
+            found["mix.synthetic_images"] = len(self._pools["synthetic"])
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Writes the model (see `save_model`) and all that `load` needs to go on from here."""
+        save_model(folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen)
+        torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
+        state = {"images_seen": self.images_seen, "batches": self._batches, "mixer": self._mixer.state_dict()}
+        (folder / "trainer.json").write_text(json.dumps(state))
+
+    def load(self, folder: Path) -> None:
+        """Goes on from what `save` wrote, for the same recipe, pools and seed."""
+        from safetensors.torch import load_file
+
+        self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self._device)))
+        self._optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device))
+        state = json.loads((folder / "trainer.json").read_text())
+        self.images_seen, self._batches = state["images_seen"], state["batches"]
+        self._mixer.load_state_dict(state["mixer"])
+
+    def _step(self, count: int) -> dict[str, float]:
+        images, targets = self._batch(count)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        cuda = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):  # proposals and boxes are sampled at random inside the model
+            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(cuda)):
+                losses = self.model(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        found = {"loss": float(total.detach())} | {name: float(loss.detach()) for name, loss in losses.items()}
+        if not math.isfinite(found["loss"]):
+            at = f"training after {self.images_seen} images"
+            raise NonFiniteLoss(at, "the loss must be finite", got=found, do="Lower training.learning_rate.")
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), _GRADIENT_NORM)
+        self._optimizer.step()
+        self.images_seen, self._batches = self.images_seen + count, self._batches + 1
+        return found
+
+    def _rate(self) -> float:
+        training = self.recipe.training
+        return training.learning_rate * rate_factor(self.images_seen, training)
+
+    def _batch(self, count: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        rng = seeds.generator(self._seed, "augment", self._batches)
+        images, targets = [], []
+        for source, index in self._mixer.draw(self._shares, count):
+            pool = self._pools[source]
+            image, boxes = augment(pool.image(index), pool.boxes(index), self.recipe.training, rng)
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, non_blocking=True)
+            images.append(pixels.permute(2, 0, 1).float() / 255)
+            target = {"boxes": boxes.xyxy, "labels": boxes.labels + 1}
+            targets.append({name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for name, value in target.items()})
+        return images, targets
+
+
+def rate_factor(images_seen: int, training: Training) -> float:
+    """The learning rate as a share of its peak, before the next step.
+
+    Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov & Hutter 2017) to
+    final_rate at the last image. Without a warm-up it starts at the peak.
+    """
+    warmup = round(training.warmup * training.images)
+    if images_seen < warmup:
+        return min(1.0, (images_seen + training.batch_size) / warmup)
+    passed = (images_seen - warmup) / max(1, training.images - warmup)
+    return training.final_rate + (1 - training.final_rate) * (1 + math.cos(math.pi * min(1.0, passed))) / 2
+
+
+def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """Weight decay on weights alone: biases and norms have one dimension."""
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    rate = training.learning_rate
+    if training.optimizer == "adamw":
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=rate)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, nesterov=training.momentum > 0)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = rate
+    return optimizer

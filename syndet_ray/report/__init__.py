@@ -1,0 +1,1 @@
+"""Report: numbers, then pictures of them, then one page."""

@@ -1,0 +1,201 @@
+"""Tracking: the search in MLflow, written by the driver alone. One parent run a sweep, one nested run a trial."""
+
+import logging
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
+
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+
+from syndet_ray.errors import MachineError
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.sweep import Sweep
+
+EXPERIMENT_PREFIX = "syndet_ray"
+# Our state of a trial and MLflow's status: MLflow knows no "pruned", and a pruned trial ended as it should.
+_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
+_ANSWER_S = 5
+
+
+def local_store(runs: Path) -> str:
+    """The address of the sqlite store under `runs`, made if it is not there yet.
+
+    Made here, once, because processes that open a missing store at the same moment race to create it, and in WAL mode
+    because that makes a write about three times cheaper.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    path = runs.resolve() / "mlflow.db"
+    uri = f"sqlite:///{path}"
+    for chatty in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    MlflowClient(uri).search_experiments(max_results=1)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    return uri
+
+
+def check_server(uri: str) -> None:
+    """Raises MachineError unless the tracking server at `uri` answers within a few seconds."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    do = "Start it, correct --tracking, or leave it out to use sqlite beside the runs."
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_ANSWER_S)
+    except requests.RequestException as error:
+        raise MachineError(f"tracking server {uri}", f"does not answer ({type(error).__name__})", do=do) from None
+    if not answer.ok:
+        raise MachineError(f"tracking server {uri}", "is not healthy", got=f"HTTP {answer.status_code}", do=do)
+
+
+class Tracking:
+    """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming."""
+
+    def __init__(self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None) -> None:
+        check_server(uri)
+        self._client = MlflowClient(uri)
+        self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
+        self._runs: dict[int, str] = {}
+        if parent is None:
+            self.parent = self._begin_sweep(sweep_name, sweep)
+        else:
+            self.parent = parent
+            self._client.update_run(parent, status="RUNNING")
+            self._runs = self._children()
+
+    def event(self, event: str, trial: Trial) -> None:
+        """Follows the search by one event of the ledger; `trial` is the trial after it."""
+        if event == "asked":
+            self._begin(trial)
+        elif event == "report":
+            self._log_rung(trial.number, trial.rungs[-1])
+        elif event == "retry":
+            self._client.set_tag(self._runs[trial.number], "retries", str(trial.retries))
+        elif event == "ended":
+            self._end(trial)
+
+    def catch_up(self, trial: Trial) -> None:
+        """Brings MLflow to where the ledger is: a kill may have fallen between the two."""
+        if trial.number not in self._runs:
+            self._begin(trial)
+        run = self._runs[trial.number]
+        known = {metric.step for metric in self._client.get_metric_history(run, OBJECTIVE)}
+        for rung in trial.rungs:
+            if rung.images not in known:
+                self._log_rung(trial.number, rung)
+        if trial.state == "RUNNING":
+            self._client.update_run(run, status="RUNNING")
+        else:
+            self._end(trial)
+
+    def interrupt(self, number: int) -> None:
+        """Marks a trial that a later `resume` takes up again."""
+        run = self._runs[number]
+        self._client.set_tag(run, "reason", "interrupted; resume goes on from its last checkpoint")
+        self._client.set_terminated(run, "KILLED")
+
+    def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Metrics and tags of the whole sweep, on the parent run."""
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            self.parent,
+            metrics=[Metric(_safe(key), value, now, 0) for key, value in metrics.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+
+    def artifact(self, path: Path) -> None:
+        """A file, or a folder and all in it, as an artifact of the parent run."""
+        if path.is_dir():
+            self._client.log_artifacts(self.parent, str(path), path.name)
+        else:
+            self._client.log_artifact(self.parent, str(path))
+
+    def register_champion(self, name: str, folder: Path, trial: Trial, metrics: Mapping[str, float]) -> str:
+        """Registers the model in `folder` as a new version of `name` with the alias "champion"; returns its version.
+
+        Plain files, no pickle flavour: `mlflow.artifacts.download_artifacts("models:/<name>@champion")` gives them back.
+        """
+        run = self._runs[trial.number]
+        model = self._client.create_logged_model(
+            self._experiment, name=_safe(name), source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
+        )
+        self._client.log_model_artifacts(model.model_id, str(folder))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        tags = {key: f"{value:.4f}" for key, value in metrics.items()}
+        version = self._client.create_model_version(
+            name, f"models:/{model.model_id}", run_id=run, model_id=model.model_id, tags=tags
+        )
+        self._client.set_registered_model_alias(name, "champion", version.version)
+        return str(version.version)
+
+    def end(self, status: str) -> None:
+        """Closes the parent run as FINISHED, FAILED or KILLED (resumable)."""
+        self._client.set_terminated(self.parent, status)
+
+    def _experiment_id(self, name: str, artifacts: Path | None) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        location = None if artifacts is None else artifacts.resolve().as_uri()
+        return self._client.create_experiment(name, artifact_location=location)
+
+    def _begin_sweep(self, name: str, sweep: Sweep) -> str:
+        tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep"}
+        run = self._client.create_run(self._experiment, run_name=f"{name} {time.strftime('%Y-%m-%d %H:%M')}", tags=tags)
+        params = {"trials": sweep.trials, "seed": sweep.seed, "pruner": sweep.pruning.name, **sweep.recipe.flat()}
+        self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        return run.info.run_id
+
+    def _begin(self, trial: Trial) -> None:
+        name = f"trial-{trial.number:03d}" + ("" if trial.kind == "search" else f" {trial.kind}")
+        tags = {MLFLOW_PARENT_RUN_ID: self.parent, "kind": trial.kind, "trial": str(trial.number), "state": "RUNNING"}
+        run = self._client.create_run(self._experiment, int(trial.started * 1000), tags, name)
+        self._runs[trial.number] = run.info.run_id
+        self._client.log_batch(
+            run.info.run_id, params=[Param(key, str(value)) for key, value in trial.recipe.items()]
+        )
+
+    def _log_rung(self, number: int, rung: Rung) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(_safe(key), value, now, rung.images) for key, value in rung.metrics.items()]
+        self._client.log_batch(self._runs[number], metrics=metrics)
+
+    def _end(self, trial: Trial) -> None:
+        tags = [RunTag("state", trial.state), RunTag("reason", trial.reason[:5000])]
+        tags += [RunTag(f"effective.{_safe(key)}", str(value)) for key, value in trial.effective.items()]
+        run = self._runs[trial.number]
+        self._client.log_batch(run, tags=tags)
+        ended = None if trial.ended is None else int(trial.ended * 1000)
+        self._client.set_terminated(run, _STATUS[trial.state], ended)
+
+    def _children(self) -> dict[int, str]:
+        runs = self._client.search_runs(
+            [self._experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'", max_results=50_000
+        )
+        return {int(run.data.tags["trial"]): run.info.run_id for run in runs}
+
+
+def _safe(name: str) -> str:
+    """A name that MLflow accepts: letters, digits and _-. :/"""
+    return re.sub(r"[^\w\-. :/]", "_", name)
+
+
+def champion_name(sweep_name: str) -> str:
+    """The name under which a sweep's best model is registered; MLflow allows no dots, slashes or colons in it."""
+    return f"{EXPERIMENT_PREFIX}-{sweep_name}"
+
+

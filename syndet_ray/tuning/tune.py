@@ -1,0 +1,305 @@
+"""Ray Tune: runs the trials of a search on this machine or a cluster. The only module that knows Ray.
+
+Tune schedules, keeps checkpoints and restarts trials that lost their worker. It decides nothing else: proposals come
+from `Search`, which also says which trials stop. Nothing is restored from Ray's own state files (they are pickles, and
+can be torn by a kill); a run is resumed from our ledger.
+"""
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Read when ray and ray.tune are first imported: no telemetry, no tables of Tune's own, no log files a trial.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # the ledger is the state; Tune's snapshots are not used
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# A local cluster is reachable only with the token that ray.init() makes; a remote one says for itself what it wants.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.tuning.search import Search
+
+# A trial that lost its worker or node goes on from its checkpoint this many times.
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies, and how many run at once."""
+
+    cpus: int
+    gpus: float
+    parallel: int
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What every trial of a run has in common."""
+
+    rungs: int
+    seed: int
+    cache: str
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """A connection to the Ray cluster at `address`, or to a new one on this machine, closed at the end."""
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise MachineError(
+            f"Ray cluster {address or 'on this machine'}",
+            f"cannot be reached ({str(error).splitlines()[0]})",
+            do="See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides." if address else "",
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
+    """One core a trial, or one GPU and its share of the cores where the cluster has GPUs."""
+    total = ray.cluster_resources()
+    cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0)
+    per_trial = gpus_per_trial if gpus_per_trial is not None else min(1, gpus)
+    if per_trial > 0:
+        at_once = max(1, int(gpus / per_trial))
+        return Resources(max(1, min(8, cpus // at_once)), per_trial, parallel or at_once)
+    return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
+
+
+def run_search(search: Search, settings: TrialSettings, pools: Mapping[str, Pool], storage: str, use: Resources) -> bool:
+    """Runs every remaining trial of the search; False when it was interrupted before the end.
+
+    `pools` holds "train" and "val"; `storage` is the folder or s3:// address under which checkpoints/ is kept.
+    """
+    trainable = tune.with_resources(
+        tune.with_parameters(_trainable, train=pools["train"], val=pools["val"]), {"cpu": use.cpus, "gpu": use.gpus}
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=_Proposals(search, settings, use),
+            scheduler=_Decisions(search),
+            num_samples=search.remaining,
+            max_concurrent_trials=use.parallel,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="checkpoints",
+            storage_path=storage,
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            callbacks=[_Events(search)],
+            verbose=0,
+        ),
+    )
+    with _sigterm_as_interrupt():
+        tuner.fit()
+    return search.remaining == 0 and all(trial.state != "RUNNING" for trial in search.trials.values())
+
+
+@ray.remote
+def _call(function: Callable[..., Any], shared: Any, arguments: dict[str, Any]) -> Any:
+    return function(shared, **arguments)
+
+
+def run_tasks(function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], use: Resources) -> list[Any]:
+    """`function(shared, **arguments)` for each of `every`, as many at once as trials would run, in their order.
+
+    `shared` goes through the object store: all processes of a node read one copy.
+    """
+    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=_RETRIES)
+    held = ray.put(shared)
+    return ray.get([task.remote(function, held, arguments) for arguments in every])
+
+
+def device() -> str:
+    """The device that Ray assigned to the task or trial that asks: "cuda" or "cpu".
+
+    Not torch.cuda.is_available(): Ray does not hide a machine's GPUs from trials that asked for none.
+    """
+    return "cuda" if ray.get_gpu_ids() else "cpu"
+
+
+class _Stateless:
+    """Ray pickles searchers, schedulers and callbacks into files that we never read: there is nothing to write."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Proposals(_Stateless, Searcher):
+    """Hands the search's proposals to Tune."""
+
+    def __init__(self, search: Search, settings: TrialSettings, use: Resources) -> None:
+        super().__init__()
+        self._search, self._settings, self._use = search, settings, use
+        self._running: set[str] = set()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if len(self._running) >= self._use.parallel:
+            return None
+        assignment = self._search.propose()
+        if assignment is None:
+            return Searcher.FINISHED
+        self._running.add(trial_id)
+        task = {
+            "number": assignment.proposal.number,
+            "recipe": assignment.proposal.recipe.flat(),
+            "threads": self._use.cpus,
+            "checkpoint": assignment.checkpoint,
+            **asdict(self._settings),
+        }
+        return {"task": task}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._running.discard(trial_id)
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        return True  # `suggest` limits itself; the answer keeps Tune from queueing further trials
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+
+class _Decisions(_Stateless, FIFOScheduler):
+    """Passes reports on to the search, and its decision back."""
+
+    _supports_buffered_results = False
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self._search = search
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        number = _number(trial)
+        if "failure" in result:
+            self._search.end(number, failure=result["failure"])
+            return TrialScheduler.STOP
+        metrics = {key.removeprefix("metrics/"): value for key, value in result.items() if key.startswith("metrics/")}
+        effective = {key.removeprefix("effective/"): value for key, value in result.items() if key.startswith("effective/")}
+        stop = self._search.report(number, result["images"], metrics, effective)
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+class _Events(_Stateless, tune.Callback):
+    """Passes checkpoints, restarts and ends on to the search."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.checkpoint is not None:
+            self._search.checkpoint(_number(trial), _address(trial.checkpoint))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.retry(_number(trial), "its worker was lost")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.end(_number(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.end(_number(trial), failure=f"its worker was lost {_RETRIES + 1} times")
+
+
+def _trainable(config: dict[str, Any], train: Pool, val: Pool) -> None:
+    """What Tune runs in a worker. A failure of the trial is reported, not raised: Tune's retries are for lost workers."""
+    import torch
+
+    from syndet_ray.tuning.trial import Task, run_trial
+
+    task = Task(**config["task"])
+    try:
+        with _restored(task.checkpoint) as folder:
+            run_trial(task, train, val, device=torch.device(device()), restore=folder, report=_report)
+    except SyndetError as error:
+        tune.report({"failure": str(error)})
+    except Exception as error:
+        tune.report({"failure": f"{type(error).__name__}: {error}"})
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the next trial runs in the same process
+
+
+def _report(images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
+    flat = {f"metrics/{key}": value for key, value in metrics.items()}
+    flat |= {f"effective/{key}": value for key, value in effective.items()}
+    tune.report({"images": images, **flat}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+@contextmanager
+def _restored(address: str | None) -> Iterator[Path | None]:
+    """A local copy of the checkpoint to go on from: Tune's own after a lost worker, else that of an earlier attempt."""
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+    elif address is not None:
+        with fetched(address) as folder:
+            yield folder
+    else:
+        yield None
+
+
+@contextmanager
+def fetched(address: str) -> Iterator[Path]:
+    """A local copy of a checkpoint, deleted afterwards."""
+    from syndet_ray.data.storage import download
+
+    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        download(address, Path(folder))
+        yield Path(folder)
+
+
+def _address(checkpoint: Any) -> str:
+    """A path, or an s3:// address where the checkpoint lies on S3."""
+    return f"s3://{checkpoint.path}" if checkpoint.filesystem.type_name == "s3" else checkpoint.path
+
+
+def _number(trial: Any) -> int:
+    return trial.config["task"]["number"]
+
+
+def _trial_name(trial: Any) -> str:
+    return f"trial-{_number(trial):03d}"
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a search as Ctrl-C does: gracefully, leaving it resumable."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

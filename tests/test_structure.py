@@ -1,0 +1,92 @@
+"""The package keeps its ranks: a module imports only lower ranks, and heavy packages only where design allows them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "syndet_ray"
+# Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
+ORDER = (
+    *("errors",),
+    *("boxes", "seeds", "recipe"),
+    *("space", "data", "scenes"),
+    *("detection", "sweep", "results"),
+    *("report", "tuning"),
+    *("terminal", "cli"),
+)
+# Who may import what is heavy or ties us to one system.
+OWNERS = {
+    "ray": {"tuning"},
+    "optuna": {"tuning"},
+    "mlflow": {"tuning"},
+    "torch": {"detection", "tuning", "cli"},
+    "torchvision": {"detection"},
+    "typer": {"cli"},
+    "rich": {"terminal", "cli"},
+    "boto3": {"data"},
+    "trimesh": {"scenes"},
+    "embreex": {"scenes"},
+    "cv2": {"scenes", "detection"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+}
+
+
+def room(path: Path) -> str:
+    """The top-level module or folder of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found += [node.module or ""]
+            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module == "syndet_ray"]
+    return found
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or not path.name.startswith("__")]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_lower_ranks_and_what_it_may(path):
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "syndet_ray" and rest and rest[0] in ORDER and rest[0] != room(path):
+            assert ORDER.index(rest[0]) < ORDER.index(room(path)), f"{path} imports {name}"
+        if top in OWNERS:
+            assert room(path) in OWNERS[top], f"{path} imports {top}"
+
+
+def test_every_module_has_a_rank_and_a_sentence():
+    for path in modules():
+        assert room(path) in ORDER, path
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not say what it is"
+
+
+def test_definitions_need_nothing_heavy():
+    heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib", "pyarrow", "trimesh")
+    code = f"import sys, syndet_ray.cli, syndet_ray; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+    code = f"import sys, torch; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" in done.stdout, "the check above could not fail"
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("sweeps/*.py"), *ROOT.glob("search_spaces/*.py")]), ids=lambda p: p.stem)
+def test_a_definition_file_is_one_expression(path):
+    docstring, *imported, value = ast.parse(path.read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    assert all(isinstance(node, ast.ImportFrom) and node.module == "syndet_ray" for node in imported)
+    assert isinstance(value, ast.Assign)
+    assert value.targets[0].id in ("SWEEP", "SPACE")

@@ -1,0 +1,136 @@
+"""Definitions: what is accepted, what is refused, and in which words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray import Choice, Float, Int, Recipe, SearchSpace, Sweep, sweep
+from syndet_ray.errors import DefinitionError
+from syndet_ray.recipe import field_paths
+from syndet_ray.sweep import load, rung_images
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty working folder with room for a user's own sweeps."""
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "search_spaces").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(home, body, name="mine", kind="sweeps"):
+    path = home / kind / f"{name}.py"
+    path.write_text("from syndet_ray import *\n\n" + body)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(sweep.available()))
+def test_every_sweep_that_comes_with_the_package_loads_and_survives_json(name):
+    loaded = load(name)
+    assert len(loaded.parameters) >= 1
+    assert Sweep.model_validate_json(loaded.model_dump_json()) == loaded
+
+
+def test_the_obstruction_sweep_asks_about_density_and_mix():
+    parameters = dict(load("obstruction").parameters.items())
+    assert parameters["scene.objects"] == Choice(values=(10, 40, 70, 100))
+    assert "mix.synthetic" in parameters
+
+
+def test_a_users_own_file_wins_over_the_packages(home):
+    write(home, 'SWEEP = Sweep(question="mine?", space=("mix",), trials=3)', name="obstruction")
+    assert load("obstruction").question == "mine?"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('SWEEP = Sweep(question="?", space=("mix",), trails=3)', ["sweeps/mine.py:3", "trails", "Did you mean 'trials'"]),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), recipe=Recipe(scene=SceneParameters(objcts=3)))',
+            ["sweeps/mine.py:3", "objcts", "Did you mean 'objects'"],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), recipe={"scene": {"objcts": 3}})',
+            ["sweeps/mine.py:3", "recipe.scene.objcts", "Did you mean 'objects'"],
+        ),
+        ('SWEEP = Sweep(question="?", space=("dnsity",))', ["sweeps/mine.py: space", "'dnsity'", "Did you mean 'density'"]),
+        (
+            'SWEEP = Sweep(question="?", space=(SearchSpace({"mix.synthtic": Float(low=0, high=1)}),))',
+            ["sweeps/mine.py:3", "recipe.mix.synthtic", "Did you mean 'mix.synthetic'"],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), pruning=Pruning(reduction_factor=1))',
+            ["sweeps/mine.py:3: reduction_factor", "greater than or equal to 2", "got 1"],
+        ),
+        ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["trials", "greater than or equal to 1", "got 0"]),
+        ('SWEEP = Sweep(question="?", space=("mix",), rungs=9, recipe=Recipe(training=Training(images=8)))', ["rungs", "8", "9"]),
+        ('SWEEP = Sweep(question="?", space=("mix", SearchSpace({"mix.synthetic": Float(low=0, high=1)})))', ["mix.synthetic", "already varied by mix"]),
+        ("SWEEP = 3", ["sweeps/mine.py", "SWEEP = Sweep(...)", "'int'"]),
+        ("SWEEP = Sweep(", ["sweeps/mine.py:3", "SyntaxError"]),
+        ("SWEEP = Sweeep()", ["sweeps/mine.py:3", "NameError", "Sweeep"]),
+        ("SPACE = 1", ["sweeps/mine.py", "'NoneType'"]),
+    ],
+)
+def test_a_mistake_in_a_sweep_file_is_named(home, body, said):
+    write(home, body)
+    with pytest.raises(DefinitionError) as error:
+        load("mine")
+    for words in said:
+        assert words in str(error.value)
+
+
+def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
+    with pytest.raises(DefinitionError, match=r"sweeps/obstrction\.py: does not exist\. Did you mean 'obstruction'\?"):
+        load("obstrction")
+    with pytest.raises(DefinitionError, match=r"\./nowhere\.py: is not a file"):
+        load("./nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Float(low=1, high=1), "low must be less than high, got low=1.0, high=1.0"),
+        (lambda: Float(low=2, high=1), "low must be less than high"),
+        (lambda: Int(low=3, high=1), "low must be less than high, got low=3, high=1"),
+        (lambda: Float(low=0, high=1, log=True), "a log range must start above 0"),
+        (lambda: Float(low=0.1, high=1, log=True, step=0.1), "a log range takes no step"),
+        (lambda: Choice(values=(1,)), "at least 2 items"),
+        (lambda: SearchSpace({"scene.objects": Int(low=1, high=200)}), "less than or equal to 100, got 200"),
+        (lambda: SearchSpace({"detector.name": Choice(values=("fasterrcnn_tiny", "yolo"))}), "got 'yolo'"),
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_a_recipe_is_replaced_by_dotted_path():
+    recipe = Recipe().replace({"mix.synthetic": 0.25, "scene.objects": 70})
+    assert (recipe.mix.synthetic, recipe.scene.objects) == (0.25, 70)
+    assert Recipe().mix.synthetic == 0.5, "the original is as it was"
+    assert Recipe().replace(recipe.flat()) == recipe
+    assert set(recipe.flat()) == set(field_paths())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mix.synthetic": 1.5}, "recipe: mix.synthetic: must be less than or equal to 1, got 1.5"),
+        ({"mix.synthetics": 0.5}, "recipe.mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?"),
+        ({"scene.size_px": (60.0, 50.0)}, "size_px must satisfy"),
+        ({"training.learning_rate": float("nan")}, "training.learning_rate"),
+    ],
+)
+def test_a_bad_setting_is_named(changes, said):
+    with pytest.raises(DefinitionError) as error:
+        Recipe().replace(changes)
+    assert said in str(error.value)
+
+
+@given(st.integers(1, 10_000), st.integers(1, 50))
+def test_rungs_rise_to_the_last_image(total, rungs):
+    found = rung_images(total, min(rungs, total))
+    assert found[-1] == total
+    assert all(a < b for a, b in zip((0, *found), found, strict=False))
