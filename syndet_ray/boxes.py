@@ -9,7 +9,7 @@ import numpy as np
 class Boxes:
     """n labelled boxes in absolute pixels, origin top-left, continuous edges (x2 and y2 exclusive).
 
-    xyxy        (n, 4) float32, x1 < x2 and y1 < y2
+    xyxy        (n, 4) float64, x1 < x2 and y1 < y2
     labels      (n,) int64, 0-based index into the classes of the source the image belongs to
     visibility  (n,) float32, visible share of the whole silhouette, 0 to 1; NaN where unknown
     crowd       (n,) bool, COCO's iscrowd: a region of uncounted objects, neutral in scores, never trained on
@@ -33,7 +33,7 @@ class Boxes:
         crowd: object | None = None,
     ) -> "Boxes":
         """Boxes from anything array-like; visibility is unknown and crowd false where not given."""
-        array = np.asarray(xyxy, np.float32).reshape(-1, 4)
+        array = np.asarray(xyxy, np.float64).reshape(-1, 4)
         n = len(array)
         return Boxes(
             array,
@@ -52,7 +52,7 @@ class Boxes:
 
     @property
     def areas(self) -> np.ndarray:
-        """(n,) float32, square pixels."""
+        """(n,) float64, square pixels."""
         return (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
 
     def select(self, index: np.ndarray) -> "Boxes":

@@ -185,7 +185,7 @@ def _decoded(record: Record) -> np.ndarray:
 
 def _clipped(record: Record, width: int, height: int) -> Boxes:
     boxes = record.boxes
-    xyxy = np.clip(boxes.xyxy, 0, np.array([width, height, width, height], np.float32))
+    xyxy = np.clip(boxes.xyxy, 0, (width, height, width, height))
     outside = np.flatnonzero((xyxy[:, 2] <= xyxy[:, 0]) | (xyxy[:, 3] <= xyxy[:, 1]))
     if len(outside):
         box = boxes.xyxy[outside[0]].round(1).tolist()

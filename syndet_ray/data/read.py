@@ -75,7 +75,8 @@ def _by_split(files: list[Path]) -> dict[str, list[Path]]:
         split = _split_of(file)
         if split is not None:
             found.setdefault(split, []).append(file)
-    return found
+    # A lone file that names no split is all there is to train on.
+    return found or ({"train": files} if len(files) == 1 else {})
 
 
 def _split_of(file: Path) -> str | None:

@@ -32,7 +32,7 @@ def _crop(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Ge
     x, y = _corner(image, boxes, side / scale, rng)
     moved = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
     crop = cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
-    xyxy = (boxes.xyxy - np.array([x, y, x, y], np.float32)) * np.float32(scale)
+    xyxy = (boxes.xyxy - (x, y, x, y)) * scale
     inside = np.clip(xyxy, 0, side)
     kept = Boxes(inside, boxes.labels, boxes.visibility, boxes.crowd)
     whole = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])

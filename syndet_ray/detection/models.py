@@ -29,7 +29,7 @@ from syndet_ray.recipe import Detector
 _LEAST_SCORE = 0.02
 _DETECTIONS_PER_IMAGE = 100
 # fasterrcnn_tiny cuts every region into so many cells a side: a pip of a die is a tenth of it.
-_ROI_CELLS = 10
+_ROI_CELLS = 16
 
 
 @dataclass(frozen=True)
@@ -86,36 +86,46 @@ def load_model(folder: Path) -> tuple[nn.Module, tuple[str, ...]]:
 
 
 class TinyBackbone(nn.Module):
-    """A small residual feature pyramid: map "0" at stride 4, for the box head, and "1" at stride 8, for proposals.
+    """A small residual feature pyramid: map "0" at stride 2, for the box head, and "1" at stride 8, for proposals.
 
-    Narrow and shallow, for training from scratch on a CPU core; stride 4 because the pips of a die are few pixels wide.
+    Narrow and shallow, for training from scratch on a CPU core. Proposals need to know that there is an object; the box
+    head needs to count pips, which are four pixels wide and eight apart: hence the two very different strides.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96), out_channels: int = 48) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96), fine: int = 24, coarse: int = 48) -> None:
         super().__init__()
-        stem, fine, middle, coarse = widths
-        self.out_channels = out_channels
+        self.fine_channels, self.out_channels = fine, coarse
+        first, second, third, fourth = widths
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(_conv(3, stem, stride=2)),
-                nn.Sequential(_conv(stem, fine, stride=2), Residual(fine)),
-                nn.Sequential(_conv(fine, middle, stride=2), Residual(middle)),
-                nn.Sequential(_conv(middle, coarse, stride=2), Residual(coarse)),
+                nn.Sequential(_conv(3, first, stride=2)),
+                nn.Sequential(_conv(first, second, stride=2), Residual(second)),
+                nn.Sequential(_conv(second, third, stride=2), Residual(third)),
+                nn.Sequential(_conv(third, fourth, stride=2), Residual(fourth)),
             ]
         )
-        self.laterals = nn.ModuleList([nn.Conv2d(width, out_channels, 1) for width in (fine, middle, coarse)])
-        self.smooth = _conv(out_channels, out_channels)
+        self.laterals = nn.ModuleList(
+            [nn.Conv2d(width, out, 1) for width, out in zip(widths, (fine, fine, coarse, coarse), strict=True)]
+        )
+        self.narrow = nn.Conv2d(coarse, fine, 1)
+        self.smooth = _conv(coarse, coarse)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """x (b, 3, h, w), h and w multiples of 16; returns (b, out_channels, h/4, w/4) and (b, out_channels, h/8, w/8)."""
+        """x (b, 3, h, w), h and w multiples of 16; returns (b, 24, h/2, w/2) and (b, 48, h/8, w/8)."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bf16(x.device)):
-            fine = self.stages[1](self.stages[0](x.contiguous(memory_format=torch.channels_last)))
-            middle = self.stages[2](fine)
-            coarse = self.laterals[2](self.stages[3](middle))
-            middle = self.laterals[1](middle) + nn.functional.interpolate(coarse, scale_factor=2.0)
-            fine = self.laterals[0](fine) + nn.functional.interpolate(middle, scale_factor=2.0)
-            middle = self.smooth(middle)
-        return OrderedDict([("0", fine.float()), ("1", middle.float())])
+            found = []
+            x = x.contiguous(memory_format=torch.channels_last)
+            for stage in self.stages:
+                found.append(x := stage(x))
+            first, second, third, fourth = (lateral(map) for lateral, map in zip(self.laterals, found, strict=True))
+            third = third + _doubled(fourth)
+            second = second + _doubled(self.narrow(third))
+            fine, coarse = first + _doubled(second), self.smooth(third)
+        return OrderedDict([("0", fine.float()), ("1", coarse.float())])
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return nn.functional.interpolate(x, scale_factor=2.0)
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -136,18 +146,16 @@ class Residual(nn.Module):
 
 
 class TinyBoxHead(nn.Module):
-    """Reads a region at the resolution at which pips can be told apart, then halves it."""
+    """Reads a region at a resolution at which pips can be told apart, and halves it twice."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
-        self.halve = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1)
-        self.read = nn.Linear(64 * (_ROI_CELLS // 2) ** 2, width)
-        self.mix = nn.Linear(width, width)
+        self.halve = nn.Sequential(_conv(in_channels, 48, stride=2), _conv(48, 64, stride=2))
+        self.read = nn.Linear(64 * (_ROI_CELLS // 4) ** 2, width)
 
     def forward(self, regions: Tensor) -> Tensor:
-        """regions (n, in_channels, 10, 10); returns (n, width)."""
-        found = nn.functional.relu(self.halve(regions)).flatten(1)
-        return nn.functional.relu(self.mix(nn.functional.relu(self.read(found))))
+        """regions (n, in_channels, 16, 16); returns (n, width)."""
+        return nn.functional.relu(self.read(self.halve(regions).flatten(1)))
 
 
 class CoarseProposals(RegionProposalNetwork):
@@ -168,7 +176,7 @@ def _tiny(classes: int) -> nn.Module:
     model = FasterRCNN(
         backbone,
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=_ROI_CELLS, sampling_ratio=1),
-        box_head=TinyBoxHead(width, 192),
+        box_head=TinyBoxHead(backbone.fine_channels, 192),
         box_predictor=FastRCNNPredictor(192, classes),
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(width, anchors.num_anchors_per_location()[0]),

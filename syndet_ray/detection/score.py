@@ -61,14 +61,20 @@ def predict(
             image = torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
             (output,) = model([image])
             arrays = {name: value.float().cpu().numpy() for name, value in output.items()}
-            found.append(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
+            found.append(in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"])))
             if progress is not None:
                 progress(i + 1, len(pool))
     return found
 
 
+def in_order(image: Predictions) -> Predictions:
+    """Best first; ties by class and box, because COCO's matching depends on the order in which tied scores come."""
+    order = np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores))
+    return Predictions(image.xyxy[order], image.labels[order], image.scores[order])
+
+
 def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 100) -> Scores:
-    """COCO metrics of `predictions`, one for each image of the pool, in its order.
+    """COCO metrics of `predictions`, one for each image of the pool, in its order. Tied scores count in the order given.
 
     Raises DataError for a score that is not a number. No predictions at all score 0.
     """
@@ -146,15 +152,10 @@ def _results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     for i, image in enumerate(predictions):
         if not np.isfinite(image.scores).all():
             raise DataError(f"predictions of image {i}", "scores must be finite", got=image.scores[~np.isfinite(image.scores)][0])
-        for k in _in_order(image):
+        for k in range(len(image.scores)):
             entry = {"image_id": i + 1, "category_id": int(image.labels[k]) + 1, "score": float(image.scores[k])}
             found.append(entry | {"bbox": _xywh(image.xyxy[k].tolist())})
     return found
-
-
-def _in_order(image: Predictions) -> np.ndarray:
-    """Best first; ties by class and box, because COCO's matching depends on the order of tied scores."""
-    return np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores)) if len(image.scores) else np.zeros(0, int)
 
 
 def _nothing(truth: COCO) -> COCO:

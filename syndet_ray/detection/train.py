@@ -146,7 +146,7 @@ class Trainer:
             image, boxes = augment(pool.image(index), pool.boxes(index), self.recipe.training, rng)
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, non_blocking=True)
             images.append(pixels.permute(2, 0, 1).float() / 255)
-            target = {"boxes": boxes.xyxy, "labels": boxes.labels + 1}
+            target = {"boxes": boxes.xyxy.astype(np.float32), "labels": boxes.labels + 1}
             targets.append({name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for name, value in target.items()})
         return images, targets
 

@@ -89,9 +89,8 @@ def stand_in(cache: Path, progress: Progress | None = None) -> dict[str, Pool]:
     Our own renderer, with a fixed look that the defaults do not contain: crowded and sparse scenes together, stronger
     colour, coarser sensor. Every figure made with it says "stand-in".
     """
-    counts = {"train": 120, "val": 30, "test": 50}
-    total, passed, pools = sum(counts.values()), 0, {}
-    for k, (split, count) in enumerate(counts.items()):
+    total, passed, pools = sum(_STAND_IN_COUNTS.values()), 0, {}
+    for k, (split, count) in enumerate(_STAND_IN_COUNTS.items()):
         looks = [_stand_in_look(i) for i in range(count)]
         folder = cache / f"stand-in-{split}-{count}-{RENDERER_VERSION}"
         step = None if progress is None else lambda done, _, passed=passed: progress(passed + done, total)  # type: ignore[misc]
@@ -100,6 +99,7 @@ def stand_in(cache: Path, progress: Progress | None = None) -> dict[str, Pool]:
     return pools
 
 
+_STAND_IN_COUNTS = {"train": 120, "val": 30, "test": 50}
 _STAND_IN_SEED = 990_000
 
 
