@@ -1,12 +1,17 @@
 """What several test files share."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from syndet_ray import SceneParameters
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.scenes.assets import CLASSES
+from syndet_ray.scenes.generate import draw_scene, render
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -41,3 +46,58 @@ def squares():
         return Pool.of(name, ("small", "big"), images, boxes, [str(i) for i in range(count)])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dice(tmp_path_factory):
+    """A COCO dataset of a few small rendered pictures of dice, as a user would bring it: train, val and test."""
+    folder = tmp_path_factory.mktemp("dice")
+    parameters = SceneParameters(objects=5, image_px=128, size_px=(26, 34))
+    for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
+        (folder / split).mkdir()
+        images, annotations = [], []
+        for i in range(count):
+            pixels, boxes = render(draw_scene(parameters, seed, i))
+            Image.fromarray(pixels).save(folder / split / f"{i}.png")
+            images.append({"id": i, "file_name": f"{i}.png"})
+            for (x1, y1, x2, y2), label in zip(boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True):
+                box = [x1, y1, x2 - x1, y2 - y1]
+                annotations.append({"id": len(annotations), "image_id": i, "category_id": label, "bbox": box})
+        categories = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
+    return folder
+
+
+TINY_SWEEP = """
+from syndet_ray import *
+
+SWEEP = Sweep(
+    question="Does it run?",
+    recipe=Recipe(
+        mix=Mix(synthetic_images=4),
+        scene=SceneParameters(objects=5, image_px=128, size_px=(26, 34)),
+        detector=Detector(name="fasterrcnn_tiny"),
+        training=Training(images=IMAGES, batch_size=4, crop_px=128),
+    ),
+    space=(SPACE,),
+    trials=TRIALS,
+    rungs=RUNGS,
+    pruning=Pruning(startup_trials=1),
+)
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A working folder with a tiny sweep in it; returns a function that rewrites the sweep and gives its path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+
+    def write(images=16, trials=2, rungs=2, space='SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'):
+        text = TINY_SWEEP.replace("IMAGES", str(images)).replace("TRIALS", str(trials)).replace("RUNGS", str(rungs))
+        path = tmp_path / "sweeps" / "tiny.py"
+        path.write_text(text.replace("SPACE,", f"{space},"))
+        return path
+
+    return write

@@ -1,0 +1,254 @@
+"""A sweep from its file to its report, through the command line, with a real Ray and a real MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from syndet_ray.results import RunFolder
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment():
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": paths, "COLUMNS": "100"}
+
+
+def syndet(*arguments, **given):
+    """Runs the command line; returns the finished process."""
+    command = [sys.executable, "-m", "syndet_ray", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400, check=False, **given)
+
+
+def only_run(runs="runs"):
+    (path,) = [path for path in Path(runs).iterdir() if (path / "sweep.json").exists()]
+    return RunFolder.open(path)
+
+
+def mlflow_runs(folder):
+    client = MlflowClient(folder.about["mlflow_uri"])
+    parent = client.get_run(folder.about["mlflow_run"])
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    return client, parent, children
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, dice):
+    """One sweep on the small dice pictures, run once for all tests that look at what it left behind."""
+    home = tmp_path_factory.mktemp("finished")
+    (home / "sweeps").mkdir()
+    from conftest import TINY_SWEEP
+
+    text = TINY_SWEEP.replace("IMAGES", "16").replace("TRIALS", "2").replace("RUNGS", "2")
+    space = 'SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))})'
+    (home / "sweeps" / "tiny.py").write_text(text.replace("SPACE,", f"{space},"))
+    done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", cwd=home)
+    return home, done
+
+
+def test_a_sweep_ends_with_its_table_and_its_answer(finished):
+    home, done = finished
+    assert done.returncode == 0, done.stderr
+    assert "On the test set (4 real photos, opened once)" in done.stdout
+    for words in ("best", "real only", "synthetic only", "mAP", "report.html", "trial 0 COMPLETE: all 16 images seen"):
+        assert words in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if "│" in line) <= 100
+    assert "Traceback" not in done.stderr
+
+
+def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
+    home, done = finished
+    trials = only_run(home / "runs").trials()
+    assert [trial.kind for trial in trials[:2]] == ["real_only", "synthetic_only"]
+    for trial in trials:
+        if trial.recipe["detector.weights"] == "none":
+            assert (trial.state, trial.images) in {("COMPLETE", 16), ("PRUNED", 8)}
+        else:
+            assert trial.state == "FAILED"
+            assert trial.reason.startswith("gone.safetensors: is not a readable .safetensors file")
+    assert {trial.state for trial in trials} >= {"COMPLETE", "FAILED"}, "seed 1 proposes both"
+
+
+def test_every_trial_tells_the_settings_in_force(finished):
+    for trial in only_run(finished[0] / "runs").trials():
+        if trial.state == "COMPLETE":
+            assert trial.effective["training.batch_size"] == 4
+            assert trial.effective["device"] == "cpu"
+            drawn = json.loads(json.dumps(trial.effective))
+            asked = trial.recipe["mix.synthetic"] * trial.images
+            assert abs(drawn["drawn/synthetic"] - asked) < 1 if "drawn/synthetic" in drawn else asked < 1
+
+
+def test_the_test_set_is_opened_once_for_best_and_controls(finished):
+    folder = only_run(finished[0] / "runs")
+    test = folder.test()
+    assert [row.role for row in test.rows] == ["best", "real_only", "synthetic_only"]
+    assert test.hash == folder.about["real"]["hashes"]["test"]
+    assert not test.stand_in
+    assert all({"mAP", "AP50", "AP75", "mAR"} == set(row.intervals) for row in test.rows)
+    assert test.opened > max(trial.ended for trial in folder.trials())
+
+
+def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
+    folder = only_run(finished[0] / "runs")
+    client, parent, children = mlflow_runs(folder)
+    assert parent.info.status == "FINISHED"
+    assert len(children) == len(folder.trials())
+    states = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
+    by_number = {int(run.data.tags["trial"]): run for run in children}
+    for trial in folder.trials():
+        assert by_number[trial.number].info.status == states[trial.state]
+        assert by_number[trial.number].data.tags["reason"] == trial.reason
+    best = folder.test().row("best")
+    assert parent.data.metrics["test/mAP"] == pytest.approx(best.metrics["mAP"])
+    assert {"test/mAP/real_only", "test/mAP/synthetic_only", "best/val/mAP"} <= parent.data.metrics.keys()
+    artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "figures", "sweep.json"} <= artifacts
+
+
+def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
+    import torch
+
+    from syndet_ray.detection.models import load_model
+    from syndet_ray.detection.score import predict
+
+    folder = only_run(finished[0] / "runs")
+    mlflow.set_tracking_uri(folder.about["mlflow_uri"])
+    path = mlflow.artifacts.download_artifacts("models:/syndet_ray-tiny@champion", dst_path=str(tmp_path))
+    model, classes = load_model(Path(path))
+    assert classes == ("five", "four", "one", "six", "three", "two")
+    assert len(predict(model, squares(2), device=torch.device("cpu"))) == 2
+
+
+def test_the_report_is_one_page_with_everything_in_it(finished):
+    folder = only_run(finished[0] / "runs")
+    page = folder.report.read_text()
+    for words in ("Does it run?", "real only", "synthetic only", "gone.safetensors", "data:image/png;base64", "opened once"):
+        assert words in page
+    assert "http://" not in page
+    assert "https://" not in page
+    figures = {path.name for path in folder.figures.iterdir()}
+    assert {"learning_curves.png", "test_scores.png", "test_scores.csv", "sheet_training.png", "predictions.png"} <= figures
+    before = folder.report.read_bytes()
+    folder.report.unlink()
+    assert syndet("report", folder.path).returncode == 0
+    assert len(folder.report.read_bytes()) == pytest.approx(len(before), rel=0.05)
+
+
+def test_a_sweep_of_which_every_trial_fails_says_why(home, dice):
+    home(trials=1)
+    text = Path("sweeps/tiny.py").read_text().replace('name="fasterrcnn_tiny"', 'name="fasterrcnn_tiny", weights="gone.safetensors"')
+    Path("sweeps/tiny.py").write_text(text)
+    done = syndet("sweep", "tiny", "--real", dice)
+    assert done.returncode == 1
+    assert "No answer: none of 3 trials finished. The first to fail said: gone.safetensors: is not a readable" in done.stdout.replace("\n", " ")
+    folder = only_run()
+    assert "No answer" in folder.report.read_text()
+    assert mlflow_runs(folder)[1].info.status == "FAILED"
+    assert folder.test() is None, "nothing was good enough to open the test set for"
+
+
+def wait_for(what, process, seconds=240):
+    end = time.monotonic() + seconds
+    while not what():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def ledger_has(event):
+    return lambda: any(f'"event": "{event}"' in path.read_text() for path in Path("runs").glob("*/ledger.jsonl"))
+
+
+def children_of(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(child) for child in found] + [grand for child in found for grand in children_of(int(child))]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
+    home(images=48, rungs=6, trials=1)
+    command = [sys.executable, "-m", "syndet_ray", "sweep", "tiny", "--real", str(dice), "--parallel", "1"]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(ledger_has("checkpoint"), process)
+    workers = children_of(process.pid)
+    process.send_signal(sent)
+    output, errors = process.communicate(timeout=120)
+    folder = only_run()
+    if sent != signal.SIGKILL:
+        assert process.returncode == 130, errors
+        assert f"interrupted; go on with: python -m syndet_ray resume {folder.path}" in output.replace("\n", "")
+        assert "Traceback" not in errors
+        _, parent, children = mlflow_runs(folder)
+        assert parent.info.status == "KILLED"
+        assert "RUNNING" not in {run.info.status for run in children}
+    deadline = time.monotonic() + 60
+    while alive := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < deadline, f"{alive} outlived the driver"
+        time.sleep(0.2)
+    before = {trial.number: trial.rungs for trial in folder.trials()}
+    done = syndet("resume", folder.path)
+    assert done.returncode == 0, done.stderr
+    trials = folder.trials()
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert all(trial.state in ("COMPLETE", "PRUNED") for trial in trials)
+    for trial in trials:
+        images = [rung.images for rung in trial.rungs]
+        assert images == sorted(set(images)), "no rung twice"
+        assert trial.rungs[: len(before.get(trial.number, ()))] == before.get(trial.number, ())
+    _, parent, children = mlflow_runs(folder)
+    assert parent.info.status == "FINISHED"
+    assert [run.info.status for run in children] == ["FINISHED"] * 3, "no second run for a trial"
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_resume_refuses_other_data_and_what_is_no_run(finished, home, dice):
+    assert "is not the folder of a run" in syndet("resume", dice).stderr
+
+
+def test_check_starts_nothing_and_says_what_would_run(home, dice):
+    home()
+    done = syndet("check", "tiny", "--real", dice)
+    assert done.returncode == 0, done.stderr
+    for words in ("2 trials and 2 controls", "mix.synthetic", "6 train", "3 val", "4 test", "five, four, one", "ready"):
+        assert words in done.stdout
+    assert not [path for path in Path("runs").iterdir() if (path / "sweep.json").exists()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tiny", "--real", "nowhere"], "nowhere: is not a folder"),
+        (["tny"], "Did you mean 'tiny'?"),
+        (["tiny", "--tracking", "http://127.0.0.1:9"], "tracking server http://127.0.0.1:9: does not answer"),
+        (["tiny", "--storage", "bucket/x"], "--storage: must be s3://bucket or s3://bucket/prefix, got 'bucket/x'"),
+    ],
+)
+def test_bad_input_is_one_clear_message(home, arguments, said):
+    home()
+    done = syndet("check", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_field_is_told_with_its_line(home):
+    path = home()
+    path.write_text(path.read_text().replace("trials=", "trails="))
+    done = syndet("sweep", "tiny")
+    assert done.returncode == 1
+    assert "sweeps/tiny.py:4: trails: is not a field. Did you mean 'trials'?" in done.stderr
