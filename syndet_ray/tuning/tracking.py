@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
+import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -62,6 +63,7 @@ class Tracking:
 
     def __init__(self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None) -> None:
         check_server(uri)
+        mlflow.set_tracking_uri(uri)  # the model registry looks a models:/ address up there, whatever its client was given
         self._client = MlflowClient(uri)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
         self._runs: dict[int, str] = {}
