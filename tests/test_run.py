@@ -248,7 +248,7 @@ def test_bad_input_is_one_clear_message(home, arguments, said):
 
 def test_a_mistyped_field_is_told_with_its_line(home):
     path = home()
-    path.write_text(path.read_text().replace("trials=", "trails="))
+    path.write_text(path.read_text().replace("    trials=", "    trails="))
     done = syndet("sweep", "tiny")
     assert done.returncode == 1
     assert "sweeps/tiny.py:4: trails: is not a field. Did you mean 'trials'?" in done.stderr

@@ -1,8 +1,8 @@
 """Mix: which images the next batch is made of, so that every source gets exactly the share it was asked to have."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,95 +10,134 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.errors import SyndetError
 
-_TOLERANCE = 1e-9
+_ROUNDING = 1e-9  # far above what rounding adds up to in a training, far below what a share can mean
 
 
 class BatchMixer:
-    """Draws batches from several sources.
+    """Draws batches from several sources, in exactly the shares asked for, and through each source evenly.
 
-    Shares are exact: each source is owed share x batch_size images a batch, what is owed is carried from batch to
-    batch, and places go to whole numbers first and then to the largest remainders. After any number of batches no
-    source is a whole image per source (and with two sources, no whole image at all) from what it was owed.
+    Places are given one by one. Each place owes every source its share; a source that is owed nothing is not served,
+    and of the others the one is served first that would soonest be owed a whole image. This is earliest-deadline
+    scheduling, which keeps every source within less than one image of what it was asked to have, after any number of
+    places and for any number of sources, as long as the shares stay the same (Baruah et al. 1996, "Proportionate
+    progress"; the windows there are ours). Serving the largest remainder does not: with five sources, asked for as
+    1 : 16 : 38 : 1 : 38, it strays by more than an image. Where the shares change, what is owed is carried over: two
+    sources stay within one image still, from four on no method can promise that without knowing the shares to come.
 
-    Every source is shuffled anew for each pass through it. The state is a few numbers: where each source stands.
+    A source is shuffled anew for each pass through it, and stands in a batch twice only where it has too few images.
+    The state is a few integers for each source; orders are derived from (seed, source, pass).
     """
 
     def __init__(self, sizes: Mapping[str, int], batch_size: int, seed: int) -> None:
-        self._sizes, self._seed, self.batch_size = dict(sizes), seed, batch_size
+        assert batch_size > 0, batch_size
+        self.batch_size = batch_size
         self.drawn = dict.fromkeys(sizes, 0)
         self._owed = dict.fromkeys(sizes, 0.0)
+        self._decks = {source: _Deck(source, size, seed) for source, size in sizes.items()}
 
     def draw(self, shares: Mapping[str, float], count: int | None = None) -> list[tuple[str, int]]:
         """(source, index of an image) for the next batch, or for the `count` images of a last, shorter one.
 
-        `shares` sum to 1. Raises SyndetError where they do not, or where a source with a share has no images.
+        Raises SyndetError where shares do not sum to 1, or where a source with a share is unknown or has no images.
         """
         self._check(shares)
-        size = self.batch_size if count is None else count
-        for source, share in shares.items():
-            self._owed[source] = self._owed.get(source, 0.0) + share * size
+        places = self._places(shares, self.batch_size if count is None else count)
         batch = []
-        for source, places in _apportion({source: self._owed[source] for source in shares}, size).items():
-            self._owed[source] -= places
-            batch += [(source, index) for index in self._next(source, places)]
+        for source, number in places.items():
+            self.drawn[source] += number
+            batch += [(source, index) for index in self._decks[source].deal(number)]
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values from which `load_state_dict` goes on exactly."""
-        return {"drawn": dict(self.drawn), "owed": dict(self._owed)}
+        """Plain JSON values from which `load_state_dict` goes on exactly."""
+        decks = {source: deck.state() for source, deck in self._decks.items()}
+        return {"drawn": dict(self.drawn), "owed": dict(self._owed), "decks": decks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken. Raises SyndetError where that mixer had other sources."""
+        sizes = {source: deck.size for source, deck in self._decks.items()}
+        before = {source: deck["size"] for source, deck in state["decks"].items()}
+        if before != sizes:
+            raise SyndetError(
+                "checkpoint", f"was made with sources of {before} images", got=sizes, do="Use the same data."
+            )
         self.drawn, self._owed = dict(state["drawn"]), dict(state["owed"])
+        for source, deck in self._decks.items():
+            deck.restore(state["decks"][source])
 
-    def _next(self, source: str, places: int) -> list[int]:
-        size, found = self._sizes[source], []
-        for position in range(self.drawn[source], self.drawn[source] + places):
-            found.append(self._at(source, position // size, position % size))
-        self.drawn[source] += places
-        return found
+    def _places(self, shares: Mapping[str, float], count: int) -> dict[str, int]:
+        """How many of the next `count` places each source gets."""
+        total = sum(shares.values())  # 1, but for rounding, which must not add up
+        asked = {source: share / total for source, share in shares.items() if share > 0}
+        places = dict.fromkeys(asked, 0)
+        for _ in range(count):
+            for source, share in asked.items():
+                self._owed[source] += share
+            served = self._most_pressing(asked)
+            self._owed[served] -= 1
+            places[served] += 1
+        return places
 
-    def _at(self, source: str, turn: int, position: int) -> int:
-        """The image at a position of one pass through a source."""
-        return int(_order(self._seed, source, self._sizes[source], self.batch_size, turn)[position])
+    def _most_pressing(self, asked: Mapping[str, float]) -> str:
+        """Of the sources that are owed something, the one that would soonest be owed a whole image."""
+        owed = [source for source in asked if self._owed[source] > _ROUNDING]
+        if not owed:  # only after a change of shares: what is owed is then owed to sources that have no share now
+            return max(asked, key=lambda source: self._owed[source])
+        return min(owed, key=lambda source: (1 - self._owed[source]) / asked[source])
 
     def _check(self, shares: Mapping[str, float]) -> None:
-        if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0:
+        if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6) or min(shares.values()) < 0:
             raise SyndetError("mix", "shares must be 0 or more and sum to 1", got=dict(shares))
         for source, share in shares.items():
-            if share > 0 and self._sizes.get(source, 0) < 1:
-                raise SyndetError("mix", f"{source} has a share but no images", got=share)
+            if share > 0 and source not in self._decks:
+                raise SyndetError(
+                    "mix", f"{source} has a share but is no source", got=share, do=f"There are {sorted(self._decks)}."
+                )
+            if share > 0 and self._decks[source].size == 0:
+                raise SyndetError("mix", f"{source} has a share but no images", got=share, do="Set its share to 0.")
 
 
-def _apportion(owed: Mapping[str, float], size: int) -> dict[str, int]:
-    """`size` places by what is owed: whole numbers first, the rest to the largest remainders (ties: first named).
+class _Deck:
+    """The images of one source, dealt pass after pass, each pass in an order of its own.
 
-    A source that was given a place ahead of its due is owed less than 0 and gets none until it has caught up.
+    A batch may span two passes. An image that it already holds is then put aside, and dealt first in the next batch.
     """
-    places = {source: max(0, math.floor(due + _TOLERANCE)) for source, due in owed.items()}
-    by_remainder = sorted(owed, key=lambda source: places[source] - owed[source])
-    while (left := size - sum(places.values())) != 0:
-        # Rounding up gives to those owed most; where negative dues left too many places, it takes from those owed least.
-        chosen = by_remainder[:left] if left > 0 else [s for s in reversed(by_remainder) if places[s] > 0][:-left]
-        for source in chosen:
-            places[source] += 1 if left > 0 else -1
-    return places
 
+    def __init__(self, source: str, size: int, seed: int) -> None:
+        self.source, self.size, self._seed = source, size, seed
+        self._turn, self._at, self._aside = 0, 0, list[int]()
+        self._order: np.ndarray | None = None
 
-@lru_cache(maxsize=32)
-def _order(seed: int, source: str, size: int, batch_size: int, turn: int) -> np.ndarray:
-    """The shuffled order of one pass through a source.
+    def deal(self, number: int) -> list[int]:
+        """The next `number` images, all different where there are enough, else as evenly as can be."""
+        if number == 0:
+            return []
+        most, held, dealt = -(-number // self.size), Counter[int](), list[int]()
+        while len(dealt) < number:
+            index = self._next(held, most)
+            held[index] += 1
+            dealt.append(index)
+        return dealt
 
-    A batch may span two passes, and an image late in one and early in the next would then stand in it twice. So where a
-    source holds at least three batches, a pass begins with images that did not end the pass before. Those are taken from
-    all but its last batch, which therefore stays as it was shuffled and can be known without unrolling earlier passes.
-    """
-    order = _shuffled(seed, source, size, turn)
-    if turn == 0 or size < 3 * batch_size:
-        return order
-    before = _shuffled(seed, source, size, turn - 1)[-batch_size:]
-    head = order[:-batch_size][~np.isin(order[:-batch_size], before)][:batch_size]
-    return np.concatenate([head, order[~np.isin(order, head)]])
+    def state(self) -> dict[str, Any]:
+        return {"size": self.size, "turn": self._turn, "at": self._at, "aside": list(self._aside)}
 
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._turn, self._at, self._aside, self._order = state["turn"], state["at"], list(state["aside"]), None
 
-def _shuffled(seed: int, source: str, size: int, turn: int) -> np.ndarray:
-    return seeds.generator(seed, f"mix/{source}", turn).permutation(size)
+    def _next(self, held: Counter[int], most: int) -> int:
+        for position, index in enumerate(self._aside):
+            if held[index] < most:
+                return self._aside.pop(position)
+        while held[index := self._turned_up()] >= most:
+            self._aside.append(index)
+        return index
+
+    def _turned_up(self) -> int:
+        """The next image of this pass, or the first of the next."""
+        if self._at == self.size:
+            self._turn, self._at, self._order = self._turn + 1, 0, None
+        if self._order is None:
+            self._order = seeds.generator(self._seed, f"mix/{self.source}", self._turn).permutation(self.size)
+        self._at += 1
+        return int(self._order[self._at - 1])

@@ -1,7 +1,6 @@
 """Pool: a source, decoded, as flat arrays that processes share without a copy."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -12,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.record import Record, Source
+from syndet_ray.data import picture
+from syndet_ray.data.record import Source
 from syndet_ray.errors import DataError
 
 _ARRAYS = ("pixels", "sizes_wh", "xyxy", "labels", "visibility", "crowd", "box_counts", "image_ids")
@@ -111,9 +110,9 @@ class Pool:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over pixels, sizes, boxes, labels and class names: equal pools are equal data."""
+        """SHA-256 over class names, pixels and boxes with all that is known of them: equal pools are equal data."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        for array in (self.pixels, self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.crowd):
+        for array in (self.pixels, self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.visibility, self.crowd):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -140,56 +139,37 @@ class Pool:
         try:
             about = json.loads((folder / "pool.json").read_text())
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        except (OSError, ValueError) as error:
-            raise DataError(folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew.") from None
+        except (OSError, EOFError, ValueError) as error:
+            raise DataError(
+                folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew."
+            ) from None
         return Pool(about["name"], tuple(about["classes"]), about["synthetic"], about["stand_in"], **arrays)
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
-    """The pool with its labels counted in the order of `classes`, which must be the same names."""
+    """The pool with its labels counted in the order of `classes`, which must be the same names (see check_classes)."""
     if pool.classes == classes:
         return pool
     assert sorted(pool.classes) == sorted(classes), (pool.classes, classes)
-    order = np.array([classes.index(name) for name in pool.classes])
+    order = np.array([classes.index(name) for name in pool.classes], np.int64)
     return replace(pool, classes=classes, labels=order[pool.labels])
 
 
 def decode(source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
-    """Decodes every image of a source; boxes are clipped to the image.
+    """Decodes every image of a source; `progress` is told (images done, images in all) after each.
 
-    Raises DataError for an image that cannot be read, and for a box that lies outside its image.
+    Raises DataError naming the record whose image cannot be read.
     """
-    images, boxes = [], []
+    images = []
     for done, record in enumerate(source.records, start=1):
-        image = _decoded(record)
+        image = picture.pixels(record.image, record.place)
+        width_height = np.array(image.shape[1::-1])
+        assert not ((record.boxes.xyxy < 0) | (record.boxes.xyxy > np.tile(width_height, 2))).any(), record.place
         images.append(image)
-        boxes.append(_clipped(record, image.shape[1], image.shape[0]))
         if progress is not None:
             progress(done, len(source))
+    boxes = [record.boxes for record in source.records]
     ids = [record.image_id for record in source.records]
-    return Pool.of(source.name, source.classes, images, boxes, ids, synthetic=source.synthetic, stand_in=source.stand_in)
-
-
-def _decoded(record: Record) -> np.ndarray:
-    """(h, w, 3) uint8 RGB, turned as EXIF says."""
-    file = io.BytesIO(record.image) if isinstance(record.image, bytes) else record.image
-    try:
-        with Image.open(file) as image:
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):  # 16 bits a pixel
-                turned = Image.fromarray((np.asarray(turned).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-            return np.asarray(turned.convert("RGB"))
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
-        raise DataError(record.place, f"the image cannot be read ({error})", do="Replace or remove it.") from None
-
-
-def _clipped(record: Record, width: int, height: int) -> Boxes:
-    boxes = record.boxes
-    xyxy = np.clip(boxes.xyxy, 0, (width, height, width, height))
-    outside = np.flatnonzero((xyxy[:, 2] <= xyxy[:, 0]) | (xyxy[:, 3] <= xyxy[:, 1]))
-    if len(outside):
-        box = boxes.xyxy[outside[0]].round(1).tolist()
-        raise DataError(
-            f"{record.place}, box {outside[0]}", f"a box must have an area inside the {width} x {height} image", got=box
-        )
-    return replace(boxes, xyxy=xyxy)
+    return Pool.of(
+        source.name, source.classes, images, boxes, ids, synthetic=source.synthetic, stand_in=source.stand_in
+    )

@@ -1,26 +1,40 @@
 """Read: a folder of labelled images, in whichever known format, as one dataset."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.readers.coco import is_coco, read_coco
-from syndet_ray.data.readers.tfrecord import read_label_map, read_tfrecord
+from syndet_ray.data import picture
+from syndet_ray.data.readers import coco, tfrecord
+from syndet_ray.data.readers.found import Found, Reading
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-Found = list[tuple[Record, list[str]]]  # a reader's answer: images, and the class names of their boxes
+FORMATS: Mapping[str, ModuleType] = {"TFRecord": tfrecord, "COCO": coco}
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+_LAYOUTS = (
+    "Looked for <split>.record or <split>.tfrecord with a label map (.pbtxt); annotations/instances_<split>.json with "
+    "images/<split>/; <split>/_annotations.coco.json; one COCO .json beside its images. A split is train, val or test."
+)
+_SPILL_PX = 0.01  # what rounding may put outside the image and nobody needs to hear of
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Sources by split ("train", "val", "test"; not all need be there), with one list of classes.
 
-    notes  what the reader mended, in words
+    notes  what was mended or left out on the way, in words
     """
 
     path: Path
@@ -31,102 +45,113 @@ class Dataset:
 
 
 def read(path: Path) -> Dataset:
-    """Reads the dataset in a folder. Raises DataError where the folder, its layout or an annotation cannot be used.
+    """Reads the dataset in a folder; the images of a split stand in the order of their ids.
 
-    TFRecord   <split>*.record or *.tfrecord, and a label map *.pbtxt
-    COCO       annotations/instances_<split>.json and images/<split>/, or <split>/_annotations.coco.json beside images
+    Raises DataError for a folder, layout, annotation or image that cannot be used. Of the images only the heads are
+    read: `decode` finds those that are damaged further down.
     """
     if not path.is_dir():
-        raise DataError(path, "is not a folder", do="Give the folder that holds the dataset.")
-    records, jsons = _by_split(_tfrecords(path)), _by_split(_coco_files(path))
-    if records:
-        return _dataset(path, "TFRecord", {split: _read_records(path, files) for split, files in records.items()})
-    if jsons:
-        return _dataset(path, "COCO", {split: _read_jsons(path, split, files) for split, files in jsons.items()})
-    raise DataError(
-        path,
-        "holds no dataset of a known layout",
-        got=sorted(p.name for p in path.iterdir())[:8],
-        do="Expected <split>.record with a .pbtxt, annotations/instances_<split>.json with images/<split>/, or "
-        "<split>/_annotations.coco.json; a split is train, val or test.",
-    )
+        rule = "is not a folder" if path.exists() else "does not exist"
+        raise DataError(path, rule, do="Give the folder that holds the dataset.")
+    files = {kind: found for kind, reader in FORMATS.items() if (found := reader.files(path))}
+    if not files:
+        raise DataError(
+            path, "holds no dataset of a known layout", got=sorted(p.name for p in path.iterdir())[:8], do=_LAYOUTS
+        )
+    if len(files) > 1:
+        raise DataError(
+            path, f"must hold one dataset, not both {' and '.join(files)}", do="Give each a folder of its own."
+        )
+    ((kind, found),) = files.items()
+    reading: Reading = FORMATS[kind].read(path, by_split(path, found))
+    notes = list(reading.notes)
+    splits = {split: _source(reading.classes, split, images, notes) for split, images in reading.splits.items()}
+    return Dataset(path, kind, reading.classes, splits, tuple(notes))
+
+
+def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the split that their name or, failing that, their folder's name tells.
+
+    A single file that tells nothing is train. Raises DataError where several files do not tell.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        split = _split_of(folder, file) or ("train" if len(files) == 1 else None)
+        if split is None:
+            raise DataError(
+                file, "must tell its split by its name or its folder's", do="Put train, val or test into it."
+            )
+        found.setdefault(split, []).append(file)
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 def check_classes(real: Sequence[str], synthetic: Sequence[str], place: object) -> None:
-    """Raises DataError unless both sides know the same class names, in any order."""
-    missing, surplus = sorted(set(real) - set(synthetic)), sorted(set(synthetic) - set(real))
-    if missing:
-        raise DataError(place, f"has classes that no synthetic source has: {', '.join(missing)}", do=f"Synthetic: {', '.join(synthetic)}.")
-    if surplus:
-        raise DataError(place, f"lacks classes that the synthetic source has: {', '.join(surplus)}", do=f"Real: {', '.join(real)}.")
+    """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order."""
+    only_real, only_synthetic = sorted(set(real) - set(synthetic)), sorted(set(synthetic) - set(real))
+    found = [
+        f"{', '.join(names)} only in the {side} data"
+        for side, names in (("real", only_real), ("synthetic", only_synthetic))
+        if names
+    ]
+    if found:
+        rule = f"real and synthetic data must have the same classes; found {'; '.join(found)}"
+        raise DataError(place, rule, do="Rename or drop classes on one side.")
 
 
-def _tfrecords(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if ".record" in p.name or ".tfrecord" in p.name)
-
-
-def _coco_files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*.json") if is_coco(p))
-
-
-def _by_split(files: list[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        split = _split_of(file)
-        if split is not None:
-            found.setdefault(split, []).append(file)
-    # A lone file that names no split is all there is to train on.
-    return found or ({"train": files} if len(files) == 1 else {})
-
-
-def _split_of(file: Path) -> str | None:
-    """The split that a file's own name or, failing that, its folder names: instances_val2017.json, valid/x.json."""
-    words = [file.name, file.parent.name]
-    for word in words:
-        for part in word.lower().replace("-", "_").replace(".", "_").split("_"):
-            if (name := part.rstrip("0123456789")) in SPLITS:
-                return SPLITS[name]
+def _split_of(folder: Path, file: Path) -> str | None:
+    for name in reversed(file.relative_to(folder).parts):
+        words = re.findall(r"[a-z]+", name.lower())  # instances_val2017.json: instances, val, json
+        splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
+        if len(splits) > 1:
+            raise DataError(file, "must name one split", got=splits, do="Rename it.")
+        if splits:
+            return splits[0]
     return None
 
 
-def _read_records(path: Path, files: list[Path]) -> Found:
-    maps = sorted(path.rglob("*.pbtxt"))
-    names = read_label_map(maps[0]) if maps else {}
-    return [found for file in files for found in read_tfrecord(file, names)]
+def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes: list[str]) -> Source:
+    """The images of a split as records; boxes that leave their image are clipped, and a note says how many."""
+    twice = [image_id for image_id, count in Counter(image.image_id for image in images).items() if count > 1]
+    if twice:
+        places = [image.place for image in images if image.image_id == twice[0]]
+        raise DataError(places[1], "the same image must stand once in a split", got=twice[0], do=f"Also {places[0]}.")
+    labels, spilt = {name: label for label, name in enumerate(classes)}, 0
+    records = []
+    for image in sorted(images, key=lambda image: image.image_id):
+        edges, wh = _shown(image)
+        inside = np.clip(edges, 0, np.tile(wh, 2))
+        _check_area(image, edges, inside, wh)
+        spilt += int((np.abs(inside - edges).max(axis=1, initial=0) > _SPILL_PX).sum())
+        boxes = Boxes.of(inside, [labels[name] for name in image.names], image.visibility, image.crowd)
+        records.append(Record(image.image_id, image.image, boxes, image.place))
+    if spilt:
+        notes.append(f"{split}: {spilt} {'box' if spilt == 1 else 'boxes'} clipped to the image")
+    return Source("real", classes, tuple(records))
 
 
-def _read_jsons(path: Path, split: str, files: list[Path]) -> Found:
-    spellings = [spelling for spelling, name in SPLITS.items() if name == split]
-    inside = [path / "images" / spelling for spelling in spellings] + [path / spelling for spelling in spellings]
-    folders = [folder for folder in inside if folder.is_dir()]
-    return [found for file in files for found in read_coco(file, [file.parent, *folders, path / "images", path])]
+def _shown(image: Found) -> tuple[np.ndarray, tuple[int, int]]:
+    """Boxes (n, 4) in pixels of the frame that is shown, and that frame's size.
+
+    The size that the annotation tells shows whether it was made on the image as stored or as shown, where EXIF swaps
+    the sides. Where it cannot show that, people label what they see.
+    """
+    head = picture.header(image.image, image.place)
+    stored = image.wh == head.stored_wh != head.shown_wh
+    if not (image.relative or stored or image.wh in (None, head.shown_wh)):  # shares also fit an image resized since
+        rule = f"width and height must be those of the image file, {head.shown_wh}"
+        raise DataError(image.place, rule, got=image.wh, do="Export the annotations for these image files.")
+    frame = head.stored_wh if stored else head.shown_wh
+    xyxy = image.xyxy * np.tile(frame, 2) if image.relative else image.xyxy
+    return (head.shown(xyxy) if stored else xyxy), head.shown_wh
 
 
-def _dataset(path: Path, kind: str, found: dict[str, Found]) -> Dataset:
-    classes = _class_order(path, found)
-    index = {name: i for i, name in enumerate(classes)}
-    splits = {}
-    for split, images in found.items():
-        records = tuple(_labelled(record, [index[name] for name in names]) for record, names in images)
-        splits[split] = Source("real", classes, records)
-    return Dataset(path, kind, classes, splits)
-
-
-def _class_order(path: Path, found: dict[str, Found]) -> tuple[str, ...]:
-    """The label map's order where there is one, else by name: the same whichever images a split holds."""
-    used = {name for images in found.values() for _, names in images for name in names}
-    for file in sorted(path.rglob("*.pbtxt")):
-        names = read_label_map(file)
-        mapped = [names[number] for number in sorted(names)]
-        return tuple(mapped + sorted(used - set(mapped)))
-    return tuple(sorted(used))
-
-
-def _labelled(record: Record, labels: list[int]) -> Record:
-    """The record with its labels in place. Raises DataError for a box with no area."""
-    xyxy = record.boxes.xyxy
-    flat = np.flatnonzero(~((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])))
-    if len(flat):
-        raise DataError(f"{record.place}, box {flat[0]}", "a box must have an area", got=xyxy[flat[0]].tolist(), do="Mend or delete it.")
-    boxes = Boxes(xyxy, np.array(labels, np.int64), record.boxes.visibility, record.boxes.crowd)
-    return Record(record.image_id, record.image, boxes, record.place)
+def _check_area(image: Found, edges: np.ndarray, inside: np.ndarray, wh: tuple[int, int]) -> None:
+    """Raises DataError for a box without area, in itself or within its image."""
+    for i in np.flatnonzero((inside[:, :2] >= inside[:, 2:]).any(axis=1)).tolist():
+        got = edges[i].round(2).tolist()
+        if (edges[i, :2] >= edges[i, 2:]).any():
+            raise DataError(
+                image.box_places[i], "a box must have an area (x1, y1, x2, y2)", got=got, do="Mend or delete it."
+            )
+        rule = f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
+        raise DataError(image.box_places[i], rule, got=got, do="Mend or delete it.")

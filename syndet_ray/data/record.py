@@ -1,5 +1,7 @@
 """Record and Source: labelled images as a reader finds them, before they are decoded."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +12,10 @@ from syndet_ray.boxes import Boxes
 class Record:
     """One labelled image, still encoded.
 
-    image_id  unique within its source, and stable: file name or id as the dataset gives it
+    image_id  unique within its source, and the same wherever the dataset lies: a name that the dataset itself gives,
+              or the path of the image file within the dataset's folder
     image     the encoded bytes, or the path of the file that holds them
-    boxes     in pixels of the image as it is *shown* (after EXIF orientation)
+    boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
     place     where the annotation stands ("train.record, record 17"), for error messages
     """
 
@@ -35,6 +38,11 @@ class Source:
     def __len__(self) -> int:
         return len(self.records)
 
-    def select(self, indices: list[int], name: str | None = None) -> "Source":
+    @property
+    def ids_hash(self) -> str:
+        """SHA-256 over the sorted image ids: which images these are, whatever their order."""
+        return hashlib.sha256("\n".join(sorted(record.image_id for record in self.records)).encode()).hexdigest()
+
+    def select(self, indices: Sequence[int], name: str | None = None) -> "Source":
         """The records at `indices`, in that order."""
         return replace(self, name=name or self.name, records=tuple(self.records[i] for i in indices))

@@ -5,48 +5,62 @@ from dataclasses import replace
 
 from syndet_ray import seeds
 from syndet_ray.data.read import Dataset
+from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
 
-_DO = "Name splits train, val and test; val is cut from train when it is not there."
+_ADVICE = {
+    "train": "Put images to train on into it.",
+    "val": "Put images into it, or delete it: val is then cut from train.",
+    "test": "Set some photos aside for it, about a fifth: they are opened once, when the search is over.",
+}
 
 
 def with_validation(dataset: Dataset, seed: int, share: float = 0.2) -> Dataset:
-    """The dataset with all three splits: what is there stays, a missing val is cut from train.
+    """The dataset with all three splits: what is there stays as it is, a missing val is cut from train.
 
-    Which images val gets depends on their ids and the seed alone, not on their order. Raises DataError where train or
-    test is missing or empty, or an image stands in two splits.
+    val gets `share` of the images of train, rounded, at least 1; which ones depends on their ids and the seed alone.
+    Raises DataError where train or test is missing, where a split is empty, or where an image stands in two splits.
     """
-    for split in ("train", "test"):
-        if not dataset.splits.get(split):
-            raise DataError(dataset.path, f"must have a {split} split with images in it", do=_DO)
-    if "val" in dataset.splits:
-        if not dataset.splits["val"]:
-            raise DataError(dataset.path, "has a val split without images", do="Fill it or delete it. " + _DO)
-        check_apart(dataset)
-        return dataset
-    train = dataset.splits["train"]
-    if len(train) < 2:
-        raise DataError(dataset.path, "needs at least 2 training images to cut val from", got=len(train))
-    order = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
-    shuffled = seeds.generator(seed, "val").permutation(order).tolist()
-    count = min(len(train) - 1, max(1, round(len(train) * share)))
-    splits = dataset.splits | {
-        "train": train.select(sorted(shuffled[count:])),
-        "val": train.select(sorted(shuffled[:count])),
-    }
-    made = replace(dataset, splits=splits, notes=(*dataset.notes, f"val: {count} images cut from train with seed {seed}"))
-    check_apart(made)
-    return made
+    assert 0 < share < 1, share
+    for split in ("train", "test", *dataset.splits):
+        if split not in dataset.splits:
+            there = ", ".join(dataset.splits)
+            raise DataError(dataset.path, f"must have a {split} split, has only {there}", do=_ADVICE[split])
+        if not len(dataset.splits[split]):
+            raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
+    whole = dataset if "val" in dataset.splits else _cut(dataset, seed, share)
+    check_apart(whole)
+    return whole
 
 
 def check_apart(dataset: Dataset) -> None:
-    """Raises DataError where an image, by its content, stands in two splits: a score on it would be a lie."""
-    owner: dict[str, tuple[str, str]] = {}
+    """Raises DataError where one image, by its id or its bytes, stands in two splits: a score on it would be a lie."""
+    ids: dict[str, tuple[str, str]] = {}
+    contents: dict[str, tuple[str, str]] = {}
     for split, source in dataset.splits.items():
         for record in source.records:
-            content = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
-            key = hashlib.sha256(content).hexdigest()
-            if key in owner and owner[key][0] != split:
-                other, place = owner[key]
-                raise DataError(record.place, f"is the same image as one in the {other} split ({place})", do="Keep it in one.")
-            owner[key] = split, record.place
+            for known, key, what in ((ids, record.image_id, "id"), (contents, _content(record), "content")):
+                other, place = known.setdefault(key, (split, record.place))
+                if other != split:
+                    rule = f"image {record.image_id!r} of {split} is also in {other}, by its {what} ({place})"
+                    raise DataError(
+                        record.place, rule, do="Keep it in one split; give different images different names."
+                    )
+
+
+def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
+    train = dataset.splits["train"]
+    if len(train) < 2:
+        raise DataError(dataset.path, "needs at least 2 training images to cut val from train", got=len(train))
+    by_id = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
+    shuffled = [by_id[i] for i in seeds.generator(seed, "val").permutation(len(train))]
+    count = min(len(train) - 1, max(1, round(len(train) * share)))
+    val, rest = (train.select(sorted(part, key=by_id.index)) for part in (shuffled[:count], shuffled[count:]))
+    note = f"val: {count} of {len(train)} images cut from train with seed {seed}, ids {val.ids_hash[:12]}"
+    splits = {"train": rest, "val": val, "test": dataset.splits["test"]}
+    return replace(dataset, splits=splits, notes=(*dataset.notes, note))
+
+
+def _content(record: Record) -> str:
+    data = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
+    return hashlib.sha256(data).hexdigest()

@@ -1,8 +1,16 @@
-"""Storage: folders on this machine or on S3."""
+"""Storage: folders on this machine or on S3.
 
-import shutil
+An address is a path, or s3://bucket/prefix. Credentials come from the environment or the machine's role, never from an
+address: Ray pickles file systems, and a key inside one would lie in the run folder. AWS_ENDPOINT_URL, or Arrow's own
+?endpoint_override=host:port&scheme=http in the address, leads to other stores that speak S3.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlparse
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import boto3
 from botocore.config import Config
@@ -11,50 +19,128 @@ from pyarrow import fs
 
 from syndet_ray.errors import MachineError
 
-_PATIENCE_S = 5
+_PATIENCE_S = 5.0
+_PROBE = ".syndet-ray-was-here"
+_BUCKET = "Create the bucket, or correct the address."
+_RIGHTS = "Let this machine's role or key read, write and delete objects under this address."
+_CREDENTIALS = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+_NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
+# By the code that S3 answers, or by the name of botocore's exception.
 _WHAT_TO_DO = {
-    "NoSuchBucket": "Create the bucket, or correct --storage.",
-    "404": "Create the bucket, or correct --storage.",
-    "NoCredentialsError": "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    "AccessDenied": "Let this machine's role read, write and delete objects in the bucket.",
-    "403": "Let this machine's role read, write and delete objects in the bucket.",
-    "EndpointConnectionError": "Check the network and AWS_ENDPOINT_URL.",
-    "ConnectTimeoutError": "Check the network and AWS_ENDPOINT_URL.",
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "ParamValidationError": _BUCKET,
+    "404": _BUCKET,
+    "AccessDenied": _RIGHTS,
+    "403": _RIGHTS,
+    "AllAccessDisabled": _RIGHTS,
+    "NoCredentialsError": _CREDENTIALS,
+    "PartialCredentialsError": _CREDENTIALS,
+    "ProfileNotFound": _CREDENTIALS,
+    "InvalidAccessKeyId": "Correct AWS_ACCESS_KEY_ID.",
+    "SignatureDoesNotMatch": "Correct AWS_SECRET_ACCESS_KEY.",
+    "ExpiredToken": "Renew the credentials.",
+    "NoRegionError": "Set AWS_DEFAULT_REGION to the bucket's region.",
+    "PermanentRedirect": "Set AWS_DEFAULT_REGION to the bucket's region.",
+    "AuthorizationHeaderMalformed": "Set AWS_DEFAULT_REGION to the bucket's region.",
+    "InvalidEndpointURL": _NETWORK,
+    "EndpointConnectionError": _NETWORK,
+    "ConnectTimeoutError": _NETWORK,
+    "ReadTimeoutError": _NETWORK,
+    "ConnectionClosedError": _NETWORK,
 }
 
 
 def check_bucket(address: str) -> None:
-    """Writes and deletes a small object under an s3:// address. Raises MachineError where that cannot be done."""
-    place = urlparse(address)
+    """Writes, reads and deletes a small object under an s3:// address; waits a few seconds for an answer at most.
+
+    Raises MachineError, with what to do, where that cannot be done.
+    """
+    place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:
-        raise MachineError("--storage", "must be s3://bucket or s3://bucket/prefix", got=address)
-    key = f"{place.path.strip('/')}/.syndet-ray-was-here".lstrip("/")
-    patience = Config(connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"max_attempts": 1})
+        raise MachineError(address, "must be s3://bucket or s3://bucket/prefix", do="Correct the address.")
+    where = {"Bucket": place.netloc, "Key": f"{place.path.strip('/')}/{_PROBE}".lstrip("/")}
     try:
-        client = boto3.client("s3", config=patience)
-        client.put_object(Bucket=place.netloc, Key=key, Body=b"")
-        client.delete_object(Bucket=place.netloc, Key=key)
+        client = _client(dict(parse_qsl(place.query)))
+        client.put_object(**where, Body=b"")
+        client.get_object(**where)
+        client.delete_object(**where)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, "")) from None
-    except BotoCoreError as error:
-        kind = type(error).__name__
-        raise MachineError(address, f"cannot be written ({kind})", do=_WHAT_TO_DO.get(kind, "")) from None
+        raise _refused(address, error.response["Error"]["Code"], str(error)) from None
+    except (BotoCoreError, ValueError) as error:  # botocore raises ValueError for an endpoint that is no URL
+        code = "InvalidEndpointURL" if isinstance(error, ValueError) else type(error).__name__
+        raise _refused(address, code, str(error)) from None
 
 
-def download(address: str, folder: Path) -> None:
-    """Copies all files under a path or s3:// address into a folder."""
+def filesystem(address: str) -> tuple[fs.FileSystem, str]:
+    """The Arrow file system of an address, and the path in it. Raises MachineError for an address it cannot use."""
     if "://" not in address:
-        shutil.copytree(address, folder, dirs_exist_ok=True)
-        return
-    source, path = fs.FileSystem.from_uri(address)
-    fs.copy_files(path, str(folder), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
+        return fs.LocalFileSystem(), str(Path(address).absolute())
+    with _named(address, "cannot be used"):
+        return fs.FileSystem.from_uri(_with_endpoint(address))
 
 
 def upload(folder: Path, address: str, skip: Path | None = None) -> None:
-    """Copies the files of a folder under an s3:// address, all but those under `skip`."""
-    target, path = fs.FileSystem.from_uri(address)
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not (skip is not None and file.is_relative_to(skip)):
-            there = f"{path}/{file.relative_to(folder).as_posix()}"
-            fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=target)
+    """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError."""
+    store, root = filesystem(address)
+    with _named(address, "cannot be written"):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not (skip is not None and file.is_relative_to(skip)):
+                there = f"{root}/{file.relative_to(folder).as_posix()}"
+                _make_parent(store, there)
+                fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store)
+
+
+def download(address: str, folder: Path) -> None:
+    """Copies all files under an address into a folder, which is made where it is missing. Raises MachineError."""
+    store, root = filesystem(address)
+    with _named(address, "cannot be read"):
+        if store.get_file_info(root).type != fs.FileType.Directory:
+            raise MachineError(address, "holds no files", do="Correct the address.")
+        folder.mkdir(parents=True, exist_ok=True)
+        fs.copy_files(root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem())
+
+
+def _client(query: dict[str, str]) -> Any:
+    """An S3 client that gives up soon; the endpoint is the address's, else the environment's."""
+    host = query.get("endpoint_override")
+    config = Config(connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1})
+    endpoint = None if host is None else f"{query.get('scheme', 'https')}://{host}"
+    return boto3.Session().client("s3", config=config, endpoint_url=endpoint, region_name=query.get("region"))
+
+
+def _with_endpoint(address: str) -> str:
+    """The address with the environment's endpoint as Arrow wants it.
+
+    Arrow reads AWS_ENDPOINT_URL itself, but then puts the bucket into the host name, which fails for 127.0.0.1 and for
+    most stores that are not Amazon's.
+    """
+    place = urlsplit(address)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    query = dict(parse_qsl(place.query))
+    if place.scheme != "s3" or not endpoint or "endpoint_override" in query:
+        return address
+    server = urlsplit(endpoint)
+    if not server.scheme or not server.netloc:
+        raise MachineError("AWS_ENDPOINT_URL", "must read like http://host:port", got=endpoint)
+    query |= {"endpoint_override": server.netloc, "scheme": server.scheme}
+    return urlunsplit(place._replace(query=urlencode(query)))
+
+
+def _make_parent(store: fs.FileSystem, path: str) -> None:
+    """Local folders must be made; on S3 there are none."""
+    if isinstance(store, fs.LocalFileSystem):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _named(address: str, rule: str) -> Iterator[None]:
+    """Arrow's errors as ours: it raises OSError for whatever S3 answers."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise MachineError(address, f"{rule} ({error})") from None
+
+
+def _refused(address: str, code: str, message: str) -> MachineError:
+    return MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, message))

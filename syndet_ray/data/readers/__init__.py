@@ -1,1 +1,1 @@
-"""One file per annotation format; each reads a folder or file into sources by split."""
+"""One file per annotation format. Each module says `files(folder)` and `read(folder, files by split)`."""

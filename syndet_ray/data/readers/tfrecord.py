@@ -1,212 +1,169 @@
-"""TFRecord files of the TensorFlow Object Detection API, read without TensorFlow.
+"""TFRecords of the TensorFlow Object Detection API.
 
-Framing: length (uint64), masked crc32c of it, data, masked crc32c of that, all little-endian; data is a serialised
-tf.train.Example. Field names and their conventions: object_detection/core/standard_fields.py of tensorflow/models.
-Boxes are stored as shares of the image's height and width, labels count from 1.
+Names and conventions of the fields: object_detection/core/standard_fields.py of tensorflow/models. Boxes are shares of
+the image's width and height; labels count from 1 and are named by a label map (.pbtxt).
 """
 
-import io
 import re
-import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from syndet_ray.boxes import Boxes
-from syndet_ray.data.record import Record
-from syndet_ray.errors import DataError
+from syndet_ray.data.readers.example import Feature, read_examples
+from syndet_ray.data.readers.found import Found, Reading
+from syndet_ray.errors import DataError, nearest
 
-Feature = list[bytes] | list[float] | list[int]
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_BOX = "image/object/bbox/"
+_RECORDS = re.compile(r"^(?P<stem>.*\.(tf)?records?)(-\d{5}-of-(?P<shards>\d{5}))?$")
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+_FURTHEST = 1.1  # what the Object Detection API itself takes for a share (box_list_ops.to_absolute_coordinates)
 
 
-def read_tfrecord(path: Path, names: dict[int, str]) -> list[tuple[Record, list[str]]]:
-    """Every image of a file with the class name of each of its boxes; the boxes' own labels are still all 0.
+def files(folder: Path) -> list[Path]:
+    """The record files in a folder or in its direct subfolders. Raises DataError where a shard is missing."""
+    paths = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    found = [(path, match) for path in paths if (match := _RECORDS.match(path.name))]
+    shards = Counter((path.parent, match["stem"]) for path, match in found)
+    for path, match in found:
+        there = shards[path.parent, match["stem"]]
+        if match["shards"] and there != int(match["shards"]):
+            raise DataError(
+                path, f"must be one of {int(match['shards'])} shards", got=there, do="Copy the missing ones too."
+            )
+    return [path for path, _ in found]
 
-    `names` maps 1-based labels to class names; where a record holds class texts, these win. Raises DataError naming the
-    file, the record and the rule.
-    """
-    return [_record(f"{path}, record {i}", data, names) for i, data in enumerate(_frames(path))]
+
+def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
+    """Every image, negatives included. Raises DataError naming file, record, byte and rule."""
+    label_map = _label_map(folder)
+    splits = {
+        split: [
+            _found(place, features, label_map, path.name) for path in paths for place, features in read_examples(path)
+        ]
+        for split, paths in by_split.items()
+    }
+    used = {name for images in splits.values() for image in images for name in image.names}
+    return Reading(tuple(label_map[number] for number in sorted(label_map)) or tuple(sorted(used)), splits)
 
 
 def read_label_map(path: Path) -> dict[int, str]:
     """Names by 1-based id, of a .pbtxt label map."""
-    names = {}
-    for item in re.findall(r"item\s*\{(.*?)\}", path.read_text(), re.DOTALL):
-        number, name = re.search(r"\bid\s*:\s*(\d+)", item), re.search(r"\bname\s*:\s*['\"](.*?)['\"]", item)
+    names: dict[int, str] = {}
+    text = re.sub(r"^\s*#.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for item in re.findall(r"item\s*\{(.*?)\}", text, re.DOTALL):
+        number, name = re.search(r"\bid\s*:\s*(\d+)", item), re.search(r"\bname\s*:\s*(['\"])(.*?)\1", item)
         if number is None or name is None:
-            raise DataError(path, "every item must have an id and a name", got=item.strip())
-        names[int(number[1])] = name[1]
+            raise DataError(path, "every item must have an id and a name", got=" ".join(item.split()))
+        if int(number[1]) < 1:
+            raise DataError(path, "ids must count from 1", got=int(number[1]), do="0 is the background's.")
+        if int(number[1]) in names or name[2] in names.values():
+            raise DataError(path, "every id and every name must stand once", got=" ".join(item.split()))
+        names[int(number[1])] = name[2]
+    if not names:
+        raise DataError(path, "holds no items", do="Expected: item { id: 1 name: 'car' }.")
     return names
 
 
-def _frames(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
-    at, count = 0, 0
-    while at < len(data):
-        place = f"{path}, record {count} at byte {at}"
-        if at + 12 > len(data):
-            raise DataError(place, "the file ends in the middle of a record", do="Copy or export the file again.")
-        (length,) = struct.unpack_from("<Q", data, at)
-        if _masked_crc32c(data[at : at + 8]) != struct.unpack_from("<I", data, at + 8)[0]:
-            raise DataError(place, "the length has a wrong checksum: not a TFRecord file, or damaged")
-        end = at + 12 + length
-        if end + 4 > len(data):
-            raise DataError(place, "the file ends in the middle of a record", do="Copy or export the file again.")
-        body = data[at + 12 : end]
-        if _masked_crc32c(body) != struct.unpack_from("<I", data, end)[0]:
-            raise DataError(place, "the data has a wrong checksum: the file is damaged", do="Copy or export it again.")
-        yield body
-        at, count = end + 4, count + 1
+def _label_map(folder: Path) -> dict[int, str]:
+    """The one label map of a dataset, {} where there is none; exporters put a copy into every split."""
+    maps = {path: read_label_map(path) for pattern in ("*.pbtxt", "*/*.pbtxt") for path in sorted(folder.glob(pattern))}
+    first, *others = maps or [None]
+    for path in others:
+        if maps[path] != maps[first]:  # type: ignore[index]
+            raise DataError(path, f"must say the same as {first}", do="Keep one label map.")
+    return maps[first] if first else {}
 
 
-def _record(place: str, data: bytes, names: dict[int, str]) -> tuple[Record, list[str]]:
-    features = _example(place, data)
-    encoded = _one_bytes(features, "image/encoded")
+def _found(place: str, features: dict[str, Feature], label_map: dict[int, str], file: str) -> Found:
+    encoded = _bytes(features, "image/encoded")
+    if "image/encoded" not in features:
+        do = "Export the dataset for the TensorFlow Object Detection API."
+        raise DataError(place, "must hold image/encoded", got=sorted(features)[:4], do=do)
     if not encoded:
         raise DataError(place, "image/encoded is empty", do="Export the records with their images.")
-    width, height = _size(place, encoded)
-    edges = [np.asarray(features.get(_BOX + edge, []), np.float64) for edge in ("xmin", "ymin", "xmax", "ymax")]
+    xyxy = _boxes(place, features)
+    count = len(xyxy)
+    crowd = _labels(place, features, "is_crowd", count) or _labels(place, features, "group_of", count)
+    name = _bytes(features, "image/filename") or _bytes(features, "image/source_id")
+    wh = (_side(features, "image/width"), _side(features, "image/height"))
+    return Found(
+        name.decode(errors="replace") or f"{file}, {place.split(', ')[-1].split(' at ')[0]}",
+        encoded,
+        xyxy,
+        _classes(place, features, count, label_map),
+        np.full(count, np.nan),
+        np.array(crowd or [0] * count, bool),
+        wh if min(wh) > 0 else None,
+        True,
+        place,
+        [f"{place}, box {i}" for i in range(count)],
+    )
+
+
+def _boxes(place: str, features: dict[str, Feature]) -> np.ndarray:
+    """(n, 4) float64 xyxy, shares of the sides."""
+    edges = [_numbers(place, features, f"image/object/bbox/{edge}") for edge in _EDGES]
     if len({len(edge) for edge in edges}) != 1:
         raise DataError(place, "xmin, ymin, xmax and ymax must be of one length", got=[len(edge) for edge in edges])
-    xyxy = np.stack(edges, axis=1) * (width, height, width, height)
-    crowd = features.get("image/object/is_crowd") or features.get("image/object/group_of") or [0] * len(xyxy)
-    classes = _classes(place, features, len(xyxy), names)
-    name = _one_bytes(features, "image/source_id") or _one_bytes(features, "image/filename")
-    boxes = Boxes.of(xyxy, np.zeros(len(xyxy)), crowd=crowd)
-    return Record(name.decode(errors="replace") or place, encoded, boxes, place), classes
+    xyxy = np.array(edges, np.float64).T
+    for i in np.flatnonzero(~(np.abs(xyxy - 0.5) <= _FURTHEST - 0.5).all(axis=1)):
+        rule = "edges must be shares of the image's sides, 0 to 1"
+        raise DataError(
+            f"{place}, box {i}", rule, got=xyxy[i].round(3).tolist(), do="Divide pixels by width and height."
+        )
+    return xyxy
 
 
-def _classes(place: str, features: dict[str, Feature], count: int, names: dict[int, str]) -> list[str]:
-    texts = [str(text, "utf-8") for text in features.get("image/object/class/text", []) if isinstance(text, bytes)]
-    if len(texts) == count and all(texts):
-        return texts
-    labels = [int(label) for label in features.get("image/object/class/label", [])]
-    if len(labels) != count:
-        raise DataError(place, f"must have one class for each of its {count} boxes", got=len(labels))
-    for label in labels:
-        if label not in names:
-            do = "Labels count from 1; put the label map (.pbtxt) beside the records."
-            raise DataError(place, f"a label must be one of {sorted(names)} of the label map", got=label, do=do)
-    return [names[label] for label in labels]
+def _classes(place: str, features: dict[str, Feature], count: int, label_map: dict[int, str]) -> list[str]:
+    """The class name of each box: its text where it has one, else its label's."""
+    texts = [v.decode("utf-8", "replace") for v in features.get("image/object/class/text", []) if isinstance(v, bytes)]
+    if texts and len(texts) != count:
+        raise DataError(place, f"class/text must hold one value for each of the {count} boxes", got=len(texts))
+    labels = _labels(place, features, "class/label", count)
+    pairs = zip(texts or [""] * count, labels or [0] * count, strict=True)
+    return [_class(f"{place}, box {i}", text, label, label_map) for i, (text, label) in enumerate(pairs)]
 
 
-def _size(place: str, encoded: bytes) -> tuple[int, int]:
-    """Width and height of the image as it is shown, after EXIF orientation."""
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except OSError as error:
-        raise DataError(place, f"the image cannot be read ({error})") from None
+def _class(place: str, text: str, label: int, label_map: dict[int, str]) -> str:
+    if text:
+        if label_map and text not in label_map.values():
+            raise DataError(
+                place, "its class text must be in the label map", got=text, do=nearest(text, label_map.values())
+            )
+        if label_map.get(label, text) != text:  # VoTT writes labels from 0 beside a map from 1
+            do = "Correct the label map, or delete it: texts alone suffice."
+            raise DataError(place, f"its class text must be that of its label, {label_map[label]!r}", got=text, do=do)
+        return text
+    if label == 0:
+        raise DataError(place, "has no class (label 0, no text)", do="Give the object a class, or remove its box.")
+    if label not in label_map:
+        do = "Labels count from 1; put the label map (.pbtxt) beside the records."
+        raise DataError(place, f"its label must be one of {sorted(label_map)} of the label map", got=label, do=do)
+    return label_map[label]
 
 
-def _one_bytes(features: dict[str, Feature], name: str) -> bytes:
+def _labels(place: str, features: dict[str, Feature], name: str, count: int) -> list[int]:
+    """One integer for each box; [] where the field is absent."""
+    values = [int(value) for value in _numbers(place, features, f"image/object/{name}")]
+    if values and len(values) != count:
+        raise DataError(place, f"{name} must hold one value for each of the {count} boxes", got=len(values))
+    return values
+
+
+def _numbers(place: str, features: dict[str, Feature], name: str) -> list[float]:
+    values = features.get(name, [])
+    numbers = [float(value) for value in values if not isinstance(value, bytes)]
+    if len(numbers) != len(values):
+        raise DataError(place, f"{name} must hold numbers, not bytes")
+    return numbers
+
+
+def _bytes(features: dict[str, Feature], name: str) -> bytes:
     values = features.get(name, [])
     return values[0] if values and isinstance(values[0], bytes) else b""
 
 
-def _example(place: str, data: bytes) -> dict[str, Feature]:
-    """Example{features=1} -> Features{feature=1, a map} -> entry{key=1, value=2}."""
-    try:
-        found: dict[str, Feature] = {}
-        for _, _, features in _fields(data):
-            for _, _, entry in _fields(_as_bytes(features)):
-                parts = {number: _as_bytes(value) for number, _, value in _fields(_as_bytes(entry))}
-                found[parts[1].decode()] = _feature(parts.get(2, b""))
-        return found
-    except (IndexError, KeyError, struct.error, UnicodeDecodeError, AssertionError):
-        raise DataError(place, "is not a serialised tf.train.Example") from None
-
-
-def _feature(data: bytes) -> Feature:
-    """Feature{bytes_list=1 | float_list=2 | int64_list=3}, each {value=1}; numbers packed or one by one."""
-    for kind, _, values in _fields(data):
-        items = list(_fields(_as_bytes(values)))
-        if kind == 1:
-            return [_as_bytes(value) for _, _, value in items]
-        read = _floats if kind == 2 else _ints
-        return [number for _, wire, value in items for number in read(wire, value)]  # type: ignore[return-value]
-    return []
-
-
-def _floats(wire: int, value: bytes | int) -> list[float]:
-    data = _as_bytes(value)
-    return list(struct.unpack(f"<{len(data) // 4}f", data))
-
-
-def _ints(wire: int, value: bytes | int) -> list[int]:
-    if wire == _VARINT:
-        assert isinstance(value, int)
-        return [_signed(value)]
-    data, at, found = _as_bytes(value), 0, []
-    while at < len(data):
-        number, at = _varint(data, at)
-        found.append(_signed(number))
-    return found
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int, bytes | int]]:
-    """(field number, wire type, value) of a protobuf message; fixed-size values as their bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield number, wire, value
-            continue
-        size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
-        if size is None:
-            assert wire == _BYTES
-            size, at = _varint(data, at)
-        if at + size > len(data):
-            raise IndexError
-        yield number, wire, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _signed(number: int) -> int:
-    """int64 is written as its two's complement."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _as_bytes(value: bytes | int) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _crc32c_table() -> list[int]:
-    """Castagnoli polynomial, bit-reflected."""
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _crc32c_table()
-
-
-def _masked_crc32c(data: bytes) -> int:
-    """TFRecord's mask: the crc rotated right by 15 bits, plus a constant (tensorflow/core/lib/hash/crc32c.h)."""
-    crc, table = 0xFFFFFFFF, _TABLE
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+def _side(features: dict[str, Feature], name: str) -> int:
+    values = features.get(name, [])
+    return values[0] if values and isinstance(values[0], int) else 0

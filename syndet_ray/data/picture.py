@@ -1,0 +1,75 @@
+"""Picture: an encoded image file, its size and frame, and its pixels as a person would see them."""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from syndet_ray.errors import DataError
+
+# What Pillow raises for broken files, by format; some PNGs raise SyntaxError.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_DO = "Replace the image, or remove it from the dataset."
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the head of an image file tells.
+
+    stored_wh    pixels, before EXIF orientation
+    orientation  EXIF's, 1 to 8; 5 to 8 swap width and height
+    """
+
+    stored_wh: tuple[int, int]
+    orientation: int
+
+    @property
+    def shown_wh(self) -> tuple[int, int]:
+        """The size after EXIF orientation: what viewers and labelling tools show, and what we train on."""
+        return self.stored_wh if self.orientation < 5 else self.stored_wh[::-1]
+
+    def shown(self, xyxy: np.ndarray) -> np.ndarray:
+        """Boxes (n, 4) of the stored frame in the frame that is shown, for the orientations that swap the sides."""
+        assert self.orientation >= 5
+        width, height = self.stored_wh
+        x1, y1, x2, y2 = xyxy.T
+        turned = {
+            5: (y1, x1, y2, x2),
+            6: (height - y2, x1, height - y1, x2),
+            7: (height - y2, width - x2, height - y1, width - x1),
+            8: (y1, width - x2, y2, width - x1),
+        }
+        return np.stack(turned[self.orientation], axis=1)
+
+
+def header(image: bytes | Path, place: str) -> Header:
+    """Reads the head of an image file only. Raises DataError where it is no image."""
+    with _opened(image, place) as picture:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        # Pillow, like browsers, takes any other value for "as stored".
+        return Header(picture.size, orientation if orientation in range(1, 9) else 1)
+
+
+def pixels(image: bytes | Path, place: str) -> np.ndarray:
+    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises DataError."""
+    with _opened(image, place) as picture:
+        turned = ImageOps.exif_transpose(picture)
+        if turned.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
+            turned = Image.fromarray((np.asarray(turned).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        return np.asarray(turned.convert("RGB"))
+
+
+@contextmanager
+def _opened(image: bytes | Path, place: str) -> Iterator[Image.Image]:
+    try:
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
+            yield picture
+    except UnidentifiedImageError:
+        raise DataError(place, "the image cannot be read (not a format that Pillow knows)", do=_DO) from None
+    except _BROKEN as error:
+        raise DataError(place, f"the image cannot be read ({error})", do=_DO) from None

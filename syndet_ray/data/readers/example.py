@@ -1,0 +1,196 @@
+"""TFRecord files without TensorFlow: their frames, checksums, and the tf.train.Example in each.
+
+A frame is length (uint64), masked crc32c of it, data, masked crc32c of that, all little-endian
+(tensorflow/core/lib/io/record_writer.h). The data is a protobuf message (tensorflow/core/example/example.proto):
+Example{features=1} -> Features{feature=1, a map} -> entry{key=1, value=2} -> Feature{bytes=1 | floats=2 | ints=3}.
+"""
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from syndet_ray.errors import DataError
+
+Feature = list[bytes] | list[float] | list[int]
+Field = tuple[int, int, bytes | int]  # number, wire type, value
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_BLOCK = 1024  # bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
+_DO = "Copy or export the file again."
+
+
+class _MalformedError(ValueError):
+    """The bytes are no protobuf message of the expected shape."""
+
+
+def read_examples(path: Path) -> Iterator[tuple[str, dict[str, Feature]]]:
+    """(place, features by name) of every record. Raises DataError naming file, record number and byte offset."""
+    with path.open("rb") as file:
+        number = 0
+        while True:
+            place = f"{path}, record {number} at byte {file.tell()}"
+            data = _frame(file, place)
+            if data is None:
+                return
+            try:
+                yield place, parse_example(data)
+            except _MalformedError as error:
+                raise DataError(place, f"is not a tf.train.Example ({error})", do=_DO) from None
+            number += 1
+
+
+def parse_example(data: bytes) -> dict[str, Feature]:
+    """Features by name of a serialised tf.train.Example."""
+    found: dict[str, Feature] = {}
+    for features in _messages(data, 1):
+        for entry in _messages(features, 1):
+            (key, *_), values = [*_messages(entry, 1), b""], _messages(entry, 2)
+            found[key.decode(errors="replace")] = _feature(values[-1]) if values else []
+    return found
+
+
+def masked_crc32c(data: bytes) -> int:
+    """TFRecord's checksum: the crc32c rotated right by 15 bits, plus a constant (tensorflow/core/lib/hash/crc32c.h)."""
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def crc32c(data: bytes) -> int:
+    """CRC with Castagnoli's polynomial (RFC 3720, B.4).
+
+    A CRC is linear, so the bytes of a block are looked up all at once, each in the table of its distance from the
+    block's end, and their shares are added (xor). What came before counts as if added to the block's first four bytes.
+    """
+    table, crc = _table(), 0xFFFFFFFF
+    octets = np.frombuffer(data, np.uint8)
+    for start in range(0, len(octets), _BLOCK):
+        block = octets[start : start + _BLOCK].copy()
+        size = min(4, len(block))
+        block[:size] ^= np.frombuffer(crc.to_bytes(4, "little"), np.uint8)[:size]
+        added = int(np.bitwise_xor.reduce(table[-len(block) :].reshape(-1)[_row_starts(len(block)) + block]))
+        crc = added ^ (crc >> (8 * size))
+    return crc ^ 0xFFFFFFFF
+
+
+@cache
+def _table() -> np.ndarray:
+    """(_BLOCK, 256) uint32: the crc of every byte followed by _BLOCK - 1 - row zero bytes."""
+    table = np.empty((_BLOCK, 256), np.uint32)
+    crc = table[-1]
+    crc[:] = np.arange(256)
+    for _ in range(8):
+        crc[:] = (crc >> 1) ^ (crc & 1) * np.uint32(0x82F63B78)
+    for row in range(_BLOCK - 2, -1, -1):
+        table[row] = crc[table[row + 1] & 0xFF] ^ (table[row + 1] >> 8)
+    return table
+
+
+@cache
+def _row_starts(count: int) -> np.ndarray:
+    return np.arange(count) * 256
+
+
+def _frame(file: BinaryIO, place: str) -> bytes | None:
+    """The data of the next record, None at the end of the file."""
+    head = file.read(12)
+    if not head:
+        return None
+    if len(head) < 12:
+        raise DataError(place, "the file ends in the middle of a record", do=_DO)
+    if masked_crc32c(head[:8]) != struct.unpack("<I", head[8:])[0]:
+        do = f"{_DO} If it is compressed (GZIP), unpack it first."
+        raise DataError(place, "the length has a wrong checksum: not a TFRecord file, or damaged", do=do)
+    (length,) = struct.unpack("<Q", head[:8])
+    body = file.read(length + 4)
+    if len(body) < length + 4:
+        raise DataError(place, "the file ends in the middle of a record", do=_DO)
+    if masked_crc32c(body[:-4]) != struct.unpack("<I", body[-4:])[0]:
+        raise DataError(place, "the data has a wrong checksum: the file is damaged", do=_DO)
+    return body[:-4]
+
+
+def _messages(data: bytes, number: int) -> list[bytes]:
+    """The values of one length-delimited field; other fields are skipped, as protobuf asks."""
+    return [_as_bytes(value) for found, _, value in _fields(data) if found == number]
+
+
+def _feature(data: bytes) -> Feature:
+    """Numbers may be packed into one field, or stand in one field each, or both."""
+    for kind, _, values in _fields(data):
+        items = [item for item in _fields(_as_bytes(values)) if item[0] == 1]
+        if kind == 1:
+            return [_as_bytes(value) for _, _, value in items]
+        if kind == 2:
+            return [number for _, _, value in items for number in _floats(value)]
+        if kind == 3:
+            return [number for _, wire, value in items for number in _ints(wire, value)]
+    return []
+
+
+def _floats(value: bytes | int) -> list[float]:
+    data = _as_bytes(value)
+    if len(data) % 4:
+        raise _MalformedError("a list of floats is cut")
+    return list(struct.unpack(f"<{len(data) // 4}f", data))
+
+
+def _ints(wire: int, value: bytes | int) -> list[int]:
+    if isinstance(value, int):
+        return [_signed(value)]
+    if wire != _BYTES:
+        raise _MalformedError("a list of integers holds something else")
+    at, found = 0, []
+    while at < len(value):
+        number, at = _varint(value, at)
+        found.append(_signed(number))
+    return found
+
+
+def _fields(data: bytes) -> Iterator[Field]:
+    """Every field of a message; fixed-size values as their bytes."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield number, wire, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(data, at)
+        elif wire in (_FIXED32, _FIXED64):
+            size = 4 if wire == _FIXED32 else 8
+        else:
+            raise _MalformedError(f"unknown wire type {wire}")
+        if at + size > len(data):
+            raise _MalformedError("a field is longer than its message")
+        yield number, wire, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The integer at a position, seven bits a byte, lowest first, and the position behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        byte, at = data[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _MalformedError("an integer has no end")
+
+
+def _signed(number: int) -> int:
+    """int64 is written as its two's complement."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _as_bytes(value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        raise _MalformedError("a number stands where a message must be")
+    return value

@@ -1,0 +1,40 @@
+"""Found: what every reader hands back, classes still by name and boxes not yet held against the image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One image with its n boxes, as the annotation tells it.
+
+    xyxy        (n, 4) float64 in the annotated frame, in pixels, or in shares of its sides where `relative`
+    names       n class names
+    visibility  (n,) 0 to 1, NaN where unknown
+    crowd       (n,) bool
+    wh          size of the annotated frame in pixels, None where the annotation does not tell
+    place       where the image is annotated; box_places: where each box is
+    """
+
+    image_id: str
+    image: bytes | Path
+    xyxy: np.ndarray
+    names: Sequence[str]
+    visibility: np.ndarray
+    crowd: np.ndarray
+    wh: tuple[int, int] | None
+    relative: bool
+    place: str
+    box_places: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A whole dataset: its classes in the format's own order, the images of each split, and what was noteworthy."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Sequence[Found]]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,142 @@
+"""Folders go to S3 and come back; a bucket that cannot be used is refused before anything starts, with what to do."""
+
+import json
+import socket
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from syndet_ray.data import storage
+from syndet_ray.data.storage import check_bucket, download, filesystem, upload
+from syndet_ray.errors import MachineError
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(server, monkeypatch, tmp_path):
+    """A client of an S3 that has one bucket, `photos`; the environment leads there."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "DEFAULT_REGION": "us-east-1",
+        "EC2_METADATA_DISABLED": "true",
+    }
+    settings |= {"ENDPOINT_URL": f"http://{server}", "CONFIG_FILE": f"{tmp_path}/none"}
+    settings |= {"SHARED_CREDENTIALS_FILE": f"{tmp_path}/none"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="photos")
+    yield client
+    client.delete_bucket_policy(Bucket="photos")
+    for found in client.list_objects_v2(Bucket="photos").get("Contents", []):
+        client.delete_object(Bucket="photos", Key=found["Key"])
+    client.delete_bucket(Bucket="photos")
+
+
+def keys(client):
+    return [found["Key"] for found in client.list_objects_v2(Bucket="photos").get("Contents", [])]
+
+
+def folder(path):
+    (path / "deep" / "er").mkdir(parents=True)
+    (path / "deep" / "er" / "a.txt").write_text("a")
+    (path / "skipped").mkdir()
+    (path / "skipped" / "b.txt").write_text("b")
+    (path / "empty.txt").write_text("")
+    return path
+
+
+@pytest.mark.parametrize("address", ["s3://photos", "s3://photos/runs/1", "s3://photos/runs/"])
+def test_a_writable_bucket_passes_and_keeps_no_trace(s3, address):
+    check_bucket(address)
+    assert keys(s3) == []
+
+
+def test_the_endpoint_may_stand_in_the_address(s3, server, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    check_bucket(f"s3://photos/runs?endpoint_override={server}&scheme=http&region=us-east-1")
+
+
+def test_a_bucket_that_does_not_exist_is_named(s3):
+    with pytest.raises(MachineError, match=r"s3://lost/runs: cannot be written \(NoSuchBucket\). Create the bucket"):
+        check_bucket("s3://lost/runs")
+
+
+def test_a_bucket_that_refuses_is_named(s3):
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::photos/*"}
+    s3.put_bucket_policy(Bucket="photos", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    with pytest.raises(
+        MachineError, match=r"s3://photos: cannot be written .*Let this machine's role or key read, write"
+    ):
+        check_bucket("s3://photos")
+
+
+def test_missing_credentials_are_named(s3, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(
+        MachineError, match=r"\(NoCredentialsError\). Give this machine a role, or set AWS_ACCESS_KEY_ID"
+    ):
+        check_bucket("s3://photos")
+
+
+def test_a_server_that_does_not_answer_is_named_soon(s3, monkeypatch):
+    monkeypatch.setattr(storage, "_PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(
+            MachineError, match=r"\(ReadTimeoutError\). Check the network, the address and AWS_ENDPOINT_URL"
+        ):
+            check_bucket("s3://photos")
+    with pytest.raises(MachineError, match=r"\(EndpointConnectionError\). Check the network"):
+        check_bucket("s3://photos")
+
+
+def test_an_endpoint_that_is_no_url_is_named(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(MachineError, match=r"\(InvalidEndpointURL\). Check the network"):
+        check_bucket("s3://photos")
+    with pytest.raises(MachineError, match=r"AWS_ENDPOINT_URL: must read like http://host:port, got '127.0.0.1:9000'"):
+        filesystem("s3://photos")
+
+
+@pytest.mark.parametrize("address", ["photos", "/photos", "gs://photos", "s3://"])
+def test_what_is_no_s3_address_is_named(address):
+    with pytest.raises(MachineError, match=f"^{address}: must be s3://bucket"):
+        check_bucket(address)
+
+
+def test_a_folder_goes_to_s3_and_comes_back(s3, tmp_path):
+    upload(folder(tmp_path / "run"), "s3://photos/runs/1", skip=tmp_path / "run" / "skipped")
+    assert keys(s3) == ["runs/1/deep/er/a.txt", "runs/1/empty.txt"]
+    download("s3://photos/runs/1", tmp_path / "back")
+    assert (tmp_path / "back" / "deep" / "er" / "a.txt").read_text() == "a"
+    assert (tmp_path / "back" / "empty.txt").read_text() == ""
+    store, path = filesystem("s3://photos/runs/1/deep/er/a.txt")
+    assert store.open_input_file(path).read() == b"a"
+
+
+def test_a_folder_goes_to_another_folder_and_comes_back(tmp_path):
+    upload(folder(tmp_path / "run"), str(tmp_path / "store" / "1"))
+    download(str(tmp_path / "store" / "1"), tmp_path / "back")
+    assert (tmp_path / "back" / "deep" / "er" / "a.txt").read_text() == "a"
+    store, path = filesystem(str(tmp_path / "back"))
+    assert (store.type_name, path) == ("local", str(tmp_path / "back"))
+
+
+def test_what_cannot_be_copied_is_named(s3, tmp_path):
+    with pytest.raises(MachineError, match=r"s3://photos/lost: holds no files. Correct the address"):
+        download("s3://photos/lost", tmp_path / "back")
+    with pytest.raises(MachineError, match=r"s3://lost/1: cannot be written \(.*does not exist"):
+        upload(folder(tmp_path / "run"), "s3://lost/1")
