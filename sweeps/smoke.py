@@ -11,6 +11,7 @@ SWEEP = Sweep(
     ),
     space=("mix",),
     trials=2,
+    controls=("real_only",),
     rungs=2,
-    pruning=Pruning(name="median", startup_trials=1),
+    pruning=Pruning(startup_trials=1),
 )

@@ -58,17 +58,17 @@ class Training(Value):
     """How the detector is trained. Lengths are images seen, never epochs."""
 
     images: int = Field(4000, ge=1, description="training length, images seen")
-    batch_size: int = Field(8, ge=1, le=512, description="images per step")
+    batch_size: int = Field(4, ge=1, le=512, description="images per step")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak learning rate, after the warm-up")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="decoupled for adamw, L2 for sgd; not on biases or norms")
+    weight_decay: float = Field(0.05, ge=0, le=1, description="decoupled for adamw, L2 for sgd; not on biases or norms")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     warmup: Share = Field(0.05, description="share of the images over which the rate rises linearly from 0")
     final_rate: Share = Field(0.01, description="rate at the end as a share of the peak, reached by a cosine")
     crop_px: int = Field(256, ge=64, le=2048, description="side of the random square crop, pixels")
-    scale_jitter: float = Field(0.2, ge=0, le=0.9, description="images are resized by a factor in 1 ± this before the crop")
+    scale_jitter: float = Field(0.1, ge=0, le=0.9, description="images are resized by a factor in 1 ± this before the crop")
     flip: Share = Field(0.5, description="probability of each of: horizontal flip, vertical flip, transposition")
-    color_jitter: Share = Field(0.2, description="strength of brightness, contrast and saturation changes")
+    color_jitter: Share = Field(0.1, description="strength of brightness, contrast and saturation changes")
 
 
 class Recipe(Value):

@@ -1,6 +1,5 @@
 """Figures: numbers to pictures. Each is a PNG with its numbers beside it as CSV."""
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,211 +7,238 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from syndet_ray.report import tables
-from syndet_ray.results import Picture, RunFolder
+from syndet_ray.report import sheets, tables
+from syndet_ray.report.drawing import BLUE, DIM, GREEN, INK, ORANGE, STYLE, VERMILLION, Drawing, save
+from syndet_ray.report.words import decimals, number, role_name, where
+from syndet_ray.results import RunFolder
 
-# Okabe & Ito (2008): distinguishable with any kind of colour vision.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8a8a"
 _ROLE_COLORS = {"best": BLUE, "real_only": GREEN, "synthetic_only": ORANGE}
-_STYLE = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "figure.dpi": 150,
+# Marker and name of what became of a trial.
+_STATES = {
+    "COMPLETE": ("o", "completed trial"),
+    "PRUNED": ("X", "pruned"),
+    "FAILED": ("v", "failed"),
+    "RUNNING": ("s", "unfinished"),
 }
-_MATCH_IOU = 0.5
+_PALE = "#9fb6c6"
+_MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be a tangle
 
 
 def draw_all(folder: RunFolder) -> list[Path]:
     """Draws every figure that the run has numbers for, into its figures/ folder; returns the PNG files."""
     folder.figures.mkdir(exist_ok=True)
-    drawn: list[Path] = []
-    with mpl.rc_context(_STYLE):
-        for name, draw in _FIGURES.items():
-            figure = draw(folder)
-            if figure is not None:
-                path = folder.figures / f"{name}.png"
-                FigureCanvasAgg(figure).print_png(str(path))
-                drawn.append(path)
-    return drawn
+    with mpl.rc_context(STYLE):
+        drawn = {name: draw(folder) for name, draw in _FIGURES.items()}
+        return [save(drawing, folder.figures / name) for name, drawing in drawn.items() if drawing is not None]
 
 
-def _accuracy_vs_objects(folder: RunFolder) -> Figure | None:
-    trials = folder.trials()
-    points = tables.points(trials)
-    if not points:
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Where to put labels of `values` so that neighbours are at least `gap` apart, moved as little as possible.
+
+    Least squares by pooling adjacent violators (Barlow et al. 1972): labels that meet are centred on their common mean.
+    """
+    order = np.argsort(values, kind="stable")
+    blocks: list[list[float]] = []  # each holds its values, less the gaps below them
+    for rank, i in enumerate(order):
+        blocks.append([values[i] - rank * gap])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    level = [float(np.mean(block)) for block in blocks for _ in block]
+    placed = [0.0] * len(values)
+    for rank, i in enumerate(order):
+        placed[i] = level[rank] + rank * gap
+    return placed
+
+
+def _accuracy_vs_objects(folder: RunFolder) -> Drawing | None:
+    response = tables.objects_response(folder.trials())
+    if not response.points:
         return None
-    _write_csv(folder, "accuracy_vs_objects", ("trial", "objects", "val_mAP", "images", "pruned"), [tuple(vars(p).values()) for p in points])
-    figure, axes = _axes("objects per synthetic scene", "mAP on real validation" + _stand_in(folder))
-    ended, pruned = [p for p in points if not p.pruned], [p for p in points if p.pruned]
-    axes.scatter([p.objects for p in ended], [p.value for p in ended], color=BLUE, s=45, zorder=3, label="trial, all images")
-    axes.scatter([p.objects for p in pruned], [p.value for p in pruned], color=GREY, marker="x", s=40, zorder=3, label="pruned early")
-    means = tables.means_by_objects(points)
-    axes.plot([m[0] for m in means], [m[1] for m in means], color=BLUE, alpha=0.6, label="mean of full trials")
-    for objects, mean, count in means:
-        axes.annotate(f"n={count}", (objects, mean), textcoords="offset points", xytext=(8, -4), color=BLUE, fontsize=9)
-    for trial in trials:
-        if trial.kind != "search" and trial.value is not None:
-            axes.axhline(trial.value, color=_ROLE_COLORS[trial.kind], linestyle="--", label=tables.role_name(trial.kind))
-    axes.set_xticks(sorted({p.objects for p in points}))
-    _finish(axes)
-    return figure
+    figure, axes = _axes("Accuracy against objects per scene", folder, height=5)
+    axes.set(xlabel="objects per synthetic scene", ylabel=_validation(folder))
+    _draw_points(figure, axes, response.points)
+    if response.grouped:
+        _draw_means(axes, response.groups)
+    _objects_ticks(axes, response)
+    _draw_controls(axes, response.controls)
+    _legend_below(axes)
+    points = [("search", p.trial, p.objects, p.share, p.value, p.images, p.state) for p in response.points]
+    controls = [(kind, "", "", "", value, "", "") for kind, value in response.controls.items()]
+    header = ("kind", "trial", "objects", "synthetic_share", "val_mAP", "images", "state")
+    return Drawing(figure, header, [*points, *controls])
 
 
-def _learning_curves(folder: RunFolder) -> Figure | None:
+def _draw_means(axes: Axes, groups: Sequence[tables.Group]) -> None:
+    objects, means = [group.objects for group in groups], [group.mean for group in groups]
+    axes.plot(objects, means, color=INK, linewidth=1, zorder=2)
+    if groups:
+        axes.scatter(objects, means, marker="_", s=500, color=INK, linewidth=2, label="mean of completed")
+
+
+def _draw_points(figure: Figure, axes: Axes, points: Sequence[tables.Point]) -> None:
+    for state, (marker, name) in _STATES.items():
+        found = [point for point in points if point.state == state]
+        if found:
+            dots = axes.scatter(
+                [point.objects for point in found],
+                [point.value for point in found],
+                c=[point.share for point in found],
+                cmap="cividis", vmin=0, vmax=1, marker=marker, s=70, edgecolors=INK, linewidths=0.7,
+                zorder=3, label=name,
+            )  # fmt: skip
+    bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.7, aspect=40, pad=0.02)
+    bar.set_ticks([0, 0.5, 1], labels=["0 %", "50 % of a batch is synthetic", "100 %"])
+    bar.ax.tick_params(length=0, labelsize=11)
+    bar.outline.set_visible(False)
+
+
+def _objects_ticks(axes: Axes, response: tables.ObjectsResponse) -> None:
+    """A tick for each number of objects, with its count of completed trials."""
+    values = sorted({point.objects for point in response.points})
+    counts = {group.objects: group.count for group in response.groups}
+    if response.grouped:
+        axes.set_xticks(values, [f"{value}\nn = {counts.get(value, 0)}" for value in values])
+    axes.set_xlim(0, values[-1] * 1.08)
+
+
+def _draw_controls(axes: Axes, controls: dict[str, float]) -> None:
+    values = list(controls.values())
+    _zero_based(axes, values)
+    heights = spread(values, 0.17 * axes.get_ylim()[1])
+    for (kind, value), height in zip(controls.items(), heights, strict=True):
+        color = _ROLE_COLORS.get(kind, DIM)
+        axes.axhline(value, color=color, linestyle="--", linewidth=1.4, zorder=1)
+        text = f"{role_name(kind).replace(' ', chr(10))}\n{number(value, decimals(max(values)))}"
+        axes.annotate(
+            text, (1, height), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points",
+            va="center", color=color, fontsize=11, fontweight="bold", linespacing=1.05,
+        )  # fmt: skip
+
+
+def _learning_curves(folder: RunFolder) -> Drawing | None:
     curves = tables.curves(folder.trials())
     if not curves:
         return None
+    figure, axes = _axes("Learning curves", folder)
+    axes.set(xlabel="training images seen", ylabel=_validation(folder))
+    named: set[str] = set()
+    for curve in sorted(curves, key=_importance):
+        look = _curve_look(curve)
+        axes.plot(curve.images, curve.values, **(look | {"label": None if look["label"] in named else look["label"]}))
+        named.add(look["label"])
+        if curve.state in ("PRUNED", "FAILED"):
+            marker = _STATES[curve.state][0]
+            look |= {"marker": marker, "markersize": 9, "label": None}
+            axes.plot(curve.images[-1], curve.values[-1], **look)
+    _zero_based(axes, [value for curve in curves for value in curve.values])
+    axes.set_xlim(0, max(curve.images[-1] for curve in curves))
+    _name_ends(axes, curves)
+    _legend_below(axes)
+    header = ("trial", "kind", "state", "images", "val_mAP")
     rows = [(c.trial, c.kind, c.state, i, v) for c in curves for i, v in zip(c.images, c.values, strict=True)]
-    _write_csv(folder, "learning_curves", ("trial", "kind", "state", "images", "val_mAP"), rows)
-    figure, axes = _axes("training images seen", "mAP on real validation" + _stand_in(folder))
-    labels = {"search": "searched", "pruned": "pruned", "real_only": "real only", "synthetic_only": "synthetic only"}
-    for curve in curves:
-        kind = "pruned" if curve.state == "PRUNED" else curve.kind
-        color = {"search": BLUE, "pruned": GREY}.get(kind, _ROLE_COLORS.get(kind, BLUE))
-        axes.plot(curve.images, curve.values, color=color, alpha=0.9, marker="o", markersize=3, label=labels.pop(kind, None))
-        if kind == "pruned":
-            axes.plot(curve.images[-1], curve.values[-1], color=color, marker="x", markersize=9)
-        axes.annotate(str(curve.trial), (curve.images[-1], curve.values[-1]), xytext=(5, -3), textcoords="offset points", fontsize=8)
-    axes.set_xlim(left=0)
-    _finish(axes)
-    return figure
+    return Drawing(figure, header, rows)
 
 
-def _test_scores(folder: RunFolder) -> Figure | None:
+def _curve_look(curve: tables.Curve) -> dict[str, Any]:
+    """How a curve is drawn; its label is the name of its kind in the legend."""
+    base = {"marker": "o", "markersize": 4, "linewidth": 1.4, "clip_on": False}
+    if curve.kind != "search":
+        style = {"color": _ROLE_COLORS.get(curve.kind, DIM), "linestyle": "--", "linewidth": 2}
+        return base | style | {"label": role_name(curve.kind) + (" (best)" if curve.best else "")}
+    if curve.best:
+        return base | {"color": BLUE, "linewidth": 2.6, "label": "best recipe"}
+    if curve.state == "PRUNED":
+        return base | {"color": DIM, "linestyle": ":", "label": "pruned (×)"}
+    if curve.state == "FAILED":
+        return base | {"color": VERMILLION, "label": "failed (▼)"}
+    return base | {"color": _PALE, "label": "unfinished" if curve.state == "RUNNING" else "searched"}
+
+
+def _importance(curve: tables.Curve) -> tuple[bool, bool, bool]:
+    """Drawn last, on top: the best, then the controls, then completed trials."""
+    return curve.best, curve.kind != "search", curve.state == "COMPLETE"
+
+
+def _name_ends(axes: Axes, curves: Sequence[tables.Curve]) -> None:
+    """The number of each trial at the end of its curve; labels that end together are moved apart."""
+    if len(curves) > _MOST_NUMBERED:
+        curves = [curve for curve in curves if curve.best or curve.kind != "search"]
+    gap = 0.05 * axes.get_ylim()[1]
+    for end in {curve.images[-1] for curve in curves}:
+        right = end / axes.get_xlim()[1] + 0.035
+        there = [curve for curve in curves if curve.images[-1] == end]
+        for curve, height in zip(there, spread([curve.values[-1] for curve in there], gap), strict=True):
+            color = _curve_look(curve)["color"]
+            axes.annotate(
+                str(curve.trial), (end, curve.values[-1]), xytext=(right, height), textcoords=("axes fraction", "data"),
+                va="center", color=INK if color == _PALE else color, fontsize=10,
+                fontweight="bold" if curve.best else "normal",
+                arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4},
+            )  # fmt: skip
+
+
+def _test_scores(folder: RunFolder) -> Drawing | None:
     test = folder.test()
     if test is None:
         return None
-    rows = [(r.role, r.trial, m, r.metrics[m], *r.intervals.get(m, ("", ""))) for r in test.rows for m in tables.MAIN_METRICS]
-    _write_csv(folder, "test_scores", ("role", "trial", "metric", "value", "low_95", "high_95"), rows)
-    figure, axes = _axes("", f"score on {tables.where(test)}")
-    width = 0.8 / len(test.rows)
-    for k, row in enumerate(test.rows):
-        at = np.arange(len(tables.MAIN_METRICS)) + (k - (len(test.rows) - 1) / 2) * width
-        values = [row.metrics[name] for name in tables.MAIN_METRICS]
-        spread = [row.intervals.get(name, (value, value)) for name, value in zip(tables.MAIN_METRICS, values, strict=True)]
-        errors = np.array([(max(0.0, v - low), max(0.0, high - v)) for v, (low, high) in zip(values, spread, strict=True)]).T
-        axes.bar(at, values, width * 0.92, color=_ROLE_COLORS[row.role], label=tables.role_name(row.role))
-        axes.errorbar(at, values, yerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1)
+    lines = tables.test_lines(test, folder.trials())
+    figure, axes = _axes(f"Scores on {where(test)}", folder)
+    axes.set_ylabel("score, with 95 % interval")
+    width, digits = 0.84 / len(lines), decimals(max(line.scores["mAP"].value for line in lines))
+    for k, line in enumerate(lines):
+        at = np.arange(len(tables.MAIN_METRICS)) + (k - (len(lines) - 1) / 2) * width
+        _draw_bars(axes, at, width, line, digits)
     axes.set_xticks(range(len(tables.MAIN_METRICS)), tables.MAIN_METRICS)
-    _finish(axes)
-    return figure
+    axes.tick_params(axis="x", length=0)
+    _zero_based(axes, [])
+    _legend_below(axes)
+    rows = [(x.role, x.trial, name, s.value, s.low, s.high) for x in lines for name, s in x.scores.items()]
+    return Drawing(figure, ("role", "trial", "metric", "value", "low_95", "high_95"), rows)
 
 
-def _training_sheet(folder: RunFolder) -> Figure | None:
-    rows = [(name, folder.pictures(key)) for name, key in (("real", "real"), ("synthetic", "synthetic"))]
-    rows = [("stand-in" if name == "real" and _stand_in(folder) else name, pictures) for name, pictures in rows if pictures]
-    return _sheet([(f"training images, {name}", pictures, _draw_labels) for name, pictures in rows]) if rows else None
+def _draw_bars(axes: Axes, at: np.ndarray, width: float, line: tables.TestLine, digits: int) -> None:
+    scores = [line.scores[metric] for metric in tables.MAIN_METRICS]
+    color = _ROLE_COLORS.get(line.role, DIM)
+    axes.bar(at, [score.value for score in scores], width * 0.9, color=color, label=line.name)
+    for x, score in zip(at, scores, strict=True):
+        if score.low is not None and score.high is not None:
+            axes.plot([x, x], [score.low, score.high], color=INK, linewidth=1.3)
+        top = score.value if score.high is None else max(score.value, score.high)
+        text = number(score.value, digits)
+        axes.annotate(text, (x, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9.5)
 
 
-def _predictions(folder: RunFolder) -> Figure | None:
-    pictures = folder.pictures("predictions")
-    title = "best model on the test set" + _stand_in(folder)
-    note = "green: right, red: false alarm, dashed orange: missed"
-    return _sheet([(f"{title}\n{note}", pictures, _draw_matches)]) if pictures else None
-
-
-_FIGURES: dict[str, Callable[[RunFolder], Figure | None]] = {
+_FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
     "accuracy_vs_objects": _accuracy_vs_objects,
     "learning_curves": _learning_curves,
     "test_scores": _test_scores,
-    "sheet_training": _training_sheet,
-    "predictions": _predictions,
+    "sheet_training": sheets.training_sheet,
+    "predictions": sheets.predictions,
 }
 
 
-def matches(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) which predictions hit, and (m,) which true boxes were hit: IoU of at least .5 with a true box of the same class.
-
-    Greedy by confidence, one true box each, as COCO matches.
-    """
-    assert picture.truth is not None and picture.scores is not None
-    overlap = _iou(picture.xyxy, picture.truth)
-    hit, found = np.zeros(len(picture.xyxy), bool), np.zeros(len(picture.truth), bool)
-    same = np.array([[a == b for b in picture.truth_names] for a in picture.names], bool).reshape(overlap.shape)
-    for i in np.argsort([-score for score in picture.scores], kind="stable"):
-        free = np.where(same[i] & ~found, overlap[i], 0)
-        if len(free) and free.max() >= _MATCH_IOU:
-            hit[i] = found[free.argmax()] = True
-    return hit, found
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = (high - low).clip(0).prod(axis=2)
-    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
-    return inside / np.maximum(area_a[:, None] + area_b[None] - inside, 1e-9)
-
-
-def _draw_labels(axes: Axes, picture: Picture) -> None:
-    for box, name in zip(picture.xyxy, picture.names, strict=True):
-        _box(axes, box, "#00e676", name)
-
-
-def _draw_matches(axes: Axes, picture: Picture) -> None:
-    hit, found = matches(picture)
-    assert picture.scores is not None and picture.truth is not None
-    for box, name, score, right in zip(picture.xyxy, picture.names, picture.scores, hit, strict=True):
-        _box(axes, box, "#00e676" if right else "#ff1744", f"{name} {score:.2f}")
-    for box, name, seen in zip(picture.truth, picture.truth_names, found, strict=True):
-        if not seen:
-            _box(axes, box, "#ff9100", name, dashed=True)
-
-
-def _box(axes: Axes, box: np.ndarray, color: str, text: str, dashed: bool = False) -> None:
-    x1, y1, x2, y2 = box
-    style = "--" if dashed else "-"
-    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.1, linestyle=style))
-    label: Any = {"facecolor": "black", "alpha": 0.45, "pad": 0.6, "edgecolor": "none"}
-    below = {"va": "top"} if dashed else {"va": "bottom"}
-    axes.text(x1, y2 if dashed else y1, text, color=color, fontsize=5, bbox=label, clip_on=True, **below)
-
-
-def _sheet(rows: Sequence[tuple[str, Sequence[Picture], Callable[[Axes, Picture], None]]]) -> Figure:
-    """Pictures four to a row, in titled groups."""
-    columns = 4
-    heights = [-(-len(pictures) // columns) for _, pictures, _ in rows]
-    figure = Figure(figsize=(10, 2.5 * sum(heights) + 0.5 * len(rows)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(rows), 1, height_ratios=heights))
-    for part, height, (title, pictures, draw) in zip(parts, heights, rows, strict=True):
-        part.suptitle(title, fontsize=11)
-        grid = part.subplots(height, columns, squeeze=False)
-        for axes in grid.ravel():
-            axes.set_axis_off()
-        for axes, picture in zip(grid.ravel(), pictures, strict=False):
-            axes.imshow(picture.image)
-            draw(axes, picture)
-    return figure
-
-
-def _axes(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+def _axes(title: str, folder: RunFolder, height: float = 4.5) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.2, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    marked = tables.is_stand_in(folder) and "stand-in" not in title
+    axes.set_title(f"{title} (stand-in)" if marked else title)
     return figure, axes
 
 
-def _finish(axes: Axes) -> None:
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.1)
+def _validation(folder: RunFolder) -> str:
+    return f"mAP on {'stand-in' if tables.is_stand_in(folder) else 'real'} validation images"
+
+
+def _zero_based(axes: Axes, values: Sequence[float]) -> None:
+    """From 0 to a little above the highest value; never an axis without height."""
+    highest = max([*values, axes.dataLim.y1 if np.isfinite(axes.dataLim.y1) else 0.0])
+    axes.set_ylim(0, 1.12 * highest if highest > 0 else 1)
+
+
+def _legend_below(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
-
-
-def _stand_in(folder: RunFolder) -> str:
-    return " (stand-in)" if folder.about.get("stand_in") else ""
-
-
-def _write_csv(folder: RunFolder, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with (folder.figures / f"{name}.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=3)

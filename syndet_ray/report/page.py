@@ -1,112 +1,114 @@
 """Page: the report of a run as one HTML file that needs nothing else."""
 
 import base64
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from syndet_ray.report import figures, tables
-from syndet_ray.results import OBJECTIVE, RunFolder, Trial
+from syndet_ray.report import figures, tables, words
+from syndet_ray.report.drawing import write_whole
+from syndet_ray.results import RunFolder
+from syndet_ray.space import Choice, Parameter, SearchSpace
 
-_CAPTIONS = {
-    "test_scores": "Test scores with 95 % bootstrap intervals over images.",
-    "accuracy_vs_objects": "Validation accuracy against objects per synthetic scene: every searched trial.",
-    "learning_curves": "Learning curves of all trials; a cross ends a pruned one.",
-    "sheet_training": "What the best recipe was trained on.",
-    "predictions": "What the best model finds in the test set.",
-}
+_DAY = "%Y-%m-%d %H:%M %Z"
+_HASH_DIGITS = 12
 
 
 def write(folder: RunFolder) -> Path:
-    """Draws the figures and writes report.html, whole; returns its path."""
-    drawn = {path.stem: path for path in figures.draw_all(folder)}
-    html = _template().render(**_content(folder, drawn))
-    unfinished = folder.report.with_suffix(".unfinished")
-    unfinished.write_text(html)
-    os.replace(unfinished, folder.report)
-    return folder.report
+    """Draws the figures and writes report.html; returns its path."""
+    drawn = {path.stem: _embedded(path) for path in figures.draw_all(folder)}
+    html = _template().render(content(folder), figures=drawn)
+    return write_whole(folder.report, html.encode())
 
 
-def _template() -> Any:
-    environment = Environment(loader=PackageLoader("syndet_ray.report", "."), autoescape=select_autoescape(), trim_blocks=True)
+def content(folder: RunFolder) -> dict[str, Any]:
+    """Everything that the page says, but for its figures."""
+    trials, test = folder.trials(), folder.test()
+    return {
+        "name": folder.about.get("name", folder.path.name),
+        "question": folder.sweep.question,
+        "answer": tables.answer(folder),
+        "stand_in": tables.is_stand_in(folder),
+        "where": words.where(test) if test else "",
+        "metrics": tables.MAIN_METRICS,
+        "test": tables.test_lines(test, trials) if test else (),
+        "objects": tables.objects_response(trials),
+        "trials": tables.trial_table(trials),
+        "failures": tables.failures(trials),
+        "classes": tables.class_table(test, trials) if test else None,
+        "facts": facts(folder),
+        "sweep": folder.sweep.model_dump_json(indent=1),
+    }
+
+
+def facts(folder: RunFolder) -> list[tuple[str, str]]:
+    """How the run was made, as far as run.json and the sweep tell; what is not known is left out."""
+    about, sweep = folder.about, folder.sweep
+    real = about.get("real") or {}
+    found = {
+        "command": about.get("command"),
+        "stopped": about.get("stopped"),
+        "seed": about.get("seed", sweep.seed),
+        "varied": _space(sweep.space),
+        "search": f"{sweep.trials} trials, {len(sweep.controls)} controls, {sweep.rungs} rungs",
+        "pruner": sweep.pruning.name,
+        "detector": sweep.recipe.detector.name,
+        "real data": "stand-in set" if tables.is_stand_in(folder) else real.get("path"),
+        "classes": ", ".join(about.get("classes", ())),
+        "images": _listed(real.get("counts")),
+        "objects": _listed(real.get("objects")),
+        "data hashes": _listed({split: name[:_HASH_DIGITS] for split, name in real.get("hashes", {}).items()}),
+        "notes": "; ".join(real.get("notes", ())),
+        "versions": _listed(about.get("versions")),
+        "machine": _listed(about.get("machine")),
+        "started": _moment(about.get("started")),
+        "finished": _moment(about.get("finished")),
+        "time": _between(about.get("started"), about.get("finished")),
+    }
+    return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("syndet_ray.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = (words.number, words.duration, words.recipe_words, words.role_name, words.setting_name, words.setting_value)
+    environment.filters |= {function.__name__: function for function in names}
     return environment.get_template("page.html.j2")
 
 
-def _content(folder: RunFolder, drawn: dict[str, Path]) -> dict[str, Any]:
-    about, test, trials = folder.about, folder.test(), folder.trials()
-    class_names, class_rows = tables.per_class(test) if test else ([], [])
-    return {
-        "name": about.get("name", folder.path.name),
-        "question": folder.sweep.question,
-        "answer": tables.answer(folder),
-        "stand_in": about.get("stand_in", False),
-        "metrics": tables.MAIN_METRICS,
-        "test": test,
-        "test_rows": _test_rows(test, trials) if test else [],
-        "where": tables.where(test) if test else "",
-        "figures": {name: _embedded(path) for name, path in drawn.items()},
-        "captions": _CAPTIONS,
-        "trials": [_trial_row(trial) for trial in trials],
-        "objective": OBJECTIVE,
-        "class_names": class_names,
-        "class_rows": class_rows,
-        "facts": _facts(folder, about),
-    }
+def _embedded(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _test_rows(test: Any, trials: tuple[Trial, ...]) -> list[dict[str, Any]]:
-    by_number = {trial.number: trial for trial in trials}
-    return [
-        {
-            "name": tables.role_name(row.role),
-            "trial": row.trial,
-            "recipe": tables.recipe_words(by_number[row.trial]) if row.trial in by_number else "",
-            "cells": [tables.with_interval(row, metric) for metric in tables.MAIN_METRICS],
-        }
-        for row in test.rows
-    ]
+def _space(space: tuple[str | SearchSpace, ...]) -> str:
+    """What the search varied and within which bounds; the name where a space was never looked up."""
+    return "; ".join(part if isinstance(part, str) else _bounds(part) for part in space)
 
 
-def _trial_row(trial: Trial) -> dict[str, Any]:
-    last = trial.rungs[-1].metrics if trial.rungs else {}
-    return {
-        "number": trial.number,
-        "recipe": tables.recipe_words(trial),
-        "state": trial.state,
-        "reason": trial.reason,
-        "images": trial.images,
-        "value": last.get(OBJECTIVE),
-        "ap50": last.get("val/AP50"),
-        "seconds": None if trial.ended is None else round(trial.ended - trial.started),
-    }
+def _bounds(space: SearchSpace) -> str:
+    return "; ".join(f"{path}: {_range(parameter)}" for path, parameter in space.items())
 
 
-def _facts(folder: RunFolder, about: dict[str, Any]) -> list[tuple[str, str]]:
-    """How the run was made, as far as run.json tells."""
-    sweep, real = folder.sweep, about.get("real", {})
-    found: list[tuple[str, Any]] = [
-        ("seed", sweep.seed),
-        ("detector", sweep.recipe.detector.name),
-        ("pruner", sweep.pruning.name),
-        ("real data", real.get("path") or "stand-in set"),
-        ("images", _listed(real.get("counts"))),
-        ("data hashes", _listed({split: digest[:12] for split, digest in real.get("hashes", {}).items()})),
-        ("notes", "; ".join(real.get("notes", []))),
-        ("versions", _listed(about.get("versions"))),
-        ("machine", _listed(about.get("machine"))),
-    ]
-    if about.get("finished") and about.get("started"):
-        found.append(("time", f"{(about['finished'] - about['started']) / 60:.1f} minutes, "
-                              f"ended {time.strftime('%Y-%m-%d %H:%M', time.localtime(about['finished']))}"))  # fmt: skip
-    return [(name, str(value)) for name, value in found if value not in (None, "")]
+def _range(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
+        return ", ".join(map(str, parameter.values))
+    return f"{parameter.low} to {parameter.high}{' (log)' if parameter.log else ''}"
 
 
 def _listed(values: dict[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
 
 
-def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime(_DAY, time.localtime(seconds))
+
+
+def _between(started: float | None, finished: float | None) -> str:
+    return "" if started is None or finished is None else words.duration(finished - started)

@@ -221,13 +221,14 @@ class _Events(_Stateless, tune.Callback):
             self._search.checkpoint(_number(trial), _address(trial.checkpoint))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._search.retry(_number(trial), "its worker was lost")
+        self._search.retry(_number(trial), _last_words(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._search.end(_number(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._search.end(_number(trial), failure=f"its worker was lost {_RETRIES + 1} times")
+        failure = f"its worker failed {trial.run_metadata.num_failures} times, at last with: {_last_words(trial)}"
+        self._search.end(_number(trial), failure=failure)
 
 
 def _trainable(config: dict[str, Any], train: Pool, val: Pool) -> None:
@@ -277,6 +278,15 @@ def fetched(address: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
         download(address, Path(folder))
         yield Path(folder)
+
+
+def _last_words(trial: Any) -> str:
+    """The last line of the error with which a trial's worker went."""
+    try:
+        lines = Path(trial.error_file).read_text().strip().splitlines()  # the driver's own copy
+    except (OSError, TypeError):
+        return "unknown"
+    return lines[-1] if lines else "unknown"
 
 
 def _address(checkpoint: Any) -> str:

@@ -1,0 +1,147 @@
+"""Sheets: images with their boxes, in rows. What the detector trained on, and what it finds."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from syndet_ray.report.drawing import BLUE, DIM, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Drawing
+from syndet_ray.report.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
+from syndet_ray.report.tables import is_stand_in
+from syndet_ray.results import Picture, RunFolder
+
+_CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
+# Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour too.
+_LOOKS: dict[str, dict[str, Any]] = {
+    "hit": {"color": SKY, "linestyle": "-", "linewidth": 1.4},
+    "false alarm": {"color": VERMILLION, "linestyle": "-", "linewidth": 1.4},
+    "missed": {"color": YELLOW, "linestyle": (0, (3, 2)), "linewidth": 1.4},
+    "found": {"color": "#ffffff", "linestyle": (0, (1, 2)), "linewidth": 0.9},
+}
+_TELL = {"hit": "hit", "false alarm": "false alarm", "missed": "missed (true box)", "found": "found (true box)"}
+_MOST_COLORS = len(_CLASS_COLORS)
+_MOST_NAMED = 12  # boxes in one picture beyond which only errors are named: names would hide the picture
+_HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Pictures under one title, `columns` to a row. window: what of a picture is shown; named: boxes bear a class."""
+
+    title: str
+    pictures: Sequence[Picture]
+    columns: int
+    window: Callable[[Picture], Window]
+    named: bool
+
+
+def training_sheet(folder: RunFolder) -> Drawing | None:
+    """Real training images above synthetic ones, at one scale."""
+    real = "stand-in for photos" if is_stand_in(folder) else "real"
+    found = {real: folder.pictures("real"), "synthetic": folder.pictures("synthetic")}
+    found = {name: pictures for name, pictures in found.items() if pictures}
+    if not found:
+        return None
+    side = common_side([picture for pictures in found.values() for picture in pictures])
+    classes = sorted({name for pictures in found.values() for picture in pictures for name in picture.names})
+    colors = dict(zip(folder.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
+    legend = [_line(color, "-", name) for name, color in colors.items() if name in classes]
+    strips = [
+        Strip(f"training images: {name}", pictures, 4, partial(crowded_window, side=side), len(legend) > _MOST_COLORS)
+        for name, pictures in found.items()
+    ]
+    figure = _sheet(strips, lambda mark: {"color": colors.get(mark.name, DIM), "linewidth": 1.1}, legend)
+    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
+
+
+def predictions(folder: RunFolder) -> Drawing | None:
+    """The best model's predictions on test images, over the true boxes."""
+    pictures = folder.pictures("predictions")
+    if not pictures:
+        return None
+    where = "stand-in test images" if is_stand_in(folder) else "real test photos"
+    counts: Counter[str] = Counter(mark.what for picture in pictures for mark in marks(picture))
+    legend = [
+        _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}") for what, look in _LOOKS.items()
+    ]
+    title = f"best model on {where}; a hit is IoU ≥ {MATCH_IOU} and the right class"
+    strip = Strip(title, pictures, 3, full_window, named=True)
+    figure = _sheet([strip], lambda mark: _LOOKS[mark.what], legend)
+    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows({"predictions": pictures}))
+
+
+_MARK_HEADER = ("what", "class", "score", "x1", "y1", "x2", "y2")
+
+
+def _rows(found: dict[str, list[Picture]]) -> list[tuple[Any, ...]]:
+    return [
+        (source, k, mark.what, mark.name, "" if mark.score is None else round(mark.score, 4), *mark.xyxy)
+        for source, pictures in found.items()
+        for k, picture in enumerate(pictures)
+        for mark in marks(picture)
+    ]
+
+
+def _sheet(strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], legend: list[Line2D]) -> Figure:
+    """Lays strips under one another. Places are computed, not searched for: layout engines are slow with many axes."""
+    width, gap, head, foot = 10.0, 0.08, 0.42, 0.5
+    cells = [(width - gap * (strip.columns + 1)) / strip.columns for strip in strips]
+    rows = [-(-len(strip.pictures) // strip.columns) for strip in strips]
+    height = sum(head + n * (cell + gap) for n, cell in zip(rows, cells, strict=True)) + foot
+    figure = Figure(figsize=(width, height), dpi=150)
+    top = height
+    for strip, cell in zip(strips, cells, strict=True):
+        figure.text(gap / width, (top - head * 0.65) / height, strip.title, fontsize=13, fontweight="bold")
+        top -= head
+        for k, picture in enumerate(strip.pictures):
+            row, column = divmod(k, strip.columns)
+            left, bottom = gap + column * (cell + gap), top - (row + 1) * cell - row * gap
+            axes = figure.add_axes((left / width, bottom / height, cell / width, cell / height))
+            _draw_picture(axes, picture, strip, look)
+        top -= -(-len(strip.pictures) // strip.columns) * (cell + gap)
+    _legend(figure, legend)
+    return figure
+
+
+def _draw_picture(axes: Axes, picture: Picture, strip: Strip, look: Callable[[Mark], dict[str, Any]]) -> None:
+    axes.set_axis_off()
+    axes.imshow(picture.image, interpolation="antialiased")
+    x1, y1, x2, y2 = strip.window(picture)
+    axes.set_xlim(x1, x2)
+    axes.set_ylim(y2, y1)
+    shown = marks(picture)
+    unnamed = ("found", "hit", "label") if len(picture.xyxy) > _MOST_NAMED else ("found",)
+    for mark in shown:
+        _draw_mark(axes, mark, look(mark), named=strip.named and mark.what not in unnamed)
+
+
+def _draw_mark(axes: Axes, mark: Mark, look: dict[str, Any], named: bool) -> None:
+    x1, y1, x2, y2 = mark.xyxy
+    axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], path_effects=_HALO, solid_joinstyle="miter", **look)
+    if named:
+        text = mark.name if mark.score is None else f"{mark.name} {mark.score:.2f}"
+        at, offset, side = ((x1, y2), -2, "top") if mark.what == "missed" else ((x1, y1), 2, "bottom")
+        axes.annotate(
+            text, at, xytext=(0.6, offset), textcoords="offset points", va=side, fontsize=6.5, clip_on=True,
+            bbox={"boxstyle": "square,pad=0.12", "facecolor": look["color"], "edgecolor": "none", "alpha": 0.85},
+        )  # fmt: skip
+
+
+def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    if handles and len(handles) <= _MOST_COLORS:
+        legend = figure.legend(handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2)
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="#5a6066", edgecolor="none")  # light lines need a dark ground
+        for text in legend.get_texts():
+            text.set_color("white")
+
+
+def _line(color: str, style: Any, label: str) -> Line2D:
+    return Line2D([], [], color=color, linestyle=style, linewidth=2, label=label)

@@ -1,0 +1,89 @@
+"""The smoke sweep on a cluster of two nodes, with storage on S3, losing a node on the way."""
+
+import threading
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from syndet_ray.sweep import load
+from syndet_ray.tuning import run, tune
+
+
+class Quiet:
+    """A display that keeps its trials."""
+
+    def __init__(self):
+        self.trials = {}
+
+    def note(self, text): ...
+    def begin(self, trials, images): ...
+    def progress(self, what, done, total): ...
+    def end(self): ...
+
+    def trial(self, trial):
+        self.trials[trial.number] = trial
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An S3 bucket on 127.0.0.1."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="runs-bucket")
+    yield client
+    server.stop()
+
+
+@pytest.fixture
+def two_nodes(bucket, monkeypatch):
+    """A head without trials and a worker node; another joins when the test asks for it."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster.worker = cluster.add_node(num_cpus=1)
+    cluster.second = cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_path, dice, home):
+    path = home(images=32, rungs=4, trials=1)
+    display = Quiet()
+    options = run.Options(
+        tmp_path / "runs", real=dice, address=two_nodes.address, storage="s3://runs-bucket/sweeps", parallel=2
+    )
+    lost = threading.Event()
+
+    def lose_a_node():
+        while not any(trial.checkpoint for trial in list(display.trials.values())):
+            time.sleep(0.1)
+        two_nodes.remove_node(two_nodes.worker, allow_graceful=False)
+        lost.set()
+
+    threading.Thread(target=lose_a_node, daemon=True).start()
+    outcome = run.start("tiny", load(str(path)), options, display)
+    assert lost.is_set(), [trial.reason for trial in outcome.folder.trials()]
+    assert outcome.status == "finished"
+    trials = outcome.folder.trials()
+    assert [trial.state for trial in trials] and all(trial.state in ("COMPLETE", "PRUNED") for trial in trials)
+    assert sum(trial.retries for trial in trials) >= 1, "the node that went was running a trial"
+    for trial in trials:
+        images = [rung.images for rung in trial.rungs]
+        assert images == sorted(set(images))
+        assert trial.checkpoint.startswith(f"s3://runs-bucket/sweeps/{outcome.folder.path.name}/checkpoints/trial-")
+    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="runs-bucket", Prefix="sweeps/")["Contents"]]
+    home_key = f"sweeps/{outcome.folder.path.name}"
+    assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(keys)
+    assert tune.ray.is_initialized() is False
+    assert Path(outcome.folder.champion / "model.safetensors").exists()
