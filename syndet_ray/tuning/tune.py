@@ -22,8 +22,6 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # the ledger is the state; Tune's snapshots are not used
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# A local cluster is reachable only with the token that ray.init() makes; a remote one says for itself what it wants.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
 from ray import tune
@@ -58,7 +56,10 @@ class TrialSettings:
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[None]:
-    """A connection to the Ray cluster at `address`, or to a new one on this machine, closed at the end."""
+    """A connection to the Ray cluster at `address`, or to a new one on this machine, closed at the end.
+
+    A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must say what that cluster wants.
+    """
     try:
         ray.init(
             address=address,
