@@ -50,7 +50,9 @@ def main() -> None:
         together = sum(ray.get([one.memory.remote(), two.memory.remote()]))
         ray.shutdown()
     size = 2 * pool.pixels.nbytes / 2**20
-    print(f"{size:.0f} MiB of images; one trial {alone:.0f} MiB, two at once {together:.0f} MiB: {together / alone:.2f} times")
+    print(
+        f"{size:.0f} MiB of images; one trial {alone:.0f} MiB, two at once {together:.0f} MiB: {together / alone:.2f} times"
+    )
 
 
 def _proportional_mib(array: Any) -> float:

@@ -1,12 +1,13 @@
 """Scenes a second on one core, by objects per scene, with what each stage takes.
 
-    python benchmarks/render_speed.py
+python benchmarks/render_speed.py
 """
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+import itertools
 import statistics
 import time
 
@@ -43,7 +44,7 @@ def stages(parameters: SceneParameters, index: int) -> list[float]:
     marks.append(time.perf_counter())
     photograph(drawing.radiance, scene.sensor)
     marks.append(time.perf_counter())
-    return [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    return [b - a for a, b in itertools.pairwise(marks)]
 
 
 if __name__ == "__main__":

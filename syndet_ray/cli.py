@@ -67,7 +67,11 @@ def sweep(
 
 @app.command()
 def resume(
-    run: RunPath, parallel: Parallel = None, address: Address = None, tracking: TrackingUri = None, gpus_per_trial: Gpus = None
+    run: RunPath,
+    parallel: Parallel = None,
+    address: Address = None,
+    tracking: TrackingUri = None,
+    gpus_per_trial: Gpus = None,
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoints."""
     from syndet_ray import terminal
@@ -201,7 +205,9 @@ def _finish(outcome: "Outcome", console: Any) -> None:
     if test is not None:
         console.print(terminal.test_table(test))
     console.print(answer(folder), style="bold", highlight=False)
-    console.print(f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}", highlight=False)
+    console.print(
+        f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}", highlight=False
+    )
     if outcome.status == "failed":
         raise SystemExit(_FAILED)
 

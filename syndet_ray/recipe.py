@@ -66,7 +66,9 @@ class Training(Value):
     warmup: Share = Field(0.05, description="share of the images over which the rate rises linearly from 0")
     final_rate: Share = Field(0.01, description="rate at the end as a share of the peak, reached by a cosine")
     crop_px: int = Field(256, ge=64, le=2048, description="side of the random square crop, pixels")
-    scale_jitter: float = Field(0.1, ge=0, le=0.9, description="images are resized by a factor in 1 ± this before the crop")
+    scale_jitter: float = Field(
+        0.1, ge=0, le=0.9, description="images are resized by a factor in 1 ± this before the crop"
+    )
     flip: Share = Field(0.5, description="probability of each of: horizontal flip, vertical flip, transposition")
     color_jitter: Share = Field(0.1, description="strength of brightness, contrast and saturation changes")
 
@@ -125,7 +127,9 @@ def definition_error(place: object, error: ValidationError) -> DefinitionError:
     field = ".".join(str(part) for part in first["loc"])
     at = f"{place}: {field}" if field else str(place)
     if first["type"] == "extra_forbidden":
-        return DefinitionError(at, "is not a field", do=nearest(str(first["loc"][-1]), _siblings(error.title, first["loc"])))
+        return DefinitionError(
+            at, "is not a field", do=nearest(str(first["loc"][-1]), _siblings(error.title, first["loc"]))
+        )
     if first["type"] == "value_error":
         return DefinitionError(at, str(first["ctx"]["error"]).rstrip("."))
     if first["type"] == "missing":

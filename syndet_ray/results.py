@@ -1,15 +1,15 @@
 """Run folders: the one on-disk contract of a run. Whatever is written or read of a run passes through here.
 
-    runs/<sweep>-<time>/
-        sweep.json      the resolved sweep
-        run.json        how the run was made: seed, data hashes, versions, machine, MLflow ids
-        ledger.jsonl    one event a line, appended as things happen; everything else can be made from it
-        test.json       scores on the real test set, written once
-        samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
-        champion/       the best model: model.safetensors, model.json
-        figures/        PNG, and the numbers behind each as CSV
-        report.html
-        checkpoints/    Ray Tune's own folder: the checkpoints of every trial
+runs/<sweep>-<time>/
+    sweep.json      the resolved sweep
+    run.json        how the run was made: seed, data hashes, versions, machine, MLflow ids
+    ledger.jsonl    one event a line, appended as things happen; everything else can be made from it
+    test.json       scores on the real test set, written once
+    samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
+    champion/       the best model: model.safetensors, model.json
+    figures/        PNG, and the numbers behind each as CSV
+    report.html
+    checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
 import json
@@ -197,7 +197,8 @@ class RunFolder:
             return None
         found = json.loads(path.read_text())
         rows = tuple(
-            TestRow(**{**row, "intervals": {k: (v[0], v[1]) for k, v in row["intervals"].items()}}) for row in found["rows"]
+            TestRow(**{**row, "intervals": {k: (v[0], v[1]) for k, v in row["intervals"].items()}})
+            for row in found["rows"]
         )
         return TestScores(**{**found, "rows": rows})
 
@@ -211,7 +212,11 @@ class RunFolder:
     def pictures(self, name: str) -> list[Picture]:
         """The pictures written under `name`; none where there are none."""
         path = self.samples / f"{name}.json"
-        return [_picture(self.samples / f"{name}-{k}.png", boxes) for k, boxes in enumerate(json.loads(path.read_text()))] if path.exists() else []
+        return (
+            [_picture(self.samples / f"{name}-{k}.png", boxes) for k, boxes in enumerate(json.loads(path.read_text()))]
+            if path.exists()
+            else []
+        )
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
@@ -252,7 +257,14 @@ def _picture(path: Path, boxes: Mapping[str, Any]) -> Picture:
         pixels = np.asarray(image.convert("RGB"))
     truth = None if boxes["truth"] is None else np.array(boxes["truth"], np.float32).reshape(-1, 4)
     scores = None if boxes["scores"] is None else tuple(boxes["scores"])
-    return Picture(pixels, np.array(boxes["xyxy"], np.float32).reshape(-1, 4), tuple(boxes["names"]), scores, truth, tuple(boxes["truth_names"]))
+    return Picture(
+        pixels,
+        np.array(boxes["xyxy"], np.float32).reshape(-1, 4),
+        tuple(boxes["names"]),
+        scores,
+        truth,
+        tuple(boxes["truth_names"]),
+    )
 
 
 def _write_whole(path: Path, text: str) -> None:

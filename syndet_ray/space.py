@@ -100,6 +100,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         for name, space in spaces.items():
             for path, parameter in space.items():
                 if path in owner:
-                    raise DefinitionError(f"search space {name}", f"{path} is already varied by {owner[path]}", do="Name one.")
+                    raise DefinitionError(
+                        f"search space {name}", f"{path} is already varied by {owner[path]}", do="Name one."
+                    )
                 owner[path], merged[path] = name, parameter
         return SearchSpace(merged)

@@ -25,7 +25,9 @@ class Pruning(Value):
     name: Literal["none", "median", "successive_halving"] = "median"
     startup_trials: int = Field(3, ge=0, description="median: finished trials before the first may be pruned")
     grace_rungs: int = Field(1, ge=0, description="rungs that every trial is given before it may be pruned")
-    reduction_factor: int = Field(3, ge=2, description="successive_halving: one trial in so many goes on from each rung")
+    reduction_factor: int = Field(
+        3, ge=2, description="successive_halving: one trial in so many goes on from each rung"
+    )
 
 
 class Sweep(Value):
@@ -46,7 +48,9 @@ class Sweep(Value):
     @model_validator(mode="after")
     def _rungs_fit(self) -> "Sweep":
         if self.rungs > self.recipe.training.images:
-            raise ValueError(f"rungs must be at most recipe.training.images ({self.recipe.training.images}), got {self.rungs}")
+            raise ValueError(
+                f"rungs must be at most recipe.training.images ({self.recipe.training.images}), got {self.rungs}"
+            )
         return self
 
     @property

@@ -110,7 +110,9 @@ class Bar:
         best = best_trial(list(self._trials.values()))
         if best is None:
             return Text("no trial has finished yet", style="dim")
-        return Text.assemble("best so far  ", (f"{OBJECTIVE} {best.value:.3f}", "bold"), f"  trial {best.number}: {settings(best)}")
+        return Text.assemble(
+            "best so far  ", (f"{OBJECTIVE} {best.value:.3f}", "bold"), f"  trial {best.number}: {settings(best)}"
+        )
 
     def _running(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -145,7 +147,9 @@ def test_table(scores: TestScores) -> Table:
         table.add_column(name, justify="left" if not name else "right")
     top = max(row.metrics["mAP"] for row in scores.rows)
     for row in scores.rows:
-        cells = [f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in ("mAP", "AP50", "AP75", "mAR")]
+        cells = [
+            f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in ("mAP", "AP50", "AP75", "mAR")
+        ]
         style = "bold" if row.metrics["mAP"] == top else ""
         table.add_row(row.role.replace("_", " "), str(row.trial), *cells, style=style)
     return table

@@ -84,6 +84,8 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         assert trial.checkpoint.startswith(f"s3://runs-bucket/sweeps/{outcome.folder.path.name}/checkpoints/trial-")
     keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="runs-bucket", Prefix="sweeps/")["Contents"]]
     home_key = f"sweeps/{outcome.folder.path.name}"
-    assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(keys)
+    assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(
+        keys
+    )
     assert tune.ray.is_initialized() is False
     assert Path(outcome.folder.champion / "model.safetensors").exists()

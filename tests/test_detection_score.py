@@ -17,7 +17,9 @@ def pool_of(*images, classes=("a", "b")):
         Boxes.of([o[0] for o in objects], [o[1] for o in objects], crowd=[len(o) > 2 and o[2] for o in objects])
         for objects in images
     ]
-    return Pool.of("real", classes, [np.zeros((1, 1, 3), np.uint8)] * len(images), boxes, [str(i) for i in range(len(images))])
+    return Pool.of(
+        "real", classes, [np.zeros((1, 1, 3), np.uint8)] * len(images), boxes, [str(i) for i in range(len(images))]
+    )
 
 
 def found(*detections):
@@ -70,7 +72,10 @@ def test_a_crowd_is_neutral():
 def test_the_order_of_tied_scores_changes_nothing():
     truth = pool_of([(A, 0), (B, 0)])
     one, two, wrong = (A, 0, 0.5), (B, 0, 0.5), (C, 0, 0.5)
-    results = {score(truth, [in_order(found(*order))]).metrics["mAP"] for order in ((one, two, wrong), (wrong, two, one), (two, wrong, one))}
+    results = {
+        score(truth, [in_order(found(*order))]).metrics["mAP"]
+        for order in ((one, two, wrong), (wrong, two, one), (two, wrong, one))
+    }
     assert len(results) == 1
 
 
@@ -126,9 +131,21 @@ def test_cocos_own_figures_are_reproduced(shared):
         )
         seen = [r for r in results if r["image_id"] == image]
         predictions.append(
-            found(*[([x, y, x + w, y + h], categories.index(r["category_id"]), r["score"]) for r in seen for x, y, w, h in [r["bbox"]]])
+            found(
+                *[
+                    ([x, y, x + w, y + h], categories.index(r["category_id"]), r["score"])
+                    for r in seen
+                    for x, y, w, h in [r["bbox"]]
+                ]
+            )
         )
-    pool = Pool.of("coco", tuple(map(str, categories)), [np.zeros((1, 1, 3), np.uint8)] * len(images), boxes, list(map(str, images)))
+    pool = Pool.of(
+        "coco",
+        tuple(map(str, categories)),
+        [np.zeros((1, 1, 3), np.uint8)] * len(images),
+        boxes,
+        list(map(str, images)),
+    )
     metrics = score(pool, predictions).metrics
     expected = {"mAP": 0.505, "AP50": 0.697, "AP75": 0.573, "mAR": 0.595}
     assert {name: round(metrics[name], 3) for name in expected} == expected

@@ -80,7 +80,9 @@ def test_a_loss_that_is_not_finite_ends_training(squares):
     made = trainer(squares)
     with torch.no_grad():
         next(made.model.parameters()).fill_(float("nan"))
-    with pytest.raises(NonFiniteLoss, match=r"training after 0 images: the loss must be finite, got .*nan.* Lower training"):
+    with pytest.raises(
+        NonFiniteLoss, match=r"training after 0 images: the loss must be finite, got .*nan.* Lower training"
+    ):
         made.train_until(8)
 
 
@@ -106,7 +108,12 @@ def test_one_single_batch_trains_at_the_full_rate(images, batch, warmup):
 
 def test_frozen_stages_do_not_move(squares):
     frozen = Detector(name="fasterrcnn_tiny", frozen_stages=2)
-    made = Trainer(recipe().model_copy(update={"detector": frozen}), {"real": squares(4), "synthetic": squares(4)}, device=CPU, seed=0)
+    made = Trainer(
+        recipe().model_copy(update={"detector": frozen}),
+        {"real": squares(4), "synthetic": squares(4)},
+        device=CPU,
+        seed=0,
+    )
     before = {name: p.detach().clone() for name, p in made.model.named_parameters()}
     made.train_until(8)
     moved = {name for name, p in made.model.named_parameters() if not torch.equal(p, before[name])}
@@ -129,7 +136,10 @@ def test_weights_of_other_classes_are_carried_over_by_name(tmp_path):
     save_model(tmp_path, model, TINY, ("x", "small", "big"))
     file = tmp_path / "model.safetensors"
     made, report = build(Detector(name="fasterrcnn_tiny", weights=str(file)), ("big", "new"), seed=4)
-    old, new = load_file(file)["roi_heads.box_predictor.cls_score.weight"], made.roi_heads.box_predictor.cls_score.weight
+    old, new = (
+        load_file(file)["roi_heads.box_predictor.cls_score.weight"],
+        made.roi_heads.box_predictor.cls_score.weight,
+    )
     assert torch.equal(new[1], old[3])
     assert torch.equal(new[0], old[0])
     assert report.reinitialised == ()
@@ -142,7 +152,14 @@ def test_weights_that_do_not_fit_are_reported(tmp_path):
     model, fresh = build(TINY, ("a",), seed=0)
     assert len(fresh.reinitialised) == len(model.state_dict())
     name = "backbone.stages.0.0.0.weight"
-    save_file({name: torch.zeros(1), "stranger": torch.zeros(2), "backbone.smooth.0.weight": model.state_dict()["backbone.smooth.0.weight"]}, tmp_path / "w.safetensors")
+    save_file(
+        {
+            name: torch.zeros(1),
+            "stranger": torch.zeros(2),
+            "backbone.smooth.0.weight": model.state_dict()["backbone.smooth.0.weight"],
+        },
+        tmp_path / "w.safetensors",
+    )
     _, report = build(Detector(name="fasterrcnn_tiny", weights=str(tmp_path / "w.safetensors")), ("a",), seed=0)
     assert report.loaded == ("backbone.smooth.0.weight",)
     assert set(report.skipped) == {name, "stranger"}
@@ -156,7 +173,9 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
         build(Detector(name="fasterrcnn_tiny", weights="torchvision"), ("a",), seed=0)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(MachineError, match=r"torchvision's weights cannot be fetched .*name the file in detector\.weights"):
+    with pytest.raises(
+        MachineError, match=r"torchvision's weights cannot be fetched .*name the file in detector\.weights"
+    ):
         build(Detector(name="fasterrcnn_resnet50_fpn_v2", weights="torchvision"), ("a",), seed=0)
 
 
@@ -166,7 +185,11 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
 
 
 def test_resnet50_trains_a_step_and_predicts_at_the_photos_own_scale(squares):
-    big = Recipe(mix=Mix(synthetic=0), detector=Detector(name="fasterrcnn_resnet50_fpn_v2", frozen_stages=3), training=Training(images=1, batch_size=1, crop_px=64))
+    big = Recipe(
+        mix=Mix(synthetic=0),
+        detector=Detector(name="fasterrcnn_resnet50_fpn_v2", frozen_stages=3),
+        training=Training(images=1, batch_size=1, crop_px=64),
+    )
     made = Trainer(big, {"real": squares(1, side=64)}, device=CPU, seed=0)
     assert math.isfinite(made.train_until(1).metrics["train/loss"])
     (found,) = predict(made.model, squares(1, side=64), device=CPU)
@@ -193,7 +216,8 @@ def test_boxes_follow_their_objects_through_every_change(seed, side, jitter):
 def test_colours_change_and_nothing_else(squares):
     pool = squares(1)
     plain, coloured = (
-        augment(pool.image(0), pool.boxes(0), Training(crop_px=96, color_jitter=c), np.random.default_rng(5)) for c in (0.0, 0.8)
+        augment(pool.image(0), pool.boxes(0), Training(crop_px=96, color_jitter=c), np.random.default_rng(5))
+        for c in (0.0, 0.8)
     )
     np.testing.assert_array_equal(plain[1].xyxy, coloured[1].xyxy)
     assert (plain[0] != coloured[0]).mean() > 0.5

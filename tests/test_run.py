@@ -131,12 +131,25 @@ def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
 def test_the_report_is_one_page_with_everything_in_it(finished):
     folder = only_run(finished[0] / "runs")
     page = folder.report.read_text()
-    for words in ("Does it run?", "real only", "synthetic only", "gone.safetensors", "data:image/png;base64", "opened once"):
+    for words in (
+        "Does it run?",
+        "real only",
+        "synthetic only",
+        "gone.safetensors",
+        "data:image/png;base64",
+        "opened once",
+    ):
         assert words in page
     assert "http://" not in page
     assert "https://" not in page
     figures = {path.name for path in folder.figures.iterdir()}
-    assert {"learning_curves.png", "test_scores.png", "test_scores.csv", "sheet_training.png", "predictions.png"} <= figures
+    assert {
+        "learning_curves.png",
+        "test_scores.png",
+        "test_scores.csv",
+        "sheet_training.png",
+        "predictions.png",
+    } <= figures
     before = folder.report.read_bytes()
     folder.report.unlink()
     assert syndet("report", folder.path).returncode == 0
@@ -145,11 +158,18 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
 
 def test_a_sweep_of_which_every_trial_fails_says_why(home, dice):
     home(trials=1)
-    text = Path("sweeps/tiny.py").read_text().replace('name="fasterrcnn_tiny"', 'name="fasterrcnn_tiny", weights="gone.safetensors"')
+    text = (
+        Path("sweeps/tiny.py")
+        .read_text()
+        .replace('name="fasterrcnn_tiny"', 'name="fasterrcnn_tiny", weights="gone.safetensors"')
+    )
     Path("sweeps/tiny.py").write_text(text)
     done = syndet("sweep", "tiny", "--real", dice)
     assert done.returncode == 1
-    assert "No answer: none of 3 trials finished. The first to fail said: gone.safetensors: is not a readable" in done.stdout.replace("\n", " ")
+    assert (
+        "No answer: none of 3 trials finished. The first to fail said: gone.safetensors: is not a readable"
+        in done.stdout.replace("\n", " ")
+    )
     folder = only_run()
     assert "No answer" in folder.report.read_text()
     assert mlflow_runs(folder)[1].info.status == "FAILED"
@@ -169,7 +189,9 @@ def ledger_has(event):
 
 
 def children_of(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split()
     return [int(child) for child in found] + [grand for child in found for grand in children_of(int(child))]
 
 

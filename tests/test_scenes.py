@@ -177,7 +177,7 @@ def test_dice_are_as_wide_as_asked():
         boxes = render(draw_scene(SceneParameters(objects=6), 1, index))[1]
         inside = (boxes.xyxy.min(axis=1) > 0) & (boxes.xyxy.max(axis=1) < 256) & (boxes.visibility > 0.99)
         widths += (boxes.xyxy[inside, 2] - boxes.xyxy[inside, 0]).tolist()
-    assert 24 < np.percentile(widths, 5)
+    assert np.percentile(widths, 5) > 24
     assert np.percentile(widths, 95) < 60
 
 

@@ -14,7 +14,11 @@ RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
     question="Which share?",
     recipe=Recipe(training=Training(images=100)),
-    space=(SearchSpace({"mix.synthetic": Float(low=0, high=1), "training.learning_rate": Float(low=1e-4, high=1e-2, log=True)}),),
+    space=(
+        SearchSpace(
+            {"mix.synthetic": Float(low=0, high=1), "training.learning_rate": Float(low=1e-4, high=1e-2, log=True)}
+        ),
+    ),
     trials=10,
     rungs=4,
     pruning=Pruning(name="median", startup_trials=2, grace_rungs=1),
@@ -107,7 +111,9 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
 
 
 def test_controls_are_never_pruned():
-    worse = SWEEP.model_copy(update={"controls": ("real_only", "synthetic_only"), "pruning": Pruning(startup_trials=0, grace_rungs=0)})
+    worse = SWEEP.model_copy(
+        update={"controls": ("real_only", "synthetic_only"), "pruning": Pruning(startup_trials=0, grace_rungs=0)}
+    )
     study = Study(worse)
     numbers = [study.ask().number for _ in range(4)]
     for images in RUNGS[:3]:
@@ -130,7 +136,9 @@ def test_mlflow_has_one_nested_run_a_trial(begin, store):
         assert (run.data.tags["state"], run.data.tags["reason"]) == (trial.state, trial.reason)
         assert run.data.params["mix.synthetic"] == str(trial.recipe["mix.synthetic"])
         history = MlflowClient(store).get_metric_history(run.info.run_id, OBJECTIVE)
-        assert [(metric.step, metric.value) for metric in history] == [(r.images, r.metrics[OBJECTIVE]) for r in trial.rungs]
+        assert [(metric.step, metric.value) for metric in history] == [
+            (r.images, r.metrics[OBJECTIVE]) for r in trial.rungs
+        ]
 
 
 def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):

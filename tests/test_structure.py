@@ -83,7 +83,9 @@ def test_definitions_need_nothing_heavy():
     assert "torch" in done.stdout, "the check above could not fail"
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("sweeps/*.py"), *ROOT.glob("search_spaces/*.py")]), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("sweeps/*.py"), *ROOT.glob("search_spaces/*.py")]), ids=lambda p: p.stem
+)
 def test_a_definition_file_is_one_expression(path):
     docstring, *imported, value = ast.parse(path.read_text()).body
     assert isinstance(docstring, ast.Expr)

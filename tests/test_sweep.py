@@ -46,7 +46,10 @@ def test_a_users_own_file_wins_over_the_packages(home):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ('SWEEP = Sweep(question="?", space=("mix",), trails=3)', ["sweeps/mine.py:3", "trails", "Did you mean 'trials'"]),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), trails=3)',
+            ["sweeps/mine.py:3", "trails", "Did you mean 'trials'"],
+        ),
         (
             'SWEEP = Sweep(question="?", space=("mix",), recipe=Recipe(scene=SceneParameters(objcts=3)))',
             ["sweeps/mine.py:3", "objcts", "Did you mean 'objects'"],
@@ -55,7 +58,10 @@ def test_a_users_own_file_wins_over_the_packages(home):
             'SWEEP = Sweep(question="?", space=("mix",), recipe={"scene": {"objcts": 3}})',
             ["sweeps/mine.py:3", "recipe.scene.objcts", "Did you mean 'objects'"],
         ),
-        ('SWEEP = Sweep(question="?", space=("dnsity",))', ["sweeps/mine.py: space", "'dnsity'", "Did you mean 'density'"]),
+        (
+            'SWEEP = Sweep(question="?", space=("dnsity",))',
+            ["sweeps/mine.py: space", "'dnsity'", "Did you mean 'density'"],
+        ),
         (
             'SWEEP = Sweep(question="?", space=(SearchSpace({"mix.synthtic": Float(low=0, high=1)}),))',
             ["sweeps/mine.py:3", "recipe.mix.synthtic", "Did you mean 'mix.synthetic'"],
@@ -65,8 +71,14 @@ def test_a_users_own_file_wins_over_the_packages(home):
             ["sweeps/mine.py:3: reduction_factor", "greater than or equal to 2", "got 1"],
         ),
         ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["trials", "greater than or equal to 1", "got 0"]),
-        ('SWEEP = Sweep(question="?", space=("mix",), rungs=9, recipe=Recipe(training=Training(images=8)))', ["rungs", "8", "9"]),
-        ('SWEEP = Sweep(question="?", space=("mix", SearchSpace({"mix.synthetic": Float(low=0, high=1)})))', ["mix.synthetic", "already varied by mix"]),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), rungs=9, recipe=Recipe(training=Training(images=8)))',
+            ["rungs", "8", "9"],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=("mix", SearchSpace({"mix.synthetic": Float(low=0, high=1)})))',
+            ["mix.synthetic", "already varied by mix"],
+        ),
         ("SWEEP = 3", ["sweeps/mine.py", "SWEEP = Sweep(...)", "'int'"]),
         ("SWEEP = Sweep(", ["sweeps/mine.py:3", "SyntaxError"]),
         ("SWEEP = Sweeep()", ["sweeps/mine.py:3", "NameError", "Sweeep"]),

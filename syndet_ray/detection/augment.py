@@ -13,9 +13,7 @@ _LEAST_INSIDE = 0.3
 _FILL = (114, 114, 114)
 
 
-def augment(
-    image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator
-) -> tuple[np.ndarray, Boxes]:
+def augment(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
     """A random square crop, resized, flipped and recoloured: (crop_px, crop_px, 3) uint8 and the boxes in it.
 
     Crowd boxes never train. Objects that keep less than 30 % of their box inside the crop are dropped.

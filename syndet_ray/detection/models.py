@@ -243,7 +243,9 @@ def _start(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> We
 def _torchvision_weights(detector: Detector) -> dict[str, Tensor]:
     if detector.name != "fasterrcnn_resnet50_fpn_v2":
         do = "Use none, or the path of a .safetensors file."
-        raise DefinitionError("detector.weights", f"torchvision has no weights for {detector.name}", got="torchvision", do=do)
+        raise DefinitionError(
+            "detector.weights", f"torchvision has no weights for {detector.name}", got="torchvision", do=do
+        )
     try:
         return dict(FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
@@ -275,5 +277,3 @@ def _by_class(own: Tensor, found: Tensor, rows: list[tuple[int, int]], per_class
     for there, here in rows:
         made[here * per_class : (here + 1) * per_class] = found[there * per_class : (there + 1) * per_class]
     return made
-
-

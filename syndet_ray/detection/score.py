@@ -61,7 +61,9 @@ def predict(
             image = torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
             (output,) = model([image])
             arrays = {name: value.float().cpu().numpy() for name, value in output.items()}
-            found.append(in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"])))
+            found.append(
+                in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
+            )
             if progress is not None:
                 progress(i + 1, len(pool))
     return found
@@ -129,7 +131,7 @@ def _accumulate(evaluation: COCOeval) -> None:
 
 
 def _truth(pool: Pool) -> dict[str, Any]:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for i in range(len(pool)):
         boxes = pool.boxes(i)
         for box, label, area, crowd in zip(boxes.xyxy.tolist(), boxes.labels, boxes.areas, boxes.crowd, strict=True):
@@ -144,14 +146,20 @@ def _truth(pool: Pool) -> dict[str, Any]:
                 }
             )
     images = [{"id": i + 1} for i in range(len(pool))]
-    return {"images": images, "annotations": annotations, "categories": [{"id": k + 1} for k in range(len(pool.classes))]}
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": k + 1} for k in range(len(pool.classes))],
+    }
 
 
 def _results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     found = []
     for i, image in enumerate(predictions):
         if not np.isfinite(image.scores).all():
-            raise DataError(f"predictions of image {i}", "scores must be finite", got=image.scores[~np.isfinite(image.scores)][0])
+            raise DataError(
+                f"predictions of image {i}", "scores must be finite", got=image.scores[~np.isfinite(image.scores)][0]
+            )
         for k in range(len(image.scores)):
             entry = {"image_id": i + 1, "category_id": int(image.labels[k]) + 1, "score": float(image.scores[k])}
             found.append(entry | {"bbox": _xywh(image.xyxy[k].tolist())})
@@ -172,7 +180,9 @@ def _xywh(xyxy: list[float]) -> list[float]:
 
 
 def _means(evaluation: COCOeval) -> dict[str, float]:
-    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (10 IoUs, 101 recalls, classes); -1: no object of the class
+    precision = evaluation.eval["precision"][
+        :, :, :, 0, 0
+    ]  # (10 IoUs, 101 recalls, classes); -1: no object of the class
     recall = evaluation.eval["recall"][:, :, 0, 0]
     return {
         "mAP": _mean(precision),

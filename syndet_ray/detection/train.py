@@ -43,7 +43,7 @@ class Trainer:
         self.classes = next(iter(pools.values())).classes
         assert all(pool.classes == self.classes for pool in pools.values()), "align the pools first"
         model, self.weights = build(recipe.detector, self.classes, seeds.integer(seed, "weights"))
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.to(device).to(memory_format=torch.channels_last)
         self._optimizer = _optimizer(self.model, recipe.training)
         self._shares = {"real": 1 - recipe.mix.synthetic, "synthetic": recipe.mix.synthetic}
         self._shares = {source: share for source, share in self._shares.items() if share > 0}
@@ -108,7 +108,9 @@ class Trainer:
         from safetensors.torch import load_file
 
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self._device)))
-        self._optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device))
+        self._optimizer.load_state_dict(
+            torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
+        )
         state = json.loads((folder / "trainer.json").read_text())
         self.images_seen, self._batches = state["images_seen"], state["batches"]
         self._mixer.load_state_dict(state["mixer"])
@@ -147,7 +149,9 @@ class Trainer:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, non_blocking=True)
             images.append(pixels.permute(2, 0, 1).float() / 255)
             target = {"boxes": boxes.xyxy.astype(np.float32), "labels": boxes.labels + 1}
-            targets.append({name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for name, value in target.items()})
+            targets.append(
+                {name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for name, value in target.items()}
+            )
         return images, targets
 
 

@@ -72,7 +72,10 @@ def _is_stable(xy: np.ndarray, yaw: float, edge: float, carriers: np.ndarray, ed
         return False
     hull = cv2.convexHull(np.concatenate(touching).astype(np.float32))
     # A little inside, so that nothing balances on an edge.
-    return cv2.pointPolygonTest(hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True) > 0.05 * edge * _MILLI
+    return (
+        cv2.pointPolygonTest(hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True)
+        > 0.05 * edge * _MILLI
+    )
 
 
 # OpenCV's geometry works in single precision with absolute tolerances meant for pixels: give it millimetres, not metres.

@@ -72,9 +72,7 @@ def set_hash(parameters: SceneParameters, count: int, seed: int) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def generate(
-    parameters: SceneParameters, count: int, seed: int, cache: Path, progress: Progress | None = None
-) -> Pool:
+def generate(parameters: SceneParameters, count: int, seed: int, cache: Path, progress: Progress | None = None) -> Pool:
     """`count` rendered scenes as a pool, from `cache` where they have been rendered before.
 
     Of several processes that ask at once, one renders and the others wait for it.
@@ -105,11 +103,19 @@ _STAND_IN_SEED = 990_000
 
 def _stand_in_look(index: int) -> SceneParameters:
     return SceneParameters(
-        objects=(2, 5, 9, 16, 28, 45)[index % 6], light_color=1.0, light_direction=1.0, blur=0.9, noise=0.8, floor=1.0, object_color=1.0
+        objects=(2, 5, 9, 16, 28, 45)[index % 6],
+        light_color=1.0,
+        light_direction=1.0,
+        blur=0.9,
+        noise=0.8,
+        floor=1.0,
+        object_color=1.0,
     )
 
 
-def _rendered(name: str, looks: list[SceneParameters], seed: int, progress: Progress | None, *, synthetic: bool) -> Pool:
+def _rendered(
+    name: str, looks: list[SceneParameters], seed: int, progress: Progress | None, *, synthetic: bool
+) -> Pool:
     images, boxes = [], []
     for i, parameters in enumerate(looks):
         image, labelled = render(draw_scene(parameters, seed, i))
@@ -239,13 +245,18 @@ def _camera(parameters: SceneParameters, rng: np.random.Generator) -> Camera:
     right /= np.linalg.norm(right)
     target = np.array([*rng.uniform(-0.35, 0.35, 2) * _TRAY_M, 0.0])
     rows = np.stack([right, np.cross(forward, right), forward])
-    return Camera(vector(target - forward * distance), matrix(rows), float(edge_px / EDGE_M * distance), parameters.image_px)
+    return Camera(
+        vector(target - forward * distance), matrix(rows), float(edge_px / EDGE_M * distance), parameters.image_px
+    )
 
 
 def _sensor(parameters: SceneParameters, rng: np.random.Generator) -> Sensor:
     exposure, blur, noise = rng.random(3)
     return Sensor(
-        float(0.75 + 0.5 * exposure), float(parameters.blur * blur * 1.5), float(parameters.noise * noise * 0.06), int(rng.integers(2**31))
+        float(0.75 + 0.5 * exposure),
+        float(parameters.blur * blur * 1.5),
+        float(parameters.noise * noise * 0.06),
+        int(rng.integers(2**31)),
     )
 
 

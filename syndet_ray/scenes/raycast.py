@@ -68,7 +68,9 @@ def silhouettes(scene: Scene) -> np.ndarray:
     points = _die_vertices(scene) - np.array(camera.position)
     seen = points @ np.array(camera.rotation).T
     pixels = seen[..., :2] / seen[..., 2:] * camera.focal_px + camera.size_px / 2
-    return np.array([_pixels_inside(cv2.convexHull(hull.astype(np.float32))[:, 0].astype(float)) for hull in pixels], int)
+    return np.array(
+        [_pixels_inside(cv2.convexHull(hull.astype(np.float32))[:, 0].astype(float)) for hull in pixels], int
+    )
 
 
 class _World:
@@ -86,7 +88,9 @@ class _World:
         n = len(scene.dice)
         faces = np.concatenate([mesh.faces + i * len(mesh.vertices) for i in range(n)] + [wall_faces + len(dice)])
         self._embree = EmbreeScene()
-        self._mesh = TriangleMesh(self._embree, np.concatenate([dice, walls]).astype(np.float32), faces.astype(np.int32))
+        self._mesh = TriangleMesh(
+            self._embree, np.concatenate([dice, walls]).astype(np.float32), faces.astype(np.int32)
+        )
         self._texture = _texture(ground)
         self._colors = np.array([die.color for die in scene.dice], np.float32).reshape(-1, 3)
         self._pip_colors = np.array([die.pip_color for die in scene.dice], np.float32).reshape(-1, 3)
@@ -133,7 +137,9 @@ class _World:
         found[shiny] += (shine * gloss[shiny] * visible[shiny, 0])[:, None] * np.array(light.color, np.float32)
         return found
 
-    def _normals(self, points: np.ndarray, what: np.ndarray, geometric: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def _normals(
+        self, points: np.ndarray, what: np.ndarray, geometric: np.ndarray, directions: np.ndarray
+    ) -> np.ndarray:
         found = np.zeros_like(points)
         found[:, 2] = 1
         dice = np.flatnonzero(what >= 0)
@@ -219,7 +225,11 @@ def _edges(ids: np.ndarray, facing: np.ndarray) -> np.ndarray:
     """(h, w) where a pixel and its neighbour see different things, or different faces of one."""
     found = np.zeros(ids.shape, bool)
     for axis in (0, 1):
-        here, there = (slice(None, -1), slice(1, None)) if axis == 0 else ((slice(None), slice(None, -1)), (slice(None), slice(1, None)))
+        here, there = (
+            (slice(None, -1), slice(1, None))
+            if axis == 0
+            else ((slice(None), slice(None, -1)), (slice(None), slice(1, None)))
+        )
         differ = (ids[here] != ids[there]) | (np.einsum("yxi,yxi->yx", facing[here], facing[there]) < 0.8)
         found[here] |= differ
         found[there] |= differ

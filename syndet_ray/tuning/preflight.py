@@ -49,15 +49,21 @@ class RealData:
 def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) -> RealData:
     """The user's photos, or the stand-in set where there are none. Raises DataError for whatever cannot be used."""
     if path is None:
-        return RealData(stand_in(cache, progress=lambda done, total: progress("rendering the stand-in set", done, total)), None)
+        return RealData(
+            stand_in(cache, progress=lambda done, total: progress("rendering the stand-in set", done, total)), None
+        )
     dataset = with_validation(read(path), sweep.seed)
     check_classes(dataset.classes, CLASSES, path)
     for split in ("train", "val", "test"):
         if not dataset.splits.get(split):
-            raise DataError(path, f"must have a {split} split with images in it", do="See README, section 'Your own data'.")
+            raise DataError(
+                path, f"must have a {split} split with images in it", do="See README, section 'Your own data'."
+            )
     pools = {}
     for split in ("train", "val", "test"):
-        pools[split] = decode(dataset.splits[split], lambda done, total, s=split: progress(f"decoding {s}", done, total))  # type: ignore[misc]
+        pools[split] = decode(
+            dataset.splits[split], lambda done, total, s=split: progress(f"decoding {s}", done, total)
+        )  # type: ignore[misc]
     return RealData(pools, str(path), dataset.notes)
 
 
@@ -68,7 +74,9 @@ def check_machine(runs: Path, storage: str | None) -> None:
         raise MachineError(runs, "cannot be written", do="Run from a folder that is yours.")
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
-        raise MachineError(runs, f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk", got=f"{free / 1e9:.1f} GB")
+        raise MachineError(
+            runs, f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk", got=f"{free / 1e9:.1f} GB"
+        )
     if storage is not None:
         check_bucket(storage)
 

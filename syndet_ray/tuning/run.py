@@ -78,7 +78,9 @@ def resume(folder: RunFolder, changes: Mapping[str, Any], display: Display) -> O
     options = _options(folder.about["options"] | changes)
     data = check(folder.sweep, options, display)
     if data.describe()["hashes"] != folder.about["real"]["hashes"]:
-        raise DataError(options.real or "stand-in set", "is not the data that this run began with", do="Start a new sweep.")
+        raise DataError(
+            options.real or "stand-in set", "is not the data that this run began with", do="Start a new sweep."
+        )
     with tune.cluster(options.address):
         use = tune.resources(options.parallel, options.gpus_per_trial)
         return _carry_out(folder, options, data, use, display)
@@ -137,7 +139,10 @@ def _conclude(folder: RunFolder, data: RealData, use: Resources, tracking: Track
     confirm.show_training(folder, finalists["best"], data.pools["train"])
     test = folder.test()
     assert test is not None
-    tracking.result(_parent_metrics(finalists["best"], test), {"test_set": _test_name(test), "best_trial": str(finalists["best"].number)})
+    tracking.result(
+        _parent_metrics(finalists["best"], test),
+        {"test_set": _test_name(test), "best_trial": str(finalists["best"].number)},
+    )
     best = test.row("best")
     assert best is not None
     tracking.register_champion(champion_name(folder.about["name"]), folder.champion, finalists["best"], best.metrics)

@@ -58,7 +58,8 @@ class Study:
         if number >= len(self._sweep.controls) + self._sweep.trials:
             return None
         self._study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_startup_trials(self._sweep.trials), seed=seeds.integer(self._sweep.seed, "propose", number)
+            n_startup_trials=_startup_trials(self._sweep.trials),
+            seed=seeds.integer(self._sweep.seed, "propose", number),
         )
         trial = self._study.ask(self._distributions)
         self._trials[number] = trial

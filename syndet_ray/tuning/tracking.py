@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
@@ -61,9 +60,13 @@ def check_server(uri: str) -> None:
 class Tracking:
     """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming."""
 
-    def __init__(self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None) -> None:
+    def __init__(
+        self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None
+    ) -> None:
         check_server(uri)
-        mlflow.set_tracking_uri(uri)  # the model registry looks a models:/ address up there, whatever its client was given
+        mlflow.set_tracking_uri(
+            uri
+        )  # the model registry looks a models:/ address up there, whatever its client was given
         self._client = MlflowClient(uri)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
         self._runs: dict[int, str] = {}
@@ -167,9 +170,7 @@ class Tracking:
         tags = {MLFLOW_PARENT_RUN_ID: self.parent, "kind": trial.kind, "trial": str(trial.number), "state": "RUNNING"}
         run = self._client.create_run(self._experiment, int(trial.started * 1000), tags, name)
         self._runs[trial.number] = run.info.run_id
-        self._client.log_batch(
-            run.info.run_id, params=[Param(key, str(value)) for key, value in trial.recipe.items()]
-        )
+        self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in trial.recipe.items()])
 
     def _log_rung(self, number: int, rung: Rung) -> None:
         now = int(time.time() * 1000)
@@ -199,5 +200,3 @@ def _safe(name: str) -> str:
 def champion_name(sweep_name: str) -> str:
     """The name under which a sweep's best model is registered; MLflow allows no dots, slashes or colons in it."""
     return f"{EXPERIMENT_PREFIX}-{sweep_name}"
-
-

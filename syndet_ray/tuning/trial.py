@@ -44,14 +44,18 @@ class Task:
 Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 
-def run_trial(task: Task, train: Pool, val: Pool, *, device: torch.device, restore: Path | None, report: Report) -> None:
+def run_trial(
+    task: Task, train: Pool, val: Pool, *, device: torch.device, restore: Path | None, report: Report
+) -> None:
     """Trains the task's recipe on `train` and rendered scenes, and reports at every rung not yet passed.
 
     Raises SyndetError when a setting in force differs from the proposed one, NonFiniteLoss when training diverges.
     """
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
-    trainer = Trainer(recipe, pools(task, recipe, train), device=device, seed=seeds.integer(task.seed, "train", task.number))
+    trainer = Trainer(
+        recipe, pools(task, recipe, train), device=device, seed=seeds.integer(task.seed, "train", task.number)
+    )
     if restore is not None:
         trainer.load(restore)
     for images in rung_images(recipe.training.images, task.rungs):
@@ -95,5 +99,3 @@ def _checkpoint(trainer: Trainer) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
         trainer.save(Path(folder))
         yield Path(folder)
-
-

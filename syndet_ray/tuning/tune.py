@@ -91,7 +91,9 @@ def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
     return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
 
 
-def run_search(search: Search, settings: TrialSettings, pools: Mapping[str, Pool], storage: str, use: Resources) -> bool:
+def run_search(
+    search: Search, settings: TrialSettings, pools: Mapping[str, Pool], storage: str, use: Resources
+) -> bool:
     """Runs every remaining trial of the search; False when it was interrupted before the end.
 
     `pools` holds "train" and "val"; `storage` is the folder or s3:// address under which checkpoints/ is kept.
@@ -206,7 +208,9 @@ class _Decisions(_Stateless, FIFOScheduler):
             self._search.end(number, failure=result["failure"])
             return TrialScheduler.STOP
         metrics = {key.removeprefix("metrics/"): value for key, value in result.items() if key.startswith("metrics/")}
-        effective = {key.removeprefix("effective/"): value for key, value in result.items() if key.startswith("effective/")}
+        effective = {
+            key.removeprefix("effective/"): value for key, value in result.items() if key.startswith("effective/")
+        }
         stop = self._search.report(number, result["images"], metrics, effective)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
