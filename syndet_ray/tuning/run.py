@@ -1,5 +1,7 @@
 """Run: a sweep from its file to its report. Search, then one look at the test set, then the record of it all."""
 
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ def start(name: str, sweep: Sweep, options: Options, display: Display) -> Outcom
         use = tune.resources(options.parallel, options.gpus_per_trial)
         sweep = _resolved(sweep, use)
         path = options.runs / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = RunFolder.create(path, sweep, _about(name, sweep, options, data))
+        folder = RunFolder.create(path, sweep, _about(name, sweep, options, data) | {"parallel": use.parallel})
         return _carry_out(folder, options, data, use, display)
 
 
@@ -182,6 +184,7 @@ def _resolved(sweep: Sweep, use: Resources) -> Sweep:
 def _about(name: str, sweep: Sweep, options: Options, data: RealData) -> dict[str, Any]:
     return {
         "name": name,
+        "command": shlex.join(["syndet_ray", *sys.argv[1:]]),
         "started": time.time(),
         "seed": sweep.seed,
         "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},

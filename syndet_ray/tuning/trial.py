@@ -1,6 +1,7 @@
 """Trial: train one recipe from rung to rung, scoring the real validation set at each. Knows nothing of Ray."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,14 +59,15 @@ def run_trial(
     )
     if restore is not None:
         trainer.load(restore)
+    clock = _FirstStep()
     for images in rung_images(recipe.training.images, task.rungs):
         if images <= trainer.images_seen:
             continue
-        stats = trainer.train_until(images)
+        stats = trainer.train_until(images, on_step=clock)
         check_effective(task.recipe, trainer.effective)
         metrics = validation_metrics(trainer.model, val, device) | stats.metrics
         with _checkpoint(trainer) as folder:
-            report(images, metrics, trainer.effective, folder)
+            report(images, metrics, trainer.effective | {"first_step": clock.first}, folder)
 
 
 def pools(task: Task, recipe: Recipe, train: Pool) -> Mapping[str, Pool]:
@@ -92,6 +94,16 @@ def check_effective(proposed: Mapping[str, Any], effective: Mapping[str, Any]) -
         same = abs(found - value) <= 1e-9 * max(1.0, abs(value)) if isinstance(value, float) else found == value
         if not same:
             raise SyndetError(f"trial: {path}", f"was proposed as {value!r} but is not in force so", got=found)
+
+
+class _FirstStep:
+    """Notes when the first training step was done, in seconds since 1970."""
+
+    first: float | None = None
+
+    def __call__(self, images_seen: int) -> None:
+        if self.first is None:
+            self.first = time.time()
 
 
 @contextmanager
