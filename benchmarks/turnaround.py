@@ -18,7 +18,8 @@ def main() -> None:
     workers = int(RunFolder.open(Path(sys.argv[1])).about.get("parallel", 1))
     waits = {trial.number: trial.effective["first_step"] - trial.started for trial in trials}
     rendered: set[tuple[int, int]] = set()
-    cold, warm = [], []
+    cold: list[float] = []
+    warm: list[float] = []
     for trial in trials:
         scenes = (trial.recipe["scene.objects"], trial.recipe["mix.synthetic_images"])
         draws = trial.recipe["mix.synthetic"] > 0

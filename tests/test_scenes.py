@@ -1,256 +1,337 @@
-"""Scenes: dice that rest where dice could, pictures that are the same everywhere, labels that tell the truth."""
+"""Scenes: dice rest and never meet, pictures and labels agree, and each strength moves one property alone."""
 
-import multiprocessing
-from dataclasses import replace
+import hashlib
+import subprocess
+import sys
+from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndet_ray import SceneParameters
+from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import generate as generating
+from syndet_ray.scenes.annotate import annotate, silhouettes
 from syndet_ray.scenes.arrange import drop
-from syndet_ray.scenes.assets import FACE_AXES, FACE_VALUES, die_mesh, pip_coverage, up_face
-from syndet_ray.scenes.generate import draw_scene, generate, render, set_hash, stand_in
-from syndet_ray.scenes.raycast import draw, silhouettes
+from syndet_ray.scenes.assets import CLASSES, FACE_AXES, FACE_VALUES, die_faces, die_vertices, pip_coverage, up_face
+from syndet_ray.scenes.generate import draw_scene, generate, render, scene_hash
+from syndet_ray.scenes.looks import DEFAULT_LOOK, EDGE_M, STAND_IN_LOOK, TRAY_HALF_M
+from syndet_ray.scenes.raycast import draw, project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
 STRENGTHS = ("light_color", "light_direction", "blur", "noise", "floor", "object_color")
-PLAIN = SceneParameters(objects=12, image_px=96, size_px=(20, 26))
+SMALL = {"image_px": 96, "objects": 6}
 
 
-def corners(scene):
-    """(n, 8, 3) corners of the sharp cubes around the dice."""
-    unit = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
-    edges = np.array([die.edge for die in scene.dice])[:, None, None]
-    centres = np.array([die.position for die in scene.dice])[:, None]
-    return np.einsum("nij,vj->nvi", rotations(scene.dice), unit) * edges + centres
+def pile_of(n, seed):
+    rng = np.random.default_rng(seed)
+    edges = EDGE_M * rng.uniform(0.84, 1.16, n)
+    return drop(edges, rng.uniform(0.07, 0.22, n), (TRAY_HALF_M, TRAY_HALF_M), rng)
 
 
-def penetration(a, b, axes):
-    """How deep two convex sets of corners are in each other along the axis that shows it least; below 0: apart."""
-    depths = []
-    for axis in axes:
-        if np.linalg.norm(axis) > 1e-6:
-            pa, pb = a @ axis / np.linalg.norm(axis), b @ axis / np.linalg.norm(axis)
-            depths.append(min(pa.max(), pb.max()) - max(pa.min(), pb.min()))
-    return min(depths)
+def overlaps(pile, scale, moved=0.0):
+    """(n, n) whether dice, scaled about their centres, meet once the first is moved down by `moved` metres.
 
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 10**6))
-def test_dice_never_stand_in_one_another_and_always_on_something(objects, seed):
-    scene = draw_scene(SceneParameters(objects=objects), seed, 0)
-    found, turns = corners(scene), rotations(scene.dice)
-    for i in range(objects):
-        touches = found[i, :, 2].min() < 1e-6
-        for j in range(objects):
-            if i == j or np.linalg.norm(found[i].mean(axis=0) - found[j].mean(axis=0)) > 0.035:
+    Separating axes, pair by pair in plain loops, of smaller cubes that are grown by their rounding.
+    """
+    n = len(pile)
+    found = np.zeros((n, n), bool)
+    for a in range(n):
+        for b in range(n):
+            if a == b:
                 continue
-            axes = [*turns[i].T, *turns[j].T, *(np.cross(u, v) for u in turns[i].T for v in turns[j].T)]
-            depth = penetration(found[i], found[j], axes)
-            assert depth < 1e-6, f"dice {i} and {j} overlap by {depth} m"
-            touches |= abs(depth) < 1e-6 and found[i, :, 2].min() > 1e-4
-        assert touches, f"die {i} floats"
+            own, other = pile.rotations[a].T, pile.rotations[b].T
+            crossed = [c / np.linalg.norm(c) for u in own for v in other if np.linalg.norm(c := np.cross(u, v)) > 1e-6]
+            axes = np.array([*own, *other, *crossed])
+            between = pile.centres[b] - pile.centres[a] + [0, 0, moved]
+            reach = sum(
+                scale
+                * pile.edges[i]
+                * ((0.5 - pile.roundings[i]) * np.abs(axes @ turn.T).sum(axis=1) + pile.roundings[i])
+                for i, turn in ((a, own), (b, other))
+            )
+            found[a, b] = (np.abs(axes @ between) < reach).all()
+    return found
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(1, 100), st.integers(0, 10**6))
-def test_dice_lie_inside_the_tray(objects, seed):
-    poses = drop(np.full(objects, 0.016), 0.064, 0.064, np.random.default_rng(seed))
-    reach = 0.008 * (np.abs(np.cos(poses[:, 3])) + np.abs(np.sin(poses[:, 3])))
-    assert (np.abs(poses[:, :2]) + reach[:, None] <= 0.064 + 1e-9).all()
+def lowest(pile):
+    reach = np.abs(pile.rotations[:, 2]).sum(axis=1) * (0.5 - pile.roundings) + pile.roundings
+    return pile.centres[:, 2] - reach * pile.edges
 
 
-def test_a_die_that_does_not_fit_is_refused():
+def scenes_of(n, count=6, **fixed):
+    return [draw_scene(SceneParameters(objects=n, **fixed), 3, i) for i in range(count)]
+
+
+def test_a_die_is_closed_convex_and_of_edge_one():
+    for rounding in (0.07, 0.22):
+        mesh = trimesh.Trimesh(die_vertices(np.array([rounding]))[0], die_faces(), process=False)
+        assert mesh.is_watertight
+        assert mesh.is_winding_consistent
+        assert mesh.volume > 0
+        # The corners' patches are not quite flat: far less than a pixel.
+        assert mesh.volume == pytest.approx(mesh.convex_hull.volume, rel=1e-3)
+        np.testing.assert_allclose(mesh.extents, 1)
+
+
+def test_opposite_faces_sum_to_seven_and_every_face_shows_as_many_pips_as_its_value():
+    assert all(FACE_VALUES[i] + FACE_VALUES[i + 1] == 7 for i in (0, 2, 4))
+    u, v = (grid.ravel() for grid in np.meshgrid(np.linspace(-0.45, 0.45, 181), np.linspace(-0.45, 0.45, 181)))
+    for face, value in enumerate(FACE_VALUES):
+        axis = face // 2
+        local = np.empty((3, len(u)))
+        local[axis], local[(axis + 1) % 3], local[(axis + 2) % 3] = 0.5 * FACE_AXES[face, axis], u, v
+        each = np.full(len(u), 0.1), np.full(len(u), 0.26)
+        painted = pip_coverage(local, np.full(len(u), face), *each, 0.005).sum() * 0.005**2
+        assert painted == pytest.approx(value * np.pi * 0.1**2, rel=0.02), value
+
+
+@pytest.mark.parametrize("value", range(1, 7))
+def test_the_label_is_the_face_that_is_up_even_where_a_die_leans(value):
+    up = FACE_AXES[list(FACE_VALUES).index(value)]
+    turn = trimesh.geometry.align_vectors(up, [0.3, -0.4, 1.0])[:3, :3]
+    assert up_face(turn) == value
+    scene = scenes_of(1, 1, image_px=96)[0]
+    die = replace(scene.dice[0], position=(0, 0, EDGE_M), rotation=tuple(map(tuple, turn.tolist())))
+    # The camera looks at the tray's middle from straight above.
+    camera = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    _, boxes = render(replace(scene, dice=(die,), camera=camera))
+    assert CLASSES[boxes.labels[0]] == ("one", "two", "three", "four", "five", "six")[value - 1]
+
+
+@settings(max_examples=12, deadline=None)
+@given(n=st.integers(1, 30), seed=st.integers(0, 10_000))
+def test_dice_do_not_meet_and_each_rests_on_the_floor_or_on_another(n, seed):
+    pile = pile_of(n, seed)
+    low = lowest(pile)
+    assert not overlaps(pile, 1 - 1e-6).any()
+    assert low.min() > -1e-9
+    touching = overlaps(pile, 1, moved=1e-5 * EDGE_M).any(axis=1) | (low < 1e-9)
+    assert touching.all()
+
+
+def test_a_crowded_pile_stays_in_its_tray_does_not_tower_and_leans():
+    pile = pile_of(100, 1)
+    assert not overlaps(pile, 1 - 1e-6).any()
+    assert np.abs(pile.centres[:, :2]).max() < TRAY_HALF_M
+    assert pile.tops.max() < 6.5 * EDGE_M
+    assert 0 < pile.flat.sum() < 100
+    assert pile_of(5, 1).flat.all()
+
+
+def test_a_tray_smaller_than_a_die_is_refused():
     with pytest.raises(ValueError, match="does not fit into a tray"):
-        drop(np.array([0.2]), 0.064, 0.064, np.random.default_rng(0))
+        drop(np.array([0.02]), np.array([0.1]), (0.01, 0.01), np.random.default_rng(0))
 
 
-def test_the_die_is_a_real_die():
-    mesh = die_mesh()
-    assert mesh.is_watertight
-    assert mesh.is_winding_consistent
-    np.testing.assert_allclose(mesh.extents, 1)
-    assert 0.9 < mesh.volume < 1
-    opposite = [FACE_VALUES[k] + FACE_VALUES[k ^ 1] for k in range(6)]
-    assert opposite == [7] * 6
-
-
-@pytest.mark.parametrize("k", range(6))
-def test_each_face_carries_as_many_pips_as_its_value(k):
-    ticks = np.linspace(-0.5, 0.5, 201)
-    u, v = np.meshgrid(ticks, ticks)
-    local = np.zeros((u.size, 3))
-    axis = k // 2
-    local[:, axis] = FACE_AXES[k][axis] / 2
-    local[:, (axis + 1) % 3], local[:, (axis + 2) % 3] = u.ravel() * 0.99, v.ravel() * 0.99
-    painted = pip_coverage(local, np.full(u.size, 0.09), np.full(u.size, 1e-6)) > 0.5
-    import cv2
-
-    count, _ = cv2.connectedComponents(painted.reshape(u.shape).astype(np.uint8))
-    assert count - 1 == FACE_VALUES[k]
-
-
-def test_the_label_is_the_face_that_is_up():
-    scene = draw_scene(SceneParameters(objects=40), 1, 0)
-    for rotation in rotations(scene.dice):
-        up = FACE_AXES[list(FACE_VALUES).index(up_face(rotation))] @ rotation.T
-        np.testing.assert_allclose(up, [0, 0, 1], atol=1e-9)
-    assert len({up_face(rotation) for rotation in rotations(scene.dice)}) == 6
-
-
-def test_a_scene_is_the_same_wherever_it_is_drawn_and_survives_json():
-    scene = draw_scene(PLAIN, 5, 7)
-    assert scene == draw_scene(PLAIN, 5, 7)
-    assert Scene.from_json(scene.to_json()) == scene
-    (first, boxes), (second, again) = render(scene), render(Scene.from_json(scene.to_json()))
-    assert first.tobytes() == second.tobytes()
-    assert boxes.xyxy.tobytes() == again.xyxy.tobytes()
-    assert draw_scene(PLAIN, 5, 8) != scene
-    assert draw_scene(PLAIN, 6, 7) != scene
-
-
-PARTS = {
-    "light_color": lambda s: (s.light.color, s.light.sky_color),
-    "light_direction": lambda s: (s.light.direction, s.light.radius),
-    "blur": lambda s: s.sensor.blur_sigma_px,
-    "noise": lambda s: s.sensor.noise_sigma,
-    "floor": lambda s: s.ground,
-    "object_color": lambda s: tuple((d.color, d.pip_color) for d in s.dice),
-}
-
-
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_a_strength_changes_its_own_property_and_no_other(strength):
-    off, full = (draw_scene(PLAIN.model_copy(update={strength: value}), 3, 2) for value in (0.0, 1.0))
-    changed = {name for name, part in PARTS.items() if part(off) != part(full)}
-    # The key light's brightness goes with its direction: a low lamp is a dim one.
-    assert changed - ({"light_color"} if strength == "light_direction" else set()) == {strength}
-    assert [d.position for d in off.dice] == [d.position for d in full.dice]
-    assert off.camera == full.camera
-
-
-def test_strength_0_is_off():
-    off = PLAIN.model_copy(update=dict.fromkeys(STRENGTHS, 0.0))
-    scenes = [draw_scene(off, 4, index) for index in range(4)]
-    assert {(s.sensor.blur_sigma_px, s.sensor.noise_sigma) for s in scenes} == {(0.0, 0.0)}
-    assert len({(s.light.direction, s.light.radius, s.light.color, s.light.sky_color) for s in scenes}) == 1
-    assert len({(d.color, d.pip_color) for s in scenes for d in s.dice}) == 1
-    assert len({(s.ground.floor_color, s.ground.wall_color, s.ground.texture_contrast) for s in scenes}) == 1
-
-
-def test_density_makes_obstruction():
+def test_more_dice_hide_more_of_one_another():
     means = []
-    for objects in (10, 40, 70, 100):
-        seen = [render(draw_scene(SceneParameters(objects=objects), 1, index))[1].visibility for index in range(4)]
-        means.append(np.sum(np.concatenate(seen)) / (4 * objects))
-    assert means == sorted(means, reverse=True)
-    assert means[0] - means[3] > 0.3
+    for n in (10, 40, 70, 100):
+        shares = []
+        for scene in scenes_of(n, 4, image_px=128, size_px=(14, 26)):
+            boxes = annotate(scene, draw(scene).ids)
+            shares.append(boxes.visibility.sum() / n)
+        means.append(np.mean(shares))
+    assert all(more > less + 0.05 for more, less in pairwise(means)), means
 
 
-def test_visibility_is_what_a_die_alone_would_show():
-    """Against an independent count: rays at one die's own mesh, with and without the others."""
-    scene = draw_scene(SceneParameters(objects=50, image_px=160, size_px=(20, 26)), 2, 1)
-    drawing = draw(scene)
-    whole = silhouettes(scene)
-    for i, die in enumerate(scene.dice):
-        alone = draw(replace(scene, dice=(die,), ground=replace(scene.ground, wall_height=0.0)))
-        inside = (alone.ids >= 0).sum()
-        y, x = np.nonzero(alone.ids >= 0)
-        if inside and x.min() > 0 and y.min() > 0 and x.max() < 159 and y.max() < 159:
-            assert abs(int(whole[i]) - int(inside)) <= 2, "only rays through a facet's rim may differ"
-    boxes = render(scene)[1]
-    seen = np.unique(drawing.ids[drawing.ids >= 0])
-    assert len(boxes) == len(seen)
+def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
+    scene = scenes_of(30, 1, image_px=160, size_px=(20, 34))[0]
+    ids = draw(scene).ids
+    alone = np.stack([draw(replace(scene, dice=(die,))).ids == 0 for die in scene.dice])
+    # No die is seen where it would not be seen alone, and where any would be seen alone, one is.
+    np.testing.assert_array_equal(ids >= 0, alone.any(axis=0))
+    assert all(alone[i][ids == i].all() for i in range(30))
+    boxes = annotate(scene, ids)
     assert ((boxes.visibility > 0) & (boxes.visibility <= 1)).all()
-    for k, i in enumerate(seen):
-        y, x = np.nonzero(drawing.ids == i)
-        assert boxes.xyxy[k].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
-        assert boxes.visibility[k] == pytest.approx(min(1, len(x) / whole[i]), abs=1e-6)
+    seen = [i for i in range(30) if (ids == i).any()]
+    assert len(boxes) == len(seen)
+    for box, visibility, i in zip(boxes.xyxy, boxes.visibility, seen, strict=True):
+        y, x = np.nonzero(ids == i)
+        np.testing.assert_array_equal(box, [x.min(), y.min(), x.max() + 1, y.max() + 1])
+        outline = project(world_vertices(scene)[i], scene.camera)
+        if outline.min() > 0 and outline.max() < 160:
+            assert visibility == pytest.approx((ids == i).sum() / alone[i].sum(), abs=0.005)
+
+
+def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
+    scene = scenes_of(1, 1)[0]
+    die = replace(scene.dice[0], position=(0.0, 0.0, EDGE_M / 2))
+    straight = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    # The right border of the image runs through the die's middle.
+    aside = replace(straight, position=(-straight.size_px / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4))
+    whole, half = (render(replace(scene, dice=(die,), camera=camera))[1] for camera in (straight, aside))
+    assert whole.visibility[0] == pytest.approx(1, abs=0.01)
+    assert half.visibility[0] == pytest.approx(0.5, abs=0.1)
+    assert half.xyxy[0, 2] == straight.size_px
+
+
+def test_a_hidden_die_has_no_box():
+    scene = scenes_of(1, 1)[0]
+    above = replace(scene.dice[0], position=(0.0, 0.0, 0.03), edge=0.03)
+    below = replace(scene.dice[0], position=(0.0, 0.0, 0.005), edge=0.005)
+    camera = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    _, boxes = render(replace(scene, dice=(below, above), camera=camera))
+    assert len(boxes) == 1
+    assert silhouettes(replace(scene, dice=(below, above), camera=camera))[0] > 0
 
 
 def test_dice_are_as_wide_as_asked():
     widths = []
-    for index in range(8):
-        boxes = render(draw_scene(SceneParameters(objects=6), 1, index))[1]
-        inside = (boxes.xyxy.min(axis=1) > 0) & (boxes.xyxy.max(axis=1) < 256) & (boxes.visibility > 0.99)
-        widths += (boxes.xyxy[inside, 2] - boxes.xyxy[inside, 0]).tolist()
-    assert np.percentile(widths, 5) > 24
-    assert np.percentile(widths, 95) < 60
+    for scene in scenes_of(8, 12):
+        boxes = annotate(scene, draw(scene).ids)
+        widths += (boxes.xyxy[:, 2] - boxes.xyxy[:, 0])[boxes.visibility > 0.98].tolist()
+    low, high = np.percentile(widths, [10, 90])
+    assert low >= 27
+    assert high <= 55
+    assert np.median(widths) == pytest.approx(41, abs=5)
 
 
-def test_a_second_call_renders_nothing(tmp_path, monkeypatch):
-    first = generate(PLAIN, 3, 1, tmp_path)
-
-    def never(*_):
-        raise AssertionError("rendered again")
-
-    monkeypatch.setattr(generating, "draw_scene", never)
-    second = generate(PLAIN, 3, 1, tmp_path)
-    assert first.hash == second.hash
-    assert isinstance(second.pixels, np.memmap)
-    with pytest.raises(AssertionError, match="rendered again"):
-        generate(PLAIN, 4, 1, tmp_path)
-
-
-def test_a_renderer_that_changed_renders_anew(monkeypatch):
-    before = set_hash(PLAIN, 3, 1)
-    monkeypatch.setattr(generating, "RENDERER_VERSION", 999)
-    assert set_hash(PLAIN, 3, 1) != before
+def test_a_scene_is_the_same_on_any_worker():
+    parameters = SceneParameters(**SMALL)
+    image, boxes = render(draw_scene(parameters, 5, 3))
+    code = (
+        "from syndet_ray.recipe import SceneParameters as P; from syndet_ray.scenes.generate import *; import hashlib;"
+        f"print(hashlib.sha256(render(draw_scene(P(**{SMALL}), 5, 3))[0].tobytes()).hexdigest())"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert hashlib.sha256(image.tobytes()).hexdigest() == other
+    assert (image != render(draw_scene(parameters, 5, 4))[0]).any()
+    assert (image != render(draw_scene(parameters, 6, 3))[0]).any()
+    assert image.shape == (96, 96, 3)
+    assert image.dtype == np.uint8
+    assert len(boxes)
 
 
-def _generate_and_count(cache, queue):
-    calls = []
-    generate(PLAIN, 4, 9, cache, progress=lambda done, total: calls.append(done))
-    queue.put(len(calls))
+@pytest.mark.parametrize("size", [64, 97])
+def test_a_scene_survives_json_and_draws_at_any_size(size):
+    scene = draw_scene(SceneParameters(image_px=size, objects=5), 0, 0)
+    again = Scene.from_json(scene.to_json())
+    assert again == scene
+    np.testing.assert_array_equal(render(again)[0], render(scene)[0])
+    assert render(scene)[0].shape == (size, size, 3)
 
 
-def test_of_two_processes_that_ask_at_once_one_renders(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    queue = spawn.Queue()
-    workers = [spawn.Process(target=_generate_and_count, args=(tmp_path, queue)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    counts = sorted(queue.get(timeout=60) for _ in workers)
-    for worker in workers:
-        worker.join()
-    assert counts == [0, 4]
+def without_colors(die):
+    colors = ("color", "pip_color", "swirl_color", "swirl", "swirl_phase")
+    return tuple(getattr(die, field.name) for field in fields(die) if field.name not in colors)
 
 
-def test_the_stand_in_set_says_what_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(generating, "_STAND_IN_COUNTS", {"train": 3, "val": 1, "test": 2})
-    pools = stand_in(tmp_path)
-    assert {split: len(pool) for split, pool in pools.items()} == {"train": 3, "val": 1, "test": 2}
-    assert all(pool.stand_in and not pool.synthetic for pool in pools.values())
+def properties(scene):
+    """What each strength may change, by its name, and "rest": what none may."""
+    light, sensor = scene.light, scene.sensor
+    brightness = np.divide(light.color, np.sum(light.color)), np.divide(light.sky_color, np.sum(light.sky_color))
+    return {
+        "light_color": tuple(np.round(np.concatenate(brightness), 9)),
+        "light_direction": (light.direction, light.radius, light.slope),
+        "blur": sensor.blur_sigma_px,
+        "noise": (sensor.noise_sigma, sensor.seed),
+        "floor": scene.ground,
+        "object_color": tuple((die.color, die.pip_color, die.swirl_color, die.swirl) for die in scene.dice),
+        "rest": (tuple(map(without_colors, scene.dice)), scene.camera, sensor.exposure, scene.jitter),
+    }
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_a_strength_moves_its_property_and_nothing_else(strength):
+    off, on = (
+        [properties(draw_scene(SceneParameters(**SMALL | {strength: value}), 0, i)) for i in range(3)]
+        for value in (0.0, 1.0)
+    )
+    for before, after in zip(off, on, strict=True):
+        assert [name for name in before if before[name] != after[name]] == [strength]
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_strength_zero_is_off_in_every_scene(strength):
+    found = [properties(draw_scene(SceneParameters(**SMALL | {strength: 0.0}), seed, 1))[strength] for seed in (1, 2)]
+    if strength == "object_color":
+        assert len({die for dice in found for die in dice}) == 1
+    else:
+        assert found[0] == found[1]
+
+
+def test_nothing_clips_and_pips_show_at_default_strengths():
+    images = np.stack([render(scene)[0] for scene in scenes_of(20, 6)])
+    assert (images == 255).all(axis=-1).mean() < 0.01
+    assert (images == 0).all(axis=-1).mean() < 0.02
+    assert images.mean(axis=(1, 2, 3)).std() > 5
+
+
+def test_rotations_are_turns():
+    turns = rotations(scenes_of(40, 1)[0].dice)
+    np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
+    np.testing.assert_allclose(np.linalg.det(turns), 1)
+
+
+def test_the_stand_in_looks_unlike_the_defaults():
+    ordinary, other = (
+        np.stack([render(draw_scene(SceneParameters(**SMALL), 0, i, look))[0] for i in range(6)])
+        for look in (DEFAULT_LOOK, STAND_IN_LOOK)
+    )
+    assert ordinary.mean() > other.mean() + 30
+    assert draw_scene(SceneParameters(**SMALL), 0, 0, STAND_IN_LOOK).sensor.noise_sigma > 0
+
+
+# Kept sets
+
+
+def test_a_set_is_rendered_once_and_then_read(tmp_path, monkeypatch):
+    told = []
+    parameters = SceneParameters(**SMALL)
+    first = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    monkeypatch.setattr(generating, "render", lambda scene: pytest.fail("rendered again"))
+    again = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
+    assert len(told) == 3
+    assert first.hash == again.hash
+    assert isinstance(again.pixels, np.memmap)
+    assert (again.name, again.classes, again.synthetic, again.stand_in) == ("synthetic", CLASSES, True, False)
+
+
+def test_the_key_of_a_set_covers_all_that_shapes_it(monkeypatch):
+    base = scene_hash(SceneParameters(), 10, 0)
+    others = [
+        scene_hash(SceneParameters(noise=0.1), 10, 0),
+        scene_hash(SceneParameters(), 11, 0),
+        scene_hash(SceneParameters(), 10, 1),
+    ]
+    monkeypatch.setattr(generating, "RENDERER_VERSION", -1)
+    others.append(scene_hash(SceneParameters(), 10, 0))
+    assert len({base, *others}) == 5
+
+
+def test_two_processes_that_ask_at_once_render_once(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from syndet_ray.recipe import SceneParameters as P;"
+        "from syndet_ray.scenes.generate import generate;"
+        f"pool = generate(P(**{SMALL}), 4, 0, Path(sys.argv[1]), lambda done, total: print('rendered', done));"
+        "print(pool.hash)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1, text=True) for _ in range(2)]
+    said = [process.communicate()[0].split("\n") for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(line.startswith("rendered") for lines in said for line in lines) == 4
+    assert said[0][-2] == said[1][-2]
+
+
+def test_the_stand_in_has_three_parts_and_is_named_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(generating, "_STAND_IN_COUNTS", {"train": 3, "val": 2, "test": 2})
+    told = []
+    pools = generating.stand_in(tmp_path, lambda done, total: told.append((done, total)))
+    assert {split: len(pool) for split, pool in pools.items()} == {"train": 3, "val": 2, "test": 2}
+    assert told == [(k, 7) for k in range(1, 8)]
+    assert all(pool.stand_in and not pool.synthetic and pool.name == "real" for pool in pools.values())
     assert len({pool.hash for pool in pools.values()}) == 3
+    assert len({image_id for pool in pools.values() for image_id in pool.image_ids}) == 7
 
 
-def first_hits(origin, rays, triangles):
-    """(n,) index of the first triangle (m, 3, 3) that each ray (n, 3) meets, -1 where none (Moller & Trumbore 1997)."""
-    a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-    p = np.cross(rays[:, None], ac)
-    det = (p * ab).sum(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = ((origin - a) * p).sum(axis=-1) / det
-        q = np.cross(origin - a, ab)
-        v = (rays[:, None] * q).sum(axis=-1) / det
-        t = (q * ac).sum(axis=-1) / det
-    t = np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0), t, np.inf)
-    return np.where(np.isfinite(t.min(axis=1)), t.argmin(axis=1), -1)
-
-
-def test_pixels_agree_with_an_independent_ray_caster():
-    scene = draw_scene(SceneParameters(objects=8, image_px=64, size_px=(12, 14)), 1, 1)
-    mesh = die_mesh()
-    dice = zip(scene.dice, rotations(scene.dice), strict=True)
-    triangles = np.concatenate([(mesh.vertices * die.edge @ turn.T + die.position)[mesh.faces] for die, turn in dice])
-    camera = scene.camera
-    y, x = (axis.ravel() + 0.5 for axis in np.mgrid[0:64:4, 0:64:4])
-    rays = np.stack([(x - 32) / camera.focal_px, (y - 32) / camera.focal_px, np.ones(len(x))], axis=1)
-    found = first_hits(np.array(camera.position), rays @ np.array(camera.rotation), triangles)
-    expected = np.where(found >= 0, found // len(mesh.faces), -1)
-    drawn = draw(replace(scene, ground=replace(scene.ground, wall_height=0.0))).ids[0:64:4, 0:64:4].ravel()
-    assert (drawn == expected).mean() > 0.99
-    assert (expected >= 0).any()
+def test_scenes_need_nothing_that_trains():
+    code = (
+        "import sys, syndet_ray.scenes.generate; heavy = ('torch', 'ray', 'mlflow', 'optuna');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

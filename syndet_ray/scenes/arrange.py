@@ -4,84 +4,270 @@ import cv2
 import numpy as np
 
 # Places tried for a die at once; it takes the lowest at which it is stable, as dice that roll find low ground.
-_TRIES = 24
-_ROUNDS = 40
-# Dice do not touch: less than this share of an edge apart they would need contact forces that nobody computes.
+_TRIES = 32
+# A die that finds no floor leans this often where it could lie flat on others one die high, and always where they are
+# higher: dice that are poured build no towers.
+_LEANING = 0.5
+# Dice side by side stay this share of an edge apart: closer they would need contact forces that nobody computes.
 _GAP = 0.01
+# A leaning die starts tipped by about this much, in radians, at the best of so many places, and settles by the best of
+# turns of about these sizes.
+_TIP = 0.4
+_STARTS = 24
+_SETTLING = np.array([0, *np.geomspace(0.3, 0.03, 31)])[:, None]  # by none, first: it may stay as it is
+# OpenCV's geometry works in single precision with absolute tolerances meant for pixels: give it millimetres, not
+# metres.
+_MILLI = 1000.0
+_CORNERS = np.array(np.meshgrid([-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0])).reshape(3, 8)
 
 
-def drop(edges: np.ndarray, half_width: float, half_depth: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, 4) x, y, z of the centre and yaw of n dice of the given edges, dropped one after another, lying flat.
+class Pile:
+    """Dice that have been dropped, in the order in which they fell, out of the n that are to be.
 
-    A die rests on the floor or on the highest dice under it, and only where its centre is over what carries it. Raises
-    ValueError where a die finds no place (the tray is smaller than the die).
+    edges (n,) metres and roundings (n,) in edges are given for all. Of those that lie there already: centres (m, 3)
+    metres; rotations (m, 3, 3), local to world; squares (m, 4) x, y, yaw and side of an upright square that holds the
+    die's footprint; tops (m,) metres; flat (m,) whether its top can carry others.
     """
-    placed = np.zeros((0, 4))
-    for i, edge in enumerate(edges):
-        placed = np.concatenate([placed, _place(placed, edges[:i], float(edge), half_width, half_depth, rng)[None]])
-    return placed
+
+    def __init__(self, edges: np.ndarray, roundings: np.ndarray) -> None:
+        n = len(edges)
+        self.edges, self.roundings = edges, roundings
+        self._count, self._centres, self._rotations = 0, np.zeros((n, 3)), np.zeros((n, 3, 3))
+        self._squares, self._tops, self._flat = np.zeros((n, 4)), np.zeros(n), np.zeros(n, bool)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def centres(self) -> np.ndarray:
+        return self._centres[: self._count]
+
+    @property
+    def rotations(self) -> np.ndarray:
+        return self._rotations[: self._count]
+
+    @property
+    def squares(self) -> np.ndarray:
+        return self._squares[: self._count]
+
+    @property
+    def tops(self) -> np.ndarray:
+        return self._tops[: self._count]
+
+    @property
+    def flat(self) -> np.ndarray:
+        return self._flat[: self._count]
+
+    def add_flat(self, xy: np.ndarray, yaw: float, floor: float) -> None:
+        """Puts the next die flat on a floor of this height."""
+        i, edge = self._count, self.edges[self._count]
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        self._centres[i] = *xy, floor + edge / 2
+        self._rotations[i] = (cos, -sin, 0), (sin, cos, 0), (0, 0, 1)
+        self._squares[i] = *xy, yaw, edge
+        self._tops[i], self._flat[i] = floor + edge, True
+        self._count += 1
+
+    def add_leaning(self, centre: np.ndarray, rotation: np.ndarray) -> None:
+        """Puts the next die at any pose (3,), (3, 3)."""
+        i, edge = self._count, float(self.edges[self._count])
+        self._centres[i], self._rotations[i] = centre, rotation
+        self._squares[i] = _square_around(centre, rotation, edge)
+        self._tops[i] = centre[2] + _extent(rotation[None], edge, float(self.roundings[i]))[0, 2]
+        self._count += 1
 
 
-def _place(
-    placed: np.ndarray, edges: np.ndarray, edge: float, half_width: float, half_depth: float, rng: np.random.Generator
-) -> np.ndarray:
-    for _ in range(_ROUNDS):
-        yaw = rng.uniform(0, 2 * np.pi, _TRIES)
-        reach = edge / 2 * (np.abs(np.cos(yaw)) + np.abs(np.sin(yaw)))
-        room = np.stack([half_width - reach, half_depth - reach], axis=1)
-        if (room.max(axis=0) < 0).any():
-            raise ValueError(f"a die of edge {edge} does not fit into a tray of {2 * half_width} x {2 * half_depth}")
-        xy = rng.uniform(-1, 1, (_TRIES, 2)) * np.maximum(room, 0)
-        under = _overlapping(xy, yaw, edge, placed, edges)
-        tops = placed[:, 2] + edges / 2
-        rest = np.where(under, tops, 0.0).max(axis=1, initial=0.0)
-        for k in np.argsort(rest, kind="stable"):
-            carriers = np.flatnonzero(under[k] & (tops > rest[k] - 1e-9))
-            if rest[k] == 0 or _is_stable(xy[k], yaw[k], edge, placed[carriers], edges[carriers]):
-                return np.array([*xy[k], rest[k] + edge / 2, yaw[k]])
-    raise ValueError("no stable place was found for a die")
+def drop(edges: np.ndarray, roundings: np.ndarray, half_size: tuple[float, float], rng: np.random.Generator) -> Pile:
+    """Drops n dice, one after another, into a tray that reaches `half_size` metres from the origin along x and y.
+
+    edges (n,) metres; roundings (n,) radii of their rounded edges, as shares of the edge. A die lies flat on the floor
+    or on others, where its centre is over what carries it, or it leans as low as it gets. Raises ValueError where the
+    tray is smaller than a die.
+    """
+    if float(np.max(edges)) * np.sqrt(2) > 2 * min(half_size):
+        raise ValueError(
+            f"a die of edge {np.max(edges)} does not fit into a tray of {2 * half_size[0]} x {2 * half_size[1]}"
+        )
+    pile = Pile(edges, roundings)
+    for edge in edges:
+        xy, yaw = _places(float(edge), half_size, rng)
+        found = _flat_place(pile, xy, yaw, float(edge))
+        if found is None or (found[1] > 0 and rng.random() < (_LEANING if found[1] < 1.5 * edge else 1)):
+            pile.add_leaning(*_settle(pile, xy[:_STARTS], yaw[:_STARTS], half_size, rng))
+        else:
+            pile.add_flat(xy[found[0]], yaw[found[0]], found[1])
+    return pile
 
 
-def _overlapping(xy: np.ndarray, yaw: np.ndarray, edge: float, placed: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(k, n) whether the footprint of a die at each of k places meets that of each of n dice already there.
+def _places(edge: float, half_size: tuple[float, float], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random xy (k, 2) and yaw (k,) at which a flat die lies inside the tray."""
+    yaw = rng.uniform(0, 2 * np.pi, _TRIES)
+    reach = edge / 2 * (np.abs(np.cos(yaw)) + np.abs(np.sin(yaw)))
+    return rng.uniform(-1, 1, (_TRIES, 2)) * (np.array(half_size) - reach[:, None]), yaw
+
+
+def _flat_place(pile: Pile, xy: np.ndarray, yaw: np.ndarray, edge: float) -> tuple[int, float] | None:
+    """The lowest of k places at which a die lies flat and stable, and the height on which it lies there; or None."""
+    under = _overlapping(pile.squares, xy, yaw, edge)
+    floors = np.where(under, pile.tops, 0.0).max(axis=1, initial=0.0)
+    for k in np.argsort(floors, kind="stable"):
+        carriers = np.flatnonzero(under[k] & (pile.tops > floors[k] - 1e-9))
+        if floors[k] == 0 or (pile.flat[carriers].all() and _is_stable(xy[k], yaw[k], edge, pile.squares[carriers])):
+            return int(k), float(floors[k])
+    return None
+
+
+def _overlapping(squares: np.ndarray, xy: np.ndarray, yaw: np.ndarray, edge: float) -> np.ndarray:
+    """(k, n) whether the footprint of a die at each of k places meets each of n squares.
 
     Separating axes: two squares are apart exactly where one of their four sides' directions tells them apart.
     """
-    apart = np.zeros((len(xy), len(placed)), bool)
-    between = placed[None, :, :2] - xy[:, None]
-    turn = placed[None, :, 3] - yaw[:, None]
-    reach = (edge * (1 + _GAP) + edges * (np.abs(np.cos(turn)) + np.abs(np.sin(turn)))) / 2
-    reach_other = (edges + edge * (1 + _GAP) * (np.abs(np.cos(turn)) + np.abs(np.sin(turn)))) / 2
-    for angle, limit in ((yaw[:, None], reach), (placed[None, :, 3], reach_other)):
-        along = between[..., 0] * np.cos(angle) + between[..., 1] * np.sin(angle)
-        across = between[..., 1] * np.cos(angle) - between[..., 0] * np.sin(angle)
-        apart |= (np.abs(along) > limit) | (np.abs(across) > limit)
-    return ~apart
+    x, y = squares[:, 0] - xy[:, :1], squares[:, 1] - xy[:, 1:]
+    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    other_cos, other_sin = np.cos(squares[:, 2]), np.sin(squares[:, 2])
+    spread = np.abs(cos * other_cos + sin * other_sin) + np.abs(sin * other_cos - cos * other_sin)
+    own, others = edge * (1 + 2 * _GAP), squares[:, 3]
+    # The greater of the distances along a square's two sides decides for both.
+    away = np.maximum(np.abs(x * cos + y * sin), np.abs(y * cos - x * sin))
+    other_away = np.maximum(np.abs(x * other_cos + y * other_sin), np.abs(y * other_cos - x * other_sin))
+    return (away <= (own + others * spread) / 2) & (other_away <= (others + own * spread) / 2)
 
 
-def _is_stable(xy: np.ndarray, yaw: float, edge: float, carriers: np.ndarray, edges: np.ndarray) -> bool:
-    """Whether the centre is over the convex hull of where the die touches the dice that carry it."""
-    own = _footprint(xy, yaw, edge)
+def _is_stable(xy: np.ndarray, yaw: float, edge: float, carriers: np.ndarray) -> bool:
+    """Whether the centre is over the convex hull of where the die touches the tops (m, 4) that carry it."""
+    own = _rectangle(np.array([*xy, yaw, edge]))
     touching = [
         points
-        for carrier, size in zip(carriers, edges, strict=True)
-        for kind, points in [cv2.rotatedRectangleIntersection(own, _footprint(carrier[:2], carrier[3], float(size)))]
+        for carrier in carriers
+        for kind, points in [cv2.rotatedRectangleIntersection(own, _rectangle(carrier))]
         if kind != cv2.INTERSECT_NONE and points is not None
     ]
     if not touching:
         return False
     hull = cv2.convexHull(np.concatenate(touching).astype(np.float32))
-    # A little inside, so that nothing balances on an edge.
-    return (
-        cv2.pointPolygonTest(hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True)
-        > 0.05 * edge * _MILLI
+    inside = cv2.pointPolygonTest(hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True)
+    return inside > 0.05 * edge * _MILLI  # a little inside, so that nothing balances on an edge
+
+
+def _rectangle(square: np.ndarray) -> tuple[tuple[float, float], tuple[float, float], float]:
+    x, y, yaw, side = (float(value) for value in square)
+    return (x * _MILLI, y * _MILLI), (side * _MILLI, side * _MILLI), float(np.degrees(yaw))
+
+
+def _square_around(centre: np.ndarray, rotation: np.ndarray, edge: float) -> np.ndarray:
+    """(4,) x, y, yaw and side of a square that holds the footprint of a die."""
+    corners = centre[:2, None] + rotation[:2] @ _CORNERS * (edge / 2)
+    (x, y), sides, angle = cv2.minAreaRect((corners.T * _MILLI).astype(np.float32))
+    return np.array([x / _MILLI, y / _MILLI, np.radians(angle), max(sides) / _MILLI])
+
+
+def _settle(
+    pile: Pile, starts: np.ndarray, yaw: np.ndarray, half_size: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and rotation of the pile's next die after it has tipped and slid from the best of k flat starts (k, 2).
+
+    Of many turns and shifts, great and small, it keeps the one whose centre comes to rest lowest: what rests is what no
+    small change brings lower.
+    """
+    edge, rounding = float(pile.edges[len(pile)]), float(pile.roundings[len(pile)])
+    rotations, places = _turned(rng.normal(0, _TIP, (len(yaw), 3))) @ _yaws(yaw), starts
+    centre, rotation = _lowest(pile, places, rotations, edge, rounding, half_size)
+    rotations = _turned(rng.normal(0, 1, (len(_SETTLING), 3)) * _SETTLING) @ rotation
+    places = centre[:2] + rng.normal(0, 0.8 * edge, (len(_SETTLING), 2)) * _SETTLING
+    return _lowest(pile, places, rotations, edge, rounding, half_size)
+
+
+def _lowest(
+    pile: Pile, places: np.ndarray, rotations: np.ndarray, edge: float, rounding: float, half_size: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (3,) and rotation (3, 3) of the one of k poses that comes to rest lowest inside the tray."""
+    heights = _resting_heights(pile, places, rotations, edge, rounding)
+    beyond = np.abs(places) + _extent(rotations, edge, rounding)[:, :2] > np.array(half_size)
+    k = int(np.argmin(np.where(beyond.any(axis=1), np.inf, heights)))
+    return np.array([*places[k], heights[k]]), rotations[k]
+
+
+def _resting_heights(pile: Pile, xy: np.ndarray, rotations: np.ndarray, edge: float, rounding: float) -> np.ndarray:
+    """(k,) height of the centre of a die that has fallen straight down, at each of k places, on the floor or the pile.
+
+    Two boxes meet while they overlap along each of 15 axes (Gottschalk et al., OBBTree, 1996). Along each, a falling
+    box overlaps over one interval of heights, so that it first meets the other at the top of what all intervals share.
+    A rounded die is a smaller cube grown by a radius: the test then errs, by less than that radius, to the side of a
+    gap.
+    """
+    heights = _extent(rotations, edge, rounding)[:, 2]
+    edges, roundings = pile.edges[: len(pile)], pile.roundings[: len(pile)]
+    between = np.column_stack([xy, np.zeros(len(xy))])[:, None] - pile.centres
+    away = between[..., 0] ** 2 + between[..., 1] ** 2
+    falling, other = np.nonzero(away < (_farthest(edges, roundings) + _farthest(edge, rounding)) ** 2)
+    if not len(other):
+        return heights
+    own_axes, axes = rotations[falling].transpose(0, 2, 1), pile.rotations[other]
+    tops = _meeting(
+        own_axes @ axes,
+        (own_axes @ between[falling, other][:, :, None])[:, :, 0],
+        own_axes[:, :, 2],
+        edge * (0.5 - rounding),
+        (edges * (0.5 - roundings))[other],
+        (edges * roundings)[other] + edge * rounding,
     )
+    np.maximum.at(heights, falling, tops)
+    return heights
 
 
-# OpenCV's geometry works in single precision with absolute tolerances meant for pixels: give it millimetres, not metres.
-_MILLI = 1000.0
+def _farthest(edge: np.ndarray | float, rounding: np.ndarray | float) -> np.ndarray | float:
+    """How far a die reaches from its centre: half the diagonal of its smaller cube, and the radius."""
+    return edge * (np.sqrt(3) * (0.5 - rounding) + rounding)
 
 
-def _footprint(xy: np.ndarray, yaw: float, edge: float) -> tuple[tuple[float, float], tuple[float, float], float]:
-    centre = float(xy[0] * _MILLI), float(xy[1] * _MILLI)
-    return centre, (edge * _MILLI, edge * _MILLI), float(np.degrees(yaw))
+def _meeting(
+    turn: np.ndarray, between: np.ndarray, up: np.ndarray, own: float, other: np.ndarray, radius: np.ndarray
+) -> np.ndarray:
+    """(p,) how high the first cube of each pair stands when, falling, it meets the second; -inf where it never does.
+
+    turn (p, 3, 3) the second's axes in the first's frame; between (p, 3) from the second to the first at height 0, and
+    up (p, 3) the vertical, in that frame too; own and other (p,) their half edges; radius (p,) by which both are grown.
+    """
+    both = np.stack([between, up], axis=1)
+    apart = np.abs(turn)
+    # Crossed axes in the order (first's, second's); the next and the one after next of each by cyclic shifts.
+    next_, after = turn[:, [1, 2, 0]], turn[:, [2, 0, 1]]
+    crossed = both[:, :, [2, 0, 1], None] * next_[:, None] - both[:, :, [1, 2, 0], None] * after[:, None]
+    along = np.concatenate([both, both @ turn, crossed.reshape(-1, 2, 9)], axis=2)
+    by_own, by_other = apart.sum(axis=1), apart.sum(axis=2)
+    other, radius = other[:, None], radius[:, None]
+    crossed_reach = own * (by_own[:, None] - apart) + other[..., None] * (by_other[:, :, None] - apart)
+    crossed_reach += radius[..., None] * np.sqrt(np.maximum(1 - turn**2, 0))
+    faces_reach = own + other * by_other + radius, other + own * by_own + radius
+    reach = np.concatenate([*faces_reach, crossed_reach.reshape(-1, 9)], axis=1)
+    offset, slope = along[:, 0], along[:, 1]
+    # Along a level axis height changes nothing: it tells the two apart at every height or at none.
+    level = np.abs(slope) < 1e-9
+    slope = np.where(level, 1.0, slope)
+    middle, half = -offset / slope, reach / np.abs(slope)
+    # Edges that are parallel span no axis: there offset and reach vanish together, and nothing is told apart.
+    never = level & (np.abs(offset) > reach + 1e-12)
+    top = np.where(level, np.inf, middle + half).min(axis=1)
+    bottom = np.where(level, -np.inf, middle - half).max(axis=1)
+    return np.where((top > bottom) & ~never.any(axis=1), top, -np.inf)
+
+
+def _extent(rotations: np.ndarray, edge: float, rounding: float) -> np.ndarray:
+    """(k, 3) how far a die reaches from its centre along the world's axes."""
+    return edge * (np.abs(rotations).sum(axis=2) * (0.5 - rounding) + rounding)
+
+
+def _yaws(angles: np.ndarray) -> np.ndarray:
+    """(k, 3, 3) turns about the vertical."""
+    cos, sin, zero = np.cos(angles), np.sin(angles), np.zeros_like(angles)
+    return np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], axis=1).reshape(-1, 3, 3)
+
+
+def _turned(vectors: np.ndarray) -> np.ndarray:
+    """(k, 3, 3) turns about vectors (k, 3), by their length in radians (Rodrigues)."""
+    angle = np.linalg.norm(vectors, axis=1)
+    x, y, z = (vectors / np.maximum(angle, 1e-12)[:, None]).T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    sin, rest = np.sin(angle)[:, None, None], (1 - np.cos(angle))[:, None, None]
+    return np.eye(3) + sin * cross + rest * (cross @ cross)

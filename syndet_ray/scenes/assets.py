@@ -1,10 +1,9 @@
-"""Assets: the built-in six-sided die: its mesh, its classes and the pips on its faces."""
+"""Assets: the built-in six-sided die: its shape, its classes and the pips on its faces."""
 
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import trimesh
 
 CLASSES = ("one", "two", "three", "four", "five", "six")
 
@@ -12,88 +11,110 @@ CLASSES = ("one", "two", "three", "four", "five", "six")
 FACE_AXES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
 FACE_VALUES = np.array([2, 5, 3, 4, 1, 6])
 
-# A pip off the centre lies this far along each axis, in half edges.
-_OFF = 0.5
-# Radius of the rounded edges, as a share of the die's edge.
-ROUNDING = 0.14
+# Faces of moulded dice are a little domed. It keeps a face from flashing all at once under a lamp.
+_DOME = 0.12
 
 
 @cache
-def die_mesh() -> trimesh.Trimesh:
-    """A closed convex die of edge 1 around the origin: a cube whose edges and corners are rounded by `ROUNDING`.
+def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """corners (v, 3) of -1 and 1, outward (v, 3) unit and faces (f, 3) counter-clockwise seen from outside.
 
-    Every face carries a grid that is fine along its borders; the points of a sharp cube are then pulled onto the rounded
-    one, which is the set of points `ROUNDING` away from a smaller cube.
+    A rounded cube is the set of points `rounding` away from a smaller cube. Each vertex belongs to one corner of that
+    smaller cube and lies `rounding` away from it; seven per corner give an edge one chamfer between its two faces.
     """
-    inner = 0.5 - ROUNDING
-    angles = np.linspace(0, np.pi / 4, 3)
-    bevel = inner + ROUNDING * np.tan(angles)
-    ticks = np.concatenate([-bevel[::-1], bevel])
-    u, v = (grid.ravel() for grid in np.meshgrid(ticks, ticks, indexing="ij"))
-    n = len(ticks)
-    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
-    quads = np.stack([corner, corner + n, corner + n + 1, corner + 1], axis=1)
-    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    meshes = []
+    keys: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
     for axis in range(3):
         for sign in (1, -1):
-            points = np.empty((n * n, 3))
-            points[:, axis], points[:, (axis + 1) % 3], points[:, (axis + 2) % 3] = 0.5 * sign, u, v * sign
-            meshes.append(trimesh.Trimesh(points, faces, process=False))
-    cube = trimesh.util.concatenate(meshes)
-    cube.merge_vertices()
-    core = np.clip(cube.vertices, -inner, inner)
-    outward = cube.vertices - core
-    cube.vertices = core + ROUNDING * outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    return cube
+            u, v = (grid.ravel() for grid in np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij"))
+            key = np.empty((16, 3), int)  # 2 where the vertex lies on the face across that axis, 1 where it does not
+            key[:, axis], key[:, (axis + 1) % 3], key[:, (axis + 2) % 3] = 2 * sign, u, v * sign
+            corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
+            quads = np.stack([corner, corner + 4, corner + 5, corner + 1], axis=1)
+            faces.append(np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + 16 * len(keys))
+            keys.append(key)
+    unique, where = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    outward = np.sign(unique) * (np.abs(unique) == 2)
+    outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    return np.sign(unique).astype(float), outward, where.reshape(-1)[np.concatenate(faces)]
+
+
+def die_vertices(roundings: np.ndarray) -> np.ndarray:
+    """(n, v, 3) vertices of closed convex dice of edge 1 around the origin; roundings (n,) are radii in edges."""
+    corners, outward, _ = _rounded_cube()
+    rounding = np.asarray(roundings, float)[:, None, None]
+    return corners * (0.5 - rounding) + outward * rounding
+
+
+def die_faces() -> np.ndarray:
+    """(f, 3) vertex indices of a die's triangles, counter-clockwise seen from outside."""
+    return _rounded_cube()[2]
 
 
 def up_face(rotation: np.ndarray) -> int:
-    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation."""
+    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, however the die leans."""
     return int(FACE_VALUES[np.argmax((FACE_AXES @ rotation.T)[:, 2])])
 
 
-def normals(local: np.ndarray) -> np.ndarray:
-    """(n, 3) outward normals at points (n, 3) on the surface of a die of edge 1."""
-    outward = local - np.clip(local, -0.5 + ROUNDING, 0.5 - ROUNDING)
-    return outward / np.sqrt(np.maximum(np.einsum("ni,ni->n", outward, outward), 1e-18))[:, None]
+def normals(local: np.ndarray, roundings: np.ndarray) -> np.ndarray:
+    """(3, n) outward normals at points (3, n) on dice of edge 1 and of these roundings (n,)."""
+    inner = 0.5 - roundings
+    outward = local - np.clip(local, -inner, inner) + local * (_DOME * roundings)
+    return outward / np.sqrt((outward * outward).sum(axis=0))
 
 
-def pip_coverage(local: np.ndarray, radius: np.ndarray, softness: np.ndarray) -> np.ndarray:
-    """(n,) how much of each point (n, 3) on a die of edge 1 is painted as a pip: 0 to 1, soft over `softness` edges."""
-    axis = np.abs(local).argmax(axis=1)
-    rows = np.arange(len(local))
-    u, v = local[rows, (axis + 1) % 3] * 2, local[rows, (axis + 2) % 3] * 2
-    values = FACE_VALUES[axis * 2 + (local[rows, axis] < 0)]
-    nearest = np.full_like(u, 9.0)
-    for value, distance in _PIP_DISTANCE.items():
-        on = np.flatnonzero(values == value)
-        nearest[on] = distance(u[on], v[on])
-    return np.clip((radius * 2 - nearest) / np.maximum(softness * 4, 1e-6) + 0.5, 0, 1)
+def face_axis(local: np.ndarray) -> np.ndarray:
+    """(n,) row of `FACE_AXES` of the face on which each point (3, n) of a die lies."""
+    x, y, z = np.abs(local)
+    below = local < 0
+    return np.where((x >= y) & (x >= z), below[0], np.where(y >= z, 2 + below[1], 4 + below[2]))
 
 
-def _centre(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def pip_coverage(
+    local: np.ndarray, face: np.ndarray, radius: np.ndarray, offset: np.ndarray, soft: float
+) -> np.ndarray:
+    """(n,) how much of each point (3, n) on a die of edge 1 is painted as a pip: 0 to 1.
+
+    face (n,) from `face_axis`; radius (n,), offset (n,) of a pip from the centre line and soft, the width of a pip's
+    border, in edges.
+    """
+    distance = np.empty_like(radius)
+    for row, value in enumerate(FACE_VALUES):
+        on = np.flatnonzero(face == row)
+        u, v = (local[(row // 2 + k) % 3].take(on) for k in (1, 2))
+        distance[on] = _PIP_DISTANCE[int(value)](u, v, offset.take(on))
+    return np.clip((radius - distance) / soft + 0.5, 0, 1)
+
+
+def _centre(u: np.ndarray, v: np.ndarray, _: np.ndarray) -> np.ndarray:
     return np.hypot(u, v)
 
 
-def _corners(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - _OFF, np.abs(v) - _OFF)
+def _corners(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
+    return np.hypot(np.abs(u) - off, np.abs(v) - off)
 
 
-def _diagonal(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.minimum(np.hypot(u - _OFF, v - _OFF), np.hypot(u + _OFF, v + _OFF))
+def _diagonal(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
+    return np.minimum(np.hypot(u - off, v - off), np.hypot(u + off, v + off))
 
 
-def _sides(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - _OFF, v)
+def _sides(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
+    return np.hypot(np.abs(u) - off, v)
 
 
-# Distance to the centre of the nearest pip, in half edges, on a face that spans -1 to 1, by the value of the face.
-_PIP_DISTANCE: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+_Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _nearest(*kinds: _Distance) -> _Distance:
+    return lambda u, v, off: np.minimum(*(kind(u, v, off) for kind in kinds))
+
+
+# Distance to the centre of the nearest pip, in edges from the middle of the face, by the value of the face.
+_PIP_DISTANCE: dict[int, _Distance] = {
     1: _centre,
     2: _diagonal,
-    3: lambda u, v: np.minimum(_diagonal(u, v), _centre(u, v)),
+    3: _nearest(_diagonal, _centre),
     4: _corners,
-    5: lambda u, v: np.minimum(_corners(u, v), _centre(u, v)),
-    6: lambda u, v: np.minimum(_corners(u, v), _sides(u, v)),
+    5: _nearest(_corners, _centre),
+    6: _nearest(_corners, _sides),
 }

@@ -1,29 +1,32 @@
 """Raycast: draw a scene by casting rays against its meshes (Embree), with soft shadows and sky occlusion."""
 
 from dataclasses import dataclass
+from functools import cache
 
-import cv2
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray import seeds
-from syndet_ray.scenes.assets import die_mesh, normals, pip_coverage
+from syndet_ray.scenes.assets import die_faces, die_vertices, face_axis, normals
+from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials
 from syndet_ray.scenes.scene import Camera, Ground, Light, Scene, rotations
 
 # Rays are cast at every pixel's centre, and where neighbouring pixels see different things at these offsets too.
 _EDGE_OFFSETS = ((-0.3, 0.15), (0.3, -0.15))
-# One shadow ray and one sky ray leave every other pixel of every other row; those of so many such neighbours, in a square
-# window of this side, stand in for many of a pixel's own.
-_SHADOW_WINDOW, _SKY_WINDOW = 3, 5
+# One shadow ray and one sky ray leave every other pixel of every other row. Each of the 4 x 4 that neighbour one
+# another aims at its own 16th of the lamp and the sky, and a pixel averages the 16 around it (interleaved sampling,
+# Keller and Heidrich, 2001): smooth shadows for half a ray per pixel.
+_TILE = 4
 # Shadow rays start this far, in metres, off the surface they leave.
 _LIFT = 1e-4
-_TABLE, _FLOOR, _WALL = -3, -2, -1
+# How much a level mirror reflects of what it faces, and how much brighter than its surroundings the lamp looks in it.
+_MIRROR, _LAMP_GLARE = 0.05, 14.0
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What the rays saw. radiance (h, w, 3) linear light; ids (h, w) index of the die at each pixel's centre, -1 where none."""
+    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the die at each pixel's centre, -1 where none."""
 
     radiance: np.ndarray
     ids: np.ndarray
@@ -31,216 +34,255 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False)
 class _Hits:
-    """Where n rays ended: points (n, 3) in the world, normals (n, 3), what (n,): a die's index, _WALL, _FLOOR or _TABLE."""
+    """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than across short ones.
+
+    points, normals, towards_eye (3, n) in the world; what (n,) a die's index, WALL, FLOOR or TABLE; codes (n,) equal
+    where points lie on the same face of the same thing; dice (m,) the rays that met dice, local (3, m) where, on a die
+    of edge 1 in its own frame, and face (m,) on which row of `FACE_AXES`.
+    """
 
     points: np.ndarray
     normals: np.ndarray
-    what: np.ndarray
     towards_eye: np.ndarray
-
-    def select(self, index: np.ndarray) -> "_Hits":
-        return _Hits(self.points[index], self.normals[index], self.what[index], self.towards_eye[index])
+    what: np.ndarray
+    codes: np.ndarray
+    dice: np.ndarray
+    local: np.ndarray
+    face: np.ndarray
 
 
 def draw(scene: Scene) -> Drawing:
-    """Draws a scene. Deterministic: the jitter of the shadow rays follows from the sensor's seed."""
+    """Draws a scene: a function of the scene alone, as the jitter of its rays follows from `scene.jitter`."""
+    _keep_memory()
     size = scene.camera.size_px
     world = _World(scene)
-    y, x = (axis.ravel().astype(np.float32) + np.float32(0.5) for axis in np.mgrid[0:size, 0:size])
+    y, x = np.indices((size, size), np.float32).reshape(2, -1) + np.float32(0.5)
     hits = world.cast(x, y)
-    shade = _visibility(world, hits, scene.light, size, seeds.generator(scene.sensor.seed, "shadow"))
-    light = world.shade(hits, shade)
-    ids = hits.what.reshape(size, size)
-    edge = np.flatnonzero(_edges(ids, hits.normals.reshape(size, size, 3)))
-    if len(edge):
-        for dx, dy in _EDGE_OFFSETS:
-            light[edge] += world.shade(world.cast(x[edge] + np.float32(dx), y[edge] + np.float32(dy)), shade[edge])
-        light[edge] /= 1 + len(_EDGE_OFFSETS)
-    return Drawing(light.reshape(size, size, 3), np.maximum(ids, -1))
+    open_to = _openness(world, hits, scene, size)
+    light = world.shade(hits, open_to)
+    edge = np.flatnonzero(_borders(hits.what.reshape(size, size)))
+    dx, dy = np.array(_EDGE_OFFSETS, np.float32).T[:, :, None]
+    beside = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel())
+    more = world.shade(beside, np.tile(open_to[:, edge], len(_EDGE_OFFSETS)))
+    light[:, edge] += more.reshape(3, len(_EDGE_OFFSETS), -1).sum(axis=1)
+    light[:, edge] /= 1 + len(_EDGE_OFFSETS)
+    radiance = np.ascontiguousarray(light.T).reshape(size, size, 3)
+    return Drawing(radiance, np.maximum(hits.what, -1).reshape(size, size))
 
 
-def silhouettes(scene: Scene) -> np.ndarray:
-    """(n,) pixels whose centre lies in each die's whole silhouette, as if it were alone and the image endless.
+@cache
+def _keep_memory() -> None:
+    """Makes glibc reuse the memory of our large arrays instead of handing it back after each: a tenth of all time.
 
-    A die is convex, so its silhouette is the convex hull of its projected vertices; its pixels are counted row by row.
+    It keeps blocks up to the size of the largest one ever freed (mallopt(3), M_MMAP_THRESHOLD): free a large one, once,
+    that was never touched and so never cost memory.
     """
-    camera = scene.camera
-    points = _die_vertices(scene) - np.array(camera.position)
-    seen = points @ np.array(camera.rotation).T
-    pixels = seen[..., :2] / seen[..., 2:] * camera.focal_px + camera.size_px / 2
-    return np.array(
-        [_pixels_inside(cv2.convexHull(hull.astype(np.float32))[:, 0].astype(float)) for hull in pixels], int
-    )
+    np.empty(24 << 20, np.uint8)
 
 
 class _World:
     """A scene's meshes in Embree, and its materials as arrays."""
 
     def __init__(self, scene: Scene) -> None:
-        self._scene, ground = scene, scene.ground
-        self._rotations = rotations(scene.dice).astype(np.float32)
-        self._centres = np.array([die.position for die in scene.dice], np.float32).reshape(-1, 3)
+        self._scene = scene
+        self._turns = np.ascontiguousarray(rotations(scene.dice).transpose(1, 2, 0), np.float32)
+        self._centres = np.array([die.position for die in scene.dice], np.float32).T
         self._edges = np.array([die.edge for die in scene.dice], np.float32)
-        mesh = die_mesh()
-        self._triangles = len(mesh.faces)
-        dice = _die_vertices(scene).reshape(-1, 3)
-        walls, wall_faces = _walls(ground)
-        n = len(scene.dice)
-        faces = np.concatenate([mesh.faces + i * len(mesh.vertices) for i in range(n)] + [wall_faces + len(dice)])
+        self._materials = Materials(scene.dice, scene.ground)
+        points, faces = world_vertices(scene), die_faces()
+        n, vertices_each = points.shape[:2]
+        walls, wall_faces = _walls(scene.ground)
+        dice_faces = (faces[None] + np.arange(n)[:, None, None] * vertices_each).reshape(-1, 3)
+        vertices = np.concatenate([points.reshape(-1, 3), walls]).astype(np.float32)
+        self._triangles = len(faces)
         self._embree = EmbreeScene()
+        # Embree reads the arrays for as long as the mesh lives.
         self._mesh = TriangleMesh(
-            self._embree, np.concatenate([dice, walls]).astype(np.float32), faces.astype(np.int32)
+            self._embree, vertices, np.concatenate([dice_faces, wall_faces + n * vertices_each]).astype(np.int32)
         )
-        self._texture = _texture(ground)
-        self._colors = np.array([die.color for die in scene.dice], np.float32).reshape(-1, 3)
-        self._pip_colors = np.array([die.pip_color for die in scene.dice], np.float32).reshape(-1, 3)
-        self._pip_radii = np.array([die.pip_radius for die in scene.dice], np.float32)
-        self._gloss = np.array([die.gloss for die in scene.dice], np.float32)
 
     def cast(self, x: np.ndarray, y: np.ndarray) -> _Hits:
         """Where the rays through the pixel coordinates x, y (n,) end."""
-        camera = self._scene.camera
-        eye = np.array(camera.position, np.float32)
-        directions = _directions(camera, x, y)
-        origins = np.broadcast_to(eye, directions.shape)
-        found = self._embree.run(np.ascontiguousarray(origins), directions, output=True)
+        eye = np.array(self._scene.camera.position, np.float32)
+        directions = _directions(self._scene.camera, x, y)
+        rays = np.ascontiguousarray(directions.T)
+        found = self._embree.run(np.ascontiguousarray(np.broadcast_to(eye, rays.shape)), rays, output=True)
         hit = found["primID"] >= 0
         # Whatever meets no mesh meets the ground: the camera looks down at an endless table.
-        distance = np.where(hit, found["tfar"], -eye[2] / np.minimum(directions[:, 2], -1e-6)).astype(np.float32)
-        points = eye + directions * distance[:, None]
-        what = np.where(hit, found["primID"] // self._triangles, _FLOOR)
-        what = np.where(hit & (what >= len(self._edges)), _WALL, what)
+        distance = np.where(hit, found["tfar"], -eye[2] / np.minimum(directions[2], np.float32(-1e-6)))
+        points = eye[:, None] + directions * distance
+        what = self._met(found["primID"], points)
+        outward = np.zeros_like(points)
+        outward[2] = 1
+        dice, walls = np.flatnonzero(what >= 0), np.flatnonzero(what == WALL)
+        which = what.take(dice)
+        turns = self._turns.take(which, axis=2)
+        moved = (points.take(dice, axis=1) - self._centres.take(which, axis=1)) / self._edges.take(which)
+        local = (turns * moved[:, None]).sum(axis=0)
+        outward[:, dice] = (turns * normals(local, self._materials.roundings.take(which))).sum(axis=1)
+        outward[:, walls] = _towards(_unit(found["Ng"][walls].T), -directions[:, walls])
+        face, codes = face_axis(local), what * 6
+        codes[dice] += face
+        codes[walls] += face_axis(outward[:, walls])
+        return _Hits(points, outward, -directions, what, codes, dice, local, face)
+
+    def _met(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(n,) a die's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n); triangle -1 is none."""
         ground = self._scene.ground
-        outside = (np.abs(points[:, 0]) > ground.half_width) | (np.abs(points[:, 1]) > ground.half_depth)
-        what = np.where(~hit & outside, _TABLE, what)
-        return _Hits(points, self._normals(points, what, found["Ng"], directions), what, -directions)
+        on_floor = (np.abs(points[0]) <= ground.half_width) & (np.abs(points[1]) <= ground.half_depth)
+        what = np.where(triangles < 0, np.where(on_floor, FLOOR, TABLE), triangles // self._triangles)
+        what[what >= len(self._edges)] = WALL
+        return what
 
     def occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """(n,) whether something lies in these directions from these points."""
-        found = self._embree.run(np.ascontiguousarray(points), np.ascontiguousarray(directions), query="OCCLUDED")
-        return found == 0
+        """(n,) whether something lies in these directions (3, n) from these points (3, n)."""
+        origins, rays = np.ascontiguousarray(points.T), np.ascontiguousarray(directions.T)
+        return self._embree.run(origins, rays, query="OCCLUDED") == 0
 
-    def shade(self, hits: _Hits, visible: np.ndarray) -> np.ndarray:
-        """(n, 3) light that leaves the hits for the eye; visible (n, 2) are the shares of key light and sky they receive."""
+    def shade(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
+        """(3, n) light that leaves the hits for the eye; open_to (2, n) are the shares of lamp and sky they receive."""
         light = self._scene.light
-        albedo, gloss = self._albedo(hits)
         towards = np.array(light.direction, np.float32)
-        facing = np.maximum(hits.normals @ towards, 0)
-        # A sky that is brighter above than at the horizon, and a ground that returns a fifth of it.
-        sky = (0.6 + 0.4 * hits.normals[:, 2]) * visible[:, 1]
-        received = (facing * visible[:, 0])[:, None] * np.array(light.color, np.float32)
-        received = received + sky[:, None] * np.array(light.sky_color, np.float32)
-        found = albedo * received
-        shiny = np.flatnonzero(gloss)
-        halfway = _unit(hits.towards_eye[shiny] + towards)
-        shine = np.maximum(_dot(hits.normals[shiny], halfway), 0) ** 60  # Blinn-Phong
-        found[shiny] += (shine * gloss[shiny] * visible[shiny, 0])[:, None] * np.array(light.color, np.float32)
+        near = np.clip(1 + np.array(light.slope, np.float32) @ hits.points[:2], 0.5, 1.5)
+        lamp = np.maximum((towards / towards[2]) @ hits.normals, 0) * open_to[0] * near
+        # The sky is brighter above than at the horizon.
+        sky = (np.float32(0.65) + np.float32(0.35) * hits.normals[2]) * open_to[1] * near
+        found = self._albedo(hits)
+        found *= _colored(light, lamp, sky)
+        found[:, hits.dice] += self._mirrored(hits, open_to.take(hits.dice, axis=1))
         return found
 
-    def _normals(
-        self, points: np.ndarray, what: np.ndarray, geometric: np.ndarray, directions: np.ndarray
-    ) -> np.ndarray:
-        found = np.zeros_like(points)
-        found[:, 2] = 1
-        dice = np.flatnonzero(what >= 0)
-        turned = np.einsum("nij,nj->ni", self._rotations[what[dice]], normals(self._local(points[dice], what[dice])))
-        found[dice] = turned
-        walls = np.flatnonzero(what == _WALL)
-        flat = _unit(geometric[walls])
-        found[walls] = np.where(_dot(flat, directions[walls])[:, None] > 0, -flat, flat)
-        return found
-
-    def _local(self, points: np.ndarray, dice: np.ndarray) -> np.ndarray:
-        """Points in the frame of their die, of edge 1."""
-        moved = (points - self._centres[dice]) / self._edges[dice, None]
-        return np.einsum("nji,nj->ni", self._rotations[dice], moved)
-
-    def _albedo(self, hits: _Hits) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 3) colours and (n,) strengths of the highlight."""
-        ground = self._scene.ground
-        colors = np.array([ground.table_color, ground.floor_color, ground.wall_color], np.float32)
-        albedo, gloss = colors[np.minimum(hits.what, -1) + 3], np.zeros(len(hits.what), np.float32)
-        flat = np.flatnonzero(hits.what < _WALL)
-        albedo[flat] *= self._pattern(hits.points[flat])[:, None]
-        dice = np.flatnonzero(hits.what >= 0)
-        which = hits.what[dice]
+    def _albedo(self, hits: _Hits) -> np.ndarray:
         camera = self._scene.camera
-        pixel = np.float32(np.linalg.norm(camera.position) / camera.focal_px)  # metres that a pixel spans on the tray
-        local = self._local(hits.points[dice], which)
-        painted = pip_coverage(local, self._pip_radii[which], pixel / self._edges[which])[:, None]
-        albedo[dice] = self._colors[which] * (1 - painted) + self._pip_colors[which] * painted
-        gloss[dice] = self._gloss[which]
-        return albedo, gloss
+        albedo = self._materials.ground(np.minimum(hits.what, WALL), hits.points)
+        # A pip's border is as soft as the pixel that sees it is wide.
+        pixel = np.linalg.norm(camera.position) / camera.focal_px / self._edges.mean()
+        albedo[:, hits.dice] = self._materials.dice(hits.what.take(hits.dice), hits.local, hits.face, float(pixel))
+        return albedo
 
-    def _pattern(self, points: np.ndarray) -> np.ndarray:
-        side = len(self._texture)
-        at = (points[:, :2] * (side / self._scene.ground.texture_scale)).astype(int) % side
-        return self._texture[at[:, 1], at[:, 0]]
+    def _mirrored(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
+        """(3, m) what the dice mirror of lamp and sky: more where they are seen at a slant (Schlick, 1994)."""
+        light = self._scene.light
+        facing, eye = hits.normals.take(hits.dice, axis=1), hits.towards_eye.take(hits.dice, axis=1)
+        slant = (facing * eye).sum(axis=0)
+        mirrored = 2 * slant * facing - eye
+        grazing = 1 - np.clip(slant, 0, 1)
+        share = _MIRROR + (1 - _MIRROR) * (grazing * grazing) * (grazing * grazing) * grazing
+        share = share * self._materials.gloss.take(hits.what.take(hits.dice))
+        # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2 sin(a / 2).
+        off = np.sqrt(np.maximum(2 - 2 * (np.array(light.direction, np.float32) @ mirrored), 0))
+        lamp = np.clip((light.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * open_to[0]
+        return _colored(light, share * lamp, share * np.clip(mirrored[2], 0, 1) * open_to[1])
+
+
+def _colored(light: Light, lamp: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """(3, n) light of amounts (n,) of the lamp and of the sky."""
+    return np.array([light.color, light.sky_color], np.float32).T @ np.stack([lamp, sky])
+
+
+def world_vertices(scene: Scene) -> np.ndarray:
+    """(n, v, 3) vertices of every die in the world, metres."""
+    edges = np.array([die.edge for die in scene.dice])[:, None, None]
+    centres = np.array([die.position for die in scene.dice]).reshape(-1, 1, 3)
+    shapes = die_vertices(np.array([die.rounding for die in scene.dice]))
+    return np.einsum("nij,nvj->nvi", rotations(scene.dice), shapes) * edges + centres
+
+
+def project(points: np.ndarray, camera: Camera) -> np.ndarray:
+    """(..., 2) pixel coordinates of points (..., 3) in the world, continuous, origin at the image's top left corner."""
+    seen = (points - np.array(camera.position)) @ np.array(camera.rotation).T
+    return seen[..., :2] / seen[..., 2:] * camera.focal_px + camera.size_px / 2
 
 
 def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n, 3) float32 unit directions of the rays through pixel coordinates."""
+    """(3, n) float32 unit directions of the rays through pixel coordinates: the inverse of `project`."""
     middle, focal = np.float32(camera.size_px / 2), np.float32(camera.focal_px)
-    seen = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)], axis=1)
-    return _unit(seen @ np.array(camera.rotation, np.float32))
+    seen = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)])
+    return _unit(np.array(camera.rotation, np.float32).T @ seen)
 
 
-def _visibility(world: _World, hits: _Hits, light: Light, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) the share of the key light, and of the sky, that reaches each hit: few random rays, smoothed."""
+def _openness(world: _World, hits: _Hits, scene: Scene, size: int) -> np.ndarray:
+    """(2, n) the share of the lamp, and of the sky, that reaches each hit."""
+    rng = seeds.generator(scene.jitter, "shadow")
     some = np.arange(size * size).reshape(size, size)[::2, ::2]
-    normals = hits.normals[some.ravel()]
-    lifted = hits.points[some.ravel()] + normals * np.float32(_LIFT)
-    jitter = rng.standard_normal(lifted.shape, np.float32)
-    key = ~world.occluded(lifted, np.array(light.direction, np.float32) + jitter * np.float32(light.radius / 2))
-    # The normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by sampling.
-    sky = ~world.occluded(lifted, normals * np.float32(1.001) + _unit(jitter[::-1]))
-    on_dice = hits.what.reshape(size, size) >= 0
-    shadow = _spread(key.reshape(some.shape), on_dice, _SHADOW_WINDOW)
-    return np.stack([shadow, 0.25 + 0.75 * _spread(sky.reshape(some.shape), on_dice, _SKY_WINDOW)], axis=1)
+    rows, columns = np.indices(some.shape)
+    cell = (rows % _TILE * _TILE + columns % _TILE).ravel()
+    facing = hits.normals.take(some.ravel(), axis=1)
+    lifted = hits.points.take(some.ravel(), axis=1) + facing * np.float32(_LIFT)
+    lamp = np.array(scene.light.direction)[:, None] + scene.light.radius * _ball(rng)
+    # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by sampling.
+    sky = _sphere(rng)
+    lit = ~world.occluded(lifted, lamp.astype(np.float32).take(cell, axis=1))
+    lit_by_sky = ~world.occluded(lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1))
+    codes = hits.codes.reshape(size, size)
+    shares = _averaged(lit.reshape(some.shape), lit_by_sky.reshape(some.shape), codes)
+    # Light that is kept out is partly replaced by what the surroundings throw back.
+    shares[1] = 0.2 + 0.8 * shares[1]
+    return shares
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,) of two (n, 3)."""
-    return np.einsum("ni,ni->n", a, b)
+def _sphere(rng: np.random.Generator) -> np.ndarray:
+    """(3, 16) points spread evenly over the unit sphere (Fibonacci's spiral), turned at random, in random order."""
+    k = np.arange(_TILE**2) + 0.5
+    z, angle = 1 - 2 * k / _TILE**2, np.pi * (1 + np.sqrt(5)) * k + rng.uniform(0, 2 * np.pi)
+    flat = np.sqrt(1 - z * z)
+    return rng.permutation(np.stack([flat * np.cos(angle), flat * np.sin(angle), z]), axis=1)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """(n, 3), each of length 1."""
-    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-18))[:, None]
+def _ball(rng: np.random.Generator) -> np.ndarray:
+    """(3, 16) points spread evenly through the unit ball: a lamp of that radius, seen from anywhere."""
+    radius = (rng.permutation(_TILE**2) + 0.5) / _TILE**2
+    return _sphere(rng) * np.cbrt(radius)
 
 
-def _spread(values: np.ndarray, on_dice: np.ndarray, window: int) -> np.ndarray:
-    """Values at every other pixel, (h/2, w/2), smoothed and brought to all (h * w,); dice and ground are kept apart."""
-    height, width = on_dice.shape
-    found = np.ones(on_dice.shape, np.float32)
-    for mask in (on_dice, ~on_dice):
-        weight = mask[::2, ::2].astype(np.float32)
-        near = cv2.blur(weight, (window, window))
-        mixed = np.where(near > 1e-6, cv2.blur(values * weight, (window, window)) / np.maximum(near, 1e-6), 1)
-        found[mask] = cv2.resize(mixed, (width, height), interpolation=cv2.INTER_LINEAR)[mask]
-    return found.ravel()
+def _averaged(lit: np.ndarray, lit_by_sky: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(2, h * w) averages at each pixel of what was found at every other one, (h/2, w/2) bool, in the tile around it.
+
+    Only neighbours of the same code (h, w) count: light does not leak from face to face.
+    """
+    # Three counts that each reach 16 travel in one integer, 5 bits each, so that one pass sums them all.
+    packed = _padded(lit.astype(np.uint16) + 32 * lit_by_sky.astype(np.uint16) + np.uint16(1024))
+    # The four pixels that share a sample, each as a plane of its own: whole rows at a time instead of steps of two.
+    height, width = lit.shape
+    even = np.pad(codes, ((0, codes.shape[0] % 2), (0, codes.shape[1] % 2)), mode="edge").astype(np.int16)
+    planes = np.stack([even[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+    neighbours = _padded(planes[0])
+    total = np.zeros(planes.shape, np.uint16)
+    for y in range(_TILE):
+        for x in range(_TILE):
+            window = slice(y, y + height), slice(x, x + width)
+            total += packed[window] * (planes == neighbours[window]).astype(np.uint16)
+    whole = total.reshape(2, 2, height, width).transpose(2, 0, 3, 1).reshape(2 * height, 2 * width)
+    sums = whole[: codes.shape[0], : codes.shape[1]].ravel()
+    counts = np.stack([sums & 31, sums >> 5 & 31]).astype(np.float32)
+    number = (sums >> 10).astype(np.float32)
+    # A face so small that no ray left it is taken to be open.
+    return np.where(number == 0, np.float32(1), counts / np.maximum(number, 1))
 
 
-def _edges(ids: np.ndarray, facing: np.ndarray) -> np.ndarray:
-    """(h, w) where a pixel and its neighbour see different things, or different faces of one."""
-    found = np.zeros(ids.shape, bool)
-    for axis in (0, 1):
-        here, there = (
-            (slice(None, -1), slice(1, None))
-            if axis == 0
-            else ((slice(None), slice(None, -1)), (slice(None), slice(1, None)))
-        )
-        differ = (ids[here] != ids[there]) | (np.einsum("yxi,yxi->yx", facing[here], facing[there]) < 0.8)
-        found[here] |= differ
-        found[there] |= differ
+def _padded(values: np.ndarray) -> np.ndarray:
+    return np.pad(values, (_TILE // 2 - 1, _TILE // 2), mode="edge")
+
+
+def _borders(what: np.ndarray) -> np.ndarray:
+    """(h, w) where a pixel and its neighbour see different things."""
+    found = np.zeros(what.shape, bool)
+    across, down = what[:, 1:] != what[:, :-1], what[1:] != what[:-1]
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    found[1:] |= down
+    found[:-1] |= down
     return found
 
 
-def _die_vertices(scene: Scene) -> np.ndarray:
-    """(n, v, 3) vertices of every die in the world."""
-    edges = np.array([die.edge for die in scene.dice])[:, None, None]
-    centres = np.array([die.position for die in scene.dice]).reshape(-1, 1, 3)
-    return np.einsum("nij,vj->nvi", rotations(scene.dice), die_mesh().vertices) * edges + centres
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """(3, n), each of length 1."""
+    return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=0), np.float32(1e-18)))
+
+
+def _towards(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(3, n) vectors, turned round where they point away from the others."""
+    return np.where((vectors * others).sum(axis=0) < 0, -vectors, vectors)
 
 
 def _walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
@@ -253,25 +295,3 @@ def _walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (1, 5, 7, 3), (0, 2, 6, 4))
     faces = [[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)]
     return np.array(vertices).reshape(-1, 3), np.concatenate([np.array(faces) + 8 * i for i in range(4)])
-
-
-def _texture(ground: Ground, side: int = 256) -> np.ndarray:
-    """(side, side) brightness factors around 1: noise in octaves, stretched to a grain for "wood", finest for "cloth"."""
-    rng = seeds.generator(ground.texture_seed, "texture")
-    found = np.zeros((side, side), np.float32)
-    for cells in {"plain": (2, 4), "speckle": (4, 64, 128), "wood": (4, 32, 64), "cloth": (8, 128)}[ground.texture]:
-        coarse = rng.normal(size=(cells, 2 if ground.texture == "wood" else cells)).astype(np.float32)
-        found += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.clip(1 + ground.texture_contrast * found / max(1e-6, float(found.std())), 0.2, 1.8)
-
-
-def _pixels_inside(hull: np.ndarray) -> int:
-    """Pixel centres inside a convex polygon (m, 2): in each row, those between its left and right border."""
-    rows = np.arange(np.floor(hull[:, 1].min() - 0.5), np.ceil(hull[:, 1].max()) + 1) + 0.5
-    start, end = hull, np.roll(hull, -1, axis=0)
-    crosses = (start[:, 1] <= rows[:, None]) != (end[:, 1] <= rows[:, None])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x = start[:, 0] + (rows[:, None] - start[:, 1]) * (end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1])
-    left, right = np.where(crosses, x, np.inf).min(axis=1), np.where(crosses, x, -np.inf).max(axis=1)
-    inside = np.isfinite(left)
-    return int((np.floor(right[inside] - 0.5) - np.ceil(left[inside] - 0.5) + 1).clip(0).sum())

@@ -1,4 +1,4 @@
-"""Scene: everything that a renderer needs to know to draw one picture, as a plain value. Whoever draws it decides nothing."""
+"""Scene: all that a renderer needs to know to draw one picture, as a plain value. Whoever draws it decides nothing."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,20 +12,34 @@ Color = tuple[float, float, float]  # linear RGB, 0 to 1
 
 @dataclass(frozen=True)
 class Die:
-    """position of the centre and edge in metres; rotation as a row-major 3x3; pip_radius as a share of the edge."""
+    """One die.
+
+    position of the centre and edge in metres; rotation as a row-major 3x3, local to world; rounding of its edges,
+    pip_radius and pip_offset from a face's centre lines as shares of the edge. swirl_color runs through color where
+    `swirl`, 0 to 1, is above 0, in a pattern that swirl_phase (radians) picks. gloss, 0 to 1, is how much it mirrors.
+    """
 
     position: Vector
     rotation: tuple[Vector, Vector, Vector]
     edge: float
+    rounding: float
+    pip_radius: float
+    pip_offset: float
+    gloss: float
     color: Color
     pip_color: Color
-    pip_radius: float
-    gloss: float
+    swirl_color: Color
+    swirl: float
+    swirl_phase: Vector
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The tray on its table; the top of both floors is z = 0. texture_seed and contrast make the floors' patterns."""
+    """The tray on its table; the top of both floors is z = 0. Lengths in metres.
+
+    wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, repeated every texture_scale; its
+    brightness varies by texture_contrast (standard deviation, as a share) in a pattern that texture_seed picks.
+    """
 
     half_width: float
     half_depth: float
@@ -42,17 +56,23 @@ class Ground:
 
 @dataclass(frozen=True)
 class Light:
-    """A distant key light and a sky. direction points towards the light; radius is its angular radius in radians."""
+    """A distant lamp and a sky.
+
+    direction is unit and points towards the lamp; radius is the lamp's angular radius in radians. color and sky_color
+    are the light that each alone throws on a level white floor. slope is by how much of itself all light grows per
+    metre along x and y, as it does near a lamp.
+    """
 
     direction: Vector
     radius: float
     color: Color
     sky_color: Color
+    slope: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole: position in metres, row-major rotation whose rows are right, down and forward; focal length in pixels."""
+    """A pinhole: position in metres, a row-major rotation with rows right, down and forward, focal length in pixels."""
 
     position: Vector
     rotation: tuple[Vector, Vector, Vector]
@@ -62,7 +82,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Sensor:
-    """blur_sigma_px of a Gaussian; noise_sigma as a share of full scale; exposure a factor on linear light."""
+    """exposure a factor on linear light; blur_sigma_px of a Gaussian; noise_sigma as a share of full scale."""
 
     exposure: float
     blur_sigma_px: float
@@ -72,13 +92,14 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Scene:
-    """Poses, materials, light, camera and sensor."""
+    """Poses, materials, light, camera and sensor. jitter seeds the rays that a renderer draws at random."""
 
     dice: tuple[Die, ...]
     ground: Ground
     light: Light
     camera: Camera
     sensor: Sensor
+    jitter: int
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -92,6 +113,7 @@ class Scene:
             Light(**found["light"]),
             Camera(**found["camera"]),
             Sensor(**found["sensor"]),
+            found["jitter"],
         )
 
 

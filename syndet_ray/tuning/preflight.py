@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,7 @@ class RealData:
 def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) -> RealData:
     """The user's photos, or the stand-in set where there are none. Raises DataError for whatever cannot be used."""
     if path is None:
-        return RealData(
-            stand_in(cache, progress=lambda done, total: progress("rendering the stand-in set", done, total)), None
-        )
+        return RealData(stand_in(cache, partial(progress, "rendering the stand-in set")), None)
     dataset = with_validation(read(path), sweep.seed)
     check_classes(dataset.classes, CLASSES, path)
     for split in ("train", "val", "test"):
@@ -61,9 +60,7 @@ def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) 
             )
     pools = {}
     for split in ("train", "val", "test"):
-        pools[split] = decode(
-            dataset.splits[split], lambda done, total, s=split: progress(f"decoding {s}", done, total)
-        )  # type: ignore[misc]
+        pools[split] = decode(dataset.splits[split], partial(progress, f"decoding {split}"))
     return RealData(pools, str(path), dataset.notes)
 
 
