@@ -60,11 +60,11 @@ class Bar:
     """One live block: a bar, the best so far, and the running trials."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._trials: dict[int, Trial] = {}
         self._total, self._images, self._inherited = 0, 0, 0
         self._since = time.monotonic()
         self._note = ""
+        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._live.start()
 
     def note(self, text: str) -> None:

@@ -27,7 +27,9 @@ def test_every_file_has_its_line_in_the_tree():
 
 
 def test_the_verbs_are_those_of_the_command_line():
-    done = subprocess.run([sys.executable, "-m", "syndet_ray", "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "syndet_ray", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     verbs = re.findall(r"^  (\w+)  ", done.stdout[done.stdout.index("Commands:") :], re.MULTILINE)
     assert verbs == ["sweep", "resume", "check", "report", "ui"]
     assert [match for match in re.findall(r"^\| `(\w+)", README, re.MULTILINE) if match in verbs] == verbs

@@ -92,7 +92,7 @@ class TinyBackbone(nn.Module):
     head needs to count pips, which are four pixels wide and eight apart: hence the two very different strides.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96), fine: int = 24, coarse: int = 48) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96), fine: int = 16, coarse: int = 48) -> None:
         super().__init__()
         self.fine_channels, self.out_channels = fine, coarse
         first, second, third, fourth = widths
@@ -111,7 +111,7 @@ class TinyBackbone(nn.Module):
         self.smooth = _conv(coarse, coarse)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """x (b, 3, h, w), h and w multiples of 16; returns (b, 24, h/2, w/2) and (b, 48, h/8, w/8)."""
+        """x (b, 3, h, w), h and w multiples of 16; returns (b, 16, h/2, w/2) and (b, 48, h/8, w/8)."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bf16(x.device)):
             found = []
             x = x.contiguous(memory_format=torch.channels_last)
@@ -121,7 +121,9 @@ class TinyBackbone(nn.Module):
             third = third + _doubled(fourth)
             second = second + _doubled(self.narrow(third))
             fine, coarse = first + _doubled(second), self.smooth(third)
-        return OrderedDict([("0", fine.float()), ("1", coarse.float())])
+        # RoI align wants plain float32: converted in one step, for the copies show in the time of a training step.
+        plain = {"dtype": torch.float32, "memory_format": torch.contiguous_format}
+        return OrderedDict([("0", fine.to(**plain)), ("1", coarse.to(**plain))])
 
 
 def _doubled(x: Tensor) -> Tensor:
@@ -180,7 +182,7 @@ def _tiny(classes: int) -> nn.Module:
         box_predictor=FastRCNNPredictor(192, classes),
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(width, anchors.num_anchors_per_location()[0]),
-        box_batch_size_per_image=32,
+        box_batch_size_per_image=24,
         box_positive_fraction=0.5,
         box_score_thresh=_LEAST_SCORE,
         box_detections_per_img=_DETECTIONS_PER_IMAGE,
@@ -194,8 +196,8 @@ def _tiny(classes: int) -> nn.Module:
         bg_iou_thresh=0.3,
         batch_size_per_image=128,
         positive_fraction=0.5,
-        pre_nms_top_n={"training": 256, "testing": 600},
-        post_nms_top_n={"training": 128, "testing": 300},
+        pre_nms_top_n={"training": 128, "testing": 600},
+        post_nms_top_n={"training": 64, "testing": 300},
         nms_thresh=0.7,
     )
     return model
