@@ -87,8 +87,9 @@ class Bar:
         parts: list[Any] = []
         if self._total:
             ended = [trial for trial in self._trials.values() if trial.state != "RUNNING"]
-            parts += [ProgressBar(total=self._total * self._images, completed=self._progress_images(), width=60)]
-            parts += [self._summary(ended), self._best(), self._running()]
+            bar = Table.grid()  # a bar alone does not end its line
+            bar.add_row(ProgressBar(total=self._total * self._images, completed=self._progress_images(), width=60))
+            parts += [bar, self._summary(ended), self._best(), self._running()]
         if self._note:
             parts.append(Text(self._note, style="dim"))
         return Group(*parts)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from syndet_ray.results import RunFolder
@@ -284,3 +286,32 @@ def test_a_mistyped_field_is_told_with_its_line(home):
     done = syndet("sweep", "tiny")
     assert done.returncode == 1
     assert "sweeps/tiny.py:4: trails: is not a field. Did you mean 'trials'?" in done.stderr
+
+
+def test_the_ui_serves_the_runs_on_this_machine_alone(finished):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "syndet_ray", "ui", "--port", str(port)]
+    process = subprocess.Popen(
+        command, env=environment(), cwd=finished[0], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), process)
+        experiments = requests.post(
+            f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search", json={"max_results": 9}, timeout=30
+        )
+        assert "syndet_ray/tiny" in {experiment["name"] for experiment in experiments.json()["experiments"]}
+        listening = subprocess.run(["ss", "-ltn"], capture_output=True, text=True, check=False).stdout
+        assert f"0.0.0.0:{port}" not in listening
+    finally:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}" in output
+
+
+def answers(address):
+    try:
+        return requests.get(address, timeout=5).ok
+    except requests.RequestException:
+        return False
