@@ -307,7 +307,7 @@ def test_the_ui_serves_the_runs_on_this_machine_alone(finished):
     finally:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-    assert f"http://127.0.0.1:{port}" in output
+    assert address in output
 
 
 def answers(address):
