@@ -25,6 +25,8 @@ EXPERIMENT_PREFIX = "syndet_ray"
 # Our state of a trial and MLflow's status: MLflow knows no "pruned", and a pruned trial ended as it should.
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
 _ANSWER_S = 5
+# So that the UI opens on trained models and their metrics, not on chats.
+_TRAINING = "custom_model_development"
 
 
 def local_store(runs: Path) -> str:
@@ -156,7 +158,7 @@ class Tracking:
         if found is not None:
             return found.experiment_id
         location = None if artifacts is None else artifacts.resolve().as_uri()
-        return self._client.create_experiment(name, artifact_location=location)
+        return self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
 
     def _begin_sweep(self, name: str, sweep: Sweep) -> str:
         tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep"}
