@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -250,8 +251,15 @@ def is_running(pid):
         return False
 
 
-def test_resume_refuses_other_data_and_what_is_no_run(finished, home, dice):
+def test_resume_refuses_other_data_and_what_is_no_run(finished, tmp_path, dice):
     assert "is not the folder of a run" in syndet("resume", dice).stderr
+    shutil.copytree(only_run(finished[0] / "runs").path, tmp_path / "copy")
+    folder = RunFolder.open(tmp_path / "copy")
+    real = folder.about["real"] | {"hashes": folder.about["real"]["hashes"] | {"val": "another"}}
+    folder.describe(folder.about | {"real": real})
+    done = syndet("resume", folder.path)
+    assert done.returncode == 1
+    assert "is not the data that this run began with" in done.stderr
 
 
 def test_check_starts_nothing_and_says_what_would_run(home, dice):

@@ -187,7 +187,9 @@ def _about(name: str, sweep: Sweep, options: Options, data: RealData) -> dict[st
         "command": shlex.join(["syndet_ray", *sys.argv[1:]]),
         "started": time.time(),
         "seed": sweep.seed,
-        "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
+        "options": {
+            key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()
+        },
         "real": data.describe(),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,
