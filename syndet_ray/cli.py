@@ -24,6 +24,7 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, under runs/.")]
+RunAddress = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")]
 Real = Annotated[Path | None, typer.Option(help="Folder of real, labelled photos. Without it, a stand-in set.")]
 Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
 Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: one a core, or one a GPU.")]
@@ -67,24 +68,24 @@ def sweep(
 
 @app.command()
 def resume(
-    run: RunPath,
+    run: RunAddress,
     parallel: Parallel = None,
     address: Address = None,
     tracking: TrackingUri = None,
     gpus_per_trial: Gpus = None,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoints."""
     from syndet_ray import terminal
     from syndet_ray.results import RunFolder
+    from syndet_ray.tuning import run as running
 
-    folder = RunFolder.open(run)
+    folder = running.fetch(run, runs) if "://" in run else RunFolder.open(Path(run))
     console = terminal.console()
     console.print(folder.sweep.question, style="bold")
     given = {"parallel": parallel, "address": address, "tracking": tracking, "gpus_per_trial": gpus_per_trial}
-    from syndet_ray.tuning import run as runs
-
     with _shown(console) as display:
-        outcome = runs.resume(folder, {key: value for key, value in given.items() if value is not None}, display)
+        outcome = running.resume(folder, {key: value for key, value in given.items() if value is not None}, display)
     _finish(outcome, console)
 
 

@@ -88,4 +88,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         keys
     )
     assert tune.ray.is_initialized() is False
+    fetched = run.fetch(f"s3://runs-bucket/{home_key}", tmp_path / "elsewhere")
+    assert fetched.trials() == trials
+    assert fetched.test() == outcome.folder.test()
     assert Path(outcome.folder.champion / "model.safetensors").exists()

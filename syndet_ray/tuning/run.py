@@ -2,14 +2,16 @@
 
 import shlex
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.storage import upload
-from syndet_ray.errors import DataError
+from syndet_ray.data.storage import download, upload
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report import page
 from syndet_ray.results import OBJECTIVE, RunFolder, TestScores, Trial
 from syndet_ray.sweep import Sweep
@@ -18,6 +20,9 @@ from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Display, Search
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
 from syndet_ray.tuning.tune import Resources
+
+# Where, beside the checkpoints, the copy of a run's own files lies, and how often it is renewed.
+_MIRROR, _MIRROR_EVERY_S = "run", 30
 
 
 @dataclass(frozen=True)
@@ -95,20 +100,19 @@ def _carry_out(folder: RunFolder, options: Options, data: RealData, use: Resourc
     tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"))
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": uri})
     status = "failed"
-    try:
-        status = _search(folder, options, data, use, tracking, display)
-        if status == "finished":
-            status = _conclude(folder, data, use, tracking, display)
-    except KeyboardInterrupt:
-        status = "interrupted"
-    finally:
-        folder.describe(folder.about | {"finished": time.time(), "status": status})
-        if status != "interrupted":
-            _publish(folder, tracking, display)
-        tracking.end({"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}[status])
-        if options.storage:
-            upload(folder.path, f"{_home(folder, options)}/run", skip=folder.checkpoints)
-        display.end()
+    with _mirrored(folder, options):
+        try:
+            status = _search(folder, options, data, use, tracking, display)
+            if status == "finished":
+                status = _conclude(folder, data, use, tracking, display)
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            folder.describe(folder.about | {"finished": time.time(), "status": status})
+            if status != "interrupted":
+                _publish(folder, tracking, display)
+            tracking.end({"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}[status])
+            display.end()
     return Outcome(folder, status)
 
 
@@ -201,6 +205,36 @@ def _about(name: str, sweep: Sweep, options: Options, data: RealData) -> dict[st
 def _options(saved: Mapping[str, Any]) -> Options:
     paths = {key: Path(saved[key]) for key in ("runs", "real") if saved[key] is not None}
     return Options(**{**saved, **paths})
+
+
+def fetch(address: str, runs: Path) -> RunFolder:
+    """The run that was kept at an s3:// address, in a folder of its name under `runs`."""
+    path = runs / address.rstrip("/").rsplit("/", 1)[-1]
+    download(f"{address.rstrip('/')}/{_MIRROR}", path)
+    return RunFolder.open(path)
+
+
+@contextmanager
+def _mirrored(folder: RunFolder, options: Options) -> Iterator[None]:
+    """Keeps a copy of the run's own files beside its checkpoints on S3, so that the run outlives the head node."""
+    if options.storage is None:
+        yield
+        return
+    address, over = f"{_home(folder, options)}/{_MIRROR}", threading.Event()
+
+    def keep() -> None:
+        while not over.wait(_MIRROR_EVERY_S):
+            with suppress(MachineError):  # the next copy holds all that this one missed; the last one must succeed
+                upload(folder.path, address, skip=folder.checkpoints)
+
+    keeper = threading.Thread(target=keep, name="mirror", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+        upload(folder.path, address, skip=folder.checkpoints)
 
 
 def _home(folder: RunFolder, options: Options) -> str:
