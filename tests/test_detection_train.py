@@ -131,6 +131,16 @@ def test_a_saved_model_predicts_the_same(squares, tmp_path):
     np.testing.assert_array_equal(a.scores, b.scores)
 
 
+@pytest.mark.parametrize("name", ["fasterrcnn_tiny", "fasterrcnn_resnet50_fpn_v2"])
+def test_images_are_taken_at_their_own_scale_in_training_and_after(name):
+    model, _ = build(Detector(name=name), ("a",), seed=0)
+    image = torch.zeros(3, 96, 160)
+    for mode in (True, False):
+        batch, _ = model.train(mode).transform([image])
+        assert batch.image_sizes == [(96, 160)]
+        assert batch.tensors.shape == (1, 3, 96, 160)
+
+
 def test_weights_of_other_classes_are_carried_over_by_name(tmp_path):
     model, _ = build(TINY, ("x", "small", "big"), seed=3)
     save_model(tmp_path, model, TINY, ("x", "small", "big"))

@@ -20,6 +20,7 @@ from torchvision.models.detection import (
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError
@@ -160,6 +161,21 @@ class TinyBoxHead(nn.Module):
         return nn.functional.relu(self.read(self.halve(regions).flatten(1)))
 
 
+class NativeScale(GeneralizedRCNNTransform):
+    """Takes crops and photos at their own scale.
+
+    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a 640 px photo to 800 px.
+    """
+
+    def __init__(self, size_divisible: int) -> None:
+        # The mean and deviation of ImageNet, which torchvision's weights expect; the sizes are never used.
+        super().__init__(1, 1, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], size_divisible)
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The image as it is."""
+        return image, target
+
+
 class CoarseProposals(RegionProposalNetwork):
     """Proposes from the coarser map "1" alone: at stride 4 there would be four times the anchors for no more objects."""
 
@@ -186,9 +202,8 @@ def _tiny(classes: int) -> nn.Module:
         box_positive_fraction=0.5,
         box_score_thresh=_LEAST_SCORE,
         box_detections_per_img=_DETECTIONS_PER_IMAGE,
-        size_divisible=16,
-        _skip_resize=True,  # crops and photos are both taken at their own scale
     )
+    model.transform = NativeScale(size_divisible=16)
     model.rpn = CoarseProposals(
         anchors,
         model.rpn.head,
@@ -210,9 +225,9 @@ def _resnet50(classes: int) -> nn.Module:
         num_classes=classes,
         box_score_thresh=_LEAST_SCORE,
         box_detections_per_img=_DETECTIONS_PER_IMAGE,
-        _skip_resize=True,
     )
-    assert isinstance(model, nn.Module)
+    assert isinstance(model, FasterRCNN)
+    model.transform = NativeScale(size_divisible=32)
     return model
 
 
