@@ -63,7 +63,7 @@ def make_run(tmp_path):
         for number, trial in enumerate(trials):
             append(folder, number, *trial)
         if scores:
-            folder.write_test(test_scores(scores, stand_in, best=2))
+            folder.write_test(made_scores(scores, stand_in, best=2))
         if pictures:
             folder.write_pictures("real", [picture(seed) for seed in range(3)])
             folder.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
@@ -85,7 +85,7 @@ def append(folder, number, kind, objects, share, rate, values, state, reason):
         folder.append("ended", number, state=state, reason=reason)
 
 
-def test_scores(scores, stand_in, best):
+def made_scores(scores, stand_in, best):
     trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
     rows = []
     for role, (value, low, high) in scores.items():
@@ -94,9 +94,6 @@ def test_scores(scores, stand_in, best):
         per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
         rows.append(TestRow(role, trial_of[role], metrics | per_class, intervals))
     return TestScores("test", stand_in, "0123456789abcdef", 50, 1_760_000_700.0, tuple(rows))
-
-
-test_scores.__test__ = False
 
 
 def picture(seed, side=96, predicted=False):
@@ -165,7 +162,7 @@ def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real
 def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
     trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
     folder = make_run(trials)
-    folder.write_test(test_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
+    folder.write_test(made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
     assert tables.answer(folder) == (
         "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
         "No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP."
