@@ -202,7 +202,14 @@ def children_of(pid):
 def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
     home(images=48, rungs=6, trials=1)
     command = [sys.executable, "-m", "syndet_ray", "sweep", "tiny", "--real", str(dice), "--parallel", "1"]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeds_interrupts,
+    )
     wait_for(ledger_has("checkpoint"), process)
     started = children_of(process.pid)
     process.send_signal(sent)
@@ -302,7 +309,9 @@ def test_the_ui_serves_the_runs_on_this_machine_alone(finished):
         port = free.getsockname()[1]
     address, pipe = f"http://127.0.0.1:{port}", subprocess.PIPE
     command = [sys.executable, "-m", "syndet_ray", "ui", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment(), cwd=finished[0], stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        command, env=environment(), cwd=finished[0], stdout=pipe, stderr=pipe, text=True, preexec_fn=heeds_interrupts
+    )
     try:
         wait_for(lambda: answers(f"{address}/health"), process)
         search = f"{address}/api/2.0/mlflow/experiments/search"
@@ -311,6 +320,11 @@ def test_the_ui_serves_the_runs_on_this_machine_alone(finished):
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+
+
+def heeds_interrupts():
+    """Where the tests run in the background, SIGINT is ignored, and children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def answers(address):
