@@ -1,7 +1,6 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,11 +139,8 @@ def ui(runs: Runs = Path("runs"), port: Port = 5000) -> None:
     command += ["--backend-store-uri", store, "--artifacts-destination", (runs / "artifacts").resolve().as_uri()]
     # Without its job runners the server is 2 processes instead of 10.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    try:
-        raise SystemExit(subprocess.run(command, env=os.environ | quiet, check=False).returncode)
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None
+    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+    os.execve(sys.executable, command, os.environ | quiet)  # this process becomes the server: signals reach it
 
 
 def main() -> None:
