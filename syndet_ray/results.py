@@ -136,7 +136,7 @@ class RunFolder:
         """A new run. Raises FileExistsError where there is one already."""
         path.mkdir(parents=True)
         folder = RunFolder(path)
-        _write_whole(path / "sweep.json", sweep.model_dump_json(indent=1))
+        write_whole(path / "sweep.json", sweep.model_dump_json(indent=1).encode())
         folder.describe(about)
         return folder
 
@@ -157,7 +157,7 @@ class RunFolder:
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes run.json anew."""
-        _write_whole(self.path / "run.json", json.dumps(about, indent=1))
+        write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
 
     def append(self, event: str, trial: int, **facts: Any) -> dict[str, Any]:
         """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event as it will be read."""
@@ -188,7 +188,7 @@ class RunFolder:
 
     def write_test(self, scores: TestScores) -> None:
         assert not (self.path / "test.json").exists(), "the test set is opened once"
-        _write_whole(self.path / "test.json", json.dumps(asdict(scores), indent=1))
+        write_whole(self.path / "test.json", json.dumps(asdict(scores), indent=1).encode())
 
     def test(self) -> TestScores | None:
         """The scores on the real test set; None before it was opened."""
@@ -207,7 +207,7 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         for k, picture in enumerate(pictures):
             Image.fromarray(picture.image).save(self.samples / f"{name}-{k}.png")
-        _write_whole(self.samples / f"{name}.json", json.dumps([_boxes_of(picture) for picture in pictures]))
+        write_whole(self.samples / f"{name}.json", json.dumps([_boxes_of(picture) for picture in pictures]).encode())
 
     def pictures(self, name: str) -> list[Picture]:
         """The pictures written under `name`; none where there are none."""
@@ -267,8 +267,9 @@ def _picture(path: Path, boxes: Mapping[str, Any]) -> Picture:
     )
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: bytes) -> Path:
     """Readers see the old file or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text)
+    unfinished.write_bytes(content)
     os.replace(unfinished, path)
+    return path

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.results import OBJECTIVE, TestScores, Trial, best_trial
 
 _STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "RUNNING": ""}
@@ -144,13 +145,11 @@ def test_table(scores: TestScores) -> Table:
     """Best recipe and controls on the real test set, with 95 % bootstrap intervals over its images."""
     where = "stand-in images" if scores.stand_in else "real photos"
     table = Table(title=f"On the test set ({scores.images} {where}, opened once)", title_justify="left")
-    for name in ("", "trial", "mAP", "AP50", "AP75", "mAR"):
+    for name in ("", "trial", *MAIN_METRICS):
         table.add_column(name, justify="left" if not name else "right")
     top = max(row.metrics["mAP"] for row in scores.rows)
     for row in scores.rows:
-        cells = [
-            f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in ("mAP", "AP50", "AP75", "mAR")
-        ]
+        cells = [f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in MAIN_METRICS]
         style = "bold" if row.metrics["mAP"] == top else ""
         table.add_row(row.role.replace("_", " "), str(row.trial), *cells, style=style)
     return table

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from syndet_ray.results import write_whole
 
 INK, DIM = "#24282c", "#8b9096"
 # Okabe & Ito (2008): distinguishable with any kind of colour vision.
@@ -58,11 +59,3 @@ def save(drawing: Drawing, path: Path) -> Path:
     csv.writer(numbers).writerows([drawing.header, *drawing.rows])
     write_whole(path.with_suffix(".csv"), numbers.getvalue().encode())
     return write_whole(path.with_suffix(".png"), picture.getvalue())
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Readers see the old file or the new one, never half of one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
-    return path

@@ -8,8 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from syndet_ray.report import figures, tables, words
-from syndet_ray.report.drawing import write_whole
-from syndet_ray.results import RunFolder
+from syndet_ray.results import RunFolder, write_whole
 from syndet_ray.space import Choice, Parameter, SearchSpace
 
 _DAY = "%Y-%m-%d %H:%M %Z"

@@ -43,11 +43,10 @@ def open_test_set(folder: RunFolder, finalists: Mapping[str, Trial], test: Pool,
     folder.write_test(TestScores(test.name, test.stand_in, test.hash, len(test), opened, rows))
 
 
-def show_training(folder: RunFolder, best: Trial, train: Pool) -> None:
+def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path) -> None:
     """Pictures of what the best recipe was trained on, real and synthetic, with their boxes."""
     folder.write_pictures("real", [_labelled(train, i) for i in _spread(len(train))])
     recipe = Recipe().replace(best.recipe)
-    cache = Path(folder.about["options"]["runs"]).resolve() / "cache"
     rendered = generate(recipe.scene, recipe.mix.synthetic_images, folder.sweep.seed, cache)
     folder.write_pictures("synthetic", [_labelled(rendered, i) for i in _spread(len(rendered))])
 

@@ -13,6 +13,7 @@ from typing import Any
 from syndet_ray.data.storage import download, upload
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report import page
+from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.results import OBJECTIVE, RunFolder, TestScores, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import confirm, preflight, tune
@@ -104,7 +105,7 @@ def _carry_out(folder: RunFolder, options: Options, data: RealData, use: Resourc
         try:
             status = _search(folder, options, data, use, tracking, display)
             if status == "finished":
-                status = _conclude(folder, data, use, tracking, display)
+                status = _conclude(folder, options, data, use, tracking, display)
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
@@ -134,7 +135,9 @@ def _search(
     return "finished" if done else "interrupted"
 
 
-def _conclude(folder: RunFolder, data: RealData, use: Resources, tracking: Tracking, display: Display) -> str:
+def _conclude(
+    folder: RunFolder, options: Options, data: RealData, use: Resources, tracking: Tracking, display: Display
+) -> str:
     """Opens the test set for the best trial and the controls, and keeps the champion; "failed" where no trial finished."""
     finalists = confirm.finalists(folder.trials())
     if not finalists:
@@ -142,7 +145,7 @@ def _conclude(folder: RunFolder, data: RealData, use: Resources, tracking: Track
     if folder.test() is None:
         display.note("search over; scoring the best recipe and the controls on the real test set, once")
         confirm.open_test_set(folder, finalists, data.pools["test"], use)
-    confirm.show_training(folder, finalists["best"], data.pools["train"])
+    confirm.show_training(folder, finalists["best"], data.pools["train"], options.cache)
     test = folder.test()
     assert test is not None
     tracking.result(
@@ -168,7 +171,7 @@ def _parent_metrics(best: Trial, test: TestScores) -> dict[str, float]:
     """The figures of the whole sweep: best/val/mAP, then test/mAP of the best and of every control beside it."""
     found = {f"best/{OBJECTIVE}": best.value or 0.0}
     for row in test.rows:
-        for name in ("mAP", "AP50", "AP75", "mAR"):
+        for name in MAIN_METRICS:
             found[f"test/{name}" if row.role == "best" else f"test/{name}/{row.role}"] = row.metrics[name]
     return found
 

@@ -64,10 +64,11 @@ def run_trial(
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
-        check_effective(task.recipe, trainer.effective)
+        effective = trainer.effective
+        check_effective(task.recipe, effective)
         metrics = validation_metrics(trainer.model, val, device) | stats.metrics
         with _checkpoint(trainer) as folder:
-            report(images, metrics, trainer.effective | {"first_step": clock.first}, folder)
+            report(images, metrics, effective | {"first_step": clock.first}, folder)
 
 
 def pools(task: Task, recipe: Recipe, train: Pool) -> Mapping[str, Pool]:
