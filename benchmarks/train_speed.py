@@ -20,7 +20,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.augment import augment
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
-from syndet_ray.scenes.assets import CLASSES
+from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 BATCH, ROUNDS = 8, 5

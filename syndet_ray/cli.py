@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+data_app = typer.Typer(help="Work on datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
 Name = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, under runs/.")]
 RunAddress = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")]
@@ -33,6 +36,10 @@ Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs a trial. Default: 
 Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
 Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]
 TrackingUri = Annotated[str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Like scene.blur=0.2; may be given many times.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one a core.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 
 _INTERRUPTED, _FAILED = 130, 1
@@ -108,7 +115,7 @@ def check(
 
     with _shown(console) as display:
         data = runs_module.check(definition, options, display)
-    console.print(f"sweep    {name}: {definition.trials} trials and {len(definition.controls)} controls")
+    console.print(f"sweep    {name}: {definition.trials} trials, {len(definition.fixed)} controls and variants")
     for path, parameter in definition.parameters.items():
         console.print(f"         {path}: {parameter}", highlight=False)
     where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
@@ -127,6 +134,76 @@ def report(run: RunPath) -> None:
     from syndet_ray.results import RunFolder
 
     print(page.write(RunFolder.open(run)))
+
+
+@app.command()
+def render(
+    out: Out,
+    objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
+    count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
+    settings: Settings = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
+    workers: Workers = None,
+    address: Address = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Render a dataset: COCO with visibility, Parquet, and a contact sheet."""
+    from syndet_ray import terminal
+    from syndet_ray.tuning.render import scene_parameters, write_set
+
+    parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
+    kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
+    cache = runs.resolve() / "cache"
+    with _shown(console := terminal.console()) as display:
+        try:
+            write_set(
+                parameters, count, seed, out,
+                cache=cache, display=display, workers=workers, address=address, image_format=kind,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            console.print("interrupted; the same command goes on where it was")
+            raise SystemExit(_INTERRUPTED) from None
+    print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
+
+
+@data_app.command()
+def cutouts(
+    dataset: Dataset,
+    out: Out,
+    per_class: Annotated[int, typer.Option(min=1, help="Cut-outs of each class.")] = 20,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, as the photos are named.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Cut objects out of the training photos, as assets for scenes."""
+    from functools import partial
+
+    from syndet_ray import terminal
+    from syndet_ray.data.cutouts import cut_out
+
+    with _shown(terminal.console()) as display:
+        counts = cut_out(dataset, out, per_class, seed, masks, partial(display.progress, "cutting out"))
+    print(", ".join(f"{name} {found}" for name, found in counts.items()))
+    print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
+
+
+@data_app.command()
+def label_style(dataset: Dataset) -> None:
+    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be labelled alike."""
+    from functools import partial
+
+    from syndet_ray import terminal
+    from syndet_ray.data.label_style import measure
+    from syndet_ray.data.read import read
+    from syndet_ray.errors import DataError
+
+    photos = read(dataset).splits.get("train")
+    if photos is None:
+        raise DataError(dataset, "has no training photos", do="See README, section 'Your own data'.")
+    with _shown(terminal.console()) as display:
+        found = measure(photos, progress=partial(display.progress, "measuring"))
+    print(f"from {found.objects} objects that stand alone:")
+    print(" ".join(f"--set {path}={str(value).lower()}" for path, value in found.settings().items()))
 
 
 @app.command()

@@ -26,21 +26,69 @@ class Mix(Value):
 class SceneParameters(Value):
     """What the generator may vary. Strengths go from 0 (off) to 1 (the full published range)."""
 
+    generator: str = Field(
+        "raycast",
+        pattern=r"^(raycast|blender|command:.*\S.*)$",
+        description="raycast, blender or command:PROGRAM ARG...",
+    )
+    assets: str = Field("dice", min_length=1, description="what is to be found: dice, or a folder of classes")
+    surroundings: str = Field(
+        "shapes", min_length=1, description="distractors: shapes, or a folder of meshes, cut-outs"
+    )
+    backgrounds: str = Field("", description="folder of images for floors; none: our own textures alone")
+    arrangement: Literal["tray", "layers"] = Field(
+        "tray", description="fallen into a tray, or in layers as in the paper"
+    )
+    poses: Literal["random", "curriculum"] = Field(
+        "random", description="layers: at random, or all in order, near to far"
+    )
+
     objects: int = Field(40, ge=1, le=100, description="objects per scene, on the same tray")
+    distractors: int = Field(0, ge=0, le=100, description="unlabelled things among the objects")
+    occluders: Share = Field(0.0, description="layers: share of objects that something covers by 20 to 30 %")
+    overlap: Share = Field(0.3, description="layers: greatest overlap of two objects, share of the smaller one's box")
+    crop: Share = Field(0.5, description="layers: greatest share of an object that the image's border cuts off")
+    background_scale: tuple[float, float] = Field((0.9, 1.5), description="layers: clutter's size, in objects' sizes")
     image_px: int = Field(256, ge=64, le=2048, description="width and height of the rendered image, pixels")
     size_px: tuple[float, float] = Field((29.0, 53.0), description="least and greatest width of an object, pixels")
-    light_color: Share = Field(0.5, description="strength: colour temperature and tint of the lights")
-    light_direction: Share = Field(0.5, description="strength: direction and softness of the key light")
+    object_scale: Share = Field(0.5, description="strength: sizes of one scene's objects, up to 32 % either way")
+
+    lamps: int = Field(1, ge=1, le=4, description="greatest number of lamps; each scene has one or more")
+    light_color: Share = Field(0.5, description="strength: colour temperature and tint of lamps and sky, up to 30 %")
+    light_direction: Share = Field(0.5, description="strength: direction, softness and nearness of the lamps")
+    light_intensity: Share = Field(0.5, description="strength: the lamps' share of all light, up to 0.4 either way")
+    hue: Share = Field(0.0, description="strength: hue of distractors and backgrounds, up to 180 degrees either way")
+    floor_color: Share = Field(0.5, description="strength: colour of floor, tray and table")
+    floor_texture: Share = Field(
+        0.5, description="strength: contrast of the floor's texture, up to 0.25 or a whole image"
+    )
+    object_color: Share = Field(0.5, description="strength: colours of dice and pips, tints of other objects")
+    object_shape: Share = Field(1.0, description="strength: rounding of dice, size and place of their pips")
+    gloss: Share = Field(1.0, description="greatest share of a mirror that an object is")
+    camera_tilt_deg: float = Field(25.0, ge=0, le=60, description="greatest angle of the camera off the vertical")
+    camera_height: Share = Field(0.5, description="strength: distance, by up to 4 times; focal length keeps the size")
+    focal_length: Share = Field(0.0, description="strength: zoom beyond size_px, by up to a quarter either way")
+    exposure: Share = Field(0.25, description="strength: brightness, up to one stop either way")
+    white_balance: Share = Field(0.0, description="strength: gains on red and blue, up to 25 % either way")
     blur: Share = Field(0.5, description="strength: Gaussian blur of the sensor, sigma up to 1.5 px")
     noise: Share = Field(0.5, description="strength: Gaussian noise of the sensor, sigma up to 0.06 of full scale")
-    floor: Share = Field(0.5, description="strength: colour and texture of the floor and the tray")
-    object_color: Share = Field(0.5, description="strength: colours of dice and pips")
+    jpeg: Share = Field(0.0, description="strength: JPEG compression, down to quality 30; 0 is none at all")
+
+    box_padding: float = Field(0.0, ge=-0.3, le=1, description="by which boxes are wider than objects, share")
+    box_padding_spread: float = Field(0.0, ge=0, le=0.5, description="standard deviation of the padding, share")
+    box_jitter: float = Field(0.0, ge=0, le=0.3, description="standard deviation of a box's place, share of its width")
+    box_square: bool = Field(False, description="boxes are square, as wide as the longer side")
 
     @model_validator(mode="after")
-    def _sizes_in_order(self) -> "SceneParameters":
+    def _ranges_in_order(self) -> "SceneParameters":
         low, high = self.size_px
         if not 4 <= low <= high <= self.image_px:
             raise ValueError(f"size_px must satisfy 4 <= least <= greatest <= image_px, got {low}, {high}")
+        if self.poses == "curriculum" and self.arrangement != "layers":
+            raise ValueError('poses "curriculum" needs arrangement "layers": what falls into a tray picks its own pose')
+        low, high = self.background_scale
+        if not 0.05 <= low <= high <= 10:
+            raise ValueError(f"background_scale must satisfy 0.05 <= least <= greatest <= 10, got {low}, {high}")
         return self
 
 

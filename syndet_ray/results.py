@@ -42,7 +42,7 @@ class Rung:
 class Trial:
     """One trial, as the ledger tells it.
 
-    kind        "search" or the name of a control ("real_only", "synthetic_only")
+    kind        "search" or the name of a control ("real_only", "synthetic_only") or of a variant
     params      what the search space varied; for a control, nothing
     recipe      every setting by dotted path, as proposed
     state       one of STATES
@@ -78,7 +78,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TestRow:
-    """The score of one model on the real test set. role: "best" or the name of a control."""
+    """The score of one model on the real test set. role: "best" or the name of a control or variant."""
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
 

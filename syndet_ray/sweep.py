@@ -31,16 +31,19 @@ class Pruning(Value):
 
 
 class Sweep(Value):
-    """One question, answered by `trials` proposed recipes and the controls.
+    """One question, answered by `trials` proposed recipes, the controls, and variants: recipes that are compared as
+    they stand, the first of them being what the others are compared with. Controls and variants are never pruned.
 
     `space` names files of search_spaces/ (or holds spaces); `load` puts one merged SearchSpace in their place.
     """
 
     question: str = Field(min_length=1)
     recipe: Recipe = Recipe()
-    space: tuple[str | SearchSpace, ...] = Field(min_length=1)
-    trials: int = Field(8, ge=1, description="proposed recipes, besides the controls")
+    space: tuple[str | SearchSpace, ...] = ()
+    trials: int = Field(8, ge=0, description="proposed recipes, besides the controls and the variants")
     controls: tuple[Control, ...] = ("real_only", "synthetic_only")
+    variants: dict[str, dict[str, Any]] = Field({}, description="recipes to compare, named, by what each changes")
+    repeats: int = Field(1, ge=1, le=20, description="how often each variant is trained, each time from another seed")
     rungs: int = Field(4, ge=1, description="how often a trial reports, evenly spaced over its training images")
     pruning: Pruning = Pruning()
     seed: int = Field(0, ge=0)
@@ -53,6 +56,21 @@ class Sweep(Value):
             )
         return self
 
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Sweep":
+        if not self.space and self.trials:
+            raise ValueError(f"trials must be 0 where there is no space to search, got {self.trials}")
+        if not self.trials and not self.variants:
+            raise ValueError("a sweep needs trials of a space, or variants to compare")
+        for name, changes in self.variants.items():
+            if name in ("search", "best", *CONTROL_CHANGES):
+                raise ValueError(f"variants: {name!r} has another meaning; choose another name")
+            try:
+                self.recipe.replace(changes)
+            except DefinitionError as error:
+                raise ValueError(f"variants: {name}: {error}") from None
+        return self
+
     @property
     def parameters(self) -> SearchSpace:
         """The one merged space of a loaded sweep."""
@@ -60,8 +78,20 @@ class Sweep(Value):
         assert len(self.space) == 1 and isinstance(space, SearchSpace), "load() the sweep first"
         return space
 
-    def control_recipe(self, control: str) -> Recipe:
-        return self.recipe.replace(CONTROL_CHANGES[control])
+    @property
+    def fixed(self) -> dict[str, Recipe]:
+        """The recipes that are run as they stand, by the kind of their trial: controls, then variants."""
+        controls = {name: self.recipe.replace(CONTROL_CHANGES[name]) for name in self.controls}
+        rounds = [self._round(name, k) for k in range(self.repeats) for name in self.variants]
+        return controls | {kind: self.recipe.replace(self.variants[name]) for kind, name in rounds}
+
+    def variant_kinds(self, name: str) -> tuple[str, ...]:
+        """The kinds of the trials of a variant: its name, and for each repetition its name and number."""
+        return tuple(self._round(name, k)[0] for k in range(self.repeats))
+
+    @staticmethod
+    def _round(name: str, k: int) -> tuple[str, str]:
+        return (name if k == 0 else f"{name} ({k + 1})"), name
 
 
 def rung_images(total: int, rungs: int) -> tuple[int, ...]:

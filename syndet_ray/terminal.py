@@ -12,6 +12,7 @@ from rich.text import Text
 
 from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.results import OBJECTIVE, TestScores, Trial, best_trial
+from syndet_ray.sweep import CONTROL_CHANGES
 
 _STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "RUNNING": ""}
 _SHORT = {"mix.synthetic": "synthetic", "scene.objects": "objects", "training.learning_rate": "lr"}
@@ -33,7 +34,7 @@ class Plain:
         self._line(text)
 
     def begin(self, trials: int, images: int) -> None:
-        self._line(f"{trials} trials of {images} images each, controls included")
+        self._line(f"{trials} trials of {images} images each, controls and variants included")
 
     def trial(self, trial: Trial) -> None:
         if self._seen.get(trial.number) == (trial.state, trial.images):
@@ -65,6 +66,7 @@ class Bar:
         self._total, self._images, self._inherited = 0, 0, 0
         self._since = time.monotonic()
         self._note = ""
+        self._task: tuple[str, int, int, float] | None = None  # what, done, of how many, since when
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._live.start()
 
@@ -79,7 +81,9 @@ class Bar:
         self._trials[trial.number] = trial
 
     def progress(self, what: str, done: int, total: int) -> None:
-        self._note = "" if done == total else f"{what}: {done} of {total}"
+        if self._task is None or self._task[0] != what:
+            self._task = what, done, total, time.monotonic()
+        self._task = None if done == total else (what, done, total, self._task[3])
 
     def end(self) -> None:
         self._live.stop()
@@ -91,6 +95,8 @@ class Bar:
             bar = Table.grid()  # a bar alone does not end its line
             bar.add_row(ProgressBar(total=self._total * self._images, completed=self._progress_images(), width=60))
             parts += [bar, self._summary(ended), self._best(), self._running()]
+        if self._task is not None:
+            parts.append(_task_line(*self._task))
         if self._note:
             parts.append(Text(self._note, style="dim"))
         return Group(*parts)
@@ -134,10 +140,20 @@ class Bar:
         return sum(trial.images if trial.state == "RUNNING" else self._images for trial in self._trials.values())
 
 
+def _task_line(what: str, done: int, total: int, since: float) -> Table:
+    """A bar of its own for what is not training: rendering, decoding, cutting out."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=24, no_wrap=True)
+    left = (total - done) * (time.monotonic() - since) / done if done else None
+    told = f"{done}/{total}" if left is None else f"{done}/{total} · about {_clock(left)} left"
+    line.add_row(what, ProgressBar(total=total, completed=done, width=36), Text(told, style="dim"))
+    return line
+
+
 def settings(trial: Trial) -> str:
     """What makes this trial different, in one line."""
     if not trial.params:
-        return trial.kind.replace("_", " ") + " (control)"
+        return trial.kind.replace("_", " ") + (" (control)" if trial.kind in CONTROL_CHANGES else "")
     return ", ".join(f"{_SHORT.get(path, path)} {_brief(value)}" for path, value in trial.params.items())
 
 

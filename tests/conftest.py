@@ -10,7 +10,7 @@ from PIL import Image
 from syndet_ray import SceneParameters
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.scenes.assets import CLASSES
+from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -21,10 +21,11 @@ def test_the_head_runs_no_trials_and_workers_are_gpu_spot(config):
     head = config["available_node_types"][config["head_node_type"]]
     assert head["resources"] == {"CPU": 0}
     assert "InstanceMarketOptions" not in head["node_config"]
-    (worker,) = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
-    assert worker["resources"]["GPU"] == 1
-    assert worker["min_workers"] == 0
-    assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    gpu, cpu = (config["available_node_types"][name] for name in ("gpu_spot", "cpu_spot"))
+    assert (gpu["resources"]["GPU"], gpu["min_workers"]) == (1, 0)
+    assert "GPU" not in cpu["resources"]
+    assert cpu["min_workers"] == 1, "without it scenes are rendered on the GPU nodes"
+    assert all(node["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"} for node in (gpu, cpu))
 
 
 def test_nothing_listens_to_the_world_and_nothing_phones_home(config):

@@ -168,3 +168,13 @@ def test_shares_that_cannot_be_are_refused(sizes, shares, said):
 
 def test_a_source_without_a_share_may_be_empty_or_unknown():
     assert BatchMixer({"real": 3, "synthetic": 0}, 2, seed=0).draw({"real": 1.0, "synthetic": 0.0, "other": 0.0})
+
+
+def test_a_source_in_order_is_dealt_as_it_stands_pass_after_pass():
+    mixer = BatchMixer({"real": 5, "synthetic": 7}, 4, seed=0, in_order=["synthetic"])
+    batches = [mixer.draw({"real": 0.5, "synthetic": 0.5}) for _ in range(10)]
+    shown = [index for batch in batches for source, index in batch if source == "synthetic"]
+    assert shown == [k % 7 for k in range(20)]
+    restored = BatchMixer({"real": 5, "synthetic": 7}, 4, seed=0, in_order=["synthetic"])
+    restored.load_state_dict(mixer.state_dict())
+    assert restored.draw({"synthetic": 1.0}) == mixer.draw({"synthetic": 1.0})

@@ -88,6 +88,12 @@ def test_more_objects_than_counted_is_said():
     assert all_of_them.metrics["mAR"] == pytest.approx(1)
 
 
+def test_an_object_found_under_two_names_is_found_once_for_any_class():
+    pool = pool_of([(A, 0)], [(B, 1)])
+    twice = [found((A, 0, 0.9), (A, 1, 0.8)), found((B, 1, 0.7))]
+    assert score(pool, twice).metrics["AP50_any_class"] == pytest.approx(1)
+
+
 def test_a_right_box_with_a_wrong_class_counts_for_any_class():
     scores = score(pool_of([(A, 0)], [(B, 1)]), [found((A, 1, 0.9)), found((B, 0, 0.9))])
     assert (scores.metrics["AP50"], scores.metrics["AP50_any_class"]) == (pytest.approx(0), pytest.approx(1))

@@ -76,7 +76,7 @@ def make_run(tmp_path):
 def append(folder, number, kind, objects, share, rate, values, state, reason):
     varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
     params = varied if kind == "search" else {}
-    recipe = SWEEP.recipe.replace(params) if params else SWEEP.control_recipe(kind)
+    recipe = SWEEP.recipe.replace(params) if params else SWEEP.fixed[kind]
     folder.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
     for rung, value in enumerate(values, 1):
         metrics = {"val/mAP": value, "val/AP50": 1.5 * value, "train/loss": 1 / rung}
@@ -335,3 +335,48 @@ def test_labels_are_moved_apart_only_where_they_meet():
     assert spread([0.31, 0.1, 0.29], 0.05) == pytest.approx([0.325, 0.1, 0.275])
     assert spread([0.2, 0.2, 0.2], 0.05) == pytest.approx([0.15, 0.2, 0.25])
     assert spread([], 0.05) == []
+
+
+VARIANTS = {"full": {}, "no blur": {"scene.blur": 0.0}, "no light colour": {"scene.light_color": 0.0}}
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    """A tested run of three variants, each trained twice."""
+    sweep = Sweep(question="What does it take?", trials=0, controls=(), variants=VARIANTS, repeats=2)
+    folder = RunFolder.create(tmp_path / "ablation", sweep, ABOUT)
+    scores = (0.30, 0.20, 0.29, 0.32, 0.18, 0.31)
+    for number, (kind, recipe) in enumerate(sweep.fixed.items()):
+        folder.append("asked", number, kind=kind, params={}, recipe=recipe.flat())
+        metrics = {"val/mAP": scores[number], "val/AP50": 0.5}
+        folder.append("report", number, images=100, metrics=metrics, effective={})
+        folder.append("ended", number, state="COMPLETE", reason="all 100 images seen")
+    rows = [
+        TestRow(
+            kind, number, {"mAP": value, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}, {"mAP": (value - 0.03, value + 0.03)}
+        )
+        for number, (kind, value) in enumerate(zip(sweep.fixed, scores, strict=True))
+    ]
+    best = TestRow("best", 3, rows[3].metrics, rows[3].intervals)
+    folder.write_test(TestScores("real", False, "hash", 50, 0.0, (best, *rows)))
+    return folder
+
+
+def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(ablation):
+    lines = tables.variant_lines(ablation)
+    assert [(line.name, round(line.mean, 3), len(line.scores)) for line in lines] == [
+        ("full", 0.31, 2), ("no blur", 0.19, 2), ("no light colour", 0.3, 2),
+    ]  # fmt: skip
+    said = tables.answer(ablation)
+    assert "full reaches 0.31 mAP; against it no blur -0.12, no light colour -0.01" in said
+    assert "Beyond the intervals over images: no blur." in said
+    assert "blur 0" in lines[1].changes
+
+
+def test_the_page_of_variants_has_their_figure_and_table(ablation):
+    html = page.write(ablation).read_text()
+    assert "Variants compared" in html
+    assert (ablation.figures / "variants.png").exists()
+    rows = (ablation.figures / "variants.csv").read_text().splitlines()
+    assert rows[0] == "variant,repeat,test_mAP,low_95,high_95"
+    assert len(rows) == 7

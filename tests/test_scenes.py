@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,14 +16,31 @@ from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import generate as generating
 from syndet_ray.scenes.annotate import annotate, silhouettes
 from syndet_ray.scenes.arrange import drop
-from syndet_ray.scenes.assets import CLASSES, FACE_AXES, FACE_VALUES, die_faces, die_vertices, pip_coverage, up_face
-from syndet_ray.scenes.generate import draw_scene, generate, render, scene_hash
-from syndet_ray.scenes.looks import DEFAULT_LOOK, EDGE_M, STAND_IN_LOOK, TRAY_HALF_M
+from syndet_ray.scenes.dice import (
+    CLASSES,
+    EDGE_M,
+    FACE_AXES,
+    FACE_VALUES,
+    die_faces,
+    die_vertices,
+    pip_coverage,
+    up_face,
+)
+from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
+from syndet_ray.scenes.library import DICE
+from syndet_ray.scenes.looks import DEFAULT_LOOK, STAND_IN_LOOK
 from syndet_ray.scenes.raycast import draw, project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
-STRENGTHS = ("light_color", "light_direction", "blur", "noise", "floor", "object_color")
+# Strengths that move one property alone. Size and shape of objects also move where they come to rest, and the camera's
+# settings hang together: they have tests of their own.
+STRENGTHS = (
+    "light_color", "light_direction", "light_intensity", "hue", "floor_color", "floor_texture", "object_color", "gloss",
+    "exposure", "white_balance", "blur", "noise", "jpeg",
+)  # fmt: skip
 SMALL = {"image_px": 96, "objects": 6}
+MIXED = SMALL | {"distractors": 3, "light_color": 0.0}
+TRAY_HALF_M = DICE.tray_half_m
 
 
 def pile_of(n, seed):
@@ -94,12 +111,16 @@ def test_the_label_is_the_face_that_is_up_even_where_a_die_leans(value):
     up = FACE_AXES[list(FACE_VALUES).index(value)]
     turn = trimesh.geometry.align_vectors(up, [0.3, -0.4, 1.0])[:3, :3]
     assert up_face(turn) == value
-    scene = scenes_of(1, 1, image_px=96)[0]
-    die = replace(scene.dice[0], position=(0, 0, EDGE_M), rotation=tuple(map(tuple, turn.tolist())))
-    # The camera looks at the tray's middle from straight above.
-    camera = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
-    _, boxes = render(replace(scene, dice=(die,), camera=camera))
-    assert CLASSES[boxes.labels[0]] == ("one", "two", "three", "four", "five", "six")[value - 1]
+
+
+def test_labels_of_dice_in_a_tray_and_in_layers_are_their_upper_faces():
+    for arrangement in ("tray", "layers"):
+        scene = scenes_of(30, 1, image_px=96, size_px=(10, 20), arrangement=arrangement)[0]
+        dice = [body for body in scene.bodies if body.asset == "die"]
+        assert [body.label for body in dice] == [up_face(np.array(body.rotation)) - 1 for body in dice]
+        assert len({body.label for body in dice}) == 6
+        _, boxes = render(scene, library_of(SceneParameters()))
+        assert len(boxes)
 
 
 @settings(max_examples=12, deadline=None)
@@ -141,7 +162,7 @@ def test_more_dice_hide_more_of_one_another():
 def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
     scene = scenes_of(30, 1, image_px=160, size_px=(20, 34))[0]
     ids = draw(scene).ids
-    alone = np.stack([draw(replace(scene, dice=(die,))).ids == 0 for die in scene.dice])
+    alone = np.stack([draw(replace(scene, bodies=(die,))).ids == 0 for die in scene.bodies])
     # No die is seen where it would not be seen alone, and where any would be seen alone, one is.
     np.testing.assert_array_equal(ids >= 0, alone.any(axis=0))
     assert all(alone[i][ids == i].all() for i in range(30))
@@ -159,11 +180,11 @@ def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
 
 def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
     scene = scenes_of(1, 1)[0]
-    die = replace(scene.dice[0], position=(0.0, 0.0, EDGE_M / 2))
+    die = replace(scene.bodies[0], position=(0.0, 0.0, EDGE_M / 2))
     straight = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
     # The right border of the image runs through the die's middle.
     aside = replace(straight, position=(-straight.size_px / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4))
-    whole, half = (render(replace(scene, dice=(die,), camera=camera))[1] for camera in (straight, aside))
+    whole, half = (render(replace(scene, bodies=(die,), camera=camera))[1] for camera in (straight, aside))
     assert whole.visibility[0] == pytest.approx(1, abs=0.01)
     assert half.visibility[0] == pytest.approx(0.5, abs=0.1)
     assert half.xyxy[0, 2] == straight.size_px
@@ -171,12 +192,12 @@ def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
 
 def test_a_hidden_die_has_no_box():
     scene = scenes_of(1, 1)[0]
-    above = replace(scene.dice[0], position=(0.0, 0.0, 0.03), edge=0.03)
-    below = replace(scene.dice[0], position=(0.0, 0.0, 0.005), edge=0.005)
+    above = replace(scene.bodies[0], position=(0.0, 0.0, 0.03), scale=0.03)
+    below = replace(scene.bodies[0], position=(0.0, 0.0, 0.005), scale=0.005)
     camera = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
-    _, boxes = render(replace(scene, dice=(below, above), camera=camera))
+    _, boxes = render(replace(scene, bodies=(below, above), camera=camera))
     assert len(boxes) == 1
-    assert silhouettes(replace(scene, dice=(below, above), camera=camera))[0] > 0
+    assert silhouettes(replace(scene, bodies=(below, above), camera=camera))[0] > 0
 
 
 def test_dice_are_as_wide_as_asked():
@@ -215,41 +236,53 @@ def test_a_scene_survives_json_and_draws_at_any_size(size):
     assert render(scene)[0].shape == (size, size, 3)
 
 
-def without_colors(die):
-    colors = ("color", "pip_color", "swirl_color", "swirl", "swirl_phase")
-    return tuple(getattr(die, field.name) for field in fields(die) if field.name not in colors)
-
-
 def properties(scene):
-    """What each strength may change, by its name, and "rest": what none may."""
-    light, sensor = scene.light, scene.sensor
-    brightness = np.divide(light.color, np.sum(light.color)), np.divide(light.sky_color, np.sum(light.sky_color))
+    """What each strength may change, by its name, and "rest": what none of them may."""
+    lamps, sky, sensor, ground = scene.light.lamps, scene.light.sky_color, scene.sensor, scene.ground
+    dice = [body.die for body in scene.bodies if body.die is not None]
+    tints = [np.round(np.divide(color, sum(color)), 9).tolist() for color in (*(lamp.color for lamp in lamps), sky)]
+    kinds = [(body.asset, body.label, body.position, body.rotation, body.scale) for body in scene.bodies]
     return {
-        "light_color": tuple(np.round(np.concatenate(brightness), 9)),
-        "light_direction": (light.direction, light.radius, light.slope),
+        "light_color": tints,
+        "light_direction": ([(lamp.direction, lamp.radius) for lamp in lamps], scene.light.slope),
+        "light_intensity": round(sum(sum(lamp.color) for lamp in lamps) / sum(sky), 6),
+        "hue": [body.hue_turn for body in scene.bodies],
+        "floor_color": (ground.floor_color, ground.wall_color, ground.table_color, ground.wall_height),
+        "floor_texture": (ground.texture, ground.texture_scale, ground.texture_contrast, ground.texture_seed),
+        "object_color": [(die.color, die.pip_color, die.swirl_color, die.swirl, die.swirl_phase) for die in dice],
+        "gloss": [body.gloss for body in scene.bodies],
+        "exposure": sensor.exposure,
+        "white_balance": sensor.white_balance,
         "blur": sensor.blur_sigma_px,
         "noise": (sensor.noise_sigma, sensor.seed),
-        "floor": scene.ground,
-        "object_color": tuple((die.color, die.pip_color, die.swirl_color, die.swirl) for die in scene.dice),
-        "rest": (tuple(map(without_colors, scene.dice)), scene.camera, sensor.exposure, scene.jitter),
+        "jpeg": sensor.jpeg_quality,
+        "rest": (
+            kinds,
+            scene.camera,
+            [(die.rounding, die.pip_radius) for die in dice],
+            scene.label_style,
+            scene.jitter,
+        ),
     }
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_a_strength_moves_its_property_and_nothing_else(strength):
     off, on = (
-        [properties(draw_scene(SceneParameters(**SMALL | {strength: value}), 0, i)) for i in range(3)]
+        [properties(draw_scene(SceneParameters(**MIXED | {strength: value}), 0, i)) for i in range(3)]
         for value in (0.0, 1.0)
     )
     for before, after in zip(off, on, strict=True):
-        assert [name for name in before if before[name] != after[name]] == [strength]
+        moved = [name for name in before if before[name] != after[name]]
+        # A lamp's tint also makes it brighter or darker.
+        assert moved == [strength] or (strength == "light_color" and set(moved) == {"light_color", "light_intensity"})
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_strength_zero_is_off_in_every_scene(strength):
-    found = [properties(draw_scene(SceneParameters(**SMALL | {strength: 0.0}), seed, 1))[strength] for seed in (1, 2)]
-    if strength == "object_color":
-        assert len({die for dice in found for die in dice}) == 1
+    found = [properties(draw_scene(SceneParameters(**MIXED | {strength: 0.0}), seed, 1))[strength] for seed in (1, 2)]
+    if isinstance(found[0], list):
+        assert len({str(value) for values in found for value in values}) == 1
     else:
         assert found[0] == found[1]
 
@@ -262,18 +295,18 @@ def test_nothing_clips_and_pips_show_at_default_strengths():
 
 
 def test_rotations_are_turns():
-    turns = rotations(scenes_of(40, 1)[0].dice)
+    turns = rotations(scenes_of(40, 1)[0].bodies)
     np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(turns), 1)
 
 
 def test_the_stand_in_looks_unlike_the_defaults():
     ordinary, other = (
-        np.stack([render(draw_scene(SceneParameters(**SMALL), 0, i, look))[0] for i in range(6)])
+        np.stack([render(draw_scene(SceneParameters(**SMALL), 0, i, 6, look))[0] for i in range(6)])
         for look in (DEFAULT_LOOK, STAND_IN_LOOK)
     )
     assert ordinary.mean() > other.mean() + 30
-    assert draw_scene(SceneParameters(**SMALL), 0, 0, STAND_IN_LOOK).sensor.noise_sigma > 0
+    assert draw_scene(SceneParameters(**SMALL), 0, 0, 1, STAND_IN_LOOK).sensor.noise_sigma > 0
 
 
 # Kept sets
@@ -284,7 +317,7 @@ def test_a_set_is_rendered_once_and_then_read(tmp_path, monkeypatch):
     parameters = SceneParameters(**SMALL)
     first = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
-    monkeypatch.setattr(generating, "render", lambda scene: pytest.fail("rendered again"))
+    monkeypatch.setattr(generating, "render", lambda *_: pytest.fail("rendered again"))
     again = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
     assert len(told) == 3
     assert first.hash == again.hash

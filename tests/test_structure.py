@@ -30,7 +30,8 @@ OWNERS = {
     "boto3": {"data"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
-    "cv2": {"scenes", "detection"},
+    "mapbox_earcut": {"scenes"},
+    "cv2": {"data", "scenes", "detection"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
 }

@@ -28,7 +28,7 @@ def write(home, body, name="mine", kind="sweeps"):
 @pytest.mark.parametrize("name", sorted(sweep.available()))
 def test_every_sweep_that_comes_with_the_package_loads_and_survives_json(name):
     loaded = load(name)
-    assert len(loaded.parameters) >= 1
+    assert len(loaded.parameters) >= 1 or loaded.variants
     assert Sweep.model_validate_json(loaded.model_dump_json()) == loaded
 
 
@@ -70,7 +70,13 @@ def test_a_users_own_file_wins_over_the_packages(home):
             'SWEEP = Sweep(question="?", space=("mix",), pruning=Pruning(reduction_factor=1))',
             ["sweeps/mine.py:3: reduction_factor", "greater than or equal to 2", "got 1"],
         ),
-        ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["trials", "greater than or equal to 1", "got 0"]),
+        ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["a sweep needs trials of a space, or variants"]),
+        ('SWEEP = Sweep(question="?", trials=3)', ["trials must be 0 where there is no space", "got 3"]),
+        (
+            'SWEEP = Sweep(question="?", trials=0, variants={"no blur": {"scene.blurr": 0}})',
+            ["variants: no blur", "scene.blurr", "scene.blur"],
+        ),
+        ('SWEEP = Sweep(question="?", trials=0, variants={"best": {}})', ["'best' has another meaning"]),
         (
             'SWEEP = Sweep(question="?", space=("mix",), rungs=9, recipe=Recipe(training=Training(images=8)))',
             ["rungs", "8", "9"],
@@ -146,3 +152,17 @@ def test_rungs_rise_to_the_last_image(total, rungs):
     found = rung_images(total, min(rungs, total))
     assert found[-1] == total
     assert all(a < b for a, b in zip((0, *found), found, strict=False))
+
+
+def test_variants_are_recipes_of_their_own_each_repeated_under_its_own_name():
+    sweep = Sweep(
+        question="?",
+        trials=0,
+        controls=("real_only",),
+        repeats=2,
+        variants={"full": {}, "no blur": {"scene.blur": 0.0}},
+    )
+    assert list(sweep.fixed) == ["real_only", "full", "no blur", "full (2)", "no blur (2)"]
+    assert sweep.fixed["no blur (2)"].scene.blur == 0
+    assert sweep.fixed["full"] == sweep.recipe
+    assert sweep.variant_kinds("no blur") == ("no blur", "no blur (2)")

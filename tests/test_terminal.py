@@ -54,7 +54,7 @@ def test_the_live_display_shows_trials_best_and_time():
 
 
 def test_it_shows_what_is_going_on_before_there_are_trials():
-    assert "rendering: 3 of 9" in drawn(lambda display: display.progress("rendering", 3, 9))
+    assert "3/9" in drawn(lambda display: display.progress("rendering", 3, 9))
     assert drawn(lambda display: display.progress("rendering", 9, 9)).strip() == ""
 
 

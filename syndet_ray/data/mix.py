@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,19 @@ class BatchMixer:
     1 : 16 : 38 : 1 : 38, it strays by more than an image. Where the shares change, what is owed is carried over: two
     sources stay within one image still, from four on no method can promise that without knowing the shares to come.
 
-    A source is shuffled anew for each pass through it, and stands in a batch twice only where it has too few images.
+    A source is shuffled anew for each pass through it, unless it is one of `in_order`, and stands in a batch twice only
+    where it has too few images.
     The state is a few integers for each source; orders are derived from (seed, source, pass).
     """
 
-    def __init__(self, sizes: Mapping[str, int], batch_size: int, seed: int) -> None:
+    def __init__(self, sizes: Mapping[str, int], batch_size: int, seed: int, in_order: Collection[str] = ()) -> None:
         assert batch_size > 0, batch_size
         self.batch_size = batch_size
         self.drawn = dict.fromkeys(sizes, 0)
         self._owed = dict.fromkeys(sizes, 0.0)
-        self._decks = {source: _Deck(source, size, seed) for source, size in sizes.items()}
+        self._decks = {
+            source: _Deck(source, size, seed, shuffled=source not in in_order) for source, size in sizes.items()
+        }
 
     def draw(self, shares: Mapping[str, float], count: int | None = None) -> list[tuple[str, int]]:
         """(source, index of an image) for the next batch, or for the `count` images of a last, shorter one.
@@ -98,13 +101,13 @@ class BatchMixer:
 
 
 class _Deck:
-    """The images of one source, dealt pass after pass, each pass in an order of its own.
+    """The images of one source, dealt pass after pass, each pass in an order of its own, or always in the source's.
 
     A batch may span two passes. An image that it already holds is then put aside, and dealt first in the next batch.
     """
 
-    def __init__(self, source: str, size: int, seed: int) -> None:
-        self.source, self.size, self._seed = source, size, seed
+    def __init__(self, source: str, size: int, seed: int, *, shuffled: bool) -> None:
+        self.source, self.size, self._seed, self._shuffled = source, size, seed, shuffled
         self._turn, self._at, self._aside = 0, 0, list[int]()
         self._order: np.ndarray | None = None
 
@@ -138,6 +141,7 @@ class _Deck:
         if self._at == self.size:
             self._turn, self._at, self._order = self._turn + 1, 0, None
         if self._order is None:
-            self._order = seeds.generator(self._seed, f"mix/{self.source}", self._turn).permutation(self.size)
+            rng = seeds.generator(self._seed, f"mix/{self.source}", self._turn)
+            self._order = rng.permutation(self.size) if self._shuffled else np.arange(self.size)
         self._at += 1
         return int(self._order[self._at - 1])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from torchvision.ops import nms
 
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
@@ -22,6 +23,7 @@ from syndet_ray.errors import DataError
 
 IOU_50, IOU_75 = 0, 5  # indices into COCO's ten thresholds, .50 to .95 in steps of .05
 _ANY_CLASS = "any"
+_SAME_OBJECT_IOU = 0.5  # as within a class: torchvision's box_nms_thresh
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class Predictions:
 @dataclass(frozen=True)
 class Scores:
     """metrics  "mAP" (over IoU .50 to .95), "AP50", "AP75", "mAR", "AP/<class>", and class-agnostic "mAP_any_class",
-             "AP50_any_class"
+             "AP50_any_class", for which an object found under several names is found once
     absent   classes without an object in the ground truth: no AP, and not in any mean
     capped   share of images with more predictions than counted
     """
@@ -214,4 +216,6 @@ def _collapsed(pool: Pool) -> Pool:
 
 
 def _collapse(image: Predictions) -> Predictions:
-    return Predictions(image.xyxy, np.zeros_like(image.labels), image.scores)
+    """One prediction of what was found under several names: the most confident of those that overlap."""
+    kept = nms(torch.from_numpy(image.xyxy), torch.from_numpy(image.scores), _SAME_OBJECT_IOU).numpy()
+    return Predictions(image.xyxy[kept], np.zeros_like(image.labels[kept]), image.scores[kept])

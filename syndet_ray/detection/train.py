@@ -48,7 +48,9 @@ class Trainer:
         self._shares = {"real": 1 - recipe.mix.synthetic, "synthetic": recipe.mix.synthetic}
         self._shares = {source: share for source, share in self._shares.items() if share > 0}
         sizes = {source: len(pool) for source, pool in pools.items()}
-        self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"))
+        # A curriculum is a set whose order is its point: it is shown from near to far.
+        ordered = ["synthetic"] if recipe.scene.poses == "curriculum" else []
+        self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered)
         self.images_seen = 0
         self._batches = 0
 

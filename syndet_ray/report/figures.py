@@ -199,6 +199,30 @@ def _test_scores(folder: RunFolder) -> Drawing | None:
     return Drawing(figure, ("role", "trial", "metric", "value", "low_95", "high_95"), rows)
 
 
+def _variants(folder: RunFolder) -> Drawing | None:
+    lines = tables.variant_lines(folder)
+    test = folder.test()
+    if not lines or test is None:
+        return None
+    figure, axes = _axes(f"mAP on {where(test)}", folder, height=1.6 + 0.5 * len(lines))
+    at = np.arange(len(lines))[::-1]
+    axes.barh(at, [line.mean for line in lines], color=[BLUE, *[_PALE] * (len(lines) - 1)], height=0.62)
+    axes.axvline(lines[0].mean, color=BLUE, linestyle="--", linewidth=1.2)
+    for y, line in zip(at, lines, strict=True):
+        for score, shift in zip(line.scores, spread([0.0] * len(line.scores), 0.16), strict=True):
+            if score.low is not None and score.high is not None:
+                axes.plot([score.low, score.high], [y + shift] * 2, color=INK, linewidth=1.3)
+            axes.plot(score.value, y + shift, "o", color=INK, markersize=4)
+    axes.set_yticks(at, [line.name for line in lines])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#dfe2e5")
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("mAP, with 95 % intervals over test images")
+    axes.set_xlim(left=0)
+    rows = [(line.name, k + 1, s.value, s.low, s.high) for line in lines for k, s in enumerate(line.scores)]
+    return Drawing(figure, ("variant", "repeat", "test_mAP", "low_95", "high_95"), rows)
+
+
 def _draw_bars(axes: Axes, at: np.ndarray, width: float, line: tables.TestLine, digits: int) -> None:
     scores = [line.scores[metric] for metric in tables.MAIN_METRICS]
     color = _ROLE_COLORS.get(line.role, DIM)
@@ -212,6 +236,7 @@ def _draw_bars(axes: Axes, at: np.ndarray, width: float, line: tables.TestLine, 
 
 
 _FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
+    "variants": _variants,
     "accuracy_vs_objects": _accuracy_vs_objects,
     "learning_curves": _learning_curves,
     "test_scores": _test_scores,

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.report.words import STAND_IN, decimals, number, recipe_words, role_name, where
+from syndet_ray.report.words import (
+    STAND_IN,
+    decimals,
+    number,
+    recipe_words,
+    role_name,
+    setting_name,
+    setting_value,
+    where,
+)
 from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores, Trial, best_trial
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
@@ -106,6 +115,17 @@ class ObjectsResponse:
 
 
 @dataclass(frozen=True)
+class VariantLine:
+    """One variant on the test set: its score in mAP for every repeat, their mean, and what it changes, in words."""
+
+    name: str
+    scores: tuple[Score, ...]
+    mean: float
+    mean_ap50: float
+    changes: str
+
+
+@dataclass(frozen=True)
 class Curve:
     """One trial's validation mAP by training images seen."""
 
@@ -134,6 +154,8 @@ def answer(folder: RunFolder) -> str:
     elif test is None:
         best_so_far = f"{recipe_words(best)}, {number(best.value)} mAP"
         said = f"No answer yet: the test set has not been opened. Best on validation so far: {best_so_far}."
+    elif best.kind != "search" and (lines := variant_lines(folder)):
+        said = _ablation(lines, where(test))
     else:
         said = _compared(trials, test)
     return f"{said} {STAND_IN}" if is_stand_in(folder) else said
@@ -186,6 +208,20 @@ def objects_response(trials: Sequence[Trial]) -> ObjectsResponse:
     groups = tuple(_group(objects, values) for objects, values in sorted(complete.items()))
     controls = {t.kind: t.value for t in trials if t.kind != "search" and t.value is not None}
     return ObjectsResponse(tuple(points), groups, controls)
+
+
+def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
+    """The variants that met the test set, in the sweep's order; empty before it was opened."""
+    test, sweep = folder.test(), folder.sweep
+    found = []
+    for name, changes in sweep.variants.items():
+        rows = [row for kind in sweep.variant_kinds(name) for row in (test.rows if test else ()) if row.role == kind]
+        if rows:
+            scores = tuple(Score(row.metrics["mAP"], *row.intervals.get("mAP", (None, None))) for row in rows)
+            means = [float(np.mean([row.metrics[metric] for row in rows])) for metric in ("mAP", "AP50")]
+            told = ", ".join(f"{setting_name(path)} {setting_value(path, value)}" for path, value in changes.items())
+            found.append(VariantLine(name, scores, means[0], means[1], told or "nothing"))
+    return tuple(found)
 
 
 def curves(trials: Sequence[Trial]) -> tuple[Curve, ...]:
@@ -245,6 +281,32 @@ def _compared(trials: Sequence[Trial], test: TestScores) -> str:
         return f"Use real data only: on {where(test)} {told}. {_apart(best, real)}"
     use = "Use real data only: on" if trial.recipe["mix.synthetic"] == 0 else "On"
     return f"{use} {where(test)} {_told(best)}{_beside(best, *lines.values())}. {_apart(best, real)}"
+
+
+def _ablation(lines: Sequence[VariantLine], tested_on: str) -> str:
+    """What each variant gains or costs against the first, and how far that can be trusted."""
+    first, others = lines[0], lines[1:]
+    digits = decimals(max(line.mean for line in lines))
+    reached = first.scores[0].text(digits) if len(first.scores) == 1 else number(first.mean, digits)
+    said = f"On {tested_on} {first.name} reaches {reached} mAP"
+    if not others:
+        return f"{said}."
+    told = ", ".join(f"{line.name} {line.mean - first.mean:+.{digits}f}" for line in others)
+    apart = [line.name for line in others if _intervals_apart(first, line)]
+    sure = (
+        f"Beyond the intervals over images: {', '.join(apart)}." if apart else "No difference is beyond the intervals."
+    )
+    seeds = "" if len(first.scores) > 1 else " Each was trained once: the spread between seeds is unknown."
+    return f"{said}; against it {told}. {sure}{seeds}"
+
+
+def _intervals_apart(a: VariantLine, b: VariantLine) -> bool:
+    """Whether every interval of one lies wholly above every interval of the other."""
+    bounds = [[(score.low, score.high) for score in line.scores] for line in (a, b)]
+    if any(low is None or high is None for part in bounds for low, high in part):
+        return False
+    (lows_a, highs_a), (lows_b, highs_b) = (zip(*part, strict=True) for part in bounds)
+    return min(lows_a) > max(highs_b) or min(lows_b) > max(highs_a)
 
 
 def _told(best: TestLine) -> str:

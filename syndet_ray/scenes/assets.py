@@ -1,120 +1,184 @@
-"""Assets: the built-in six-sided die: its shape, its classes and the pips on its faces."""
+"""Assets: folders of meshes, cut-outs and background images, read into a Library.
 
-from collections.abc import Callable
+    WHERE/assets.json            optional: {"unit": ..., "size_m": ..., "open": ...}
+    WHERE/<class>/**.glb         a mesh: GLB, OBJ, PLY or STL
+    WHERE/<class>/**.png         a cut-out: PNG with transparency, or a picture with NAME_mask.png or NAME.json beside it
+
+unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or "millimetres", what the numbers in
+its file are. size_m, 0.05 unless told, holds for all classes or by class ({"apple": 0.08}); cut-outs, which have no size
+of their own, are always that long. Where open is true, meshes may have holes.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-CLASSES = ("one", "two", "three", "four", "five", "six")
+from syndet_ray.data import picture
+from syndet_ray.errors import DataError, nearest
+from syndet_ray.scenes import cutouts, meshes, shapes
+from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.library import Asset, Library, Mesh
+from syndet_ray.scenes.scene import NO_CLASS
 
-# Face values by outward axis, +x -x +y -y +z -z: opposite faces sum to 7, as on every standard die.
-FACE_AXES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
-FACE_VALUES = np.array([2, 5, 3, 4, 1, 6])
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# Faces of moulded dice are a little domed. It keeps a face from flashing all at once under a lamp.
-_DOME = 0.12
+_SIZE_M = 0.05
+_SMALLEST_M, _LARGEST_M = 1e-4, 10.0
+_METRES = {"metres": 1.0, "millimetres": 1e-3}
+_KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
+
+
+class _Settings(BaseModel):
+    """What assets.json may say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    unit: Literal["normalised", "metres", "millimetres"] = "normalised"
+    size_m: float | dict[str, float] = _SIZE_M
+    open: bool = False
+
+    def size_of(self, name: str) -> float:
+        return self.size_m.get(name, _SIZE_M) if isinstance(self.size_m, dict) else self.size_m
 
 
 @cache
-def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """corners (v, 3) of -1 and 1, outward (v, 3) unit and faces (f, 3) counter-clockwise seen from outside.
+def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Library:
+    """The library of the classes in a folder, or of the built-in "dice", and of what surrounds them.
 
-    A rounded cube is the set of points `rounding` away from a smaller cube. Each vertex belongs to one corner of that
-    smaller cube and lies `rounding` away from it; seven per corner give an edge one chamfer between its two faces.
+    surroundings is "shapes", the built-in ones, or a folder of meshes and cut-outs without classes, or "" for none;
+    backgrounds is a folder of images or "". It is read once per process. Its hash is over the names and bytes of all
+    files read. Raises DataError for folders and files that cannot be used.
     """
-    keys: list[np.ndarray] = []
-    faces: list[np.ndarray] = []
-    for axis in range(3):
-        for sign in (1, -1):
-            u, v = (grid.ravel() for grid in np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij"))
-            key = np.empty((16, 3), int)  # 2 where the vertex lies on the face across that axis, 1 where it does not
-            key[:, axis], key[:, (axis + 1) % 3], key[:, (axis + 2) % 3] = 2 * sign, u, v * sign
-            corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
-            quads = np.stack([corner, corner + 4, corner + 5, corner + 1], axis=1)
-            faces.append(np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + 16 * len(keys))
-            keys.append(key)
-    unique, where = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
-    outward = np.sign(unique) * (np.abs(unique) == 2)
-    outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    return np.sign(unique).astype(float), outward, where.reshape(-1)[np.concatenate(faces)]
+    read: dict[str, Path] = {}
+    classes, assets = (CLASSES, {}) if where == "dice" else _classes(_folder(where), read)
+    if surroundings:
+        assets |= _shapes(read) if surroundings == "shapes" else _surroundings(_folder(surroundings), read)
+    images = _backgrounds(_folder(backgrounds), read) if backgrounds else ()
+    return Library(classes, assets, images, _hash(classes, read))
 
 
-def die_vertices(roundings: np.ndarray) -> np.ndarray:
-    """(n, v, 3) vertices of closed convex dice of edge 1 around the origin; roundings (n,) are radii in edges."""
-    corners, outward, _ = _rounded_cube()
-    rounding = np.asarray(roundings, float)[:, None, None]
-    return corners * (0.5 - rounding) + outward * rounding
+def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset]]:
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    if len(folders) < 2:
+        rule = "a folder of assets must hold two classes or more, each a folder that has the name of the class"
+        do = "Give each class a folder; what is not to be found belongs into a folder of surroundings."
+        raise DataError(folder, rule, got=[path.name for path in folders], do=do)
+    classes = tuple(path.name for path in folders)
+    settings = _settings(folder, classes, read)
+    assets: dict[str, Asset] = {}
+    for label, path in enumerate(folders):
+        assets |= _assets(path, f"{path.name}/", label, settings, read)
+    return classes, assets
 
 
-def die_faces() -> np.ndarray:
-    """(f, 3) vertex indices of a die's triangles, counter-clockwise seen from outside."""
-    return _rounded_cube()[2]
+def _surroundings(folder: Path, read: dict[str, Path]) -> dict[str, Asset]:
+    return _assets(folder, "surroundings:", NO_CLASS, _settings(folder, (), read), read)
 
 
-def up_face(rotation: np.ndarray) -> int:
-    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, however the die leans."""
-    return int(FACE_VALUES[np.argmax((FACE_AXES @ rotation.T)[:, 2])])
+def _shapes(read: dict[str, Path]) -> dict[str, Asset]:
+    read["shapes"] = Path(shapes.__file__)  # they are what their code says
+    return {f"shapes/{i}": Asset(NO_CLASS, mesh, _SIZE_M) for i, mesh in enumerate(shapes.shapes())}
 
 
-def normals(local: np.ndarray, roundings: np.ndarray) -> np.ndarray:
-    """(3, n) outward normals at points (3, n) on dice of edge 1 and of these roundings (n,)."""
-    inner = 0.5 - roundings
-    outward = local - np.clip(local, -inner, inner) + local * (_DOME * roundings)
-    return outward / np.sqrt((outward * outward).sum(axis=0))
+def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: dict[str, Path]) -> dict[str, Asset]:
+    """All meshes and cut-outs in a folder and below it, by prefix and path; what was read is added to `read`."""
+    files = list(_files(folder))
+    models = {file: meshes.references(file) for file in files if file.suffix.lower() in meshes.SUFFIXES}
+    textures = {file.resolve() for found in models.values() for file in found}
+    pictures = [file for file in files if _is_image(file) and file.resolve() not in textures]
+    masks = {cutouts.beside(file) for file in pictures}
+    assets = {}
+    for file in files:
+        name = prefix + file.relative_to(folder).as_posix()
+        if file in models:
+            mesh = meshes.read(file, may_be_open=settings.open)
+            assets[name] = Asset(label, mesh, _scale(mesh, file, settings, folder.name))
+            parts = [file, *models[file]]
+        elif file in pictures and file not in masks:
+            assets[name] = Asset(label, cutouts.read(file), settings.size_of(folder.name))
+            parts = [file, *filter(None, [cutouts.beside(file)])]
+        else:
+            continue
+        read |= {f"{name}|{part.name}": part for part in parts}
+    if not assets:
+        raise DataError(folder, "holds no mesh and no cut-out", got=[file.name for file in files][:8], do=_KINDS)
+    return assets
 
 
-def face_axis(local: np.ndarray) -> np.ndarray:
-    """(n,) row of `FACE_AXES` of the face on which each point (3, n) of a die lies."""
-    x, y, z = np.abs(local)
-    below = local < 0
-    return np.where((x >= y) & (x >= z), below[0], np.where(y >= z, 2 + below[1], 4 + below[2]))
+def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
+    """Metres per unit of a mesh's vertices. Raises DataError for a size that no object of a photo has."""
+    longest = float(np.ptp(mesh.vertices, axis=0).max())
+    if settings.unit == "normalised":
+        return settings.size_of(class_name) / longest
+    scale = _METRES[settings.unit]
+    if not _SMALLEST_M <= longest * scale <= _LARGEST_M:
+        rule = f"its longest side must be {_SMALLEST_M} to {_LARGEST_M:.0f} m"
+        if longest * scale > _LARGEST_M and settings.unit == "metres":
+            rule += "; mesh units look like millimetres"
+        do = 'Set another "unit" in assets.json: "metres", "millimetres" or "normalised".'
+        raise DataError(file, rule, got=float(f"{longest * scale:.3g}"), do=do)
+    return scale
 
 
-def pip_coverage(
-    local: np.ndarray, face: np.ndarray, radius: np.ndarray, offset: np.ndarray, soft: float
-) -> np.ndarray:
-    """(n,) how much of each point (3, n) on a die of edge 1 is painted as a pip: 0 to 1.
-
-    face (n,) from `face_axis`; radius (n,), offset (n,) of a pip from the centre line and soft, the width of a pip's
-    border, in edges.
-    """
-    distance = np.empty_like(radius)
-    for row, value in enumerate(FACE_VALUES):
-        on = np.flatnonzero(face == row)
-        u, v = (local[(row // 2 + k) % 3].take(on) for k in (1, 2))
-        distance[on] = _PIP_DISTANCE[int(value)](u, v, offset.take(on))
-    return np.clip((radius - distance) / soft + 0.5, 0, 1)
-
-
-def _centre(u: np.ndarray, v: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return np.hypot(u, v)
-
-
-def _corners(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - off, np.abs(v) - off)
+def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:
+    path = folder / "assets.json"
+    if not path.is_file():
+        return _Settings()
+    read[f"{path.name} of {'classes' if classes else 'surroundings'}"] = path
+    try:
+        settings = _Settings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"]))
+        do = 'It may hold "unit" ("normalised", "metres" or "millimetres"), "size_m" (metres) and "open".'
+        raise DataError(path, f"{place}: {found['msg']}", got=found["input"], do=do) from None
+    sizes = settings.size_m if isinstance(settings.size_m, dict) else {"all": settings.size_m}
+    for name, size in sizes.items():
+        if isinstance(settings.size_m, dict) and name not in classes:
+            raise DataError(path, "size_m names a class that is no folder", got=name, do=nearest(name, classes))
+        if not _SMALLEST_M <= size <= _LARGEST_M:
+            raise DataError(path, f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres", got=size)
+    return settings
 
 
-def _diagonal(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.minimum(np.hypot(u - off, v - off), np.hypot(u + off, v + off))
+def _backgrounds(folder: Path, read: dict[str, Path]) -> tuple[str, ...]:
+    images = [file.absolute() for file in _files(folder) if _is_image(file)]
+    if not images:
+        got = sorted(path.name for path in folder.iterdir())[:8]
+        raise DataError(folder, "holds no images for backgrounds", got=got, do=f"Known: {', '.join(IMAGE_SUFFIXES)}.")
+    for image in images:
+        picture.header(image, str(image))
+        read[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
+    return tuple(map(str, images))
 
 
-def _sides(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - off, v)
+def _folder(path: str) -> Path:
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        rule = "is not a folder" if folder.exists() else "does not exist"
+        raise DataError(path, rule, do="Give a folder, or the name of what is built in.")
+    return folder
 
 
-_Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+def _files(folder: Path) -> Iterator[Path]:
+    """All files in a folder and below it, in order, without hidden ones."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
-def _nearest(*kinds: _Distance) -> _Distance:
-    return lambda u, v, off: np.minimum(*(kind(u, v, off) for kind in kinds))
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES
 
 
-# Distance to the centre of the nearest pip, in edges from the middle of the face, by the value of the face.
-_PIP_DISTANCE: dict[int, _Distance] = {
-    1: _centre,
-    2: _diagonal,
-    3: _nearest(_diagonal, _centre),
-    4: _corners,
-    5: _nearest(_corners, _centre),
-    6: _nearest(_corners, _sides),
-}
+def _hash(classes: tuple[str, ...], read: Mapping[str, Path]) -> str:
+    """SHA-256 over names and contents, wherever the files lie."""
+    digest = hashlib.sha256("/".join(classes).encode())
+    for name, path in sorted(read.items()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"\n{name} {content}".encode())
+    return digest.hexdigest()

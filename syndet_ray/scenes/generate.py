@@ -3,9 +3,11 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,70 +16,142 @@ from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.recipe import SceneParameters
+from syndet_ray.scenes import blender, command, looks
 from syndet_ray.scenes.annotate import annotate
-from syndet_ray.scenes.assets import CLASSES
-from syndet_ray.scenes.looks import (
-    DEFAULT_LOOK,
-    STAND_IN_LOOK,
-    Look,
-    draw_camera,
-    draw_dice,
-    draw_ground,
-    draw_light,
-    draw_sensor,
-)
-from syndet_ray.scenes.raycast import draw
-from syndet_ray.scenes.scene import Scene
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.library import DICE, Library
+from syndet_ray.scenes.looks import DEFAULT_LOOK, STAND_IN_LOOK, Look
+from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
+from syndet_ray.scenes.raycast import Drawing, draw
+from syndet_ray.scenes.scene import NO_CLASS, Scene
 from syndet_ray.scenes.sensor import photograph
 
 # Counts towards the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 
 STAND_IN_SEED = 990_000
 _STAND_IN_COUNTS = {"train": 120, "val": 40, "test": 60}
 _STAND_IN_OBJECTS = (1, 3, 6, 10, 16, 25, 40, 60)
 
+_LOG = logging.getLogger("syndet_ray.scenes")
+
 Progress = Callable[[int, int], None]
 
 
-def draw_scene(parameters: SceneParameters, seed: int, index: int, look: Look = DEFAULT_LOOK) -> Scene:
-    """Scene `index` of a set: a function of its arguments alone, the same on any worker.
+def library_of(parameters: SceneParameters) -> Library:
+    """What scenes with these parameters are made of. Raises DataError where a folder they name is no set of assets."""
+    return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
 
-    Each property draws from a generator of its own, so that changing one strength changes nothing else.
+
+def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1, look: Look = DEFAULT_LOOK) -> Scene:
+    """Scene `index` of a set of `count`: a function of its arguments alone, the same on any worker.
+
+    Each property draws from a generator of its own, so that changing one strength changes nothing else. Only the
+    curriculum, which leads through all poses in the course of a set, asks how many scenes there are.
     """
 
     def rng(purpose: str) -> np.random.Generator:
         return seeds.generator(seed, f"scene/{purpose}", index)
 
+    library = library_of(parameters)
+    camera = looks.draw_camera(parameters, library, rng("camera"))
+    wardrobe = Wardrobe(parameters, library, rng("shape"), rng("object color"), rng("hue"))
+    if parameters.arrangement == "tray":
+        bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
+    else:
+        bodies = in_layers(parameters, library, wardrobe, camera, rng("pose"), (index, count))
+    light = looks.draw_light(
+        parameters, look, library, rng("light direction"), rng("light color"), rng("light intensity")
+    )
     return Scene(
-        draw_dice(parameters, rng("shape"), rng("pose"), rng("object color")),
-        draw_ground(parameters.floor, look, rng("floor")),
-        draw_light(parameters, look, rng("light direction"), rng("light color")),
-        draw_camera(parameters, rng("camera")),
-        draw_sensor(parameters, look, rng("exposure"), rng("blur"), rng("noise")),
+        bodies,
+        looks.draw_ground(parameters, look, library, rng("floor")),
+        light,
+        camera,
+        looks.draw_sensor(parameters, look, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
+        looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
         seeds.integer(seed, "scene/jitter", index),
     )
 
 
-def render(scene: Scene) -> tuple[np.ndarray, Boxes]:
-    """A scene as a picture, (h, w, 3) uint8 sRGB, and its labels (indices into `CLASSES`)."""
-    drawing = draw(scene)
-    return photograph(drawing.radiance, scene.sensor), annotate(scene, drawing.ids)
+def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:
+    """A scene as a picture, (h, w, 3) uint8 sRGB, and its labels (indices into the library's classes)."""
+    return finish(scene, draw(scene, library), library)
+
+
+def finish(scene: Scene, drawing: Drawing, library: Library) -> tuple[np.ndarray, Boxes]:
+    """A drawing, whoever drew it, as a picture with its labels."""
+    return photograph(drawing.radiance, scene.sensor), annotate(scene, drawing.ids, library)
 
 
 def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
-    """The name of a rendered set: equal exactly where the pictures are."""
-    return _hash(parameters.model_dump(mode="json"), count, seed)
+    """The name of a rendered set: equal exactly where the pictures are.
+
+    It covers the files of the assets, and those that a command names: its script, for one.
+    """
+    return _hash(parameters.model_dump(mode="json"), library_of(parameters).hash, _named_files(parameters), count, seed)
 
 
 def generate(parameters: SceneParameters, count: int, seed: int, cache: Path, progress: Progress | None = None) -> Pool:
     """`count` rendered scenes as a pool, from `cache` where they have been rendered before.
 
     `progress` is told (scenes done, scenes in all) after each. Of several processes of this machine that ask at once,
-    one renders and the others wait for it.
+    one renders and the others wait for it. Raises what the generator raises.
     """
-    plan = _Set("synthetic", (parameters,) * count, seed, DEFAULT_LOOK)
-    return _kept(cache / scene_hash(parameters, count, seed), plan, progress)
+    folder = cache / scene_hash(parameters, count, seed)
+
+    def make() -> Pool:
+        if parameters.generator.startswith(command.PREFIX):
+            return command.rendered(parameters, count, seed, folder.with_name(f"{folder.name}-command"))
+        return rendered(parameters, count, seed, range(count), progress)
+
+    return kept(folder, make)
+
+
+def rendered(parameters: SceneParameters, count: int, seed: int, part: range, progress: Progress | None = None) -> Pool:
+    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has there.
+
+    Where objects found no place, a warning says how many.
+    """
+    library = library_of(parameters)
+    scenes = [draw_scene(parameters, seed, index, count) for index in part]
+    missing = len(scenes) * parameters.objects - sum(body.label != NO_CLASS for s in scenes for body in s.bodies)
+    if missing:
+        asked = len(scenes) * parameters.objects
+        _LOG.warning("%d of %d objects found no place in %d scenes", missing, asked, len(scenes))
+    drawings = _DRAW[parameters.generator](scenes, library, progress)
+    finished = [finish(scene, drawing, library) for scene, drawing in zip(scenes, drawings, strict=True)]
+    images, boxes = [image for image, _ in finished], [boxes for _, boxes in finished]
+    ids = [f"synthetic-{seed}-{index}" for index in part]
+    return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
+
+
+def _raycast(scenes: Sequence[Scene], library: Library, progress: Progress | None) -> Iterator[Drawing]:
+    for done, scene in enumerate(scenes, start=1):
+        yield draw(scene, library)
+        if progress is not None:
+            progress(done, len(scenes))
+
+
+def _path_traced(scenes: Sequence[Scene], library: Library, progress: Progress | None) -> Iterator[Drawing]:
+    yield from blender.draw(scenes, library, progress=progress)
+
+
+_DRAW = {"raycast": _raycast, "blender": _path_traced}
+
+
+def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
+    """The pool in `folder`, made and kept there where there is none; only by one process of this machine at a time."""
+    if not is_finished(folder):
+        with _alone(folder):
+            if not is_finished(folder):
+                make().save(folder)
+    return Pool.load(folder)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a pool lies there. Pools are written whole, then renamed: what is there is finished."""
+    return (folder / "pool.json").exists()
 
 
 def stand_in(cache: Path, progress: Progress | None = None, *, seed: int = STAND_IN_SEED) -> dict[str, Pool]:
@@ -91,14 +165,23 @@ def stand_in(cache: Path, progress: Progress | None = None, *, seed: int = STAND
     for k, (split, count) in enumerate(_STAND_IN_COUNTS.items()):
         plan = _Set("real", tuple(_stand_in_parameters(i) for i in range(count)), seed + k, STAND_IN_LOOK)
         folder = cache / f"stand-in-{split}-{_hash(count, seed + k)}"
-        pools[split] = _kept(folder, plan, _from(progress, done, total))
+        pools[split] = kept(folder, partial(_rendered, plan, _from(progress, done, total)))
         done += count
     return pools
 
 
 def _stand_in_parameters(index: int) -> SceneParameters:
     objects = _STAND_IN_OBJECTS[index % len(_STAND_IN_OBJECTS)]
-    return SceneParameters(objects=objects, floor=0.6, light_direction=0.6, blur=0.4, noise=0.4, object_color=0.7)
+    strengths = {"floor_color": 0.6, "floor_texture": 0.6, "light_direction": 0.6, "blur": 0.4, "noise": 0.4}
+    return SceneParameters(objects=objects, object_color=0.7, **strengths)
+
+
+def _named_files(parameters: SceneParameters) -> list[str]:
+    """Hashes of the files that a command's arguments name."""
+    if not parameters.generator.startswith(command.PREFIX):
+        return []
+    files = [Path(word) for word in command.program_of(parameters.generator) if Path(word).is_file()]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 @dataclass(frozen=True)
@@ -112,23 +195,15 @@ class _Set:
 
 
 def _rendered(plan: _Set, progress: Progress | None) -> Pool:
-    images, boxes, stand_in = [], [], plan.look is not DEFAULT_LOOK
+    images, boxes = [], []
     for i, parameters in enumerate(plan.parameters):
-        image, labelled = render(draw_scene(parameters, plan.seed, i, plan.look))
+        image, labelled = render(draw_scene(parameters, plan.seed, i, len(plan.parameters), plan.look))
         images.append(image)
         boxes.append(labelled)
         if progress is not None:
             progress(i + 1, len(plan.parameters))
     ids = [f"{plan.name}-{plan.seed}-{i}" for i in range(len(images))]
-    return Pool.of(plan.name, CLASSES, images, boxes, ids, synthetic=not stand_in, stand_in=stand_in)
-
-
-def _kept(folder: Path, plan: _Set, progress: Progress | None) -> Pool:
-    if not (folder / "pool.json").exists():
-        with _alone(folder):
-            if not (folder / "pool.json").exists():
-                _rendered(plan, progress).save(folder)
-    return Pool.load(folder)
+    return Pool.of(plan.name, DICE.classes, images, boxes, ids, stand_in=True)
 
 
 @contextmanager

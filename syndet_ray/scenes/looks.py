@@ -1,27 +1,23 @@
-"""Looks: how each property of a scene is drawn at random: dice, ground, light, camera and sensor.
+"""Looks: how each property of a scene is drawn at random: paint, ground, light, camera, sensor and labels.
 
 Every sampler takes its own generator and its own strength. It draws the same numbers at any strength, so that strength
 0 is exactly the look's base and a greater one moves the same scene further from it.
 """
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from syndet_ray.recipe import SceneParameters
-from syndet_ray.scenes.arrange import drop
-from syndet_ray.scenes.scene import Camera, Color, Die, Ground, Light, Sensor, Vector, matrix, vector
+from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.scene import Camera, Color, Ground, LabelStyle, Lamp, Light, Sensor, Vector, matrix, vector
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
-EDGE_M = 0.016  # an ordinary die
-TRAY_HALF_M = 0.064  # half the inner side of the tray, whatever it holds
-# The box around a die that lies at any yaw and is seen from nearly above is on average this much wider than its edge.
-_BOX_PER_EDGE = 1.3
-# Dice of one scene differ by up to this much in size, as those of several makers do.
-_EDGE_SPREAD = 0.16
+# Objects of one scene differ by up to this much in size, at full strength.
+_SCALE_SPREAD = 0.32
 
 
 @dataclass(frozen=True)
@@ -77,53 +73,36 @@ _PAINTS: tuple[tuple[_Rgb, _Rgb, _Rgb], ...] = (
 )  # fmt: skip
 
 
-def draw_dice(
-    parameters: SceneParameters, shapes: np.random.Generator, poses: np.random.Generator, colors: np.random.Generator
-) -> tuple[Die, ...]:
-    """As many dice as asked, dropped into the tray. Where size_px leaves no room, all are of one size."""
-    n = parameters.objects
+def draw_shapes(strength: float, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rounding, pip_radius and pip_offset (n,) of dice, in edges. 0: all alike; 1: as those of all makers."""
+    roundings = 0.145 + strength * rng.uniform(-0.075, 0.075, n)
+    radii = 0.1025 + strength * rng.uniform(-0.0225, 0.0225, n)
+    offsets = 0.245 + strength * rng.uniform(-0.035, 0.035, n)
+    # Pips stay on the flat of their face, or nearly.
+    return {
+        "rounding": roundings,
+        "pip_radius": radii,
+        "pip_offset": np.minimum(offsets, 0.5 - radii - 0.6 * roundings),
+    }
+
+
+def size_factors(parameters: SceneParameters, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) by which each object of a scene is larger than the scene's own size."""
+    return 1 + spread(parameters) * rng.uniform(-1, 1, n)
+
+
+def spread(parameters: SceneParameters) -> float:
+    """By how much sizes within a scene differ at most: what size_px leaves to it."""
     least, greatest = parameters.size_px
-    edges = EDGE_M * (1 + _spread(least, greatest) * shapes.uniform(-1, 1, n))
-    roundings, radii = shapes.uniform(0.07, 0.22, n), shapes.uniform(0.08, 0.125, n)
-    offsets, gloss = shapes.uniform(0.21, 0.28, n), shapes.uniform(0, 1, n)
-    pile = drop(edges, roundings, (TRAY_HALF_M, TRAY_HALF_M), poses)
-    turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=n)]
-    return tuple(
-        Die(
-            position=vector(pile.centres[i]),
-            rotation=matrix(turns[i]),
-            edge=float(edges[i]),
-            rounding=float(roundings[i]),
-            pip_radius=float(radii[i]),
-            # Pips stay on the flat of their face, or nearly.
-            pip_offset=float(min(offsets[i], 0.5 - radii[i] - 0.6 * roundings[i])),
-            gloss=float(gloss[i]),
-            **_paint(parameters.object_color, colors),
-        )
-        for i in range(n)
-    )
+    return min(_SCALE_SPREAD * parameters.object_scale, 0.55 * (greatest - least) / (greatest + least))
 
 
-def _spread(least: float, greatest: float) -> float:
-    return min(_EDGE_SPREAD, 0.55 * (greatest - least) / (greatest + least))
+def paint(strength: float, rng: np.random.Generator) -> dict[str, Any]:
+    """Colours of one die, as fields of `Die`.
 
-
-# Turns that bring each of the six faces up.
-_ROLLS = np.array(
-    [
-        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-        [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
-        [[0, 0, -1], [0, 1, 0], [1, 0, 0]],
-        [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
-        [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
-        [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
-    ],
-    float,
-)
-
-
-def _paint(strength: float, rng: np.random.Generator) -> dict[str, Any]:
-    """Colours of one die. 0: ivory, black pips. To 0.5: ever more of those sold; to 1: ever more of any two colours."""
+    0: ivory, black pips. To 0.5: ever more of those sold; to 1: ever more of any two
+    colours.
+    """
     which, sold, invented, hue, value, swirl, *vivid = rng.random(12).tolist()
     body, pips, second = _PAINTS[int(which * len(_PAINTS))]
     if sold >= 2 * strength:
@@ -155,72 +134,114 @@ def _contrasting(body: _Rgb, pips: _Rgb) -> _Rgb:
     return _BLACK if sum(body) > 384 else _WHITE
 
 
-def draw_ground(strength: float, look: Look, rng: np.random.Generator) -> Ground:
-    """0: the look's floor, plain, in a low tray of the same. 1: any colour, strong patterns, walls high or none."""
+def tint(strength: float, rng: np.random.Generator) -> Color:
+    """Factors on the colours of an object that is no die. 0: its own colours; 1: another hue, half as bright."""
+    r, g, b = (1 - strength * 0.5 * rng.random(3)).tolist()
+    return r, g, b
+
+
+def any_color(rng: np.random.Generator) -> Color:
+    return _linear(_vivid(*rng.random(3)))
+
+
+def draw_ground(parameters: SceneParameters, look: Look, library: Library, rng: np.random.Generator) -> Ground:
+    """Colour 0: the look's floor in a low tray of the same; 1: any colour, walls high or none. Texture 0: plain."""
+    s = parameters.floor_color
     base = np.array(_linear(look.floor_rgb[rng.integers(len(look.floor_rgb))]))
     grey, share = rng.uniform(-1, 1, 3), rng.random(3) ** 2
     others = [np.array(_linear(_vivid(*rng.random(3)))) for _ in range(3)]
-    dark, height, walls, contrast, scale = rng.random(5)
+    dark, height, walls, contrast, scale, image = rng.random(6)
     floor, wall, table = (
-        (1 - strength * share[i]) * base * (1 + 0.3 * strength * grey[i]) + strength * share[i] * others[i]
-        for i in range(3)
+        (1 - s * share[i]) * base * (1 + 0.3 * s * grey[i]) + s * share[i] * others[i] for i in range(3)
     )
-    open_floor = walls < 0.6 * strength
-    spread = float(look.texture_contrast + strength * 0.25 * contrast**2)
+    open_floor = walls < 0.6 * s
+    amount = float(look.texture_contrast + parameters.floor_texture * 0.25 * contrast**2)
     texture, seed = look.textures[rng.integers(len(look.textures))], int(rng.integers(2**31))
+    if library.backgrounds and parameters.floor_texture > 0:
+        texture, amount = library.backgrounds[int(image * len(library.backgrounds))], parameters.floor_texture
     # Many trays are dark outside: mix the wall towards black now and then.
-    wall = wall * (1 - 0.9 * strength * (dark > 0.5))
+    wall = wall * (1 - 0.9 * s * (dark > 0.5))
     return Ground(
-        half_width=TRAY_HALF_M,
-        half_depth=TRAY_HALF_M,
-        wall_height=0.0 if open_floor else float(EDGE_M * (0.8 + strength * (1.4 * height - 0.4))),
-        wall_thickness=0.003,
+        half_width=library.tray_half_m,
+        half_depth=library.tray_half_m,
+        wall_height=0.0 if open_floor else float(library.unit_m * (0.8 + s * (1.4 * height - 0.4))),
+        wall_thickness=0.1875 * library.unit_m,
         floor_color=vector(floor),
         wall_color=vector(wall),
         table_color=vector(floor if open_floor else table),
-        texture=texture if spread > 0 else "plain",
-        texture_scale=float(0.08 * 3 ** (2 * scale - 1)) if spread > 0 else 0.08,
-        texture_contrast=spread,
-        texture_seed=seed if spread > 0 else 0,
+        texture=texture if amount > 0 else "plain",
+        texture_scale=float(5 * library.unit_m * (3 ** (2 * scale - 1) if amount > 0 else 1)),
+        texture_contrast=amount,
+        texture_seed=seed if amount > 0 else 0,
     )
 
 
 def draw_light(
-    parameters: SceneParameters, look: Look, where: np.random.Generator, color: np.random.Generator
+    parameters: SceneParameters,
+    look: Look,
+    library: Library,
+    where: np.random.Generator,
+    color: np.random.Generator,
+    intensity: np.random.Generator,
 ) -> Light:
-    """Direction 0: the look's lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0: its tint."""
+    """Direction 0: the look's lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0: its tint.
+
+    Further lamps stand elsewhere round the scene, and all lamps share what the one alone would give.
+    """
     s = parameters.light_direction
-    up, around, soft, balance, *slope = where.uniform(-1, 1, 6)
-    elevation = np.radians(np.clip(look.elevation_deg + 32 * s * up, 22, 88))
-    azimuth = np.pi * (0.25 + s * around)
-    share = np.clip(look.lamp_share + 0.4 * s * balance, 0.1, 0.9)
+    up, around, soft, *slope = where.uniform(-1, 1, 5)
     tints = np.array(look.light_tint) * (1 + parameters.light_color * color.uniform(-0.3, 0.3, (2, 3)))
-    flat = np.cos(elevation)
+    share = np.clip(look.lamp_share + 0.4 * parameters.light_intensity * intensity.uniform(-1, 1), 0.1, 0.9)
+    count = int(where.integers(1, parameters.lamps + 1))
+    lamps = [_lamp(look, s, (up, around, soft), tints[0])]
+    for k in range(1, count):
+        tinted = np.array(look.light_tint) * (1 + parameters.light_color * color.uniform(-0.3, 0.3, 3))
+        lamps.append(_lamp(look, s, tuple(where.uniform(-1, 1, 3)), tinted, turned=2 * np.pi * k / count))
+    # One lamp is the brightest, as a window or a ceiling lamp is.
+    parts = share * np.array([2.0, *[1.0] * (count - 1)]) / (count + 1)
+    lamps = [replace(lamp, color=vector(part * np.array(lamp.color))) for lamp, part in zip(lamps, parts, strict=True)]
     return Light(
-        direction=vector(np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])),
-        radius=float(look.radius * 3.5 ** (s * soft)),
-        color=vector(share * tints[0]),
+        lamps=tuple(lamps),
         sky_color=vector((1 - share) * tints[1]),
-        slope=(float(3 * s * slope[0]), float(3 * s * slope[1])),
+        # Across the tray, light changes by up to a fifth either way.
+        slope=vector(0.19 * s / library.tray_half_m * np.array([*slope, 0]))[:2],
     )
 
 
-def draw_camera(parameters: SceneParameters, rng: np.random.Generator) -> Camera:
-    """Looks down at the tray, up to 25 degrees off the vertical, from where a die is as wide as `size_px` asks."""
+def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
+    """Looks down at the tray from where an object is as wide as `size_px` asks, before any zoom beyond it."""
     least, greatest = parameters.size_px
-    spread = _spread(least, greatest)
-    # Each die's own size varies around the scene's: the scene's stays that far from the bounds, or midway.
-    low, high = least * (1 + spread), greatest * (1 - spread)
-    edge_px = rng.uniform(low, max(low, high)) / _BOX_PER_EDGE
-    distance = EDGE_M * rng.uniform(16, 32)
-    tilt, heading, roll = np.radians(25 * np.sqrt(rng.random())), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi)
+    within = spread(parameters)
+    if parameters.arrangement == "layers":
+        return _above(parameters, library, rng)
+    # Each object's own size varies around the scene's: the scene's stays that far from the bounds, or midway.
+    low, high = least * (1 + within), greatest * (1 - within)
+    unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit
+    distance = library.unit_m * 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
+    tilt = np.radians(parameters.camera_tilt_deg * np.sqrt(rng.random()))
+    heading, roll = rng.uniform(0, 2 * np.pi, 2)
+    zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
     forward = np.array([np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading), -np.cos(tilt)])
     right = np.cross(forward, [np.cos(roll), np.sin(roll), 0.0])
     right /= np.linalg.norm(right)
     rows = np.stack([right, np.cross(forward, right), forward])
-    target = np.array([*rng.uniform(-0.4, 0.4, 2) * TRAY_HALF_M, EDGE_M / 2])
-    focal = float(edge_px / EDGE_M * distance)
-    return Camera(vector(target - forward * distance), matrix(rows), focal, parameters.image_px)
+    target = np.array([*rng.uniform(-0.4, 0.4, 2) * library.tray_half_m, library.unit_m / 2])
+    focal = float(zoom * unit_px / library.unit_m * distance)
+    return Camera(
+        vector(target - forward * distance), matrix(rows), focal, parameters.image_px, focus_m=float(distance)
+    )
+
+
+def _above(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
+    """Looks straight down from where all layers have room above the ground."""
+    distance = 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
+    zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
+    mean = float(np.mean(parameters.size_px))
+    deepest = distance * mean / parameters.size_px[0] + 4 * (1 + parameters.background_scale[1])
+    focal = float(zoom * mean / library.seen_per_unit * distance)
+    position = 0.0, 0.0, deepest * library.unit_m
+    rows = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
+    return Camera(position, rows, focal, parameters.image_px, focus_m=distance * library.unit_m)
 
 
 def draw_sensor(
@@ -229,15 +250,36 @@ def draw_sensor(
     exposure: np.random.Generator,
     blur: np.random.Generator,
     noise: np.random.Generator,
+    jpeg: np.random.Generator,
 ) -> Sensor:
-    """Exposure differs by a quarter of a stop from picture to picture, as automatic ones do, at any strength."""
+    """Exposure and white balance differ from picture to picture, as automatic ones do; blur, noise and JPEG."""
     noise_sigma = float(look.noise_sigma + parameters.noise * noise.random() * 0.06)
+    stops = parameters.exposure * exposure.uniform(-1, 1)
+    red, blue = (1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))).tolist()
     return Sensor(
-        exposure=float(2 ** exposure.uniform(-0.25, 0.25)),
+        exposure=float(2**stops),
+        white_balance=(red, 1.0, blue),
         blur_sigma_px=float(look.blur_sigma_px + parameters.blur * blur.random() * 1.5),
         noise_sigma=noise_sigma,
+        jpeg_quality=round(98 - 68 * parameters.jpeg * jpeg.random()) if parameters.jpeg > 0 else 0,
         seed=int(noise.integers(2**31)) if noise_sigma > 0 else 0,
     )
+
+
+def draw_label_style(parameters: SceneParameters, seed: int) -> LabelStyle:
+    return LabelStyle(
+        parameters.box_padding, parameters.box_padding_spread, parameters.box_jitter, parameters.box_square, seed
+    )
+
+
+def _lamp(look: Look, strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: float = 0.0) -> Lamp:
+    """A lamp from numbers drawn in -1 to 1: how high, where round the scene, how soft."""
+    up, around, soft = drawn
+    elevation = np.radians(np.clip(look.elevation_deg + 32 * strength * up, 22, 88))
+    azimuth = np.pi * (0.25 + strength * around) + turned
+    flat = np.cos(elevation)
+    direction = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+    return Lamp(vector(direction), float(look.radius * 3.5 ** (strength * soft)), vector(color))
 
 
 def _rgb(values: tuple[float, float, float]) -> _Rgb:

@@ -1,6 +1,6 @@
 """Raycast: draw a scene by casting rays against its meshes (Embree), with soft shadows and sky occlusion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -8,9 +8,10 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray import seeds
-from syndet_ray.scenes.assets import die_faces, die_vertices, face_axis, normals
-from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials
-from syndet_ray.scenes.scene import Camera, Ground, Light, Scene, rotations
+from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
+from syndet_ray.scenes.library import DICE, Library, corner_normals
+from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials, Surface
+from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
 
 # Rays are cast at every pixel's centre, and where neighbouring pixels see different things at these offsets too.
 _EDGE_OFFSETS = ((-0.3, 0.15), (0.3, -0.15))
@@ -26,7 +27,7 @@ _MIRROR, _LAMP_GLARE = 0.05, 14.0
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the die at each pixel's centre, -1 where none."""
+    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's centre, -1 where none."""
 
     radiance: np.ndarray
     ids: np.ndarray
@@ -36,9 +37,8 @@ class Drawing:
 class _Hits:
     """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than across short ones.
 
-    points, normals, towards_eye (3, n) in the world; what (n,) a die's index, WALL, FLOOR or TABLE; codes (n,) equal
-    where points lie on the same face of the same thing; dice (m,) the rays that met dice, local (3, m) where, on a die
-    of edge 1 in its own frame, and face (m,) on which row of `FACE_AXES`.
+    points, normals, towards_eye (3, n) in the world; what (n,) a body's index, WALL, FLOOR or TABLE; codes (n,) equal
+    where points lie on the same side of the same thing; surface, of those rays that met bodies.
     """
 
     points: np.ndarray
@@ -46,16 +46,14 @@ class _Hits:
     towards_eye: np.ndarray
     what: np.ndarray
     codes: np.ndarray
-    dice: np.ndarray
-    local: np.ndarray
-    face: np.ndarray
+    surface: Surface
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: Scene, library: Library = DICE) -> Drawing:
     """Draws a scene: a function of the scene alone, as the jitter of its rays follows from `scene.jitter`."""
     _keep_memory()
     size = scene.camera.size_px
-    world = _World(scene)
+    world = _World(scene, library)
     y, x = np.indices((size, size), np.float32).reshape(2, -1) + np.float32(0.5)
     hits = world.cast(x, y)
     open_to = _openness(world, hits, scene, size)
@@ -83,22 +81,27 @@ def _keep_memory() -> None:
 class _World:
     """A scene's meshes in Embree, and its materials as arrays."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, library: Library) -> None:
         self._scene = scene
-        self._turns = np.ascontiguousarray(rotations(scene.dice).transpose(1, 2, 0), np.float32)
-        self._centres = np.array([die.position for die in scene.dice], np.float32).T
-        self._edges = np.array([die.edge for die in scene.dice], np.float32)
-        self._materials = Materials(scene.dice, scene.ground)
-        points, faces = world_vertices(scene), die_faces()
-        n, vertices_each = points.shape[:2]
+        self._turns = np.ascontiguousarray(rotations(scene.bodies).transpose(1, 2, 0), np.float32)
+        self._centres = np.array([body.position for body in scene.bodies], np.float32).reshape(-1, 3).T
+        self._scales = np.array([body.scale for body in scene.bodies], np.float32)
+        self._is_die = np.array([body.asset == "die" for body in scene.bodies], bool)
+        points = world_vertices(scene, library)
+        faces = [body_faces(body, library) for body in scene.bodies]
+        self._materials = Materials(scene.bodies, scene.ground, library)
         walls, wall_faces = _walls(scene.ground)
-        dice_faces = (faces[None] + np.arange(n)[:, None, None] * vertices_each).reshape(-1, 3)
-        vertices = np.concatenate([points.reshape(-1, 3), walls]).astype(np.float32)
-        self._triangles = len(faces)
+        self._owner = np.repeat(np.append(np.arange(len(faces)), WALL), [*map(len, faces), len(wall_faces)])
+        # Normals of each triangle's corners in its body's frame; those of dice follow from their shape.
+        self._corner_normals = _corner_normals(scene.bodies, library)
+        first = np.cumsum([0, *map(len, points)])
+        triangles = [f + start for f, start in zip([*faces, wall_faces], first, strict=True)]
         self._embree = EmbreeScene()
         # Embree reads the arrays for as long as the mesh lives.
         self._mesh = TriangleMesh(
-            self._embree, vertices, np.concatenate([dice_faces, wall_faces + n * vertices_each]).astype(np.int32)
+            self._embree,
+            np.concatenate([*points, walls]).astype(np.float32),
+            np.concatenate(triangles).astype(np.int32),
         )
 
     def cast(self, x: np.ndarray, y: np.ndarray) -> _Hits:
@@ -114,25 +117,44 @@ class _World:
         what = self._met(found["primID"], points)
         outward = np.zeros_like(points)
         outward[2] = 1
-        dice, walls = np.flatnonzero(what >= 0), np.flatnonzero(what == WALL)
-        which = what.take(dice)
+        bodies, walls = np.flatnonzero(what >= 0), np.flatnonzero(what == WALL)
+        which = what.take(bodies)
         turns = self._turns.take(which, axis=2)
-        moved = (points.take(dice, axis=1) - self._centres.take(which, axis=1)) / self._edges.take(which)
+        moved = (points.take(bodies, axis=1) - self._centres.take(which, axis=1)) / self._scales.take(which)
         local = (turns * moved[:, None]).sum(axis=0)
-        outward[:, dice] = (turns * normals(local, self._materials.roundings.take(which))).sum(axis=1)
+        weights = np.stack([found["u"].take(bodies), found["v"].take(bodies)])
+        triangles = found["primID"].take(bodies)
+        upright, face = self._oriented(which, local, triangles, weights)
+        outward[:, bodies] = _towards((turns * upright).sum(axis=1), -directions.take(bodies, axis=1))
         outward[:, walls] = _towards(_unit(found["Ng"][walls].T), -directions[:, walls])
-        face, codes = face_axis(local), what * 6
-        codes[dice] += face
+        codes = what * 6
+        codes[bodies] += face
         codes[walls] += face_axis(outward[:, walls])
-        return _Hits(points, outward, -directions, what, codes, dice, local, face)
+        return _Hits(points, outward, -directions, what, codes, Surface(bodies, local, face, triangles, weights))
+
+    def _oriented(
+        self, which: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Normals (3, m) in their bodies' frames, and the side (m,) of the body, of points on its surface."""
+        if self._corner_normals is None:
+            return normals(local, self._materials.roundings.take(which)), face_axis(local)
+        u, v = weights
+        corners = self._corner_normals.take(triangles, axis=0).transpose(1, 2, 0)
+        outward = _unit(corners[0] * (1 - u - v) + corners[1] * u + corners[2] * v)
+        face = face_axis(outward)
+        dice = np.flatnonzero(self._is_die.take(which))
+        on_dice = local.take(dice, axis=1)
+        outward[:, dice] = normals(on_dice, self._materials.roundings.take(which.take(dice)))
+        face[dice] = face_axis(on_dice)
+        return outward, face
 
     def _met(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """(n,) a die's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n); triangle -1 is none."""
+        """(n,) a body's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n); triangle -1 is none."""
         ground = self._scene.ground
         on_floor = (np.abs(points[0]) <= ground.half_width) & (np.abs(points[1]) <= ground.half_depth)
-        what = np.where(triangles < 0, np.where(on_floor, FLOOR, TABLE), triangles // self._triangles)
-        what[what >= len(self._edges)] = WALL
-        return what
+        if not len(self._owner):
+            return np.where(on_floor, FLOOR, TABLE)
+        return np.where(triangles < 0, np.where(on_floor, FLOOR, TABLE), self._owner.take(triangles, mode="clip"))
 
     def occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """(n,) whether something lies in these directions (3, n) from these points (3, n)."""
@@ -140,52 +162,100 @@ class _World:
         return self._embree.run(origins, rays, query="OCCLUDED") == 0
 
     def shade(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
-        """(3, n) light that leaves the hits for the eye; open_to (2, n) are the shares of lamp and sky they receive."""
+        """(3, n) light that leaves the hits for the eye.
+
+        open_to (k + 1, n) are the shares of each of k lamps, and of the sky, that they receive.
+        """
         light = self._scene.light
-        towards = np.array(light.direction, np.float32)
         near = np.clip(1 + np.array(light.slope, np.float32) @ hits.points[:2], 0.5, 1.5)
-        lamp = np.maximum((towards / towards[2]) @ hits.normals, 0) * open_to[0] * near
         # The sky is brighter above than at the horizon.
-        sky = (np.float32(0.65) + np.float32(0.35) * hits.normals[2]) * open_to[1] * near
+        amounts = [(np.float32(0.65) + np.float32(0.35) * hits.normals[2]) * open_to[-1] * near]
+        for lamp, share in zip(light.lamps, open_to, strict=False):
+            towards = np.array(lamp.direction, np.float32)
+            amounts.append(np.maximum((towards / towards[2]) @ hits.normals, 0) * share * near)
         found = self._albedo(hits)
-        found *= _colored(light, lamp, sky)
-        found[:, hits.dice] += self._mirrored(hits, open_to.take(hits.dice, axis=1))
+        found *= self._colored(amounts)
+        bodies = hits.surface.rays
+        found[:, bodies] += self._mirrored(hits, open_to.take(bodies, axis=1))
         return found
 
     def _albedo(self, hits: _Hits) -> np.ndarray:
         camera = self._scene.camera
         albedo = self._materials.ground(np.minimum(hits.what, WALL), hits.points)
         # A pip's border is as soft as the pixel that sees it is wide.
-        pixel = np.linalg.norm(camera.position) / camera.focal_px / self._edges.mean()
-        albedo[:, hits.dice] = self._materials.dice(hits.what.take(hits.dice), hits.local, hits.face, float(pixel))
+        pixel = np.linalg.norm(camera.position) / camera.focal_px
+        bodies = hits.surface.rays
+        albedo[:, bodies] = self._materials.bodies(hits.what.take(bodies), hits.surface, float(pixel))
         return albedo
 
     def _mirrored(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
-        """(3, m) what the dice mirror of lamp and sky: more where they are seen at a slant (Schlick, 1994)."""
-        light = self._scene.light
-        facing, eye = hits.normals.take(hits.dice, axis=1), hits.towards_eye.take(hits.dice, axis=1)
+        """(3, m) what bodies mirror of lamps and sky: more where they are seen at a slant (Schlick, 1994)."""
+        bodies = hits.surface.rays
+        facing, eye = hits.normals.take(bodies, axis=1), hits.towards_eye.take(bodies, axis=1)
         slant = (facing * eye).sum(axis=0)
         mirrored = 2 * slant * facing - eye
         grazing = 1 - np.clip(slant, 0, 1)
         share = _MIRROR + (1 - _MIRROR) * (grazing * grazing) * (grazing * grazing) * grazing
-        share = share * self._materials.gloss.take(hits.what.take(hits.dice))
-        # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2 sin(a / 2).
-        off = np.sqrt(np.maximum(2 - 2 * (np.array(light.direction, np.float32) @ mirrored), 0))
-        lamp = np.clip((light.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * open_to[0]
-        return _colored(light, share * lamp, share * np.clip(mirrored[2], 0, 1) * open_to[1])
+        share = share * self._materials.gloss.take(hits.what.take(bodies))
+        amounts = [share * np.clip(mirrored[2], 0, 1) * open_to[-1]]
+        for lamp, lit in zip(self._scene.light.lamps, open_to, strict=False):
+            # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2 sin(a / 2).
+            off = np.sqrt(np.maximum(2 - 2 * (np.array(lamp.direction, np.float32) @ mirrored), 0))
+            amounts.append(share * np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * lit)
+        return self._colored(amounts)
+
+    def _colored(self, amounts: list[np.ndarray]) -> np.ndarray:
+        """(3, n) light of amounts (n,) of the sky and of each lamp."""
+        light = self._scene.light
+        colors: list[Color] = [light.sky_color, *(lamp.color for lamp in light.lamps)]
+        return np.array(colors, np.float32).T @ np.stack(amounts)
 
 
-def _colored(light: Light, lamp: np.ndarray, sky: np.ndarray) -> np.ndarray:
-    """(3, n) light of amounts (n,) of the lamp and of the sky."""
-    return np.array([light.color, light.sky_color], np.float32).T @ np.stack([lamp, sky])
+def _corner_normals(bodies: tuple[Body, ...], library: Library) -> np.ndarray | None:
+    """(t, 3, 3) normals of the corners of every triangle of bodies; None where all are dice, which need none."""
+    if all(body.asset == "die" for body in bodies):
+        return None
+    none = np.zeros((len(die_faces()), 3, 3), np.float32)
+    each = [none if body.asset == "die" else corner_normals(library.assets[body.asset].mesh) for body in bodies]
+    return np.concatenate(each)
 
 
-def world_vertices(scene: Scene) -> np.ndarray:
-    """(n, v, 3) vertices of every die in the world, metres."""
-    edges = np.array([die.edge for die in scene.dice])[:, None, None]
-    centres = np.array([die.position for die in scene.dice]).reshape(-1, 1, 3)
-    shapes = die_vertices(np.array([die.rounding for die in scene.dice]))
-    return np.einsum("nij,nvj->nvi", rotations(scene.dice), shapes) * edges + centres
+def body_faces(body: Body, library: Library) -> np.ndarray:
+    """(f, 3) vertex indices of a body's triangles, counter-clockwise seen from outside."""
+    return die_faces() if body.asset == "die" else library.assets[body.asset].mesh.faces
+
+
+def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
+    """Of every body the vertices (v, 3) in the world, metres."""
+    dice = [body.die.rounding for body in scene.bodies if body.die is not None]
+    shapes = iter(die_vertices(np.array(dice)))
+    return [
+        (next(shapes) if body.die is not None else library.assets[body.asset].mesh.vertices)
+        @ (np.array(body.rotation).T * body.scale)
+        + np.array(body.position)
+        for body in scene.bodies
+    ]
+
+
+def silhouette_alone(scene: Scene, which: int, library: Library) -> int:
+    """Pixels whose centre lies on the body, as if it were alone and the image endless, by the same rays as `draw`."""
+    vertices = world_vertices(replace(scene, bodies=(scene.bodies[which],)), library)[0]
+    outline = project(vertices, scene.camera)
+    # An object so near that it spans many images is cut at four of them on each side.
+    size = scene.camera.size_px
+    low = np.clip(np.floor(outline.min(axis=0)), -4 * size, 5 * size).astype(int)
+    high = np.clip(np.ceil(outline.max(axis=0)), -4 * size, 5 * size).astype(int)
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1).astype(np.float32) + np.float32(0.5)
+    if not len(x):
+        return 0
+    embree = EmbreeScene()
+    faces = body_faces(scene.bodies[which], library)
+    kept = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))  # lives as long as this name
+    rays = np.ascontiguousarray(_directions(scene.camera, x, y).T)
+    eye = np.ascontiguousarray(np.broadcast_to(np.array(scene.camera.position, np.float32), rays.shape))
+    count = int((embree.run(eye, rays, query="OCCLUDED") == 0).sum())
+    del kept
+    return count
 
 
 def project(points: np.ndarray, camera: Camera) -> np.ndarray:
@@ -202,22 +272,23 @@ def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _openness(world: _World, hits: _Hits, scene: Scene, size: int) -> np.ndarray:
-    """(2, n) the share of the lamp, and of the sky, that reaches each hit."""
+    """(k + 1, n) the share of each of k lamps, and of the sky, that reaches each hit."""
     rng = seeds.generator(scene.jitter, "shadow")
     some = np.arange(size * size).reshape(size, size)[::2, ::2]
     rows, columns = np.indices(some.shape)
     cell = (rows % _TILE * _TILE + columns % _TILE).ravel()
     facing = hits.normals.take(some.ravel(), axis=1)
     lifted = hits.points.take(some.ravel(), axis=1) + facing * np.float32(_LIFT)
-    lamp = np.array(scene.light.direction)[:, None] + scene.light.radius * _ball(rng)
+    found = []
+    for lamp in scene.light.lamps:
+        towards = np.array(lamp.direction)[:, None] + lamp.radius * _ball(rng)
+        found.append(~world.occluded(lifted, towards.astype(np.float32).take(cell, axis=1)))
     # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by sampling.
     sky = _sphere(rng)
-    lit = ~world.occluded(lifted, lamp.astype(np.float32).take(cell, axis=1))
-    lit_by_sky = ~world.occluded(lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1))
-    codes = hits.codes.reshape(size, size)
-    shares = _averaged(lit.reshape(some.shape), lit_by_sky.reshape(some.shape), codes)
+    found.append(~world.occluded(lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1)))
+    shares = _averaged(np.reshape(found, (-1, *some.shape)), hits.codes.reshape(size, size))
     # Light that is kept out is partly replaced by what the surroundings throw back.
-    shares[1] = 0.2 + 0.8 * shares[1]
+    shares[-1] = 0.2 + 0.8 * shares[-1]
     return shares
 
 
@@ -235,27 +306,32 @@ def _ball(rng: np.random.Generator) -> np.ndarray:
     return _sphere(rng) * np.cbrt(radius)
 
 
-def _averaged(lit: np.ndarray, lit_by_sky: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """(2, h * w) averages at each pixel of what was found at every other one, (h/2, w/2) bool, in the tile around it.
+def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(k, h * w) averages at each pixel of what was found at every other one, (k, h/2, w/2) bool, in the tile around it.
 
     Only neighbours of the same code (h, w) count: light does not leak from face to face.
     """
-    # Three counts that each reach 16 travel in one integer, 5 bits each, so that one pass sums them all.
-    packed = _padded(lit.astype(np.uint16) + 32 * lit_by_sky.astype(np.uint16) + np.uint16(1024))
+    # Counts that each reach 16 travel in one integer, 5 bits each, so that one pass sums them all.
+    kind = np.uint16 if len(lit) <= 2 else np.uint32
+    bits = [kind(1 << 5 * i) for i in range(len(lit) + 1)]
+    packed = np.full(lit.shape[1:], bits[-1])
+    for found, bit in zip(lit, bits, strict=False):
+        packed += found.astype(kind) * bit
+    packed = _padded(packed)
     # The four pixels that share a sample, each as a plane of its own: whole rows at a time instead of steps of two.
-    height, width = lit.shape
+    _, height, width = lit.shape
     even = np.pad(codes, ((0, codes.shape[0] % 2), (0, codes.shape[1] % 2)), mode="edge").astype(np.int16)
     planes = np.stack([even[row::2, column::2] for row in (0, 1) for column in (0, 1)])
     neighbours = _padded(planes[0])
-    total = np.zeros(planes.shape, np.uint16)
+    total = np.zeros(planes.shape, kind)
     for y in range(_TILE):
         for x in range(_TILE):
             window = slice(y, y + height), slice(x, x + width)
-            total += packed[window] * (planes == neighbours[window]).astype(np.uint16)
+            total += packed[window] * (planes == neighbours[window]).astype(kind)
     whole = total.reshape(2, 2, height, width).transpose(2, 0, 3, 1).reshape(2 * height, 2 * width)
     sums = whole[: codes.shape[0], : codes.shape[1]].ravel()
-    counts = np.stack([sums & 31, sums >> 5 & 31]).astype(np.float32)
-    number = (sums >> 10).astype(np.float32)
+    counts = np.stack([sums >> kind(5 * i) & kind(31) for i in range(len(lit))]).astype(np.float32)
+    number = (sums >> kind(5 * len(lit))).astype(np.float32)
     # A face so small that no ray left it is taken to be open.
     return np.where(number == 0, np.float32(1), counts / np.maximum(number, 1))
 

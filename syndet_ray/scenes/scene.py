@@ -9,23 +9,21 @@ import numpy as np
 Vector = tuple[float, float, float]
 Color = tuple[float, float, float]  # linear RGB, 0 to 1
 
+# The label of a body that is nothing to be found: background, distractor, occluder.
+NO_CLASS = -1
+
 
 @dataclass(frozen=True)
 class Die:
-    """One die.
+    """What makes one die differ from another.
 
-    position of the centre and edge in metres; rotation as a row-major 3x3, local to world; rounding of its edges,
-    pip_radius and pip_offset from a face's centre lines as shares of the edge. swirl_color runs through color where
-    `swirl`, 0 to 1, is above 0, in a pattern that swirl_phase (radians) picks. gloss, 0 to 1, is how much it mirrors.
+    rounding of its edges, pip_radius and pip_offset from a face's centre lines as shares of the edge. swirl_color runs
+    through color where `swirl`, 0 to 1, is above 0, in a pattern that swirl_phase (radians) picks.
     """
 
-    position: Vector
-    rotation: tuple[Vector, Vector, Vector]
-    edge: float
     rounding: float
     pip_radius: float
     pip_offset: float
-    gloss: float
     color: Color
     pip_color: Color
     swirl_color: Color
@@ -34,11 +32,35 @@ class Die:
 
 
 @dataclass(frozen=True)
+class Body:
+    """One thing in a scene: a die or a mesh of the library, at a pose.
+
+    asset is "die" (then `die` says which) or a name in the library's `assets`. label indexes the library's classes, or
+    is NO_CLASS. position (metres) is where the asset's origin, the middle of its bounding box, stands; rotation is a
+    row-major 3x3, local to world; scale is metres per unit of the asset's vertices, for a die its edge. gloss, 0 to 1,
+    is how much it mirrors. tint are factors on the asset's linear colours, which are then turned round the hue circle by
+    hue_turn, 0 to 1.
+    """
+
+    asset: str
+    label: int
+    position: Vector
+    rotation: tuple[Vector, Vector, Vector]
+    scale: float
+    gloss: float
+    tint: Color = (1.0, 1.0, 1.0)
+    hue_turn: float = 0.0
+    die: Die | None = None
+
+
+@dataclass(frozen=True)
 class Ground:
     """The tray on its table; the top of both floors is z = 0. Lengths in metres.
 
-    wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, repeated every texture_scale; its
-    brightness varies by texture_contrast (standard deviation, as a share) in a pattern that texture_seed picks.
+    wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, or the path of an image; it is repeated
+    every texture_scale. A pattern's brightness varies by texture_contrast (standard deviation, as a share) in a way
+    that texture_seed picks; an image replaces the colours of floor and table and is mixed with them by
+    texture_contrast, 1 being the image alone.
     """
 
     half_width: float
@@ -55,50 +77,83 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Light:
-    """A distant lamp and a sky.
-
-    direction is unit and points towards the lamp; radius is the lamp's angular radius in radians. color and sky_color
-    are the light that each alone throws on a level white floor. slope is by how much of itself all light grows per
-    metre along x and y, as it does near a lamp.
-    """
+class Lamp:
+    """A distant lamp: a unit direction towards it, its angular radius in radians, and the light that it alone throws
+    on a level white floor."""
 
     direction: Vector
     radius: float
     color: Color
+
+
+@dataclass(frozen=True)
+class Light:
+    """Lamps and a sky.
+
+    sky_color is the light that the sky alone throws on a level white floor. slope is by how much of itself all light
+    grows per metre along x and y, as it does near a lamp.
+    """
+
+    lamps: tuple[Lamp, ...]
     sky_color: Color
     slope: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole: position in metres, a row-major rotation with rows right, down and forward, focal length in pixels."""
+    """A camera: position in metres, a row-major rotation with rows right, down and forward, focal length in pixels.
+
+    aperture_m is the diameter of the lens and focus_m the distance at which it is sharp, along the forward axis; 0 is
+    a pinhole. Only the path tracer draws what is out of focus.
+    """
 
     position: Vector
     rotation: tuple[Vector, Vector, Vector]
     focal_px: float
     size_px: int
+    aperture_m: float = 0.0
+    focus_m: float = 1.0
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """exposure a factor on linear light; blur_sigma_px of a Gaussian; noise_sigma as a share of full scale."""
+    """exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a Gaussian;
+    noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for a picture that was never compressed."""
 
     exposure: float
+    white_balance: Color
     blur_sigma_px: float
     noise_sigma: float
+    jpeg_quality: int
     seed: int
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Poses, materials, light, camera and sensor. jitter seeds the rays that a renderer draws at random."""
+class LabelStyle:
+    """How people draw boxes.
 
-    dice: tuple[Die, ...]
+    padding by which a box is wider and higher than what is seen of the object, as a share; padding_spread its standard
+    deviation from box to box; jitter that of the box's middle, in shares of its width and height. square boxes are as
+    high as they are wide. All 0: exactly around what is seen.
+    """
+
+    padding: float = 0.0
+    padding_spread: float = 0.0
+    jitter: float = 0.0
+    square: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Poses, materials, light, camera, sensor and labels. jitter seeds the rays that a renderer draws at random."""
+
+    bodies: tuple[Body, ...]
     ground: Ground
     light: Light
     camera: Camera
     sensor: Sensor
+    label_style: LabelStyle
     jitter: int
 
     def to_json(self) -> str:
@@ -107,19 +162,25 @@ class Scene:
     @staticmethod
     def from_json(text: str) -> "Scene":
         found = _tuples(json.loads(text))
+        light = found["light"]
         return Scene(
-            tuple(Die(**die) for die in found["dice"]),
+            tuple(_body(body) for body in found["bodies"]),
             Ground(**found["ground"]),
-            Light(**found["light"]),
+            Light(tuple(Lamp(**lamp) for lamp in light["lamps"]), light["sky_color"], light["slope"]),
             Camera(**found["camera"]),
             Sensor(**found["sensor"]),
+            LabelStyle(**found["label_style"]),
             found["jitter"],
         )
 
 
-def rotations(dice: tuple[Die, ...]) -> np.ndarray:
+def _body(found: dict[str, Any]) -> Body:
+    return Body(**found | {"die": Die(**found["die"]) if found["die"] else None})
+
+
+def rotations(bodies: tuple[Body, ...]) -> np.ndarray:
     """(n, 3, 3), local to world."""
-    return np.array([die.rotation for die in dice], float).reshape(-1, 3, 3)
+    return np.array([body.rotation for body in bodies], float).reshape(-1, 3, 3)
 
 
 def matrix(rows: np.ndarray) -> tuple[Vector, Vector, Vector]:

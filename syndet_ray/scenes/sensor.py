@@ -1,4 +1,4 @@
-"""Sensor: from light to pixels. Blur and noise come after everything is fused into one picture."""
+"""Sensor: from light to pixels. Blur, noise and compression come after everything is fused into one picture."""
 
 import cv2
 import numpy as np
@@ -11,8 +11,11 @@ _KNEE = 0.7
 
 
 def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
-    """(h, w, 3) uint8 sRGB of linear light (h, w, 3): exposure, blur, a soft shoulder for highlights, gamma, noise."""
-    light = np.maximum(radiance * np.float32(sensor.exposure), 0)
+    """(h, w, 3) uint8 sRGB of linear light (h, w, 3).
+
+    Exposure and white balance, blur, a soft shoulder for highlights, gamma, noise, JPEG.
+    """
+    light = np.maximum(radiance * (np.float32(sensor.exposure) * np.array(sensor.white_balance, np.float32)), 0)
     if sensor.blur_sigma_px > 0:
         light = cv2.GaussianBlur(light, (0, 0), sensor.blur_sigma_px)
     # Reinhard's curve above the knee: slope 1 there, and 1 at infinity.
@@ -22,4 +25,11 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
     if sensor.noise_sigma > 0:
         noise = seeds.generator(sensor.seed, "noise").standard_normal(encoded.shape, np.float32)
         encoded += noise * np.float32(sensor.noise_sigma)
-    return (np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.uint8)
+    pixels = (np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return _compressed(pixels, sensor.jpeg_quality) if sensor.jpeg_quality > 0 else pixels
+
+
+def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """The picture as it comes out of a JPEG file; the order of its channels matters to the compression."""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -3,10 +3,11 @@
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from syndet_ray.data.read import check_classes, read
 from syndet_ray.data.split import with_validation
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.scenes.assets import CLASSES
+from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import stand_in
+from syndet_ray.scenes.library import DICE
 from syndet_ray.sweep import Sweep
 
 _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
@@ -50,9 +52,10 @@ class RealData:
 def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) -> RealData:
     """The user's photos, or the stand-in set where there are none. Raises DataError for whatever cannot be used."""
     if path is None:
+        check_assets(sweep, DICE.classes, "the stand-in set (no --real given)")
         return RealData(stand_in(cache, partial(progress, "rendering the stand-in set")), None)
     dataset = with_validation(read(path), sweep.seed)
-    check_classes(dataset.classes, CLASSES, path)
+    check_assets(sweep, dataset.classes, path)
     for split in ("train", "val", "test"):
         if not dataset.splits.get(split):
             raise DataError(
@@ -62,6 +65,24 @@ def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) 
     for split in ("train", "val", "test"):
         pools[split] = decode(dataset.splits[split], partial(progress, f"decoding {split}"))
     return RealData(pools, str(path), dataset.notes)
+
+
+def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
+    """Reads every library that a recipe of the sweep may ask for; raises DataError unless its classes are the photos'.
+
+    What a command will write is known only once it has run: its classes are checked by the trial.
+    """
+    folders = [_asked(sweep, f"scene.{name}") for name in ("assets", "surroundings", "backgrounds")]
+    for assets, surroundings, backgrounds in product(*folders):
+        library = load(str(assets), str(surroundings), str(backgrounds))
+        if not any(str(generator).startswith("command:") for generator in _asked(sweep, "scene.generator")):
+            check_classes(classes, library.classes, place)
+
+
+def _asked(sweep: Sweep, path: str) -> set[Any]:
+    """All values that a setting may have in the sweep's recipes."""
+    parameter = dict(sweep.parameters.items()).get(path)
+    return {sweep.recipe.get(path), *(parameter.samples() if parameter else ())}
 
 
 def check_machine(runs: Path, storage: str | None) -> None:

@@ -124,7 +124,7 @@ def _search(
     sweep = folder.sweep
     search = Search(folder, sweep, tracking, display)
     settings = tune.TrialSettings(sweep.rungs, sweep.seed, str(options.cache))
-    display.begin(len(sweep.controls) + sweep.trials, sweep.recipe.training.images)
+    display.begin(len(sweep.fixed) + sweep.trials, sweep.recipe.training.images)
     try:
         done = search.remaining == 0 or tune.run_search(search, settings, data.pools, _home(folder, options), use)
     except BaseException:

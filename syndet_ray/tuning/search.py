@@ -54,7 +54,7 @@ class Search:
     @property
     def remaining(self) -> int:
         """Trials that are still to be run, unfinished ones of an earlier attempt included."""
-        return len(self._unfinished) + len(self._sweep.controls) + self._sweep.trials - len(self._study)
+        return len(self._unfinished) + len(self._sweep.fixed) + self._sweep.trials - len(self._study)
 
     def propose(self) -> Assignment | None:
         """The next trial to run: first what an earlier attempt left unfinished, then new ones; None when all are asked."""

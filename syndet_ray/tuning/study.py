@@ -23,7 +23,7 @@ _STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED
 
 @dataclass(frozen=True)
 class Proposal:
-    """A recipe to be tried. kind is "search" or the name of a control."""
+    """A recipe to be tried. kind is "search" or the name of a control or variant."""
 
     number: int
     kind: str
@@ -32,10 +32,10 @@ class Proposal:
 
 
 class Study:
-    """Trials are known by their number in the run: the controls first, then the proposals."""
+    """Trials are known by their number in the run: the controls and variants first, then the proposals."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
+        self._sweep, self._fixed = sweep, list(sweep.fixed.items())
         self._distributions = {path: _distribution(parameter) for path, parameter in sweep.parameters.items()}
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()
@@ -50,12 +50,12 @@ class Study:
         return len(self._trials)
 
     def ask(self) -> Proposal | None:
-        """The next recipe to try, the controls before all others; None when there are no more to come."""
+        """The next recipe to try, controls and variants before all others; None when there are no more to come."""
         number = len(self._trials)
-        if number < len(self._sweep.controls):
-            control = self._sweep.controls[number]
-            return self._adopt(Proposal(number, control, {}, self._sweep.control_recipe(control)))
-        if number >= len(self._sweep.controls) + self._sweep.trials:
+        if number < len(self._fixed):
+            kind, recipe = self._fixed[number]
+            return self._adopt(Proposal(number, kind, {}, recipe))
+        if number >= len(self._fixed) + self._sweep.trials:
             return None
         self._study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=_startup_trials(self._sweep.trials),

@@ -12,10 +12,11 @@ import torch
 
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.read import check_classes
 from syndet_ray.detection.score import predict, score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import SyndetError
-from syndet_ray.recipe import Recipe
+from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import rung_images
 
@@ -30,6 +31,7 @@ class Task:
     cache       folder of rendered sets on the worker's node
     threads     CPU cores the trial may use
     checkpoint  where an earlier attempt left off: a path or s3:// address
+    node        where the scenes were rendered ahead; None where the trial renders them itself
     """
 
     number: int
@@ -39,14 +41,24 @@ class Task:
     cache: str
     threads: int
     checkpoint: str | None = None
+    node: str | None = None
 
 
+# (parameters, count, seed, cache) -> the rendered set
+Scenes = Callable[[SceneParameters, int, int, Path], Pool]
 # (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise SystemExit to stop the trial
 Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 
 def run_trial(
-    task: Task, train: Pool, val: Pool, *, device: torch.device, restore: Path | None, report: Report
+    task: Task,
+    train: Pool,
+    val: Pool,
+    *,
+    scenes: Scenes = generate,
+    device: torch.device,
+    restore: Path | None,
+    report: Report,
 ) -> None:
     """Trains the task's recipe on `train` and rendered scenes, and reports at every rung not yet passed.
 
@@ -55,7 +67,7 @@ def run_trial(
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
     trainer = Trainer(
-        recipe, pools(task, recipe, train), device=device, seed=seeds.integer(task.seed, "train", task.number)
+        recipe, pools(task, recipe, train, scenes), device=device, seed=seeds.integer(task.seed, "train", task.number)
     )
     if restore is not None:
         trainer.load(restore)
@@ -71,13 +83,14 @@ def run_trial(
             report(images, metrics, effective | {"first_step": clock.first}, folder)
 
 
-def pools(task: Task, recipe: Recipe, train: Pool) -> Mapping[str, Pool]:
+def pools(task: Task, recipe: Recipe, train: Pool, scenes: Scenes = generate) -> Mapping[str, Pool]:
     """The pools that the recipe's mix draws from; a source with no share is neither rendered nor kept."""
     found: dict[str, Pool] = {}
     if recipe.mix.synthetic < 1:
         found["real"] = train
     if recipe.mix.synthetic > 0:
-        rendered = generate(recipe.scene, recipe.mix.synthetic_images, task.seed, Path(task.cache))
+        rendered = scenes(recipe.scene, recipe.mix.synthetic_images, task.seed, Path(task.cache))
+        check_classes(train.classes, rendered.classes, "scene.generator")
         found["synthetic"] = aligned(rendered, train.classes)
     return found
 

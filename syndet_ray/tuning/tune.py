@@ -11,7 +11,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ray.tune.search import Searcher
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError, SyndetError
-from syndet_ray.tuning.search import Search
+from syndet_ray.tuning.search import Assignment, Search
 
 # A trial that lost its worker or node goes on from its checkpoint this many times.
 _RETRIES = 3
@@ -47,11 +48,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """What every trial of a run has in common."""
+    """What every trial of a run has in common.
+
+    node  where scenes are rendered ahead of the trials; None lets each trial render its own
+    """
 
     rungs: int
     seed: int
     cache: str
+    node: str | None = None
 
 
 @contextmanager
@@ -86,9 +91,16 @@ def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
     cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0)
     per_trial = gpus_per_trial if gpus_per_trial is not None else min(1, gpus)
     if per_trial > 0:
-        at_once = max(1, int(gpus / per_trial))
-        return Resources(max(1, min(8, cpus // at_once)), per_trial, parallel or at_once)
+        # Of the node that has the fewest cores for a trial: nodes without GPUs have none for it.
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+        cores = min((int(node.get("CPU", 1) * per_trial / node["GPU"]) for node in nodes), default=cpus)
+        return Resources(max(1, min(8, cores)), per_trial, parallel or max(1, int(gpus / per_trial)))
     return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
+
+
+def spare_cores(use: Resources) -> int:
+    """Cores of the cluster that trials leave free."""
+    return int(ray.cluster_resources().get("CPU", 0)) - use.parallel * use.cpus
 
 
 def run_search(
@@ -98,6 +110,8 @@ def run_search(
 
     `pools` holds "train" and "val"; `storage` is the folder or s3:// address under which checkpoints/ is kept.
     """
+    if spare_cores(use) > 0:
+        settings = replace(settings, node=ray.get_runtime_context().get_node_id())
     trainable = tune.with_resources(
         tune.with_parameters(_trainable, train=pools["train"], val=pools["val"]), {"cpu": use.cpus, "gpu": use.gpus}
     )
@@ -161,15 +175,31 @@ class _Proposals(_Stateless, Searcher):
 
     def __init__(self, search: Search, settings: TrialSettings, use: Resources) -> None:
         super().__init__()
+        from syndet_ray.tuning.ahead import Ahead
+
         self._search, self._settings, self._use = search, settings, use
         self._running: set[str] = set()
+        self._held: list[Assignment] = []  # proposed, and not yet begun
+        self._exhausted = False
+        self._ahead = Ahead(Path(settings.cache)) if settings.node else None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if len(self._running) >= self._use.parallel:
-            return None
-        assignment = self._search.propose()
-        if assignment is None:
+        free = self._use.parallel - len(self._running)
+        # One more than can begin now: its scenes are rendered while the others train.
+        wanted = free if self._ahead is None else free + 1
+        while not self._exhausted and len(self._held) < wanted:
+            proposed = self._search.propose()
+            if proposed is None:
+                self._exhausted = True
+            else:
+                self._held.append(proposed)
+        if self._exhausted and not self._held:
             return Searcher.FINISHED
+        ready = [assignment for assignment in list(self._held) if self._ready(assignment)]
+        if not ready or free <= 0:
+            return None
+        assignment = ready[0]
+        self._held.remove(assignment)
         self._running.add(trial_id)
         task = {
             "number": assignment.proposal.number,
@@ -179,6 +209,18 @@ class _Proposals(_Stateless, Searcher):
             **asdict(self._settings),
         }
         return {"task": task}
+
+    def _ready(self, assignment: Assignment) -> bool:
+        """Whether the scenes of a trial are there; a trial whose scenes cannot be had has failed, and is held no more."""
+        recipe = assignment.proposal.recipe
+        if self._ahead is None or recipe.mix.synthetic == 0:
+            return True
+        try:
+            return self._ahead.ready(recipe.scene, recipe.mix.synthetic_images, self._settings.seed)
+        except SyndetError as error:
+            self._held.remove(assignment)
+            self._search.end(assignment.proposal.number, failure=str(error))
+            return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running.discard(trial_id)
@@ -240,12 +282,15 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool) -> None:
     """What Tune runs in a worker. A failure of the trial is reported, not raised: Tune's retries are for lost workers."""
     import torch
 
+    from syndet_ray.scenes.generate import generate
+    from syndet_ray.tuning.ahead import fetched_set
     from syndet_ray.tuning.trial import Task, run_trial
 
     task = Task(**config["task"])
+    scenes = generate if task.node is None else partial(fetched_set, node=task.node)
     try:
         with _restored(task.checkpoint) as folder:
-            run_trial(task, train, val, device=torch.device(device()), restore=folder, report=_report)
+            run_trial(task, train, val, scenes=scenes, device=torch.device(device()), restore=folder, report=_report)
     except SyndetError as error:
         tune.report({"failure": str(error)})
     except Exception as error:

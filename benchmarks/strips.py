@@ -1,0 +1,120 @@
+"""A picture strip for every scene parameter, from nothing to its greatest value: docs/parameters-*.jpg.
+
+    python benchmarks/strips.py docs
+
+Each row is one scene, drawn with nothing changed but the parameter it names: of a few scenes the one in which it changes
+most. The row of the curriculum shows scenes of one set.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.scenes.generate import draw_scene, library_of, render
+
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+TRAY: dict[str, Any] = {
+    "objects": 14,
+    "image_px": 176,
+    "size_px": (22.0, 34.0),
+    "distractors": 4,
+    "blur": 0.0,
+    "noise": 0.0,
+}
+LAYERS = TRAY | {"arrangement": "layers", "objects": 6, "distractors": 0}
+# Parameter, its values, and the scenes it is shown on.
+ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
+    "light": (
+        ("lamps", (1, 1, 2, 3, 4, 4), TRAY | {"light_direction": 1.0}),
+        ("light_color", SHARES, TRAY),
+        ("light_direction", SHARES, TRAY),
+        ("light_intensity", SHARES, TRAY),
+        ("exposure", SHARES, TRAY),
+        ("white_balance", SHARES, TRAY),
+        ("blur", SHARES, TRAY),
+        ("noise", SHARES, TRAY),
+        ("jpeg", SHARES, TRAY),
+    ),
+    "things": (
+        ("hue", SHARES, TRAY | {"distractors": 12}),
+        ("floor_color", SHARES, TRAY),
+        ("floor_texture", SHARES, TRAY),
+        ("object_color", SHARES, TRAY | {"distractors": 0}),
+        ("object_shape", SHARES, TRAY | {"distractors": 0, "object_color": 0.0}),
+        ("object_scale", SHARES, TRAY | {"distractors": 0}),
+        ("gloss", SHARES, TRAY),
+        ("camera_tilt_deg", (0.0, 12.0, 24.0, 36.0, 48.0, 60.0), TRAY),
+        ("camera_height", SHARES, TRAY | {"camera_tilt_deg": 40.0}),
+        ("focal_length", SHARES, TRAY),
+    ),
+    "arrangement": (
+        ("objects", (1, 5, 10, 20, 40, 80), TRAY | {"distractors": 0}),
+        ("distractors", (0, 4, 8, 16, 32, 64), TRAY | {"objects": 6}),
+        ("objects in layers", (1, 3, 6, 10, 15, 20), LAYERS),
+        ("occluders", SHARES, LAYERS),
+        ("overlap", (0.0, 0.1, 0.2, 0.3, 0.4, 0.6), LAYERS | {"objects": 14}),
+        ("crop", (0.0, 0.1, 0.3, 0.5, 0.7, 0.9), LAYERS | {"objects": 10}),
+        ("background_scale", ((0.3, 0.5), (0.5, 0.8), (0.7, 1.1), (0.9, 1.5), (1.5, 2.5), (2.5, 4.0)), LAYERS),
+        ("curriculum, scene", (0, 12, 24, 36, 48, 59), LAYERS | {"poses": "curriculum"}),
+    ),
+    "labels": (
+        ("box_padding", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), TRAY | {"distractors": 0, "objects": 5}),
+        ("box_padding_spread", (0.0, 0.05, 0.1, 0.15, 0.2, 0.3), TRAY | {"distractors": 0, "objects": 5}),
+        ("box_jitter", (0.0, 0.03, 0.06, 0.09, 0.12, 0.15), TRAY | {"distractors": 0, "objects": 5}),
+        ("box_square", (False, True), TRAY | {"distractors": 0, "objects": 5}),
+    ),
+}
+CAPTION_PX = 18
+CURRICULUM_SCENES = 60
+
+
+def main(out: Path) -> None:
+    for name, rows in ROWS.items():
+        strips = [strip(*row, boxes=name in ("labels", "arrangement")) for row in rows]
+        widest = max(s.shape[1] for s in strips)
+        padded = [np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
+        picture = cv2.cvtColor(np.concatenate(padded), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(out / f"parameters-{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def strip(parameter: str, values: tuple[Any, ...], base: dict[str, Any], *, boxes: bool) -> np.ndarray:
+    """(h, w, 3) the same scene at each value, under a caption."""
+    if parameter.startswith("curriculum"):
+        every = [drawn(with_changes(base, {}), index, CURRICULUM_SCENES, boxes) for index in values]
+    else:
+        steps = [with_changes(base, {parameter.split(" ")[0]: value}) for value in values]
+        index = most_telling(steps[0], steps[-1])
+        every = [drawn(step, index, 1, boxes) for step in steps]
+    picture = np.concatenate(every, axis=1)
+    caption = np.full((CAPTION_PX, picture.shape[1], 3), 255, np.uint8)
+    for k, value in enumerate(values):
+        told = f"{parameter} {value}" if k == 0 else str(value)
+        at = (k * every[0].shape[1] + 3, CAPTION_PX - 5)
+        cv2.putText(caption, told, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (20, 20, 20), 1, cv2.LINE_AA)
+    return np.concatenate([caption, picture])
+
+
+def with_changes(base: dict[str, Any], changes: dict[str, Any]) -> SceneParameters:
+    return Recipe().replace({f"scene.{name}": value for name, value in (base | changes).items()}).scene
+
+
+def most_telling(least: SceneParameters, most: SceneParameters) -> int:
+    """Of the first scenes the one whose picture differs most between two values of a parameter."""
+    pairs = [(drawn(least, i, 1, False), drawn(most, i, 1, False)) for i in range(8)]
+    return int(np.argmax([np.abs(a.astype(int) - b).mean() for a, b in pairs]))
+
+
+def drawn(parameters: SceneParameters, index: int, count: int, boxes: bool) -> np.ndarray:
+    image, labelled = render(draw_scene(parameters, 1, index, count), library_of(parameters))
+    image = np.ascontiguousarray(image)
+    for x1, y1, x2, y2 in labelled.xyxy.round().astype(int).tolist() if boxes else ():
+        cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), (0, 230, 0), 1)
+    return np.pad(image, ((0, 0), (0, 2), (0, 0)), constant_values=255)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

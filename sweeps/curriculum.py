@@ -1,0 +1,20 @@
+"""Poses in order or at random? The curriculum of Hinterstoisser et al. (2019) against random poses."""
+
+from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
+
+SWEEP = Sweep(
+    question="Do poses shown in order, near to far, teach more than random ones?",
+    recipe=Recipe(
+        mix=Mix(synthetic=1.0, synthetic_images=400),
+        scene=SceneParameters(arrangement="layers", objects=10, occluders=0.3),
+        training=Training(images=4000),
+    ),
+    variants={
+        "random poses": {},
+        "curriculum": {"scene.poses": "curriculum"},
+    },
+    controls=(),
+    trials=0,
+    repeats=2,
+    rungs=2,
+)

@@ -1,0 +1,25 @@
+"""Which randomizations does it take? Leave-one-out, as in the ablation of Hinterstoisser et al. (2019)."""
+
+from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
+
+SWEEP = Sweep(
+    question="Which randomizations of a purely synthetic training set does accuracy on real photos need?",
+    recipe=Recipe(
+        mix=Mix(synthetic=1.0, synthetic_images=300),
+        scene=SceneParameters(objects=20, lamps=3, hue=0.5, white_balance=0.5, jpeg=0.5, focal_length=0.5),
+        training=Training(images=4000),
+    ),
+    variants={
+        "full": {},
+        "no light colour": {"scene.light_color": 0.0, "scene.white_balance": 0.0},
+        "less light variation": {"scene.light_direction": 0.0, "scene.light_intensity": 0.0, "scene.lamps": 1},
+        "no blur": {"scene.blur": 0.0},
+        "no noise, no JPEG": {"scene.noise": 0.0, "scene.jpeg": 0.0},
+        "no floor colour": {"scene.floor_color": 0.0, "scene.floor_texture": 0.0},
+        "no object colour": {"scene.object_color": 0.0},
+        "no focal length": {"scene.focal_length": 0.0, "scene.camera_height": 0.0},
+    },
+    controls=(),
+    trials=0,
+    rungs=2,
+)

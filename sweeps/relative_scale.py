@@ -1,0 +1,22 @@
+"""How large should background clutter be, in sizes of the objects? After Hinterstoisser et al. (2019)."""
+
+from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
+
+SWEEP = Sweep(
+    question="How large should the clutter of the background be against the objects?",
+    recipe=Recipe(
+        mix=Mix(synthetic=1.0, synthetic_images=300),
+        scene=SceneParameters(arrangement="layers", objects=10, occluders=0.3),
+        training=Training(images=4000),
+    ),
+    variants={
+        "0.9 to 1.5": {},
+        "0.5 to 1.5": {"scene.background_scale": [0.5, 1.5]},
+        "0.5 to 1.1": {"scene.background_scale": [0.5, 1.1]},
+        "0.7 to 1.3": {"scene.background_scale": [0.7, 1.3]},
+        "0.3 to 0.9": {"scene.background_scale": [0.3, 0.9]},
+    },
+    controls=(),
+    trials=0,
+    rungs=2,
+)

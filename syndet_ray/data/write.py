@@ -1,0 +1,144 @@
+"""Write: a pool as a dataset that others read too: images, COCO, Parquet and a contact sheet."""
+
+import colorsys
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from PIL import Image, ImageDraw
+from pyarrow import parquet
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.errors import DataError
+
+Format = Literal["png", "jpeg"]
+_ENCODING: dict[Format, dict[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}}
+_SHEET_IMAGES, _CELL_PX, _GAP_PX = 24, 256, 4
+# One row a box; image_id and category are those of the COCO file beside it, x2 and y2 exclusive as in `Boxes`.
+_COLUMNS = pa.schema(
+    [
+        ("image_id", pa.int64()),
+        ("file_name", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        *((edge, pa.float64()) for edge in ("x1", "y1", "x2", "y2")),
+        ("label", pa.int64()),
+        ("class", pa.string()),
+        ("visibility", pa.float32()),
+        ("iscrowd", pa.bool_()),
+    ]
+)
+
+
+def write_dataset(
+    pool: Pool, out: Path, progress: Callable[[int, int], None] | None = None, *, image_format: Format = "png"
+) -> None:
+    """Writes `out`/images/, annotations.json, annotations.parquet and contact_sheet.png, whole or not at all.
+
+    PNG keeps every pixel, JPEG (quality 95) is smaller. Images without boxes stand in the JSON only. `progress` is told
+    (images written, images in all). Raises DataError where `out` exists and is no empty folder.
+    """
+    check_empty(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        names = [f"{i:06d}.{image_format}" for i in range(len(pool))]
+        _write_images(pool, unfinished / "images", names, progress)
+        rows = _rows(pool, names)
+        (unfinished / "annotations.json").write_text(json.dumps(_coco(pool, names, rows)))
+        parquet.write_table(pa.Table.from_pylist(rows, _COLUMNS), unfinished / "annotations.parquet")
+        contact_sheet(pool, unfinished / "contact_sheet.png")
+        os.chmod(unfinished, 0o755)
+        os.rename(unfinished, out)  # replaces an empty folder
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_empty(out: Path) -> None:
+    """Raises DataError unless `out` does not exist or is an empty folder."""
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "is a file, a dataset needs a folder", do="Give a new folder.")
+    if out.is_dir() and (inside := sorted(path.name for path in out.iterdir())):
+        raise DataError(out, "must be a new or an empty folder", got=inside[:4], do="Give another, or empty it.")
+
+
+def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = True) -> None:
+    """The pool's first 24 images in one PNG, each scaled into a cell of 256 px; `boxes` are coloured by class."""
+    shown = [_cell(pool, i, boxes) for i in range(min(_SHEET_IMAGES, len(pool)))]
+    step, rows = _CELL_PX + _GAP_PX, max(1, math.ceil(len(shown) / columns))
+    sheet = Image.new("RGB", (columns * step - _GAP_PX, rows * step - _GAP_PX), "white")
+    for i, cell in enumerate(shown):
+        sheet.paste(cell, (i % columns * step, i // columns * step))
+    sheet.save(path)
+
+
+def _cell(pool: Pool, i: int, boxes: bool) -> Image.Image:
+    width, height = pool.sizes_wh[i].tolist()
+    scale = _CELL_PX / max(width, height)
+    cell = Image.fromarray(pool.image(i)).resize((max(1, round(width * scale)), max(1, round(height * scale))))
+    if boxes:
+        found, draw = pool.boxes(i), ImageDraw.Draw(cell)
+        for box, label in zip((found.xyxy * scale).tolist(), found.labels.tolist(), strict=True):
+            draw.rectangle(box, outline=_color(label))
+    return cell
+
+
+def _color(label: int) -> tuple[int, int, int]:
+    """Hues a golden ratio apart: neighbouring labels look different, however many there are."""
+    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.9, 1)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _write_images(pool: Pool, folder: Path, names: list[str], progress: Callable[[int, int], None] | None) -> None:
+    folder.mkdir()
+    for i, name in enumerate(names):
+        suffix: Any = name.rsplit(".", 1)[1]
+        Image.fromarray(pool.image(i)).save(folder / name, **_ENCODING[suffix])
+        if progress is not None:
+            progress(i + 1, len(names))
+
+
+def _coco(pool: Pool, names: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    images = [
+        {"id": i, "file_name": name, "width": width, "height": height, "source_id": str(pool.image_ids[i])}
+        for i, (name, (width, height)) in enumerate(zip(names, pool.sizes_wh.tolist(), strict=True))
+    ]
+    annotations = [_annotation(i, row) for i, row in enumerate(rows)]
+    categories = [{"id": label, "name": name} for label, name in enumerate(pool.classes)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _annotation(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
+    known = {} if row["visibility"] is None else {"visibility": row["visibility"]}
+    return {
+        "id": number,
+        "image_id": row["image_id"],
+        "category_id": row["label"],
+        "bbox": [row["x1"], row["y1"], width, height],
+        "area": width * height,
+        "iscrowd": int(row["iscrowd"]),
+    } | known
+
+
+def _rows(pool: Pool, names: list[str]) -> list[dict[str, Any]]:
+    """One row a box, in the order of the images; an unknown visibility is None."""
+    rows = []
+    for i, name in enumerate(names):
+        (width, height), boxes = pool.sizes_wh[i].tolist(), pool.boxes(i)
+        image = {"image_id": i, "file_name": name, "width": width, "height": height}
+        columns = (boxes.xyxy.tolist(), boxes.labels.tolist(), boxes.visibility.tolist(), boxes.crowd.tolist())
+        for xyxy, label, visibility, crowd in zip(*columns, strict=True):
+            rows.append(
+                image
+                | dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
+                | {"label": label, "class": pool.classes[label]}
+                | {"visibility": None if math.isnan(visibility) else visibility, "iscrowd": crowd}
+            )
+    return rows

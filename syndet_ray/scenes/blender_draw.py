@@ -1,0 +1,224 @@
+"""Blender draw: a script that path-traces scenes with Cycles; started by `blender`, by itself, in a process of its own.
+
+    python blender_draw.py FOLDER SAMPLES
+
+It imports bpy, NumPy and the standard library, and never syndet_ray, nor does syndet_ray ever import it: bpy is under
+the GPL, and syndet_ray, which only hands this program files, stays under Apache-2.0.
+
+For every <name>.json in FOLDER, a `Scene` as JSON, in order of their names, it reads <name>.npz and writes <name>.out
+(a .npy, (h, w, 4) float32, whole and then renamed): linear radiance, and the body at the pixel's centre or -1.
+
+<name>.npz holds the scene's meshes in the world, its bodies first, numbered from 0: "0.vertices" (v, 3) metres,
+"0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and where the mesh has them "0.normals" (v, 3), "0.uv" (v, 2) with v up,
+"0.texture" (h, w, 3) linear RGB, by which the colours are multiplied and which repeats, and "0.recolor" (3, 3), by which
+both are multiplied.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Vector  # comes with bpy
+
+# "color" would be taken for the object's, which is black.
+_PAINT = "paint"
+# Light that went round more corners than this is too weak to be seen.
+BOUNCES = 3
+# Of the pixel, in pixels: rays of the picture fall where a camera's would, those of the ids all on the centre.
+PICTURE_FILTER, IDS_FILTER = 1.5, 0.01
+
+
+def draw(path: Path, samples: int) -> None:
+    """Draws one scene, a .json with its .npz beside it."""
+    scene = json.loads(path.read_text())
+    meshes = np.load(path.with_suffix(".npz"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    for number in range(sum(name.endswith(".vertices") for name in meshes.files)):
+        body = scene["bodies"][number] if number < len(scene["bodies"]) else None
+        _add_mesh(
+            {name.split(".")[1]: meshes[name] for name in meshes.files if name.startswith(f"{number}.")},
+            index=number if body else -1,
+            gloss=body["gloss"] if body else 0.0,
+        )
+    _add_light(scene["light"])
+    _add_camera(scene["camera"])
+    _set_up(scene["camera"]["size_px"], scene["jitter"])
+    found = np.concatenate([_picture(path, samples), _ids(path)], axis=2)
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, found)
+    partial.rename(path.with_suffix(".out"))
+
+
+def _add_mesh(arrays: dict, *, index: int, gloss: float) -> None:
+    mesh = bpy.data.meshes.new("mesh")
+    mesh.from_pydata(arrays["vertices"].tolist(), [], arrays["faces"].tolist(), shade_flat="normals" not in arrays)
+    mesh.attributes.new(_PAINT, "FLOAT_COLOR", "POINT").data.foreach_set("color", _rgba(arrays["colors"]).ravel())
+    if "normals" in arrays:
+        mesh.normals_split_custom_set_from_vertices(arrays["normals"].tolist())
+    if "uv" in arrays:
+        corners = arrays["uv"][arrays["faces"].ravel()]
+        mesh.uv_layers.new().data.foreach_set("uv", corners.astype(np.float32).ravel())
+    mesh.materials.append(_material(arrays.get("texture"), arrays.get("recolor"), gloss))
+    thing = bpy.data.objects.new("thing", mesh)
+    thing.pass_index = index + 1  # Blender's indices start at 0
+    bpy.context.collection.objects.link(thing)
+
+
+def _material(texture: np.ndarray | None, recolor: np.ndarray | None, gloss: float) -> bpy.types.Material:
+    """A painted surface that mirrors more, and more sharply, the glossier it is."""
+    material = bpy.data.materials.new("material")
+    material.use_nodes = True
+    tree = material.node_tree
+    surface = tree.nodes["Principled BSDF"].inputs
+    surface["Specular IOR Level"].default_value = 0.7 * gloss
+    surface["Roughness"].default_value = 0.45 - 0.35 * gloss
+    attribute = tree.nodes.new("ShaderNodeAttribute")
+    attribute.attribute_name = _PAINT
+    color = attribute.outputs["Color"]
+    if texture is not None:
+        image = tree.nodes.new("ShaderNodeTexImage")
+        image.image = _image(texture)
+        color = _computed(tree, "MULTIPLY", color, image.outputs["Color"])
+    if recolor is not None:
+        color = _recolored(tree, color, recolor)
+    tree.links.new(color, surface["Base Color"])
+    return material
+
+
+def _recolored(tree: bpy.types.NodeTree, color: bpy.types.NodeSocket, matrix: np.ndarray) -> bpy.types.NodeSocket:
+    joined = tree.nodes.new("ShaderNodeCombineXYZ")
+    for row, channel in zip(matrix.tolist(), joined.inputs, strict=True):
+        tree.links.new(_computed(tree, "DOT_PRODUCT", color, row), channel)
+    return _computed(tree, "MAXIMUM", joined.outputs[0], (0, 0, 0))
+
+
+def _computed(tree: bpy.types.NodeTree, operation: str, *values: object) -> bpy.types.NodeSocket:
+    """The result of arithmetic on vectors, each a socket or three numbers."""
+    node = tree.nodes.new("ShaderNodeVectorMath")
+    node.operation = operation
+    for value, entry in zip(values, node.inputs, strict=False):
+        if isinstance(value, bpy.types.NodeSocket):
+            tree.links.new(value, entry)
+        else:
+            entry.default_value = value
+    return node.outputs["Value" if operation == "DOT_PRODUCT" else "Vector"]
+
+
+def _image(texture: np.ndarray) -> bpy.types.Image:
+    height, width = texture.shape[:2]
+    image = bpy.data.images.new("texture", width, height, float_buffer=True)
+    image.colorspace_settings.name = "Non-Color"  # as linear as it comes
+    image.pixels.foreach_set(_rgba(texture[::-1].reshape(-1, 3)).ravel())  # Blender's rows go up
+    image.pack()
+    return image
+
+
+def _rgba(colors: np.ndarray) -> np.ndarray:
+    """(n, 4) float32 of (n, 3)."""
+    return np.concatenate([colors, np.ones((len(colors), 1))], axis=1).astype(np.float32)
+
+
+def _add_light(light: dict) -> None:
+    world = bpy.data.worlds.new("sky")
+    world.use_nodes = True
+    # A white floor under a sky of one radiance has that radiance.
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (*light["sky_color"], 1)
+    bpy.context.scene.world = world
+    for lamp in light["lamps"]:
+        sun = bpy.data.lights.new("lamp", "SUN")
+        sun.angle = min(2 * lamp["radius"], math.pi)
+        # A white floor that receives pi W/m2 has radiance 1; it receives the sun's strength times its height's sine.
+        sun.color, sun.energy = lamp["color"], math.pi / lamp["direction"][2]
+        thing = bpy.data.objects.new("lamp", sun)
+        thing.rotation_mode = "QUATERNION"
+        thing.rotation_quaternion = Vector(lamp["direction"]).to_track_quat("Z", "Y")
+        bpy.context.collection.objects.link(thing)
+
+
+def _add_camera(camera: dict) -> None:
+    data = bpy.data.cameras.new("camera")
+    data.sensor_width = 36.0  # mm, and the picture is square
+    data.lens = camera["focal_px"] / camera["size_px"] * data.sensor_width
+    data.clip_start, data.clip_end = 1e-3, 1e3
+    if camera["aperture_m"] > 0:
+        data.dof.use_dof = True
+        data.dof.focus_distance = camera["focus_m"]
+        data.dof.aperture_fstop = data.lens * 1e-3 / camera["aperture_m"]
+    thing = bpy.data.objects.new("camera", data)
+    right, down, forward = (Vector(row) for row in camera["rotation"])
+    pose = thing.matrix_world.copy()
+    for column, axis in enumerate((right, -down, -forward, Vector(camera["position"]))):
+        pose.col[column][:3] = axis
+    thing.matrix_world = pose
+    bpy.context.collection.objects.link(thing)
+    bpy.context.scene.camera = thing
+
+
+def _set_up(size_px: int, seed: int) -> None:
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.device = "CYCLES", "CPU"
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
+    scene.render.resolution_x = scene.render.resolution_y = size_px
+    scene.render.resolution_percentage = 100
+    scene.render.image_settings.file_format = "OPEN_EXR"  # linear light, whatever the view transform
+    scene.render.image_settings.color_depth = "32"
+    scene.render.use_persistent_data = True
+    scene.cycles.seed = seed
+    scene.cycles.max_bounces = BOUNCES
+    scene.cycles.use_light_tree = False  # it pays where lamps are many
+    scene.cycles.caustics_reflective = scene.cycles.caustics_refractive = False
+
+
+def _picture(path: Path, samples: int) -> np.ndarray:
+    """(h, w, 3) linear radiance."""
+    cycles = bpy.context.scene.cycles
+    cycles.samples, cycles.filter_width = samples, PICTURE_FILTER
+    cycles.use_adaptive_sampling = False
+    cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
+    return _rendered(path)
+
+
+def _ids(path: Path) -> np.ndarray:
+    """(h, w, 1) the body at each pixel's centre, -1 where none: everything shines as bright as its number."""
+    scene = bpy.context.scene
+    scene.cycles.samples, scene.cycles.filter_width = 1, IDS_FILTER
+    scene.cycles.use_denoising = False
+    scene.camera.data.dof.use_dof = False
+    scene.world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0
+    scene.view_layers[0].material_override = _number_material()
+    return np.rint(_rendered(path)[..., :1]) - 1
+
+
+def _number_material() -> bpy.types.Material:
+    material = bpy.data.materials.new("number")
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    number, shine = nodes.new("ShaderNodeObjectInfo"), nodes.new("ShaderNodeEmission")
+    links.new(number.outputs["Object Index"], shine.inputs["Strength"])
+    shine.inputs["Color"].default_value = (1, 1, 1, 1)
+    links.new(shine.outputs[0], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
+    return material
+
+
+def _rendered(path: Path) -> np.ndarray:
+    """(h, w, 3) float32, top row first."""
+    file = path.with_suffix(".exr")
+    bpy.context.scene.render.filepath = str(file)
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(str(file))
+    image.colorspace_settings.name = "Non-Color"
+    width, height = image.size
+    found = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(found)
+    bpy.data.images.remove(image)
+    file.unlink()
+    return found.reshape(height, width, -1)[::-1, :, :3]
+
+
+if __name__ == "__main__":
+    for path in sorted(Path(sys.argv[1]).glob("*.json")):
+        draw(path, int(sys.argv[2]))

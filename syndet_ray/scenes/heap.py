@@ -1,0 +1,150 @@
+"""Heap: drop meshes of any shape into a tray, so that each rests on what lies below it and none is in another.
+
+Things fall straight down onto a map of heights: what lies there already ends, at each cell of the map, where its upper
+side does. That forbids caves, and with them every overlap.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import trimesh
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+
+from syndet_ray.scenes.library import Mesh
+
+_CELLS = 96  # along the longer side of the map
+_POSES = 10  # places and turns tried for each; it takes the one at which it comes to rest lowest
+_TIP = 0.35  # radians by which a thing that fell on others is tipped, standard deviation
+_LEAST_SHARE = 0.02  # stable poses rarer than this are left out
+
+
+@dataclass
+class Heap:
+    """A tray that reaches half_width and half_depth metres from the origin, and what has fallen into it.
+
+    heights (rows, columns) metres, rows along y and columns along x.
+    """
+
+    half_width: float
+    half_depth: float
+    heights: np.ndarray = field(init=False)
+    cell: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cell = 2 * max(self.half_width, self.half_depth) / _CELLS
+        shape = round(2 * self.half_depth / self.cell), round(2 * self.half_width / self.cell)
+        self.heights = np.zeros(shape)
+
+    def drop(self, mesh: Mesh, scale: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where a mesh of this scale (metres per unit) comes to rest: centre (3,) and turn (3, 3).
+
+        None where it is wider than the tray.
+        """
+        best: tuple[float, np.ndarray, np.ndarray, tuple[slice, slice], np.ndarray] | None = None
+        for _ in range(_POSES):
+            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _stable_turn(mesh, rng)
+            tipped = _turned(rng.normal(0, _TIP, 3)) @ turn
+            where = rng.random(2)
+            for pose in (turn, tipped):
+                low, high = _profile(mesh, pose, self.cell / scale)
+                window = self._window(low.shape, where)
+                if window is None:
+                    continue
+                low, high = low * scale, high * scale
+                z = float((self.heights[window] - low)[np.isfinite(low)].max())
+                # On the floor a thing lies as it is stable; only what leans on others is tipped.
+                on_floor = self.heights[window][np.isfinite(low)].max() == 0
+                if (pose is tipped and on_floor) or (best is not None and z >= best[0]):
+                    continue
+                best = z, pose, self._middle(window), window, np.where(np.isfinite(high), high + z, -np.inf)
+        if best is None:
+            return None
+        z, turn, middle, window, top = best
+        self.heights[window] = np.maximum(self.heights[window], top)
+        return np.array([*middle, z]), turn
+
+    def _window(self, shape: tuple[int, ...], where: np.ndarray) -> tuple[slice, slice] | None:
+        """The part of the map under a profile of this shape, at a place (2,) of 0 to 1 between the walls."""
+        room = np.array(self.heights.shape) - shape
+        if (room < 0).any():
+            return None
+        row, column = np.floor(where * (room + 1)).astype(int)
+        return slice(row, row + shape[0]), slice(column, column + shape[1])
+
+    def _middle(self, window: tuple[slice, slice]) -> np.ndarray:
+        """(2,) x and y of the middle of a window."""
+        rows, columns = window
+        centre = np.array([columns.start + columns.stop, rows.start + rows.stop]) / 2
+        return (centre - np.array(self.heights.shape[::-1]) / 2) * self.cell
+
+
+def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper side of a turned mesh, heights (rows, columns) around its origin; infinite where it is not.
+
+    Found by rays through every cell's middle and by the mesh's vertices, which rays may miss; each cell then takes the
+    extreme of its neighbours, for what lies between. All in the mesh's units.
+    """
+    points = mesh.vertices @ turn.T
+    half = np.abs(points[:, :2]).max(axis=0)
+    columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
+    x, y = np.meshgrid((np.arange(columns) - (columns - 1) / 2) * cell, (np.arange(rows) - (rows - 1) / 2) * cell)
+    far = float(np.linalg.norm(np.abs(mesh.vertices).max(axis=0))) + 1
+    low, high = _met(mesh, turn, x, y, -far) - far, far - _met(mesh, turn, x, y, far)
+    column, row = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int).T
+    np.minimum.at(low, (row, column), points[:, 2])
+    np.maximum.at(high, (row, column), points[:, 2])
+    return _spread(low, np.minimum), _spread(high, np.maximum)
+
+
+def _met(mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float) -> np.ndarray:
+    """How far vertical rays go from height `start` towards 0 until they meet the turned mesh; inf where they do not."""
+    origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
+    direction = np.array([0, 0, -np.sign(start)]) @ turn
+    found = _embree(mesh)[0].run(
+        np.ascontiguousarray(origins, np.float32),
+        np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32),
+        output=True,
+    )
+    return np.where(found["primID"] >= 0, found["tfar"], np.inf).reshape(x.shape)
+
+
+@lru_cache(maxsize=1024)
+def _embree(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
+    """The mesh in a scene of its own; Embree reads the triangles for as long as the second value lives."""
+    scene = EmbreeScene()
+    return scene, TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
+
+
+def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
+    """Each cell the extreme of itself and its eight neighbours."""
+    padded = np.pad(values, 1, mode="edge")
+    across = extreme(extreme(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return extreme(extreme(across[:-2], across[1:-1]), across[2:])
+
+
+def _stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) a turn in which the mesh stays on a level floor, the likelier the oftener."""
+    turns, chances = stable_turns(mesh)
+    return turns[rng.choice(len(turns), p=chances)]
+
+
+@lru_cache(maxsize=1024)
+def stable_turns(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """(k, 3, 3) turns in which a mesh rests on a face of its convex hull, and how likely each is when it is dropped."""
+    body = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    transforms, chances = trimesh.poses.compute_stable_poses(body.convex_hull, sigma=0, threshold=_LEAST_SHARE)
+    if not len(transforms):  # a ball: every turn is as likely as any other
+        return np.eye(3)[None], np.ones(1)
+    return np.array(transforms)[:, :3, :3], np.array(chances) / np.sum(chances)
+
+
+def _yaw(angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+def _turned(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) a turn about a vector, by its length in radians."""
+    return trimesh.transformations.rotation_matrix(np.linalg.norm(vector), vector)[:3, :3]

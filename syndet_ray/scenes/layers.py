@@ -1,0 +1,207 @@
+"""Layers: a background that clutter covers wholly, objects before it, occluders before them (Hinterstoisser et al. 2019).
+
+Poses come from a subdivided icosahedron with in-plane steps. An object's distance is inverse to its projected size, so
+that sizes are spread evenly. Arranged for a camera that looks straight down.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+
+import cv2
+import numpy as np
+from trimesh.creation import icosphere
+
+# Directions out of the plane: an icosahedron divided once; steps within it: 10 degrees (SynthDet, AppParams).
+_SUBDIVISIONS, _IN_PLANE = 1, 36
+# Sizes between near and far that a curriculum shows, one after another.
+_SCALE_LEVELS = 6
+_TRIES = 100  # places tried for an object before it is left out (SynthDet, AppParams)
+_OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
+_CLUTTER_MOST = 600  # bodies of a background: far more than ever needed, so that no library can make it endless
+_SOLID = 0.7  # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
+_COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A body: its asset's index, its turn (3, 3), its middle (2,) in the image in pixels, how many pixels one unit of
+    its outline spans, its distance from the camera in objects' sizes, and its layer: 0 background, 1 objects, 2
+    occluders."""
+
+    asset: int
+    turn: np.ndarray
+    middle_px: np.ndarray
+    unit_px: float
+    distance: float
+    layer: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a scene of layers is to hold.
+
+    Sizes in pixels; overlap and crop are shares, as in `SceneParameters`. distance is that of an object of mean size
+    from the camera, in objects' sizes.
+    """
+
+    objects: int
+    distractors: int
+    occluders: float
+    image_px: int
+    size_px: tuple[float, float]
+    background_scale: tuple[float, float]
+    overlap: float
+    crop: float
+    distance: float
+
+    def distance_of(self, width_px: float) -> float:
+        """How far away, in objects' sizes, an object is that looks so wide."""
+        return self.distance * float(np.mean(self.size_px)) / width_px
+
+
+Pose = tuple[int, np.ndarray, float]  # asset, turn (3, 3), width in the image in pixels
+
+
+def arrange(
+    plan: Plan,
+    outlines: Sequence[np.ndarray],
+    surroundings: Sequence[int],
+    poses: Iterator[Pose],
+    rng: np.random.Generator,
+) -> list[Placed]:
+    """Bodies of a scene: background, distractors, objects, occluders.
+
+    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them. poses yields the objects to
+    place, as `random_poses` or `curriculum` do. An object that finds no place in a bounded number of tries is left out.
+    """
+    background = _background(plan, outlines, surroundings, rng)
+    standing: list[Placed] = []
+    boxes = np.zeros((0, 4))
+    others = random_poses(surroundings, plan.size_px, rng)
+    for k in range(plan.objects + plan.distractors):
+        asset, turn, width = next(poses if k < plan.objects else others)
+        flat, unit = _flattened(outlines[asset], turn, width)
+        distance = plan.distance_of(width)
+        beside = np.abs(distance - np.array([body.distance for body in standing])) < 1
+        found = _free_place(plan, _box(flat), boxes, np.where(beside, 0.0, plan.overlap), rng)
+        if found is not None:
+            boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
+            standing.append(Placed(asset, turn, found, unit, distance, 1))
+    targets = [body for body in standing if body.asset not in surroundings]
+    return background + standing + _occluders(plan, outlines, targets, surroundings, rng)
+
+
+def random_poses(objects: Sequence[int], size_px: tuple[float, float], rng: np.random.Generator) -> Iterator[Pose]:
+    """Assets, turns and widths, drawn evenly for ever."""
+    while True:
+        yield int(rng.choice(objects)), turns()[rng.integers(len(turns()))], float(rng.uniform(*size_px))
+
+
+def curriculum(objects: Sequence[int], size_px: tuple[float, float], first: int, total: int) -> Iterator[Pose]:
+    """The paper's schedule, from place `first` of `total` on: near to far, at each distance all turns, in each all
+    objects. A total less than the schedule's length passes through it in even strides, a greater one repeats places."""
+    length = _SCALE_LEVELS * len(turns()) * len(objects)
+    widths = np.linspace(size_px[1], size_px[0], _SCALE_LEVELS)
+    for place in count(first):
+        level, rest = divmod(place % total * length // total, len(turns()) * len(objects))
+        turn, which = divmod(rest, len(objects))
+        yield objects[which], turns()[turn], float(widths[level])
+
+
+@cache
+def turns() -> np.ndarray:
+    """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every in-plane step."""
+    directions = icosphere(subdivisions=_SUBDIVISIONS).vertices
+    angles = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
+    cos, sin = np.cos(angles), np.sin(angles)
+    in_plane = np.array([[[c, -s, 0], [s, c, 0], [0, 0, 1]] for c, s in zip(cos, sin, strict=True)])
+    return np.concatenate([in_plane @ _bringing_up(direction) for direction in directions])
+
+
+def _bringing_up(direction: np.ndarray) -> np.ndarray:
+    """(3, 3) a turn that brings a unit direction to +z."""
+    other = np.eye(3)[np.argmin(np.abs(direction))]
+    right = np.cross(other, direction)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(direction, right), direction])
+
+
+def _any_turn(rng: np.random.Generator) -> np.ndarray:
+    return turns()[rng.integers(len(turns()))]
+
+
+def _background(
+    plan: Plan, outlines: Sequence[np.ndarray], surroundings: Sequence[int], rng: np.random.Generator
+) -> list[Placed]:
+    """Clutter behind all objects, each piece over a cell of the image that none covers yet, until none is left."""
+    placed: list[Placed] = []
+    cell = plan.image_px / _COVER_CELLS
+    covered = np.zeros((_COVER_CELLS, _COVER_CELLS), np.uint8)
+    low, high = plan.background_scale
+    behind = plan.distance_of(plan.size_px[0]) + 2 + high
+    while not covered.all() and len(placed) < _CLUTTER_MOST:
+        rows, columns = np.nonzero(covered == 0)
+        k = int(rng.integers(len(rows)))
+        asset, turn = int(rng.choice(surroundings)), _any_turn(rng)
+        flat, unit = _flattened(outlines[asset], turn, float(np.mean(plan.size_px) * rng.uniform(low, high)))
+        middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
+        # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is seen at a slant.
+        hull = cv2.convexHull(((flat * _SOLID + middle) / cell - 0.5).astype(np.float32))
+        cv2.fillConvexPoly(covered, np.round(hull * 16).astype(np.int32), 1, shift=4)
+        covered[rows[k], columns[k]] = 1
+        placed.append(Placed(asset, turn, middle, unit, behind, 0))
+    return placed
+
+
+def _free_place(
+    plan: Plan, box: np.ndarray, boxes: np.ndarray, overlap: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """(2,) where to move a box (4,) so that neither the border nor any of boxes (k, 4) hides more than it may.
+
+    overlap (k,) is the share of the smaller of two boxes that may be common to both.
+    """
+    area, others = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    for middle in rng.uniform(0, plan.image_px, (_TRIES, 2)):
+        moved = box + np.tile(middle, 2)
+        inside = np.prod(np.clip(moved[2:], 0, plan.image_px) - np.clip(moved[:2], 0, plan.image_px))
+        if inside < (1 - plan.crop) * area:
+            continue
+        common = np.minimum(moved[2:], boxes[:, 2:]) - np.maximum(moved[:2], boxes[:, :2])
+        if (np.prod(np.maximum(common, 0), axis=1) <= overlap * np.minimum(area, others)).all():
+            return middle
+    return None
+
+
+def _occluders(
+    plan: Plan,
+    outlines: Sequence[np.ndarray],
+    targets: Sequence[Placed],
+    surroundings: Sequence[int],
+    rng: np.random.Generator,
+) -> list[Placed]:
+    """Before a share of the objects something that is 20 to 30 % of their box, over one of its corners or its middle."""
+    found = []
+    for target in targets:
+        hides, area, asset, turn = rng.random(), rng.uniform(*_OCCLUDED), int(rng.choice(surroundings)), _any_turn(rng)
+        size = np.ptp(_flattened(outlines[target.asset], target.turn)[0], axis=0) * target.unit_px
+        middle = target.middle_px + rng.uniform(-0.4, 0.4, 2) * size
+        if hides < plan.occluders:
+            own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
+            unit = float(np.sqrt(area * np.prod(size) / np.prod(own)))
+            found.append(Placed(asset, turn, middle, unit, max(target.distance - 1.5, target.distance / 2), 2))
+    return found
+
+
+def _flattened(outline: np.ndarray, turn: np.ndarray, width_px: float | None = None) -> tuple[np.ndarray, float]:
+    """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it is `width_px` wide
+    along its longer side; in its own units where no width is given."""
+    flat = (outline @ turn.T)[:, :2] * [1, -1]
+    unit = 1.0 if width_px is None else width_px / float(np.ptp(flat, axis=0).max())
+    return flat * unit, unit
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    """(4,) xyxy around points (v, 2)."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])

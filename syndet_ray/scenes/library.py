@@ -1,0 +1,97 @@
+"""Library: what scenes are made of: the classes to be found, and the meshes they and their surroundings are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from syndet_ray.scenes.dice import BOX_PER_EDGE, CLASSES, EDGE_M
+from syndet_ray.scenes.scene import NO_CLASS
+
+# Where a triangle and its vertex's mean normal differ by more than this, the mesh has an edge.
+_SMOOTH = np.cos(np.radians(40))
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh with its bounding box centred on the origin.
+
+    vertices (v, 3) float32; faces (f, 3) int32, counter-clockwise seen from outside; colors (v, 3) float32 linear RGB,
+    by which the texture, where there is one, is multiplied; uv (v, 2) float32, u to the right and v *up*, and texture
+    (h, w, 3) uint8 sRGB.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray
+    uv: np.ndarray | None = None
+    texture: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Asset:
+    """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit of its vertices."""
+
+    label: int
+    mesh: Mesh
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
+
+    The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them (`scene.Die`).
+    """
+
+    classes: tuple[str, ...]
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+    backgrounds: tuple[str, ...] = ()
+    hash: str = ""
+
+    @property
+    def dice(self) -> bool:
+        """Whether the objects are the built-in dice."""
+        return self.classes == CLASSES and all(asset.label == NO_CLASS for asset in self.assets.values())
+
+    @cached_property
+    def unit_m(self) -> float:
+        """How large an object is, metres: a die's edge, or the median longest side of the objects."""
+        sizes = [a.scale * float(np.ptp(a.mesh.vertices, axis=0).max()) for a in self.assets.values() if a.label >= 0]
+        return float(np.median(sizes)) if sizes else EDGE_M
+
+    @property
+    def seen_per_unit(self) -> float:
+        """How wide the box around an object is, on average, in units."""
+        return BOX_PER_EDGE if self.dice else 1.0
+
+    @property
+    def tray_half_m(self) -> float:
+        """Half the inner side of the tray, whatever it holds."""
+        return 4 * self.unit_m
+
+    def named(self, label: int) -> list[str]:
+        """The names of the assets of a class, or with NO_CLASS of what is only surroundings, in order."""
+        return [name for name, asset in self.assets.items() if asset.label == label]
+
+
+DICE = Library(CLASSES)
+
+
+@lru_cache(maxsize=1024)
+def corner_normals(mesh: Mesh) -> np.ndarray:
+    """(f, 3, 3) float32 unit normals at each triangle's corners: round where the mesh is, sharp at its edges."""
+    corners = mesh.vertices[mesh.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    # Weighted by area, and shared by vertices that lie at one place but differ in what is painted there.
+    _, place = np.unique(mesh.vertices.round(6), axis=0, return_inverse=True)
+    at = place.reshape(-1)[mesh.faces]
+    total = np.zeros((at.max() + 1, 3))
+    np.add.at(total, at, flat[:, None])
+    flat, mean = _unit(flat)[:, None], _unit(total)[at]
+    return np.where((mean * flat).sum(axis=2, keepdims=True) > _SMOOTH, mean, flat).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-20)

@@ -1,0 +1,236 @@
+"""Meshes: a file of triangles, as other programs write them, as one mesh with one texture."""
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import trimesh
+
+from syndet_ray.data import picture
+from syndet_ray.errors import DataError
+from syndet_ray.scenes.cutouts import TEXTURE_PX, inset, shrunk
+from syndet_ray.scenes.library import Mesh
+
+SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+MAX_FACES = 200_000
+
+_TEXTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff", ".webp")
+_ATLAS_PX = 2048  # side of a square as large as all textures of a mesh together
+_WELD = 1e-5  # of the longest side: vertices that are closer are one, split for the sake of a seam in the texture
+_PLAIN = 0.8  # linear grey of what has no colour: light, so that a scene can tint it
+
+
+def read(path: Path, *, may_be_open: bool) -> Mesh:
+    """The mesh in a file, all its parts as one, in the units of the file and centred on its bounding box.
+
+    Textures and vertex colours are kept, transparency is not. Nothing is fetched from elsewhere than this machine.
+    Raises DataError for what cannot be read or drawn, and for holes in the surface unless it may be open.
+    """
+    for file in references(path):
+        if not file.is_file():
+            rule = f"the mesh needs a file that is not there: {file.name}"
+            raise DataError(path, rule, do=f"Put it to {file}, or export the mesh with its textures packed (GLB).")
+        if file.suffix.lower() in _TEXTURES:
+            picture.header(file, str(file))  # trimesh leaves out, without a word, what it cannot open
+    parts = [_part(geometry, path) for geometry in _geometries(path)]
+    mesh = _centred(_joined(parts), path)
+    return _outward(mesh, path, may_be_open)
+
+
+def references(path: Path) -> list[Path]:
+    """The files that a mesh file asks for: materials and textures. Raises DataError where it cannot be read."""
+    try:
+        return list(_REFERENCES[path.suffix.lower()](path))
+    except (OSError, ValueError, TypeError, AttributeError, struct.error) as error:
+        raise _unreadable(path, error) from None
+
+
+def _obj_references(path: Path) -> Iterator[Path]:
+    for library in _named(path, rb"mtllib"):
+        yield library
+        if library.is_file():
+            yield from _named(library, rb"map_kd")
+
+
+def _ply_references(path: Path) -> Iterator[Path]:
+    return _named(path, rb"comment\s+texturefile")
+
+
+def _named(path: Path, keyword: bytes) -> Iterator[Path]:
+    """The files that lines "keyword NAME" of a text file name."""
+    with path.open("rb") as file:
+        for line in file:
+            if found := re.match(rb"\s*" + keyword + rb"\s+(.*\S)", line, re.IGNORECASE):
+                yield path.parent / found[1].decode(errors="replace").replace("\\", "/")
+            if line.startswith(b"end_header"):  # what follows in a PLY file are numbers
+                return
+
+
+def _glb_references(path: Path) -> Iterator[Path]:
+    with path.open("rb") as file:
+        magic, _, _, length, kind = struct.unpack("<4sIII4s", file.read(20))
+        if (magic, kind) != (b"glTF", b"JSON"):
+            raise ValueError("not a GLB file")
+        tree = json.loads(file.read(length))
+    for item in [*tree.get("images", []), *tree.get("buffers", [])]:
+        if not (uri := item.get("uri", "data:")).startswith("data:"):
+            yield path.parent / uri
+
+
+_REFERENCES = {
+    ".glb": _glb_references,
+    ".obj": _obj_references,
+    ".ply": _ply_references,
+    ".stl": lambda _: iter(()),
+}
+
+
+def _geometries(path: Path) -> list[Any]:
+    try:
+        scene = trimesh.load_scene(path, process=False, allow_remote=False)
+        found = [geometry for geometry in scene.dump() if isinstance(geometry, trimesh.Trimesh)]
+    except Exception as error:  # trimesh raises whatever its parsers stumble over
+        raise _unreadable(path, error) from None
+    count = sum(len(geometry.faces) for geometry in found)
+    if count == 0:
+        raise DataError(path, "the mesh has no faces", do="Export triangles; points and lines cannot be drawn.")
+    if count > MAX_FACES:
+        rule = f"a mesh must have at most {MAX_FACES} faces"
+        raise DataError(path, rule, got=count, do="Simplify it, in Blender with the modifier Decimate.")
+    return [geometry for geometry in found if len(geometry.faces)]
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(path, f"the mesh cannot be read ({type(error).__name__}: {error})", do="Export it anew.")
+
+
+def _part(geometry: Any, path: Path) -> Mesh:
+    """One geometry with its look; its texture coordinates lie within 0 and 1."""
+    vertices, faces = np.asarray(geometry.vertices, float), np.asarray(geometry.faces, np.int64)
+    if not np.isfinite(vertices).all():
+        raise DataError(path, "vertices must be finite numbers", do="Export it anew.")
+    linear = path.suffix.lower() == ".glb"  # glTF alone keeps colours as linear light
+    image, uv = _image(geometry.visual), getattr(geometry.visual, "uv", None)
+    colors = np.ones((len(vertices), 3), np.float32) * _color(geometry.visual, linear)
+    if image is None or uv is None:
+        return Mesh(vertices, faces, colors)
+    texture, uv = _unrolled(_texture(image, path), np.asarray(uv, float))
+    return Mesh(vertices, faces, colors, uv, texture)
+
+
+def _image(visual: Any) -> Any:
+    """The Pillow image that colours a geometry, or None."""
+    material = getattr(visual, "material", None)
+    return getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+
+
+def _color(visual: Any, linear: bool) -> np.ndarray:
+    """(n, 3) or (1, 3) linear light: a geometry's colours, or the factors on its texture."""
+    if visual.kind in ("vertex", "face"):
+        return _light(visual.vertex_colors, linear)
+    if visual.kind != "texture":
+        return np.full((1, 3), _PLAIN)
+    if not linear:  # exporters leave any colour beside a texture, so it counts only without one
+        return np.ones((1, 3)) if _image(visual) else _light(visual.material.main_color[None], linear)
+    factor, painted = visual.material.baseColorFactor, visual.vertex_attributes.get("color")
+    color = np.ones((1, 3)) if factor is None else _light(factor[None], linear)
+    return color if painted is None else color * _light(np.asarray(painted), linear)
+
+
+def _light(colors: np.ndarray, linear: bool) -> np.ndarray:
+    """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1, by the power that `sensor` undoes."""
+    share = colors[:, :3].astype(np.float32) / (np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1)
+    return share if linear else share**2.2
+
+
+def _texture(image: Any, path: Path) -> np.ndarray:
+    try:
+        return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
+        raise DataError(path, f"its texture cannot be read ({error})", do="Replace the texture.") from None
+
+
+def _unrolled(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A texture that the mesh repeats, repeated in pixels, so that coordinates lie within 0 and 1."""
+    uv = uv - np.floor(uv.min(axis=0) + 1e-4)
+    span = np.maximum(np.ceil(uv.max(axis=0) - 1e-4), 1)
+    columns, rows = (int(count) for count in np.minimum(span, 64))  # finer repeats are seen by nobody
+    if columns * rows > 1:
+        texture = np.tile(shrunk(texture, max(1, TEXTURE_PX // max(columns, rows))), (rows, columns, 1))
+    texture = shrunk(texture, TEXTURE_PX)
+    return texture, inset(uv / span, texture)
+
+
+def _joined(parts: list[Mesh]) -> Mesh:
+    """One mesh of several, their textures one above the other."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
+    vertices, colors = np.concatenate([p.vertices for p in parts]), np.concatenate([p.colors for p in parts])
+    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
+    textures = {_key(part): part.texture for part in parts if part.texture is not None}
+    if not textures:
+        return Mesh(vertices, faces, colors)
+    textures |= {_key(part): np.full((1, 1, 3), 255, np.uint8) for part in parts if part.texture is None}
+    keys = list(textures)
+    side = min(_ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))), max(max(image.shape) for image in textures.values()))
+    atlas = np.concatenate([cv2.resize(textures[key], (side, side), interpolation=cv2.INTER_AREA) for key in keys])
+    uv = np.concatenate([_placed(part, keys.index(_key(part)), len(keys), side) for part in parts])
+    return Mesh(vertices, faces, colors, uv, atlas)
+
+
+def _key(part: Mesh) -> bytes:
+    return b"" if part.texture is None else part.texture.tobytes()
+
+
+def _placed(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
+    """Coordinates in the atlas of a part whose texture is the row-th from its top."""
+    uv = np.full((len(part.vertices), 2), 0.5) if part.uv is None else inset(part.uv, np.empty((side, side)))
+    return np.column_stack([uv[:, 0], (rows - 1 - row + uv[:, 1]) / rows])
+
+
+def _centred(mesh: Mesh, path: Path) -> Mesh:
+    """The mesh without vertices that no face uses, its bounding box around the origin."""
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    vertices = mesh.vertices[used]
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    if not (high > low).any():
+        raise DataError(path, "all corners of the mesh are one point", do="Export it anew.")
+    return Mesh(
+        (vertices - (low + high) / 2).astype(np.float32),
+        faces.reshape(-1, 3).astype(np.int32),
+        mesh.colors[used].astype(np.float32),
+        None if mesh.uv is None else mesh.uv[used].astype(np.float32),
+        mesh.texture,
+    )
+
+
+def _outward(mesh: Mesh, path: Path, may_be_open: bool) -> Mesh:
+    """The mesh with its faces counter-clockwise seen from outside, without those that have no area."""
+    grid = np.round(mesh.vertices / (_WELD * np.ptp(mesh.vertices, axis=0).max())).astype(np.int64)
+    _, first, welded = np.unique(grid, axis=0, return_index=True, return_inverse=True)
+    corners = welded.reshape(-1)[mesh.faces]
+    solid = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
+    faces, corners = mesh.faces[solid], corners[solid]
+    if open_edges := _open_edges(corners):
+        if may_be_open:
+            return Mesh(mesh.vertices, faces, mesh.colors, mesh.uv, mesh.texture)
+        rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
+        do = 'Close its holes, or write {"open": true} into assets.json: its inside is then drawn like its outside.'
+        raise DataError(path, rule, do=do)
+    shell = trimesh.Trimesh(mesh.vertices[first], corners, process=False)
+    trimesh.repair.fix_normals(shell, multibody=True)
+    turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
+    return Mesh(mesh.vertices, np.where(turned, faces[:, ::-1], faces), mesh.colors, mesh.uv, mesh.texture)
+
+
+def _open_edges(faces: np.ndarray) -> int:
+    """How many edges an odd number of faces (f, 3) share."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    _, counts = np.unique(edges, axis=0, return_counts=True)
+    return int((counts % 2).sum())

@@ -1,0 +1,193 @@
+"""Populate: which bodies a scene holds, how they look and where they lie."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from syndet_ray.recipe import SceneParameters
+from syndet_ray.scenes import layers, looks
+from syndet_ray.scenes.arrange import drop
+from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face
+from syndet_ray.scenes.heap import Heap
+from syndet_ray.scenes.library import DICE, Library, Mesh
+from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, matrix, vector
+
+# Turns that bring each of a die's six faces up.
+_ROLLS = np.array(
+    [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
+        [[0, 0, -1], [0, 1, 0], [1, 0, 0]],
+        [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
+        [[1, 0, 0], [0, 0, -1], [0, 1, 0]],
+        [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    ],
+    float,
+)
+
+
+class Wardrobe:
+    """Gives bodies their kind and their looks; each property draws from a generator of its own."""
+
+    def __init__(
+        self,
+        parameters: SceneParameters,
+        library: Library,
+        shapes: np.random.Generator,
+        colors: np.random.Generator,
+        hues: np.random.Generator,
+    ) -> None:
+        self._parameters, self._library = parameters, library
+        self._shapes, self._colors, self._hues = shapes, colors, hues
+
+    def dice(self, n: int) -> list[Die]:
+        """Dice of different makers."""
+        shape = looks.draw_shapes(self._parameters.object_shape, n, self._shapes)
+        each: list[dict[str, Any]] = [{name: float(values[i]) for name, values in shape.items()} for i in range(n)]
+        return [Die(**own, **looks.paint(self._parameters.object_color, self._colors)) for own in each]
+
+    def glosses(self, n: int) -> list[float]:
+        return (self._parameters.gloss * self._shapes.uniform(0, 1, n)).tolist()
+
+    def tint(self, label: int) -> tuple[Color, float]:
+        """Tint and turn of hue of a mesh: objects keep their hue, surroundings are plain and may have any."""
+        if label != NO_CLASS:
+            return looks.tint(self._parameters.object_color, self._colors), 0.0
+        return looks.any_color(self._colors), float(self._parameters.hue * (self._hues.random() - 0.5)) % 1
+
+
+def in_tray(
+    parameters: SceneParameters,
+    library: Library,
+    wardrobe: Wardrobe,
+    sizes: np.random.Generator,
+    poses: np.random.Generator,
+) -> tuple[Body, ...]:
+    """As many objects, and distractors, as asked, dropped into the tray one after another."""
+    factors = looks.size_factors(parameters, parameters.objects, sizes)
+    if library.dice and not parameters.distractors:
+        return _poured_dice(EDGE_M * factors, wardrobe, poses)
+    kinds = _kinds(parameters, library, poses)
+    scales = [factor * _natural_scale(kind, library) for factor, kind in zip(factors, kinds, strict=False)]
+    relative = sizes.uniform(*parameters.background_scale, parameters.distractors)
+    for kind, factor in zip(kinds[len(factors) :], relative, strict=True):
+        scales.append(factor * library.unit_m / _longest(library.assets[kind].mesh))
+    heap = Heap(library.tray_half_m, library.tray_half_m)
+    dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))
+    bodies = []
+    for i in poses.permutation(len(kinds)).tolist():
+        die = next(dice) if kinds[i] == "die" else None
+        fallen = heap.drop(_mesh(kinds[i], library), float(scales[i]), poses)
+        if fallen is not None:
+            bodies.append(_body(kinds[i], library, wardrobe, *fallen, float(scales[i]), glosses[i], die))
+    return tuple(bodies)
+
+
+def in_layers(
+    parameters: SceneParameters,
+    library: Library,
+    wardrobe: Wardrobe,
+    camera: Camera,
+    poses: np.random.Generator,
+    place: tuple[int, int],
+) -> tuple[Body, ...]:
+    """Background, objects and occluders before a camera that looks straight down.
+
+    place: which scene this is, of how many, for the curriculum's schedule.
+    """
+    surroundings = library.named(NO_CLASS)
+    kinds = ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
+    names = kinds + surroundings
+    objects, behind = range(len(kinds)), range(len(kinds), len(names))
+    plan = layers.Plan(
+        parameters.objects,
+        parameters.distractors,
+        parameters.occluders,
+        camera.size_px,
+        parameters.size_px,
+        parameters.background_scale,
+        parameters.overlap,
+        parameters.crop,
+        camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)),
+    )
+    index, total = place
+    if parameters.poses == "curriculum":
+        chosen = layers.curriculum(objects, parameters.size_px, index * plan.objects, total * plan.objects)
+    else:
+        chosen = layers.random_poses(objects, parameters.size_px, poses)
+    placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, poses)
+    dice, glosses = iter(wardrobe.dice(len(placed))), wardrobe.glosses(len(placed))
+    bodies = []
+    for item, gloss in zip(placed, glosses, strict=True):
+        depth = item.distance * library.unit_m
+        scale = item.unit_px * depth / camera.focal_px
+        away = np.append((item.middle_px - camera.size_px / 2) * [1, -1] * depth / camera.focal_px, -depth)
+        kind = names[item.asset]
+        die = next(dice) if kind == "die" else None
+        bodies.append(_body(kind, library, wardrobe, np.array(camera.position) + away, item.turn, scale, gloss, die))
+    return tuple(bodies)
+
+
+def _poured_dice(edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generator) -> tuple[Body, ...]:
+    """Dice alone, which lie flat or lean on one another without a gap."""
+    dice, glosses = wardrobe.dice(len(edges)), wardrobe.glosses(len(edges))
+    pile = drop(edges, np.array([die.rounding for die in dice]), (DICE.tray_half_m, DICE.tray_half_m), poses)
+    turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=len(edges))]
+    return tuple(
+        Body("die", up_face(turn) - 1, vector(centre), matrix(turn), float(edge), gloss, die=die)
+        for centre, turn, edge, gloss, die in zip(pile.centres, turns, edges, glosses, dice, strict=True)
+    )
+
+
+def _kinds(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> list[str]:
+    """The objects' assets, every class as likely as any other, then the distractors'."""
+    chosen = ["die"] * parameters.objects
+    if not library.dice:
+        labels = rng.integers(len(library.classes), size=parameters.objects)
+        chosen = [str(rng.choice(library.named(int(label)))) for label in labels]
+    return chosen + [str(rng.choice(library.named(NO_CLASS))) for _ in range(parameters.distractors)]
+
+
+def _mesh(kind: str, library: Library) -> Mesh:
+    return _die_mesh() if kind == "die" else library.assets[kind].mesh
+
+
+@lru_cache(maxsize=1)
+def _die_mesh() -> Mesh:
+    """A die of middling rounding, as it falls among other things."""
+    vertices = die_vertices(np.array([0.145]))[0].astype(np.float32)
+    return Mesh(vertices, die_faces(), np.ones_like(vertices))
+
+
+@lru_cache(maxsize=1024)
+def _outline(mesh: Mesh) -> np.ndarray:
+    """(v, 3) corners of a mesh's convex hull."""
+    return np.asarray(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull.vertices)
+
+
+def _longest(mesh: Mesh) -> float:
+    return float(np.ptp(mesh.vertices, axis=0).max())
+
+
+def _natural_scale(kind: str, library: Library) -> float:
+    """Metres per unit of an asset as large as it is."""
+    return EDGE_M if kind == "die" else library.assets[kind].scale
+
+
+def _body(
+    kind: str,
+    library: Library,
+    wardrobe: Wardrobe,
+    centre: np.ndarray,
+    turn: np.ndarray,
+    scale: float,
+    gloss: float,
+    die: Die | None,
+) -> Body:
+    if die is not None:
+        return Body("die", up_face(turn) - 1, vector(centre), matrix(turn), scale, gloss, die=die)
+    label = library.assets[kind].label
+    tint, hue_turn = wardrobe.tint(label)
+    return Body(kind, label, vector(centre), matrix(turn), scale, gloss, tint, hue_turn)

@@ -1,0 +1,61 @@
+"""Ahead: the scenes that trials will ask for, rendered while the trials before them train, and brought to them."""
+
+from pathlib import Path
+from typing import Any
+
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.recipe import SceneParameters
+from syndet_ray.scenes.generate import is_finished, scene_hash
+from syndet_ray.tuning.render import render_set, result
+from syndet_ray.tuning.tune import ray
+
+
+class Ahead:
+    """Sets that are being rendered into the driver's cache.
+
+    Only where trials leave cores free: a trial that waits for scenes keeps its cores, and rendering would wait for them.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache, self._sets = cache, dict[str, Any]()
+
+    def ready(self, parameters: SceneParameters, count: int, seed: int) -> bool:
+        """Whether a set is whole; asked first, it begins to be rendered. Raises as `render_set` does."""
+        key = scene_hash(parameters, count, seed)
+        if key not in self._sets:
+            task = _render_set.options(scheduling_strategy=_at(this_node()))
+            self._sets[key] = task.remote(parameters, count, seed, self._cache)
+        done, _ = ray.wait([self._sets[key]], timeout=0)
+        if done:
+            result(self._sets[key])
+        return bool(done)
+
+
+def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str) -> Pool:
+    """A set that is whole on `node`, from a copy in `cache` here, made where there is none."""
+    folder = cache / scene_hash(parameters, count, seed)
+    if not is_finished(folder):
+        result(_load.options(scheduling_strategy=_at(node)).remote(folder)).save(folder)
+    return Pool.load(folder)
+
+
+def this_node() -> str:
+    """The id of the node that this process runs on."""
+    return ray.get_runtime_context().get_node_id()
+
+
+def _at(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+# Both occupy no core: what they wait for, or do in an instant, must not wait for a trial to end.
+@ray.remote(num_cpus=0)
+def _render_set(parameters: SceneParameters, count: int, seed: int, cache: Path) -> None:
+    render_set(parameters, count, seed, cache)
+
+
+@ray.remote(num_cpus=0)
+def _load(folder: Path) -> Pool:
+    return Pool.load(folder)

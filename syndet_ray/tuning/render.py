@@ -1,0 +1,180 @@
+"""Render: sets of scenes as Ray tasks, shard by shard, on whatever cores of the cluster no trial occupies.
+
+The pictures come back through the object store and are kept by whoever asked: no shared file system is needed. They do
+not depend on the number of workers, nor on how often one was lost.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.write import Format, check_empty, write_dataset
+from syndet_ray.errors import DefinitionError, MachineError, SyndetError
+from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.scenes import command
+from syndet_ray.scenes.generate import is_finished, kept, rendered, scene_hash
+from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
+from syndet_ray.tuning.tune import cluster, ray  # with the settings that must be made before ray is imported
+
+# A task that lost its worker or node is done again this many times.
+_RETRIES = 3
+
+Progress = Callable[[int, int], None]
+
+
+class Display(Protocol):
+    """What a person sees of it."""
+
+    def progress(self, what: str, done: int, total: int) -> None: ...
+
+
+def render_set(
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    cache: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Pool:
+    """`count` rendered scenes as a pool, from `cache` where they have been rendered before, in whole or in part.
+
+    At most `workers` tasks run at once; None takes what is free. Needs a connection to a Ray cluster. `progress` is told
+    (scenes done, scenes in all) as shards come in. Raises what the generator raises, and MachineError where a task lost
+    its worker too often.
+    """
+    folder = cache / scene_hash(parameters, count, seed)
+    pool = kept(folder, partial(_render, parameters, count, seed, folder, workers, progress))
+    shutil.rmtree(shards_folder(folder), ignore_errors=True)  # the set holds them all
+    return pool
+
+
+def write_set(
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    out: Path,
+    *,
+    cache: Path,
+    display: Display,
+    workers: int | None = None,
+    address: str | None = None,
+    image_format: Format = "png",
+) -> None:
+    """Renders a set and writes it as a dataset into `out`, a new or an empty folder. See `write_dataset`."""
+    check_empty(out)
+    with cluster(address):
+        pool = render_set(
+            parameters, count, seed, cache, workers=workers, progress=partial(display.progress, "rendering")
+        )
+    write_dataset(pool, out, partial(display.progress, "writing"), image_format=image_format)
+
+
+def scene_parameters(settings: Sequence[str]) -> SceneParameters:
+    """The default parameters with settings like "scene.blur=0.2"; a value is JSON, or a text.
+
+    Raises DefinitionError for what is no setting of a scene.
+    """
+    changes = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path.startswith("scene."):
+            raise DefinitionError("--set", "must read like scene.blur=0.2", got=setting)
+        changes[path] = _value(text)
+    return Recipe().replace(changes).scene
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _render(
+    parameters: SceneParameters, count: int, seed: int, folder: Path, workers: int | None, progress: Progress
+) -> Pool:
+    if parameters.generator.startswith(command.PREFIX):
+        return _by_command(parameters, count, seed, folder, progress)
+    return _by_shards(parameters, count, seed, shards_folder(folder), workers, progress)
+
+
+def _by_command(parameters: SceneParameters, count: int, seed: int, folder: Path, progress: Progress) -> Pool:
+    """One task: a program from outside is asked once for all."""
+    work = partial(command.rendered, parameters, count, seed, folder.with_name(f"{folder.name}-command"))
+    ((_, pool),) = _results({parameters.generator: work}, 1)
+    progress(count, count)
+    return pool
+
+
+def _by_shards(
+    parameters: SceneParameters, count: int, seed: int, folder: Path, workers: int | None, progress: Progress
+) -> Pool:
+    """Shards are kept as they come in, so that an interrupted set goes on where it was."""
+    paths = {part: shard_path(folder, part) for part in shards_of(count)}
+    work = {
+        part: partial(rendered, parameters, count, seed, part) for part, path in paths.items() if not is_finished(path)
+    }
+    done = count - sum(map(len, work))
+    for part, pool in _results(work, workers or len(work)):
+        pool.save(paths[part])
+        done += len(part)
+        progress(done, count)
+    return joined(paths.values())
+
+
+@ray.remote
+def _call(work: Callable[[], Pool]) -> Pool:
+    """Runs on a worker; the arrays of what it returns go into the object store."""
+    return work()
+
+
+def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[tuple[Any, Pool]]:
+    """What each piece of work returns, by its key, as it is done; at most `at_once` run at a time."""
+    waiting = list(work)
+    running: dict[Any, Any] = {}  # keys by the reference to what is to come
+    task = _call.options(num_cpus=1, num_gpus=0, max_retries=_RETRIES, **_placement())
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                key = waiting.pop(0)
+                running[task.remote(work[key])] = key
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            yield running.pop(done), result(done)
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+
+
+def _placement() -> dict[str, Any]:
+    """All over the cluster, but away from GPUs where there are nodes without: a trial needs its GPU's cores too.
+
+    Of two tries, the second takes any node: those without GPUs may all have been lost.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    with_gpus = [node["NodeID"] for node in nodes if node["Resources"].get("GPU")]
+    if len(with_gpus) in (0, len(nodes)):
+        return {"scheduling_strategy": "SPREAD"}
+    avoid, any_node = ({"ray.io/node-id": f"!in({','.join(ids)})"} for ids in (with_gpus, ["none"]))
+    return {
+        "scheduling_strategy": "SPREAD",
+        "label_selector": avoid,
+        "fallback_strategy": [{"label_selector": any_node}],
+    }
+
+
+def result(reference: Any) -> Any:
+    """What a task returned. Raises its SyndetError as it was raised there, and MachineError where its worker was lost."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SyndetError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        rule = f"lost its worker {_RETRIES + 1} times ({str(error).splitlines()[0]})"
+        raise MachineError("rendering", rule, do="See `ray status` and the memory of the nodes.") from None

@@ -1,0 +1,227 @@
+"""Sets rendered by Ray: the same whoever renders them, however many they are, and whatever happens to them."""
+
+import os
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syndet_ray import SceneParameters
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.read import read
+from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.scenes import shards
+from syndet_ray.scenes.generate import generate, rendered, scene_hash
+from syndet_ray.tuning import render as rendering
+from syndet_ray.tuning.render import render_set, scene_parameters, write_set
+from syndet_ray.tuning.tune import cluster, ray
+
+EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
+PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_token():
+    """Ray settles once in a process whether its clusters ask for a token; those of `Cluster` do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
+
+
+@pytest.fixture(scope="module")
+def connected():
+    """A Ray cluster on this machine."""
+    with cluster(None):
+        yield
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_SCENES", 2)
+
+
+def same(a, b):
+    """Equal to the byte, in every array and all that is said of them."""
+    for field in fields(Pool):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype, field.name
+            assert left.tobytes() == right.tobytes(), field.name
+        else:
+            assert left == right, field.name
+
+
+def test_shards_have_a_fixed_size_and_cover_a_set_once():
+    assert shards.shards_of(0) == []
+    assert shards.shards_of(1) == [range(1)]
+    assert shards.shards_of(100) == [range(50), range(50, 100)]
+    assert shards.shards_of(101)[-1] == range(100, 101)
+
+
+class Told:
+    """A display that keeps what it is told."""
+
+    def __init__(self):
+        self.last = {}
+
+    def progress(self, what, done, total):
+        self.last[what] = (done, total)
+
+
+def test_the_verb_writes_a_dataset(tmp_path):
+    """Stands before the tests that share a cluster: it starts one of its own."""
+    display = Told()
+    write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display, workers=2)
+    assert display.last == {"rendering": (3, 3), "writing": (3, 3)}
+    assert not ray.is_initialized()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"images", "annotations.json", "annotations.parquet", "contact_sheet.png"}
+    source = read(tmp_path / "out").splits["train"]
+    pool = generate(PARAMETERS, 3, 5, tmp_path / "cache")
+    assert [len(record.boxes) for record in source.records] == pool.box_counts.tolist()
+    with pytest.raises(DataError, match="must be a new or an empty folder"):
+        write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_nodes_with_gpus_are_left_to_trials_unless_no_others_are_left(tmp_path, small_shards, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    with_gpu, without = nodes.add_node(num_cpus=1, num_gpus=1), nodes.add_node(num_cpus=1)
+    original, used = rendering.rendered, tmp_path / "used"
+    used.mkdir()
+
+    def noted(*key):
+        (used / ray.get_runtime_context().get_node_id()).touch()
+        return original(*key)
+
+    monkeypatch.setattr(rendering, "rendered", noted)
+    with cluster(nodes.address):
+        first = render_set(PARAMETERS, 6, 3, tmp_path / "a")
+        assert [path.name for path in used.iterdir()] == [without.node_id]
+        nodes.remove_node(without, allow_graceful=False)
+        same(render_set(PARAMETERS, 6, 3, tmp_path / "b"), first)
+    assert (used / with_gpu.node_id).exists()
+    nodes.shutdown()
+
+
+def test_joined_shards_are_the_set_in_whatever_order_they_come(tmp_path, small_shards):
+    folder, paths = shards.shards_folder(tmp_path / "set"), []
+    for part in reversed(shards.shards_of(5)):
+        paths.append(shards.shard_path(folder, part))
+        rendered(PARAMETERS, 5, 7, part).save(paths[-1])
+    same(shards.joined(paths), generate(PARAMETERS, 5, 7, tmp_path))
+
+
+def test_the_curriculum_goes_on_across_shards(tmp_path, small_shards):
+    parameters = PARAMETERS.model_copy(update={"arrangement": "layers", "poses": "curriculum"})
+    whole = generate(parameters, 3, 7, tmp_path)
+    assert np.array_equal(rendered(parameters, 3, 7, range(2, 3)).image(0), whole.image(2))
+
+
+@pytest.mark.parametrize("workers", [1, 2, None])
+def test_a_set_does_not_depend_on_the_number_of_workers(workers, connected, small_shards, tmp_path):
+    told = []
+    pool = render_set(PARAMETERS, 7, 3, tmp_path / "a", workers=workers, progress=lambda *done: told.append(done))
+    same(pool, generate(PARAMETERS, 7, 3, tmp_path / "b"))
+    assert told == sorted(told)
+    assert told[-1] == (7, 7)
+
+
+def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(
+    connected, small_shards, tmp_path, monkeypatch
+):
+    key = scene_hash(PARAMETERS, 5, 3)
+    folder, asked = shards.shards_folder(tmp_path / "a" / key), tmp_path / "asked"
+    rendered(PARAMETERS, 5, 3, range(2)).save(shards.shard_path(folder, range(2)))
+    half = folder / f".{shards.shard_path(folder, range(2, 4)).name}-torn"  # as a killed process leaves it
+    half.mkdir()
+    (half / "pixels.npy").write_bytes(b"half")
+    asked.mkdir()
+    original = rendering.rendered
+
+    def noted(*key):
+        (asked / str(key[3].start)).touch()
+        return original(*key)
+
+    monkeypatch.setattr(rendering, "rendered", noted)
+    same(render_set(PARAMETERS, 5, 3, tmp_path / "a"), generate(PARAMETERS, 5, 3, tmp_path / "b"))
+    assert sorted(path.name for path in asked.iterdir()) == ["2", "4"]
+    assert [path.name for path in (tmp_path / "a").iterdir() if path.is_dir()] == [key]
+
+
+def test_a_killed_task_is_done_again(connected, small_shards, tmp_path, monkeypatch):
+    original, marker = rendering.rendered, tmp_path / "killed"
+
+    def killed_once(parameters, count, seed, part):
+        if part.start == 2 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(parameters, count, seed, part)
+
+    monkeypatch.setattr(rendering, "rendered", killed_once)
+    pool = render_set(PARAMETERS, 5, 3, tmp_path / "a")
+    assert marker.exists()
+    same(pool, generate(PARAMETERS, 5, 3, tmp_path / "b"))
+
+
+def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(connected, small_shards, tmp_path, monkeypatch):
+    original = rendering.rendered
+
+    def killed(parameters, count, seed, part):
+        if part.start == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(parameters, count, seed, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "_RETRIES", 1)
+        patch.setattr(rendering, "rendered", killed)
+        with pytest.raises(MachineError, match="rendering: lost its worker 2 times"):
+            render_set(PARAMETERS, 3, 3, tmp_path, workers=1)
+    kept = shards.shard_path(shards.shards_folder(tmp_path / scene_hash(PARAMETERS, 3, 3)), range(2))
+    assert len(Pool.load(kept)) == 2
+    assert len(render_set(PARAMETERS, 3, 3, tmp_path)) == 3
+
+
+def test_a_program_from_outside_renders_as_a_task(connected, tmp_path):
+    command = f"command:{sys.executable} {EXAMPLE}"
+    parameters = SceneParameters(generator=command, objects=2, image_px=64, size_px=(16, 20))
+    pool = render_set(parameters, 3, 3, tmp_path)
+    assert (len(pool), pool.synthetic) == (3, True)
+    key = scene_hash(parameters, 3, 3)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [key, f"{key}-command"]
+    same(render_set(parameters, 3, 3, tmp_path), pool)
+
+
+def test_what_is_wrong_with_a_program_is_said_as_it_was_raised(connected, tmp_path):
+    parameters = PARAMETERS.model_copy(update={"generator": f"command:{sys.executable} -c pass"})
+    with pytest.raises(DataError, match="wrote nothing") as caught:
+        render_set(parameters, 3, 3, tmp_path)
+    assert not isinstance(caught.value, ray.exceptions.RayError)
+    assert (tmp_path / f"{scene_hash(parameters, 3, 3)}-command" / "log.txt").exists()
+
+
+def test_settings_of_the_verb_are_those_of_a_recipe():
+    changed = scene_parameters(["scene.objects=7", "scene.size_px=[20, 30]", "scene.generator=command:x y"])
+    assert (changed.objects, changed.size_px, changed.generator) == (7, (20, 30), "command:x y")
+    assert scene_parameters([]) == SceneParameters()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("blur=0.2", "--set: must read like scene.blur=0.2, got 'blur=0.2'"),
+        ("scene.blur", "must read like"),
+        ("mix.synthetic=0.5", "must read like"),
+        ("scene.blurr=1", "Did you mean 'scene.blur'"),
+        ("scene.blur=2", "scene.blur"),
+        ("scene.blur=much", "scene.blur"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting, message):
+    with pytest.raises(DefinitionError, match=message):
+        scene_parameters([setting])

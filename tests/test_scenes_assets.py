@@ -1,0 +1,439 @@
+"""Folders of meshes, cut-outs and images become a library, or an error that says what to do."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image, ImageDraw
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial, SimpleMaterial
+
+from syndet_ray.errors import DataError
+from syndet_ray.scenes import meshes
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.cutouts import THICKNESS, prism
+from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.scene import NO_CLASS
+from syndet_ray.scenes.shapes import shapes
+
+
+def solid(mesh):
+    """A Mesh of ours as trimesh sees it, its seams closed."""
+    found = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    found.merge_vertices(merge_tex=True, merge_norm=True)
+    return found
+
+
+def box(sides=(1, 2, 3), at=(5, 0, 0)):
+    return trimesh.creation.box(sides, trimesh.transformations.translation_matrix(at))
+
+
+def card(path, size=(60, 40), mode="RGBA", hole=False):
+    """A picture: red to the left, blue to the right, with a margin of 5 px that a transparent mode leaves out."""
+    image = Image.new("RGB", size, "red")
+    image.paste("blue", (size[0] // 2, 0, *size))
+    alpha = Image.new("L", size)
+    draw = ImageDraw.Draw(alpha)
+    draw.rectangle((5, 5, size[0] - 6, size[1] - 6), fill=255)
+    if hole:
+        draw.rectangle((20, 15, 29, 24), fill=0)
+    if mode == "RGBA":
+        image.putalpha(alpha)
+    image.save(path)
+    return alpha
+
+
+def painted(texture, *, repeats=1.0):
+    """A square plate with a texture, u to the right and v up, seams along all its edges."""
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 6, 5], [4, 7, 6]])
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
+    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * repeats
+    material = PBRMaterial(baseColorTexture=texture)
+    visual = TextureVisuals(uv=np.concatenate([uv, uv]), material=material)
+    return trimesh.Trimesh(np.concatenate([corners, corners]), faces, visual=visual, process=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the classes bolt and nut, a box each."""
+    for name in ("bolt", "nut"):
+        (tmp_path / name).mkdir()
+        box().export(tmp_path / name / "a.stl")
+    return tmp_path
+
+
+def settings(folder, **content):
+    (folder / "assets.json").write_text(json.dumps(content))
+
+
+def read(path, may_be_open=False):
+    return meshes.read(path, may_be_open=may_be_open)
+
+
+def test_dice_have_no_meshes_but_surroundings_have():
+    library = load("dice")
+    assert library.classes == CLASSES
+    assert library.named(NO_CLASS) == [f"shapes/{i}" for i in range(len(shapes()))] == list(library.assets)
+    assert load("dice", surroundings="").assets == {}
+    assert load("dice") is library
+    assert len({load("dice").hash, load("dice", surroundings="").hash}) == 2
+
+
+@pytest.mark.parametrize("i", range(len(shapes())))
+def test_shapes_are_closed_centred_and_white(i):
+    mesh = shapes()[i]
+    found = solid(mesh)
+    assert found.is_watertight and found.is_winding_consistent and found.volume > 0
+    assert np.abs(mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)).max() < 1e-5
+    assert np.isclose(found.extents.max(), 1) and (mesh.colors == 1).all()
+
+
+def test_folders_are_classes(folder):
+    (folder / "bolt" / "deeper").mkdir()
+    box().export(folder / "bolt" / "deeper" / "b.ply")
+    (folder / "bolt" / "LICENSE").write_text("free")
+    (folder / ".git").mkdir()
+    library = load(str(folder), surroundings="")
+    assert library.classes == ("bolt", "nut")
+    assert {name: asset.label for name, asset in library.assets.items()} == {
+        "bolt/a.stl": 0,
+        "bolt/deeper/b.ply": 0,
+        "nut/a.stl": 1,
+    }
+    mesh = library.assets["nut/a.stl"].mesh
+    assert np.allclose(mesh.vertices.max(axis=0), (0.5, 1, 1.5)) and mesh.vertices.dtype == np.float32
+    assert mesh.faces.dtype == np.int32 and mesh.colors.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("content", "scale"),
+    [
+        ({}, 0.05 / 3),
+        ({"size_m": 0.3}, 0.1),
+        ({"size_m": {"nut": 0.6}}, 0.2),
+        ({"size_m": {"bolt": 0.6}}, 0.05 / 3),
+        ({"unit": "metres"}, 1),
+        ({"unit": "millimetres"}, 0.001),
+    ],
+)
+def test_sizes(folder, content, scale):
+    settings(folder, **content)
+    assert load(str(folder)).assets["nut/a.stl"].scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"unit": "feet"}, r"assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', got 'feet'"),
+        ({"units": "metres"}, "assets.json: units: Extra inputs are not permitted"),
+        ({"size_m": {"nutt": 1.0}}, "size_m names a class that is no folder, got 'nutt'. Did you mean 'nut'?"),
+        ({"size_m": 50.0}, "size_m must be 0.0001 to 10 metres, got 50.0"),
+    ],
+)
+def test_settings_that_are_wrong(folder, content, message):
+    settings(folder, **content)
+    with pytest.raises(DataError, match=message.replace("?", r"\?")):
+        load(str(folder))
+
+
+def test_the_hash_is_of_the_content(folder, tmp_path_factory):
+    before = load(str(folder)).hash
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("bolt", "nut"):
+        (copy / name).mkdir()
+        (copy / name / "a.stl").write_bytes((folder / name / "a.stl").read_bytes())
+    assert load(str(copy)).hash == before
+    hashes = {before}
+    for change in (
+        lambda: settings(copy, size_m=0.1),
+        lambda: card(copy / "nut" / "b.png"),
+        lambda: card(copy / "nut" / "b.png", hole=True),
+        lambda: card(copy / "nut" / "b_mask.png", mode="RGB"),
+    ):
+        change()
+        load.cache_clear()
+        hashes.add(load(str(copy)).hash)
+    assert len(hashes) == 5
+
+
+# Meshes
+
+
+def test_texture_and_its_orientation(tmp_path):
+    image = Image.new("RGB", (8, 8), "red")
+    image.paste("blue", (0, 0, 8, 4))  # the upper half
+    painted(image).export(tmp_path / "a.glb")
+    mesh = read(tmp_path / "a.glb")
+    assert mesh.texture.tolist() == np.asarray(image).tolist()
+    top = np.isclose(mesh.vertices[:, 1], mesh.vertices[:, 1].max())
+    assert (mesh.uv[top, 1] == 1 - 1 / 16).all() and (mesh.uv[~top, 1] == 1 / 16).all()
+    assert (mesh.colors == 1).all()
+
+
+def test_a_texture_beside_an_obj(tmp_path):
+    plate = painted(None)
+    plate.visual.material = SimpleMaterial(image=Image.new("RGB", (4, 4), (10, 200, 30)))
+    plate.export(tmp_path / "a.obj")
+    assert (read(tmp_path / "a.obj").texture == (10, 200, 30)).all()
+    (tmp_path / "material_0.png").unlink()
+    with pytest.raises(DataError, match=r"a.obj: the mesh needs a file that is not there: material_0.png. Put it to"):
+        read(tmp_path / "a.obj")
+
+
+def test_textures_that_are_missing_or_broken(tmp_path):
+    header = "ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 0\nend_header\n"
+    (tmp_path / "a.ply").write_text(header)
+    with pytest.raises(DataError, match=r"a.ply: the mesh needs a file that is not there: skin.png"):
+        read(tmp_path / "a.ply")
+    (tmp_path / "skin.png").write_text("no image")
+    with pytest.raises(DataError, match=r"skin.png: the image cannot be read"):
+        read(tmp_path / "a.ply")
+    tree = json.dumps({"asset": {"version": "2.0"}, "images": [{"uri": "gone.jpg"}]}).encode()
+    tree += b" " * (-len(tree) % 4)
+    sizes = [np.uint32(size).tobytes() for size in (2, len(tree) + 20, len(tree))]
+    (tmp_path / "a.glb").write_bytes(b"glTF" + b"".join(sizes) + b"JSON" + tree)
+    with pytest.raises(DataError, match=r"a.glb: the mesh needs a file that is not there: gone.jpg"):
+        read(tmp_path / "a.glb")
+
+
+def test_a_material_without_texture_colours_its_part(tmp_path):
+    plate = painted(None)
+    plate.visual.material = PBRMaterial(baseColorFactor=(255, 0, 51, 255))
+    plate.export(tmp_path / "a.glb")
+    mesh = read(tmp_path / "a.glb")
+    assert mesh.texture is None and np.allclose(mesh.colors, (1, 0, 0.2))
+
+
+def test_a_repeated_texture_is_unrolled(tmp_path):
+    image = Image.new("RGB", (8, 8), "red")
+    image.paste("blue", (0, 0, 4, 8))
+    painted(image, repeats=3.0).export(tmp_path / "a.glb")
+    mesh = read(tmp_path / "a.glb")
+    assert mesh.texture.shape == (24, 24, 3) and np.allclose((mesh.uv.min(), mesh.uv.max()), (1 / 48, 47 / 48))
+    assert (mesh.texture[:, 8:16] == mesh.texture[:, :8]).all()
+
+
+def test_parts_become_one_mesh_with_one_texture(tmp_path):
+    scene = trimesh.Scene()
+    for i, color in enumerate(("red", "lime", None)):
+        part = box((1, 1, 1), (0, 0, 0)) if color is None else painted(Image.new("RGB", (8, 8), color))
+        scene.add_geometry(part, transform=trimesh.transformations.translation_matrix((3 * i, 0, 0)))
+    scene.export(tmp_path / "a.glb")
+    mesh = read(tmp_path / "a.glb")
+    assert np.isclose(np.ptp(mesh.vertices[:, 0]), 6.5)
+    columns, rows = (mesh.uv * (1, -1) + (0, 1)).T * np.array(mesh.texture.shape[1::-1])[:, None]
+    seen = mesh.texture[rows.astype(int), columns.astype(int)]
+    for low, color in ((-4, (255, 0, 0)), (-1, (0, 255, 0)), (2, (255, 255, 255))):
+        assert (seen[(mesh.vertices[:, 0] > low) & (mesh.vertices[:, 0] < low + 2)] == color).all()
+
+
+def test_vertex_colors_are_linear_light(tmp_path):
+    plate = box()
+    plate.visual.vertex_colors = (255, 0, 128, 255)
+    plate.export(tmp_path / "a.ply")
+    assert np.allclose(read(tmp_path / "a.ply").colors, (1, 0, (128 / 255) ** 2.2))
+    plate.export(tmp_path / "a.glb")
+    assert np.allclose(read(tmp_path / "a.glb").colors, (1, 0, 128 / 255))
+
+
+@pytest.mark.parametrize("suffix", meshes.SUFFIXES)
+def test_faces_turn_outward_whatever_the_file_says(tmp_path, suffix):
+    mesh = box()
+    mesh.faces[:5] = mesh.faces[:5, ::-1]
+    mesh.export(tmp_path / f"a{suffix}")
+    found = solid(read(tmp_path / f"a{suffix}"))
+    assert found.is_watertight and np.isclose(found.volume, 6)
+
+
+def test_open_meshes_are_refused_unless_allowed(folder):
+    mesh = box()
+    mesh.update_faces(np.arange(12) > 0)
+    mesh.export(folder / "nut" / "a.stl")
+    with pytest.raises(DataError, match=r"a.stl: the mesh must be watertight: 3 edges .*\"open\": true"):
+        load(str(folder))
+    settings(folder, open=True)
+    assert len(load(str(folder)).assets["nut/a.stl"].mesh.faces) == 11
+
+
+def test_meshes_without_faces(tmp_path):
+    (tmp_path / "a.ply").write_text(
+        "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n"
+    )
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 1 0\n")
+    for name in ("a.ply", "a.obj"):
+        with pytest.raises(DataError, match=f"{name}: the mesh has no faces. Export triangles"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", meshes.SUFFIXES)
+@pytest.mark.parametrize("content", [b"", b"no mesh at all"], ids=["empty", "text"])
+def test_files_that_are_no_meshes(tmp_path, suffix, content):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a{suffix}: the mesh (cannot be read|has no faces)"):
+        read(tmp_path / f"a{suffix}")
+
+
+def test_points_that_are_no_numbers_or_all_one(tmp_path):
+    for value, rule in (("nan", "vertices must be finite"), ("1", "all corners of the mesh are one point")):
+        (tmp_path / "a.obj").write_text(f"v 1 1 {value}\n" * 3 + "f 1 2 3\n")
+        with pytest.raises(DataError, match=rule):
+            read(tmp_path / "a.obj")
+
+
+def test_too_many_faces(tmp_path, monkeypatch):
+    monkeypatch.setattr(meshes, "MAX_FACES", 11)
+    box().export(tmp_path / "a.stl")
+    with pytest.raises(DataError, match=r"at most 11 faces, got 12. Simplify it"):
+        read(tmp_path / "a.stl")
+
+
+@pytest.mark.parametrize(
+    ("sides", "hint"),
+    [((20, 20, 30), "; mesh units look like millimetres, got 30"), ((1e-5, 1e-5, 1e-5), ", got 1e-05")],
+)
+def test_sizes_that_nothing_has(folder, sides, hint):
+    settings(folder, unit="metres")
+    box(sides, (0, 0, 0)).export(folder / "nut" / "a.ply")
+    with pytest.raises(DataError, match=r"a.ply: its longest side must be 0.0001 to 10 m" + hint):
+        load(str(folder))
+
+
+# Cut-outs
+
+
+def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
+    card(folder / "nut" / "card.png")
+    asset = load(str(folder)).assets["nut/card.png"]
+    mesh, found = asset.mesh, solid(asset.mesh)
+    assert asset.scale == 0.05 and found.is_watertight and np.isclose(found.volume, 0.6 * THICKNESS, rtol=0.02)
+    assert np.allclose(found.extents, (1, 0.6, THICKNESS), atol=0.01)
+    left = mesh.vertices[:, 0] < 0
+    assert (mesh.uv[left, 0] < 0.05).all() and (mesh.uv[~left, 0] > 0.95).all()
+    upper = mesh.vertices[:, 1] > 0
+    assert (mesh.uv[upper, 1] > 0.95).all() and (mesh.uv[~upper, 1] < 0.05).all()
+    assert mesh.texture[0, 0].tolist() == [255, 0, 0] and mesh.texture[-1, -1].tolist() == [0, 0, 255]
+
+
+def test_holes_go_through(folder):
+    card(folder / "nut" / "card.png", hole=True)
+    found = solid(load(str(folder)).assets["nut/card.png"].mesh)
+    assert found.is_watertight and found.euler_number == 0
+    assert np.isclose(found.volume, (0.6 - 0.04) * THICKNESS, rtol=0.03)
+
+
+def test_the_colour_behind_a_cut_out_does_not_shine_through(folder):
+    image = Image.new("RGBA", (40, 40), (0, 255, 0, 0))
+    ImageDraw.Draw(image).ellipse((5, 5, 34, 34), fill=(200, 0, 0, 255))
+    image.save(folder / "nut" / "disc.png")
+    assert (load(str(folder)).assets["nut/disc.png"].mesh.texture == (200, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["mask", "polygon"])
+def test_a_picture_with_a_mask_or_polygon(folder, kind):
+    alpha = card(folder / "nut" / "card.jpg", mode="RGB")
+    if kind == "mask":
+        alpha.save(folder / "nut" / "card_mask.png")
+    else:
+        (folder / "nut" / "card.json").write_text('{"polygon": [[5, 5], [55, 5], [55, 35], [5, 35]]}')
+    library = load(str(folder))
+    assert list(library.assets)[1:3] == ["nut/a.stl", "nut/card.jpg"]
+    assert np.allclose(solid(library.assets["nut/card.jpg"].mesh).extents, (1, 0.6, THICKNESS), atol=0.01)
+
+
+def test_any_mask_gives_a_closed_mesh(folder):
+    rng = np.random.default_rng(0)
+    Image.fromarray(np.uint8(rng.integers(0, 2, (24, 24, 4)) * 255)).save(folder / "nut" / "noise.png")
+    mesh = load(str(folder)).assets["nut/noise.png"].mesh
+    edges = np.sort(trimesh.geometry.faces_to_edges(mesh.faces), axis=1)
+    assert (np.unique(edges, axis=0, return_counts=True)[1] % 2 == 0).all()
+    assert solid(mesh).volume > 0
+
+
+def test_cut_outs_without_alpha(folder):
+    card(folder / "nut" / "card.png", mode="RGB")
+    with pytest.raises(DataError, match=r"card.png: a cut-out must tell .* no transparency. Save it as PNG with"):
+        load(str(folder))
+
+
+def test_cut_outs_that_show_nothing(folder):
+    Image.new("RGBA", (9, 9)).save(folder / "nut" / "card.png")
+    with pytest.raises(DataError, match=r"card.png: the cut-out shows nothing"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"polygon": [[1, 2], [3, 4]]}', '{"polygon": [["a", 2]]}'])
+def test_polygons_that_are_none(folder, content):
+    card(folder / "nut" / "card.png", mode="RGB")
+    (folder / "nut" / "card.json").write_text(content)
+    with pytest.raises(DataError, match=r'card.json: must hold {"polygon": .* with three points or more'):
+        load(str(folder))
+
+
+def test_masks_of_another_size(folder):
+    card(folder / "nut" / "card.png", mode="RGB")
+    Image.new("L", (4, 6)).save(folder / "nut" / "card_mask.png")
+    with pytest.raises(DataError, match=r"card_mask.png: a mask must be .* 60 x 40 pixels, got \(4, 6\)"):
+        load(str(folder))
+
+
+def test_pictures_that_cannot_be_read(folder):
+    (folder / "nut" / "card.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match=r"card.png: the image cannot be read"):
+        load(str(folder))
+
+
+def test_a_prism_does_not_care_which_way_its_rings_run():
+    outer = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)
+    inner = np.array([[1, 1], [2, 1], [2, 2], [1, 2]], float)
+    for rings in ([outer, inner], [outer[::-1], inner], [outer, inner[::-1]]):
+        found = trimesh.Trimesh(*prism(rings, 2.0), process=False)
+        assert found.is_watertight and np.isclose(found.volume, 30)
+
+
+# Folders
+
+
+def test_surroundings_and_backgrounds_from_folders(folder, tmp_path_factory):
+    around, behind = tmp_path_factory.mktemp("around"), tmp_path_factory.mktemp("behind")
+    (around / "deeper").mkdir()
+    box().export(around / "deeper" / "a.stl")
+    card(around / "b.png")
+    for name in ("b.jpg", "a.PNG"):
+        Image.new("RGB", (4, 4)).save(behind / name)
+    (behind / "README.md").write_text("mine")
+    library = load("dice", str(around), str(behind))
+    assert library.named(NO_CLASS) == ["surroundings:b.png", "surroundings:deeper/a.stl"]
+    assert library.backgrounds == (str(behind / "a.PNG"), str(behind / "b.jpg"))
+
+
+def test_backgrounds_that_are_none(tmp_path):
+    with pytest.raises(DataError, match=r"holds no images for backgrounds, got \[\]"):
+        load("dice", "shapes", str(tmp_path))
+    (tmp_path / "a.jpg").write_text("no image")
+    with pytest.raises(DataError, match=r"a.jpg: the image cannot be read"):
+        load("dice", "shapes", str(tmp_path))
+
+
+def test_folders_of_too_few_classes(tmp_path):
+    rule = "must hold two classes or more, each a folder that has the name of the class, got "
+    with pytest.raises(DataError, match=rf"{rule}\[\]"):
+        load(str(tmp_path))
+    (tmp_path / "nut").mkdir()
+    with pytest.raises(DataError, match=rf"{rule}\['nut'\]. Give each class a folder; what is not to be found"):
+        load(str(tmp_path))
+
+
+def test_classes_without_assets(folder):
+    (folder / "empty").mkdir()
+    (folder / "empty" / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"empty: holds no mesh and no cut-out, got \['notes.txt'\]. Meshes are .glb"):
+        load(str(folder))
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(DataError, match="nowhere: does not exist"):
+        load(str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file: is not a folder"):
+        load("dice", str(tmp_path / "file"))

@@ -1,0 +1,223 @@
+"""Layers and heaps: overlap, crop and cover as asked, nothing inside anything else, and never a hang."""
+
+import logging
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syndet_ray.errors import DefinitionError
+from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.scenes import layers
+from syndet_ray.scenes.annotate import annotate, silhouettes, styled
+from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
+from syndet_ray.scenes.heap import Heap, stable_turns
+from syndet_ray.scenes.library import Mesh
+from syndet_ray.scenes.raycast import draw, world_vertices
+from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
+
+LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
+
+
+def scene_of(index=0, count=1, seed=3, **fixed):
+    parameters = SceneParameters(**LAYERS | fixed)
+    return draw_scene(parameters, seed, index, count), library_of(parameters)
+
+
+def seen_boxes(scene, library, labelled):
+    """(n, 4) the whole projected boxes of labelled bodies, or of the others."""
+    from syndet_ray.scenes.raycast import project
+
+    found = []
+    for body, vertices in zip(scene.bodies, world_vertices(scene, library), strict=True):
+        if (body.label != NO_CLASS) == labelled:
+            outline = project(vertices, scene.camera)
+            found.append([*outline.min(axis=0), *outline.max(axis=0)])
+    return np.array(found)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_objects_overlap_and_are_cut_by_no_more_than_asked(seed):
+    scene, library = scene_of(seed=seed, overlap=0.2, crop=0.4)
+    boxes = seen_boxes(scene, library, labelled=True)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    inside = np.clip(boxes, 0, 160)
+    # Perspective makes a box seen at a slant a little larger than the one that was placed.
+    assert (np.prod(inside[:, 2:] - inside[:, :2], axis=1) >= (1 - 0.4 - 0.1) * areas).all()
+    for i in range(len(boxes)):
+        for j in range(i):
+            common = np.minimum(boxes[i, 2:], boxes[j, 2:]) - np.maximum(boxes[i, :2], boxes[j, :2])
+            assert np.prod(np.maximum(common, 0)) <= (0.2 + 0.1) * min(areas[i], areas[j])
+
+
+def test_clutter_covers_the_whole_background():
+    for seed in range(3):
+        scene, library = scene_of(seed=seed)
+        assert (draw(scene, library).ids < 0).mean() < 0.01
+
+
+def test_background_scale_is_the_clutter_s_size_against_the_objects():
+    sizes = {}
+    for scale in ((0.3, 0.5), (1.0, 1.5)):
+        scene, library = scene_of(background_scale=scale)
+        boxes = seen_boxes(scene, library, labelled=False)
+        sizes[scale] = np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)) / 27
+        assert scale[0] * 0.9 < sizes[scale] < scale[1] * 1.1
+
+
+def test_objects_are_as_wide_as_asked():
+    scene, library = scene_of(objects=12)
+    boxes = seen_boxes(scene, library, labelled=True)
+    widths = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    assert widths.min() > 20 * 0.9
+    assert widths.max() < 34 * 1.15
+
+
+def test_occluders_hide_a_part_of_their_targets():
+    plain, library = scene_of()
+    hidden, _ = scene_of(occluders=1.0)
+    assert len(hidden.bodies) == len(plain.bodies) + 8
+    visible = [annotate(scene, draw(scene, library).ids, library).visibility.mean() for scene in (plain, hidden)]
+    assert 0.03 < visible[0] - visible[1] < 0.35
+
+
+def test_a_curriculum_leads_from_near_to_far_through_all_poses_and_objects():
+    poses = layers.curriculum(range(3), (20.0, 40.0), 0, total := 6 * len(layers.turns()) * 3)
+    seen = [next(poses) for _ in range(total)]
+    widths = [width for _, _, width in seen]
+    assert widths[0] == 40
+    assert widths[-1] == 20
+    assert widths == sorted(widths, reverse=True)
+    assert len({(asset, turn.tobytes(), width) for asset, turn, width in seen}) == total
+    assert layers.turns().shape == (42 * 36, 3, 3)
+    np.testing.assert_allclose(np.linalg.det(layers.turns()), 1)
+
+
+def test_a_curriculum_of_few_scenes_strides_through_the_whole_schedule():
+    first, library = scene_of(0, 20, poses="curriculum", crop=0.0, overlap=0.0)
+    last, _ = scene_of(19, 20, poses="curriculum", crop=0.0, overlap=0.0)
+    widths = [
+        (boxes[:, 2:] - boxes[:, :2]).max(axis=1).mean()
+        for boxes in (seen_boxes(scene, library, labelled=True) for scene in (first, last))
+    ]
+    assert widths[0] > 30 > 24 > widths[1]
+
+
+def test_a_curriculum_in_a_tray_is_refused():
+    with pytest.raises(DefinitionError, match='needs arrangement "layers"'):
+        Recipe().replace({"scene.poses": "curriculum"})
+
+
+def test_a_scene_that_cannot_be_arranged_has_fewer_objects_and_says_so(tmp_path, caplog):
+    parameters = SceneParameters(**LAYERS | {"objects": 100, "overlap": 0.0, "crop": 0.0})
+    with caplog.at_level(logging.WARNING, logger="syndet_ray"):
+        generate(parameters, 2, 0, tmp_path)
+    assert len(caplog.records) == 1
+    assert "of 200 objects found no place in 2 scenes" in caplog.text
+
+
+def test_scenes_with_meshes_survive_json_and_draw_the_same():
+    for fixed in ({}, {"arrangement": "tray", "distractors": 5}):
+        scene, library = scene_of(**fixed)
+        again = Scene.from_json(scene.to_json())
+        assert again == scene
+        np.testing.assert_array_equal(render(again, library)[0], render(scene, library)[0])
+
+
+def test_visibility_of_meshes_is_that_counted_by_drawing_each_alone():
+    from dataclasses import replace
+
+    scene, library = scene_of(objects=6, distractors=6, arrangement="tray")
+    ids = draw(scene, library).ids
+    every = np.ones(len(scene.bodies), bool)
+    alone = np.array([(draw(replace(scene, bodies=(body,)), library).ids == 0).sum() for body in scene.bodies])
+    whole = silhouettes(scene, library, every)
+    outlines = seen_boxes(scene, library, labelled=False)
+    assert (outlines > 0).all(axis=1).any(), "no distractor is inside the image"
+    for i, body in enumerate(scene.bodies):
+        if body.asset != "die" and alone[i] and not (ids[[0, -1]] == i).any() and not (ids[:, [0, -1]] == i).any():
+            assert whole[i] == pytest.approx(alone[i], abs=1)
+
+
+# Heaps
+
+
+def _box(x, y, z):
+    solid = trimesh.creation.box((x, y, z))
+    vertices = np.asarray(solid.vertices, np.float32)
+    return Mesh(vertices, np.asarray(solid.faces, np.int32), np.ones_like(vertices))
+
+
+def test_a_thing_rests_on_its_stable_faces_the_likelier_the_oftener():
+    turns, chances = stable_turns(_box(1, 0.6, 0.1))
+    flat = np.abs(turns[:, 2, 2]) > 0.99
+    assert chances[flat].sum() > 0.8
+    assert chances.sum() == pytest.approx(1)
+
+
+def test_nothing_is_in_anything_else_and_everything_rests():
+    library = library_of(SceneParameters())
+    rng = np.random.default_rng(0)
+    heap = Heap(0.06, 0.06)
+    solids, lowest = [], []
+    for name in library.named(NO_CLASS) * 2:
+        mesh = library.assets[name].mesh
+        before = heap.heights.copy()
+        centre, turn = heap.drop(mesh, 0.03, rng)
+        placed = mesh.vertices @ turn.T * 0.03 + centre
+        assert np.abs(placed[:, :2]).max() <= 0.06 + 1e-9
+        assert placed[:, 2].min() > -2 * heap.cell
+        lowest.append(placed[:, 2].min() - before.max())
+        solids.append(trimesh.Trimesh(placed, mesh.faces, process=False))
+    assert min(lowest) < 0
+    assert max(solid.bounds[1, 2] for solid in solids) > 0.045, "it never piled up"
+    for i, solid in enumerate(solids):
+        for other in solids[:i]:
+            if (solid.bounds[0] < other.bounds[1]).all() and (other.bounds[0] < solid.bounds[1]).all():
+                # What touches may do so exactly: a tenth of a millimetre apart nothing meets.
+                apart = np.array([0, 0, 1e-4])
+                for outer, inner, moved in ((other, solid, apart), (solid, other, -apart)):
+                    points = np.concatenate([inner.vertices, inner.triangles_center]) + moved
+                    assert not outer.contains(points).any()
+
+
+def test_a_thing_wider_than_the_tray_finds_no_place():
+    assert Heap(0.01, 0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0)) is None
+
+
+# Label styles
+
+
+def test_exact_boxes_stay_exact():
+    boxes = np.array([[3, 4, 20, 30]])
+    assert styled(boxes, LabelStyle(seed=5), (64, 64)) is boxes
+
+
+def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
+    boxes = np.tile([[100.0, 100.0, 130.0, 120.0]], (4000, 1))
+    drawn = styled(boxes, LabelStyle(0.2, 0.1, 0.05, True, 1), (400, 400))
+    sizes, middles = drawn[:, 2:] - drawn[:, :2], (drawn[:, :2] + drawn[:, 2:]) / 2
+    np.testing.assert_allclose(sizes[:, 0], sizes[:, 1])
+    assert sizes.mean() == pytest.approx(36, rel=0.02)
+    assert sizes[:, 0].std() == pytest.approx(3, rel=0.1)
+    np.testing.assert_allclose(middles.mean(axis=0), [115, 110], atol=0.2)
+    np.testing.assert_allclose(middles.std(axis=0), 1.5, rtol=0.1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    corner=st.tuples(st.integers(0, 62), st.integers(0, 62)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    style=st.builds(
+        LabelStyle, st.floats(-0.3, 1), st.floats(0, 0.5), st.floats(0, 0.3), st.booleans(), st.integers(0, 9)
+    ),
+)
+def test_drawn_boxes_stay_inside_the_image_and_have_an_area(corner, size, style):
+    box = np.array([[*corner, *np.minimum(np.add(corner, size), 64)]], float)
+    drawn = styled(box, style, (64, 64))
+    assert (drawn >= 0).all()
+    assert (drawn <= 64).all()
+    assert (drawn[:, 2:] - drawn[:, :2] >= 1 - 1e-9).all()
