@@ -28,7 +28,6 @@ from syndet_ray.scenes.dice import (
 )
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
 from syndet_ray.scenes.library import DICE
-from syndet_ray.scenes.looks import DEFAULT_LOOK, STAND_IN_LOOK
 from syndet_ray.scenes.raycast import draw, project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
@@ -300,15 +299,6 @@ def test_rotations_are_turns():
     np.testing.assert_allclose(np.linalg.det(turns), 1)
 
 
-def test_the_stand_in_looks_unlike_the_defaults():
-    ordinary, other = (
-        np.stack([render(draw_scene(SceneParameters(**SMALL), 0, i, 6, look))[0] for i in range(6)])
-        for look in (DEFAULT_LOOK, STAND_IN_LOOK)
-    )
-    assert ordinary.mean() > other.mean() + 30
-    assert draw_scene(SceneParameters(**SMALL), 0, 0, 1, STAND_IN_LOOK).sensor.noise_sigma > 0
-
-
 # Kept sets
 
 
@@ -349,17 +339,6 @@ def test_two_processes_that_ask_at_once_render_once(tmp_path):
     assert [process.returncode for process in both] == [0, 0]
     assert sum(line.startswith("rendered") for lines in said for line in lines) == 4
     assert said[0][-2] == said[1][-2]
-
-
-def test_the_stand_in_has_three_parts_and_is_named_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(generating, "_STAND_IN_COUNTS", {"train": 3, "val": 2, "test": 2})
-    told = []
-    pools = generating.stand_in(tmp_path, lambda done, total: told.append((done, total)))
-    assert {split: len(pool) for split, pool in pools.items()} == {"train": 3, "val": 2, "test": 2}
-    assert told == [(k, 7) for k in range(1, 8)]
-    assert all(pool.stand_in and not pool.synthetic and pool.name == "real" for pool in pools.values())
-    assert len({pool.hash for pool in pools.values()}) == 3
-    assert len({image_id for pool in pools.values() for image_id in pool.image_ids}) == 7
 
 
 def test_scenes_need_nothing_that_trains():

@@ -18,7 +18,7 @@ from syndet_ray.errors import MachineError
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tinted
-from syndet_ray.scenes.raycast import Drawing, _walls
+from syndet_ray.scenes.raycast import Drawing, walls
 from syndet_ray.scenes.scene import Body, Die, Ground, Scene
 
 SCRIPT = Path(__file__).with_name("blender_draw.py")
@@ -140,7 +140,7 @@ def _ground(ground: Ground) -> list[_Arrays]:
     floor = np.array(inner, float), np.array([(0, 1, 2), (0, 2, 3)])
     table = np.array(inner + outer, float), np.array(frame)
     found = [_level(*shape, what, ground) for shape, what in ((floor, FLOOR), (table, TABLE))]
-    vertices, faces = _walls(ground)
+    vertices, faces = walls(ground)
     if len(faces):
         colors = np.tile(np.array(ground.wall_color), (len(vertices), 1))
         found.append({"vertices": vertices, "faces": faces, "colors": colors})

@@ -6,8 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,6 @@ from syndet_ray.scenes import blender, command, looks
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.library import DICE, Library
-from syndet_ray.scenes.looks import DEFAULT_LOOK, STAND_IN_LOOK, Look
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Drawing, draw
 from syndet_ray.scenes.scene import NO_CLASS, Scene
@@ -28,10 +25,6 @@ from syndet_ray.scenes.sensor import photograph
 
 # Counts towards the cache's key: raise it whenever a scene with the same parameters would look different.
 RENDERER_VERSION = 3
-
-STAND_IN_SEED = 990_000
-_STAND_IN_COUNTS = {"train": 120, "val": 40, "test": 60}
-_STAND_IN_OBJECTS = (1, 3, 6, 10, 16, 25, 40, 60)
 
 _LOG = logging.getLogger("syndet_ray.scenes")
 
@@ -43,7 +36,7 @@ def library_of(parameters: SceneParameters) -> Library:
     return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
 
 
-def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1, look: Look = DEFAULT_LOOK) -> Scene:
+def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1) -> Scene:
     """Scene `index` of a set of `count`: a function of its arguments alone, the same on any worker.
 
     Each property draws from a generator of its own, so that changing one strength changes nothing else. Only the
@@ -60,15 +53,13 @@ def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 
         bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
     else:
         bodies = in_layers(parameters, library, wardrobe, camera, rng("pose"), (index, count))
-    light = looks.draw_light(
-        parameters, look, library, rng("light direction"), rng("light color"), rng("light intensity")
-    )
+    light = looks.draw_light(parameters, library, rng("light direction"), rng("light color"), rng("light intensity"))
     return Scene(
         bodies,
-        looks.draw_ground(parameters, look, library, rng("floor")),
+        looks.draw_ground(parameters, library, rng("floor")),
         light,
         camera,
-        looks.draw_sensor(parameters, look, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
+        looks.draw_sensor(parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
         looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
         seeds.integer(seed, "scene/jitter", index),
     )
@@ -154,56 +145,12 @@ def is_finished(folder: Path) -> bool:
     return (folder / "pool.json").exists()
 
 
-def stand_in(cache: Path, progress: Progress | None = None, *, seed: int = STAND_IN_SEED) -> dict[str, Pool]:
-    """Pictures that take the place of photos where the user has none: pools "train", "val" and "test".
-
-    Our own renderer, with a fixed look that the defaults do not contain, and crowded and sparse scenes together. Every
-    figure made with it says "stand-in". `progress` counts over all three.
-    """
-    pools: dict[str, Pool] = {}
-    total, done = sum(_STAND_IN_COUNTS.values()), 0
-    for k, (split, count) in enumerate(_STAND_IN_COUNTS.items()):
-        plan = _Set("real", tuple(_stand_in_parameters(i) for i in range(count)), seed + k, STAND_IN_LOOK)
-        folder = cache / f"stand-in-{split}-{_hash(count, seed + k)}"
-        pools[split] = kept(folder, partial(_rendered, plan, _from(progress, done, total)))
-        done += count
-    return pools
-
-
-def _stand_in_parameters(index: int) -> SceneParameters:
-    objects = _STAND_IN_OBJECTS[index % len(_STAND_IN_OBJECTS)]
-    strengths = {"floor_color": 0.6, "floor_texture": 0.6, "light_direction": 0.6, "blur": 0.4, "noise": 0.4}
-    return SceneParameters(objects=objects, object_color=0.7, **strengths)
-
-
 def _named_files(parameters: SceneParameters) -> list[str]:
     """Hashes of the files that a command's arguments name."""
     if not parameters.generator.startswith(command.PREFIX):
         return []
     files = [Path(word) for word in command.program_of(parameters.generator) if Path(word).is_file()]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-
-
-@dataclass(frozen=True)
-class _Set:
-    """A set of scenes to render: scene i has parameters[i]. A look other than the default stands in for photos."""
-
-    name: str
-    parameters: tuple[SceneParameters, ...]
-    seed: int
-    look: Look
-
-
-def _rendered(plan: _Set, progress: Progress | None) -> Pool:
-    images, boxes = [], []
-    for i, parameters in enumerate(plan.parameters):
-        image, labelled = render(draw_scene(parameters, plan.seed, i, len(plan.parameters), plan.look))
-        images.append(image)
-        boxes.append(labelled)
-        if progress is not None:
-            progress(i + 1, len(plan.parameters))
-    ids = [f"{plan.name}-{plan.seed}-{i}" for i in range(len(images))]
-    return Pool.of(plan.name, DICE.classes, images, boxes, ids, stand_in=True)
 
 
 @contextmanager
@@ -213,11 +160,6 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _from(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Progress on a part, told as progress on the whole."""
-    return None if progress is None else lambda done, _: progress(before + done, total)
 
 
 def _hash(*key: object) -> str:

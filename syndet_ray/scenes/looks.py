@@ -1,18 +1,18 @@
 """Looks: how each property of a scene is drawn at random: paint, ground, light, camera, sensor and labels.
 
 Every sampler takes its own generator and its own strength. It draws the same numbers at any strength, so that strength
-0 is exactly the look's base and a greater one moves the same scene further from it.
+0 is exactly the same in every scene and a greater one moves the same scene further from it.
 """
 
 import colorsys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.library import Library
-from syndet_ray.scenes.scene import Camera, Color, Ground, LabelStyle, Lamp, Light, Sensor, Vector, matrix, vector
+from syndet_ray.scenes.scene import Camera, Color, Ground, LabelStyle, Lamp, Light, Sensor, matrix, vector
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
@@ -20,39 +20,9 @@ TEXTURES = ("plain", "speckle", "cloth", "wood")
 _SCALE_SPREAD = 0.32
 
 
-@dataclass(frozen=True)
-class Look:
-    """The base from which strengths move away.
-
-    floor_rgb are sRGB, 0 to 255, one of which is drawn; radius is the lamp's angular radius in radians, elevation_deg
-    its height over the horizon, lamp_share its share of all light, light_tint factors on linear light. blur_sigma_px
-    and noise_sigma are what the sensor always does.
-    """
-
-    floor_rgb: tuple[tuple[int, int, int], ...] = ((203, 200, 196),)
-    textures: tuple[str, ...] = TEXTURES
-    texture_contrast: float = 0.0
-    elevation_deg: float = 62.0
-    radius: float = 0.35
-    lamp_share: float = 0.4
-    light_tint: Vector = (1.0, 1.0, 1.0)
-    blur_sigma_px: float = 0.0
-    noise_sigma: float = 0.0
-
-
-DEFAULT_LOOK = Look()
-# What the defaults do not contain: dark felt, wood and stone under one low, warm lamp, taken with a poor camera.
-STAND_IN_LOOK = Look(
-    floor_rgb=((38, 92, 60), (120, 82, 52), (70, 74, 84), (128, 40, 46), (176, 150, 112)),
-    textures=("cloth", "wood"),
-    texture_contrast=0.1,
-    elevation_deg=38.0,
-    radius=0.12,
-    lamp_share=0.7,
-    light_tint=(1.12, 1.0, 0.8),
-    blur_sigma_px=0.8,
-    noise_sigma=0.02,
-)
+# Where every strength is 0: a plain light grey floor under one soft lamp.
+_FLOOR_RGB = (203, 200, 196)
+_LAMP_ELEVATION_DEG, _LAMP_RADIUS, _LAMP_SHARE = 62.0, 0.35, 0.4  # radius in radians; its share of all light
 
 _Rgb = tuple[int, int, int]
 _IVORY, _WHITE, _BLACK = (232, 226, 204), (236, 236, 238), (26, 25, 28)
@@ -144,10 +114,10 @@ def any_color(rng: np.random.Generator) -> Color:
     return _linear(_vivid(*rng.random(3)))
 
 
-def draw_ground(parameters: SceneParameters, look: Look, library: Library, rng: np.random.Generator) -> Ground:
-    """Colour 0: the look's floor in a low tray of the same; 1: any colour, walls high or none. Texture 0: plain."""
+def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Ground:
+    """Colour 0: a grey floor in a low tray of the same; 1: any colour, walls high or none. Texture 0: plain."""
     s = parameters.floor_color
-    base = np.array(_linear(look.floor_rgb[rng.integers(len(look.floor_rgb))]))
+    base = np.array(_linear(_FLOOR_RGB))
     grey, share = rng.uniform(-1, 1, 3), rng.random(3) ** 2
     others = [np.array(_linear(_vivid(*rng.random(3)))) for _ in range(3)]
     dark, height, walls, contrast, scale, image = rng.random(6)
@@ -155,8 +125,8 @@ def draw_ground(parameters: SceneParameters, look: Look, library: Library, rng: 
         (1 - s * share[i]) * base * (1 + 0.3 * s * grey[i]) + s * share[i] * others[i] for i in range(3)
     )
     open_floor = walls < 0.6 * s
-    amount = float(look.texture_contrast + parameters.floor_texture * 0.25 * contrast**2)
-    texture, seed = look.textures[rng.integers(len(look.textures))], int(rng.integers(2**31))
+    amount = float(parameters.floor_texture * 0.25 * contrast**2)
+    texture, seed = TEXTURES[rng.integers(len(TEXTURES))], int(rng.integers(2**31))
     if library.backgrounds and parameters.floor_texture > 0:
         texture, amount = library.backgrounds[int(image * len(library.backgrounds))], parameters.floor_texture
     # Many trays are dark outside: mix the wall towards black now and then.
@@ -178,25 +148,24 @@ def draw_ground(parameters: SceneParameters, look: Look, library: Library, rng: 
 
 def draw_light(
     parameters: SceneParameters,
-    look: Look,
     library: Library,
     where: np.random.Generator,
     color: np.random.Generator,
     intensity: np.random.Generator,
 ) -> Light:
-    """Direction 0: the look's lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0: its tint.
+    """Direction 0: one lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0: white.
 
     Further lamps stand elsewhere round the scene, and all lamps share what the one alone would give.
     """
     s = parameters.light_direction
     up, around, soft, *slope = where.uniform(-1, 1, 5)
-    tints = np.array(look.light_tint) * (1 + parameters.light_color * color.uniform(-0.3, 0.3, (2, 3)))
-    share = np.clip(look.lamp_share + 0.4 * parameters.light_intensity * intensity.uniform(-1, 1), 0.1, 0.9)
+    tints = 1 + parameters.light_color * color.uniform(-0.3, 0.3, (2, 3))
+    share = np.clip(_LAMP_SHARE + 0.4 * parameters.light_intensity * intensity.uniform(-1, 1), 0.1, 0.9)
     count = int(where.integers(1, parameters.lamps + 1))
-    lamps = [_lamp(look, s, (up, around, soft), tints[0])]
+    lamps = [_lamp(s, (up, around, soft), tints[0])]
     for k in range(1, count):
-        tinted = np.array(look.light_tint) * (1 + parameters.light_color * color.uniform(-0.3, 0.3, 3))
-        lamps.append(_lamp(look, s, tuple(where.uniform(-1, 1, 3)), tinted, turned=2 * np.pi * k / count))
+        tinted = 1 + parameters.light_color * color.uniform(-0.3, 0.3, 3)
+        lamps.append(_lamp(s, tuple(where.uniform(-1, 1, 3)), tinted, turned=2 * np.pi * k / count))
     # One lamp is the brightest, as a window or a ceiling lamp is.
     parts = share * np.array([2.0, *[1.0] * (count - 1)]) / (count + 1)
     lamps = [replace(lamp, color=vector(part * np.array(lamp.color))) for lamp, part in zip(lamps, parts, strict=True)]
@@ -246,20 +215,19 @@ def _above(parameters: SceneParameters, library: Library, rng: np.random.Generat
 
 def draw_sensor(
     parameters: SceneParameters,
-    look: Look,
     exposure: np.random.Generator,
     blur: np.random.Generator,
     noise: np.random.Generator,
     jpeg: np.random.Generator,
 ) -> Sensor:
     """Exposure and white balance differ from picture to picture, as automatic ones do; blur, noise and JPEG."""
-    noise_sigma = float(look.noise_sigma + parameters.noise * noise.random() * 0.06)
+    noise_sigma = float(parameters.noise * noise.random() * 0.06)
     stops = parameters.exposure * exposure.uniform(-1, 1)
     red, blue = (1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))).tolist()
     return Sensor(
         exposure=float(2**stops),
         white_balance=(red, 1.0, blue),
-        blur_sigma_px=float(look.blur_sigma_px + parameters.blur * blur.random() * 1.5),
+        blur_sigma_px=float(parameters.blur * blur.random() * 1.5),
         noise_sigma=noise_sigma,
         jpeg_quality=round(98 - 68 * parameters.jpeg * jpeg.random()) if parameters.jpeg > 0 else 0,
         seed=int(noise.integers(2**31)) if noise_sigma > 0 else 0,
@@ -272,14 +240,14 @@ def draw_label_style(parameters: SceneParameters, seed: int) -> LabelStyle:
     )
 
 
-def _lamp(look: Look, strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: float = 0.0) -> Lamp:
+def _lamp(strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: float = 0.0) -> Lamp:
     """A lamp from numbers drawn in -1 to 1: how high, where round the scene, how soft."""
     up, around, soft = drawn
-    elevation = np.radians(np.clip(look.elevation_deg + 32 * strength * up, 22, 88))
+    elevation = np.radians(np.clip(_LAMP_ELEVATION_DEG + 32 * strength * up, 22, 88))
     azimuth = np.pi * (0.25 + strength * around) + turned
     flat = np.cos(elevation)
     direction = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
-    return Lamp(vector(direction), float(look.radius * 3.5 ** (strength * soft)), vector(color))
+    return Lamp(vector(direction), float(_LAMP_RADIUS * 3.5 ** (strength * soft)), vector(color))
 
 
 def _rgb(values: tuple[float, float, float]) -> _Rgb:

@@ -99,7 +99,7 @@ class Materials:
         swirled = np.flatnonzero(self._swirls.take(which))
         share = self._swirl(which.take(swirled), local.take(swirled, axis=1))
         _mix(colors, swirled, self._swirl_colors.take(which.take(swirled), axis=1), share)
-        soft = pixel_m / float(self._scales.mean())
+        soft = pixel_m / float(self._scales[self._is_die].mean())
         painted = pip_coverage(local, face, self._radii.take(which), self._offsets.take(which), soft)
         pips = np.flatnonzero(painted)
         _mix(colors, pips, self._pip_colors.take(which.take(pips), axis=1), painted.take(pips))

@@ -90,7 +90,7 @@ class _World:
         points = world_vertices(scene, library)
         faces = [body_faces(body, library) for body in scene.bodies]
         self._materials = Materials(scene.bodies, scene.ground, library)
-        walls, wall_faces = _walls(scene.ground)
+        wall_vertices, wall_faces = walls(scene.ground)
         self._owner = np.repeat(np.append(np.arange(len(faces)), WALL), [*map(len, faces), len(wall_faces)])
         # Normals of each triangle's corners in its body's frame; those of dice follow from their shape.
         self._corner_normals = _corner_normals(scene.bodies, library)
@@ -100,7 +100,7 @@ class _World:
         # Embree reads the arrays for as long as the mesh lives.
         self._mesh = TriangleMesh(
             self._embree,
-            np.concatenate([*points, walls]).astype(np.float32),
+            np.concatenate([*points, wall_vertices]).astype(np.float32),
             np.concatenate(triangles).astype(np.int32),
         )
 
@@ -361,7 +361,7 @@ def _towards(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.where((vectors * others).sum(axis=0) < 0, -vectors, vectors)
 
 
-def _walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
+def walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and triangles of the tray's four walls."""
     w, d, t, h = ground.half_width, ground.half_depth, ground.wall_thickness, ground.wall_height
     if h <= 0:

@@ -14,10 +14,10 @@ from typing import Any
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import check_classes, read
 from syndet_ray.data.split import with_validation
+from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.scenes.assets import load
-from syndet_ray.scenes.generate import stand_in
 from syndet_ray.scenes.library import DICE
 from syndet_ray.sweep import Sweep
 
@@ -49,11 +49,11 @@ class RealData:
         }
 
 
-def real_data(path: Path | None, sweep: Sweep, cache: Path, progress: Progress) -> RealData:
+def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
     """The user's photos, or the stand-in set where there are none. Raises DataError for whatever cannot be used."""
     if path is None:
         check_assets(sweep, DICE.classes, "the stand-in set (no --real given)")
-        return RealData(stand_in(cache, partial(progress, "rendering the stand-in set")), None)
+        return RealData(stand_in(partial(progress, "decoding the stand-in set")), None)
     dataset = with_validation(read(path), sweep.seed)
     check_assets(sweep, dataset.classes, path)
     for split in ("train", "val", "test"):

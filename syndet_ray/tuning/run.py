@@ -64,7 +64,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     preflight.check_machine(options.runs, options.storage)
     if options.tracking is not None:
         check_server(options.tracking)
-    return preflight.real_data(options.real, sweep, options.cache, display.progress)
+    return preflight.real_data(options.real, sweep, display.progress)
 
 
 def start(name: str, sweep: Sweep, options: Options, display: Display) -> Outcome:
