@@ -85,7 +85,7 @@ def test_occluders_hide_a_part_of_their_targets():
 
 
 def test_a_curriculum_leads_from_near_to_far_through_all_poses_and_objects():
-    poses = layers.curriculum(range(3), (20.0, 40.0), 0, total := 6 * len(layers.turns()) * 3)
+    poses = layers.curriculum(range(3), (20.0, 40.0), 0, total := 6 * len(layers.turns()) * 3, ())
     seen = [next(poses) for _ in range(total)]
     widths = [width for _, _, width in seen]
     assert widths[0] == 40
@@ -182,6 +182,17 @@ def test_nothing_is_in_anything_else_and_everything_rests():
                 for outer, inner, moved in ((other, solid, apart), (solid, other, -apart)):
                     points = np.concatenate([inner.vertices, inner.triangles_center]) + moved
                     assert not outer.contains(points).any()
+
+
+def test_a_picture_never_lies_on_its_face():
+    heap, rng = Heap(0.05, 0.05), np.random.default_rng(1)
+    fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, rng, face_up=True)[1] for _ in range(25)]
+    assert min(turn[2, 2] for turn in fallen) > 0
+    assert (layers.turns(front=True)[:, 2, 2] >= 0.5 - 1e-9).all()
+    poses = layers.random_poses(range(2), (20.0, 30.0), rng, {1})
+    shown = [(asset, turn[2, 2]) for asset, turn, _ in (next(poses) for _ in range(60))]
+    assert min(up for asset, up in shown if asset == 1) >= 0.5 - 1e-9
+    assert min(up for asset, up in shown if asset == 0) < 0
 
 
 def test_a_thing_wider_than_the_tray_finds_no_place():

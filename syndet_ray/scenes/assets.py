@@ -99,7 +99,7 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
             assets[name] = Asset(label, mesh, _scale(mesh, file, settings, folder.name))
             parts = [file, *models[file]]
         elif file in pictures and file not in masks:
-            assets[name] = Asset(label, cutouts.read(file), settings.size_of(folder.name))
+            assets[name] = Asset(label, cutouts.read(file), settings.size_of(folder.name), picture=True)
             parts = [file, *filter(None, [cutouts.beside(file)])]
         else:
             continue

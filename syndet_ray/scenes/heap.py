@@ -37,14 +37,18 @@ class Heap:
         shape = round(2 * self.half_depth / self.cell), round(2 * self.half_width / self.cell)
         self.heights = np.zeros(shape)
 
-    def drop(self, mesh: Mesh, scale: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+    def drop(
+        self, mesh: Mesh, scale: float, rng: np.random.Generator, *, face_up: bool = False
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Where a mesh of this scale (metres per unit) comes to rest: centre (3,) and turn (3, 3).
 
-        None where it is wider than the tray.
+        face_up: its side +z never lies below. None where it is wider than the tray.
         """
         best: tuple[float, np.ndarray, np.ndarray, tuple[slice, slice], np.ndarray] | None = None
         for _ in range(_POSES):
             turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _stable_turn(mesh, rng)
+            if face_up and turn[2, 2] < 0:
+                turn = np.diag([1, -1, -1]) @ turn
             tipped = _turned(rng.normal(0, _TIP, 3)) @ turn
             where = rng.random(2)
             for pose in (turn, tipped):

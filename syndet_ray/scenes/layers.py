@@ -4,7 +4,7 @@ Poses come from a subdivided icosahedron with in-plane steps. An object's distan
 that sizes are spread evenly. Arranged for a camera that looks straight down.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -79,7 +79,7 @@ def arrange(
     background = _background(plan, outlines, surroundings, rng)
     standing: list[Placed] = []
     boxes = np.zeros((0, 4))
-    others = random_poses(surroundings, plan.size_px, rng)
+    others = random_poses(surroundings, plan.size_px, rng, ())
     for k in range(plan.objects + plan.distractors):
         asset, turn, width = next(poses if k < plan.objects else others)
         flat, unit = _flattened(outlines[asset], turn, width)
@@ -93,13 +93,19 @@ def arrange(
     return background + standing + _occluders(plan, outlines, targets, surroundings, rng)
 
 
-def random_poses(objects: Sequence[int], size_px: tuple[float, float], rng: np.random.Generator) -> Iterator[Pose]:
-    """Assets, turns and widths, drawn evenly for ever."""
+def random_poses(
+    objects: Sequence[int], size_px: tuple[float, float], rng: np.random.Generator, pictures: Collection[int]
+) -> Iterator[Pose]:
+    """Assets, turns and widths, drawn evenly for ever; pictures turn their front to the camera."""
     while True:
-        yield int(rng.choice(objects)), turns()[rng.integers(len(turns()))], float(rng.uniform(*size_px))
+        asset = int(rng.choice(objects))
+        possible = turns(asset in pictures)
+        yield asset, possible[rng.integers(len(possible))], float(rng.uniform(*size_px))
 
 
-def curriculum(objects: Sequence[int], size_px: tuple[float, float], first: int, total: int) -> Iterator[Pose]:
+def curriculum(
+    objects: Sequence[int], size_px: tuple[float, float], first: int, total: int, pictures: Collection[int]
+) -> Iterator[Pose]:
     """The paper's schedule, from place `first` of `total` on: near to far, at each distance all turns, in each all
     objects. A total less than the schedule's length passes through it in even strides, a greater one repeats places."""
     length = _SCALE_LEVELS * len(turns()) * len(objects)
@@ -107,13 +113,18 @@ def curriculum(objects: Sequence[int], size_px: tuple[float, float], first: int,
     for place in count(first):
         level, rest = divmod(place % total * length // total, len(turns()) * len(objects))
         turn, which = divmod(rest, len(objects))
-        yield objects[which], turns()[turn], float(widths[level])
+        possible = turns(objects[which] in pictures)
+        yield objects[which], possible[turn % len(possible)], float(widths[level])
 
 
 @cache
-def turns() -> np.ndarray:
-    """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every in-plane step."""
+def turns(front: bool = False) -> np.ndarray:
+    """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every in-plane step.
+
+    front: only those that turn the side +z at least half to the camera.
+    """
     directions = icosphere(subdivisions=_SUBDIVISIONS).vertices
+    directions = directions[directions[:, 2] >= 0.5] if front else directions
     angles = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
     cos, sin = np.cos(angles), np.sin(angles)
     in_plane = np.array([[[c, -s, 0], [s, c, 0], [0, 0, 1]] for c, s in zip(cos, sin, strict=True)])

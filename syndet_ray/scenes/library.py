@@ -31,11 +31,20 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False)
 class Asset:
-    """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit of its vertices."""
+    """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit of its vertices.
+
+    picture: it is a cut-out of a photo, which shows one side of the thing, +z, under a light of its own.
+    """
 
     label: int
     mesh: Mesh
     scale: float
+    picture: bool = False
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether it has no colours of its own, and is there to be given some."""
+        return self.mesh.texture is None and bool((self.mesh.colors == 1).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from syndet_ray.scenes import layers, looks
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face
 from syndet_ray.scenes.heap import Heap
-from syndet_ray.scenes.library import DICE, Library, Mesh
+from syndet_ray.scenes.library import DICE, Asset, Library, Mesh
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, matrix, vector
 
 # Turns that bring each of a die's six faces up.
@@ -51,11 +51,13 @@ class Wardrobe:
     def glosses(self, n: int) -> list[float]:
         return (self._parameters.gloss * self._shapes.uniform(0, 1, n)).tolist()
 
-    def tint(self, label: int) -> tuple[Color, float]:
-        """Tint and turn of hue of a mesh: objects keep their hue, surroundings are plain and may have any."""
-        if label != NO_CLASS:
-            return looks.tint(self._parameters.object_color, self._colors), 0.0
-        return looks.any_color(self._colors), float(self._parameters.hue * (self._hues.random() - 0.5)) % 1
+    def tint(self, asset: Asset) -> tuple[Color, float]:
+        """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their hue."""
+        color = (
+            looks.any_color(self._colors) if asset.plain else looks.tint(self._parameters.object_color, self._colors)
+        )
+        turned = float(self._parameters.hue * (self._hues.random() - 0.5)) % 1
+        return color, turned if asset.label == NO_CLASS else 0.0
 
 
 def in_tray(
@@ -79,7 +81,7 @@ def in_tray(
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
         die = next(dice) if kinds[i] == "die" else None
-        fallen = heap.drop(_mesh(kinds[i], library), float(scales[i]), poses)
+        fallen = heap.drop(_mesh(kinds[i], library), float(scales[i]), poses, face_up=_is_picture(kinds[i], library))
         if fallen is not None:
             bodies.append(_body(kinds[i], library, wardrobe, *fallen, float(scales[i]), glosses[i], die))
     return tuple(bodies)
@@ -101,6 +103,7 @@ def in_layers(
     kinds = ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
     names = kinds + surroundings
     objects, behind = range(len(kinds)), range(len(kinds), len(names))
+    pictures = {i for i in objects if _is_picture(kinds[i], library)}
     plan = layers.Plan(
         parameters.objects,
         parameters.distractors,
@@ -114,9 +117,9 @@ def in_layers(
     )
     index, total = place
     if parameters.poses == "curriculum":
-        chosen = layers.curriculum(objects, parameters.size_px, index * plan.objects, total * plan.objects)
+        chosen = layers.curriculum(objects, parameters.size_px, index * plan.objects, total * plan.objects, pictures)
     else:
-        chosen = layers.random_poses(objects, parameters.size_px, poses)
+        chosen = layers.random_poses(objects, parameters.size_px, poses, pictures)
     placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, poses)
     dice, glosses = iter(wardrobe.dice(len(placed))), wardrobe.glosses(len(placed))
     bodies = []
@@ -171,6 +174,10 @@ def _longest(mesh: Mesh) -> float:
     return float(np.ptp(mesh.vertices, axis=0).max())
 
 
+def _is_picture(kind: str, library: Library) -> bool:
+    return kind != "die" and library.assets[kind].picture
+
+
 def _natural_scale(kind: str, library: Library) -> float:
     """Metres per unit of an asset as large as it is."""
     return EDGE_M if kind == "die" else library.assets[kind].scale
@@ -188,6 +195,8 @@ def _body(
 ) -> Body:
     if die is not None:
         return Body("die", up_face(turn) - 1, vector(centre), matrix(turn), scale, gloss, die=die)
-    label = library.assets[kind].label
-    tint, hue_turn = wardrobe.tint(label)
-    return Body(kind, label, vector(centre), matrix(turn), scale, gloss, tint, hue_turn)
+    asset = library.assets[kind]
+    tint, hue_turn = wardrobe.tint(asset)
+    # What a photographed thing mirrored is in its picture.
+    gloss = 0.0 if asset.picture else gloss
+    return Body(kind, asset.label, vector(centre), matrix(turn), scale, gloss, tint, hue_turn)
