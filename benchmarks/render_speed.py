@@ -1,20 +1,22 @@
-"""Scenes per second on one core at 256 x 256, and where the time goes.
+"""Scenes per second on one core, where the time goes, and the memory it takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/render_speed.py [objects, 40] [scenes, 60]
+    OMP_NUM_THREADS=1 python benchmarks/render_speed.py [objects, 40] [scenes, 60] [image_px, 256] [tray or layers]
 
 Times are processor time, which other processes distort less than wall time. The median is of all scenes; the
 least is what a scene costs where nobody disturbs it.
 """
 
+import resource
 import sys
 import time
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.annotate import annotate
-from syndet_ray.scenes.generate import draw_scene
+from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.raycast import draw
 from syndet_ray.scenes.sensor import photograph
 
@@ -32,22 +34,29 @@ def _stages(parameters: SceneParameters, index: int) -> np.ndarray:
     times = [time.process_time()]
     scene = draw_scene(parameters, 0, index)
     times.append(time.process_time())
-    drawing = draw(scene)
+    library = library_of(parameters)
+    drawing = draw(scene, library)
     times.append(time.process_time())
     photograph(drawing.radiance, scene.sensor)
     times.append(time.process_time())
-    annotate(scene, drawing.ids)
+    annotate(scene, drawing.ids, library)
     return np.diff([*times, time.process_time()])
 
 
-def main(objects: int = 40, count: int = 60) -> None:
+def main(
+    objects: int = 40, count: int = 60, image_px: int = 256, arrangement: Literal["tray", "layers"] = "tray"
+) -> None:
     cv2.setNumThreads(1)
-    spent = measure(SceneParameters(objects=objects), count)
+    # The same part of the tray fills a larger image: objects grow with it.
+    size_px = 29 * image_px / 256, 53 * image_px / 256
+    parameters = SceneParameters(objects=objects, image_px=image_px, size_px=size_px, arrangement=arrangement)
+    spent = measure(parameters, count)
     median, least = np.median(spent, axis=0), _least(spent)
     for stage, a, b in zip(STAGES, median, least, strict=True):
         print(f"{stage:10} median {a:6.1f} ms   least {b:6.1f} ms")
     for name, total in (("median", median.sum()), ("least", least.sum())):
-        print(f"{objects} dice, {name}: {total:.1f} ms, {1e3 / total:.1f} scenes/s per core")
+        print(f"{objects} dice, {image_px} px, {name}: {total:.1f} ms, {1e3 / total:.1f} scenes/s per core")
+    print(f"greatest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 def _least(spent: np.ndarray) -> np.ndarray:
@@ -56,4 +65,4 @@ def _least(spent: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:4]), *sys.argv[4:])  # type: ignore[arg-type]

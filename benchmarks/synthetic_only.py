@@ -16,6 +16,7 @@ import torch
 
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
+from syndet_ray.detection.models import save_model
 from syndet_ray.detection.score import intervals, predict, score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, Training
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--set", nargs="*", default=[], metavar="SETTING=VALUE", help="scene parameters, as JSON")
+    parser.add_argument("--keep", type=Path, help="folder for the trained model")
     parser.add_argument("--test", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -51,6 +53,8 @@ def main() -> None:
     for quarter in (1, 2, 3, 4):
         trainer.train_until(given.images * quarter // 4)
         show(f"{trainer.images_seen} images, training photos", trainer, decode(dataset.splits["train"]))
+    if given.keep:
+        save_model(given.keep, trainer.model, recipe.detector, scenes.classes)
     if given.test:
         test = decode(dataset.splits["test"])
         show("test photos", trainer, test)

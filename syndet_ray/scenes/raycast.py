@@ -125,7 +125,9 @@ class _World:
         weights = np.stack([found["u"].take(bodies), found["v"].take(bodies)])
         triangles = found["primID"].take(bodies)
         upright, face = self._oriented(which, local, triangles, weights)
-        outward[:, bodies] = _towards((turns * upright).sum(axis=1), -directions.take(bodies, axis=1))
+        outward[:, bodies] = (turns * upright).sum(axis=1)
+        if self._corner_normals is not None:  # smooth normals may look away where their triangle does not
+            outward[:, bodies] = _towards(outward.take(bodies, axis=1), -directions.take(bodies, axis=1))
         outward[:, walls] = _towards(_unit(found["Ng"][walls].T), -directions[:, walls])
         codes = what * 6
         codes[bodies] += face
