@@ -1,6 +1,8 @@
 """Recipe and its parts: everything one trial needs besides data."""
 
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,7 +35,7 @@ class SceneParameters(Value):
     )
     assets: str = Field("dice", min_length=1, description="what is to be found: dice, or a folder of classes")
     surroundings: str = Field(
-        "shapes", min_length=1, description="distractors: shapes, or a folder of meshes, cut-outs"
+        "shapes", description="distractors, clutter: shapes, a folder of meshes, cut-outs, or none"
     )
     backgrounds: str = Field("", description="folder of images for floors; none: our own textures alone")
     arrangement: Literal["tray", "layers"] = Field(
@@ -48,16 +50,20 @@ class SceneParameters(Value):
     occluders: Share = Field(0.0, description="layers: share of objects that something covers by 20 to 30 %")
     overlap: Share = Field(0.3, description="layers: greatest overlap of two objects, share of the smaller one's box")
     crop: Share = Field(0.5, description="layers: greatest share of an object that the image's border cuts off")
-    background_scale: tuple[float, float] = Field((0.9, 1.5), description="layers: clutter's size, in objects' sizes")
+    background_scale: tuple[float, float] = Field(
+        (0.9, 1.5), description="clutter's and distractors' size, in objects' sizes"
+    )
     image_px: int = Field(256, ge=64, le=2048, description="width and height of the rendered image, pixels")
     size_px: tuple[float, float] = Field((29.0, 53.0), description="least and greatest width of an object, pixels")
-    object_scale: Share = Field(0.5, description="strength: sizes of one scene's objects, up to 32 % either way")
+    object_scale: Share = Field(0.5, description="tray, strength: sizes of one scene's objects, up to 32 % either way")
 
     lamps: int = Field(1, ge=1, le=4, description="greatest number of lamps; each scene has one or more")
     light_color: Share = Field(0.5, description="strength: colour temperature and tint of lamps and sky, up to 30 %")
     light_direction: Share = Field(0.5, description="strength: direction, softness and nearness of the lamps")
     light_intensity: Share = Field(0.5, description="strength: the lamps' share of all light, up to 0.4 either way")
-    hue: Share = Field(0.0, description="strength: hue of distractors and backgrounds, up to 180 degrees either way")
+    hue: Share = Field(
+        0.0, description="strength: hue of distractors, clutter and occluders, up to 180 degrees either way"
+    )
     floor_color: Share = Field(0.5, description="strength: colour of floor, tray and table")
     floor_texture: Share = Field(
         0.5, description="strength: contrast of the floor's texture, up to 0.25 or a whole image"
@@ -65,7 +71,7 @@ class SceneParameters(Value):
     object_color: Share = Field(0.5, description="strength: colours of dice and pips, tints of other objects")
     object_shape: Share = Field(1.0, description="strength: rounding of dice, size and place of their pips")
     gloss: Share = Field(1.0, description="greatest share of a mirror that an object is")
-    camera_tilt_deg: float = Field(25.0, ge=0, le=60, description="greatest angle of the camera off the vertical")
+    camera_tilt_deg: float = Field(25.0, ge=0, le=60, description="tray: greatest angle of the camera off the vertical")
     camera_height: Share = Field(0.5, description="strength: distance, by up to 4 times; focal length keeps the size")
     focal_length: Share = Field(0.0, description="strength: zoom beyond size_px, by up to a quarter either way")
     exposure: Share = Field(0.25, description="strength: brightness, up to one stop either way")
@@ -86,6 +92,8 @@ class SceneParameters(Value):
             raise ValueError(f"size_px must satisfy 4 <= least <= greatest <= image_px, got {low}, {high}")
         if self.poses == "curriculum" and self.arrangement != "layers":
             raise ValueError('poses "curriculum" needs arrangement "layers": what falls into a tray picks its own pose')
+        if not self.surroundings and (self.arrangement == "layers" or self.distractors):
+            raise ValueError("layers and distractors need surroundings, got none")
         low, high = self.background_scale
         if not 0.05 <= low <= high <= 10:
             raise ValueError(f"background_scale must satisfy 0.05 <= least <= greatest <= 10, got {low}, {high}")
@@ -153,6 +161,19 @@ class Recipe(Value):
     def flat(self) -> dict[str, Any]:
         """Every setting by its dotted path."""
         return {path: self.get(path) for path in field_paths()}
+
+
+def located(path: str, value: Any, root: Path) -> Any:
+    """A setting's value with the files that it names as absolute paths, so that it means the same in any folder.
+
+    root is the folder that relative paths start from. Settings that name no file are returned as they are.
+    """
+    if path in ("scene.assets", "scene.surroundings", "scene.backgrounds") and value not in ("", "dice", "shapes"):
+        return str(root / Path(value).expanduser())
+    if path == "scene.generator" and str(value).startswith("command:"):
+        words = shlex.split(value.removeprefix("command:"))
+        return "command:" + shlex.join(str(root / word) if (root / word).is_file() else word for word in words)
+    return value
 
 
 def field_paths() -> Iterator[str]:

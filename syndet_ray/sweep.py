@@ -2,15 +2,15 @@
 
 import runpy
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
-from syndet_ray.recipe import Recipe, Value, definition_error
-from syndet_ray.space import SearchSpace
+from syndet_ray.recipe import Recipe, Value, definition_error, located
+from syndet_ray.space import Choice, SearchSpace
 
 Control = Literal["real_only", "synthetic_only"]
 CONTROL_CHANGES: dict[str, dict[str, Any]] = {
@@ -65,6 +65,11 @@ class Sweep(Value):
         for name, changes in self.variants.items():
             if name in ("search", "best", *CONTROL_CHANGES):
                 raise ValueError(f"variants: {name!r} has another meaning; choose another name")
+            if (
+                len({kind for other in self.variants for kind in self.variant_kinds(other)})
+                < len(self.variants) * self.repeats
+            ):
+                raise ValueError(f"variants: with {self.repeats} repeats two of {list(self.variants)} have one name")
             try:
                 self.recipe.replace(changes)
             except DefinitionError as error:
@@ -73,7 +78,9 @@ class Sweep(Value):
 
     @property
     def parameters(self) -> SearchSpace:
-        """The one merged space of a loaded sweep."""
+        """The one merged space of a loaded sweep; empty where it searches none."""
+        if not self.space:
+            return SearchSpace({})
         space = self.space[0]
         assert len(self.space) == 1 and isinstance(space, SearchSpace), "load() the sweep first"
         return space
@@ -114,9 +121,26 @@ def load(name_or_path: str) -> Sweep:
         else:
             spaces[space] = _load_space(space, path)
     try:
-        return sweep.model_copy(update={"space": (SearchSpace.union(spaces),)})
+        return _located(sweep.model_copy(update={"space": (SearchSpace.union(spaces),)}), Path.cwd())
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
+
+
+def _located(sweep: Sweep, root: Path) -> Sweep:
+    """The sweep with every file that it names as an absolute path: trials run elsewhere, and so may `resume`."""
+
+    def here(changes: Mapping[str, Any]) -> dict[str, Any]:
+        return {path: located(path, value, root) for path, value in changes.items()}
+
+    space = {
+        path: parameter.model_copy(update={"values": tuple(located(path, v, root) for v in parameter.values)})
+        if isinstance(parameter, Choice)
+        else parameter
+        for path, parameter in sweep.parameters.items()
+    }
+    recipe = sweep.recipe.replace(here(sweep.recipe.flat()))
+    variants = {name: here(changes) for name, changes in sweep.variants.items()}
+    return sweep.model_copy(update={"recipe": recipe, "variants": variants, "space": (SearchSpace(space),)})
 
 
 def available(kind: str = "sweeps") -> dict[str, Path]:

@@ -15,7 +15,7 @@ from syndet_ray.scenes.annotate import annotate, silhouettes, styled
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap, stable_turns
 from syndet_ray.scenes.library import Mesh
-from syndet_ray.scenes.raycast import draw, world_vertices
+from syndet_ray.scenes.raycast import draw, project, world_vertices
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
 
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
@@ -28,8 +28,6 @@ def scene_of(index=0, count=1, seed=3, **fixed):
 
 def seen_boxes(scene, library, labelled):
     """(n, 4) the whole projected boxes of labelled bodies, or of the others."""
-    from syndet_ray.scenes.raycast import project
-
     found = []
     for body, vertices in zip(scene.bodies, world_vertices(scene, library), strict=True):
         if (body.label != NO_CLASS) == labelled:
@@ -57,6 +55,47 @@ def test_clutter_covers_the_whole_background():
     for seed in range(3):
         scene, library = scene_of(seed=seed)
         assert (draw(scene, library).ids < 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("fixed", [{"background_scale": (0.3, 0.5)}, {"image_px": 400}, {"size_px": (10.0, 16.0)}])
+def test_clutter_that_is_small_covers_it_too(fixed):
+    scene, library = scene_of(**fixed)
+    assert (draw(scene, library).ids < 0).mean() < 0.04
+
+
+def test_clutter_too_small_to_cover_is_said(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="syndet_ray"):
+        generate(SceneParameters(**LAYERS | {"background_scale": (0.05, 0.06)}), 1, 0, tmp_path)
+    assert "of the pictures bare" in caplog.text
+
+
+def test_zoom_makes_all_larger_and_nothing_sinks_into_the_ground():
+    scenes = [scene_of(i, focal_length=1.0, camera_height=1.0, size_px=(10.0, 16.0)) for i in range(12)]
+    for scene, library in scenes:
+        assert min(vertices[:, 2].min() for vertices in world_vertices(scene, library)) > 0
+    widths = [np.ptp(seen_boxes(*found, labelled=True)[:, ::2], axis=1).mean() for found in scenes]
+    assert max(widths) / min(widths) > 1.2
+
+
+def test_flat_things_make_no_giant_occluders(tmp_path):
+    import cv2
+
+    picture = np.zeros((40, 200, 4), np.uint8)
+    picture[4:36, 4:196] = 255
+    cv2.imwrite(str(tmp_path / "strip.png"), picture)
+    scene, library = scene_of(occluders=1.0, surroundings=str(tmp_path))
+    occluders = [i for i, body in enumerate(scene.bodies[-8:], len(scene.bodies) - 8) if body.label == NO_CLASS]
+    assert len(occluders) == 8
+    for i in occluders:
+        outline = project(world_vertices(scene, library)[i], scene.camera)
+        assert np.ptp(outline, axis=0).max() < 34 * 1.3
+        assert scene.bodies[i].rotation[2][2] > 0.4, "it shows its front"
+
+
+def test_occluders_change_nothing_but_themselves():
+    plain, _ = scene_of()
+    hidden, _ = scene_of(occluders=1.0)
+    assert hidden.bodies[: len(plain.bodies)] == plain.bodies
 
 
 def test_background_scale_is_the_clutter_s_size_against_the_objects():

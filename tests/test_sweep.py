@@ -166,3 +166,22 @@ def test_variants_are_recipes_of_their_own_each_repeated_under_its_own_name():
     assert sweep.fixed["no blur (2)"].scene.blur == 0
     assert sweep.fixed["full"] == sweep.recipe
     assert sweep.variant_kinds("no blur") == ("no blur", "no blur (2)")
+
+
+def test_variants_whose_repeats_would_have_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"two of .* have one name"):
+        Sweep(question="?", trials=0, repeats=2, variants={"a": {}, "a (2)": {}})
+
+
+def test_files_that_a_sweep_names_are_absolute_once_it_is_loaded(home):
+    (home / "models").mkdir()
+    (home / "draw.py").write_text("")
+    scene = 'scene=SceneParameters(assets="models", generator="command:python draw.py --fast")'
+    space = 'SearchSpace({"scene.backgrounds": Choice(values=("", "photos"))})'
+    variants = 'variants={"other": {"scene.surroundings": "things"}}'
+    write(home, f'SWEEP = Sweep(question="?", recipe=Recipe({scene}), space=({space},), {variants})')
+    sweep = load("mine")
+    assert sweep.recipe.scene.assets == str(home / "models")
+    assert sweep.recipe.scene.generator == f"command:python {home / 'draw.py'} --fast"
+    assert dict(sweep.parameters.items())["scene.backgrounds"].values == ("", str(home / "photos"))
+    assert sweep.fixed["other"].scene.surroundings == str(home / "things")

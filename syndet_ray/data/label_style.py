@@ -15,6 +15,7 @@ from syndet_ray.seeds import generator
 _REACH = 0.2  # of a box, on each side: how far beyond it an object may go
 _AROUND = 0.6  # of a box, on each side: what is looked at
 _LEAST_OBJECTS = 20
+_SMALLEST_PX = 12
 _SQUARE = 0.01  # width and height of square boxes differ by no more, as a share
 _TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 
@@ -86,6 +87,8 @@ def _are_square(photos: Source) -> bool:
 
 def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     """The exact box (4,) around what GrabCut finds in and just beyond a box; None where it finds no plausible outline."""
+    if (box[2:] - box[:2]).min() < _SMALLEST_PX:
+        return None
     size = np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]
     bounds = np.tile(rgb.shape[1::-1], 2)
     low_x, low_y, high_x, high_y = np.clip(np.round(box + _AROUND * size), 0, bounds).astype(int)

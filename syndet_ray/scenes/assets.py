@@ -103,7 +103,7 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
             parts = [file, *filter(None, [cutouts.beside(file)])]
         else:
             continue
-        read |= {f"{name}|{part.name}": part for part in parts}
+        read |= {f"{name}|{k}": part for k, part in enumerate(parts)}
     if not assets:
         raise DataError(folder, "holds no mesh and no cut-out", got=[file.name for file in files][:8], do=_KINDS)
     return assets

@@ -63,6 +63,13 @@ def draw(
         return [_drawing(scene, np.load(output)) for scene, output in zip(scenes, outputs, strict=True)]
 
 
+def check() -> None:
+    """Raises MachineError unless Blender can be started."""
+    command = [os.environ.get(PYTHON_VARIABLE) or sys.executable, "-c", "import bpy"]
+    with tempfile.TemporaryDirectory() as folder:
+        _run(command, [], Path(folder) / "log", None, patience_s=120.0)
+
+
 def meshes(scene: Scene, library: Library) -> list[_Arrays]:
     """All that stands in a scene, the bodies first, in the world and painted; what each holds is in `blender_draw`."""
     bodies = [

@@ -24,7 +24,9 @@ from syndet_ray.scenes.scene import NO_CLASS, Scene
 from syndet_ray.scenes.sensor import photograph
 
 # Counts towards the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 3
+RENDERER_VERSION = 4
+
+_MOST_BARE = 0.05  # of the background, before a warning says so
 
 _LOG = logging.getLogger("syndet_ray.scenes")
 
@@ -76,7 +78,7 @@ def finish(scene: Scene, drawing: Drawing, library: Library) -> tuple[np.ndarray
 
 
 def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
-    """The name of a rendered set: equal exactly where the pictures are.
+    """The name of a rendered set: where it is equal, the pictures are.
 
     It covers the files of the assets, and those that a command names: its script, for one.
     """
@@ -110,9 +112,14 @@ def rendered(parameters: SceneParameters, count: int, seed: int, part: range, pr
     if missing:
         asked = len(scenes) * parameters.objects
         _LOG.warning("%d of %d objects found no place in %d scenes", missing, asked, len(scenes))
-    drawings = _DRAW[parameters.generator](scenes, library, progress)
-    finished = [finish(scene, drawing, library) for scene, drawing in zip(scenes, drawings, strict=True)]
-    images, boxes = [image for image, _ in finished], [boxes for _, boxes in finished]
+    images, boxes, bare = [], [], 0.0
+    for scene, drawing in zip(scenes, _DRAW[parameters.generator](scenes, library, progress), strict=True):
+        image, labelled = finish(scene, drawing, library)
+        images.append(image)
+        boxes.append(labelled)
+        bare += float((drawing.ids < 0).mean()) / len(scenes)
+    if parameters.arrangement == "layers" and bare > _MOST_BARE:
+        _LOG.warning("clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 

@@ -19,8 +19,8 @@ _SUBDIVISIONS, _IN_PLANE = 1, 36
 _SCALE_LEVELS = 6
 _TRIES = 100  # places tried for an object before it is left out (SynthDet, AppParams)
 _OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
-_CLUTTER_MOST = 600  # bodies of a background: far more than ever needed, so that no library can make it endless
-_SOLID = 0.7  # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
+_CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500  # bounds on the bodies of a background
+_SOLID = 0.6  # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
 _COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
 
 
@@ -69,17 +69,19 @@ def arrange(
     outlines: Sequence[np.ndarray],
     surroundings: Sequence[int],
     poses: Iterator[Pose],
+    pictures: Collection[int],
     rng: np.random.Generator,
 ) -> list[Placed]:
     """Bodies of a scene: background, distractors, objects, occluders.
 
-    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them. poses yields the objects to
-    place, as `random_poses` or `curriculum` do. An object that finds no place in a bounded number of tries is left out.
+    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them, and so do pictures, which
+    have but one side. poses yields the objects to place, as `random_poses` or `curriculum` do. An object that finds no
+    place in a bounded number of tries is left out.
     """
-    background = _background(plan, outlines, surroundings, rng)
+    others = random_poses(surroundings, plan.size_px, rng, pictures)
+    background = _background(plan, outlines, others, rng)
     standing: list[Placed] = []
     boxes = np.zeros((0, 4))
-    others = random_poses(surroundings, plan.size_px, rng, ())
     for k in range(plan.objects + plan.distractors):
         asset, turn, width = next(poses if k < plan.objects else others)
         flat, unit = _flattened(outlines[asset], turn, width)
@@ -90,7 +92,7 @@ def arrange(
             boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
             standing.append(Placed(asset, turn, found, unit, distance, 1))
     targets = [body for body in standing if body.asset not in surroundings]
-    return background + standing + _occluders(plan, outlines, targets, surroundings, rng)
+    return background + standing + _occluders(plan, outlines, targets, others, rng)
 
 
 def random_poses(
@@ -139,12 +141,8 @@ def _bringing_up(direction: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(direction, right), direction])
 
 
-def _any_turn(rng: np.random.Generator) -> np.ndarray:
-    return turns()[rng.integers(len(turns()))]
-
-
 def _background(
-    plan: Plan, outlines: Sequence[np.ndarray], surroundings: Sequence[int], rng: np.random.Generator
+    plan: Plan, outlines: Sequence[np.ndarray], others: Iterator[Pose], rng: np.random.Generator
 ) -> list[Placed]:
     """Clutter behind all objects, each piece over a cell of the image that none covers yet, until none is left."""
     placed: list[Placed] = []
@@ -152,10 +150,13 @@ def _background(
     covered = np.zeros((_COVER_CELLS, _COVER_CELLS), np.uint8)
     low, high = plan.background_scale
     behind = plan.distance_of(plan.size_px[0]) + 2 + high
-    while not covered.all() and len(placed) < _CLUTTER_MOST:
+    # Several times as many as lie side by side, and never so many that a scene takes minutes.
+    pieces = 5 * (plan.image_px / (np.mean(plan.size_px) * (low + high) / 2)) ** 2
+    most = int(np.clip(pieces, _CLUTTER_LEAST, _CLUTTER_MOST))
+    while not covered.all() and len(placed) < most:
         rows, columns = np.nonzero(covered == 0)
         k = int(rng.integers(len(rows)))
-        asset, turn = int(rng.choice(surroundings)), _any_turn(rng)
+        asset, turn, _ = next(others)
         flat, unit = _flattened(outlines[asset], turn, float(np.mean(plan.size_px) * rng.uniform(low, high)))
         middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
         # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is seen at a slant.
@@ -189,27 +190,33 @@ def _occluders(
     plan: Plan,
     outlines: Sequence[np.ndarray],
     targets: Sequence[Placed],
-    surroundings: Sequence[int],
+    others: Iterator[Pose],
     rng: np.random.Generator,
 ) -> list[Placed]:
     """Before a share of the objects something that is 20 to 30 % of their box, over one of its corners or its middle."""
     found = []
     for target in targets:
-        hides, area, asset, turn = rng.random(), rng.uniform(*_OCCLUDED), int(rng.choice(surroundings)), _any_turn(rng)
+        hides, area, (asset, turn, _) = rng.random(), rng.uniform(*_OCCLUDED), next(others)
         size = np.ptp(_flattened(outlines[target.asset], target.turn)[0], axis=0) * target.unit_px
         middle = target.middle_px + rng.uniform(-0.4, 0.4, 2) * size
         if hides < plan.occluders:
             own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
-            unit = float(np.sqrt(area * np.prod(size) / np.prod(own)))
+            # No longer than its target, however thin it is from here.
+            unit = min(float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max()))
             found.append(Placed(asset, turn, middle, unit, max(target.distance - 1.5, target.distance / 2), 2))
     return found
 
 
 def _flattened(outline: np.ndarray, turn: np.ndarray, width_px: float | None = None) -> tuple[np.ndarray, float]:
     """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it is `width_px` wide
-    along its longer side; in its own units where no width is given."""
+    along its longer side; in its own units where no width is given.
+
+    What is long and seen from its end stays narrower: as wide as asked, it would reach through all layers.
+    """
     flat = (outline @ turn.T)[:, :2] * [1, -1]
-    unit = 1.0 if width_px is None else width_px / float(np.ptp(flat, axis=0).max())
+    if width_px is None:
+        return flat, 1.0
+    unit = width_px / max(float(np.ptp(flat, axis=0).max()), 0.5 * float(np.ptp(outline, axis=0).max()))
     return flat * unit, unit
 
 

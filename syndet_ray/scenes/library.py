@@ -43,8 +43,8 @@ class Asset:
 
     @cached_property
     def plain(self) -> bool:
-        """Whether it has no colours of its own, and is there to be given some."""
-        return self.mesh.texture is None and bool((self.mesh.colors == 1).all())
+        """Whether it has no colours of its own, and is there to be given some: surroundings alone."""
+        return self.label == NO_CLASS and self.mesh.texture is None and bool((self.mesh.colors == 1).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -206,6 +206,7 @@ def _above(parameters: SceneParameters, library: Library, rng: np.random.Generat
     distance = 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
     mean = float(np.mean(parameters.size_px))
+    # As far as the smallest object, and the clutter behind it.
     deepest = distance * mean / parameters.size_px[0] + 4 * (1 + parameters.background_scale[1])
     focal = float(zoom * mean / library.seen_per_unit * distance)
     position = 0.0, 0.0, deepest * library.unit_m

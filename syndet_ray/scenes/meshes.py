@@ -50,11 +50,15 @@ def references(path: Path) -> list[Path]:
         raise _unreadable(path, error) from None
 
 
+# Bump maps and the like are named as textures are; options such as "-s 1 1 1" stand before the name.
+_TEXTURE = rb"(?:map_\w+|bump|norm|disp|decal)(?:\s+-\w+(?:\s+-?[\d.]+|\s+on|\s+off)*)*"
+
+
 def _obj_references(path: Path) -> Iterator[Path]:
     for library in _named(path, rb"mtllib"):
         yield library
         if library.is_file():
-            yield from _named(library, rb"map_kd")
+            yield from _named(library, _TEXTURE)
 
 
 def _ply_references(path: Path) -> Iterator[Path]:

@@ -103,25 +103,29 @@ def in_layers(
     kinds = ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
     names = kinds + surroundings
     objects, behind = range(len(kinds)), range(len(kinds), len(names))
-    pictures = {i for i in objects if _is_picture(kinds[i], library)}
+    pictures = {i for i, name in enumerate(names) if _is_picture(name, library)}
+    distance = camera.focus_m / library.unit_m
+    zoom = camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)) / distance
+    size_px = parameters.size_px[0] * zoom, parameters.size_px[1] * zoom
     plan = layers.Plan(
         parameters.objects,
         parameters.distractors,
         parameters.occluders,
         camera.size_px,
-        parameters.size_px,
+        size_px,
         parameters.background_scale,
         parameters.overlap,
         parameters.crop,
-        camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)),
+        distance,
     )
     index, total = place
     if parameters.poses == "curriculum":
-        chosen = layers.curriculum(objects, parameters.size_px, index * plan.objects, total * plan.objects, pictures)
+        chosen = layers.curriculum(objects, size_px, index * plan.objects, total * plan.objects, pictures)
     else:
-        chosen = layers.random_poses(objects, parameters.size_px, poses, pictures)
-    placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, poses)
-    dice, glosses = iter(wardrobe.dice(len(placed))), wardrobe.glosses(len(placed))
+        chosen = layers.random_poses(objects, size_px, poses, pictures)
+    placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, pictures, poses)
+    # So many dice, whatever stands before and behind them: what is drawn for one must not change with the others.
+    dice, glosses = iter(wardrobe.dice(plan.objects)), wardrobe.glosses(len(placed))
     bodies = []
     for item, gloss in zip(placed, glosses, strict=True):
         depth = item.distance * library.unit_m

@@ -17,6 +17,7 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.library import DICE
 from syndet_ray.sweep import Sweep
@@ -70,8 +71,11 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
 def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     """Reads every library that a recipe of the sweep may ask for; raises DataError unless its classes are the photos'.
 
-    What a command will write is known only once it has run: its classes are checked by the trial.
+    What a command will write is known only once it has run: its classes are checked by the trial. Raises MachineError
+    where a generator cannot be started.
     """
+    for generator in sorted(_asked(sweep, "scene.generator")):
+        _check_generator(str(generator))
     folders = [_asked(sweep, f"scene.{name}") for name in ("assets", "surroundings", "backgrounds")]
     for assets, surroundings, backgrounds in product(*folders):
         library = load(str(assets), str(surroundings), str(backgrounds))
@@ -82,7 +86,17 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
 def _asked(sweep: Sweep, path: str) -> set[Any]:
     """All values that a setting may have in the sweep's recipes."""
     parameter = dict(sweep.parameters.items()).get(path)
-    return {sweep.recipe.get(path), *(parameter.samples() if parameter else ())}
+    fixed = {recipe.get(path) for recipe in sweep.fixed.values()}
+    return {sweep.recipe.get(path), *fixed, *(parameter.samples() if parameter else ())}
+
+
+def _check_generator(generator: str) -> None:
+    if generator == "blender":
+        blender.check()
+    elif generator.startswith(command.PREFIX):
+        program = command.program_of(generator)[0]
+        if shutil.which(program) is None:
+            raise MachineError("scene.generator", "names a program that is not there", got=program)
 
 
 def check_machine(runs: Path, storage: str | None) -> None:

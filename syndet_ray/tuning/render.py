@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
-from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import is_finished, kept, rendered, scene_hash
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
@@ -84,7 +84,7 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
         path, equals, text = setting.partition("=")
         if not equals or not path.startswith("scene."):
             raise DefinitionError("--set", "must read like scene.blur=0.2", got=setting)
-        changes[path] = _value(text)
+        changes[path] = located(path, _value(text), Path.cwd())
     return Recipe().replace(changes).scene
 
 
@@ -151,7 +151,7 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
 
 
 def _placement() -> dict[str, Any]:
-    """All over the cluster, but away from GPUs where there are nodes without: a trial needs its GPU's cores too.
+    """All over the cluster, but rather on nodes without GPUs where there are any: a trial needs its GPU's cores too.
 
     Of two tries, the second takes any node: those without GPUs may all have been lost.
     """
