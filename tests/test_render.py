@@ -86,11 +86,18 @@ def test_the_verb_writes_a_dataset(tmp_path):
         write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_nodes_with_gpus_are_left_to_trials_unless_no_others_are_left(tmp_path, small_shards, monkeypatch):
+@pytest.fixture
+def nodes():
+    """A cluster with a head that runs nothing."""
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield found
+    found.shutdown()  # else whatever runs next on this machine would wait for it
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_nodes_without_gpus_are_used_and_their_loss_is_borne(tmp_path, small_shards, monkeypatch, nodes):
     with_gpu, without = nodes.add_node(num_cpus=1, num_gpus=1), nodes.add_node(num_cpus=1)
     original, used = rendering.rendered, tmp_path / "used"
     used.mkdir()
@@ -107,7 +114,6 @@ def test_nodes_with_gpus_are_left_to_trials_unless_no_others_are_left(tmp_path, 
         nodes.remove_node(without, allow_graceful=False)
         same(render_set(PARAMETERS, 6, 3, tmp_path / "b"), first)
     assert (used / with_gpu.node_id).exists()
-    nodes.shutdown()
 
 
 def test_joined_shards_are_the_set_in_whatever_order_they_come(tmp_path, small_shards):

@@ -277,7 +277,15 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice):
     home()
     done = syndet("check", "tiny", "--real", dice)
     assert done.returncode == 0, done.stderr
-    for words in ("2 trials, 2 controls and variants", "mix.synthetic", "6 train", "3 val", "4 test", "one, two, three", "ready"):
+    for words in (
+        "2 trials, 2 controls and variants",
+        "mix.synthetic",
+        "6 train",
+        "3 val",
+        "4 test",
+        "one, two, three",
+        "ready",
+    ):
         assert words in done.stdout
     assert not [path for path in Path("runs").iterdir() if (path / "sweep.json").exists()]
 

@@ -67,7 +67,8 @@ def cluster(address: str | None) -> Iterator[None]:
     """
     try:
         ray.init(
-            address=address,
+            # "local", not None: that would join whatever cluster once ran here, and wait for it if it is gone.
+            address=address or "local",
             include_dashboard=False if address is None else None,
             log_to_driver=False,
             logging_level="ERROR",
