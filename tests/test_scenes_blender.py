@@ -12,10 +12,12 @@ import pytest
 
 from syndet_ray import seeds
 from syndet_ray.errors import MachineError
+from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import blender
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
+from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.materials import tinted
 from syndet_ray.scenes.raycast import draw
@@ -109,6 +111,15 @@ def test_both_renderers_draw_the_same_scene(bpy):
         assert a.mean() == pytest.approx(b.mean(), rel=0.2)
     box = cast.ids == 8
     assert traced.radiance[box].mean(axis=0) == pytest.approx(cast.radiance[box].mean(axis=0), rel=0.25)
+
+
+def test_layers_are_the_same_to_both_however_far_the_camera_zooms(bpy):
+    settings = {"occluders": 0.5, "focal_length": 1.0, "camera_height": 1.0, "image_px": 96, "size_px": (12.0, 18.0)}
+    parameters = SceneParameters(arrangement="layers", objects=5, **settings)
+    library = library_of(parameters)
+    scenes = [draw_scene(parameters, 3, index) for index in range(2)]
+    for asked, traced in zip(scenes, blender.draw(scenes, library, samples=1), strict=True):
+        assert (traced.ids == draw(asked, library).ids).mean() >= 0.98
 
 
 def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):

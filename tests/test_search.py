@@ -3,7 +3,7 @@
 import pytest
 from mlflow import MlflowClient
 
-from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training
+from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, RunFolder
 from syndet_ray.tuning.search import Search
@@ -214,3 +214,20 @@ def test_a_control_outside_the_space_is_run_but_not_modelled():
 def test_a_tracking_server_that_does_not_answer_is_named():
     with pytest.raises(MachineError, match=r"tracking server http://127\.0\.0\.1:9: does not answer .*Start it"):
         check_server("http://127.0.0.1:9")
+
+
+def test_pairs_can_be_searched_and_are_replayed(tmp_path):
+    pairs = ((0.5, 1.1), (0.9, 1.5))
+    space = (SearchSpace({"scene.background_scale": Choice(values=pairs)}),)
+    study = Study(Sweep(question="?", space=space, trials=6, controls=()))
+    proposals = [study.ask() for _ in range(6)]
+    assert {proposal.recipe.scene.background_scale for proposal in proposals} == set(pairs)
+    assert {proposal.params["scene.background_scale"] for proposal in proposals} == set(pairs)
+    events = [
+        {"event": "asked", "trial": p.number, "kind": "search", "recipe": p.recipe.flat()}
+        | {"params": {path: list(value) for path, value in p.params.items()}}  # as JSON keeps them
+        for p in proposals[:5]
+    ]
+    again = Study(Sweep(question="?", space=space, trials=6, controls=()))
+    again.replay(events)
+    assert again.ask() == proposals[5]

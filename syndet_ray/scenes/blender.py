@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ _NO_GROUND = Ground(1.0, 1.0, 0.0, 0.0, _BLACK, _BLACK, _BLACK, "plain", 1.0, 0.
 _TABLE_HALF_M = 20.0  # nearly endless
 _POLL_S = 0.05
 _LOG_LINES = 12
-_PRECISION = {"faces": np.int32, "texture": np.float16}
+_PRECISION = {"faces": np.int32, "texture": np.int32}
 
 Progress = Callable[[int, int], None]
 _Arrays = dict[str, np.ndarray]
@@ -130,7 +131,14 @@ def _mesh(body: Body, mesh: Mesh) -> _Arrays:
     }
     if mesh.uv is None or mesh.texture is None:
         return found
-    return found | {"uv": mesh.uv[mesh.faces].reshape(-1, 2), "texture": (mesh.texture / 255) ** 2.2}
+    return found | {"uv": mesh.uv[mesh.faces].reshape(-1, 2), "texture": _linear(mesh)}
+
+
+@lru_cache(maxsize=256)
+def _linear(mesh: Mesh) -> np.ndarray:
+    """(h, w, 3) the texture of a mesh as linear colours: one array for all bodies that have it."""
+    assert mesh.texture is not None
+    return ((mesh.texture / 255) ** 2.2).astype(np.float16)
 
 
 def _recolor(body: Body) -> np.ndarray:
@@ -171,12 +179,16 @@ def _level(vertices: np.ndarray, faces: np.ndarray, what: int, ground: Ground) -
 
 
 def _numbered(found: Sequence[_Arrays]) -> _Arrays:
-    """Every array of every mesh by one name; textures, the bulk of them, in half precision."""
-    return {
-        f"{i}.{name}": values.astype(_PRECISION.get(name, np.float32))
-        for i, arrays in enumerate(found)
-        for name, values in arrays.items()
-    }
+    """Every array of every mesh by one name. Textures, the bulk of them, in half precision, each but once, and of each
+    mesh the number of its own."""
+    textures = {id(arrays["texture"]): arrays["texture"] for arrays in found if "texture" in arrays}
+    number = {key: k for k, key in enumerate(textures)}
+    numbered = {f"texture.{number[key]}": values.astype(np.float16) for key, values in textures.items()}
+    for i, arrays in enumerate(found):
+        for name, values in arrays.items():
+            kept = np.array(number[id(values)]) if name == "texture" else values
+            numbered[f"{i}.{name}"] = kept.astype(_PRECISION.get(name, np.float32))
+    return numbered
 
 
 def _run(

@@ -10,8 +10,8 @@ For every <name>.json in FOLDER, a `Scene` as JSON, in order of their names, it 
 
 <name>.npz holds the scene's meshes in the world, its bodies first, numbered from 0: "0.vertices" (v, 3) metres,
 "0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and where the mesh has them "0.normals" (v, 3), "0.uv" (v, 2) with v up,
-"0.texture" (h, w, 3) linear RGB, by which the colours are multiplied and which repeats, and "0.recolor" (3, 3), by which
-both are multiplied.
+"0.texture", the number k of "texture.k" (h, w, 3) linear RGB, by which the colours are multiplied and which repeats, and
+"0.recolor" (3, 3), by which both are multiplied.
 """
 
 import json
@@ -36,10 +36,12 @@ def draw(path: Path, samples: int) -> None:
     scene = json.loads(path.read_text())
     meshes = np.load(path.with_suffix(".npz"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
+    images = {int(name.split(".")[1]): _image(meshes[name]) for name in meshes.files if name.startswith("texture.")}
     for number in range(sum(name.endswith(".vertices") for name in meshes.files)):
         body = scene["bodies"][number] if number < len(scene["bodies"]) else None
         _add_mesh(
             {name.split(".")[1]: meshes[name] for name in meshes.files if name.startswith(f"{number}.")},
+            images,
             index=number if body else -1,
             gloss=body["gloss"] if body else 0.0,
         )
@@ -52,7 +54,7 @@ def draw(path: Path, samples: int) -> None:
     partial.rename(path.with_suffix(".out"))
 
 
-def _add_mesh(arrays: dict, *, index: int, gloss: float) -> None:
+def _add_mesh(arrays: dict, images: dict, *, index: int, gloss: float) -> None:
     mesh = bpy.data.meshes.new("mesh")
     mesh.from_pydata(arrays["vertices"].tolist(), [], arrays["faces"].tolist(), shade_flat="normals" not in arrays)
     mesh.attributes.new(_PAINT, "FLOAT_COLOR", "POINT").data.foreach_set("color", _rgba(arrays["colors"]).ravel())
@@ -61,13 +63,14 @@ def _add_mesh(arrays: dict, *, index: int, gloss: float) -> None:
     if "uv" in arrays:
         corners = arrays["uv"][arrays["faces"].ravel()]
         mesh.uv_layers.new().data.foreach_set("uv", corners.astype(np.float32).ravel())
-    mesh.materials.append(_material(arrays.get("texture"), arrays.get("recolor"), gloss))
+    texture = images[int(arrays["texture"])] if "texture" in arrays else None
+    mesh.materials.append(_material(texture, arrays.get("recolor"), gloss))
     thing = bpy.data.objects.new("thing", mesh)
     thing.pass_index = index + 1  # Blender's indices start at 0
     bpy.context.collection.objects.link(thing)
 
 
-def _material(texture: np.ndarray | None, recolor: np.ndarray | None, gloss: float) -> bpy.types.Material:
+def _material(texture: bpy.types.Image | None, recolor: np.ndarray | None, gloss: float) -> bpy.types.Material:
     """A painted surface that mirrors more, and more sharply, the glossier it is."""
     material = bpy.data.materials.new("material")
     material.use_nodes = True
@@ -80,7 +83,7 @@ def _material(texture: np.ndarray | None, recolor: np.ndarray | None, gloss: flo
     color = attribute.outputs["Color"]
     if texture is not None:
         image = tree.nodes.new("ShaderNodeTexImage")
-        image.image = _image(texture)
+        image.image = texture
         color = _computed(tree, "MULTIPLY", color, image.outputs["Color"])
     if recolor is not None:
         color = _recolored(tree, color, recolor)

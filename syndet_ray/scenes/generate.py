@@ -26,6 +26,8 @@ from syndet_ray.scenes.sensor import photograph
 # Counts towards the cache's key: raise it whenever a scene with the same parameters would look different.
 RENDERER_VERSION = 4
 
+# Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start anew for the next.
+_TRACED_AT_ONCE = 16
 _MOST_BARE = 0.05  # of the background, before a warning says so
 
 _LOG = logging.getLogger("syndet_ray.scenes")
@@ -132,7 +134,9 @@ def _raycast(scenes: Sequence[Scene], library: Library, progress: Progress | Non
 
 
 def _path_traced(scenes: Sequence[Scene], library: Library, progress: Progress | None) -> Iterator[Drawing]:
-    yield from blender.draw(scenes, library, progress=progress)
+    for start in range(0, len(scenes), _TRACED_AT_ONCE):
+        told = None if progress is None else lambda done, _, start=start: progress(start + done, len(scenes))
+        yield from blender.draw(scenes[start : start + _TRACED_AT_ONCE], library, progress=told)
 
 
 _DRAW = {"raycast": _raycast, "blender": _path_traced}

@@ -63,7 +63,8 @@ class Study:
         )
         trial = self._study.ask(self._distributions)
         self._trials[number] = trial
-        return Proposal(number, "search", dict(trial.params), self._sweep.recipe.replace(trial.params))
+        params = {path: self._value(path, told) for path, told in trial.params.items()}
+        return Proposal(number, "search", params, self._sweep.recipe.replace(params))
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
@@ -96,6 +97,11 @@ class Study:
             elif event["event"] == "ended":
                 self.tell(number, event["state"], last.get(number))
 
+    def _value(self, path: str, told: Any) -> Any:
+        """The value of a setting by what Optuna was told of it."""
+        parameter = dict(self._sweep.parameters.items())[path]
+        return next((v for v in parameter.values if _told(v) == told), told) if isinstance(parameter, Choice) else told
+
     def _last_rung(self, trial: optuna.Trial) -> int:
         return trial.params.get("training.images", self._sweep.recipe.training.images)
 
@@ -107,7 +113,7 @@ class Study:
         """
         if proposal.kind != "search":
             self._exempt.add(proposal.number)
-        params = {path: proposal.recipe.get(path) for path in self._distributions}
+        params = {path: _told(proposal.recipe.get(path)) for path in self._distributions}
         inside = all(d._contains(d.to_internal_repr(params[path])) for path, d in self._distributions.items())
         self._trials[proposal.number] = self._add_running(params) if inside else None
         return proposal
@@ -127,4 +133,9 @@ def _distribution(parameter: Float | Int | Choice) -> BaseDistribution:
         return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
     if isinstance(parameter, Int):
         return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1)
-    return CategoricalDistribution(parameter.values)
+    return CategoricalDistribution([_told(value) for value in parameter.values])
+
+
+def _told(value: Any) -> Any:
+    """A value as Optuna takes it, which knows no pairs."""
+    return str(tuple(value)) if isinstance(value, (tuple, list)) else value
