@@ -181,6 +181,47 @@ def test_a_texture_beside_an_obj(tmp_path):
         read(tmp_path / "a.obj")
 
 
+def test_an_obj_as_they_are_downloaded_has_a_bump_map_and_options(folder):
+    plate = painted(None)
+    plate.visual.material = SimpleMaterial(image=Image.new("RGB", (4, 4), (10, 200, 30)))
+    plate.export(folder / "nut" / "plate.obj")
+    material = folder / "nut" / "material.mtl"
+    told = material.read_text().replace("map_Kd ", "map_Kd -s 1 1 1 -clamp on ")
+    material.write_text(f"{told}\nmap_Bump -bm 0.5 bumps.png\nmap_Ks gone.png\n")
+    Image.new("RGB", (4, 4)).save(folder / "nut" / "bumps.png")
+    settings(folder, open=True)
+    library = load(str(folder))
+    assert {name for name in library.assets if name.startswith("nut")} == {"nut/a.stl", "nut/plate.obj"}
+
+
+def test_textures_of_one_name_in_two_folders_both_count(tmp_path):
+    for name in ("bolt", "nut"):
+        (tmp_path / name).mkdir()
+        box().export(tmp_path / name / "a.stl")
+    lines = ["mtllib a.mtl", "v 0 0 0", "v 1 0 0", "v 0 1 0", "vt 0 0", "usemtl x", "f 1/1 2/1 3/1"]
+    lines += ["usemtl y", "f 1/1 3/1 2/1"]
+    (tmp_path / "nut" / "two.obj").write_text("\n".join(lines))
+    (tmp_path / "nut" / "a.mtl").write_text("newmtl x\nmap_Kd x/t.png\nnewmtl y\nmap_Kd y/t.png\n")
+    for name in ("x", "y"):
+        (tmp_path / "nut" / name).mkdir()
+        Image.new("RGB", (4, 4), "red").save(tmp_path / "nut" / name / "t.png")
+    settings(tmp_path, open=True)
+    before = load(str(tmp_path)).hash
+    Image.new("RGB", (4, 4), "blue").save(tmp_path / "nut" / "x" / "t.png")
+    load.cache_clear()
+    assert load(str(tmp_path)).hash != before
+
+
+def test_what_is_to_be_found_keeps_its_white(folder):
+    plate = trimesh.creation.box()
+    plate.visual.vertex_colors = [255, 255, 255, 255]
+    plate.export(folder / "nut" / "white.ply")
+    library = load(str(folder))
+    assert (library.assets["nut/white.ply"].mesh.colors == 1).all()
+    assert not library.assets["nut/white.ply"].plain
+    assert all(library.assets[name].plain for name in library.named(NO_CLASS))
+
+
 def test_textures_that_are_missing_or_broken(tmp_path):
     header = "ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 0\nend_header\n"
     (tmp_path / "a.ply").write_text(header)

@@ -50,15 +50,18 @@ def references(path: Path) -> list[Path]:
         raise _unreadable(path, error) from None
 
 
-# Bump maps and the like are named as textures are; options such as "-s 1 1 1" stand before the name.
-_TEXTURE = rb"(?:map_\w+|bump|norm|disp|decal)(?:\s+-\w+(?:\s+-?[\d.]+|\s+on|\s+off)*)*"
+# Options such as "-s 1 1 1" stand before a texture's name.
+_OPTIONS = rb"(?:\s+-\w+(?:\s+-?[\d.]+|\s+on|\s+off)*)*"
 
 
 def _obj_references(path: Path) -> Iterator[Path]:
     for library in _named(path, rb"mtllib"):
         yield library
         if library.is_file():
-            yield from _named(library, _TEXTURE)
+            yield from _named(library, rb"map_kd" + _OPTIONS)
+            # Bump maps and the like are not drawn: they need not be there, and are no cut-outs where they are.
+            others = _named(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
+            yield from (file for file in others if file.is_file())
 
 
 def _ply_references(path: Path) -> Iterator[Path]:
