@@ -5,8 +5,10 @@ from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
 SWEEP = Sweep(
     question="Which randomizations of a purely synthetic training set does accuracy on real photos need?",
     recipe=Recipe(
-        mix=Mix(synthetic=1.0, synthetic_images=300),
-        scene=SceneParameters(objects=20, lamps=3, hue=0.5, white_balance=0.5, jpeg=0.5, focal_length=0.5),
+        mix=Mix(synthetic=1.0, synthetic_images=200),
+        scene=SceneParameters(
+            objects=10, distractors=6, lamps=3, hue=0.5, white_balance=0.5, jpeg=0.5, focal_length=0.5
+        ),
         training=Training(images=4000),
     ),
     variants={
@@ -17,6 +19,7 @@ SWEEP = Sweep(
         "no noise, no JPEG": {"scene.noise": 0.0, "scene.jpeg": 0.0},
         "no floor colour": {"scene.floor_color": 0.0, "scene.floor_texture": 0.0},
         "no object colour": {"scene.object_color": 0.0},
+        "no distractors": {"scene.distractors": 0},
         "no focal length": {"scene.focal_length": 0.0, "scene.camera_height": 0.0},
     },
     controls=(),

@@ -228,10 +228,11 @@ def test_a_picture_never_lies_on_its_face():
     fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, rng, face_up=True)[1] for _ in range(25)]
     assert min(turn[2, 2] for turn in fallen) > 0
     assert (layers.turns(front=True)[:, 2, 2] >= 0.5 - 1e-9).all()
-    poses = layers.random_poses(range(2), (20.0, 30.0), rng, {1})
+    poses = layers.random_poses([[0], [1, 2, 3]], (20.0, 30.0), rng, {1, 2, 3})
     shown = [(asset, turn[2, 2]) for asset, turn, _ in (next(poses) for _ in range(60))]
-    assert min(up for asset, up in shown if asset == 1) >= 0.5 - 1e-9
+    assert min(up for asset, up in shown if asset > 0) >= 0.5 - 1e-9
     assert min(up for asset, up in shown if asset == 0) < 0
+    assert 18 <= sum(asset == 0 for asset, _ in shown) <= 42, "every class is as likely as any other"
 
 
 def test_a_thing_wider_than_the_tray_finds_no_place():

@@ -4,8 +4,9 @@ import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,34 +110,32 @@ def rendered(parameters: SceneParameters, count: int, seed: int, part: range, pr
     Where objects found no place, a warning says how many.
     """
     library = library_of(parameters)
-    scenes = [draw_scene(parameters, seed, index, count) for index in part]
-    missing = len(scenes) * parameters.objects - sum(body.label != NO_CLASS for s in scenes for body in s.bodies)
-    if missing:
-        asked = len(scenes) * parameters.objects
-        _LOG.warning("%d of %d objects found no place in %d scenes", missing, asked, len(scenes))
-    images, boxes, bare = [], [], 0.0
-    for scene, drawing in zip(scenes, _DRAW[parameters.generator](scenes, library, progress), strict=True):
+    scenes = (draw_scene(parameters, seed, index, count) for index in part)
+    images, boxes, placed, bare = [], [], 0, 0.0
+    for scene, drawing in _DRAW[parameters.generator](scenes, library):
         image, labelled = finish(scene, drawing, library)
         images.append(image)
         boxes.append(labelled)
-        bare += float((drawing.ids < 0).mean()) / len(scenes)
+        placed += sum(body.label != NO_CLASS for body in scene.bodies)
+        bare += float((drawing.ids < 0).mean()) / len(part)
+        if progress is not None:
+            progress(len(images), len(part))
+    if placed < (asked := len(part) * parameters.objects):
+        _LOG.warning("%d of %d objects found no place in %d scenes", asked - placed, asked, len(part))
     if parameters.arrangement == "layers" and bare > _MOST_BARE:
         _LOG.warning("clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 
 
-def _raycast(scenes: Sequence[Scene], library: Library, progress: Progress | None) -> Iterator[Drawing]:
-    for done, scene in enumerate(scenes, start=1):
-        yield draw(scene, library)
-        if progress is not None:
-            progress(done, len(scenes))
+def _raycast(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Drawing]]:
+    for scene in scenes:
+        yield scene, draw(scene, library)
 
 
-def _path_traced(scenes: Sequence[Scene], library: Library, progress: Progress | None) -> Iterator[Drawing]:
-    for start in range(0, len(scenes), _TRACED_AT_ONCE):
-        told = None if progress is None else lambda done, _, start=start: progress(start + done, len(scenes))
-        yield from blender.draw(scenes[start : start + _TRACED_AT_ONCE], library, progress=told)
+def _path_traced(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Drawing]]:
+    while some := list(islice(scenes, _TRACED_AT_ONCE)):
+        yield from zip(some, blender.draw(some, library), strict=True)
 
 
 _DRAW = {"raycast": _raycast, "blender": _path_traced}

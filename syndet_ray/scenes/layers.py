@@ -78,7 +78,7 @@ def arrange(
     have but one side. poses yields the objects to place, as `random_poses` or `curriculum` do. An object that finds no
     place in a bounded number of tries is left out.
     """
-    others = random_poses(surroundings, plan.size_px, rng, pictures)
+    others = random_poses([surroundings], plan.size_px, rng, pictures)
     background = _background(plan, outlines, others, rng)
     standing: list[Placed] = []
     boxes = np.zeros((0, 4))
@@ -96,11 +96,15 @@ def arrange(
 
 
 def random_poses(
-    objects: Sequence[int], size_px: tuple[float, float], rng: np.random.Generator, pictures: Collection[int]
+    classes: Sequence[Sequence[int]],
+    size_px: tuple[float, float],
+    rng: np.random.Generator,
+    pictures: Collection[int],
 ) -> Iterator[Pose]:
-    """Assets, turns and widths, drawn evenly for ever; pictures turn their front to the camera."""
+    """Assets, turns and widths for ever: each of the classes as likely as any other, and each of its assets; pictures
+    turn their front to the camera."""
     while True:
-        asset = int(rng.choice(objects))
+        asset = int(rng.choice(classes[int(rng.integers(len(classes)))]))
         possible = turns(asset in pictures)
         yield asset, possible[rng.integers(len(possible))], float(rng.uniform(*size_px))
 

@@ -122,7 +122,12 @@ def in_layers(
     if parameters.poses == "curriculum":
         chosen = layers.curriculum(objects, size_px, index * plan.objects, total * plan.objects, pictures)
     else:
-        chosen = layers.random_poses(objects, size_px, poses, pictures)
+        classes = (
+            [objects]
+            if library.dice
+            else [[names.index(n) for n in library.named(k)] for k in range(len(library.classes))]
+        )
+        chosen = layers.random_poses(classes, size_px, poses, pictures)
     placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, pictures, poses)
     # So many dice, whatever stands before and behind them: what is drawn for one must not change with the others.
     dice, glosses = iter(wardrobe.dice(plan.objects)), wardrobe.glosses(len(placed))
