@@ -3,12 +3,13 @@
 import sys
 
 import pytest
+import ray
 
 from syndet_ray import SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.generate import generate, scene_hash
 from syndet_ray.tuning import ahead
-from syndet_ray.tuning.tune import cluster, ray
+from syndet_ray.tuning.cluster import connection
 
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
 
@@ -18,7 +19,7 @@ def connected():
     """A Ray cluster on this machine, which asks for no token: Ray settles that once in a process (see test_render)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
-        with cluster(None):
+        with connection(None):
             yield
 
 

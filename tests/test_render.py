@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from syndet_ray import SceneParameters
 from syndet_ray.data.pool import Pool
@@ -16,8 +17,8 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes import shards
 from syndet_ray.scenes.generate import generate, rendered, scene_hash
 from syndet_ray.tuning import render as rendering
+from syndet_ray.tuning.cluster import connection
 from syndet_ray.tuning.render import render_set, scene_parameters, write_set
-from syndet_ray.tuning.tune import cluster, ray
 
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
@@ -34,7 +35,7 @@ def without_token():
 @pytest.fixture(scope="module")
 def connected():
     """A Ray cluster on this machine."""
-    with cluster(None):
+    with connection(None):
         yield
 
 
@@ -107,7 +108,7 @@ def test_nodes_without_gpus_are_used_and_their_loss_is_borne(tmp_path, small_sha
         return original(*key)
 
     monkeypatch.setattr(rendering, "rendered", noted)
-    with cluster(nodes.address):
+    with connection(nodes.address):
         first = render_set(PARAMETERS, 6, 3, tmp_path / "a")
         # A GPU node may help out while no other has a core free; it is never the only one.
         assert (used / without.node_id).exists()
@@ -185,7 +186,7 @@ def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(connected, s
         return original(parameters, count, seed, part)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "_RETRIES", 1)
+        patch.setattr(rendering, "RETRIES", 1)
         patch.setattr(rendering, "rendered", killed)
         with pytest.raises(MachineError, match="rendering: lost its worker 2 times"):
             render_set(PARAMETERS, 3, 3, tmp_path, workers=1)

@@ -6,6 +6,7 @@ address: Ray pickles file systems, and a key inside one would lie in the run fol
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,3 +145,11 @@ def _named(address: str, rule: str) -> Iterator[None]:
 
 def _refused(address: str, code: str, message: str) -> MachineError:
     return MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, message))
+
+
+@contextmanager
+def fetched(address: str) -> Iterator[Path]:
+    """A local copy of a checkpoint, deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        download(address, Path(folder))
+        yield Path(folder)

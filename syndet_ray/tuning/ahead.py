@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.generate import is_finished, scene_hash
 from syndet_ray.tuning.render import render_set, result
-from syndet_ray.tuning.tune import ray
 
 
 class Ahead:

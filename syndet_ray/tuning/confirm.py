@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.storage import fetched
 from syndet_ray.recipe import Recipe
 from syndet_ray.results import Picture, RunFolder, TestRow, TestScores, Trial, best_trial
 from syndet_ray.scenes.generate import generate
-from syndet_ray.tuning import tune
+from syndet_ray.tuning.cluster import Resources, device, run_tasks
 
 _PICTURES = 8
 # Predictions below this confidence are left out of the pictures; scores always see all of them.
@@ -26,12 +27,12 @@ def finalists(trials: Sequence[Trial]) -> dict[str, Trial]:
     return {"best": best, **controls}
 
 
-def open_test_set(folder: RunFolder, finalists: Mapping[str, Trial], test: Pool, use: tune.Resources) -> None:
+def open_test_set(folder: RunFolder, finalists: Mapping[str, Trial], test: Pool, use: Resources) -> None:
     """Scores the finalists on the test set and writes test.json, pictures of predictions and the champion's files."""
     opened = time.time()
     seed = folder.sweep.seed
     every = [{"checkpoint": trial.checkpoint, "threads": use.cpus, "seed": seed} for trial in finalists.values()]
-    results = tune.run_tasks(score_checkpoint, test, every, use)
+    results = run_tasks(score_checkpoint, test, every, use)
     rows = tuple(
         TestRow(role, trial.number, result["metrics"], result["intervals"])
         for (role, trial), result in zip(finalists.items(), results, strict=True)
@@ -59,10 +60,10 @@ def score_checkpoint(test: Pool, checkpoint: str, threads: int, seed: int) -> di
     from syndet_ray.detection.score import intervals, predict, score
 
     torch.set_num_threads(threads)
-    device = torch.device(tune.device())
-    with tune.fetched(checkpoint) as folder:
+    here = torch.device(device())
+    with fetched(checkpoint) as folder:
         model, _ = load_model(folder)
-    predictions = predict(model, test, device=device)
+    predictions = predict(model, test, device=here)
     pictures = [_predicted(test, i, predictions[i]) for i in _spread(len(test))]
     return {
         "metrics": score(test, predictions).metrics,
@@ -73,7 +74,7 @@ def score_checkpoint(test: Pool, checkpoint: str, threads: int, seed: int) -> di
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     folder.champion.mkdir(exist_ok=True)
-    with tune.fetched(checkpoint) as found:
+    with fetched(checkpoint) as found:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(found / name, folder.champion / name)
 

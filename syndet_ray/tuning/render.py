@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import ray
+
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
@@ -18,10 +20,7 @@ from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import is_finished, kept, rendered, scene_hash
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
-from syndet_ray.tuning.tune import cluster, ray  # with the settings that must be made before ray is imported
-
-# A task that lost its worker or node is done again this many times.
-_RETRIES = 3
+from syndet_ray.tuning.cluster import RETRIES, connection
 
 Progress = Callable[[int, int], None]
 
@@ -67,7 +66,7 @@ def write_set(
 ) -> None:
     """Renders a set and writes it as a dataset into `out`, a new or an empty folder. See `write_dataset`."""
     check_empty(out)
-    with cluster(address):
+    with connection(address):
         pool = render_set(
             parameters, count, seed, cache, workers=workers, progress=partial(display.progress, "rendering")
         )
@@ -137,7 +136,7 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
     """What each piece of work returns, by its key, as it is done; at most `at_once` run at a time."""
     waiting = list(work)
     running: dict[Any, Any] = {}  # keys by the reference to what is to come
-    task = _call.options(num_cpus=1, num_gpus=0, max_retries=_RETRIES, **_placement())
+    task = _call.options(num_cpus=1, num_gpus=0, max_retries=RETRIES, **_placement())
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -176,5 +175,5 @@ def result(reference: Any) -> Any:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        rule = f"lost its worker {_RETRIES + 1} times ({str(error).splitlines()[0]})"
+        rule = f"lost its worker {RETRIES + 1} times ({str(error).splitlines()[0]})"
         raise MachineError("rendering", rule, do="See `ray status` and the memory of the nodes.") from None

@@ -17,10 +17,10 @@ from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.results import OBJECTIVE, RunFolder, TestScores, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import confirm, preflight, tune
+from syndet_ray.tuning.cluster import Resources, connection, resources
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Display, Search
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
-from syndet_ray.tuning.tune import Resources
 
 # Where, beside the checkpoints, the copy of a run's own files lies, and how often it is renewed.
 _MIRROR, _MIRROR_EVERY_S = "run", 30
@@ -70,8 +70,8 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
 def start(name: str, sweep: Sweep, options: Options, display: Display) -> Outcome:
     """Runs a sweep in a new folder."""
     data = check(sweep, options, display)
-    with tune.cluster(options.address):
-        use = tune.resources(options.parallel, options.gpus_per_trial)
+    with connection(options.address):
+        use = resources(options.parallel, options.gpus_per_trial)
         sweep = _resolved(sweep, use)
         path = options.runs / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder = RunFolder.create(path, sweep, _about(name, sweep, options, data) | {"parallel": use.parallel})
@@ -89,8 +89,8 @@ def resume(folder: RunFolder, changes: Mapping[str, Any], display: Display) -> O
         raise DataError(
             options.real or "stand-in set", "is not the data that this run began with", do="Start a new sweep."
         )
-    with tune.cluster(options.address):
-        use = tune.resources(options.parallel, options.gpus_per_trial)
+    with connection(options.address):
+        use = resources(options.parallel, options.gpus_per_trial)
         return _carry_out(folder, options, data, use, display)
 
 

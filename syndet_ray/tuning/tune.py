@@ -1,4 +1,4 @@
-"""Ray Tune: runs the trials of a search on this machine or a cluster. The only module that knows Ray.
+"""Ray Tune: runs the trials of a search on this machine or a cluster.
 
 Tune schedules, keeps checkpoints and restarts trials that lost their worker. It decides nothing else: proposals come
 from `Search`, which also says which trials stop. Nothing is restored from Ray's own state files (they are pickles, and
@@ -7,43 +7,24 @@ can be torn by a kill); a run is resumed from our ledger.
 
 import os
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Read when ray and ray.tune are first imported: no telemetry, no tables of Tune's own, no log files a trial.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # the ledger is the state; Tune's snapshots are not used
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.data.storage import fetched
+from syndet_ray.errors import SyndetError
+from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
+from syndet_ray.tuning.cluster import RETRIES, Resources, device, spare_cores
 from syndet_ray.tuning.search import Assignment, Search
-
-# A trial that lost its worker or node goes on from its checkpoint this many times.
-_RETRIES = 3
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial occupies, and how many run at once."""
-
-    cpus: int
-    gpus: float
-    parallel: int
 
 
 @dataclass(frozen=True)
@@ -59,51 +40,6 @@ class TrialSettings:
     node: str | None = None
 
 
-@contextmanager
-def cluster(address: str | None) -> Iterator[None]:
-    """A connection to the Ray cluster at `address`, or to a new one on this machine, closed at the end.
-
-    A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must say what that cluster wants.
-    """
-    try:
-        ray.init(
-            # "local", not None: that would join whatever cluster once ran here, and wait for it if it is gone.
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise MachineError(
-            f"Ray cluster {address or 'on this machine'}",
-            f"cannot be reached ({str(error).splitlines()[0]})",
-            do="See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides." if address else "",
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
-    """One core a trial, or one GPU and its share of the cores where the cluster has GPUs."""
-    total = ray.cluster_resources()
-    cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0)
-    per_trial = gpus_per_trial if gpus_per_trial is not None else min(1, gpus)
-    if per_trial > 0:
-        # Of the node that has the fewest cores for a trial: nodes without GPUs have none for it.
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-        cores = min((int(node.get("CPU", 1) * per_trial / node["GPU"]) for node in nodes), default=cpus)
-        return Resources(max(1, min(8, cores)), per_trial, parallel or max(1, int(gpus / per_trial)))
-    return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
-
-
-def spare_cores(use: Resources) -> int:
-    """Cores of the cluster that trials leave free."""
-    return int(ray.cluster_resources().get("CPU", 0)) - use.parallel * use.cpus
-
-
 def run_search(
     search: Search, settings: TrialSettings, pools: Mapping[str, Pool], storage: str, use: Resources
 ) -> bool:
@@ -112,7 +48,7 @@ def run_search(
     `pools` holds "train" and "val"; `storage` is the folder or s3:// address under which checkpoints/ is kept.
     """
     if spare_cores(use) > 0:
-        settings = replace(settings, node=ray.get_runtime_context().get_node_id())
+        settings = replace(settings, node=this_node())
     trainable = tune.with_resources(
         tune.with_parameters(_trainable, train=pools["train"], val=pools["val"]), {"cpu": use.cpus, "gpu": use.gpus}
     )
@@ -130,7 +66,7 @@ def run_search(
         run_config=tune.RunConfig(
             name="checkpoints",
             storage_path=storage,
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             callbacks=[_Events(search)],
             verbose=0,
@@ -139,29 +75,6 @@ def run_search(
     with _sigterm_as_interrupt():
         tuner.fit()
     return search.remaining == 0 and all(trial.state != "RUNNING" for trial in search.trials.values())
-
-
-@ray.remote
-def _call(function: Callable[..., Any], shared: Any, arguments: dict[str, Any]) -> Any:
-    return function(shared, **arguments)
-
-
-def run_tasks(function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], use: Resources) -> list[Any]:
-    """`function(shared, **arguments)` for each of `every`, as many at once as trials would run, in their order.
-
-    `shared` goes through the object store: all processes of a node read one copy.
-    """
-    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=_RETRIES)
-    held = ray.put(shared)
-    return ray.get([task.remote(function, held, arguments) for arguments in every])
-
-
-def device() -> str:
-    """The device that Ray assigned to the task or trial that asks: "cuda" or "cpu".
-
-    Not torch.cuda.is_available(): Ray does not hide a machine's GPUs from trials that asked for none.
-    """
-    return "cuda" if ray.get_gpu_ids() else "cpu"
 
 
 class _Stateless:
@@ -176,8 +89,6 @@ class _Proposals(_Stateless, Searcher):
 
     def __init__(self, search: Search, settings: TrialSettings, use: Resources) -> None:
         super().__init__()
-        from syndet_ray.tuning.ahead import Ahead
-
         self._search, self._settings, self._use = search, settings, use
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
@@ -284,7 +195,6 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool) -> None:
     import torch
 
     from syndet_ray.scenes.generate import generate
-    from syndet_ray.tuning.ahead import fetched_set
     from syndet_ray.tuning.trial import Task, run_trial
 
     task = Task(**config["task"])
@@ -319,16 +229,6 @@ def _restored(address: str | None) -> Iterator[Path | None]:
             yield folder
     else:
         yield None
-
-
-@contextmanager
-def fetched(address: str) -> Iterator[Path]:
-    """A local copy of a checkpoint, deleted afterwards."""
-    from syndet_ray.data.storage import download
-
-    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
-        download(address, Path(folder))
-        yield Path(folder)
 
 
 def _last_words(trial: Any) -> str:

@@ -1,0 +1,90 @@
+"""Cluster: a connection to Ray, on this machine or elsewhere, what trials may occupy there, and work spread over it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from syndet_ray.errors import MachineError
+
+# Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
+RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies, and how many run at once."""
+
+    cpus: int
+    gpus: float
+    parallel: int
+
+
+@contextmanager
+def connection(address: str | None) -> Iterator[None]:
+    """A connection to the Ray cluster at `address`, or to a new one on this machine, closed at the end.
+
+    A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must say what that cluster wants.
+    """
+    try:
+        ray.init(
+            # "local", not None: that would join whatever cluster once ran here, and wait for it if it is gone.
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise MachineError(
+            f"Ray cluster {address or 'on this machine'}",
+            f"cannot be reached ({str(error).splitlines()[0]})",
+            do="See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides." if address else "",
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
+    """One core a trial, or one GPU and its share of the cores where the cluster has GPUs."""
+    total = ray.cluster_resources()
+    cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0)
+    per_trial = gpus_per_trial if gpus_per_trial is not None else min(1, gpus)
+    if per_trial > 0:
+        # Of the node that has the fewest cores for a trial: nodes without GPUs have none for it.
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+        cores = min((int(node.get("CPU", 1) * per_trial / node["GPU"]) for node in nodes), default=cpus)
+        return Resources(max(1, min(8, cores)), per_trial, parallel or max(1, int(gpus / per_trial)))
+    return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
+
+
+def spare_cores(use: Resources) -> int:
+    """Cores of the cluster that trials leave free."""
+    return int(ray.cluster_resources().get("CPU", 0)) - use.parallel * use.cpus
+
+
+@ray.remote
+def _call(function: Callable[..., Any], shared: Any, arguments: dict[str, Any]) -> Any:
+    return function(shared, **arguments)
+
+
+def run_tasks(function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], use: Resources) -> list[Any]:
+    """`function(shared, **arguments)` for each of `every`, as many at once as trials would run, in their order.
+
+    `shared` goes through the object store: all processes of a node read one copy.
+    """
+    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=RETRIES)
+    held = ray.put(shared)
+    return ray.get([task.remote(function, held, arguments) for arguments in every])
+
+
+def device() -> str:
+    """The device that Ray assigned to the task or trial that asks: "cuda" or "cpu".
+
+    Not torch.cuda.is_available(): Ray does not hide a machine's GPUs from trials that asked for none.
+    """
+    return "cuda" if ray.get_gpu_ids() else "cpu"
