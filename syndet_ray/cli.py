@@ -118,6 +118,9 @@ def check(
     console.print(f"sweep    {name}: {definition.trials} trials, {len(definition.fixed)} controls and variants")
     for path, parameter in definition.parameters.items():
         console.print(f"         {path}: {parameter}", highlight=False)
+    for variant, changes in definition.variants.items():
+        told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
+        console.print(f"         {variant}: {told}", highlight=False)
     where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
     counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
     console.print(f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}", highlight=False)

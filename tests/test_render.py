@@ -131,7 +131,7 @@ def test_the_curriculum_goes_on_across_shards(tmp_path, small_shards):
     assert np.array_equal(rendered(parameters, 3, 7, range(2, 3)).image(0), whole.image(2))
 
 
-@pytest.mark.parametrize("workers", [1, 2, None])
+@pytest.mark.parametrize("workers", [1, 4, None])
 def test_a_set_does_not_depend_on_the_number_of_workers(workers, connected, small_shards, tmp_path):
     told = []
     pool = render_set(PARAMETERS, 7, 3, tmp_path / "a", workers=workers, progress=lambda *done: told.append(done))
