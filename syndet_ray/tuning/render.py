@@ -66,6 +66,7 @@ def write_set(
 ) -> None:
     """Renders a set and writes it as a dataset into `out`, a new or an empty folder. See `write_dataset`."""
     check_empty(out)
+    display.progress("rendering", 0, count)  # Ray takes seconds to start
     with connection(address):
         pool = render_set(
             parameters, count, seed, cache, workers=workers, progress=partial(display.progress, "rendering")
