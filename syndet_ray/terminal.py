@@ -2,19 +2,21 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.results import OBJECTIVE, TestScores, Trial, best_trial
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial, best_trial
 from syndet_ray.sweep import CONTROL_CHANGES
 
 _STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "RUNNING": ""}
+_SHOWN_METRICS = ("mAP", "AP50", "AP75")  # with their intervals as many as fit into 100 columns
 _SHORT = {"mix.synthetic": "synthetic", "scene.objects": "objects", "training.learning_rate": "lr"}
 
 
@@ -160,15 +162,22 @@ def settings(trial: Trial) -> str:
 def test_table(scores: TestScores) -> Table:
     """Best recipe and controls on the real test set, with 95 % bootstrap intervals over its images."""
     where = "stand-in images" if scores.stand_in else "real photos"
-    table = Table(title=f"On the test set ({scores.images} {where}, opened once)", title_justify="left")
-    for name in ("", "trial", *MAIN_METRICS):
-        table.add_column(name, justify="left" if not name else "right")
+    title = f"On the test set ({scores.images} {where}, opened once)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("", "trial", *_SHOWN_METRICS):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
     top = max(row.metrics["mAP"] for row in scores.rows)
-    for row in scores.rows:
-        cells = [f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in MAIN_METRICS]
+    for row in _told_once(scores.rows):
+        cells = [f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in _SHOWN_METRICS]
         style = "bold" if row.metrics["mAP"] == top else ""
         table.add_row(row.role.replace("_", " "), str(row.trial), *cells, style=style)
     return table
+
+
+def _told_once(rows: Sequence[TestRow]) -> list[TestRow]:
+    """The rows, without that of the best where it is a control's or a variant's too."""
+    fixed = {row.trial for row in rows if row.role != "best"}
+    return [row for row in rows if row.role != "best" or row.trial not in fixed]
 
 
 def console() -> Console:
