@@ -23,6 +23,7 @@ _STATES = {
     "RUNNING": ("s", "unfinished"),
 }
 _PALE = "#9fb6c6"
+_MOST_BARS = 5  # models side by side; of more the table says it better
 _MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be a tangle
 
 
@@ -185,6 +186,8 @@ def _test_scores(folder: RunFolder) -> Drawing | None:
     if test is None:
         return None
     lines = tables.test_lines(test, folder.trials())
+    if len(lines) > _MOST_BARS:
+        return None
     figure, axes = _axes(f"Scores on {where(test)}", folder)
     axes.set_ylabel("score, with 95 % interval")
     width, digits = 0.84 / len(lines), decimals(max(line.scores["mAP"].value for line in lines))

@@ -291,7 +291,8 @@ def _ablation(lines: Sequence[VariantLine], tested_on: str) -> str:
     said = f"On {tested_on} {first.name} reaches {reached} mAP"
     if not others:
         return f"{said}."
-    told = ", ".join(f"{line.name} {line.mean - first.mean:+.{digits}f}" for line in others)
+    # What rounds to nothing has no sign.
+    told = ", ".join(f"{line.name} {round(line.mean - first.mean, digits) + 0.0:+.{digits}f}" for line in others)
     apart = [line.name for line in others if _intervals_apart(first, line)]
     sure = (
         f"Beyond the intervals over images: {', '.join(apart)}." if apart else "No difference is beyond the intervals."
