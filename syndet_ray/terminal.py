@@ -167,17 +167,21 @@ def test_table(scores: TestScores) -> Table:
     for name in ("", "trial", *_SHOWN_METRICS):
         table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
     top = max(row.metrics["mAP"] for row in scores.rows)
-    for row in _told_once(scores.rows):
-        cells = [f"{row.metrics[name]:.3f}{_interval(row.intervals.get(name))}" for name in _SHOWN_METRICS]
+    for name, row in _told_once(scores.rows):
+        cells = [f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in _SHOWN_METRICS]
         style = "bold" if row.metrics["mAP"] == top else ""
-        table.add_row(row.role.replace("_", " "), str(row.trial), *cells, style=style)
+        table.add_row(name, str(row.trial), *cells, style=style)
     return table
 
 
-def _told_once(rows: Sequence[TestRow]) -> list[TestRow]:
-    """The rows, without that of the best where it is a control's or a variant's too."""
+def _told_once(rows: Sequence[TestRow]) -> list[tuple[str, TestRow]]:
+    """The rows and their names; where the best is a control or a variant, it stands there once."""
+    best = {row.trial for row in rows if row.role == "best"}
     fixed = {row.trial for row in rows if row.role != "best"}
-    return [row for row in rows if row.role != "best" or row.trial not in fixed]
+    names = [
+        row.role.replace("_", " ") + (" (best)" if row.role != "best" and row.trial in best else "") for row in rows
+    ]
+    return [(name, row) for name, row in zip(names, rows, strict=True) if row.role != "best" or row.trial not in fixed]
 
 
 def console() -> Console:

@@ -79,5 +79,15 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     console.print(terminal.test_table(TestScores("x", stand_in, "hash", 50, 0.0, rows)))
     text = console.file.getvalue()
     assert f"50 {said}, opened once" in text
+    assert "real only" in text
     assert "0.250 [0.20, 0.30]" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_best_that_is_a_control_stands_there_once():
+    metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
+    rows = tuple(TestRow(role, trial, metrics, {}) for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1)))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows)))
+    lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
+    assert [line[:3] for line in lines] == [["real", "only", "(best)"], ["no", "blur", "1"]]
