@@ -6,10 +6,11 @@ from pathlib import Path
 
 import boto3
 import pytest
+import ray
 from moto.server import ThreadedMotoServer
 
 from syndet_ray.sweep import load
-from syndet_ray.tuning import run, tune
+from syndet_ray.tuning import run
 
 
 class Quiet:
@@ -87,7 +88,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(
         keys
     )
-    assert tune.ray.is_initialized() is False
+    assert ray.is_initialized() is False
     fetched = run.fetch(f"s3://runs-bucket/{home_key}", tmp_path / "elsewhere")
     assert fetched.trials() == trials
     assert fetched.test() == outcome.folder.test()
