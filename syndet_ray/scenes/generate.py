@@ -53,7 +53,7 @@ def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 
 
     library = library_of(parameters)
     camera = looks.draw_camera(parameters, library, rng("camera"))
-    wardrobe = Wardrobe(parameters, library, rng("shape"), rng("object color"), rng("hue"))
+    wardrobe = Wardrobe(parameters, rng("shape"), rng("object color"), rng("hue"))
     if parameters.arrangement == "tray":
         bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
     else:

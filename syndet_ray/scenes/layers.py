@@ -27,15 +27,13 @@ _COVER_CELLS = 64  # cells along the image in which it is checked that the backg
 @dataclass(frozen=True, eq=False)
 class Placed:
     """A body: its asset's index, its turn (3, 3), its middle (2,) in the image in pixels, how many pixels one unit of
-    its outline spans, its distance from the camera in objects' sizes, and its layer: 0 background, 1 objects, 2
-    occluders."""
+    its outline spans, and its distance from the camera in objects' sizes."""
 
     asset: int
     turn: np.ndarray
     middle_px: np.ndarray
     unit_px: float
     distance: float
-    layer: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def arrange(
         found = _free_place(plan, _box(flat), boxes, np.where(beside, 0.0, plan.overlap), rng)
         if found is not None:
             boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
-            standing.append(Placed(asset, turn, found, unit, distance, 1))
+            standing.append(Placed(asset, turn, found, unit, distance))
     targets = [body for body in standing if body.asset not in surroundings]
     return background + standing + _occluders(plan, outlines, targets, others, rng)
 
@@ -167,7 +165,7 @@ def _background(
         hull = cv2.convexHull(((flat * _SOLID + middle) / cell - 0.5).astype(np.float32))
         cv2.fillConvexPoly(covered, np.round(hull * 16).astype(np.int32), 1, shift=4)
         covered[rows[k], columns[k]] = 1
-        placed.append(Placed(asset, turn, middle, unit, behind, 0))
+        placed.append(Placed(asset, turn, middle, unit, behind))
     return placed
 
 
@@ -207,7 +205,7 @@ def _occluders(
             own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
             # No longer than its target, however thin it is from here.
             unit = min(float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max()))
-            found.append(Placed(asset, turn, middle, unit, max(target.distance - 1.5, target.distance / 2), 2))
+            found.append(Placed(asset, turn, middle, unit, max(target.distance - 1.5, target.distance / 2)))
     return found
 
 

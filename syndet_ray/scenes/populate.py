@@ -34,12 +34,11 @@ class Wardrobe:
     def __init__(
         self,
         parameters: SceneParameters,
-        library: Library,
         shapes: np.random.Generator,
         colors: np.random.Generator,
         hues: np.random.Generator,
     ) -> None:
-        self._parameters, self._library = parameters, library
+        self._parameters = parameters
         self._shapes, self._colors, self._hues = shapes, colors, hues
 
     def dice(self, n: int) -> list[Die]:
