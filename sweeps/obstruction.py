@@ -1,6 +1,6 @@
 """How crowded should synthetic scenes be, and how much of them should a batch hold?"""
 
-from syndet_ray import Mix, Pruning, Recipe, Sweep, Training
+from syndet_ray import Confirmation, Mix, Pruning, Recipe, Sweep, Training
 
 SWEEP = Sweep(
     question="How crowded should synthetic scenes be, and how much of every batch should they fill?",
@@ -9,4 +9,5 @@ SWEEP = Sweep(
     trials=8,
     rungs=4,
     pruning=Pruning(name="median", startup_trials=3, grace_rungs=1),
+    confirm=Confirmation(top=1, seeds=3),
 )

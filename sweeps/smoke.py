@@ -1,6 +1,6 @@
 """Does everything work here, from rendering to the report? Two trials, seconds."""
 
-from syndet_ray import Mix, Pruning, Recipe, SceneParameters, Sweep, Training
+from syndet_ray import Confirmation, Mix, Pruning, Recipe, SceneParameters, Sweep, Training
 
 SWEEP = Sweep(
     question="Does everything work on this machine?",
@@ -14,4 +14,5 @@ SWEEP = Sweep(
     controls=("real_only",),
     rungs=2,
     pruning=Pruning(startup_trials=1),
+    confirm=Confirmation(top=1, seeds=1),
 )

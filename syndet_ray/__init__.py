@@ -4,22 +4,27 @@ The names a sweep or search-space file needs. Everything here is light: no torch
 """
 
 from syndet_ray.errors import SyndetError
-from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
-from syndet_ray.space import Choice, Float, Int, SearchSpace
-from syndet_ray.sweep import Pruning, Sweep
+from syndet_ray.parameter import Choice, Float, Int, Simplex
+from syndet_ray.recipe import Detector, Mix, Photos, Recipe, SceneParameters, Scenes, Training
+from syndet_ray.space import SearchSpace
+from syndet_ray.sweep import Confirmation, Pruning, Sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Choice",
+    "Confirmation",
     "Detector",
     "Float",
     "Int",
     "Mix",
+    "Photos",
     "Pruning",
     "Recipe",
     "SceneParameters",
+    "Scenes",
     "SearchSpace",
+    "Simplex",
     "Sweep",
     "SyndetError",
     "Training",

@@ -10,8 +10,9 @@ import typer
 from syndet_ray.errors import SyndetError
 
 if TYPE_CHECKING:
+    from syndet_ray.results import RunFolder
     from syndet_ray.sweep import Sweep
-    from syndet_ray.tuning.run import Options, Outcome
+    from syndet_ray.tuning.run import Outcome
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",
@@ -36,6 +37,11 @@ Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs a trial. Default: 
 Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
 Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]
 TrackingUri = Annotated[str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")]
+Hours = Annotated[float | None, typer.Option(min=0, help="Wall clock that the run may take in all.")]
+Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
+Force = Annotated[bool, typer.Option("--force", help="Even where it cannot fit the budget, or something has changed.")]
+Local = Annotated[bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")]
+Points = Annotated[Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Like scene.blur=0.2; may be given many times.")]
@@ -50,48 +56,62 @@ def sweep(
     name: Name,
     real: Real = None,
     trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
     seed: Seed = None,
+    points: Points = None,
     parallel: Parallel = None,
     gpus_per_trial: Gpus = None,
     address: Address = None,
     storage: Storage = None,
     tracking: TrackingUri = None,
+    local: Local = False,
+    force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, score the winner on the real test set once, write the report."""
+    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
     from syndet_ray import terminal
+    from syndet_ray.sweep import find
+    from syndet_ray.tuning import run as running
 
+    given: dict[str, Any] = {"trials": trials, "seed": seed}
     definition = _definition(name, trials, seed)
     console = terminal.console()
     console.print(definition.question, style="bold")
-    options = _options(runs, real, parallel, gpus_per_trial, address, storage, tracking)
-    from syndet_ray.tuning.run import start
-
+    if points is not None:
+        definition = _with_points(definition, points)
+        given["points"] = definition.points
+    options = running.Options(runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local)
+    origin = running.Origin(Path(name).stem, find(name), _said(given))
     with _shown(console) as display:
-        outcome = start(Path(name).stem, definition, options, display)
+        outcome = running.start(origin, definition, options, display, force=force)
     _finish(outcome, console)
 
 
 @app.command()
 def resume(
     run: RunAddress,
+    trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
     parallel: Parallel = None,
     address: Address = None,
     tracking: TrackingUri = None,
     gpus_per_trial: Gpus = None,
+    force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Go on with a run that was interrupted, from its last checkpoints."""
+    """Go on with a run that was interrupted, from its last checkpoints, or extend a finished one."""
     from syndet_ray import terminal
-    from syndet_ray.results import RunFolder
     from syndet_ray.tuning import run as running
 
-    folder = running.fetch(run, runs) if "://" in run else RunFolder.open(Path(run))
+    folder = running.fetch(run, runs) if "://" in run else _run_folder(Path(run))
     console = terminal.console()
     console.print(folder.sweep.question, style="bold")
-    given = {"parallel": parallel, "address": address, "tracking": tracking, "gpus_per_trial": gpus_per_trial}
+    given = {"trials": trials, "hours": hours, "images": images, "parallel": parallel, "address": address}
+    given |= {"tracking": tracking, "gpus_per_trial": gpus_per_trial}
     with _shown(console) as display:
-        outcome = running.resume(folder, {key: value for key, value in given.items() if value is not None}, display)
+        outcome = running.resume(folder, _said(given), display, force=force)
     _finish(outcome, console)
 
 
@@ -100,43 +120,69 @@ def check(
     name: Name,
     real: Real = None,
     trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
     seed: Seed = None,
+    parallel: Parallel = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
     storage: Storage = None,
     tracking: TrackingUri = None,
+    local: Local = False,
+    force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Validate a sweep, its data and this machine, and start nothing."""
-    from syndet_ray import terminal
+    """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.tuning import cost as costs
+    from syndet_ray.tuning import run as running
 
-    definition = _definition(name, trials, seed)
-    options = _options(runs, real, None, None, None, storage, tracking)
+    definition = _definition(name, trials=trials, seed=seed)
+    options = running.Options(runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local)
     console = terminal.console()
-    from syndet_ray.tuning import run as runs_module
-
     with _shown(console) as display:
-        data = runs_module.check(definition, options, display)
-    console.print(f"sweep    {name}: {definition.trials} trials, {len(definition.fixed)} controls and variants")
-    for path, parameter in definition.parameters.items():
-        console.print(f"         {path}: {parameter}", highlight=False)
-    for variant, changes in definition.variants.items():
-        told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
-        console.print(f"         {variant}: {told}", highlight=False)
-    where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
-    counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
-    console.print(f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}", highlight=False)
-    for note in data.notes:
-        console.print(f"         {note}", highlight=False)
+        data = running.check(definition, options, display)
+        cost = running.project(definition, options, data, display)
+    for line in [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs", highlight=False)
+    if not force:
+        costs.check_fits(cost, options.budget)
     console.print("ready", style="bold green")
+
+
+@app.command()
+def replay(
+    run: RunPath,
+    pruner: Annotated[str | None, typer.Option(help="One of Optuna's, as sweeps name it. Default: all.")] = None,
+    orders: Annotated[int, typer.Option(min=1, help="Orders in which the trials might have started.")] = 200,
+    parallel: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Replay a run's learning curves through pruners: what each saves, and how often it kills the winner."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.tuning import replay as replays
+
+    folder = _run_folder(run)
+    trials = folder.trials()
+    curves = replays.full_curves(trials, str(run))
+    console = terminal.console()
+    found = []
+    with _shown(console) as display:
+        chosen = replays.chosen(pruner)
+        for done, (name, pruning) in enumerate(chosen.items()):
+            display.progress("replaying", done, len(chosen))
+            found.append((name, replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)))
+        display.progress("replaying", len(chosen), len(chosen))
+    console.print(listing.replay_table(found, len(curves), replays.truncated(trials)))
 
 
 @app.command()
 def report(run: RunPath) -> None:
     """Build the report of a run anew."""
     from syndet_ray.report import page
-    from syndet_ray.results import RunFolder
 
-    print(page.write(RunFolder.open(run)))
+    print(page.write(_run_folder(run)))
 
 
 @app.command()
@@ -235,22 +281,25 @@ def main() -> None:
 def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
     from syndet_ray.sweep import load
 
-    given = {"trials": trials, "seed": seed}
-    return load(name).model_copy(update={key: value for key, value in given.items() if value is not None})
+    return load(name).model_copy(update=_said({"trials": trials, "seed": seed}))
 
 
-def _options(
-    runs: Path,
-    real: Path | None,
-    parallel: int | None,
-    gpus_per_trial: float | None,
-    address: str | None,
-    storage: str | None,
-    tracking: str | None,
-) -> "Options":
-    from syndet_ray.tuning.run import Options
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given on the command line."""
+    return {key: value for key, value in given.items() if value is not None}
 
-    return Options(runs, real, parallel, gpus_per_trial, address, storage, tracking)
+
+def _run_folder(path: Path) -> "RunFolder":
+    from syndet_ray.results import RunFolder
+
+    return RunFolder.open(path)
+
+
+def _with_points(definition: "Sweep", run: Path) -> "Sweep":
+    """The sweep, to propose first what was best in an earlier run."""
+    from syndet_ray.verdict import best_points
+
+    return definition.model_copy(update={"points": best_points(_run_folder(run).trials(), definition)})
 
 
 def _shown(console: Any) -> Any:
@@ -272,12 +321,15 @@ def _shown(console: Any) -> Any:
 def _finish(outcome: "Outcome", console: Any) -> None:
     """The last words of a run, and its exit status."""
     from syndet_ray import terminal
-    from syndet_ray.report.tables import answer
+    from syndet_ray.report.answer import answer
 
     folder = outcome.folder
+    go_on = f"go on with: python -m syndet_ray resume {folder.path}"
     if outcome.status == "interrupted":
-        console.print(f"interrupted; go on with: python -m syndet_ray resume {folder.path}", highlight=False)
+        console.print(f"interrupted; {go_on}", highlight=False)
         raise SystemExit(_INTERRUPTED)
+    if outcome.status == "spent":
+        console.print(f"stopped: {outcome.why}; {go_on} and more of it", highlight=False)
     test = folder.test()
     if test is not None:
         console.print(terminal.test_table(test))

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from syndet_ray.errors import DefinitionError, nearest
+from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
+REAL = "real"  # the source that is the user's photos
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -18,11 +19,86 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Mix(Value):
-    """What the batches are made of."""
+class Scenes(Value):
+    """A source of rendered scenes that differ in some settings from those of the recipe."""
 
-    synthetic: Share = Field(0.5, description="share of every batch that is synthetic; the rest is real")
+    kind: Literal["scenes"] = "scenes"
+    changes: dict[str, Any] = Field({}, description='such as {"scene.objects": 70}')
+    images: int | None = Field(None, ge=1, description="number of distinct scenes; none: as mix.synthetic_images")
+
+
+class Photos(Value):
+    """A source that is a dataset of its own, such as somebody else's photos; its training split is drawn from."""
+
+    kind: Literal["photos"] = "photos"
+    folder: str = Field(min_length=1, description="folder of labelled images, of the same classes")
+
+
+Schedule = Literal["mixed", "staged", "annealed", "real_only", "synthetic_only"]
+
+
+class Mix(Value):
+    """What the batches are made of, and when. "real" are the user's photos; all other sources count as synthetic.
+
+    `synthetic` says how much of all that a detector sees is synthetic, `schedule` when it sees it. Where schedule,
+    switch_at or real_images leave no choice, they set `synthetic`.
+    """
+
+    synthetic: Share = Field(0.5, description="share of all images seen that is synthetic; the rest is real")
+    schedule: Schedule = Field(
+        "mixed",
+        description="in every batch alike; synthetic first, then real; ever less synthetic; only one of the two",
+    )
+    switch_at: Share | None = Field(
+        None, description="staged: share of the training after which real follows; none: as `synthetic` asks"
+    )
+    anneal: Literal["linear", "cosine"] = Field("linear", description="annealed: how the synthetic share falls")
+    real_images: int | Literal["all"] = Field(
+        "all", description="how many of the real training images are used; fewer are a part of more"
+    )
     synthetic_images: int = Field(200, ge=1, description="number of distinct scenes that are rendered")
+    sources: dict[str, Annotated[Scenes | Photos, Field(discriminator="kind")]] = Field(
+        {"synthetic": Scenes()}, min_length=1, description="what the synthetic share is made of, by name"
+    )
+    parts: dict[str, Share] = Field(
+        {}, description="how the synthetic share is divided among the sources; none given: evenly"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, given: Any) -> Any:
+        """`synthetic` as the other settings settle it."""
+        if not isinstance(given, dict):
+            return given
+        schedule, switch_at = given.get("schedule"), given.get("switch_at")
+        if schedule == "real_only":
+            return given | {"synthetic": 0.0}
+        if schedule == "synthetic_only" or given.get("real_images") == 0:
+            return given | {"synthetic": 1.0}
+        return given | {"synthetic": switch_at} if schedule == "staged" and switch_at is not None else given
+
+    @model_validator(mode="after")
+    def _sources_agree(self) -> "Mix":
+        if REAL in self.sources:
+            raise ValueError(f"sources: {REAL!r} are the photos that a sweep is given; choose another name")
+        for name in self.parts:
+            if name not in self.sources:
+                raise ValueError(f"parts: {name!r} is no source. {nearest(name, self.sources)}")
+        if self.parts and abs(sum(self.parts.values()) - 1) > 1e-6:
+            raise ValueError(f"parts must sum to 1, got {self.parts}")
+        least = 1 if self.schedule == "real_only" else 0
+        if self.real_images != "all" and self.real_images < least:
+            raise ValueError(f"real_images must be at least {least} or 'all', got {self.real_images}")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each source in all that a training sees; "real" first. They sum to 1."""
+        parts = self.parts or dict.fromkeys(self.sources, 1.0)
+        whole = sum(parts.values())  # 1, but for rounding, which a million images would show
+        return {REAL: 1 - self.synthetic} | {
+            name: self.synthetic * (parts.get(name, 0.0) / whole) for name in self.sources
+        }
 
 
 class SceneParameters(Value):
@@ -120,6 +196,7 @@ class Training(Value):
     weight_decay: float = Field(0.05, ge=0, le=1, description="decoupled for adamw, L2 for sgd; not on biases or norms")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd only")
     warmup: Share = Field(0.05, description="share of the images over which the rate rises linearly from 0")
+    rate_after_switch: float = Field(1.0, gt=0, le=10, description="staged: factor on the rate once real images follow")
     final_rate: Share = Field(0.01, description="rate at the end as a share of the peak, reached by a cosine")
     crop_px: int = Field(256, ge=64, le=2048, description="side of the random square crop, pixels")
     scale_jitter: float = Field(
@@ -136,6 +213,36 @@ class Recipe(Value):
     scene: SceneParameters = SceneParameters()
     detector: Detector = Detector()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _sources_can_be_drawn(self) -> "Recipe":
+        for name, source in self.mix.sources.items():
+            if isinstance(source, Scenes):
+                try:
+                    self._scene_of(source)
+                except SyndetError as error:
+                    raise ValueError(f"mix.sources: {name}: {error}") from None
+        return self
+
+    def scenes(self) -> dict[str, tuple[SceneParameters, int]]:
+        """Parameters and number of the scenes that training needs, by source; a source without a share needs none."""
+        shares = self.mix.shares
+        return {
+            name: (self._scene_of(source), source.images or self.mix.synthetic_images)
+            for name, source in self.mix.sources.items()
+            if isinstance(source, Scenes) and shares[name] > 0
+        }
+
+    def _scene_of(self, source: Scenes) -> SceneParameters:
+        for path in source.changes:
+            check_path(path)
+            if not path.startswith("scene."):
+                raise DefinitionError(path, "is not a setting of scenes")
+        changes = {path.removeprefix("scene."): value for path, value in source.changes.items()}
+        try:
+            return SceneParameters.model_validate(self.scene.model_dump() | changes)
+        except ValidationError as error:
+            raise definition_error("scene", error) from None
 
     def replace(self, changes: Mapping[str, Any]) -> "Recipe":
         """A copy with dotted fields changed: `recipe.replace({"mix.synthetic": 0.5})`.
@@ -159,8 +266,8 @@ class Recipe(Value):
         return getattr(getattr(self, part), field)
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its dotted path."""
-        return {path: self.get(path) for path in field_paths()}
+        """Every setting by its dotted path, as plain values."""
+        return {f"{part}.{field}": value for part, held in self.model_dump().items() for field, value in held.items()}
 
 
 def located(path: str, value: Any, root: Path) -> Any:
@@ -168,12 +275,21 @@ def located(path: str, value: Any, root: Path) -> Any:
 
     root is the folder that relative paths start from. Settings that name no file are returned as they are.
     """
+    if path == "mix.sources":
+        return {name: _source_located(source, root) for name, source in value.items()}
     if path in ("scene.assets", "scene.surroundings", "scene.backgrounds") and value not in ("", "dice", "shapes"):
         return str(root / Path(value).expanduser())
     if path == "scene.generator" and str(value).startswith("command:"):
         words = shlex.split(value.removeprefix("command:"))
         return "command:" + shlex.join(str(root / word) if (root / word).is_file() else word for word in words)
     return value
+
+
+def _source_located(given: Any, root: Path) -> dict[str, Any]:
+    source = given.model_dump() if isinstance(given, Value) else given  # as in a variant's changes, or as in JSON
+    if source["kind"] == "photos":
+        return {**source, "folder": str(root / Path(source["folder"]).expanduser())}
+    return {**source, "changes": {path: located(path, value, root) for path, value in source["changes"].items()}}
 
 
 def field_paths() -> Iterator[str]:

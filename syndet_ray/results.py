@@ -4,7 +4,9 @@ runs/<sweep>-<time>/
     sweep.json      the resolved sweep
     run.json        how the run was made: seed, data hashes, versions, machine, MLflow ids
     ledger.jsonl    one event a line, appended as things happen; everything else can be made from it
-    test.json       scores on the real test set, written once
+    study.db        the same for optuna-dashboard, made from the ledger
+    lock            held by whoever carries the run out
+    test.json       scores on the real test set, written when it is opened
     samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
     champion/       the best model: model.safetensors, model.json
     figures/        PNG, and the numbers behind each as CSV
@@ -12,10 +14,13 @@ runs/<sweep>-<time>/
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
+import fcntl
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +28,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
 
 OBJECTIVE = "val/mAP"
+_REAL_IMAGES = "real_images"  # among the effective settings
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
 
 
@@ -42,14 +49,16 @@ class Rung:
 class Trial:
     """One trial, as the ledger tells it.
 
-    kind        "search" or the name of a control ("real_only", "synthetic_only") or of a variant
+    kind        "search", "confirm", or the name of a control ("real_only", "synthetic_only") or of a variant
     params      what the search space varied; for a control, nothing
     recipe      every setting by dotted path, as proposed
     state       one of STATES
     reason      why it ended, in words; "" while it runs
     effective   every setting by dotted path, as the trainer found it in force, and facts beside them
     checkpoint  where the newest checkpoint lies: a path or s3:// address
-    retries     how often it lost its worker and went on from its checkpoint
+    retries     how often it failed or lost its worker, and went on from its checkpoint
+    of          the trial whose recipe a confirmation trains anew
+    replica     which training of its recipe it is, from 0: each has a seed of its own
     started, ended  seconds since 1970
     """
 
@@ -65,6 +74,8 @@ class Trial:
     retries: int = 0
     started: float = 0.0
     ended: float | None = None
+    of: int | None = None
+    replica: int = 0
 
     @property
     def value(self) -> float | None:
@@ -75,10 +86,25 @@ class Trial:
     def images(self) -> int:
         return self.rungs[-1].images if self.rungs else 0
 
+    def goals(self, objective: Sequence[str]) -> list[float]:
+        """What the trial reached, in the order of a sweep's objective; of real images, how many it trained on."""
+        known = {OBJECTIVE: self.value, "images": self.images, "real_images": self.effective.get(_REAL_IMAGES, 0)}
+        return [float(known[goal] or 0) for goal in objective]
+
 
 @dataclass(frozen=True)
 class TestRow:
-    """The score of one model on the real test set. role: "best" or the name of a control or variant."""
+    """The score of one recipe on the real test set.
+
+    role         "best", "finalist <trial>", or the name of a control or variant
+    trial        whose recipe it is
+    metrics      means over the trained models
+    intervals    95 %, over test images and, where there are several models, seeds
+    models       the trials whose models were scored: one, or a confirmation's, each from another seed
+    seeds        mAP of each model
+    p_best       probability that it is the best of all rows
+    differences  by control: mean difference in mAP, its 95 % interval, and the probability that it is above 0
+    """
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
 
@@ -86,11 +112,15 @@ class TestRow:
     trial: int
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    models: tuple[int, ...] = ()
+    seeds: tuple[float, ...] = ()
+    p_best: float | None = None
+    differences: dict[str, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TestScores:
-    """Everything that opening the test set gave: written once per run."""
+    """Everything that opening the test set gave. openings: how often it was; a run that is extended opens it again."""
 
     __test__ = False
 
@@ -100,6 +130,8 @@ class TestScores:
     images: int
     opened: float
     rows: tuple[TestRow, ...]
+    openings: int = 1
+    simplest: int | None = None
 
     def row(self, role: str) -> TestRow | None:
         return next((row for row in self.rows if row.role == role), None)
@@ -136,7 +168,7 @@ class RunFolder:
         """A new run. Raises FileExistsError where there is one already."""
         path.mkdir(parents=True)
         folder = RunFolder(path)
-        write_whole(path / "sweep.json", sweep.model_dump_json(indent=1).encode())
+        folder.define(sweep)
         folder.describe(about)
         return folder
 
@@ -155,13 +187,51 @@ class RunFolder:
     def about(self) -> dict[str, Any]:
         return json.loads((self.path / "run.json").read_text())
 
+    def define(self, sweep: Sweep) -> None:
+        """Writes sweep.json anew."""
+        write_whole(self.path / "sweep.json", sweep.model_dump_json(indent=1).encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process alone; the lock goes with the process, however that ends.
+
+        Raises MachineError, with the process that holds it, where another carries the run out.
+        """
+        with (self.path / "lock").open("a+") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.seek(0)
+                rule = f"is being carried out by another process ({held.read().strip()})"
+                raise MachineError(self.path, rule, do="Wait for it, or stop it.") from None
+            held.truncate(0)
+            held.write(f"{os.getpid()} on {socket.gethostname()}")
+            held.flush()
+            yield
+
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes run.json anew."""
         write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
 
     def append(self, event: str, trial: int, **facts: Any) -> dict[str, Any]:
         """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event as it will be read."""
-        line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
+        return self._write({"event": event, "trial": trial, "time": time.time(), **facts})
+
+    def begin_attempt(self) -> None:
+        """Notes that somebody begins to carry the run out, or goes on with it."""
+        self._write({"event": "attempt", "trial": None, "time": time.time()})
+
+    def elapsed_s(self) -> float:
+        """How long the run has been carried out, all attempts together, up to the last event."""
+        total, began, last = 0.0, None, 0.0
+        for event in self.events():
+            if event["event"] == "attempt":
+                total, began = total + (0.0 if began is None else last - began), event["time"]
+            last = event["time"]
+        return total + (0.0 if began is None else last - began)
+
+    def _write(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        line = json.dumps(event)
         with self._ledger.open("a") as ledger:
             ledger.write(line + "\n")
         return json.loads(line)
@@ -183,11 +253,11 @@ class RunFolder:
         trials: dict[int, Trial] = {}
         for event in self.events():
             number = event["trial"]
-            trials[number] = after_event(trials.get(number), event)
+            if number is not None:
+                trials[number] = after_event(trials.get(number), event)
         return tuple(trials[number] for number in sorted(trials))
 
     def write_test(self, scores: TestScores) -> None:
-        assert not (self.path / "test.json").exists(), "the test set is opened once"
         write_whole(self.path / "test.json", json.dumps(asdict(scores), indent=1).encode())
 
     def test(self) -> TestScores | None:
@@ -196,11 +266,7 @@ class RunFolder:
         if not path.exists():
             return None
         found = json.loads(path.read_text())
-        rows = tuple(
-            TestRow(**{**row, "intervals": {k: (v[0], v[1]) for k, v in row["intervals"].items()}})
-            for row in found["rows"]
-        )
-        return TestScores(**{**found, "rows": rows})
+        return TestScores(**{**found, "rows": tuple(_test_row(row) for row in found["rows"])})
 
     def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:
         """samples/<name>-<k>.png and samples/<name>.json."""
@@ -220,8 +286,11 @@ class RunFolder:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the highest objective; controls compete too: the answer may be "use real data only"."""
-    finished = [trial for trial in trials if trial.state == "COMPLETE" and trial.value is not None]
+    """The finished trial with the highest objective; controls compete too: the answer may be "use real data only".
+
+    Confirmations do not: what they say of a recipe is a mean.
+    """
+    finished = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.kind != "confirm"]
     return max(finished, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
@@ -230,7 +299,8 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        return Trial(event["trial"], event["kind"], event["params"], event["recipe"], started=event["time"])
+        facts = {name: event[name] for name in ("kind", "params", "recipe", "of", "replica") if name in event}
+        return Trial(event["trial"], started=event["time"], **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])
@@ -240,6 +310,14 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
     return replace(trial, state=event["state"], reason=event["reason"], ended=event["time"])
+
+
+def _test_row(row: Mapping[str, Any]) -> TestRow:
+    intervals = {name: (low, high) for name, (low, high) in row["intervals"].items()}
+    differences = {control: Difference(**found) for control, found in row["differences"].items()}
+    models, of_seeds = tuple(row["models"]), tuple(row["seeds"])
+    changed = {"intervals": intervals, "differences": differences, "models": models, "seeds": of_seeds}
+    return TestRow(**{**row, **changed})
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:

@@ -1,107 +1,223 @@
-"""SearchSpace: which settings of a recipe a sweep varies, and within which bounds."""
+"""SearchSpace: which settings of a recipe a sweep varies, within which bounds, and under which conditions.
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+A sampler knows nothing of recipes: it moves a point along `axes`, each a plain number or choice. `changes` says what a
+point means for a recipe, and `point` where a recipe lies.
+"""
 
-from pydantic import Field, RootModel, model_validator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import Recipe, Value, check_path
+from pydantic import RootModel, model_validator
 
+from syndet_ray.errors import DefinitionError, nearest
+from syndet_ray.parameter import Axis, Float, Parameter, Simplex
+from syndet_ray.recipe import REAL, Recipe, check_path, field_paths
 
-class Float(Value):
-    """A real number between low and high, both included; on a log scale or in steps where asked."""
-
-    kind: Literal["float"] = "float"
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _bounds(self) -> "Float":
-        _check_bounds(self.low, self.high, self.log, self.step)
-        return self
-
-    def samples(self) -> tuple[float, ...]:
-        """Values that must each be valid in the recipe for the whole range to be."""
-        return self.low, self.high
+SHARES = "mix.shares"  # what a Simplex varies: mix.synthetic and mix.parts at once
+_UNIT = Float(low=0.0, high=1.0)
 
 
-class Int(Value):
-    """A whole number between low and high, both included; on a log scale or in steps where asked."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a parameter stands in a space: its dotted setting, and the names and kinds of its axes."""
 
-    kind: Literal["int"] = "int"
-    low: int
-    high: int
-    log: bool = False
-    step: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _bounds(self) -> "Int":
-        _check_bounds(self.low, self.high, self.log, self.step)
-        return self
-
-    def samples(self) -> tuple[int, ...]:
-        """Values that must each be valid in the recipe for the whole range to be."""
-        return self.low, self.high
-
-
-class Choice(Value):
-    """One of several values, in no order; a value may be a pair, such as a least and a greatest width."""
-
-    kind: Literal["choice"] = "choice"
-    values: tuple[str | bool | int | float | tuple[float, float], ...] = Field(min_length=2)
-
-    def samples(self) -> tuple[Any, ...]:
-        """Values that must each be valid in the recipe for the whole choice to be."""
-        return self.values
-
-
-def _check_bounds(low: float, high: float, log: bool, step: float | None) -> None:
-    if not low < high:
-        raise ValueError(f"low must be less than high, got low={low}, high={high}")
-    if log and low <= 0:
-        raise ValueError(f"a log range must start above 0, got low={low}")
-    if log and step is not None:
-        raise ValueError(f"a log range takes no step, got step={step}")
-
-
-Parameter = Annotated[Float | Int | Choice, Field(discriminator="kind")]
+    path: str
+    parameter: Parameter
+    axes: dict[str, Axis]
 
 
 class SearchSpace(RootModel[dict[str, Parameter]]):
-    """Dotted settings of a recipe and the values each may take: `SearchSpace({"mix.synthetic": Float(low=0, high=1)})`."""
+    """Dotted settings of a recipe and the values each may take: `SearchSpace({"mix.synthetic": Float(low=0, high=1)})`.
+
+    A parameter with `when` exists only where other parameters of the space have certain values; elsewhere the recipe's own
+    value stands.
+    """
 
     model_config = {"frozen": True}
 
     @model_validator(mode="after")
     def _fits_the_recipe(self) -> "SearchSpace":
+        try:
+            self._places()
+        except DefinitionError as error:
+            raise ValueError(str(error)) from None
         for path, parameter in self.root.items():
+            if isinstance(parameter, Simplex) != (path == SHARES):
+                raise ValueError(
+                    f"{path}: shares of sources are varied as {SHARES!r}, by a Simplex, and by nothing else"
+                )
+            for condition in parameter.when:
+                _check_known(condition, f"{path}: when")
             try:
-                check_path(path)
+                if path != SHARES:
+                    check_path(path)
                 for value in parameter.samples():
-                    Recipe().replace({path: value})
+                    Recipe().replace({**self._first_allowed(path), path: value})
             except DefinitionError as error:
                 raise ValueError(str(error)) from None
         return self
 
-    def items(self) -> Iterator[tuple[str, Float | Int | Choice]]:
+    def items(self) -> Iterator[tuple[str, Parameter]]:
         yield from self.root.items()
 
     def __len__(self) -> int:
         return len(self.root)
 
+    def check(self, recipe: Recipe) -> None:
+        """Raises DefinitionError unless conditions, sources and settings fit one another and the recipe."""
+        for path, parameter in self.root.items():
+            for condition, values in parameter.when.items():
+                self._check_condition(f"{path}: when", condition, values)
+        if SHARES in self.root:
+            self._check_sources(recipe)
+
+    def suggest(self, choose: Callable[[str, Axis], Any]) -> dict[str, Any]:
+        """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was chosen before."""
+        point: dict[str, Any] = {}
+        for place in self._places():
+            if self._exists(place.parameter, point):
+                point |= {name: choose(name, axis) for name, axis in place.axes.items()}
+        return point
+
+    def settings(self) -> list[str]:
+        """The settings of a recipe that are varied."""
+        shares = ["mix.synthetic", "mix.parts"]
+        return [path for varied in self.root for path in (shares if varied == SHARES else [varied])]
+
+    def axes(self) -> dict[str, Axis]:
+        """Every axis by its name, whether or not it exists everywhere."""
+        return {name: axis for place in self._places() for name, axis in place.axes.items()}
+
+    def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """What a point means for the recipe: dotted settings and their values."""
+        found: dict[str, Any] = {}
+        for place in self._places():
+            if place.axes.keys() <= point.keys():
+                values = [point[name] for name in place.axes]
+                if isinstance(place.parameter, Simplex):
+                    found |= _divided(place.parameter.shares(values))
+                else:
+                    found[place.path] = values[0]
+        return found
+
+    def point(self, recipe: Recipe) -> dict[str, Any] | None:
+        """Where a recipe lies; None where it lies outside."""
+        found: dict[str, Any] = {}
+        for place in self._places():
+            if not self._exists(place.parameter, found):
+                continue
+            values = _values(place.parameter, place.path, recipe)
+            if values is None or not all(a.holds(v) for a, v in zip(place.axes.values(), values, strict=True)):
+                return None
+            found |= dict(zip(place.axes, values, strict=True))
+        return found
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every point, in order. Raises DefinitionError where a parameter has no finite number of values."""
+        points: list[dict[str, Any]] = [{}]
+        for place in self._places():
+            values = None if isinstance(place.parameter, Simplex) else place.parameter.grid()
+            if values is None:
+                raise DefinitionError(
+                    f"space: {place.path}", "must have finitely many values for a grid", do="Use Choice or a step."
+                )
+            points = [
+                point | more
+                for point in points
+                for more in ([{place.path: v} for v in values] if self._exists(place.parameter, point) else [{}])
+            ]
+        return points
+
     @staticmethod
     def union(spaces: Mapping[str, "SearchSpace"]) -> "SearchSpace":
         """One space of several named ones. Raises DefinitionError where two vary the same setting."""
         owner: dict[str, str] = {}
-        merged: dict[str, Float | Int | Choice] = {}
+        merged: dict[str, Any] = {}
         for name, space in spaces.items():
             for path, parameter in space.items():
-                if path in owner:
-                    raise DefinitionError(
-                        f"search space {name}", f"{path} is already varied by {owner[path]}", do="Name one."
-                    )
-                owner[path], merged[path] = name, parameter
+                for varied in ("mix.synthetic", "mix.parts", SHARES) if path == SHARES else (path,):
+                    if varied in owner:
+                        raise DefinitionError(
+                            f"search space {name}", f"{varied} is already varied by {owner[varied]}", do="Name one."
+                        )
+                    owner[varied] = name
+                merged[path] = parameter
         return SearchSpace(merged)
+
+    def _places(self) -> list[_Place]:
+        """The parameters, each after all that its conditions ask for. Raises DefinitionError where there is no such order."""
+        left, placed = dict(self.root), list[_Place]()
+        while left:
+            ready = [path for path, parameter in left.items() if not parameter.when.keys() & left.keys()]
+            if not ready:
+                raise DefinitionError("space", f"conditions of {sorted(left)} wait for one another", do="Drop one.")
+            placed += [_Place(path, left[path], _axes(path, left.pop(path))) for path in ready]
+        return placed
+
+    def _exists(self, parameter: Any, point: Mapping[str, Any]) -> bool:
+        return all(path in point and point[path] in values for path, values in parameter.when.items())
+
+    def _first_allowed(self, path: str) -> dict[str, Any]:
+        """Settings under which a parameter exists, for as far as this space varies them or a recipe has them."""
+        found: dict[str, Any] = {}
+        for condition, values in self.root[path].when.items():
+            if condition in self.root and condition not in found:
+                found |= self._first_allowed(condition)
+            found[condition] = values[0]
+        return found
+
+    def _check_condition(self, place: str, condition: str, values: tuple[Any, ...]) -> None:
+        parameter = self.root.get(condition)
+        if parameter is None:
+            do = nearest(condition, self.root)
+            raise DefinitionError(place, f"{condition} is not varied by this sweep, so it cannot be a condition", do=do)
+        for value in values:
+            if isinstance(parameter, Simplex) or not parameter.holds(value):
+                raise DefinitionError(
+                    place, f"{condition} must be able to take the value", got=value, do=str(parameter)
+                )
+
+    def _check_sources(self, recipe: Recipe) -> None:
+        for also in ("mix.synthetic", "mix.parts"):
+            if also in self.root:
+                raise DefinitionError(f"space: {SHARES}", f"{also} is varied too, and means the same", do="Drop one.")
+        known = {REAL, *recipe.mix.sources}
+        for source in self.root[SHARES].sources:  # type: ignore[union-attr]
+            if source not in known:
+                raise DefinitionError(
+                    f"space: {SHARES}", f"{source!r} is no source of the recipe's mix", do=nearest(source, known)
+                )
+
+
+def _axes(path: str, parameter: Parameter) -> dict[str, Axis]:
+    if isinstance(parameter, Simplex):
+        return {f"{path}/{source}": _UNIT for source in parameter.sources[:-1]}
+    return {path: parameter}
+
+
+def _values(parameter: Parameter, path: str, recipe: Recipe) -> Sequence[Any] | None:
+    """A recipe's place along the axes of a parameter; None where the parameter cannot express it."""
+    if not isinstance(parameter, Simplex):
+        return (recipe.get(path),)
+    shares = recipe.mix.shares
+    if REAL not in parameter.sources:  # the simplex divides the synthetic share alone
+        shares = {name: share / recipe.mix.synthetic for name, share in shares.items() if recipe.mix.synthetic}
+    if abs(sum(shares.get(source, 0.0) for source in parameter.sources) - 1) > 1e-9:
+        return None
+    return parameter.at({source: shares.get(source, 0.0) for source in parameter.sources})
+
+
+def _divided(shares: Mapping[str, float]) -> dict[str, Any]:
+    """Shares of sources as settings of a mix."""
+    synthetic = {source: share for source, share in shares.items() if source != REAL}
+    total = sum(synthetic.values())
+    found: dict[str, Any] = {"mix.synthetic": min(1.0, total)} if REAL in shares else {}
+    # Where nothing is synthetic, how it is divided means nothing: evenly, as a mix has it.
+    return found | {"mix.parts": {source: share / total for source, share in synthetic.items()} if total > 0 else {}}
+
+
+def _check_known(path: str, place: str) -> None:
+    valid = [*field_paths(), SHARES]
+    if path not in valid:
+        raise ValueError(f"{place}: {path!r} is not a setting of a recipe. {nearest(path, valid)}")

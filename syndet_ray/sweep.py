@@ -6,28 +6,54 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
+from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe, Value, definition_error, located
-from syndet_ray.space import Choice, SearchSpace
+from syndet_ray.space import SearchSpace
 
 Control = Literal["real_only", "synthetic_only"]
 CONTROL_CHANGES: dict[str, dict[str, Any]] = {
-    "real_only": {"mix.synthetic": 0.0},
-    "synthetic_only": {"mix.synthetic": 1.0},
+    "real_only": {"mix.schedule": "mixed", "mix.synthetic": 0.0},
+    "synthetic_only": {"mix.schedule": "mixed", "mix.synthetic": 1.0},
 }
+# What a sweep may ask for beside accuracy: less of it is better.
+COSTS = ("real_images", "images")
 
 
 class Pruning(Value):
-    """When a trial that falls behind is stopped. Rungs are counted from 1; the last rung never prunes."""
+    """When a trial that falls behind is stopped. Rungs are counted from 1; controls and the last rung never prune.
 
-    name: Literal["none", "median", "successive_halving"] = "median"
-    startup_trials: int = Field(3, ge=0, description="median: finished trials before the first may be pruned")
+    The names are Optuna's pruners. patience, where it is not 0, makes any of them wait; "patient" alone stops what has
+    stopped getting better.
+    """
+
+    name: Literal["none", "median", "percentile", "successive_halving", "hyperband", "threshold", "patient"] = "median"
     grace_rungs: int = Field(1, ge=0, description="rungs that every trial is given before it may be pruned")
+    startup_trials: int = Field(3, ge=0, description="median, percentile: finished trials before the first is pruned")
+    percentile: float = Field(25.0, gt=0, lt=100, description="percentile: the best so many per cent go on")
     reduction_factor: int = Field(
-        3, ge=2, description="successive_halving: one trial in so many goes on from each rung"
+        3, ge=2, description="successive_halving, hyperband: one trial in so many goes on from each rung"
     )
+    least: float = Field(0.01, ge=0, le=1, description="threshold: a validation mAP below this is hopeless")
+    patience: int = Field(0, ge=0, description="rungs without a better score that a trial is granted")
+
+    @model_validator(mode="after")
+    def _patient_waits(self) -> "Pruning":
+        if self.name == "patient" and not self.patience:
+            raise ValueError("patience must be at least 1 for the patient pruner, got 0")
+        return self
+
+
+class Confirmation(Value):
+    """How the winner is found among the best of a search: trained anew, from other seeds, before the test set is opened.
+
+    The best of many trials owes its place partly to luck; its second training does not.
+    """
+
+    top: int = Field(2, ge=1, description="recipes of the search that are trained anew, besides the controls")
+    seeds: int = Field(3, ge=0, le=20, description="how often each is; 0 takes the search's own best as it is")
 
 
 class Sweep(Value):
@@ -45,8 +71,32 @@ class Sweep(Value):
     variants: dict[str, dict[str, Any]] = Field({}, description="recipes to compare, named, by what each changes")
     repeats: int = Field(1, ge=1, le=20, description="how often each variant is trained, each time from another seed")
     rungs: int = Field(4, ge=1, description="how often a trial reports, evenly spaced over its training images")
+    sampler: Literal["tpe", "random", "grid", "nsga2"] = Field("tpe", description="how recipes are proposed")
+    objective: tuple[Literal["val/mAP", "real_images", "images"], ...] = Field(
+        ("val/mAP",), description="what is to be high, and after it what is to be low; several give a Pareto front"
+    )
+    points: tuple[dict[str, Any], ...] = Field((), description="recipes to propose first, by what each changes")
     pruning: Pruning = Pruning()
+    confirm: Confirmation = Confirmation()
     seed: int = Field(0, ge=0)
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_goal(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _goals_in_order(self) -> "Sweep":
+        if self.objective[:1] != ("val/mAP",) or len(set(self.objective)) < len(self.objective):
+            raise ValueError(f"objective must begin with 'val/mAP' and name each goal once, got {self.objective}")
+        if len(self.objective) == 1 and self.sampler == "nsga2":
+            raise ValueError("sampler 'nsga2' is for several goals; with one, use 'tpe'")
+        for changes in self.points:
+            try:
+                self.recipe.replace(changes)
+            except DefinitionError as error:
+                raise ValueError(f"points: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> "Sweep":
@@ -57,13 +107,21 @@ class Sweep(Value):
         return self
 
     @model_validator(mode="after")
+    def _controls_are_what_they_say(self) -> "Sweep":
+        for name in self.controls:
+            changes = CONTROL_CHANGES[name]
+            if self.recipe.replace(changes).mix.synthetic != changes["mix.synthetic"]:
+                raise ValueError(f"controls: {name} needs real images, and recipe.mix.real_images is 0")
+        return self
+
+    @model_validator(mode="after")
     def _asks_something(self) -> "Sweep":
         if not self.space and self.trials:
             raise ValueError(f"trials must be 0 where there is no space to search, got {self.trials}")
         if not self.trials and not self.variants:
             raise ValueError("a sweep needs trials of a space, or variants to compare")
         for name, changes in self.variants.items():
-            if name in ("search", "best", *CONTROL_CHANGES):
+            if name in ("search", "confirm", "best", *CONTROL_CHANGES):
                 raise ValueError(f"variants: {name!r} has another meaning; choose another name")
             if (
                 len({kind for other in self.variants for kind in self.variant_kinds(other)})
@@ -86,6 +144,26 @@ class Sweep(Value):
         return space
 
     @property
+    def proposals(self) -> int:
+        """How many recipes are proposed: `trials`, or as many points as a grid has, where these are fewer."""
+        return min(self.trials, len(self.parameters.grid())) if self.sampler == "grid" else self.trials
+
+    @property
+    def first_pruned_rung(self) -> int | None:
+        """The first rung, from 1, at which a trial can be pruned; None where none ever is."""
+        if self.pruning.name == "none" or len(self.goals) > 1:
+            return None
+        first = self.pruning.grace_rungs + 1
+        if self.pruning.patience:  # Optuna compares the last patience + 1 reports with those before them
+            first = max(first, self.pruning.patience + 2)
+        return first if first < self.rungs else None
+
+    @property
+    def goals(self) -> tuple[Literal["maximize", "minimize"], ...]:
+        """Directions of the objective, as Optuna names them."""
+        return tuple("minimize" if goal in COSTS else "maximize" for goal in self.objective)
+
+    @property
     def fixed(self) -> dict[str, Recipe]:
         """The recipes that are run as they stand, by the kind of their trial: controls, then variants."""
         controls = {name: self.recipe.replace(CONTROL_CHANGES[name]) for name in self.controls}
@@ -95,6 +173,11 @@ class Sweep(Value):
     def variant_kinds(self, name: str) -> tuple[str, ...]:
         """The kinds of the trials of a variant: its name, and for each repetition its name and number."""
         return tuple(self._round(name, k)[0] for k in range(self.repeats))
+
+    def replica(self, kind: str) -> int:
+        """Which training of its recipe a control or variant is, from 0."""
+        rounds = [self.variant_kinds(name) for name in self.variants]
+        return next((kinds.index(kind) for kinds in rounds if kind in kinds), 0)
 
     @staticmethod
     def _round(name: str, k: int) -> tuple[str, str]:
@@ -106,22 +189,28 @@ def rung_images(total: int, rungs: int) -> tuple[int, ...]:
     return tuple(total * (i + 1) // rungs for i in range(rungs))
 
 
-def load(name_or_path: str) -> Sweep:
+def load(name_or_path: str, root: Path | None = None) -> Sweep:
     """The sweep of a file, its search spaces looked up and merged.
 
-    A path, or a name sought in the user's ./sweeps and then among the sweeps that come with the package. Raises
-    DefinitionError with the file, the rule and, for a misspelt name, the nearest valid one.
+    A path, or a name sought in the user's ./sweeps and then among the sweeps that come with the package. root is the
+    folder that relative paths start from; None is the working folder. Raises DefinitionError with the file, the rule and,
+    for a misspelt name, the nearest valid one.
     """
-    path = _find("sweeps", name_or_path)
+    root = root or Path.cwd()
+    path = _find("sweeps", name_or_path, root)
     sweep = _value(path, "SWEEP", Sweep)
     spaces = {}
     for i, space in enumerate(sweep.space):
         if isinstance(space, SearchSpace):
             spaces[f"{path} space[{i}]"] = space
         else:
-            spaces[space] = _load_space(space, path)
+            spaces[space] = _load_space(space, path, root)
     try:
-        return _located(sweep.model_copy(update={"space": (SearchSpace.union(spaces),)}), Path.cwd())
+        space = SearchSpace.union(spaces)
+        space.check(sweep.recipe)
+        whole = sweep.model_copy(update={"space": (space,)})
+        assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
+        return _located(whole, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
 
@@ -140,35 +229,47 @@ def _located(sweep: Sweep, root: Path) -> Sweep:
     }
     recipe = sweep.recipe.replace(here(sweep.recipe.flat()))
     variants = {name: here(changes) for name, changes in sweep.variants.items()}
-    return sweep.model_copy(update={"recipe": recipe, "variants": variants, "space": (SearchSpace(space),)})
+    points = tuple(here(changes) for changes in sweep.points)
+    changed = {"recipe": recipe, "variants": variants, "points": points, "space": (SearchSpace(space),)}
+    return sweep.model_copy(update=changed)
 
 
 def available(kind: str = "sweeps") -> dict[str, Path]:
     """The files of ./sweeps (or ./search_spaces) and of the package, by name; the user's own win."""
-    return {path.stem: path for folder in reversed(list(_folders(kind))) for path in sorted(folder.glob("[!_]*.py"))}
+    return _available(kind, Path.cwd())
 
 
-def _load_space(name: str, sweep_path: Path) -> SearchSpace:
+def find(name_or_path: str) -> Path:
+    """The file of a sweep. Raises DefinitionError where there is none."""
+    return _find("sweeps", name_or_path, Path.cwd())
+
+
+def _available(kind: str, root: Path) -> dict[str, Path]:
+    folders = reversed(list(_folders(kind, root)))
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("[!_]*.py"))}
+
+
+def _load_space(name: str, sweep_path: Path, root: Path) -> SearchSpace:
     try:
-        path = _find("search_spaces", name)
+        path = _find("search_spaces", name, root)
     except DefinitionError as error:
         raise DefinitionError(f"{sweep_path}: space", "names no search space", got=name, do=error.do) from None
     return _value(path, "SPACE", SearchSpace)
 
 
-def _folders(kind: str) -> Iterator[Path]:
+def _folders(kind: str, root: Path) -> Iterator[Path]:
     package = Path(__file__).parent
-    yield Path.cwd() / kind
+    yield root / kind
     yield package.parent / kind  # a checkout
     yield package / "_definitions" / kind  # an installed wheel
 
 
-def _find(kind: str, name: str) -> Path:
+def _find(kind: str, name: str, root: Path) -> Path:
     if name.endswith(".py") or "/" in name:
         if Path(name).is_file():
             return Path(name)
         raise DefinitionError(name, "is not a file")
-    valid = available(kind)
+    valid = _available(kind, root)
     if name not in valid:
         raise DefinitionError(f"{kind}/{name}.py", "does not exist", do=nearest(name, valid))
     return valid[name]

@@ -12,12 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from syndet_ray.report import words
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial, best_trial
-from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.verdict import winner
 
-_STYLE = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "RUNNING": ""}
 _SHOWN_METRICS = ("mAP", "AP50", "AP75")  # with their intervals as many as fit into 100 columns
-_SHORT = {"mix.synthetic": "synthetic", "scene.objects": "objects", "training.learning_rate": "lr"}
+_BESIDE_DIFFERENCES = ("mAP", "AP50")
+_AGAINST = "real_only"
 
 
 def display(console: Console) -> "Plain | Bar":
@@ -31,12 +32,17 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._seen: dict[int, tuple[str, int]] = {}
+        self._total = 0
 
     def note(self, text: str) -> None:
         self._line(text)
 
     def begin(self, trials: int, images: int) -> None:
-        self._line(f"{trials} trials of {images} images each, controls and variants included")
+        if not self._total:
+            self._line(f"{trials} trials of {images} images each, controls and variants included")
+        elif trials > self._total:
+            self._line(f"the best recipes and the controls are trained anew: {trials - self._total} more trials")
+        self._total = trials
 
     def trial(self, trial: Trial) -> None:
         if self._seen.get(trial.number) == (trial.state, trial.images):
@@ -47,7 +53,7 @@ class Plain:
         elif trial.rungs:
             self._line(f"trial {trial.number}: {trial.images} images, {OBJECTIVE} {trial.value:.4f}")
         else:
-            self._line(f"trial {trial.number} starts: {settings(trial)}")
+            self._line(f"trial {trial.number} starts: {words.trial_words(trial)}")
 
     def progress(self, what: str, done: int, total: int) -> None:
         if done == total:
@@ -61,23 +67,29 @@ class Plain:
 
 
 class Bar:
-    """One live block: a bar, the best so far, and the running trials."""
+    """One live block: a bar, the best so far, and the running trials.
+
+    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the trainings that confirm
+    the best of it.
+    """
 
     def __init__(self, console: Console) -> None:
         self._trials: dict[int, Trial] = {}
         self._total, self._images, self._inherited = 0, 0, 0
+        self._confirming = False
         self._since = time.monotonic()
-        self._note = ""
         self._task: tuple[str, int, int, float] | None = None  # what, done, of how many, since when
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._live.start()
 
     def note(self, text: str) -> None:
-        self._note = text
+        """Stays: it is printed above the block, which is gone when the run is over."""
+        self._live.console.print(text, markup=False, highlight=False)
 
     def begin(self, trials: int, images: int) -> None:
-        self._total, self._images, self._since, self._note = trials, images, time.monotonic(), ""
-        self._inherited = self._seen_images()  # by an earlier attempt, in no time of ours
+        self._confirming = self._total > 0
+        self._total, self._images, self._since = trials, images, time.monotonic()
+        self._inherited = self._trained()  # by an earlier attempt, in no time of ours
 
     def trial(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
@@ -93,53 +105,76 @@ class Bar:
     def _draw(self) -> Group:
         parts: list[Any] = []
         if self._total:
-            ended = [trial for trial in self._trials.values() if trial.state != "RUNNING"]
             bar = Table.grid()  # a bar alone does not end its line
-            bar.add_row(ProgressBar(total=self._total * self._images, completed=self._progress_images(), width=60))
-            parts += [bar, self._summary(ended), self._best(), self._running()]
+            bar.add_row(ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60))
+            parts += [bar, self._summary(), self._best(), self._running()]
         if self._task is not None:
             parts.append(_task_line(*self._task))
-        if self._note:
-            parts.append(Text(self._note, style="dim"))
         return Group(*parts)
 
-    def _summary(self, ended: list[Trial]) -> Text:
-        counts = [f"{len(ended)}/{self._total} trials"]
+    def _phase(self) -> list[Trial]:
+        """The trials so far of the phase that the bar is about."""
+        return [trial for trial in self._trials.values() if (trial.kind == "confirm") == self._confirming]
+
+    def _expected(self) -> int:
+        """How many trials this phase has in all."""
+        return self._total - (len(self._trials) - len(self._phase()))
+
+    def _summary(self) -> Text:
+        ended = [trial for trial in self._phase() if trial.state != "RUNNING"]
+        done = f"{len(ended)}/{self._expected()}"
+        counts = [f"confirming: {done} trainings" if self._confirming else f"{done} trials"]
         for state in ("PRUNED", "FAILED"):
             if count := sum(trial.state == state for trial in ended):
                 counts.append(f"{count} {state.lower()}")
         elapsed = time.monotonic() - self._since
         counts.append(f"{_clock(elapsed)} gone")
-        trained = self._progress_images() - self._inherited
+        trained = self._trained() - self._inherited
         if trained > 0:
-            left = (self._total * self._images - self._progress_images()) * elapsed / trained
+            left = (self._to_train() - self._trained()) * elapsed / trained
             counts.append(f"about {_clock(left)} left")
         return Text(" · ".join(counts))
 
     def _best(self) -> Text:
-        best = best_trial(list(self._trials.values()))
+        """The best single training, until every training anew is over: before, luck would decide who has a mean already."""
+        trials = list(self._trials.values())
+        over = self._confirming and all(trial.state != "RUNNING" for trial in trials) and len(trials) >= self._total
+        found = winner(trials) if over else None
+        if found is not None and found.error is not None:
+            value = f"{OBJECTIVE} {found.mean:.3f} ± {found.error:.3f}"
+            told = f"  {words.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
+            return Text.assemble("best  ", (value, "bold"), told, words.trial_words(found.trial))
+        best = best_trial(trials)
         if best is None:
             return Text("no trial has finished yet", style="dim")
-        return Text.assemble(
-            "best so far  ", (f"{OBJECTIVE} {best.value:.3f}", "bold"), f"  trial {best.number}: {settings(best)}"
-        )
+        name = "best of the search" if self._confirming else "best so far"
+        told = f"  trial {best.number}: {words.trial_words(best)}"
+        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {best.value:.3f}", "bold"), told)
 
     def _running(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("trial", "images", OBJECTIVE, "recipe"):
-            table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
+        for name, width in (("trial", 5), ("images", 11), (OBJECTIVE, 7)):
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
+        table.add_column("recipe")  # which alone gives way
         for trial in self._trials.values():
             if trial.state == "RUNNING":
                 value = "" if trial.value is None else f"{trial.value:.3f}"
-                table.add_row(str(trial.number), f"{trial.images}/{self._images}", value, settings(trial))
+                seen = f"{trial.images}/{self._budget(trial)}"
+                recipe = Text(words.trial_words(trial), no_wrap=True, overflow="ellipsis")
+                table.add_row(str(trial.number), seen, value, recipe)
         return table
 
-    def _seen_images(self) -> int:
-        return sum(trial.images for trial in self._trials.values())
+    def _budget(self, trial: Trial) -> int:
+        return int(trial.recipe.get("training.images", self._images))
 
-    def _progress_images(self) -> int:
-        """Images of the whole budget that are behind us: a pruned or failed trial leaves the rest of its share unused."""
-        return sum(trial.images if trial.state == "RUNNING" else self._images for trial in self._trials.values())
+    def _trained(self) -> int:
+        """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its share unused."""
+        return sum(trial.images if trial.state == "RUNNING" else self._budget(trial) for trial in self._phase())
+
+    def _to_train(self) -> int:
+        """Images of this phase; of a trial that has not begun, as many as the sweep's own recipe has."""
+        phase = self._phase()
+        return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
 
 
 def _task_line(what: str, done: int, total: int, since: float) -> Table:
@@ -152,36 +187,44 @@ def _task_line(what: str, done: int, total: int, since: float) -> Table:
     return line
 
 
-def settings(trial: Trial) -> str:
-    """What makes this trial different, in one line."""
-    if not trial.params:
-        return trial.kind.replace("_", " ") + (" (control)" if trial.kind in CONTROL_CHANGES else "")
-    return ", ".join(f"{_SHORT.get(path, path)} {_brief(value)}" for path, value in trial.params.items())
-
-
 def test_table(scores: TestScores) -> Table:
-    """Best recipe and controls on the real test set, with 95 % bootstrap intervals over its images."""
+    """The best recipe, other finalists and the controls on the test set, with 95 % intervals."""
     where = "stand-in images" if scores.stand_in else "real photos"
-    title = f"On the test set ({scores.images} {where}, opened once)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name in ("", "trial", *_SHOWN_METRICS):
+    confirmed = any(len(row.seeds) > 1 for row in scores.rows)
+    seeds = f"; means of {words.seeds([len(row.seeds) for row in scores.rows])}" if confirmed else ""
+    title = f"On the test set ({scores.images} {where}, {words.opened(scores)}{seeds})"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    compared = any(_AGAINST in row.differences for row in scores.rows)
+    metrics = _BESIDE_DIFFERENCES if compared else _SHOWN_METRICS
+    columns = ["trial", *metrics, *(["P(best)", f"above {words.role_name(_AGAINST)}"] if compared else [])]
+    for name in ("", *columns):
         table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
-    top = max(row.metrics["mAP"] for row in scores.rows)
+    best = scores.row("best")
     for name, row in _told_once(scores.rows):
-        cells = [f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in _SHOWN_METRICS]
-        style = "bold" if row.metrics["mAP"] == top else ""
-        table.add_row(name, str(row.trial), *cells, style=style)
+        cells = [f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in metrics]
+        cells += _comparison(row) if compared else []
+        table.add_row(name, str(row.trial), *cells, style="bold" if best and row.trial == best.trial else "")
     return table
+
+
+def _comparison(row: TestRow) -> list[str]:
+    """How likely a row is the best of all, and what it has more than real images alone would give."""
+    chance = "" if row.p_best is None else words.probability(row.p_best).removeprefix("= ")
+    found = row.differences.get(_AGAINST)
+    return [chance, "" if found is None else f"{words.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"]
 
 
 def _told_once(rows: Sequence[TestRow]) -> list[tuple[str, TestRow]]:
     """The rows and their names; where the best is a control or a variant, it stands there once."""
-    best = {row.trial for row in rows if row.role == "best"}
-    fixed = {row.trial for row in rows if row.role != "best"}
-    names = [
-        row.role.replace("_", " ") + (" (best)" if row.role != "best" and row.trial in best else "") for row in rows
-    ]
-    return [(name, row) for name, row in zip(names, rows, strict=True) if row.role != "best" or row.trial not in fixed]
+    best = next((row for row in rows if row.role == "best"), None)
+    own = next((row.role for row in rows if row is not best and best is not None and row.trial == best.trial), None)
+    found = []
+    for row in rows:
+        if row is best:
+            found.append((f"{words.role_name(own)} (best)" if own else "best", row))
+        elif best is None or row.trial != best.trial:
+            found.append(("finalist" if row.role.startswith("finalist ") else words.role_name(row.role), row))
+    return found
 
 
 def console() -> Console:
@@ -190,11 +233,13 @@ def console() -> Console:
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f" [{bounds[0]:.2f}, {bounds[1]:.2f}]"
+    """A spread between seeds may reach beyond what a score can be."""
+    return "" if bounds is None else f" [{max(0.0, bounds[0]):.2f}, {min(1.0, bounds[1]):.2f}]"
 
 
-def _brief(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _plain(value: float) -> str:
+    """Three decimals, and no sign before nothing."""
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def _clock(seconds: float) -> str:

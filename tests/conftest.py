@@ -85,6 +85,7 @@ SWEEP = Sweep(
     trials=TRIALS,
     rungs=RUNGS,
     pruning=Pruning(startup_trials=1),
+    confirm=Confirmation(seeds=SEEDS),
 )
 """
 
@@ -95,8 +96,9 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
 
-    def write(images=16, trials=2, rungs=2, space='SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'):
+    def write(images=16, trials=2, rungs=2, seeds=0, space='SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'):
         text = TINY_SWEEP.replace("IMAGES", str(images)).replace("TRIALS", str(trials)).replace("RUNGS", str(rungs))
+        text = text.replace("SEEDS", str(seeds))
         path = tmp_path / "sweeps" / "tiny.py"
         path.write_text(text.replace("SPACE,", f"{space},"))
         return path

@@ -1,5 +1,6 @@
 """Models, augmentation and training: what is asked is what happens, and a restored trainer goes on bit-equal."""
 
+import json
 import math
 
 import numpy as np
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from syndet_ray import Detector, Mix, Recipe, Training
+from syndet_ray import Detector, Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.boxes import Boxes
 from syndet_ray.detection.augment import augment
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.detection.score import predict
 from syndet_ray.detection.train import Trainer, rate_factor
-from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
+from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss, SyndetError
 
 CPU = torch.device("cpu")
 TINY = Detector(name="fasterrcnn_tiny")
@@ -26,9 +27,26 @@ def recipe(**training):
     return Recipe(mix=Mix(synthetic=0.5), detector=TINY, training=Training(**given))
 
 
-def trainer(squares, seed=1, **training):
-    pools = {"real": squares(8), "synthetic": squares(6, seed=1, name="synthetic")}
-    return Trainer(recipe(**training), pools, device=CPU, seed=seed)
+def trainer(squares, seed=1, mix=None, **training):
+    """A trainer of the recipe above, or of another mix; every source of it has a few pictures of its own."""
+    made = recipe(**training).replace({f"mix.{name}": value for name, value in (mix or {}).items()})
+    pools = {"real": squares(8)} | {
+        name: squares(6, seed=k, name=name) for k, name in enumerate(made.mix.sources, start=1)
+    }
+    return Trainer(made, pools, device=CPU, seed=seed)
+
+
+def drawn_in_order(made, images):
+    """The (source, index) of every image that a trainer draws until so many are seen."""
+    found, draw = [], made._mixer.draw
+
+    def noted(shares, count):
+        found.extend(batch := draw(shares, count))
+        return batch
+
+    made._mixer.draw = noted
+    made.train_until(images)
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -36,17 +54,31 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def test_a_restored_trainer_goes_on_bit_equal(squares, tmp_path):
-    whole = trainer(squares)
+THREE = {"ours": Scenes(), "crowded": Scenes(changes={"scene.objects": 70}), "theirs": Photos(folder="theirs")}
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        {},
+        {"schedule": "staged", "switch_at": 0.55},  # in the middle of a batch, after the restart
+        {"schedule": "staged", "switch_at": 0.5},  # with the restart
+        {"schedule": "annealed", "synthetic": 0.6, "anneal": "cosine", "sources": THREE},
+    ],
+)
+def test_a_restored_trainer_goes_on_bit_equal(squares, tmp_path, mix):
+    given = {"mix": mix, "rate_after_switch": 0.5}
+    whole = trainer(squares, **given)
     whole.train_until(16)
-    first = trainer(squares)
+    first = trainer(squares, **given)
     first.train_until(8)
     first.save(tmp_path)
     torch.rand(100)  # another trial in the same process
-    second = trainer(squares)
+    second = trainer(squares, **given)
     second.load(tmp_path)
     assert second.images_seen == 8
     second.train_until(16)
+    assert second.effective == whole.effective
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
 
@@ -66,14 +98,93 @@ def test_the_mix_is_what_was_asked_and_is_told(squares):
     assert stats.metrics["realised/synthetic"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("mix", "after"),
+    [
+        ({"schedule": "mixed", "synthetic": 0.75}, {6: 4.5, 13: 9.75, 20: 15}),
+        ({"schedule": "staged", "switch_at": 0.35}, {6: 6, 7: 7, 13: 7, 20: 7}),
+        ({"schedule": "annealed", "synthetic": 0.5}, {6: 5.1, 13: 8.775, 20: 10}),
+        ({"schedule": "annealed", "synthetic": 0.75}, {20: 15}),
+        ({"schedule": "real_only"}, {6: 0, 20: 0}),
+        ({"schedule": "synthetic_only"}, {6: 6, 20: 20}),
+    ],
+)
+def test_every_schedule_draws_what_it_plans(squares, mix, after):
+    """after: the synthetic images that are planned after so many."""
+    made = trainer(squares, mix=mix, images=20, batch_size=4, crop_px=64)
+    for images, planned in after.items():
+        metrics = made.train_until(images).metrics
+        drawn = made.effective["drawn"].get("synthetic", 0)
+        assert abs(drawn - planned) < 1
+        assert made.effective["planned"].get("synthetic", 0) == pytest.approx(planned)
+        assert metrics["realised/synthetic"] == drawn / images
+        assert metrics.keys() & {"realised/real", "realised/theirs"} == set()
+    assert drawn == planned, "nothing is left over at the end"
+
+
+def test_staged_shows_all_that_is_synthetic_before_anything_real(squares):
+    made = trainer(squares, mix={"schedule": "staged", "switch_at": 0.5, "sources": THREE}, images=24, crop_px=64)
+    shown = [source for source, _ in drawn_in_order(made, 24)]
+    assert set(shown[:12]) == set(THREE)
+    assert shown[12:] == ["real"] * 12
+    assert made.effective["drawn"] == {"real": 12, "ours": 4, "crowded": 4, "theirs": 4}
+    assert made.effective["switch_at"] == 0.5
+
+
+def test_each_of_several_synthetic_sources_is_told(squares):
+    parts = {"ours": 0.5, "crowded": 0.5}
+    made = trainer(squares, mix={"sources": THREE, "parts": parts})
+    metrics = made.train_until(16).metrics
+    found = {name: value for name, value in metrics.items() if name.startswith("realised/")}
+    assert found == {"realised/synthetic": 0.5, "realised/ours": 0.25, "realised/crowded": 0.25}
+    assert made.effective["pools"].keys() == {"real", "ours", "crowded"}, "theirs has no share"
+    assert made.effective["real_images"] == 8
+
+
+@pytest.mark.parametrize("lost", ["real", "ours"])
+def test_a_source_with_a_share_needs_images_and_one_without_needs_none(squares, lost):
+    made = recipe().replace({"mix.sources": THREE, "mix.parts": {"ours": 1.0}})
+    pools = {"real": squares(4), "ours": squares(4)}
+    Trainer(made, pools, device=CPU, seed=0)
+    with pytest.raises(SyndetError, match=rf"mix: {lost} has a share but no images, got 0\.5"):
+        Trainer(made, pools | {lost: squares(0)}, device=CPU, seed=0)
+    del pools[lost]
+    with pytest.raises(SyndetError, match=rf"mix: {lost} has a share but no images"):
+        Trainer(made, pools, device=CPU, seed=0)
+
+
+def test_a_curriculum_is_shown_in_order_beside_a_source_that_is_not(squares):
+    near_to_far = Scenes(changes={"scene.arrangement": "layers", "scene.poses": "curriculum"})
+    made = trainer(squares, mix={"sources": {"lesson": near_to_far, "plain": Scenes()}, "synthetic": 1.0}, images=24)
+    shown = drawn_in_order(made, 24)
+    assert [index for source, index in shown if source == "lesson"] == [*range(6), *range(6)]
+    assert [index for source, index in shown if source == "plain"][:6] != list(range(6))
+
+
 def test_effective_settings_are_read_off_what_trains(squares):
     made = trainer(squares, learning_rate=3e-3, weight_decay=0.2, optimizer="sgd")
     found = made.effective
     for path, value in made.recipe.flat().items():
-        if path in found and path != "mix.synthetic_images":
+        if path in found:
             assert found[path] == value, path
     made._optimizer.param_groups[0]["initial_lr"] = 0.5
     assert made.effective["training.learning_rate"] == 0.5
+    json.dumps(found)  # plain values: they cross processes, into a ledger
+
+
+@pytest.mark.parametrize(("optimizer", "more"), [("sgd", {"momentum": 0.8}), ("adamw", {"betas": [0.9, 0.999]})])
+def test_effective_tells_of_every_group_of_parameters(squares, optimizer, more):
+    made = trainer(squares, learning_rate=3e-3, weight_decay=0.2, momentum=0.8, optimizer=optimizer, warmup=0.5)
+    made.train_until(6)
+    found = made.effective
+    groups = found["optimizer"]
+    assert found["rate_set_at"] == 4, "the last step began there"
+    for name, decay in {"weights": 0.2, "biases_and_norms": 0.0}.items():
+        about = dict(groups[name])
+        about.pop("parameters")
+        assert about == {"lr": 3e-3, "initial_lr": 3e-3, "weight_decay": decay, **more}
+    assert sum(group["parameters"] for group in groups.values()) == found["trainable_parameters"]
+    assert (found["real_images"], found["device"], found["seed"], found["switch_at"]) == (8, "cpu", 1, None)
 
 
 def test_a_loss_that_is_not_finite_ends_training(squares):
@@ -99,6 +210,28 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_end(images, batch, warmup, 
     assert rising == sorted(rising)
     assert falling == sorted(falling, reverse=True)
     assert math.isclose(rate_factor(images, training), final, abs_tol=1e-9) or border == images
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), st.integers(1, 64), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 10))
+def test_the_rate_changes_by_its_factor_at_the_switch_and_nowhere_else(images, batch, warmup, switch, factor):
+    plain = Training(images=images, batch_size=batch, warmup=warmup)
+    switched = plain.model_copy(update={"rate_after_switch": factor})
+    for seen in range(images + 1):
+        after = switch < 1 and seen >= switch * images
+        if abs(seen - switch * images) > 1e-3 or seen == switch * images:
+            expected = rate_factor(seen, plain) * (factor if after else 1)
+            assert math.isclose(rate_factor(seen, switched, switch), expected)
+        assert rate_factor(seen, switched) == rate_factor(seen, plain), "a training without stages has no switch"
+
+
+def test_the_rate_after_the_switch_reaches_the_optimizer(squares):
+    flat = {"warmup": 0.0, "final_rate": 1.0, "learning_rate": 1e-3, "rate_after_switch": 0.1}
+    made = trainer(squares, mix={"schedule": "staged", "switch_at": 0.5}, **flat)
+    for images, rate in {4: 1e-3, 8: 1e-3, 12: 1e-4, 16: 1e-4}.items():
+        made.train_until(images)
+        assert {group["lr"] for group in made.effective["optimizer"].values()} == {rate}
+        assert made.effective["training.learning_rate"] == 1e-3, "the peak"
 
 
 @pytest.mark.parametrize(("images", "batch", "warmup"), [(8, 8, 0.0), (8, 8, 0.5), (8, 16, 1.0)])

@@ -1,24 +1,58 @@
 """Preflight: what a sweep's scenes are made of is looked at before anything is trained."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
+from syndet_ray import Choice, Int, Photos, Scenes, SearchSpace, Sweep
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.recipe import Recipe
 from syndet_ray.scenes.dice import CLASSES
-from syndet_ray.space import Choice, SearchSpace
-from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.preflight import check_assets
+from syndet_ray.tuning.preflight import check_assets, real_data
 
 
-def sweep_of(scene=None, space=None):
+def sweep_of(scene=None, space=None, mix=None, **given):
+    changes = {f"scene.{name}": value for name, value in (scene or {}).items()}
+    changes |= {f"mix.{name}": value for name, value in (mix or {}).items()}
     return Sweep(
         question="?",
-        recipe=Recipe().replace({f"scene.{name}": value for name, value in (scene or {}).items()}),
+        recipe=Recipe().replace(changes),
         space=(SearchSpace(space or {"mix.synthetic": Choice(values=(0.0, 1.0))}),),
+        **given,
     )
+
+
+def write_photos(folder, names=("cat", "dog"), **splits):
+    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal pictures."""
+    for split, seeds in splits.items():
+        (folder / split).mkdir(parents=True)
+        images = [{"id": k, "file_name": f"{split}-{k}.png"} for k in range(len(seeds))]
+        for image, seed in zip(images, seeds, strict=True):
+            pixels = np.random.default_rng(seed).integers(0, 255, (20, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / split / image["file_name"])
+        boxes = [{"id": k, "image_id": k, "category_id": k % 2, "bbox": [2, 3, 9, 8]} for k in range(len(seeds))]
+        categories = [{"id": k, "name": name} for k, name in enumerate(names)]
+        content = {"images": images, "annotations": boxes, "categories": categories}
+        (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """The user's own photos: 6 to train on, 2 to validate, 2 to test."""
+    return write_photos(tmp_path / "ours", train=[1, 2, 3, 4, 5, 6], val=[7, 8], test=[9, 10])
+
+
+def drawing_from(folder, **given):
+    """A sweep whose synthetic share is made of other people's photos alone."""
+    return sweep_of(mix={"sources": {"theirs": Photos(folder=str(folder))}}, **given)
+
+
+def quiet(*_):
+    pass
 
 
 @pytest.fixture
@@ -73,3 +107,96 @@ def test_folders_of_variants_are_looked_at():
     sweep = Sweep(question="?", trials=0, variants={"other": {"scene.surroundings": "/no/such/folder"}})
     with pytest.raises(DataError, match="/no/such/folder"):
         check_assets(sweep, CLASSES, "photos")
+
+
+def test_what_sources_of_scenes_are_made_of_is_looked_at():
+    with pytest.raises(DataError, match="/no/such/folder"):
+        check_assets(
+            sweep_of(mix={"sources": {"odd": Scenes(changes={"scene.surroundings": "/no/such/folder"})}}), CLASSES, "p"
+        )
+    sources = {"plain": Scenes(), "odd": Scenes(changes={"scene.generator": "command:no-such-program"})}
+    with pytest.raises(MachineError, match="no-such-program"):
+        check_assets(sweep_of(mix={"sources": sources}), CLASSES, "photos")
+    variants = {"other": {"mix.sources": sources}}
+    with pytest.raises(MachineError, match="no-such-program"):
+        check_assets(Sweep(question="?", trials=0, variants=variants), CLASSES, "photos")
+
+
+def test_a_source_is_looked_at_with_all_that_the_search_may_put_beside_its_own_changes(models):
+    sources = {"solids": Scenes(changes={"scene.assets": str(models)})}
+    space = {"scene.backgrounds": Choice(values=("", str(models / "nowhere")))}
+    with pytest.raises(DataError, match="nowhere"):
+        check_assets(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
+    space = {"scene.assets": Choice(values=("dice", "/no/such/folder"))}
+    check_assets(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
+
+
+def test_scenes_that_no_source_draws_are_no_objection(models):
+    """The recipe's own scene shows dice, whose classes are others: but nobody renders it."""
+    solids = {"solids": Scenes(changes={"scene.assets": str(models)})}
+    check_assets(sweep_of(mix={"sources": solids}), ("box", "ball"), "photos")
+    with pytest.raises(DataError, match=r"photos.*(ball|box)"):
+        check_assets(sweep_of(mix={"sources": solids | {"dice": Scenes()}}), ("box", "ball"), "photos")
+    variants = {"real": {"mix.schedule": "real_only"}, "solids": {"scene.assets": str(models)}}
+    check_assets(Sweep(question="?", trials=0, controls=(), variants=variants), ("box", "ball"), "photos")
+
+
+def test_others_photos_are_decoded_and_described(photos, tmp_path):
+    theirs = write_photos(tmp_path / "theirs", names=("dog", "cat"), train=[20, 21, 22], test=[23])
+    told = []
+    data = real_data(photos, drawing_from(theirs), lambda what, done, total: told.append((what, done, total)))
+    assert list(data.others) == [str(theirs)]
+    assert len(data.others[str(theirs)]) == 3, "the training split alone"
+    assert ("decoding theirs", 3, 3) in told
+    found = json.loads(json.dumps(data.describe()))
+    assert found["counts"] == {"train": 6, "val": 2, "test": 2}
+    assert found["others"] == {"counts": {str(theirs): 3}, "objects": {str(theirs): 3}}
+    assert found["hashes"][str(theirs)] == data.others[str(theirs)].hash
+
+
+def test_others_photos_of_variants_are_decoded_too_each_folder_once(photos, tmp_path):
+    first, second = (write_photos(tmp_path / name, train=[k]) for k, name in enumerate(("first", "second"), start=30))
+    twice = {"a": Photos(folder=str(first)), "b": Photos(folder=str(first))}
+    variants = {"second": {"mix.sources": {"c": Photos(folder=str(second))}}}
+    data = real_data(photos, sweep_of(mix={"sources": twice}, variants=variants), quiet)
+    assert list(data.others) == [str(first), str(second)]
+
+
+def test_an_image_of_others_that_is_to_be_scored_is_named(photos, tmp_path):
+    theirs = write_photos(tmp_path / "theirs", train=[20, 8])
+    with pytest.raises(DataError, match=r"theirs: image .*train-1.png.* is also .*val-1.png.* of val, by its pixels"):
+        real_data(photos, drawing_from(theirs), quiet)
+    with pytest.raises(DataError, match="of test, by its pixels"):
+        real_data(photos, drawing_from(write_photos(tmp_path / "more", train=[9])), quiet)
+    shared = write_photos(tmp_path / "shared", train=[1, 2, 20])
+    assert len(real_data(photos, drawing_from(shared), quiet).others) == 1, "what trains may be there twice"
+
+
+def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(photos, tmp_path):
+    def said(folder, words):
+        with pytest.raises(DataError, match=words):
+            real_data(photos, drawing_from(folder), lambda *_: pytest.fail("decoded something"))
+
+    said(tmp_path / "nowhere", "nowhere: does not exist")
+    said(write_photos(tmp_path / "held", test=[40]), "held: must have a train split with images in it, has test")
+    strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
+    said(strange, r"strange: .* dog only in the real data; fox only in the synthetic data")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mix": {"real_images": 7}},
+        {"space": {"mix.real_images": Int(low=1, high=7)}},
+        {"space": {"mix.real_images": Choice(values=("all", 7))}},
+        {"variants": {"many": {"mix.real_images": 7}}},
+    ],
+)
+def test_more_real_images_than_there_are_is_refused_before_anything_is_decoded(photos, given):
+    with pytest.raises(DataError, match="must be at most the number of real training images, 6, got 7"):
+        real_data(photos, sweep_of(**given), lambda *_: pytest.fail("decoded something"))
+
+
+def test_more_real_images_than_the_stand_in_has_is_refused():
+    with pytest.raises(DataError, match=r"must be at most the number of real training images, \d+, got 99999"):
+        real_data(None, sweep_of(mix={"real_images": 99999}), quiet)

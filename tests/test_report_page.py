@@ -1,109 +1,29 @@
-"""The report of a run: its answer, its figures and its page, from a run folder that real code wrote."""
+"""The report of a run: its figures and its page, from a run folder that real code wrote."""
 
 import csv
 import io
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from made_runs import ABOUT, SWEEP, TIED, TRIALS, TWO_GOALS, confirm, confirmed_run, front_run, gap, made_run
 from PIL import Image
 
-from syndet_ray.recipe import Recipe, Training
-from syndet_ray.report import page, tables
-from syndet_ray.report.figures import draw_all, spread
+from syndet_ray.parameter import Simplex
+from syndet_ray.recipe import Mix, Recipe, Scenes
+from syndet_ray.report import answer, page, tables
+from syndet_ray.report.drawing import spread
+from syndet_ray.report.figures import draw_all
 from syndet_ray.results import Picture, RunFolder, TestRow, TestScores
-from syndet_ray.space import Choice, Float, SearchSpace
+from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
-
-CLASSES = ("one", "<b>two</b>", "$3")
-SWEEP = Sweep(
-    question="How crowded should <synthetic> scenes be?",
-    recipe=Recipe(training=Training(images=400)),
-    space=(
-        SearchSpace(
-            {
-                "scene.objects": Choice(values=(10, 40, 70)),
-                "training.learning_rate": Float(low=3e-4, high=5e-3, log=True),
-                "mix.synthetic": Float(low=0, high=1),
-            }
-        ),
-    ),
-    trials=5,
-)
-ABOUT = {
-    "name": "obstruction",
-    "started": 1_760_000_000.0,
-    "finished": 1_760_000_725.0,
-    "seed": 7,
-    "real": {"path": "dice/", "hashes": {"test": "0123456789abcdef"}, "counts": {"train": 160, "val": 40, "test": 50}},
-    "versions": {"torch": "2.9.0"},
-    "machine": {"cores": 2},
-    "stand_in": False,
-    "classes": CLASSES,
-}
-# kind, objects, synthetic share, learning rate, validation mAP by rung, state, reason
-TRIALS = (
-    ("real_only", None, None, None, (0.10, 0.20, 0.26, 0.28), "COMPLETE", "all 400 images seen"),
-    ("synthetic_only", None, None, None, (0.02, 0.03, 0.05, 0.05), "COMPLETE", "all 400 images seen"),
-    ("search", 40, 0.4, 0.002, (0.12, 0.22, 0.28, 0.31), "COMPLETE", "all 400 images seen"),
-    ("search", 40, 0.7, 0.001, (0.10, 0.19, 0.24, 0.27), "COMPLETE", "all 400 images seen"),
-    ("search", 70, 0.9, 0.004, (0.04, 0.06), "PRUNED", "median pruner after 200 images"),
-    ("search", 10, 0.002, 0.0005, (0.09, 0.18, 0.25, 0.26), "COMPLETE", "all 400 images seen"),
-    ("search", 10, 0.5, 0.005, (), "FAILED", "training loss became nan at image 24 <script>alert(1)</script>"),
-)
 
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Makes a run: of TRIALS unless others are given, tested where `scores` gives (value, low, high) of mAP by role."""
-
-    def make(trials=TRIALS, scores=None, stand_in=False, pictures=False, about=ABOUT):
-        folder = RunFolder.create(tmp_path / "run", SWEEP, about | {"stand_in": stand_in})
-        for number, trial in enumerate(trials):
-            append(folder, number, *trial)
-        if scores:
-            folder.write_test(made_scores(scores, stand_in, best=2))
-        if pictures:
-            folder.write_pictures("real", [picture(seed) for seed in range(3)])
-            folder.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
-            folder.write_pictures("predictions", [picture(seed, predicted=True) for seed in range(3)])
-        return folder
-
-    return make
-
-
-def append(folder, number, kind, objects, share, rate, values, state, reason):
-    varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
-    params = varied if kind == "search" else {}
-    recipe = SWEEP.recipe.replace(params) if params else SWEEP.fixed[kind]
-    folder.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
-    for rung, value in enumerate(values, 1):
-        metrics = {"val/mAP": value, "val/AP50": 1.5 * value, "train/loss": 1 / rung}
-        folder.append("report", number, images=100 * rung, metrics=metrics, effective={})
-    if state != "RUNNING":
-        folder.append("ended", number, state=state, reason=reason)
-
-
-def made_scores(scores, stand_in, best):
-    trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
-    rows = []
-    for role, (value, low, high) in scores.items():
-        metrics = {name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))}
-        intervals = {name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))}
-        per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
-        rows.append(TestRow(role, trial_of[role], metrics | per_class, intervals))
-    return TestScores("test", stand_in, "0123456789abcdef", 50, 1_760_000_700.0, tuple(rows))
-
-
-def picture(seed, side=96, predicted=False):
-    rng = np.random.default_rng(seed)
-    corners = rng.uniform(0, side - 22, (3, 2))
-    boxes = np.concatenate([corners, corners + 20], axis=1)
-    image = rng.integers(0, 255, (side, side, 3), np.uint8)
-    if not predicted:
-        return Picture(image, boxes, CLASSES)
-    return Picture(image, boxes + 1.0, (*CLASSES[:2], "one"), (0.9, 0.8, 0.7), boxes, CLASSES)
+    return partial(made_run, tmp_path / "run")
 
 
 class Text(HTMLParser):
@@ -127,67 +47,8 @@ def read(folder):
     return Text(page.write(folder).read_text())
 
 
-TIED = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
-
-
-def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
-    assert tables.answer(make_run(scores=TIED)) == (
-        "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
-        "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
-        "The intervals overlap: this run cannot tell the best recipe from real only."
-    )
-
-
-def test_a_clear_win_is_called_one(make_run):
-    answer = tables.answer(make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}))
-    assert answer.endswith("real only 0.29 [0.25, 0.33]. Their intervals do not overlap.")
-
-
 @pytest.mark.parametrize(
-    ("real", "ends"),
-    [
-        ((0.52, 0.48, 0.56), "Their intervals do not overlap."),
-        ((0.33, 0.29, 0.37), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
-        ((0.31, 0.27, 0.35), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
-    ],
-)
-def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real, ends):
-    answer = tables.answer(make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}))
-    score = f"{real[0]} mAP [{real[1]}, {real[2]}]"
-    assert answer.startswith(f"Use real data only: on 50 real test photos it reaches {score};")
-    assert "the best recipe — 40 % synthetic" in answer
-    assert answer.endswith(ends)
-
-
-def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
-    trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
-    folder = make_run(trials)
-    folder.write_test(made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
-    assert tables.answer(folder) == (
-        "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
-        "No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP."
-    )
-    assert [line.name for line in tables.test_lines(folder.test(), folder.trials())] == ["real only"]
-
-
-def test_without_a_control_the_answer_says_so(make_run):
-    answer = tables.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}))
-    assert answer.endswith("No real-only control was tested: whether synthetic images helped cannot be told.")
-
-
-def test_a_small_score_keeps_the_decimals_that_say_something(make_run):
-    assert "reaches 0.013 mAP [0.008, 0.019]" in tables.answer(make_run(scores={"best": (0.013, 0.008, 0.019)}))
-
-
-def test_no_answer_before_the_test(make_run):
-    assert tables.answer(make_run()) == (
-        "No answer yet: the test set has not been opened. Best on validation so far: "
-        "40 % synthetic at 40 objects per scene, learning rate 0.002, 0.310 mAP."
-    )
-
-
-@pytest.mark.parametrize(
-    ("trials", "answer"),
+    ("trials", "said"),
     [
         ((), "No answer: no trial was started."),
         ((TRIALS[4],), "No answer: of 1 trials none has finished (1 pruned)."),
@@ -198,11 +59,11 @@ def test_no_answer_before_the_test(make_run):
         ),
     ],
 )
-def test_a_run_without_a_finished_trial_still_has_its_page(make_run, trials, answer):
+def test_a_run_without_a_finished_trial_still_has_its_page(make_run, trials, said):
     folder = make_run(trials)
     shown = read(folder)
-    assert tables.answer(folder) == answer
-    assert answer in shown.words
+    assert answer.answer(folder) == said
+    assert said in shown.words
     assert "The test set has not been opened" in shown.words
     assert ("What failed" in shown.words) == any(trial[5] == "FAILED" for trial in trials)
 
@@ -216,7 +77,7 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://", folder.report.read_text())
     for told in (
         "How crowded should <synthetic> scenes be?",
-        tables.answer(folder),
+        answer.answer(folder),
         "0.310 [0.270, 0.350]",
         "40 % synthetic at 40 objects per scene, learning rate 0.002",
         "real only",
@@ -225,8 +86,9 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
         "seed 7",
         "12 min 5 s",
         "test 0123456789ab",
-        "mix.synthetic: 0.0 to 1.0",
-        "training.learning_rate: 0.0003 to 0.005 (log)",
+        "mix.synthetic: 0 to 1",
+        "training.learning_rate: 0.0003 to 0.005, on a log scale",
+        "scene.objects: 10, 40 or 70",
         "torch 2.9.0",
     ):
         assert told in shown.words, told
@@ -260,9 +122,9 @@ def test_what_users_name_is_text_and_never_markup(make_run):
 
 def test_every_number_of_a_stand_in_run_is_marked(make_run):
     folder = make_run(scores=TIED, stand_in=True, pictures=True)
-    answer, shown = tables.answer(folder), read(folder)
-    assert answer.startswith("On 50 stand-in test images the best recipe")
-    assert answer.endswith("Stand-in images took the place of photos: this says nothing about real photos.")
+    said, shown = answer.answer(folder), read(folder)
+    assert said.startswith("On 50 stand-in test images the best recipe")
+    assert said.endswith("Stand-in images took the place of photos: this says nothing about real photos.")
     assert "Stand-in data. No photos were given." in shown.words
     heads = re.findall(r"<h2>(.*?)</h2>", folder.report.read_text())
     unmarked = [head for head in heads if "stand-in" not in head]
@@ -294,7 +156,7 @@ def test_figures_lie_beside_their_numbers(make_run):
     first = rows(folder, "accuracy_vs_objects")[0]
     assert list(first.values()) == ["search", "2", "40", "0.4", "0.31", "400", "COMPLETE"]
     assert len(rows(folder, "learning_curves")) == sum(len(trial[4]) for trial in TRIALS)
-    assert list(rows(folder, "test_scores")[0].values()) == ["best", "2", "mAP", "0.31", "0.27", "0.35"]
+    assert list(rows(folder, "test_scores")[0].values()) == ["best", "2", "1", "mAP", "0.31", "0.27", "0.35"]
     whats = [row["what"] for row in rows(folder, "predictions") if row["picture"] == "0"]
     assert whats == ["found", "found", "missed", "hit", "hit", "false alarm"]
     assert {row["source"] for row in rows(folder, "sheet_training")} == {"real", "synthetic"}
@@ -302,6 +164,126 @@ def test_figures_lie_beside_their_numbers(make_run):
 
 def rows(folder, name):
     return list(csv.DictReader(io.StringIO((folder.figures / f"{name}.csv").read_text())))
+
+
+def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_path):
+    folder = confirmed_run(tmp_path / "run", simplest=0, pictures=True)
+    html, shown = page.write(folder).read_text(), read(folder)
+    assert re.findall("<h2>(.*?)</h2>", html)[:2] == [
+        "Trained anew: the best recipes and the controls",
+        "Test: best recipe beside the controls",
+    ]
+    for told in (
+        "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
+        "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
+        "finalist 2",
+        "opened once: means over seeds, in brackets 95 % intervals over test images and seeds",
+        "seed of trial 3",
+        "the best 2 and the controls, 3 seeds each",
+    ):
+        assert told in shown.words, told
+    assert "trained once" not in shown.words
+
+
+def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
+    folder = confirmed_run(tmp_path / "run")
+    draw_all(folder)
+    assert {row["trial"] for row in rows(folder, "accuracy_vs_objects") if row["trial"]} == {"2", "3", "4", "5"}
+    assert len(rows(folder, "accuracy_vs_objects")) == 6
+    curves = rows(folder, "learning_curves")
+    assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
+    assert [row["seeds"] for row in rows(folder, "test_scores")] == ["3"] * 28
+    sorted_table = page.write(folder).read_text().split('id="trials"')[1].split("</table>")[0]
+    assert sorted_table.count("<tr") == 1 + len(TRIALS)
+
+
+def test_a_test_set_that_was_opened_again_is_said_to_be(tmp_path):
+    shown = read(confirmed_run(tmp_path / "run", openings=2)).words
+    assert "opened once" not in shown
+    assert "Scores on 50 real test photos, opened 2 times" in shown
+    assert "test set opened 2 times" in shown
+
+
+def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table(tmp_path):
+    means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31, "finalist 3": 0.28}
+    folder = confirmed_run(tmp_path / "run", means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0)
+    assert [line.name for line in tables.test_lines(folder.test(), folder.trials())] == [
+        *("real only", "synthetic only", "finalist 2", "finalist 3"),
+    ]
+    assert "real only 0.280 ± 0.006 3 0.310" in read(folder).words
+
+
+OFFERS = [(5, 0.11), (20, 0.25), (20, 0.19), (80, 0.33), (160, 0.34), (40, 0.24), (20, 0.25)]
+
+
+def test_several_goals_have_their_front_in_a_figure_a_table_and_numbers(tmp_path):
+    folder = front_run(tmp_path / "run", OFFERS)
+    shown = read(folder).words
+    assert "What accuracy costs" in shown
+    assert "20 0.250 50 % synthetic at 40 objects per scene, 20 real images" in shown
+    assert "val/mAP maximized and real_images minimized" in shown
+    assert "none, for there are several goals" in shown
+    assert "Accuracy against objects per scene" not in shown, "which was not varied"
+    found = rows(folder, "pareto")
+    assert list(found[0].values()) == ["0", "search", "5.0", "0.11", "True", "", ""]
+    assert [row["trial"] for row in found] == ["0", "1", "6", "2", "5", "3", "4"]
+    assert [row["trial"] for row in found if row["on_front"] == "True"] == ["0", "1", "6", "3", "4"]
+
+
+def test_offers_that_were_trained_anew_show_what_became_of_them(tmp_path):
+    folder = front_run(tmp_path / "run", OFFERS)
+    confirm(folder, {3: (0.30, 0.32), 1: (0.20, 0.22)})
+    found = {row["trial"]: row for row in drawn(folder, "pareto")}
+    assert float(found["3"]["confirmed_mean"]) == pytest.approx(0.31)
+    assert float(found["3"]["standard_error"]) == pytest.approx(0.01)
+    assert found["4"]["confirmed_mean"] == ""
+    assert "0.310 ± 0.010" in read(folder).words
+
+
+@pytest.mark.parametrize(
+    "offers", [[(0, 0.0)], [(0, 0.1), (160, 0.3)], [(5, 0.2), (5, 0.2)]], ids=["one", "from 0", "equal"]
+)
+def test_fronts_of_few_offers_are_drawn(tmp_path, offers):
+    goals = ("val/mAP", "real_images", "images")
+    folder = front_run(tmp_path / "run", offers, sweep=TWO_GOALS.model_copy(update={"objective": goals}))
+    assert {row["images"] for row in drawn(folder, "pareto")} == {"200.0"}
+
+
+def drawn(folder, name):
+    draw_all(folder)
+    return rows(folder, name)
+
+
+def test_a_setting_without_effect_is_told(tmp_path):
+    folder = made_run(tmp_path / "run", TRIALS[:3])
+    recipe = SWEEP.recipe.replace({"mix.synthetic": 0.4, "scene.blur": 0.9})
+    folder.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe.flat())
+    for rung in folder.trials()[2].rungs:
+        folder.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
+    folder.append("ended", 3, state="COMPLETE", reason="")
+    assert "Trials 2 and 3 were asked for different recipes and trained alike to the last digit." in read(folder).words
+    assert "trained alike" not in read(made_run(tmp_path / "other")).words
+
+
+def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
+    mix = Mix(
+        sources={"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
+    )
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
+    sweep = Sweep(question="?", recipe=Recipe(mix=mix), space=(space,))
+    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
+    params = {"mix.synthetic": 0.7, "mix.parts": {"sparse": 5 / 7, "crowded": 2 / 7}, "mix.schedule": "staged"}
+    folder.append("asked", 0, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+    folder.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
+    folder.append("ended", 0, state="COMPLETE", reason="")
+    shown = read(folder).words
+    for told in (
+        "Best on validation so far: 30 % real, 50 % sparse, 20 % crowded, staged, 0.200 mAP",
+        "71 % sparse, 29 % crowded",
+        "mix.shares: any shares of real, sparse, crowded",
+        "Staged: synthetic images first, then real ones.",
+    ):
+        assert told in shown, told
 
 
 @pytest.mark.parametrize(
@@ -367,7 +349,7 @@ def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_the
     assert [(line.name, round(line.mean, 3), len(line.scores)) for line in lines] == [
         ("full", 0.31, 2), ("no blur", 0.19, 2), ("no light colour", 0.3, 2),
     ]  # fmt: skip
-    said = tables.answer(ablation)
+    said = answer.answer(ablation)
     assert "full reaches 0.31 mAP; against it no blur -0.12, no light colour -0.01" in said
     assert "Beyond the intervals over images: no blur." in said
     assert "blur 0" in lines[1].changes

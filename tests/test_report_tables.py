@@ -1,13 +1,11 @@
 """The numbers of the report, and what they are called, without a run folder or a figure."""
 
-from math import nan
-
 import pytest
 
 from syndet_ray.recipe import Recipe
-from syndet_ray.report import tables, words
+from syndet_ray.report import response, tables, words
 from syndet_ray.results import Rung, TestRow, TestScores, Trial
-from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.sweep import CONTROL_CHANGES, Sweep
 
 
 def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="search", **params):
@@ -33,30 +31,30 @@ TRIALS = (
 
 
 def test_groups_hold_completed_trials_that_saw_synthetic_images():
-    response = tables.objects_response(TRIALS)
-    assert [(point.trial, point.state) for point in response.points] == [
+    found = response.objects_response(TRIALS)
+    assert [(point.trial, point.state) for point in found.points] == [
         (2, "COMPLETE"),
         (3, "COMPLETE"),
         (4, "PRUNED"),
         (6, "COMPLETE"),
     ]
-    assert [(group.objects, group.count, group.low, group.high) for group in response.groups] == [
+    assert [(group.objects, group.count, group.low, group.high) for group in found.groups] == [
         (10, 1, 0.22, 0.22),
         (40, 2, 0.20, 0.30),
     ]
-    assert response.groups[0].deviation is None
-    assert response.groups[1].mean == pytest.approx(0.25)
-    assert response.groups[1].deviation == pytest.approx(0.1 / 2**0.5)
-    assert response.controls == {"real_only": 0.25, "synthetic_only": 0.05}
+    assert found.groups[0].deviation is None
+    assert found.groups[1].mean == pytest.approx(0.25)
+    assert found.groups[1].deviation == pytest.approx(0.1 / 2**0.5)
+    assert found.controls == {"real_only": 0.25, "synthetic_only": 0.05}
 
 
 def test_many_values_make_no_groups():
-    assert tables.objects_response([trial(n, objects=n + 1) for n in range(8)]).grouped
-    assert not tables.objects_response([trial(n, objects=n + 1) for n in range(9)]).grouped
+    assert response.objects_response([trial(n, objects=n + 1) for n in range(8)]).grouped
+    assert not response.objects_response([trial(n, objects=n + 1) for n in range(9)]).grouped
 
 
 def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
-    table = tables.trial_table([*TRIALS, trial(8, **{"training.learning_rate": 0.002})])
+    table = tables.trial_table([*TRIALS, trial(8, **{"training.learning_rate": 0.002})], 2)
     assert table.settings == ("scene.objects", "mix.synthetic", "training.learning_rate")
     assert table.lines[1].settings == (40, 1.0, 0.001)
     assert [line.number for line in table.lines if line.best] == [2]
@@ -67,13 +65,73 @@ def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
 
 
 def test_a_running_trial_has_no_time_yet():
-    assert tables.trial_table([trial(0, state="RUNNING")]).lines[0].seconds is None
+    assert tables.trial_table([trial(0, state="RUNNING")], None).lines[0].seconds is None
 
 
 def test_curves_leave_out_trials_that_never_reported():
-    curves = tables.curves(TRIALS)
+    curves = response.curves(TRIALS, 2)
     assert [curve.trial for curve in curves] == [0, 1, 2, 3, 4, 6, 7]
     assert (curves[2].images, curves[2].values, curves[2].best) == ((100, 200), (0.15, 0.30), True)
+
+
+def confirmation(number, of, value):
+    return Trial(
+        number, "confirm", of.params, of.recipe, "COMPLETE", "why", (Rung(200, {"val/mAP": value}),), of=of.number
+    )
+
+
+AGAIN = (confirmation(8, TRIALS[2], 0.26), confirmation(9, TRIALS[2], 0.28), confirmation(10, TRIALS[0], 0.24))
+
+
+def test_confirmations_are_neither_searched_nor_controls():
+    assert response.objects_response([*TRIALS, *AGAIN]) == response.objects_response(TRIALS)
+    table = tables.trial_table([*TRIALS, *AGAIN], 2)
+    assert [line.number for line in table.lines] == list(range(8))
+    assert [(line.number, line.of, line.best) for line in table.confirmations] == [
+        *((8, 2, False), (9, 2, False), (10, 0, False)),
+    ]
+    assert table.settings == tables.trial_table(TRIALS, 2).settings
+    curves = response.curves([*TRIALS, *AGAIN], 2)
+    assert [(curve.kind, curve.of) for curve in curves[-3:]] == [("confirm", 2), ("confirm", 2), ("confirm", 0)]
+
+
+def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_training():
+    test = TestScores("t", False, "", 9, 0.0, (TestRow("best", 3, {"mAP": 0.3}, {}),))
+    assert tables.best_number(TRIALS, None) == 2
+    assert tables.best_number([*TRIALS, confirmation(8, TRIALS[3], 0.9)], None) == 2
+    assert tables.best_number(TRIALS, test) == 3
+    assert tables.best_number([], None) is None
+
+
+def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
+    rows = (
+        TestRow("best", 2, {"mAP": 0.3}, {"mAP": (-0.02, 1.3)}, (8, 9), (0.28, 0.32), 0.8),
+        TestRow("real_only", 0, {"mAP": 0.2}, {}, (10,), (0.2,)),
+        TestRow("finalist 3", 3, {"mAP": 0.2}, {}),
+    )
+    best, real, other = tables.test_lines(TestScores("t", False, "", 9, 0.0, rows, simplest=0), [*TRIALS, *AGAIN])
+    assert (best.validation, best.error) == (pytest.approx(0.27), pytest.approx(0.01))
+    assert (best.name, best.best, best.simplest, best.confirmed, best.p_best) == ("best recipe", True, False, True, 0.8)
+    assert (best.scores["mAP"].low, best.scores["mAP"].high) == (0.0, 1.0), "no score lies beyond"
+    assert (real.validation, real.error, real.confirmed, real.simplest) == (0.24, None, False, True)
+    assert (other.name, other.validation) == ("finalist 3", 0.20)
+
+
+def test_a_search_that_varied_no_objects_has_no_response_to_them():
+    same = [
+        Trial(n, "search", {"mix.synthetic": 0.5}, TRIALS[2].recipe, "COMPLETE", "", TRIALS[2].rungs) for n in (0, 1)
+    ]
+    assert response.objects_response(same).points == ()
+
+
+def test_only_sweeps_with_several_goals_have_a_front():
+    sweep = Sweep(question="?", trials=0, variants={"a": {}}, objective=("val/mAP", "images"))
+    assert response.front(TRIALS, sweep.model_copy(update={"objective": ("val/mAP",)})) is None
+    assert response.front(TRIALS[4:6], sweep) is None, "nothing finished"
+    found = response.front([*TRIALS, *AGAIN], sweep)
+    assert [(offer.trial, offer.costs) for offer in found.efficient] == [(2, (200.0,))]
+    assert {offer.trial: offer.mean for offer in found.offers}[2] == pytest.approx(0.27)
+    assert {offer.trial: offer.mean for offer in found.offers}[0] is None, "a single seed has no error"
 
 
 def test_failures_are_told_once_for_each_reason():
@@ -94,44 +152,3 @@ def test_scores_are_told_with_their_interval_where_there_is_one():
     assert tables.Score(0.31, 0.272, 0.349).text() == "0.310 [0.272, 0.349]"
     assert tables.Score(0.31, 0.272, 0.349).text(2) == "0.31 [0.27, 0.35]"
     assert tables.Score(0.31).text() == "0.310"
-
-
-@pytest.mark.parametrize(
-    ("made", "said"),
-    [
-        (trial(0, share=0.4), "40 % synthetic at 40 objects per scene"),
-        (trial(0, share=0.0), "real images only"),
-        (trial(0, 0.1, 10, 1.0), "synthetic images only at 10 objects per scene"),
-        (trial(0, share=0.001), "< 1 % synthetic at 40 objects per scene"),
-        (trial(0, **{"training.learning_rate": 0.0021234, "scene.blur": 0.5}), ", learning rate 0.00212, blur 0.5"),
-        (trial(0, kind="synthetic_only"), "synthetic images only at 40 objects per scene"),
-    ],
-)
-def test_recipes_in_words(made, said):
-    assert words.recipe_words(made).endswith(said)
-
-
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")]
-)
-def test_shares_never_round_to_nothing_or_all(value, said):
-    assert words.percent(value) == said
-
-
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")]
-)
-def test_numbers_that_are_none(value, said):
-    assert words.number(value) == said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")]
-)
-def test_durations(seconds, said):
-    assert words.duration(seconds) == said
-
-
-def test_one_photo_is_not_photos():
-    assert words.where(TestScores("t", False, "", 1, 0.0, ())) == "1 real test photo"
-    assert words.where(TestScores("t", True, "", 2, 0.0, ())) == "2 stand-in test images"

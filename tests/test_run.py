@@ -50,7 +50,7 @@ def finished(tmp_path_factory, dice):
     (home / "sweeps").mkdir()
     from conftest import TINY_SWEEP
 
-    text = TINY_SWEEP.replace("IMAGES", "16").replace("TRIALS", "2").replace("RUNGS", "2")
+    text = TINY_SWEEP.replace("IMAGES", "16").replace("TRIALS", "2").replace("RUNGS", "2").replace("SEEDS", "0")
     space = 'SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))})'
     (home / "sweeps" / "tiny.py").write_text(text.replace("SPACE,", f"{space},"))
     done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", cwd=home)

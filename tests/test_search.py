@@ -1,14 +1,20 @@
 """Study and Search: proposals, pruning, the ledger and MLflow, without Ray."""
 
+import json
+
+import optuna
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, RunFolder
-from syndet_ray.tuning.search import Search
+from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.study import Study
 from syndet_ray.tuning.tracking import Tracking, check_server, local_store
+from syndet_ray.verdict import best_points, finalists
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
@@ -52,10 +58,10 @@ def begin(tmp_path, store, request):
     """Begins a search in a new folder, or goes on with an earlier one."""
     name = request.node.name[:40]
 
-    def make(folder=None, parent=None, sweep=SWEEP):
+    def make(folder=None, parent=None, sweep=SWEEP, budget=None):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
         folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
-        return Search(folder, sweep, tracking, Silent()), folder, tracking
+        return Search(folder, sweep, tracking, Silent(), budget), folder, tracking
 
     return make
 
@@ -80,6 +86,7 @@ def run_all(search):
 
 
 def children(store, tracking):
+    tracking.flush()
     client = MlflowClient(store)
     experiment = client.get_run(tracking.parent).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{tracking.parent}'")
@@ -115,14 +122,14 @@ def test_controls_are_never_pruned():
         update={"controls": ("real_only", "synthetic_only"), "pruning": Pruning(startup_trials=0, grace_rungs=0)}
     )
     study = Study(worse)
-    numbers = [study.ask().number for _ in range(4)]
+    numbers = [study.ask(number).number for number in range(4)]
     for images in RUNGS[:3]:
         for number in numbers[2:]:
             study.report(number, images, 0.9)
     for number in numbers[2:]:
-        study.tell(number, "COMPLETE", 0.9)
+        study.tell(number, "COMPLETE", [0.9])
     assert not any(study.report(number, images, 0.0) for number in numbers[:2] for images in RUNGS[:3])
-    assert study.report(study.ask().number, 25, 0.0), "a proposal that does as badly is pruned"
+    assert study.report(study.ask(4).number, 25, 0.0), "a proposal that does as badly is pruned"
 
 
 def test_mlflow_has_one_nested_run_a_trial(begin, store):
@@ -164,11 +171,12 @@ def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(begin, tmp
 
     killed, folder, tracking = begin()
     run_all(killed)
+    tracking.flush()  # or it would go on writing after its death
     lines = (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True)
     torn = lines[kill_after][: len(lines[kill_after]) // 2]  # the kill fell into the middle of a write
     (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kill_after]) + torn)
 
-    resumed, _, _ = begin(folder, tracking.parent)
+    resumed, _, tracking = begin(folder, tracking.parent)
     run_all(resumed)
 
     def table(of):
@@ -186,7 +194,7 @@ def test_an_interrupted_search_leaves_nothing_running_in_mlflow(begin, store):
     search.checkpoint(second.proposal.number, "/somewhere/checkpoint_000000")
     search.interrupt()
     assert {run.info.status for run in children(store, tracking).values()} == {"KILLED"}
-    again, _, _ = begin(folder, tracking.parent)
+    again, _, tracking = begin(folder, tracking.parent)
     assert again.remaining == 12
     taken = [again.propose(), again.propose()]
     assert [a.proposal for a in taken] == [first.proposal, second.proposal]
@@ -205,10 +213,10 @@ def test_a_rung_reported_twice_counts_once(begin):
 def test_a_control_outside_the_space_is_run_but_not_modelled():
     narrow = SWEEP.model_copy(update={"space": (SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8)}),)})
     study = Study(narrow)
-    kinds = [study.ask().kind for _ in range(3)]
+    kinds = [study.ask(number).kind for number in range(3)]
     assert kinds == ["real_only", "synthetic_only", "search"]
     assert [trial.number for trial in study._study.trials] == [0], "only the proposal is in Optuna's study"
-    study.tell(0, "COMPLETE", 0.3)
+    study.tell(0, "COMPLETE", [0.3])
 
 
 def test_a_tracking_server_that_does_not_answer_is_named():
@@ -220,14 +228,288 @@ def test_pairs_can_be_searched_and_are_replayed(tmp_path):
     pairs = ((0.5, 1.1), (0.9, 1.5))
     space = (SearchSpace({"scene.background_scale": Choice(values=pairs)}),)
     study = Study(Sweep(question="?", space=space, trials=6, controls=()))
-    proposals = [study.ask() for _ in range(6)]
+    proposals = [study.ask(number) for number in range(6)]
     assert {proposal.recipe.scene.background_scale for proposal in proposals} == set(pairs)
     assert {proposal.params["scene.background_scale"] for proposal in proposals} == set(pairs)
     events = [
         {"event": "asked", "trial": p.number, "kind": "search", "recipe": p.recipe.flat()}
-        | {"params": {path: list(value) for path, value in p.params.items()}}  # as JSON keeps them
+        | {"point": {name: list(value) for name, value in p.point.items()}}  # as JSON keeps them
         for p in proposals[:5]
     ]
     again = Study(Sweep(question="?", space=space, trials=6, controls=()))
     again.replay(events)
-    assert again.ask() == proposals[5]
+    assert again.ask(5) == proposals[5]
+
+
+def search_and_confirm(search, sweep=SWEEP, top=2, seeds=2):
+    """A whole search: proposals, then confirmations, each on the made-up curve."""
+    run_all(search)
+    search.confirm(finalists(list(search.trials.values()), top), seeds)
+    run_all(search)
+
+
+def table(folder):
+    return [(t.number, t.kind, t.of, t.params, t.state, t.rungs, t.reason) for t in folder.trials()]
+
+
+def test_the_best_and_the_controls_are_trained_anew_and_never_pruned(begin, store):
+    search, folder, tracking = begin()
+    search_and_confirm(search)
+    trials = folder.trials()
+    best = sorted((t for t in trials if t.kind == "search" and t.state == "COMPLETE"), key=lambda t: -t.value)[:2]
+    confirmed = [t for t in trials if t.kind == "confirm"]
+    assert [t.of for t in confirmed] == 2 * [0, 1, *(t.number for t in best)], "one round of seeds after the other"
+    assert {t.state for t in confirmed} == {"COMPLETE"}
+    assert all(t.recipe == trials[t.of].recipe for t in confirmed)
+    assert search.is_over
+    runs = children(store, tracking)
+    assert runs[confirmed[-1].number].data.tags["of"] == str(confirmed[-1].of)
+    search.confirm(finalists(trials, 2), 2)
+    assert search.remaining == 0, "what was confirmed is not confirmed again"
+    search.confirm(finalists(trials, 2), 3)
+    assert search.remaining == 4
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, store):
+    """The ledger of a whole search with confirmations, line by line, and its table."""
+    folder = RunFolder.create(tmp_path_factory.mktemp("undisturbed") / "run", SWEEP, {})
+    search_and_confirm(Search(folder, SWEEP, Tracking(store, None, "undisturbed", SWEEP), Silent()))
+    return (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True), table(folder)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_after_a_kill_at_any_event_the_table_is_the_same(undisturbed, tmp_path_factory, store, data):
+    lines, expected = undisturbed
+    kept = data.draw(st.integers(0, len(lines)))
+    torn = lines[kept][: data.draw(st.integers(0, len(lines[kept]) - 1))] if kept < len(lines) else b""
+    folder = RunFolder.create(tmp_path_factory.mktemp("killed") / "run", SWEEP, {})
+    (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kept]) + torn)
+    tracking = Tracking(store, None, "killed", SWEEP)
+    search = Search(folder, SWEEP, tracking, Silent())
+    search_and_confirm(search)
+    assert table(folder) == expected
+    assert {run.info.status for run in children(store, tracking).values()} == {"FINISHED"}
+
+
+def test_a_kill_between_the_pruners_word_and_the_end_costs_no_rung(begin):
+    search, folder, tracking = begin()
+    run_all(search)
+    lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if '"state": "PRUNED"' in line)
+    number = json.loads(lines[at])["trial"]
+    (folder.path / "ledger.jsonl").write_text("".join(lines[:at]))
+    again, _, _ = begin(folder, tracking.parent)
+    before = folder.trials()[number]
+    assert before.state == "RUNNING"
+    assignment = again.propose()
+    assert assignment is None or assignment.proposal.number != number, "it is not trained on"
+    assert (folder.trials()[number].state, folder.trials()[number].rungs) == ("PRUNED", before.rungs)
+
+
+def test_a_spent_budget_starts_nothing_and_leaves_running_trials_to_resume(begin, store):
+    expected, folder, _ = begin()
+    run_all(expected)
+    whole = table(folder)
+    sweep = SWEEP.model_copy(update={"seed": SWEEP.seed})
+    other = RunFolder.create(folder.path.with_name("budget"), sweep, {})
+    search, _, tracking = begin(other, budget=Budget(images=430))
+    run_all(search)
+    assert search.spent == "its budget of 430 images is spent"
+    assert not search.is_over
+    left = [trial for trial in other.trials() if trial.state == "RUNNING"]
+    assert len(left) == 1, "one at a time was running"
+    assert 430 <= sum(trial.images for trial in other.trials()) < 430 + 25
+    search.interrupt()
+    assert "RUNNING" not in {run.info.status for run in children(store, tracking).values()}
+    more, _, _ = begin(other, tracking.parent, budget=Budget(images=10_000))
+    run_all(more)
+    assert table(other) == whole, "the same as with the whole budget at once"
+
+
+def test_hours_count_from_attempt_to_attempt(begin, monkeypatch):
+    search, folder, tracking = begin()
+    run_one(search, search.propose())
+    events = list(folder.events())
+    lines = [json.dumps(event | {"time": 1000.0 + 600 * i}) for i, event in enumerate(events)]
+    (folder.path / "ledger.jsonl").write_text("\n".join(lines) + "\n")
+    assert folder.elapsed_s() == 600 * (len(events) - 1)
+    again, _, _ = begin(folder, tracking.parent, budget=Budget(hours=600 * (len(events) - 1) / 3600))
+    assert again.propose() is None
+    assert again.spent.startswith("its budget of")
+
+
+def test_the_sweep_says_what_to_propose_first():
+    sweep = SWEEP.model_copy(
+        update={"points": ({"mix.synthetic": 0.25}, {"mix.synthetic": 0.5, "training.learning_rate": 1e-3})}
+    )
+    study = Study(sweep)
+    proposals = [study.ask(number) for number in range(5)][2:]
+    assert [p.params["mix.synthetic"] for p in proposals[:2]] == [0.25, 0.5]
+    assert proposals[0].params["training.learning_rate"] == SWEEP.recipe.training.learning_rate
+
+
+def test_the_best_of_an_earlier_run_are_what_a_sweep_can_propose(begin):
+    search, folder, _ = begin()
+    run_all(search)
+    narrow = SWEEP.model_copy(
+        update={
+            "space": (SearchSpace({"mix.synthetic": Float(low=0.5, high=0.7), "scene.blur": Float(low=0, high=1)}),)
+        }
+    )
+    points = best_points(folder.trials(), narrow)
+    assert points
+    assert all(0.5 <= point["mix.synthetic"] <= 0.7 and point["scene.blur"] == 0.5 for point in points)
+
+
+def test_trials_that_train_alike_from_different_recipes_are_told(begin):
+    search, _, _ = begin()
+    display = search._display
+    for _ in range(3):
+        number = search.propose().proposal.number
+        for images in RUNGS:
+            search.report(number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {})
+        search.end(number)
+    assert len(display.notes) == 2
+    assert "trials 0 and 1 were asked for different recipes and trained alike" in display.notes[0]
+
+
+CHOICES = SearchSpace(
+    {
+        "mix.synthetic": Choice(values=(0.0, 0.5, 1.0)),
+        "scene.objects": Choice(values=(10, 40)),
+    }
+)
+
+
+def test_a_grid_is_searched_whole_and_ends():
+    sweep = Sweep(question="?", space=(CHOICES,), sampler="grid", trials=50, controls=())
+    assert sweep.proposals == 6
+    study = Study(sweep)
+    found = [study.ask(number) for number in range(7)]
+    assert found[6] is None
+    assert len({str(p.params) for p in found[:6]}) == 6
+
+
+def test_several_goals_are_searched_without_pruning():
+    sweep = Sweep(
+        question="?", space=(CHOICES,), sampler="nsga2", objective=("val/mAP", "images"), trials=30, controls=()
+    )
+    study = Study(sweep)
+    for number in range(30):
+        proposal = study.ask(number)
+        assert not study.report(number, 1000, 0.0)
+        study.tell(number, "COMPLETE", [proposal.recipe.mix.synthetic, 4000.0])
+    assert len(study._study.best_trials) >= 1
+
+
+@pytest.mark.parametrize(
+    ("sampler", "objective"), [("nsga2", ("val/mAP", "images")), ("random", "val/mAP"), ("tpe", "val/mAP")]
+)
+def test_a_study_rebuilt_from_events_proposes_the_same(sampler, objective):
+    shares = {"mix.schedule": Choice(values=("mixed", "staged")), "mix.synthetic": Float(low=0, high=1)}
+    space = SearchSpace(shares | {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})})
+    sweep = Sweep(question="?", space=(space,), sampler=sampler, objective=objective, trials=26)
+    study, events, proposals = Study(sweep), [], []
+    for number in range(28):
+        proposal = study.ask(number)
+        value = 1 - abs(proposal.recipe.mix.synthetic - 0.6)
+        values = [value] if objective == "val/mAP" else [value, number]
+        study.tell(number, "COMPLETE", values)
+        events += [
+            {
+                "event": "asked",
+                "trial": number,
+                "kind": proposal.kind,
+                "recipe": proposal.recipe.flat(),
+                "point": proposal.point,
+            },
+            {"event": "ended", "trial": number, "state": "COMPLETE", "values": values},
+        ]
+        proposals.append(proposal)
+    for cut in (3, 14, 27):
+        again = Study(sweep)
+        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        assert again.ask(cut).point == proposals[cut].point
+
+
+def test_the_study_can_be_opened_by_optuna(begin):
+    search, folder, _ = begin()
+    search_and_confirm(search)
+    search.close()
+    again, _, _ = begin(folder)
+    again.close()
+    study = optuna.load_study(study_name=folder.path.name, storage=f"sqlite:///{folder.path / 'study.db'}")
+    states = {trial.user_attrs["trial"]: trial.state.name for trial in study.trials}
+    assert states == {trial.number: trial.state for trial in folder.trials()}
+    pruned = next(trial for trial in study.trials if trial.state.name == "PRUNED")
+    assert pruned.params.keys() == {"mix.synthetic", "training.learning_rate"}
+    assert sorted(pruned.intermediate_values) == list(RUNGS[: len(pruned.intermediate_values)])
+
+
+def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
+    search, folder, tracking = begin()
+    run_all(search)
+    search.close()
+    path = folder.path / "study.db"
+    for broken in (b"", path.read_bytes()[:5000], path.read_bytes()[: path.stat().st_size // 2]):
+        path.write_bytes(broken)
+        again, _, tracking = begin(folder, tracking.parent)
+        again.close()
+        assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{path}").trials) == 12
+
+
+def test_a_study_file_is_added_to_and_not_written_anew(begin):
+    search, folder, tracking = begin()
+    run_one(search, search.propose())
+    search.close()
+    before = (folder.path / "study.db").stat().st_ino
+    again, _, _ = begin(folder, tracking.parent)
+    run_all(again)
+    again.close()
+    trials = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials
+    assert [trial.user_attrs["trial"] for trial in trials] == list(range(12))
+    assert (folder.path / "study.db").stat().st_ino == before
+
+
+def test_what_fails_in_the_background_is_raised_by_the_next_call(begin):
+    search, _, tracking = begin()
+    tracking.flush()
+    tracking._client = None
+    search.propose()
+    with pytest.raises(AttributeError):
+        tracking.flush()
+    with pytest.raises(AttributeError):
+        search.propose()
+
+
+def test_a_champion_is_registered_once(begin, tmp_path, store):
+    search, folder, tracking = begin()
+    run_all(search)
+    (tmp_path / "champion").mkdir()
+    (tmp_path / "champion" / "model.json").write_text("{}")
+    best = max(folder.trials(), key=lambda trial: trial.value)
+    versions = [
+        tracking.register_champion("syndet_ray-once", tmp_path / "champion", best, {"mAP": value})
+        for value in (0.25, 0.25, 0.5)
+    ]
+    assert versions == ["1", "1", "2"]
+    assert MlflowClient(store).get_model_version_by_alias("syndet_ray-once", "champion").version in (2, "2")
+
+
+def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
+    search, folder, tracking = begin()
+    run_one(search, search.propose())
+    tracking.flush()
+    client, trial = MlflowClient(store), folder.trials()[0]
+    tags = {"mlflow.parentRunId": tracking.parent, "kind": "search", "trial": "1", "state": "RUNNING"}
+    search.propose()
+    tracking.flush()
+    client.delete_run(children(store, tracking)[1].info.run_id)
+    client.create_run(client.get_run(tracking.parent).info.experiment_id, tags=tags)  # and no parameters
+    again, _, tracking = begin(folder, tracking.parent)
+    run_all(again)
+    runs = children(store, tracking)
+    assert runs[1].data.params.keys() == trial.recipe.keys()
+    assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")

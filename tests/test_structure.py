@@ -12,11 +12,11 @@ PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
 ORDER = (
     *("errors",),
-    *("boxes", "seeds", "recipe"),
-    *("space", "data", "scenes"),
-    *("detection", "sweep", "results"),
+    *("boxes", "seeds", "spread", "recipe"),
+    *("schedule", "parameter", "space", "data", "scenes"),
+    *("detection", "sweep", "results", "verdict"),
     *("report", "tuning"),
-    *("terminal", "cli"),
+    *("terminal", "listing", "cli"),
 )
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
@@ -26,7 +26,7 @@ OWNERS = {
     "torch": {"detection", "tuning", "cli"},
     "torchvision": {"detection"},
     "typer": {"cli"},
-    "rich": {"terminal", "cli"},
+    "rich": {"terminal", "listing", "cli"},
     "boto3": {"data"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},

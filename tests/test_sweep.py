@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from syndet_ray import Choice, Float, Int, Recipe, SearchSpace, Sweep, sweep
+from syndet_ray import Choice, Float, Int, Mix, Pruning, Recipe, SearchSpace, Sweep, sweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import field_paths
 from syndet_ray.sweep import load, rung_images
@@ -185,3 +186,54 @@ def test_files_that_a_sweep_names_are_absolute_once_it_is_loaded(home):
     assert sweep.recipe.scene.generator == f"command:python {home / 'draw.py'} --fast"
     assert dict(sweep.parameters.items())["scene.backgrounds"].values == ("", str(home / "photos"))
     assert sweep.fixed["other"].scene.surroundings == str(home / "things")
+
+
+def test_folders_of_sources_are_absolute_once_a_sweep_is_loaded(home):
+    recipe = 'Recipe(mix=Mix(sources={"theirs": Photos(folder="theirs")}))'
+    sources = '{"a": Photos(folder="others"), "b": Scenes(changes={"scene.assets": "models"})}'
+    variants = f'{{"other": {{"mix.sources": {sources}}}}}'
+    write(home, f'SWEEP = Sweep(question="?", trials=0, recipe={recipe}, variants={variants})')
+    sweep = load("mine")
+    assert sweep.recipe.mix.sources["theirs"].folder == str(home / "theirs")
+    other = sweep.fixed["other"]
+    assert other.mix.sources["a"].folder == str(home / "others")
+    assert other.scenes()["b"][0].assets == str(home / "models")
+    assert Sweep.model_validate_json(sweep.model_dump_json()).fixed == sweep.fixed
+
+
+@pytest.mark.parametrize(
+    ("pruning", "rungs", "first"),
+    [
+        ({}, 4, 2),
+        ({"grace_rungs": 0}, 4, 1),
+        ({"grace_rungs": 1}, 2, None),
+        ({"patience": 1}, 4, 3),
+        ({"name": "patient", "patience": 2}, 4, None),
+        ({"name": "none"}, 4, None),
+    ],
+)
+def test_where_trials_are_pruned_first_is_known_beforehand(pruning, rungs, first):
+    sweep = Sweep(question="?", space=("mix",), rungs=rungs, pruning=Pruning(**pruning))
+    assert sweep.first_pruned_rung == first
+
+
+def test_several_goals_are_never_pruned():
+    sweep = Sweep(question="?", space=("mix",), objective=("val/mAP", "real_images"))
+    assert (sweep.first_pruned_rung, sweep.goals) == (None, ("maximize", "minimize"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"objective": ("real_images",)}, "objective must begin with 'val/mAP'"),
+        ({"objective": ("val/mAP", "val/mAP")}, "name each goal once"),
+        ({"sampler": "nsga2"}, "sampler 'nsga2' is for several goals"),
+        ({"points": ({"scene.objcts": 3},)}, "points: recipe.scene.objcts: is not a setting"),
+        ({"pruning": {"name": "patient"}}, "patience must be at least 1 for the patient pruner"),
+        ({"recipe": Recipe(mix=Mix(real_images=0))}, "controls: real_only needs real images"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(fields, said):
+    with pytest.raises(ValidationError) as caught:
+        Sweep(question="?", space=("mix",), **fields)
+    assert said in str(caught.value)

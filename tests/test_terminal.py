@@ -1,13 +1,17 @@
 """The terminal: what a person sees of a search, live or as plain lines."""
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from syndet_ray import terminal
 from syndet_ray.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.spread import Difference
 
 RECIPE = {"mix.synthetic": 0.4}
 TRIALS = [
@@ -49,8 +53,104 @@ def test_the_live_display_shows_trials_best_and_time():
     assert "left" in text
     assert "best so far  val/mAP 0.310  trial 0: real only (control)" in text
     assert "25/100" in text
-    assert "synthetic 0.7, objects 10" in text
+    assert "70 % synthetic, 10 objects per scene" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def confirmation(number, of, value, state="COMPLETE", images=100):
+    return Trial(number, "confirm", of.params, RECIPE, state, "", (Rung(images, {OBJECTIVE: value}),), of=of.number)
+
+
+FOUND = [TRIALS[0], replace(TRIALS[2], state="COMPLETE", rungs=(Rung(100, {OBJECTIVE: 0.4}),))]
+
+
+def confirming(*confirmations):
+    """The display of a search whose two recipes are trained anew, twice each."""
+
+    def show(display):
+        display.begin(2, 100)
+        for trial in FOUND:
+            display.trial(trial)
+        display.begin(6, 100)
+        for trial in confirmations:
+            display.trial(trial)
+
+    return drawn(show)
+
+
+def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
+    first = confirmation(4, TRIALS[0], 0.9)
+    text = confirming(first, confirmation(5, TRIALS[2], 0.1, "RUNNING", 50))
+    assert "confirming: 1/4 trainings" in text
+    assert "best of the search  val/mAP 0.400  trial 2: 70 % synthetic" in text
+    assert "seed of trial 2: 70 % synthetic, 10 objects per scene" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_once_all_are_trained_anew_the_best_mean_is_the_best():
+    values = {0: (0.30, 0.32), 2: (0.29, 0.28)}
+    again = [confirmation(4 + 2 * k + i, FOUND[k], values[of][i]) for k, of in enumerate(values) for i in range(2)]
+    text = confirming(*again)
+    assert "confirming: 4/4 trainings" in text
+    assert "best  val/mAP 0.310 ± 0.010  2 seeds of trial 0: real only (control)" in text
+    assert "best of the search" in confirming(*again[:3])
+
+
+@given(st.lists(st.integers(0, 100), max_size=6), st.integers(0, 3))
+def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
+    """However far trials have come, and however many of them an earlier attempt left."""
+    display = terminal.Bar(Console(file=io.StringIO(), force_terminal=True))
+    trials = [replace(TRIALS[2], number=n, rungs=(Rung(images, {OBJECTIVE: 0.1}),)) for n, images in enumerate(seen)]
+    for trial in trials[:begun]:
+        display.trial(trial)
+    display.begin(len(trials), 100)
+    before = 0
+    for trial in trials:
+        for state in ("RUNNING", "PRUNED"):
+            display.trial(replace(trial, state=state))
+            assert before <= display._trained() <= display._to_train() == 100 * len(trials)
+            before = display._trained()
+    display.end()
+
+
+def test_trials_of_different_lengths_fill_the_bar_by_their_own():
+    def search(display):
+        display.begin(3, 100)
+        display.trial(replace(TRIALS[2], recipe={"training.images": 50}))
+        assert (display._trained(), display._to_train()) == (25, 250)
+
+    assert "25/50" in drawn(search)
+
+
+def test_notes_stay_above_the_live_block_when_it_is_gone():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=100, color_system=None)
+    display = terminal.display(console)
+    display.begin(6, 100)
+    display.note("trials 2 and 3 were asked for different recipes and trained alike [to the last digit]")
+    display.note("writing the report")
+    display.end()
+    assert on_screen(file.getvalue()) == [
+        "trials 2 and 3 were asked for different recipes and trained alike [to the last digit]",
+        "writing the report",
+    ]
+
+
+def on_screen(text):
+    """The lines that a terminal shows at the end of all that was written to it, as far as Rich moves about."""
+    lines, row = [""], 0
+    for code, plain in re.findall(r"\x1b\[([?0-9;]*[A-Za-z])|([^\x1b]+)", text):
+        if code == "1A":
+            row -= 1
+        elif code == "2K":
+            lines[row] = ""
+        for part in re.findall(r"\n|[^\r\n]+", plain):
+            if part == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            else:
+                lines[row] = part
+    return [line for line in lines if line]
 
 
 def test_it_shows_what_is_going_on_before_there_are_trials():
@@ -65,9 +165,25 @@ def test_a_pipe_gets_one_line_an_event():
     for trial in (running, TRIALS[2], TRIALS[2], replace(TRIALS[2], state="COMPLETE", reason="done")):
         display.trial(trial)
     assert file.getvalue().splitlines() == [
-        "trial 2 starts: synthetic 0.7, objects 10",
+        "trial 2 starts: 70 % synthetic, 10 objects per scene",
         "trial 2: 25 images, val/mAP 0.2000",
         "trial 2 COMPLETE: done",
+    ]
+
+
+def test_a_pipe_is_told_of_both_phases_and_of_every_note():
+    file = io.StringIO()
+    display = terminal.display(Console(file=file, width=100))
+    display.begin(6, 400)
+    display.note("some setting has no effect")
+    display.begin(18, 400)
+    display.trial(confirmation(6, TRIALS[2], 0.1, "RUNNING", 0))
+    display.begin(18, 400)
+    assert file.getvalue().splitlines() == [
+        "6 trials of 400 images each, controls and variants included",
+        "some setting has no effect",
+        "the best recipes and the controls are trained anew: 12 more trials",
+        "trial 6: 0 images, val/mAP 0.1000",
     ]
 
 
@@ -91,3 +207,40 @@ def test_a_best_that_is_a_control_stands_there_once():
     console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows)))
     lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
     assert [line[:3] for line in lines] == [["real", "only", "(best)"], ["no", "blur", "1"]]
+
+
+METRICS = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
+INTERVALS = {"mAP": (-0.01, 0.3), "AP50": (0.2, 0.3)}
+
+
+def printed(*rows, **changed):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows, **changed)))
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 100
+    return text
+
+
+def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
+    above, below = Difference(0.06, 0.031, 0.09, 0.999), Difference(-0.02, -0.05, -0.0004, 0.02)
+    text = printed(
+        TestRow("best", 12, METRICS, INTERVALS, (20, 21, 22), (0.2, 0.3, 0.25), 0.996, {"real_only": above}),
+        TestRow("real_only", 0, METRICS, INTERVALS, (23, 24), (0.2, 0.3), 0.003),
+        TestRow("finalist 7", 7, METRICS, INTERVALS, (25, 26, 27), (0.2, 0.2, 0.2), 0.001, {"real_only": below}),
+    )
+    assert "50 real photos, opened once; means of 2 to 3 seeds" in text
+    lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if "0.250" in line}
+    assert lines["best"] == "best 12 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] > 0.99 +0.060 [0.031, 0.090]"
+    assert lines["real"] == "real only 0 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] < 0.01"
+    assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
+
+
+def test_a_test_set_that_was_opened_again_is_said_to_be():
+    text = printed(TestRow("best", 1, METRICS, {}), openings=3)
+    assert "50 real photos, opened 3 times)" in " ".join(text.split())
+
+
+def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
+    rows = (TestRow("best", 1, METRICS, {}), TestRow("real_only", 0, METRICS | {"mAP": 0.9}, {}))
+    table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows))
+    assert [row.style for row in table.rows] == ["bold", ""]

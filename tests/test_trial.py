@@ -1,14 +1,19 @@
 """A trial without Ray: rungs, resumption, and the check that the settings in force are those proposed."""
 
+import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
-from syndet_ray import Detector, Mix, Recipe, Training
-from syndet_ray.errors import NonFiniteLoss, SyndetError
+from syndet_ray import Detector, Mix, Photos, Recipe, Scenes, Training
+from syndet_ray.data.subset import nested_subset
+from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.tuning import trial as trials
-from syndet_ray.tuning.trial import Task, check_effective, run_trial
+from syndet_ray.tuning.effective import check_effective, parameters_hash
+from syndet_ray.tuning.task import Task
+from syndet_ray.tuning.trial import run_trial, training_data
 
 RECIPE = Recipe(
     mix=Mix(synthetic=0.0),
@@ -17,16 +22,56 @@ RECIPE = Recipe(
 )
 
 
-def run(squares, tmp_path, restore=None, recipe=RECIPE):
-    """Runs a trial on real images alone; returns its reports and keeps its checkpoints under tmp_path."""
+# Six sources in all: two sets of scenes with the same parameters, one that follows the mix in how many there are, one
+# without a share, and other people's photos, whose classes stand in another order.
+MANY = RECIPE.replace(
+    {
+        "mix.sources": {
+            "ours": Scenes(images=5),
+            "again": Scenes(images=5),
+            "crowded": Scenes(changes={"scene.objects": 70}),
+            "idle": Scenes(changes={"scene.objects": 10}),
+            "theirs": Photos(folder="their/photos"),
+        },
+        "mix.parts": {"ours": 0.25, "again": 0.25, "crowded": 0.25, "theirs": 0.25},
+        "mix.synthetic": 0.6,
+        "mix.synthetic_images": 7,
+        "mix.real_images": 3,
+    }
+)
+
+
+def task(tmp_path, recipe):
+    return Task(0, recipe.flat(), rungs=3, seed=1, cache=str(tmp_path / "cache"), threads=1)
+
+
+def reordered(pool):
+    """The same pictures and objects, with the classes listed the other way round."""
+    return replace(pool, classes=pool.classes[::-1], labels=1 - pool.labels)
+
+
+@pytest.fixture
+def rendered(squares):
+    """Takes the place of the generator; `asked` holds what it was asked for."""
+
+    def scenes(parameters, count, seed, cache):
+        scenes.asked.append((parameters.objects, count, seed))
+        return squares(count, seed=parameters.objects, name="synthetic")
+
+    scenes.asked = []
+    return scenes
+
+
+def run(squares, tmp_path, restore=None, recipe=RECIPE, **given):
+    """Runs a trial; returns its reports and keeps its checkpoints under tmp_path."""
     reports = []
 
     def report(images, metrics, effective, folder):
         shutil.copytree(folder, tmp_path / str(images))
         reports.append((images, metrics, effective))
 
-    task = Task(0, recipe.flat(), rungs=3, seed=1, cache=str(tmp_path / "cache"), threads=1)
-    run_trial(task, squares(8), squares(3, seed=7), device=torch.device("cpu"), restore=restore, report=report)
+    made = task(tmp_path, recipe)
+    run_trial(made, squares(8), squares(3, seed=7), device=torch.device("cpu"), restore=restore, report=report, **given)
     return reports
 
 
@@ -60,6 +105,57 @@ def test_training_that_diverges_says_so(squares, tmp_path, monkeypatch):
         run(squares, tmp_path)
 
 
+def test_every_source_with_a_share_is_rendered_or_taken_from_others(squares, tmp_path, rendered):
+    others = {"their/photos": reordered(squares(4, seed=9))}
+    data = training_data(task(tmp_path, MANY), MANY, squares(8), others, rendered)
+    assert list(data.pools) == ["real", "ours", "again", "crowded", "theirs"]
+    assert {name: len(pool) for name, pool in data.pools.items()} == {
+        "real": 3,
+        "ours": 5,
+        "again": 5,
+        "crowded": 7,
+        "theirs": 4,
+    }
+    assert rendered.asked == [(40, 5, 1), (40, 5, 1), (70, 7, 1)]
+    assert data.scenes["ours"] == data.scenes["again"] != data.scenes["crowded"]
+    assert data.pools["theirs"].hash == squares(4, seed=9).hash, "classes are put in the order of the photos"
+    assert data.pools["real"].hash == nested_subset(squares(8), 3, seed=1).hash
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mix.real_images": 0}, {"mix.synthetic": 1.0}, {"mix.schedule": "synthetic_only"}]
+)
+def test_real_images_without_a_share_are_not_taken(squares, tmp_path, rendered, changes):
+    recipe = RECIPE.replace(changes)
+    data = training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
+    assert list(data.pools) == ["synthetic"]
+
+
+def test_sources_that_do_not_fit_the_photos_are_named(squares, tmp_path, rendered):
+    recipe = RECIPE.replace({"mix.synthetic": 1.0, "mix.sources": {"theirs": Photos(folder="their/photos")}})
+    strange = replace(squares(4), classes=("small", "huge"))
+    with pytest.raises(DataError, match=r"their/photos: .*big only in the real data; huge only in the synthetic data"):
+        training_data(task(tmp_path, recipe), recipe, squares(8), {"their/photos": strange}, rendered)
+    recipe = RECIPE.replace({"mix.real_images": 9})
+    with pytest.raises(DataError, match="must be at most the number of real training images, 8, got 9"):
+        training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
+
+
+@pytest.mark.parametrize("schedule", ["mixed", "staged", "annealed"])
+def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, rendered, schedule):
+    recipe = MANY.replace({"mix.schedule": schedule, "training.rate_after_switch": 0.1})
+    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, others={"their/photos": squares(4, seed=9)})
+    (_, metrics, effective) = reports[-1]
+    assert json.loads(json.dumps(effective)) == effective
+    assert effective["planned"] == {"real": 4.8, "ours": 1.8, "again": 1.8, "crowded": 1.8, "theirs": 1.8}
+    assert all(abs(effective["drawn"][name] - planned) < 1 for name, planned in effective["planned"].items())
+    assert (effective["real_images"], effective["real_images_there"]) == (3, 8)
+    assert effective["scenes"]["ours"] == parameters_hash(recipe.scene)
+    assert effective["scenes"].keys() == {"ours", "again", "crowded"}
+    assert effective["mix.synthetic"] == pytest.approx(0.6)
+    assert metrics["realised/synthetic"] == pytest.approx(1 - effective["drawn"]["real"] / 12)
+
+
 @pytest.mark.parametrize(
     ("path", "value"), [("training.learning_rate", 0.5), ("training.batch_size", 3), ("mix.synthetic", 0.1)]
 )
@@ -70,5 +166,67 @@ def test_a_setting_that_is_not_in_force_fails_the_trial(squares, tmp_path, monke
         run(squares, tmp_path)
 
 
-def test_equal_settings_pass_whatever_their_type():
-    check_effective({"a": 0.1 + 0.2, "b": 3, "c": "x", "d": 1.0}, {"a": 0.3, "b": 3, "c": "x"})
+@pytest.fixture
+def effective(squares, tmp_path, rendered):
+    """What a trial of many sources, trained with momentum, found in force after all of its 12 images."""
+    recipe = MANY.replace({"training.optimizer": "sgd", "mix.schedule": "staged"})
+    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, others={"their/photos": squares(4, seed=9)})
+    check_effective(recipe.flat(), reports[-1][2])
+    return recipe.flat(), reports[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        ("drawn/real", 0, r"trial: mix: real was to be 4\.80 of 12 images, to within less than 4, got 0"),
+        ("drawn/ours", 6, r"trial: mix: ours was to be 1\.80 of 12 images"),
+        ("pools/idle", {"images": 7}, r"trial: mix\.sources: .* but is not in force so, got \[.*'idle'"),
+        ("pools/crowded/images", 6, r"trial: mix\.sources\.crowded\.images: was proposed as 7 .*, got 6"),
+        ("scenes/crowded", "0" * 16, r"trial: mix\.sources\.crowded\.changes: .* got '0000"),
+        ("scenes", {}, r"trial: mix\.sources\.ours\.changes: .*, got None"),
+        ("real_images", 8, r"trial: mix\.real_images: was proposed as 3 but is not in force so, got 8"),
+        ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
+        ("optimizer/weights/lr", 1e-4, r"trial: training\.learning_rate \(weights, after 8 images\)"),
+        ("optimizer/biases_and_norms/initial_lr", 1e-4, r"trial: training\.learning_rate: was proposed as 0\.001"),
+        ("optimizer/biases_and_norms/weight_decay", 0.05, r"trial: training\.weight_decay: was proposed as 0\.0"),
+        ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
+    ],
+)
+def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, said):
+    proposed, found = effective
+    found = json.loads(json.dumps(found))
+    *folder, last = at.split("/")
+    place = found
+    for step in folder:
+        place = place[step]
+    place[last] = value
+    with pytest.raises(SyndetError, match=said):
+        check_effective(proposed, found)
+
+
+def test_the_rate_after_the_switch_is_held_to_what_was_proposed(effective):
+    proposed, found = effective
+    with pytest.raises(
+        SyndetError, match=r"trial: training\.learning_rate \(weights, after 8 images\): was proposed as"
+    ):
+        check_effective(proposed | {"training.rate_after_switch": 0.5}, found)
+
+
+def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered):
+    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.synthetic_images": 4})
+    found = run(squares, tmp_path, recipe=recipe, scenes=rendered)[-1][2]
+    assert found["drawn"] == {"real": 6, "synthetic": 6}
+    with pytest.raises(SyndetError, match=r"real was to be 6\.00 of 12 images, to within less than 1, got 7"):
+        check_effective(recipe.flat(), found | {"drawn": {"real": 7, "synthetic": 5}})
+
+
+def test_equal_settings_pass_whatever_their_type(effective):
+    proposed, found = effective
+    sources = proposed["mix.sources"]
+    parts = {name: part + 1e-12 for name, part in reversed(proposed["mix.parts"].items())}
+    as_read_back = {"mix.sources": json.loads(json.dumps(sources)), "scene.size_px": [29, 53.0], "mix.parts": parts}
+    check_effective(proposed, found | as_read_back)
+    with pytest.raises(SyndetError, match=r"mix\.parts"):
+        check_effective(proposed, found | {"mix.parts": parts | {"ours": 0.3}})
+    with pytest.raises(SyndetError, match=r"scene\.size_px"):
+        check_effective(proposed, found | {"scene.size_px": [29.0]})

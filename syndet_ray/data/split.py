@@ -1,9 +1,11 @@
 """Split: train, val and test, explicit and apart."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 from syndet_ray import seeds
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
@@ -48,6 +50,21 @@ def check_apart(dataset: Dataset) -> None:
                     )
 
 
+def check_unseen(other: Pool, kept: Mapping[str, Pool], place: object) -> None:
+    """Raises DataError where an image of another dataset, at `place`, is also one of those that are kept, by split.
+
+    By its pixels: datasets name the same photo differently, and store it as different files.
+    """
+    held = {_pixels(pool, i): (split, i) for split, pool in kept.items() for i in range(len(pool))}
+    for i in range(len(other)):
+        if (found := held.get(_pixels(other, i))) is not None:
+            split, j = found
+            rule = (
+                f"image {str(other.image_ids[i])!r} is also {str(kept[split].image_ids[j])!r} of {split}, by its pixels"
+            )
+            raise DataError(place, rule, do="Take it out: who trains on it has seen what is to be scored.")
+
+
 def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
     train = dataset.splits["train"]
     if len(train) < 2:
@@ -64,3 +81,8 @@ def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
 def _content(record: Record) -> str:
     data = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
     return hashlib.sha256(data).hexdigest()
+
+
+def _pixels(pool: Pool, i: int) -> bytes:
+    image = pool.image(i)
+    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()

@@ -7,9 +7,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from syndet_ray.report import figures, tables, words
-from syndet_ray.results import RunFolder, write_whole
-from syndet_ray.space import Choice, Parameter, SearchSpace
+from syndet_ray import verdict
+from syndet_ray.report import answer, figures, response, tables, words
+from syndet_ray.results import RunFolder, Trial, write_whole
+from syndet_ray.space import SearchSpace
+from syndet_ray.sweep import Sweep
 
 _DAY = "%Y-%m-%d %H:%M %Z"
 _HASH_DIGITS = 12
@@ -24,36 +26,48 @@ def write(folder: RunFolder) -> Path:
 
 def content(folder: RunFolder) -> dict[str, Any]:
     """Everything that the page says, but for its figures."""
-    trials, test = folder.trials(), folder.test()
+    trials, test, sweep = folder.trials(), folder.test(), folder.sweep
+    best = tables.best_number(trials, test)
+    lines = tables.test_lines(test, trials) if test else ()
     return {
         "name": folder.about.get("name", folder.path.name),
-        "question": folder.sweep.question,
-        "answer": tables.answer(folder),
+        "question": sweep.question,
+        "answer": answer.answer(folder),
         "stand_in": tables.is_stand_in(folder),
         "where": words.where(test) if test else "",
+        "opened": words.opened(test) if test else "",
         "metrics": tables.MAIN_METRICS,
-        "test": tables.test_lines(test, trials) if test else (),
+        "test": lines,
+        "confirmed": any(line.confirmed for line in lines),
+        "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
         "variants": tables.variant_lines(folder),
-        "objects": tables.objects_response(trials),
-        "trials": tables.trial_table(trials),
+        "objects": response.objects_response(trials),
+        "costs": words.COSTS,
+        "front": response.front(trials, sweep),
+        "trials": tables.trial_table(trials, best),
+        "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
+        "twins": verdict.twins(trials),
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
         "facts": facts(folder),
-        "sweep": folder.sweep.model_dump_json(indent=1),
+        "sweep": sweep.model_dump_json(indent=1),
     }
 
 
 def facts(folder: RunFolder) -> list[tuple[str, str]]:
     """How the run was made, as far as run.json and the sweep tell; what is not known is left out."""
     about, sweep = folder.about, folder.sweep
-    real = about.get("real") or {}
+    real, test = about.get("real") or {}, folder.test()
     found = {
         "command": about.get("command"),
         "stopped": about.get("stopped"),
         "seed": about.get("seed", sweep.seed),
         "varied": _space(sweep.space),
-        "search": f"{sweep.trials} trials, {len(sweep.fixed)} controls and variants, {sweep.rungs} rungs",
-        "pruner": sweep.pruning.name,
+        "goals": " and ".join(f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)),
+        "search": f"{sweep.trials} trials by {sweep.sampler}, {len(sweep.fixed)} controls and variants, {sweep.rungs} rungs",
+        "pruner": sweep.pruning.name if len(sweep.goals) == 1 else "none, for there are several goals",
+        "confirmation": _confirmation(sweep),
+        "test set": words.opened(test) if test else "not opened",
         "detector": sweep.recipe.detector.name,
         "real data": "stand-in set" if tables.is_stand_in(folder) else real.get("path"),
         "classes": ", ".join(about.get("classes", ())),
@@ -78,8 +92,8 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = (words.number, words.duration, words.recipe_words, words.role_name, words.setting_name, words.setting_value)
-    environment.filters |= {function.__name__: function for function in names}
+    names = ("number", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
+    environment.filters |= {name: getattr(words, name) for name in names}
     return environment.get_template("page.html.j2")
 
 
@@ -93,13 +107,18 @@ def _space(space: tuple[str | SearchSpace, ...]) -> str:
 
 
 def _bounds(space: SearchSpace) -> str:
-    return "; ".join(f"{path}: {_range(parameter)}" for path, parameter in space.items())
+    return "; ".join(f"{path}: {words.bounds(parameter)}" for path, parameter in space.items())
 
 
-def _range(parameter: Parameter) -> str:
-    if isinstance(parameter, Choice):
-        return ", ".join(map(str, parameter.values))
-    return f"{parameter.low} to {parameter.high}{' (log)' if parameter.log else ''}"
+def _confirmation(sweep: Sweep) -> str:
+    if not sweep.confirm.seeds or not sweep.proposals:
+        return ""
+    return f"the best {sweep.confirm.top} and the controls, {words.counted(sweep.confirm.seeds, 'seed')} each"
+
+
+def _changes(trial: Trial) -> bool:
+    """Whether what a trial was shown changed while it trained."""
+    return trial.recipe.get("mix.schedule") in ("staged", "annealed")
 
 
 def _listed(values: dict[str, Any] | None) -> str:

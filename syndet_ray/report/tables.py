@@ -1,27 +1,17 @@
 """Tables: the numbers that the report shows, as plain values. Nothing here draws."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from syndet_ray.report.words import (
-    STAND_IN,
-    decimals,
-    number,
-    recipe_words,
-    role_name,
-    setting_name,
-    setting_value,
-    where,
-)
+from syndet_ray.report.words import number, recipe_words, role_name, settings
 from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores, Trial, best_trial
+from syndet_ray.spread import Difference, standard_error
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
-_MOST_GROUPS = 8
-_DATA_SETTINGS = ("mix.synthetic", "scene.objects")
+_DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
 
 
 @dataclass(frozen=True)
@@ -40,21 +30,46 @@ class Score:
 
 @dataclass(frozen=True)
 class TestLine:
-    """One model on the test set. scores by metric; validation is what it was chosen by."""
+    """One recipe on the test set, each score the mean of its models.
+
+    kind         of the trial, and the share of all that it saw which was synthetic
+    scores       by metric
+    validation   mean mAP of its models on the validation set, which it was chosen by, and its standard error
+    seeds        test mAP of each model
+    p_best       probability that it is the best of all lines
+    differences  its mAP less that of each control
+    best         whether it won, by validation; simplest: whether it is the simplest that is as good, to within the error
+    """
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
 
     role: str
     name: str
     trial: int
+    kind: str
+    synthetic: float
     recipe: str
-    validation: float | None
     scores: dict[str, Score]
+    validation: float | None
+    error: float | None
+    seeds: tuple[float, ...]
+    p_best: float | None
+    differences: dict[str, Difference]
+    best: bool
+    simplest: bool
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it was trained more than once, so that the spread between seeds is known."""
+        return len(self.seeds) > 1
 
 
 @dataclass(frozen=True)
 class TrialLine:
-    """One trial. settings are its values of TrialTable.settings, in that order; seconds is None while it runs."""
+    """One trial. settings are its values of TrialTable.settings, in that order; seconds is None while it runs.
+
+    of: the trial whose recipe a confirmation trains anew.
+    """
 
     number: int
     kind: str
@@ -66,6 +81,7 @@ class TrialLine:
     ap50: float | None
     seconds: float | None
     best: bool
+    of: int | None
 
 
 @dataclass(frozen=True)
@@ -74,44 +90,7 @@ class TrialTable:
 
     settings: tuple[str, ...]
     lines: tuple[TrialLine, ...]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One searched trial in accuracy against objects per scene. share: of synthetic images; value: validation mAP."""
-
-    trial: int
-    objects: int
-    share: float
-    value: float
-    images: int
-    state: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """The completed trials at one number of objects. deviation is the sample's, None for a single trial."""
-
-    objects: int
-    count: int
-    mean: float
-    low: float
-    high: float
-    deviation: float | None
-
-
-@dataclass(frozen=True)
-class ObjectsResponse:
-    """Validation mAP against objects per scene. controls: validation mAP of each control that reported."""
-
-    points: tuple[Point, ...]
-    groups: tuple[Group, ...]
-    controls: dict[str, float]
-
-    @property
-    def grouped(self) -> bool:
-        """Whether so few values were tried that their means say more than the points."""
-        return len({point.objects for point in self.points}) <= _MOST_GROUPS
+    confirmations: tuple[TrialLine, ...]
 
 
 @dataclass(frozen=True)
@@ -126,39 +105,11 @@ class VariantLine:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One trial's validation mAP by training images seen."""
-
-    trial: int
-    kind: str
-    state: str
-    images: tuple[int, ...]
-    values: tuple[float, ...]
-    best: bool
-
-
-@dataclass(frozen=True)
 class ClassTable:
     """AP of each class (rows) for each model of the test (columns); NaN where a model has none."""
 
     models: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float, ...]], ...]
-
-
-def answer(folder: RunFolder) -> str:
-    """The sweep's answer in one sentence, with its interval, and no more certain than the test set allows."""
-    trials, test = folder.trials(), folder.test()
-    best = best_trial(trials)
-    if best is None:
-        said = _no_answer(trials)
-    elif test is None:
-        best_so_far = f"{recipe_words(best)}, {number(best.value)} mAP"
-        said = f"No answer yet: the test set has not been opened. Best on validation so far: {best_so_far}."
-    elif best.kind != "search" and (lines := variant_lines(folder)):
-        said = _ablation(lines, where(test))
-    else:
-        said = _compared(trials, test)
-    return f"{said} {STAND_IN}" if is_stand_in(folder) else said
 
 
 def is_stand_in(folder: RunFolder) -> bool:
@@ -167,22 +118,33 @@ def is_stand_in(folder: RunFolder) -> bool:
     return bool(folder.about.get("stand_in")) or (test is not None and test.stand_in)
 
 
+def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
+    """The trial whose recipe won; before the test set is opened, the one that is ahead on validation."""
+    row = test.row("best") if test is not None else None
+    if row is not None:
+        return row.trial
+    ahead = best_trial(trials)
+    return None if ahead is None else ahead.number
+
+
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
-    """The models of the test set; a control that is itself the best stands there once."""
-    by_number = {trial.number: trial for trial in trials}
+    """The recipes of the test set; a control that is itself the best stands there once."""
     best = test.row("best")
     rows = [row for row in test.rows if row is best or best is None or row.trial != best.trial]
-    return tuple(_test_line(row, by_number[row.trial]) for row in rows)
+    return tuple(_test_line(row, test, trials) for row in rows)
 
 
 test_lines.__test__ = False  # type: ignore[attr-defined]
 
 
-def trial_table(trials: Sequence[Trial]) -> TrialTable:
+def trial_table(trials: Sequence[Trial], best: int | None) -> TrialTable:
+    """Controls, variants and the trials of the search, and apart from them the confirmations."""
     varied = dict.fromkeys(path for trial in trials for path in trial.params)
-    settings = tuple(sorted(varied, key=lambda path: path not in _DATA_SETTINGS))
-    best = best_trial(trials)
-    return TrialTable(settings, tuple(_trial_line(trial, settings, trial is best) for trial in trials))
+    paths = tuple(sorted(varied, key=lambda path: path not in _DATA_SETTINGS))
+    lines = [_trial_line(trial, paths, trial.number == best) for trial in trials]
+    return TrialTable(
+        paths, tuple(x for x in lines if x.kind != "confirm"), tuple(x for x in lines if x.kind == "confirm")
+    )
 
 
 def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
@@ -194,22 +156,6 @@ def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
     return sorted(((reason, tuple(numbers)) for reason, numbers in found.items()), key=lambda pair: -len(pair[1]))
 
 
-def objects_response(trials: Sequence[Trial]) -> ObjectsResponse:
-    """Every searched trial that reported and that saw synthetic images; only completed ones count for the groups."""
-    points = [
-        Point(t.number, t.recipe["scene.objects"], t.recipe["mix.synthetic"], t.value, t.images, t.state)
-        for t in trials
-        if t.kind == "search" and t.value is not None and t.recipe["mix.synthetic"] > 0
-    ]
-    complete: dict[int, list[float]] = {}
-    for point in points:
-        if point.state == "COMPLETE":
-            complete.setdefault(point.objects, []).append(point.value)
-    groups = tuple(_group(objects, values) for objects, values in sorted(complete.items()))
-    controls = {t.kind: t.value for t in trials if t.kind != "search" and t.value is not None}
-    return ObjectsResponse(tuple(points), groups, controls)
-
-
 def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
     """The variants that met the test set, in the sweep's order; empty before it was opened."""
     test, sweep = folder.test(), folder.sweep
@@ -217,28 +163,11 @@ def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
     for name, changes in sweep.variants.items():
         rows = [row for kind in sweep.variant_kinds(name) for row in (test.rows if test else ()) if row.role == kind]
         if rows:
-            scores = tuple(Score(row.metrics["mAP"], *row.intervals.get("mAP", (None, None))) for row in rows)
+            scores = tuple(_score(row, "mAP") for row in rows)
             means = [float(np.mean([row.metrics[metric] for row in rows])) for metric in ("mAP", "AP50")]
-            told = ", ".join(f"{setting_name(path)} {setting_value(path, value)}" for path, value in changes.items())
-            found.append(VariantLine(name, scores, means[0], means[1], told or "nothing"))
+            told = settings(changes) if changes else "nothing"
+            found.append(VariantLine(name, scores, means[0], means[1], told))
     return tuple(found)
-
-
-def curves(trials: Sequence[Trial]) -> tuple[Curve, ...]:
-    """Learning curves of all trials that reported."""
-    best = best_trial(trials)
-    return tuple(
-        Curve(
-            trial.number,
-            trial.kind,
-            trial.state,
-            tuple(rung.images for rung in trial.rungs),
-            tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
-            trial is best,
-        )
-        for trial in trials
-        if trial.rungs
-    )
 
 
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
@@ -251,115 +180,42 @@ def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     return ClassTable(tuple(metrics), rows)
 
 
-def _no_answer(trials: Sequence[Trial]) -> str:
-    if not trials:
-        return "No answer: no trial was started."
-    counts = {state: sum(trial.state == state for trial in trials) for state in ("FAILED", "PRUNED", "RUNNING")}
-    told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
-    yet = " yet" if counts["RUNNING"] else ""
-    said = f"No answer{yet}: of {len(trials)} trials none has finished ({told})."
-    failed = next((trial for trial in trials if trial.state == "FAILED"), None)
-    if failed is None:
-        return said
-    return f"{said} The first to fail, trial {failed.number}, said: {textwrap.shorten(failed.reason, 300)}"
-
-
-def _compared(trials: Sequence[Trial], test: TestScores) -> str:
-    """The best recipe beside the controls, all on the test set."""
-    lines = {line.role: line for line in test_lines(test, trials)}
-    best, real = lines.pop("best"), lines.get("real_only")
-    trial = next(trial for trial in trials if trial.number == best.trial)
-    if trial.kind == "real_only":
-        beside = _beside(best, *lines.values())
-        return f"Use real data only: on {where(test)} it reaches {_map(best)}{beside}. {_behind(trials, trial)}"
-    if real is None:
-        told = f"On {where(test)} {_told(best)}{_beside(best, *lines.values())}."
-        return f"{told} No real-only control was tested: whether synthetic images helped cannot be told."
-    if real.scores["mAP"].value >= best.scores["mAP"].value:
-        others = [line for line in lines.values() if line is not real]
-        told = f"it reaches {_map(real)}; {_told(best)}{_beside(best, *others)}"
-        return f"Use real data only: on {where(test)} {told}. {_apart(best, real)}"
-    use = "Use real data only: on" if trial.recipe["mix.synthetic"] == 0 else "On"
-    return f"{use} {where(test)} {_told(best)}{_beside(best, *lines.values())}. {_apart(best, real)}"
-
-
-def _ablation(lines: Sequence[VariantLine], tested_on: str) -> str:
-    """What each variant gains or costs against the first, and how far that can be trusted."""
-    first, others = lines[0], lines[1:]
-    digits = decimals(max(line.mean for line in lines))
-    reached = first.scores[0].text(digits) if len(first.scores) == 1 else number(first.mean, digits)
-    said = f"On {tested_on} {first.name} reaches {reached} mAP"
-    if not others:
-        return f"{said}."
-    # What rounds to nothing has no sign.
-    told = ", ".join(f"{line.name} {round(line.mean - first.mean, digits) + 0.0:+.{digits}f}" for line in others)
-    apart = [line.name for line in others if _intervals_apart(first, line)]
-    sure = (
-        f"Beyond the intervals over images: {', '.join(apart)}." if apart else "No difference is beyond the intervals."
+def _test_line(row: TestRow, test: TestScores, trials: Sequence[Trial]) -> TestLine:
+    by_number = {trial.number: trial for trial in trials}
+    trial, models = by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)]
+    values = [model.value for model in models if model.value is not None]
+    best = test.row("best")
+    return TestLine(
+        row.role,
+        role_name(row.role if trial.kind == "search" else trial.kind),
+        row.trial,
+        trial.kind,
+        trial.recipe["mix.synthetic"],
+        recipe_words(trial),
+        {name: _score(row, name) for name in row.metrics},
+        sum(values) / len(values) if values else None,
+        standard_error(values),
+        row.seeds,
+        row.p_best,
+        row.differences,
+        best is not None and row.trial == best.trial,
+        row.trial == test.simplest,
     )
-    seeds = "" if len(first.scores) > 1 else " Each was trained once: the spread between seeds is unknown."
-    return f"{said}; against it {told}. {sure}{seeds}"
 
 
-def _intervals_apart(a: VariantLine, b: VariantLine) -> bool:
-    """Whether every interval of one lies wholly above every interval of the other."""
-    bounds = [[(score.low, score.high) for score in line.scores] for line in (a, b)]
-    if any(low is None or high is None for part in bounds for low, high in part):
-        return False
-    (lows_a, highs_a), (lows_b, highs_b) = (zip(*part, strict=True) for part in bounds)
-    return min(lows_a) > max(highs_b) or min(lows_b) > max(highs_a)
+def _score(row: TestRow, metric: str) -> Score:
+    """A score and its interval, which a spread between seeds may have widened beyond what a score can be."""
+    value, bounds = row.metrics[metric], row.intervals.get(metric)
+    return Score(value) if bounds is None else Score(value, max(0.0, bounds[0]), min(1.0, bounds[1]))
 
 
-def _told(best: TestLine) -> str:
-    return f"the best recipe — {best.recipe} — reaches {_map(best)}"
-
-
-def _beside(best: TestLine, *others: TestLine) -> str:
-    digits = decimals(best.scores["mAP"].value)
-    return "".join(f"; {line.name} {line.scores['mAP'].text(digits)}" for line in others)
-
-
-def _map(line: TestLine) -> str:
-    """0.31 mAP [0.27, 0.35]"""
-    score = line.scores["mAP"]
-    value, _, interval = score.text(decimals(score.value)).partition(" ")
-    return f"{value} mAP {interval}".rstrip()
-
-
-def _apart(best: TestLine, real: TestLine) -> str:
-    """What the intervals of the best recipe and of real only say about their difference."""
-    a, b = best.scores["mAP"], real.scores["mAP"]
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return "Without intervals, this run cannot tell the two apart."
-    if a.low > b.high or b.low > a.high:
-        return "Their intervals do not overlap."
-    simpler = ", and real only is the simpler recipe" if b.value >= a.value else ""
-    return f"The intervals overlap: this run cannot tell the best recipe from real only{simpler}."
-
-
-def _behind(trials: Sequence[Trial], control: Trial) -> str:
-    """How far the searched recipes stayed behind a control, on validation, where they were compared."""
-    searched = [trial for trial in trials if trial.kind == "search"]
-    second = best_trial(searched)
-    if second is None:
-        return f"None of the {len(searched)} searched recipes finished."
-    gap = f"{number(second.value)} against {number(control.value)} mAP"
-    return f"No searched recipe did better on validation: the best of {len(searched)} had {gap}."
-
-
-def _test_line(row: TestRow, trial: Trial) -> TestLine:
-    scores = {name: Score(value, *row.intervals.get(name, (None, None))) for name, value in row.metrics.items()}
-    name = role_name(trial.kind) if trial.kind != "search" else role_name(row.role)
-    return TestLine(row.role, name, row.trial, recipe_words(trial), trial.value, scores)
-
-
-def _trial_line(trial: Trial, settings: tuple[str, ...], best: bool) -> TrialLine:
+def _trial_line(trial: Trial, paths: tuple[str, ...], best: bool) -> TrialLine:
     last = trial.rungs[-1].metrics if trial.rungs else {}
     seconds = None if trial.ended is None else trial.ended - trial.started
     return TrialLine(
         trial.number,
         trial.kind,
-        tuple(trial.recipe.get(path) for path in settings),
+        tuple(trial.recipe.get(path) for path in paths),
         trial.state,
         trial.reason,
         trial.images,
@@ -367,9 +223,5 @@ def _trial_line(trial: Trial, settings: tuple[str, ...], best: bool) -> TrialLin
         last.get("val/AP50"),
         seconds,
         best,
+        trial.of,
     )
-
-
-def _group(objects: int, values: Sequence[float]) -> Group:
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Group(objects, len(values), float(np.mean(values)), min(values), max(values), deviation)

@@ -2,24 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from syndet_ray.errors import MachineError
-
-# Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
-RETRIES = 3
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial occupies, and how many run at once."""
-
-    cpus: int
-    gpus: float
-    parallel: int
+from syndet_ray.tuning.task import RETRIES, Resources
 
 
 @contextmanager
@@ -68,18 +56,18 @@ def spare_cores(use: Resources) -> int:
 
 
 @ray.remote
-def _call(function: Callable[..., Any], shared: Any, arguments: dict[str, Any]) -> Any:
-    return function(shared, **arguments)
+def _call(function: Callable[..., Any], shared: Any, threads: int, arguments: dict[str, Any]) -> Any:
+    return function(shared, device(), threads, **arguments)
 
 
 def run_tasks(function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], use: Resources) -> list[Any]:
-    """`function(shared, **arguments)` for each of `every`, as many at once as trials would run, in their order.
+    """`function(shared, device, threads, **arguments)` for each of `every`, as many at once as trials would run.
 
-    `shared` goes through the object store: all processes of a node read one copy.
+    Returns what they return, in their order. `shared` goes through the object store: all processes of a node read one copy.
     """
     task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=RETRIES)
     held = ray.put(shared)
-    return ray.get([task.remote(function, held, arguments) for arguments in every])
+    return ray.get([task.remote(function, held, use.cpus, arguments) for arguments in every])
 
 
 def device() -> str:

@@ -20,7 +20,8 @@ from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import is_finished, kept, rendered, scene_hash
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
-from syndet_ray.tuning.cluster import RETRIES, connection
+from syndet_ray.tuning.cluster import connection
+from syndet_ray.tuning.task import RETRIES
 
 Progress = Callable[[int, int], None]
 

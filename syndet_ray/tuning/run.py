@@ -1,29 +1,38 @@
-"""Run: a sweep from its file to its report. Search, then one look at the test set, then the record of it all."""
+"""Run: a sweep from its file to its report. Search, confirmation, then one look at the test set, then the record of it all."""
 
+import math
+import os
 import shlex
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.storage import download, upload
-from syndet_ray.errors import DataError, MachineError
+from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.report import page
 from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.results import OBJECTIVE, RunFolder, TestScores, Trial
+from syndet_ray.results import OBJECTIVE, RunFolder, TestScores
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning import confirm, preflight, tune
-from syndet_ray.tuning.cluster import Resources, connection, resources
+from syndet_ray.tuning import changes, confirm, cost, preflight
 from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.search import Display, Search
+from syndet_ray.tuning.search import Budget, Display, Search
+from syndet_ray.tuning.task import Resources, TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
+from syndet_ray.verdict import Candidate, finalists
+
+if TYPE_CHECKING:
+    from syndet_ray.tuning.local import Local
+    from syndet_ray.tuning.tune import OnRay
 
 # Where, beside the checkpoints, the copy of a run's own files lies, and how often it is renewed.
 _MIRROR, _MIRROR_EVERY_S = "run", 30
+_MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,9 @@ class Options:
     address   a running Ray cluster; None makes one on this machine
     storage   s3:// address for checkpoints and a copy of the run; None keeps all under runs
     tracking  MLflow server; None takes sqlite under runs
+    hours     wall clock that the run may take in all; None sets no limit
+    images    images that its trials may see in all; None sets no limit
+    local     in this process, one trial after another, without Ray
     """
 
     runs: Path
@@ -45,134 +57,227 @@ class Options:
     address: str | None = None
     storage: str | None = None
     tracking: str | None = None
+    hours: float | None = None
+    images: int | None = None
+    local: bool = False
 
     @property
     def cache(self) -> Path:
         return self.runs.resolve() / "cache"
 
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.hours or math.inf, self.images or math.inf)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's sweep came from: its file, and what was given on the command line instead of what stands there."""
+
+    name: str
+    file: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. status: "finished", "interrupted" (resume goes on) or "failed" (no trial finished)."""
+    """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial finished)."""
 
     folder: RunFolder
     status: str
+    why: str = ""
 
 
 def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     """Validates a sweep's data, this machine, its store and its tracking server, and starts nothing."""
+    if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
+        raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
     preflight.check_machine(options.runs, options.storage)
     if options.tracking is not None:
         check_server(options.tracking)
     return preflight.real_data(options.real, sweep, display.progress)
 
 
-def start(name: str, sweep: Sweep, options: Options, display: Display) -> Outcome:
-    """Runs a sweep in a new folder."""
+def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
+    """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
+    with _runner(options, display) as runner:
+        return cost.project(_resolved(sweep, runner.use), data, runner, display)
+
+
+def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
+    """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
     data = check(sweep, options, display)
-    with connection(options.address):
-        use = resources(options.parallel, options.gpus_per_trial)
-        sweep = _resolved(sweep, use)
-        path = options.runs / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = RunFolder.create(path, sweep, _about(name, sweep, options, data) | {"parallel": use.parallel})
-        return _carry_out(folder, options, data, use, display)
+    with _runner(options, display) as runner:
+        sweep = _resolved(sweep, runner.use)
+        if options.budget != Budget() and not force:
+            cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
+        path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        about = _about(origin, sweep, options, data) | {"parallel": runner.use.parallel}
+        folder = RunFolder.create(path, sweep, about)
+        with folder.lock():
+            return _carry_out(folder, options, data, runner, display)
 
 
-def resume(folder: RunFolder, changes: Mapping[str, Any], display: Display) -> Outcome:
-    """Goes on with an interrupted run from its ledger. `changes` are operational options to use instead of the old ones.
+def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False) -> Outcome:
+    """Goes on with a run from its ledger. `given` are options, or "trials", to use instead of the old ones.
 
-    Raises DataError where the data is no longer what the run began with.
+    Raises DefinitionError, with all that differs, where the sweep's file, the data or a package is no longer what the
+    run began with, unless `force`.
     """
-    options = _options(folder.about["options"] | changes)
-    data = check(folder.sweep, options, display)
-    if data.describe()["hashes"] != folder.about["real"]["hashes"]:
-        raise DataError(
-            options.real or "stand-in set", "is not the data that this run began with", do="Start a new sweep."
-        )
-    with connection(options.address):
-        use = resources(options.parallel, options.gpus_per_trial)
-        return _carry_out(folder, options, data, use, display)
+    with folder.lock():
+        operational = {key: value for key, value in given.items() if key != "trials"}
+        options = _options(folder.about["options"] | operational)
+        data = check(folder.sweep, options, display)
+        if not force:
+            changes.refuse(folder, data)
+        if "trials" in given:
+            _extend(folder, given["trials"])
+        folder.describe(folder.about | {"options": _plain(options)})
+        with _runner(options, display) as runner:
+            return _carry_out(folder, options, data, runner, display)
 
 
-def _carry_out(folder: RunFolder, options: Options, data: RealData, use: Resources, display: Display) -> Outcome:
+def _extend(folder: RunFolder, trials: int) -> None:
+    sweep, about = folder.sweep, folder.about
+    if trials < sweep.trials:
+        raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
+    folder.define(sweep.model_copy(update={"trials": trials}))
+    folder.describe(about | {"given": about["given"] | {"trials": trials}})
+
+
+def _carry_out(
+    folder: RunFolder, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+) -> Outcome:
     about = folder.about
     uri = options.tracking or local_store(options.runs)
     artifacts = None if options.tracking else options.runs / "artifacts"
     tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"))
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": uri})
+    attempt = _Attempt(folder, options, data, runner, tracking, display)
     status = "failed"
     with _mirrored(folder, options):
         try:
-            status = _search(folder, options, data, use, tracking, display)
-            if status == "finished":
-                status = _conclude(folder, options, data, use, tracking, display)
+            with _sigterm_as_interrupt():
+                status = attempt.carry_out()
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
             folder.describe(folder.about | {"finished": time.time(), "status": status})
             if status != "interrupted":
-                _publish(folder, tracking, display)
-            tracking.end({"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}[status])
+                attempt.publish()
+            tracking.end(_MLFLOW_STATUS[status])
             display.end()
-    return Outcome(folder, status)
+    why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
+    return Outcome(folder, status, why or "")
 
 
-def _search(
-    folder: RunFolder, options: Options, data: RealData, use: Resources, tracking: Tracking, display: Display
-) -> str:
-    """Runs all trials that remain; "finished" or "interrupted"."""
-    sweep = folder.sweep
-    search = Search(folder, sweep, tracking, display)
-    settings = tune.TrialSettings(sweep.rungs, sweep.seed, str(options.cache))
-    display.begin(len(sweep.fixed) + sweep.trials, sweep.recipe.training.images)
-    try:
-        done = search.remaining == 0 or tune.run_search(search, settings, data.pools, _home(folder, options), use)
-    except BaseException:
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at carrying a run out, as far as it gets."""
+
+    folder: RunFolder
+    options: Options
+    data: RealData
+    runner: "OnRay | Local"
+    tracking: Tracking
+    display: Display
+
+    def carry_out(self) -> str:
+        """Search, confirmation, test set; returns how it ended."""
+        sweep = self.folder.sweep
+        search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget)
+        try:
+            done = self._train(search) and self._confirm(search)
+        except BaseException:
+            search.interrupt()
+            raise
+        finally:
+            search.close()
+        if done:
+            return self._conclude()
         search.interrupt()
-        raise
-    if not done:
-        search.interrupt()
-    return "finished" if done else "interrupted"
+        return "spent" if search.spent else "interrupted"
+
+    def publish(self) -> None:
+        """Writes the report and hands it to MLflow."""
+        self.display.note("writing the report")
+        page.write(self.folder)
+        for path in (
+            self.folder.report,
+            self.folder.figures,
+            self.folder.path / "sweep.json",
+            self.folder.path / "run.json",
+        ):
+            if path.exists():
+                self.tracking.artifact(path)
+
+    def _train(self, search: Search) -> bool:
+        """Runs all trials that remain; False where they were stopped before their end."""
+        sweep = self.folder.sweep
+        self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
+        if search.remaining:
+            settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
+            self.runner.search(search, settings, self.data, _home(self.folder, self.options))
+        return search.is_over
+
+    def _confirm(self, search: Search) -> bool:
+        """Trains the best recipes and the controls anew; False where that was stopped before its end."""
+        sweep = self.folder.sweep
+        chosen = finalists(self.folder.trials(), sweep.confirm.top)
+        if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
+            return True
+        search.confirm(chosen, sweep.confirm.seeds)
+        return self._train(search)
+
+    def _conclude(self) -> str:
+        """Opens the test set for the best recipes and the controls, and keeps the champion; "failed" where none finished."""
+        recipes = confirm.tested(self.folder.trials())
+        if not recipes:
+            return "failed"
+        if _models(self.folder.test()) != {model.number for c in recipes.values() for model in c.trainings}:
+            self.display.note("training is over; scoring the best recipes and the controls on the test set")
+            confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner)
+        best = recipes["best"]
+        confirm.show_training(self.folder, best.trial, self.data.pools["train"], self.options.cache)
+        test = self.folder.test()
+        assert test is not None
+        tags = {"test_set": _test_name(test), "best_trial": str(best.trial.number)}
+        self.tracking.result(_parent_metrics(best, test), tags)
+        row = test.row("best")
+        assert row is not None
+        self.tracking.register_champion(
+            champion_name(self.folder.about["name"]), self.folder.champion, best.trial, row.metrics
+        )
+        return "finished"
 
 
-def _conclude(
-    folder: RunFolder, options: Options, data: RealData, use: Resources, tracking: Tracking, display: Display
-) -> str:
-    """Opens the test set for the best trial and the controls, and keeps the champion; "failed" where no trial finished."""
-    finalists = confirm.finalists(folder.trials())
-    if not finalists:
-        return "failed"
-    if folder.test() is None:
-        display.note("search over; scoring the best recipe and the controls on the real test set, once")
-        confirm.open_test_set(folder, finalists, data.pools["test"], use)
-    confirm.show_training(folder, finalists["best"], data.pools["train"], options.cache)
-    test = folder.test()
-    assert test is not None
-    tracking.result(
-        _parent_metrics(finalists["best"], test),
-        {"test_set": _test_name(test), "best_trial": str(finalists["best"].number)},
-    )
-    best = test.row("best")
-    assert best is not None
-    tracking.register_champion(champion_name(folder.about["name"]), folder.champion, finalists["best"], best.metrics)
-    return "finished"
+@contextmanager
+def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
+    """Whoever trains and scores: Ray, or this process."""
+    if options.local:
+        from syndet_ray.tuning.local import Local, local_resources
+
+        yield Local(local_resources(options.gpus_per_trial), display)
+    else:
+        from syndet_ray.tuning.tune import on_ray
+
+        with on_ray(options.address, options.parallel, options.gpus_per_trial) as runner:
+            yield runner
 
 
-def _publish(folder: RunFolder, tracking: Tracking, display: Display) -> None:
-    """Writes the report and hands it to MLflow."""
-    display.note("writing the report")
-    page.write(folder)
-    for path in (folder.report, folder.figures, folder.path / "sweep.json", folder.path / "run.json"):
-        if path.exists():
-            tracking.artifact(path)
+def _models(test: TestScores | None) -> set[int]:
+    """The trials whose models have met the test set."""
+    return {model for row in test.rows for model in row.models} if test is not None else set()
 
 
-def _parent_metrics(best: Trial, test: TestScores) -> dict[str, float]:
-    """The figures of the whole sweep: best/val/mAP, then test/mAP of the best and of every control beside it."""
-    found = {f"best/{OBJECTIVE}": best.value or 0.0}
+def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
+    """The figures of the whole sweep: best/val/mAP, then test/mAP of the best and of every other recipe beside it."""
+    found = {f"best/{OBJECTIVE}": best.mean}
     for row in test.rows:
         for name in MAIN_METRICS:
             found[f"test/{name}" if row.role == "best" else f"test/{name}/{row.role}"] = row.metrics[name]
+        if row.p_best is not None:
+            found["test/p_best" if row.role == "best" else f"test/p_best/{row.role}"] = row.p_best
     return found
 
 
@@ -188,21 +293,26 @@ def _resolved(sweep: Sweep, use: Resources) -> Sweep:
     return sweep.model_copy(update={"recipe": sweep.recipe.replace({"detector.name": name})})
 
 
-def _about(name: str, sweep: Sweep, options: Options, data: RealData) -> dict[str, Any]:
+def _about(origin: Origin, sweep: Sweep, options: Options, data: RealData) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": origin.name,
+        "file": None if origin.file is None else str(origin.file.resolve()),
+        "folder": str(Path.cwd()),
+        "given": dict(origin.given),
         "command": shlex.join(["syndet_ray", *sys.argv[1:]]),
         "started": time.time(),
         "seed": sweep.seed,
-        "options": {
-            key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()
-        },
+        "options": _plain(options),
         "real": data.describe(),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,
         "versions": preflight.versions(),
         "machine": preflight.machine(),
     }
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()}
 
 
 def _options(saved: Mapping[str, Any]) -> Options:
@@ -238,6 +348,19 @@ def _mirrored(folder: RunFolder, options: Options) -> Iterator[None]:
         over.set()
         keeper.join()
         upload(folder.path, address, skip=folder.checkpoints)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: gracefully, leaving it resumable."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _home(folder: RunFolder, options: Options) -> str:

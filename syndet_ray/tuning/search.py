@@ -3,14 +3,19 @@
 It knows nothing of Ray: whoever runs the trials calls it from one thread.
 """
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from syndet_ray.results import OBJECTIVE, RunFolder, Trial, after_event
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study
+from syndet_ray.tuning.task import Task, TrialSettings
 from syndet_ray.tuning.tracking import Tracking
+from syndet_ray.verdict import curve
 
 
 class Display(Protocol):
@@ -24,83 +29,153 @@ class Display(Protocol):
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a run may cost in all, attempts before included. hours: wall clock; images: seen by all its trials together."""
+
+    hours: float = math.inf
+    images: float = math.inf
+
+    def spent(self, hours: float, images: int) -> str | None:
+        """Which limit is reached, in words; None where none is."""
+        if hours >= self.hours:
+            return f"its budget of {self.hours:g} hours is spent"
+        return f"its budget of {self.images:,.0f} images is spent" if images >= self.images else None
+
+
+@dataclass(frozen=True)
 class Assignment:
     """What a worker is told to do: a proposal, and where an earlier attempt left a checkpoint."""
 
     proposal: Proposal
     checkpoint: str | None = None
 
+    def task(self, settings: TrialSettings, threads: int, node: str | None = None) -> Task:
+        """The same as plain values."""
+        proposal, common = self.proposal, (settings.rungs, settings.seed, settings.cache)
+        recipe = proposal.recipe.flat()
+        return Task(proposal.number, recipe, *common, threads, proposal.replica, self.checkpoint, node)
+
 
 class Search:
     """One search. Reports and ends of trials arrive here, and here it is decided which trials go on.
 
     Every event is first written to the ledger, then told to MLflow and shown, so that a kill at any moment leaves the
-    ledger at most one event ahead of the rest; `resume` brings the rest up to it.
+    ledger ahead of the rest; `resume` brings the rest up to it.
     """
 
-    def __init__(self, folder: RunFolder, sweep: Sweep, tracking: Tracking, display: Display) -> None:
+    def __init__(
+        self, folder: RunFolder, sweep: Sweep, tracking: Tracking, display: Display, budget: Budget | None = None
+    ) -> None:
         self._folder, self._tracking, self._display = folder, tracking, display
-        self._study = Study(sweep)
-        self._sweep = sweep
-        self._pruned: set[int] = set()
+        self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
         folder.mend()
-        self._study.replay(folder.events())
+        self._stopping = self._study.replay(folder.events())
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
         self._unfinished = [trial.number for trial in self.trials.values() if trial.state == "RUNNING"]
+        self._to_confirm: list[Trial] = []
+        self._images = sum(trial.images for trial in self.trials.values())
+        self._began, self._before_s = time.monotonic(), folder.elapsed_s()
+        folder.begin_attempt()
+        self._mirror = Mirror(folder, sweep)
+        self._curves = {curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"}
         for trial in self.trials.values():
-            tracking.catch_up(trial)
+            tracking.follow(trial)
             display.trial(trial)
+            if trial.state != "RUNNING":
+                self._mirror.add(trial)
 
     @property
     def remaining(self) -> int:
         """Trials that are still to be run, unfinished ones of an earlier attempt included."""
-        return len(self._unfinished) + len(self._sweep.fixed) + self._sweep.trials - len(self._study)
+        return len(self._unfinished) + self._study.remaining + len(self._to_confirm)
+
+    @property
+    def unfinished(self) -> int:
+        """Trials that an earlier attempt left behind."""
+        return len(self._unfinished)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial that was to be run has ended."""
+        return self.remaining == 0 and all(trial.state != "RUNNING" for trial in self.trials.values())
+
+    @property
+    def spent(self) -> str | None:
+        """Why no new trial may start, in words: the budget; None where it lasts."""
+        hours = (self._before_s + time.monotonic() - self._began) / 3600
+        return self._budget.spent(hours, self._images)
 
     def propose(self) -> Assignment | None:
-        """The next trial to run: first what an earlier attempt left unfinished, then new ones; None when all are asked."""
-        if self._unfinished:
+        """The next trial to run: first what an earlier attempt left unfinished, then new ones; None when all are asked.
+
+        None too where the budget is spent.
+        """
+        while self._unfinished and self.spent is None:
             trial = self.trials[self._unfinished.pop(0)]
-            recipe = self._sweep.recipe.replace(trial.recipe)
-            return Assignment(Proposal(trial.number, trial.kind, trial.params, recipe), trial.checkpoint)
-        proposal = self._study.ask()
+            if trial.number in self._stopping:  # the kill came between the pruner's word and its being carried out
+                self.end(trial.number)
+            else:
+                return Assignment(self._again(trial), trial.checkpoint)
+        if self.spent is not None:
+            return None
+        number = len(self.trials)
+        proposal = self._study.ask(number) or self._next_confirmation(number)
         if proposal is None:
             return None
-        self._record(
-            "asked", proposal.number, kind=proposal.kind, params=proposal.params, recipe=proposal.recipe.flat()
-        )
+        facts = {"kind": proposal.kind, "params": proposal.params, "recipe": proposal.recipe.flat()}
+        self._record("asked", number, **facts, point=proposal.point, of=proposal.of, replica=proposal.replica)
         return Assignment(proposal)
 
+    def confirm(self, finalists: Sequence[Trial], seeds: int) -> None:
+        """Has every finalist trained anew, `seeds` times in all, each time from another seed; next come those proposals."""
+        begun = [trial.of for trial in self.trials.values() if trial.kind == "confirm"]
+        self._to_confirm = [trial for k in range(seeds) for trial in finalists if begun.count(trial.number) <= k]
+
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
-        """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing."""
-        if images <= self.trials[number].images:
-            return number in self._pruned
-        value = metrics[OBJECTIVE]
-        self._record("report", number, images=images, value=value, metrics=dict(metrics), effective=dict(effective))
-        if self._study.report(number, images, value):
-            self._pruned.add(number)
-        return number in self._pruned
+        """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
+
+        Where the budget is spent, trials stop at their next rung, and are left to a later `resume`.
+        """
+        trial = self.trials[number]
+        if images > trial.images:
+            value = metrics[OBJECTIVE]
+            self._images += images - trial.images
+            facts = {"value": value, "metrics": dict(metrics), "effective": _flat(effective)}
+            self._record("report", number, images=images, **facts)
+            if self._study.report(number, images, value):
+                self._stopping.add(number)
+        return number in self._stopping or (self.spent is not None and not self._is_over(number))
 
     def checkpoint(self, number: int, path: str) -> None:
         """Notes where a trial's newest checkpoint lies."""
         self._record("checkpoint", number, path=path)
 
     def retry(self, number: int, reason: str) -> None:
-        """Notes that a trial lost its worker and starts again from its checkpoint."""
+        """Notes that a trial failed or lost its worker, and starts again from its checkpoint."""
         self._record("retry", number, reason=reason)
 
     def end(self, number: int, failure: str | None = None) -> None:
-        """Ends a trial: FAILED with its reason, PRUNED if it was told to stop, COMPLETE otherwise."""
+        """Ends a trial: FAILED with its reason, PRUNED if it was told to stop, COMPLETE otherwise.
+
+        One that stopped because the budget is spent is not over: it stays RUNNING, and `resume` goes on with it.
+        """
         trial = self.trials[number]
         if trial.state != "RUNNING":
             return
-        if failure is not None or trial.value is None:
+        if failure is not None or (trial.value is None and self.spent is None):
             state, reason = "FAILED", failure or "ended before its first report"
-        elif number in self._pruned:
+        elif number in self._stopping:
             state, reason = "PRUNED", f"{self._sweep.pruning.name} pruner after {trial.images} images"
-        else:
+        elif self._is_over(number):
             state, reason = "COMPLETE", f"all {trial.images} images seen"
-        self._study.tell(number, state, trial.value)
-        self._record("ended", number, state=state, reason=reason)
+        else:
+            return
+        values = trial.goals(self._sweep.objective)
+        self._study.tell(number, state, values)
+        self._record("ended", number, state=state, reason=reason, values=values)
+        self._stopping.discard(number)
+        self._mirror.add(self.trials[number])
+        self._warn_of_a_twin(number)
 
     def interrupt(self) -> None:
         """Leaves running trials to a later `resume`; MLflow must not show them as RUNNING meanwhile."""
@@ -108,8 +183,46 @@ class Search:
             if trial.state == "RUNNING":
                 self._tracking.interrupt(trial.number)
 
+    def close(self) -> None:
+        """Brings the study's mirror and MLflow up to date."""
+        self._mirror.write()
+        self._tracking.flush()
+
+    def _again(self, trial: Trial) -> Proposal:
+        recipe = self._sweep.recipe.replace(trial.recipe)
+        return Proposal(trial.number, trial.kind, trial.params, recipe, of=trial.of, replica=trial.replica)
+
+    def _next_confirmation(self, number: int) -> Proposal | None:
+        if not self._to_confirm:
+            return None
+        trial = self._to_confirm.pop(0)
+        recipe = self._sweep.recipe.replace(trial.recipe)
+        before = sum(other.of == trial.number for other in self.trials.values())
+        return Proposal(number, "confirm", trial.params, recipe, of=trial.number, replica=before + 1)
+
+    def _is_over(self, number: int) -> bool:
+        trial = self.trials[number]
+        return trial.images >= trial.recipe["training.images"]
+
+    def _warn_of_a_twin(self, number: int) -> None:
+        trial = self.trials[number]
+        twin = self._curves.setdefault(curve(trial), trial)
+        if trial.rungs and twin.recipe != trial.recipe:
+            self._display.note(
+                f"trials {twin.number} and {number} were asked for different recipes and trained alike to the last "
+                "digit: some setting has no effect"
+            )
+
     def _record(self, event: str, number: int, **facts: Any) -> None:
         trial = after_event(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial
-        self._tracking.event(event, trial)
+        self._tracking.follow(trial)
         self._display.trial(trial)
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by the names on the way to them, as in drawn/real: what MLflow's tags and the ledger's readers expect."""
+    found: dict[str, Any] = {}
+    for name, value in nested.items():
+        found |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

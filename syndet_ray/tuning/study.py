@@ -4,106 +4,132 @@ It is built from a sweep and the events so far, and each proposal draws from a s
 study rebuilt from the ledger of a killed run proposes what the undisturbed one would have.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
+from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
-from syndet_ray.space import Choice, Float, Int
 from syndet_ray.sweep import Sweep, rung_images
 from syndet_ray.tuning.pruning import make_pruner
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
+_POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweeps
+
 
 @dataclass(frozen=True)
 class Proposal:
-    """A recipe to be tried. kind is "search" or the name of a control or variant."""
+    """A recipe to be tried. kind is "search", "confirm", or the name of a control or variant.
+
+    params  what the search varied, as settings of the recipe
+    point   the same as the sampler knows it
+    of      the trial that a confirmation repeats
+    replica which training of its recipe it is, from 0: trainings of one recipe differ in their seeds, and those of
+            different recipes do not
+    """
 
     number: int
     kind: str
     params: dict[str, Any]
     recipe: Recipe
+    point: dict[str, Any] = field(default_factory=dict)
+    of: int | None = None
+    replica: int = 0
 
 
 class Study:
-    """Trials are known by their number in the run: the controls and variants first, then the proposals."""
+    """Trials are known by their number in the run: controls and variants are asked first, then proposals."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._sweep, self._fixed = sweep, list(sweep.fixed.items())
-        self._distributions = {path: _distribution(parameter) for path, parameter in sweep.parameters.items()}
+        self._sweep, self._space = sweep, sweep.parameters
+        self._waiting = dict(sweep.fixed)
+        self._given = _given_points(sweep)
+        self._proposed = 0
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
-            study_name="syndet_ray",
-            direction="maximize",
+            study_name="syndet_ray",  # Hyperband deals trials to brackets by it
+            directions=list(sweep.goals),
             pruner=make_pruner(sweep.pruning, rung_images(sweep.recipe.training.images, sweep.rungs)),
         )
 
-    def __len__(self) -> int:
-        return len(self._trials)
+    @property
+    def remaining(self) -> int:
+        """Recipes that are still to be asked for."""
+        return len(self._waiting) + max(0, self._sweep.proposals - self._proposed)
 
-    def ask(self) -> Proposal | None:
-        """The next recipe to try, controls and variants before all others; None when there are no more to come."""
-        number = len(self._trials)
-        if number < len(self._fixed):
-            kind, recipe = self._fixed[number]
-            return self._adopt(Proposal(number, kind, {}, recipe))
-        if number >= len(self._fixed) + self._sweep.trials:
+    def ask(self, number: int) -> Proposal | None:
+        """The next recipe to try, as trial `number`: controls and variants before all others; None when none is left."""
+        if self._waiting:
+            kind = next(iter(self._waiting))
+            return self._adopt(Proposal(number, kind, {}, self._waiting[kind], replica=self._sweep.replica(kind)))
+        if self._proposed >= self._sweep.proposals:
             return None
-        self._study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_startup_trials(self._sweep.trials),
-            seed=seeds.integer(self._sweep.seed, "propose", number),
-        )
-        trial = self._study.ask(self._distributions)
-        self._trials[number] = trial
-        params = {path: self._value(path, told) for path, told in trial.params.items()}
-        return Proposal(number, "search", params, self._sweep.recipe.replace(params))
+        self._study.sampler = self._sampler(self._proposed)
+        given = self._given[self._proposed] if self._proposed < len(self._given) else None
+        trial, point = self._begin(given)
+        self._trials[number], self._proposed = trial, self._proposed + 1
+        changes = self._space.changes(point)
+        recipe = self._sweep.recipe.replace(changes)
+        settings = recipe.flat()  # a schedule may have settled what was proposed
+        return Proposal(number, "search", {path: settings[path] for path in changes}, recipe, point)
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
 
-        Controls and the last rung are exempt. Reporting a rung twice changes nothing.
+        Controls and the last rung are exempt, and so is everything where there are several goals: Optuna's pruners know
+        one. Reporting a rung twice changes nothing.
         """
-        trial = self._trials[number]
-        if trial is None:
+        trial = self._trials.get(number)
+        if trial is None or len(self._sweep.goals) > 1:
             return False
         trial.report(value, images)
         return number not in self._exempt and images < self._last_rung(trial) and trial.should_prune()
 
-    def tell(self, number: int, state: str, value: float | None) -> None:
-        """Ends a trial as COMPLETE (with its value), PRUNED (its last report counts) or FAILED."""
-        trial = self._trials[number]
+    def tell(self, number: int, state: str, values: Sequence[float]) -> None:
+        """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED."""
+        trial = self._trials.get(number)
         if trial is not None:
-            self._study.tell(trial, value if state == "COMPLETE" else None, state=_STATES[state])
+            self._study.tell(trial, list(values) if state == "COMPLETE" else None, state=_STATES[state])
 
-    def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Brings the study to where the events of a ledger left it, pruner and sampler included."""
-        last: dict[int, float] = {}
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
+        """Brings the study to where the events of a ledger left it, pruner and sampler included.
+
+        Returns the numbers of the trials that were to stop at their last report, but were not ended yet.
+        """
+        stopping: set[int] = set()
         for event in events:
             number = event["trial"]
             if event["event"] == "asked":
-                recipe = Recipe().replace(event["recipe"])
-                self._adopt(Proposal(number, event["kind"], event["params"], recipe))
+                self._recall(number, event)
             elif event["event"] == "report":
-                last[number] = event["value"]
-                self.report(number, event["images"], event["value"])
+                if self.report(number, event["images"], event["value"]):
+                    stopping.add(number)
             elif event["event"] == "ended":
-                self.tell(number, event["state"], last.get(number))
+                self.tell(number, event["state"], event["values"])
+                stopping.discard(number)
+        return stopping
 
-    def _value(self, path: str, told: Any) -> Any:
-        """The value of a setting by what Optuna was told of it."""
-        parameter = dict(self._sweep.parameters.items())[path]
-        return next((v for v in parameter.values if _told(v) == told), told) if isinstance(parameter, Choice) else told
-
-    def _last_rung(self, trial: optuna.Trial) -> int:
-        return trial.params.get("training.images", self._sweep.recipe.training.images)
+    def _recall(self, number: int, event: Mapping[str, Any]) -> None:
+        """Takes up a trial that was asked for in an earlier attempt."""
+        if event["kind"] == "search":
+            self._trials[number], _ = self._begin(event["point"])
+            sampler = self._sampler(self._proposed)
+            if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
+                # It notes generations in the trials that it is asked for, and was not asked for this one.
+                generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
+                sampler.get_parent_population(self._study, generation)
+            self._proposed += 1
+        elif event["kind"] in self._waiting:
+            self._adopt(Proposal(number, event["kind"], {}, Recipe().replace(event["recipe"])))
 
     def _adopt(self, proposal: Proposal) -> Proposal:
         """Makes a recipe that did not come from the sampler part of the study, so that the sampler learns from it.
@@ -111,16 +137,46 @@ class Study:
         A control may lie outside the space. It then stays out of the study: a trial without parameters would take
         them all out of the joint (intersection) space that TPE models.
         """
-        if proposal.kind != "search":
-            self._exempt.add(proposal.number)
-        params = {path: _told(proposal.recipe.get(path)) for path in self._distributions}
-        inside = all(d._contains(d.to_internal_repr(params[path])) for path, d in self._distributions.items())
-        self._trials[proposal.number] = self._add_running(params) if inside else None
+        del self._waiting[proposal.kind]
+        self._exempt.add(proposal.number)
+        point = self._space.point(proposal.recipe)
+        self._trials[proposal.number] = None if point is None else self._begin(point)[0]
         return proposal
 
-    def _add_running(self, params: dict[str, Any]) -> optuna.Trial:
-        self._study.enqueue_trial(params)
-        return self._study.ask(self._distributions)
+    def _begin(self, given: Mapping[str, Any] | None) -> tuple[optuna.Trial, dict[str, Any]]:
+        """A new trial of the study, at a given point or where the sampler wants it."""
+        if given is not None:
+            self._study.enqueue_trial({name: told(value) for name, value in given.items()})
+        trial = self._study.ask()
+        return trial, self._space.suggest(lambda name, axis: _suggested(trial, name, axis))
+
+    def _sampler(self, index: int) -> BaseSampler:
+        """The sampler of one proposal."""
+        seed = seeds.integer(self._sweep.seed, "propose", index)
+        if self._sweep.sampler in ("random", "grid"):
+            return RandomSampler(seed=seed)
+        if self._sweep.sampler == "nsga2":
+            return NSGAIISampler(population_size=_POPULATION, seed=seed)
+        conditional = any(parameter.when for _, parameter in self._space.items())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(
+                n_startup_trials=_startup_trials(self._sweep.proposals), seed=seed, multivariate=True, group=conditional
+            )
+
+    def _last_rung(self, trial: optuna.Trial) -> int:
+        return trial.params.get("training.images", self._sweep.recipe.training.images)
+
+
+def _given_points(sweep: Sweep) -> list[dict[str, Any]]:
+    """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an order of the seed."""
+    points = [sweep.parameters.point(sweep.recipe.replace(changes)) for changes in sweep.points]
+    inside = [point for point in points if point is not None]
+    if sweep.sampler != "grid":
+        return inside
+    grid = sweep.parameters.grid()
+    shuffled = [grid[i] for i in seeds.generator(sweep.seed, "grid").permutation(len(grid))]
+    return inside + [point for point in shuffled if point not in inside]
 
 
 def _startup_trials(trials: int) -> int:
@@ -128,14 +184,16 @@ def _startup_trials(trials: int) -> int:
     return min(10, max(2, trials // 3))
 
 
-def _distribution(parameter: Float | Int | Choice) -> BaseDistribution:
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    if isinstance(parameter, Int):
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1)
-    return CategoricalDistribution([_told(value) for value in parameter.values])
+def _suggested(trial: optuna.Trial, name: str, axis: Axis) -> Any:
+    """Where the sampler wants a trial to lie along an axis."""
+    if isinstance(axis, Choice):
+        by_told = {repr(told(value)): value for value in axis.values}
+        return by_told[repr(trial.suggest_categorical(name, [told(value) for value in axis.values]))]
+    if isinstance(axis, Float):
+        return trial.suggest_float(name, axis.low, axis.high, log=axis.log, step=axis.step)
+    return trial.suggest_int(name, axis.low, axis.high, log=axis.log, step=axis.step or 1)
 
 
-def _told(value: Any) -> Any:
-    """A value as Optuna takes it, which knows no pairs."""
+def told(value: Any) -> Any:
+    """A value of a choice as Optuna takes it, which knows no pairs."""
     return str(tuple(value)) if isinstance(value, (tuple, list)) else value

@@ -1,4 +1,8 @@
-"""Tracking: the search in MLflow, written by the driver alone. One parent run a sweep, one nested run a trial."""
+"""Tracking: the search in MLflow, written by the driver alone. One parent run a sweep, one nested run a trial.
+
+Trials are written by a thread: a write takes longer than anything else that a report costs the driver. MLflow may so lag
+behind the ledger; after a kill, the next attempt brings it up.
+"""
 
 import logging
 import os
@@ -6,6 +10,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
@@ -13,13 +18,15 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is
 import mlflow
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.background import Background
 
 EXPERIMENT_PREFIX = "syndet_ray"
 # Our state of a trial and MLflow's status: MLflow knows no "pruned", and a pruned trial ended as it should.
@@ -59,8 +66,23 @@ def check_server(uri: str) -> None:
         raise MachineError(f"tracking server {uri}", "is not healthy", got=f"HTTP {answer.status_code}", do=do)
 
 
+@dataclass
+class _Written:
+    """What MLflow has of a trial. images: of the last rung; None where nobody has looked."""
+
+    run: str
+    status: str = "RUNNING"
+    state: str = "RUNNING"
+    retries: int = 0
+    images: int | None = 0
+    params: bool = False
+
+
 class Tracking:
-    """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming."""
+    """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming.
+
+    What goes wrong in the background is raised by the next call.
+    """
 
     def __init__(
         self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None
@@ -71,47 +93,32 @@ class Tracking:
         )  # the model registry looks a models:/ address up there, whatever its client was given
         self._client = MlflowClient(uri)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
-        self._runs: dict[int, str] = {}
+        self._trials: dict[int, _Written] = {}  # the thread's own
+        self._newest: dict[int, Trial] = {}  # waiting for it
+        self._background = Background("tracking")
         if parent is None:
             self.parent = self._begin_sweep(sweep_name, sweep)
         else:
             self.parent = parent
             self._client.update_run(parent, status="RUNNING")
-            self._runs = self._children()
+            self._trials = self._children()
 
-    def event(self, event: str, trial: Trial) -> None:
-        """Follows the search by one event of the ledger; `trial` is the trial after it."""
-        if event == "asked":
-            self._begin(trial)
-        elif event == "report":
-            self._log_rung(trial.number, trial.rungs[-1])
-        elif event == "retry":
-            self._client.set_tag(self._runs[trial.number], "retries", str(trial.retries))
-        elif event == "ended":
-            self._end(trial)
-
-    def catch_up(self, trial: Trial) -> None:
-        """Brings MLflow to where the ledger is: a kill may have fallen between the two."""
-        if trial.number not in self._runs:
-            self._begin(trial)
-        run = self._runs[trial.number]
-        known = {metric.step for metric in self._client.get_metric_history(run, OBJECTIVE)}
-        for rung in trial.rungs:
-            if rung.images not in known:
-                self._log_rung(trial.number, rung)
-        if trial.state == "RUNNING":
-            self._client.update_run(run, status="RUNNING")
-        else:
-            self._end(trial)
+    def follow(self, trial: Trial) -> None:
+        """Has MLflow brought to where the ledger has a trial, soon; of several calls, the last says all."""
+        self._newest[trial.number] = trial
+        self._background.soon(self._write_newest)
 
     def interrupt(self, number: int) -> None:
         """Marks a trial that a later `resume` takes up again."""
-        run = self._runs[number]
-        self._client.set_tag(run, "reason", "interrupted; resume goes on from its last checkpoint")
-        self._client.set_terminated(run, "KILLED")
+        self._background.soon(self._write_interrupted, number)
+
+    def flush(self) -> None:
+        """Waits until everything is written."""
+        self._background.flush()
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Metrics and tags of the whole sweep, on the parent run."""
+        self.flush()
         now = int(time.time() * 1000)
         self._client.log_batch(
             self.parent,
@@ -121,6 +128,7 @@ class Tracking:
 
     def artifact(self, path: Path) -> None:
         """A file, or a folder and all in it, as an artifact of the parent run."""
+        self.flush()
         if path.is_dir():
             self._client.log_artifacts(self.parent, str(path), path.name)
         else:
@@ -129,28 +137,21 @@ class Tracking:
     def register_champion(self, name: str, folder: Path, trial: Trial, metrics: Mapping[str, float]) -> str:
         """Registers the model in `folder` as a new version of `name` with the alias "champion"; returns its version.
 
+        What an earlier attempt registered, of the same trial and with the same metrics, is not registered again.
         Plain files, no pickle flavour: `mlflow.artifacts.download_artifacts("models:/<name>@champion")` gives them back.
         """
-        run = self._runs[trial.number]
-        model = self._client.create_logged_model(
-            self._experiment, name=_safe(name), source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
-        )
-        self._client.log_model_artifacts(model.model_id, str(folder))
-        self._client.finalize_logged_model(model.model_id, "READY")
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        tags = {key: f"{value:.4f}" for key, value in metrics.items()}
-        version = self._client.create_model_version(
-            name, f"models:/{model.model_id}", run_id=run, model_id=model.model_id, tags=tags
-        )
+        self.flush()
+        run, tags = self._trials[trial.number].run, {key: f"{value:.4f}" for key, value in metrics.items()}
+        known = [found for found in self._client.search_model_versions(f"name='{name}'") if found.run_id == run]
+        version = next((found for found in known if found.tags == tags), None)
+        if version is None:
+            version = self._new_version(name, folder, trial, run, tags)
         self._client.set_registered_model_alias(name, "champion", version.version)
         return str(version.version)
 
     def end(self, status: str) -> None:
         """Closes the parent run as FINISHED, FAILED or KILLED (resumable)."""
+        self.flush()
         self._client.set_terminated(self.parent, status)
 
     def _experiment_id(self, name: str, artifacts: Path | None) -> str:
@@ -167,31 +168,81 @@ class Tracking:
         self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return run.info.run_id
 
-    def _begin(self, trial: Trial) -> None:
-        name = f"trial-{trial.number:03d}" + ("" if trial.kind == "search" else f" {trial.kind}")
+    def _new_version(self, name: str, folder: Path, trial: Trial, run: str, tags: dict[str, str]) -> ModelVersion:
+        model = self._client.create_logged_model(
+            self._experiment, name=_safe(name), source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
+        )
+        self._client.log_model_artifacts(model.model_id, str(folder))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return self._client.create_model_version(
+            name, f"models:/{model.model_id}", run_id=run, model_id=model.model_id, tags=tags
+        )
+
+    def _write_newest(self) -> None:
+        while self._newest:
+            self._write(self._newest.popitem()[1])
+
+    def _write(self, trial: Trial) -> None:
+        """Brings the run of a trial to where the trial is. Its status comes last: a run that is over has all before it."""
+        if trial.number not in self._trials:
+            self._trials[trial.number] = _Written(self._begin(trial))
+        known, status = self._trials[trial.number], _STATUS.get(trial.state, "RUNNING")
+        if trial.state != "RUNNING" and (known.state, known.status) == (trial.state, status):
+            return
+        images = self._last_step(known.run) if known.images is None else known.images
+        metrics = [metric for rung in trial.rungs if rung.images > images for metric in _metrics(rung)]
+        params = [] if known.params else [Param(key, str(value)) for key, value in trial.recipe.items()]
+        tags = [RunTag("retries", str(trial.retries))] if trial.retries != known.retries else []
+        if trial.state != "RUNNING":
+            tags += [RunTag("state", trial.state), RunTag("reason", trial.reason[:5000])]
+            tags += [RunTag(f"effective.{_safe(key)}", str(value)) for key, value in trial.effective.items()]
+        self._client.log_batch(known.run, metrics, params, tags)
+        if trial.state != "RUNNING":
+            self._client.set_terminated(known.run, status, None if trial.ended is None else int(trial.ended * 1000))
+        elif known.status != status:
+            self._client.update_run(known.run, status)
+        images = max(images, trial.images)
+        self._trials[trial.number] = _Written(known.run, status, trial.state, trial.retries, images, params=True)
+
+    def _begin(self, trial: Trial) -> str:
+        what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
+        name = f"trial-{trial.number:03d}{what}"
         tags = {MLFLOW_PARENT_RUN_ID: self.parent, "kind": trial.kind, "trial": str(trial.number), "state": "RUNNING"}
-        run = self._client.create_run(self._experiment, int(trial.started * 1000), tags, name)
-        self._runs[trial.number] = run.info.run_id
-        self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in trial.recipe.items()])
+        if trial.of is not None:
+            tags["of"] = str(trial.of)
+        return self._client.create_run(self._experiment, int(trial.started * 1000), tags, name).info.run_id
 
-    def _log_rung(self, number: int, rung: Rung) -> None:
-        now = int(time.time() * 1000)
-        metrics = [Metric(_safe(key), value, now, rung.images) for key, value in rung.metrics.items()]
-        self._client.log_batch(self._runs[number], metrics=metrics)
+    def _write_interrupted(self, number: int) -> None:
+        known = self._trials.get(number)
+        if known is not None:  # the interruption may have come before the thread knew of the trial
+            self._client.set_tag(known.run, "reason", "interrupted; resume goes on from its last checkpoint")
+            self._client.set_terminated(known.run, "KILLED")
+            known.status = "KILLED"
 
-    def _end(self, trial: Trial) -> None:
-        tags = [RunTag("state", trial.state), RunTag("reason", trial.reason[:5000])]
-        tags += [RunTag(f"effective.{_safe(key)}", str(value)) for key, value in trial.effective.items()]
-        run = self._runs[trial.number]
-        self._client.log_batch(run, tags=tags)
-        ended = None if trial.ended is None else int(trial.ended * 1000)
-        self._client.set_terminated(run, _STATUS[trial.state], ended)
-
-    def _children(self) -> dict[int, str]:
+    def _children(self) -> dict[int, _Written]:
         runs = self._client.search_runs(
             [self._experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'", max_results=50_000
         )
-        return {int(run.data.tags["trial"]): run.info.run_id for run in runs}
+        return {int(run.data.tags["trial"]): _found(run) for run in runs}
+
+    def _last_step(self, run: str) -> int:
+        return max((metric.step for metric in self._client.get_metric_history(run, OBJECTIVE)), default=0)
+
+
+def _found(run: Run) -> _Written:
+    """What an earlier attempt wrote of a trial; a kill may have come between any two writes."""
+    retries = int(run.data.tags.get("retries", 0))
+    return _Written(run.info.run_id, run.info.status, run.data.tags["state"], retries, None, bool(run.data.params))
+
+
+def _metrics(rung: Rung) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(_safe(key), value, now, rung.images) for key, value in rung.metrics.items()]
 
 
 def _safe(name: str) -> str:

@@ -13,41 +13,27 @@ import torch
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import check_classes
+from syndet_ray.data.subset import nested_subset
 from syndet_ray.detection.score import predict, score
 from syndet_ray.detection.train import Trainer
-from syndet_ray.errors import SyndetError
-from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.recipe import REAL, Mix, Photos, Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import rung_images
+from syndet_ray.tuning.effective import check_effective, parameters_hash
+from syndet_ray.tuning.task import Task
+
+# (parameters, count, seed, cache) -> the rendered set
+Rendered = Callable[[SceneParameters, int, int, Path], Pool]
+# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise SystemExit to stop the trial
+Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker needs to know to run a trial, as plain values.
+class TrainingData:
+    """What a trial draws from. pools: by source; scenes: of rendered sources, a hash of the parameters they were drawn with."""
 
-    recipe      every setting by dotted path
-    seed        of the sweep; training draws from (seed, trial number), scenes from the sweep's seed alone, so that
-                trials with the same scene parameters share one rendered set
-    cache       folder of rendered sets on the worker's node
-    threads     CPU cores the trial may use
-    checkpoint  where an earlier attempt left off: a path or s3:// address
-    node        where the scenes were rendered ahead; None where the trial renders them itself
-    """
-
-    number: int
-    recipe: dict[str, Any]
-    rungs: int
-    seed: int
-    cache: str
-    threads: int
-    checkpoint: str | None = None
-    node: str | None = None
-
-
-# (parameters, count, seed, cache) -> the rendered set
-Scenes = Callable[[SceneParameters, int, int, Path], Pool]
-# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise SystemExit to stop the trial
-Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
+    pools: Mapping[str, Pool]
+    scenes: Mapping[str, str]
 
 
 def run_trial(
@@ -55,44 +41,60 @@ def run_trial(
     train: Pool,
     val: Pool,
     *,
-    scenes: Scenes = generate,
+    others: Mapping[str, Pool] = {},
+    scenes: Rendered = generate,
     device: torch.device,
     restore: Path | None,
     report: Report,
 ) -> None:
-    """Trains the task's recipe on `train` and rendered scenes, and reports at every rung not yet passed.
+    """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every rung not yet passed.
 
-    Raises SyndetError when a setting in force differs from the proposed one, NonFiniteLoss when training diverges.
+    `others` holds the training images of every dataset that the recipe's mix names, by folder. Raises SyndetError when a
+    setting in force differs from the proposed one, NonFiniteLoss when training diverges.
     """
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
-    trainer = Trainer(
-        recipe, pools(task, recipe, train, scenes), device=device, seed=seeds.integer(task.seed, "train", task.number)
-    )
+    data = training_data(task, recipe, train, others, scenes)
+    trainer = Trainer(recipe, data.pools, device=device, seed=seeds.integer(task.seed, "train", task.replica))
     if restore is not None:
         trainer.load(restore)
+    known = {"scenes": dict(data.scenes), "real_images_there": len(train)}
     clock = _FirstStep()
     for images in rung_images(recipe.training.images, task.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
-        effective = trainer.effective
+        effective = trainer.effective | known
         check_effective(task.recipe, effective)
         metrics = validation_metrics(trainer.model, val, device) | stats.metrics
         with _checkpoint(trainer) as folder:
             report(images, metrics, effective | {"first_step": clock.first}, folder)
 
 
-def pools(task: Task, recipe: Recipe, train: Pool, scenes: Scenes = generate) -> Mapping[str, Pool]:
-    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor kept."""
-    found: dict[str, Pool] = {}
-    if recipe.mix.synthetic < 1:
-        found["real"] = train
-    if recipe.mix.synthetic > 0:
-        rendered = scenes(recipe.scene, recipe.mix.synthetic_images, task.seed, Path(task.cache))
-        check_classes(train.classes, rendered.classes, "scene.generator")
-        found["synthetic"] = aligned(rendered, train.classes)
-    return found
+def training_data(
+    task: Task, recipe: Recipe, train: Pool, others: Mapping[str, Pool] = {}, scenes: Rendered = generate
+) -> TrainingData:
+    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor kept.
+
+    Raises DataError for other classes than the real images have, or more real images than there are.
+    """
+    shares, rendered = recipe.mix.shares, recipe.scenes()
+    found, hashes = dict[str, Pool](), dict[str, str]()
+    if shares[REAL] > 0:
+        found[REAL] = _real(recipe.mix, train, task.seed)
+    for name, source in recipe.mix.sources.items():
+        if shares[name] == 0:
+            continue
+        if isinstance(source, Photos):
+            assert source.folder in others, f"preflight decodes every folder, and nobody passed on {source.folder}"
+            pool, place = others[source.folder], source.folder
+        else:
+            parameters, count = rendered[name]
+            pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
+            hashes[name] = parameters_hash(parameters)
+        check_classes(train.classes, pool.classes, place)
+        found[name] = aligned(pool, train.classes)
+    return TrainingData(found, hashes)
 
 
 def validation_metrics(model: torch.nn.Module, val: Pool, device: torch.device) -> dict[str, float]:
@@ -101,13 +103,8 @@ def validation_metrics(model: torch.nn.Module, val: Pool, device: torch.device) 
     return {f"val/{name}": value for name, value in scores.metrics.items()}
 
 
-def check_effective(proposed: Mapping[str, Any], effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless every setting that the trainer found in force is the proposed one."""
-    for path, value in proposed.items():
-        found = effective.get(path, value)
-        same = abs(found - value) <= 1e-9 * max(1.0, abs(value)) if isinstance(value, float) else found == value
-        if not same:
-            raise SyndetError(f"trial: {path}", f"was proposed as {value!r} but is not in force so", got=found)
+def _real(mix: Mix, train: Pool, seed: int) -> Pool:
+    return train if mix.real_images == "all" else nested_subset(train, mix.real_images, seed)
 
 
 class _FirstStep:

@@ -5,12 +5,10 @@ from `Search`, which also says which trials stop. Nothing is restored from Ray's
 can be torn by a kill); a run is resumed from our ledger.
 """
 
-import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,58 +21,66 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import SyndetError
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
-from syndet_ray.tuning.cluster import RETRIES, Resources, device, spare_cores
+from syndet_ray.tuning.cluster import connection, device, resources, run_tasks, spare_cores
+from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
+from syndet_ray.tuning.task import RETRIES, Resources, Task, TrialSettings
 
 
 @dataclass(frozen=True)
-class TrialSettings:
-    """What every trial of a run has in common.
+class OnRay:
+    """Runs trials and tasks on a Ray cluster that this process is connected to."""
 
-    node  where scenes are rendered ahead of the trials; None lets each trial render its own
+    use: Resources
+
+    def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
+        _run_search(search, settings, data, home, self.use)
+
+    def tasks(self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]:
+        return run_tasks(function, shared, every, self.use)
+
+
+@contextmanager
+def on_ray(address: str | None, parallel: int | None, gpus_per_trial: float | None) -> Iterator[OnRay]:
+    """A runner on the Ray cluster at `address`, or on a new one on this machine."""
+    with connection(address):
+        yield OnRay(resources(parallel, gpus_per_trial))
+
+
+def _run_search(search: Search, settings: TrialSettings, data: RealData, home: str, use: Resources) -> None:
+    node = this_node() if spare_cores(use) > 0 else None
+    trainable = tune.with_parameters(_trainable, train=data.pools["train"], val=data.pools["val"], others=data.others)
+    run_trials(trainable, search, settings, home, use, node)
+
+
+def run_trials(
+    trainable: Any, search: Search, settings: TrialSettings, home: str, use: Resources, node: str | None = None
+) -> None:
+    """Has Tune run all trials that a search proposes. `trainable` finds a Task in its config, and reports by `Reports`.
+
+    node  where the scenes of a trial are rendered before it begins; None where trials render them
     """
-
-    rungs: int
-    seed: int
-    cache: str
-    node: str | None = None
-
-
-def run_search(
-    search: Search, settings: TrialSettings, pools: Mapping[str, Pool], storage: str, use: Resources
-) -> bool:
-    """Runs every remaining trial of the search; False when it was interrupted before the end.
-
-    `pools` holds "train" and "val"; `storage` is the folder or s3:// address under which checkpoints/ is kept.
-    """
-    if spare_cores(use) > 0:
-        settings = replace(settings, node=this_node())
-    trainable = tune.with_resources(
-        tune.with_parameters(_trainable, train=pools["train"], val=pools["val"]), {"cpu": use.cpus, "gpu": use.gpus}
-    )
     tuner = tune.Tuner(
-        trainable,
+        tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=_Proposals(search, settings, use),
+            search_alg=_Proposals(search, settings, use, node),
             scheduler=_Decisions(search),
             num_samples=search.remaining,
             max_concurrent_trials=use.parallel,
             reuse_actors=True,
             trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
+            trial_dirname_creator=_trial_folder,
         ),
         run_config=tune.RunConfig(
             name="checkpoints",
-            storage_path=storage,
+            storage_path=home,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             callbacks=[_Events(search)],
             verbose=0,
         ),
     )
-    with _sigterm_as_interrupt():
-        tuner.fit()
-    return search.remaining == 0 and all(trial.state != "RUNNING" for trial in search.trials.values())
+    tuner.fit()
 
 
 class _Stateless:
@@ -87,13 +93,13 @@ class _Stateless:
 class _Proposals(_Stateless, Searcher):
     """Hands the search's proposals to Tune."""
 
-    def __init__(self, search: Search, settings: TrialSettings, use: Resources) -> None:
+    def __init__(self, search: Search, settings: TrialSettings, use: Resources, node: str | None) -> None:
         super().__init__()
-        self._search, self._settings, self._use = search, settings, use
+        self._search, self._settings, self._use, self._node = search, settings, use, node
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
         self._exhausted = False
-        self._ahead = Ahead(Path(settings.cache)) if settings.node else None
+        self._ahead = Ahead(Path(settings.cache)) if node else None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         free = self._use.parallel - len(self._running)
@@ -107,28 +113,24 @@ class _Proposals(_Stateless, Searcher):
                 self._held.append(proposed)
         if self._exhausted and not self._held:
             return Searcher.FINISHED
-        ready = [assignment for assignment in list(self._held) if self._ready(assignment)]
+        # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
+        first = self._held[:1] if self._use.parallel == 1 else list(self._held)
+        ready = [assignment for assignment in first if self._ready(assignment)]
         if not ready or free <= 0:
             return None
         assignment = ready[0]
         self._held.remove(assignment)
         self._running.add(trial_id)
-        task = {
-            "number": assignment.proposal.number,
-            "recipe": assignment.proposal.recipe.flat(),
-            "threads": self._use.cpus,
-            "checkpoint": assignment.checkpoint,
-            **asdict(self._settings),
-        }
-        return {"task": task}
+        return {"task": assignment.task(self._settings, self._use.cpus, self._node)}
 
     def _ready(self, assignment: Assignment) -> bool:
         """Whether the scenes of a trial are there; a trial whose scenes cannot be had has failed, and is held no more."""
-        recipe = assignment.proposal.recipe
-        if self._ahead is None or recipe.mix.synthetic == 0:
+        if self._ahead is None:
             return True
+        sets = assignment.proposal.recipe.scenes().values()
         try:
-            return self._ahead.ready(recipe.scene, recipe.mix.synthetic_images, self._settings.seed)
+            ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]  # all are begun
+            return all(ready)
         except SyndetError as error:
             self._held.remove(assignment)
             self._search.end(assignment.proposal.number, failure=str(error))
@@ -161,11 +163,7 @@ class _Decisions(_Stateless, FIFOScheduler):
         if "failure" in result:
             self._search.end(number, failure=result["failure"])
             return TrialScheduler.STOP
-        metrics = {key.removeprefix("metrics/"): value for key, value in result.items() if key.startswith("metrics/")}
-        effective = {
-            key.removeprefix("effective/"): value for key, value in result.items() if key.startswith("effective/")
-        }
-        stop = self._search.report(number, result["images"], metrics, effective)
+        stop = self._search.report(number, result["images"], **json.loads(result["told"]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
@@ -190,31 +188,48 @@ class _Events(_Stateless, tune.Callback):
         self._search.end(_number(trial), failure=failure)
 
 
-def _trainable(config: dict[str, Any], train: Pool, val: Pool) -> None:
-    """What Tune runs in a worker. A failure of the trial is reported, not raised: Tune's retries are for lost workers."""
+def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+    """What Tune runs in a worker.
+
+    A mistake in the recipe, and whatever goes wrong before the first report, is reported and not raised: it would go wrong
+    again. What is raised, Tune tries again from the last checkpoint, as it does for lost workers.
+    """
     import torch
 
     from syndet_ray.scenes.generate import generate
-    from syndet_ray.tuning.trial import Task, run_trial
+    from syndet_ray.tuning.trial import run_trial
 
-    task = Task(**config["task"])
+    task: Task = config["task"]
+    reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
     scenes = generate if task.node is None else partial(fetched_set, node=task.node)
+    here = torch.device(device())
     try:
         with _restored(task.checkpoint) as folder:
-            run_trial(task, train, val, scenes=scenes, device=torch.device(device()), restore=folder, report=_report)
+            run_trial(
+                task, train, val, others=others, scenes=scenes, device=here, restore=folder, report=reports.report
+            )
     except SyndetError as error:
         tune.report({"failure": str(error)})
     except Exception as error:
+        if reports.begun:
+            raise
         tune.report({"failure": f"{type(error).__name__}: {error}"})
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the next trial runs in the same process
 
 
-def _report(images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
-    flat = {f"metrics/{key}": value for key, value in metrics.items()}
-    flat |= {f"effective/{key}": value for key, value in effective.items()}
-    tune.report({"images": images, **flat}, checkpoint=tune.Checkpoint.from_directory(folder))
+@dataclass
+class Reports:
+    """Reports to Tune. begun: whether the trial ever did, in this attempt or before."""
+
+    begun: bool
+
+    def report(self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
+        self.begun = True
+        # As one text: of every number that it sees, Tune keeps a history and statistics, 300 KB a trial in all.
+        told = json.dumps({"metrics": metrics, "effective": effective})
+        tune.report({"images": images, "told": told}, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
 @contextmanager
@@ -246,21 +261,13 @@ def _address(checkpoint: Any) -> str:
 
 
 def _number(trial: Any) -> int:
-    return trial.config["task"]["number"]
+    return trial.config["task"].number
 
 
 def _trial_name(trial: Any) -> str:
     return f"trial-{_number(trial):03d}"
 
 
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a search as Ctrl-C does: gracefully, leaving it resumable."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _trial_folder(trial: Any) -> str:
+    """Another in each attempt: Tune numbers checkpoints anew, and would write over those that the attempt goes on from."""
+    return f"{_trial_name(trial)}-{trial.trial_id}"

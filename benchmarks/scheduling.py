@@ -1,0 +1,216 @@
+"""What the driver spends on a trial besides waiting for it, and how that grows: 2 000 trials that train nothing.
+
+    python benchmarks/scheduling.py [--trials 2000]
+
+ours   the whole way of a search but for the training: Tune, study and pruner, ledger, study.db, MLflow in sqlite
+plain  Tune with OptunaSearch, first in, first out: no ledger, no MLflow, no pruner
+
+Both run the same trainable on two workers, each in a driver of its own: 4 reports at once, each with 12 scores, a
+checkpoint of a few bytes and, with ours, the settings in force, over three parameters that TPE proposes. Times are wall
+clock inside what Tune calls (scheduler, searcher and callbacks); proposing is told apart, once a trial. Memory is the
+driver's resident set. The first tenth holds imports and first calls, and does not count for growth.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training
+from syndet_ray.tuning.task import Resources, Task, TrialSettings
+
+RUNGS, SCORES, BLOCKS = 4, 12, 10
+SWEEP = Sweep(
+    question="What does a trial cost the driver?",
+    recipe=Recipe(training=Training(images=100)),
+    space=(
+        SearchSpace(
+            {
+                "mix.synthetic": Float(low=0, high=1),
+                "training.learning_rate": Float(low=1e-4, high=1e-2, log=True),
+                "scene.overlap": Float(low=0, high=0.6),
+            }
+        ),
+    ),
+    rungs=RUNGS,
+    pruning=Pruning(name="percentile", percentile=99),
+    controls=(),
+)
+USE = Resources(cpus=1, gpus=0, parallel=2)
+REPORT, PROPOSAL, END = "report", "proposal", "end"
+_SPENT: dict[str, list[float]] = defaultdict(list)  # ms a call, by what it was for
+_MEMORY: list[int] = []  # KB after each trial
+
+
+def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]) -> None:
+    """What a worker does: all reports of a made-up trial at once."""
+    rng = random.Random(number)
+    for rung in range(1, RUNGS + 1):
+        metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)} | {"val/mAP": rng.random() * rung}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "model.json").write_text("{}")
+            report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
+
+
+def ours(trials: int, home: Path) -> None:
+    from syndet_ray.results import RunFolder
+    from syndet_ray.tuning import tune
+    from syndet_ray.tuning.cluster import connection
+    from syndet_ray.tuning.search import Search
+    from syndet_ray.tuning.tracking import Tracking, local_store
+
+    sweep = SWEEP.model_copy(update={"trials": trials})
+    folder = RunFolder.create(home / "run", sweep, {})
+    tracking = Tracking(local_store(home), home / "artifacts", "scheduling", sweep)
+    _time(tune._Proposals, "suggest", PROPOSAL)
+    _time(tune._Decisions, "on_trial_result", REPORT)
+    _time(tune._Events, "on_trial_save", REPORT, counts=False)
+    _time(tune._Events, "on_trial_complete", END)
+    with connection(None):
+        search = Search(folder, sweep, tracking, _Nobody())
+        tune.run_trials(_as_ours, search, TrialSettings(RUNGS, sweep.seed, str(home)), str(home), USE)
+        began = time.perf_counter()
+        search.close()
+        tracking.end("FINISHED")
+        _SPENT["afterwards"].append(1000 * (time.perf_counter() - began))
+
+
+def _as_ours(config: dict[str, Any]) -> None:
+    from syndet_ray.tuning.tune import Reports
+
+    task: Task = config["task"]
+    _report_all(task.number, task.recipe, Reports(False).report)
+
+
+def plain(trials: int, home: Path) -> None:
+    from optuna.distributions import FloatDistribution
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    from syndet_ray.tuning.cluster import connection
+
+    axes = SWEEP.parameters.axes()
+    space = {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in axes.items()}
+    _time(OptunaSearch, "suggest", PROPOSAL)
+    _time(OptunaSearch, "on_trial_result", REPORT)
+    _time(OptunaSearch, "on_trial_complete", END)
+    with connection(None):
+        tune.Tuner(
+            tune.with_resources(_as_plain, {"cpu": USE.cpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=OptunaSearch(space, metric="val/mAP", mode="max", seed=0),
+                num_samples=trials,
+                max_concurrent_trials=USE.parallel,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="plain",
+                storage_path=str(home),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _as_plain(config: dict[str, Any]) -> None:
+    from ray import tune
+
+    def report(images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
+        tune.report({"images": images, **metrics}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    _report_all(hash(config["mix.synthetic"]), Recipe().flat(), report)
+
+
+class _Nobody:
+    """A display that nobody looks at."""
+
+    def note(self, text: str) -> None: ...
+    def begin(self, trials: int, images: int) -> None: ...
+    def trial(self, trial: Any) -> None: ...
+    def progress(self, what: str, done: int, total: int) -> None: ...
+    def end(self) -> None: ...
+
+
+def _time(owner: type, name: str, what: str, counts: bool = True) -> None:
+    """Notes how long each call of a method takes; what does not count is added to the call before it."""
+    method: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(method)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        result = method(*arguments, **named)
+        spent = 1000 * (time.perf_counter() - began)
+        if what == PROPOSAL and not isinstance(result, dict):
+            return result  # Tune asks again and again while no worker is free
+        if counts:
+            _SPENT[what].append(spent)
+        else:
+            _SPENT[what][-1] += spent
+        if what == END:
+            _MEMORY.append(_resident_kb())
+        return result
+
+    setattr(owner, name, timed)
+
+
+def _resident_kb() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+
+
+def measure(arm: str, trials: int) -> None:
+    """Runs one arm in this process, and prints its figures as JSON."""
+    with tempfile.TemporaryDirectory() as home:
+        began, cpu = time.perf_counter(), time.process_time()
+        {"ours": ours, "plain": plain}[arm](trials, Path(home))
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    print(json.dumps({"spent": _SPENT, "memory": _MEMORY, "wall": wall, "cpu": cpu}))
+
+
+def show(arm: str, found: dict[str, Any], trials: int) -> None:
+    spent = found["spent"]
+    print(f"\n{arm}: {1000 * found['wall'] / trials:.0f} ms wall and {1000 * found['cpu'] / trials:.0f} ms CPU a trial")
+    for what, calls in spent.items():
+        blocks = _blocks(calls)
+        print(
+            f"  ms a {what:9} mean {fmean(calls):6.2f}, longest {max(calls):7.1f}; medians of {len(blocks)} blocks: ",
+            end="",
+        )
+        print(" ".join(f"{median(block):.2f}" for block in blocks))
+    each = [(fmean(block) - fmean(_blocks(spent["report"])[0])) for block in _blocks(spent["report"])]
+    print(f"  the last block's mean report is {each[-1]:+.2f} ms off the first's")
+    memory = [block[-1] for block in _blocks(found["memory"])]
+    grown = (memory[-1] - memory[0]) / max(1, len(found["memory"]) - len(found["memory"]) // len(memory))
+    print(f"  memory {memory[0] / 1024:.0f} to {memory[-1] / 1024:.0f} MB: {grown:.1f} KB a trial")
+
+
+def _blocks(values: Sequence[float]) -> list[Sequence[float]]:
+    size = max(1, -(-len(values) // BLOCKS))
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--arm", choices=("ours", "plain"))
+    given = parser.parse_args()
+    if given.arm:
+        measure(given.arm, given.trials)
+        return
+    for arm in ("ours", "plain"):
+        command = [sys.executable, __file__, "--trials", str(given.trials), "--arm", arm]
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        show(arm, json.loads(output.strip().splitlines()[-1]), given.trials)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Everything at once: how much, when, of what kind, and how trained. For a cluster, or a long night."""
+
+from syndet_ray import Confirmation, Mix, Pruning, Recipe, Sweep, Training
+
+SWEEP = Sweep(
+    question="Which recipe, of all that can be varied, makes a detector work best on real photos?",
+    recipe=Recipe(mix=Mix(synthetic_images=400), training=Training(images=8000)),
+    space=("schedule", "optimizer", "scene", "randomization", "labels"),
+    trials=100,
+    rungs=8,
+    pruning=Pruning(name="median", startup_trials=8, grace_rungs=2),
+    confirm=Confirmation(top=3, seeds=3),
+)

@@ -1,0 +1,41 @@
+"""Which sources, in which shares, shown when, at which learning rate?"""
+
+from syndet_ray import (
+    Choice,
+    Confirmation,
+    Mix,
+    Pruning,
+    Recipe,
+    Scenes,
+    SearchSpace,
+    Simplex,
+    Sweep,
+    Training,
+)
+
+SWEEP = Sweep(
+    question="How much of each source should a detector see, when, and at which learning rate?",
+    recipe=Recipe(
+        mix=Mix(
+            synthetic_images=200,
+            sources={
+                "sparse": Scenes(changes={"scene.objects": 10}),
+                "crowded": Scenes(changes={"scene.objects": 70}),
+            },
+        ),
+        training=Training(images=4000),
+    ),
+    space=(
+        SearchSpace(
+            {
+                "mix.shares": Simplex(sources=("real", "sparse", "crowded")),
+                "mix.schedule": Choice(values=("mixed", "staged", "annealed")),
+            }
+        ),
+        "optimizer",
+    ),
+    trials=24,
+    rungs=4,
+    pruning=Pruning(name="median", startup_trials=4, grace_rungs=1),
+    confirm=Confirmation(top=2, seeds=3),
+)

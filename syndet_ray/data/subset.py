@@ -1,0 +1,30 @@
+"""Subset: fewer real images than there are, such that fewer are always a part of more."""
+
+from syndet_ray import seeds
+from syndet_ray.data.pool import Pool
+from syndet_ray.errors import DataError
+
+
+def nested_subset(pool: Pool, count: int, seed: int) -> Pool:
+    """`count` images of a pool, in the pool's order: the first of one random order, which depends on the seed alone.
+
+    So a sweep that asks how many images are needed compares 20 with those same 20 and more, and what it finds is not
+    the luck of the draw. Raises DataError where there are fewer than `count`.
+    """
+    assert count >= 0, count
+    check_enough(len(pool), count)
+    if count == len(pool):
+        return pool
+    order = seeds.generator(seed, "real images").permutation(len(pool))
+    return pool.select(sorted(order[:count].tolist()))
+
+
+def check_enough(there: int, asked: int) -> None:
+    """Raises DataError where more real training images are asked for than there are."""
+    if asked > there:
+        raise DataError(
+            "mix.real_images",
+            f"must be at most the number of real training images, {there}",
+            got=asked,
+            do='Ask for fewer, or for "all".',
+        )

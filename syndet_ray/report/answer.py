@@ -1,0 +1,226 @@
+"""Answer: what a run has found, in a few sentences that are no more certain than its test set allows."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from syndet_ray.report import words
+from syndet_ray.report.response import Offer, front
+from syndet_ray.report.tables import TestLine, VariantLine, is_stand_in, test_lines, variant_lines
+from syndet_ray.results import RunFolder, TestScores, Trial, best_trial
+from syndet_ray.spread import Difference
+from syndet_ray.sweep import Sweep
+from syndet_ray.verdict import finalists
+
+_MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
+_ONCE = "Each was trained once: the spread between seeds is unknown."
+_NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
+
+
+def answer(folder: RunFolder) -> str:
+    """The sweep's answer, with its interval."""
+    trials, test, sweep = folder.trials(), folder.test(), folder.sweep
+    if test is not None:
+        said = _answered(test_lines(test, trials), variant_lines(folder), test, trials)
+        said += [_since(test, trials)]
+    else:
+        said = [_so_far(trials, sweep)]
+    said += [_offers(trials, sweep), words.STAND_IN if is_stand_in(folder) else ""]
+    return " ".join(sentence for sentence in said if sentence)
+
+
+def _answered(
+    lines: Sequence[TestLine], variants: Sequence[VariantLine], test: TestScores, trials: Sequence[Trial]
+) -> list[str]:
+    """What the test set says."""
+    best, place = next(line for line in lines if line.best), words.where(test)
+    if test.openings > 1:
+        place += f" ({words.opened(test)})"
+    if variants and best.kind != "search":
+        return _ablation(variants, place)
+    if any(line.confirmed for line in lines):
+        return [*_confirmed(best, lines, place), _simplest(best, lines)]
+    return [*_trained_once(best, lines, place, trials), _ONCE]
+
+
+def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
+    """The winner against the controls, by paired differences over images and seeds."""
+    real = next((line for line in lines if line.role == "real_only"), None)
+    if best.kind == "real_only":
+        said = f"Use real data only: on {place} it reaches {_map(best)}{_gaps(best.differences)}."
+        return [said, _behind(best, lines)]
+    found = best.differences.get("real_only")
+    if real is None or found is None:
+        return [f"On {place} {_told(best)}{_gaps(best.differences)}.", _NO_CONTROL]
+    unsure = "" if found.low > 0 or found.high < 0 else "The interval includes 0: "
+    if found.mean <= 0:
+        won = f"the recipe that won on validation — {best.recipe} — reaches {_map(best)}"
+        said = f"Use real data only: on {place} it reaches {_map(real)}; {won}, {words.gap(found, 'real only')}."
+        return [said, unsure and f"{unsure}the two cannot be told apart, and real only is the simpler."]
+    use = "Use real data only: on" if best.synthetic == 0 else "On"
+    said = f"{use} {place} {_told(best)}{_gaps(best.differences)}."
+    return [said, unsure and f"{unsure}this run cannot tell the best recipe from real only."]
+
+
+def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
+    """The recipe to take where another one costs less thought and, for all that validation can say, is as good."""
+    plain = next((line for line in lines if line.simplest), best)
+    if plain is best:
+        return ""
+    name = plain.name if plain.kind != "search" else f"{plain.recipe} (trial {plain.trial})"
+    return f"Within one standard error on validation, and simpler: {name}."
+
+
+def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
+    """How far the searched recipes stayed behind real only, on validation, where they were compared."""
+    searched = [line for line in lines if line.kind == "search" and line.validation is not None]
+    if not searched:
+        return "No searched recipe was confirmed."
+    second = max(searched, key=lambda line: line.validation or 0.0)
+    told = f"the best of {len(searched)} confirmed had {_validation(second)} against {_validation(real)} mAP"
+    return f"No searched recipe did better on validation: {told}."
+
+
+def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]) -> list[str]:
+    """The best recipe beside the controls, where a single training of each must do."""
+    others = [line for line in lines if line is not best]
+    real = next((line for line in others if line.role == "real_only"), None)
+    if best.kind == "real_only":
+        return [
+            f"Use real data only: on {place} it reaches {_map(best)}{_beside(best, others)}.",
+            _behind_once(best, trials),
+        ]
+    if real is None:
+        return [f"On {place} {_told(best)}{_beside(best, others)}.", _NO_CONTROL]
+    if real.scores["mAP"].value >= best.scores["mAP"].value:
+        beside = _beside(best, [line for line in others if line is not real])
+        return [f"Use real data only: on {place} it reaches {_map(real)}; {_told(best)}{beside}.", _apart(best, real)]
+    use = "Use real data only: on" if best.synthetic == 0 else "On"
+    return [f"{use} {place} {_told(best)}{_beside(best, others)}.", _apart(best, real)]
+
+
+def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
+    searched = [trial for trial in trials if trial.kind == "search"]
+    second = best_trial(searched)
+    if second is None:
+        return f"None of the {len(searched)} searched recipes finished."
+    gap = f"{words.number(second.value)} against {words.number(real.validation)} mAP"
+    return f"No searched recipe did better on validation: the best of {len(searched)} had {gap}."
+
+
+def _apart(best: TestLine, real: TestLine) -> str:
+    """What the intervals of the best recipe and of real only say about their difference."""
+    a, b = best.scores["mAP"], real.scores["mAP"]
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return "Without intervals, this run cannot tell the two apart."
+    if a.low > b.high or b.low > a.high:
+        return "Their intervals do not overlap."
+    simpler = ", and real only is the simpler recipe" if b.value >= a.value else ""
+    return f"The intervals overlap: this run cannot tell the best recipe from real only{simpler}."
+
+
+def _ablation(lines: Sequence[VariantLine], place: str) -> list[str]:
+    """What each variant gains or costs against the first, and how far that can be trusted."""
+    first, others = lines[0], lines[1:]
+    digits = words.decimals(max(line.mean for line in lines))
+    reached = first.scores[0].text(digits) if len(first.scores) == 1 else words.number(first.mean, digits)
+    said = f"On {place} {first.name} reaches {reached} mAP"
+    if not others:
+        return [f"{said}."]
+    told = ", ".join(f"{line.name} {words.signed(line.mean - first.mean, digits)}" for line in others)
+    apart = [line.name for line in others if _intervals_apart(first, line)]
+    sure = (
+        f"Beyond the intervals over images: {', '.join(apart)}." if apart else "No difference is beyond the intervals."
+    )
+    return [f"{said}; against it {told}.", sure, "" if len(first.scores) > 1 else _ONCE]
+
+
+def _intervals_apart(a: VariantLine, b: VariantLine) -> bool:
+    """Whether every interval of one lies wholly above every interval of the other."""
+    bounds = [[(score.low, score.high) for score in line.scores] for line in (a, b)]
+    if any(low is None or high is None for part in bounds for low, high in part):
+        return False
+    (lows_a, highs_a), (lows_b, highs_b) = (zip(*part, strict=True) for part in bounds)
+    return min(lows_a) > max(highs_b) or min(lows_b) > max(highs_a)
+
+
+def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
+    """Where a run stands whose test set is still shut."""
+    best = best_trial(trials)
+    if best is None:
+        return _none_finished(trials)
+    ahead = f"{words.recipe_words(best)}, {words.number(best.value)} mAP"
+    said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
+    again = [trial for trial in trials if trial.kind == "confirm"]
+    if not again:
+        return said
+    ended = sum(trial.state != "RUNNING" for trial in again)
+    wanted = len(finalists(trials, sweep.confirm.top)) * sweep.confirm.seeds
+    return f"{said} The best are being trained anew: {ended} of {wanted} trainings have ended."
+
+
+def _none_finished(trials: Sequence[Trial]) -> str:
+    if not trials:
+        return "No answer: no trial was started."
+    counts = {state: sum(trial.state == state for trial in trials) for state in ("FAILED", "PRUNED", "RUNNING")}
+    told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
+    yet = " yet" if counts["RUNNING"] else ""
+    said = f"No answer{yet}: of {len(trials)} trials none has finished ({told})."
+    failed = next((trial for trial in trials if trial.state == "FAILED"), None)
+    if failed is None:
+        return said
+    return f"{said} The first to fail, trial {failed.number}, said: {textwrap.shorten(failed.reason, 300)}"
+
+
+def _since(test: TestScores, trials: Sequence[Trial]) -> str:
+    """A run that is being extended answers by the last opening, which knew nothing of what came after."""
+    later = sum(trial.started > test.opened for trial in trials)
+    return f"Begun since the test set was opened, and no part of this: {later} trials." if later else ""
+
+
+def _offers(trials: Sequence[Trial], sweep: Sweep) -> str:
+    """What accuracy costs: "with 20 real images 0.25 mAP, with 80 0.33"."""
+    found = front(trials, sweep)
+    if found is None:
+        return ""
+    shown = _thinned(found.efficient)
+    digits = 2 if len({f"{offer.value:.2f}" for offer in shown}) == len(shown) else 3
+    first = " and ".join(words.cost(name, value) for name, value in zip(found.costs, shown[0].costs, strict=True))
+    told = [f"with {first} {words.number(shown[0].value, digits)} mAP"]
+    told += [f"with {' and '.join(f'{c:.0f}' for c in x.costs)} {words.number(x.value, digits)}" for x in shown[1:]]
+    left_out = len(found.efficient) - len(shown)
+    more = f" ({left_out} more on the Pareto front)" if left_out else ""
+    return f"On validation, each trained once: {', '.join(told)}{more}."
+
+
+def _thinned(offers: Sequence[Offer]) -> list[Offer]:
+    """A few of many, the first and the last among them."""
+    if len(offers) <= _MOST_OFFERS:
+        return list(offers)
+    return [offers[i * (len(offers) - 1) // (_MOST_OFFERS - 1)] for i in range(_MOST_OFFERS)]
+
+
+def _told(best: TestLine) -> str:
+    return f"the best recipe — {best.recipe} — reaches {_map(best)}"
+
+
+def _map(line: TestLine) -> str:
+    """0.31 mAP [0.27, 0.35] (3 seeds)"""
+    score = line.scores["mAP"]
+    value, _, interval = score.text(words.decimals(score.value)).partition(" ")
+    trained = f" ({words.seeds([len(line.seeds)])})" if line.confirmed else ""
+    return f"{value} mAP {interval}".rstrip() + trained
+
+
+def _gaps(differences: Mapping[str, Difference]) -> str:
+    told = ", ".join(words.gap(found, words.role_name(control)) for control, found in differences.items())
+    return f"; {told}" if told else ""
+
+
+def _beside(best: TestLine, others: Sequence[TestLine]) -> str:
+    digits = words.decimals(best.scores["mAP"].value)
+    return "".join(f"; {line.name} {line.scores['mAP'].text(digits)}" for line in others)
+
+
+def _validation(line: TestLine) -> str:
+    """0.310 ± 0.004"""
+    return words.number(line.validation) + ("" if line.error is None else f" ± {words.number(line.error)}")

@@ -1,0 +1,58 @@
+"""Changes: what is no longer as it was when a run began. Trials of before and after would not answer the same question."""
+
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.results import RunFolder
+from syndet_ray.sweep import Sweep, load
+from syndet_ray.tuning import preflight
+from syndet_ray.tuning.preflight import RealData
+
+
+def refuse(folder: RunFolder, data: RealData) -> None:
+    """Raises DefinitionError with every difference, where there is one."""
+    found = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_packages(folder)]
+    if found:
+        do = "Start a new sweep, or go on all the same with --force."
+        raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(found)}", do=do)
+
+
+def _of_the_sweep(folder: RunFolder) -> list[str]:
+    about = folder.about
+    file = about["file"]
+    if file is None or not Path(file).is_file():
+        return []  # the resolved sweep lies in the run: its file may go
+    try:
+        now = load(file, Path(about["folder"])).model_copy(update=about["given"])
+    except SyndetError as error:
+        return [f"its sweep file is no longer valid ({error})"]
+    return [f"{file}: {text}" for text in _differences(folder.sweep, now)]
+
+
+def _differences(then: Sweep, now: Sweep) -> list[str]:
+    before, after = _flat(then), _flat(now)
+    if after["recipe.detector.name"] == "auto":
+        after["recipe.detector.name"] = before["recipe.detector.name"]
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
+
+
+def _flat(sweep: Sweep) -> dict[str, Any]:
+    """Every field of a sweep by a name that a reader finds it under."""
+    held = sweep.model_dump(mode="json")
+    recipe, (space,) = sweep.recipe.flat(), held.pop("space") or ({},)
+    del held["recipe"]
+    parts = {f"recipe.{path}": value for path, value in recipe.items()}
+    return held | parts | {f"space.{path}": value for path, value in space.items()}
+
+
+def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
+    then, now = folder.about["real"]["hashes"], data.describe()["hashes"]
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return [f"the images or labels of {', '.join(changed)}"] if changed else []
+
+
+def _of_packages(folder: RunFolder) -> list[str]:
+    then, now = folder.about["versions"], preflight.versions()
+    return [f"{name} was {then[name]} and is {now[name]}" for name in then if name in now and then[name] != now[name]]

@@ -1,0 +1,133 @@
+"""Cost: what a sweep will take, projected from a few steps measured on whatever its trials would run on."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.errors import DefinitionError
+from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.scenes.generate import draw_scene, library_of, render
+from syndet_ray.sweep import Sweep, rung_images
+from syndet_ray.tuning.preflight import RealData
+from syndet_ray.tuning.search import Budget, Display
+from syndet_ray.tuning.task import Resources
+
+_WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
+
+
+class Runner(Protocol):
+    """Whoever would train the trials."""
+
+    @property
+    def use(self) -> Resources: ...
+    def tasks(self, function: Any, shared: Any, every: Any) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds for one training image, for one validation image to be scored, and for one scene to be drawn."""
+
+    train_s: float
+    score_s: float
+    scene_s: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a sweep takes: at most, every trial trained to its end, and at least, all that can be pruned pruned at once.
+
+    hours     wall clock, rendering and scoring included, but not what starting processes takes
+    images    seen by all trials together
+    trials    trainings in all, confirmations and controls included
+    """
+
+    rates: Rates
+    parallel: int
+    trials: int
+    images: int
+    least_images: int
+    hours: float
+    least_hours: float
+
+
+def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> Cost:
+    """The projected cost of a sweep. Takes some seconds."""
+    display.progress("measuring a few steps", 0, 1)
+    shared = {"train": data.pools["train"], "val": data.pools["val"]}
+    (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}])
+    display.progress("measuring a few steps", 1, 1)
+    return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
+
+
+def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cost:
+    """What these rates mean for the whole sweep. The recipe's own length stands for all that are searched."""
+    length = sweep.recipe.training.images
+    first = length if sweep.first_pruned_rung is None else rung_images(length, sweep.rungs)[sweep.first_pruned_rung - 1]
+    confirmed = 0
+    if sweep.proposals and sweep.confirm.seeds:
+        confirmed = sweep.confirm.seeds * (len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals))
+    whole = len(sweep.fixed) + confirmed
+    prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
+    images = (whole + sweep.proposals) * length
+    least = images - prunable * (length - first)
+    scenes_s = rates.scene_s * sum(count for _, count in sweep.recipe.scenes().values())
+
+    def hours(seen: int) -> float:
+        scoring = seen / length * sweep.rungs * val_images * rates.score_s
+        return ((seen * rates.train_s + scoring) / parallel + scenes_s) / 3600
+
+    return Cost(rates, parallel, whole + sweep.proposals, images, least, hours(images), hours(least))
+
+
+def check_fits(cost: Cost, budget: Budget) -> None:
+    """Raises DefinitionError for a budget that even the least cost exceeds: such a sweep could never end."""
+    do = "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
+    if cost.least_hours > budget.hours:
+        rule = f"must be at least the {cost.least_hours:.2g} hours that the sweep takes if all is pruned that can be"
+        raise DefinitionError("--hours", rule, got=budget.hours, do=do)
+    if cost.least_images > budget.images:
+        rule = f"must be at least the {cost.least_images:,} that the sweep sees if all is pruned that can be"
+        raise DefinitionError("--images", rule, got=budget.images, do=do)
+
+
+def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[str, Any], seed: int) -> Rates:
+    """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they cost the same."""
+    import torch
+
+    from syndet_ray.detection.score import predict
+    from syndet_ray.detection.train import Trainer
+
+    torch.set_num_threads(threads)
+    settled = Recipe().replace(recipe)
+    alone = settled.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
+    here = torch.device(device)
+    trainer = Trainer(alone, {"real": pools["train"]}, device=here, seed=seed)
+    batch = min(settled.training.batch_size, settled.training.images)
+    steps = [i * batch for i in range(1, _WARM_STEPS + _STEPS + 1) if i * batch <= settled.training.images]
+    warm, rest = steps[: len(steps) // 3], steps[len(steps) // 3 :]
+    for images in warm:
+        trainer.train_until(images)
+    began = time.perf_counter()
+    trainer.train_until(rest[-1])
+    train_s = (time.perf_counter() - began) / (rest[-1] - (warm[-1] if warm else 0))
+    photos = pools["val"].select(range(min(_PHOTOS, len(pools["val"]))))
+    began = time.perf_counter()
+    predict(trainer.model, photos, device=here)
+    return Rates(train_s, (time.perf_counter() - began) / len(photos), _scene_s(settled, seed))
+
+
+def _scene_s(recipe: Recipe, seed: int) -> float:
+    """Of our own quick renderer; how long other generators take is not known before they have run."""
+    sets = [parameters for parameters, _ in recipe.scenes().values() if parameters.generator == "raycast"]
+    return max((_seconds_a_scene(parameters, seed) for parameters in sets), default=0.0)
+
+
+def _seconds_a_scene(parameters: SceneParameters, seed: int) -> float:
+    library = library_of(parameters)
+    render(draw_scene(parameters, seed, 0, _SCENES), library)
+    began = time.perf_counter()
+    for index in range(_SCENES):
+        render(draw_scene(parameters, seed, index, _SCENES), library)
+    return (time.perf_counter() - began) / _SCENES

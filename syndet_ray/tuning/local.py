@@ -1,0 +1,124 @@
+"""Local: runs the trials of a search one after another in this process, without Ray: to debug, in notebooks, in tests."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.storage import fetched
+from syndet_ray.errors import SyndetError
+from syndet_ray.recipe import SceneParameters
+from syndet_ray.scenes.generate import generate
+from syndet_ray.tuning.preflight import RealData
+from syndet_ray.tuning.search import Assignment, Display, Search
+from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
+from syndet_ray.tuning.trial import run_trial
+
+_KEPT = 2  # checkpoints a trial: as on Ray
+
+
+class _Stopped(Exception):
+    """The search wants no more of a trial."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Runs trials and tasks in this process, one at a time."""
+
+    use: Resources
+    display: Display
+
+    def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
+        while (assignment := search.propose()) is not None:
+            self._carry_out(assignment, search, settings, data, Path(home) / "checkpoints")
+
+    def tasks(self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]:
+        return [function(shared, str(_device(self.use)), self.use.cpus, **arguments) for arguments in every]
+
+    def _carry_out(
+        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+    ) -> None:
+        """Runs one trial to its end. What goes wrong after its first report is tried again, from its last checkpoint."""
+        number, failure = assignment.proposal.number, None
+        while True:
+            try:
+                self._attempt(assignment, search, settings, data, checkpoints)
+            except _Stopped:
+                pass
+            except SyndetError as error:
+                failure = str(error)
+            except Exception as error:
+                trial, failure = search.trials[number], f"{type(error).__name__}: {error}"
+                if trial.rungs and trial.retries < RETRIES:
+                    search.retry(number, failure)
+                    assignment, failure = Assignment(assignment.proposal, trial.checkpoint), None
+                    continue
+            search.end(number, failure)
+            return
+
+    def _attempt(
+        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+    ) -> None:
+        proposal = assignment.proposal
+        task = assignment.task(settings, self.use.cpus)
+        folder = checkpoints / f"trial-{proposal.number:03d}"
+
+        def report(images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path) -> None:
+            path = _kept(written, folder / f"images-{images:09d}")
+            stop = search.report(proposal.number, images, metrics, effective)
+            search.checkpoint(proposal.number, str(path))
+            _forget_older(folder)
+            if stop:
+                raise _Stopped
+
+        with _restored(task.checkpoint) as restore:
+            run_trial(
+                task, data.pools["train"], data.pools["val"], others=data.others, scenes=partial(_scenes, self.display),
+                device=_device(self.use), restore=restore, report=report,
+            )  # fmt: skip
+
+
+def _scenes(display: Display, parameters: SceneParameters, count: int, seed: int, cache: Path) -> Pool:
+    return generate(parameters, count, seed, cache, partial(display.progress, "rendering"))
+
+
+def local_resources(gpus_per_trial: float | None) -> Resources:
+    """All cores of this machine but one for the one trial that runs, and its GPU where it has one and nobody said 0."""
+    gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
+    return Resources(max(1, (os.cpu_count() or 1) - 1), gpus, 1)
+
+
+def _device(use: Resources) -> torch.device:
+    return torch.device("cuda" if use.gpus else "cpu")
+
+
+def _kept(written: Path, path: Path) -> Path:
+    """A copy of a checkpoint, which is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
+    shutil.copytree(written, unfinished, dirs_exist_ok=True)
+    shutil.rmtree(path, ignore_errors=True)  # of an attempt that a kill ended before the ledger knew of it
+    os.rename(unfinished, path)
+    return path
+
+
+def _forget_older(folder: Path) -> None:
+    for path in sorted(folder.glob("images-*"))[:-_KEPT]:
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _restored(address: str | None) -> Iterator[Path | None]:
+    if address is None:
+        yield None
+    else:
+        with fetched(address) as folder:
+            yield folder

@@ -1,0 +1,51 @@
+"""Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch, no Ray, no MLflow."""
+
+from dataclasses import dataclass
+from typing import Any
+
+# Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
+RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies, and how many run at once."""
+
+    cpus: int
+    gpus: float
+    parallel: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know to run a trial.
+
+    recipe      every setting by dotted path
+    seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that trials with the same
+                scene parameters share one rendered set
+    replica     training draws from (seed, replica): different recipes meet the same chance, so that only what they
+                differ in tells them apart, and a setting without any effect is found out
+    cache       folder of rendered sets on the worker's node
+    threads     CPU cores the trial may use
+    checkpoint  where an earlier attempt left off: a path or s3:// address
+    node        where the scenes were rendered ahead; None where the trial renders them itself
+    """
+
+    number: int
+    recipe: dict[str, Any]
+    rungs: int
+    seed: int
+    cache: str
+    threads: int
+    replica: int = 0
+    checkpoint: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of rendered sets."""
+
+    rungs: int
+    seed: int
+    cache: str

@@ -1,0 +1,138 @@
+"""Verdict: which recipe won, how sure that is before the test set is opened, and what can be had for less."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syndet_ray.recipe import Recipe
+from syndet_ray.results import Trial
+from syndet_ray.spread import standard_error, within_one_error
+from syndet_ray.sweep import Sweep
+
+# Of what a trial reports, what says nothing about how it trained.
+_CLOCKS = ("images_per_second",)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe and the trials that trained it to the end: confirmations, or the one trial of the search.
+
+    mean   of the validation mAP
+    error  standard error of the mean; None for a single training
+    """
+
+    trial: Trial
+    trainings: tuple[Trial, ...]
+    mean: float
+    error: float | None
+
+
+def candidates(trials: Sequence[Trial]) -> list[Candidate]:
+    """The recipes that may be the winner, best first.
+
+    Once any recipe is confirmed, only confirmed ones: the best of many trials owes its place partly to luck, and must not
+    be compared with means that do not.
+    """
+    found = _confirmed(trials) or [_candidate(t, [t]) for t in trials if t.kind != "confirm" and _finished(t)]
+    return sorted(found, key=lambda candidate: (-candidate.mean, candidate.trial.number))
+
+
+def winner(trials: Sequence[Trial]) -> Candidate | None:
+    """The recipe with the best mean on the validation set; None where no trial finished."""
+    found = candidates(trials)
+    return found[0] if found else None
+
+
+def simplest(found: Sequence[Candidate]) -> Candidate | None:
+    """The simplest of the confirmed recipes within one standard error of the best (Breiman et al. 1984, ch. 3.4.3).
+
+    Real images alone are simpler than synthetic ones alone, those than a mix, a constant mix than one that changes, and
+    fewer sources than more. None where nothing says how large the error is.
+    """
+    if not found or found[0].error is None:
+        return None
+    by_name = {str(candidate.trial.number): candidate for candidate in found}
+    means = {name: candidate.mean for name, candidate in by_name.items()}
+    errors = {name: candidate.error for name, candidate in by_name.items()}
+    return min((by_name[name] for name in within_one_error(means, errors)), key=lambda c: _complexity(c.trial))
+
+
+def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
+    """The recipes to be confirmed: every control that finished, and the best `top` of the search."""
+    return [t for t in trials if t.kind not in ("search", "confirm") and _finished(t)] + _ranked(trials)[:top]
+
+
+def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> tuple[dict[str, Any], ...]:
+    """The best recipes of an earlier run, as far as a sweep can propose them: values of what it varies, best first."""
+    found = []
+    for trial in _ranked(trials):
+        changes = {path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe}
+        if sweep.parameters.point(sweep.recipe.replace(changes)) is not None and changes not in found:
+            found.append(changes)
+    return tuple(found[:count])
+
+
+def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]) -> list[Trial]:
+    """The finished trials that no other beats in one goal without losing in another; cheapest first.
+
+    goals: "maximize" or "minimize", for each name of the objective.
+    """
+    found = {
+        t.number: [v if goal == "maximize" else -v for v, goal in zip(t.goals(objective), goals, strict=True)]
+        for t in trials
+        if t.kind != "confirm" and _finished(t)
+    }
+    front = [t for t in trials if t.number in found and not any(_beats(v, found[t.number]) for v in found.values())]
+    return sorted(front, key=lambda t: t.goals(objective)[::-1])
+
+
+def twins(trials: Iterable[Trial]) -> list[tuple[int, int]]:
+    """Pairs of trials that were asked for different recipes and trained alike to the last digit: a setting is dead."""
+    seen: dict[str, Trial] = {}
+    found = []
+    for trial in trials:
+        twin = seen.setdefault(curve(trial), trial)
+        if trial.rungs and twin.recipe != trial.recipe:
+            found.append((twin.number, trial.number))
+    return found
+
+
+def curve(trial: Trial) -> str:
+    """All that a trial reported but how fast it was: equal for two only where they trained alike to the last digit."""
+    kept = [(r.images, {name: v for name, v in r.metrics.items() if name not in _CLOCKS}) for r in trial.rungs]
+    return json.dumps(kept, sort_keys=True)
+
+
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """The finished trials of the search, by their one value, best first."""
+    searched = [t for t in trials if t.kind == "search" and _finished(t)]
+    return sorted(searched, key=lambda t: (-(t.value or 0.0), t.number))
+
+
+def _confirmed(trials: Sequence[Trial]) -> list[Candidate]:
+    trainings: dict[int, list[Trial]] = {}
+    for trial in trials:
+        if trial.of is not None and _finished(trial):
+            trainings.setdefault(trial.of, []).append(trial)
+    return [_candidate(trial, trainings[trial.number]) for trial in trials if trial.number in trainings]
+
+
+def _candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
+    values = [training.value for training in trainings if training.value is not None]
+    return Candidate(trial, tuple(trainings), sum(values) / len(values), standard_error(values))
+
+
+def _finished(trial: Trial) -> bool:
+    return trial.state == "COMPLETE" and trial.value is not None
+
+
+def _complexity(trial: Trial) -> tuple[int, bool, int, int]:
+    mix = Recipe().replace(trial.recipe).mix
+    kinds = 0 if mix.synthetic == 0 else 1 if mix.synthetic == 1 else 2
+    changes = kinds == 2 and mix.schedule in ("staged", "annealed")  # what is all of one kind has nothing to change to
+    return kinds, changes, sum(share > 0 for share in mix.shares.values()), trial.number
+
+
+def _beats(a: Sequence[float], b: Sequence[float]) -> bool:
+    return a != b and all(x >= y for x, y in zip(a, b, strict=True))

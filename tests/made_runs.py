@@ -1,0 +1,169 @@
+"""Made-up runs for the tests of the report: folders that real code wrote, of trials that nobody trained."""
+
+import numpy as np
+
+from syndet_ray.parameter import Choice, Float
+from syndet_ray.recipe import Recipe, Training
+from syndet_ray.results import Picture, RunFolder, TestRow, TestScores
+from syndet_ray.space import SearchSpace
+from syndet_ray.spread import Difference
+from syndet_ray.sweep import Sweep
+
+CLASSES = ("one", "<b>two</b>", "$3")
+SWEEP = Sweep(
+    question="How crowded should <synthetic> scenes be?",
+    recipe=Recipe(training=Training(images=400)),
+    space=(
+        SearchSpace(
+            {
+                "scene.objects": Choice(values=(10, 40, 70)),
+                "training.learning_rate": Float(low=3e-4, high=5e-3, log=True),
+                "mix.synthetic": Float(low=0, high=1),
+            }
+        ),
+    ),
+    trials=5,
+)
+TWO_GOALS = SWEEP.model_copy(
+    update={
+        "objective": ("val/mAP", "real_images"),
+        "space": (SearchSpace({"mix.real_images": Choice(values=(5, 20, 80, 160))}),),
+    }
+)
+ABOUT = {
+    "name": "obstruction",
+    "started": 1_760_000_000.0,
+    "finished": 1_760_000_725.0,
+    "seed": 7,
+    "real": {"path": "dice/", "hashes": {"test": "0123456789abcdef"}, "counts": {"train": 160, "val": 40, "test": 50}},
+    "versions": {"torch": "2.9.0"},
+    "machine": {"cores": 2},
+    "stand_in": False,
+    "classes": CLASSES,
+}
+DONE = "all 400 images seen"
+# kind, objects, synthetic share, learning rate, validation mAP by rung, state, reason
+TRIALS = (
+    ("real_only", None, None, None, (0.10, 0.20, 0.26, 0.28), "COMPLETE", DONE),
+    ("synthetic_only", None, None, None, (0.02, 0.03, 0.05, 0.05), "COMPLETE", DONE),
+    ("search", 40, 0.4, 0.002, (0.12, 0.22, 0.28, 0.31), "COMPLETE", DONE),
+    ("search", 40, 0.7, 0.001, (0.10, 0.19, 0.24, 0.27), "COMPLETE", DONE),
+    ("search", 70, 0.9, 0.004, (0.04, 0.06), "PRUNED", "median pruner after 200 images"),
+    ("search", 10, 0.002, 0.0005, (0.09, 0.18, 0.25, 0.26), "COMPLETE", DONE),
+    ("search", 10, 0.5, 0.005, (), "FAILED", "training loss became nan at image 24 <script>alert(1)</script>"),
+)
+# By the trial that is trained anew: what its seeds reached on validation.
+SEEDS = {0: (0.27, 0.29, 0.28), 1: (0.05, 0.04, 0.06), 2: (0.28, 0.27, 0.29), 3: (0.29, 0.30, 0.31)}
+TIED = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
+OPENED = 4e9  # after everything that is written here
+
+
+def made_run(path, trials=TRIALS, scores=None, stand_in=False, pictures=False, about=ABOUT, sweep=SWEEP):
+    """A run of TRIALS unless others are given, tested where `scores` gives (value, low, high) of mAP by role."""
+    folder = RunFolder.create(path, sweep, about | {"stand_in": stand_in})
+    for number, trial in enumerate(trials):
+        append(folder, number, *trial)
+    if scores:
+        folder.write_test(made_scores(scores, stand_in, best=2))
+    if pictures:
+        folder.write_pictures("real", [picture(seed) for seed in range(3)])
+        folder.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
+        folder.write_pictures("predictions", [picture(seed, predicted=True) for seed in range(3)])
+    return folder
+
+
+def append(folder, number, kind, objects, share, rate, values, state, reason):
+    varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
+    params = varied if kind == "search" else {}
+    recipe = SWEEP.recipe.replace(params) if params else SWEEP.fixed[kind]
+    folder.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
+    train(folder, number, values, state, reason)
+
+
+def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None):
+    for rung, value in enumerate(values, 1):
+        metrics = {"val/mAP": value, "val/AP50": 1.5 * value, "train/loss": 1 / (rung + number / 1000)}
+        folder.append("report", number, images=100 * rung, metrics=metrics, effective=effective or {})
+    if state != "RUNNING":
+        folder.append("ended", number, state=state, reason=reason)
+
+
+def confirm(folder, seeds=SEEDS):
+    """Trains recipes anew, after all other trials of a run."""
+    trials = folder.trials()
+    number = len(trials)
+    for of, values in seeds.items():
+        for value in values:
+            facts = {"params": trials[of].params, "recipe": trials[of].recipe, "of": of}
+            folder.append("asked", number, kind="confirm", **facts)
+            train(folder, number, (value / 3, 2 * value / 3, 0.9 * value, value))
+            number += 1
+
+
+def made_scores(scores, stand_in=False, best=2, **changed):
+    """Test scores by role: (value, low, high) of mAP. A "finalist 3" is trial 3."""
+    trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
+    rows = []
+    for role, (value, low, high) in scores.items():
+        metrics = {name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))}
+        intervals = {name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))}
+        per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
+        number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
+        rows.append(TestRow(role, number, metrics | per_class, intervals, (number,), (value,)))
+    return TestScores("test", stand_in, "0123456789abcdef", 50, OPENED, tuple(rows), **changed)
+
+
+def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):
+    """Test scores of confirmed recipes. means: test mAP by role; gaps: by role, its Difference from real only."""
+    models = {}
+    for trial in folder.trials():
+        if trial.of is not None:
+            models.setdefault(trial.of, []).append(trial.number)
+    scores = {role: (mean, mean - 0.04, mean + 0.04) for role, mean in means.items()}
+    found = made_scores(scores, best=best, simplest=simplest, openings=openings)
+    rows = []
+    for row in found.rows:
+        mean, role = means[row.role], row.role
+        other = {"synthetic_only": gap(mean - means["synthetic_only"])} if row.trial != 1 else {}
+        against = ({"real_only": gaps[role]} if role in gaps else {}) | other
+        seeds = tuple(mean + shift for shift in (-0.01, 0.0, 0.01))
+        rows.append(
+            TestRow(role, row.trial, row.metrics, row.intervals, tuple(models[row.trial]), seeds, mean, against)
+        )
+    return TestScores(**{**vars(found), "rows": tuple(rows)})
+
+
+def gap(mean, low=None, high=None, probability=0.99):
+    return Difference(mean, mean - 0.03 if low is None else low, mean + 0.03 if high is None else high, probability)
+
+
+def confirmed_run(path, means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given):
+    """A run whose searched trials 2 and 3 and both controls were trained anew: trial 2 had the better luck, 3 is better."""
+    folder = made_run(path, stand_in=stand_in, **given)
+    confirm(folder)
+    other = "finalist 2" if best == 3 else "finalist 3"
+    means = means or {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06, other: 0.27}
+    gaps = gaps or {"best": gap(0.06), other: gap(0.02, probability=0.9)}
+    folder.write_test(confirmed_scores(folder, means, gaps, best, simplest, openings))
+    return folder
+
+
+def front_run(path, offers, **given):
+    """A run with two goals: (real images, validation mAP) of each of its searched trials."""
+    folder = RunFolder.create(path, given.pop("sweep", TWO_GOALS), ABOUT)
+    for number, (count, value) in enumerate(offers):
+        params = {"mix.real_images": count}
+        recipe = SWEEP.recipe.replace(params).flat()
+        folder.append("asked", number, kind="search", params=params, recipe=recipe)
+        train(folder, number, (value / 2, value), effective={"real_images": count})
+    return folder
+
+
+def picture(seed, side=96, predicted=False):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, side - 22, (3, 2))
+    boxes = np.concatenate([corners, corners + 20], axis=1)
+    image = rng.integers(0, 255, (side, side, 3), np.uint8)
+    if not predicted:
+        return Picture(image, boxes, CLASSES)
+    return Picture(image, boxes + 1.0, (*CLASSES[:2], "one"), (0.9, 0.8, 0.7), boxes, CLASSES)

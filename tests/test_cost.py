@@ -1,0 +1,95 @@
+"""What a sweep is said to take, and how it is told."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from syndet_ray import Confirmation, Mix, Pruning, Recipe, Training, listing
+from syndet_ray.errors import DefinitionError
+from syndet_ray.sweep import load
+from syndet_ray.tuning.cost import Rates, check_fits, measure, projected
+from syndet_ray.tuning.replay import Replay
+from syndet_ray.tuning.search import Budget
+
+RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
+
+
+def sweep(**fields):
+    recipe = Recipe(mix=Mix(synthetic_images=100), training=Training(images=1000))
+    return load("smoke").model_copy(
+        update={"recipe": recipe, "trials": 10, "rungs": 4, "controls": ("real_only",), "pruning": Pruning()} | fields
+    )
+
+
+def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
+    cost = projected(sweep(confirm=Confirmation(top=2, seeds=3)), RATES, val_images=10, parallel=2)
+    confirmed = 3 * (2 + 1)
+    assert cost.trials == 1 + 10 + confirmed
+    assert cost.images == 1000 * cost.trials
+    assert cost.least_images == cost.images - (10 - 2) * 500, "eight of ten end at the second of four rungs"
+    scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
+    assert cost.hours * 3600 == pytest.approx(cost.trials * (10 + scoring_s) / 2 + 100 * 0.5)
+
+
+def test_what_never_prunes_costs_all_of_it():
+    cost = projected(sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1)
+    assert cost.least_images == cost.images == 11_000
+
+
+def test_only_what_cannot_fit_is_refused():
+    cost = projected(sweep(confirm=Confirmation(seeds=0)), RATES, 10, 1)
+    check_fits(cost, Budget(hours=cost.least_hours, images=cost.least_images))
+    with pytest.raises(DefinitionError, match=r"--hours: must be at least the .* hours .*got 0\.01.*--force"):
+        check_fits(cost, Budget(hours=0.01))
+    with pytest.raises(DefinitionError, match=r"--images: must be at least the 7,000 "):
+        check_fits(cost, Budget(images=100))
+
+
+@pytest.mark.parametrize("images", [1, 4, 1000])
+def test_a_few_real_steps_are_measured_however_short_the_training(squares, images):
+    recipe = Recipe().replace(
+        {"training.images": images, "training.crop_px": 64, "detector.name": "fasterrcnn_tiny", "mix.synthetic": 0.0}
+    )
+    rates = measure({"train": squares(4), "val": squares(2)}, "cpu", 1, recipe.flat(), 0)
+    assert rates.train_s > 0
+    assert rates.score_s > 0
+    assert rates.scene_s == 0, "nothing is rendered"
+
+
+def test_check_tells_what_is_asked_how_and_what_it_takes():
+    asked = load("mix")
+    lines = [*listing.sweep_lines("mix", asked), *listing.cost_lines(projected(asked, RATES, 10, 2))]
+    text = "\n".join(lines)
+    for words in (
+        "mix.shares: any shares of real, sparse, crowded",
+        "search   tpe, pruner median from rung 2 of 4, val/mAP",
+        "confirm  the best 2 and the controls, 3 seeds each",
+        "at 100 images/s a trial, 2 at once",
+    ):
+        assert words in text
+    assert max(map(len, lines)) <= 100
+    scene = "\n".join(listing.sweep_lines("joint", load("joint")))
+    assert "mix.switch_at: 0.1 to 0.9, where mix.schedule is staged" in scene
+    never = asked.model_copy(update={"rungs": 2})
+    assert "median, which never acts" in "\n".join(listing.sweep_lines("mix", never))
+
+
+def test_what_a_replay_found_fits_on_a_terminal():
+    found = [("median, patience 1", Replay(Pruning(), 0.31, 0.015, 0.105, 0.0011, 0.02, 200))]
+    console = Console(file=io.StringIO(), width=100)
+    console.print(listing.replay_table(found, 24, 3))
+    text = console.file.getvalue()
+    assert "24 whole learning curves in 200 orders; 3 that the run itself pruned are left out" in " ".join(text.split())
+    for words in ("31.0%", "1.5%", "10.5%", "0.0011", "0.0200"):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_replay_names_the_pruners_it_knows():
+    from syndet_ray.tuning.replay import chosen
+
+    assert {pruning.name for pruning in chosen("median").values()} == {"median"}
+    assert len(chosen(None)) > len(chosen("median")) > 1
+    with pytest.raises(DefinitionError, match=r"--pruner: names no pruner, got 'medan'\. Did you mean 'median'\?"):
+        chosen("medan")

@@ -1,0 +1,305 @@
+"""Whole runs in this process, with real training: budgets, extension, what goes wrong on the way."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from test_search import Silent
+
+from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.results import RunFolder
+from syndet_ray.sweep import find, load
+from syndet_ray.tuning import local
+from syndet_ray.tuning.run import Options, Origin, resume, start
+
+SHARES = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
+
+
+@pytest.fixture
+def begin(home, dice):
+    """Starts the tiny sweep in this process; returns how it ended."""
+
+    def make(display=None, *, changes=None, hours=None, images=None, **written):
+        home(**written)
+        sweep = load("tiny").model_copy(update=changes or {})
+        options = Options(Path("runs"), dice, hours=hours, images=images, local=True)
+        return start(Origin("tiny", find("tiny")), sweep, options, display or Silent(), force=True)
+
+    return make
+
+
+def table(folder):
+    """What a run found, without clocks."""
+    rungs = {
+        t.number: [(r.images, {k: v for k, v in r.metrics.items() if k != "images_per_second"}) for r in t.rungs]
+        for t in folder.trials()
+    }
+    return [(t.number, t.kind, t.of, t.params, t.state, t.reason, rungs[t.number]) for t in folder.trials()]
+
+
+def mlflow_states(folder):
+    client = MlflowClient(folder.about["mlflow_uri"])
+    parent = client.get_run(folder.about["mlflow_run"])
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    return parent.info.status, sorted(run.info.status for run in children)
+
+
+def test_a_run_confirms_its_winner_and_says_how_sure_it_is(begin):
+    outcome = begin(trials=2, seeds=2)
+    assert outcome.status == "finished"
+    folder = outcome.folder
+    confirmed = [trial for trial in folder.trials() if trial.kind == "confirm"]
+    assert len(confirmed) == 2 * (2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials()))
+    test = folder.test()
+    assert {"best", "real_only", "synthetic_only"} <= {row.role for row in test.rows}
+    models = {trial.number for trial in confirmed}
+    for row in test.rows:
+        assert set(row.models) <= models, "the search's own trainings do not meet the test set"
+        assert len(row.models) == len(row.seeds) == 2
+        assert row.metrics["mAP"] == pytest.approx(sum(row.seeds) / 2)
+        low, high = row.intervals["mAP"]
+        assert 0 <= low <= row.metrics["mAP"] <= high <= 1
+        assert set(row.differences) == {"real_only", "synthetic_only"} - {_own_role(test, row)}
+    assert sum({row.trial: row.p_best for row in test.rows}.values()) == pytest.approx(1)
+    parent, children = mlflow_states(folder)
+    assert (parent, set(children)) == ("FINISHED", {"FINISHED"})
+
+
+def _own_role(test, row):
+    return next((r.role for r in test.rows if r.role != "best" and r.trial == row.trial), "")
+
+
+def test_a_spent_budget_is_resumed_to_the_same_table(begin):
+    whole = begin(trials=2, seeds=1)
+    stopped = begin(trials=2, seeds=1, images=40)
+    assert stopped.status == "spent"
+    assert stopped.why == "its budget of 40 images is spent"
+    assert stopped.folder.test() is None, "the test set stays shut"
+    assert mlflow_states(stopped.folder)[0] == "KILLED"
+    assert "RUNNING" not in mlflow_states(stopped.folder)[1]
+    assert "No answer yet" in stopped.folder.report.read_text()
+    ended = resume(stopped.folder, {"images": 10_000}, Silent())
+    assert ended.status == "finished"
+    assert table(ended.folder) == table(whole.folder)
+    assert [row.metrics for row in ended.folder.test().rows] == [row.metrics for row in whole.folder.test().rows]
+
+
+def test_a_finished_run_can_be_extended(begin):
+    folder = begin(trials=1, seeds=1).folder
+    before, first = table(folder), folder.test()
+    again = resume(folder, {}, Silent())
+    assert (again.status, folder.test()) == ("finished", first), "nothing new: the test set is not opened again"
+    outcome = resume(folder, {"trials": 3}, Silent())
+    assert outcome.status == "finished"
+    assert table(folder)[: len(before)] == before
+    assert sum(trial.kind == "search" for trial in folder.trials()) == 3
+    assert folder.sweep.trials == 3
+    models = {m for row in folder.test().rows for m in row.models}
+    assert folder.test().openings == (1 if models == {m for row in first.rows for m in row.models} else 2)
+    with pytest.raises(DefinitionError, match="--trials: must be at least what the run has already, 3, got 2"):
+        resume(folder, {"trials": 2}, Silent())
+
+
+def test_what_dies_before_its_first_report_is_not_tried_again(begin, monkeypatch):
+    calls = []
+
+    def broken(task, *args, **kwargs):
+        calls.append(task.number)
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(local, "run_trial", broken)
+    outcome = begin(trials=1)
+    assert outcome.status == "failed"
+    assert calls == [0, 1, 2], "each once"
+    assert {t.reason for t in outcome.folder.trials()} == {"RuntimeError: no such kernel"}
+    assert "no such kernel" in outcome.folder.report.read_text()
+
+
+def test_what_fails_later_is_tried_again_from_its_checkpoint(begin, monkeypatch):
+    whole = begin(trials=1)
+    real, failures = local.run_trial, []
+
+    def shaky(task, *args, report, **kwargs):
+        def then_fail(images, *rest):
+            report(images, *rest)
+            if task.number == 2 and images == 8 and len(failures) < 2:
+                failures.append(kwargs["restore"])
+                raise OSError("the disk was gone for a moment")
+
+        real(task, *args, report=then_fail, **kwargs)
+
+    monkeypatch.setattr(local, "run_trial", shaky)
+    folder = begin(trials=1).folder
+    assert table(folder) == table(whole.folder)
+    assert folder.trials()[2].retries == len(failures) >= 1
+
+
+def test_what_fails_always_is_given_up_after_three_retries(begin, monkeypatch):
+    real = local.run_trial
+
+    def hopeless(task, *args, report, **kwargs):
+        def then_fail(images, *rest):
+            report(images, *rest)
+            raise OSError("gone")
+
+        real(task, *args, report=then_fail, **kwargs)
+
+    monkeypatch.setattr(local, "run_trial", hopeless)
+    trials = begin(trials=1, rungs=8).folder.trials()
+    assert {(t.state, t.retries, t.reason) for t in trials} == {("FAILED", 3, "OSError: gone")}
+
+
+def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_path):
+    folder = begin(trials=1, images=10).folder
+    path = Path("sweeps/tiny.py")
+    path.write_text(path.read_text().replace("batch_size=4", "batch_size=2").replace("high=1.0", "high=0.5"))
+    about = folder.about
+    hashes = about["real"]["hashes"] | {"val": "another"}
+    old = {"real": about["real"] | {"hashes": hashes}, "versions": about["versions"] | {"optuna": "4.0.0"}}
+    folder.describe(about | old)
+    with pytest.raises(DefinitionError) as caught:
+        resume(folder, {"images": 10_000}, Silent())
+    for words in (
+        "tiny.py: recipe.training.batch_size was 4 and is 2",
+        "space.mix.synthetic was",
+        "the images or labels of val",
+        "optuna was 4.0.0 and is",
+        "--force",
+    ):
+        assert words in str(caught.value)
+    assert resume(folder, {"images": 10_000}, Silent(), force=True).status == "finished"
+
+
+def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
+    folder = begin(trials=1, images=10).folder
+    hold = "import sys, pathlib; from syndet_ray.results import RunFolder\n"
+    hold += "with RunFolder.open(pathlib.Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(MachineError, match=rf"is being carried out by another process \({other.pid} on "):
+            resume(folder, {}, Silent())
+    finally:
+        other.kill()
+        other.communicate()
+    with folder.lock():
+        pass  # the lock went with its process
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not the folder of a run"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
+    home(trials=2, seeds=1)
+    options = Options(Path("runs"), dice, images=50, local=True)
+    with pytest.raises(
+        DefinitionError, match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force"
+    ):
+        start(Origin("tiny"), load("tiny"), options, Silent())
+    assert not [path for path in Path("runs").iterdir() if (path / "sweep.json").exists()]
+
+
+def test_local_keeps_to_this_machine(home):
+    home()
+    with pytest.raises(DefinitionError, match="--local: goes with no --address"):
+        start(Origin("tiny"), load("tiny"), Options(Path("runs"), local=True, storage="s3://b/x"), Silent())
+
+
+def test_the_ledger_tells_the_settings_in_force(begin):
+    for trial in begin(trials=1).folder.trials():
+        drawn = {key: value for key, value in trial.effective.items() if key.startswith("drawn/")}
+        assert sum(drawn.values()) == trial.images
+        assert drawn.keys() == {f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")}
+        assert trial.effective["optimizer/weights/initial_lr"] == trial.recipe["training.learning_rate"]
+        assert trial.effective["device"] == "cpu"
+
+
+EVERYTHING = """
+from syndet_ray import *
+
+SWEEP = Sweep(
+    question="Does all of it run together?",
+    recipe=Recipe(
+        mix=Mix(
+            synthetic_images=3,
+            sources={
+                "sparse": Scenes(changes={"scene.objects": 3}),
+                "crowded": Scenes(changes={"scene.objects": 8}, images=2),
+                "theirs": Photos(folder="theirs"),
+            },
+        ),
+        scene=SceneParameters(objects=5, image_px=128, size_px=(26, 34)),
+        detector=Detector(name="fasterrcnn_tiny"),
+        training=Training(images=12, batch_size=4, crop_px=128),
+    ),
+    space=(
+        SearchSpace(
+            {
+                "mix.shares": Simplex(sources=("real", "sparse", "crowded", "theirs")),
+                "mix.schedule": Choice(values=("mixed", "staged", "annealed")),
+                "training.rate_after_switch": Float(low=0.1, high=1.0, when={"mix.schedule": "staged"}),
+                "mix.real_images": Choice(values=(2, 4, "all")),
+            }
+        ),
+    ),
+    objective=("val/mAP", "real_images"),
+    points=({"mix.synthetic": 0.75, "mix.schedule": "staged", "mix.real_images": 2},),
+    trials=3,
+    rungs=2,
+    confirm=Confirmation(top=1, seeds=1),
+)
+"""
+
+
+def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch, dice):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs" / "train").mkdir(parents=True)
+    for file in (dice / "train").iterdir():
+        shutil.copy(file, tmp_path / "theirs" / "train")
+    (tmp_path / "everything.py").write_text(EVERYTHING)
+    sweep = load("everything.py")
+    outcome = start(Origin("everything"), sweep, Options(Path("runs"), dice, local=True), Silent())
+    assert outcome.status == "finished"
+    trials = outcome.folder.trials()
+    assert {trial.state for trial in trials} == {"COMPLETE"}
+    first = trials[2]
+    assert first.recipe["mix.synthetic"] == 0.75
+    assert first.effective["real_images"] == 2
+    assert [first.effective[f"drawn/{name}"] for name in ("real", "sparse", "crowded", "theirs")] == [3, 3, 3, 3]
+    staged = [t for t in trials if t.recipe["mix.schedule"] == "staged" and 0 < t.recipe["mix.synthetic"] < 1]
+    assert staged
+    synthetic_only = trials[1]
+    assert synthetic_only.goals(sweep.objective)[1] == 0, "a recipe without real images needs none"
+    assert "real images" in outcome.folder.report.read_text()
+
+
+def test_a_setting_without_any_effect_is_found_out(begin):
+    """Trials of a search share their seed: what differs in nothing but a dead setting trains alike to the last digit."""
+    display = Silent()
+    dead = 'SearchSpace({"training.momentum": Choice(values=(0.1, 0.5, 0.9))})'  # of sgd; this trains by adamw
+    folder = begin(display, trials=2, space=dead).folder
+    first, second = [trial for trial in folder.trials() if trial.kind == "search"]
+    if first.recipe != second.recipe:
+        assert any("trained alike to the last digit" in note for note in display.notes)
+    assert "trained alike" in folder.report.read_text()
+
+
+def test_confirmations_train_from_other_seeds(begin):
+    trials = begin(trials=1, seeds=2).folder.trials()
+    again = [trial for trial in trials if trial.of == 0]
+    assert [trial.replica for trial in (trials[0], *again)] == [0, 1, 2]
+    assert len({trial.effective["seed"] for trial in (trials[0], *again)}) == 3
+    assert trials[1].effective["seed"] == trials[0].effective["seed"]

@@ -1,0 +1,202 @@
+"""Replay: made-up learning curves, of which it is known what each pruner must do to them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
+from syndet_ray.errors import DataError
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.tuning import replay as module
+from syndet_ray.tuning.replay import candidates, full_curves, replay, stopped_at, truncated
+from syndet_ray.tuning.study import Study
+
+HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at each rung
+
+
+def curve(number, *values, images=(10, 20, 30, 40), state="COMPLETE", kind="search"):
+    """A trial that reported these values of val/mAP after these numbers of images."""
+    rungs = tuple(Rung(i, {OBJECTIVE: value}) for i, value in zip(images, values, strict=True))
+    return Trial(number, kind, {}, {}, state=state, rungs=rungs)
+
+
+def family(*ends):
+    """Curves of one shape, which never cross."""
+    return [curve(k, *(end * share for share in HALF)) for k, end in enumerate(ends)]
+
+
+LATE = [*family(0.2, 0.4, 0.6, 0.7), curve(4, 0.05, 0.05, 0.7, 0.9)]  # the last is behind all others until it overtakes
+PRUNINGS = list(candidates().values())
+
+
+def first_in(orders, seed, curves):
+    """The index of the curve that is started first, in each order."""
+    return np.array([seeds.generator(seed, "replay", k).permutation(curves)[0] for k in range(orders)])
+
+
+def test_a_case_by_hand():
+    """Median after one trial, one at a time: the 2nd and 4th are below the median of those finished before them."""
+    curves = [curve(k, v, v + 0.1, images=(10, 20)) for k, v in enumerate((0.5, 0.4, 0.6, 0.54, 0.55))]
+    median = Pruning(startup_trials=1, grace_rungs=0)
+    assert stopped_at(curves, median, 1) == [20, 10, 20, 10, 20]
+    assert stopped_at(curves, median, 5) == [20] * 5, "none has finished when the others are judged"
+    assert stopped_at(curves, median, 2) == [20] * 5, "all but the first two are above their median, 0.45"
+
+
+def test_what_is_saved_and_lost_is_exact():
+    """Two of five are below 0.1 at the second rung, in whatever order they come; one of them ends best."""
+    curves = [*family(0.3, 0.5, 0.4), curve(3, 0.0, 0.05, 0.4, 0.9), curve(4, 0.0, 0.0, 0.0, 0.0)]
+    found = replay(curves, Pruning(name="threshold", least=0.1), orders=7, parallel=2, seed=0)
+    assert found.saved == pytest.approx(40 / 200)
+    assert (found.best_killed, found.top3_killed, found.orders) == (1.0, 1.0, 7)
+    assert (found.regret, found.worst_regret) == pytest.approx((0.9 - 0.5, 0.9 - 0.5))
+
+
+def test_the_third_best_counts_among_the_three():
+    curves = [*family(0.8, 0.9, 0.5), curve(3, 0.0, 0.0, 0.3, 0.6), curve(4, 0.0, 0.0, 0.0, 0.0)]
+    found = replay(curves, Pruning(name="threshold", least=0.1), orders=3, parallel=1, seed=0)
+    assert (found.best_killed, found.top3_killed, found.regret) == (0.0, 1.0, 0.0)
+
+
+def test_a_late_bloomer_is_lost_to_the_median_unless_it_comes_first():
+    found = replay(LATE, Pruning(startup_trials=1), orders=40, parallel=1, seed=5)
+    is_first = first_in(40, 5, 5) == 4
+    assert 0 < is_first.sum() < 40
+    assert found.best_killed == pytest.approx(1 - is_first.mean())
+    assert found.regret == pytest.approx((1 - is_first.mean()) * (0.9 - 0.7))
+    assert found.worst_regret == pytest.approx(0.9 - 0.7)
+
+
+@pytest.mark.parametrize(
+    ("pruning", "lost"),
+    [
+        (Pruning(name="threshold", least=0.06), 1.0),
+        (Pruning(startup_trials=1, grace_rungs=2), 0.0),
+        (Pruning(startup_trials=1, patience=1), 0.0),
+        (Pruning(name="patient", patience=1), 0.0),
+        (Pruning(name="none"), 0.0),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_late_bloomer_is_saved_by_grace_and_by_patience(pruning, lost):
+    assert replay(LATE, pruning, orders=20, parallel=1, seed=0).best_killed == lost
+
+
+def test_nobody_is_judged_while_all_are_running():
+    found = replay(LATE, Pruning(startup_trials=1), orders=10, parallel=5, seed=0)
+    assert (found.saved, found.best_killed, found.regret) == (0.0, 0.0, 0.0)
+
+
+@given(
+    ends=st.lists(st.floats(0.1, 1), min_size=4, max_size=10, unique=True),
+    pruning=st.sampled_from(PRUNINGS),
+    parallel=st.integers(1, 4),
+)
+def test_the_best_of_curves_that_never_cross_is_kept(ends, pruning, parallel):
+    found = replay(family(*ends), pruning, orders=3, parallel=parallel, seed=1)
+    assert (found.best_killed, found.regret, found.worst_regret) == (0.0, 0.0, 0.0)
+    assert 0 <= found.saved < 0.75
+
+
+@st.composite
+def uneven(draw):
+    """Curves that cross, of different lengths, with rungs at different numbers of images."""
+    images = draw(
+        st.lists(st.sampled_from([(10, 20, 30, 40), (5, 10), (7, 15, 30), (20, 40, 60, 80), (40,)]), min_size=4)
+    )
+    return [
+        curve(k, *draw(st.lists(st.floats(0, 1), min_size=len(at), max_size=len(at))), images=at)
+        for k, at in enumerate(images)
+    ]
+
+
+@given(curves=uneven(), pruning=st.sampled_from(PRUNINGS), parallel=st.integers(1, 6))
+def test_curves_stop_at_rungs_of_their_own_after_the_grace(curves, pruning, parallel):
+    stops = stopped_at(curves, pruning, parallel)
+    for trial, stop in zip(curves, stops, strict=True):
+        images = [rung.images for rung in trial.rungs]
+        assert stop in images[min(pruning.grace_rungs, len(images) - 1) :]
+    assert stops == stopped_at(curves, pruning, parallel), "nothing is left to chance"
+
+
+def test_a_place_that_becomes_free_takes_the_next_and_all_train_equally_fast(monkeypatch):
+    reported, report = [], module._report
+
+    def listening(trial, of, rung):
+        reported.append((of.number, of.rungs[rung].images))
+        return report(trial, of, rung)
+
+    monkeypatch.setattr(module, "_report", listening)
+    curves = [curve(0, 0, 0, 0, 0), *(curve(k, 1, 1, 1, 1) for k in (1, 2)), curve(3, 1, 1, images=(5, 10))]
+    assert stopped_at(curves, Pruning(name="threshold", grace_rungs=0), 2) == [10, 40, 40, 10]
+    clock = [(0, 10), (1, 10), (1, 20), (2, 10), (1, 30), (2, 20), (1, 40), (2, 30), (3, 5), (2, 40), (3, 10)]
+    assert reported == clock
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS, ids=list(candidates()))
+def test_a_replay_decides_as_a_sweep_does(pruning):
+    """The same curves through the Study of a sweep, one after another."""
+    rng = np.random.default_rng(0)
+    curves = [curve(k, *np.sort(rng.random(4)) * rng.random(), images=(25, 50, 75, 100)) for k in range(12)]
+    space = (SearchSpace({"mix.synthetic": Float(low=0, high=1)}),)
+    recipe = Recipe(training=Training(images=100))
+    study = Study(Sweep(question="?", recipe=recipe, space=space, trials=12, controls=(), rungs=4, pruning=pruning))
+    stops = [0] * 12
+    for number in range(12):
+        assert study.ask(number) is not None
+        for rung in curves[number].rungs:
+            stops[number] = rung.images
+            if stop := study.report(number, rung.images, rung.metrics[OBJECTIVE]):
+                break
+        study.tell(number, "PRUNED" if stop else "COMPLETE", [curves[number].value])
+    assert stops == stopped_at(curves, pruning, 1)
+
+
+def test_the_lowest_number_is_the_best_of_equals():
+    """In reverse, so that a later one stands first."""
+    curves = [curve(7, 0.0, 0.0, 0.9, 0.9), curve(2, 0.9, 0.9, 0.9, 0.9), *family(0.1, 0.2)]
+    found = replay(curves, Pruning(name="threshold", least=0.05), orders=2, parallel=1, seed=0)
+    assert (found.best_killed, found.top3_killed, found.regret) == (0.0, 1.0, 0.0)
+
+
+def test_where_nothing_survives_all_is_lost():
+    found = replay(family(0.1, 0.2, 0.3, 0.4), Pruning(name="threshold", least=1), orders=2, parallel=1, seed=0)
+    assert (found.saved, found.regret) == (0.5, 0.4)
+
+
+def test_the_same_seed_gives_the_same_replay_and_the_caller_keeps_its_order():
+    curves = tuple(LATE)
+    first, again, other = (replay(curves, Pruning(startup_trials=1), orders=9, parallel=1, seed=s) for s in (1, 1, 2))
+    assert first == again != other
+    assert curves == tuple(LATE)
+
+
+def test_only_whole_curves_of_proposed_trials_are_replayed():
+    whole = family(0.1, 0.2, 0.3, 0.4)
+    pruned = curve(8, 0.1, images=(10,), state="PRUNED")
+    others = [curve(9, 0.5, 0.5, 0.5, 0.5, kind="real_only"), replace(whole[0], number=10, state="FAILED"), pruned]
+    assert full_curves([*others, *whole]) == whole
+    assert (truncated([*others, *whole]), truncated(whole)) == (1, 0)
+    median = Pruning(startup_trials=1)
+    assert replay([*others, *whole], median, orders=4, parallel=1, seed=0) == replay(
+        whole, median, orders=4, parallel=1, seed=0
+    )
+
+
+def test_too_few_whole_curves_are_named():
+    pruned = curve(8, 0.1, images=(10,), state="PRUNED")
+    text = r"replay: .* at least 4 search trials .* \(1 more were pruned\), got 3\. Run a sweep with .*name='none'"
+    with pytest.raises(DataError, match=text):
+        replay([*family(0.1, 0.2, 0.3), pruned], Pruning(), orders=4, parallel=1, seed=0)
+    with pytest.raises(DataError, match=r"^runs/x: .* to their end, got 0\."):
+        full_curves([], "runs/x")
+
+
+def test_candidates_differ():
+    assert len({pruning.model_dump_json() for pruning in PRUNINGS}) == len(PRUNINGS)
+    assert {"none", "median", "percentile", "successive_halving", "hyperband", "threshold", "patient"} == {
+        pruning.name for pruning in PRUNINGS
+    }

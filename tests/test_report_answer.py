@@ -1,0 +1,203 @@
+"""The answer of a run in words: what it claims, and what it does not."""
+
+import re
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_runs import (
+    DONE,
+    TIED,
+    TRIALS,
+    TWO_GOALS,
+    confirm,
+    confirmed_run,
+    front_run,
+    gap,
+    made_run,
+    made_scores,
+    train,
+)
+
+from syndet_ray.report import answer, words
+from syndet_ray.spread import Difference
+
+ONCE = "Each was trained once: the spread between seeds is unknown."
+BEST = "the best recipe — 70 % synthetic at 40 objects per scene, learning rate 0.001 — reaches 0.31 mAP [0.27, 0.35] (3 seeds)"
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    return partial(made_run, tmp_path / "run")
+
+
+def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
+    assert answer.answer(make_run(scores=TIED)) == (
+        "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
+        "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
+        "The intervals overlap: this run cannot tell the best recipe from real only. "
+        "Each was trained once: the spread between seeds is unknown."
+    )
+
+
+def test_a_clear_win_is_called_one(make_run):
+    said = answer.answer(make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}))
+    assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
+
+
+@pytest.mark.parametrize(
+    ("real", "ends"),
+    [
+        ((0.52, 0.48, 0.56), "Their intervals do not overlap."),
+        ((0.33, 0.29, 0.37), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
+        ((0.31, 0.27, 0.35), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
+    ],
+)
+def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real, ends):
+    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}))
+    score = f"{real[0]} mAP [{real[1]}, {real[2]}]"
+    assert said.startswith(f"Use real data only: on 50 real test photos it reaches {score};")
+    assert "the best recipe — 40 % synthetic" in said
+    assert said.endswith(f"{ends} {ONCE}")
+
+
+def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
+    trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
+    folder = make_run(trials)
+    folder.write_test(made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
+    assert answer.answer(folder) == (
+        "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
+        f"No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP. {ONCE}"
+    )
+
+
+def test_without_a_control_the_answer_says_so(make_run):
+    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}))
+    assert said.endswith(f"No real-only control was tested: whether synthetic images helped cannot be told. {ONCE}")
+
+
+def test_a_small_score_keeps_the_decimals_that_say_something(make_run):
+    assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(make_run(scores={"best": (0.013, 0.008, 0.019)}))
+
+
+def test_no_answer_before_the_test(make_run):
+    assert answer.answer(make_run()) == (
+        "No answer yet: the test set has not been opened. Best on validation so far: "
+        "40 % synthetic at 40 objects per scene, learning rate 0.002, 0.310 mAP."
+    )
+
+
+def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path):
+    assert answer.answer(confirmed_run(tmp_path / "run", simplest=3)) == (
+        f"On 50 real test photos {BEST}; 0.06 [0.03, 0.09] above real only (P = 0.99), "
+        "0.25 [0.22, 0.28] above synthetic only (P = 0.99)."
+    )
+
+
+def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
+    folder = confirmed_run(tmp_path / "real", simplest=0)
+    assert answer.answer(folder).endswith("Within one standard error on validation, and simpler: real only.")
+    folder = confirmed_run(tmp_path / "other", simplest=2)
+    simpler = "40 % synthetic at 40 objects per scene, learning rate 0.002 (trial 2)"
+    assert answer.answer(folder).endswith(f"and simpler: {simpler}.")
+
+
+@pytest.mark.parametrize(
+    ("found", "starts", "ends"),
+    [
+        (gap(0.06, 0.0, 0.12, 0.97), "On 50", "The interval includes 0: this run cannot tell the best recipe from real only."),
+        (gap(0.004, -0.003, 0.01, 0.9), "On 50", "The interval includes 0: this run cannot tell the best recipe from real only."),
+        (gap(-0.01, -0.04, 0.02, 0.2), "Use real data only: on 50", "cannot be told apart, and real only is the simpler."),
+        (gap(0.0, -0.02, 0.02, 0.5), "Use real data only: on 50", "cannot be told apart, and real only is the simpler."),
+        (gap(-0.05, -0.09, -0.01, 0.001), "Use real data only: on 50", "0.05 [0.01, 0.09] below real only (P > 0.99)."),
+    ],
+    ids=["up to 0", "around 0", "below, around 0", "no difference", "wholly below"],
+)  # fmt: skip
+def test_nothing_is_claimed_that_the_difference_does_not_bear(tmp_path, found, starts, ends):
+    said = answer.answer(confirmed_run(tmp_path / "run", gaps={"best": found}))
+    assert said.startswith(starts)
+    assert said.endswith(ends)
+    assert "70 % synthetic at 40 objects" in said
+
+
+def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
+    means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31, "finalist 3": 0.28}
+    gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}
+    assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0)) == (
+        "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
+        "0.25 [0.22, 0.28] above synthetic only (P = 0.99). "
+        "No searched recipe did better on validation: the best of 2 confirmed had 0.300 ± 0.006 against 0.280 ± 0.006 mAP."
+    )
+
+
+def test_a_search_that_found_real_images_alone_says_so(tmp_path):
+    trials = [*TRIALS[:3], ("search", 40, 0.0, 0.001, (0.2, 0.3), "COMPLETE", DONE)]
+    said = answer.answer(confirmed_run(tmp_path / "run", trials=trials))
+    assert said.startswith(
+        "Use real data only: on 50 real test photos the best recipe — real images only, learning rate"
+    )
+
+
+def test_confirmed_without_a_control_the_answer_says_so(tmp_path):
+    folder = made_run(tmp_path / "run", TRIALS[2:4])
+    confirm(folder, {0: (0.3, 0.31)})
+    row = made_scores({"best": (0.31, 0.27, 0.35)}, best=0).rows[0]
+    row = type(row)(**vars(row) | {"models": (2, 3), "seeds": (0.3, 0.32)})
+    folder.write_test(type(made_scores({}))(**vars(made_scores({})) | {"rows": (row,)}))
+    assert answer.answer(folder).endswith(
+        "(2 seeds). No real-only control was tested: whether synthetic images helped cannot be told."
+    )
+
+
+def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
+    folder = confirmed_run(tmp_path / "run", openings=2)
+    assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(folder)
+    test = folder.test()
+    folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
+    assert answer.answer(folder).endswith("Begun since the test set was opened, and no part of this: 19 trials.")
+
+
+def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):
+    folder = make_run()
+    confirm(folder, {0: (0.9,), 2: (0.1,)})
+    folder.append("asked", 9, kind="confirm", params={}, recipe=folder.trials()[3].recipe, of=3)
+    train(folder, 9, (0.1,), "RUNNING")
+    assert answer.answer(folder) == (
+        "No answer yet: the test set has not been opened. Best on validation so far: 40 % synthetic at 40 objects per "
+        "scene, learning rate 0.002, 0.310 mAP. The best are being trained anew: 2 of 12 trainings have ended."
+    )
+
+
+OFFERS = [(20, 0.25), (80, 0.33), (20, 0.19), (160, 0.30)]
+
+
+def test_several_goals_say_what_accuracy_costs(tmp_path):
+    folder = front_run(tmp_path / "run", OFFERS)
+    assert answer.answer(folder).endswith(
+        "On validation, each trained once: with 20 real images 0.25 mAP, with 80 0.33."
+    )
+
+
+def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_differ(tmp_path):
+    goals = {"objective": ("val/mAP", "real_images", "images")}
+    folder = front_run(tmp_path / "run", [(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
+    said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
+    assert answer.answer(folder).endswith(f"On validation, each trained once: {said}")
+
+
+def test_a_long_front_is_told_by_its_ends_and_a_few_between(tmp_path):
+    folder = front_run(tmp_path / "run", [(10 * n, n / 20) for n in range(1, 12)])
+    said = "with 10 real images 0.05 mAP, with 40 0.20, with 70 0.35, with 110 0.55 (7 more on the Pareto front)."
+    assert answer.answer(folder).endswith(said)
+
+
+@given(mean=st.floats(-0.5, 0.5), width=st.floats(0.0001, 0.3), probability=st.floats(0, 1))
+def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(mean, width, probability):
+    said = words.gap(Difference(mean, mean - width, mean + width, probability), "real only")
+    value, low, high, side = re.fullmatch(r"(\S+) \[(\S+), (\S+)\] (above|below) real only \(P .*\)", said).groups()
+    sign = 1 if side == "above" else -1
+    assert float(value) >= 0
+    assert float(low) <= float(value) <= float(high)
+    assert sign * float(value) == pytest.approx(mean, abs=0.006)
+    assert not re.search(r"-0\.0+[,\]]", said), "nothing has no sign"

@@ -1,0 +1,189 @@
+"""What settings, recipes, trials and scores are called."""
+
+from math import nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray.parameter import Choice, Float, Int, Simplex
+from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray.report import words
+from syndet_ray.results import TestScores, Trial
+
+DENSITIES = {"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
+ALIKE = {"a": Scenes(), "b": Scenes(changes={"scene.blur": 0.0})}
+
+
+def trial(changes=None, params=None, kind="search", of=None, **mix):
+    recipe = Recipe(mix=Mix(**mix)).replace({**(changes or {}), **(params or {})})
+    return Trial(3, kind, params or {}, recipe.flat(), of=of)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (trial(synthetic=0.4), "40 % synthetic at 40 objects per scene"),
+        (trial({"scene.objects": 1}, synthetic=0.001), "< 1 % synthetic at 1 object per scene"),
+        (trial(synthetic=0.0), "real images only"),
+        (trial(schedule="real_only", real_images=1), "1 real image only"),
+        (trial({"scene.objects": 10}, synthetic=1.0), "synthetic images only at 10 objects per scene"),
+        (trial(schedule="synthetic_only"), "synthetic images only at 40 objects per scene"),
+        (trial(synthetic=0.57, schedule="staged"), "57 % synthetic at 40 objects per scene, staged"),
+        (
+            trial(schedule="staged", switch_at=0.6),
+            "60 % synthetic at 40 objects per scene, staged: synthetic first, real after 60 %",
+        ),
+        (trial(synthetic=1.0, schedule="staged"), "synthetic images only at 40 objects per scene"),
+        (trial(schedule="annealed", real_images=4), "50 % synthetic at 40 objects per scene, annealed, 4 real images"),
+        (trial(real_images=0), "synthetic images only at 40 objects per scene"),
+        (
+            trial(synthetic=0.7, sources=DENSITIES, parts={"sparse": 5 / 7, "crowded": 2 / 7}),
+            "30 % real, 50 % sparse, 20 % crowded",
+        ),
+        (trial(sources=DENSITIES, parts={"sparse": 0.0, "crowded": 1.0}), "50 % real, 50 % crowded at 70 objects per scene"),
+        (trial(sources=ALIKE), "50 % real, 25 % a, 25 % b at 40 objects per scene"),
+        (trial(sources={"theirs": Photos(folder="/x")}), "50 % real, 50 % theirs"),
+    ],
+)  # fmt: skip
+def test_recipes_in_words(made, said):
+    assert words.recipe_words(made) == said
+
+
+def test_what_else_was_varied_follows_unless_it_has_no_effect():
+    params = {"training.learning_rate": 0.0021234, "scene.blur": 0.5, "mix.synthetic": 0.4, "scene.objects": 10}
+    said = "40 % synthetic at 10 objects per scene, learning rate 0.00212, blur 0.5"
+    assert words.recipe_words(trial(params=params)) == said
+    assert (
+        words.recipe_words(trial(params=params | {"mix.synthetic": 0.0})) == "real images only, learning rate 0.00212"
+    )
+    several = trial(params={"scene.objects": 20}, sources=DENSITIES | {"other": Scenes()})
+    assert words.recipe_words(several).endswith("17 % other, 20 objects per scene")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"mix.synthetic": 0.7, "scene.objects": 10}, "70 % synthetic, 10 objects per scene"),
+        ({"mix.schedule": "mixed", "mix.synthetic": 0.5}, "50 % synthetic"),
+        ({"mix.schedule": "mixed"}, "mixed"),
+        ({"mix.schedule": "staged", "mix.switch_at": 0.6}, "staged: synthetic first, real after 60 %"),
+        ({"mix.switch_at": 0.6}, "real after 60 %"),
+        ({"mix.schedule": "annealed", "mix.real_images": 4}, "annealed, 4 real images"),
+        ({"mix.schedule": "real_only", "mix.real_images": "all"}, "real images only, all real images"),
+        ({"mix.synthetic": 0.7, "mix.parts": {"sparse": 1.0, "crowded": 0.0}}, "30 % real, 70 % sparse"),
+        ({"mix.synthetic": 0.0, "mix.parts": {}}, "real images only"),
+        (
+            {"mix.synthetic": 0.0, "mix.parts": {"a": 1.0}, "mix.schedule": "staged", "mix.switch_at": 0.0},
+            "real images only",
+        ),
+        ({"mix.parts": {"sparse": 0.6, "crowded": 0.4}}, "synthetic of 60 % sparse, 40 % crowded"),
+        ({"scene.size_px": (29.0, 53.0)}, "size px 29 to 53"),
+        ({"scene.background_scale": [0.5, 1.5]}, "background scale 0.5 to 1.5"),
+        ({"scene.box_square": True}, "box square"),
+        ({"scene.box_square": False}, "no box square"),
+        ({"scene.assets": "/home/somebody/my/dice"}, "assets my/dice"),
+        ({"scene.backgrounds": ""}, "backgrounds none"),
+        ({"detector.name": "fasterrcnn_tiny"}, "detector fasterrcnn_tiny"),
+        ({"training.images": 400, "mix.synthetic_images": 1}, "400 images seen, 1 distinct scene"),
+    ],
+)
+def test_settings_in_one_line(params, said):
+    assert words.settings(params) == said
+    assert words.trial_words(Trial(0, "search", params, {})) == said
+
+
+def test_trials_without_params_and_confirmations_say_what_they_are():
+    assert words.trial_words(trial(kind="real_only", synthetic=0.0)) == "real only (control)"
+    assert words.trial_words(trial(kind="no blur")) == "no blur"
+    assert (
+        words.trial_words(trial(kind="confirm", of=7, params={"mix.synthetic": 0.2}))
+        == "seed of trial 7: 20 % synthetic"
+    )
+    assert words.trial_words(trial(kind="confirm", of=0, synthetic=0.0)) == "seed of trial 0: real images only"
+    assert words.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
+    assert words.kind_name(trial(kind="synthetic_only")) == "synthetic only"
+
+
+@given(st.sampled_from(["mixed", "staged", "annealed"]), st.floats(0, 1), st.one_of(st.just("all"), st.integers(1, 99)))
+def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count):
+    said = words.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
+    assert ("synthetic" in said) == (share > 0)
+    assert ("real image" in said) == (share == 0 or (count != "all" and share < 1))
+    assert (schedule in said) == (schedule != "mixed" and 0 < share < 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("mix.synthetic", 0.4, "40 %"),
+        ("mix.switch_at", None, "n/a"),
+        ("mix.parts", {"a": 0.25, "b": 0.75}, "25 % a, 75 % b"),
+        ("mix.sources", {"a": {}, "b": {}}, "a, b"),
+        ("scene.box_square", True, "yes"),
+        ("scene.blur", 0.123456, "0.123"),
+        ("scene.size_px", [29.0, 53.0], "29 to 53"),
+    ],
+)
+def test_values_under_the_name_of_their_setting(path, value, said):
+    assert words.setting_value(path, value) == said
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        (Float(low=0, high=1), "0 to 1"),
+        (Float(low=1e-4, high=1e-2, log=True), "0.0001 to 0.01, on a log scale"),
+        (Int(low=10, high=90, step=20), "10 to 90 in steps of 20"),
+        (Choice(values=("a", "b", "c")), "a, b or c"),
+        (Choice(values=((0.5, 1.5), (1.0, 2.0))), "0.5 to 1.5 or 1 to 2"),
+        (Simplex(sources=("real", "sparse")), "any shares of real, sparse"),
+        (Float(low=0, high=1, when={"mix.schedule": "staged"}), "0 to 1, where mix.schedule is staged"),
+    ],
+)
+def test_what_a_search_may_choose_from(parameter, said):
+    assert words.bounds(parameter) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(1.0, "> 0.99"), (0.97, "= 0.97"), (0.5, "= 0.50"), (0.004, "< 0.01"), (0.0, "< 0.01")]
+)
+def test_probabilities_are_never_certain(value, said):
+    assert words.probability(value) == said
+
+
+def test_seeds_and_openings_are_counted():
+    assert [words.seeds(counts) for counts in ([3, 3], [1], [2, 3])] == ["3 seeds", "1 seed", "2 to 3 seeds"]
+    scores = [TestScores("t", False, "", 9, 0.0, (), openings=n) for n in (1, 2)]
+    assert [words.opened(score) for score in scores] == ["opened once", "opened 2 times"]
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")])
+def test_a_difference_of_nothing_has_no_sign(value, said):
+    assert words.signed(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")]
+)
+def test_shares_never_round_to_nothing_or_all(value, said):
+    assert words.percent(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")]
+)
+def test_numbers_that_are_none(value, said):
+    assert words.number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")]
+)
+def test_durations(seconds, said):
+    assert words.duration(seconds) == said
+
+
+def test_one_photo_is_not_photos():
+    assert words.where(TestScores("t", False, "", 1, 0.0, ())) == "1 real test photo"
+    assert words.where(TestScores("t", True, "", 2, 0.0, ())) == "2 stand-in test images"

@@ -1,0 +1,181 @@
+"""Parameters and spaces: simplex, conditions, grids, and where a recipe lies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray import Choice, Float, Int, Mix, Recipe, Scenes, SearchSpace, Simplex
+from syndet_ray.errors import DefinitionError
+
+SOURCES = ("real", "sparse", "crowded", "other")
+MIX = Mix(sources={"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})})
+STAGES = {
+    "mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"}),
+    "mix.schedule": Choice(values=("mixed", "staged")),
+    "training.rate_after_switch": Float(low=0.1, high=1, log=True, when={"mix.schedule": ["staged"]}),
+}
+
+
+def shares(draw):
+    raw = np.array([draw(st.sampled_from([0, 0, 1, 2, 5, 0.3])) for _ in SOURCES], float)
+    raw[draw(st.integers(0, 3))] += 1
+    return dict(zip(SOURCES, (raw / raw.sum()).tolist(), strict=True))
+
+
+@given(st.data())
+def test_every_division_can_be_proposed_corners_and_faces_exactly(data):
+    simplex, wanted = Simplex(sources=SOURCES), shares(data.draw)
+    point = simplex.at(wanted)
+    assert all(0 <= at <= 1 for at in point)
+    found = simplex.shares(point)
+    assert found == pytest.approx(wanted, abs=1e-9)
+    if max(wanted.values()) == 1:
+        assert found == wanted, "a corner is reached exactly"
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_shares_are_a_division(point):
+    found = Simplex(sources=SOURCES).shares(point)
+    assert sum(found.values()) == pytest.approx(1)
+    assert min(found.values()) >= 0
+
+
+def test_even_draws_along_the_axes_are_even_draws_from_the_simplex():
+    """Away from the outer twentieths. Compared with exponentials divided by their sum, which are even (Devroye 1986)."""
+    rng, simplex = np.random.default_rng(0), Simplex(sources=SOURCES)
+    ours = np.array([list(simplex.shares(point).values()) for point in rng.uniform(0.05, 0.95, (20_000, 3))])
+    even = rng.exponential(size=(20_000, 4))
+    even /= even.sum(axis=1, keepdims=True)
+    for moment in (1, 2, 3):
+        assert (ours**moment).mean(axis=0) == pytest.approx((even**moment).mean(axis=0), abs=0.006)
+    for level in (0.1, 0.3, 0.6):
+        assert (ours < level).mean(axis=0) == pytest.approx((even < level).mean(axis=0), abs=0.015)
+    assert np.corrcoef(ours.T) == pytest.approx(np.corrcoef(even.T), abs=0.03)
+
+
+def test_random_points_come_upon_every_corner_and_every_face():
+    rng, simplex = np.random.default_rng(0), Simplex(sources=SOURCES[:3])
+    found = [simplex.shares(point) for point in rng.uniform(0, 1, (4000, 2))]
+    for source in SOURCES[:3]:
+        assert any(division[source] == 1 for division in found)
+        assert any(division[source] == 0 and max(division.values()) < 1 for division in found)
+
+
+def test_a_simplex_sets_the_synthetic_share_and_its_parts():
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
+    recipe = Recipe(mix=MIX).replace(space.changes({"mix.shares/real": 0.5, "mix.shares/sparse": 0.5}))
+    assert sum(recipe.mix.shares.values()) == pytest.approx(1)
+    assert Recipe(mix=MIX).replace(space.changes(space.point(recipe))).mix.shares == pytest.approx(recipe.mix.shares)
+    alone = Recipe(mix=MIX).replace(space.changes({"mix.shares/real": 1.0, "mix.shares/sparse": 0.3}))
+    assert alone.mix.shares == {"real": 1.0, "sparse": 0.0, "crowded": 0.0}
+
+
+def test_without_real_a_simplex_divides_the_synthetic_share():
+    space = SearchSpace({"mix.shares": Simplex(sources=("sparse", "crowded"))})
+    recipe = Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes({"mix.shares/sparse": 1.0}))
+    assert recipe.mix.shares == pytest.approx({"real": 0.6, "sparse": 0.4, "crowded": 0.0})
+    assert space.point(recipe) == {"mix.shares/sparse": 1.0}
+
+
+def test_a_parameter_exists_only_where_its_condition_holds():
+    space = SearchSpace(STAGES)
+    space.check(Recipe())
+    asked = []
+
+    def choose(value):
+        def one(name, axis):
+            asked.append(name)
+            return value if name == "mix.schedule" else 0.5
+
+        return one
+
+    assert space.suggest(choose("mixed")) == {"mix.schedule": "mixed"}
+    assert space.suggest(choose("staged")).keys() == STAGES.keys()
+    assert asked == ["mix.schedule", "mix.schedule", "mix.switch_at", "training.rate_after_switch"]
+    assert space.point(Recipe()) == {"mix.schedule": "mixed"}
+    staged = Recipe().replace({"mix.schedule": "staged", "mix.switch_at": 0.3})
+    assert space.point(staged)["mix.switch_at"] == 0.3
+
+
+def test_what_needs_another_setting_is_tried_with_it():
+    poses = Choice(values=("random", "curriculum"), when={"scene.arrangement": "layers"})
+    space = SearchSpace({"scene.poses": poses, "scene.arrangement": Choice(values=("tray", "layers"))})
+    space.check(Recipe())
+    assert len(space.grid()) == 3
+
+
+def test_a_recipe_outside_the_space_has_no_point():
+    space = SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8), "scene.objects": Choice(values=(10, 40))})
+    assert space.point(Recipe()) == {"mix.synthetic": 0.5, "scene.objects": 40}
+    assert space.point(Recipe().replace({"mix.synthetic": 1.0})) is None
+    assert space.point(Recipe().replace({"scene.objects": 41})) is None
+    stepped = SearchSpace({"mix.synthetic": Float(low=0, high=1, step=0.25)})
+    assert stepped.point(Recipe().replace({"mix.synthetic": 0.3})) is None
+    assert stepped.point(Recipe().replace({"mix.synthetic": 0.75})) == {"mix.synthetic": 0.75}
+
+
+def test_a_grid_has_every_point_once():
+    space = SearchSpace(
+        STAGES
+        | {"mix.switch_at": Float(low=0.2, high=0.8, step=0.3, when={"mix.schedule": "staged"})}
+        | {"training.rate_after_switch": Choice(values=(0.1, 1.0), when={"mix.schedule": "staged"})}
+        | {"scene.objects": Int(low=10, high=30, step=10)}
+    )
+    grid = space.grid()
+    assert len(grid) == 3 * (1 + 3 * 2) == len({repr(sorted(point.items())) for point in grid})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Simplex(sources=("real",)), "a simplex needs at least 2 sources, got ['real']"),
+        (lambda: Simplex(sources=("real", "real")), "names each source once"),
+        (lambda: Float(low=1, high=0), "low must be less than high, got low=1.0, high=0.0"),
+        (lambda: Int(low=3, high=3), "low must be less than high, got low=3, high=3"),
+        (lambda: Float(low=0, high=1, log=True), "a log range must start above 0, got low=0.0"),
+        (lambda: SearchSpace({"mix.synthetic": Simplex(sources=("a", "b"))}), "shares of sources are varied as"),
+        (lambda: SearchSpace({"mix.shares": Float(low=0, high=1)}), "by a Simplex, and by nothing else"),
+        (
+            lambda: SearchSpace({"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.shedule": "staged"})}),
+            "mix.switch_at: when: 'mix.shedule' is not a setting of a recipe. Did you mean 'mix.schedule'?",
+        ),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(make, said):
+    with pytest.raises(ValueError, match=r".") as caught:
+        make()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"mix.shares": Simplex(sources=("real", "spars"))}, "'spars' is no source of the recipe's mix. Did you mean"),
+        (
+            {"mix.shares": Simplex(sources=("real", "sparse")), "mix.synthetic": Float(low=0, high=1)},
+            "mix.synthetic is varied too, and means the same",
+        ),
+        ({"mix.switch_at": STAGES["mix.switch_at"]}, "mix.schedule is not varied by this sweep"),
+        (
+            STAGES | {"mix.schedule": Choice(values=("mixed", "annealed"))},
+            "mix.schedule must be able to take the value, got 'staged'",
+        ),
+        (
+            {
+                "scene.blur": Float(low=0, high=1, when={"scene.noise": 0.5}),
+                "scene.noise": Float(low=0, high=1, when={"scene.blur": 0.5}),
+            },
+            "conditions of ['scene.blur', 'scene.noise'] wait for one another",
+        ),
+    ],
+)
+def test_a_space_that_does_not_fit_is_refused(space, said):
+    with pytest.raises((DefinitionError, ValueError)) as caught:
+        SearchSpace(space).check(Recipe(mix=MIX))
+    assert said in str(caught.value)
+
+
+def test_a_grid_of_what_has_no_end_is_refused():
+    with pytest.raises(DefinitionError, match="must have finitely many values for a grid"):
+        SearchSpace({"mix.synthetic": Float(low=0, high=1)}).grid()

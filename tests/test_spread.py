@@ -1,0 +1,152 @@
+"""Spread: intervals that hold the truth as often as they say, and comparisons that cancel what all models share."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray.spread import (
+    combined,
+    difference,
+    interval,
+    probability_best,
+    standard_error,
+    within_one_error,
+)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def models(seed, count=3, resamples=200, mean=0.0):
+    """Draws of a recipe whose models differ by deviates of sd 1, as do the draws of each."""
+    own = rng(seed)
+    return list(mean + own.standard_normal((count, 1)) + own.standard_normal((count, resamples)))
+
+
+def test_standard_error_by_hand():
+    assert standard_error([1.0, 2.0, 3.0]) == pytest.approx(1 / np.sqrt(3))
+    assert standard_error([5.0, 5.0]) == 0
+    assert standard_error([5.0]) is None
+    assert standard_error([]) is None
+
+
+def test_within_one_error_counts_the_error_of_the_best():
+    means = {"far": 0.10, "near": 0.29, "best": 0.30, "at the bound": 0.28125}
+    errors = {"far": 1.0, "near": 0.0, "best": 0.01875, "at the bound": None}
+    assert within_one_error(means, errors) == ["best", "near", "at the bound"]
+
+
+def test_within_one_error_of_a_best_without_an_error_are_its_ties():
+    assert within_one_error({"c": 0.2, "a": 0.3, "b": 0.3}, {"a": None, "b": 0.1, "c": None}) == ["a", "b"]
+
+
+def test_interval_is_the_middle_95_percent():
+    assert interval(np.arange(1001)[::-1]) == (25, 975)
+
+
+def test_combined_draws_of_one_model_are_its_own():
+    (only,) = models(1, count=1)
+    assert np.array_equal(combined([only], rng()), only)
+
+
+def test_equal_models_add_nothing():
+    draws = models(1, count=1)[0]
+    assert combined([draws, draws, draws], rng()) == pytest.approx(draws, abs=1e-12)
+    assert combined([np.full(5, 0.1)] * 3, rng()) == pytest.approx(np.full(5, 0.1), abs=1e-12)
+
+
+def test_combined_draws_depend_on_the_generator_alone_and_keep_the_mean():
+    found = combined(models(1), rng(2))
+    assert np.array_equal(found, combined(models(1), rng(2)))
+    assert not np.array_equal(found, combined(models(1), rng(3)))
+
+
+def test_combined_draws_vary_as_images_and_seeds_do_together():
+    """Images alike for all models give variance 4; 100 seeds of sd 10 give 1, and of the models' own deviates 0.01."""
+    own, count, resamples = rng(4), 100, 20_000
+    seeds = 10 * own.standard_normal(count)
+    table = 2 * own.standard_normal(resamples) + seeds[:, None] + own.standard_normal((count, resamples))
+    assert combined(list(table), own).var() == pytest.approx(4 + seeds.var(ddof=1) / count, rel=0.05)
+
+
+def test_the_interaction_of_seeds_and_images_counts_once():
+    """Models that differ only by the images that they find hard: their mean varies as their draws say, and no more."""
+    own, resamples = rng(5), 2000
+    wide, tight = [], []
+    for _ in range(200):
+        luck = own.standard_normal((20, 1))  # sd 1 between the models, and sd 1 between resamples of each
+        table = luck + own.standard_normal((20, resamples))
+        wide.append(combined(list(table), own).var())
+        tight.append(table.mean(axis=0).var())
+    assert np.mean(tight) == pytest.approx(1 / 20, rel=0.05)
+    assert np.mean(wide) == pytest.approx(1 / 20, rel=0.35)
+    assert np.mean(wide) < 1.5 / 20
+
+
+def test_what_all_models_share_cancels_in_a_difference():
+    shared = rng().standard_normal(300)
+    found = difference([shared + 0.01], [shared], rng())
+    assert (found.mean, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
+    assert found.probability == 1
+
+
+def test_equal_recipes_are_as_likely_better_as_worse():
+    found = difference([np.full(10, 0.5)] * 2, [np.full(10, 0.5)], rng())
+    assert (found.mean, found.low, found.high, found.probability) == (0, 0, 0, 0.5)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.floats(-3, 3))
+def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean):
+    one, two = models(seed, a, mean=mean), models(seed + 1, b)
+    there, back = difference(one, two, rng(seed)), difference(two, one, rng(seed))
+    assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
+    assert there.probability + back.probability == pytest.approx(1)
+    assert there.low <= there.mean <= there.high
+    assert there.mean == pytest.approx(np.mean(one) - np.mean(two))
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 4), min_size=1, max_size=5))
+def test_probabilities_to_be_the_best_add_up_to_1(seed, counts):
+    found = probability_best({str(k): models(seed + k, count) for k, count in enumerate(counts)}, rng(seed))
+    assert sum(found.values()) == pytest.approx(1)
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_a_tie_for_the_best_is_shared():
+    same = np.array([0.4, 0.5])
+    assert probability_best({"a": [same], "b": [same], "c": [same - 0.1]}, rng()) == {"a": 0.5, "b": 0.5, "c": 0}
+
+
+def test_of_two_recipes_the_better_is_the_best():
+    a, b = models(8, mean=1.0, resamples=20_000), models(9, resamples=20_000)
+    expected = difference(a, b, rng()).probability
+    assert 0.5 < expected < 0.95
+    assert probability_best({"a": a, "b": b}, rng())["a"] == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_intervals_hold_the_truth_as_often_as_they_say(count):
+    """benchmarks/coverage.py in small: 50 images, seeds and models' own images each half as wide as the images."""
+    own, images, trials, resamples = rng(count), 50, 500, 400
+    held = np.zeros(2)
+    for _ in range(trials):
+        chosen = own.multinomial(images, np.full(images, 1 / images), size=resamples) / images
+        everybody = own.standard_normal((images, 1))
+        a, b = (
+            list((chosen @ (everybody + _effects(own, images, count) + 0.5 / np.sqrt(images) * _seeds(own, count))).T)
+            for _ in "ab"
+        )
+        low, high = interval(combined(a, own))
+        apart = difference(a, b, own)
+        held += low <= 0 <= high, apart.low <= 0 <= apart.high
+    assert ((held / trials > 0.925) & (held / trials < 0.98)).all(), held / trials
+
+
+def _effects(own, images, count):
+    return 0.5 * own.standard_normal((images, 1)) + 0.5 * own.standard_normal((images, count))
+
+
+def _seeds(own, count):
+    return own.standard_normal(count)

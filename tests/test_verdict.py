@@ -1,0 +1,182 @@
+"""The verdict: which recipe won, how sure that is, and what can be had for less."""
+
+from statistics import mean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syndet_ray import verdict
+from syndet_ray.parameter import Float
+from syndet_ray.recipe import Mix, Recipe, Scenes
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.space import SearchSpace
+from syndet_ray.sweep import Sweep
+
+TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
+MIXES = {
+    "real_only": Mix(synthetic=0.0),
+    "synthetic_only": Mix(synthetic=1.0),
+    "mixed": Mix(synthetic=0.5),
+    "staged": Mix(synthetic=0.5, schedule="staged"),
+    "three sources": Mix(synthetic=0.5, sources={"a": Scenes(), "b": Scenes()}),
+}
+
+
+def trial(number, value, kind="search", of=None, state="COMPLETE", mix="mixed", images=100, real_images=0, **metrics):
+    recipe = Recipe(mix=MIXES[mix]).flat()
+    rungs = () if value is None else (Rung(images, {OBJECTIVE: value, **metrics}),)
+    effective = {"real_images": real_images}
+    return Trial(number, kind, {}, recipe, state, "", rungs, effective, of=of)
+
+
+def confirmed(mixes, values):
+    """Trials of these mixes that all had 0.5, and their confirmations with these values."""
+    found = [trial(n, 0.5, kind=mix if mix.endswith("only") else "search", mix=mix) for n, mix in enumerate(mixes)]
+    for of, seeds in enumerate(values):
+        found += [trial(len(found) + k, value, "confirm", of=of) for k, value in enumerate(seeds)]
+    return found
+
+
+def test_the_winner_is_the_best_mean_and_not_the_luckiest_training():
+    trials = [trial(0, 0.40), trial(1, 0.30), trial(2, 0.90)]
+    assert verdict.winner(trials).trial.number == 2
+    for of, values in {0: (0.30, 0.32, 0.31), 1: (0.29, 0.60, 0.10), 2: (0.20, 0.21, 0.22)}.items():
+        trials += [trial(len(trials) + k, value, "confirm", of=of) for k, value in enumerate(values)]
+    won = verdict.winner(trials)
+    assert (won.trial.number, won.mean) == (1, pytest.approx(0.33))
+    assert [found.trial.number for found in verdict.candidates(trials)] == [1, 0, 2]
+    assert [len(found.trainings) for found in verdict.candidates(trials)] == [3, 3, 3]
+
+
+def test_a_recipe_that_was_not_confirmed_cannot_win_once_others_were():
+    trials = [
+        trial(0, 0.9),
+        trial(1, 0.3),
+        trial(2, 0.2, "confirm", of=1),
+        trial(3, 0.9, "confirm", of=0, state="FAILED"),
+    ]
+    (only,) = verdict.candidates(trials)
+    assert (only.trial.number, only.mean, only.error) == (1, 0.2, None)
+
+
+def test_without_confirmations_the_one_training_counts_and_its_error_is_unknown():
+    won = verdict.winner([trial(0, 0.3), trial(1, 0.3), trial(2, 0.9, state="PRUNED"), trial(3, None, state="FAILED")])
+    assert (won.trial.number, won.trainings, won.error) == (0, (won.trial,), None)
+    assert verdict.simplest([won]) is None
+    assert verdict.winner([]) is None and verdict.simplest([]) is None
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 1000), min_size=1, max_size=4), min_size=1, max_size=5
+    )
+)  # fmt: skip
+def test_the_winner_has_the_greatest_mean_and_what_is_simplest_is_within_its_error(values):
+    trials = confirmed(["mixed"] * len(values), [[value / 1000 for value in seeds] for seeds in values])
+    found = verdict.candidates(trials)
+    assert found[0].mean == pytest.approx(max(mean(seeds) for seeds in values) / 1000)
+    plain = verdict.simplest(found)
+    if len(found[0].trainings) == 1:
+        assert plain is None
+    else:
+        assert plain in found
+        assert plain.mean >= found[0].mean - found[0].error
+
+
+@pytest.mark.parametrize(
+    ("mixes", "simplest"),
+    [
+        (["mixed", "synthetic_only", "real_only"], "real_only"),
+        (["staged", "three sources", "mixed", "synthetic_only"], "synthetic_only"),
+        (["staged", "three sources", "mixed"], "mixed"),
+        (["staged", "three sources"], "three sources"),
+        (["mixed", "mixed"], "mixed"),
+    ],
+)
+def test_what_is_simpler_wins_within_one_standard_error(mixes, simplest):
+    trials = confirmed(mixes, [(0.30, 0.32), *[(0.30, 0.31)] * (len(mixes) - 1)])
+    found = verdict.candidates(trials)
+    assert found[0].trial.number == 0
+    assert verdict.simplest(found).trial.recipe == Recipe(mix=MIXES[simplest]).flat()
+
+
+def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_choice():
+    trials = confirmed(["mixed", "real_only"], [(0.30, 0.32), (0.298, 0.30)])
+    assert verdict.simplest(verdict.candidates(trials)).trial.number == 0
+
+
+def test_a_schedule_that_has_nothing_to_change_to_makes_nothing_less_simple():
+    found = verdict.candidates(confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)]))
+    staged = Recipe(mix=Mix(synthetic=1.0, schedule="staged")).flat()
+    found[0].trial.recipe.update(staged)
+    assert verdict.simplest(found).trial.number == 0
+
+
+def test_finalists_are_all_controls_that_finished_and_the_best_of_the_search():
+    trials = [
+        trial(0, 0.1, "real_only", mix="real_only"),
+        trial(1, None, "synthetic_only", mix="synthetic_only", state="FAILED"),
+        *(trial(2 + k, value) for k, value in enumerate((0.2, 0.4, 0.4, 0.3))),
+        trial(6, 0.9, state="PRUNED"),
+        trial(7, 0.9, "confirm", of=2),
+    ]
+    assert [found.number for found in verdict.finalists(trials, 2)] == [0, 3, 4]
+    assert [found.number for found in verdict.finalists(trials, 9)] == [0, 3, 4, 5, 2]
+
+
+def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
+    space = SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8)})
+    sweep = Sweep(question="?", space=(space,))
+    trials = [
+        trial(0, 0.1),
+        trial(1, 0.2),
+        trial(2, 0.9, mix="synthetic_only"),
+        trial(3, 0.8, "real_only", mix="real_only"),
+    ]
+    assert verdict.best_points(trials, sweep) == ({"mix.synthetic": 0.5},)
+
+
+def test_the_front_leaves_out_what_another_beats_at_no_greater_cost():
+    trials = [
+        trial(0, 0.30, real_images=80),
+        trial(1, 0.20, real_images=20),
+        trial(2, 0.20, real_images=40),  # as good, dearer
+        trial(3, 0.10, real_images=20),  # as dear, worse
+        trial(4, 0.35, real_images=160),
+        trial(5, 0.20, real_images=20),  # the same as trial 1
+        trial(6, 0.90, real_images=5, state="PRUNED"),
+        trial(7, 0.90, "confirm", of=1, real_images=5),
+        trial(8, 0.05, "synthetic_only", mix="synthetic_only"),
+    ]
+    assert [found.number for found in verdict.pareto_front(trials, **TWO_GOALS)] == [8, 1, 5, 0, 4]
+
+
+def test_the_front_of_one_goal_is_the_best():
+    trials = [trial(0, 0.3), trial(1, 0.4), trial(2, 0.4), trial(3, None, state="FAILED")]
+    assert [found.number for found in verdict.pareto_front(trials, ("val/mAP",), ("maximize",))] == [1, 2]
+    assert verdict.pareto_front([], ("val/mAP",), ("maximize",)) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=12))
+def test_whatever_is_off_the_front_is_beaten_by_something_on_it_and_nothing_on_it_is(places):
+    trials = [trial(n, value / 10, real_images=real, images=seen) for n, (value, real, seen) in enumerate(places)]
+    goals = {"objective": ("val/mAP", "real_images", "images"), "goals": ("maximize", "minimize", "minimize")}
+    front = {found.number for found in verdict.pareto_front(trials, **goals)}
+
+    def beats(a, b):
+        (value_a, *costs_a), (value_b, *costs_b) = places[a], places[b]
+        return (
+            places[a] != places[b] and value_a >= value_b and all(x <= y for x, y in zip(costs_a, costs_b, strict=True))
+        )
+
+    for number in range(len(places)):
+        assert any(beats(other, number) for other in front) == (number not in front)
+
+
+def test_twins_were_asked_for_different_recipes_and_trained_alike():
+    alike = [trial(n, 0.3, loss=0.5, images_per_second=float(n)) for n in range(3)]
+    assert verdict.twins(alike) == []
+    other = [trial(3, 0.3, mix="staged", loss=0.5), trial(4, 0.3, mix="staged", loss=0.5000001)]
+    silent = [trial(5, None, state="FAILED"), trial(6, None, mix="staged", state="FAILED")]
+    assert verdict.twins([*alike, *other, *silent]) == [(0, 3)]
