@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,6 +192,7 @@ class Sweeps:
         process = self._begin(home)
         assert process.wait(ENDS_S) == 0, _last_words(home)
         ended, folder = time.time(), _only_run(home)
+        assert folder is not None
         wrong = faults(folder, retries=False)
         assert not wrong, wrong
         return Undisturbed(table(folder), (*(event["time"] for event in folder.events()), ended))
@@ -254,7 +255,7 @@ class Sweeps:
             process.wait()
             _end_leftovers(left)
             return [f"the driver hung for {ENDS_S} s"]
-        by_signal = (0, 130, -signal.SIGTERM, signal.SIGTERM)
+        by_signal = (0, 130, -sent, signal.SIGTERM) if sent else ()  # another than 130 where nothing is left to be done
         expected = {None: (0,), signal.SIGKILL: (0, -signal.SIGKILL)}.get(sent, by_signal)
         if status in expected or (sent and victim == NODE):
             return []
@@ -387,19 +388,19 @@ def kills_of_local(count: int, whole: Undisturbed, rng: random.Random) -> list[K
     return [Kill("local", (every[k % 3],) * (1 + (k % 2)), *whole.moment(rng), next(damages)) for k in range(count)]
 
 
-def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], name: Callable[[int], str]) -> int:
+def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) -> int:
     """Carries the kills out, one line each; returns after how many the tables were equal and nothing was wrong."""
     equal = 0
     for k, kill in enumerate(kills):
-        began = time.monotonic()
-        folder, went, wrong = sweeps.killed(name(k), kill)
+        began, name = time.monotonic(), f"{kind}-{k:02d}"
+        folder, went, wrong = sweeps.killed(name, kill)
         if folder is not None:
             wrong += differences(table(folder), whole.table) + faults(folder, kill.victim in (WORKER, NODE))
         equal += not wrong
         how = f"{'+'.join(sent.name for sent in kill.sent)} {went or 'too late'}"
         how += f"; {kill.damage}" if kill.damage else ""
         retries = sum(trial.retries for trial in folder.trials()) if folder else 0
-        verdict = "equal" if not wrong else f"WRONG ({name(k)}): " + "; ".join(wrong[:6])
+        verdict = "equal" if not wrong else f"WRONG ({name}): " + "; ".join(wrong[:6])
         print(
             f"{k:3} {kill.victim:7} {how}; {retries} retries, {time.monotonic() - began:.0f} s: {verdict}", flush=True
         )
@@ -421,7 +422,7 @@ def main() -> None:
         trials, length = sum(name.startswith("trial") for name in whole.table), whole.moments[-1] - whole.moments[0]
         print(f"{kind}, seed {given.seed}: {trials} trials, {length:.0f} s undisturbed", flush=True)
         kills = choose(count, whole, random.Random(given.seed))
-        equal = judge(sweeps, whole, kills, lambda k, kind=kind: f"{kind}-{k:02d}")
+        equal = judge(sweeps, whole, kills, kind)
         print(f"{kind}: {equal} of {count} tables are the undisturbed one's")
 
 

@@ -99,7 +99,7 @@ def plain(trials: int, home: Path) -> None:
 
     from syndet_ray.tuning.cluster import connection
 
-    axes = SWEEP.parameters.axes()
+    axes = {name: axis for name, axis in SWEEP.parameters.axes().items() if isinstance(axis, Float)}
     space = {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in axes.items()}
     _time(OptunaSearch, "suggest", PROPOSAL)
     _time(OptunaSearch, "on_trial_result", REPORT)
@@ -186,8 +186,6 @@ def show(arm: str, found: dict[str, Any], trials: int) -> None:
             end="",
         )
         print(" ".join(f"{median(block):.2f}" for block in blocks))
-    each = [(fmean(block) - fmean(_blocks(spent["report"])[0])) for block in _blocks(spent["report"])]
-    print(f"  the last block's mean report is {each[-1]:+.2f} ms off the first's")
     memory = [block[-1] for block in _blocks(found["memory"])]
     grown = (memory[-1] - memory[0]) / max(1, len(found["memory"]) - len(found["memory"]) // len(memory))
     print(f"  memory {memory[0] / 1024:.0f} to {memory[-1] / 1024:.0f} MB: {grown:.1f} KB a trial")

@@ -1,4 +1,4 @@
-"""The share of every batch that is synthetic."""
+"""The share of all images seen that is synthetic."""
 
 from syndet_ray import Float, SearchSpace
 

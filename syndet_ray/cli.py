@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import DefinitionError, SyndetError
 
 if TYPE_CHECKING:
     from syndet_ray.results import RunFolder
@@ -48,7 +48,7 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="Like scene.bl
 Workers = Annotated[int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one a core.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 
-_INTERRUPTED, _FAILED = 130, 1
+_INTERRUPTED, _FAILED, _SPENT = 130, 1, 3
 
 
 @app.command()
@@ -91,6 +91,7 @@ def sweep(
 @app.command()
 def resume(
     run: RunAddress,
+    real: Real = None,
     trials: Trials = None,
     hours: Hours = None,
     images: Images = None,
@@ -108,8 +109,14 @@ def resume(
     folder = running.fetch(run, runs) if "://" in run else _run_folder(Path(run))
     console = terminal.console()
     console.print(folder.sweep.question, style="bold")
-    given = {"trials": trials, "hours": hours, "images": images, "parallel": parallel, "address": address}
-    given |= {"tracking": tracking, "gpus_per_trial": gpus_per_trial}
+    given: dict[str, Any] = {
+        "trials": trials,
+        "hours": hours,
+        "images": images,
+        "parallel": parallel,
+        "address": address,
+    }
+    given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial}
     with _shown(console) as display:
         outcome = running.resume(folder, _said(given), display, force=force)
     _finish(outcome, console)
@@ -169,7 +176,8 @@ def replay(
     console = terminal.console()
     found = []
     with _shown(console) as display:
-        chosen = replays.chosen(pruner)
+        own = {} if pruner else {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning}
+        chosen = own | replays.chosen(pruner)
         for done, (name, pruning) in enumerate(chosen.items()):
             display.progress("replaying", done, len(chosen))
             found.append((name, replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)))
@@ -281,7 +289,7 @@ def main() -> None:
 def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
     from syndet_ray.sweep import load
 
-    return load(name).model_copy(update=_said({"trials": trials, "seed": seed}))
+    return load(name).replace(_said({"trials": trials, "seed": seed}))
 
 
 def _said(given: dict[str, Any]) -> dict[str, Any]:
@@ -299,7 +307,10 @@ def _with_points(definition: "Sweep", run: Path) -> "Sweep":
     """The sweep, to propose first what was best in an earlier run."""
     from syndet_ray.verdict import best_points
 
-    return definition.model_copy(update={"points": best_points(_run_folder(run).trials(), definition)})
+    points = best_points(_run_folder(run).trials(), definition)
+    if not points:
+        raise DefinitionError("--points", f"no recipe of {run} can be proposed by this sweep", do="Leave it out.")
+    return definition.replace({"points": points})
 
 
 def _shown(console: Any) -> Any:
@@ -330,6 +341,7 @@ def _finish(outcome: "Outcome", console: Any) -> None:
         raise SystemExit(_INTERRUPTED)
     if outcome.status == "spent":
         console.print(f"stopped: {outcome.why}; {go_on} and more of it", highlight=False)
+        raise SystemExit(_SPENT)
     test = folder.test()
     if test is not None:
         console.print(terminal.test_table(test))

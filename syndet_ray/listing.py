@@ -19,8 +19,7 @@ def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
     """What a sweep asks, and how."""
     yield f"sweep    {name}: {sweep.proposals} trials, {len(sweep.fixed)} controls and variants"
     for path, parameter in sweep.parameters.items():
-        when = " and ".join(f"{p} is {' or '.join(map(str, values))}" for p, values in parameter.when.items())
-        yield f"         {path}: {bounds(parameter)}{f', where {when}' if when else ''}"
+        yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
         told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
         yield f"         {variant}: {told}"
@@ -44,8 +43,8 @@ def data_lines(data: "RealData") -> Iterator[str]:
 def cost_lines(cost: "Cost") -> Iterator[str]:
     """What it takes. Without what starting processes takes, and what of others' generators is not known."""
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
-    yield f"cost     up to {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate};"
-    yield f"         at least {_time(cost.least_hours)} and {cost.least_images:,}, if all is pruned that can be"
+    yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate};"
+    yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} where all is pruned that can be"
 
 
 def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:

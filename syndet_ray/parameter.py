@@ -49,7 +49,8 @@ class Float(_Parameter):
         """Every value, where there are finitely many."""
         if self.step is None:
             return None
-        return tuple(self.low + i * self.step for i in range(math.floor((self.high - self.low) / self.step + 1e-9) + 1))
+        steps = round((self.high - self.low) / self.step)
+        return tuple(min(self.high, self.low + i * self.step) for i in range(steps + 1))
 
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
@@ -82,7 +83,8 @@ class Int(_Parameter):
 
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
-        return not isinstance(value, bool) and isinstance(value, int) and value in self.grid()
+        whole = not isinstance(value, bool) and isinstance(value, int) and self.low <= value <= self.high
+        return whole and (value - self.low) % (self.step or 1) == 0
 
 
 class Choice(_Parameter):
@@ -102,6 +104,10 @@ class Choice(_Parameter):
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
         return value in self.values
+
+    def own(self, value: Any) -> Any:
+        """An equal value as it stands here: a recipe makes 0 a 0.0."""
+        return next(known for known in self.values if known == value)
 
 
 class Simplex(_Parameter):
@@ -160,3 +166,5 @@ def _check_bounds(low: float, high: float, log: bool, step: float | None) -> Non
         raise ValueError(f"a log range must start above 0, got low={low}")
     if log and step is not None:
         raise ValueError(f"a log range takes no step, got step={step}")
+    if step is not None and abs(math.remainder(high - low, step)) > 1e-9 * step:
+        raise ValueError(f"whole steps must lead from low to high, got low={low}, high={high}, step={step}")

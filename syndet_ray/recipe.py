@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
@@ -304,6 +304,17 @@ def check_path(path: str) -> None:
     """Raises DefinitionError, with the nearest valid path, unless a recipe has this setting."""
     if path not in (valid := list(field_paths())):
         raise DefinitionError(f"recipe.{path}", "is not a setting of a recipe", do=nearest(path, valid))
+
+
+def check_value(path: str, value: Any) -> None:
+    """Raises DefinitionError unless a setting may have this value in some recipe: by its own rule, not beside others."""
+    part, field = path.split(".")
+    info = Recipe.model_fields[part].annotation.model_fields[field]  # type: ignore[union-attr]
+    rule: Any = Annotated[info.annotation, info]
+    try:
+        TypeAdapter(rule).validate_python(value)
+    except ValidationError as error:
+        raise definition_error(f"recipe: {path}", error) from None
 
 
 def definition_error(place: object, error: ValidationError) -> DefinitionError:

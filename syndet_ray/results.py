@@ -18,6 +18,8 @@ import fcntl
 import json
 import os
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,9 +32,10 @@ from PIL import Image
 
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.spread import Difference
-from syndet_ray.sweep import Sweep
+from syndet_ray.sweep import CONTROL_CHANGES, Sweep
 
 OBJECTIVE = "val/mAP"
+_CHECKPOINTS = "checkpoints/"
 _REAL_IMAGES = "real_images"  # among the effective settings
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
 
@@ -59,6 +62,7 @@ class Trial:
     retries     how often it failed or lost its worker, and went on from its checkpoint
     of          the trial whose recipe a confirmation trains anew
     replica     which training of its recipe it is, from 0: each has a seed of its own
+    impossible  why no recipe could be made of params, in words; "" nearly always
     started, ended  seconds since 1970
     """
 
@@ -76,6 +80,14 @@ class Trial:
     ended: float | None = None
     of: int | None = None
     replica: int = 0
+    impossible: str = ""
+
+    @property
+    def variant(self) -> str | None:
+        """The name of the variant that it trains, which all its repeats share; None for any other trial."""
+        if self.kind in ("search", "confirm", *CONTROL_CHANGES):
+            return None
+        return self.kind.removesuffix(f" ({self.replica + 1})") if self.replica else self.kind
 
     @property
     def value(self) -> float | None:
@@ -97,13 +109,13 @@ class TestRow:
     """The score of one recipe on the real test set.
 
     role         "best", "finalist <trial>", or the name of a control or variant
-    trial        whose recipe it is
+    trial        whose recipe it is: the first that trained it
     metrics      means over the trained models
     intervals    95 %, over test images and, where there are several models, seeds
-    models       the trials whose models were scored: one, or a confirmation's, each from another seed
+    models       the trials whose models were scored: one, or confirmations and repeats, each from another seed
     seeds        mAP of each model
     p_best       probability that it is the best of all rows
-    differences  by control: mean difference in mAP, its 95 % interval, and the probability that it is above 0
+    differences  by control and first variant: mean difference in mAP, its 95 % interval, and the probability that it is above 0
     """
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
@@ -120,7 +132,12 @@ class TestRow:
 
 @dataclass(frozen=True)
 class TestScores:
-    """Everything that opening the test set gave. openings: how often it was; a run that is extended opens it again."""
+    """Everything that opening the test set gave.
+
+    openings  how often it was; a run that is extended opens it again
+    simplest  the trial whose recipe is the simplest that is as good as the best, to within one standard error
+    champion  the trial whose model is kept: of the trainings of the best recipe the best on the validation set
+    """
 
     __test__ = False
 
@@ -132,6 +149,7 @@ class TestScores:
     rows: tuple[TestRow, ...]
     openings: int = 1
     simplest: int | None = None
+    champion: int | None = None
 
     def row(self, role: str) -> TestRow | None:
         return next((row for row in self.rows if row.role == role), None)
@@ -165,12 +183,16 @@ class RunFolder:
 
     @staticmethod
     def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
-        """A new run. Raises FileExistsError where there is one already."""
-        path.mkdir(parents=True)
-        folder = RunFolder(path)
-        folder.define(sweep)
-        folder.describe(about)
-        return folder
+        """A new run, which is there whole or not at all. Raises MachineError where there is one already."""
+        if path.exists():
+            raise MachineError(path, "is there already", do="Start again in a second.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)))
+        unfinished.define(sweep)
+        unfinished.describe(about)
+        unfinished.path.chmod(0o755)
+        unfinished.path.rename(path)
+        return RunFolder(path)
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
@@ -234,7 +256,7 @@ class RunFolder:
         line = json.dumps(event)
         with self._ledger.open("a") as ledger:
             ledger.write(line + "\n")
-        return json.loads(line)
+        return _parsed(line)
 
     def mend(self) -> None:
         """Cuts a last line that a kill left unfinished, so that the next event starts on a line of its own."""
@@ -246,7 +268,7 @@ class RunFolder:
         """The events so far; a last line without its end was never finished and does not count."""
         if self._ledger.exists():
             for line in self._ledger.read_text().split("\n")[:-1]:
-                yield json.loads(line)
+                yield _parsed(line)
 
     def trials(self) -> tuple[Trial, ...]:
         """Every trial of the ledger, by number."""
@@ -254,8 +276,19 @@ class RunFolder:
         for event in self.events():
             number = event["trial"]
             if number is not None:
-                trials[number] = after_event(trials.get(number), event)
+                trials[number] = self.after(trials.get(number), event)
         return tuple(trials[number] for number in sorted(trials))
+
+    def after(self, trial: Trial | None, event: Mapping[str, Any]) -> Trial:
+        """A trial after one more event; its checkpoint, where that lies in this folder, by its path here and now."""
+        found = after_event(trial, event)
+        inside = found.checkpoint is not None and found.checkpoint.startswith(_CHECKPOINTS)
+        return replace(found, checkpoint=str(self.path.resolve() / str(found.checkpoint))) if inside else found
+
+    def relative(self, address: str) -> str:
+        """The address of a checkpoint as the ledger keeps it: within the folder, which may be moved, by the way from it."""
+        root = f"{self.path.resolve()}/"
+        return address.removeprefix(root) if address.startswith(root + _CHECKPOINTS) else address
 
     def write_test(self, scores: TestScores) -> None:
         write_whole(self.path / "test.json", json.dumps(asdict(scores), indent=1).encode())
@@ -285,21 +318,14 @@ class RunFolder:
         )
 
 
-def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the highest objective; controls compete too: the answer may be "use real data only".
-
-    Confirmations do not: what they say of a recipe is a mean.
-    """
-    finished = [t for t in trials if t.state == "COMPLETE" and t.value is not None and t.kind != "confirm"]
-    return max(finished, key=lambda trial: (trial.value, -trial.number), default=None)
-
-
 def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     """A trial after one more event of the ledger; its first is "asked"."""
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        facts = {name: event[name] for name in ("kind", "params", "recipe", "of", "replica") if name in event}
+        facts = {
+            name: event[name] for name in ("kind", "params", "recipe", "of", "replica", "impossible") if name in event
+        }
         return Trial(event["trial"], started=event["time"], **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
@@ -310,6 +336,11 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
     return replace(trial, state=event["state"], reason=event["reason"], ended=event["time"])
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """An event. The names in it are shared by all: of a hundred settings a trial, they take more memory than the values."""
+    return json.loads(line, object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs})
 
 
 def _test_row(row: Mapping[str, Any]) -> TestRow:

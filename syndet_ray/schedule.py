@@ -32,6 +32,15 @@ def switch_at(mix: Mix) -> float:
     return mix.synthetic if mix.schedule == "staged" else 1.0
 
 
+def is_telling(mix: Mix, seen: int, total: int) -> bool:
+    """Whether a report after `seen` images says anything about how a training of `total` will end.
+
+    That of a staged one does not before it has seen real images: its score on real photos leaps once they come, and a
+    pruner that compared it before then would stop the best (docs/results.md, "Which pruner kills the winner?").
+    """
+    return switch_at(mix) >= 1 or seen > switch_at(mix) * total
+
+
 def _synthetic_until(mix: Mix, moment: float) -> float:
     """Synthetic images seen until then, as a share of all images of the training: the integral of the share.
 

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import RootModel, model_validator
 
 from syndet_ray.errors import DefinitionError, nearest
-from syndet_ray.parameter import Axis, Float, Parameter, Simplex
-from syndet_ray.recipe import REAL, Recipe, check_path, field_paths
+from syndet_ray.parameter import Axis, Choice, Float, Parameter, Simplex
+from syndet_ray.recipe import REAL, Recipe, check_path, check_value, field_paths
 
 SHARES = "mix.shares"  # what a Simplex varies: mix.synthetic and mix.parts at once
 _UNIT = Float(low=0.0, high=1.0)
@@ -53,7 +53,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 if path != SHARES:
                     check_path(path)
                 for value in parameter.samples():
-                    Recipe().replace({**self._first_allowed(path), path: value})
+                    check_value(path, value)
             except DefinitionError as error:
                 raise ValueError(str(error)) from None
         return self
@@ -65,10 +65,12 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return len(self.root)
 
     def check(self, recipe: Recipe) -> None:
-        """Raises DefinitionError unless conditions, sources and settings fit one another and the recipe."""
+        """Raises DefinitionError unless conditions, sources and values fit one another and the recipe."""
         for path, parameter in self.root.items():
             for condition, values in parameter.when.items():
                 self._check_condition(f"{path}: when", condition, values)
+            for value in parameter.samples():
+                recipe.replace({**self._first_allowed(path), path: value})
         if SHARES in self.root:
             self._check_sources(recipe)
 
@@ -110,7 +112,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             values = _values(place.parameter, place.path, recipe)
             if values is None or not all(a.holds(v) for a, v in zip(place.axes.values(), values, strict=True)):
                 return None
-            found |= dict(zip(place.axes, values, strict=True))
+            axes = zip(place.axes.items(), values, strict=True)
+            found |= {name: axis.own(v) if isinstance(axis, Choice) else v for (name, axis), v in axes}
         return found
 
     def grid(self) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ class Sweep(Value):
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Sweep":
-        if not self.space and self.trials:
+        if self.trials and not any(isinstance(space, str) or len(space) for space in self.space):
             raise ValueError(f"trials must be 0 where there is no space to search, got {self.trials}")
         if not self.trials and not self.variants:
             raise ValueError("a sweep needs trials of a space, or variants to compare")
@@ -133,6 +133,13 @@ class Sweep(Value):
             except DefinitionError as error:
                 raise ValueError(f"variants: {name}: {error}") from None
         return self
+
+    def replace(self, changes: Mapping[str, Any]) -> "Sweep":
+        """A copy with fields changed. Raises DefinitionError where that breaks a rule."""
+        try:
+            return Sweep.model_validate(self.model_dump() | dict(changes))
+        except ValidationError as error:
+            raise definition_error("sweep", error) from None
 
     @property
     def parameters(self) -> SearchSpace:

@@ -13,12 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from syndet_ray.report import words
-from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial, best_trial
-from syndet_ray.verdict import winner
+from syndet_ray.report.tables import compared_with, told_once
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.spread import Difference
+from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.verdict import unconfirmed, winner
 
-_SHOWN_METRICS = ("mAP", "AP50", "AP75")  # with their intervals as many as fit into 100 columns
-_BESIDE_DIFFERENCES = ("mAP", "AP50")
-_AGAINST = "real_only"
+# Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what else is told of them.
+_SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
+_DIFFERENCE_WIDTH = 23
 
 
 def display(console: Console) -> "Plain | Bar":
@@ -144,12 +147,12 @@ class Bar:
             value = f"{OBJECTIVE} {found.mean:.3f} ± {found.error:.3f}"
             told = f"  {words.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
             return Text.assemble("best  ", (value, "bold"), told, words.trial_words(found.trial))
-        best = best_trial(trials)
-        if best is None:
+        ahead = next(iter(unconfirmed(trials)), None)
+        if ahead is None:
             return Text("no trial has finished yet", style="dim")
         name = "best of the search" if self._confirming else "best so far"
-        told = f"  trial {best.number}: {words.trial_words(best)}"
-        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {best.value:.3f}", "bold"), told)
+        told = f"  trial {ahead.trial.number}: {words.trial_words(ahead.trial)}"
+        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {ahead.mean:.3f}", "bold"), told)
 
     def _running(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -188,43 +191,49 @@ def _task_line(what: str, done: int, total: int, since: float) -> Table:
 
 
 def test_table(scores: TestScores) -> Table:
-    """The best recipe, other finalists and the controls on the test set, with 95 % intervals."""
+    """The best recipe, other finalists, the controls and the variants on the test set, with 95 % intervals."""
     where = "stand-in images" if scores.stand_in else "real photos"
     confirmed = any(len(row.seeds) > 1 for row in scores.rows)
     seeds = f"; means of {words.seeds([len(row.seeds) for row in scores.rows])}" if confirmed else ""
     title = f"On the test set ({scores.images} {where}, {words.opened(scores)}{seeds})"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    compared = any(_AGAINST in row.differences for row in scores.rows)
-    metrics = _BESIDE_DIFFERENCES if compared else _SHOWN_METRICS
-    columns = ["trial", *metrics, *(["P(best)", f"above {words.role_name(_AGAINST)}"] if compared else [])]
+    against = compared_with(scores)
+    metrics, columns = _columns(against)
     for name in ("", *columns):
         table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
+    if against is not None:
+        table.add_column(f"above {words.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH)
     best = scores.row("best")
-    for name, row in _told_once(scores.rows):
-        cells = [f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in metrics]
-        cells += _comparison(row) if compared else []
-        table.add_row(name, str(row.trial), *cells, style="bold" if best and row.trial == best.trial else "")
+    for role, row in told_once(scores):
+        found = {
+            "trial": str(row.trial),
+            "seeds": str(len(row.seeds) or 1),
+            "P(best)": "" if row.p_best is None else words.probability(row.p_best).removeprefix("= "),
+            **{key: f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in metrics},
+        }
+        cells = [found[name] for name in columns] + ([] if against is None else [_above(row.differences.get(against))])
+        table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
     return table
 
 
-def _comparison(row: TestRow) -> list[str]:
-    """How likely a row is the best of all, and what it has more than real images alone would give."""
-    chance = "" if row.p_best is None else words.probability(row.p_best).removeprefix("= ")
-    found = row.differences.get(_AGAINST)
-    return [chance, "" if found is None else f"{words.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"]
+def _columns(against: str | None) -> tuple[Sequence[str], Sequence[str]]:
+    """The metrics that are shown, and all columns between the name and the difference from `against`."""
+    if against is None:
+        return _SHOWN_METRICS, ("trial", *_SHOWN_METRICS)
+    if against in CONTROL_CHANGES:
+        return _BESIDE_DIFFERENCES, ("trial", *_BESIDE_DIFFERENCES, "P(best)")
+    return _OF_VARIANTS, ("trial", *_OF_VARIANTS, "seeds", "P(best)")
 
 
-def _told_once(rows: Sequence[TestRow]) -> list[tuple[str, TestRow]]:
-    """The rows and their names; where the best is a control or a variant, it stands there once."""
-    best = next((row for row in rows if row.role == "best"), None)
-    own = next((row.role for row in rows if row is not best and best is not None and row.trial == best.trial), None)
-    found = []
-    for row in rows:
-        if row is best:
-            found.append((f"{words.role_name(own)} (best)" if own else "best", row))
-        elif best is None or row.trial != best.trial:
-            found.append(("finalist" if row.role.startswith("finalist ") else words.role_name(row.role), row))
-    return found
+def _above(found: Difference | None) -> str:
+    """What a row has more than the one that all are compared with."""
+    return "" if found is None else f"{words.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
+
+
+def _row_name(role: str, row: TestRow) -> str:
+    if role.startswith("finalist "):
+        return "finalist"
+    return role if role == "best" else words.role_name(role) + (" (best)" if row.role == "best" else "")
 
 
 def console() -> Console:

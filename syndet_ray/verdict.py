@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.results import Trial
 from syndet_ray.spread import standard_error, within_one_error
@@ -16,8 +17,9 @@ _CLOCKS = ("images_per_second",)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe and the trials that trained it to the end: confirmations, or the one trial of the search.
+    """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or one trial of the search.
 
+    trial  the first that trained the recipe
     mean   of the validation mAP
     error  standard error of the mean; None for a single training
     """
@@ -27,15 +29,38 @@ class Candidate:
     mean: float
     error: float | None
 
+    @property
+    def kind(self) -> str:
+        """Of the trial: "search", or the name of a control or variant."""
+        return self.trial.variant or self.trial.kind
+
+
+def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
+    """The recipe of a trial as these trainings show it."""
+    values = [training.value for training in trainings if training.value is not None]
+    return Candidate(trial, tuple(trainings), sum(values) / len(values), standard_error(values))
+
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
-    """The recipes that may be the winner, best first.
+    """The recipes that may be the winner, best first. A variant is one of them, with all its trainings.
 
-    Once any recipe is confirmed, only confirmed ones: the best of many trials owes its place partly to luck, and must not
-    be compared with means that do not.
+    Once any recipe is confirmed, a search's own trials do not count: the best of many owes its place partly to luck, and must
+    not be compared with means that do not. A variant's repeats always do, for nobody chose among them.
     """
-    found = _confirmed(trials) or [_candidate(t, [t]) for t in trials if t.kind != "confirm" and _finished(t)]
+    anew = [trial for trial in trials if trial.of is not None and _finished(trial)]
+    found = []
+    for own in _by_recipe(trials):
+        numbers = {trial.number for trial in own}
+        counted = own if own[0].variant or not anew else []
+        trainings = counted + [trial for trial in anew if trial.of in numbers]
+        if trainings:
+            found.append(candidate(own[0], trainings))
     return sorted(found, key=lambda candidate: (-candidate.mean, candidate.trial.number))
+
+
+def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
+    """The recipes as the search alone shows them, best first, whatever confirmations have said since."""
+    return candidates([trial for trial in trials if trial.kind != "confirm"])
 
 
 def winner(trials: Sequence[Trial]) -> Candidate | None:
@@ -59,31 +84,41 @@ def simplest(found: Sequence[Candidate]) -> Candidate | None:
 
 
 def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
-    """The recipes to be confirmed: every control that finished, and the best `top` of the search."""
-    return [t for t in trials if t.kind not in ("search", "confirm") and _finished(t)] + _ranked(trials)[:top]
+    """The recipes to be confirmed: each control and variant that finished, once, and the best `top` of the search."""
+    found = [candidate.trial for candidate in unconfirmed(trials)]
+    fixed = sorted((trial for trial in found if trial.kind != "search"), key=lambda trial: trial.number)
+    return fixed + [trial for trial in found if trial.kind == "search"][:top]
+
+
+def trained_already(finalist: Trial, sweep: Sweep) -> int:
+    """How many trainings of a finalist count without being made anew: of a variant its repeats, of all others none."""
+    return sweep.repeats if finalist.variant else 0
 
 
 def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> tuple[dict[str, Any], ...]:
-    """The best recipes of an earlier run, as far as a sweep can propose them: values of what it varies, best first."""
-    found = []
-    for trial in _ranked(trials):
+    """The best recipes of an earlier run, as far as a sweep can propose them: values of what it varies, best first.
+
+    What was confirmed comes first, by its mean, then the rest of the search.
+    """
+    found: list[dict[str, Any]] = []
+    for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
         changes = {path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe}
-        if sweep.parameters.point(sweep.recipe.replace(changes)) is not None and changes not in found:
+        if trial.kind == "search" and changes not in found and _can_propose(sweep, changes):
             found.append(changes)
     return tuple(found[:count])
 
 
 def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]) -> list[Trial]:
-    """The finished trials that no other beats in one goal without losing in another; cheapest first.
+    """The recipes that no other beats in one goal without losing in another, each by its first training; cheapest first.
 
     goals: "maximize" or "minimize", for each name of the objective.
     """
+    firsts = [own[0] for own in _by_recipe(trials)]
     found = {
         t.number: [v if goal == "maximize" else -v for v, goal in zip(t.goals(objective), goals, strict=True)]
-        for t in trials
-        if t.kind != "confirm" and _finished(t)
+        for t in firsts
     }
-    front = [t for t in trials if t.number in found and not any(_beats(v, found[t.number]) for v in found.values())]
+    front = [t for t in firsts if not any(_beats(v, found[t.number]) for v in found.values())]
     return sorted(front, key=lambda t: t.goals(objective)[::-1])
 
 
@@ -104,23 +139,21 @@ def curve(trial: Trial) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def _ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """The finished trials of the search, by their one value, best first."""
-    searched = [t for t in trials if t.kind == "search" and _finished(t)]
-    return sorted(searched, key=lambda t: (-(t.value or 0.0), t.number))
-
-
-def _confirmed(trials: Sequence[Trial]) -> list[Candidate]:
-    trainings: dict[int, list[Trial]] = {}
+def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The finished trials but confirmations: the repeats of a variant together, all others by themselves."""
+    found: dict[str | int, list[Trial]] = {}
     for trial in trials:
-        if trial.of is not None and _finished(trial):
-            trainings.setdefault(trial.of, []).append(trial)
-    return [_candidate(trial, trainings[trial.number]) for trial in trials if trial.number in trainings]
+        if trial.kind != "confirm" and _finished(trial):
+            found.setdefault(trial.variant or trial.number, []).append(trial)
+    return list(found.values())
 
 
-def _candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
-    values = [training.value for training in trainings if training.value is not None]
-    return Candidate(trial, tuple(trainings), sum(values) / len(values), standard_error(values))
+def _can_propose(sweep: Sweep, changes: dict[str, Any]) -> bool:
+    """Whether a sweep can propose its recipe with these changes; it may know other sources than theirs."""
+    try:
+        return sweep.parameters.point(sweep.recipe.replace(changes)) is not None
+    except DefinitionError:
+        return False
 
 
 def _finished(trial: Trial) -> bool:

@@ -148,6 +148,46 @@ def confirmed_run(path, means=None, gaps=None, best=3, simplest=None, openings=1
     return folder
 
 
+VARIANTS = {  # by name, what each changes and what its seeds reach
+    "full": ({}, (0.30, 0.32)),
+    "no blur": ({"scene.blur": 0.0}, (0.20, 0.18)),
+    "no light colour": ({"scene.light_color": 0.0}, (0.29, 0.31)),
+}
+
+
+def variant_run(path, variants, controls=None, best=None):
+    """A tested run of variants, each trained as often as it has scores, and of controls; scores on test as on validation."""
+    controls = controls or {}
+    repeats = max(len(values) for _, values in variants.values())
+    changes = {name: changed for name, (changed, _) in variants.items()}
+    sweep = Sweep(question="What does it take?", trials=0, controls=tuple(controls), variants=changes, repeats=repeats)
+    folder = RunFolder.create(path, sweep, ABOUT)
+    scores = {name: (value,) for name, value in controls.items()} | {n: values for n, (_, values) in variants.items()}
+    models = {name: [] for name in scores}
+    for number, (kind, recipe) in enumerate(sweep.fixed.items()):
+        replica = sweep.replica(kind)
+        name = kind if kind in controls else next(n for n in variants if kind in sweep.variant_kinds(n))
+        done = replica < len(scores[name])
+        folder.append("asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica)
+        train(folder, number, scores[name][replica : replica + 1], "COMPLETE" if done else "FAILED", "")
+        models[name] += [number] if done else []
+    means = {name: sum(values) / len(values) for name, values in scores.items()}
+    best = best or max(means, key=means.get)
+    rows = [_variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))]) for name in scores]
+    won = next(row for row in rows if row.role == best)
+    folder.write_test(TestScores("real", False, "hash", 50, OPENED, (TestRow(**vars(won) | {"role": "best"}), *rows)))
+    return folder
+
+
+def _variant_row(name, models, seeds, means, against):
+    mean = means[name]
+    metrics = {"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}
+    intervals = {"mAP": (mean - 0.03, mean + 0.03)}
+    gaps = {role: mean - means[role] for role in against if role != name}
+    found = {role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()}
+    return TestRow(name, models[0], metrics, intervals, tuple(models), tuple(seeds), 0.04, found)
+
+
 def front_run(path, offers, **given):
     """A run with two goals: (real images, validation mAP) of each of its searched trials."""
     folder = RunFolder.create(path, given.pop("sweep", TWO_GOALS), ABOUT)

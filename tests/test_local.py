@@ -303,3 +303,17 @@ def test_confirmations_train_from_other_seeds(begin):
     assert [trial.replica for trial in (trials[0], *again)] == [0, 1, 2]
     assert len({trial.effective["seed"] for trial in (trials[0], *again)}) == 3
     assert trials[1].effective["seed"] == trials[0].effective["seed"]
+
+
+def test_a_run_goes_on_in_another_place_with_an_empty_store(begin, tmp_path, dice):
+    whole = begin(trials=1, seeds=1)
+    folder = begin(trials=1, seeds=1, images=20).folder
+    there = tmp_path / "elsewhere" / folder.path.name
+    there.parent.mkdir()
+    shutil.move(folder.path, there)
+    ended = resume(RunFolder.open(there), {"images": 10_000}, Silent())
+    assert ended.status == "finished"
+    assert table(ended.folder) == table(whole.folder)
+    parent, children = mlflow_states(ended.folder)
+    assert (parent, len(children)) == ("FINISHED", len(ended.folder.trials()))
+    assert (there.parent / "mlflow.db").exists()

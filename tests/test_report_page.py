@@ -8,7 +8,20 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from made_runs import ABOUT, SWEEP, TIED, TRIALS, TWO_GOALS, confirm, confirmed_run, front_run, gap, made_run
+from made_runs import (
+    ABOUT,
+    SWEEP,
+    TIED,
+    TRIALS,
+    TWO_GOALS,
+    VARIANTS,
+    confirm,
+    confirmed_run,
+    front_run,
+    gap,
+    made_run,
+    variant_run,
+)
 from PIL import Image
 
 from syndet_ray.parameter import Simplex
@@ -16,7 +29,7 @@ from syndet_ray.recipe import Mix, Recipe, Scenes
 from syndet_ray.report import answer, page, tables
 from syndet_ray.report.drawing import spread
 from syndet_ray.report.figures import draw_all
-from syndet_ray.results import Picture, RunFolder, TestRow, TestScores
+from syndet_ray.results import Picture, RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -319,46 +332,35 @@ def test_labels_are_moved_apart_only_where_they_meet():
     assert spread([], 0.05) == []
 
 
-VARIANTS = {"full": {}, "no blur": {"scene.blur": 0.0}, "no light colour": {"scene.light_color": 0.0}}
-
-
 @pytest.fixture
 def ablation(tmp_path):
     """A tested run of three variants, each trained twice."""
-    sweep = Sweep(question="What does it take?", trials=0, controls=(), variants=VARIANTS, repeats=2)
-    folder = RunFolder.create(tmp_path / "ablation", sweep, ABOUT)
-    scores = (0.30, 0.20, 0.29, 0.32, 0.18, 0.31)
-    for number, (kind, recipe) in enumerate(sweep.fixed.items()):
-        folder.append("asked", number, kind=kind, params={}, recipe=recipe.flat())
-        metrics = {"val/mAP": scores[number], "val/AP50": 0.5}
-        folder.append("report", number, images=100, metrics=metrics, effective={})
-        folder.append("ended", number, state="COMPLETE", reason="all 100 images seen")
-    rows = [
-        TestRow(
-            kind, number, {"mAP": value, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}, {"mAP": (value - 0.03, value + 0.03)}
-        )
-        for number, (kind, value) in enumerate(zip(sweep.fixed, scores, strict=True))
-    ]
-    best = TestRow("best", 3, rows[3].metrics, rows[3].intervals)
-    folder.write_test(TestScores("real", False, "hash", 50, 0.0, (best, *rows)))
-    return folder
+    return variant_run(tmp_path / "ablation", VARIANTS)
 
 
 def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(ablation):
     lines = tables.variant_lines(ablation)
-    assert [(line.name, round(line.mean, 3), len(line.scores)) for line in lines] == [
-        ("full", 0.31, 2), ("no blur", 0.19, 2), ("no light colour", 0.3, 2),
+    assert [(line.name, round(line.score.value, 3), len(line.seeds), line.apart) for line in lines] == [
+        ("full", 0.31, 2, False), ("no blur", 0.19, 2, True), ("no light colour", 0.3, 2, False),
     ]  # fmt: skip
-    said = answer.answer(ablation)
-    assert "full reaches 0.31 mAP; against it no blur -0.12, no light colour -0.01" in said
-    assert "Beyond the intervals over images: no blur." in said
+    assert answer.answer(ablation) == (
+        "On 50 real test photos full reaches 0.31 mAP [0.28, 0.34] (2 seeds); against it no blur -0.12, "
+        "no light colour -0.01. Beyond the intervals: no blur."
+    )
     assert "blur 0" in lines[1].changes
 
 
 def test_the_page_of_variants_has_their_figure_and_table(ablation):
-    html = page.write(ablation).read_text()
-    assert "Variants compared" in html
+    shown = read(ablation)
+    assert "Variants compared" in shown.words
+    assert "no blur 0.190 [0.160, 0.220] 2 0.04 -0.120 [-0.150, -0.090] P < 0.01 0.500 blur 0" in shown.words
+    assert "Trained from several seeds" in shown.words
+    assert "Test: best recipe beside the other variants" in shown.words
+    assert "Trained anew" not in shown.words
     assert (ablation.figures / "variants.png").exists()
-    rows = (ablation.figures / "variants.csv").read_text().splitlines()
-    assert rows[0] == "variant,repeat,test_mAP,low_95,high_95"
-    assert len(rows) == 7
+    found = (ablation.figures / "variants.csv").read_text().splitlines()
+    assert found[0] == "variant,seed,test_mAP,low_95,high_95,difference,low_95,high_95"
+    assert [row.split(",")[:3] for row in found[1:4]] == [
+        ["full", "mean", "0.31"], ["full", "1", "0.3"], ["full", "2", "0.32"],
+    ]  # fmt: skip
+    assert len(found) == 10

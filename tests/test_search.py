@@ -513,3 +513,66 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     runs = children(store, tracking)
     assert runs[1].data.params.keys() == trial.recipe.keys()
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
+
+
+def test_a_proposal_of_which_no_recipe_can_be_made_fails_and_the_search_goes_on(begin):
+    """Each value may be had with the sweep's own recipe, but not all of them together."""
+    space = SearchSpace(
+        {"scene.image_px": Choice(values=(128, 640)), "scene.size_px": Choice(values=((30.0, 50.0), (90.0, 300.0)))}
+    )
+    recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
+    sweep = SWEEP.replace({"space": (space,), "recipe": recipe, "trials": 8})
+    search, folder, tracking = begin(sweep=sweep)
+    run_all(search)
+    failed = [trial for trial in folder.trials() if trial.state == "FAILED"]
+    assert failed
+    assert len(failed) < 8
+    for trial in failed:
+        assert trial.params == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]}
+        assert "size_px must satisfy" in trial.reason
+    lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if "size_px must satisfy" in line)
+    whole = table(folder)
+    (folder.path / "ledger.jsonl").write_text("".join(lines[: at + 1]))  # asked for, and killed
+    again, _, _ = begin(folder, tracking.parent, sweep=sweep)
+    run_all(again)
+    assert table(folder) == whole
+
+
+def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
+    space = SearchSpace({"mix.synthetic": Choice(values=(0, 0.5, 1))})
+    study = Study(Sweep(question="?", space=(space,), trials=4))
+    assert [study.ask(number).recipe.mix.synthetic for number in range(2)] == [0.0, 1.0]
+    assert {study.ask(number).recipe.mix.synthetic for number in range(2, 6)} <= {0.0, 0.5, 1.0}
+
+
+def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_twice(begin):
+    sweep = SWEEP.replace({"variants": {"a": {}, "b": {"scene.blur": 0.1}}, "repeats": 2, "controls": ("real_only",)})
+    search, folder, _ = begin(sweep=sweep)
+    search_and_confirm(search, top=1, seeds=3)
+    replicas = {}
+    for trial in folder.trials():
+        name = trial.variant or (trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of)
+        replicas.setdefault(name, []).append(trial.replica)
+    assert replicas["a"] == replicas["b"] == [0, 1, 2]
+    assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
+
+
+def test_a_staged_trial_is_judged_only_once_it_has_seen_real_images():
+    schedule = Choice(values=("mixed", "staged"))
+    switch = Float(low=0.3, high=0.9, when={"mix.schedule": "staged"})
+    space = SearchSpace({"mix.schedule": schedule, "mix.switch_at": switch})
+    points = ({"mix.schedule": "staged", "mix.switch_at": 0.6}, {"mix.schedule": "mixed"})
+    sweep = SWEEP.replace({"space": (space,), "controls": (), "points": (*[points[1]] * 3, *points), "trials": 5})
+    study = Study(sweep)
+    for number in range(3):
+        study.ask(number)
+        for images in RUNGS:
+            study.report(number, images, 0.9)
+        study.tell(number, "COMPLETE", [0.9])
+    staged, mixed = study.ask(3), study.ask(4)
+    assert (staged.recipe.mix.schedule, mixed.recipe.mix.schedule) == ("staged", "mixed")
+    assert [study.report(3, images, 0.1) for images in RUNGS] == [False, False, True, False], (
+        "after 60 images, not before"
+    )
+    assert [study.report(4, images, 0.1) for images in RUNGS] == [False, True, True, False]

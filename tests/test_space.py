@@ -179,3 +179,27 @@ def test_a_space_that_does_not_fit_is_refused(space, said):
 def test_a_grid_of_what_has_no_end_is_refused():
     with pytest.raises(DefinitionError, match="must have finitely many values for a grid"):
         SearchSpace({"mix.synthetic": Float(low=0, high=1)}).grid()
+
+
+def test_a_whole_number_among_the_choices_of_a_real_setting_is_told_as_it_stands():
+    space = SearchSpace({"mix.synthetic": Choice(values=(0, 0.5, 1))})
+    assert repr(space.point(Recipe().replace({"mix.synthetic": 0.0}))) == "{'mix.synthetic': 0}"
+
+
+def test_values_are_held_against_the_recipe_of_the_sweep():
+    poses = SearchSpace({"scene.poses": Choice(values=("random", "curriculum"))})
+    poses.check(Recipe().replace({"scene.arrangement": "layers"}))
+    with pytest.raises(DefinitionError, match='poses "curriculum" needs arrangement "layers"'):
+        poses.check(Recipe())
+    sizes = SearchSpace({"scene.size_px": Choice(values=((20, 30), (100, 300)))})
+    sizes.check(Recipe().replace({"scene.image_px": 640}))
+    with pytest.raises(DefinitionError, match="size_px must satisfy"):
+        sizes.check(Recipe())
+    with pytest.raises(ValueError, match=r"mix\.synthetic: must be less than or equal to 1, got 1\.2"):
+        SearchSpace({"mix.synthetic": Float(low=0, high=1.2)})
+
+
+def test_steps_lead_from_low_to_high():
+    assert SearchSpace({"scene.blur": Float(low=0.1, high=0.7, step=0.1)}).grid()[-1] == {"scene.blur": 0.7}
+    with pytest.raises(ValueError, match=r"whole steps must lead from low to high, got low=0\.0, high=1\.0, step=0\.3"):
+        Float(low=0, high=1, step=0.3)

@@ -237,3 +237,8 @@ def test_a_search_that_cannot_be_is_refused(fields, said):
     with pytest.raises(ValidationError) as caught:
         Sweep(question="?", space=("mix",), **fields)
     assert said in str(caught.value)
+
+
+def test_trials_of_nothing_are_refused_however_they_are_asked_for():
+    with pytest.raises(DefinitionError, match="trials must be 0 where there is no space to search, got 5"):
+        load("annotation_budget").replace({"trials": 5})

@@ -235,6 +235,32 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
     assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
 
 
+def test_variants_are_compared_with_the_first_in_a_hundred_columns():
+    below = {"full": Difference(-0.12, -0.15, -0.09, 0.001)}
+    name = "no light colour nor anything else that can be had"
+    text = printed(
+        TestRow("best", 0, METRICS, INTERVALS, (0, 3), (0.2, 0.3), 0.996),
+        TestRow("full", 0, METRICS, INTERVALS, (0, 3), (0.2, 0.3), 0.996),
+        TestRow(name, 1, METRICS, INTERVALS, (1,), (0.2,), 0.001, below),
+    )
+    lines = [" ".join(line.split()) for line in text.splitlines() if "0.250" in line]
+    assert "above full" in text
+    assert lines[0] == "full (best) 0 0.250 [0.00, 0.30] 2 > 0.99"
+    assert lines[1].endswith("1 0.250 [0.00, 0.30] 1 < 0.01 -0.120 [-0.150, -0.090]")
+    assert len(lines) == 2
+
+
+def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
+    def search(display):
+        display.begin(4, 100)
+        values = {"a": (0.3, 0.1), "b": (0.28, 0.27)}
+        for number, (name, k) in enumerate((name, k) for k in range(2) for name in values):
+            rungs, kind = (Rung(100, {OBJECTIVE: values[name][k]}),), name if k == 0 else f"{name} (2)"
+            display.trial(Trial(number, kind, {}, RECIPE, "COMPLETE", "", rungs, replica=k))
+
+    assert "best so far  val/mAP 0.275  trial 1: b" in drawn(search)
+
+
 def test_a_test_set_that_was_opened_again_is_said_to_be():
     text = printed(TestRow("best", 1, METRICS, {}), openings=3)
     assert "50 real photos, opened 3 times)" in " ".join(text.split())

@@ -1,17 +1,22 @@
 """The verdict: which recipe won, how sure that is, and what can be had for less."""
 
+from dataclasses import replace
+from itertools import count
 from statistics import mean
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syndet_ray import verdict
-from syndet_ray.parameter import Float
+from syndet_ray.parameter import Float, Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
-from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.results import OBJECTIVE, RunFolder, Rung, Trial
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning import confirm
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
 MIXES = {
@@ -135,6 +140,122 @@ def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
         trial(3, 0.8, "real_only", mix="real_only"),
     ]
     assert verdict.best_points(trials, sweep) == ({"mix.synthetic": 0.5},)
+
+
+def test_best_points_leave_out_what_a_sweep_cannot_express():
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
+    sweep = Sweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
+    own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
+    own.recipe["mix.parts"], others.recipe["mix.parts"] = {"a": 1.0, "b": 0.0}, {"sparse": 0.5, "crowded": 0.5}
+    (point,) = verdict.best_points([own, others], sweep)
+    assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
+
+
+def test_best_points_begin_with_the_best_confirmed_mean():
+    sweep = Sweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
+    trials = [trial(n, value) for n, value in enumerate((0.5, 0.4, 0.3))]
+    for found, share in zip(trials, (0.1, 0.2, 0.3), strict=True):
+        found.recipe["mix.synthetic"] = share
+    trials += [
+        trial(3, 0.2, "confirm", of=0),
+        trial(4, 0.3, "confirm", of=1),
+        trial(5, 0.9, "real_only", mix="real_only"),
+    ]
+    assert [point["mix.synthetic"] for point in verdict.best_points(trials, sweep)] == [0.2, 0.1, 0.3]
+
+
+def variants(of, start=0, **changed):
+    """A trial for each value of each variant, in the order of a sweep; None is one that failed."""
+    numbers = count(start)
+    for k in range(max(map(len, of.values()))):
+        for name, values in of.items():
+            state = "FAILED" if values[k] is None else "COMPLETE"
+            kind = name if k == 0 else f"{name} ({k + 1})"
+            yield replace(trial(next(numbers), values[k], kind, state=state, **changed), replica=k)
+
+
+def test_the_trials_of_a_variant_know_its_name():
+    sweep = Sweep(question="?", trials=0, variants={"a": {}, "b (2)": {}}, repeats=3)
+    for name in sweep.variants:
+        for kind in sweep.variant_kinds(name):
+            assert replace(trial(0, 0.1, kind), replica=sweep.replica(kind)).variant == name
+    assert [trial(0, 0.1, kind).variant for kind in ("search", "confirm", "real_only", "synthetic_only")] == 4 * [None]
+
+
+def test_a_variant_is_one_recipe_with_all_its_trainings():
+    found = verdict.candidates(list(variants({"a": (0.30, 0.10), "b": (0.28, 0.27)})))
+    assert [(c.kind, c.trial.number, len(c.trainings)) for c in found] == [("b", 1, 2), ("a", 0, 2)]
+    assert (found[0].mean, found[0].error) == (pytest.approx(0.275), pytest.approx(0.005))
+    assert verdict.simplest(found) is found[0]
+    (a, b) = sorted(verdict.candidates(list(variants({"a": (None, 0.3), "b": (0.2, None)}))), key=lambda c: c.kind)
+    assert (a.trial.number, a.error, b.trial.number) == (2, None, 1)
+
+
+def test_a_variant_is_confirmed_once_and_its_repeats_count():
+    trials = [
+        trial(0, 0.2, "real_only", mix="real_only"),
+        *variants({"a": (0.3, 0.1), "b": (None, 0.2)}, start=1),
+        trial(5, 0.9),
+    ]
+    assert [found.number for found in verdict.finalists(trials, 1)] == [0, 1, 4, 5]
+    sweep = Sweep(question="?", trials=0, variants={"a": {}}, repeats=2)
+    assert [verdict.trained_already(found, sweep) for found in verdict.finalists(trials, 1)] == [0, 2, 2, 0]
+    trials += [trial(6, 0.5, "confirm", of=1), trial(7, 0.4, "confirm", of=5)]
+    means = {found.kind: found.mean for found in verdict.candidates(trials)}
+    assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, "the control was not trained anew"
+
+
+def test_repeats_of_a_variant_are_one_offer_of_the_front():
+    trials = list(variants({"a": (0.1, 0.3), "b": (0.2, 0.2)}, real_images=5))
+    assert [found.number for found in verdict.pareto_front(trials, **TWO_GOALS)] == [1]
+
+
+def scored(value):
+    draws = {"mAP": value + np.linspace(-0.01, 0.01, 50)}
+    return confirm.Scored({"mAP": value, "AP50": value}, draws, [])
+
+
+def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_and_the_controls():
+    trials = [trial(0, 0.1, "real_only", mix="real_only"), *variants({"a": (None, 0.2), "b": (0.28, 0.27)}, start=1)]
+    recipes = confirm.tested(trials)
+    assert list(recipes) == ["best", "real_only", "a", "b"], "the sweep's order, though a's first training failed"
+    rows = confirm.test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
+    assert [(row.role, row.trial, row.models) for row in rows] == [
+        ("best", 2, (2, 4)), ("real_only", 0, (0,)), ("a", 3, (3,)), ("b", 2, (2, 4)),
+    ]  # fmt: skip
+    assert [set(row.differences) for row in rows] == [{"real_only", "a"}, {"a"}, {"real_only"}, {"real_only", "a"}]
+    assert rows[3].differences["a"].mean == pytest.approx(0.075)
+    assert sum(row.p_best for row in rows[1:]) == pytest.approx(1)
+
+
+class StandIn:
+    """A test set that nobody looks at."""
+
+    name, stand_in, hash = "test", True, "hash"
+
+    def __len__(self):
+        return 50
+
+
+def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
+    sweep = Sweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)
+    folder = RunFolder.create(tmp_path / "run", sweep, {})
+    for found in variants({"a": (0.30, 0.10), "b": (0.27, 0.28)}):
+        at = tmp_path / str(found.number)
+        at.mkdir()
+        for name in ("model.safetensors", "model.json"):
+            (at / name).write_text(str(found.number))
+        folder.append("asked", found.number, kind=found.kind, params={}, recipe=found.recipe, replica=found.replica)
+        folder.append("report", found.number, images=100, metrics={OBJECTIVE: found.value}, effective={})
+        folder.append("checkpoint", found.number, path=str(at))
+        folder.append("ended", found.number, state="COMPLETE", reason="")
+    values = {found.checkpoint: found.value for found in folder.trials()}
+    runner = SimpleNamespace(tasks=lambda function, test, every: [scored(values[task["checkpoint"]]) for task in every])
+    confirm.open_test_set(folder, confirm.tested(folder.trials()), StandIn(), runner)
+    found = folder.test()
+    assert (found.row("best").trial, found.champion) == (1, 3)
+    assert (folder.champion / "model.json").read_text() == "3"
+    assert set(found.row("b").differences) == {"a"}
 
 
 def test_the_front_leaves_out_what_another_beats_at_no_greater_cost():

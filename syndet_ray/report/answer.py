@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from syndet_ray.report import words
 from syndet_ray.report.response import Offer, front
 from syndet_ray.report.tables import TestLine, VariantLine, is_stand_in, test_lines, variant_lines
-from syndet_ray.results import RunFolder, TestScores, Trial, best_trial
+from syndet_ray.results import RunFolder, TestScores, Trial
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
-from syndet_ray.verdict import finalists
+from syndet_ray.verdict import finalists, trained_already, unconfirmed
 
 _MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
 _ONCE = "Each was trained once: the spread between seeds is unknown."
@@ -35,11 +35,17 @@ def _answered(
     best, place = next(line for line in lines if line.best), words.where(test)
     if test.openings > 1:
         place += f" ({words.opened(test)})"
-    if variants and best.kind != "search":
-        return _ablation(variants, place)
-    if any(line.confirmed for line in lines):
-        return [*_confirmed(best, lines, place), _simplest(best, lines)]
-    return [*_trained_once(best, lines, place, trials), _ONCE]
+    confirmed = any(line.confirmed for line in lines)
+    compared = bool(variants) and best.kind != "search"  # then recipes were compared as they stand, and none was sought
+    controlled = any(line.is_control for line in lines)
+    said = []
+    if controlled or not compared:
+        said += _confirmed(best, lines, place) if confirmed else _trained_once(best, lines, place, trials)
+    if compared:
+        said += _ablation(variants, "Of the variants" if controlled else f"On {place}")
+    if compared and not controlled and best.name != variants[0].name:
+        said += [f"Best on validation is {best.name}, with {_map(best)}."]
+    return [*said, _simplest(best, lines), _uneven(lines) if confirmed else _ONCE]
 
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
@@ -53,7 +59,7 @@ def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[st
         return [f"On {place} {_told(best)}{_gaps(best.differences)}.", _NO_CONTROL]
     unsure = "" if found.low > 0 or found.high < 0 else "The interval includes 0: "
     if found.mean <= 0:
-        won = f"the recipe that won on validation — {best.recipe} — reaches {_map(best)}"
+        won = f"the recipe that won on validation — {_recipe(best)} — reaches {_map(best)}"
         said = f"Use real data only: on {place} it reaches {_map(real)}; {won}, {words.gap(found, 'real only')}."
         return [said, unsure and f"{unsure}the two cannot be told apart, and real only is the simpler."]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
@@ -66,18 +72,30 @@ def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
     plain = next((line for line in lines if line.simplest), best)
     if plain is best:
         return ""
-    name = plain.name if plain.kind != "search" else f"{plain.recipe} (trial {plain.trial})"
+    name = f"{plain.recipe} (trial {plain.trial})" if plain.kind == "search" else plain.name
     return f"Within one standard error on validation, and simpler: {name}."
 
 
+def _uneven(lines: Sequence[TestLine]) -> str:
+    """Which recipes were trained less often than others: of what was trained once no interval knows the seeds."""
+    counts = {line.name: len(line.seeds) or 1 for line in lines}
+    fewer = {name: count for name, count in counts.items() if count < max(counts.values())}
+    if not fewer:
+        return ""
+    told = ", ".join(f"{name} {count}" for name, count in fewer.items())
+    unknown = " (of a single one the spread between seeds is unknown and left out)" if 1 in fewer.values() else ""
+    return f"Not all have {max(counts.values())} finished trainings: {told}{unknown}."
+
+
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
-    """How far the searched recipes stayed behind real only, on validation, where they were compared."""
-    searched = [line for line in lines if line.kind == "search" and line.validation is not None]
-    if not searched:
+    """How far all others stayed behind real only, on validation, where they were compared."""
+    others = [line for line in lines if not line.is_control]
+    if not others:
         return "No searched recipe was confirmed."
-    second = max(searched, key=lambda line: line.validation or 0.0)
-    told = f"the best of {len(searched)} confirmed had {_validation(second)} against {_validation(real)} mAP"
-    return f"No searched recipe did better on validation: {told}."
+    second = max(others, key=lambda line: line.validation)
+    what, verb = ("variant", "tested") if second.is_variant else ("searched recipe", "confirmed")
+    told = f"the best of {len(others)} {verb} had {_validation(second)} against {_validation(real)} mAP"
+    return f"No {what} did better on validation: {told}."
 
 
 def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]) -> list[str]:
@@ -99,12 +117,14 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
 
 
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
-    searched = [trial for trial in trials if trial.kind == "search"]
-    second = best_trial(searched)
+    others = [trial for trial in trials if trial.variant or trial.kind == "search"]
+    what = "variant" if any(trial.variant for trial in others) else "searched recipe"
+    count = len({trial.variant or trial.number for trial in others})
+    second = next(iter(unconfirmed(others)), None)
     if second is None:
-        return f"None of the {len(searched)} searched recipes finished."
-    gap = f"{words.number(second.value)} against {words.number(real.validation)} mAP"
-    return f"No searched recipe did better on validation: the best of {len(searched)} had {gap}."
+        return f"None of the {count} {what}s finished."
+    gap = f"{words.number(second.mean)} against {words.number(real.validation)} mAP"
+    return f"No {what} did better on validation: the best of {count} had {gap}."
 
 
 def _apart(best: TestLine, real: TestLine) -> str:
@@ -118,43 +138,34 @@ def _apart(best: TestLine, real: TestLine) -> str:
     return f"The intervals overlap: this run cannot tell the best recipe from real only{simpler}."
 
 
-def _ablation(lines: Sequence[VariantLine], place: str) -> list[str]:
+def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     """What each variant gains or costs against the first, and how far that can be trusted."""
-    first, others = lines[0], lines[1:]
-    digits = words.decimals(max(line.mean for line in lines))
-    reached = first.scores[0].text(digits) if len(first.scores) == 1 else words.number(first.mean, digits)
-    said = f"On {place} {first.name} reaches {reached} mAP"
-    if not others:
+    first, digits = lines[0], words.decimals(max(line.score.value for line in lines))
+    value, _, interval = first.score.text(digits).partition(" ")
+    trained = f" ({words.seeds([len(first.seeds)])})" if len(first.seeds) > 1 else ""
+    said = f"{where} {first.name} reaches {f'{value} mAP {interval}'.rstrip()}{trained}"
+    found = {line.name: line.difference.mean for line in lines[1:] if line.difference is not None}
+    if not found:
         return [f"{said}."]
-    told = ", ".join(f"{line.name} {words.signed(line.mean - first.mean, digits)}" for line in others)
-    apart = [line.name for line in others if _intervals_apart(first, line)]
-    sure = (
-        f"Beyond the intervals over images: {', '.join(apart)}." if apart else "No difference is beyond the intervals."
-    )
-    return [f"{said}; against it {told}.", sure, "" if len(first.scores) > 1 else _ONCE]
-
-
-def _intervals_apart(a: VariantLine, b: VariantLine) -> bool:
-    """Whether every interval of one lies wholly above every interval of the other."""
-    bounds = [[(score.low, score.high) for score in line.scores] for line in (a, b)]
-    if any(low is None or high is None for part in bounds for low, high in part):
-        return False
-    (lows_a, highs_a), (lows_b, highs_b) = (zip(*part, strict=True) for part in bounds)
-    return min(lows_a) > max(highs_b) or min(lows_b) > max(highs_a)
+    told = ", ".join(f"{name} {words.signed(mean, digits)}" for name, mean in found.items())
+    apart = ", ".join(line.name for line in lines if line.apart)
+    sure = f"Beyond the intervals: {apart}." if apart else "No difference is beyond its interval."
+    return [f"{said}; against it {told}.", sure]
 
 
 def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     """Where a run stands whose test set is still shut."""
-    best = best_trial(trials)
+    best = next(iter(unconfirmed(trials)), None)
     if best is None:
         return _none_finished(trials)
-    ahead = f"{words.recipe_words(best)}, {words.number(best.value)} mAP"
+    ahead = f"{best.trial.variant or words.recipe_words(best.trial)}, {words.number(best.mean)} mAP"
     said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
     again = [trial for trial in trials if trial.kind == "confirm"]
     if not again:
         return said
     ended = sum(trial.state != "RUNNING" for trial in again)
-    wanted = len(finalists(trials, sweep.confirm.top)) * sweep.confirm.seeds
+    missing = [sweep.confirm.seeds - trained_already(trial, sweep) for trial in finalists(trials, sweep.confirm.top)]
+    wanted = sum(max(0, count) for count in missing)
     return f"{said} The best are being trained anew: {ended} of {wanted} trainings have ended."
 
 
@@ -200,7 +211,12 @@ def _thinned(offers: Sequence[Offer]) -> list[Offer]:
 
 
 def _told(best: TestLine) -> str:
-    return f"the best recipe — {best.recipe} — reaches {_map(best)}"
+    return f"the best recipe — {_recipe(best)} — reaches {_map(best)}"
+
+
+def _recipe(line: TestLine) -> str:
+    """What a recipe is; a variant is what it is called, for what sets it apart may be no part of a mix."""
+    return line.name if line.is_variant else line.recipe
 
 
 def _map(line: TestLine) -> str:

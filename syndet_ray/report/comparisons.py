@@ -1,6 +1,7 @@
 """Comparisons: figures of what met the test set, each score with its interval."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,15 +14,15 @@ from syndet_ray.report.drawing import (
     ROLE_COLORS,
     Drawing,
     legend_below,
-    spread,
     titled_axes,
     zero_based,
 )
-from syndet_ray.report.tables import MAIN_METRICS, TestLine, test_lines, variant_lines
+from syndet_ray.report.tables import MAIN_METRICS, TestLine, VariantLine, test_lines, variant_lines
 from syndet_ray.report.words import decimals, number, where
 from syndet_ray.results import RunFolder
 
 _MOST_BARS = 5  # models side by side; of more the table says it better
+_VARIANT_HEADER = ("variant", "seed", "test_mAP", "low_95", "high_95", "difference", "low_95", "high_95")
 _OTHERS = (PALE, DIM, "#c9d3da")  # colours of recipes that are neither the winner nor a control
 
 
@@ -59,21 +60,29 @@ def variants(folder: RunFolder) -> Drawing | None:
         return None
     figure, axes = titled_axes(f"mAP on {where(test)}", folder, height=1.6 + 0.5 * len(lines))
     at = np.arange(len(lines))[::-1]
-    axes.barh(at, [line.mean for line in lines], color=[BLUE, *[PALE] * (len(lines) - 1)], height=0.62)
-    axes.axvline(lines[0].mean, color=BLUE, linestyle="--", linewidth=1.2)
+    colors = [BLUE, *(DIM if line.apart else PALE for line in lines[1:])]
+    axes.barh(at, [line.score.value for line in lines], color=colors, height=0.62)
+    axes.axvline(lines[0].score.value, color=BLUE, linestyle="--", linewidth=1.2)
     for y, line in zip(at, lines, strict=True):
-        for score, shift in zip(line.scores, spread([0.0] * len(line.scores), 0.16), strict=True):
-            if score.low is not None and score.high is not None:
-                axes.plot([score.low, score.high], [y + shift] * 2, color=INK, linewidth=1.3)
-            axes.plot(score.value, y + shift, "o", color=INK, markersize=4)
+        if line.score.low is not None and line.score.high is not None:
+            axes.plot([line.score.low, line.score.high], [y, y], color=INK, linewidth=1.3)
+        beside = y + np.linspace(-0.18, 0.18, len(line.seeds)) if len(line.seeds) > 1 else [y]
+        axes.plot(line.seeds, beside, "o", markersize=4, markerfacecolor="white", markeredgecolor=INK, linestyle="")
     axes.set_yticks(at, [line.name for line in lines])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dfe2e5")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("mAP, with 95 % intervals")
+    axes.set_xlabel("mAP, with 95 % interval")
     axes.set_xlim(left=0)
-    rows = [(line.name, k + 1, s.value, s.low, s.high) for line in lines for k, s in enumerate(line.scores)]
-    return Drawing(figure, ("variant", "repeat", "test_mAP", "low_95", "high_95"), rows)
+    return Drawing(figure, _VARIANT_HEADER, [row for line in lines for row in _variant_rows(line)])
+
+
+def _variant_rows(line: VariantLine) -> list[tuple[Any, ...]]:
+    """The mean of a variant, its interval and its difference from the first; then what each seed reached."""
+    found = line.difference
+    against = ("", "", "") if found is None else (found.mean, found.low, found.high)
+    mean = (line.name, "mean", line.score.value, line.score.low, line.score.high, *against)
+    return [mean] + [(line.name, k, value, "", "", "", "", "") for k, value in enumerate(line.seeds, 1)]
 
 
 def _colors(lines: Sequence[TestLine]) -> Mapping[str, str]:

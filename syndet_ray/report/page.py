@@ -113,7 +113,8 @@ def _bounds(space: SearchSpace) -> str:
 def _confirmation(sweep: Sweep) -> str:
     if not sweep.confirm.seeds or not sweep.proposals:
         return ""
-    return f"the best {sweep.confirm.top} and the controls, {words.counted(sweep.confirm.seeds, 'seed')} each"
+    fixed = "the controls and the variants" if sweep.variants else "the controls"
+    return f"the best {sweep.confirm.top} and {fixed}, {words.counted(sweep.confirm.seeds, 'seed')} each"
 
 
 def _changes(trial: Trial) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from syndet_ray.report.words import recipe_words
 from syndet_ray.results import OBJECTIVE, Trial
 from syndet_ray.sweep import Sweep
-from syndet_ray.verdict import candidates, pareto_front
+from syndet_ray.verdict import candidates, pareto_front, unconfirmed
 
 _MOST_GROUPS = 8
 
@@ -138,23 +138,22 @@ def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
 
 
 def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
-    """What every finished trial offers; None for a sweep with one goal, or before a trial has finished."""
+    """What every recipe offers, by its first training; None for a sweep with one goal, or before a trial has finished."""
     costs = sweep.objective[1:]
     efficient = {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
     if not costs or not efficient:
         return None
     confirmed = {found.trial.number: found for found in candidates(trials) if found.error is not None}
     offers = []
-    for trial in trials:
-        if trial.kind != "confirm" and trial.state == "COMPLETE" and trial.value is not None:
-            again = confirmed.get(trial.number)
-            mean, error = (None, None) if again is None else (again.mean, again.error)
-            reached = trial.goals(sweep.objective)
-            offer = Offer(
-                trial.number, trial.kind, reached[0], tuple(reached[1:]), trial.number in efficient,
-                recipe_words(trial), mean, error,
-            )  # fmt: skip
-            offers.append(offer)
+    for trial in [candidate.trial for candidate in unconfirmed(trials)]:
+        again = confirmed.get(trial.number)
+        mean, error = (None, None) if again is None else (again.mean, again.error)
+        reached = trial.goals(sweep.objective)
+        offer = Offer(
+            trial.number, trial.kind, reached[0], tuple(reached[1:]), trial.number in efficient,
+            recipe_words(trial), mean, error,
+        )  # fmt: skip
+        offers.append(offer)
     return Front(costs, tuple(sorted(offers, key=lambda offer: (offer.costs, -offer.value, offer.trial))))
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from syndet_ray.report.words import number, recipe_words, role_name, settings
-from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores, Trial, best_trial
-from syndet_ray.spread import Difference, standard_error
+from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores, Trial
+from syndet_ray.spread import Difference
+from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.verdict import candidate, unconfirmed
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
 _DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
@@ -32,12 +32,13 @@ class Score:
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
-    kind         of the trial, and the share of all that it saw which was synthetic
+    kind         "search", or the name of a control or variant
+    synthetic    the share of all that it saw which was synthetic
     scores       by metric
     validation   mean mAP of its models on the validation set, which it was chosen by, and its standard error
     seeds        test mAP of each model
     p_best       probability that it is the best of all lines
-    differences  its mAP less that of each control
+    differences  its mAP less that of each control and of the first variant
     best         whether it won, by validation; simplest: whether it is the simplest that is as good, to within the error
     """
 
@@ -50,7 +51,7 @@ class TestLine:
     synthetic: float
     recipe: str
     scores: dict[str, Score]
-    validation: float | None
+    validation: float
     error: float | None
     seeds: tuple[float, ...]
     p_best: float | None
@@ -62,6 +63,14 @@ class TestLine:
     def confirmed(self) -> bool:
         """Whether it was trained more than once, so that the spread between seeds is known."""
         return len(self.seeds) > 1
+
+    @property
+    def is_control(self) -> bool:
+        return self.kind in CONTROL_CHANGES
+
+    @property
+    def is_variant(self) -> bool:
+        return not self.is_control and self.kind != "search"
 
 
 @dataclass(frozen=True)
@@ -95,13 +104,27 @@ class TrialTable:
 
 @dataclass(frozen=True)
 class VariantLine:
-    """One variant on the test set: its score in mAP for every repeat, their mean, and what it changes, in words."""
+    """One variant on the test set.
+
+    score       mAP, mean over its models; ap50 likewise
+    seeds       mAP of each model
+    p_best      probability that it is the best of all that met the test set
+    difference  its mAP less that of the first variant; None for the first
+    changes     of the sweep's recipe, in words
+    """
 
     name: str
-    scores: tuple[Score, ...]
-    mean: float
-    mean_ap50: float
+    score: Score
+    ap50: Score
+    seeds: tuple[float, ...]
+    p_best: float | None
+    difference: Difference | None
     changes: str
+
+    @property
+    def apart(self) -> bool:
+        """Whether it differs from the first variant by more than images and seeds explain: the interval excludes 0."""
+        return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
 
 
 @dataclass(frozen=True)
@@ -119,19 +142,32 @@ def is_stand_in(folder: RunFolder) -> bool:
 
 
 def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
-    """The trial whose recipe won; before the test set is opened, the one that is ahead on validation."""
+    """The first trial of the recipe that won; before the test set is opened, of the one that is ahead on validation."""
     row = test.row("best") if test is not None else None
     if row is not None:
         return row.trial
-    ahead = best_trial(trials)
-    return None if ahead is None else ahead.number
+    ahead = unconfirmed(trials)
+    return ahead[0].trial.number if ahead else None
+
+
+def told_once(test: TestScores) -> list[tuple[str, TestRow]]:
+    """The rows and the roles to call them by: a best that is a control or a variant stands there once, as what it is."""
+    best = test.row("best")
+    others = [row for row in test.rows if row is not best]
+    own = next((row.role for row in others if best is not None and row.trial == best.trial), "best")
+    return ([(own, best)] if best is not None else []) + [(row.role, row) for row in others if row.role != own]
+
+
+def compared_with(test: TestScores) -> str | None:
+    """The role that a short table compares all others with: the first variant, or else real images alone."""
+    found = list(dict.fromkeys(role for row in test.rows for role in row.differences))
+    variants = [role for role in found if role not in CONTROL_CHANGES]
+    return next((role for role in (*variants, "real_only") if role in found), None)
 
 
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
-    """The recipes of the test set; a control that is itself the best stands there once."""
-    best = test.row("best")
-    rows = [row for row in test.rows if row is best or best is None or row.trial != best.trial]
-    return tuple(_test_line(row, test, trials) for row in rows)
+    """The recipes of the test set, each once."""
+    return tuple(_test_line(role, row, test, trials) for role, row in told_once(test))
 
 
 test_lines.__test__ = False  # type: ignore[attr-defined]
@@ -159,15 +195,19 @@ def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
 def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
     """The variants that met the test set, in the sweep's order; empty before it was opened."""
     test, sweep = folder.test(), folder.sweep
-    found = []
-    for name, changes in sweep.variants.items():
-        rows = [row for kind in sweep.variant_kinds(name) for row in (test.rows if test else ()) if row.role == kind]
-        if rows:
-            scores = tuple(_score(row, "mAP") for row in rows)
-            means = [float(np.mean([row.metrics[metric] for row in rows])) for metric in ("mAP", "AP50")]
-            told = settings(changes) if changes else "nothing"
-            found.append(VariantLine(name, scores, means[0], means[1], told))
-    return tuple(found)
+    rows = [row for row in (test.rows if test else ()) if row.role in sweep.variants]
+    return tuple(
+        VariantLine(
+            row.role,
+            _score(row, "mAP"),
+            _score(row, "AP50"),
+            row.seeds or (row.metrics["mAP"],),
+            row.p_best,
+            row.differences.get(rows[0].role),
+            settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
+        )
+        for row in rows
+    )
 
 
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
@@ -180,21 +220,21 @@ def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     return ClassTable(tuple(metrics), rows)
 
 
-def _test_line(row: TestRow, test: TestScores, trials: Sequence[Trial]) -> TestLine:
+def _test_line(role: str, row: TestRow, test: TestScores, trials: Sequence[Trial]) -> TestLine:
     by_number = {trial.number: trial for trial in trials}
-    trial, models = by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)]
-    values = [model.value for model in models if model.value is not None]
+    # The models that were scored: a run that is being extended may have more by now.
+    found = candidate(by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)])
     best = test.row("best")
     return TestLine(
         row.role,
-        role_name(row.role if trial.kind == "search" else trial.kind),
+        role_name(role),
         row.trial,
-        trial.kind,
-        trial.recipe["mix.synthetic"],
-        recipe_words(trial),
+        found.kind,
+        found.trial.recipe["mix.synthetic"],
+        recipe_words(found.trial),
         {name: _score(row, name) for name in row.metrics},
-        sum(values) / len(values) if values else None,
-        standard_error(values),
+        found.mean,
+        found.error,
         row.seeds,
         row.p_best,
         row.differences,

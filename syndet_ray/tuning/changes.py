@@ -14,7 +14,7 @@ def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with every difference, where there is one."""
     found = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_packages(folder)]
     if found:
-        do = "Start a new sweep, or go on all the same with --force."
+        do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
         raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(found)}", do=do)
 
 
@@ -24,7 +24,7 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     if file is None or not Path(file).is_file():
         return []  # the resolved sweep lies in the run: its file may go
     try:
-        now = load(file, Path(about["folder"])).model_copy(update=about["given"])
+        now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
         return [f"its sweep file is no longer valid ({error})"]
     return [f"{file}: {text}" for text in _differences(folder.sweep, now)]
@@ -32,6 +32,7 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
 
 def _differences(then: Sweep, now: Sweep) -> list[str]:
     before, after = _flat(then), _flat(now)
+    after["trials"] = before["trials"]  # may be extended, and a kill may fall between the two files that say so
     if after["recipe.detector.name"] == "auto":
         after["recipe.detector.name"] = before["recipe.detector.name"]
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]

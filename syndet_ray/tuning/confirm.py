@@ -40,17 +40,18 @@ class Scored:
 
 
 def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
-    """The recipes that meet the test set, by role: "best", controls and variants, and other confirmed ones.
+    """The recipes that meet the test set, by role: "best", controls and variants by name, and other confirmed ones.
 
-    A control that won stands there twice, as itself and as the best. Empty where no trial finished.
+    A control or variant that won stands there twice, as itself and as the best. Empty where no trial finished.
     """
     found = candidates(trials)
     if not found:
         return {}
-    fixed = sorted((c for c in found if c.trial.kind != "search"), key=lambda c: c.trial.number)
+    order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))  # the sweep's, whatever failed
+    fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
     confirmed = any(trial.kind == "confirm" for trial in trials)  # else the best of the search alone
-    others = [c for c in found[1:] if c.trial.kind == "search" and confirmed]
-    roles = {c.trial.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
+    others = [c for c in found[1:] if c.kind == "search" and confirmed]
+    roles = {c.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
     return {"best": found[0], **roles}
 
 
@@ -75,6 +76,7 @@ def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Poo
         test_rows(recipes, scored, seed),
         openings=1 + (before.openings if before is not None else 0),
         simplest=plain.trial.number if plain is not None else None,
+        champion=champion.number,
     )
     folder.write_test(scores)
 
@@ -85,7 +87,7 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     of = {candidate.trial.number: [scored[m.number] for m in candidate.trainings] for candidate in recipes.values()}
     draws = {number: [model.draws["mAP"] for model in models] for number, models in of.items()}
     p_best = probability_best({str(number): found for number, found in draws.items()}, rng)
-    controls = {role: c.trial.number for role, c in recipes.items() if role in CONTROL_CHANGES}
+    against = _compared_with(recipes)
     rows = []
     for role, candidate in recipes.items():
         number = candidate.trial.number
@@ -98,13 +100,19 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
                 tuple(model.number for model in candidate.trainings),
                 tuple(model.metrics["mAP"] for model in of[number]),
                 p_best[str(number)],
-                {c: difference(draws[number], draws[other], rng) for c, other in controls.items() if other != number},
+                {r: difference(draws[number], draws[other], rng) for r, other in against.items() if other != number},
             )
         )
     return tuple(rows)
 
 
 test_rows.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
+
+
+def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
+    """What every recipe is compared with, by role: the controls, and the first variant."""
+    variants = [role for role, candidate in recipes.items() if role == candidate.trial.variant]
+    return {role: recipes[role].trial.number for role in recipes if role in (*CONTROL_CHANGES, *variants[:1])}
 
 
 def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path) -> None:

@@ -67,18 +67,28 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
     first = length if sweep.first_pruned_rung is None else rung_images(length, sweep.rungs)[sweep.first_pruned_rung - 1]
     confirmed = 0
     if sweep.proposals and sweep.confirm.seeds:
-        confirmed = sweep.confirm.seeds * (len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals))
+        confirmed = sweep.confirm.seeds * (len(sweep.controls) + min(sweep.confirm.top, sweep.proposals))
+        confirmed += max(0, sweep.confirm.seeds - sweep.repeats) * len(sweep.variants)  # whose repeats count
     whole = len(sweep.fixed) + confirmed
     prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
     images = (whole + sweep.proposals) * length
     least = images - prunable * (length - first)
-    scenes_s = rates.scene_s * sum(count for _, count in sweep.recipe.scenes().values())
+    scenes_s = rates.scene_s * _scenes(sweep)
 
     def hours(seen: int) -> float:
         scoring = seen / length * sweep.rungs * val_images * rates.score_s
         return ((seen * rates.train_s + scoring) / parallel + scenes_s) / 3600
 
     return Cost(rates, parallel, whole + sweep.proposals, images, least, hours(images), hours(least))
+
+
+def _scenes(sweep: Sweep) -> int:
+    """Scenes to be drawn: a set is drawn once, but where a search varies scenes every proposal has sets of its own."""
+    recipes = (sweep.recipe, *sweep.fixed.values())
+    distinct = {repr(found): found[1] for recipe in recipes for found in recipe.scenes().values()}
+    varied = any(path.startswith("scene.") for path in sweep.parameters.settings())
+    proposed = sum(count for _, count in sweep.recipe.scenes().values()) * (sweep.proposals if varied else 0)
+    return sum(distinct.values()) + proposed
 
 
 def check_fits(cost: Cost, budget: Budget) -> None:

@@ -14,15 +14,12 @@ import torch
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
-from syndet_ray.errors import SyndetError
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Display, Search
-from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
+from syndet_ray.tuning.task import KEPT_CHECKPOINTS, RETRIES, Resources, TrialSettings, told, worth_another_try
 from syndet_ray.tuning.trial import run_trial
-
-_KEPT = 2  # checkpoints a trial: as on Ray
 
 
 class _Stopped(Exception):
@@ -46,18 +43,16 @@ class Local:
     def _carry_out(
         self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
     ) -> None:
-        """Runs one trial to its end. What goes wrong after its first report is tried again, from its last checkpoint."""
+        """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint."""
         number, failure = assignment.proposal.number, None
         while True:
             try:
                 self._attempt(assignment, search, settings, data, checkpoints)
             except _Stopped:
                 pass
-            except SyndetError as error:
-                failure = str(error)
             except Exception as error:
-                trial, failure = search.trials[number], f"{type(error).__name__}: {error}"
-                if trial.rungs and trial.retries < RETRIES:
+                trial, failure = search.trials[number], told(error)
+                if worth_another_try(error, bool(trial.rungs)) and trial.retries < RETRIES:
                     search.retry(number, failure)
                     assignment, failure = Assignment(assignment.proposal, trial.checkpoint), None
                     continue
@@ -111,7 +106,7 @@ def _kept(written: Path, path: Path) -> Path:
 
 
 def _forget_older(folder: Path) -> None:
-    for path in sorted(folder.glob("images-*"))[:-_KEPT]:
+    for path in sorted(folder.glob("images-*"))[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(path)
 
 

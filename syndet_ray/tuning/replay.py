@@ -14,7 +14,9 @@ from optuna.trial import TrialState
 
 from syndet_ray import seeds
 from syndet_ray.errors import DataError, DefinitionError, nearest
+from syndet_ray.recipe import Mix
 from syndet_ray.results import OBJECTIVE, Trial
+from syndet_ray.schedule import is_telling
 from syndet_ray.sweep import Pruning
 from syndet_ray.tuning.pruning import make_pruner
 
@@ -148,10 +150,13 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
 
 def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     """The state in which a trial ends at a rung, as tuning.study decides it; None where it goes on."""
-    trial.report(curve.rungs[rung].metrics[OBJECTIVE], curve.rungs[rung].images)
+    images = curve.rungs[rung].images
+    trial.report(curve.rungs[rung].metrics[OBJECTIVE], images)
     if rung == len(curve.rungs) - 1:
         return TrialState.COMPLETE
-    return TrialState.PRUNED if trial.should_prune() else None
+    # Settled when it was proposed: to hold it against its rules anew for every report would take minutes.
+    mix = Mix.model_construct(schedule=curve.recipe["mix.schedule"], synthetic=curve.recipe["mix.synthetic"])
+    return TrialState.PRUNED if is_telling(mix, images, curve.images) and trial.should_prune() else None
 
 
 def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
@@ -169,7 +174,7 @@ def _summary(curves: Sequence[Trial], stops: np.ndarray, pruning: Pruning) -> Re
     """stops (orders, curves): images that each curve was trained for in each order."""
     images, values = np.array([curve.images for curve in curves]), np.array([curve.value for curve in curves], float)
     numbers = np.array([curve.number for curve in curves])
-    best = np.lexsort((numbers, -values))[:3]  # the lowest number of equals, as results.best_trial has it
+    best = np.lexsort((numbers, -values))[:3]  # the lowest number of equals, as verdict.candidates has it
     killed = stops < images
     left = np.where(killed, 0.0, values).max(axis=1)  # mAP is 0 where nothing was left
     regret = values.max() - left

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.storage import download, upload
-from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.report import page
 from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.results import OBJECTIVE, RunFolder, TestScores
@@ -67,7 +67,8 @@ class Options:
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.hours or math.inf, self.images or math.inf)
+        hours, images = self.hours, self.images
+        return Budget(math.inf if hours is None else hours, math.inf if images is None else images)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
     preflight.check_machine(options.runs, options.storage)
+    if options.hours is not None and options.hours <= 0:
+        raise DefinitionError("--hours", "must be more than 0", got=options.hours)
     if options.tracking is not None:
         check_server(options.tracking)
     return preflight.real_data(options.real, sweep, display.progress)
@@ -126,7 +129,8 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
     """
     with folder.lock():
         operational = {key: value for key, value in given.items() if key != "trials"}
-        options = _options(folder.about["options"] | operational)
+        # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
+        options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
@@ -141,8 +145,8 @@ def _extend(folder: RunFolder, trials: int) -> None:
     sweep, about = folder.sweep, folder.about
     if trials < sweep.trials:
         raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
-    folder.define(sweep.model_copy(update={"trials": trials}))
     folder.describe(about | {"given": about["given"] | {"trials": trials}})
+    folder.define(sweep.replace({"trials": trials}))
 
 
 def _carry_out(
@@ -168,7 +172,7 @@ def _carry_out(
             tracking.end(_MLFLOW_STATUS[status])
             display.end()
     why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
-    return Outcome(folder, status, why or "")
+    return Outcome(folder, status, why or "its budget is spent")
 
 
 @dataclass(frozen=True)
@@ -243,10 +247,12 @@ class _Attempt:
         assert test is not None
         tags = {"test_set": _test_name(test), "best_trial": str(best.trial.number)}
         self.tracking.result(_parent_metrics(best, test), tags)
+        champion = next(trial for trial in self.folder.trials() if trial.number == test.champion)
         row = test.row("best")
         assert row is not None
+        scores = {"mAP": row.seeds[row.models.index(champion.number)], "mAP of its recipe": row.metrics["mAP"]}
         self.tracking.register_champion(
-            champion_name(self.folder.about["name"]), self.folder.champion, best.trial, row.metrics
+            champion_name(self.folder.about["name"]), self.folder.champion, champion, scores
         )
         return "finished"
 
@@ -323,6 +329,8 @@ def _options(saved: Mapping[str, Any]) -> Options:
 def fetch(address: str, runs: Path) -> RunFolder:
     """The run that was kept at an s3:// address, in a folder of its name under `runs`."""
     path = runs / address.rstrip("/").rsplit("/", 1)[-1]
+    if path.exists():
+        raise DataError(path, f"is here already: {address} may be older", do=f"Resume {path}, or move it away.")
     download(f"{address.rstrip('/')}/{_MIRROR}", path)
     return RunFolder.open(path)
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syndet_ray.results import OBJECTIVE, RunFolder, Trial, after_event
+from syndet_ray.results import OBJECTIVE, RunFolder, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study
 from syndet_ray.tuning.task import Task, TrialSettings
 from syndet_ray.tuning.tracking import Tracking
-from syndet_ray.verdict import curve
+from syndet_ray.verdict import curve, trained_already
 
 
 class Display(Protocol):
@@ -110,26 +110,19 @@ class Search:
 
         None too where the budget is spent.
         """
-        while self._unfinished and self.spent is None:
-            trial = self.trials[self._unfinished.pop(0)]
-            if trial.number in self._stopping:  # the kill came between the pruner's word and its being carried out
-                self.end(trial.number)
-            else:
-                return Assignment(self._again(trial), trial.checkpoint)
-        if self.spent is not None:
-            return None
-        number = len(self.trials)
-        proposal = self._study.ask(number) or self._next_confirmation(number)
-        if proposal is None:
-            return None
-        facts = {"kind": proposal.kind, "params": proposal.params, "recipe": proposal.recipe.flat()}
-        self._record("asked", number, **facts, point=proposal.point, of=proposal.of, replica=proposal.replica)
-        return Assignment(proposal)
+        while self.spent is None:
+            assignment = self._next()
+            if assignment is None or not self._is_settled(assignment.proposal.number):
+                return assignment
+        return None
 
     def confirm(self, finalists: Sequence[Trial], seeds: int) -> None:
-        """Has every finalist trained anew, `seeds` times in all, each time from another seed; next come those proposals."""
-        begun = [trial.of for trial in self.trials.values() if trial.kind == "confirm"]
-        self._to_confirm = [trial for k in range(seeds) for trial in finalists if begun.count(trial.number) <= k]
+        """Has every finalist trained anew, until it has `seeds` trainings from different seeds; next come those proposals.
+
+        The repeats of a variant count among them; the one training of any other recipe does not.
+        """
+        begun = {trial.number: trained_already(trial, self._sweep) + self._anew(trial) for trial in finalists}
+        self._to_confirm = [trial for k in range(seeds) for trial in finalists if begun[trial.number] <= k]
 
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
         """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
@@ -148,7 +141,7 @@ class Search:
 
     def checkpoint(self, number: int, path: str) -> None:
         """Notes where a trial's newest checkpoint lies."""
-        self._record("checkpoint", number, path=path)
+        self._record("checkpoint", number, path=self._folder.relative(path))
 
     def retry(self, number: int, reason: str) -> None:
         """Notes that a trial failed or lost its worker, and starts again from its checkpoint."""
@@ -188,6 +181,29 @@ class Search:
         self._mirror.write()
         self._tracking.flush()
 
+    def _next(self) -> Assignment | None:
+        """The next trial by number, whether or not there is anything left to train."""
+        if self._unfinished:
+            trial = self.trials[self._unfinished.pop(0)]
+            return Assignment(self._again(trial), trial.checkpoint)
+        number = len(self.trials)
+        proposal = self._study.ask(number) or self._next_confirmation(number)
+        if proposal is None:
+            return None
+        facts = {name: getattr(proposal, name) for name in ("kind", "params", "point", "of", "replica", "impossible")}
+        self._record("asked", number, recipe=proposal.recipe.flat(), **facts)
+        return Assignment(proposal)
+
+    def _is_settled(self, number: int) -> bool:
+        """Ends a trial that needs no training, or none any more; False for one that does."""
+        if impossible := self.trials[number].impossible:
+            self.end(number, failure=impossible)
+        elif number in self._stopping:  # a kill came between the pruner's word and its being carried out
+            self.end(number)
+        else:
+            return False
+        return True
+
     def _again(self, trial: Trial) -> Proposal:
         recipe = self._sweep.recipe.replace(trial.recipe)
         return Proposal(trial.number, trial.kind, trial.params, recipe, of=trial.of, replica=trial.replica)
@@ -197,8 +213,12 @@ class Search:
             return None
         trial = self._to_confirm.pop(0)
         recipe = self._sweep.recipe.replace(trial.recipe)
-        before = sum(other.of == trial.number for other in self.trials.values())
-        return Proposal(number, "confirm", trial.params, recipe, of=trial.number, replica=before + 1)
+        replica = max(1, trained_already(trial, self._sweep)) + self._anew(trial)  # its own seeds are used up
+        return Proposal(number, "confirm", trial.params, recipe, of=trial.number, replica=replica)
+
+    def _anew(self, trial: Trial) -> int:
+        """How often the recipe of a trial has been trained anew."""
+        return sum(other.of == trial.number for other in self.trials.values())
 
     def _is_over(self, number: int) -> bool:
         trial = self.trials[number]
@@ -214,7 +234,7 @@ class Search:
             )
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
-        trial = after_event(self.trials.get(number), self._folder.append(event, number, **facts))
+        trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial
         self._tracking.follow(trial)
         self._display.trial(trial)

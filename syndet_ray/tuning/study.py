@@ -14,8 +14,10 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
+from syndet_ray.errors import DefinitionError
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
+from syndet_ray.schedule import is_telling
 from syndet_ray.sweep import Sweep, rung_images
 from syndet_ray.tuning.pruning import make_pruner
 
@@ -33,6 +35,7 @@ class Proposal:
     of      the trial that a confirmation repeats
     replica which training of its recipe it is, from 0: trainings of one recipe differ in their seeds, and those of
             different recipes do not
+    impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     """
 
     number: int
@@ -42,6 +45,7 @@ class Proposal:
     point: dict[str, Any] = field(default_factory=dict)
     of: int | None = None
     replica: int = 0
+    impossible: str = ""
 
 
 class Study:
@@ -54,6 +58,7 @@ class Study:
         self._proposed = 0
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()
+        self._recipes: dict[int, Recipe] = {}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             study_name="syndet_ray",  # Hyperband deals trials to brackets by it
@@ -78,21 +83,28 @@ class Study:
         trial, point = self._begin(given)
         self._trials[number], self._proposed = trial, self._proposed + 1
         changes = self._space.changes(point)
-        recipe = self._sweep.recipe.replace(changes)
+        try:
+            recipe = self._sweep.recipe.replace(changes)
+        except DefinitionError as error:  # each value may be had, but not all of them together
+            return Proposal(number, "search", changes, self._sweep.recipe, point, impossible=str(error))
+        self._recipes[number] = recipe
         settings = recipe.flat()  # a schedule may have settled what was proposed
         return Proposal(number, "search", {path: settings[path] for path in changes}, recipe, point)
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
 
-        Controls and the last rung are exempt, and so is everything where there are several goals: Optuna's pruners know
-        one. Reporting a rung twice changes nothing.
+        Exempt are controls, the last rung, reports that tell nothing yet (see `is_telling`), and everything where there are
+        several goals: Optuna's pruners know one. Reporting a rung twice changes nothing.
         """
         trial = self._trials.get(number)
         if trial is None or len(self._sweep.goals) > 1:
             return False
         trial.report(value, images)
-        return number not in self._exempt and images < self._last_rung(trial) and trial.should_prune()
+        recipe = self._recipes[number]
+        total = recipe.training.images
+        judged = number not in self._exempt and images < total and is_telling(recipe.mix, images, total)
+        return judged and trial.should_prune()
 
     def tell(self, number: int, state: str, values: Sequence[float]) -> None:
         """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED."""
@@ -122,6 +134,7 @@ class Study:
         """Takes up a trial that was asked for in an earlier attempt."""
         if event["kind"] == "search":
             self._trials[number], _ = self._begin(event["point"])
+            self._recipes[number] = Recipe().replace(event["recipe"])
             sampler = self._sampler(self._proposed)
             if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
                 # It notes generations in the trials that it is asked for, and was not asked for this one.
@@ -139,6 +152,7 @@ class Study:
         """
         del self._waiting[proposal.kind]
         self._exempt.add(proposal.number)
+        self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
         self._trials[proposal.number] = None if point is None else self._begin(point)[0]
         return proposal
@@ -163,9 +177,6 @@ class Study:
             return TPESampler(
                 n_startup_trials=_startup_trials(self._sweep.proposals), seed=seed, multivariate=True, group=conditional
             )
-
-    def _last_rung(self, trial: optuna.Trial) -> int:
-        return trial.params.get("training.images", self._sweep.recipe.training.images)
 
 
 def _given_points(sweep: Sweep) -> list[dict[str, Any]]:

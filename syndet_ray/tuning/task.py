@@ -3,8 +3,26 @@
 from dataclasses import dataclass
 from typing import Any
 
+from syndet_ray.errors import MachineError, SyndetError
+
 # Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
 RETRIES = 3
+# Of each trial: the newest may not have reached the ledger when a kill comes.
+KEPT_CHECKPOINTS = 2
+
+
+def worth_another_try(error: Exception, begun: bool) -> bool:
+    """Whether what ended an attempt at a trial may not end the next.
+
+    A store that did not answer may answer then; a mistake in the recipe stays one. Of all else nobody knows: it is tried
+    again where the trial had begun, that is reported, and not where it never got so far.
+    """
+    return isinstance(error, MachineError) if isinstance(error, SyndetError) else begun
+
+
+def told(error: Exception) -> str:
+    """Why a trial failed, in words."""
+    return str(error) if isinstance(error, SyndetError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)

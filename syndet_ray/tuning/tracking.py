@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
@@ -95,18 +96,31 @@ class Tracking:
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
         self._trials: dict[int, _Written] = {}  # the thread's own
         self._newest: dict[int, Trial] = {}  # waiting for it
+        self._lock = Lock()
         self._background = Background("tracking")
-        if parent is None:
+        if parent is None or not self._knows(parent):
             self.parent = self._begin_sweep(sweep_name, sweep)
         else:
             self.parent = parent
             self._client.update_run(parent, status="RUNNING")
             self._trials = self._children()
 
+    def _knows(self, run: str) -> bool:
+        """Whether the store has a run: one that goes on elsewhere, or with another server, is written there anew."""
+        try:
+            self._client.get_run(run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
     def follow(self, trial: Trial) -> None:
         """Has MLflow brought to where the ledger has a trial, soon; of several calls, the last says all."""
-        self._newest[trial.number] = trial
-        self._background.soon(self._write_newest)
+        with self._lock:
+            awaited, self._newest[trial.number] = bool(self._newest), trial
+        if not awaited:
+            self._background.soon(self._write_newest)
 
     def interrupt(self, number: int) -> None:
         """Marks a trial that a later `resume` takes up again."""
@@ -184,8 +198,12 @@ class Tracking:
         )
 
     def _write_newest(self) -> None:
-        while self._newest:
-            self._write(self._newest.popitem()[1])
+        while True:
+            with self._lock:
+                if not self._newest:
+                    return
+                _, trial = self._newest.popitem()
+            self._write(trial)
 
     def _write(self, trial: Trial) -> None:
         """Brings the run of a trial to where the trial is. Its status comes last: a run that is over has all before it."""

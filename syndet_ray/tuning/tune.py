@@ -6,8 +6,9 @@ can be torn by a kill); a run is resumed from our ledger.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.cluster import connection, device, resources, run_tasks, spare_cores
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
-from syndet_ray.tuning.task import RETRIES, Resources, Task, TrialSettings
+from syndet_ray.tuning.task import KEPT_CHECKPOINTS, RETRIES, Resources, Task, TrialSettings, told, worth_another_try
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ def run_trials(
             name="checkpoints",
             storage_path=home,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             callbacks=[_Events(search)],
             verbose=0,
         ),
@@ -111,7 +111,9 @@ class _Proposals(_Stateless, Searcher):
                 self._exhausted = True
             else:
                 self._held.append(proposed)
-        if self._exhausted and not self._held:
+        if (
+            self._exhausted and not self._held
+        ) or self._search.spent:  # what is held is in the ledger: resume takes it up
             return Searcher.FINISHED
         # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
         first = self._held[:1] if self._use.parallel == 1 else list(self._held)
@@ -163,29 +165,59 @@ class _Decisions(_Stateless, FIFOScheduler):
         if "failure" in result:
             self._search.end(number, failure=result["failure"])
             return TrialScheduler.STOP
+        if "told" not in result:  # a trial that is over: Tune shows its last result again, and there may be none
+            return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["told"]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
 class _Events(_Stateless, tune.Callback):
-    """Passes checkpoints, restarts and ends on to the search."""
+    """Passes checkpoints, restarts and ends on to the search.
+
+    It also removes old checkpoints. Asked to do that itself, Tune writes the state of all trials, and waits for it, at every
+    other checkpoint.
+    """
 
     def __init__(self, search: Search) -> None:
         self._search = search
+        self._checkpoints: dict[int, list[Any]] = defaultdict(list)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        for name in ("told", "config"):  # Tune would keep them in memory; the decision has been made
+            result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.checkpoint is not None:
+            kept = self._checkpoints[_number(trial)]
             self._search.checkpoint(_number(trial), _address(trial.checkpoint))
+            kept.append(trial.checkpoint)
+            if len(kept) > KEPT_CHECKPOINTS:
+                old = kept.pop(0)
+                with suppress(OSError):  # one too many does no harm
+                    old.filesystem.delete_dir(old.path)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._search.retry(_number(trial), _last_words(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._search.end(_number(trial))
+        self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         failure = f"its worker failed {trial.run_metadata.num_failures} times, at last with: {_last_words(trial)}"
         self._search.end(_number(trial), failure=failure)
+        self._forget(trial)
+
+    def _forget(self, trial: Any) -> None:
+        """Lets go of what nobody asks for any more. Of every number in its results, Tune has kept statistics."""
+        self._checkpoints.pop(_number(trial), None)
+        newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
+        if newest is not None:
+            newest.metrics.clear()
+        trial.run_metadata.metric_analysis = {}
+        trial.run_metadata.metric_n_steps = {}
 
 
 def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
@@ -208,12 +240,10 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
             run_trial(
                 task, train, val, others=others, scenes=scenes, device=here, restore=folder, report=reports.report
             )
-    except SyndetError as error:
-        tune.report({"failure": str(error)})
     except Exception as error:
-        if reports.begun:
+        if worth_another_try(error, reports.begun):
             raise
-        tune.report({"failure": f"{type(error).__name__}: {error}"})
+        tune.report({"failure": told(error)})
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the next trial runs in the same process
@@ -227,7 +257,7 @@ class Reports:
 
     def report(self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
         self.begun = True
-        # As one text: of every number that it sees, Tune keeps a history and statistics, 300 KB a trial in all.
+        # As one text: of every number that it sees, Tune keeps a history and statistics.
         told = json.dumps({"metrics": metrics, "effective": effective})
         tune.report({"images": images, "told": told}, checkpoint=tune.Checkpoint.from_directory(folder))
 
