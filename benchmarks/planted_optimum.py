@@ -16,13 +16,14 @@ rate       a Gaussian of the logarithm, of width 2 (e-foldings): a rate three ti
            what docs/results.md measured for two and three times. The bounds are those of search_spaces/optimizer.py.
 
 mAP rises as 1 - exp(-t / T). T is 0.35 of a training at a rate of 1e-3 and falls as the 4th root of the rate: fast starters
-end lower, so curves cross. After a quarter of the training the ranks of random recipes correlate with the final ones by
-0.6, after half by 0.9; in sweeps of 2400 images on real photos it was 0.6 to 0.7 and 0.7 to 1.0. "late" is interior with
-staged best, and recipes lose up to half of their mAP while they see more synthetic images than overall: the best look bad
-early. Noise of 0.003 mAP (0.5 % of the best) is added to every report; seeds differ by more, but then nobody could tell 1 %.
+end lower, so curves cross. In "late", which is interior with staged best, recipes also lose up to half of their mAP while they
+see more synthetic images than overall, and leap when real ones come. In "crossing" T falls as the square root. Ranks of random
+recipes after a quarter and after half of the training correlate with the final ones by 0.6 and 0.9 in interior, 0.2 and 0.6 in
+late, 0.1 and 0.6 in crossing; by 0.4 and 0.5 in the 21 curves on real photos of docs/results.md, over this very space. Noise
+of 0.003 mAP (0.5 % of the best) is added to every report; seeds differ by more, but then nobody could tell 1 %.
 
-All of this was fixed before the first search ran, but for one thing: T fell as the square root, and the correlation after
-a quarter was 0.1. That first version is kept as "crossing"; no method that stops trials early does well there.
+All of this was fixed before the first search ran, but for one thing: T fell as the square root everywhere. After the first
+results, what the curves of real sweeps looked like decided for the 4th root; the first version is kept as "crossing".
 
 Every arm runs 4 trials at a time, which report 8 times, until as many images are spent as `--trainings` whole trainings take;
 no controls. At any moment a user would pick the finished trial that reported most. "found" is when the noise-free end of
@@ -32,7 +33,7 @@ never comes there counts as the limit. "kept" is when it came there to stay: a l
 Ray's own are OptunaSearch and ASHAScheduler with their defaults (reduction_factor 4), the first report as grace_period. Optuna
 knows no simplex; as its users do, they draw a weight from 0 to 1 for each source and divide by the sum, or else move along
 our axes. They are called as Tune calls them, in the same simulated time as ours: in Tune itself trials that train nothing
-overtake one another by chance. `--tune` runs them there too, which takes a quarter of an hour: until found, no further.
+overtake one another by chance. `--tune` runs them there too, until found, which takes some ten minutes a landscape.
 """
 
 import argparse
