@@ -208,8 +208,10 @@ class Sweeps:
                 _wait_for_lines(process, home, _lines(home) + 1, kill.later_s)
             if process.poll() is not None:
                 break
-            went += f"{' and ' if went else ''}after {_last_event(home)}"
-            left = _strike(process, kill.victim, sent)
+            when = _last_event(home)
+            left, struck = _strike(process, kill.victim, sent)
+            if struck:
+                went += f"{' and ' if went else ''}{struck} after {when}"
             told += self._end(process, home, kill.victim, sent)
             if process.returncode != 0:
                 _end_leftovers(left)
@@ -262,23 +264,24 @@ class Sweeps:
         return [f"the driver ended with {status}: {_last_words(home)}"]
 
 
-def _strike(process: subprocess.Popen[bytes], victim: str, sent: signal.Signals) -> list[tuple[int, str]]:
-    """Sends the signal; returns the processes that the driver had started."""
-    children = _descendants(process.pid)
+def _strike(process: subprocess.Popen[bytes], victim: str, sent: signal.Signals) -> tuple[list[tuple[int, str]], str]:
+    """Sends the signal. Returns the processes that the driver had started, and what was struck; "" where nobody was there."""
+    children, struck = _descendants(process.pid), list[str]()
     if victim == WORKER:
         while not (workers := [pid for pid, _ in children if _works(pid)]) and process.poll() is None:
             time.sleep(0.05)
             children = _descendants(process.pid)
-        for pid in workers:
-            with suppress(ProcessLookupError):
-                os.kill(pid, sent)
+        targets = workers
     elif victim == NODE:
-        for pid, _ in children:
-            if "/raylet/raylet" in _title(pid):
-                os.kill(pid, sent)
+        targets = [pid for pid, _ in children if "/raylet/raylet" in _title(pid)]
     else:
-        process.send_signal(sent)
-    return children
+        targets = [process.pid]
+    for pid in targets:
+        title = "the driver" if pid == process.pid else _title(pid).split("/")[-1].split(" ")[0]
+        with suppress(ProcessLookupError):
+            os.kill(pid, sent)
+            struck.append(title)
+    return children, ", ".join(struck)
 
 
 def _end_leftovers(started: Sequence[tuple[int, str]]) -> None:
@@ -388,23 +391,24 @@ def kills_of_local(count: int, whole: Undisturbed, rng: random.Random) -> list[K
     return [Kill("local", (every[k % 3],) * (1 + (k % 2)), *whole.moment(rng), next(damages)) for k in range(count)]
 
 
-def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) -> int:
-    """Carries the kills out, one line each; returns after how many the tables were equal and nothing was wrong."""
-    equal = 0
+def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) -> tuple[int, int]:
+    """Carries the kills out, one line each; returns how many struck, and after how many of those all was equal."""
+    struck, equal = 0, 0
     for k, kill in enumerate(kills):
         began, name = time.monotonic(), f"{kind}-{k:02d}"
         folder, went, wrong = sweeps.killed(name, kill)
         if folder is not None:
             wrong += differences(table(folder), whole.table) + faults(folder, kill.victim in (WORKER, NODE))
-        equal += not wrong
-        how = f"{'+'.join(sent.name for sent in kill.sent)} {went or 'too late'}"
+        struck += bool(went)
+        equal += bool(went) and not wrong
+        how = f"{'+'.join(sent.name for sent in kill.sent)} {went or 'struck nobody: too late'}"
         how += f"; {kill.damage}" if kill.damage else ""
         retries = sum(trial.retries for trial in folder.trials()) if folder else 0
         verdict = "equal" if not wrong else f"WRONG ({name}): " + "; ".join(wrong[:6])
         print(
             f"{k:3} {kill.victim:7} {how}; {retries} retries, {time.monotonic() - began:.0f} s: {verdict}", flush=True
         )
-    return equal
+    return struck, equal
 
 
 def main() -> None:
@@ -422,8 +426,8 @@ def main() -> None:
         trials, length = sum(name.startswith("trial") for name in whole.table), whole.moments[-1] - whole.moments[0]
         print(f"{kind}, seed {given.seed}: {trials} trials, {length:.0f} s undisturbed", flush=True)
         kills = choose(count, whole, random.Random(given.seed))
-        equal = judge(sweeps, whole, kills, kind)
-        print(f"{kind}: {equal} of {count} tables are the undisturbed one's")
+        struck, equal = judge(sweeps, whole, kills, kind)
+        print(f"{kind}: {struck} of {count} kills struck; after {equal} of those the table is the undisturbed one's")
 
 
 if __name__ == "__main__":
