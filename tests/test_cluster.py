@@ -73,7 +73,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         lost.set()
 
     threading.Thread(target=lose_a_node, daemon=True).start()
-    outcome = run.start("tiny", load(str(path)), options, display)
+    outcome = run.start(run.Origin("tiny"), load(str(path)), options, display)
     assert lost.is_set(), [trial.reason for trial in outcome.folder.trials()]
     assert outcome.status == "finished"
     trials = outcome.folder.trials()

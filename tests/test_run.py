@@ -272,7 +272,7 @@ def test_resume_refuses_other_data_and_what_is_no_run(finished, tmp_path, dice):
     folder.describe(folder.about | {"real": real})
     done = syndet("resume", folder.path)
     assert done.returncode == 1
-    assert "is not the data that this run began with" in done.stderr
+    assert "something has changed since this run began: the images or labels of val" in done.stderr
 
 
 def test_check_starts_nothing_and_says_what_would_run(home, dice):
