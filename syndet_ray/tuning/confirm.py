@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +17,12 @@ from syndet_ray.results import Picture, RunFolder, TestRow, TestScores, Trial
 from syndet_ray.scenes.generate import generate
 from syndet_ray.spread import combined, difference, interval, probability_best
 from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.tuning.task import Runner
 from syndet_ray.verdict import Candidate, candidates, simplest
 
 _PICTURES, _RESAMPLES = 8, 1000
 # Predictions below this confidence are left out of the pictures; scores always see all of them.
 _SHOWN_SCORE = 0.5
-
-
-class Runner(Protocol):
-    """Whoever calls a function, once with each of several arguments, wherever there is room."""
-
-    def tasks(self, function: Any, shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DefinitionError
@@ -12,17 +12,9 @@ from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.sweep import Sweep, rung_images
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display
-from syndet_ray.tuning.task import Resources
+from syndet_ray.tuning.task import Runner
 
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
-
-
-class Runner(Protocol):
-    """Whoever would train the trials."""
-
-    @property
-    def use(self) -> Resources: ...
-    def tasks(self, function: Any, shared: Any, every: Any) -> list[Any]: ...
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,16 @@ from pathlib import Path
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
 from syndet_ray.results import RunFolder, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.background import Background
-from syndet_ray.tuning.study import told
+from syndet_ray.tuning.study import STATES, told
 
 _EVERY_S = 30
-_STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 
 class Mirror:
@@ -89,7 +88,7 @@ class Mirror:
         point = self._sweep.parameters.point(Recipe().replace(trial.recipe)) or {}
         several = len(self._sweep.goals) > 1
         frozen = create_trial(
-            state=_STATES[trial.state],
+            state=STATES[trial.state],
             values=trial.goals(self._sweep.objective) if trial.state == "COMPLETE" else None,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},

@@ -21,7 +21,7 @@ from syndet_ray.schedule import is_telling
 from syndet_ray.sweep import Sweep, rung_images
 from syndet_ray.tuning.pruning import make_pruner
 
-_STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
+STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweeps
 
@@ -110,7 +110,7 @@ class Study:
         """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED."""
         trial = self._trials.get(number)
         if trial is not None:
-            self._study.tell(trial, list(values) if state == "COMPLETE" else None, state=_STATES[state])
+            self._study.tell(trial, list(values) if state == "COMPLETE" else None, state=STATES[state])
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
         """Brings the study to where the events of a ledger left it, pruner and sampler included.

@@ -1,7 +1,8 @@
 """Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch, no Ray, no MLflow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from syndet_ray.errors import MachineError, SyndetError
 
@@ -67,3 +68,11 @@ class TrialSettings:
     rungs: int
     seed: int
     cache: str
+
+
+class Runner(Protocol):
+    """Whoever trains trials, and calls a function once with each of several arguments, wherever there is room."""
+
+    @property
+    def use(self) -> Resources: ...
+    def tasks(self, function: Any, shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]: ...
