@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
@@ -37,6 +37,12 @@ class Photos(Value):
 Schedule = Literal["mixed", "staged", "annealed", "real_only", "synthetic_only"]
 
 
+def _count_or_share(asked: int | float | str) -> int | float | str:
+    if isinstance(asked, float) and not 0 < asked < 1:
+        raise ValueError(f"must be a whole number, a share between 0 and 1, or 'all', got {asked}")
+    return asked
+
+
 class Mix(Value):
     """What the batches are made of, and when. "real" are the user's photos; all other sources count as synthetic.
 
@@ -53,8 +59,8 @@ class Mix(Value):
         None, description="staged: share of the training after which real follows; none: as `synthetic` asks"
     )
     anneal: Literal["linear", "cosine"] = Field("linear", description="annealed: how the synthetic share falls")
-    real_images: int | Literal["all"] = Field(
-        "all", description="how many of the real training images are used; fewer are a part of more"
+    real_images: Annotated[int | float | Literal["all"], AfterValidator(_count_or_share)] = Field(
+        "all", description="how many of the real training images are used, or which share; fewer are a part of more"
     )
     synthetic_images: int = Field(200, ge=1, description="number of distinct scenes that are rendered")
     sources: dict[str, Annotated[Scenes | Photos, Field(discriminator="kind")]] = Field(
@@ -87,9 +93,16 @@ class Mix(Value):
         if self.parts and abs(sum(self.parts.values()) - 1) > 1e-6:
             raise ValueError(f"parts must sum to 1, got {self.parts}")
         least = 1 if self.schedule == "real_only" else 0
-        if self.real_images != "all" and self.real_images < least:
+        if isinstance(self.real_images, int) and self.real_images < least:
             raise ValueError(f"real_images must be at least {least} or 'all', got {self.real_images}")
         return self
+
+    def real_count(self, there: int) -> int:
+        """How many real images are used of `there`: of a share, rounded, at least one."""
+        if self.real_images == "all":
+            return there
+        share = self.real_images if isinstance(self.real_images, float) else None
+        return int(self.real_images) if share is None else max(1, round(share * there))
 
     @property
     def shares(self) -> dict[str, float]:

@@ -27,6 +27,7 @@ def trial(changes=None, params=None, kind="search", of=None, **mix):
         (trial({"scene.objects": 1}, synthetic=0.001), "< 1 % synthetic at 1 object per scene"),
         (trial(synthetic=0.0), "real images only"),
         (trial(schedule="real_only", real_images=1), "1 real image only"),
+        (trial(schedule="real_only", real_images=0.1), "10 % of the real images only"),
         (trial({"scene.objects": 10}, synthetic=1.0), "synthetic images only at 10 objects per scene"),
         (trial(schedule="synthetic_only"), "synthetic images only at 40 objects per scene"),
         (trial(synthetic=0.57, schedule="staged"), "57 % synthetic at 40 objects per scene, staged"),

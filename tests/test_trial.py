@@ -141,6 +141,16 @@ def test_sources_that_do_not_fit_the_photos_are_named(squares, tmp_path, rendere
         training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
 
 
+@pytest.mark.parametrize(("asked", "count"), [(3, 3), (0.5, 4), (0.01, 1), ("all", 8)])
+def test_as_many_real_images_are_used_as_were_asked_for_and_fewer_are_a_part_of_more(
+    squares, tmp_path, rendered, asked, count
+):
+    recipe = RECIPE.replace({"mix.real_images": asked})
+    real = training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered).pools["real"]
+    assert len(real) == count
+    assert set(real.image_ids) <= set(squares(8).image_ids)
+
+
 @pytest.mark.parametrize("schedule", ["mixed", "staged", "annealed"])
 def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, rendered, schedule):
     recipe = MANY.replace({"mix.schedule": schedule, "training.rate_after_switch": 0.1})

@@ -26,7 +26,7 @@ _SCHEDULES = {"real_only": "real images only", "synthetic_only": "synthetic imag
 _PHRASES: dict[str, Callable[[Any], str]] = {
     "mix.synthetic": lambda share: f"{percent(share)} synthetic",
     "mix.schedule": lambda name: _SCHEDULES.get(name, name),
-    "mix.real_images": lambda count: "all real images" if count == "all" else counted(count, "real image"),
+    "mix.real_images": lambda asked: real_images(asked),
     "mix.synthetic_images": lambda count: counted(count, "distinct scene"),
     "mix.parts": lambda parts: f"synthetic of {_divided(parts)}" if parts else "",
     "scene.objects": lambda count: f"{counted(count, 'object')} per scene",
@@ -150,6 +150,13 @@ def cost(name: str, value: float) -> str:
     return counted(round(value), "real image") if name == "real_images" else f"{counted(round(value), 'image')} seen"
 
 
+def real_images(asked: int | float | str) -> str:
+    """How many of the real images a mix asks for: "4 real images", "10 % of the real images", "all real images"."""
+    if isinstance(asked, str):
+        return "all real images"
+    return counted(asked, "real image") if isinstance(asked, int) else f"{percent(asked)} of the real images"
+
+
 def percent(share: float) -> str:
     """40 %. What is not nothing is never shown as 0 %, and what is not all never as 100 %."""
     whole = round(100 * share)
@@ -211,7 +218,7 @@ def _phrase(path: str, value: Any) -> str:
 def _sources(mix: Mix) -> str:
     """What the batches are made of: "57 % synthetic", or with sources of one's own "30 % real, 70 % crowded"."""
     if mix.synthetic == 0:
-        return "real images only" if mix.real_images == "all" else f"{counted(mix.real_images, 'real image')} only"
+        return "real images only" if mix.real_images == "all" else f"{real_images(mix.real_images)} only"
     if list(mix.sources) == _ONLY_SYNTHETIC:
         return "synthetic images only" if mix.synthetic == 1 else f"{percent(mix.synthetic)} synthetic"
     return _divided(mix.shares)
@@ -230,7 +237,7 @@ def _staged(switch_at: float | None) -> str:
 
 def _real_images(mix: Mix) -> str:
     told = mix.real_images == "all" or mix.synthetic in (0, 1)
-    return "" if told else counted(int(mix.real_images), "real image")
+    return "" if told else real_images(mix.real_images)
 
 
 def _objects(recipe: Recipe) -> int | None:

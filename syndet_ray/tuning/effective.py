@@ -47,8 +47,7 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
     shares, mix = recipe.mix.shares, recipe.mix
     _check("mix.sources", sorted(name for name in shares if shares[name] > 0), sorted(effective["pools"]))
     if shares[REAL] > 0:
-        wanted = effective["real_images_there"] if mix.real_images == "all" else mix.real_images
-        _check("mix.real_images", wanted, effective["real_images"])
+        _check("mix.real_images", mix.real_count(effective["real_images_there"]), effective["real_images"])
     for name, (parameters, count) in recipe.scenes().items():
         _check(f"mix.sources.{name}.images", count, effective["pools"][name]["images"])
         _check(f"mix.sources.{name}.changes", parameters_hash(parameters), effective["scenes"].get(name))

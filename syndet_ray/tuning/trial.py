@@ -104,7 +104,7 @@ def validation_metrics(model: torch.nn.Module, val: Pool, device: torch.device) 
 
 
 def _real(mix: Mix, train: Pool, seed: int) -> Pool:
-    return train if mix.real_images == "all" else nested_subset(train, mix.real_images, seed)
+    return nested_subset(train, mix.real_count(len(train)), seed)
 
 
 class _FirstStep:
