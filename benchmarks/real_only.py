@@ -17,7 +17,9 @@ import torch
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.split import with_validation
-from syndet_ray.detection.score import intervals, predict, score
+from syndet_ray.detection.bootstrap import intervals
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, Training
 

@@ -1,39 +1,19 @@
 """Score: COCO's own figures, and every trap on the way to them."""
 
-import json
+import contextlib
+import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from made_detections import A, B, C, cocoapi_sample, found, pool_of
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from syndet_ray import seeds
-from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import Pool
-from syndet_ray.detection import score as module
-from syndet_ray.detection.score import Predictions, bootstrap, in_order, intervals, score
+from syndet_ray.detection.bootstrap import accuracy, matches, whole
+from syndet_ray.detection.score import coco, in_order, means, score
 from syndet_ray.errors import DataError
-
-
-def pool_of(*images, classes=("a", "b")):
-    """A pool without pixels; each image a list of (box, label) or (box, label, crowd)."""
-    boxes = [
-        Boxes.of([o[0] for o in objects], [o[1] for o in objects], crowd=[len(o) > 2 and o[2] for o in objects])
-        for objects in images
-    ]
-    return Pool.of(
-        "real", classes, [np.zeros((1, 1, 3), np.uint8)] * len(images), boxes, [str(i) for i in range(len(images))]
-    )
-
-
-def found(*detections):
-    """(box, label, score) of one image."""
-    return Predictions(
-        np.array([d[0] for d in detections], np.float64).reshape(-1, 4),
-        np.array([d[1] for d in detections], np.int64),
-        np.array([d[2] for d in detections], np.float64),
-    )
-
-
-A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 60, 70]
 
 
 def test_perfect_predictions_score_1():
@@ -106,142 +86,58 @@ def test_a_score_that_is_no_number_is_refused():
         score(pool_of([(A, 0)]), [found((A, 0, float("nan")))])
 
 
-def test_intervals_hold_the_score_and_depend_on_the_seed_alone():
-    rng = np.random.default_rng(0)
-    truth = pool_of(*[[(A, 0), (B, 1)] for _ in range(30)])
-    predictions = [found((A, 0, rng.random()), (B if rng.random() < 0.5 else C, 1, rng.random())) for _ in range(30)]
-    bounds = intervals(truth, predictions, seed=1, resamples=100)
-    value = score(truth, predictions).metrics["mAP"]
-    assert bounds["mAP"][0] < value < bounds["mAP"][1]
-    assert bounds == intervals(truth, predictions, seed=1, resamples=100)
-    assert bounds != intervals(truth, predictions, seed=2, resamples=100)
-    perfect = intervals(truth, [found((A, 0, 0.9), (B, 1, 0.9))] * 30, seed=1, resamples=20)
-    assert perfect["mAP"] == (pytest.approx(1), pytest.approx(1))
+def test_no_number_is_refused_by_the_name_of_its_image():
+    pool = pool_of([(A, 0)], [(B, 1)], ids=("first", "photo_7"))
+    with pytest.raises(DataError, match=r"predictions of image photo_7: scores must be finite, got .*inf"):
+        score(pool, [found(), found((A, 0, 0.5), (B, 0, float("inf")))])
 
 
-def random_case(seed, images=12):
-    """A pool with crowds, an empty image, a class without objects and one only of crowds; predictions full of ties."""
-    rng = np.random.default_rng(seed)
-    truth, predictions = [[]], [found((A, 0, 0.5), (A, 2, 0.5))]
-    for _ in range(1, images):
-        corners = rng.integers(0, 60, (rng.integers(0, 7), 2))
-        boxes = [
-            [x, y, x + w, y + h] for (x, y), (w, h) in zip(corners, rng.integers(8, 40, corners.shape), strict=True)
-        ]
-        labels = rng.choice([0, 1, 3], len(boxes))
-        truth.append([(box, k, k == 3 or rng.random() < 0.2) for box, k in zip(boxes, labels, strict=True)])
-        seen = [
-            (boxes[k] + np.tile(rng.integers(-2, 3, 2), 2), labels[k] if rng.random() < 0.7 else rng.integers(0, 4))
-            for k in rng.integers(0, len(boxes), 2 * len(boxes))
-        ]
-        image = found(*[(box, label, rng.integers(1, 5) / 4) for box, label in [*seen, (C, 0)]])
-        predictions.append(image if rng.random() < 0.5 else in_order(image))
-    return pool_of(*truth, classes=("a", "b", "absent", "crowded")), predictions
+def test_a_pool_without_objects_scores_0():
+    scores = score(pool_of([], []), [found((A, 0, 0.9)), found()])
+    assert scores.absent == ("a", "b")
+    assert scores.metrics == dict.fromkeys(("mAP", "AP50", "AP75", "mAR", "mAP_any_class", "AP50_any_class"), 0.0)
 
 
-NAMES = ("mAP", "AP50", "AP75", "mAR")
+def test_an_object_may_be_neutral_without_being_a_crowd():
+    """Its overlap is that of an object, and it absorbs one detection, where a crowd would absorb all."""
+    pool = pool_of([(A, 0), (B, 0)])
+    seen = found((B, 0, 0.9), (A, 0, 0.5))
+    neutral = np.array([False, True])
+    assert means(coco(pool, [seen], 100, neutral))["mAP"] == pytest.approx(1)
+    twice = found((B, 0, 0.9), (B, 0, 0.8), (A, 0, 0.5))
+    assert means(coco(pool, [twice], 100, neutral))["mAP"] == pytest.approx(0.5)
 
 
-def _means_of(metrics):
-    return {name: metrics[name] for name in NAMES}
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("most", [100, 2])
-def test_counting_matches_anew_is_what_pycocotools_does(seed, most):
-    """On the whole pool and on lists of its images, some of them several times, in any order, ties and all."""
-    pool, predictions = random_case(seed)
-    matches = module._matches(module._evaluate(pool, predictions, most), len(pool))
-    rng = np.random.default_rng(seed)
-    every = np.arange(len(pool))
-    for images in (every, every[::-1], *(rng.integers(len(pool), size=len(pool)) for _ in range(8))):
-        expected = score(pool.select(images.tolist()), [predictions[i] for i in images], most).metrics
-        assert module._resampled(matches, images) == pytest.approx(_means_of(expected), abs=1e-12)
-
-
-def test_images_without_an_object_score_0():
-    pool, predictions = random_case(0)
-    matches = module._matches(module._evaluate(pool, predictions, 100), len(pool))
-    assert module._resampled(matches, np.array([0, 0])) == dict.fromkeys(NAMES, 0.0)
-
-
-def test_every_resample_is_scored_with_the_same_images_for_every_model():
-    pool, predictions = random_case(1)
-    draws = bootstrap(pool, predictions, seed=3, resamples=5)
-    rng = seeds.generator(3, "bootstrap")
-    drawn = [rng.integers(len(pool), size=len(pool)).tolist() for _ in range(5)]
-    scores = [score(pool.select(images), [predictions[i] for i in images]).metrics["mAP"] for images in drawn]
-    expected = np.array(scores) - np.mean(scores) + score(pool, predictions).metrics["mAP"]
-    assert draws["mAP"] == pytest.approx(expected, abs=1e-12)
-    assert {name: values.shape for name, values in draws.items()} == dict.fromkeys(NAMES, (5,))
-
-
-def test_what_is_hard_for_two_models_cancels_in_their_difference():
-    """One model misses what the other misses, and one object more: their draws rise and fall together."""
-    rng = np.random.default_rng(0)
-    truth = pool_of(*[[(A, 0), (B, 1)] for _ in range(40)])
-    better = [found(*[(box, k, 0.9) for box, k in ((A, 0), (B, 1)) if rng.random() < 0.5]) for _ in range(40)]
-    worse = [found(), *better[1:]] if len(better[0].scores) else [*better[:-1], found()]
-    one, two = (bootstrap(truth, predictions, seed=1, resamples=200)["mAP"] for predictions in (better, worse))
-    assert (one - two).std() < 0.5 * one.std()
-    other = bootstrap(truth, worse, seed=2, resamples=200)["mAP"]
-    assert (one - other).std() > one.std()
-
-
-def test_draws_are_centred_on_the_score():
-    """Precision is a maximum, which the noise of a resample only raises: unshifted, the draws would lie too high."""
-    rng = np.random.default_rng(0)
-    pool = pool_of(*[[(A, k % 5)] for k in range(50)], classes=tuple("abcde"))
-    predictions = [found((A if rng.random() < 0.5 else C, k % 5, rng.random())) for k in range(50)]
-    value = _means_of(score(pool, predictions).metrics)
-    draws = bootstrap(pool, predictions, seed=1, resamples=100)
-    assert {name: values.mean() for name, values in draws.items()} == pytest.approx(value)
-    matches = module._matches(module._evaluate(pool, predictions, 100), len(pool))
-    raw = [module._resampled(matches, rng.integers(len(pool), size=len(pool)))["mAP"] for _ in range(300)]
-    assert np.mean(raw) > value["mAP"] + 5 * np.std(raw) / np.sqrt(300)
-
-
-def test_intervals_stay_within_what_a_score_can_be():
-    poor = [found((A, 0, 0.9)), *[found((C, 0, 0.9))] * 9]
-    bounds = intervals(pool_of(*[[(A, 0)]] * 10), poor, seed=0, resamples=100)
-    assert all(0 <= low <= high <= 1 for low, high in bounds.values())
+def test_scoring_is_known_without_torch():
+    code = "import sys, syndet_ray.detection.score, syndet_ray.detection.evaluation; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_cocos_own_figures_are_reproduced(shared):
     """The oracle of cocoapi: AP .505, AP50 .697, AP75 .573, AR100 .595 on 100 images of val2014."""
-    folder = shared("data/coco_metric_oracle")
-    truth = json.loads((folder / "instances_val2014_100.json").read_text())
-    results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
-    categories = sorted(category["id"] for category in truth["categories"])
-    images = sorted(image["id"] for image in truth["images"])
-    boxes, predictions = [], []
-    for image in images:
-        own = [a for a in truth["annotations"] if a["image_id"] == image]
-        xywh = np.array([a["bbox"] for a in own], np.float64).reshape(-1, 4)
-        boxes.append(
-            Boxes.of(
-                np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-                [categories.index(a["category_id"]) for a in own],
-                crowd=[a["iscrowd"] for a in own],
-            )
-        )
-        seen = [r for r in results if r["image_id"] == image]
-        predictions.append(
-            found(
-                *[
-                    ([x, y, x + w, y + h], categories.index(r["category_id"]), r["score"])
-                    for r in seen
-                    for x, y, w, h in [r["bbox"]]
-                ]
-            )
-        )
-    pool = Pool.of(
-        "coco",
-        tuple(map(str, categories)),
-        [np.zeros((1, 1, 3), np.uint8)] * len(images),
-        boxes,
-        list(map(str, images)),
-    )
-    metrics = score(pool, predictions).metrics
+    metrics = score(*cocoapi_sample(shared("data/coco_metric_oracle"))).metrics
     expected = {"mAP": 0.505, "AP50": 0.697, "AP75": 0.573, "mAR": 0.595}
     assert {name: round(metrics[name], 3) for name in expected} == expected
+
+
+def test_pycocotools_alone_says_the_same(shared):
+    """Plain COCOeval on the files as they are, with all its area ranges and detection limits."""
+    folder = shared("data/coco_metric_oracle")
+    pool, predictions = cocoapi_sample(folder)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / "instances_val2014_100.json"))
+        results = truth.loadRes(str(folder / "instances_val2014_fakebbox100_results.json"))
+        plain = COCOeval(truth, results, "bbox")
+        plain.evaluate()
+        plain.accumulate()
+        plain.summarize()
+    expected = dict(zip(("mAP", "AP50", "AP75", "mAR"), plain.stats[[0, 1, 2, 8]], strict=True))
+    for k, category in enumerate(plain.params.catIds):
+        if (precision := plain.eval["precision"][:, :, k, 0, 2])[0, 0] > -1:
+            expected[f"AP/{category}"] = precision.mean()
+    metrics = score(pool, predictions).metrics
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert set(metrics) - set(expected) == {"mAP_any_class", "AP50_any_class"}
+    once = whole(accuracy(matches([coco(pool, predictions, 100)], len(pool)), np.arange(len(pool))))
+    assert once == pytest.approx({name: expected[name] for name in once}, abs=1e-9)

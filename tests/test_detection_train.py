@@ -14,7 +14,7 @@ from syndet_ray import Detector, Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.boxes import Boxes
 from syndet_ray.detection.augment import augment
 from syndet_ray.detection.models import build, load_model, save_model
-from syndet_ray.detection.score import predict
+from syndet_ray.detection.predict import predict
 from syndet_ray.detection.train import Trainer, rate_factor
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss, SyndetError
 

@@ -60,6 +60,11 @@ def write_dataset(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def as_table(pool: Pool) -> pa.Table:
+    """The boxes of a pool, one row each; file_name is the image's id in the pool."""
+    return pa.Table.from_pylist(_rows(pool, [str(name) for name in pool.image_ids]), _COLUMNS)
+
+
 def check_empty(out: Path) -> None:
     """Raises DataError unless `out` does not exist or is an empty folder."""
     if out.exists() and not out.is_dir():

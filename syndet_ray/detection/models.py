@@ -28,7 +28,7 @@ from syndet_ray.recipe import Detector
 
 # Detections below this confidence cost time and change no AP that anybody reports.
 _LEAST_SCORE = 0.02
-_DETECTIONS_PER_IMAGE = 100
+_DETECTIONS_PER_IMAGE = 300  # COCO counts the best 100 of a class in an image; a crowded tray may need more
 # fasterrcnn_tiny cuts every region into so many cells a side: a pip of a die is a tenth of it.
 _ROI_CELLS = 16
 

@@ -1,4 +1,4 @@
-"""Score: predictions of a model on a pool, and COCO's metrics of them, by pycocotools.
+"""Score: COCO's metrics of predictions on a pool, by pycocotools.
 
 The traps of COCO's evaluation are handled here, once: ids from 1, empty results, ties, classes without objects, more
 detections an image than the usual hundred.
@@ -6,25 +6,19 @@ detections an image than the usual hundred.
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from torchvision.ops import nms
 
-from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
-from syndet_ray.spread import interval
 
 IOU_50, IOU_75 = 0, 5  # indices into COCO's ten thresholds, .50 to .95 in steps of .05
-_RECALLS = np.linspace(0, 1, 101)  # pycocotools' own, to the bit
-_CURVE = 10, len(_RECALLS)
 _ANY_CLASS = "any"
 _SAME_OBJECT_IOU = 0.5  # as within a class: torchvision's box_nms_thresh
 
@@ -51,29 +45,6 @@ class Scores:
     capped: float
 
 
-def predict(
-    model: torch.nn.Module,
-    pool: Pool,
-    *,
-    device: torch.device,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Predictions]:
-    """The model's detections in every image of the pool, each at its own resolution."""
-    model = model.to(device).eval()
-    found = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        for i in range(len(pool)):
-            image = torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
-            (output,) = model([image])
-            arrays = {name: value.float().cpu().numpy() for name, value in output.items()}
-            found.append(
-                in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
-            )
-            if progress is not None:
-                progress(i + 1, len(pool))
-    return found
-
-
 def in_order(image: Predictions) -> Predictions:
     """Best first; ties by class and box, because COCO's matching depends on the order in which tied scores come."""
     order = np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores))
@@ -85,149 +56,50 @@ def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 
 
     Raises DataError for a score that is not a number. No predictions at all score 0.
     """
-    evaluation = _evaluate(pool, predictions, max_detections)
     present = sorted({int(label) for label in pool.labels[~pool.crowd]})
-    metrics = _metrics(evaluation, [pool.classes[label] for label in present])
-    agnostic = _means(_evaluate(_collapsed(pool), [_collapse(p) for p in predictions], max_detections))
+    metrics = _metrics(coco(pool, predictions, max_detections), [pool.classes[label] for label in present])
+    agnostic = means(coco(_collapsed(pool), [_collapse(p) for p in predictions], max_detections))
     metrics |= {"mAP_any_class": agnostic["mAP"], "AP50_any_class": agnostic["AP50"]}
     absent = tuple(name for label, name in enumerate(pool.classes) if label not in present)
-    capped = float(np.mean([len(p.scores) > max_detections for p in predictions]))
+    capped = sum(len(p.scores) > max_detections for p in predictions) / max(len(pool), 1)
     return Scores(metrics, absent, capped)
 
 
-def bootstrap(
-    pool: Pool, predictions: Sequence[Predictions], *, seed: int, resamples: int = 300, max_detections: int = 100
-) -> dict[str, np.ndarray]:
-    """Bootstrap over images: "mAP", "AP50", "AP75" and "mAR", each (resamples,), of as many images drawn with return.
+def coco(
+    pool: Pool, predictions: Sequence[Predictions], max_detections: int, neutral: np.ndarray | None = None
+) -> COCOeval:
+    """pycocotools' evaluation: evaluated, not yet accumulated.
 
-    Which images resample r holds depends on the seed and the number of images alone. That pairs models: two that are
-    scored on the same pool with the same seed meet the same images in every resample, and their draws may be subtracted.
-    Each image is matched once; a resample only counts the matches of its images (Efron & Tibshirani 1993, ch. 13), as
-    pycocotools would count them had it been given that list of images. A resample without an object scores 0.
-
-    The draws are shifted so that their mean is the score of the pool itself, and may so leave 0 to 1 a little.
-    Unshifted they lie too high: images that come twice bring two hits of equal confidence, and precision at a recall is a
-    maximum, which noise only raises. With 63 classes in 254 images that was as much as their standard deviation.
+    Images, annotations, results and categories have the ids 1, 2, ... in the order of the pool and of the predictions.
+    neutral  (boxes,) bool, objects that are neither to be found nor false when found; crowds always are
+    max_detections  counted of each class in each image, as COCO does
     """
-    evaluation = _evaluate(pool, predictions, max_detections)
-    matches = _matches(evaluation, len(pool))
-    rng = seeds.generator(seed, "bootstrap")
-    draws = [_resampled(matches, rng.integers(len(pool), size=len(pool))) for _ in range(resamples)]
-    return {name: value + _centred([means[name] for means in draws]) for name, value in _means(evaluation).items()}
-
-
-def intervals(
-    pool: Pool, predictions: Sequence[Predictions], *, seed: int, resamples: int = 300, max_detections: int = 100
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of `bootstrap`: what other images, as many, would have shown of this one model."""
-    draws = bootstrap(pool, predictions, seed=seed, resamples=resamples, max_detections=max_detections)
-    return {name: interval(np.clip(values, 0, 1)) for name, values in draws.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class _Matches:
-    """What pycocotools matched of one class in n images: d detections, image after image, best first in each.
-
-    scores   (d,)
-    hits     (10, d) bool for COCO's ten IoU thresholds: the detection found an object
-    misses   (10, d) bool: it found nothing; neither a hit nor a miss where it lies in a crowd
-    starts, counts   (n,) where the detections of each image begin, and how many they are
-    objects  (n,) objects of each image, without crowds
-    """
-
-    scores: np.ndarray
-    hits: np.ndarray
-    misses: np.ndarray
-    starts: np.ndarray
-    counts: np.ndarray
-    objects: np.ndarray
-
-    def of(self, images: np.ndarray) -> np.ndarray:
-        """Indices of the detections in `images`, which may repeat; best first, tied ones in the order of the images."""
-        counts = self.counts[images]
-        first = self.starts[images] - np.cumsum(counts) + counts
-        found = np.repeat(first, counts) + np.arange(counts.sum())
-        return found[np.argsort(-self.scores[found], kind="stable")]
-
-
-def _matches(evaluation: COCOeval, images: int) -> list[_Matches]:
-    """One for each class, from pycocotools' table of classes and images, which holds None where there is nothing."""
-    nothing: dict[str, np.ndarray] = {
-        key: np.zeros((len(evaluation.params.iouThrs), 0), bool) for key in ("dtMatches", "dtIgnore")
-    }
-    nothing |= {"dtScores": np.zeros(0), "gtIgnore": np.zeros(0, bool)}
-    cells = [cell or nothing for cell in evaluation.evalImgs]
-    return [_joined(cells[at : at + images]) for at in range(0, len(cells), images)]
-
-
-def _joined(cells: Sequence[dict[str, Any]]) -> _Matches:
-    matched = np.concatenate([cell["dtMatches"] for cell in cells], axis=1) != 0
-    neutral = np.concatenate([cell["dtIgnore"] for cell in cells], axis=1).astype(bool)
-    counts = np.array([len(cell["dtScores"]) for cell in cells])
-    return _Matches(
-        np.concatenate([cell["dtScores"] for cell in cells]),
-        matched & ~neutral,
-        ~matched & ~neutral,
-        np.cumsum(counts) - counts,
-        counts,
-        np.array([np.count_nonzero(cell["gtIgnore"] == 0) for cell in cells]),
-    )
-
-
-def _resampled(matches: Sequence[_Matches], images: np.ndarray) -> dict[str, float]:
-    """The four means over `images`, an (m,) array of indices that may repeat."""
-    curves = [curve for one in matches if (curve := _curve(one, images)) is not None]
-    precision = np.array([curve[0] for curve in curves]).reshape(-1, *_CURVE)
-    recall = np.array([curve[1] for curve in curves])
-    return {
-        "mAP": _mean(precision),
-        "AP50": _mean(precision[:, IOU_50]),
-        "AP75": _mean(precision[:, IOU_75]),
-        "mAR": _mean(recall),
-    }
-
-
-def _curve(one: _Matches, images: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Precision (10, 101) at COCO's recalls and greatest recall (10,) of a class; None where `images` show none of it.
-
-    The precision at a recall is the best at that recall or a greater one, and only a hit raises either: it is enough to
-    look at the hits, and at how many misses came before each. The arithmetic is that of pycocotools' accumulate, number
-    by number.
-    """
-    objects = int(one.objects[images].sum())
-    if objects == 0:
-        return None
-    found = one.of(images)
-    precision, recall = np.zeros(_CURVE), np.zeros(_CURVE[0])
-    needed = np.maximum(np.searchsorted(np.arange(objects + 1) / objects, _RECALLS), 1)  # hits for each recall
-    for t, (hits, misses) in enumerate(zip(one.hits[:, found], one.misses[:, found].cumsum(axis=1), strict=True)):
-        right, wrong = np.arange(1, hits.sum() + 1), misses[hits]
-        best = np.maximum.accumulate((right / (wrong + right + np.spacing(1)))[::-1])[::-1]
-        reached = needed <= len(right)
-        precision[t, reached] = best[needed[reached] - 1]
-        recall[t] = len(right) / objects
-    return precision, recall
-
-
-def _evaluate(pool: Pool, predictions: Sequence[Predictions], max_detections: int) -> COCOeval:
     assert len(predictions) == len(pool), (len(predictions), len(pool))
     truth = COCO()
     truth.dataset = _truth(pool)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth.createIndex()
-        results = _results(predictions)
+        results = _results(pool, predictions)
         found = truth.loadRes(results) if results else _nothing(truth)
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = _Evaluation(truth, found, np.zeros(len(pool.labels), bool) if neutral is None else neutral)
         evaluation.params.maxDets = [max_detections]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
-    _accumulate(evaluation)
     return evaluation
 
 
-def _accumulate(evaluation: COCOeval) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.accumulate()
+class _Evaluation(COCOeval):
+    """COCOeval that knows of neutral objects besides crowds. Their overlap is that of objects, and each can be found once."""
+
+    def __init__(self, truth: COCO, found: COCO, neutral: np.ndarray) -> None:
+        super().__init__(truth, found, "bbox")
+        self._neutral = neutral
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        for objects in self._gts.values():
+            for each in objects:  # only now: pycocotools has just set "ignore" to whether it is a crowd
+                each["ignore"] = int(each["iscrowd"] or self._neutral[each["id"] - 1])
 
 
 def _truth(pool: Pool) -> dict[str, Any]:
@@ -253,13 +125,12 @@ def _truth(pool: Pool) -> dict[str, Any]:
     }
 
 
-def _results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
+def _results(pool: Pool, predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     found = []
     for i, image in enumerate(predictions):
         if not np.isfinite(image.scores).all():
-            raise DataError(
-                f"predictions of image {i}", "scores must be finite", got=image.scores[~np.isfinite(image.scores)][0]
-            )
+            worst = image.scores[~np.isfinite(image.scores)][0]
+            raise DataError(f"predictions of image {pool.image_ids[i]}", "scores must be finite", got=worst)
         for k in range(len(image.scores)):
             entry = {"image_id": i + 1, "category_id": int(image.labels[k]) + 1, "score": float(image.scores[k])}
             found.append(entry | {"bbox": _xywh(image.xyxy[k].tolist())})
@@ -279,11 +150,9 @@ def _xywh(xyxy: list[float]) -> list[float]:
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def _means(evaluation: COCOeval) -> dict[str, float]:
-    precision = evaluation.eval["precision"][
-        :, :, :, 0, 0
-    ]  # (10 IoUs, 101 recalls, classes); -1: no object of the class
-    recall = evaluation.eval["recall"][:, :, 0, 0]
+def means(evaluation: COCOeval) -> dict[str, float]:
+    """The four means "mAP", "AP50", "AP75" and "mAR" of what `coco` gives; 0 where there is no object at all."""
+    precision, recall = _accumulated(evaluation)
     return {
         "mAP": _mean(precision),
         "AP50": _mean(precision[IOU_50]),
@@ -293,14 +162,18 @@ def _means(evaluation: COCOeval) -> dict[str, float]:
 
 
 def _metrics(evaluation: COCOeval, present: list[str]) -> dict[str, float]:
-    precision = evaluation.eval["precision"][:, :, :, 0, 0]
+    precision, _ = _accumulated(evaluation)
     held = [k for k in range(precision.shape[2]) if (precision[:, :, k] > -1).any()]
     assert len(held) == len(present)
-    return _means(evaluation) | {f"AP/{name}": _mean(precision[:, :, k]) for k, name in zip(held, present, strict=True)}
+    return means(evaluation) | {f"AP/{name}": _mean(precision[:, :, k]) for k, name in zip(held, present, strict=True)}
 
 
-def _centred(values: Sequence[float]) -> np.ndarray:
-    return np.array(values) - np.mean(values)
+def _accumulated(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
+    """Precision (10 IoUs, 101 recalls, classes) and recall (10 IoUs, classes); -1 where a class has no object."""
+    if not evaluation.eval:
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+    return evaluation.eval["precision"][:, :, :, 0, 0], evaluation.eval["recall"][:, :, 0, 0]
 
 
 def _mean(values: np.ndarray) -> float:
@@ -319,5 +192,8 @@ def _collapsed(pool: Pool) -> Pool:
 
 def _collapse(image: Predictions) -> Predictions:
     """One prediction of what was found under several names: the most confident of those that overlap."""
+    import torch
+    from torchvision.ops import nms
+
     kept = nms(torch.from_numpy(image.xyxy), torch.from_numpy(image.scores), _SAME_OBJECT_IOU).numpy()
     return Predictions(image.xyxy[kept], np.zeros_like(image.labels[kept]), image.scores[kept])

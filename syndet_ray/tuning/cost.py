@@ -98,7 +98,7 @@ def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[s
     """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they cost the same."""
     import torch
 
-    from syndet_ray.detection.score import predict
+    from syndet_ray.detection.predict import predict
     from syndet_ray.detection.train import Trainer
 
     torch.set_num_threads(threads)

@@ -14,7 +14,8 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
-from syndet_ray.detection.score import predict, score
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import REAL, Mix, Photos, Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate

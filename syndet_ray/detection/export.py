@@ -1,0 +1,76 @@
+"""Export: predictions as other programs read them: COCO results, KITTI's result files, and plain JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.detection.score import Predictions
+
+# KITTI's development kit, on result files: what a detector does not say of truncation, occlusion and observation angle,
+# and of an object's size, place and rotation in space.
+_UNSAID_BEFORE, _UNSAID_AFTER = "-1 -1 -10", "-1 -1 -1 -1000 -1000 -1000 -10"
+
+
+def at_least(found: Predictions, score: float) -> Predictions:
+    """The predictions that have this confidence or more."""
+    kept = found.scores >= score
+    return Predictions(found.xyxy[kept], found.labels[kept], found.scores[kept])
+
+
+def detections(found: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """{"class", "score", "xyxy"} of each, in their order; pixels to two decimals, scores to four."""
+    return [
+        {"class": classes[label], "score": round(score, 4), "xyxy": [round(edge, 2) for edge in box]}
+        for box, label, score in _rows(found)
+    ]
+
+
+def kitti(found: Predictions, classes: Sequence[str]) -> str:
+    """A line of KITTI's sixteen fields for each; nothing where nothing was found.
+
+    The type is the class in lower case and without spaces, as TAO and Rendered.ai's tools write it: a space would shift
+    all fields, and classes that differ in no more become one.
+    """
+    types = ["".join(name.lower().split()) for name in classes]
+    return "".join(
+        f"{types[label]} {_UNSAID_BEFORE} {' '.join(f'{edge:.2f}' for edge in box)} {_UNSAID_AFTER} {score:.4f}\n"
+        for box, label, score in _rows(found)
+    )
+
+
+def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
+    """COCO's results of all images; ids are those of `coco_truth`, values not rounded: ties would change scores."""
+    return [
+        {"image_id": i, "category_id": label + 1, "bbox": _xywh(box), "score": score}
+        for i, found in enumerate(predictions, start=1)
+        for box, label, score in _rows(found)
+    ]
+
+
+def coco_truth(pool: Pool) -> dict[str, Any]:
+    """The labels of the pool as COCO instances. Images, annotations and categories have the ids 1, 2, ... in its order."""
+    images = [
+        {"id": i, "file_name": str(name), "width": width, "height": height}
+        for i, (name, (width, height)) in enumerate(zip(pool.image_ids, pool.sizes_wh.tolist(), strict=True), start=1)
+    ]
+    annotations = [{"id": number, **one} for number, one in enumerate(_annotations(pool), start=1)]
+    categories = [{"id": number, "name": name} for number, name in enumerate(pool.classes, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _annotations(pool: Pool) -> Iterator[dict[str, Any]]:
+    for i in range(len(pool)):
+        boxes = pool.boxes(i)
+        columns = (boxes.xyxy.tolist(), boxes.labels.tolist(), boxes.areas.tolist(), boxes.crowd.tolist())
+        for box, label, area, crowd in zip(*columns, strict=True):
+            known = {"bbox": _xywh(box), "area": area, "iscrowd": int(crowd)}
+            yield {"image_id": i + 1, "category_id": label + 1, **known}
+
+
+def _rows(found: Predictions) -> Iterator[tuple[list[float], int, float]]:
+    return zip(found.xyxy.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
+
+
+def _xywh(xyxy: list[float]) -> list[float]:
+    x1, y1, x2, y2 = xyxy
+    return [x1, y1, x2 - x1, y2 - y1]

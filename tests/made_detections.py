@@ -1,0 +1,76 @@
+"""Made detections: pools and predictions small enough to be known by heart."""
+
+import json
+
+import numpy as np
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.pool import Pool
+from syndet_ray.detection.score import Predictions, in_order
+
+
+def pool_of(*images, classes=("a", "b"), ids=None, visibility=None):
+    """A pool without pixels; each image a list of (box, label) or (box, label, crowd). visibility: a list for each image."""
+    boxes = [
+        Boxes.of(
+            [o[0] for o in objects],
+            [o[1] for o in objects],
+            crowd=[len(o) > 2 and o[2] for o in objects],
+            visibility=None if visibility is None else visibility[i],
+        )
+        for i, objects in enumerate(images)
+    ]
+    names = [str(i) for i in range(len(images))] if ids is None else list(ids)
+    return Pool.of("real", classes, [np.zeros((1, 1, 3), np.uint8)] * len(images), boxes, names)
+
+
+def found(*detections):
+    """(box, label, score) of one image."""
+    return Predictions(
+        np.array([d[0] for d in detections], np.float64).reshape(-1, 4),
+        np.array([d[1] for d in detections], np.int64),
+        np.array([d[2] for d in detections], np.float64),
+    )
+
+
+A, B, C = [0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 60, 70]
+
+
+def random_case(seed, images=12):
+    """A pool with crowds, an empty image, a class without objects and one only of crowds; predictions full of ties."""
+    rng = np.random.default_rng(seed)
+    truth, predictions = [[]], [found((A, 0, 0.5), (A, 2, 0.5))]
+    for _ in range(1, images):
+        corners = rng.integers(0, 60, (rng.integers(0, 7), 2))
+        boxes = [
+            [x, y, x + w, y + h] for (x, y), (w, h) in zip(corners, rng.integers(8, 40, corners.shape), strict=True)
+        ]
+        labels = rng.choice([0, 1, 3], len(boxes))
+        truth.append([(box, k, k == 3 or rng.random() < 0.2) for box, k in zip(boxes, labels, strict=True)])
+        seen = [
+            (boxes[k] + np.tile(rng.integers(-2, 3, 2), 2), labels[k] if rng.random() < 0.7 else rng.integers(0, 4))
+            for k in rng.integers(0, len(boxes), 2 * len(boxes))
+        ]
+        image = found(*[(box, label, rng.integers(1, 5) / 4) for box, label in [*seen, (C, 0)]])
+        predictions.append(image if rng.random() < 0.5 else in_order(image))
+    return pool_of(*truth, classes=("a", "b", "absent", "crowded")), predictions
+
+
+def cocoapi_sample(folder):
+    """cocoapi's 100 images of val2014 and its made-up detections, as a pool and predictions."""
+    truth = json.loads((folder / "instances_val2014_100.json").read_text())
+    results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
+    categories = sorted(category["id"] for category in truth["categories"])
+    images = sorted(image["id"] for image in truth["images"])
+    objects, predictions = [], []
+    for image in images:
+        own = [a for a in truth["annotations"] if a["image_id"] == image]
+        seen = [r for r in results if r["image_id"] == image]
+        objects.append([(_xyxy(a["bbox"]), categories.index(a["category_id"]), a["iscrowd"]) for a in own])
+        predictions.append(found(*[(_xyxy(r["bbox"]), categories.index(r["category_id"]), r["score"]) for r in seen]))
+    return pool_of(*objects, classes=tuple(map(str, categories)), ids=map(str, images)), predictions
+
+
+def _xyxy(xywh):
+    x, y, w, h = xywh
+    return [x, y, x + w, y + h]
