@@ -7,14 +7,17 @@ runs/<sweep>-<time>/
     study.db        the same for optuna-dashboard, made from the ledger
     lock            held by whoever carries the run out
     test.json       scores on the real test set, written when it is opened
+    test/           what was found there: truth.parquet, and of every model predictions-<trial>.parquet and the bootstrap
+                    draws of its scores, draws-<trial>.parquet
     samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
     champion/       the best model: model.safetensors, model.json
-    figures/        PNG, and the numbers behind each as CSV
+    figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
 import fcntl
+import io
 import json
 import os
 import socket
@@ -23,13 +26,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
+from pydantic import TypeAdapter
 
+from syndet_ray.data.visibility import Visibility
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import CONTROL_CHANGES, Sweep
@@ -135,6 +142,10 @@ class TestScores:
     """Everything that opening the test set gave.
 
     openings  how often it was; a run that is extended opens it again
+    models    every metric of every model, by its trial
+    visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are about
+    confusion (classes + 1, classes + 1) objects by true class (rows) and predicted one (columns), of the champion; last are
+              the background (its row: false alarms) and what was missed (its column)
     simplest  the trial whose recipe is the simplest that is as good as the best, to within one standard error
     champion  the trial whose model is kept: of the trainings of the best recipe the best on the validation set
     """
@@ -150,9 +161,15 @@ class TestScores:
     openings: int = 1
     simplest: int | None = None
     champion: int | None = None
+    models: dict[int, dict[str, float]] = field(default_factory=dict)
+    visibility: Visibility | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
 
     def row(self, role: str) -> TestRow | None:
         return next((row for row in self.rows if row.role == role), None)
+
+
+_SCORES = TypeAdapter(TestScores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +221,12 @@ class RunFolder:
     @property
     def sweep(self) -> Sweep:
         return Sweep.model_validate_json((self.path / "sweep.json").read_text())
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Changes whenever the ledger does: when it was last written, and its length in bytes."""
+        found = self._ledger.stat() if self._ledger.exists() else None
+        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -291,15 +314,32 @@ class RunFolder:
         return address.removeprefix(root) if address.startswith(root + _CHECKPOINTS) else address
 
     def write_test(self, scores: TestScores) -> None:
-        write_whole(self.path / "test.json", json.dumps(asdict(scores), indent=1).encode())
+        write_whole(self.path / "test.json", _SCORES.dump_json(scores, indent=1))
 
     def test(self) -> TestScores | None:
         """The scores on the real test set; None before it was opened."""
         path = self.path / "test.json"
         if not path.exists():
             return None
-        found = json.loads(path.read_text())
-        return TestScores(**{**found, "rows": tuple(_test_row(row) for row in found["rows"])})
+        return _SCORES.validate_json(path.read_bytes())
+
+    def write_found(self, name: str, table: pa.Table) -> None:
+        """Keeps a table of what the test set showed, as test/<name>.parquet."""
+        (self.path / "test").mkdir(exist_ok=True)
+        whole = io.BytesIO()
+        parquet.write_table(table, whole)
+        write_whole(self.path / "test" / f"{name}.parquet", whole.getvalue())
+
+    def draws(self, model: int) -> dict[str, np.ndarray]:
+        """Bootstrap draws of a model's scores on the test set, (resamples,) each, by metric; none of an older run.
+
+        Resample r holds the same images for every model, of whichever run, that met the same test set.
+        """
+        path = self.path / "test" / f"draws-{model}.parquet"
+        if not path.exists():
+            return {}
+        table = parquet.read_table(path)
+        return {name: table[name].to_numpy() for name in table.column_names}
 
     def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:
         """samples/<name>-<k>.png and samples/<name>.json."""
@@ -341,14 +381,6 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
 def _parsed(line: str) -> dict[str, Any]:
     """An event. The names in it are shared by all: of a hundred settings a trial, they take more memory than the values."""
     return json.loads(line, object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs})
-
-
-def _test_row(row: Mapping[str, Any]) -> TestRow:
-    intervals = {name: (low, high) for name, (low, high) in row["intervals"].items()}
-    differences = {control: Difference(**found) for control, found in row["differences"].items()}
-    models, of_seeds = tuple(row["models"]), tuple(row["seeds"])
-    changed = {"intervals": intervals, "differences": differences, "models": models, "seeds": of_seeds}
-    return TestRow(**{**row, **changed})
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:

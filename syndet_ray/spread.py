@@ -1,7 +1,7 @@
 """Spread: how sure a comparison of recipes is, each trained with several seeds and scored on the same few images.
 
 A recipe's score varies for two reasons. Other test images would have been another test: that is what the bootstrap draws of
-each model tell (`detection.score.bootstrap`), and because every model meets the same images in the same draw, what is hard
+each model tell (`detection.bootstrap.bootstrap`), and because every model meets the same images in the same draw, what is hard
 for all of them cancels where two are compared. And another seed would have trained another model: that is what the
 difference between the s models of a recipe tells, and seeds of different recipes have nothing to do with one another.
 

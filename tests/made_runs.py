@@ -1,7 +1,10 @@
 """Made-up runs for the tests of the report: folders that real code wrote, of trials that nobody trained."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from syndet_ray.data.visibility import Bin, Visibility
 from syndet_ray.parameter import Choice, Float
 from syndet_ray.recipe import Recipe, Training
 from syndet_ray.results import Picture, RunFolder, TestRow, TestScores
@@ -27,7 +30,7 @@ SWEEP = Sweep(
 TWO_GOALS = SWEEP.model_copy(
     update={
         "objective": ("val/mAP", "real_images"),
-        "space": (SearchSpace({"mix.real_images": Choice(values=(5, 20, 80, 160))}),),
+        "space": (SearchSpace({"mix.real_images": Choice(values=(0, 5, 20, 40, 80, 160))}),),
     }
 )
 ABOUT = {
@@ -68,7 +71,8 @@ def made_run(path, trials=TRIALS, scores=None, stand_in=False, pictures=False, a
     if pictures:
         folder.write_pictures("real", [picture(seed) for seed in range(3)])
         folder.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
-        folder.write_pictures("predictions", [picture(seed, predicted=True) for seed in range(3)])
+        folder.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
+        folder.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
     return folder
 
 
@@ -111,6 +115,31 @@ def made_scores(scores, stand_in=False, best=2, **changed):
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
         rows.append(TestRow(role, number, metrics | per_class, intervals, (number,), (value,)))
     return TestScores("test", stand_in, "0123456789abcdef", 50, OPENED, tuple(rows), **changed)
+
+
+BINS = tuple(Bin(k / 4, (k + 1) / 4, count, (k + 0.5) / 4) for k, count in enumerate((7, 30, 60, 300)))
+SEEN = Visibility("measured", BINS, (Bin(0, 0.8, 190, 0.5), Bin(0.8, 1, 207, 0.9)), 20)
+KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
+
+
+def examine(folder, seen=SEEN, confusion=((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))):
+    """Adds what an opening tells of hidden objects, kinds of errors and confused classes to a tested run."""
+    test = folder.test()
+    rows = [replace(row, **_examined(row, seen)) for row in test.rows]
+    folder.write_test(replace(test, rows=tuple(rows), visibility=seen, confusion=confusion))
+    return folder
+
+
+def _examined(row, seen):
+    mean, low, high = row.metrics["mAP"], *row.intervals["mAP"]
+    share = {f"visible/{found.name}": found.high for found in seen.bins if found.objects >= seen.minimum}
+    found = {f"{kind}_{name}": k * mean for name, k in share.items() for kind in ("AP", "recall")}
+    bounds = {f"{kind}_{name}": (k * low, k * high) for name, k in share.items() for kind in ("AP", "recall")}
+    found |= {f"recall_{name}/{label}": k * mean for name, k in share.items() for label in CLASSES}
+    found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {"slope/AP": -mean, "slope/recall": -mean}
+    found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
+    bounds |= {"slope/AP": (-mean - 0.1, -mean + 0.1)}
+    return {"metrics": row.metrics | found, "intervals": row.intervals | bounds}
 
 
 def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):

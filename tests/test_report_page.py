@@ -2,7 +2,10 @@
 
 import csv
 import io
+import json
 import re
+import shutil
+import subprocess
 from functools import partial
 from html.parser import HTMLParser
 
@@ -23,12 +26,13 @@ from made_runs import (
     variant_run,
 )
 from PIL import Image
+from pyarrow import parquet
 
 from syndet_ray.parameter import Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
 from syndet_ray.report import answer, page, tables
-from syndet_ray.report.drawing import spread
-from syndet_ray.report.figures import draw_all
+from syndet_ray.report.figures.catalogue import draw_all
+from syndet_ray.report.figures.drawing import from_zero, script, spread
 from syndet_ray.results import Picture, RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
@@ -85,9 +89,10 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     folder = make_run(scores=TIED, pictures=True)
     shown = read(folder)
     images = [attributes["src"] for tag, attributes in shown.tags if tag == "img"]
-    assert len(images) == 5
+    assert len(images) == len(list(folder.figures.glob("*.png")))
     assert all(source.startswith("data:image/png;base64,") for source in images)
-    assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://", folder.report.read_text())
+    own = without_charts(folder.report.read_text())
+    assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://|fetch\(|import\(", own)
     for told in (
         "How crowded should <synthetic> scenes be?",
         answer.answer(folder),
@@ -108,20 +113,27 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     assert "stand-in" not in shown.words.lower()
 
 
+def without_charts(html):
+    """A page less the one library in it and the specifications, which name where their schema lies and ask nobody for it."""
+    assert html.count(script()) == 1
+    return re.sub('"\\$schema": "[^"]*"', "", html.replace(script(), ""))
+
+
 def test_the_page_keeps_its_order(make_run):
     folder = make_run(scores=TIED, pictures=True)
     html = page.write(folder).read_text()
     assert html.index("<h1>") < html.index('<p class="answer">') < html.index("<h2>")
-    assert re.findall("<h2>(.*?)</h2>", html) == [
+    heads = iter(re.findall("<h2>(.*?)</h2>", without_charts(html)))
+    for head in (  # others may stand between them
         "Test: best recipe beside the controls",
-        "Accuracy against objects per scene",
         "Learning curves",
+        "Validation against test",
         "Trials",
         "Training images",
-        "Predictions",
         "AP per class",
         "How this run was made",
-    ]
+    ):
+        assert head in heads, head
 
 
 def test_what_users_name_is_text_and_never_markup(make_run):
@@ -139,10 +151,12 @@ def test_every_number_of_a_stand_in_run_is_marked(make_run):
     assert said.startswith("On 50 stand-in test images the best recipe")
     assert said.endswith("Stand-in images took the place of photos: this says nothing about real photos.")
     assert "Stand-in data. No photos were given." in shown.words
-    heads = re.findall(r"<h2>(.*?)</h2>", folder.report.read_text())
+    heads = re.findall(r"<h2>(.*?)</h2>", without_charts(folder.report.read_text()))
     unmarked = [head for head in heads if "stand-in" not in head]
     assert unmarked == ["How this run was made"]
-    assert len(re.findall("<figcaption>.*?stand-in.*?</figcaption>", folder.report.read_text(), re.DOTALL)) == 5
+    assert len(re.findall("<figcaption>.*?stand-in.*?</figcaption>", folder.report.read_text(), re.DOTALL)) == len(
+        list(folder.figures.glob("*.png"))
+    )
     assert "real test photo" not in shown.words
 
 
@@ -156,23 +170,86 @@ def test_a_bare_run_json_is_enough(make_run):
 
 def test_figures_lie_beside_their_numbers(make_run):
     folder = make_run(scores=TIED, pictures=True)
-    paths = draw_all(folder)
-    names = ["accuracy_vs_objects", "learning_curves", "test_scores", "sheet_training", "predictions"]
-    assert [path.name for path in paths] == [f"{name}.png" for name in names]
+    found = draw_all(folder)
+    assert {"test_scores", "validation_vs_test", "learning_curves", "sheet_training"} <= found.keys()
     assert sorted(path.name for path in folder.figures.iterdir()) == sorted(
-        f"{name}.{kind}" for name in names for kind in ("png", "csv")
+        f"{name}.{kind}" for name in found for kind in ("png", "csv", "parquet")
     )
-    for path in paths:
-        with Image.open(path) as image:
-            assert image.width >= 1200
+    for name, figure in found.items():
+        assert figure.png == folder.figures / f"{name}.png"
+        assert parquet.read_table(figure.png.with_suffix(".parquet")).num_rows == len(rows(folder, name))
+        with Image.open(figure.png) as image:
+            assert image.width >= 1000
             assert np.ptp(np.asarray(image)) > 100, "an empty picture"
-    first = rows(folder, "accuracy_vs_objects")[0]
-    assert list(first.values()) == ["search", "2", "40", "0.4", "0.31", "400", "COMPLETE"]
     assert len(rows(folder, "learning_curves")) == sum(len(trial[4]) for trial in TRIALS)
     assert list(rows(folder, "test_scores")[0].values()) == ["best", "2", "1", "mAP", "0.31", "0.27", "0.35"]
-    whats = [row["what"] for row in rows(folder, "predictions") if row["picture"] == "0"]
-    assert whats == ["found", "found", "missed", "hit", "hit", "false alarm"]
     assert {row["source"] for row in rows(folder, "sheet_training")} == {"real", "synthetic"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "columns"),
+    [
+        ("learning_curves", None, ("trial", "what", "images", "val_mAP")),
+        ("test_scores", ("metric", ("mAP", "AP50", "AP75", "mAR")), ("metric", "value", "low_95", "high_95")),
+        ("validation_vs_test", None, ("what", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95")),
+    ],
+)
+def test_a_chart_holds_what_its_table_holds(tmp_path, name, key, columns):
+    folder = confirmed_run(tmp_path / "run")
+    spec = draw_all(folder)[name].spec
+    told = [row for row in rows(folder, name) if key is None or row[key[0]] in key[1]]
+    table = sorted(tuple(row[column] for column in columns) for row in told)
+    assert table in [columns_of(data, columns) for data in spec["datasets"].values()]
+
+
+def columns_of(data, columns):
+    """The rows of a dataset as a CSV file would tell them; none where it lacks a column."""
+    if not data or not set(columns) <= data[0].keys():
+        return []
+    return sorted(tuple("" if row[column] is None else str(row[column]) for column in columns) for row in data)
+
+
+def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run):
+    folder = make_run(scores=TIED, pictures=True)
+    html = page.write(folder).read_text()
+    figures = re.findall('<figure class="chart">(.*?)</figure>', html, re.DOTALL)
+    assert len(figures) >= 3
+    for figure in figures:
+        (name,) = re.findall('<img [^>]*><div data-chart="([^"]*)"', figure)
+        (text,) = re.findall(f'<script type="application/json" id="spec-{name}">(.*?)</script>', html, re.DOTALL)
+        assert "<" not in text, "which could close the script"
+        assert json.loads(text)["datasets"]
+
+
+def test_names_that_users_gave_cannot_leave_a_specification(tmp_path):
+    folder = variant_run(
+        tmp_path / "run", {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))}
+    )
+    html = page.write(folder).read_text()
+    assert "</script><b>" not in html
+    (text,) = re.findall('<script type="application/json" id="spec-variants">(.*?)</script>', html, re.DOTALL)
+    assert "</script><b>" in json.dumps(json.loads(text))
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+def test_a_browser_draws_every_chart_without_an_error(tmp_path):
+    folder = confirmed_run(tmp_path / "run", pictures=True)
+    done = subprocess.run(
+        [
+            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=8000"),
+            *("--dump-dom", page.write(folder).as_uri()),
+        ],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    places = re.findall('<div data-chart="([^"]*)"[^>]*>(<svg)?', done.stdout.replace(script(), ""))
+    assert {"learning_curves", "test_scores", "validation_vs_test"} <= {name for name, _ in places}
+    assert [name for name, drawn in places if not drawn] == []
+    logged = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    assert [line for line in logged if '] "WARN ' not in line] == [], "Vega warns of an empty field, which is no fault"
 
 
 def rows(folder, name):
@@ -182,10 +259,9 @@ def rows(folder, name):
 def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_path):
     folder = confirmed_run(tmp_path / "run", simplest=0, pictures=True)
     html, shown = page.write(folder).read_text(), read(folder)
-    assert re.findall("<h2>(.*?)</h2>", html)[:2] == [
-        "Trained anew: the best recipes and the controls",
-        "Test: best recipe beside the controls",
-    ]
+    heads = re.findall("<h2>(.*?)</h2>", html)
+    anew = heads.index("Trained anew: the best recipes and the controls")
+    assert heads[anew + 1] == "Test: best recipe beside the controls"
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
@@ -201,8 +277,6 @@ def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_pat
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
     folder = confirmed_run(tmp_path / "run")
     draw_all(folder)
-    assert {row["trial"] for row in rows(folder, "accuracy_vs_objects") if row["trial"]} == {"2", "3", "4", "5"}
-    assert len(rows(folder, "accuracy_vs_objects")) == 6
     curves = rows(folder, "learning_curves")
     assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
     assert [row["seeds"] for row in rows(folder, "test_scores")] == ["3"] * 28
@@ -236,7 +310,6 @@ def test_several_goals_have_their_front_in_a_figure_a_table_and_numbers(tmp_path
     assert "20 0.250 50 % synthetic at 40 objects per scene, 20 real images" in shown
     assert "val/mAP maximized and real_images minimized" in shown
     assert "none, for there are several goals" in shown
-    assert "Accuracy against objects per scene" not in shown, "which was not varied"
     found = rows(folder, "pareto")
     assert list(found[0].values()) == ["0", "search", "5.0", "0.11", "True", "", ""]
     assert [row["trial"] for row in found] == ["0", "1", "6", "2", "5", "3", "4"]
@@ -299,21 +372,25 @@ def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
         assert told in shown, told
 
 
+# Of every run; the other figures answer what only some sweeps ask.
+ALWAYS = ("test_scores", "validation_vs_test", "learning_curves", "sheet_training")
+
+
 @pytest.mark.parametrize(
     ("trials", "drawn"),
     [
         ((), []),
         ((TRIALS[6],), []),
         ((TRIALS[0],), ["learning_curves"]),
-        ((TRIALS[4],), ["accuracy_vs_objects", "learning_curves"]),
-        ((("search", 10, 0.5, 0.001, (0.0,), "COMPLETE", ""),), ["accuracy_vs_objects", "learning_curves"]),
+        ((TRIALS[4],), ["learning_curves"]),
+        ((("search", 10, 0.5, 0.001, (0.0,), "COMPLETE", ""),), ["learning_curves"]),
     ],
     ids=["no trial", "all failed", "a control alone", "one, pruned", "one that scored 0"],
 )
 def test_figures_without_numbers_are_left_out_with_a_sentence(make_run, trials, drawn):
     folder = make_run(trials)
-    assert [path.stem for path in draw_all(folder)] == drawn
-    assert "Predictions of the best model on test images: nothing to show in this run." in read(folder).words
+    assert [name for name in draw_all(folder) if name in ALWAYS] == drawn
+    assert "Training images with their boxes: nothing to show in this run." in read(folder).words
 
 
 def test_pictures_without_a_box_are_drawn(make_run):
@@ -321,8 +398,8 @@ def test_pictures_without_a_box_are_drawn(make_run):
     bare = np.zeros((0, 4), np.float32)
     image = np.full((40, 60, 3), 90, np.uint8)
     folder.write_pictures("real", [Picture(image, bare, ())])
-    folder.write_pictures("predictions", [Picture(image, bare, (), (), bare, ())])
-    assert [path.stem for path in draw_all(folder)] == ["learning_curves", "sheet_training", "predictions"]
+    folder.write_pictures("best", [Picture(image, bare, (), (), bare, ())])
+    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(folder).keys()
 
 
 def test_labels_are_moved_apart_only_where_they_meet():
@@ -330,6 +407,47 @@ def test_labels_are_moved_apart_only_where_they_meet():
     assert spread([0.31, 0.1, 0.29], 0.05) == pytest.approx([0.325, 0.1, 0.275])
     assert spread([0.2, 0.2, 0.2], 0.05) == pytest.approx([0.15, 0.2, 0.25])
     assert spread([], 0.05) == []
+
+
+def test_an_axis_from_zero_has_room_above_and_never_cuts_a_mark():
+    assert from_zero([0.1, 0.5]) == pytest.approx([0, 0.56])
+    assert from_zero([0.0, 0.5]) == pytest.approx([-0.0168, 0.56])
+    assert from_zero([0.0]) == pytest.approx([-0.03, 1])
+    assert from_zero([]) == [0.0, 1.0]
+
+
+def test_validation_beside_test_tells_both_of_every_recipe(tmp_path):
+    folder = confirmed_run(tmp_path / "run")
+    found = {row["what"]: row for row in drawn(folder, "validation_vs_test")}
+    assert list(found) == ["best recipe", "real only", "synthetic only", "finalist 2"]
+    assert float(found["best recipe"]["validation_mAP"]) == pytest.approx(0.30)
+    assert float(found["best recipe"]["standard_error"]) == pytest.approx(0.00577, abs=1e-4)
+    assert [found["best recipe"][name] for name in ("test_mAP", "low_95", "high_95")] == ["0.31", "0.27", "0.35"]
+
+
+def test_one_recipe_alone_is_not_compared(make_run):
+    folder = make_run(scores={"best": (0.31, 0.27, 0.35)})
+    assert "validation_vs_test" not in draw_all(folder)
+    assert "Validation against test" not in read(folder).words
+
+
+def test_a_recipe_that_was_trained_once_has_no_standard_error(make_run):
+    folder = make_run(scores=TIED)
+    assert [row["standard_error"] for row in drawn(folder, "validation_vs_test")] == [""] * 3
+
+
+def test_numbers_of_trials_that_end_together_are_moved_apart(make_run):
+    spec = draw_all(make_run())["learning_curves"].spec
+    named = next(data for data in spec["datasets"].values() if "height" in data[0])
+    heights = sorted(row["height"] for row in named if row["images"] == 400)
+    assert {row["trial"] for row in named} == {"0", "1", "2", "3", "4", "5"}
+    assert min(np.diff(heights)) >= 0.055 * 1.12 * 0.31 - 1e-9
+
+
+def test_of_many_curves_only_the_best_and_the_controls_are_numbered(make_run):
+    spec = draw_all(make_run((*TRIALS[:2], *[TRIALS[2]] * 13)))["learning_curves"].spec
+    named = next(data for data in spec["datasets"].values() if "height" in data[0])
+    assert [row["trial"] for row in named] == ["0", "1", "2"]
 
 
 @pytest.fixture
@@ -359,7 +477,7 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
     assert "Trained anew" not in shown.words
     assert (ablation.figures / "variants.png").exists()
     found = (ablation.figures / "variants.csv").read_text().splitlines()
-    assert found[0] == "variant,seed,test_mAP,low_95,high_95,difference,low_95,high_95"
+    assert found[0] == "variant,seed,test_mAP,low_95,high_95,difference,difference_low_95,difference_high_95"
     assert [row.split(",")[:3] for row in found[1:4]] == [
         ["full", "mean", "0.31"], ["full", "1", "0.3"], ["full", "2", "0.32"],
     ]  # fmt: skip

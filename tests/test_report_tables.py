@@ -2,8 +2,9 @@
 
 import pytest
 
+from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe
-from syndet_ray.report import response, tables, words
+from syndet_ray.report import response, tables, varied, words
 from syndet_ray.results import Rung, TestRow, TestScores, Trial
 from syndet_ray.sweep import CONTROL_CHANGES, Sweep
 
@@ -28,29 +29,6 @@ TRIALS = (
     trial(6, 0.22, 10),
     trial(7, 0.24, 10, share=0.0),
 )
-
-
-def test_groups_hold_completed_trials_that_saw_synthetic_images():
-    found = response.objects_response(TRIALS)
-    assert [(point.trial, point.state) for point in found.points] == [
-        (2, "COMPLETE"),
-        (3, "COMPLETE"),
-        (4, "PRUNED"),
-        (6, "COMPLETE"),
-    ]
-    assert [(group.objects, group.count, group.low, group.high) for group in found.groups] == [
-        (10, 1, 0.22, 0.22),
-        (40, 2, 0.20, 0.30),
-    ]
-    assert found.groups[0].deviation is None
-    assert found.groups[1].mean == pytest.approx(0.25)
-    assert found.groups[1].deviation == pytest.approx(0.1 / 2**0.5)
-    assert found.controls == {"real_only": 0.25, "synthetic_only": 0.05}
-
-
-def test_many_values_make_no_groups():
-    assert response.objects_response([trial(n, objects=n + 1) for n in range(8)]).grouped
-    assert not response.objects_response([trial(n, objects=n + 1) for n in range(9)]).grouped
 
 
 def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
@@ -84,7 +62,8 @@ AGAIN = (confirmation(8, TRIALS[2], 0.26), confirmation(9, TRIALS[2], 0.28), con
 
 
 def test_confirmations_are_neither_searched_nor_controls():
-    assert response.objects_response([*TRIALS, *AGAIN]) == response.objects_response(TRIALS)
+    objects = varied.Setting("scene.objects", Choice(values=(10, 40, 70)))
+    assert response.response(objects, [*TRIALS, *AGAIN]) == response.response(objects, TRIALS)
     table = tables.trial_table([*TRIALS, *AGAIN], 2)
     assert [line.number for line in table.lines] == list(range(8))
     assert [(line.number, line.of, line.best) for line in table.confirmations] == [
@@ -115,13 +94,6 @@ def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
     assert (best.scores["mAP"].low, best.scores["mAP"].high) == (0.0, 1.0), "no score lies beyond"
     assert (real.validation, real.error, real.confirmed, real.simplest) == (0.24, None, False, True)
     assert (other.name, other.validation) == ("finalist 3", 0.20)
-
-
-def test_a_search_that_varied_no_objects_has_no_response_to_them():
-    same = [
-        Trial(n, "search", {"mix.synthetic": 0.5}, TRIALS[2].recipe, "COMPLETE", "", TRIALS[2].rungs) for n in (0, 1)
-    ]
-    assert response.objects_response(same).points == ()
 
 
 def test_only_sweeps_with_several_goals_have_a_front():

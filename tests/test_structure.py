@@ -16,17 +16,17 @@ ORDER = (
     *("schedule", "parameter", "space", "data", "scenes"),
     *("detection", "sweep", "results", "verdict"),
     *("report", "tuning"),
-    *("terminal", "listing", "cli"),
+    *("terminal", "listing", "scorecard", "cli"),
 )
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
     "ray": {"tuning"},
-    "optuna": {"tuning"},
+    "optuna": {"report", "tuning"},
     "mlflow": {"tuning"},
     "torch": {"detection", "tuning", "cli"},
     "torchvision": {"detection"},
     "typer": {"cli"},
-    "rich": {"terminal", "listing", "cli"},
+    "rich": {"terminal", "listing", "scorecard", "cli"},
     "boto3": {"data"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
@@ -34,6 +34,10 @@ OWNERS = {
     "cv2": {"data", "scenes", "detection"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "sklearn": {"report"},
+    "tensorboardX": {"tuning"},
 }
 
 

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from syndet_ray import verdict
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.pool import Pool
+from syndet_ray.detection.score import Predictions
 from syndet_ray.parameter import Float, Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
 from syndet_ray.results import OBJECTIVE, RunFolder, Rung, Trial
@@ -210,9 +214,21 @@ def test_repeats_of_a_variant_are_one_offer_of_the_front():
     assert [found.number for found in verdict.pareto_front(trials, **TWO_GOALS)] == [1]
 
 
+PHOTOS = Pool.of(
+    "photos",
+    ("a", "b"),
+    [np.zeros((8, 8, 3), np.uint8)] * 3,
+    [Boxes.of([[0, 0, 4, 4]], [k % 2]) for k in range(3)],
+    list("xyz"),
+)
+
+
 def scored(value):
-    draws = {"mAP": value + np.linspace(-0.01, 0.01, 50)}
-    return confirm.Scored({"mAP": value, "AP50": value}, draws, [])
+    """A model that finds every object of PHOTOS, and the same again as the other class."""
+    draws = {"mAP": value + np.linspace(-0.01, 0.01, 50), "slope/AP": np.linspace(-0.3, -0.1, 50)}
+    boxes = np.array([[0.0, 0, 4, 4]] * 2)
+    seen = [Predictions(boxes, np.array([k % 2, 1 - k % 2]), np.array([0.9, 0.3])) for k in range(3)]
+    return confirm.Scored({"mAP": value, "AP50": value, "slope/AP": -0.2}, draws, seen, np.diag([2, 1, 0]))
 
 
 def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_and_the_controls():
@@ -226,15 +242,6 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
     assert [set(row.differences) for row in rows] == [{"real_only", "a"}, {"a"}, {"real_only"}, {"real_only", "a"}]
     assert rows[3].differences["a"].mean == pytest.approx(0.075)
     assert sum(row.p_best for row in rows[1:]) == pytest.approx(1)
-
-
-class StandIn:
-    """A test set that nobody looks at."""
-
-    name, stand_in, hash = "test", True, "hash"
-
-    def __len__(self):
-        return 50
 
 
 def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
@@ -251,11 +258,30 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
         folder.append("ended", found.number, state="COMPLETE", reason="")
     values = {found.checkpoint: found.value for found in folder.trials()}
     runner = SimpleNamespace(tasks=lambda function, test, every: [scored(values[task["checkpoint"]]) for task in every])
-    confirm.open_test_set(folder, confirm.tested(folder.trials()), StandIn(), runner)
+    confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, runner)
     found = folder.test()
     assert (found.row("best").trial, found.champion) == (1, 3)
     assert (folder.champion / "model.json").read_text() == "3"
     assert set(found.row("b").differences) == {"a"}
+    assert found.row("b").intervals["slope/AP"][1] < 0, (
+        "a slope may be negative, and is not cut off as a score would be"
+    )
+    assert found.models[3]["mAP"] == found.row("b").seeds[1]
+    assert (found.visibility.kind, found.visibility.bins[-1].objects) == ("estimated", 3)
+    assert found.confusion == ((2, 0, 0), (0, 1, 0), (0, 0, 0))
+    assert folder.draws(3)["mAP"] == pytest.approx(scored(0.28).draws["mAP"])
+    assert folder.draws(99) == {}, "of a model that never met the test set"
+    kept = parquet.read_table(folder.path / "test" / "predictions-3.parquet").to_pylist()
+    assert [row["class"] for row in kept] == ["a", "b", "b", "a", "a", "b"]
+    truth = parquet.read_table(folder.path / "test" / "truth.parquet").to_pylist()
+    assert [(row["image_id"], row["file_name"], row["class"]) for row in truth] == [
+        (0, "x", "a"),
+        (1, "y", "b"),
+        (2, "z", "a"),
+    ]
+    assert all(picture.names == picture.truth_names for picture in folder.pictures("best")), (
+        "what is doubted is not drawn"
+    )
 
 
 def test_the_front_leaves_out_what_another_beats_at_no_greater_cost():

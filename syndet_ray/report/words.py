@@ -157,6 +157,16 @@ def real_images(asked: int | float | str) -> str:
     return counted(asked, "real image") if isinstance(asked, int) else f"{percent(asked)} of the real images"
 
 
+def limits(test: TestScores) -> str:
+    """Whether counting at most 100 predictions an image, as COCO does, hid anything; "" where it was not measured."""
+    best = test.row("best")
+    if best is None or "mAP@300" not in best.metrics:
+        return ""
+    capped, many = best.metrics["capped@100"], best.metrics["mAP@300"]
+    told = f"{percent(capped)} of the test images have 100 predictions or more, of which COCO counts the best 100"
+    return f"{told}; with up to 300, mAP is {number(many)} instead of {number(best.metrics['mAP'])}."
+
+
 def percent(share: float) -> str:
     """40 %. What is not nothing is never shown as 0 %, and what is not all never as 100 %."""
     whole = round(100 * share)

@@ -4,34 +4,43 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
-from syndet_ray.recipe import Recipe
-from syndet_ray.results import Picture, RunFolder, TestRow, TestScores, Trial
-from syndet_ray.scenes.generate import generate
+from syndet_ray.data.visibility import bins_of
+from syndet_ray.data.write import as_table
+from syndet_ray.results import RunFolder, TestRow, TestScores, Trial
 from syndet_ray.spread import combined, difference, interval, probability_best
 from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.tuning.pictures import show_predictions
 from syndet_ray.tuning.task import Runner
 from syndet_ray.verdict import Candidate, candidates, simplest
 
-_PICTURES, _RESAMPLES = 8, 1000
-# Predictions below this confidence are left out of the pictures; scores always see all of them.
-_SHOWN_SCORE = 0.5
+if TYPE_CHECKING:
+    from syndet_ray.detection.score import Predictions
+
+_RESAMPLES = 1000
+_PAIRED = 0  # the seed of all resamples: one for every sweep, so that models of different sweeps can be compared too
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """One model on the test set. draws: by metric, (B,) values over resamples of the images, the same for all models."""
+    """One model on the test set.
+
+    draws        by metric, (B,) values over resamples of the images, the same for all models
+    predictions  one for each image
+    confusion    (classes + 1, classes + 1) objects, as in `error_kinds.confusion`
+    """
 
     metrics: dict[str, float]
     draws: dict[str, np.ndarray]
-    pictures: list[Picture]
+    predictions: Sequence["Predictions"]
+    confusion: np.ndarray
 
 
 def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
@@ -51,15 +60,16 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
 
 
 def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Pool, runner: Runner) -> None:
-    """Scores the models of all recipes on the test set; writes test.json, pictures of predictions, the champion's files."""
-    opened, seed = time.time(), folder.sweep.seed
+    """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files."""
+    opened = time.time()
     models = {model.number: model for candidate in recipes.values() for model in candidate.trainings}
-    every = [{"checkpoint": model.checkpoint, "seed": seed} for model in models.values()]
+    every = [{"checkpoint": model.checkpoint} for model in models.values()]
     scored = dict(zip(models, runner.tasks(score_checkpoint, test, every), strict=True))
     champion = max(recipes["best"].trainings, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     _keep_champion(folder, champion.checkpoint)
-    folder.write_pictures("predictions", scored[champion.number].pictures)
+    _keep_found(folder, test, scored)
+    show_predictions(folder, test, scored[champion.number].predictions)
     plain = simplest(candidates(folder.trials()))
     before = folder.test()
     scores = TestScores(
@@ -68,10 +78,13 @@ def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Poo
         test.hash,
         len(test),
         opened,
-        test_rows(recipes, scored, seed),
+        test_rows(recipes, scored, folder.sweep.seed),
         openings=1 + (before.openings if before is not None else 0),
         simplest=plain.trial.number if plain is not None else None,
         champion=champion.number,
+        models={number: found.metrics for number, found in scored.items()},
+        visibility=bins_of(test),
+        confusion=tuple(tuple(row) for row in scored[champion.number].confusion.tolist()),
     )
     folder.write_test(scores)
 
@@ -91,7 +104,7 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
                 role,
                 number,
                 _means(of[number]),
-                {name: _interval([m.draws[name] for m in of[number]], rng) for name in of[number][0].draws},
+                {name: _interval(name, [m.draws[name] for m in of[number]], rng) for name in of[number][0].draws},
                 tuple(model.number for model in candidate.trainings),
                 tuple(model.metrics["mAP"] for model in of[number]),
                 p_best[str(number)],
@@ -110,38 +123,52 @@ def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
     return {role: recipes[role].trial.number for role in recipes if role in (*CONTROL_CHANGES, *variants[:1])}
 
 
-def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path) -> None:
-    """Pictures of what the best recipe was trained on, real and synthetic, with their boxes."""
-    folder.write_pictures("real", [_labelled(train, i) for i in _spread(len(train))])
-    # What won may have seen no scene at all: then those are shown that it was compared with.
-    sets = (Recipe().replace(best.recipe).scenes() or folder.sweep.recipe.scenes()).values()
-    every = [generate(scene, count, folder.sweep.seed, cache) for scene, count in sets]
-    shown = [_labelled(pool, i) for pool in every for i in _spread(len(pool), max(1, _PICTURES // len(every)))]
-    folder.write_pictures("synthetic", shown)
-
-
-def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str, seed: int) -> Scored:
+def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str) -> Scored:
     """Scores one trained model on the test set; runs on a worker."""
     import torch
 
+    from syndet_ray.detection.evaluation import evaluate
     from syndet_ray.detection.models import load_model
-    from syndet_ray.detection.score import bootstrap, predict, score
+    from syndet_ray.detection.predict import predict
 
     torch.set_num_threads(threads)
     with fetched(checkpoint) as folder:
         model, _ = load_model(folder)
     predictions = predict(model, test, device=torch.device(device))
-    pictures = [_predicted(test, i, predictions[i]) for i in _spread(len(test))]
-    return Scored(score(test, predictions).metrics, bootstrap(test, predictions, seed=seed), pictures)
+    found = evaluate(test, predictions, seed=_PAIRED, resamples=_RESAMPLES)
+    return Scored(found.metrics, found.draws, predictions, found.confusion)
 
 
-def _interval(draws: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[float, float]:
+def _interval(name: str, models: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[float, float]:
     """95 % over images and seeds; what is known of seeds from a few may reach beyond what a score can be."""
-    return interval(np.clip(combined(draws, rng), 0.0, 1.0))
+    draws = combined(models, rng)
+    return interval(draws if name.startswith("slope/") else np.clip(draws, 0.0, 1.0))
 
 
 def _means(models: Sequence[Scored]) -> dict[str, float]:
     return {name: float(np.mean([model.metrics[name] for model in models])) for name in models[0].metrics}
+
+
+def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> None:
+    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more of them."""
+    folder.write_found("truth", as_table(test))
+    for number, found in scored.items():
+        folder.write_found(f"predictions-{number}", _predictions_table(test, found.predictions))
+        folder.write_found(f"draws-{number}", pa.table(found.draws))
+
+
+def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:
+    """One row a prediction, in the order of the images and best first in each; columns are named as in the truth."""
+    xyxy = np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)])
+    columns: dict[str, Any] = {
+        "image_id": np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions]),
+        **{edge: xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
+        "label": labels,
+        "class": [test.classes[label] for label in labels],
+        "score": np.concatenate([np.zeros(0), *(image.scores for image in predictions)]),
+    }
+    return pa.table(columns)
 
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
@@ -149,22 +176,3 @@ def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     with fetched(checkpoint) as found:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(found / name, folder.champion / name)
-
-
-def _spread(count: int, most: int = _PICTURES) -> list[int]:
-    """Indices of a few images, evenly spread over all."""
-    shown = min(most, count)
-    return [i * count // shown for i in range(shown)]
-
-
-def _labelled(pool: Pool, i: int) -> Picture:
-    boxes = pool.boxes(i)
-    return Picture(pool.image(i), boxes.xyxy, tuple(pool.classes[label] for label in boxes.labels))
-
-
-def _predicted(pool: Pool, i: int, found: Any) -> Picture:
-    shown = found.scores >= _SHOWN_SCORE
-    names = tuple(pool.classes[label] for label in found.labels[shown])
-    truth = _labelled(pool, i)
-    scores = tuple(float(score) for score in found.scores[shown])
-    return Picture(pool.image(i), found.xyxy[shown], names, scores, truth.xyxy, truth.names)

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from syndet_ray.data.storage import download, upload
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.report import page
+from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.results import OBJECTIVE, RunFolder, TestScores
+from syndet_ray.report.words import recipe_words
+from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, preflight
+from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
 from syndet_ray.tuning.task import Resources, TrialSettings
@@ -28,6 +31,7 @@ from syndet_ray.verdict import Candidate, finalists
 
 if TYPE_CHECKING:
     from syndet_ray.tuning.local import Local
+    from syndet_ray.tuning.tensorboard import TensorBoard
     from syndet_ray.tuning.tune import OnRay
 
 # Where, beside the checkpoints, the copy of a run's own files lies, and how often it is renewed.
@@ -48,6 +52,7 @@ class Options:
     hours     wall clock that the run may take in all; None sets no limit
     images    images that its trials may see in all; None sets no limit
     local     in this process, one trial after another, without Ray
+    tensorboard  event files too, in the run's folder
     """
 
     runs: Path
@@ -60,6 +65,7 @@ class Options:
     hours: float | None = None
     images: int | None = None
     local: bool = False
+    tensorboard: bool = False
 
     @property
     def cache(self) -> Path:
@@ -115,7 +121,10 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
         if options.budget != Budget() and not force:
             cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        about = _about(origin, sweep, options, data) | {"parallel": runner.use.parallel}
+        about = _about(origin, sweep, options, data) | {
+            "parallel": runner.use.parallel,
+            "gpus_per_trial": runner.use.gpus,
+        }
         folder = RunFolder.create(path, sweep, about)
         with folder.lock():
             return _carry_out(folder, options, data, runner, display)
@@ -157,7 +166,8 @@ def _carry_out(
     artifacts = None if options.tracking else options.runs / "artifacts"
     tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"))
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": uri})
-    attempt = _Attempt(folder, options, data, runner, tracking, display)
+    board = _board(folder, display) if options.tensorboard else None
+    attempt = _Attempt(folder, options, data, runner, tracking, display, board)
     status = "failed"
     with _mirrored(folder, options):
         try:
@@ -170,6 +180,8 @@ def _carry_out(
             if status != "interrupted":
                 attempt.publish()
             tracking.end(_MLFLOW_STATUS[status])
+            if board is not None:
+                board.end()
             display.end()
     why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
     return Outcome(folder, status, why or "its budget is spent")
@@ -185,11 +197,13 @@ class _Attempt:
     runner: "OnRay | Local"
     tracking: Tracking
     display: Display
+    board: "TensorBoard | None"
 
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget)
+        followers = [] if self.board is None else [self.board]
+        search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)
         try:
             done = self._train(search) and self._confirm(search)
         except BaseException:
@@ -211,9 +225,13 @@ class _Attempt:
             self.folder.figures,
             self.folder.path / "sweep.json",
             self.folder.path / "run.json",
+            self.folder.path / "test.json",
         ):
             if path.exists():
                 self.tracking.artifact(path)
+        self.tracking.describe(f"{self.folder.sweep.question}\n\n{answer(self.folder)}")
+        if self.board is not None:
+            self.board.publish(self.folder)
 
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""
@@ -242,10 +260,14 @@ class _Attempt:
             self.display.note("training is over; scoring the best recipes and the controls on the test set")
             confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner)
         best = recipes["best"]
-        confirm.show_training(self.folder, best.trial, self.data.pools["train"], self.options.cache)
+        show_training(self.folder, best.trial, self.data.pools["train"], self.options.cache)
         test = self.folder.test()
         assert test is not None
-        tags = {"test_set": _test_name(test), "best_trial": str(best.trial.number)}
+        tags = {
+            "test_set": _test_name(test),
+            "best_trial": str(best.trial.number),
+            "best_recipe": recipe_words(best.trial),
+        }
         self.tracking.result(_parent_metrics(best, test), tags)
         champion = next(trial for trial in self.folder.trials() if trial.number == test.champion)
         row = test.row("best")
@@ -255,6 +277,12 @@ class _Attempt:
             champion_name(self.folder.about["name"]), self.folder.champion, champion, scores
         )
         return "finished"
+
+
+def _board(folder: RunFolder, display: Display) -> "TensorBoard":
+    from syndet_ray.tuning.tensorboard import TensorBoard
+
+    return TensorBoard(folder, folder.sweep, display.note)
 
 
 @contextmanager
@@ -277,13 +305,29 @@ def _models(test: TestScores | None) -> set[int]:
 
 
 def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
-    """The figures of the whole sweep: best/val/mAP, then test/mAP of the best and of every other recipe beside it."""
+    """The figures of the whole sweep: of the best recipe val/mAP and all that the test set said, as test/mAP and the like; of
+    every other the main ones, as test/mAP/<role>. The UI shows them in this order. What is not known is left out.
+    """
     found = {f"best/{OBJECTIVE}": best.mean}
     for row in test.rows:
-        for name in MAIN_METRICS:
-            found[f"test/{name}" if row.role == "best" else f"test/{name}/{row.role}"] = row.metrics[name]
+        is_best = row.role == "best"
+        of = "" if is_best else f"/{row.role}"
+        found |= {f"test/mAP{of}": row.metrics["mAP"]} | (_bounds(row) if is_best else {})
+        found |= {f"test/{name}{of}": row.metrics[name] for name in MAIN_METRICS}
         if row.p_best is not None:
-            found["test/p_best" if row.role == "best" else f"test/p_best/{row.role}"] = row.p_best
+            found[f"test/p_best{of}"] = row.p_best
+    found |= {f"test/{name}": value for row in test.rows if row.role == "best" for name, value in row.metrics.items()}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _bounds(best: TestRow) -> dict[str, float]:
+    """The interval of test/mAP, and what the best recipe has more than a control or the first variant."""
+    found = {}
+    if "mAP" in best.intervals:
+        found["test/mAP_low"], found["test/mAP_high"] = best.intervals["mAP"]
+    for role, gap in best.differences.items():
+        name = f"test/mAP_above_{role}"
+        found |= {name: gap.mean, f"{name}_low": gap.low, f"{name}_high": gap.high}
     return found
 
 

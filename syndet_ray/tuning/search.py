@@ -56,6 +56,13 @@ class Assignment:
         return Task(proposal.number, recipe, *common, threads, proposal.replica, self.checkpoint, node)
 
 
+class Follower(Protocol):
+    """Tells of the search elsewhere, as far as the ledger has it. Every method is called from the driver's thread."""
+
+    def follow(self, trial: Trial) -> None: ...
+    def flush(self) -> None: ...
+
+
 class Search:
     """One search. Reports and ends of trials arrive here, and here it is decided which trials go on.
 
@@ -64,9 +71,16 @@ class Search:
     """
 
     def __init__(
-        self, folder: RunFolder, sweep: Sweep, tracking: Tracking, display: Display, budget: Budget | None = None
+        self,
+        folder: RunFolder,
+        sweep: Sweep,
+        tracking: Tracking,
+        display: Display,
+        budget: Budget | None = None,
+        followers: Sequence[Follower] = (),
     ) -> None:
         self._folder, self._tracking, self._display = folder, tracking, display
+        self._followers: Sequence[Follower] = (tracking, *followers)
         self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
         folder.mend()
         self._stopping = self._study.replay(folder.events())
@@ -79,8 +93,7 @@ class Search:
         self._mirror = Mirror(folder, sweep)
         self._curves = {curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"}
         for trial in self.trials.values():
-            tracking.follow(trial)
-            display.trial(trial)
+            self._tell(trial)
             if trial.state != "RUNNING":
                 self._mirror.add(trial)
 
@@ -177,9 +190,10 @@ class Search:
                 self._tracking.interrupt(trial.number)
 
     def close(self) -> None:
-        """Brings the study's mirror and MLflow up to date."""
+        """Brings the study's mirror, MLflow and other followers up to date."""
         self._mirror.write()
-        self._tracking.flush()
+        for follower in self._followers:
+            follower.flush()
 
     def _next(self) -> Assignment | None:
         """The next trial by number, whether or not there is anything left to train."""
@@ -236,7 +250,11 @@ class Search:
     def _record(self, event: str, number: int, **facts: Any) -> None:
         trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial
-        self._tracking.follow(trial)
+        self._tell(trial)
+
+    def _tell(self, trial: Trial) -> None:
+        for follower in self._followers:
+            follower.follow(trial)
         self._display.trial(trial)
 
 

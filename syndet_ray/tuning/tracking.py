@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
@@ -140,6 +141,10 @@ class Tracking:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
 
+    def describe(self, text: str) -> None:
+        """What the UI shows above the parent run."""
+        self._client.set_tag(self.parent, MLFLOW_RUN_NOTE, text[:5000])
+
     def artifact(self, path: Path) -> None:
         """A file, or a folder and all in it, as an artifact of the parent run."""
         self.flush()
@@ -176,10 +181,10 @@ class Tracking:
         return self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
 
     def _begin_sweep(self, name: str, sweep: Sweep) -> str:
-        tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep"}
+        tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep", "question": sweep.question}
         run = self._client.create_run(self._experiment, run_name=f"{name} {time.strftime('%Y-%m-%d %H:%M')}", tags=tags)
         params = {"trials": sweep.trials, "seed": sweep.seed, "pruner": sweep.pruning.name, **sweep.recipe.flat()}
-        self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self._client.log_batch(run.info.run_id, params=_params(params))
         return run.info.run_id
 
     def _new_version(self, name: str, folder: Path, trial: Trial, run: str, tags: dict[str, str]) -> ModelVersion:
@@ -214,7 +219,7 @@ class Tracking:
             return
         images = self._last_step(known.run) if known.images is None else known.images
         metrics = [metric for rung in trial.rungs if rung.images > images for metric in _metrics(rung)]
-        params = [] if known.params else [Param(key, str(value)) for key, value in trial.recipe.items()]
+        params = [] if known.params else _params(trial.recipe)
         tags = [RunTag("retries", str(trial.retries))] if trial.retries != known.retries else []
         if trial.state != "RUNNING":
             tags += [RunTag("state", trial.state), RunTag("reason", trial.reason[:5000])]
@@ -256,6 +261,18 @@ def _found(run: Run) -> _Written:
     """What an earlier attempt wrote of a trial; a kill may have come between any two writes."""
     retries = int(run.data.tags.get("retries", 0))
     return _Written(run.info.run_id, run.info.status, run.data.tags["state"], retries, None, bool(run.data.params))
+
+
+def _params(settings: Mapping[str, Any]) -> list[Param]:
+    """Settings as the UI can draw them: a number by itself, shares one by one, and nothing for what a recipe has not.
+
+    One "None" among numbers makes the parallel coordinates of all trials an axis of words.
+    """
+    found: dict[str, Any] = {}
+    for path, value in settings.items():
+        shares = isinstance(value, Mapping) and all(isinstance(part, (int, float)) for part in value.values())
+        found |= {f"{path}.{name}": part for name, part in value.items()} if shares else {path: value}
+    return [Param(_safe(path), str(value)) for path, value in found.items() if value is not None]
 
 
 def _metrics(rung: Rung) -> list[Metric]:

@@ -1,18 +1,32 @@
 """Sheets: images with their boxes, in rows. What the detector trained on, and what it finds."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from syndet_ray.report.drawing import BLUE, DIM, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Drawing
+from syndet_ray.report.figures.drawing import (
+    BLUE,
+    DIM,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILLION,
+    YELLOW,
+    Drawing,
+    save,
+)
 from syndet_ray.report.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
 from syndet_ray.report.tables import is_stand_in
 from syndet_ray.results import Picture, RunFolder
@@ -26,6 +40,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "found": {"color": "#ffffff", "linestyle": (0, (1, 2)), "linewidth": 0.9},
 }
 _TELL = {"hit": "hit", "false alarm": "false alarm", "missed": "missed (true box)", "found": "found (true box)"}
+A_HIT = f"a hit is IoU ≥ {MATCH_IOU} and the right class"
 _MOST_COLORS = len(_CLASS_COLORS)
 _MOST_NAMED = 12  # boxes in one picture beyond which only errors are named: names would hide the picture
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
@@ -61,26 +76,47 @@ def training_sheet(folder: RunFolder) -> Drawing | None:
     return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
 
 
-def predictions(folder: RunFolder) -> Drawing | None:
-    """The best model's predictions on test images, over the true boxes."""
-    pictures = folder.pictures("predictions")
+def best_predictions(folder: RunFolder) -> Drawing | None:
+    """The test images where the best model does best."""
+    return _gallery(folder, "best")
+
+
+def worst_predictions(folder: RunFolder) -> Drawing | None:
+    """The test images where the best model does worst."""
+    return _gallery(folder, "worst")
+
+
+def _gallery(folder: RunFolder, which: str) -> Drawing | None:
+    """Predictions of the best model over the true boxes."""
+    pictures = folder.pictures(which)
     if not pictures:
         return None
     where = "stand-in test images" if is_stand_in(folder) else "real test photos"
-    counts: Counter[str] = Counter(mark.what for picture in pictures for mark in marks(picture))
+    title = f"best model on {where}, {which} images; {A_HIT}"
+    return over_truth({which: pictures}, {which: title})
+
+
+def over_truth(found: Mapping[str, Sequence[Picture]], titles: Mapping[str, str]) -> Drawing:
+    """Predictions over the true boxes: under each title the pictures that `found` has by the same name."""
+    counts: Counter[str] = Counter(mark.what for pictures in found.values() for one in pictures for mark in marks(one))
     legend = [
         _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}") for what, look in _LOOKS.items()
     ]
-    title = f"best model on {where}; a hit is IoU ≥ {MATCH_IOU} and the right class"
-    strip = Strip(title, pictures, 3, full_window, named=True)
-    figure = _sheet([strip], lambda mark: _LOOKS[mark.what], legend)
-    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows({"predictions": pictures}))
+    strips = [Strip(titles[name], pictures, 3, full_window, named=True) for name, pictures in found.items()]
+    figure = _sheet(strips, lambda mark: _LOOKS[mark.what], legend)
+    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
+
+
+def write_over_truth(found: Mapping[str, Sequence[Picture]], path: Path) -> None:
+    """Writes such a sheet as <path>.png, and its boxes as CSV and Parquet; `found` by words that go before "images"."""
+    with mpl.rc_context(STYLE):
+        save(over_truth(found, {name: f"{name} images; {A_HIT}" for name in found}), path)
 
 
 _MARK_HEADER = ("what", "class", "score", "x1", "y1", "x2", "y2")
 
 
-def _rows(found: dict[str, list[Picture]]) -> list[tuple[Any, ...]]:
+def _rows(found: Mapping[str, Sequence[Picture]]) -> list[tuple[Any, ...]]:
     return [
         (source, k, mark.what, mark.name, "" if mark.score is None else round(mark.score, 4), *mark.xyxy)
         for source, pictures in found.items()

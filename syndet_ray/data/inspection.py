@@ -1,0 +1,201 @@
+"""Inspection: sources measured, the others held against the first, and the images that are there more than once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from syndet_ray.data import duplicates
+from syndet_ray.data.distance import Distance, Sample, class_distance, distance
+from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.record import Record, Source
+from syndet_ray.data.stand_in import FOLDER as STAND_IN_FOLDER
+from syndet_ray.data.statistics import STATISTICS, Measured, measure
+from syndet_ray.errors import DataError
+
+STAND_IN = "stand-in"  # the word for the built-in set, where a path is expected
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A source that was measured.
+
+    splits  (n,) the split of each image
+    """
+
+    source: Source
+    splits: tuple[str, ...]
+    measured: Measured
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def record(self, i: int) -> Record:
+        return self.source.records[i]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image stands. subject, image: positions."""
+
+    subject: int
+    image: int
+    source: str
+    split: str
+    image_id: str
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two images that are one, exactly or nearly. bits: of 64 by which their hashes differ."""
+
+    first: Place
+    second: Place
+    exact: bool
+    bits: int
+
+    @property
+    def apart(self) -> bool:
+        """Whether they stand in different splits or sources: who trains on one has seen the other."""
+        return (self.first.source, self.first.split) != (self.second.source, self.second.split)
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What was found. The first subject is the reference.
+
+    classes    of all subjects, those of the reference first
+    distances  by subject in the order given, within each the largest first; those that cannot be told last
+    notes      what a reader should know of the data, in words
+    """
+
+    subjects: tuple[Subject, ...]
+    classes: tuple[str, ...]
+    distances: tuple[Distance, ...]
+    twins: tuple[Twins, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def reference(self) -> Subject:
+        return self.subjects[0]
+
+    @property
+    def stand_in(self) -> bool:
+        return any(subject.source.stand_in for subject in self.subjects)
+
+    def of(self, source: str) -> list[Distance]:
+        """The numeric distances of a source from the reference, the largest first."""
+        return [found for found in self.distances if found.source == source and found.statistic != "classes"]
+
+
+def inspect(paths: Sequence[str], split: str | None, progress: Progress, seed: int = 0) -> Inspection:
+    """Measures the sources at `paths`, each a folder that `read` knows or the word "stand-in", and compares them.
+
+    Of a single path with several splits the splits are the sources; else a source is all splits of its folder, or the
+    one that is asked for. `progress` is told (what is done, done, of how many). Raises DataError where a path, split or
+    image cannot be used, where one path is given twice, and for a source without images.
+    """
+    datasets = _datasets(paths, split)
+    chosen = [(name, dataset.splits) for name, dataset in datasets.items()]
+    if len(chosen) == 1:
+        ((name, splits),) = chosen
+        chosen = [(f"{name} {part}" if len(splits) > 1 else name, {part: source}) for part, source in splits.items()]
+    subjects = tuple(_measured(name, splits, progress) for name, splits in chosen)
+    classes = tuple(dict.fromkeys(name for subject in subjects for name in subject.measured.classes))
+    notes = [f"{name}: {note}" for name, dataset in datasets.items() for note in dataset.notes]
+    distances = _distances(subjects, classes, seed, progress)
+    return Inspection(subjects, classes, distances, _twins(subjects, progress), (*notes, *_class_notes(subjects)))
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of each path, as many as it takes to tell all apart. The paths must differ."""
+    for parts in count(1):
+        names = ["/".join(path.parts[-parts:]).replace("//", "/") for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError
+
+
+def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
+    """By name, each with the splits that are asked for and hold images."""
+    places = [Path(STAND_IN) if path == STAND_IN else Path(path).resolve() for path in paths]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise DataError(paths[i], "is given twice", do="A source is 0 from itself; give each path once.")
+    found = {}
+    for path, name in zip(paths, unique_names(places), strict=True):
+        dataset = read(STAND_IN_FOLDER if path == STAND_IN else Path(path))
+        asked = _asked(path, dataset, split)
+        marked = {part: replace(source, stand_in=path == STAND_IN) for part, source in asked.items()}
+        found[name] = replace(dataset, splits=marked)
+    return found
+
+
+def _asked(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
+    """The splits of a dataset that are asked for, without those that hold no images."""
+    if split is not None and split not in dataset.splits:
+        raise DataError(path, f"has no {split} split", got=list(dataset.splits), do="Give another --split, or none.")
+    asked = dataset.splits if split is None else {split: dataset.splits[split]}
+    there = {name: source for name, source in asked.items() if len(source)}
+    if not there:
+        raise DataError(path, "holds no images", do="Give a dataset that does.")
+    return there
+
+
+def _measured(name: str, splits: dict[str, Source], progress: Progress) -> Subject:
+    """A source of all images of the splits, measured."""
+    first = next(iter(splits.values()))
+    records = tuple(record for source in splits.values() for record in source.records)
+    source = Source(name, first.classes, records, stand_in=first.stand_in)
+    parts = tuple(split for split, part in splits.items() for _ in part.records)
+    return Subject(source, parts, measure(source, lambda done, total: progress(f"measuring {name}", done, total)))
+
+
+def _distances(
+    subjects: Sequence[Subject], classes: tuple[str, ...], seed: int, progress: Progress
+) -> tuple[Distance, ...]:
+    reference, *others = (subject.measured for subject in subjects)
+    found: list[Distance] = []
+    for subject, other in zip(subjects[1:], others, strict=True):
+        told = []
+        for done, statistic in enumerate(STATISTICS, start=1):
+            one, two = (_sample(measured, statistic.name) for measured in (reference, other))
+            told.append(distance(subject.name, statistic.name, one, two, seed, statistic.fine))
+            progress(f"comparing {subject.name}", done, len(STATISTICS))
+        found += sorted(told, key=lambda d: (d.value is None, -(d.value or 0.0)))
+        counts = (reference.class_counts(classes), other.class_counts(classes))
+        found.append(class_distance(subject.name, *counts, seed=seed))
+    return tuple(found)
+
+
+def _sample(measured: Measured, statistic: str) -> Sample:
+    return Sample(*measured.known(statistic), measured.images)
+
+
+def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]:
+    """Those that stand in different splits or sources first, exact ones before near ones."""
+    places = [
+        Place(k, i, subject.name, split, subject.record(i).image_id)
+        for k, subject in enumerate(subjects)
+        for i, split in enumerate(subject.splits)
+    ]
+    parts = np.unique([f"{place.subject}/{place.split}" for place in places], return_inverse=True)[1]
+    prints = [found for subject in subjects for found in subject.measured.prints]
+    pairs = duplicates.pairs(
+        prints, parts.tolist(), lambda done, total: progress("looking for duplicates", done, total)
+    )
+    twins = [Twins(places[pair.first], places[pair.second], pair.exact, pair.bits) for pair in pairs]
+    return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, found.bits)))
+
+
+def _class_notes(subjects: Sequence[Subject]) -> Iterable[str]:
+    """Which classes only one side knows; classes are matched by name."""
+    reference, *others = subjects
+    for other in others:
+        for one, two in ((reference, other), (other, reference)):
+            if only := sorted(set(one.measured.classes) - set(two.measured.classes)):
+                yield f"classes that {one.name} has and {two.name} has not: {', '.join(only)}"

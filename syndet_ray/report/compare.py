@@ -1,0 +1,272 @@
+"""Compare: what several runs found that met the same test set, side by side, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from string import ascii_uppercase
+
+import numpy as np
+
+from syndet_ray import seeds
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.report import words
+from syndet_ray.report.response import Curve, curves
+from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
+from syndet_ray.results import RunFolder, TestScores, Trial
+from syndet_ray.spread import Difference, difference, probability_best
+
+_METRIC = "mAP"
+_HASH_DIGITS = 12
+_DO_ELSE = "Compare runs that were given the same --real."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe of a run.
+
+    line     what its run's own report says of it
+    images   that a training of it saw, and seconds that it took: means over its trainings; None where that is not known
+    """
+
+    line: TestLine
+    images: int
+    seconds: float | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table of several runs."""
+        line = self.line
+        fixed = line.is_control or line.is_variant
+        name = words.role_name(line.kind) if fixed else line.name
+        also = [what for what, true in (("best", line.best and fixed), ("simplest", line.simplest)) if true]
+        return f"{name} ({', '.join(also)})" if also else name
+
+    @property
+    def told(self) -> bool:
+        """Whether a short table has it: the best recipe, the simplest and the controls."""
+        return self.line.best or self.line.simplest or self.line.is_control
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run beside others.
+
+    letter       what it is called in tables
+    images       that all its trials saw; seconds that they took, attempts added up
+    above_first  mAP of its best recipe less that of the first run's; None for the first, and without draws of both
+    p_best       probability that its best recipe is the best of all runs'; None where any run has no draws
+    has_draws    whether the bootstrap draws of its best recipe were kept
+    curves       of all trainings of its best recipe
+    """
+
+    letter: str
+    name: str
+    question: str
+    opened: str
+    entries: tuple[Entry, ...]
+    trials: int
+    images: int
+    seconds: float
+    above_first: Difference | None
+    p_best: float | None
+    has_draws: bool
+    curves: tuple[Curve, ...]
+
+    @property
+    def best(self) -> Entry:
+        return next(entry for entry in self.entries if entry.line.best)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something that is not the same for all runs: its value in each."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs on one test set. where: that set in words; settings: how the runs differ."""
+
+    where: str
+    stand_in: bool
+    runs: tuple[ComparedRun, ...]
+    settings: tuple[Setting, ...]
+
+
+def compare(folders: Sequence[RunFolder]) -> Comparison:
+    """Sets runs side by side; the first is what the others are compared with.
+
+    Raises DataError where one has not opened its test set, or another one than the rest, and DefinitionError for fewer than
+    two runs, or the same run twice.
+    """
+    _check_given(folders)
+    scores = [_opened(folder) for folder in folders]
+    _check_same_test_set(folders, scores)
+    draws = [_draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
+    found = zip(range(len(folders)), _names(folders), folders, scores, *_differences(draws), draws, strict=True)
+    runs = tuple(_compared_run(*one) for one in found)
+    return Comparison(words.where(scores[0]), is_stand_in(folders[0]), runs, _differing(folders))
+
+
+def sentences(found: Comparison) -> list[str]:
+    """What can be said of the best recipe of every run against the first run's; and how far that goes."""
+    first, *others = found.runs
+    said = [_sentence(first, other, found.where) for other in others]
+    once = [run.name for run in found.runs if not run.best.line.confirmed]
+    if once:
+        said.append(f"Trained once, so that the spread between seeds is unknown: {', '.join(once)}.")
+    if found.stand_in:
+        said.append(words.STAND_IN)
+    return said
+
+
+def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
+    gap = other.above_first
+    if gap is None:
+        without = " and ".join(run.name for run in (first, other) if not run.has_draws)
+        scores = ", ".join(f"{run.name} {run.best.line.scores[_METRIC].text()} mAP" for run in (first, other))
+        why = f"{without} kept no draws" if without else "their draws were not made alike"
+        return f"On the same {where}: {scores}; no paired interval, because {why}."
+    if gap.low <= 0 <= gap.high:
+        told = f"{words.signed(gap.mean)} mAP [{gap.low:.3f}, {gap.high:.3f}]"
+        return f"{other.name} and {first.name} cannot be told apart on the same {where}: {told}."
+    won, lost, sign = (other, first, 1) if gap.mean > 0 else (first, other, -1)
+    low, high = sorted((sign * gap.low, sign * gap.high))
+    digits = 2 if low >= 0.005 else 3  # a bound that rounds to 0 would take its word back
+    told = f"{sign * gap.mean:.{digits}f} mAP [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{won.name} beats {lost.name} by {told} on the same {where}."
+
+
+def _check_given(folders: Sequence[RunFolder]) -> None:
+    if len(folders) < 2:
+        raise DefinitionError("compare", "needs at least two runs", got=len(folders))
+    for a, b in combinations(folders, 2):
+        if a.path.resolve() == b.path.resolve():
+            raise DefinitionError("compare", "was given the same run twice", got=str(b.path))
+
+
+def _opened(folder: RunFolder) -> TestScores:
+    test = folder.test()
+    if test is None or test.row("best") is None:
+        rule = "has not opened its test set, and nothing else can be compared"
+        raise DataError(folder.path, rule, do=f"Finish it: python -m syndet_ray resume {folder.path}")
+    return test
+
+
+def _check_same_test_set(folders: Sequence[RunFolder], scores: Sequence[TestScores]) -> None:
+    first, test = folders[0], scores[0]
+    for other, found in zip(folders[1:], scores[1:], strict=True):
+        kinds = [_kind(first), _kind(other)]
+        if kinds[0] != kinds[1]:
+            rule = f"was tested on {kinds[1]} and {first.path} on {kinds[0]}: such scores cannot be compared"
+            raise DataError(other.path, rule, do=_DO_ELSE)
+        if found.hash != test.hash:
+            rule = f"has test set {found.hash[:_HASH_DIGITS]} and {first.path} has {test.hash[:_HASH_DIGITS]}"
+            raise DataError(other.path, f"{rule}: scores on different test sets cannot be compared", do=_DO_ELSE)
+
+
+def _kind(folder: RunFolder) -> str:
+    return "a stand-in" if is_stand_in(folder) else "real photos"
+
+
+def _draws(folder: RunFolder, test: TestScores) -> list[np.ndarray]:
+    """mAP of every model of the best recipe, over resamples of the test images; empty where any was not kept."""
+    best = test.row("best")
+    assert best is not None
+    kept = [folder.draws(model).get(_METRIC) for model in best.models or (best.trial,)]
+    found = [draws for draws in kept if draws is not None]
+    return found if len(found) == len(kept) else []
+
+
+def _differences(draws: Sequence[list[np.ndarray]]) -> tuple[list[Difference | None], list[float | None]]:
+    """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all."""
+    rng = seeds.generator(0, "compare")
+    gaps: list[Difference | None] = [None]
+    gaps += [difference(own, draws[0], rng) if _paired([own, draws[0]]) else None for own in draws[1:]]
+    if not _paired(draws):
+        return gaps, [None] * len(draws)
+    best = probability_best({str(k): own for k, own in enumerate(draws)}, rng)
+    return gaps, [best[str(k)] for k in range(len(draws))]
+
+
+def _paired(draws: Sequence[list[np.ndarray]]) -> bool:
+    """Whether all have draws, and as many."""
+    return all(draws) and len({len(model) for models in draws for model in models}) == 1
+
+
+def _names(folders: Sequence[RunFolder]) -> list[str]:
+    """What runs are called: by their folders, with the way to them where two are called alike."""
+    names = [folder.path.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder.path) for folder in folders]
+
+
+def _compared_run(
+    k: int,
+    name: str,
+    folder: RunFolder,
+    test: TestScores,
+    above_first: Difference | None,
+    p_best: float | None,
+    draws: Sequence[np.ndarray],
+) -> ComparedRun:
+    trials = folder.trials()
+    by_number = {trial.number: trial for trial in trials}
+    models = {row.trial: [by_number[number] for number in row.models or (row.trial,)] for row in test.rows}
+    lines = test_lines(test, trials)
+    best = next(line for line in lines if line.best)
+    return ComparedRun(
+        ascii_uppercase[k % 26] * (k // 26 + 1),
+        name,
+        folder.sweep.question,
+        words.opened(test),
+        tuple(_entry(line, models[line.trial]) for line in lines),
+        len(trials),
+        sum(trial.images for trial in trials),
+        folder.elapsed_s(),
+        above_first,
+        p_best,
+        bool(draws),
+        curves(models[best.trial], best.trial),
+    )
+
+
+def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
+    took = [trial.ended - trial.started for trial in trainings if trial.ended is not None]
+    images = sum(trial.images for trial in trainings) / len(trainings)
+    return Entry(line, round(images), sum(took) / len(took) if took else None)
+
+
+def _differing(folders: Sequence[RunFolder]) -> tuple[Setting, ...]:
+    found = [_settings(folder) for folder in folders]
+    names = dict.fromkeys(name for settings in found for name in settings)
+    rows = [Setting(name, tuple(settings.get(name, "n/a") for settings in found)) for name in names]
+    return tuple(row for row in rows if len(set(row.values)) > 1)
+
+
+def _settings(folder: RunFolder) -> dict[str, str]:
+    """All that may set one run apart from another: the sweep, its own recipe and the photos that it was given."""
+    sweep = folder.sweep
+    varied = ", ".join(map(words.setting_name, sweep.parameters.settings()))
+    own = {
+        "question": sweep.question,
+        "varied": varied or "nothing",
+        "variants": ", ".join(sweep.variants) or "none",
+        "goals": ", ".join(sweep.objective),
+        "trials": sweep.trials,
+        "sampler": sweep.sampler,
+        "pruner": sweep.pruning.name,
+        "rungs": sweep.rungs,
+        "confirmation": f"{sweep.confirm.top} recipes, {words.counted(sweep.confirm.seeds, 'seed')}",
+        "seed": sweep.seed,
+    }
+    recipe = {path: words.setting_value(path, value) for path, value in sweep.recipe.flat().items()}
+    return {name: str(value) for name, value in own.items()} | _photos(folder.about.get("real") or {}) | recipe
+
+
+def _photos(real: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """How many photos a run had to train and to choose by, and which."""
+    counts, hashes = real.get("counts") or {}, real.get("hashes") or {}
+    known = {split: str(hashes.get(split, ""))[:_HASH_DIGITS] for split in ("train", "val") if split in counts}
+    return {f"{split} photos": f"{counts[split]} {name}".strip() for split, name in known.items()}

@@ -1,0 +1,34 @@
+"""Document: an HTML file that needs nothing else. Its figures are pictures, and charts where a browser can draw them."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from syndet_ray.report import words
+from syndet_ray.report.figures.drawing import DARK, Drawn, responsive, script
+
+_FILTERS = ("number", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
+
+
+def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
+    """A template of this package with its content; `figures` are known to it by their names."""
+    environment = Environment(
+        loader=PackageLoader("syndet_ray.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(words, name) for name in _FILTERS}
+    pictures = {name: _embedded(drawn.png.read_bytes()) for name, drawn in figures.items()}
+    charts = {name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None}
+    library = script() if charts else ""
+    return environment.get_template(template).render(
+        content, pictures=pictures, charts=charts, library=library, darkened=DARK
+    )
+
+
+def _embedded(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,242 @@
+"""Exchange: how many photos a recipe's synthetic images are worth, as plain values and in words.
+
+The recipes without synthetic images, trained on different numbers of photos, give a curve: what real images alone reach
+with n photos. A recipe of n photos and synthetic images beside them reaches some score; where the curve reaches the same,
+with n + M photos, the synthetic images are worth M photos.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from syndet_ray import spread
+from syndet_ray.recipe import Photos, Recipe
+from syndet_ray.report.tables import is_stand_in, told_once
+from syndet_ray.report.words import counted, role_name
+from syndet_ray.results import RunFolder, TestRow, Trial
+
+LEAST_SIZES = 3  # of real-only trainings, that a curve is drawn through
+_METRIC = "mAP"
+_SEED = 0  # of the noise of seeds, which `spread.combined` draws
+
+
+@dataclass(frozen=True, eq=False)
+class ExchangePoint:
+    """One recipe on the test set.
+
+    photos     how many real training images it had
+    synthetic  how many distinct images of all other sources
+    models     bootstrap draws of its models, (B,) each, paired by resample with those of all other recipes
+    """
+
+    name: str
+    photos: int
+    synthetic: int
+    models: Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score and its 95 % interval over test images and seeds; of real images alone pooled over recipes of one size."""
+
+    name: str
+    photos: int
+    synthetic: int
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the synthetic images of one recipe are worth, in photos.
+
+    value      by the scores themselves; None where the curve of real images alone does not reach as high, or begins higher
+    low, high  95 % over test images and seeds; None: the interval is open on this side, for more than 2.5 % of the draws
+               leave the curve there, and all that they tell is that M lies beyond the curve's last or first size
+    """
+
+    recipe: Scored
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def told(self) -> bool:
+        """Whether the interval excludes anything."""
+        return self.low is not None or self.high is not None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What can be told of all recipes.
+
+    curve     real images alone, by number of photos
+    monotone  the scores of the curve as it is read: never falling
+    mixes     all with synthetic images, by number of photos
+    reason    why there are no worths
+    """
+
+    curve: tuple[Scored, ...]
+    monotone: tuple[float, ...]
+    mixes: tuple[Scored, ...]
+    worths: tuple[Worth, ...]
+    reason: str = ""
+
+
+def exchange(points: Sequence[ExchangePoint]) -> Exchange:
+    """The worth of every recipe with synthetic images; between the sizes of the curve linear in the logarithm of photos.
+
+    The curve is made monotone by isotonic regression (Barlow et al. 1972), draw by draw: more photos never teach less,
+    and what says so is chance. Interval: each draw of a recipe is held against the curve of the same draw.
+    """
+    rng = np.random.default_rng(_SEED)
+    real = _by_size([point for point in points if not point.synthetic and point.photos])
+    mixed = sorted((point for point in points if point.synthetic), key=lambda point: point.photos)
+    drawn = {point.name: spread.combined(point.models, rng) for point in (*real, *mixed)}
+    curve, mixes = (tuple(_scored(point, drawn[point.name]) for point in some) for some in (real, mixed))
+    reason = _too_little(real, mixed)
+    if reason:
+        return Exchange(curve, (), mixes, (), reason)
+    sizes = np.array([point.photos for point in real], float)
+    alone = np.stack([drawn[point.name] for point in real], axis=1)
+    middle = np.array([[found.score for found in curve]])
+    worths = [
+        _worth(found, sizes, photos(sizes, middle, np.array([found.score])), photos(sizes, alone, drawn[found.name]))
+        for found in mixes
+    ]
+    return Exchange(curve, tuple(_monotone(middle[0]).tolist()), mixes, tuple(worths))
+
+
+def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """(B,) the fewest photos with which real images alone reach a score; inf above the curve, -inf below it.
+
+    sizes    (k,) numbers of photos, ascending
+    scores   (B, k) what real images alone reach with each, before they are made monotone
+    reached  (B,) the score that is sought
+    """
+    return np.array([_first(sizes, _monotone(row), score) for row, score in zip(scores, reached, strict=True)])
+
+
+def exchange_points(folder: RunFolder) -> list[ExchangePoint]:
+    """The recipes that met the test set, as far as the run kept what it takes; each once."""
+    test = folder.test()
+    trials = {trial.number: trial for trial in folder.trials()}
+    rows = told_once(test) if test else []
+    found = [_point(folder, role, row, trials[row.trial]) for role, row in rows]
+    return [point for point in found if point is not None]
+
+
+def exchange_words(found: Worth, noun: str = "photo") -> str:
+    """ "Beside 16 photos, 400 synthetic images are worth 31 more photos [12, 60]." """
+    recipe = found.recipe
+    images = counted(recipe.synthetic, "synthetic image")
+    who = f"Beside {counted(recipe.photos, noun)}, {images}" if recipe.photos else f"Alone, {images}"
+    verb = "is" if recipe.synthetic == 1 else "are"
+    if not found.told:
+        return f"{who}: what they are worth cannot be told, the interval is open at both ends."
+    return f"{who} {verb} worth {_amount(found, noun)}."
+
+
+def exchange_told(folder: RunFolder) -> list[str]:
+    """A sentence for each recipe with synthetic images on the test set, or one that says why there are none."""
+    if folder.test() is None:
+        return ["Not measured: the test set has not been opened."]
+    found = exchange(exchange_points(folder))
+    noun = "stand-in image" if is_stand_in(folder) else "photo"
+    told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths]
+    return told or [f"It cannot be told: {found.reason}."]
+
+
+def _amount(found: Worth, noun: str) -> str:
+    """31 more photos [12, 60]; at least 12 more photos (31 by the scores themselves); at most -3 photos."""
+    more = "more " if found.recipe.photos else ""
+    if found.low is not None and found.high is not None and found.value is not None:
+        value, low, high = (round(v) for v in (found.value, found.low, found.high))
+        return f"{_photos(value, more, noun)} [{low}, {high}]"
+    beyond = "real only never reaches its score" if found.high is None else "real only starts above its score"
+    itself = f" ({beyond if found.value is None else f'{round(found.value)} by the scores themselves'})"
+    if found.low is None:
+        assert found.high is not None
+        return f"at most {_photos(round(found.high), more, noun)}{itself}"
+    between = "" if found.high is None else f" and at most {round(found.high)}"
+    return f"at least {_photos(round(found.low), more, noun)}{between}{itself}"
+
+
+def _photos(count: int, more: str, noun: str) -> str:
+    return f"{count} {more if count >= 0 else ''}{noun}{'' if count == 1 else 's'}"
+
+
+def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
+    """One point for each number of photos, ascending, with the models of all recipes that had as many."""
+    pooled: dict[int, list[ExchangePoint]] = {}
+    for point in real:
+        pooled.setdefault(point.photos, []).append(point)
+    return [
+        ExchangePoint(" and ".join(p.name for p in some), size, 0, [draws for p in some for draws in p.models])
+        for size, some in sorted(pooled.items())
+    ]
+
+
+def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -> str:
+    """Why nothing can be told; "" where something can."""
+    if len(real) < LEAST_SIZES:
+        sizes = ", ".join(str(point.photos) for point in real) or "none"
+        return f"it takes real only with {LEAST_SIZES} numbers of real images on the test set, and there are: {sizes}"
+    return "" if mixed else "no recipe with synthetic images met the test set"
+
+
+def _scored(point: ExchangePoint, draws: np.ndarray) -> Scored:
+    score = float(np.mean([model.mean() for model in point.models]))
+    return Scored(point.name, point.photos, point.synthetic, score, *spread.interval(draws))
+
+
+def _worth(recipe: Scored, sizes: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> Worth:
+    """own: (1,) photos by the scores themselves, drawn: (B,) by the draws, both as `photos` gives them.
+
+    A bound that lies beyond the curve, as that of "at least" does where nearly all draws do, is the curve's end: that far
+    real images alone were tried.
+    """
+    low, high = np.percentile(drawn, 2.5, method="lower"), np.percentile(drawn, 97.5, method="higher")
+    ends = float(sizes[0]), float(sizes[-1])
+    value = float(own[0]) - recipe.photos if np.isfinite(own[0]) else None
+    least = None if low == -np.inf else min(float(low), ends[1]) - recipe.photos
+    most = None if high == np.inf else max(float(high), ends[0]) - recipe.photos
+    return Worth(recipe, value, least, most)
+
+
+def _monotone(scores: np.ndarray) -> np.ndarray:
+    from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
+
+    return isotonic_regression(scores).x
+
+
+def _first(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
+    """Where a curve that never falls first reaches a score; linear in the logarithm of the sizes."""
+    k = int(np.searchsorted(curve, score, side="left"))
+    if k == len(curve):
+        return np.inf
+    if k == 0:
+        return float(sizes[0]) if curve[0] == score else -np.inf
+    part = (score - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return float(np.exp(np.log(sizes[k - 1]) + part * np.log(sizes[k] / sizes[k - 1])))
+
+
+def _point(folder: RunFolder, role: str, row: TestRow, trial: Trial) -> ExchangePoint | None:
+    """None where nothing says how many photos there were, or the run kept no draws."""
+    recipe = Recipe().replace(trial.recipe)
+    count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0
+    models = [folder.draws(number) for number in row.models or (row.trial,)]
+    if count is None or not all(_METRIC in draws for draws in models):
+        return None
+    name = role_name(role) if role != "best" else f"best recipe (trial {row.trial})"
+    return ExchangePoint(name, count, _synthetic(recipe, trial), [draws[_METRIC] for draws in models])
+
+
+def _synthetic(recipe: Recipe, trial: Trial) -> int:
+    """How many distinct images there were that were not the user's photos: scenes, and those of other photos' sources."""
+    rendered = sum(count for _, count in recipe.scenes().values())
+    shares, pools = recipe.mix.shares, trial.effective.get("pools", {})
+    others = [name for name, s in recipe.mix.sources.items() if isinstance(s, Photos) and shares[name] > 0]
+    return rendered + sum(pools.get(name, {}).get("images", 0) for name in others)

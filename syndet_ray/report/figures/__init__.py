@@ -1,0 +1,1 @@
+"""Figures: numbers to pictures, each with its numbers beside it."""

@@ -1,0 +1,47 @@
+"""Catalogue: all figures of a run. Each is a PNG with its numbers beside it as CSV and Parquet."""
+
+from collections.abc import Callable
+
+import matplotlib as mpl
+
+from syndet_ray.report.figures import (
+    agreement,
+    comparisons,
+    exchange,
+    importance,
+    learning,
+    mistakes,
+    obstruction,
+    pareto,
+    responses,
+    sheets,
+)
+from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
+from syndet_ray.results import RunFolder
+
+_FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
+    "test_scores": comparisons.test_scores,
+    "accuracy_vs_obstruction": obstruction.accuracy_vs_obstruction,
+    "recall_vs_obstruction": obstruction.recall_vs_obstruction,
+    "exchange": exchange.exchange,
+    "importance": importance.importance,
+    "parallel_coordinates": importance.parallel_coordinates,
+    "variants": comparisons.variants,
+    "validation_vs_test": agreement.validation_vs_test,
+    "pareto": pareto.pareto,
+    "learning_curves": learning.learning_curves,
+    "sheet_training": sheets.training_sheet,
+    "best_predictions": sheets.best_predictions,
+    "worst_predictions": sheets.worst_predictions,
+    "error_kinds": mistakes.error_kinds,
+    "confusion": mistakes.confusion,
+    "class_obstruction": mistakes.class_obstruction,
+}
+
+
+def draw_all(folder: RunFolder) -> dict[str, Drawn]:
+    """Draws every figure that the run has numbers for, into its figures/ folder; returns them by name."""
+    folder.figures.mkdir(exist_ok=True)
+    with mpl.rc_context(STYLE):
+        drawn = {name: draw(folder) for name, draw in _FIGURES.items()} | responses.responses(folder)
+        return {name: save(made, folder.figures / name) for name, made in drawn.items() if made is not None}

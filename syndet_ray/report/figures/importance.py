@@ -1,0 +1,135 @@
+"""Importances: the figures of what mattered in a search: a bar for each setting, and all trials in parallel coordinates."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from syndet_ray.report import importance as shares
+from syndet_ray.report.coordinates import Coordinates, Line, coordinates
+from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, records, titled, tooltip
+from syndet_ray.report.tables import best_number
+from syndet_ray.results import RunFolder
+
+_HEADER = ("setting", "name", "share", "low_90", "high_90")
+_STEP = 26  # of a bar, pixels
+_PAPER = "#ffffff"
+_CROWDED = 5  # axes, beyond which their names must be slanted
+_DIM, _FAINT = 0.3, 0.75  # opacity of pruned trials and of others
+
+
+def importance(folder: RunFolder) -> Drawing | None:
+    """The share of the variance that each setting explains, with its spread."""
+    found = shares.importances_of(folder)
+    if not found.settings:
+        return None
+    rows = [(each.path, each.name, each.share, each.low, each.high) for each in found.settings]
+    base = alt.Chart(records(_HEADER, rows)).encode(
+        alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        tooltip=tooltip("name", share=".0%", low_90=".0%", high_90=".0%"),
+    )
+    axis = alt.Axis(format=".0%", grid=True, tickCount=5)
+    share = alt.X(
+        "share:Q", title="share of the variance that it explains alone", scale=alt.Scale(domain=[0, 1]), axis=axis
+    )
+    bars = base.mark_bar(color=PALE, height=14).encode(share)
+    spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
+    height = max(60, _STEP * len(rows))
+    return Drawing(titled(alt.layer(bars, spread), "What mattered", folder, height), _HEADER, rows)
+
+
+def parallel_coordinates(folder: RunFolder) -> Drawing | None:
+    """One line for each searched trial, across what it varied and what it reached."""
+    trials, sweep = folder.trials(), folder.sweep
+    found = coordinates(sweep, trials, shares.importances_of(folder))
+    if found is None:
+        return None
+    best = best_number(trials, folder.test())
+    header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
+    rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
+    return Drawing(titled(_parallel(found, best), "Every trial of the search", folder, 340), header, rows)
+
+
+def _parallel(found: Coordinates, best: int | None) -> Any:
+    lines = [line for line in found.lines if line.trial != best]
+    winner = [line for line in found.lines if line.trial == best]
+    hover = alt.selection_point(
+        name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
+    )
+    thick = alt.condition(hover, alt.value(4.5), alt.value(1.6))
+    clear = alt.condition(hover, alt.value(1), alt.Opacity("opacity:Q", scale=None, legend=None))
+    return alt.layer(
+        _uprights(found),
+        _lines(found, lines).mark_line().encode(opacity=clear, strokeWidth=thick),
+        _lines(found, winner).mark_line(strokeWidth=6).encode(color=alt.value(INK)),
+        _lines(found, winner).mark_line(strokeWidth=3.5),
+        _lines(found, found.lines).mark_point(opacity=0, size=120).encode(tooltip=_told(found)).add_params(hover),
+        *_marks(found),
+    )
+
+
+def _lines(found: Coordinates, lines: Sequence[Line]) -> alt.Chart:
+    """Lines across the axes; every point of one knows all of its trial, for the tooltip."""
+    rows = [_facts(found, line) | {"axis": k, "position": at} for line in lines for k, at in enumerate(line.positions)]
+    scores = [line.value for line in found.lines]
+    # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any page.
+    scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
+    scale = alt.Scale(scheme=scheme, domain=[min(scores), max(scores)], reverse=True)
+    legend = alt.Legend(
+        title="validation mAP", orient="bottom", gradientLength=200, format=".2f", tickCount=4, titleFontWeight="normal"
+    )
+    return alt.Chart(alt.Data(values=rows)).encode(
+        _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")
+    )
+
+
+def _facts(found: Coordinates, line: Line) -> dict[str, object]:
+    texts = dict(zip((axis.key for axis in found.axes), line.texts, strict=False))
+    opacity = _FAINT if line.state == "COMPLETE" else _DIM
+    return {"trial": line.trial, "state": line.state.lower(), "val_mAP": line.value, "opacity": opacity, **texts}
+
+
+def _told(found: Coordinates) -> list[alt.Tooltip]:
+    named = [alt.Tooltip(f"{axis.key}:N", title=axis.name) for axis in found.axes[:-1]]
+    return [*tooltip("trial", "state", val_mAP=".3f"), *named]
+
+
+def _across(found: Coordinates) -> alt.X:
+    """The axes side by side, by number; their names stand below, slanted where there are many."""
+    names = "[" + ", ".join(f"'{_quoted(axis.name)}'" for axis in found.axes) + "]"
+    crowded = len(found.axes) > _CROWDED
+    axis = alt.Axis(
+        labelExpr=f"{names}[datum.value]",
+        labelAngle=-30 if crowded else 0,
+        labelAlign="right" if crowded else "center",
+        labelLimit=190,
+        labelOverlap=False,
+        values=list(range(len(found.axes))),
+        domain=False,
+        ticks=False,
+        labelPadding=10,
+    )
+    return alt.X("axis:Q", title=None, axis=axis, scale=alt.Scale(domain=[-0.15, len(found.axes) - 0.55], nice=False))
+
+
+def _quoted(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _up() -> alt.Y:
+    return alt.Y("position:Q", axis=None, scale=alt.Scale(domain=[-0.17, 1.08], nice=False))
+
+
+def _uprights(found: Coordinates) -> alt.Chart:
+    rows = [(k, 0, 1) for k in range(len(found.axes))]
+    base = alt.Chart(records(("axis", "position", "top"), rows)).mark_rule(color=DIM, strokeWidth=1.2)
+    return base.encode(_across(found), _up(), alt.Y2("top:Q"))
+
+
+def _marks(found: Coordinates) -> list[alt.Chart]:
+    """The values written at the axes, each on a rim of paper so that lines do not run through it."""
+    rows = [(k, mark.position, mark.text) for k, axis in enumerate(found.axes) for mark in axis.marks]
+    base = alt.Chart(records(("axis", "position", "text"), rows)).encode(_across(found), _up(), text="text:N")
+    place: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": WIDTH / len(found.axes)}
+    rim = base.mark_text(stroke=_PAPER, strokeWidth=4, color=_PAPER, strokeJoin="round", **place)
+    return [rim, base.mark_text(color=INK, **place)]

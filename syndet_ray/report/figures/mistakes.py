@@ -1,0 +1,122 @@
+"""Mistakes: which kinds of errors cost accuracy on the test set, which classes are taken for which, and which are not seen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from syndet_ray.report.figures.drawing import Drawing, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.tables import test_lines
+from syndet_ray.report.words import where
+from syndet_ray.results import RunFolder, TestScores
+
+ERROR_KINDS = {
+    "classification": "right place, wrong class",
+    "localisation": "right class, wrong place",
+    "both": "wrong class and place",
+    "duplicate": "found already",
+    "background": "nothing there",
+    "missed": "not found",
+}
+BACKGROUND, MISSED = "background", "missed"
+_MOST_LINES = 5
+
+
+def error_kinds(folder: RunFolder) -> Drawing | None:
+    """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al. 2020)."""
+    test = folder.test()
+    if test is None or not any(name.startswith("error/") for row in test.rows for name in row.metrics):
+        return None
+    lines = test_lines(test, folder.trials())[:_MOST_LINES]
+    header = ("what", "trial", "error", "meaning", "AP50_lost")
+    rows = [
+        (line.name, line.trial, kind, meaning, line.scores[f"error/{kind}"].value)
+        for line in lines
+        for kind, meaning in ERROR_KINDS.items()
+    ]
+    shades = recipe_colors(lines)
+    figure = (
+        alt.Chart(records(header, rows))
+        .mark_bar()
+        .encode(
+            alt.X("AP50_lost:Q", title="AP50 that errors of this kind cost"),
+            alt.Y("error:N", title=None, sort=list(ERROR_KINDS)),
+            colors(shades),
+            alt.YOffset("what:N", sort=list(shades)),
+            tooltip=tooltip("what", "error", "meaning", AP50_lost=".3f"),
+        )
+    )
+    height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
+    return Drawing(titled(figure, f"What goes wrong on {where(test)}", folder, height), header, rows)
+
+
+def confusion(folder: RunFolder) -> Drawing | None:
+    """The best model's predictions by true class and predicted class."""
+    test, classes = folder.test(), folder.about.get("classes")
+    if test is None or not test.confusion or classes is None:
+        return None
+    header = ("true_class", "predicted_class", "objects", "share")
+    rows = _confusion_rows(test, (*classes, BACKGROUND), (*classes, MISSED))
+    orders = [*classes, BACKGROUND], [*classes, MISSED]
+    figure = _grid(header, rows, orders, share="share", text="objects", formats={"objects": ",", "share": ".0%"})
+    return Drawing(titled(figure, "What is taken for what", folder, _side(len(orders[0]))), header, rows)
+
+
+def class_obstruction(folder: RunFolder) -> Drawing | None:
+    """The best recipe's recall by class and by how visible objects are."""
+    test = folder.test()
+    if test is None or test.visibility is None:
+        return None
+    (best,) = (line for line in test_lines(test, folder.trials()) if line.best)
+    header = ("class_name", "visibility", "recall")
+    bins, classes = [held.name for held in test.visibility.bins], folder.about.get("classes", ())
+    cells = [(name, held, best.scores.get(f"recall_visible/{held}/{name}")) for name in classes for held in bins]
+    rows = [(name, held, score.value) for name, held, score in cells if score is not None]
+    if not rows:
+        return None
+    figure = _grid(header, rows, (list(classes), bins), share="recall", text="recall", formats={"recall": ".2f"})
+    title = f"Recall of the best recipe on {where(test)}"
+    return Drawing(titled(figure, title, folder, _side(len(classes))), header, rows)
+
+
+def _confusion_rows(
+    test: TestScores, true: Sequence[str], predicted: Sequence[str]
+) -> list[tuple[str, str, int, float]]:
+    """Every cell but that of the background taken for background; shares are those of a row."""
+    found = []
+    for name, counts in zip(true, test.confusion, strict=True):
+        total = sum(counts)
+        for other, count in zip(predicted, counts, strict=True):
+            if (name, other) != (BACKGROUND, MISSED):
+                found.append((name, other, count, count / total if total else 0.0))
+    return found
+
+
+def _grid(
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    orders: tuple[list[str], list[str]],
+    *,
+    share: str,
+    text: str,
+    formats: dict[str, str],
+) -> Any:
+    """Cells, darker for a greater share (0 to 1), with their numbers. orders: of the first column down, of the second across."""
+    down, across = header[:2]
+    base = alt.Chart(records(header, rows)).encode(
+        alt.X(
+            f"{across}:N", sort=orders[1], title=across.replace("_", " "), axis=alt.Axis(orient="top", labelAngle=-40)
+        ),
+        alt.Y(f"{down}:N", sort=orders[0], title=down.replace("_", " "), axis=alt.Axis(domain=False, ticks=False)),
+    )
+    cells = base.mark_rect(stroke="#ffffff").encode(
+        alt.Color(f"{share}:Q", scale=alt.Scale(domain=[0, 1], range=["#eef3f6", "#0072B2"]), legend=None),
+        tooltip=tooltip(down, across, **formats),
+    )
+    shade = alt.condition(f"datum.{share} > 0.55", alt.value("#fefefe"), alt.value("#1b1f22"))
+    numbers = base.mark_text(fontSize=12).encode(text=alt.Text(f"{text}:Q", format=formats[text]), color=shade)
+    return alt.layer(cells, numbers)
+
+
+def _side(count: int) -> int:
+    return 40 + 34 * count

@@ -1,0 +1,87 @@
+"""Varied: the settings that a search varied, each as an axis to draw or to reckon along."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syndet_ray.parameter import Axis, Choice, Float, Simplex
+from syndet_ray.recipe import Recipe
+from syndet_ray.report import words
+from syndet_ray.results import Trial
+from syndet_ray.space import SHARES, SearchSpace
+from syndet_ray.sweep import Sweep
+
+_PERCENT = ("mix.synthetic", "mix.switch_at")
+_LONGEST = 60  # characters of a file's name
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting that a search varied. path: dotted, or mix.shares/<source>, the share of a source in all images seen."""
+
+    path: str
+    axis: Axis
+
+    @property
+    def name(self) -> str:
+        source = self.path.removeprefix(f"{SHARES}/")
+        return words.setting_name(self.path) if source == self.path else f"share of {source}"
+
+    @property
+    def key(self) -> str:
+        """The path as a name for files and columns."""
+        return re.sub(r"\W+", "_", self.path)[:_LONGEST]
+
+    @property
+    def is_choice(self) -> bool:
+        return isinstance(self.axis, Choice)
+
+    @property
+    def log(self) -> bool:
+        return not isinstance(self.axis, Choice) and self.axis.log
+
+    @property
+    def percent(self) -> bool:
+        """Whether its values are read as per cent."""
+        return self.path in _PERCENT or self.path.startswith(f"{SHARES}/")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of a choice, in words, in the order of the space; of a number none."""
+        return tuple(dict.fromkeys(map(self.text, self.axis.values))) if isinstance(self.axis, Choice) else ()
+
+    def text(self, value: Any) -> str:
+        """A value in words."""
+        return words.percent(value) if self.percent else words.setting_value(self.path, value)
+
+    def of(self, trial: Trial) -> Any:
+        """What a trial of the search had; None where the setting did not exist for it."""
+        if self.path.startswith(f"{SHARES}/"):
+            return Recipe().replace(trial.recipe).mix.shares[self.path.removeprefix(f"{SHARES}/")]
+        return trial.params.get(self.path)
+
+    def position(self, value: Any) -> float:
+        """Where a value lies between the ends of the setting's range, 0 to 1; on a log scale where the search had one."""
+        if isinstance(self.axis, Choice):
+            return self.choices.index(self.text(value)) / max(1, len(self.choices) - 1)
+        low, high, value = (math.log(v) if self.log else float(v) for v in (self.axis.low, self.axis.high, value))
+        return (value - low) / (high - low)
+
+
+def settings(sweep: Sweep) -> tuple[Setting, ...]:
+    """What the sweep varies, in its order; nothing of a space that is only named and was never looked up."""
+    found: list[Setting] = []
+    for space in sweep.space:
+        for path, parameter in space.items() if isinstance(space, SearchSpace) else ():
+            if isinstance(parameter, Simplex):
+                found += [Setting(f"{path}/{source}", Float(low=0, high=1)) for source in parameter.sources]
+            else:
+                found.append(Setting(path, parameter))
+    return tuple(found)
+
+
+def searched(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials of the search that reported."""
+    return [trial for trial in trials if trial.kind == "search" and trial.value is not None]

@@ -1,0 +1,75 @@
+"""Pictures: what of a run people will look at. Training images, and where the best model does best and worst."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.recipe import Recipe
+from syndet_ray.report.marks import matches
+from syndet_ray.results import Picture, RunFolder, Trial
+from syndet_ray.scenes.generate import generate
+
+if TYPE_CHECKING:
+    from syndet_ray.detection.score import Predictions
+
+_TRAINING, _GALLERY = 8, 6
+# Predictions below this confidence are left out of the pictures; scores always see all of them.
+_SHOWN_SCORE = 0.5
+
+
+def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path) -> None:
+    """Pictures of what the best recipe was trained on, real and synthetic, with their boxes."""
+    folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
+    # What won may have seen no scene at all: then those are shown that it was compared with.
+    sets = (Recipe().replace(best.recipe).scenes() or folder.sweep.recipe.scenes()).values()
+    every = [generate(scene, count, folder.sweep.seed, cache) for scene, count in sets]
+    shown = [labelled(pool, i) for pool in every for i in _evenly(len(pool), max(1, _TRAINING // len(every)))]
+    folder.write_pictures("synthetic", shown)
+
+
+def show_predictions(folder: RunFolder, test: Pool, predictions: Sequence["Predictions"]) -> None:
+    """Two galleries of one model: the test images where it does best, and those where it does worst."""
+    best, worst = best_and_worst([predicted(test, i, found) for i, found in enumerate(predictions)])
+    folder.write_pictures("best", best)
+    folder.write_pictures("worst", worst)
+
+
+def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[list[Picture], list[Picture]]:
+    """Up to `count` pictures each, best and worst first, none in both; by F1, and where that is alike by how much there is.
+
+    Pictures with neither an object nor a prediction show nothing and are left out.
+    """
+    telling = [picture for picture in pictures if len(picture.xyxy) or len(picture.truth_names)]
+    ranked = sorted(telling, key=lambda picture: (-_f1(picture), -len(picture.truth_names)))
+    half = min(count, (len(ranked) + 1) // 2)
+    return ranked[:half], ranked[half:][::-1][:count]
+
+
+def labelled(pool: Pool, i: int) -> Picture:
+    """An image of a pool with its own boxes."""
+    boxes = pool.boxes(i)
+    return Picture(pool.image(i), boxes.xyxy, tuple(pool.classes[label] for label in boxes.labels))
+
+
+def predicted(pool: Pool, i: int, found: "Predictions") -> Picture:
+    """An image of a pool with what a model is confident to see in it, and the truth."""
+    shown = found.scores >= _SHOWN_SCORE
+    names = tuple(pool.classes[label] for label in found.labels[shown])
+    truth = labelled(pool, i)
+    scores = tuple(float(score) for score in found.scores[shown])
+    return Picture(pool.image(i), found.xyxy[shown], names, scores, truth.xyxy, truth.names)
+
+
+def _f1(picture: Picture) -> float:
+    """2 hits / (predictions + objects): the harmonic mean of precision and recall."""
+    hit, found = matches(picture)
+    return 2 * float(np.count_nonzero(hit)) / (len(hit) + len(found))
+
+
+def _evenly(count: int, most: int = _TRAINING) -> list[int]:
+    """Indices of a few images, evenly spread over all."""
+    shown = min(most, count)
+    return [i * count // shown for i in range(shown)]

@@ -1,0 +1,237 @@
+"""Runs that met the same test set, side by side."""
+
+import io
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from made_runs import SWEEP, VARIANTS, confirmed_run, made_run, variant_run
+from rich.console import Console
+
+from syndet_ray import cli, listing
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.report import compare_page
+from syndet_ray.report.compare import compare, sentences
+from syndet_ray.results import RunFolder
+
+_SHARED = np.random.default_rng(5).normal(0, 0.03, 400)  # what other images do to every model alike
+
+
+def with_draws(folder, shift=0.0, seed=1, size=400):
+    """Gives every model of a run's best recipe draws around its score; what images do is common to all runs."""
+    rng = np.random.default_rng(seed)
+    row = folder.test().row("best")
+    for model, score in zip(row.models, row.seeds, strict=True):
+        drawn = score + shift + _SHARED[:size] + rng.normal(0, 0.004, size)
+        folder.write_found(f"draws-{model}", pa.table({"mAP": drawn - drawn.mean() + score + shift}))
+    return folder
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two runs on one test set, the second better by 0.05."""
+    changed = SWEEP.replace(
+        {"question": "Which rate?", "seed": 3, "recipe": SWEEP.recipe.replace({"scene.blur": 0.25})}
+    )
+    first = confirmed_run(tmp_path / "obstruction-20261101-101010", simplest=0)
+    second = confirmed_run(tmp_path / "rate-20261102-101010", sweep=changed)
+    return with_draws(first), with_draws(second, shift=0.05, seed=2)
+
+
+def retested(folder, **changed):
+    folder.write_test(replace(folder.test(), **changed))
+    return folder
+
+
+def text(found, width=100):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(listing.compare_table(found))
+    return console.file.getvalue()
+
+
+def test_every_run_shows_its_best_its_simplest_and_its_controls(two):
+    first, second = compare(two).runs
+    assert [entry.name for entry in first.entries if entry.told] == [
+        "best recipe",
+        "real only (simplest)",
+        "synthetic only",
+    ]
+    assert (first.letter, second.letter) == ("A", "B")
+    best = first.best
+    assert (best.line.scores["mAP"].value, best.line.scores["mAP"].low) == pytest.approx((0.31, 0.27))
+    assert best.line.validation == pytest.approx(0.30)
+    assert (len(best.line.seeds), best.images) == (3, 400)
+    assert best.seconds is not None
+    assert first.images == sum(trial.images for trial in two[0].trials())
+    assert [len(run.curves) for run in (first, second)] == [3, 3]
+
+
+def test_the_bests_are_compared_pair_by_pair_on_the_same_images(two):
+    first, second = compare(two).runs
+    assert first.above_first is None
+    gap = second.above_first
+    assert gap.mean == pytest.approx(0.05, abs=1e-9)
+    assert 0.02 < gap.low < gap.mean < gap.high < 0.08, "what all images do to both cancels"
+    assert second.p_best + first.p_best == pytest.approx(1)
+    assert second.p_best > 0.95
+    said = sentences(compare(two))
+    assert said[0].startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
+    assert said[0].endswith("on the same 50 real test photos.")
+
+
+def test_the_order_changes_the_sign_and_not_the_verdict(two):
+    (said, *_), (other, *_) = sentences(compare(two)), sentences(compare(two[::-1]))
+    assert other.startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
+    assert compare(two[::-1]).runs[1].above_first.mean == pytest.approx(-0.05)
+    assert said.split(" by ")[0] == other.split(" by ")[0]
+
+
+def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path):
+    same = with_draws(confirmed_run(tmp_path / "again"), shift=0.001, seed=9)
+    (said,) = sentences(compare([two[0], same]))
+    assert said.startswith(
+        "again and obstruction-20261101-101010 cannot be told apart on the same 50 real test photos: "
+    )
+    assert "[-0.0" in said
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path, size):
+    old = confirmed_run(tmp_path / "old")
+    if size:
+        with_draws(old, size=size)
+    found = compare([two[0], old])
+    assert found.runs[1].above_first is found.runs[1].p_best is None
+    (said,) = sentences(found)
+    why = "their draws were not made alike" if size else "old kept no draws"
+    assert said.endswith(f"no paired interval, because {why}.")
+    assert "obstruction-20261101-101010 0.310 [0.270, 0.350] mAP, old 0.310" in said
+
+
+def test_three_runs_are_all_compared_with_the_first(two, tmp_path):
+    third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
+    found = compare([*two, third])
+    assert [run.above_first is None for run in found.runs] == [True, False, False]
+    assert sum(run.p_best for run in found.runs) == pytest.approx(1)
+    assert len(sentences(found)) == 2
+    assert "obstruction-20261101-101010 beats third by 0.06 mAP" in sentences(found)[1]
+
+
+def test_how_the_runs_differ_is_told(two):
+    settings = {setting.name: setting.values for setting in compare(two).settings}
+    assert settings["question"] == ("How crowded should <synthetic> scenes be?", "Which rate?")
+    assert settings["seed"] == ("0", "3")
+    assert settings["scene.blur"][1] == "0.25"
+    assert "sampler" not in settings
+    assert "train photos" not in settings
+
+
+def test_runs_of_one_training_say_so(tmp_path):
+    scores = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33)}
+    runs = [made_run(tmp_path / name, scores=scores) for name in ("a", "b")]
+    for run in runs:
+        with_draws(run)
+    assert "Trained once, so that the spread between seeds is unknown: a, b." in sentences(compare(runs))
+
+
+def test_variants_that_won_are_called_by_their_names(tmp_path):
+    runs = [variant_run(tmp_path / name, VARIANTS) for name in ("a", "b")]
+    assert compare(runs).runs[0].best.name == "full (best)"
+
+
+def test_runs_that_are_called_alike_bear_their_folders(two, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    other = with_draws(confirmed_run(tmp_path / "elsewhere" / two[0].path.name))
+    assert compare([two[0], other]).runs[1].name == str(other.path)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_run_cannot_be_compared(two, count):
+    with pytest.raises(DefinitionError, match=f"compare: needs at least two runs, got {count}"):
+        compare(two[:count])
+
+
+def test_a_run_is_not_compared_with_itself(two):
+    with pytest.raises(DefinitionError, match="compare: was given the same run twice"):
+        compare([*two, RunFolder(two[0].path / ".." / two[0].path.name)])
+
+
+def test_a_run_whose_test_set_is_shut_is_refused(two, tmp_path):
+    shut = made_run(tmp_path / "shut")
+    with pytest.raises(DataError, match=r"shut: has not opened its test set.*resume"):
+        compare([two[0], shut])
+
+
+def test_runs_on_different_test_sets_are_refused_by_both_their_hashes(two):
+    retested(two[1], hash="fedcba9876543210")
+    with pytest.raises(DataError) as caught:
+        compare(two)
+    assert str(caught.value) == (
+        f"{two[1].path}: has test set fedcba987654 and {two[0].path} has 0123456789ab: scores on different test sets "
+        "cannot be compared. Compare runs that were given the same --real."
+    )
+
+
+def test_a_stand_in_and_photos_are_never_mixed(two, tmp_path):
+    stand_in = confirmed_run(tmp_path / "stand-in", stand_in=True)
+    with pytest.raises(DataError, match=r"tested on a stand-in and .* on real photos"):
+        compare([two[0], stand_in])
+
+
+def test_stand_ins_are_compared_as_what_they_are(tmp_path):
+    runs = [confirmed_run(tmp_path / name, stand_in=True) for name in ("a", "b")]
+    retested(runs[0], stand_in=True), retested(runs[1], stand_in=True)
+    assert any("Stand-in images" in said for said in sentences(compare(runs)))
+    assert "stand-in test images" in compare(runs).where
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
+    variants = {"no light colour and " * 3: ({}, (0.3, 0.31))}
+    third = retested(variant_run(tmp_path / "v", variants), hash=two[0].test().hash)
+    found = compare([*two, with_draws(third)])
+    lines = text(found, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text(found, width)
+    assert "+0.050 [+0.0" in text(found, width)
+    assert text(found, width).count("0.31 [0.27, 0.35]") == 2
+
+
+def test_the_best_of_each_run_is_bold(two):
+    found = compare(two)
+    told = [entry for run in found.runs for entry in run.entries if entry.told]
+    assert [row.style for row in listing.compare_table(found).rows] == ["bold" if e.line.best else "" for e in told]
+
+
+def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
+    path = compare_page.write(compare(two), tmp_path / "compare.html")
+    page = path.read_text()
+    assert "beats obstruction-20261101-101010 by 0.05 mAP" in page
+    assert "How crowded should &lt;synthetic&gt; scenes be?" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert 'src="http' not in page
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(["compare.html", *(run.path.name for run in two)])
+
+
+def test_the_figures_have_every_recipe_and_every_training(two):
+    found = compare(two)
+    figures = compare_page.figures(found)
+    assert len(figures["scores"].rows) == sum(len(run.entries) for run in found.runs) == 8
+    assert {row[0] for row in figures["curves"].rows} == {f"A  {two[0].path.name}", f"B  {two[1].path.name}"}
+    assert len({row[:2] for row in figures["curves"].rows}) == 6
+
+
+def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "compare.html"
+    monkeypatch.setattr(sys, "argv", ["syndet_ray", "compare", *(str(run.path) for run in two), "--out", str(out)])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    said = capsys.readouterr().out
+    assert done.value.code == 0
+    assert "A  obstruction-20261101-101010  19 trials" in said
+    assert "question: A How crowded" in said
+    assert "beats" in said
+    assert str(out) in said
+    assert out.exists()

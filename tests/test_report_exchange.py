@@ -1,0 +1,199 @@
+"""Exchange: on a known curve synthetic images are worth a known number of photos, and what cannot be told is not."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_runs import ABOUT, OPENED, gap, train
+
+from syndet_ray.recipe import Mix, Recipe
+from syndet_ray.report import tables
+from syndet_ray.report.exchange import ExchangePoint, exchange, exchange_points, exchange_told, exchange_words, photos
+from syndet_ray.report.figures import drawing
+from syndet_ray.report.figures import exchange as figure
+from syndet_ray.results import RunFolder, TestRow, TestScores
+from syndet_ray.sweep import Sweep
+
+RNG = np.random.default_rng(0)
+HARD = 0.02 * RNG.standard_normal(500)  # images that are hard for every model alike
+HARD -= HARD.mean()
+
+
+def known(count):
+    """What real images alone reach: linear in the logarithm."""
+    return 0.1 * np.log(count)
+
+
+def point(name, count, synthetic, score, noise=0.0):
+    own = noise * np.random.default_rng(len(name)).standard_normal(len(HARD))
+    return ExchangePoint(name, count, synthetic, [score + HARD + own - own.mean()])
+
+
+REAL = [point(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
+
+
+def worth(count, score, noise=0.0, real=REAL):
+    return exchange([*real, point("mix", count, 400, score, noise)]).worths[0]
+
+
+def test_on_a_known_curve_the_worth_is_known():
+    found = worth(20, known(50), noise=0.02)
+    assert found.value == pytest.approx(30)
+    assert found.low < 30 < found.high
+    assert found.low == pytest.approx(50 * np.exp(-0.4) - 20, abs=3), "0.1 log n is 0.04 lower at n exp(-0.4)"
+
+
+def test_what_is_hard_for_all_models_alike_cancels():
+    found = worth(20, known(50))
+    assert (found.low, found.high) == pytest.approx((30, 30))
+    assert exchange_words(found) == "Beside 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
+
+
+def test_beyond_the_curve_bounds_are_open():
+    above = worth(20, known(500))
+    assert (above.value, above.low, above.high) == (None, 140, None)
+    told = (
+        "Beside 20 photos, 400 synthetic images are worth at least 140 more photos (real only never reaches its score)."
+    )
+    assert exchange_words(above) == told
+    below = worth(0, known(5))
+    assert (below.value, below.low, below.high) == (None, None, 10)
+    told = "Alone, 400 synthetic images are worth at most 10 photos (real only starts above its score)."
+    assert exchange_words(below) == told
+    edge = worth(20, known(150), noise=0.02)
+    assert edge.value == pytest.approx(130)
+    assert edge.high is None
+    assert 60 < edge.low < 130
+    assert "(130 by the scores themselves)" in exchange_words(edge, "stand-in image")
+
+
+def test_an_interval_that_is_open_at_both_ends_tells_nothing():
+    found = worth(20, known(40), noise=0.5)
+    assert not found.told
+    assert exchange_words(found).endswith("cannot be told, the interval is open at both ends.")
+
+
+def test_too_few_sizes_or_no_mix_say_why():
+    few = exchange([*REAL[:2], point("also 20", 20, 0, 0.3), point("mix", 20, 400, 0.3)])
+    assert (few.worths, few.reason[-6:]) == ((), "10, 20")
+    assert [(scored.photos, scored.name) for scored in few.curve] == [(10, "real 10"), (20, "real 20 and also 20")]
+    assert exchange(REAL).reason == "no recipe with synthetic images met the test set"
+    assert exchange([]).reason.endswith("there are: none")
+
+
+def test_a_curve_that_falls_is_read_as_one_that_does_not():
+    dip = [point(f"real {n}", n, 0, score) for n, score in ((10, 0.2), (20, 0.4), (40, 0.3), (80, 0.5))]
+    assert worth(10, 0.35, real=dip).value == pytest.approx(10), (
+        "20 and 40 photos both reach 0.35, as the mean of the two"
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=6), st.floats(0, 1), st.floats(0, 1))
+def test_a_higher_score_takes_no_fewer_photos(scores, one, other):
+    sizes = 10.0 * 2 ** np.arange(len(scores))
+    low, high = photos(sizes, np.array([scores, scores]), np.array(sorted((one, other))))
+    assert low <= high
+    for found in (low, high):
+        assert np.isinf(found) or sizes[0] <= found <= sizes[-1] * (1 + 1e-9)
+
+
+BUDGET = {
+    "real only": ({"mix.schedule": "real_only"}, 0.50),
+    "synthetic only": ({"mix.schedule": "synthetic_only"}, 0.10),
+    "mixed, 10 %": ({"mix.real_images": 0.1}, 0.35),
+    "mixed, 8 images": ({"mix.real_images": 8}, 0.42),
+    "mixed, all": ({}, 0.52),
+    "10 %": ({"mix.real_images": 0.1, "mix.schedule": "real_only"}, 0.20),
+    "25 %": ({"mix.real_images": 0.25, "mix.schedule": "real_only"}, 0.30),
+}
+
+
+def budget_run(path, names=tuple(BUDGET), draws=True, stand_in=False):
+    """A tested run of variants with 80 real images; each trained once."""
+    sweep = Sweep(
+        question="How many?",
+        recipe=Recipe(mix=Mix(synthetic_images=400)),
+        trials=0,
+        controls=(),
+        variants={name: BUDGET[name][0] for name in names},
+    )
+    folder, rows = RunFolder.create(path, sweep, ABOUT | {"stand_in": stand_in}), []
+    for number, (name, recipe) in enumerate(sweep.fixed.items()):
+        score, used = BUDGET[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
+        folder.append("asked", number, kind=name, params={}, recipe=recipe.flat())
+        train(folder, number, (score / 2, score), effective={"real_images": used, "real_images_there": 80})
+        metrics = {"mAP": score, "AP50": min(1, 1.5 * score), "AP75": score / 2, "mAR": score}
+        against = {} if number == 0 else {names[0]: gap(score - BUDGET[names[0]][1])}
+        rows.append(
+            TestRow(name, number, metrics, {"mAP": (score - 0.03, score + 0.03)}, (number,), (score,), 0.1, against)
+        )
+        if draws:
+            folder.write_found(f"draws-{number}", pa.table({"mAP": score + HARD}))
+    best = max(rows, key=lambda row: row.metrics["mAP"])
+    folder.write_test(
+        TestScores("real", stand_in, "hash", 50, OPENED, (TestRow(**vars(best) | {"role": "best"}), *rows))
+    )
+    return folder
+
+
+def test_points_know_their_photos_and_scenes(tmp_path):
+    found = {p.name: (p.photos, p.synthetic) for p in exchange_points(budget_run(tmp_path / "run"))}
+    assert found == {
+        "real only": (80, 0),
+        "synthetic only": (0, 400),
+        "mixed, 10 %": (8, 400),
+        "mixed, 8 images": (8, 400),
+        "mixed, all": (80, 400),
+        "10 %": (8, 0),
+        "25 %": (20, 0),
+    }
+
+
+def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
+    said = exchange_told(budget_run(tmp_path / "run"))
+    assert said[0].startswith("synthetic only: Alone, 400 synthetic images are worth at most 8 photos")
+    assert said[1].startswith("mixed, 10 %: Beside 8 photos, 400 synthetic images are worth 20 more photos [")
+    assert said[3].startswith("mixed, all: Beside 80 photos, 400 synthetic images are worth at least 0 more photos")
+    assert "Beside 8 stand-in images" in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True))[1]
+
+
+def test_a_run_without_draws_or_sizes_says_so(tmp_path):
+    assert "there are: none" in exchange_told(budget_run(tmp_path / "old", draws=False))[0]
+    short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
+    assert exchange_told(short) == [
+        "It cannot be told: it takes real only with 3 numbers of real images on the test set, and there are: 80."
+    ]
+    assert figure.exchange(short) is None
+    shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)
+    assert "not been opened" in exchange_told(shut)[0]
+    assert tables.five_rows(shut) == ()
+
+
+def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
+    drawn = figure.exchange(budget_run(tmp_path / "run"))
+    rows = [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
+    assert [row["photos"] for row in rows if row["what"] == "real only"] == [8, 20, 80]
+    assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(20 * 2**0.5 - 8)
+    drawing.save(drawn, tmp_path / "figure")
+
+
+def test_the_five_rows_of_synthdet(tmp_path):
+    found = {row.name: row for row in tables.five_rows(budget_run(tmp_path / "run"))}
+    named = {name: row.line.name if row.line else row.note for name, row in found.items()}
+    assert named == {
+        "real only, all real images": "real only",
+        "synthetic only": "synthetic only",
+        "synthetic + 10 % of real": "mixed, 8 images",
+        "synthetic + 50 % of real": "not in this sweep; `sweep annotation_budget` runs it",
+        "synthetic + all real images": "mixed, all",
+    }
+    assert found["synthetic only"].difference.mean == pytest.approx(-0.4)
+    assert found["real only, all real images"].difference is None
+
+
+def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
+    folder = budget_run(tmp_path / "run")
+    recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
+    folder.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
+    assert tables.five_rows(folder)[3].note == "tried, but not among the recipes that met the test set"

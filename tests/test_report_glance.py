@@ -1,0 +1,164 @@
+"""The page of `data inspect`: it says what was found, shows it, and leaves the numbers beside it."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+from test_data_statistics import coco, quiet, scenes, written
+
+from syndet_ray import listing
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.inspection import inspect
+from syndet_ray.data.statistics import BY_NAME
+from syndet_ray.errors import DataError
+from syndet_ray.report import differences, glance
+from syndet_ray.report.figures import distributions
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Photos, and brighter copies of others; a photo of the first stands in the second too."""
+    folder = tmp_path_factory.mktemp("compared")
+    images = scenes(12)
+    brighter = [np.clip(image.astype(int) + 40, 0, 255).astype(np.uint8) for image in scenes(8, 1)]
+    paths = [written(folder / "real", images), written(folder / "synth", [*brighter, images[3]], visibility=[0.5, 1.0])]
+    return inspect(paths, None, quiet)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("empty")
+    return inspect([written(folder / "empty", scenes(2), boxes=[Boxes.none()] * 2)], None, quiet)
+
+
+def test_the_headline_names_what_differs_most_and_what_is_there_twice(compared):
+    told, twice = differences.headline(compared)
+    assert told.startswith("synth differs from real most in brightness (")
+    assert told.endswith(" of 22 statistics are beyond chance.")
+    assert twice == "1 image is also in another split or source: 1 exactly, 0 nearly."
+
+
+def test_sources_that_are_alike_are_called_so(tmp_path):
+    images = scenes(6)
+    found = inspect([written(tmp_path / "a", images), written(tmp_path / "b", images)], None, quiet)
+    assert differences.headline(found)[0] == (
+        "b differs from a no more than two samples of one source would: "
+        "0 of 22 statistics are beyond chance, and about 1 would be there."
+    )
+    assert all(distance.value in (0, None) for distance in found.distances)
+
+
+def test_a_single_source_is_counted(empty):
+    assert differences.headline(empty) == (
+        "empty: 2 images with 0 objects of 2 classes, 2 images without any.",
+        "No image is there twice.",
+    )
+    facts = dict(differences.summary(empty))
+    assert facts["image size"] == ("96 x 96",)
+    assert facts["visibility"] == facts["boxes tiny"] == facts["box size, px"] == ("n/a",)
+
+
+def test_rows_stand_by_distance_and_classes_stand_last(compared):
+    rows = differences.rows(compared, "synth")
+    assert rows[0].name == "brightness" and rows[0].wide
+    assert rows[-1].name == "class balance" and rows[-1].value == "0"
+    assert "visibility measured" not in [row.name for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        *[(0.0, "0"), (-0.0001, "0"), (0.06, "0.060"), (4.444, "4.44"), (32.82, "32.8"), (640.0, "640")],
+        *[(12345.6, "12,346"), (np.inf, "∞"), (None, "n/a"), (np.nan, "n/a")],
+    ],
+)
+def test_numbers_are_told_shortly(value, said):
+    assert differences.plain(value) == said
+
+
+def test_bins_are_shared_and_hold_as_many_whole_numbers_each():
+    assert distributions.bin_edges([], BY_NAME["noise"]) is None
+    assert distributions.bin_edges([np.full(5, 640.0)], BY_NAME["image_width"]) is None
+    few = distributions.bin_edges([np.array([0.0, 3, 3]), np.array([2.0])], BY_NAME["overlaps"])
+    assert few.tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    many = distributions.bin_edges([np.arange(100.0)], BY_NAME["objects_per_image"])
+    assert set(np.diff(many)) == {3} and many[0] < 0 and many[-1] > 99
+
+
+def test_histograms_hold_every_value_of_every_source(compared):
+    drawings = distributions.all_figures(compared)
+    shares: dict[str, float] = {}
+    for source, _, _, share in drawings["histogram_brightness"].rows:
+        shares[source] = shares.get(source, 0) + share
+    assert shares == pytest.approx({"real": 1, "synth": 1})
+    assert {row[0] for row in drawings["histogram_visibility_measured"].rows} == {"synth"}
+    assert "histogram_image_width" not in drawings
+    assert sum(row[-1] for row in drawings["positions_1"].rows) == pytest.approx(1)
+
+
+def test_the_page_needs_nothing_else_and_its_numbers_lie_beside_it(compared, tmp_path):
+    told = []
+    page = glance.write(compared, tmp_path / "new" / "inspect.html", lambda *done: told.append(done))
+    text = page.read_text()
+    assert "Where does synth differ from real?" in text
+    assert "The same everywhere: image width 96.0 px; image height 96.0 px" in text
+    assert "across splits or sources" in text and "real: images/000003.png" in text
+    assert "http" not in text.split("<script>")[0]
+    numbers = tmp_path / "new" / "inspect_numbers"
+    assert parquet.read_table(numbers / "images.parquet").num_rows == 21
+    objects = parquet.read_table(numbers / "objects.parquet").to_pydict()
+    assert set(zip(objects["source"], objects["class"], strict=True)) == {
+        (source, name) for source in ("real", "synth") for name in ("cat", "dog")
+    }
+    for name in ("distances", "duplicates", "distances_1", "histogram_noise"):
+        assert (numbers / f"{name}.csv").exists(), name
+    assert told[-1][0] == "drawing" and told[-1][1] == told[-1][2]
+
+
+def test_an_older_page_is_replaced_with_its_figures_and_nothing_else(empty, tmp_path):
+    (tmp_path / "inspect.html").write_text("an older page")
+    (tmp_path / "inspect_numbers").mkdir()
+    for name in ("distances_1.csv", "mine.txt"):
+        (tmp_path / "inspect_numbers" / name).write_text("of an older page")
+    text = glance.write(empty, tmp_path / "inspect.html", quiet).read_text()
+    assert "<h1>empty</h1>" in text and "No source has an object." in text
+    names = {path.name for path in (tmp_path / "inspect_numbers").iterdir()}
+    assert "distances_1.csv" not in names and "mine.txt" in names
+
+
+def test_a_folder_is_no_page(empty, tmp_path):
+    with pytest.raises(DataError, match="is a folder, the page is a file"):
+        glance.write(empty, tmp_path, quiet)
+
+
+def test_the_stand_in_set_is_called_so(compared):
+    assert not glance.content(compared, "numbers")["has_stand_in"]
+    found = inspect(["stand-in"], "val", quiet)
+    assert found.reference.name == "stand-in" and found.stand_in
+
+
+def test_the_terminal_says_it_within_a_hundred_columns(compared):
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    for part in listing.inspection(compared):
+        if not isinstance(part, str):
+            console.print(part)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 100 and "…" not in text
+    assert "synth against real" in text and "brightness" in text
+
+
+def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path):
+    path = coco(tmp_path / "dice", {"train": scenes(3), "test": scenes(2, 1)})
+    verb = [sys.executable, "-m", "syndet_ray", "data", "inspect"]
+    done = subprocess.run([*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "dice test against dice train" in done.stdout
+    assert "page     inspect.html\nnumbers  inspect_numbers\n" in done.stdout
+    assert (tmp_path / "inspect.html").exists()
+    failed = subprocess.run([*verb, "nowhere"], capture_output=True, text=True, cwd=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr == "syndet_ray: nowhere: does not exist. Give the folder that holds the dataset.\n"

@@ -1,0 +1,139 @@
+"""Importance: a planted setting comes out first, too little says so, and lines across the axes lie where they should."""
+
+import pytest
+from test_report_response import SPACE, searched_run
+
+from syndet_ray.parameter import Float, Simplex
+from syndet_ray.recipe import Recipe, Scenes
+from syndet_ray.report import importance
+from syndet_ray.report.coordinates import ABSENT, MOST_AXES, coordinates
+from syndet_ray.report.figures import drawing
+from syndet_ray.report.figures import importance as figures
+from syndet_ray.results import Rung, Trial
+from syndet_ray.space import SearchSpace
+from syndet_ray.sweep import Sweep
+
+NOTHING = importance.Importances((), 0, "")
+
+
+def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
+    folder = searched_run(tmp_path / "run", 30)
+    found = importance.importances(folder.sweep, folder.trials(), resamples=5)
+    assert found.trials == 25
+    assert found.settings[0].path == "scene.blur"
+    assert found.settings[0].low > 0.6 > found.settings[1].high
+    assert all(0 <= each.low <= each.share <= each.high <= 1 for each in found.settings)
+    assert sum(each.share for each in found.settings) <= 1 + 1e-9
+    assert "scene.object_scale" not in {each.path for each in found.settings}, "which only some trials had"
+    assert found == importance.importances(folder.sweep, folder.trials(), resamples=5)
+    assert found.rank("scene.blur") == 0
+    assert found.rank("scene.object_scale") == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "reason"),
+    [(8, "it takes 8 completed trials of the search, and there are 7"), (0, "and there are 0"), (10, "")],
+)
+def test_importance_takes_eight_completed_trials(tmp_path, count, reason):
+    folder = searched_run(tmp_path / "run", count)
+    found = importance.importances(folder.sweep, folder.trials(), resamples=0)
+    assert reason in found.reason
+    assert bool(found.settings) == (not reason)
+
+
+def alike(space, changes, values):
+    """Completed trials of a space, each with its changes of the recipe and its score."""
+    sweep = Sweep(question="?", space=(SearchSpace(space),), recipe=Recipe().replace(BASE))
+    pairs = enumerate(zip(changes, values, strict=True))
+    return sweep, [
+        Trial(k, "search", change, sweep.recipe.replace(change).flat(), "COMPLETE", "", (Rung(1, {"val/mAP": v}),))
+        for k, (change, v) in pairs
+    ]
+
+
+BASE = {"mix.sources": {"few": Scenes(), "many": Scenes()}}
+UNIT = Float(low=0, high=1)
+
+
+def test_one_setting_or_one_score_say_nothing():
+    one = alike({"scene.blur": UNIT}, [{"scene.blur": k / 9} for k in range(9)], [k / 9 for k in range(9)])
+    assert importance.importances(*one, resamples=2).reason == "there are not two settings that all trials had"
+    both = [{"scene.blur": k / 9, "scene.noise": k / 9} for k in range(9)]
+    flat = alike({"scene.blur": UNIT, "scene.noise": UNIT}, both, [0.2] * 9)
+    assert importance.importances(*flat, resamples=2).reason == "all trials reached the same score"
+
+
+def test_sources_that_share_the_images_have_an_axis_each_but_the_last():
+    changes = [
+        {"mix.synthetic": 0.1 * k, "mix.parts": {"few": (k * 7 % 10) / 10, "many": 1 - (k * 7 % 10) / 10}}
+        for k in range(1, 10)
+    ]
+    sweep, trials = alike(
+        {"mix.shares": Simplex(sources=("real", "few", "many"))}, changes, [0.05 * k for k in range(1, 10)]
+    )
+    found = importance.importances(sweep, trials, resamples=2)
+    assert [each.name for each in found.settings] == ["share of real", "share of few"]
+
+
+def test_a_space_that_was_never_looked_up_has_no_importance():
+    assert importance.importances(Sweep(question="?", space=("mix",)), []).reason
+
+
+def test_lines_cross_each_axis_at_their_value(tmp_path):
+    folder = searched_run(tmp_path / "run")
+    trials = folder.trials()
+    found = coordinates(folder.sweep, trials, NOTHING)
+    assert [axis.name for axis in found.axes] == [
+        "lamps",
+        "blur",
+        "background scale",
+        "arrangement",
+        "object scale",
+        "validation mAP",
+    ]
+    assert [mark.text for mark in found.axes[2].marks] == ["0.5 to 1", "0.9 to 1.5"]
+    assert [mark.text for mark in found.axes[4].marks] == ["0", "1", "not set"]
+    assert len(found.lines) == 14
+    for line in found.lines:
+        params = trials[line.trial].params
+        assert line.positions[0] == pytest.approx((params["scene.lamps"] - 1) / 3)
+        assert line.positions[1] == pytest.approx(params["scene.blur"])
+        assert line.positions[4] == params.get("scene.object_scale", ABSENT)
+    assert (found.lines[0].positions[-1], found.lines[-1].positions[-1]) == (0, 1), "the best is drawn last"
+
+
+def test_of_many_settings_the_most_important_have_axes():
+    names = (
+        "blur",
+        "noise",
+        "jpeg",
+        "hue",
+        "gloss",
+        "exposure",
+        "floor_color",
+        "object_color",
+        "light_color",
+        "white_balance",
+    )
+    paths = [f"scene.{name}" for name in names]
+    sweep, trials = alike(dict.fromkeys(paths, UNIT), [dict.fromkeys(paths, 0.5)] * 2, [0.1, 0.2])
+    last = importance.Importance(paths[-1], "white balance", 0.5, 0.4, 0.6)
+    found = coordinates(sweep, trials, importance.Importances((last,), 8))
+    assert [axis.name for axis in found.axes][-2:] == ["white balance", "validation mAP"]
+    assert (len(found.axes), found.left_out) == (MOST_AXES + 1, 2)
+    assert coordinates(sweep, [], NOTHING) is None
+
+
+def test_both_figures_can_be_drawn(tmp_path):
+    folder = searched_run(tmp_path / "run")
+    drawn = figures.importance(folder)
+    assert next(row[0] for row in drawn.rows) == "scene.blur"
+    lines = figures.parallel_coordinates(folder)
+    assert len(lines.rows) == 14
+    assert len(lines.header) == 3 + len(SPACE)
+    for name, each in {"importance": drawn, "lines": lines}.items():
+        drawing.save(each, tmp_path / name)
+    few = searched_run(tmp_path / "few", 3)
+    assert figures.importance(few) is None
+    assert figures.parallel_coordinates(few) is not None
+    assert figures.parallel_coordinates(searched_run(tmp_path / "none", 0)) is None

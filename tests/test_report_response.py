@@ -1,0 +1,187 @@
+"""Response curves: a planted curve is found again, too little data says so, and drawings hold the same numbers."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_runs import ABOUT, train
+
+from syndet_ray.parameter import Choice, Float, Int, Simplex
+from syndet_ray.recipe import Recipe, Scenes
+from syndet_ray.report import response, varied
+from syndet_ray.report.figures import drawing, responses
+from syndet_ray.results import RunFolder, Rung, Trial
+from syndet_ray.space import SearchSpace
+from syndet_ray.sweep import Sweep
+
+SHARE = varied.Setting("mix.synthetic", Float(low=0, high=1))
+RATE = varied.Setting("training.learning_rate", Float(low=1e-4, high=1e-2, log=True))
+OBJECTS = varied.Setting("scene.objects", Choice(values=(10, 40, 70)))
+
+
+def trial(number, path, x, value, state="COMPLETE", kind="search"):
+    params = {path: x} if kind == "search" else {}
+    return Trial(number, kind, params, Recipe().replace(params).flat(), state, "", (Rung(100, {"val/mAP": value}),))
+
+
+def planted(setting, truth, count=24, noise=0.01, seed=0):
+    """Trials spread over the setting's range that reach truth(position) and noise."""
+    rng = np.random.default_rng(seed)
+    low, high, places = setting.axis.low, setting.axis.high, rng.random(count)
+    values = [low * (high / low) ** p if setting.log else low + p * (high - low) for p in places]
+    pairs = enumerate(zip(values, places, strict=True))
+    return [trial(k, setting.path, float(x), float(truth(p) + noise * rng.standard_normal())) for k, (x, p) in pairs]
+
+
+def hill(place):
+    return 0.3 - 0.4 * (place - 0.6) ** 2
+
+
+@pytest.mark.parametrize("setting", [SHARE, RATE], ids=["linear", "log"])
+def test_a_planted_curve_lies_within_the_band(setting):
+    inside = []
+    for seed in range(5):
+        found = response.band(response.response(setting, planted(setting, hill, seed=seed)))
+        truth = hill(np.array([setting.position(x) for x in found.x]))
+        inside.append(np.mean((np.array(found.low) <= truth) & (truth <= np.array(found.high))))
+        assert np.abs(np.array(found.mean) - truth).max() < 0.03
+        assert np.mean(np.array(found.high) - np.array(found.low)) < 0.03, "the noise of single trials is no part of it"
+    assert np.mean(inside) > 0.85
+
+
+def test_a_flat_response_is_flat_and_fitting_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = response.band(response.response(SHARE, planted(SHARE, lambda place: 0.3)))
+    assert max(found.mean) - min(found.mean) < 0.02
+
+
+def test_the_same_trials_give_the_same_curve():
+    trials = planted(SHARE, hill)
+    assert response.band(response.response(SHARE, trials)) == response.band(response.response(SHARE, trials))
+
+
+@pytest.mark.parametrize(
+    ("xs", "values", "fitted", "levelled"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.1, 0.2, 0.2, 0.3, 0.2, 0.1], True, False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.2, 0.2, 0.3, 0.2], False, False),
+        ([0.1, 0.1, 0.2, 0.2, 0.3, 0.3], [0.1, 0.2, 0.2, 0.3, 0.2, 0.1], False, True),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.2] * 6, False, False),
+        ([], [], False, False),
+    ],
+    ids=["enough", "too few trials", "too few values", "all alike", "none"],
+)
+def test_a_curve_takes_six_trials_at_four_values(xs, values, fitted, levelled):
+    trials = [trial(k, SHARE.path, x, v) for k, (x, v) in enumerate(zip(xs, values, strict=True))]
+    found = response.response(SHARE, trials)
+    assert (found.fitted, found.levelled) == (fitted, levelled)
+    assert (response.band(found) is not None) == fitted
+    assert bool(response.levels(found)) == levelled
+
+
+def test_pruned_trials_are_shown_and_count_for_nothing():
+    trials = [
+        trial(0, OBJECTS.path, 10, 0.1, "PRUNED"),
+        trial(1, OBJECTS.path, 10, 0.3),
+        trial(2, "", 0, 0.2, kind="confirm"),
+    ]
+    found = response.response(OBJECTS, trials)
+    assert [(point.x, point.value, point.state) for point in found.points] == [
+        ("10", 0.1, "PRUNED"),
+        ("10", 0.3, "COMPLETE"),
+    ]
+    assert [(level.x, level.count, level.mean, level.low) for level in response.levels(found)] == [("10", 1, 0.3, None)]
+
+
+def test_the_interval_of_a_mean_is_students():
+    trials = [trial(k, OBJECTS.path, 40, v) for k, v in enumerate((0.2, 0.3))]
+    assert response.levels(response.response(OBJECTS, trials))[0].low == pytest.approx(0.25 - 12.7062 * 0.05, abs=1e-4)
+
+
+def test_controls_are_those_that_were_trained_to_the_end():
+    trials = [trial(0, "", 0, 0.25, kind="real_only"), trial(1, "", 0, 0.1, "RUNNING", kind="synthetic_only")]
+    assert response.response(SHARE, trials).controls == {"real_only": 0.25}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, 1))
+def test_positions_run_from_end_to_end(place):
+    for setting in (SHARE, RATE):
+        low, high = setting.axis.low, setting.axis.high
+        value = low * (high / low) ** place if setting.log else low + place * (high - low)
+        assert setting.position(value) == pytest.approx(place, abs=1e-9)
+
+
+def test_sources_that_share_the_images_are_settings_of_their_own():
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "few", "many"))})
+    mix = {"mix.sources": {"few": Scenes(), "many": Scenes()}}
+    found = varied.settings(Sweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
+    assert [(setting.name, setting.key) for setting in found] == [
+        ("share of real", "mix_shares_real"),
+        ("share of few", "mix_shares_few"),
+        ("share of many", "mix_shares_many"),
+    ]
+    changes = mix | {"mix.synthetic": 0.6, "mix.parts": {"few": 0.5, "many": 0.5}}
+    one = Trial(0, "search", {"mix.synthetic": 0.6}, Recipe().replace(changes).flat())
+    assert [setting.of(one) for setting in found] == pytest.approx([0.4, 0.3, 0.3])
+
+
+def test_a_space_that_was_never_looked_up_varies_nothing_that_is_known():
+    assert varied.settings(Sweep(question="?", space=("mix",))) == ()
+
+
+SPACE = SearchSpace(
+    {
+        "scene.lamps": Int(low=1, high=4),
+        "scene.blur": Float(low=0, high=1),
+        "scene.background_scale": Choice(values=((0.5, 1.0), (0.9, 1.5))),
+        "scene.arrangement": Choice(values=("tray", "layers")),
+        "scene.object_scale": Float(low=0, high=1, when={"scene.arrangement": "tray"}),
+    }
+)
+
+
+def searched_run(path, count=14):
+    """A run whose score is set by blur alone; every sixth trial is pruned."""
+    rng, sweep = np.random.default_rng(0), Sweep(question="What of blur?", space=(SPACE,))
+    folder = RunFolder.create(path, sweep, ABOUT)
+    for number in range(count):
+        blur, tray = float(rng.random()), bool(rng.integers(2))
+        params = {
+            "scene.lamps": int(rng.integers(1, 5)),
+            "scene.blur": blur,
+            "scene.arrangement": "tray" if tray else "layers",
+        }
+        params |= {"scene.background_scale": ((0.5, 1.0), (0.9, 1.5))[rng.integers(2)]}
+        params |= {"scene.object_scale": float(rng.random())} if tray else {}
+        folder.append("asked", number, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+        train(folder, number, (0.1, 0.3 - 0.2 * blur), *(("PRUNED", "") if number % 6 == 5 else ()))
+    return folder
+
+
+def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
+    folder = searched_run(tmp_path / "run")
+    drawn = responses.responses(folder)
+    assert next(iter(drawn)) == "response_scene_blur"
+    assert set(drawn) == {f"response_{path.replace('.', '_')}" for path, _ in SPACE.items()}
+    rows = [
+        dict(zip(drawn["response_scene_blur"].header, row, strict=True)) for row in drawn["response_scene_blur"].rows
+    ]
+    assert sum(row["trial"] is not None for row in rows) == 14
+    assert {row["what"] for row in rows} == {"best recipe", "searched", "pruned (×)", "curve"}
+    drawing.save(drawn["response_scene_background_scale"], tmp_path / "figure")
+    assert (tmp_path / "figure.parquet").exists()
+
+
+def test_captions_say_what_is_drawn(tmp_path):
+    told = {found.setting.path: responses.caption(found) for found in responses.shown(searched_run(tmp_path / "run"))}
+    assert "Gaussian process" in told["scene.blur"]
+    assert "t interval" in told["scene.arrangement"]
+    assert all("differ in all other settings" in words for words in told.values())
+
+
+def test_what_was_tried_at_one_value_has_no_figure(tmp_path):
+    assert responses.responses(searched_run(tmp_path / "run", count=1)) == {}
