@@ -41,11 +41,13 @@ Hours = Annotated[float | None, typer.Option(min=0, help="Wall clock that the ru
 Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
 Force = Annotated[bool, typer.Option("--force", help="Even where it cannot fit the budget, or something has changed.")]
 Local = Annotated[bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files too, in the run's folder.")]
 Points = Annotated[Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Like scene.blur=0.2; may be given many times.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one a core.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Run, champion, checkpoint, or models:/NAME@champion.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 
 _INTERRUPTED, _FAILED, _SPENT = 130, 1, 3
@@ -66,6 +68,7 @@ def sweep(
     storage: Storage = None,
     tracking: TrackingUri = None,
     local: Local = False,
+    tensorboard: Board = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -81,7 +84,9 @@ def sweep(
     if points is not None:
         definition = _with_points(definition, points)
         given["points"] = definition.points
-    options = running.Options(runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local)
+    options = running.Options(
+        runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local, tensorboard
+    )
     origin = running.Origin(Path(name).stem, find(name), _said(given))
     with _shown(console) as display:
         outcome = running.start(origin, definition, options, display, force=force)
@@ -99,6 +104,7 @@ def resume(
     address: Address = None,
     tracking: TrackingUri = None,
     gpus_per_trial: Gpus = None,
+    tensorboard: Board = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -116,7 +122,7 @@ def resume(
         "parallel": parallel,
         "address": address,
     }
-    given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial}
+    given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial, "tensorboard": tensorboard or None}
     with _shown(console) as display:
         outcome = running.resume(folder, _said(given), display, force=force)
     _finish(outcome, console)
@@ -194,6 +200,81 @@ def report(run: RunPath) -> None:
 
 
 @app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled photos.")],
+    split: Annotated[str | None, typer.Option(help="Default: test, or the only one there is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for scores, predictions and pictures.")] = None,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Score a saved model on labelled photos: accuracy, how sure it is, and where it goes wrong."""
+    from syndet_ray import scorecard, terminal
+    from syndet_ray.tuning import judge as judging
+    from syndet_ray.tuning.apply import check_out
+
+    if out is not None:
+        check_out(out)
+    console = terminal.console()
+    with _shown(console) as display:
+        judged = judging.judge(model, data, split, runs=runs, tracking=tracking, progress=display.progress)
+    for table in (scorecard.scores_table(judged), scorecard.visibility_table(judged), scorecard.errors_table(judged)):
+        console.print(table)
+    for line in scorecard.judged_lines(judged):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if out is not None:
+        print(judging.write(judged, out))
+
+
+@app.command()
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path("predictions"),
+    score: Annotated[float, typer.Option(help="Least confidence in pictures and KITTI files, 0 to 1.")] = 0.5,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Find objects in images with a saved model: annotated pictures, JSON and KITTI files."""
+    from functools import partial
+
+    from syndet_ray import scorecard, terminal
+    from syndet_ray.tuning.apply import apply
+
+    console = terminal.console()
+    with _shown(console) as display:
+        progress = partial(display.progress, "predicting")
+        applied = apply(model, images, out, least=score, runs=runs, tracking=tracking, progress=progress)
+    for line in scorecard.applied_lines(applied):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if applied.skipped:
+        raise SystemExit(_FAILED)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs that met one test set.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html.")
+    ] = None,
+) -> None:
+    """Set several runs side by side; the others are compared with the first."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.report import compare as comparing
+    from syndet_ray.report import compare_page
+
+    found = comparing.compare([_run_folder(run) for run in runs])
+    console = terminal.console()
+    for line in listing.run_lines(found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(listing.compare_table(found))
+    for sentence in comparing.sentences(found):
+        console.print(sentence, style="bold", highlight=False)
+    if out is not None:
+        print(compare_page.write(found, out))
+
+
+@app.command()
 def render(
     out: Out,
     objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
@@ -261,6 +342,27 @@ def label_style(dataset: Dataset) -> None:
         found = measure(photos, progress=partial(display.progress, "measuring"))
     print(f"from {found.objects} objects that stand alone:")
     print(" ".join(f"--set {path}={str(value).lower()}" for path, value in found.settings().items()))
+
+
+@data_app.command()
+def inspect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".')],
+    split: Annotated[str | None, typer.Option(help="train, val or test alone. Default: all.")] = None,
+    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path("inspect.html"),
+) -> None:
+    """Show data at a glance, and where other sources differ from the first: synthetic from real, test from train."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.data import inspection
+    from syndet_ray.report import glance
+
+    with _shown(console := terminal.console()) as display:
+        found = inspection.inspect(paths, split, display.progress)
+        page = glance.write(found, out, display.progress)
+    for part in listing.inspection(found):
+        console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+    console.print(
+        f"page     {page}\nnumbers  {glance.numbers_folder(out)}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 @app.command()
@@ -344,7 +446,7 @@ def _finish(outcome: "Outcome", console: Any) -> None:
         raise SystemExit(_SPENT)
     test = folder.test()
     if test is not None:
-        console.print(terminal.test_table(test))
+        console.print(terminal.test_table(test, console.width))
     console.print(answer(folder), style="bold", highlight=False)
     console.print(
         f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}", highlight=False

@@ -1,4 +1,4 @@
-"""Listing: what `check` and `replay` say, as lines and tables."""
+"""Listing: what `check`, `replay` and `compare` say, as lines and tables."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from syndet_ray.report.words import bounds
+from syndet_ray.report.compare import ComparedRun, Comparison, Entry
+from syndet_ray.report.words import bounds, decimals, duration, number, signed
 from syndet_ray.sweep import Sweep
 
+_LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, of how runs differ
+
 if TYPE_CHECKING:
+    from syndet_ray.data.inspection import Inspection
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.preflight import RealData
     from syndet_ray.tuning.replay import Replay
+
+_MOST_TWINS = 10
 
 
 def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
@@ -58,6 +64,87 @@ def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: 
         shares = (replay.saved, replay.best_killed, replay.top3_killed)
         cells = [f"{share:.1%}" for share in shares] + [f"{replay.regret:.4f}", f"{replay.worst_regret:.4f}"]
         table.add_row(name, *cells)
+    return table
+
+
+def run_lines(found: Comparison) -> Iterator[str]:
+    """Which runs are compared, by the letters that the table calls them by, and how they differ."""
+    for run in found.runs:
+        trained = f"{run.trials} trials, {run.images:,} images, {duration(run.seconds)}"
+        yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
+    for setting in found.settings[:_MOST_SETTINGS]:
+        told = zip(found.runs, setting.values, strict=True)
+        yield f"   {setting.name}: " + "; ".join(f"{run.letter} {_shortened(value)}" for run, value in told)
+    if (more := len(found.settings) - _MOST_SETTINGS) > 0:
+        yield f"   and {more} more settings, which --out FILE lists"
+
+
+def compare_table(found: Comparison) -> Table:
+    """The best recipe of every run, its simplest and its controls, in a hundred columns."""
+    table = Table(title=f"On the same {found.where}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    table.add_column("recipe", overflow="fold")
+    for name in ("seeds", "val mAP", "test mAP", "images", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(f"above {found.runs[0].letter}'s best", justify="right", no_wrap=True)
+    for run in found.runs:
+        for entry in run.entries:
+            if entry.told:
+                table.add_row(run.letter, *_compared(run, entry), style="bold" if entry.line.best else "")
+        table.add_section()
+    return table
+
+
+def _compared(run: ComparedRun, entry: Entry) -> list[str]:
+    line, gap = entry.line, run.above_first if entry.line.best else None
+    score, took = line.scores["mAP"], "" if entry.seconds is None else duration(entry.seconds)
+    above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
+    seeds, validation = str(len(line.seeds) or 1), number(line.validation)
+    return [entry.name, seeds, validation, score.text(decimals(score.value)), f"{entry.images:,}", took, above]
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
+
+
+def inspection(found: "Inspection") -> Iterator[Table | str]:
+    """What sources are, where the others differ from the first, and what that comes to."""
+    from syndet_ray.report import differences
+
+    summary = _table("", *(subject.name for subject in found.subjects))
+    for name, cells in differences.summary(found):
+        summary.add_row(name, *cells)
+    yield summary
+    if found.subjects[1:]:
+        yield "distance: what a value must move on average, in standard deviations of the reference; ∞ where that has none"
+    for subject in found.subjects[1:]:
+        yield _distance_table(found, subject.name)
+    for pair in found.twins[:_MOST_TWINS]:
+        first, second = differences.twin_name(pair, found)
+        yield f"{'the same' if pair.exact else 'alike'}: {first} and {second}"
+    if len(found.twins) > _MOST_TWINS:
+        yield f"and {len(found.twins) - _MOST_TWINS} more, see duplicates.csv"
+    yield from (*found.notes, *differences.headline(found))
+
+
+def _distance_table(found: "Inspection", source: str) -> Table:
+    """The statistics of a source, the farthest from the reference first; dim where that is no more than chance."""
+    from syndet_ray.report import differences
+
+    table = _table(
+        f"{source} against {found.reference.name}", "distance", "95 % interval", "chance", "KS", "mean", "not"
+    )
+    for row in differences.rows(found, source):
+        cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
+        table.add_row(row.name, *cells, style="" if row.wide else "dim")
+    return table
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
     return table
 
 

@@ -21,6 +21,7 @@ from syndet_ray.verdict import unconfirmed, winner
 
 # Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what else is told of them.
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
+_WIDTH = 100
 _DIFFERENCE_WIDTH = 23
 
 
@@ -184,23 +185,28 @@ def _task_line(what: str, done: int, total: int, since: float) -> Table:
     """A bar of its own for what is not training: rendering, decoding, cutting out."""
     line = Table.grid(padding=(0, 1))
     line.add_column(width=24, no_wrap=True)
-    left = (total - done) * (time.monotonic() - since) / done if done else None
-    told = f"{done}/{total}" if left is None else f"{done}/{total} · about {_clock(left)} left"
+    told, gone = f"{done}/{total}", time.monotonic() - since
+    if done and gone:
+        told += f" · {done / gone:.3g}/s · about {_clock((total - done) * gone / done)} left"
     line.add_row(what, ProgressBar(total=total, completed=done, width=36), Text(told, style="dim"))
     return line
 
 
-def test_table(scores: TestScores) -> Table:
-    """The best recipe, other finalists, the controls and the variants on the test set, with 95 % intervals."""
+def test_table(scores: TestScores, width: int) -> Table:
+    """The best recipe, other finalists, the controls and the variants on the test set, with 95 % intervals.
+
+    width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number is cut.
+    """
     where = "stand-in images" if scores.stand_in else "real photos"
     confirmed = any(len(row.seeds) > 1 for row in scores.rows)
     seeds = f"; means of {words.seeds([len(row.seeds) for row in scores.rows])}" if confirmed else ""
     title = f"On the test set ({scores.images} {where}, {words.opened(scores)}{seeds})"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     against = compared_with(scores)
-    metrics, columns = _columns(against)
-    for name in ("", *columns):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
+    metrics, columns = _columns(against, narrow=width < _WIDTH)
+    table.add_column("", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     if against is not None:
         table.add_column(f"above {words.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH)
     best = scores.row("best")
@@ -216,13 +222,15 @@ def test_table(scores: TestScores) -> Table:
     return table
 
 
-def _columns(against: str | None) -> tuple[Sequence[str], Sequence[str]]:
+def _columns(against: str | None, narrow: bool) -> tuple[Sequence[str], Sequence[str]]:
     """The metrics that are shown, and all columns between the name and the difference from `against`."""
     if against is None:
-        return _SHOWN_METRICS, ("trial", *_SHOWN_METRICS)
+        metrics: Sequence[str] = _SHOWN_METRICS[:-1] if narrow else _SHOWN_METRICS
+        return metrics, ("trial", *metrics)
     if against in CONTROL_CHANGES:
-        return _BESIDE_DIFFERENCES, ("trial", *_BESIDE_DIFFERENCES, "P(best)")
-    return _OF_VARIANTS, ("trial", *_OF_VARIANTS, "seeds", "P(best)")
+        metrics = _BESIDE_DIFFERENCES[:-1] if narrow else _BESIDE_DIFFERENCES
+        return metrics, ("trial", *metrics, "P(best)")
+    return _OF_VARIANTS, (*(() if narrow else ("trial",)), *_OF_VARIANTS, "seeds", "P(best)")
 
 
 def _above(found: Difference | None) -> str:
@@ -238,7 +246,7 @@ def _row_name(role: str, row: TestRow) -> str:
 
 def console() -> Console:
     """Standard output; a hundred columns where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 100)
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

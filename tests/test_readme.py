@@ -31,7 +31,9 @@ def test_the_verbs_are_those_of_the_command_line():
         [sys.executable, "-m", "syndet_ray", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
     verbs = re.findall(r"^  (\w+)  ", done.stdout[done.stdout.index("Commands:") :], re.MULTILINE)
-    assert verbs == ["sweep", "resume", "check", "replay", "report", "render", "ui", "data"]
+    assert verbs == [
+        *("sweep", "resume", "check", "replay", "report", "evaluate", "predict", "compare", "render", "ui", "data"),
+    ]
     told = [match for match in re.findall(r"^\| `(\w+)", README, re.MULTILINE) if match in verbs]
     assert list(dict.fromkeys(told)) == verbs
 

@@ -1,6 +1,7 @@
 """A sweep from its file to its report, through the command line, with a real Ray and a real MLflow."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from syndet_ray.report.answer import answer
+from syndet_ray.report.words import recipe_words
 from syndet_ray.results import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -115,15 +118,36 @@ def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
     best = folder.test().row("best")
     assert parent.data.metrics["test/mAP"] == pytest.approx(best.metrics["mAP"])
     assert {"test/mAP/real_only", "test/mAP/synthetic_only", "best/val/mAP"} <= parent.data.metrics.keys()
+    low, high = best.intervals["mAP"]
+    bounds = [parent.data.metrics[f"test/mAP{name}"] for name in ("_low", "", "_high")]
+    assert bounds == pytest.approx([low, best.metrics["mAP"], high])
+    known = {f"test/{name.replace('@', '_')}" for name, value in best.metrics.items() if math.isfinite(value)}
+    assert known <= parent.data.metrics.keys()
+    above = best.differences.get("real_only")
+    assert parent.data.metrics.get("test/mAP_above_real_only") == (above and pytest.approx(above.mean))
     artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
-    assert {"report.html", "figures", "sweep.json"} <= artifacts
+    assert {"report.html", "figures", "sweep.json", "test.json"} <= artifacts
+    kinds = {Path(item.path).suffix for item in client.list_artifacts(parent.info.run_id, "figures")}
+    assert kinds == {".png", ".csv", ".parquet"}
+
+
+def test_mlflow_says_what_was_asked_and_what_came_of_it(finished):
+    folder = only_run(finished[0] / "runs")
+    _, parent, children = mlflow_runs(folder)
+    tags = parent.data.tags
+    assert tags["mlflow.note.content"] == f"{folder.sweep.question}\n\n{answer(folder)}"
+    assert tags["question"] == folder.sweep.question
+    assert tags["test_set"].startswith("real photos: 4 images, ")
+    best = next(trial for trial in folder.trials() if trial.number == folder.test().row("best").trial)
+    assert tags["best_recipe"] == recipe_words(best)
+    assert all({"kind", "state", "reason"} <= run.data.tags.keys() for run in children)
 
 
 def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
     import torch
 
     from syndet_ray.detection.models import load_model
-    from syndet_ray.detection.score import predict
+    from syndet_ray.detection.predict import predict
 
     folder = only_run(finished[0] / "runs")
     mlflow.set_tracking_uri(folder.about["mlflow_uri"])

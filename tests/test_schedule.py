@@ -154,7 +154,10 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
         ({"mix.parts": {"synthtic": 1.0}}, "'synthtic' is no source. Did you mean 'synthetic'?"),
         ({"mix.parts": {"synthetic": 0.5}}, "parts must sum to 1, got"),
         ({"mix.real_images": -1}, "real_images must be at least 0 or 'all', got -1"),
-        ({"mix.real_images": 1.0}, "mix.real_images: must be a whole number, a share between 0 and 1, or 'all', got 1.0"),
+        (
+            {"mix.real_images": 1.0},
+            "mix.real_images: must be a whole number, a share between 0 and 1, or 'all', got 1.0",
+        ),
         ({"mix.schedule": "real_only", "mix.real_images": 0}, "real_images must be at least 1 or 'all', got 0"),
         (
             {"mix.sources": {"a": {"kind": "scenes", "changes": {"scene.objcts": 3}}}},

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training
+from syndet_ray import Choice, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, RunFolder
 from syndet_ray.tuning.search import Budget, Search
@@ -146,6 +146,22 @@ def test_mlflow_has_one_nested_run_a_trial(begin, store):
         assert [(metric.step, metric.value) for metric in history] == [
             (r.images, r.metrics[OBJECTIVE]) for r in trial.rungs
         ]
+
+
+def test_mlflow_has_numbers_where_it_can_draw_them(begin, store):
+    """One word among the values of a setting, and its axis in the UI's parallel coordinates is one of words."""
+    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    recipe = Recipe(mix=Mix(sources=sources), training=Training(images=100))
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
+    search, folder, tracking = begin(sweep=SWEEP.replace({"recipe": recipe, "space": (space,)}))
+    for _ in range(3):
+        search.propose()
+    control, _, trial = folder.trials()
+    params = {number: run.data.params for number, run in children(store, tracking).items()}
+    assert float(params[2]["mix.parts.a"]) == trial.recipe["mix.parts"]["a"]
+    assert float(params[2]["mix.synthetic"]) == trial.recipe["mix.synthetic"]
+    assert not any("None" in params[number].values() for number in params)
+    assert "mix.switch_at" not in params[0]
 
 
 def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):
@@ -511,7 +527,7 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     again, _, tracking = begin(folder, tracking.parent)
     run_all(again)
     runs = children(store, tracking)
-    assert runs[1].data.params.keys() == trial.recipe.keys()
+    assert runs[1].data.params.keys() == {path for path, value in trial.recipe.items() if value not in (None, {})}
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
 
 

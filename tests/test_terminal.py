@@ -192,7 +192,7 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = (TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}), TestRow("real_only", 0, metrics, {}))
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", stand_in, "hash", 50, 0.0, rows)))
+    console.print(terminal.test_table(TestScores("x", stand_in, "hash", 50, 0.0, rows), 100))
     text = console.file.getvalue()
     assert f"50 {said}, opened once" in text
     assert "real only" in text
@@ -204,7 +204,7 @@ def test_a_best_that_is_a_control_stands_there_once():
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = tuple(TestRow(role, trial, metrics, {}) for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1)))
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows)))
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100))
     lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
     assert [line[:3] for line in lines] == [["real", "only", "(best)"], ["no", "blur", "1"]]
 
@@ -215,7 +215,7 @@ INTERVALS = {"mAP": (-0.01, 0.3), "AP50": (0.2, 0.3)}
 
 def printed(*rows, **changed):
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows, **changed)))
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows, **changed), 100))
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 100
     return text
@@ -250,6 +250,28 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     assert len(lines) == 2
 
 
+LONG = ("real only", *(f"{how}, {share} % of real" for how in ("staged", "mixed") for share in (5, 10, 25, 50, 100)))
+WORDLESS = "a-name-of-many-letters-and-no-space-that-would-be-wider-than-half-of-any-screen"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("against", ["real only", "real_only", None])
+def test_no_number_is_cut_however_long_names_are(width, against):
+    gap = {} if against is None else {against: Difference(-0.12, -0.15, -0.09, 0.001)}
+    names = [*LONG, WORDLESS] if against == "real only" else ["real_only", "synthetic_only", "finalist 7"]
+    rows = [TestRow("best", 112, METRICS, INTERVALS | {"AP75": (0.2, 0.3)}, (0, 3), (0.2, 0.3), 0.996, gap)]
+    rows += [replace(rows[0], role=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, tuple(rows)), width))
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert text.count("0.250 [0.00, 0.30]") == len(rows)
+    assert text.count("-0.120 [-0.150, -0.090]") == (0 if against is None else len(rows))
+    begun = ("best", "real", "synthetic", "finalist", "staged", "mixed", WORDLESS[:9])
+    assert sum(line.strip().startswith(begun) for line in text.splitlines()) >= len(rows)
+
+
 def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
     def search(display):
         display.begin(4, 100)
@@ -268,5 +290,5 @@ def test_a_test_set_that_was_opened_again_is_said_to_be():
 
 def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
     rows = (TestRow("best", 1, METRICS, {}), TestRow("real_only", 0, METRICS | {"mAP": 0.9}, {}))
-    table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows))
+    table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100)
     assert [row.style for row in table.rows] == ["bold", ""]

@@ -1,0 +1,152 @@
+"""Apply: a saved model on images that nobody labelled, and what it finds written for people and for other programs."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data import picture
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.unlabelled import ImageFile, find
+from syndet_ray.detection.export import at_least, detections, kitti
+from syndet_ray.detection.models import load_model
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import Predictions
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.report.annotated import annotated
+from syndet_ray.results import write_whole
+from syndet_ray.tuning import champions
+
+KEPT_SCORE = 0.05  # what is less sure is noise to nearly everybody, and most of the file
+_JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # whole colours: thin lines would smear
+
+
+@dataclass
+class Applied:
+    """What has come of it so far.
+
+    images   one entry for each image that could be read, as predictions.json holds them
+    skipped  why the others could not
+    counts   detections by class, of those that are drawn
+    """
+
+    out: Path
+    images: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Finder:
+    """A model that is ready, and the names of its classes."""
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    device: torch.device
+
+    @staticmethod
+    def of(model: str, runs: Path, tracking: str | None) -> "Finder":
+        """The model saved under an address that `champions.found` knows, on the GPU where there is one."""
+        with champions.found(model, runs, tracking) as folder:
+            network, classes = load_model(folder)
+        return Finder(network, classes, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def __call__(self, image: np.ndarray) -> Predictions:
+        """What is found in one image, (h, w, 3) uint8 RGB; best first."""
+        pool = Pool.of("image", self.classes, [image], [Boxes.none()], [""])
+        return predict(self.model, pool, device=self.device)[0]
+
+
+def apply(
+    model: str,
+    given: Sequence[Path],
+    out: Path,
+    *,
+    least: float,
+    runs: Path,
+    tracking: str | None,
+    progress: Callable[[int, int], None],
+) -> Applied:
+    """Predicts the images of `given` into a new folder: annotated/, kitti/ and predictions.json.
+
+    least  confidence from which a detection is drawn and written for KITTI; JSON has all from 0.05
+
+    An image that cannot be read is skipped. Interrupted, what is there of predictions.json is written. Raises
+    DefinitionError, DataError or MachineError before anything is.
+    """
+    if not 0 <= least <= 1:
+        raise DefinitionError("--score", "must be from 0 to 1", got=least)
+    check_out(out)
+    files = find(given)
+    finder = Finder.of(model, runs, tracking)
+    found, began = Applied(_new_folders(out)), time.monotonic()
+    try:
+        for done, file in enumerate(files, start=1):
+            _one(finder, file, least, found)
+            progress(done, len(files))
+    finally:
+        found.seconds = time.monotonic() - began
+        lines = ",\n".join(json.dumps(image) for image in found.images)  # an image a line: to be read and searched
+        write_whole(found.out / "predictions.json", f"[\n{lines}\n]\n".encode())
+    return found
+
+
+def check_out(out: Path) -> None:
+    """Raises DataError where `out` can be no folder."""
+    if out.exists() and not out.is_dir():
+        raise DataError(out, "is a file, predictions need a folder", do="Give a new folder with --out.")
+
+
+def new_folder(out: Path) -> Path:
+    """`out` where it is new or empty, else <out>-2, <out>-3, ...: nothing is overwritten."""
+    for path in (out if number == 1 else out.with_name(f"{out.name}-{number}") for number in count(1)):
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            path.mkdir(parents=True, exist_ok=True)
+            return path
+    raise AssertionError("numbers do not end")
+
+
+def _new_folders(out: Path) -> Path:
+    folder = new_folder(out)
+    for name in ("annotated", "kitti"):
+        (folder / name).mkdir()
+    return folder
+
+
+def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
+    """One image: read, predicted, written."""
+    try:
+        image = picture.pixels(file.path, str(file.path))
+    except DataError as error:
+        found.skipped.append(f"{error.place}: {error.rule}")
+        return
+    every = finder(image)
+    shown = at_least(every, least)
+    _write_picture(found.out / "annotated", file, image, shown, finder.classes)
+    (found.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))
+    found.counts.update(finder.classes[label] for label in shown.labels)
+    height, width = image.shape[:2]
+    kept = detections(at_least(every, min(KEPT_SCORE, least)), finder.classes)
+    entry = {"file": str(file.path), "name": file.name, "width": width, "height": height, "detections": kept}
+    found.images.append(entry)
+
+
+def _write_picture(
+    folder: Path, file: ImageFile, image: np.ndarray, found: Predictions, classes: tuple[str, ...]
+) -> None:
+    """A photo stays JPEG; as PNG it would be ten times as large. All else keeps every pixel."""
+    drawn = annotated(image, found, classes)
+    if file.path.suffix.lower() in (".jpg", ".jpeg"):
+        drawn.save(folder / f"{file.name}.jpg", **_JPEG)
+    else:
+        drawn.save(folder / f"{file.name}.png")

@@ -1,0 +1,153 @@
+"""Judge: a saved model on a labelled split: its scores, how sure they are, and where it is right and wrong."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syndet_ray.data.pool import Pool, aligned, decode
+from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.record import Source
+from syndet_ray.data.visibility import Visibility, bins_of
+from syndet_ray.detection.evaluation import Evaluation, evaluate
+from syndet_ray.detection.export import coco_results, coco_truth
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import Predictions
+from syndet_ray.errors import DataError
+from syndet_ray.results import write_whole
+from syndet_ray.spread import interval
+from syndet_ray.tuning.apply import Finder, new_folder
+from syndet_ray.tuning.pictures import best_and_worst, predicted
+
+_PAIRED = 0  # the seed of all resamples: models that are evaluated on the same data meet the same images
+_RESAMPLES = 1000
+_SHOWN = 6  # pictures of either kind
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A model on a labelled split.
+
+    pool         the split, its labels counted in the order of the model's classes
+    predictions  one for each image of it
+    intervals    by metric, 95 % over images: of whatever has draws
+    notes        what a reader of the scores must know, in words
+    """
+
+    model: str
+    data: Path
+    split: str
+    pool: Pool
+    predictions: Sequence[Predictions]
+    evaluation: Evaluation
+    visibility: Visibility
+    intervals: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...]
+
+
+def judge(
+    model: str,
+    data: Path,
+    split: str | None,
+    *,
+    runs: Path,
+    tracking: str | None,
+    progress: Callable[[str, int, int], None],
+) -> Judged:
+    """Scores a saved model on a split of a dataset; None: on its test split, or on its only one.
+
+    progress is told (what is being done, how many are done, of how many). Raises DataError or MachineError for a model
+    or data that cannot be used, before anything is predicted.
+    """
+    dataset = read(data)
+    chosen, source = _chosen(dataset, split)
+    finder = Finder.of(model, runs, tracking)
+    source, missing = with_classes_of(source, finder.classes, f"{data}, {chosen}")
+    pool = aligned(decode(source, partial(progress, "decoding")), finder.classes)
+    predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
+    scores = partial(progress, "other images, by bootstrap")
+    found = evaluate(pool, predictions, seed=_PAIRED, resamples=_RESAMPLES, progress=scores)
+    intervals = {name: _interval(name, draws) for name, draws in found.draws.items()}
+    notes = (*dataset.notes, *([missing] if missing else []))
+    return Judged(model, data, chosen, pool, predictions, found, bins_of(pool), intervals, notes)
+
+
+def with_classes_of(source: Source, classes: Sequence[str], place: str) -> tuple[Source, str]:
+    """The source, its list of classes filled up with those that only the model knows, and a note on these or "".
+
+    Raises DataError for a class that the model does not know, for no images, and where nothing is labelled.
+    """
+    unknown = sorted(set(source.classes) - set(classes))
+    if unknown:
+        rule = f"holds classes that the model does not know: {', '.join(unknown)}"
+        raise DataError(place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}.")
+    if not len(source):
+        raise DataError(place, "holds no images", do="Choose another with --split.")
+    if not any((~record.boxes.crowd).any() for record in source.records):
+        raise DataError(place, "holds no object, so there is nothing to find", do="Label some, or use predict.")
+    missing = [name for name in classes if name not in source.classes]
+    note = f"the data have no class {', '.join(missing)}: what is found of it counts nowhere" if missing else ""
+    return replace(source, classes=(*source.classes, *missing)), note
+
+
+def write(judged: Judged, out: Path) -> Path:
+    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new folder."""
+    from syndet_ray.report.figures.sheets import write_over_truth
+
+    folder = new_folder(out)
+    write_whole(folder / "scores.json", json.dumps(scores(judged), indent=1).encode())
+    write_whole(folder / "predictions.json", json.dumps(coco_results(judged.predictions)).encode())
+    write_whole(folder / "truth.json", json.dumps(coco_truth(judged.pool)).encode())
+    best, worst = best_and_worst(
+        [predicted(judged.pool, i, found) for i, found in enumerate(judged.predictions)], _SHOWN
+    )
+    shown = {name: pictures for name, pictures in (("worst", worst), ("best", best)) if pictures}
+    write_over_truth(shown, folder / "worst_and_best")
+    return folder
+
+
+def scores(judged: Judged) -> dict[str, Any]:
+    """Everything that was measured, as JSON holds it; null is what could not be."""
+    metrics = {
+        name: {"value": _known(value), "interval": [_known(bound) for bound in judged.intervals.get(name, ())] or None}
+        for name, value in judged.evaluation.metrics.items()
+    }
+    bins = [{"low": b.low, "high": b.high, "objects": b.objects, "mean": b.mean} for b in judged.visibility.bins]
+    return {
+        "model": judged.model,
+        "data": str(judged.data),
+        "split": judged.split,
+        "hash": judged.pool.hash,
+        "images": len(judged.pool),
+        "objects": int((~judged.pool.crowd).sum()),
+        "resamples": _RESAMPLES,
+        "metrics": metrics,
+        "visibility": {"kind": judged.visibility.kind, "minimum": judged.visibility.minimum, "bins": bins},
+        "classes": judged.pool.classes,
+        "absent": judged.evaluation.absent,
+        "confusion": judged.evaluation.confusion.tolist(),
+        "notes": judged.notes,
+    }
+
+
+def _chosen(dataset: Dataset, split: str | None) -> tuple[str, Source]:
+    only = next(iter(dataset.splits)) if len(dataset.splits) == 1 else "test"
+    name = split or only
+    if name not in dataset.splits:
+        raise DataError(
+            dataset.path, f"has no split {name!r}", do=f"Choose with --split: {', '.join(dataset.splits) or 'none'}."
+        )
+    return name, dataset.splits[name]
+
+
+def _interval(name: str, draws: np.ndarray) -> tuple[float, float]:
+    return interval(draws if name.startswith("slope/") else np.clip(draws, 0, 1))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,108 @@
+"""A saved model is found in a folder, a run and MLflow's registry; looking for one makes nothing."""
+
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from syndet_ray import Detector, Recipe, SearchSpace, Sweep
+from syndet_ray.detection.models import build, load_model, save_model
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.parameter import Float
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.tuning import champions
+from syndet_ray.tuning.tracking import Tracking, local_store
+
+CLASSES = ("small", "big")
+TINY = Detector(name="fasterrcnn_tiny")
+NAME = "syndet_ray-tiny"
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "champion"
+    save_model(folder, build(TINY, CLASSES, seed=0)[0], TINY, CLASSES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, champion):
+    """A folder of runs whose store has the champion registered once."""
+    runs = tmp_path_factory.mktemp("runs")
+    space = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
+    sweep = Sweep(question="Which?", recipe=Recipe(), space=(space,), trials=1)
+    tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)
+    trial = Trial(0, "search", {}, {}, "COMPLETE", "", (Rung(4, {OBJECTIVE: 0.5}),), started=1.0, ended=2.0)
+    tracking.follow(trial)
+    tracking.register_champion(NAME, champion, trial, {"mAP": 0.5})
+    tracking.end("FINISHED")
+    return runs
+
+
+def classes_of(model, runs=Path("runs"), tracking=None):
+    with champions.found(str(model), runs, tracking) as folder:
+        return load_model(folder)[1]
+
+
+@pytest.mark.parametrize("inside", ["", "champion", "champion/model.safetensors"])
+def test_a_run_its_champion_and_the_file_itself_are_all_the_model(champion, inside):
+    assert classes_of(champion.parent / inside) == CLASSES
+
+
+@pytest.mark.parametrize("address", [f"models:/{NAME}@champion", f"models:/{NAME}/1"])
+def test_a_registered_model_is_found_by_alias_and_by_version(runs, address):
+    mlflow.set_tracking_uri("sqlite:///elsewhere.db")
+    assert classes_of(address, runs) == CLASSES
+    assert classes_of(address, Path("nowhere"), f"sqlite:///{runs / 'mlflow.db'}") == CLASSES
+    assert mlflow.get_tracking_uri() == "sqlite:///elsewhere.db"
+    assert not Path("elsewhere.db").exists()
+
+
+def test_what_was_fetched_is_gone_afterwards(runs):
+    with champions.found(f"models:/{NAME}@champion", runs, None) as folder:
+        assert (folder / "model.json").exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("models:/syndet_ray-tinny@champion", f"Did you mean '{NAME}'?"),
+        (f"models:/{NAME}@best", f"alias best not found). There are {NAME}@champion, {NAME}/1."),
+        (f"models:/{NAME}/7", f"There are {NAME}@champion, {NAME}/1."),
+        (f"models:/{NAME}", "cannot be had from MLflow's store"),
+    ],
+)
+def test_a_model_that_is_not_registered_is_told_with_those_that_are(runs, address, told):
+    with pytest.raises(DataError) as error:
+        classes_of(address, runs)
+    assert str(error.value).startswith(f"{address}: ")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("tracking", [None, "sqlite:///nope.db", "nope", "file:nope"])
+def test_to_look_makes_no_store(tmp_path, monkeypatch, tracking):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MachineError, match="there is no MLflow store"):
+        classes_of("models:/x@champion", Path("runs"), tracking)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_does_not_answer_is_told():
+    with pytest.raises(MachineError, match="does not answer"):
+        classes_of("models:/x@champion", tracking="http://127.0.0.1:9")
+
+
+def test_what_is_no_model_is_told(tmp_path, champion):
+    with pytest.raises(DataError, match=r"nope: does not exist\. Give a run"):
+        classes_of(tmp_path / "nope")
+    with pytest.raises(DataError, match=r"holds no saved model \(no model.safetensors, here or in champion/\)"):
+        classes_of(tmp_path)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(DataError, match="is a run without a champion"):
+        classes_of(tmp_path)
+    shutil.copytree(champion, tmp_path / "torn")
+    (tmp_path / "torn" / "model.safetensors").write_bytes((champion / "model.safetensors").read_bytes()[:999])
+    with pytest.raises(DataError, match=r"torn: is not a saved model \(SafetensorError"):
+        classes_of(tmp_path / "torn")

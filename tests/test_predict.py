@@ -1,0 +1,315 @@
+"""The verbs on a saved model: predict writes what is found in any image, evaluate scores it on labelled ones."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from made_detections import found
+from PIL import ExifTags, Image, ImageDraw
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from rich.console import Console
+
+from syndet_ray import Detector, cli, scorecard
+from syndet_ray.data.unlabelled import find
+from syndet_ray.detection import export
+from syndet_ray.detection.models import build, save_model
+from syndet_ray.detection.score import Predictions
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.report.annotated import annotated, color, text_px
+from syndet_ray.tuning import judge as judging
+from syndet_ray.tuning.apply import apply, new_folder
+
+CLASSES = ("small", "big")
+TINY = Detector(name="fasterrcnn_tiny")
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("champion")
+    save_model(folder, build(TINY, CLASSES, seed=0)[0], TINY, CLASSES)
+    return str(folder)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three images; one of them lies on its side, and EXIF tells."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (64, SIDE, 3), np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(pixels).save(folder / "b.jpg", exif=exif)
+    Image.fromarray(pixels).save(folder / "a.png")
+    Image.fromarray(pixels).convert("L").save(folder / "a.jpg")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path, squares):
+    """Writes pools by split as a COCO dataset; categories are the classes given."""
+
+    def write(classes=CLASSES, objects=True, **counts):
+        for split, count in (counts or {"test": 3}).items():
+            pool, folder = squares(count), tmp_path / "data" / split
+            folder.mkdir(parents=True)
+            truth = export.coco_truth(pool)
+            for image in truth["images"]:
+                image["file_name"] += ".png"
+                Image.fromarray(pool.image(image["id"] - 1)).save(folder / image["file_name"])
+            truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(classes, start=1)]
+            truth["annotations"] = [a for a in truth["annotations"] if objects and a["category_id"] <= len(classes)]
+            (folder / "_annotations.coco.json").write_text(json.dumps(truth))
+        return tmp_path / "data"
+
+    return write
+
+
+def predicted(model, given, out, least=0.2):
+    return apply(model, given, out, least=least, runs=out, tracking=None, progress=lambda done, total: None)
+
+
+def judged(model, data, split=None):
+    return judging.judge(str(model), data, split, runs=data, tracking=None, progress=lambda what, done, total: None)
+
+
+@pytest.fixture
+def main(monkeypatch, tmp_path):
+    """Runs the command line; returns its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        return done.value.code or 0
+
+    return run
+
+
+def test_a_folder_stands_for_its_images_and_every_file_counts_once(photos):
+    files = find([photos / "b.jpg", photos, photos / "." / "a.png"])
+    assert [file.path.name for file in files] == ["b.jpg", "a.jpg", "a.png"]
+    assert [file.name for file in files] == ["b", "a", "a-2"]
+
+
+def test_names_differ_whatever_their_case(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    given = [tmp_path / "x" / "a.png", tmp_path / "y" / "A.png", tmp_path / "y" / "a-2.png"]
+    for path in given:
+        path.touch()
+    assert [file.name for file in find(given)] == ["a", "A-2", "a-2-2"]
+
+
+def test_images_that_are_not_there_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"nope: does not exist\."):
+        find([tmp_path / "nope"])
+    with pytest.raises(DataError, match=r"there are no images\. Looked for files that end in \.bmp"):
+        find([tmp_path])
+
+
+SEEN = found(([1, 2, 30.126, 40], 1, 0.98765), ([5, 5, 20, 20], 0, 0.25))
+
+
+def test_kitti_has_sixteen_fields_and_types_without_spaces():
+    first, second = export.kitti(SEEN, ("a", "Big  Die")).splitlines()
+    assert first == "bigdie -1 -1 -10 1.00 2.00 30.13 40.00 -1 -1 -1 -1000 -1000 -1000 -10 0.9877"
+    assert len(second.split(" ")) == 16
+    assert export.kitti(found(), CLASSES) == ""
+
+
+def test_detections_are_named_and_a_least_score_is_included():
+    kept = export.at_least(SEEN, 0.98765)
+    assert export.detections(kept, CLASSES) == [{"class": "big", "score": 0.9877, "xyxy": [1, 2, 30.13, 40]}]
+
+
+def test_a_picture_shows_box_and_label_and_leaves_the_image_as_it_was():
+    image = np.full((200, 300, 3), 128, np.uint8)
+    drawn = np.asarray(annotated(image, found(([50, 60, 90, 100], 1, 0.9)), CLASSES))
+    assert (image == 128).all()
+    assert tuple(drawn[80, 50]) == tuple(drawn[99, 70]) == tuple(drawn[80, 89]) == color(1)
+    assert (drawn[65:95, 55:85] == 128).all()
+    assert (drawn[45:59, 51:80] != 128).any()  # the label, above
+
+
+@pytest.mark.parametrize("box", [[0, 0, 300, 200], [-5, -5, 8, 8], [280, 180, 330, 240], [10, 10, 10.2, 10.2]])
+def test_labels_stay_inside_the_picture(box, monkeypatch):
+    texts = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, xy, text, **_: texts.append((*xy, text)))
+    annotated(np.zeros((200, 300, 3), np.uint8), found((box, 0, 0.5)), CLASSES)
+    ((x, y, text),) = texts
+    assert text == "small 0.50"
+    assert 0 < x < 300 and 0 < y < 200
+
+
+def test_text_grows_with_the_picture_and_shrinks_with_what_was_found():
+    none = np.zeros((0, 4))
+    assert text_px((640, 640), none) == 14
+    assert text_px((640, 640), np.array([[0, 0, 30, 36]])) == 12
+    assert text_px((64, 64), none) == 11
+    assert text_px((4000, 3000), np.array([[0, 0, 30, 36]])) == 38
+
+
+def test_predict_writes_pictures_kitti_and_json(model, photos, tmp_path):
+    applied = predicted(model, [photos], tmp_path / "out")
+    assert applied.out == tmp_path / "out"
+    assert applied.skipped == []
+    names = {path.relative_to(applied.out).as_posix() for path in applied.out.rglob("*") if path.is_file()}
+    of_each = {f"kitti/{name}.txt" for name in ("a", "a-2", "b")}
+    assert names == {"predictions.json", "annotated/a.jpg", "annotated/a-2.png", "annotated/b.jpg"} | of_each
+    images = json.loads((applied.out / "predictions.json").read_text())
+    assert [(image["name"], image["width"], image["height"]) for image in images] == [
+        ("a", 96, 64),
+        ("a-2", 96, 64),
+        ("b", 64, 96),
+    ]
+    with Image.open(applied.out / "annotated" / "b.jpg") as turned:
+        assert turned.size == (64, 96)
+    for image in images:
+        scores = [one["score"] for one in image["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        assert min(scores) >= 0.05
+        lines = (applied.out / "kitti" / f"{image['name']}.txt").read_text().splitlines()
+        assert len(lines) == sum(score >= 0.2 for score in scores) > 0
+    assert sum(applied.counts.values()) == sum(one["score"] >= 0.2 for image in images for one in image["detections"])
+
+
+def test_nothing_is_overwritten(tmp_path):
+    assert [new_folder(tmp_path / "p").name for _ in range(2)] == ["p", "p"]  # still empty
+    (tmp_path / "p" / "x").touch()
+    (tmp_path / "p-2").touch()
+    assert new_folder(tmp_path / "p").name == "p-3"
+
+
+def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_path):
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(model, [photos], tmp_path / "out", least=0.5, runs=tmp_path, tracking=None, progress=interrupt)
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
+
+
+def test_an_image_that_cannot_be_read_is_skipped_and_told(main, model, photos, capsys):
+    (photos / "torn.png").write_bytes((photos / "a.png").read_bytes()[:200])
+    assert main("predict", model, photos, "--score", "0") == 1
+    said = capsys.readouterr().out
+    assert "\n3 images (" in said
+    assert f"skipped {photos / 'torn.png'}: the image cannot be read (" in said
+    assert main("predict", model, photos / "a.png") == 0
+    assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
+def test_a_score_must_be_a_share(model, photos, tmp_path, score):
+    with pytest.raises(DefinitionError, match="--score: must be from 0 to 1, got"):
+        predicted(model, [photos], tmp_path / "out", least=score)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_used_is_told_before_anything_is_written(main, model, photos, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, told in {
+        (model, tmp_path / "nope"): "nope: does not exist.",
+        (tmp_path, photos): "holds no saved model",
+        (model, photos, "--out", "file"): "file: is a file, predictions need a folder. Give a new folder with --out.",
+    }.items():
+        assert main("predict", *arguments) == 1
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(judging, "_RESAMPLES", 10)
+    data = dataset(classes=CLASSES[::-1], test=4)  # the same names in another order: what was small is big
+    assert main("evaluate", model, data, "--out", "scores") == 0
+    said = capsys.readouterr().out
+    assert "4 images and 4 objects of " in said
+    for words in (
+        "mAP",
+        "AP/big",
+        "as the data tell it" if "told" in said else "estimated",
+        "too few objects",
+        "missed",
+    ):
+        assert words in said
+    assert "has no test set any more" in said
+    assert max(map(len, said.splitlines()[3:-1])) <= 100
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    truth = COCO(tmp_path / "scores" / "truth.json")
+    evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "scores" / "predictions.json")), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert scores["metrics"]["mAP"]["value"] == pytest.approx(evaluation.stats[0])
+    assert scores["classes"] == list(CLASSES)
+    assert np.sum(scores["confusion"]) >= 4
+    assert (tmp_path / "scores" / "worst_and_best.png").exists()
+
+
+def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
+    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    done = judged(model, dataset(classes=("big", "small")))
+    sides = done.pool.xyxy[:, 2] - done.pool.xyxy[:, 0]
+    assert done.pool.classes == CLASSES
+    assert [CLASSES[label] for label in done.pool.labels] == ["big" if side == 20 else "small" for side in sides]
+
+
+def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(main, model, dataset, monkeypatch, capsys):
+    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    assert main("evaluate", model, dataset(classes=("small",), val=6)) == 0
+    said = capsys.readouterr().out
+    assert "the data have no class big: what is found of it counts nowhere" in said
+    assert "without an object, and so in no mean: big" in said
+    assert "has no test set any more" not in said  # it was the validation set
+
+
+def test_a_class_is_printed_as_it_is_called(dataset, monkeypatch, tmp_path):
+    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    classes = ("[b]", "$5 [/red]")
+    save_model(tmp_path / "odd", build(TINY, classes, seed=0)[0], TINY, classes)
+    done = judged(tmp_path / "odd", dataset(classes=classes))
+    console = Console(width=100, file=io.StringIO())
+    console.print(scorecard.scores_table(done))
+    assert all(f"AP/{name} " in console.file.getvalue() for name in classes)
+    assert judging.write(done, tmp_path / "out") == tmp_path / "out"
+
+
+def test_data_that_cannot_be_scored_are_told(model, dataset, tmp_path):
+    data = dataset(classes=("small", "huge"))
+    with pytest.raises(
+        DataError, match=r"data, test: holds classes that the model does not know: huge\. .* small, big"
+    ):
+        judged(model, data)
+    with pytest.raises(DataError, match=r"has no split 'val'\. Choose with --split: test\."):
+        judged(model, data, "val")
+    with pytest.raises(DataError, match="does not exist"):
+        judged(model, tmp_path / "nope")
+
+
+def test_without_a_test_split_several_need_a_choice(model, dataset):
+    with pytest.raises(DataError, match=r"has no split 'test'\. Choose with --split: train, val\."):
+        judged(model, dataset(train=1, val=1))
+
+
+@pytest.mark.parametrize(("given", "told"), [({"test": 0}, "holds no images"), ({"objects": False}, "holds no object")])
+def test_empty_data_are_told(model, dataset, given, told):
+    with pytest.raises(DataError, match=told):
+        judged(model, dataset(**given))
+
+
+def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
+    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    nothing = Predictions(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+    monkeypatch.setattr(judging, "predict", lambda model, pool, **_: [nothing] * len(pool))
+    done = judged(model, dataset())
+    assert done.evaluation.metrics["mAP"] == 0
+    judging.write(done, done.data / "out")
+    assert json.loads((done.data / "out" / "predictions.json").read_text()) == []
