@@ -79,7 +79,7 @@ def test_too_few_sizes_or_no_mix_say_why():
     assert (few.worths, few.reason[-6:]) == ((), "10, 20")
     assert [(scored.photos, scored.name) for scored in few.curve] == [(10, "real 10"), (20, "real 20 and also 20")]
     assert exchange(REAL).reason == "no recipe with synthetic images met the test set"
-    assert exchange([]).reason.endswith("there are: none")
+    assert exchange([]).reason.endswith("there were 0 (none)")
 
 
 def test_a_curve_that_falls_is_read_as_one_that_does_not():
@@ -159,10 +159,10 @@ def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
 
 
 def test_a_run_without_draws_or_sizes_says_so(tmp_path):
-    assert "there are: none" in exchange_told(budget_run(tmp_path / "old", draws=False))[0]
+    assert "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False))[0]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
     assert exchange_told(short) == [
-        "It cannot be told: it takes real only with 3 numbers of real images on the test set, and there are: 80."
+        "It cannot be told: that takes recipes of 3 different numbers of photos alone on the test set; there were 1 (80)."
     ]
     assert figure.exchange(short) is None
     shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)

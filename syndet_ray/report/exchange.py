@@ -183,7 +183,7 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     """Why nothing can be told; "" where something can."""
     if len(real) < LEAST_SIZES:
         sizes = ", ".join(str(point.photos) for point in real) or "none"
-        return f"it takes real only with {LEAST_SIZES} numbers of real images on the test set, and there are: {sizes}"
+        return f"that takes recipes of {LEAST_SIZES} different numbers of photos alone on the test set; there were {len(real)} ({sizes})"
     return "" if mixed else "no recipe with synthetic images met the test set"
 
 

@@ -43,9 +43,10 @@ def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[
     Pictures with neither an object nor a prediction show nothing and are left out.
     """
     telling = [picture for picture in pictures if len(picture.xyxy) or len(picture.truth_names)]
-    ranked = sorted(telling, key=lambda picture: (-_f1(picture), -len(picture.truth_names)))
-    half = min(count, (len(ranked) + 1) // 2)
-    return ranked[:half], ranked[half:][::-1][:count]
+    best = sorted(telling, key=lambda picture: (-_f1(picture), -len(picture.truth_names)))
+    half = min(count, (len(best) + 1) // 2)
+    worst = sorted(best[half:], key=lambda picture: (_f1(picture), -len(picture.truth_names)))
+    return best[:half], worst[:count]
 
 
 def labelled(pool: Pool, i: int) -> Picture:

@@ -76,7 +76,7 @@ def _bars(lines: Sequence[TestLine]) -> list[alt.Chart]:
     rows = _bar_rows(lines)
     base = alt.Chart(records(("what", "metric", "value", "low_95", "high_95", "top", "text"), rows))
     base = base.encode(_metrics(), alt.XOffset("what:N", sort=[line.name for line in lines], scale=_SIDE_BY_SIDE))
-    heights = alt.Scale(domain=from_zero([row[5] for row in rows]))
+    heights = alt.Scale(domain=[0, from_zero([row[5] for row in rows])[1]])  # bars stand on 0
     seen = tooltip("what", "metric", value=".3f", low_95=".3f", high_95=".3f")
     return [
         base.mark_bar().encode(

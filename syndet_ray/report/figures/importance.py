@@ -76,7 +76,7 @@ def _lines(found: Coordinates, lines: Sequence[Line]) -> alt.Chart:
     scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
     scale = alt.Scale(scheme=scheme, domain=[min(scores), max(scores)], reverse=True)
     legend = alt.Legend(
-        title="validation mAP", orient="bottom", gradientLength=200, format=".2f", tickCount=4, titleFontWeight="normal"
+        title="validation mAP", orient="bottom", gradientLength=200, format=".3f", tickCount=2, titleFontWeight="normal"
     )
     return alt.Chart(alt.Data(values=rows)).encode(
         _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")

@@ -41,7 +41,7 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
         _edges(test.visibility), *_curves(rows, lines, f"{name} of the objects in a bin"), _counts(test.visibility)
     )
     estimated = "; obstruction is estimated from overlapping boxes" if test.visibility.kind == "estimated" else ""
-    title = alt.Title(f"{name} against obstruction", subtitle=f"on {where(test)}, 95 % intervals{estimated}", offset=24)
+    title = alt.Title(f"{name[0].upper()}{name[1:]} against obstruction", subtitle=f"on {where(test)}, 95 % intervals{estimated}", offset=24)
     return Drawing(titled(figure, "", folder).properties(title=title), _HEADER, rows)
 
 
