@@ -39,7 +39,8 @@ from mlflow import MlflowClient
 import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
-from syndet_ray.results import RunFolder, Trial
+from syndet_ray.results import Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.scenes.generate import rendered
 from syndet_ray.tuning.tracking import local_store
 

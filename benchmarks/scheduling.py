@@ -63,7 +63,7 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
 
 
 def ours(trials: int, home: Path) -> None:
-    from syndet_ray.results import RunFolder
+    from syndet_ray.run_folder import RunFolder
     from syndet_ray.tuning import tune
     from syndet_ray.tuning.cluster import connection
     from syndet_ray.tuning.search import Search

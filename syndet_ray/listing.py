@@ -1,4 +1,4 @@
-"""Listing: what `check`, `replay` and `compare` say, as lines and tables."""
+"""Listing: what `check`, `replay`, `compare` and `data inspect` say, as lines and tables."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,48 +1,16 @@
-"""Run folders: the one on-disk contract of a run. Whatever is written or read of a run passes through here.
+"""Results: what a run finds, as plain records: trials, scores on the test set, and pictures to look at."""
 
-runs/<sweep>-<time>/
-    sweep.json      the resolved sweep
-    run.json        how the run was made: seed, data hashes, versions, machine, MLflow ids
-    ledger.jsonl    one event a line, appended as things happen; everything else can be made from it
-    study.db        the same for optuna-dashboard, made from the ledger
-    lock            held by whoever carries the run out
-    test.json       scores on the real test set, written when it is opened
-    test/           what was found there: truth.parquet, and of every model predictions-<trial>.parquet and the bootstrap
-                    draws of its scores, draws-<trial>.parquet
-    samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
-    champion/       the best model: model.safetensors, model.json
-    figures/        PNG, and the numbers behind each as CSV and Parquet
-    report.html
-    checkpoints/    Ray Tune's own folder: the checkpoints of every trial
-"""
-
-import fcntl
-import io
-import json
-import os
-import socket
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from PIL import Image
-from pyarrow import parquet
-from pydantic import TypeAdapter
 
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.errors import DataError, MachineError
 from syndet_ray.spread import Difference
-from syndet_ray.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.sweep import CONTROL_CHANGES
 
 OBJECTIVE = "val/mAP"
-_CHECKPOINTS = "checkpoints/"
 _REAL_IMAGES = "real_images"  # among the effective settings
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
 
@@ -141,7 +109,7 @@ class TestRow:
 class TestScores:
     """Everything that opening the test set gave.
 
-    openings  how often it was; a run that is extended opens it again
+    openings  how often it was; a run that is extended opens it again, and one that was cut short while it looked
     models    every metric of every model, by its trial
     visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are about
     confusion (classes + 1, classes + 1) objects by true class (rows) and predicted one (columns), of the champion; last are
@@ -169,9 +137,6 @@ class TestScores:
         return next((row for row in self.rows if row.role == role), None)
 
 
-_SCORES = TypeAdapter(TestScores)
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """An image to look at. image (h, w, 3) uint8 RGB; xyxy (n, 4) pixels; names n class names.
@@ -186,176 +151,6 @@ class Picture:
     scores: tuple[float, ...] | None = None
     truth: np.ndarray | None = None
     truth_names: tuple[str, ...] = ()
-
-
-class RunFolder:
-    """Reads and writes one run's folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.figures, self.samples = self.path / "figures", self.path / "samples"
-        self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
-        self.report = self.path / "report.html"
-        self._ledger = self.path / "ledger.jsonl"
-
-    @staticmethod
-    def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
-        """A new run, which is there whole or not at all. Raises MachineError where there is one already."""
-        if path.exists():
-            raise MachineError(path, "is there already", do="Start again in a second.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)))
-        unfinished.define(sweep)
-        unfinished.describe(about)
-        unfinished.path.chmod(0o755)
-        unfinished.path.rename(path)
-        return RunFolder(path)
-
-    @staticmethod
-    def open(path: Path) -> "RunFolder":
-        """An existing run. Raises DataError where the folder is not one of ours."""
-        if not (path / "sweep.json").is_file():
-            raise DataError(path, "is not the folder of a run (it has no sweep.json)", do="Runs lie under runs/.")
-        return RunFolder(path)
-
-    @property
-    def sweep(self) -> Sweep:
-        return Sweep.model_validate_json((self.path / "sweep.json").read_text())
-
-    @property
-    def stamp(self) -> tuple[int, int]:
-        """Changes whenever the ledger does: when it was last written, and its length in bytes."""
-        found = self._ledger.stat() if self._ledger.exists() else None
-        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
-
-    @property
-    def about(self) -> dict[str, Any]:
-        return json.loads((self.path / "run.json").read_text())
-
-    def define(self, sweep: Sweep) -> None:
-        """Writes sweep.json anew."""
-        write_whole(self.path / "sweep.json", sweep.model_dump_json(indent=1).encode())
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run for this process alone; the lock goes with the process, however that ends.
-
-        Raises MachineError, with the process that holds it, where another carries the run out.
-        """
-        with (self.path / "lock").open("a+") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                held.seek(0)
-                rule = f"is being carried out by another process ({held.read().strip()})"
-                raise MachineError(self.path, rule, do="Wait for it, or stop it.") from None
-            held.truncate(0)
-            held.write(f"{os.getpid()} on {socket.gethostname()}")
-            held.flush()
-            yield
-
-    def describe(self, about: Mapping[str, Any]) -> None:
-        """Writes run.json anew."""
-        write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
-
-    def append(self, event: str, trial: int, **facts: Any) -> dict[str, Any]:
-        """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event as it will be read."""
-        return self._write({"event": event, "trial": trial, "time": time.time(), **facts})
-
-    def begin_attempt(self) -> None:
-        """Notes that somebody begins to carry the run out, or goes on with it."""
-        self._write({"event": "attempt", "trial": None, "time": time.time()})
-
-    def elapsed_s(self) -> float:
-        """How long the run has been carried out, all attempts together, up to the last event."""
-        total, began, last = 0.0, None, 0.0
-        for event in self.events():
-            if event["event"] == "attempt":
-                total, began = total + (0.0 if began is None else last - began), event["time"]
-            last = event["time"]
-        return total + (0.0 if began is None else last - began)
-
-    def _write(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        line = json.dumps(event)
-        with self._ledger.open("a") as ledger:
-            ledger.write(line + "\n")
-        return _parsed(line)
-
-    def mend(self) -> None:
-        """Cuts a last line that a kill left unfinished, so that the next event starts on a line of its own."""
-        if self._ledger.exists():
-            text = self._ledger.read_bytes()
-            os.truncate(self._ledger, text.rfind(b"\n") + 1)
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """The events so far; a last line without its end was never finished and does not count."""
-        if self._ledger.exists():
-            for line in self._ledger.read_text().split("\n")[:-1]:
-                yield _parsed(line)
-
-    def trials(self) -> tuple[Trial, ...]:
-        """Every trial of the ledger, by number."""
-        trials: dict[int, Trial] = {}
-        for event in self.events():
-            number = event["trial"]
-            if number is not None:
-                trials[number] = self.after(trials.get(number), event)
-        return tuple(trials[number] for number in sorted(trials))
-
-    def after(self, trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-        """A trial after one more event; its checkpoint, where that lies in this folder, by its path here and now."""
-        found = after_event(trial, event)
-        inside = found.checkpoint is not None and found.checkpoint.startswith(_CHECKPOINTS)
-        return replace(found, checkpoint=str(self.path.resolve() / str(found.checkpoint))) if inside else found
-
-    def relative(self, address: str) -> str:
-        """The address of a checkpoint as the ledger keeps it: within the folder, which may be moved, by the way from it."""
-        root = f"{self.path.resolve()}/"
-        return address.removeprefix(root) if address.startswith(root + _CHECKPOINTS) else address
-
-    def write_test(self, scores: TestScores) -> None:
-        write_whole(self.path / "test.json", _SCORES.dump_json(scores, indent=1))
-
-    def test(self) -> TestScores | None:
-        """The scores on the real test set; None before it was opened."""
-        path = self.path / "test.json"
-        if not path.exists():
-            return None
-        return _SCORES.validate_json(path.read_bytes())
-
-    def write_found(self, name: str, table: pa.Table) -> None:
-        """Keeps a table of what the test set showed, as test/<name>.parquet."""
-        (self.path / "test").mkdir(exist_ok=True)
-        whole = io.BytesIO()
-        parquet.write_table(table, whole)
-        write_whole(self.path / "test" / f"{name}.parquet", whole.getvalue())
-
-    def draws(self, model: int) -> dict[str, np.ndarray]:
-        """Bootstrap draws of a model's scores on the test set, (resamples,) each, by metric; none of an older run.
-
-        Resample r holds the same images for every model, of whichever run, that met the same test set.
-        """
-        path = self.path / "test" / f"draws-{model}.parquet"
-        if not path.exists():
-            return {}
-        table = parquet.read_table(path)
-        return {name: table[name].to_numpy() for name in table.column_names}
-
-    def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:
-        """samples/<name>-<k>.png and samples/<name>.json."""
-        self.samples.mkdir(exist_ok=True)
-        for k, picture in enumerate(pictures):
-            Image.fromarray(picture.image).save(self.samples / f"{name}-{k}.png")
-        write_whole(self.samples / f"{name}.json", json.dumps([_boxes_of(picture) for picture in pictures]).encode())
-
-    def pictures(self, name: str) -> list[Picture]:
-        """The pictures written under `name`; none where there are none."""
-        path = self.samples / f"{name}.json"
-        return (
-            [_picture(self.samples / f"{name}-{k}.png", boxes) for k, boxes in enumerate(json.loads(path.read_text()))]
-            if path.exists()
-            else []
-        )
 
 
 def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
@@ -376,41 +171,3 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
     return replace(trial, state=event["state"], reason=event["reason"], ended=event["time"])
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    """An event. The names in it are shared by all: of a hundred settings a trial, they take more memory than the values."""
-    return json.loads(line, object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs})
-
-
-def _boxes_of(picture: Picture) -> dict[str, Any]:
-    return {
-        "xyxy": np.round(picture.xyxy, 2).tolist(),
-        "names": picture.names,
-        "scores": picture.scores,
-        "truth": None if picture.truth is None else np.round(picture.truth, 2).tolist(),
-        "truth_names": picture.truth_names,
-    }
-
-
-def _picture(path: Path, boxes: Mapping[str, Any]) -> Picture:
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    truth = None if boxes["truth"] is None else np.array(boxes["truth"], np.float32).reshape(-1, 4)
-    scores = None if boxes["scores"] is None else tuple(boxes["scores"])
-    return Picture(
-        pixels,
-        np.array(boxes["xyxy"], np.float32).reshape(-1, 4),
-        tuple(boxes["names"]),
-        scores,
-        truth,
-        tuple(boxes["truth_names"]),
-    )
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Readers see the old file or the new one, never half of one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
-    return path

@@ -5,14 +5,13 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from syndet_ray.report.words import counted
 
 if TYPE_CHECKING:
-    from syndet_ray.tuning.apply import Applied
-    from syndet_ray.tuning.judge import Judged
+    from syndet_ray.deploy.apply import Applied
+    from syndet_ray.deploy.judge import Judged
 
 _MANY = "mAP@300"
 _OF_ALL = ("mAP", "AP50", "AP75", "mAR", _MANY, "mAP_any_class", "AP50_any_class")
@@ -30,7 +29,7 @@ def scores_table(judged: "Judged") -> Table:
         table.add_row(name, *_score(judged, name), "")
     for label, name in enumerate(pool.classes):
         objects = int(((pool.labels == label) & ~pool.crowd).sum())
-        table.add_row(escape(f"AP/{name}"), *_score(judged, f"AP/{name}"), str(objects))
+        table.add_row(f"AP/{name}", *_score(judged, f"AP/{name}"), str(objects))
     return table
 
 
@@ -59,7 +58,7 @@ def judged_lines(judged: "Judged") -> Iterator[str]:
     """What must be known of the scores above."""
     if capped := judged.evaluation.metrics["capped@100"]:
         most = counted(int(judged.pool.box_counts.max()), "labelled object")
-        yield f"{capped:.0%} of the images reach the cap of 100 predictions; the fullest image has {most}"
+        yield f"in {capped:.0%} of the images over 100 predictions are of one class, which COCO cuts; the fullest has {most}"
     if absent := judged.evaluation.absent:
         yield f"without an object, and so in no mean: {', '.join(absent)}"
     yield from judged.notes
@@ -91,7 +90,7 @@ def _objects(judged: "Judged") -> int:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, min_width=min(_WIDTH, len(title)))
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, min_width=min(_WIDTH, len(title)))
     for at, column in enumerate(columns):
         table.add_column(column, justify="right" if at else "left")
     return table

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Every bootstrap over a test set has as many draws of the same images: models of different sweeps are paired by them too.
+RESAMPLES, PAIRED_SEED = 1000, 0
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -46,6 +49,14 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
     """The middle 95 % of draws (B,): percentiles 2.5 and 97.5 (Efron & Tibshirani 1993, ch. 13)."""
     low, high = np.percentile(draws, (2.5, 97.5))
     return float(low), float(high)
+
+
+def score_interval(metric: str, draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of draws (B,), no further than a score can be, 0 to 1; a slope ("slope/...") may be anything.
+
+    Needed because what is known of seeds from a few may reach beyond.
+    """
+    return interval(draws if metric.startswith("slope/") else np.clip(draws, 0.0, 1.0))
 
 
 def combined(models: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:

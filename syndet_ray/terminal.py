@@ -245,8 +245,11 @@ def _row_name(role: str, row: TestRow) -> str:
 
 
 def console() -> Console:
-    """Standard output; a hundred columns where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDTH)
+    """Standard output; a hundred columns where it is no terminal.
+
+    What people have named and what went wrong is printed as it is: brackets and colons in it are no markup.
+    """
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, markup=False, emoji=False, highlight=False)
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

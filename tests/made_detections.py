@@ -1,8 +1,12 @@
 """Made detections: pools and predictions small enough to be known by heart."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
@@ -54,6 +58,40 @@ def random_case(seed, images=12):
         image = found(*[(box, label, rng.integers(1, 5) / 4) for box, label in [*seen, (C, 0)]])
         predictions.append(image if rng.random() < 0.5 else in_order(image))
     return pool_of(*truth, classes=("a", "b", "absent", "crowded")), predictions
+
+
+def plain_accuracy(pool, predictions, low=0.0, high=1.0):
+    """AP and recall (classes, 10 IoUs), NaN without objects, by pycocotools as it comes and none of our code.
+
+    Of objects whose visibility is within low to high: it is given as their area, for which pycocotools knows ranges; so
+    crowds need one too. Every detection is given an area that is in range.
+    """
+    truth, found = COCO(), []
+    truth.dataset = {"images": [{"id": i} for i in range(len(pool))], "annotations": []}
+    truth.dataset["categories"] = [{"id": k} for k in range(len(pool.classes))]
+    for i in range(len(pool)):
+        boxes, seen = pool.boxes(i), predictions[i]
+        for (x1, y1, x2, y2), k, visible, crowd in zip(
+            boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd, strict=True
+        ):
+            one = {"image_id": i, "category_id": k, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": visible}
+            number = len(truth.dataset["annotations"]) + 1
+            truth.dataset["annotations"].append(one | {"id": number, "iscrowd": int(crowd)})
+        for (x1, y1, x2, y2), k, score in zip(seen.xyxy, seen.labels, seen.scores, strict=True):
+            found.append({"image_id": i, "category_id": k, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score})
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        results = truth.loadRes(found)
+        for one in results.anns.values():
+            one["area"] = (low + high) / 2
+        evaluation = COCOeval(truth, results, "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[low, high]], ["all"]
+        evaluation.params.maxDets = [100]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = evaluation.eval["precision"][:, :, :, 0, 0], evaluation.eval["recall"][:, :, 0, 0]
+    known = np.where(recall > -1, 1.0, np.nan).T
+    return known * precision.mean(axis=1).T, known * recall.T
 
 
 def cocoapi_sample(folder):

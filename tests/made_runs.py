@@ -7,7 +7,8 @@ import numpy as np
 from syndet_ray.data.visibility import Bin, Visibility
 from syndet_ray.parameter import Choice, Float
 from syndet_ray.recipe import Recipe, Training
-from syndet_ray.results import Picture, RunFolder, TestRow, TestScores
+from syndet_ray.results import Picture, TestRow, TestScores
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
@@ -87,6 +88,7 @@ def append(folder, number, kind, objects, share, rate, values, state, reason):
 def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None):
     for rung, value in enumerate(values, 1):
         metrics = {"val/mAP": value, "val/AP50": 1.5 * value, "train/loss": 1 / (rung + number / 1000)}
+        metrics |= {"images_per_second": 20.0}
         folder.append("report", number, images=100 * rung, metrics=metrics, effective=effective or {})
     if state != "RUNNING":
         folder.append("ended", number, state=state, reason=reason)
@@ -118,7 +120,8 @@ def made_scores(scores, stand_in=False, best=2, **changed):
 
 
 BINS = tuple(Bin(k / 4, (k + 1) / 4, count, (k + 0.5) / 4) for k, count in enumerate((7, 30, 60, 300)))
-SEEN = Visibility("measured", BINS, (Bin(0, 0.8, 190, 0.5), Bin(0.8, 1, 207, 0.9)), 20)
+COUNTED = {name: (2, 10, 20, 100 if k else 4) for k, name in enumerate(CLASSES)}  # by class and bin
+SEEN = Visibility("measured", BINS, (Bin(0, 0.8, 190, 0.5), Bin(0.8, 1, 207, 0.9)), 20, COUNTED)
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 
 
@@ -137,8 +140,9 @@ def _examined(row, seen):
     bounds = {f"{kind}_{name}": (k * low, k * high) for name, k in share.items() for kind in ("AP", "recall")}
     found |= {f"recall_{name}/{label}": k * mean for name, k in share.items() for label in CLASSES}
     found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {"slope/AP": -mean, "slope/recall": -mean}
+    found |= {f"{kind}_visible/q{k}": k * mean / 2 for k in (1, 2) for kind in ("AP", "recall")}
     found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
-    bounds |= {"slope/AP": (-mean - 0.1, -mean + 0.1)}
+    bounds |= {"slope/AP": (-mean - 0.1, -mean + 0.1), "AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
     return {"metrics": row.metrics | found, "intervals": row.intervals | bounds}
 
 

@@ -3,15 +3,19 @@
 import shutil
 from pathlib import Path
 
+import boto3
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from moto.server import ThreadedMotoServer
 
 from syndet_ray import Detector, Recipe, SearchSpace, Sweep
+from syndet_ray.data import storage
+from syndet_ray.deploy import champions
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.parameter import Float
 from syndet_ray.results import OBJECTIVE, Rung, Trial
-from syndet_ray.tuning import champions
 from syndet_ray.tuning.tracking import Tracking, local_store
 
 CLASSES = ("small", "big")
@@ -57,6 +61,58 @@ def test_a_registered_model_is_found_by_alias_and_by_version(runs, address):
     assert classes_of(address, Path("nowhere"), f"sqlite:///{runs / 'mlflow.db'}") == CLASSES
     assert mlflow.get_tracking_uri() == "sqlite:///elsewhere.db"
     assert not Path("elsewhere.db").exists()
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """Makes an S3 bucket, photos, hold an object for each of the files given by key."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    settings = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}
+    settings |= {"ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "EC2_METADATA_DISABLED": "true"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+
+    def fill(**folders):
+        for key, folder in folders.items():
+            for file in folder.iterdir():
+                client.upload_file(str(file), "bucket", f"{key}/{file.name}")
+
+    yield fill
+    server.stop()
+
+
+@pytest.mark.parametrize("inside", ["", "/", "/run", "/run/champion", "/checkpoints/0"])
+def test_of_a_run_in_a_store_the_champion_alone_is_fetched(champion, bucket, monkeypatch, inside):
+    bucket(**{"runs/1/run/champion": champion, "runs/1/checkpoints/0": champion})
+    asked = []
+    monkeypatch.setattr(champions, "fetched", lambda address: asked.append(address) or storage.fetched(address))
+    assert classes_of(f"s3://bucket/runs/1{inside}") == CLASSES
+    assert asked == [f"s3://bucket/runs/1/{'checkpoints/0' if 'check' in inside else 'run/champion'}"]
+
+
+def test_what_is_no_model_in_a_store_is_told_and_not_fetched(tmp_path, bucket, monkeypatch):
+    (tmp_path / "sweep.json").write_text("{}")
+    bucket(**{"runs/2/run": tmp_path})
+    monkeypatch.setattr(champions, "fetched", pytest.fail)
+    with pytest.raises(DataError, match="s3://bucket/runs/2: is a run without a champion"):
+        classes_of("s3://bucket/runs/2")
+    for address in ("s3://bucket/runs", "s3://lost/runs/1"):
+        with pytest.raises(DataError, match=f"{address}: holds no saved model"):
+            classes_of(address)
+
+
+@pytest.mark.parametrize(("error", "told"), [(OSError(), "(OSError)"), (MlflowException("\nGone.\nAlas"), "(Gone)")])
+def test_a_store_that_fails_without_a_word_is_told(runs, monkeypatch, error, told):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
+    with pytest.raises(DataError) as found:
+        classes_of(f"models:/{NAME}/1", runs)
+    assert told in str(found.value)
 
 
 def test_what_was_fetched_is_gone_afterwards(runs):

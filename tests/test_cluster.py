@@ -10,7 +10,7 @@ import ray
 from moto.server import ThreadedMotoServer
 
 from syndet_ray.sweep import load
-from syndet_ray.tuning import run
+from syndet_ray.tuning import backup, run
 
 
 class Quiet:
@@ -89,7 +89,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         keys
     )
     assert ray.is_initialized() is False
-    fetched = run.fetch(f"s3://runs-bucket/{home_key}", tmp_path / "elsewhere")
+    fetched = backup.fetch(f"s3://runs-bucket/{home_key}", tmp_path / "elsewhere")
     assert fetched.trials() == trials
     assert fetched.test() == outcome.folder.test()
     assert Path(outcome.folder.champion / "model.safetensors").exists()

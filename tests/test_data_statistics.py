@@ -195,6 +195,8 @@ def test_what_cannot_be_compared_has_no_distance():
     assert distance("b", "noise", sample([1]), sample([2, 3]), 0).value is None  # one value has no deviation
     alone = distance("b", "noise", sample([1, 2]), sample([3]), 0)
     assert (alone.value, alone.low, alone.floor) == (3, None, None)
+    assert not alone.beyond_chance, "nobody knows what chance would make of one image"
+    assert not class_distance("b", np.array([[1, 0]]), np.array([[0, 1]]), 0).beyond_chance
     assert class_distance("b", np.zeros((2, 2)), np.ones((2, 2)), 0).value is None
     assert class_distance("b", np.ones((2, 2)), np.ones((1, 2)), 0).value == 0
 

@@ -8,7 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from syndet_ray.data import storage
-from syndet_ray.data.storage import check_bucket, download, filesystem, upload
+from syndet_ray.data.storage import check_bucket, download, filesystem, holds, inside, upload
 from syndet_ray.errors import MachineError
 
 
@@ -133,6 +133,23 @@ def test_a_folder_goes_to_another_folder_and_comes_back(tmp_path):
     assert (tmp_path / "back" / "deep" / "er" / "a.txt").read_text() == "a"
     store, path = filesystem(str(tmp_path / "back"))
     assert (store.type_name, path) == ("local", str(tmp_path / "back"))
+
+
+def test_an_address_goes_on_before_its_question(s3, tmp_path):
+    assert inside("s3://photos/runs/?scheme=http", "1/run") == "s3://photos/runs/1/run?scheme=http"
+    assert inside("s3://photos", "1") == "s3://photos/1"
+    assert inside("s3://photos/runs/", "") == "s3://photos/runs"
+    assert inside("runs", "1/run") == "runs/1/run"
+
+
+def test_a_store_holds_files_not_folders(s3, tmp_path):
+    upload(folder(tmp_path / "run"), "s3://photos/runs/1")
+    for address in ("s3://photos/runs", str(tmp_path)):
+        name = "1" if "://" in address else "run"
+        assert holds(address, f"{name}/deep/er/a.txt")
+        assert not holds(address, name)
+        assert not holds(address, f"{name}/b.txt")
+    assert not holds("s3://lost/runs", "1"), "nor does a bucket that is not there"
 
 
 def test_what_cannot_be_copied_is_named(s3, tmp_path):

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.visibility import Bin, bins_of, covered_shares, visibility
+from syndet_ray.data.visibility import Bin, Visibility, bins_of, covered_shares, visibility
 
 NAN = float("nan")
 
 
-def pool_of(*images):
+def pool_of(*images, classes=("a",)):
     """Each image a Boxes."""
     blank = [np.zeros((1, 1, 3), np.uint8)] * len(images)
-    return Pool.of("real", ("a",), blank, images, list(map(str, range(len(images)))))
+    return Pool.of("real", classes, blank, images, list(map(str, range(len(images)))))
 
 
 def known(*values, crowd=None):
@@ -105,6 +106,19 @@ def test_bins_are_plain_values_with_names():
     assert [one.objects for one in found.bins] == [1, 1, 1, 1]
     assert found.bins[0].mean == pytest.approx(0.1)
     assert json.loads(json.dumps(asdict(found)))["minimum"] == 7
+
+
+def test_objects_of_each_class_are_counted_by_bin_without_crowds():
+    boxes = [[20 * i, 0, 20 * i + 10, 10] for i in range(5)]
+    image = Boxes.of(boxes, [0, 0, 2, 2, 2], [0.1, 0.9, 1.0, 0.8, 0.6], [False, False, False, False, True])
+    found = bins_of(pool_of(image, Boxes.none(), classes=("a", "b", "c")))
+    assert found.class_objects == {"a": (1, 0, 0, 1), "b": (0, 0, 0, 0), "c": (0, 0, 0, 2)}
+    assert TypeAdapter(Visibility).validate_json(json.dumps(asdict(found))) == found
+
+
+def test_what_was_kept_before_classes_were_counted_still_loads():
+    kept = {name: value for name, value in asdict(bins_of(pool_of(known(0.3)))).items() if name != "class_objects"}
+    assert TypeAdapter(Visibility).validate_json(json.dumps(kept)).class_objects == {}
 
 
 def test_without_objects_bins_are_empty():

@@ -42,6 +42,14 @@ def test_counting_matches_anew_is_what_pycocotools_does(seed, most):
         assert whole(accuracy(made, images)) == pytest.approx(_means_of(expected), abs=1e-12)
 
 
+def test_one_image_tells_nothing_of_others():
+    """Its draws are all the score, of which no interval is made: it would seem to be certain."""
+    pool, predictions = pool_of([(A, 0), (B, 0)]), [found((A, 0, 0.9))]
+    value = score(pool, predictions).metrics["mAP"]
+    assert bootstrap(pool, predictions, seed=0, resamples=5)["mAP"].tolist() == pytest.approx([value] * 5)
+    assert intervals(pool, predictions, seed=0, resamples=5) == {}
+
+
 def test_images_without_an_object_score_0():
     pool, predictions = random_case(0)
     made = matches([coco(pool, predictions, 100)], len(pool))

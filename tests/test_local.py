@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from test_search import Silent
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import find, load
 from syndet_ray.tuning import local
 from syndet_ray.tuning.run import Options, Origin, resume, start
@@ -176,7 +176,7 @@ def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_
 
 def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
     folder = begin(trials=1, images=10).folder
-    hold = "import sys, pathlib; from syndet_ray.results import RunFolder\n"
+    hold = "import sys, pathlib; from syndet_ray.run_folder import RunFolder\n"
     hold += "with RunFolder.open(pathlib.Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
     paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     other = subprocess.Popen(

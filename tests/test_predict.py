@@ -1,6 +1,5 @@
 """The verbs on a saved model: predict writes what is found in any image, evaluate scores it on labelled ones."""
 
-import io
 import json
 import sys
 
@@ -10,17 +9,17 @@ from made_detections import found
 from PIL import ExifTags, Image, ImageDraw
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from rich.console import Console
 
-from syndet_ray import Detector, cli, scorecard
+from syndet_ray import Detector, cli, scorecard, terminal
 from syndet_ray.data.unlabelled import find
+from syndet_ray.deploy import judge as judging
+from syndet_ray.deploy.apply import apply
+from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report.annotated import annotated, color, text_px
-from syndet_ray.tuning import judge as judging
-from syndet_ray.tuning.apply import apply, new_folder
 
 CLASSES = ("small", "big")
 TINY = Detector(name="fasterrcnn_tiny")
@@ -227,7 +226,7 @@ def test_what_cannot_be_used_is_told_before_anything_is_written(main, model, pho
 
 
 def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(judging, "_RESAMPLES", 10)
+    monkeypatch.setattr(judging, "RESAMPLES", 10)
     data = dataset(classes=CLASSES[::-1], test=4)  # the same names in another order: what was small is big
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
@@ -255,7 +254,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
 
 
 def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
-    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
     done = judged(model, dataset(classes=("big", "small")))
     sides = done.pool.xyxy[:, 2] - done.pool.xyxy[:, 0]
     assert done.pool.classes == CLASSES
@@ -263,7 +262,7 @@ def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
 
 
 def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(main, model, dataset, monkeypatch, capsys):
-    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
     assert main("evaluate", model, dataset(classes=("small",), val=6)) == 0
     said = capsys.readouterr().out
     assert "the data have no class big: what is found of it counts nowhere" in said
@@ -271,14 +270,14 @@ def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(main, model, data
     assert "has no test set any more" not in said  # it was the validation set
 
 
-def test_a_class_is_printed_as_it_is_called(dataset, monkeypatch, tmp_path):
-    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+def test_a_class_is_printed_as_it_is_called(dataset, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
     classes = ("[b]", "$5 [/red]")
     save_model(tmp_path / "odd", build(TINY, classes, seed=0)[0], TINY, classes)
     done = judged(tmp_path / "odd", dataset(classes=classes))
-    console = Console(width=100, file=io.StringIO())
-    console.print(scorecard.scores_table(done))
-    assert all(f"AP/{name} " in console.file.getvalue() for name in classes)
+    terminal.console().print(scorecard.scores_table(done))
+    said = capsys.readouterr().out
+    assert all(f"AP/{name} " in said for name in classes)
     assert judging.write(done, tmp_path / "out") == tmp_path / "out"
 
 
@@ -306,7 +305,7 @@ def test_empty_data_are_told(model, dataset, given, told):
 
 
 def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
-    monkeypatch.setattr(judging, "_RESAMPLES", 2)
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
     nothing = Predictions(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
     monkeypatch.setattr(judging, "predict", lambda model, pool, **_: [nothing] * len(pool))
     done = judged(model, dataset())

@@ -14,7 +14,7 @@ from syndet_ray import cli, listing
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import compare_page
 from syndet_ray.report.compare import compare, sentences
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _SHARED = np.random.default_rng(5).normal(0, 0.03, 400)  # what other images do to every model alike
 

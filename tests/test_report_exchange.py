@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from made_runs import ABOUT, OPENED, gap, train
 
 from syndet_ray.recipe import Mix, Recipe
-from syndet_ray.report import tables
 from syndet_ray.report.exchange import ExchangePoint, exchange, exchange_points, exchange_told, exchange_words, photos
 from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import exchange as figure
-from syndet_ray.results import RunFolder, TestRow, TestScores
+from syndet_ray.results import TestRow, TestScores
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 
 RNG = np.random.default_rng(0)
@@ -168,7 +168,6 @@ def test_a_run_without_draws_or_sizes_says_so(tmp_path):
     assert figure.exchange(short) is None
     shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)
     assert "not been opened" in exchange_told(shut)[0]
-    assert tables.five_rows(shut) == ()
 
 
 def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
@@ -177,24 +176,3 @@ def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
     assert [row["photos"] for row in rows if row["what"] == "real only"] == [8, 20, 80]
     assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(20 * 2**0.5 - 8)
     drawing.save(drawn, tmp_path / "figure")
-
-
-def test_the_five_rows_of_synthdet(tmp_path):
-    found = {row.name: row for row in tables.five_rows(budget_run(tmp_path / "run"))}
-    named = {name: row.line.name if row.line else row.note for name, row in found.items()}
-    assert named == {
-        "real only, all real images": "real only",
-        "synthetic only": "synthetic only",
-        "synthetic + 10 % of real": "mixed, 8 images",
-        "synthetic + 50 % of real": "not in this sweep; `sweep annotation_budget` runs it",
-        "synthetic + all real images": "mixed, all",
-    }
-    assert found["synthetic only"].difference.mean == pytest.approx(-0.4)
-    assert found["real only, all real images"].difference is None
-
-
-def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
-    folder = budget_run(tmp_path / "run")
-    recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
-    folder.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
-    assert tables.five_rows(folder)[3].note == "tried, but not among the recipes that met the test set"

@@ -61,6 +61,15 @@ def test_one_setting_or_one_score_say_nothing():
     both = [{"scene.blur": k / 9, "scene.noise": k / 9} for k in range(9)]
     flat = alike({"scene.blur": UNIT, "scene.noise": UNIT}, both, [0.2] * 9)
     assert importance.importances(*flat, resamples=2).reason == "all trials reached the same score"
+    same = [{"scene.blur": 0.5, "scene.noise": 0.5}] * 9
+    seeds = alike({"scene.blur": UNIT, "scene.noise": UNIT}, same, [k / 9 for k in range(9)])
+    assert importance.importances(*seeds, resamples=2).reason == "no setting tells better trials from worse ones"
+
+
+def test_resamples_that_tell_nothing_are_left_out():
+    changes = [{"scene.blur": 0.5, "scene.noise": 0.5}] * 8 + [{"scene.blur": 0.9, "scene.noise": 0.1}]
+    few = alike({"scene.blur": UNIT, "scene.noise": UNIT}, changes, [0.1 + k / 90 for k in range(8)] + [0.9])
+    assert len(importance.importances(*few, resamples=20).settings) == 2
 
 
 def test_sources_that_share_the_images_have_an_axis_each_but_the_last():

@@ -1,12 +1,14 @@
 """Hidden objects and kinds of errors in the report: what is drawn and said is what the test set showed, and no more."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
-from made_runs import CLASSES, KINDS, SEEN, TIED, confirmed_run, examine, made_run
+from made_runs import ABOUT, CLASSES, KINDS, SEEN, TIED, confirmed_run, examine, made_run
 
 from syndet_ray.data.visibility import Bin
-from syndet_ray.report import obstruction, words
+from syndet_ray.report import obstruction, page, words
 from syndet_ray.report.figures import mistakes
 from syndet_ray.report.figures import obstruction as figures
 from syndet_ray.report.figures.catalogue import draw_all
@@ -45,7 +47,13 @@ def test_an_estimate_is_never_told_as_a_measurement(tmp_path, folder):
 
 def test_slopes_are_told_with_their_intervals_and_their_signs(folder):
     (told,) = [sentence for sentence in obstruction.summary(folder) if sentence.startswith("AP for every 10 %")]
+    assert told.startswith("AP for every 10 % more of an object that is hidden, within classes: ")
     assert "best recipe -0.031 [-0.041, -0.021]" in told
+
+
+def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):
+    old = examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={}))
+    assert "within classes" not in " ".join(obstruction.summary(old))
 
 
 def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
@@ -59,7 +67,7 @@ def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
     ]
     folder.write_test(replace(test, rows=tuple(rows)))
     assert figures.accuracy_vs_obstruction(folder) is None
-    assert obstruction.summary(folder)[-1].startswith("With objects in fewer than two bins")
+    assert obstruction.summary(folder)[-1].startswith("With no class that has objects in two bins")
 
 
 def test_error_kinds_of_every_recipe_are_those_of_the_test(folder):
@@ -77,13 +85,52 @@ def test_confusion_counts_the_background_only_where_it_means_something(folder):
     assert len(cells) == (len(CLASSES) + 1) ** 2 - 1
 
 
-def test_the_limit_on_predictions_is_told_with_what_it_changes(folder):
+def test_classes_called_as_the_background_stay_apart_from_it(tmp_path):
+    classes = ("(background)", "background", "(missed)")
+    folder = examine(made_run(tmp_path / "run", scores=TIED, about=ABOUT | {"classes": classes}))
+    cells = {(true, seen): count for true, seen, count, _ in mistakes.confusion(folder).rows}
+    assert len(cells) == (len(CLASSES) + 1) ** 2 - 1, "none was lost"
+    assert cells["(background)", "((missed))"] == 2
+    assert cells["((background))", "(background)"] == 2
+
+
+def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is_small(tmp_path, folder):
+    drawn = mistakes.class_obstruction(folder)
+    found = {(name, held): count for name, held, _, count in drawn.rows}
+    assert found[CLASSES[1], "0.75-1.00"] == 100
+    assert (CLASSES[0], "0.75-1.00") not in found, "4 objects"
+    assert len(found) == 3 * len(CLASSES) - 1
+    assert '"field": "objects"' in json.dumps(specification(drawn.figure))
+    old = mistakes.class_obstruction(examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={})))
+    assert {row[3] for row in old.rows} == {None}
+    assert '"field": "objects"' not in json.dumps(specification(old.figure))
+
+
+def limited(folder, **metrics):
     test = folder.test()
     (best, *others) = test.rows
-    found = best.metrics | {"mAP@300": 0.35, "capped@100": 0.04}
-    told = words.limits(replace(test, rows=(replace(best, metrics=found), *others)))
-    assert told.startswith("4 % of the test images have 100 predictions or more")
+    return words.limits(replace(test, rows=(replace(best, metrics=best.metrics | metrics), *others)))
+
+
+def test_limits_on_predictions_are_told_with_what_they_change(folder):
+    told = limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04})
+    assert told.startswith("In 4 % of the test images some class has more than 100 predictions")
     assert told.endswith("with up to 300, mAP is 0.350 instead of 0.310.")
+    full = "In 2 % of the images the model made as many predictions as it can, 300: it may have left some out."
+    assert limited(folder, **{"capped@300": 0.02}) == full
+    assert limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04, "capped@300": 0.02}) == f"{told} {full}"
+    assert limited(folder).startswith("No limit on predictions was met")
+
+
+def test_bins_and_quantiles_of_the_best_recipe_have_a_table(folder):
+    found = {group.name: group for group in obstruction.groups(folder)}
+    assert list(found) == ["bin 1", "bin 2", "bin 3", "bin 4", "quantile 1", "quantile 2"]
+    assert found["bin 1"].refused and found["bin 1"].ap is None
+    assert found["quantile 2"].ap.text() == "0.310 [0.270, 0.350]"
+    assert found["quantile 1"].recall.text() == "0.155"
+    shown = re.sub("<[^>]*>", " ", page.write(folder).read_text())
+    assert "bin 1 0.00 to 0.25 7 88 % too few objects" in " ".join(shown.split())
+    assert "quantile 2 0.80 to 1.00 207 10 % 0.310 [0.270, 0.350] 0.310" in " ".join(shown.split())
 
 
 def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, folder):
@@ -91,4 +138,7 @@ def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, 
     assert not set(HIDDEN) & set(draw_all(old))
     assert obstruction.summary(old) == []
     assert words.limits(old.test()) == ""
+    html = page.write(old).read_text()
+    assert "was opened by an earlier version, which did not look at how hidden objects are" in html
+    assert "the test set has not been opened" not in html
     assert set(HIDDEN) <= set(draw_all(folder))

@@ -33,7 +33,8 @@ from syndet_ray.recipe import Mix, Recipe, Scenes
 from syndet_ray.report import answer, page, tables
 from syndet_ray.report.figures.catalogue import draw_all
 from syndet_ray.report.figures.drawing import from_zero, script, spread
-from syndet_ray.results import Picture, RunFolder
+from syndet_ray.results import Picture
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 

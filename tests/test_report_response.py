@@ -10,9 +10,10 @@ from made_runs import ABOUT, train
 
 from syndet_ray.parameter import Choice, Float, Int, Simplex
 from syndet_ray.recipe import Recipe, Scenes
-from syndet_ray.report import response, varied
+from syndet_ray.report import page, response, varied
 from syndet_ray.report.figures import drawing, responses
-from syndet_ray.results import RunFolder, Rung, Trial
+from syndet_ray.results import Rung, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -181,6 +182,28 @@ def test_captions_say_what_is_drawn(tmp_path):
     assert "Gaussian process" in told["scene.blur"]
     assert "t interval" in told["scene.arrangement"]
     assert all("differ in all other settings" in words for words in told.values())
+
+
+def test_captions_say_what_pruning_does_to_them(tmp_path):
+    folder = searched_run(tmp_path / "run")
+    biased = "2 pruned trials are left out: where a value is bad only the luckier trials were completed, which flattens this."
+    assert all(responses.caption(found).endswith(biased) for found in responses.shown(folder)[:2])
+    html = page.write(folder).read_text()
+    assert (
+        "2 pruned trials are left out: where a value is bad only the luckier trials were completed, so shares may"
+        in html
+    )
+    whole = response.response(SHARE, planted(SHARE, hill))
+    assert "pruned" not in responses.caption(whole)
+
+
+def test_settings_of_a_sweep_never_share_a_key():
+    names = ("a-b", "a_b", "a_b_2", "long" * 20, "long" * 20 + "er")
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", *names))})
+    mix = {"mix.sources": {name: Scenes() for name in names}}
+    found = varied.settings(Sweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
+    assert len({setting.key for setting in found}) == len(found) == 6
+    assert [setting.key for setting in found[1:4]] == ["mix_shares_a_b", "mix_shares_a_b_2", "mix_shares_a_b_2_2"]
 
 
 def test_what_was_tried_at_one_value_has_no_figure(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe
-from syndet_ray.report import response, tables, varied, words
+from syndet_ray.report import response, tables, varied
 from syndet_ray.results import Rung, TestRow, TestScores, Trial
 from syndet_ray.sweep import CONTROL_CHANGES, Sweep
 
@@ -111,13 +111,13 @@ def test_failures_are_told_once_for_each_reason():
     assert tables.failures([*failed, *TRIALS[:5]]) == [("b", (1, 2)), ("a", (0,))]
 
 
-def test_classes_that_a_model_was_not_scored_on_have_no_number():
-    best = TestRow("best", 2, {"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2}, {})
+def test_classes_have_intervals_where_there_are_some_and_no_number_where_a_model_has_none():
+    best = TestRow("best", 2, {"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2}, {"AP/a": (0.3, 0.5)})
     real = TestRow("real_only", 0, {"mAP": 0.2, "AP/a": 0.1}, {})
     table = tables.class_table(TestScores("t", False, "", 9, 0.0, (best, real)), TRIALS)
     assert table.models == ("best recipe", "real only")
-    assert table.rows[0] == ("a", (0.4, 0.1))
-    assert words.number(table.rows[1][1][1]) == "n/a"
+    assert table.rows[0] == ("a", (tables.Score(0.4, 0.3, 0.5), tables.Score(0.1)))
+    assert table.rows[1][1][1].text() == "n/a"
 
 
 def test_scores_are_told_with_their_interval_where_there_is_one():

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from syndet_ray import Choice, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
 from syndet_ray.errors import MachineError
-from syndet_ray.results import OBJECTIVE, RunFolder
+from syndet_ray.results import OBJECTIVE
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.study import Study
 from syndet_ray.tuning.tracking import Tracking, check_server, local_store

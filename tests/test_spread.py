@@ -10,6 +10,7 @@ from syndet_ray.spread import (
     difference,
     interval,
     probability_best,
+    score_interval,
     standard_error,
     within_one_error,
 )
@@ -150,3 +151,9 @@ def _effects(own, images, count):
 
 def _seeds(own, count):
     return own.standard_normal(count)
+
+
+def test_an_interval_goes_no_further_than_a_score_can_be_but_a_slope_may():
+    draws = np.linspace(-1, 2, 1001)
+    assert score_interval("mAP", draws) == (0, 1)
+    assert score_interval("slope/AP", draws) == interval(draws) == pytest.approx((-0.925, 1.925))

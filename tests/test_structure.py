@@ -11,19 +11,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
 ORDER = (
-    *("errors",),
+    *("errors", "files"),
     *("boxes", "seeds", "spread", "recipe"),
     *("schedule", "parameter", "space", "data", "scenes"),
-    *("detection", "sweep", "results", "verdict"),
-    *("report", "tuning"),
+    *("detection", "sweep", "results", "run_folder", "verdict"),
+    *("report", "tuning", "deploy"),
     *("terminal", "listing", "scorecard", "cli"),
 )
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
     "ray": {"tuning"},
     "optuna": {"report", "tuning"},
-    "mlflow": {"tuning"},
-    "torch": {"detection", "tuning", "cli"},
+    "mlflow": {"tuning", "deploy"},
+    "torch": {"detection", "tuning", "deploy", "cli"},
     "torchvision": {"detection"},
     "typer": {"cli"},
     "rich": {"terminal", "listing", "scorecard", "cli"},

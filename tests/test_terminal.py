@@ -288,6 +288,23 @@ def test_a_test_set_that_was_opened_again_is_said_to_be():
     assert "50 real photos, opened 3 times)" in " ".join(text.split())
 
 
+@pytest.mark.parametrize("name", ["mix [old]", "[/x]", "[red]", ":dog:"])
+def test_names_are_printed_as_they_are(name, capsys):
+    gaps = {name: Difference(-0.12, -0.15, -0.09, 0.001)}
+    rows = (
+        TestRow("best", 0, METRICS, {}),
+        TestRow(name, 0, METRICS, {}),
+        TestRow("b", 1, METRICS, {}, (), (), 0.1, gaps),
+    )
+    console = terminal.console()
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100))
+    said = capsys.readouterr().out
+    assert f"\n {name} (best)" in said or f"\n{name} (best)" in said
+    assert f"above {name}" in said
+    console.print(f"{name} again", style="bold")
+    assert capsys.readouterr().out == f"{name} again\n"
+
+
 def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
     rows = (TestRow("best", 1, METRICS, {}), TestRow("real_only", 0, METRICS | {"mAP": 0.9}, {}))
     table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100)

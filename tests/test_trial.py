@@ -79,6 +79,8 @@ def test_a_trial_reports_at_every_rung_and_goes_on_from_any(squares, tmp_path):
     whole = run(squares, tmp_path)
     assert [images for images, _, _ in whole] == [4, 8, 12]
     assert {"val/mAP", "val/AP50", "val/AP/big", "train/loss", "images_per_second"} <= whole[0][1].keys()
+    kinds = [{name for name in metrics if name.startswith("val/error/")} for _, metrics, _ in whole]
+    assert [len(found) for found in kinds] == [0, 0, 6], "what each kind of error costs is told once, at the end"
     (tmp_path / "again").mkdir()
     rest = run(squares, tmp_path / "again", restore=tmp_path / "4")
     assert [images for images, _, _ in rest] == [8, 12]

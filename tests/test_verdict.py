@@ -17,7 +17,8 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import Predictions
 from syndet_ray.parameter import Float, Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
-from syndet_ray.results import OBJECTIVE, RunFolder, Rung, Trial
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import confirm
@@ -244,7 +245,8 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
     assert sum(row.p_best for row in rows[1:]) == pytest.approx(1)
 
 
-def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
+def trained(tmp_path):
+    """A run of two variants that were trained twice, trial 3 being the better training of the better one."""
     sweep = Sweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)
     folder = RunFolder.create(tmp_path / "run", sweep, {})
     for found in variants({"a": (0.30, 0.10), "b": (0.27, 0.28)}):
@@ -256,10 +258,46 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
         folder.append("report", found.number, images=100, metrics={OBJECTIVE: found.value}, effective={})
         folder.append("checkpoint", found.number, path=str(at))
         folder.append("ended", found.number, state="COMPLETE", reason="")
+    return folder
+
+
+def opened(folder, runner=None):
     values = {found.checkpoint: found.value for found in folder.trials()}
-    runner = SimpleNamespace(tasks=lambda function, test, every: [scored(values[task["checkpoint"]]) for task in every])
-    confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, runner)
-    found = folder.test()
+    works = SimpleNamespace(tasks=lambda function, test, every: [scored(values[task["checkpoint"]]) for task in every])
+    confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, runner or works)
+    return folder.test()
+
+
+def cut_short(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_opening_that_is_cut_short_counts(tmp_path):
+    folder = trained(tmp_path)
+    before = folder.trials()
+    with pytest.raises(KeyboardInterrupt):
+        opened(folder, SimpleNamespace(tasks=cut_short))
+    assert folder.test() is None
+    assert opened(folder).openings == 2
+    assert opened(folder).openings == 3
+    assert folder.trials() == before
+
+
+def test_openings_of_an_older_run_stand_in_its_scores_alone(tmp_path):
+    folder = trained(tmp_path)
+    folder.write_test(replace(opened(folder), openings=4))
+    ledger = folder.path / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(line for line in lines if '"opened"' not in line))
+    assert opened(folder).openings == 5
+    with pytest.raises(KeyboardInterrupt):
+        opened(folder, SimpleNamespace(tasks=cut_short))
+    assert opened(folder).openings == 7
+
+
+def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
+    folder = trained(tmp_path)
+    found = opened(folder)
     assert (found.row("best").trial, found.champion) == (1, 3)
     assert (folder.champion / "model.json").read_text() == "3"
     assert set(found.row("b").differences) == {"a"}

@@ -35,7 +35,7 @@ class Distance:
            the total variation distance, 0 to 1: the share of objects whose class would have to change.
     low, high  95 % interval over the images of both; None where the distance is not finite, or a source has one image
     floor  what two samples of the reference itself are apart, of as many images as the sources have, in 95 of 100
-           draws; the yardstick: a value below it may be chance
+           draws; the yardstick: a value below it may be chance. None where a source has one image
     ks     two-sample Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the cumulative distributions
     means  of the reference and of the source, in the statistic's unit; None for classes
     """
@@ -51,8 +51,8 @@ class Distance:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the distance is more than two samples of the reference would have."""
-        return self.value is not None and self.value > (self.floor or 0.0)
+        """Whether the distance is more than two samples of the reference would have; False where that is not known."""
+        return self.value is not None and self.floor is not None and self.value > self.floor
 
 
 def distance(source: str, statistic: str, reference: Sample, other: Sample, seed: int, fine: float = 0.0) -> Distance:

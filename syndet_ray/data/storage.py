@@ -73,6 +73,22 @@ def check_bucket(address: str) -> None:
         raise _refused(address, code, str(error)) from None
 
 
+def inside(address: str, name: str) -> str:
+    """The address of what lies at `name` under an address, whose ?query stays its end; of "" itself."""
+    if "://" not in address:
+        return str(Path(address) / name)
+    place = urlsplit(address)
+    return urlunsplit(place._replace(path=f"{place.path.rstrip('/')}/{name}".rstrip("/")))
+
+
+def holds(address: str, name: str) -> bool:
+    """Whether there is a file at `name` under an address, which itself need not be there. Raises MachineError where the
+    store does not tell."""
+    store, path = filesystem(inside(address, name))
+    with _named(address, "cannot be read"):
+        return store.get_file_info(path).type == fs.FileType.File
+
+
 def filesystem(address: str) -> tuple[fs.FileSystem, str]:
     """The Arrow file system of an address, and the path in it. Raises MachineError for an address it cannot use."""
     if "://" not in address:

@@ -1,6 +1,6 @@
 """Visibility: how much of each object can be seen, measured or estimated from boxes, and objects in bins of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -43,12 +43,14 @@ class Visibility:
     bins       four, of equal width
     quantiles  four, of about as many objects each, from 0 to 1; fewer where many objects are visible alike
     minimum    a bin with fewer objects tells too little to be scored
+    class_objects  how many objects of each class there are in each of `bins`; empty where it was not counted
     """
 
     kind: Kind
     bins: tuple[Bin, ...]
     quantiles: tuple[Bin, ...]
     minimum: int
+    class_objects: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def visibility(pool: Pool) -> tuple[np.ndarray, Kind]:
@@ -65,7 +67,13 @@ def bins_of(pool: Pool, minimum: int = 20) -> Visibility:
     """The non-crowd objects of the pool, each in one of the bins and in one of the quantiles."""
     values, kind = visibility(pool)
     known = values[~pool.crowd]
-    return Visibility(kind, _bins(known, _EDGES), _bins(known, _quantile_edges(known)), minimum)
+    bins = _bins(known, _EDGES)
+    return Visibility(kind, bins, _bins(known, _quantile_edges(known)), minimum, _class_objects(pool, values, bins))
+
+
+def _class_objects(pool: Pool, values: np.ndarray, bins: tuple[Bin, ...]) -> dict[str, tuple[int, ...]]:
+    counts = np.array([np.bincount(pool.labels[one.holds(values)], minlength=len(pool.classes)) for one in bins])
+    return {name: tuple(column) for name, column in zip(pool.classes, counts.T.tolist(), strict=True)}
 
 
 def covered_shares(xyxy: np.ndarray) -> np.ndarray:

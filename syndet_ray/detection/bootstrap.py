@@ -1,7 +1,8 @@
 """Bootstrap: what COCO's metrics would have been on other images, from matches that are made once.
 
 Each image is matched once; a resample only counts the matches of its images, as pycocotools would count them had it been
-given that list of images. The arithmetic is that of pycocotools' accumulate.
+given that list of images. The arithmetic is that of pycocotools' accumulate. A resample is a half sample, half of the images
+drawn without return (see `resampled_images`), and not, as usual in a bootstrap, as many drawn with return.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -168,7 +169,9 @@ def draws(
 ) -> dict[str, np.ndarray]:
     """(resamples,) by name: the metrics of other images, shifted so that their mean is that of the images themselves.
 
-    metrics: the same names for every Accuracy. A draw that is NaN, for want of objects, tells nothing and becomes the mean.
+    metrics: the same names for every Accuracy, only of what objects in enough images tell: a draw that is NaN, for want of
+    objects, becomes the mean, and many of these would make a metric look sure. A single image has itself for every draw,
+    so all draws are its score: they say nothing of other images, and make no interval.
     """
     images = found[0].objects.shape[1]
     own, drawn = metrics(accuracy(found, np.arange(images))), []
@@ -182,7 +185,7 @@ def draws(
 def bootstrap(
     pool: Pool, predictions: Sequence[Predictions], *, seed: int, resamples: int = 300, max_detections: int = 100
 ) -> dict[str, np.ndarray]:
-    """Bootstrap over images: "mAP", "AP50", "AP75" and "mAR", each (resamples,), as other images might have shown them.
+    """From half samples of the images: "mAP", "AP50", "AP75" and "mAR", each (resamples,), as others might have shown them.
 
     Which images resample r holds depends on the seed and the number of images alone. That pairs models: two that are
     scored on the same pool with the same seed meet the same images in every resample, and their draws may be subtracted.
@@ -190,6 +193,7 @@ def bootstrap(
 
     The draws are shifted so that their mean is the score of the pool itself, and may so leave 0 to 1 a little.
     Unshifted they lie too high: precision at a recall is a maximum, which the noise of fewer images only raises.
+    Of a pool of one image all draws are the score.
     """
     found = matches([coco(pool, predictions, max_detections)], len(pool))
     return draws(found, whole, seed=seed, resamples=resamples)
@@ -198,7 +202,12 @@ def bootstrap(
 def intervals(
     pool: Pool, predictions: Sequence[Predictions], *, seed: int, resamples: int = 300, max_detections: int = 100
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of `bootstrap`: what other images, as many, would have shown of this one model."""
+    """95 % percentile intervals of `bootstrap`: what other images, as many, would have shown of this one model.
+
+    Empty for a pool of one image, which does not tell how images differ.
+    """
+    if len(pool) < 2:
+        return {}
     drawn = bootstrap(pool, predictions, seed=seed, resamples=resamples, max_detections=max_detections)
     return {name: interval(np.clip(values, 0, 1)) for name, values in drawn.items()}
 

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import average_precision, best_precision
-from syndet_ray.detection.score import IOU_50, Predictions, coco
+from syndet_ray.detection.score import IOU_50, Predictions, coco, xywh
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 _RIGHT = "right"
@@ -162,11 +162,7 @@ def _ious(xyxy: np.ndarray, objects: np.ndarray, crowd: np.ndarray) -> np.ndarra
     """(d, o) COCO's overlap of d boxes with o objects: with a crowd, the share of the box that lies in it."""
     if len(xyxy) == 0 or len(objects) == 0:
         return np.zeros((len(xyxy), len(objects)))
-    return np.asarray(mask.iou(_xywh(xyxy), _xywh(objects), crowd.astype(np.uint8).tolist()))
-
-
-def _xywh(xyxy: np.ndarray) -> np.ndarray:
-    return np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1).astype(np.float64)
+    return np.asarray(mask.iou(xywh(xyxy), xywh(objects), crowd.astype(np.uint8).tolist()))
 
 
 def _among(values: np.ndarray, names: set[str]) -> np.ndarray:

@@ -6,21 +6,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.bootstrap import Accuracy, accuracy, draws, matches, whole
+from syndet_ray.detection.bootstrap import Accuracy, Matches, accuracy, draws, matches, whole
 from syndet_ray.detection.error_kinds import confusion, error_kinds
-from syndet_ray.detection.obstruction import View, bin_metrics, class_recalls, evaluations, views
+from syndet_ray.detection.obstruction import View, bin_metrics, class_recalls, evaluations, in_images, views
 from syndet_ray.detection.score import Predictions, coco, means, score
+from syndet_ray.spread import RESAMPLES
 
-_MOST, _MANY = 100, 300  # detections of a class in an image: what COCO counts, and what a crowded tray may need
+_MOST = 100  # detections that COCO counts of a class in an image
+_MANY = 300  # what a crowded tray may need, and what our models keep of an image (models._DETECTIONS_PER_IMAGE)
+
+# A half sample misses all of m images with a probability of about 1 / 2**m: with six, fewer than 5 % of the draws lack
+# a class or a bin (1.6 %), or one of the two bins that a slope needs (3.1 %).
+_LEAST_IMAGES = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """metrics    by name: those of `score`; "mAP@300", which counts 300 detections instead of 100; "capped@100" and
-               "capped@300", the share of images with as many predictions or more, which may so be too few; those of
-               `obstruction` and of `error_kinds`
-    draws      by name, each (resamples,), with the metric itself as mean: mAP, AP50, AP75, mAR, AP/<class>,
-               AP_visible/<bin>, recall_visible/<bin>, slope/AP and slope/recall. Paired with those of other models
+    """metrics    by name: those of `score`, `bin_metrics`, `class_recalls` and `error_kinds`, and
+
+               mAP@300     as mAP, but counts 300 detections of each class in an image instead of 100
+               capped@100  share of images in which more than 100 of some class were found: COCO, and mAP, leave out the rest
+               capped@300  share of images in which 300 or more were found of all classes together: as many as our models
+                           keep of an image, so that they may have dropped others
+    draws      by name, each (resamples,), with the metric itself as mean. Always mAP, AP50, AP75 and mAR; AP/<class>,
+               AP_visible/<bin>, recall_visible/<bin>, slope/AP and slope/recall where objects in at least six images tell
+               them. What has draws depends on the pool alone, and they are paired with those of other models.
+               Of a pool of one image all draws are the score, and no interval may be made of them
     confusion  (k + 1, k + 1) int64, see `error_kinds.confusion`
     absent     classes without an object in the pool: no AP, and not in any mean
     """
@@ -36,7 +47,7 @@ def evaluate(
     predictions: Sequence[Predictions],
     *,
     seed: int,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """All there is to know of one model's predictions, one for each image of the pool, in its order.
@@ -47,7 +58,7 @@ def evaluate(
     scores, seen = score(pool, predictions), views(pool)
     found = matches(evaluations(pool, predictions, seen), len(pool))
     own = accuracy(found, np.arange(len(pool)))
-    named = _Named(pool.classes, scores.absent, seen)
+    named = _Named(pool.classes, seen, frozenset(_drawn(found, pool.classes, seen)))
     metrics = scores.metrics | _many(pool, predictions, scores.metrics["mAP"])
     metrics |= bin_metrics(own, seen) | class_recalls(own, seen, pool.classes) | error_kinds(pool, predictions)
     drawn = draws(found, named, seed=seed, resamples=resamples, progress=progress)
@@ -56,25 +67,32 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class _Named:
-    """The metrics that have draws, of any images of the pool."""
+    """The metrics that have draws, of any images of the pool. drawn: the names of those besides the four means."""
 
     classes: tuple[str, ...]
-    absent: tuple[str, ...]
     seen: tuple[View, ...]
+    drawn: frozenset[str]
 
     def __call__(self, found: Accuracy) -> dict[str, float]:
         per_class = found.ap[:, 0].mean(axis=1)
-        by_name = dict(zip((f"AP/{name}" for name in self.classes), per_class.tolist(), strict=True))
-        for name in self.absent:
-            del by_name[f"AP/{name}"]
-        return whole(found) | by_name | bin_metrics(found, self.seen)
+        parts = dict(zip((f"AP/{name}" for name in self.classes), per_class.tolist(), strict=True))
+        parts |= bin_metrics(found, self.seen)
+        return whole(found) | {name: value for name, value in parts.items() if name in self.drawn}
+
+
+def _drawn(found: Sequence[Matches], classes: Sequence[str], seen: Sequence[View]) -> set[str]:
+    """The names of what rests on enough images; the same for all models on a pool."""
+    images = [np.count_nonzero(one.objects[0]) for one in found]
+    per_class = {f"AP/{name}" for name, count in zip(classes, images, strict=True) if count >= _LEAST_IMAGES}
+    return per_class | in_images(found, seen, _LEAST_IMAGES)
 
 
 def _many(pool: Pool, predictions: Sequence[Predictions], at_most_100: float) -> dict[str, float]:
-    counts = np.array([len(image.scores) for image in predictions])
-    crowded = counts.max(initial=0) > _MOST
+    fullest = np.array([np.bincount(image.labels).max(initial=0) for image in predictions])
+    found = np.array([len(image.labels) for image in predictions])
+    cut, full = fullest > _MOST, found >= _MANY
     return {
-        f"mAP@{_MANY}": means(coco(pool, predictions, _MANY))["mAP"] if crowded else at_most_100,
-        f"capped@{_MOST}": float((counts >= _MOST).sum() / max(len(counts), 1)),
-        f"capped@{_MANY}": float((counts >= _MANY).sum() / max(len(counts), 1)),
+        f"mAP@{_MANY}": means(coco(pool, predictions, _MANY))["mAP"] if cut.any() else at_most_100,
+        f"capped@{_MOST}": float(cut.sum() / max(len(pool), 1)),
+        f"capped@{_MANY}": float(full.sum() / max(len(pool), 1)),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.score import Predictions
+from syndet_ray.detection.score import Predictions, xywh
 
 # KITTI's development kit, on result files: what a detector does not say of truncation, occlusion and observation angle,
 # and of an object's size, place and rotation in space.
@@ -41,9 +41,9 @@ def kitti(found: Predictions, classes: Sequence[str]) -> str:
 def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     """COCO's results of all images; ids are those of `coco_truth`, values not rounded: ties would change scores."""
     return [
-        {"image_id": i, "category_id": label + 1, "bbox": _xywh(box), "score": score}
+        {"image_id": i, "category_id": label + 1, "bbox": box, "score": score}
         for i, found in enumerate(predictions, start=1)
-        for box, label, score in _rows(found)
+        for box, (_, label, score) in zip(xywh(found.xyxy).tolist(), _rows(found), strict=True)
     ]
 
 
@@ -61,16 +61,10 @@ def coco_truth(pool: Pool) -> dict[str, Any]:
 def _annotations(pool: Pool) -> Iterator[dict[str, Any]]:
     for i in range(len(pool)):
         boxes = pool.boxes(i)
-        columns = (boxes.xyxy.tolist(), boxes.labels.tolist(), boxes.areas.tolist(), boxes.crowd.tolist())
+        columns = (xywh(boxes.xyxy).tolist(), boxes.labels.tolist(), boxes.areas.tolist(), boxes.crowd.tolist())
         for box, label, area, crowd in zip(*columns, strict=True):
-            known = {"bbox": _xywh(box), "area": area, "iscrowd": int(crowd)}
-            yield {"image_id": i + 1, "category_id": label + 1, **known}
+            yield {"image_id": i + 1, "category_id": label + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
 
 
 def _rows(found: Predictions) -> Iterator[tuple[list[float], int, float]]:
     return zip(found.xyxy.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
-
-
-def _xywh(xyxy: list[float]) -> list[float]:
-    x1, y1, x2, y2 = xyxy
-    return [x1, y1, x2 - x1, y2 - y1]

@@ -2,7 +2,7 @@
 
 COCO's metrics are taken once for each bin of visibility, with all other objects neutral: not to be found, and not false when
 found. What finds nothing at all is a false alarm in every bin, since it belongs to none; so AP in a bin is lower than AP of
-all objects at equal skill, and compares with the same bin of another model only.
+all objects at equal skill, and compares with the same bin of another model only. Nor do bins hold the same classes.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,11 @@ from pycocotools.cocoeval import COCOeval
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.visibility import Bin, bins_of, visibility
-from syndet_ray.detection.bootstrap import Accuracy, accuracy, known_mean, matches
+from syndet_ray.detection.bootstrap import Accuracy, Matches, known_mean
 from syndet_ray.detection.score import Predictions, coco
+
+# Recall of fewer objects moves by more than .2 with each, and would be read as a fact about the class.
+_LEAST_OBJECTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +27,15 @@ class View:
     name     "0.25-0.50" of a bin of fixed width, "q1" to "q4" of a quantile
     fixed    whether the bin is of fixed width
     neutral  (boxes,) bool: every other box of the pool
+    objects  (classes,) how many of each class the bin holds
+    hidden   (classes,) mean obstruction, 1 - visibility, of these; 0 where there are none
     """
 
     name: str
-    bin: Bin
     fixed: bool
     neutral: np.ndarray
+    objects: np.ndarray
+    hidden: np.ndarray
 
 
 def views(pool: Pool, minimum: int = 20) -> tuple[View, ...]:
@@ -37,9 +43,15 @@ def views(pool: Pool, minimum: int = 20) -> tuple[View, ...]:
     known, (values, _) = bins_of(pool, minimum), visibility(pool)
     named = [(one.name, one, True) for one in known.bins]
     named += [(f"q{k}", one, False) for k, one in enumerate(known.quantiles, start=1)]
-    return tuple(
-        View(name, one, fixed, ~one.holds(values)) for name, one, fixed in named if one.objects >= max(minimum, 1)
-    )
+    return tuple(_view(pool, values, *each) for each in named if each[1].objects >= max(minimum, 1))
+
+
+def _view(pool: Pool, values: np.ndarray, name: str, one: Bin, fixed: bool) -> View:
+    inside = one.holds(values)
+    labels, classes = pool.labels[inside], len(pool.classes)
+    objects = np.bincount(labels, minlength=classes)
+    hidden = np.bincount(labels, weights=1 - values[inside], minlength=classes) / np.maximum(objects, 1)
+    return View(name, fixed, ~inside, objects, hidden)
 
 
 def evaluations(
@@ -49,47 +61,70 @@ def evaluations(
     return [coco(pool, predictions, most), *(coco(pool, predictions, most, one.neutral) for one in seen)]
 
 
-def obstruction(pool: Pool, predictions: Sequence[Predictions], minimum: int = 20) -> dict[str, float]:
-    """`bin_metrics` and `class_recalls` of a model on a pool; empty where no bin has enough objects."""
-    seen = views(pool, minimum)
-    found = accuracy(matches(evaluations(pool, predictions, seen), len(pool)), np.arange(len(pool)))
-    return bin_metrics(found, seen) | class_recalls(found, seen, pool.classes)
-
-
 def bin_metrics(found: Accuracy, seen: Sequence[View]) -> dict[str, float]:
     """By name "AP_visible/<bin>" and "recall_visible/<bin>", means over classes with objects in the bin and IoU .50 to .95.
 
-    And "slope/AP" and "slope/recall", where two bins of fixed width have enough objects. found: all objects in the first
-    view, then each of `seen`. NaN where the images of `found` show no object of the bin.
+    And "slope/AP" and "slope/recall" (see `slope`), where a class has objects in two bins of fixed width. Bins may hold other
+    classes: their AP and recall differ by that too, their slopes do not. found: all objects in the first view, then each of
+    `seen`. NaN where the images of `found` do not show enough.
     """
-    ap = {one.name: known_mean(found.ap[:, at]) for at, one in enumerate(seen, start=1)}
-    recall = {one.name: known_mean(found.recall[:, at]) for at, one in enumerate(seen, start=1)}
-    metrics = {f"AP_visible/{name}": value for name, value in ap.items()}
-    metrics |= {f"recall_visible/{name}": value for name, value in recall.items()}
-    fixed = [one for one in seen if one.fixed]
-    if len(fixed) > 1:
-        metrics["slope/AP"] = slope([one.bin for one in fixed], [ap[one.name] for one in fixed])
-        metrics["slope/recall"] = slope([one.bin for one in fixed], [recall[one.name] for one in fixed])
+    tables = {"AP": found.ap[:, 1:], "recall": found.recall[:, 1:]}
+    metrics = {
+        f"{kind}_visible/{one.name}": known_mean(table[:, at])
+        for kind, table in tables.items()
+        for at, one in enumerate(seen)
+    }
+    fixed = [at for at, one in enumerate(seen) if one.fixed]
+    objects, hidden = np.array([seen[at].objects for at in fixed]).T, np.array([seen[at].hidden for at in fixed]).T
+    if len(fixed) > 1 and _several(objects).any():
+        for kind, table in tables.items():
+            metrics[f"slope/{kind}"] = slope(table[:, fixed].mean(axis=2), hidden, objects)
     return metrics
 
 
+def in_images(found: Sequence[Matches], seen: Sequence[View], least: int) -> set[str]:
+    """The names of `bin_metrics` that rest on at least `least` images: the pool decides, not the predictions.
+
+    A bin on images with an object in it, slopes on images of both of two bins of one class.
+    """
+    per_bin = np.count_nonzero(sum(one.objects[1:] for one in found), axis=1)
+    names = {one.name for one, images in zip(seen, per_bin, strict=True) if images >= least}
+    fixed = [at for at, one in enumerate(seen, start=1) if one.fixed]
+    per_class = np.array([np.count_nonzero(one.objects[fixed], axis=1) for one in found])
+    slopes = {"slope/AP", "slope/recall"} if _several(per_class >= least).any() else set()
+    return {f"{kind}_visible/{name}" for kind in ("AP", "recall") for name in names} | slopes
+
+
 def class_recalls(found: Accuracy, seen: Sequence[View], classes: Sequence[str]) -> dict[str, float]:
-    """By name "recall_visible/<bin>/<class>", of the bins of fixed width, for the classes that have an object in the bin."""
+    """By name "recall_visible/<bin>/<class>", of the bins of fixed width, for classes with five objects or more in the bin.
+
+    found: that of the whole pool.
+    """
     table = found.recall[:, 1:].mean(axis=2)
     return {
         f"recall_visible/{one.name}/{name}": float(table[k, at])
         for at, one in enumerate(seen)
         for k, name in enumerate(classes)
-        if one.fixed and not np.isnan(table[k, at])
+        if one.fixed and one.objects[k] >= _LEAST_OBJECTS
     }
 
 
-def slope(bins: Sequence[Bin], scores: Sequence[float]) -> float:
-    """Score per unit of obstruction (1 - visibility): the line of least squares through the bins' mean obstruction.
+def slope(scores: np.ndarray, hidden: np.ndarray, objects: np.ndarray) -> float:
+    """What a score changes by per unit of obstruction within a class; all (classes, bins), scores NaN where unknown.
 
-    Bins weigh as their objects. Usually negative: what is hidden is harder to find. At least two bins, none empty.
+    Weighted least squares with an effect of each class: score = effect of the class + slope * hidden, cells weighing as their
+    objects. It is the within estimator (Wooldridge 2010, Econometric Analysis, 10.5): that some classes are hidden more often
+    and are hard besides changes nothing. A class known in one bin alone tells nothing; NaN where there is no other. Usually
+    negative: what is hidden is harder to find. Of AP it also holds that false alarms weigh most where a bin has few objects.
     """
-    hidden = np.array([1 - one.mean for one in bins if one.mean is not None])
-    weights = np.array([one.objects for one in bins], np.float64)
-    away = hidden - np.average(hidden, weights=weights)
-    return float((weights * away * np.array(scores)).sum() / (weights * away**2).sum())
+    known = ~np.isnan(scores)
+    weights = np.where(known & _several(known), objects, 0)
+    center = (weights * hidden).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    away = hidden - center
+    spread = (weights * away**2).sum()
+    return float((weights * away * np.where(known, scores, 0)).sum() / spread) if spread > 0 else float("nan")
+
+
+def _several(cells: np.ndarray) -> np.ndarray:
+    """(classes, 1) bool: at least two of a class's cells (classes, bins) are not 0 or False."""
+    return np.count_nonzero(cells, axis=1, keepdims=True) > 1

@@ -1,7 +1,7 @@
 """Score: COCO's metrics of predictions on a pool, by pycocotools.
 
 The traps of COCO's evaluation are handled here, once: ids from 1, empty results, ties, classes without objects, more
-detections an image than the usual hundred.
+detections of a class in an image than the usual hundred.
 """
 
 import contextlib
@@ -37,12 +37,10 @@ class Scores:
     """metrics  "mAP" (over IoU .50 to .95), "AP50", "AP75", "mAR", "AP/<class>", and class-agnostic "mAP_any_class",
              "AP50_any_class", for which an object found under several names is found once
     absent   classes without an object in the ground truth: no AP, and not in any mean
-    capped   share of images with more predictions than counted
     """
 
     metrics: dict[str, float]
     absent: tuple[str, ...]
-    capped: float
 
 
 def in_order(image: Predictions) -> Predictions:
@@ -61,8 +59,7 @@ def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 
     agnostic = means(coco(_collapsed(pool), [_collapse(p) for p in predictions], max_detections))
     metrics |= {"mAP_any_class": agnostic["mAP"], "AP50_any_class": agnostic["AP50"]}
     absent = tuple(name for label, name in enumerate(pool.classes) if label not in present)
-    capped = sum(len(p.scores) > max_detections for p in predictions) / max(len(pool), 1)
-    return Scores(metrics, absent, capped)
+    return Scores(metrics, absent)
 
 
 def coco(
@@ -106,13 +103,14 @@ def _truth(pool: Pool) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for i in range(len(pool)):
         boxes = pool.boxes(i)
-        for box, label, area, crowd in zip(boxes.xyxy.tolist(), boxes.labels, boxes.areas, boxes.crowd, strict=True):
+        columns = (xywh(boxes.xyxy).tolist(), boxes.labels, boxes.areas, boxes.crowd)
+        for box, label, area, crowd in zip(*columns, strict=True):
             annotations.append(
                 {
                     "id": len(annotations) + 1,  # an id of 0 would make its match count as unmatched
                     "image_id": i + 1,
                     "category_id": int(label) + 1,
-                    "bbox": _xywh(box),
+                    "bbox": box,
                     "area": float(area),
                     "iscrowd": int(crowd),
                 }
@@ -131,9 +129,9 @@ def _results(pool: Pool, predictions: Sequence[Predictions]) -> list[dict[str, A
         if not np.isfinite(image.scores).all():
             worst = image.scores[~np.isfinite(image.scores)][0]
             raise DataError(f"predictions of image {pool.image_ids[i]}", "scores must be finite", got=worst)
-        for k in range(len(image.scores)):
-            entry = {"image_id": i + 1, "category_id": int(image.labels[k]) + 1, "score": float(image.scores[k])}
-            found.append(entry | {"bbox": _xywh(image.xyxy[k].tolist())})
+        columns = (xywh(image.xyxy).tolist(), image.labels.tolist(), image.scores.tolist())
+        for box, label, value in zip(*columns, strict=True):
+            found.append({"image_id": i + 1, "category_id": label + 1, "score": value, "bbox": box})
     return found
 
 
@@ -145,9 +143,10 @@ def _nothing(truth: COCO) -> COCO:
     return found
 
 
-def _xywh(xyxy: list[float]) -> list[float]:
-    x1, y1, x2, y2 = xyxy
-    return [x1, y1, x2 - x1, y2 - y1]
+def xywh(xyxy: np.ndarray) -> np.ndarray:
+    """(n, 4) float64 left, top, width and height, as COCO writes boxes, from their edges (n, 4)."""
+    edges = xyxy.astype(np.float64)
+    return np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1)
 
 
 def means(evaluation: COCOeval) -> dict[str, float]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from syndet_ray.report import words
 from syndet_ray.report.response import Offer, front
 from syndet_ray.report.tables import TestLine, VariantLine, is_stand_in, test_lines, variant_lines
-from syndet_ray.results import RunFolder, TestScores, Trial
+from syndet_ray.results import TestScores, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
 from syndet_ray.verdict import finalists, trained_already, unconfirmed

@@ -10,9 +10,11 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import words
+from syndet_ray.report.compute import training_s
 from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
-from syndet_ray.results import RunFolder, TestScores, Trial
+from syndet_ray.results import TestScores, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import Difference, difference, probability_best
 
 _METRIC = "mAP"
@@ -25,7 +27,8 @@ class Entry:
     """A recipe of a run.
 
     line     what its run's own report says of it
-    images   that a training of it saw, and seconds that it took: means over its trainings; None where that is not known
+    images   that a training of it saw: mean over its trainings
+    seconds  that one trained, without evaluation and waiting: mean over its trainings; None where any did not tell its speed
     """
 
     line: TestLine
@@ -233,9 +236,10 @@ def _compared_run(
 
 
 def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
-    took = [trial.ended - trial.started for trial in trainings if trial.ended is not None]
+    found = [training_s(trial) for trial in trainings]
+    took = [seconds for seconds in found if seconds is not None]
     images = sum(trial.images for trial in trainings) / len(trainings)
-    return Entry(line, round(images), sum(took) / len(took) if took else None)
+    return Entry(line, round(images), sum(took) / len(took) if len(took) == len(found) else None)
 
 
 def _differing(folders: Sequence[RunFolder]) -> tuple[Setting, ...]:

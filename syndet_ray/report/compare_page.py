@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.files import write_whole
 from syndet_ray.report import document
 from syndet_ray.report.compare import ComparedRun, Comparison, sentences
 from syndet_ray.report.figures.drawing import (
@@ -26,7 +27,6 @@ from syndet_ray.report.figures.drawing import (
     save,
     tooltip,
 )
-from syndet_ray.results import write_whole
 
 _COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, DIM)
 _ROW_PX, _LABEL_PX = 26, 260

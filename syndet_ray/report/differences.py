@@ -89,7 +89,9 @@ def unvaried(found: Inspection) -> list[str]:
 def _compared(found: Inspection, subject: Subject) -> str:
     names = f"{subject.name} differs from {found.reference.name}"
     wide = [distance for distance in found.of(subject.name) if distance.beyond_chance]
-    known = [distance for distance in found.of(subject.name) if distance.value is not None]
+    known = [distance for distance in found.of(subject.name) if distance.floor is not None]
+    if not known:
+        return f"{subject.name} and {found.reference.name}: too few images to tell a difference from chance."
     by_chance = round(_CHANCE * len(known))
     if len(wide) <= by_chance:
         told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"

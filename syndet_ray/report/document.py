@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from syndet_ray.report import words
 from syndet_ray.report.figures.drawing import DARK, Drawn, responsive, script
 
-_FILTERS = ("number", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
+_FILTERS = ("number", "percent", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
 
 
 def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:

@@ -14,7 +14,8 @@ from syndet_ray import spread
 from syndet_ray.recipe import Photos, Recipe
 from syndet_ray.report.tables import is_stand_in, told_once
 from syndet_ray.report.words import counted, role_name
-from syndet_ray.results import RunFolder, TestRow, Trial
+from syndet_ray.results import TestRow, Trial
+from syndet_ray.run_folder import RunFolder
 
 LEAST_SIZES = 3  # of real-only trainings, that a curve is drawn through
 _METRIC = "mAP"
@@ -183,7 +184,8 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     """Why nothing can be told; "" where something can."""
     if len(real) < LEAST_SIZES:
         sizes = ", ".join(str(point.photos) for point in real) or "none"
-        return f"that takes recipes of {LEAST_SIZES} different numbers of photos alone on the test set; there were {len(real)} ({sizes})"
+        wanted = f"that takes recipes of {LEAST_SIZES} different numbers of photos alone on the test set"
+        return f"{wanted}; there were {len(real)} ({sizes})"
     return "" if mixed else "no recipe with synthetic images met the test set"
 
 

@@ -17,10 +17,10 @@ from syndet_ray.data.inspection import Inspection, Place, Progress, Subject, Twi
 from syndet_ray.data.record import Record
 from syndet_ray.data.statistics import BY_NAME, SHARES
 from syndet_ray.errors import DataError
+from syndet_ray.files import write_whole
 from syndet_ray.report import differences, document
 from syndet_ray.report.figures import distributions
 from syndet_ray.report.figures.drawing import ORANGE, save
-from syndet_ray.results import write_whole
 from syndet_ray.seeds import generator
 
 _SAMPLES, _SAMPLE_PX = 8, 240

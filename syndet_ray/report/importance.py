@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
 from syndet_ray.report.varied import Setting, searched
-from syndet_ray.results import RunFolder, Trial
+from syndet_ray.results import Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -41,11 +42,15 @@ class Importance:
 
 @dataclass(frozen=True)
 class Importances:
-    """The most important setting first; none where `reason` says why. trials: how many of them it was reckoned from."""
+    """The most important setting first; none where `reason` says why.
+
+    trials  how many of them it was reckoned from; pruned: how many were pruned, and so could not be
+    """
 
     settings: tuple[Importance, ...]
     trials: int
     reason: str = ""
+    pruned: int = 0
 
     def rank(self, path: str) -> int:
         """Where a setting stands, from 0; what has no importance comes last."""
@@ -80,6 +85,8 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
         return Importances((), len(frozen), reason)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study
     shares = _shares(frozen, axes, _TREES)
+    if shares is None:
+        return Importances((), len(frozen), "no setting tells better trials from worse ones")
     draws = np.array([shares, *_resampled(frozen, axes, resamples)] if resamples else [shares])
     # A resample holds some trials twice: its shares may all lie beside that of all trials, which a bound then reaches.
     low, high = np.percentile(draws, (5, 95), axis=0)
@@ -87,7 +94,8 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
         Importance(name, Setting(name, space.axes()[name]).name, *map(float, values))
         for name, *values in zip(axes, shares, np.minimum(low, shares), np.maximum(high, shares), strict=True)
     ]
-    return Importances(tuple(sorted(found, key=lambda each: -each.share)), len(frozen))
+    pruned = sum(trial.state == "PRUNED" for trial in searched(trials))
+    return Importances(tuple(sorted(found, key=lambda each: -each.share)), len(frozen), pruned=pruned)
 
 
 def _space(sweep: Sweep) -> SearchSpace:
@@ -121,14 +129,23 @@ def _too_little(axes: Sequence[str], frozen: Sequence[FrozenTrial]) -> str:
 def _resampled(frozen: Sequence[FrozenTrial], axes: Sequence[str], resamples: int) -> list[list[float]]:
     rng = np.random.default_rng(0)
     drawn = [[frozen[i] for i in rng.integers(len(frozen), size=len(frozen))] for _ in range(resamples)]
-    return [_shares(trials, axes, _TREES_OF_A_RESAMPLE) for trials in drawn if _differ(trials)]
+    found = [_shares(trials, axes, _TREES_OF_A_RESAMPLE) for trials in drawn if _differ(trials)]
+    return [shares for shares in found if shares is not None]
 
 
-def _shares(frozen: Sequence[FrozenTrial], axes: Sequence[str], trees: int) -> list[float]:
-    """The importance of each axis, from a study in memory."""
+def _shares(frozen: Sequence[FrozenTrial], axes: Sequence[str], trees: int) -> list[float] | None:
+    """The importance of each axis, from a study in memory; None where no tree of the forest finds anything to divide.
+
+    So it is where all trials had the same settings, as those of a small resample may.
+    """
     study = optuna.create_study(study_name="importance", direction="maximize")
     study.add_trials(frozen)
-    found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(study, params=list(axes))
+    try:
+        found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(study, params=list(axes))
+    except RuntimeError as error:
+        if "zero total variance" not in str(error):
+            raise
+        return None
     return [float(found[name]) if math.isfinite(found[name]) else 0.0 for name in axes]
 
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from syndet_ray.data.visibility import Bin, Visibility
-from syndet_ray.report.tables import Score, test_lines
+from syndet_ray.report.chosen import chosen_lines
+from syndet_ray.report.tables import Score, TestLine, test_lines
 from syndet_ray.report.words import counted, signed
-from syndet_ray.results import RunFolder, TestScores
-
-MOST_RECIPES = 5  # of more, curves would be a tangle
+from syndet_ray.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,33 @@ def places(folder: RunFolder, kind: str) -> list[Place]:
     ]
     return [
         Place(line.name, line.trial, held, 1 - held.mean, line.scores[f"{kind}/{held.name}"])
-        for line in test_lines(test, folder.trials())[:MOST_RECIPES]
+        for line in chosen_lines(folder)
         for held in scored
         if held.mean is not None and f"{kind}/{held.name}" in line.scores
     ]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A bin or a quantile in the table of the best recipe. AP and recall are None where it is refused or was not scored."""
+
+    name: str
+    bin: Bin
+    refused: bool
+    ap: Score | None
+    recall: Score | None
+
+
+def groups(folder: RunFolder) -> list[Group]:
+    """The bins of equal width, then the quantiles, which tell more where few of those are filled: of estimates above all."""
+    test = folder.test()
+    if test is None or test.visibility is None:
+        return []
+    seen = test.visibility
+    best = next(line for line in test_lines(test, folder.trials()) if line.best)
+    named = [(f"bin {k}", held.name, held) for k, held in enumerate(seen.bins, 1)]
+    named += [(f"quantile {k}", f"q{k}", held) for k, held in enumerate(seen.quantiles, 1)]
+    return [_group(name, key, held, seen, best) for name, key, held in named]
 
 
 def summary(folder: RunFolder) -> list[str]:
@@ -48,7 +70,13 @@ def summary(folder: RunFolder) -> list[str]:
         if seen.kind == "measured"
         else "Visibility is an estimate: the data do not tell it, and of two boxes that overlap each is taken to hide half."
     )
-    return [known, *_refused(seen), *_slopes(test, folder)]
+    return [known, *_refused(seen), *_slopes(seen, folder)]
+
+
+def _group(name: str, key: str, held: Bin, seen: Visibility, best: TestLine) -> Group:
+    refused = held.objects < max(seen.minimum, 1)
+    ap, recall = (None if refused else best.scores.get(f"{kind}/{key}") for kind in ("AP_visible", "recall_visible"))
+    return Group(name, held, refused, ap, recall)
 
 
 def _refused(seen: Visibility) -> list[str]:
@@ -59,14 +87,18 @@ def _refused(seen: Visibility) -> list[str]:
     return [f"Too few objects for a score, at least {seen.minimum} are needed, with visibility {told}."]
 
 
-def _slopes(test: TestScores, folder: RunFolder) -> list[str]:
+def _slopes(seen: Visibility, folder: RunFolder) -> list[str]:
     """How fast each recipe loses accuracy, per 10 % of an object that is hidden."""
     found = []
-    for line in test_lines(test, folder.trials())[:MOST_RECIPES]:
+    for line in chosen_lines(folder):
         slope = line.scores.get("slope/AP")
         if slope is not None and slope.low is not None and slope.high is not None:
             low, high = signed(slope.low / 10), signed(slope.high / 10)
             found.append(f"{line.name} {signed(slope.value / 10)} [{low}, {high}]")
     if not found:
-        return ["With objects in fewer than two bins, nothing can be said of how accuracy falls with obstruction."]
-    return [f"AP for every 10 % more of an object that is hidden: {'; '.join(found)}."]
+        return [
+            "With no class that has objects in two bins, nothing can be said of how accuracy falls with obstruction."
+        ]
+    # Runs that did not count the objects of each class had slopes through the bins as a whole.
+    within = ", within classes" if seen.class_objects else ""
+    return [f"AP for every 10 % more of an object that is hidden{within}: {'; '.join(found)}."]

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray import verdict
+from syndet_ray.files import write_whole
 from syndet_ray.report import (
     answer,
+    chosen,
     document,
     exchange,
+    five_rows,
     importance,
     obstruction,
     provenance,
@@ -17,7 +20,8 @@ from syndet_ray.report import (
 )
 from syndet_ray.report.figures import responses
 from syndet_ray.report.figures.catalogue import draw_all
-from syndet_ray.results import RunFolder, Trial, write_whole
+from syndet_ray.results import Trial
+from syndet_ray.run_folder import RunFolder
 
 
 def write(folder: RunFolder) -> Path:
@@ -31,6 +35,7 @@ def content(folder: RunFolder) -> dict[str, Any]:
     trials, test, sweep = folder.trials(), folder.test(), folder.sweep
     best = tables.best_number(trials, test)
     lines = tables.test_lines(test, trials) if test else ()
+    important = importance.importances_of(folder)
     return {
         "name": folder.about.get("name", folder.path.name),
         "question": sweep.question,
@@ -38,20 +43,23 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "stand_in": tables.is_stand_in(folder),
         "where": words.where(test) if test else "",
         "opened": words.opened(test) if test else "",
+        "shown": chosen.chosen_words(lines),
         "metrics": tables.MAIN_METRICS,
         "test": lines,
         "confirmed": any(line.confirmed for line in lines),
         "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
         "variants": tables.variant_lines(folder),
-        "five": tables.five_rows(folder),
+        "five": five_rows.five_rows(folder),
         "responses": [
             (f"response_{r.setting.key}", r.setting.name, responses.caption(r)) for r in responses.shown(folder)
         ],
         "exchange": exchange.exchange_told(folder),
-        "importance": importance.importances_of(folder),
+        "importance": important,
+        "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": words.COSTS,
         "front": response.front(trials, sweep),
         "obstruction": obstruction.summary(folder),
+        "groups": obstruction.groups(folder),
         "limits": words.limits(test) if test else "",
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",

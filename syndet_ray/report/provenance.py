@@ -1,11 +1,11 @@
 """Provenance: how a run was made, as far as it is known."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from syndet_ray.report import tables, words
-from syndet_ray.results import RunFolder, Trial
+from syndet_ray.report.compute import compute
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -39,7 +39,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _between(about.get("started"), about.get("finished")),
-        "compute": _compute(folder.trials(), about.get("gpus_per_trial") or 0),
+        "compute": compute(folder.trials(), about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
 
@@ -70,12 +70,3 @@ def _moment(seconds: float | None) -> str:
 
 def _between(started: float | None, finished: float | None) -> str:
     return "" if started is None or finished is None else words.duration(finished - started)
-
-
-def _compute(trials: Sequence[Trial], gpus: float) -> str:
-    """How long all trials trained, one after another, and on how many GPUs each."""
-    hours = sum(trial.ended - trial.started for trial in trials if trial.ended is not None) / 3600
-    if not hours:
-        return ""
-    told = f"{hours:.2g} hours of training in {words.counted(len(trials), 'trial')}"
-    return f"{told}, {hours * gpus:.2g} GPU-hours" if gpus else f"{told}, no GPU"

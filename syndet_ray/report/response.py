@@ -67,8 +67,16 @@ class Response:
 
     @property
     def complete(self) -> tuple[Tried, ...]:
-        """The trials that a curve and means count: a pruned one stopped early and is no worse for its setting."""
+        """The trials that a curve and means count.
+
+        A pruned one has no final score to count, yet it was pruned for a low one: of bad values only the luckier trials
+        are here, so curves and means lie too high there, and flatter than what the setting does.
+        """
         return tuple(point for point in self.points if point.state == "COMPLETE")
+
+    @property
+    def pruned(self) -> int:
+        return sum(point.state == "PRUNED" for point in self.points)
 
     @property
     def values(self) -> list[Any]:

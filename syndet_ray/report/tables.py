@@ -4,24 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syndet_ray.recipe import Recipe
 from syndet_ray.report.words import number, recipe_words, role_name, settings
-from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores, Trial
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.verdict import candidate, unconfirmed
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
-# The rows of SynthDet's table: whether there are synthetic images, and the share of the real ones.
-_FIVE = {
-    "real only, all real images": (False, 1.0),
-    "synthetic only": (True, 0.0),
-    "synthetic + 10 % of real": (True, 0.1),
-    "synthetic + 50 % of real": (True, 0.5),
-    "synthetic + all real images": (True, 1.0),
-}
-_TRIED = "tried, but not among the recipes that met the test set"
-_ELSEWHERE = "not in this sweep; `sweep annotation_budget` runs it"
 _DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
 
 
@@ -139,21 +129,14 @@ class VariantLine:
 
 
 @dataclass(frozen=True)
-class FiveRow:
-    """One row of SynthDet's table. difference: its mAP less that of real only; note: what was done instead of a test."""
-
-    name: str
-    line: TestLine | None
-    difference: Difference | None
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class ClassTable:
-    """AP of each class (rows) for each model of the test (columns); NaN where a model has none."""
+    """AP of each class (rows) for each model of the test (columns); NaN where a model has none.
+
+    Only where enough images hold a class has it intervals.
+    """
 
     models: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]
+    rows: tuple[tuple[str, tuple[Score, ...]], ...]
 
 
 def is_stand_in(folder: RunFolder) -> bool:
@@ -231,52 +214,12 @@ def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
     )
 
 
-def five_rows(folder: RunFolder) -> tuple[FiveRow, ...]:
-    """Real images alone, synthetic ones alone, and synthetic with 10, 50 and 100 % of the real images, on the test set.
-
-    The table of SynthDet (Unity 2020). Of several recipes for one row, the one with the best validation mean. A row that
-    no recipe is for is there without scores; all are missing before the test set is opened.
-    """
-    test, trials = folder.test(), folder.trials()
-    if test is None:
-        return ()
-    by_number = {trial.number: trial for trial in trials}
-    lines = sorted(test_lines(test, trials), key=lambda line: -line.validation)
-    found = [next((x for x in lines if _belongs(by_number[x.trial], *row)), None) for row in _FIVE.values()]
-    real = found[0]
-    return tuple(
-        FiveRow(
-            name,
-            line,
-            None if line is None or real is None else line.differences.get(real.role),
-            "" if line is not None else _TRIED if any(_belongs(trial, *row) for trial in trials) else _ELSEWHERE,
-        )
-        for (name, row), line in zip(_FIVE.items(), found, strict=True)
-    )
-
-
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     metrics = {line.name: line.scores for line in test_lines(test, trials)}
     keys = dict.fromkeys(key for scores in metrics.values() for key in scores if key.startswith("AP/"))
     missing = Score(float("nan"))
-    rows = tuple(
-        (key.removeprefix("AP/"), tuple(scores.get(key, missing).value for scores in metrics.values())) for key in keys
-    )
+    rows = tuple((key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values())) for key in keys)
     return ClassTable(tuple(metrics), rows)
-
-
-def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
-    """Whether a trial had synthetic images or not, and of the real ones this share, as nearly as whole images allow."""
-    mix = Recipe().replace(trial.recipe).mix
-    if (mix.synthetic > 0) != synthetic or (mix.synthetic == 1) != (share == 0):
-        return False
-    if share == 0:
-        return True
-    wanted = mix.model_copy(update={"real_images": share if share < 1 else "all"})
-    there, used = trial.effective.get("real_images_there"), trial.effective.get("real_images")
-    if there is None or used is None:  # it has not begun, or was trained before this was noted
-        return mix.real_images == wanted.real_images
-    return used == wanted.real_count(there)
 
 
 def _test_line(role: str, row: TestRow, test: TestScores, trials: Sequence[Trial]) -> TestLine:

@@ -3,7 +3,8 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from syndet_ray.parameter import Axis, Choice, Float, Simplex
@@ -19,10 +20,15 @@ _LONGEST = 60  # characters of a file's name
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting that a search varied. path: dotted, or mix.shares/<source>, the share of a source in all images seen."""
+    """One setting that a search varied.
+
+    path    dotted, or mix.shares/<source>, the share of a source in all images seen
+    suffix  tells its key from that of another setting of the sweep
+    """
 
     path: str
     axis: Axis
+    suffix: str = ""
 
     @property
     def name(self) -> str:
@@ -31,8 +37,8 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """The path as a name for files and columns."""
-        return re.sub(r"\W+", "_", self.path)[:_LONGEST]
+        """The path as a name for files and columns, of which no two settings of a sweep have the same."""
+        return re.sub(r"\W+", "_", self.path)[:_LONGEST] + self.suffix
 
     @property
     def is_choice(self) -> bool:
@@ -79,7 +85,17 @@ def settings(sweep: Sweep) -> tuple[Setting, ...]:
                 found += [Setting(f"{path}/{source}", Float(low=0, high=1)) for source in parameter.sources]
             else:
                 found.append(Setting(path, parameter))
-    return tuple(found)
+    return _apart(found)
+
+
+def _apart(found: Sequence[Setting]) -> tuple[Setting, ...]:
+    """The settings, those numbered whose keys another one before them has."""
+    kept: dict[str, Setting] = {}
+    for setting in found:
+        numbered = (replace(setting, suffix="" if k == 1 else f"_{k}") for k in count(1))
+        own = next(each for each in numbered if each.key not in kept)
+        kept[own.key] = own
+    return tuple(kept.values())
 
 
 def searched(trials: Sequence[Trial]) -> list[Trial]:

@@ -158,13 +158,32 @@ def real_images(asked: int | float | str) -> str:
 
 
 def limits(test: TestScores) -> str:
-    """Whether counting at most 100 predictions an image, as COCO does, hid anything; "" where it was not measured."""
+    """Whether a limit on predictions hid anything: COCO's 100 of a class, or the model's own 300 in all.
+
+    Shares are of images; "" where it was not measured.
+    """
     best = test.row("best")
     if best is None or "mAP@300" not in best.metrics:
         return ""
-    capped, many = best.metrics["capped@100"], best.metrics["mAP@300"]
-    told = f"{percent(capped)} of the test images have 100 predictions or more, of which COCO counts the best 100"
-    return f"{told}; with up to 300, mAP is {number(many)} instead of {number(best.metrics['mAP'])}."
+    found = best.metrics
+    over, full = found["capped@100"], found.get("capped@300", 0.0)
+    if not over and not full:
+        return (
+            "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."
+        )
+    many = f"with up to 300, mAP is {number(found['mAP@300'])} instead of {number(found['mAP'])}"
+    crowded = f"In {percent(over)} of the test images some class has more than 100 predictions"
+    told = f"{crowded}, of which COCO counts the best 100; {many}."
+    more = f"In {percent(full)} of the images the model made as many predictions as it can, 300: it may have left some out."
+    return " ".join([told] * (over > 0) + [more] * (full > 0))
+
+
+def survivors(pruned: int, so: str) -> str:
+    """What is wrong with what is reckoned from completed trials alone, and so with the result; "" where none was pruned."""
+    if not pruned:
+        return ""
+    left_out = f"{counted(pruned, 'pruned trial')} {'is' if pruned == 1 else 'are'} left out"
+    return f"{left_out}: where a value is bad only the luckier trials were completed, {so}."
 
 
 def percent(share: float) -> str:

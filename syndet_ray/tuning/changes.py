@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep, load
 from syndet_ray.tuning import preflight
 from syndet_ray.tuning.preflight import RealData

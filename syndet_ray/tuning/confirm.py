@@ -14,8 +14,9 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
-from syndet_ray.results import RunFolder, TestRow, TestScores, Trial
-from syndet_ray.spread import combined, difference, interval, probability_best
+from syndet_ray.results import TestRow, TestScores, Trial
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.spread import PAIRED_SEED, RESAMPLES, combined, difference, probability_best, score_interval
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.tuning.pictures import show_predictions
 from syndet_ray.tuning.task import Runner
@@ -23,9 +24,6 @@ from syndet_ray.verdict import Candidate, candidates, simplest
 
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
-
-_RESAMPLES = 1000
-_PAIRED = 0  # the seed of all resamples: one for every sweep, so that models of different sweeps can be compared too
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +58,11 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
 
 
 def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Pool, runner: Runner) -> None:
-    """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files."""
-    opened = time.time()
+    """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files.
+
+    It is counted before anything is seen, so that an opening that is cut short counts too.
+    """
+    opened, openings = time.time(), folder.note_opening()
     models = {model.number: model for candidate in recipes.values() for model in candidate.trainings}
     every = [{"checkpoint": model.checkpoint} for model in models.values()]
     scored = dict(zip(models, runner.tasks(score_checkpoint, test, every), strict=True))
@@ -71,7 +72,6 @@ def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Poo
     _keep_found(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions)
     plain = simplest(candidates(folder.trials()))
-    before = folder.test()
     scores = TestScores(
         test.name,
         test.stand_in,
@@ -79,7 +79,7 @@ def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Poo
         len(test),
         opened,
         test_rows(recipes, scored, folder.sweep.seed),
-        openings=1 + (before.openings if before is not None else 0),
+        openings=openings,
         simplest=plain.trial.number if plain is not None else None,
         champion=champion.number,
         models={number: found.metrics for number, found in scored.items()},
@@ -104,7 +104,7 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
                 role,
                 number,
                 _means(of[number]),
-                {name: _interval(name, [m.draws[name] for m in of[number]], rng) for name in of[number][0].draws},
+                _intervals(of[number], rng),
                 tuple(model.number for model in candidate.trainings),
                 tuple(model.metrics["mAP"] for model in of[number]),
                 p_best[str(number)],
@@ -135,14 +135,14 @@ def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str) -> 
     with fetched(checkpoint) as folder:
         model, _ = load_model(folder)
     predictions = predict(model, test, device=torch.device(device))
-    found = evaluate(test, predictions, seed=_PAIRED, resamples=_RESAMPLES)
+    found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
     return Scored(found.metrics, found.draws, predictions, found.confusion)
 
 
-def _interval(name: str, models: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[float, float]:
-    """95 % over images and seeds; what is known of seeds from a few may reach beyond what a score can be."""
-    draws = combined(models, rng)
-    return interval(draws if name.startswith("slope/") else np.clip(draws, 0.0, 1.0))
+def _intervals(models: Sequence[Scored], rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """95 % over images and seeds, of every metric that has draws."""
+    drawn = {name: combined([model.draws[name] for model in models], rng) for name in models[0].draws}
+    return {name: score_interval(name, found) for name, found in drawn.items()}
 
 
 def _means(models: Sequence[Scored]) -> dict[str, float]:

@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, create_trial
 
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
-from syndet_ray.results import RunFolder, Trial
+from syndet_ray.results import Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.background import Background
 from syndet_ray.tuning.study import STATES, told

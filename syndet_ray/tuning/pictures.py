@@ -9,7 +9,8 @@ import numpy as np
 from syndet_ray.data.pool import Pool
 from syndet_ray.recipe import Recipe
 from syndet_ray.report.marks import matches
-from syndet_ray.results import Picture, RunFolder, Trial
+from syndet_ray.results import Picture, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.scenes.generate import generate
 
 if TYPE_CHECKING:

@@ -8,20 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syndet_ray.data.storage import download, upload
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.errors import DefinitionError
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.report.words import recipe_words
-from syndet_ray.results import OBJECTIVE, RunFolder, TestRow, TestScores
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, preflight
+from syndet_ray.tuning.backup import backed_up, home
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.tensorboard import TensorBoard
     from syndet_ray.tuning.tune import OnRay
 
-# Where, beside the checkpoints, the copy of a run's own files lies, and how often it is renewed.
-_MIRROR, _MIRROR_EVERY_S = "run", 30
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
 
 
@@ -169,7 +168,7 @@ def _carry_out(
     board = _board(folder, display) if options.tensorboard else None
     attempt = _Attempt(folder, options, data, runner, tracking, display, board)
     status = "failed"
-    with _mirrored(folder, options):
+    with backed_up(folder, options.storage):
         try:
             with _sigterm_as_interrupt():
                 status = attempt.carry_out()
@@ -239,7 +238,7 @@ class _Attempt:
         self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
         if search.remaining:
             settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
-            self.runner.search(search, settings, self.data, _home(self.folder, self.options))
+            self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
         return search.is_over
 
     def _confirm(self, search: Search) -> bool:
@@ -370,38 +369,6 @@ def _options(saved: Mapping[str, Any]) -> Options:
     return Options(**{**saved, **paths})
 
 
-def fetch(address: str, runs: Path) -> RunFolder:
-    """The run that was kept at an s3:// address, in a folder of its name under `runs`."""
-    path = runs / address.rstrip("/").rsplit("/", 1)[-1]
-    if path.exists():
-        raise DataError(path, f"is here already: {address} may be older", do=f"Resume {path}, or move it away.")
-    download(f"{address.rstrip('/')}/{_MIRROR}", path)
-    return RunFolder.open(path)
-
-
-@contextmanager
-def _mirrored(folder: RunFolder, options: Options) -> Iterator[None]:
-    """Keeps a copy of the run's own files beside its checkpoints on S3, so that the run outlives the head node."""
-    if options.storage is None:
-        yield
-        return
-    address, over = f"{_home(folder, options)}/{_MIRROR}", threading.Event()
-
-    def keep() -> None:
-        while not over.wait(_MIRROR_EVERY_S):
-            with suppress(MachineError):  # the next copy holds all that this one missed; the last one must succeed
-                upload(folder.path, address, skip=folder.checkpoints)
-
-    keeper = threading.Thread(target=keep, name="mirror", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-        upload(folder.path, address, skip=folder.checkpoints)
-
-
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: gracefully, leaving it resumable."""
@@ -413,8 +380,3 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _home(folder: RunFolder, options: Options) -> str:
-    """The folder or s3:// address under which the run's checkpoints lie."""
-    return f"{options.storage.rstrip('/')}/{folder.path.name}" if options.storage else str(folder.path.resolve())

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syndet_ray.results import OBJECTIVE, RunFolder, Trial
+from syndet_ray.results import OBJECTIVE, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study

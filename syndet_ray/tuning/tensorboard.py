@@ -20,7 +20,8 @@ from tensorboardX.summary import hparams
 
 from syndet_ray.parameter import Choice, Simplex
 from syndet_ray.recipe import REAL
-from syndet_ray.results import OBJECTIVE, RunFolder, TestScores, Trial
+from syndet_ray.results import OBJECTIVE, TestScores, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.background import Background
 

@@ -14,6 +14,7 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
+from syndet_ray.detection.error_kinds import error_kinds
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
@@ -67,7 +68,8 @@ def run_trial(
         stats = trainer.train_until(images, on_step=clock)
         effective = trainer.effective | known
         check_effective(task.recipe, effective)
-        metrics = validation_metrics(trainer.model, val, device) | stats.metrics
+        over = images == recipe.training.images
+        metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
             report(images, metrics, effective | {"first_step": clock.first}, folder)
 
@@ -98,10 +100,13 @@ def training_data(
     return TrainingData(found, hashes)
 
 
-def validation_metrics(model: torch.nn.Module, val: Pool, device: torch.device) -> dict[str, float]:
-    """COCO scores on the real validation set, each named val/..."""
-    scores = score(val, predict(model, val, device=device))
-    return {f"val/{name}": value for name, value in scores.metrics.items()}
+def validation_metrics(
+    model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
+) -> dict[str, float]:
+    """COCO scores on the real validation set, each named val/...; with `errors` also what each kind of error costs."""
+    predictions = predict(model, val, device=device)
+    metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
+    return {f"val/{name}": value for name, value in metrics.items()}
 
 
 def _real(mix: Mix, train: Pool, seed: int) -> Pool:

@@ -18,7 +18,7 @@ from syndet_ray.report.figures.drawing import (
 )
 from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.report.words import where
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _HEADER = ("role", "what", "trial", "seeds", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95")
 _HEIGHT = 380

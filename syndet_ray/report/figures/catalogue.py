@@ -17,7 +17,7 @@ from syndet_ray.report.figures import (
     sheets,
 )
 from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
     "test_scores": comparisons.test_scores,

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -19,11 +20,10 @@ from syndet_ray.report.figures.drawing import (
     titled,
     tooltip,
 )
-from syndet_ray.report.tables import MAIN_METRICS, Score, TestLine, VariantLine, test_lines, variant_lines
+from syndet_ray.report.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.words import decimals, number, where
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
-_MOST_BARS = 5  # models side by side; of more the table says it better
 _SCORE_HEADER = ("role", "trial", "seeds", "metric", "value", "low_95", "high_95")
 _VARIANT_HEADER = (
     *("variant", "seed", "test_mAP", "low_95", "high_95"),
@@ -36,10 +36,9 @@ _LETTER = 0.6  # width of a digit, in heights
 
 
 def test_scores(folder: RunFolder) -> Drawing | None:
-    """The recipes of the test set side by side."""
-    test = folder.test()
-    lines = test_lines(test, folder.trials()) if test is not None else ()
-    if test is None or len(lines) > _MOST_BARS:
+    """Recipes of the test set side by side; of many a choice, for the table has them all."""
+    test, lines = folder.test(), chosen_lines(folder)
+    if test is None:
         return None
     rows = [(x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high) for x in lines for m, s in x.scores.items()]
     layers = alt.layer(*_bars(lines), *_seed_dots(lines)).resolve_scale(xOffset="independent")

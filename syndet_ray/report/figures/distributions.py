@@ -12,6 +12,7 @@ from syndet_ray.data.statistics import BY_NAME, STATISTICS, Statistic
 from syndet_ray.report.differences import plain
 from syndet_ray.report.figures.drawing import (
     BLUE,
+    FAINT,
     GREEN,
     INK,
     ORANGE,
@@ -27,6 +28,7 @@ from syndet_ray.report.figures.drawing import (
 )
 
 _SOURCE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
+_CHANCES = {"beyond chance": SKY, "within chance": PALE, "not known": FAINT}
 _BINS, _CELLS = 36, 14
 _TAIL = 0.2  # percent at each end of a source that shares the outermost bin
 _SMALL_WIDTH, _SMALL_HEIGHT = 300, 170
@@ -74,7 +76,7 @@ def distances(found: Inspection, source: str) -> Drawing | None:
     shown = [
         {
             "statistic": BY_NAME[d.statistic].title,
-            "what": "beyond chance" if d.beyond_chance else "within chance",
+            "what": "not known" if d.floor is None else "beyond chance" if d.beyond_chance else "within chance",
             "distance": min(d.value or 0.0, end),
             "told": plain(d.value),
             "low": d.low,
@@ -215,7 +217,7 @@ def _distance_layers(shown: list[dict[str, Any]], end: float) -> Any:
     told = tooltip("statistic", "told", low=".2f", high=".2f", chance=".2f")
     bars = base.mark_bar(height={"band": 0.7}).encode(
         alt.X("distance:Q", scale=scale, axis=axis, title=title),
-        colors({"beyond chance": SKY, "within chance": PALE}),
+        colors({name: color for name, color in _CHANCES.items() if any(row["what"] == name for row in shown)}),
         tooltip=told,
     )
     intervals = base.transform_filter("datum.low != null").mark_rule(strokeWidth=1.6, color=INK)

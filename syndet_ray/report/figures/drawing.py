@@ -6,6 +6,7 @@ A chart is one Vega-Lite specification: drawn here as a PNG, and by the page onc
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,15 +16,16 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import pyarrow as pa
 import vl_convert
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
+from syndet_ray.files import write_whole
 from syndet_ray.report.tables import TestLine, is_stand_in
-from syndet_ray.results import RunFolder, write_whole
+from syndet_ray.run_folder import RunFolder
 
 INK, DIM, PALE, FAINT, RULE = "#24282c", "#8b9096", "#9fb6c6", "#d3d9dd", "#dfe2e5"
 # Okabe & Ito (2008): distinguishable with any kind of colour vision.
@@ -94,21 +96,25 @@ class Drawn:
 
 def save(drawing: Drawing, path: Path) -> Drawn:
     """Writes <path>.png and, of its numbers, <path>.csv and <path>.parquet."""
-    numbers = io.StringIO()
+    numbers, table = io.StringIO(), io.BytesIO()
     csv.writer(numbers).writerows([drawing.header, *drawing.rows])
-    text = write_whole(path.with_suffix(".csv"), numbers.getvalue().encode())
-    table = io.BytesIO()
-    parquet.write_table(arrow_csv.read_csv(text), table)
+    write_whole(path.with_suffix(".csv"), numbers.getvalue().encode())
+    parquet.write_table(arrow(drawing.header, drawing.rows), table)
     write_whole(path.with_suffix(".parquet"), table.getvalue())
     spec = None if isinstance(drawing.figure, Figure) else specification(drawing.figure)
     picture = _sheet_png(drawing.figure) if isinstance(drawing.figure, Figure) else _chart_png(spec)
     return Drawn(write_whole(path.with_suffix(".png"), picture), spec)
 
 
+def arrow(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Rows as a table, each column of the one type that its values have; one of several types holds text. None is missing."""
+    return pa.table([_column([row[k] for row in rows]) for k in range(len(header))], names=list(header))
+
+
 def specification(chart: Any) -> dict[str, Any]:
-    """The Vega-Lite specification of a chart in the look that all share."""
+    """The Vega-Lite specification of a chart in the look that all share; what is no number in it is missing."""
     found = chart.to_dict()
-    return found | {"config": _merged(found.get("config", {}), _CONFIG)}
+    return _known(found | {"config": _merged(found.get("config", {}), _CONFIG)})
 
 
 def responsive(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,8 +167,9 @@ def tooltip(*columns: str, **formats: str) -> list[alt.Tooltip]:
 
 def from_zero(values: Sequence[float]) -> list[float]:
     """An axis from 0 to a little above the highest value; where a mark lies on 0, from a little below, to show all of it."""
-    top = 1.12 * max([*values, 0.0]) or 1.0
-    return [-0.03 * top if min([*values, top]) < 0.01 * top else 0.0, top]
+    known = [value for value in values if math.isfinite(value)]
+    top = 1.12 * max([*known, 0.0]) or 1.0
+    return [-0.03 * top if min([*known, top]) < 0.01 * top else 0.0, top]
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
@@ -184,8 +191,27 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     return placed
 
 
+def _column(values: Sequence[Any]) -> pa.Array:
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    kinds = {type(value) for value in plain if value is not None}
+    if kinds == {int, float}:
+        plain = [None if value is None else float(value) for value in plain]
+    elif len(kinds) > 1:
+        plain = [None if value is None else str(value) for value in plain]
+    return pa.array(plain)
+
+
+def _known(part: Any) -> Any:
+    """The same without NaN and infinities, which JSON has no words for."""
+    if isinstance(part, Mapping):
+        return {key: _known(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_known(value) for value in part]
+    return None if isinstance(part, float) and not math.isfinite(part) else part
+
+
 def _chart_png(spec: Mapping[str, Any] | None) -> bytes:
-    drawn = vl_convert.vegalite_to_png(json.dumps(spec), scale=_SCALE)
+    drawn = vl_convert.vegalite_to_png(json.dumps(spec, allow_nan=False), scale=_SCALE)
     small = io.BytesIO()
     with Image.open(io.BytesIO(drawn)) as image:
         image.convert("RGB").save(small, "PNG", optimize=True)  # a sixth of what it was

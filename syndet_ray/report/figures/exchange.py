@@ -9,7 +9,7 @@ from syndet_ray.report import exchange as numbers
 from syndet_ray.report.exchange import Exchange, Scored, Worth
 from syndet_ray.report.figures.drawing import BLUE, DIM, GREEN, INK, ORANGE, Drawing, colors, records, titled, tooltip
 from syndet_ray.report.tables import is_stand_in
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _REAL, _BOTH, _SYNTHETIC = "real only", "with synthetic images", "synthetic only"
 _HEADER = (

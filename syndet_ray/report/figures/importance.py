@@ -1,6 +1,7 @@
 """Importances: the figures of what mattered in a search: a bar for each setting, and all trials in parallel coordinates."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -9,12 +10,12 @@ from syndet_ray.report import importance as shares
 from syndet_ray.report.coordinates import Coordinates, Line, coordinates
 from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, records, titled, tooltip
 from syndet_ray.report.tables import best_number
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
 _STEP = 26  # of a bar, pixels
 _PAPER = "#ffffff"
-_CROWDED = 5  # axes, beyond which their names must be slanted
+_LETTER, _GAP = 6.8, 8  # pixels: of a name, mean width of a letter and room beside it
 _DIM, _FAINT = 0.3, 0.75  # opacity of pruned trials and of others
 
 
@@ -95,14 +96,14 @@ def _told(found: Coordinates) -> list[alt.Tooltip]:
 
 
 def _across(found: Coordinates) -> alt.X:
-    """The axes side by side, by number; their names stand below, slanted where there are many."""
+    """The axes side by side, by number; their names stand below, slanted where they have no room beside one another."""
     names = "[" + ", ".join(f"'{_quoted(axis.name)}'" for axis in found.axes) + "]"
-    crowded = len(found.axes) > _CROWDED
+    crowded = f"width < {_names_px(found)}"
     axis = alt.Axis(
         labelExpr=f"{names}[datum.value]",
-        labelAngle=-30 if crowded else 0,
-        labelAlign="right" if crowded else "center",
-        labelLimit=190,
+        labelAngle=alt.ExprRef(f"{crowded} ? -40 : 0"),
+        labelAlign=alt.ExprRef(f"{crowded} ? 'right' : 'center'"),
+        labelLimit=alt.ExprRef("min(190, max(105, width / 4))"),
         labelOverlap=False,
         values=list(range(len(found.axes))),
         domain=False,
@@ -110,6 +111,13 @@ def _across(found: Coordinates) -> alt.X:
         labelPadding=10,
     )
     return alt.X("axis:Q", title=None, axis=axis, scale=alt.Scale(domain=[-0.15, len(found.axes) - 0.55], nice=False))
+
+
+def _names_px(found: Coordinates) -> int:
+    """How wide a chart must be for every two neighbouring names to stand beside each other."""
+    lengths = [len(axis.name) for axis in found.axes]
+    widest = max((a + b) / 2 * _LETTER + _GAP for a, b in pairwise(lengths))
+    return round(widest * (len(lengths) - 0.4))
 
 
 def _quoted(name: str) -> str:

@@ -26,7 +26,7 @@ from syndet_ray.report.figures.drawing import (
 from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import best_number
 from syndet_ray.report.words import role_name
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import CONTROL_CHANGES
 
 _ANEW, _PRUNED, _FAILED, _BEST = "trained anew", "pruned (×)", "failed (▼)", "best recipe"

@@ -5,10 +5,13 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.data.visibility import Visibility
+from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import Drawing, colors, recipe_colors, records, titled, tooltip
 from syndet_ray.report.tables import test_lines
 from syndet_ray.report.words import where
-from syndet_ray.results import RunFolder, TestScores
+from syndet_ray.results import TestScores
+from syndet_ray.run_folder import RunFolder
 
 ERROR_KINDS = {
     "classification": "right place, wrong class",
@@ -18,8 +21,8 @@ ERROR_KINDS = {
     "background": "nothing there",
     "missed": "not found",
 }
-BACKGROUND, MISSED = "background", "missed"
-_MOST_LINES = 5
+BACKGROUND, MISSED = "(background)", "(missed)"
+_LEAST_OBJECTS = 5  # of a class in a bin, that a recall is told of
 
 
 def error_kinds(folder: RunFolder) -> Drawing | None:
@@ -27,7 +30,7 @@ def error_kinds(folder: RunFolder) -> Drawing | None:
     test = folder.test()
     if test is None or not any(name.startswith("error/") for row in test.rows for name in row.metrics):
         return None
-    lines = test_lines(test, folder.trials())[:_MOST_LINES]
+    lines = chosen_lines(folder)
     header = ("what", "trial", "error", "meaning", "AP50_lost")
     rows = [
         (line.name, line.trial, kind, meaning, line.scores[f"error/{kind}"].value)
@@ -56,40 +59,63 @@ def confusion(folder: RunFolder) -> Drawing | None:
     if test is None or not test.confusion or classes is None:
         return None
     header = ("true_class", "predicted_class", "objects", "share")
-    rows = _confusion_rows(test, (*classes, BACKGROUND), (*classes, MISSED))
-    orders = [*classes, BACKGROUND], [*classes, MISSED]
+    orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
+    rows = _confusion_rows(test, *orders)
     figure = _grid(header, rows, orders, share="share", text="objects", formats={"objects": ",", "share": ".0%"})
     return Drawing(titled(figure, "What is taken for what", folder, _side(len(orders[0]))), header, rows)
 
 
 def class_obstruction(folder: RunFolder) -> Drawing | None:
-    """The best recipe's recall by class and by how visible objects are."""
-    test = folder.test()
+    """The best recipe's recall by class and by how visible objects are; cells with few objects are refused."""
+    test, classes = folder.test(), folder.about.get("classes", ())
     if test is None or test.visibility is None:
         return None
-    (best,) = (line for line in test_lines(test, folder.trials()) if line.best)
-    header = ("class_name", "visibility", "recall")
-    bins, classes = [held.name for held in test.visibility.bins], folder.about.get("classes", ())
-    cells = [(name, held, best.scores.get(f"recall_visible/{held}/{name}")) for name in classes for held in bins]
-    rows = [(name, held, score.value) for name, held, score in cells if score is not None]
+    rows = _class_rows(test, test.visibility, classes, folder)
     if not rows:
         return None
-    figure = _grid(header, rows, (list(classes), bins), share="recall", text="recall", formats={"recall": ".2f"})
+    header = ("class_name", "visibility", "recall", "objects")
+    formats = {"recall": ".2f"} | ({"objects": ","} if test.visibility.class_objects else {})
+    orders = list(classes), [held.name for held in test.visibility.bins]
+    figure = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
     title = f"Recall of the best recipe on {where(test)}"
     return Drawing(titled(figure, title, folder, _side(len(classes))), header, rows)
+
+
+def _class_rows(
+    test: TestScores, seen: Visibility, classes: Sequence[str], folder: RunFolder
+) -> list[tuple[str, str, float, int | None]]:
+    """Class, bin, recall and number of objects of every cell with enough; None where objects were not counted by class."""
+    best = next(line for line in test_lines(test, folder.trials()) if line.best)
+    cells = [(name, held.name, _objects(seen, name, k)) for name in classes for k, held in enumerate(seen.bins)]
+    scored = [(name, held, best.scores.get(f"recall_visible/{held}/{name}"), count) for name, held, count in cells]
+    return [
+        (name, held, score.value, count)
+        for name, held, score, count in scored
+        if score is not None and (count is None or count >= _LEAST_OBJECTS)
+    ]
+
+
+def _objects(seen: Visibility, name: str, k: int) -> int | None:
+    return seen.class_objects[name][k] if name in seen.class_objects else None
+
+
+def _unlike(label: str, classes: Sequence[str]) -> str:
+    """A label that no class has."""
+    while label in classes:
+        label = f"({label})"
+    return label
 
 
 def _confusion_rows(
     test: TestScores, true: Sequence[str], predicted: Sequence[str]
 ) -> list[tuple[str, str, int, float]]:
-    """Every cell but that of the background taken for background; shares are those of a row."""
-    found = []
-    for name, counts in zip(true, test.confusion, strict=True):
-        total = sum(counts)
-        for other, count in zip(predicted, counts, strict=True):
-            if (name, other) != (BACKGROUND, MISSED):
-                found.append((name, other, count, count / total if total else 0.0))
-    return found
+    """Every cell but the last, of background taken for background; shares are those of a row."""
+    cells = [
+        (name, other, count, count / sum(counts) if sum(counts) else 0.0)
+        for name, counts in zip(true, test.confusion, strict=True)
+        for other, count in zip(predicted, counts, strict=True)
+    ]
+    return cells[:-1]
 
 
 def _grid(

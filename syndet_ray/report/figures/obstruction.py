@@ -6,11 +6,12 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.data.visibility import Bin, Visibility
+from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import DIM, INK, RULE, Drawing, colors, recipe_colors, records, titled, tooltip
-from syndet_ray.report.obstruction import MOST_RECIPES, places
-from syndet_ray.report.tables import TestLine, test_lines
+from syndet_ray.report.obstruction import places
+from syndet_ray.report.tables import TestLine
 from syndet_ray.report.words import counted, where
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
 _APART = 0.008  # recipes stand beside one another, in obstruction
@@ -36,12 +37,14 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
         for x in found
     ]
     name = _KINDS[kind]
-    lines = test_lines(test, folder.trials())[:MOST_RECIPES]
-    figure = alt.layer(
-        _edges(test.visibility), *_curves(rows, lines, f"{name} of the objects in a bin"), _counts(test.visibility)
-    )
+    curves = _curves(rows, chosen_lines(folder), f"{name} of the objects in a bin")
+    figure = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
     estimated = "; obstruction is estimated from overlapping boxes" if test.visibility.kind == "estimated" else ""
-    title = alt.Title(f"{name[0].upper()}{name[1:]} against obstruction", subtitle=f"on {where(test)}, 95 % intervals{estimated}", offset=24)
+    title = alt.Title(
+        f"{name[0].upper()}{name[1:]} against obstruction",
+        subtitle=f"on {where(test)}, 95 % intervals{estimated}",
+        offset=24,
+    )
     return Drawing(titled(figure, "", folder).properties(title=title), _HEADER, rows)
 
 

@@ -24,7 +24,7 @@ from syndet_ray.report.figures.drawing import (
 from syndet_ray.report.response import Front, Offer, front
 from syndet_ray.report.tables import is_stand_in
 from syndet_ray.report.words import COSTS, role_name
-from syndet_ray.results import RunFolder
+from syndet_ray.run_folder import RunFolder
 
 _BEATEN, _FRONT, _ANEW = "beaten at no greater cost", "on the front", "trained anew: mean ± SE"
 # By what an offer is, from those that lie under all to those on top: fill, outline, shape and size.

@@ -25,8 +25,8 @@ from syndet_ray.report.importance import importances_of
 from syndet_ray.report.response import Response, Tried
 from syndet_ray.report.tables import best_number
 from syndet_ray.report.varied import settings
-from syndet_ray.report.words import role_name
-from syndet_ray.results import RunFolder
+from syndet_ray.report.words import role_name, survivors
+from syndet_ray.run_folder import RunFolder
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
 _X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"  # Vega's own cross is a plus
@@ -65,12 +65,13 @@ def shown(folder: RunFolder) -> list[Response]:
 def caption(found: Response) -> str:
     """What a figure shows, for those who did not make it."""
     what = f"Each mark is a trial of the search, by its {found.setting.name}. {_ALSO}"
+    without = survivors(found.pruned, "which flattens this")
     if found.fitted:
-        return f"{what} Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
+        line = "Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
+        return f"{what} {line} {without}".rstrip()
     if found.levelled:
-        return (
-            f"{what} Bars: mean of the completed trials at a value, with the 95 % t interval where there are several."
-        )
+        bars = "Bars: mean of the completed trials at a value, with the 95 % t interval where there are several."
+        return f"{what} {bars} {without}".rstrip()
     return f"{what} Too few have been completed for a curve."
 
 

@@ -29,7 +29,8 @@ from syndet_ray.report.figures.drawing import (
 )
 from syndet_ray.report.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
 from syndet_ray.report.tables import is_stand_in
-from syndet_ray.results import Picture, RunFolder
+from syndet_ray.results import Picture
+from syndet_ray.run_folder import RunFolder
 
 _CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
 # Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour too.
@@ -118,7 +119,7 @@ _MARK_HEADER = ("what", "class", "score", "x1", "y1", "x2", "y2")
 
 def _rows(found: Mapping[str, Sequence[Picture]]) -> list[tuple[Any, ...]]:
     return [
-        (source, k, mark.what, mark.name, "" if mark.score is None else round(mark.score, 4), *mark.xyxy)
+        (source, k, mark.what, mark.name, None if mark.score is None else round(mark.score, 4), *mark.xyxy)
         for source, pictures in found.items()
         for k, picture in enumerate(pictures)
         for mark in marks(picture)

@@ -5,26 +5,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.pool import Pool
 from syndet_ray.data.unlabelled import ImageFile, find
+from syndet_ray.deploy.finder import Finder
+from syndet_ray.deploy.output import check_out, new_folder
 from syndet_ray.detection.export import at_least, detections, kitti
-from syndet_ray.detection.models import load_model
-from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.files import write_whole
 from syndet_ray.report.annotated import annotated
-from syndet_ray.results import write_whole
-from syndet_ray.tuning import champions
 
 KEPT_SCORE = 0.05  # what is less sure is noise to nearly everybody, and most of the file
 _JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # whole colours: thin lines would smear
@@ -44,27 +38,6 @@ class Applied:
     skipped: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Finder:
-    """A model that is ready, and the names of its classes."""
-
-    model: nn.Module
-    classes: tuple[str, ...]
-    device: torch.device
-
-    @staticmethod
-    def of(model: str, runs: Path, tracking: str | None) -> "Finder":
-        """The model saved under an address that `champions.found` knows, on the GPU where there is one."""
-        with champions.found(model, runs, tracking) as folder:
-            network, classes = load_model(folder)
-        return Finder(network, classes, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
-    def __call__(self, image: np.ndarray) -> Predictions:
-        """What is found in one image, (h, w, 3) uint8 RGB; best first."""
-        pool = Pool.of("image", self.classes, [image], [Boxes.none()], [""])
-        return predict(self.model, pool, device=self.device)[0]
 
 
 def apply(
@@ -99,21 +72,6 @@ def apply(
         lines = ",\n".join(json.dumps(image) for image in found.images)  # an image a line: to be read and searched
         write_whole(found.out / "predictions.json", f"[\n{lines}\n]\n".encode())
     return found
-
-
-def check_out(out: Path) -> None:
-    """Raises DataError where `out` can be no folder."""
-    if out.exists() and not out.is_dir():
-        raise DataError(out, "is a file, predictions need a folder", do="Give a new folder with --out.")
-
-
-def new_folder(out: Path) -> Path:
-    """`out` where it is new or empty, else <out>-2, <out>-3, ...: nothing is overwritten."""
-    for path in (out if number == 1 else out.with_name(f"{out.name}-{number}") for number in count(1)):
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            path.mkdir(parents=True, exist_ok=True)
-            return path
-    raise AssertionError("numbers do not end")
 
 
 def _new_folders(out: Path) -> Path:

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from syndet_ray.data.storage import fetched
+from syndet_ray.data.storage import fetched, holds, inside
 from syndet_ray.errors import DataError, MachineError, nearest
+from syndet_ray.tuning.backup import KEPT
 
 REGISTERED = "models:/"
 _WEIGHTS = "model.safetensors"
+# In a store, where the weights may lie: in the folder itself, in a run's, and in that of a run beside its checkpoints.
+_PLACES = ("", "champion", f"{KEPT}/champion")
 _KINDS = "Give a run or its champion/, a checkpoint, or models:/NAME@champion."
 
 
@@ -29,7 +32,7 @@ def found(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
             yield saved_in(_downloaded(model, _store(runs, tracking), folder), model)
     elif "://" in model:
-        with fetched(model) as copy:
+        with fetched(_stored(model)) as copy:
             yield saved_in(copy, model)
     else:
         yield saved_in(Path(model), model)
@@ -43,10 +46,27 @@ def saved_in(path: Path, place: str) -> Path:
     if not path.exists():
         raise DataError(place, "does not exist", do=_KINDS)
     if (path / "sweep.json").is_file():
-        raise DataError(
-            place, "is a run without a champion", do="Finish it with resume, or give one of its checkpoints."
-        )
-    raise DataError(place, f"holds no saved model (no {_WEIGHTS}, here or in champion/)", do=_KINDS)
+        raise _unfinished(place)
+    raise _empty(place)
+
+
+def _stored(address: str) -> str:
+    """The folder with the weights, in or under an address of S3. Raises as `found` does; nothing is fetched to find out."""
+    for place in (inside(address, name) for name in _PLACES):
+        if holds(place, _WEIGHTS):
+            return place
+    if holds(address, f"{KEPT}/sweep.json"):
+        raise _unfinished(address)
+    raise _empty(address)
+
+
+def _empty(place: str) -> DataError:
+    return DataError(place, f"holds no saved model (no {_WEIGHTS}, here or in champion/)", do=_KINDS)
+
+
+def _unfinished(place: str) -> DataError:
+    do = "Finish it with resume, or give one of its checkpoints."
+    return DataError(place, "is a run without a champion", do=do)
 
 
 def _store(runs: Path, tracking: str | None) -> str:
@@ -82,10 +102,15 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
     except (MlflowException, OSError) as error:
-        rule = f"cannot be had from MLflow's store {uri} ({str(error).splitlines()[0].rstrip('.')})"
+        rule = f"cannot be had from MLflow's store {uri} ({_first_line(error)})"
         raise DataError(model, rule, do=_hint(model, uri)) from None
     finally:
         mlflow.set_tracking_uri(before)
+
+
+def _first_line(error: Exception) -> str:
+    """What an exception says first; the name of its kind where it says nothing."""
+    return next((line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _hint(model: str, uri: str) -> str:

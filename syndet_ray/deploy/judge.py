@@ -8,24 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from syndet_ray.data.pool import Pool, aligned, decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
+from syndet_ray.deploy.finder import Finder
+from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.evaluation import Evaluation, evaluate
 from syndet_ray.detection.export import coco_results, coco_truth
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError
-from syndet_ray.results import write_whole
-from syndet_ray.spread import interval
-from syndet_ray.tuning.apply import Finder, new_folder
+from syndet_ray.files import write_whole
+from syndet_ray.spread import PAIRED_SEED, RESAMPLES, score_interval
 from syndet_ray.tuning.pictures import best_and_worst, predicted
 
-_PAIRED = 0  # the seed of all resamples: models that are evaluated on the same data meet the same images
-_RESAMPLES = 1000
 _SHOWN = 6  # pictures of either kind
 
 
@@ -71,8 +68,8 @@ def judge(
     pool = aligned(decode(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
     scores = partial(progress, "other images, by bootstrap")
-    found = evaluate(pool, predictions, seed=_PAIRED, resamples=_RESAMPLES, progress=scores)
-    intervals = {name: _interval(name, draws) for name, draws in found.draws.items()}
+    found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
+    intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
     notes = (*dataset.notes, *([missing] if missing else []))
     return Judged(model, data, chosen, pool, predictions, found, bins_of(pool), intervals, notes)
 
@@ -125,7 +122,7 @@ def scores(judged: Judged) -> dict[str, Any]:
         "hash": judged.pool.hash,
         "images": len(judged.pool),
         "objects": int((~judged.pool.crowd).sum()),
-        "resamples": _RESAMPLES,
+        "resamples": RESAMPLES,
         "metrics": metrics,
         "visibility": {"kind": judged.visibility.kind, "minimum": judged.visibility.minimum, "bins": bins},
         "classes": judged.pool.classes,
@@ -143,10 +140,6 @@ def _chosen(dataset: Dataset, split: str | None) -> tuple[str, Source]:
             dataset.path, f"has no split {name!r}", do=f"Choose with --split: {', '.join(dataset.splits) or 'none'}."
         )
     return name, dataset.splits[name]
-
-
-def _interval(name: str, draws: np.ndarray) -> tuple[float, float]:
-    return interval(draws if name.startswith("slope/") else np.clip(draws, 0, 1))
 
 
 def _known(value: float) -> float | None:

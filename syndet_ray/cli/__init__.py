@@ -1,0 +1,37 @@
+"""The command line: a few verbs. The only place that prints, reads arguments or exits."""
+
+import sys
+
+import typer
+
+from syndet_ray.cli import data, models, runs, sweeps
+from syndet_ray.cli.options import FAILED
+from syndet_ray.errors import SyndetError
+
+app = typer.Typer(
+    help="Find the training recipe that makes an object detector work on real photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Work on datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+for verb in (
+    *(sweeps.sweep, sweeps.resume, sweeps.check, runs.replay, runs.report),
+    *(models.evaluate, models.predict),
+    *(runs.compare, data.render, runs.ui),
+):  # in the order of the help
+    app.command()(verb)
+for data_verb in (data.cutouts, data.label_style, data.inspect):
+    data_app.command()(data_verb)
+
+
+def main() -> None:
+    """The entry point: a SyndetError is one clear message and exit status 1."""
+    try:
+        app()
+    except SyndetError as error:
+        print(f"syndet_ray: {error}", file=sys.stderr)
+        raise SystemExit(FAILED) from None

@@ -1,0 +1,94 @@
+"""Verbs on datasets: render, and data cutouts, label-style and inspect."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
+from syndet_ray.cli.screen import shown
+
+
+def render(
+    out: Out,
+    objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
+    count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
+    settings: Settings = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
+    workers: Workers = None,
+    address: Address = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Render a dataset: COCO with visibility, Parquet, and a contact sheet."""
+    from syndet_ray import terminal
+    from syndet_ray.tuning.render import scene_parameters, write_set
+
+    parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
+    kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
+    cache = runs.resolve() / "cache"
+    with shown(console := terminal.console()) as display:
+        try:
+            write_set(
+                parameters, count, seed, out,
+                cache=cache, display=display, workers=workers, address=address, image_format=kind,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            console.print("interrupted; the same command goes on where it was")
+            raise SystemExit(INTERRUPTED) from None
+    print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
+
+
+def cutouts(
+    dataset: Dataset,
+    out: Out,
+    per_class: Annotated[int, typer.Option(min=1, help="Cut-outs of each class.")] = 20,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, as the photos are named.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Cut objects out of the training photos, as assets for scenes."""
+    from functools import partial
+
+    from syndet_ray import terminal
+    from syndet_ray.data.cutouts import cut_out
+
+    with shown(terminal.console()) as display:
+        counts = cut_out(dataset, out, per_class, seed, masks, partial(display.progress, "cutting out"))
+    print(", ".join(f"{name} {found}" for name, found in counts.items()))
+    print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
+
+
+def label_style(dataset: Dataset) -> None:
+    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be labelled alike."""
+    from functools import partial
+
+    from syndet_ray import terminal
+    from syndet_ray.data.label_style import measure
+    from syndet_ray.data.read import read
+    from syndet_ray.errors import DataError
+
+    photos = read(dataset).splits.get("train")
+    if photos is None:
+        raise DataError(dataset, "has no training photos", do="See README, section 'Your own data'.")
+    with shown(terminal.console()) as display:
+        found = measure(photos, progress=partial(display.progress, "measuring"))
+    print(f"from {found.objects} objects that stand alone:")
+    print(" ".join(f"--set {path}={str(value).lower()}" for path, value in found.settings().items()))
+
+
+def inspect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".')],
+    split: Annotated[str | None, typer.Option(help="train, val or test alone. Default: all.")] = None,
+    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path("inspect.html"),
+) -> None:
+    """Show data at a glance, and where other sources differ from the first: synthetic from real, test from train."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.data import inspection
+    from syndet_ray.report import glance
+
+    with shown(console := terminal.console()) as display:
+        found = inspection.inspect(paths, split, display.progress)
+        page = glance.write(found, out, display.progress)
+    for part in listing.inspection(found):
+        console.print(part, soft_wrap=isinstance(part, str))
+    console.print(f"page     {page}\nnumbers  {glance.numbers_folder(out)}", soft_wrap=True)

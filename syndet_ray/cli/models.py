@@ -1,0 +1,59 @@
+"""Verbs on saved models: evaluate and predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
+from syndet_ray.cli.screen import shown
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled photos.")],
+    split: Annotated[str | None, typer.Option(help="Default: test, or the only one there is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for scores, predictions and pictures.")] = None,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Score a saved model on labelled photos: accuracy, how sure it is, and where it goes wrong."""
+    from syndet_ray import scorecard, terminal
+    from syndet_ray.deploy import judge as judging
+    from syndet_ray.deploy.output import check_out
+
+    if out is not None:
+        check_out(out)
+    console = terminal.console()
+    with shown(console) as display:
+        judged = judging.judge(model, data, split, runs=runs, tracking=tracking, progress=display.progress)
+    for table in (scorecard.scores_table(judged), scorecard.visibility_table(judged), scorecard.errors_table(judged)):
+        console.print(table)
+    for line in scorecard.judged_lines(judged):
+        console.print(line, soft_wrap=True)
+    if out is not None:
+        print(judging.write(judged, out))
+
+
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path("predictions"),
+    score: Annotated[float, typer.Option(help="Least confidence in pictures and KITTI files, 0 to 1.")] = 0.5,
+    tracking: TrackingUri = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Find objects in images with a saved model: annotated pictures, JSON and KITTI files."""
+    from functools import partial
+
+    from syndet_ray import scorecard, terminal
+    from syndet_ray.deploy.apply import apply
+
+    console = terminal.console()
+    with shown(console) as display:
+        progress = partial(display.progress, "predicting")
+        applied = apply(model, images, out, least=score, runs=runs, tracking=tracking, progress=progress)
+    for line in scorecard.applied_lines(applied):
+        console.print(line, soft_wrap=True)
+    if applied.skipped:
+        raise SystemExit(FAILED)

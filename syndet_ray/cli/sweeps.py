@@ -1,0 +1,196 @@
+"""Verbs that carry a sweep out, or are about to: sweep, resume and check."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syndet_ray.cli.options import (
+    FAILED,
+    INTERRUPTED,
+    SPENT,
+    Address,
+    Board,
+    Force,
+    Gpus,
+    Hours,
+    Images,
+    Local,
+    Name,
+    Parallel,
+    Points,
+    Real,
+    RunAddress,
+    Runs,
+    Seed,
+    Storage,
+    TrackingUri,
+    Trials,
+)  # fmt: skip
+from syndet_ray.cli.screen import shown
+from syndet_ray.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syndet_ray.sweep import Sweep
+    from syndet_ray.tuning.run import Outcome
+
+
+def sweep(
+    name: Name,
+    real: Real = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
+    seed: Seed = None,
+    points: Points = None,
+    parallel: Parallel = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
+    storage: Storage = None,
+    tracking: TrackingUri = None,
+    local: Local = False,
+    tensorboard: Board = False,
+    force: Force = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
+    from syndet_ray import terminal
+    from syndet_ray.sweep import find
+    from syndet_ray.tuning import run as running
+
+    given: dict[str, Any] = {"trials": trials, "seed": seed}
+    definition = _definition(name, trials, seed)
+    console = terminal.console()
+    console.print(definition.question, style="bold")
+    if points is not None:
+        definition = _with_points(definition, points)
+        given["points"] = definition.points
+    options = running.Options(
+        runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local, tensorboard
+    )
+    origin = running.Origin(Path(name).stem, find(name), _said(given))
+    with shown(console) as display:
+        outcome = running.start(origin, definition, options, display, force=force)
+    _finish(outcome, console)
+
+
+def resume(
+    run: RunAddress,
+    real: Real = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
+    parallel: Parallel = None,
+    address: Address = None,
+    tracking: TrackingUri = None,
+    gpus_per_trial: Gpus = None,
+    tensorboard: Board = False,
+    force: Force = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Go on with a run that was interrupted, from its last checkpoints, or extend a finished one."""
+    from syndet_ray import terminal
+    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.tuning import run as running
+    from syndet_ray.tuning.backup import fetch
+
+    folder = fetch(run, runs) if "://" in run else RunFolder.open(Path(run))
+    console = terminal.console()
+    console.print(folder.sweep.question, style="bold")
+    given: dict[str, Any] = {
+        "trials": trials,
+        "hours": hours,
+        "images": images,
+        "parallel": parallel,
+        "address": address,
+    }
+    given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial, "tensorboard": tensorboard or None}
+    with shown(console) as display:
+        outcome = running.resume(folder, _said(given), display, force=force)
+    _finish(outcome, console)
+
+
+def check(
+    name: Name,
+    real: Real = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
+    seed: Seed = None,
+    parallel: Parallel = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
+    storage: Storage = None,
+    tracking: TrackingUri = None,
+    local: Local = False,
+    force: Force = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
+    from syndet_ray import listing, terminal
+    from syndet_ray.tuning import cost as costs
+    from syndet_ray.tuning import run as running
+
+    definition = _definition(name, trials=trials, seed=seed)
+    options = running.Options(runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local)
+    console = terminal.console()
+    with shown(console) as display:
+        data = running.check(definition, options, display)
+        cost = running.project(definition, options, data, display)
+    for line in [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]:
+        console.print(line, soft_wrap=True)
+    console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
+    if not force:
+        costs.check_fits(cost, options.budget)
+    console.print("ready", style="bold green")
+
+
+def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
+    from syndet_ray.sweep import load
+
+    return load(name).replace(_said({"trials": trials, "seed": seed}))
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given on the command line."""
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _with_points(definition: "Sweep", run: Path) -> "Sweep":
+    """The sweep, to propose first what was best in an earlier run."""
+    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.verdict import best_points
+
+    points = best_points(RunFolder.open(run).trials(), definition)
+    if not points:
+        raise DefinitionError("--points", f"no recipe of {run} can be proposed by this sweep", do="Leave it out.")
+    return definition.replace({"points": points})
+
+
+def _finish(outcome: "Outcome", console: "Console") -> None:
+    """The last words of a run, and its exit status."""
+    from syndet_ray import terminal
+    from syndet_ray.report.answer import answer
+
+    folder = outcome.folder
+    go_on = f"go on with: python -m syndet_ray resume {folder.path}"
+    if outcome.status == "interrupted":
+        console.print(f"interrupted; {go_on}")
+        raise SystemExit(INTERRUPTED)
+    if outcome.status == "spent":
+        console.print(f"stopped: {outcome.why}; {go_on} and more of it")
+        raise SystemExit(SPENT)
+    test = folder.test()
+    if test is not None:
+        console.print(terminal.test_table(test, console.width))
+    console.print(answer(folder), style="bold")
+    console.print(f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}")
+    if outcome.status == "failed":
+        raise SystemExit(FAILED)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,1 @@
+"""Deploy: saved models put to use, whoever trained them."""

@@ -1,0 +1,58 @@
+"""The command line's own words: whatever people have named, and whatever went wrong, is printed as it is."""
+
+import shutil
+import sys
+
+import pytest
+from made_runs import TRIALS, made_run, variant_run
+
+from syndet_ray import cli
+from syndet_ray.cli import sweeps
+from syndet_ray.terminal import console
+from syndet_ray.tuning.run import Outcome
+
+REASON = "cannot read images [/data/x.jpg]"
+
+
+@pytest.fixture
+def said(capsys, monkeypatch):
+    """Runs the command line; returns its exit status and what it printed, in one line."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        return done.value.code or 0, " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "spent"])
+def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
+    failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
+    folder = made_run(tmp_path / "[red]" / "[/run]", trials=failed)
+    with pytest.raises(SystemExit) as done:
+        sweeps._finish(Outcome(folder, status, "of [/hours]"), console())
+    text = capsys.readouterr().out.replace("\n", "")
+    assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
+    assert "[red]/[/run]" in text
+    assert ("[/data/x.jpg]" in text) == (status == "failed")
+
+
+def test_runs_and_recipes_are_compared_by_their_names(tmp_path, said):
+    variants = {"mix [old]": ({}, (0.30, 0.32)), "[/new]": ({"scene.blur": 0.0}, (0.20, 0.18))}
+    for name in ("[a]", "[b]"):
+        variant_run(tmp_path / name, variants)
+    status, text = said("compare", tmp_path / "[a]", tmp_path / "[b]")
+    assert status == 0
+    for name in ("A [a]", "B [b]", "mix [old]", "no paired interval, because [a] and [b]"):
+        assert name in text
+
+
+def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("[a]", "[b]"):
+        shutil.copytree(dice, name)
+    status, text = said("data", "inspect", "[a]", "[b]", "--split", "val")
+    assert status == 0
+    assert "[b] against [a]" in text

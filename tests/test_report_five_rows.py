@@ -1,0 +1,47 @@
+"""The table of SynthDet: each row is the recipe that it asks for, beside real images alone, whatever that is called."""
+
+import pytest
+from made_runs import confirmed_run, gap, made_run
+from test_report_exchange import budget_run
+
+from syndet_ray.report.five_rows import five_rows
+
+
+def test_the_five_rows_of_synthdet(tmp_path):
+    found = {row.name: row for row in five_rows(budget_run(tmp_path / "run"))}
+    named = {name: row.line.name if row.line else row.note for name, row in found.items()}
+    assert named == {
+        "real only, all real images": "real only",
+        "synthetic only": "synthetic only",
+        "synthetic + 10 % of real": "mixed, 8 images",
+        "synthetic + 50 % of real": "not in this sweep; `sweep annotation_budget` runs it",
+        "synthetic + all real images": "mixed, all",
+    }
+    assert found["synthetic only"].difference.mean == pytest.approx(-0.4)
+    assert found["real only, all real images"].difference is None
+
+
+def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
+    folder = budget_run(tmp_path / "run")
+    recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
+    folder.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
+    assert five_rows(folder)[3].note == "tried, but not among the recipes that met the test set"
+
+
+def test_differences_are_shown_where_real_only_won(tmp_path):
+    means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31}
+    folder = confirmed_run(tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0)
+    real, synthetic, *_ = five_rows(folder)
+    assert (real.line.role, real.difference) == ("best", None)
+    assert synthetic.difference.mean == pytest.approx(-0.25)
+
+
+def test_before_the_test_set_is_opened_there_is_no_row(tmp_path):
+    assert five_rows(made_run(tmp_path / "run")) == ()
+
+
+def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_again(tmp_path):
+    folder = budget_run(tmp_path / "run")
+    half = {"mixed, half": {"mix.real_images": 0.5}}
+    folder.define(folder.sweep.model_copy(update={"variants": dict(folder.sweep.variants) | half}))
+    assert five_rows(folder)[3].note == "in this sweep, but its training was never begun"
