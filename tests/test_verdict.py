@@ -263,7 +263,9 @@ def trained(tmp_path):
 
 def opened(folder, runner=None):
     values = {found.checkpoint: found.value for found in folder.trials()}
-    works = SimpleNamespace(tasks=lambda function, test, every: [scored(values[task["checkpoint"]]) for task in every])
+    works = SimpleNamespace(
+        tasks=lambda function, test, every, progress: [scored(values[task["checkpoint"]]) for task in every]
+    )
     confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, runner or works)
     return folder.test()
 

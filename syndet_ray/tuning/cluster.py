@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from syndet_ray.errors import MachineError
-from syndet_ray.tuning.task import RETRIES, Resources
+from syndet_ray.tuning.task import RETRIES, Progress, Resources, quiet
 
 
 @contextmanager
@@ -60,14 +60,26 @@ def _call(function: Callable[..., Any], shared: Any, threads: int, arguments: di
     return function(shared, device(), threads, **arguments)
 
 
-def run_tasks(function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], use: Resources) -> list[Any]:
+def run_tasks(
+    function: Callable[..., Any],
+    shared: Any,
+    every: Sequence[dict[str, Any]],
+    use: Resources,
+    progress: Progress = quiet,
+) -> list[Any]:
     """`function(shared, device, threads, **arguments)` for each of `every`, as many at once as trials would run.
 
-    Returns what they return, in their order. `shared` goes through the object store: all processes of a node read one copy.
+    Returns what they return, in their order; `progress` is told as they end, in whichever. `shared` goes through the object
+    store: all processes of a node read one copy.
     """
     task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=RETRIES)
     held = ray.put(shared)
-    return ray.get([task.remote(function, held, use.cpus, arguments) for arguments in every])
+    asked = [task.remote(function, held, use.cpus, arguments) for arguments in every]
+    waiting = asked
+    while waiting:
+        _, waiting = ray.wait(waiting, num_returns=1)
+        progress(len(asked) - len(waiting), len(asked))
+    return ray.get(asked)
 
 
 def device() -> str:

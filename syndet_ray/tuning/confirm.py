@@ -19,7 +19,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import PAIRED_SEED, RESAMPLES, combined, difference, probability_best, score_interval
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.tuning.pictures import show_predictions
-from syndet_ray.tuning.task import Runner
+from syndet_ray.tuning.task import Progress, Runner, quiet
 from syndet_ray.verdict import Candidate, candidates, simplest
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     return {"best": found[0], **roles}
 
 
-def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Pool, runner: Runner) -> None:
+def open_test_set(
+    folder: RunFolder, recipes: Mapping[str, Candidate], test: Pool, runner: Runner, progress: Progress = quiet
+) -> None:
     """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files.
 
     It is counted before anything is seen, so that an opening that is cut short counts too.
@@ -65,7 +67,7 @@ def open_test_set(folder: RunFolder, recipes: Mapping[str, Candidate], test: Poo
     opened, openings = time.time(), folder.note_opening()
     models = {model.number: model for candidate in recipes.values() for model in candidate.trainings}
     every = [{"checkpoint": model.checkpoint} for model in models.values()]
-    scored = dict(zip(models, runner.tasks(score_checkpoint, test, every), strict=True))
+    scored = dict(zip(models, runner.tasks(score_checkpoint, test, every, progress), strict=True))
     champion = max(recipes["best"].trainings, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     _keep_champion(folder, champion.checkpoint)

@@ -18,7 +18,16 @@ from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Display, Search
-from syndet_ray.tuning.task import KEPT_CHECKPOINTS, RETRIES, Resources, TrialSettings, told, worth_another_try
+from syndet_ray.tuning.task import (
+    KEPT_CHECKPOINTS,
+    RETRIES,
+    Progress,
+    Resources,
+    TrialSettings,
+    quiet,
+    told,
+    worth_another_try,
+)
 from syndet_ray.tuning.trial import run_trial
 
 
@@ -37,8 +46,14 @@ class Local:
         while (assignment := search.propose()) is not None:
             self._carry_out(assignment, search, settings, data, Path(home) / "checkpoints")
 
-    def tasks(self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]:
-        return [function(shared, str(_device(self.use)), self.use.cpus, **arguments) for arguments in every]
+    def tasks(
+        self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+    ) -> list[Any]:
+        found = []
+        for arguments in every:
+            found.append(function(shared, str(_device(self.use)), self.use.cpus, **arguments))
+            progress(len(found), len(every))
+        return found
 
     def _carry_out(
         self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path

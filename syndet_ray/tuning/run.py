@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +258,8 @@ class _Attempt:
             return "failed"
         if _models(self.folder.test()) != {model.number for c in recipes.values() for model in c.trainings}:
             self.display.note("training is over; scoring the best recipes and the controls on the test set")
-            confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner)
+            scoring = partial(self.display.progress, "scoring models")
+            confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner, scoring)
         best = recipes["best"]
         show_training(self.folder, best.trial, self.data.pools["train"], self.options.cache)
         test = self.folder.test()

@@ -1,6 +1,6 @@
 """Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch, no Ray, no MLflow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,6 +61,13 @@ class Task:
     node: str | None = None
 
 
+Progress = Callable[[int, int], None]
+
+
+def quiet(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True)
 class TrialSettings:
     """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of rendered sets."""
@@ -71,8 +78,13 @@ class TrialSettings:
 
 
 class Runner(Protocol):
-    """Whoever trains trials, and calls a function once with each of several arguments, wherever there is room."""
+    """Whoever trains trials, and calls a function once with each of several arguments, wherever there is room.
+
+    progress is told (calls done, calls in all) after each.
+    """
 
     @property
     def use(self) -> Resources: ...
-    def tasks(self, function: Any, shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]: ...
+    def tasks(
+        self, function: Any, shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+    ) -> list[Any]: ...

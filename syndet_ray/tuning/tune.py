@@ -25,7 +25,17 @@ from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.cluster import connection, device, resources, run_tasks, spare_cores
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
-from syndet_ray.tuning.task import KEPT_CHECKPOINTS, RETRIES, Resources, Task, TrialSettings, told, worth_another_try
+from syndet_ray.tuning.task import (
+    KEPT_CHECKPOINTS,
+    RETRIES,
+    Progress,
+    Resources,
+    Task,
+    TrialSettings,
+    quiet,
+    told,
+    worth_another_try,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,10 @@ class OnRay:
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
         _run_search(search, settings, data, home, self.use)
 
-    def tasks(self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]]) -> list[Any]:
-        return run_tasks(function, shared, every, self.use)
+    def tasks(
+        self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+    ) -> list[Any]:
+        return run_tasks(function, shared, every, self.use, progress)
 
 
 @contextmanager
