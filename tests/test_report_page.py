@@ -91,7 +91,7 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     shown = read(folder)
     images = [attributes["src"] for tag, attributes in shown.tags if tag == "img"]
     assert len(images) == len(list(folder.figures.glob("*.png")))
-    assert all(source.startswith("data:image/png;base64,") for source in images)
+    assert all(source.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for source in images)
     own = without_charts(folder.report.read_text())
     assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://|fetch\(|import\(", own)
     for told in (

@@ -13,6 +13,7 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.verdict import finalists, trained_already, unconfirmed
 
 _MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
+_MOST_VARIANTS = 5  # that a sentence can hold
 _ONCE = "Each was trained once: the spread between seeds is unknown."
 _NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
 
@@ -148,9 +149,12 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     found = {line.name: line.difference.mean for line in lines[1:] if line.difference is not None}
     if not found:
         return [f"{said}."]
+    apart = [line.name for line in lines if line.apart]
+    if len(found) > _MOST_VARIANTS:
+        told = ", ".join(f"{name} {words.signed(found[name], digits)}" for name in apart) or "none"
+        return [f"{said}; of {len(found)} others these differ from it by more than their interval: {told}."]
     told = ", ".join(f"{name} {words.signed(mean, digits)}" for name, mean in found.items())
-    apart = ", ".join(line.name for line in lines if line.apart)
-    sure = f"Beyond the intervals: {apart}." if apart else "No difference is beyond its interval."
+    sure = f"Beyond the intervals: {', '.join(apart)}." if apart else "No difference is beyond its interval."
     return [f"{said}; against it {told}.", sure]
 
 

@@ -1,15 +1,19 @@
 """Document: an HTML file that needs nothing else. Its figures are pictures, and charts where a browser can draw them."""
 
 import base64
+import io
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from syndet_ray.report import words
 from syndet_ray.report.figures.drawing import DARK, Drawn, responsive, script
 
 _FILTERS = ("number", "percent", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
+
+_JPEG_QUALITY = 88
 
 
 def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
@@ -22,7 +26,7 @@ def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(words, name) for name in _FILTERS}
-    pictures = {name: _embedded(drawn.png.read_bytes()) for name, drawn in figures.items()}
+    pictures = {name: _embedded(drawn) for name, drawn in figures.items()}
     charts = {name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None}
     library = script() if charts else ""
     return environment.get_template(template).render(
@@ -30,5 +34,11 @@ def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
     )
 
 
-def _embedded(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _embedded(drawn: Drawn) -> str:
+    """A chart as it is; a sheet of photos as JPEG, a tenth of it."""
+    if drawn.spec is not None:
+        return "data:image/png;base64," + base64.b64encode(drawn.png.read_bytes()).decode()
+    small = io.BytesIO()
+    with Image.open(drawn.png) as image:
+        image.convert("RGB").save(small, "JPEG", quality=_JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode()

@@ -146,7 +146,9 @@ def exchange_told(folder: RunFolder) -> list[str]:
         return ["Not measured: the test set has not been opened."]
     found = exchange(exchange_points(folder))
     noun = "stand-in image" if is_stand_in(folder) else "photo"
-    told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths]
+    told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths if worth.told]
+    if unknown := [worth.recipe.name for worth in found.worths if not worth.told]:
+        told.append(f"Cannot be told, the interval is open at both ends: {'; '.join(unknown)}.")
     return told or [f"It cannot be told: {found.reason}."]
 
 
@@ -191,7 +193,7 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
 
 def _scored(point: ExchangePoint, draws: np.ndarray) -> Scored:
     score = float(np.mean([model.mean() for model in point.models]))
-    return Scored(point.name, point.photos, point.synthetic, score, *spread.interval(draws))
+    return Scored(point.name, point.photos, point.synthetic, score, *spread.score_interval(_METRIC, draws))
 
 
 def _worth(recipe: Scored, sizes: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> Worth:

@@ -16,7 +16,16 @@ from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
 from syndet_ray.results import TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import PAIRED_SEED, RESAMPLES, combined, difference, probability_best, score_interval
+from syndet_ray.spread import (
+    PAIRED_SEED,
+    RESAMPLES,
+    TIMES,
+    Difference,
+    combined,
+    difference,
+    probability_best,
+    score_interval,
+)
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.tuning.pictures import show_predictions
 from syndet_ray.tuning.task import Progress, Runner, quiet
@@ -98,25 +107,26 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     draws = {number: [model.draws["mAP"] for model in models] for number, models in of.items()}
     p_best = probability_best({str(number): found for number, found in draws.items()}, rng)
     against = _compared_with(recipes)
-    rows = []
-    for role, candidate in recipes.items():
-        number = candidate.trial.number
-        rows.append(
-            TestRow(
-                role,
-                number,
-                _means(of[number]),
-                _intervals(of[number], rng),
-                tuple(model.number for model in candidate.trainings),
-                tuple(model.metrics["mAP"] for model in of[number]),
-                p_best[str(number)],
-                {r: difference(draws[number], draws[other], rng) for r, other in against.items() if other != number},
-            )
-        )
-    return tuple(rows)
+    found = {number: _intervals(models, rng) for number, models in of.items()}
+    gaps = {n: {r: difference(draws[n], draws[m], rng) for r, m in against.items() if m != n} for n in of}
+    return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
 
 
 test_rows.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
+
+
+def _row(
+    role: str,
+    candidate: Candidate,
+    of: Mapping[int, Sequence[Scored]],
+    found: Mapping[int, dict[str, tuple[float, float]]],
+    p_best: Mapping[str, float],
+    gaps: Mapping[int, dict[str, Difference]],
+) -> TestRow:
+    number = candidate.trial.number
+    models = tuple(model.number for model in candidate.trainings)
+    values = tuple(model.metrics["mAP"] for model in of[number])
+    return TestRow(role, number, _means(of[number]), found[number], models, values, p_best[str(number)], gaps[number])
 
 
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
@@ -143,7 +153,7 @@ def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str) -> 
 
 def _intervals(models: Sequence[Scored], rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """95 % over images and seeds, of every metric that has draws."""
-    drawn = {name: combined([model.draws[name] for model in models], rng) for name in models[0].draws}
+    drawn = {name: combined([model.draws[name] for model in models], rng, TIMES) for name in models[0].draws}
     return {name: score_interval(name, found) for name, found in drawn.items()}
 
 

@@ -40,7 +40,7 @@ def exchange(folder: RunFolder) -> Drawing | None:
         *_flat([worth for worth in found.worths if not worth.recipe.photos], found.curve),
         _curve(found, f"{noun} trained on"),
         *_points([*found.curve, *(worth.recipe for worth in shown)]),
-        *_arrows(shown),
+        *_arrows([worth for worth in shown if worth.told]),
     )
     rows = [_row(scored, None) for scored in found.curve] + [_row(worth.recipe, worth) for worth in found.worths]
     return Drawing(titled(figure, f"What synthetic images are worth in {noun}", folder), _HEADER, rows)
