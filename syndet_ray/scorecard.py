@@ -58,7 +58,7 @@ def judged_lines(judged: "Judged") -> Iterator[str]:
     """What must be known of the scores above."""
     if capped := judged.evaluation.metrics["capped@100"]:
         most = counted(int(judged.pool.box_counts.max()), "labelled object")
-        yield f"in {capped:.0%} of the images over 100 predictions are of one class, which COCO cuts; the fullest has {most}"
+        yield f"{capped:.0%} of the images have over 100 predictions of one class; the fullest has {most}"
     if absent := judged.evaluation.absent:
         yield f"without an object, and so in no mean: {', '.join(absent)}"
     yield from judged.notes

@@ -125,7 +125,7 @@ class Line:
         if not first.any() or not second.any():
             return np.nan, np.nan
         weights = np.concatenate([first / first.sum(), -second / second.sum()])
-        between = np.abs(np.cumsum(weights[self.order])[:-1])
+        between = np.minimum(np.abs(np.cumsum(weights[self.order])[:-1]), 1.0)
         between[between < 1e-12] = 0.0  # rounding of sums: a source is at 0 from itself
         return float(between @ self.gaps), float(between[self.gaps > 0].max(initial=0.0))
 
