@@ -5,12 +5,12 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.data.visibility import Bin, Visibility
+from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import DIM, INK, RULE, Drawing, colors, recipe_colors, records, titled, tooltip
 from syndet_ray.report.obstruction import places
 from syndet_ray.report.tables import TestLine
-from syndet_ray.report.words import counted, where
+from syndet_ray.report.words import where
 from syndet_ray.run_folder import RunFolder
 
 _KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
@@ -39,10 +39,10 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
     name = _KINDS[kind]
     curves = _curves(rows, chosen_lines(folder), f"{name} of the objects in a bin")
     figure = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
-    estimated = "; obstruction is estimated from overlapping boxes" if test.visibility.kind == "estimated" else ""
+    estimated = ["obstruction is estimated from overlapping boxes"] if test.visibility.kind == "estimated" else []
     title = alt.Title(
         f"{name[0].upper()}{name[1:]} against obstruction",
-        subtitle=f"on {where(test)}, 95 % intervals{estimated}",
+        subtitle=[f"on {where(test)}, 95 % intervals", *estimated],
         offset=24,
     )
     return Drawing(titled(figure, "", folder).properties(title=title), _HEADER, rows)
@@ -74,15 +74,8 @@ def _edges(seen: Visibility) -> alt.Chart:
 
 
 def _counts(seen: Visibility) -> alt.Chart:
-    """How many objects a bin holds, above it; of one that is refused, that they are too few."""
-    rows = [
-        (1 - (held.low + held.high) / 2, _count(held, seen.minimum), held.objects >= seen.minimum) for held in seen.bins
-    ]
+    """How many objects a bin holds, above it; dim where they are too few for a score."""
+    rows = [(1 - (b.low + b.high) / 2, f"n = {b.objects}", b.objects >= seen.minimum) for b in seen.bins]
     shade = alt.condition("datum.enough", alt.value(INK), alt.value(DIM))
     base = alt.Chart(records(("middle", "count", "enough"), rows)).mark_text(baseline="bottom", fontSize=11)
     return base.encode(alt.X("middle:Q"), alt.Y(value=-4), text="count:N", color=shade)
-
-
-def _count(held: Bin, minimum: int) -> str:
-    told = counted(held.objects, "object")
-    return told if held.objects >= minimum else f"{held.objects}: too few"
