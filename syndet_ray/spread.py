@@ -85,6 +85,8 @@ def difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray], rng: np.random.
 def probability_best(recipes: Mapping[str, Sequence[np.ndarray]], rng: np.random.Generator) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
+    Every recipe has a noise of its own seeds, with its own few degrees of freedom: of two recipes the better is so given a little
+    less than `difference` gives it, which pools what is known of both.
     recipes: the models of each.
     """
     tables = [np.asarray(models) for models in recipes.values()]

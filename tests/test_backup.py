@@ -5,7 +5,7 @@ import time
 import pytest
 from made_runs import made_run
 
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.tuning import backup
 
 
@@ -23,14 +23,57 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
         backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere")
 
 
-def test_the_copy_is_renewed_while_the_run_goes_on(tmp_path, monkeypatch):
+def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
+    folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
+    with backup.backed_up(folder, store):
+        pass
+
+    def cut_short(address, into):
+        (into / "sweep.json").write_text("{}")
+        raise MachineError(address, "cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "download", cut_short)
+        with pytest.raises(MachineError, match="cannot be read"):
+            backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere").trials() == folder.trials()
+
+
+def test_the_copy_is_renewed_while_the_run_goes_on_even_after_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(backup, "_EVERY_S", 0.01)
     folder, store = made_run(tmp_path / "runs" / "dice-1"), tmp_path / "store"
+    outcomes = [False, True]
+    upload = backup.upload
+
+    def uncertain(*given, **also):
+        if outcomes and not outcomes.pop(0):
+            raise MachineError(store, "cannot be written")
+        upload(*given, **also)
+
+    monkeypatch.setattr(backup, "upload", uncertain)
+    kept = store / "dice-1" / "run" / "ledger.jsonl"
     with backup.backed_up(folder, str(store)):
-        deadline = time.monotonic() + 30
-        while not (store / "dice-1" / "run" / "ledger.jsonl").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_until(kept.exists)
+        before = kept.read_text()
+        folder.append("retry", 0)
+        _wait_until(lambda: kept.read_text() != before)
+
+
+def _wait_until(true):
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_last_copy_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise MachineError("store", "cannot be written")
+
+    monkeypatch.setattr(backup, "upload", failing)
+    with pytest.raises(MachineError, match="cannot be written"), backup.backed_up(made_run(tmp_path / "run"), "store"):
+        pass
 
 
 def test_without_storage_nothing_is_copied(tmp_path):

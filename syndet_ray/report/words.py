@@ -163,10 +163,10 @@ def limits(test: TestScores) -> str:
     Shares are of images; "" where it was not measured.
     """
     best = test.row("best")
-    if best is None or "mAP@300" not in best.metrics:
+    if best is None or not {"mAP@300", "capped@100", "capped@300"} <= best.metrics.keys():
         return ""
     found = best.metrics
-    over, full = found["capped@100"], found.get("capped@300", 0.0)
+    over, full = found["capped@100"], found["capped@300"]
     if not over and not full:
         return (
             "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."

@@ -1,5 +1,7 @@
 """Backup: a copy of a run's own files on S3, beside its checkpoints, so that the run outlives the head node."""
 
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,11 +42,21 @@ def backed_up(folder: RunFolder, storage: str | None) -> Iterator[None]:
 
 
 def fetch(address: str, runs: Path) -> RunFolder:
-    """The run that was kept at an s3:// address, in a folder of its name under `runs`."""
+    """The run that was kept at an s3:// address, in a folder of its name under `runs`, which is there whole or not at all.
+
+    A run of which only a part had come would go on from that part, and be kept in the place of the whole.
+    """
     path = runs / address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     if path.exists():
         raise DataError(path, f"is here already: {address} may be older", do=f"Resume {path}, or move it away.")
-    download(inside(address, KEPT), path)
+    runs.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=runs))
+    try:
+        download(inside(address, KEPT), unfinished)
+        unfinished.chmod(0o755)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return RunFolder.open(path)
 
 
