@@ -98,8 +98,15 @@ def test_pruned_trials_are_shown_and_count_for_nothing():
 
 
 def test_the_interval_of_a_mean_is_students():
-    trials = [trial(k, OBJECTS.path, 40, v) for k, v in enumerate((0.2, 0.3))]
-    assert response.levels(response.response(OBJECTS, trials))[0].low == pytest.approx(0.25 - 12.7062 * 0.05, abs=1e-4)
+    def level(*values):
+        trials = [trial(k, OBJECTS.path, 40, v) for k, v in enumerate(values)]
+        return response.levels(response.response(OBJECTS, trials))[0]
+
+    found = level(0.24, 0.25, 0.26)
+    reach = 4.30265 * 0.01 / 3**0.5
+    assert (found.low, found.high) == (pytest.approx(0.25 - reach, abs=1e-5), pytest.approx(0.25 + reach, abs=1e-5))
+    assert level(0.1, 0.5, 0.9).low == 0, "no score is less"
+    assert level(0.2, 0.3).low is None, "of two it would tell nothing"
 
 
 def test_controls_are_those_that_were_trained_to_the_end():

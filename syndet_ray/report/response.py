@@ -19,6 +19,7 @@ _STEPS = 61  # of a curve
 # and its length, where the range that was tried is 1.
 _STRENGTHS, _LENGTHS, _NOISES = (0.1, 0.4, 1.5, 5.0), (0.2, 0.4, 0.8, 1.6), (0.03, 0.1, 0.3, 0.9)
 _95 = 1.96  # standard deviations of a normal distribution on either side
+_LEAST_OF_A_LEVEL = 3  # trials; the t interval of two reaches 13 standard errors, beyond any score
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,10 @@ def _level(x: Any, values: Sequence[float]) -> Level:
     from scipy import stats  # type: ignore[import-untyped]
 
     mean = float(np.mean(values))
-    if len(values) < 2:
-        return Level(x, 1, mean, None, None)
+    if len(values) < _LEAST_OF_A_LEVEL:
+        return Level(x, len(values), mean, None, None)
     reach = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Level(x, len(values), mean, mean - reach, mean + reach)
+    return Level(x, len(values), mean, max(0.0, mean - reach), min(1.0, mean + reach))
 
 
 def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def caption(found: Response) -> str:
         line = "Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
         return f"{what} {line} {without}".rstrip()
     if found.levelled:
-        bars = "Bars: mean of the completed trials at a value, with the 95 % t interval where there are several."
+        bars = "Bars: mean of the completed trials at a value, with the 95 % t interval where there are three or more."
         return f"{what} {bars} {without}".rstrip()
     return f"{what} Too few have been completed for a curve."
 
