@@ -49,6 +49,7 @@ def test_slopes_are_told_with_their_intervals_and_their_signs(folder):
     (told,) = [sentence for sentence in obstruction.summary(folder) if sentence.startswith("AP for every 10 %")]
     assert told.startswith("AP for every 10 % more of an object that is hidden, within classes: ")
     assert "best recipe -0.031 [-0.041, -0.021]" in told
+    assert any(sentence.startswith("Recall for every 10 %") for sentence in obstruction.summary(folder))
 
 
 def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):

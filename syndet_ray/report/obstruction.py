@@ -88,17 +88,27 @@ def _refused(seen: Visibility) -> list[str]:
 
 
 def _slopes(seen: Visibility, folder: RunFolder) -> list[str]:
-    """How fast each recipe loses accuracy, per 10 % of an object that is hidden."""
+    """How fast each recipe loses accuracy, per 10 % of an object that is hidden.
+
+    AP falls also because false alarms weigh more in a bin with few objects; recall knows none.
+    """
+    # Runs that did not count the objects of each class had slopes through the bins as a whole.
+    within = ", within classes" if seen.class_objects else ""
+    found = {name: _slope_of_each(name, folder) for name in ("AP", "recall")}
+    told = [
+        f"{name[0].upper()}{name[1:]} for every 10 % more of an object that is hidden{within}: {'; '.join(slopes)}."
+        for name, slopes in found.items()
+        if slopes
+    ]
+    nothing = "With no class that has objects in two bins, nothing can be said of how accuracy falls with obstruction."
+    return told or [nothing]
+
+
+def _slope_of_each(name: str, folder: RunFolder) -> list[str]:
     found = []
     for line in chosen_lines(folder):
-        slope = line.scores.get("slope/AP")
+        slope = line.scores.get(f"slope/{name}")
         if slope is not None and slope.low is not None and slope.high is not None:
             low, high = signed(slope.low / 10), signed(slope.high / 10)
             found.append(f"{line.name} {signed(slope.value / 10)} [{low}, {high}]")
-    if not found:
-        return [
-            "With no class that has objects in two bins, nothing can be said of how accuracy falls with obstruction."
-        ]
-    # Runs that did not count the objects of each class had slopes through the bins as a whole.
-    within = ", within classes" if seen.class_objects else ""
-    return [f"AP for every 10 % more of an object that is hidden{within}: {'; '.join(found)}."]
+    return found
