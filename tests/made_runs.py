@@ -142,7 +142,8 @@ def _examined(row, seen):
     found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {"slope/AP": -mean, "slope/recall": -mean}
     found |= {f"{kind}_visible/q{k}": k * mean / 2 for k in (1, 2) for kind in ("AP", "recall")}
     found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
-    bounds |= {"slope/AP": (-mean - 0.1, -mean + 0.1), "AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
+    bounds |= {f"slope/{kind}": (-mean - 0.1, -mean + 0.1) for kind in ("AP", "recall")}
+    bounds |= {"AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
     return {"metrics": row.metrics | found, "intervals": row.intervals | bounds}
 
 
