@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from made_runs import ABOUT, OPENED, gap, train
 
 from syndet_ray.recipe import Mix, Recipe
-from syndet_ray.report.exchange import ExchangePoint, exchange, exchange_points, exchange_told, exchange_words, photos
+from syndet_ray.report.exchange import (
+    ExchangePoint,
+    Scored,
+    Worth,
+    exchange,
+    exchange_points,
+    exchange_told,
+    exchange_words,
+    photos,
+)
 from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import exchange as figure
 from syndet_ray.results import TestRow, TestScores
@@ -30,6 +39,7 @@ def point(name, count, synthetic, score, noise=0.0):
     return ExchangePoint(name, count, synthetic, [score + HARD + own - own.mean()])
 
 
+RECIPE = Scored("mixed", 120, 400, 0.08, 0.06, 0.09)
 REAL = [point(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
 
 
@@ -72,6 +82,18 @@ def test_an_interval_that_is_open_at_both_ends_tells_nothing():
     found = worth(20, known(40), noise=0.5)
     assert not found.told
     assert exchange_words(found).endswith("cannot be told, the interval is open at both ends.")
+
+
+@pytest.mark.parametrize(
+    ("worth", "said"),
+    [
+        (Worth(RECIPE, -57, -92, -41), "less than none: they cost as much as 57 photos fewer would [41, 92]."),
+        (Worth(RECIPE, -100, None, -30), "less than none: they cost at least as much as 30 photos fewer would."),
+        (Worth(RECIPE, -5, -20, 8), "-5 photos [-20, 8]."),
+    ],
+)
+def test_images_that_do_harm_are_told_as_a_cost(worth, said):
+    assert exchange_words(worth) == f"Beside 120 photos, 400 synthetic images are worth {said}"
 
 
 def test_too_few_sizes_or_no_mix_say_why():

@@ -137,6 +137,8 @@ def exchange_words(found: Worth, noun: str = "photo") -> str:
     verb = "is" if recipe.synthetic == 1 else "are"
     if not found.told:
         return f"{who}: what they are worth cannot be told, the interval is open at both ends."
+    if found.high is not None and found.high < 0:
+        return f"{who} {verb} worth less than none: {_cost(found, noun)}."
     return f"{who} {verb} worth {_amount(found, noun)}."
 
 
@@ -165,6 +167,15 @@ def _amount(found: Worth, noun: str) -> str:
         return f"at most {_photos(round(found.high), more, noun)}{itself}"
     between = "" if found.high is None else f" and at most {round(found.high)}"
     return f"at least {_photos(round(found.low), more, noun)}{between}{itself}"
+
+
+def _cost(found: Worth, noun: str) -> str:
+    """they cost as much as 57 photos fewer would [41, 92]; of what is worth less than none for certain."""
+    assert found.high is not None
+    least = round(-found.high)
+    if found.low is None or found.value is None:
+        return f"they cost at least as much as {counted(least, noun)} fewer would"
+    return f"they cost as much as {counted(round(-found.value), noun)} fewer would [{least}, {round(-found.low)}]"
 
 
 def _photos(count: int, more: str, noun: str) -> str:
