@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -315,8 +316,13 @@ def field_paths() -> Iterator[str]:
 
 def check_path(path: str) -> None:
     """Raises DefinitionError, with the nearest valid path, unless a recipe has this setting."""
-    if path not in (valid := list(field_paths())):
-        raise DefinitionError(f"recipe.{path}", "is not a setting of a recipe", do=nearest(path, valid))
+    if path not in _settings():
+        raise DefinitionError(f"recipe.{path}", "is not a setting of a recipe", do=nearest(path, _settings()))
+
+
+@cache
+def _settings() -> tuple[str, ...]:
+    return tuple(field_paths())
 
 
 def check_value(path: str, value: Any) -> None:
