@@ -104,3 +104,9 @@ def home(tmp_path, monkeypatch):
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _small_pictures(monkeypatch):
+    """Charts are drawn at a quarter of their pixels: tests look at what is in them, and drawing is what takes time."""
+    monkeypatch.setattr("syndet_ray.report.figures.drawing._SCALE", 0.5)

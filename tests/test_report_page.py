@@ -169,7 +169,8 @@ def test_a_bare_run_json_is_enough(make_run):
     assert "versions" not in words
 
 
-def test_figures_lie_beside_their_numbers(make_run):
+def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
+    monkeypatch.undo()  # at their own size
     folder = make_run(scores=TIED, pictures=True)
     found = draw_all(folder)
     assert {"test_scores", "validation_vs_test", "learning_curves", "sheet_training"} <= found.keys()
