@@ -56,7 +56,12 @@ def score_interval(metric: str, draws: np.ndarray) -> tuple[float, float]:
 
     Needed because what is known of seeds from a few may reach beyond.
     """
-    return interval(draws if metric.startswith("slope/") else np.clip(draws, 0.0, 1.0))
+    return interval(bounded(metric, draws))
+
+
+def bounded(metric: str, values: np.ndarray) -> np.ndarray:
+    """Values no further than a score can be, 0 to 1; of a slope ("slope/...") as they are."""
+    return values if metric.startswith("slope/") else np.clip(values, 0.0, 1.0)
 
 
 def combined(models: Sequence[np.ndarray], rng: np.random.Generator, times: int = 1) -> np.ndarray:

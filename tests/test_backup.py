@@ -58,6 +58,7 @@ def test_the_copy_is_renewed_while_the_run_goes_on_even_after_a_failure(tmp_path
         before = kept.read_text()
         folder.append("retry", 0)
         _wait_until(lambda: kept.read_text() != before)
+        assert (kept.read_text(), outcomes) == ((folder.path / "ledger.jsonl").read_text(), [])
 
 
 def _wait_until(true):

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import average_precision, best_precision
-from syndet_ray.detection.score import IOU_50, Predictions, coco, xywh
+from syndet_ray.detection.score import IOU_50, Predictions, coco, joined, xywh
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 _RIGHT = "right"
@@ -60,7 +60,7 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
     in a crowd are left out. Matches are those of COCO's AP50.
     """
     order, matched = _matched(coco(pool, predictions, 100))
-    found = _joined(predictions, order)
+    found = joined(predictions).select(order)
     kinds = np.full(len(order), _RIGHT, dtype="U14")
     targets = matched.copy()
     images = np.repeat(np.arange(len(pool)), [len(image.scores) for image in predictions])[order]
@@ -121,15 +121,6 @@ def _matched(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
     ]
     ids, objects, neutral = np.concatenate(found, axis=1)
     return ids[neutral == 0].astype(np.int64) - 1, objects[neutral == 0].astype(np.int64) - 1
-
-
-def _joined(predictions: Sequence[Predictions], order: np.ndarray) -> Predictions:
-    """All images' as one, at the indices `order`."""
-    return Predictions(
-        np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)])[order],
-        np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)])[order],
-        np.concatenate([np.zeros(0), *(image.scores for image in predictions)])[order],
-    )
 
 
 def _false_alarms(found: Predictions, wrong: np.ndarray, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,7 @@ _UNSAID_BEFORE, _UNSAID_AFTER = "-1 -1 -10", "-1 -1 -1 -1000 -1000 -1000 -10"
 
 def at_least(found: Predictions, score: float) -> Predictions:
     """The predictions that have this confidence or more."""
-    kept = found.scores >= score
-    return Predictions(found.xyxy[kept], found.labels[kept], found.scores[kept])
+    return found.select(found.scores >= score)
 
 
 def detections(found: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -31,6 +31,10 @@ class Predictions:
     labels: np.ndarray
     scores: np.ndarray
 
+    def select(self, index: np.ndarray) -> "Predictions":
+        """The predictions at `index` (integers or a boolean mask), in that order."""
+        return Predictions(self.xyxy[index], self.labels[index], self.scores[index])
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -45,8 +49,16 @@ class Scores:
 
 def in_order(image: Predictions) -> Predictions:
     """Best first; ties by class and box, because COCO's matching depends on the order in which tied scores come."""
-    order = np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores))
-    return Predictions(image.xyxy[order], image.labels[order], image.scores[order])
+    return image.select(np.lexsort((*image.xyxy.T[::-1], image.labels, -image.scores)))
+
+
+def joined(predictions: Sequence[Predictions]) -> Predictions:
+    """Those of all images as one, image after image."""
+    return Predictions(
+        np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)]),
+        np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)]),
+        np.concatenate([np.zeros(0), *(image.scores for image in predictions)]),
+    )
 
 
 def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 100) -> Scores:

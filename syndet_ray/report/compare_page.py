@@ -11,15 +11,10 @@ from syndet_ray.files import write_whole
 from syndet_ray.report import document
 from syndet_ray.report.compare import ComparedRun, Comparison, sentences
 from syndet_ray.report.figures.drawing import (
-    BLUE,
     DIM,
-    GREEN,
     HEIGHT,
     INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
+    SERIES,
     WIDTH,
     Drawing,
     colors,
@@ -28,7 +23,7 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
 )
 
-_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, DIM)
+_COLORS = (*SERIES, DIM)
 _ROW_PX, _LABEL_PX = 26, 260
 _SCORES = ("recipe", "what", "trained_on", "seeds", "test_mAP", "low_95", "high_95", "val_mAP")
 _CURVES = ("what", "trial", "images", "val_mAP")

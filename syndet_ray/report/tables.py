@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from syndet_ray.report.words import number, recipe_words, role_name, settings
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import Difference
+from syndet_ray.spread import Difference, bounded
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.verdict import candidate, unconfirmed
 
@@ -248,11 +250,7 @@ def _test_line(role: str, row: TestRow, test: TestScores, trials: Sequence[Trial
 def _score(row: TestRow, metric: str) -> Score:
     """A score and its interval, which a spread between seeds may have widened beyond what a score can be."""
     value, bounds = row.metrics[metric], row.intervals.get(metric)
-    if bounds is None:
-        return Score(value)
-    return (
-        Score(value, *bounds) if metric.startswith("slope/") else Score(value, max(0.0, bounds[0]), min(1.0, bounds[1]))
-    )
+    return Score(value) if bounds is None else Score(value, *bounded(metric, np.array(bounds)).tolist())
 
 
 def _trial_line(trial: Trial, paths: tuple[str, ...], best: bool) -> TrialLine:

@@ -171,14 +171,15 @@ def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:
     """One row a prediction, in the order of the images and best first in each; columns are named as in the truth."""
-    xyxy = np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)])
-    labels = np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)])
+    from syndet_ray.detection.score import joined
+
+    found = joined(predictions)
     columns: dict[str, Any] = {
         "image_id": np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions]),
-        **{edge: xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
-        "label": labels,
-        "class": [test.classes[label] for label in labels],
-        "score": np.concatenate([np.zeros(0), *(image.scores for image in predictions)]),
+        **{edge: found.xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
+        "label": found.labels,
+        "class": [test.classes[label] for label in found.labels],
+        "score": found.scores,
     }
     return pa.table(columns)
 

@@ -13,11 +13,9 @@ from syndet_ray.report.differences import plain
 from syndet_ray.report.figures.drawing import (
     BLUE,
     FAINT,
-    GREEN,
     INK,
-    ORANGE,
     PALE,
-    PURPLE,
+    SERIES,
     SKY,
     VERMILLION,
     WIDTH,
@@ -27,7 +25,6 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
 )
 
-_SOURCE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 _CHANCES = {"beyond chance": SKY, "within chance": PALE, "not known": FAINT}
 _BINS, _CELLS = 36, 14
 _TAIL = 0.2  # percent at each end of a source that shares the outermost bin
@@ -59,7 +56,7 @@ def by_distance(found: Inspection) -> list[Statistic]:
 
 
 def source_colors(found: Inspection) -> Mapping[str, str]:
-    return {s.name: _SOURCE_COLORS[k % len(_SOURCE_COLORS)] for k, s in enumerate(found.subjects)}
+    return {s.name: SERIES[k % len(SERIES)] for k, s in enumerate(found.subjects)}
 
 
 def distances(found: Inspection, source: str) -> Drawing | None:

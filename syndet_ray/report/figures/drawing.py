@@ -35,6 +35,7 @@ BLUE, ORANGE, GREEN, VERMILLION, SKY, YELLOW, PURPLE = (
 )
 # The same on a dark page; of all other colours a page keeps its own.
 DARK = {INK: "#e6e7e8", BLUE: "#3d9fdb", PALE: "#6f8b9e", FAINT: "#454d54", RULE: "#383d42", "#ffffff": "#1f2327"}
+SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)  # of things that are all alike to us: sources, runs
 ROLE_COLORS = {"best": BLUE, "real_only": GREEN, "synthetic_only": ORANGE}
 WIDTH, HEIGHT = 520, 320  # of a chart, pixels of a screen
 _SCALE = 2  # pixels of a PNG for one of a screen
