@@ -15,9 +15,9 @@ from syndet_ray.data.visibility import Visibility, bins_of
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.evaluation import Evaluation, evaluate
-from syndet_ray.detection.export import coco_results, coco_truth
+from syndet_ray.detection.export import coco_truth
 from syndet_ray.detection.predict import predict
-from syndet_ray.detection.score import Predictions
+from syndet_ray.detection.score import Predictions, coco_results
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.spread import PAIRED_SEED, RESAMPLES, score_interval

@@ -1,10 +1,10 @@
-"""Export: predictions as other programs read them: COCO results, KITTI's result files, and plain JSON."""
+"""Export: labels and predictions as other programs read them: COCO instances, KITTI's result files, and plain JSON."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.score import Predictions, xywh
+from syndet_ray.detection.score import Predictions, annotations
 
 # KITTI's development kit, on result files: what a detector does not say of truncation, occlusion and observation angle,
 # and of an object's size, place and rotation in space.
@@ -37,32 +37,14 @@ def kitti(found: Predictions, classes: Sequence[str]) -> str:
     )
 
 
-def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
-    """COCO's results of all images; ids are those of `coco_truth`, values not rounded: ties would change scores."""
-    return [
-        {"image_id": i, "category_id": label + 1, "bbox": box, "score": score}
-        for i, found in enumerate(predictions, start=1)
-        for box, (_, label, score) in zip(xywh(found.xyxy).tolist(), _rows(found), strict=True)
-    ]
-
-
 def coco_truth(pool: Pool) -> dict[str, Any]:
     """The labels of the pool as COCO instances. Images, annotations and categories have the ids 1, 2, ... in its order."""
     images = [
         {"id": i, "file_name": str(name), "width": width, "height": height}
         for i, (name, (width, height)) in enumerate(zip(pool.image_ids, pool.sizes_wh.tolist(), strict=True), start=1)
     ]
-    annotations = [{"id": number, **one} for number, one in enumerate(_annotations(pool), start=1)]
     categories = [{"id": number, "name": name} for number, name in enumerate(pool.classes, start=1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
-
-
-def _annotations(pool: Pool) -> Iterator[dict[str, Any]]:
-    for i in range(len(pool)):
-        boxes = pool.boxes(i)
-        columns = (xywh(boxes.xyxy).tolist(), boxes.labels.tolist(), boxes.areas.tolist(), boxes.crowd.tolist())
-        for box, label, area, crowd in zip(*columns, strict=True):
-            yield {"image_id": i + 1, "category_id": label + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
+    return {"images": images, "annotations": annotations(pool), "categories": categories}
 
 
 def _rows(found: Predictions) -> Iterator[tuple[list[float], int, float]]:

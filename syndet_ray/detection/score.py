@@ -84,11 +84,12 @@ def coco(
     max_detections  counted of each class in each image, as COCO does
     """
     assert len(predictions) == len(pool), (len(predictions), len(pool))
+    _check_finite(pool, predictions)
     truth = COCO()
     truth.dataset = _truth(pool)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth.createIndex()
-        results = _results(pool, predictions)
+        results = coco_results(predictions)
         found = truth.loadRes(results) if results else _nothing(truth)
         evaluation = _Evaluation(truth, found, np.zeros(len(pool.labels), bool) if neutral is None else neutral)
         evaluation.params.maxDets = [max_detections]
@@ -112,39 +113,41 @@ class _Evaluation(COCOeval):
 
 
 def _truth(pool: Pool) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for i in range(len(pool)):
-        boxes = pool.boxes(i)
-        columns = (xywh(boxes.xyxy).tolist(), boxes.labels, boxes.areas, boxes.crowd)
-        for box, label, area, crowd in zip(*columns, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,  # an id of 0 would make its match count as unmatched
-                    "image_id": i + 1,
-                    "category_id": int(label) + 1,
-                    "bbox": box,
-                    "area": float(area),
-                    "iscrowd": int(crowd),
-                }
-            )
-    images = [{"id": i + 1} for i in range(len(pool))]
     return {
-        "images": images,
-        "annotations": annotations,
+        "images": [{"id": i + 1} for i in range(len(pool))],
+        "annotations": annotations(pool),
         "categories": [{"id": k + 1} for k in range(len(pool.classes))],
     }
 
 
-def _results(pool: Pool, predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
-    found = []
+def annotations(pool: Pool) -> list[dict[str, Any]]:
+    """The boxes of the pool as COCO's; an id of 0 would make an annotation's match count as unmatched."""
+    found: list[dict[str, Any]] = []
+    for i in range(len(pool)):
+        boxes = pool.boxes(i)
+        columns = (xywh(boxes.xyxy).tolist(), boxes.labels.tolist(), boxes.areas.tolist(), boxes.crowd.tolist())
+        for box, label, area, crowd in zip(*columns, strict=True):
+            place = {"id": len(found) + 1, "image_id": i + 1, "category_id": label + 1}
+            found.append(place | {"bbox": box, "area": area, "iscrowd": int(crowd)})
+    return found
+
+
+def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
+    """COCO's results of all images, with the ids that `coco` gives them; values are not rounded: ties would change scores."""
+    return [
+        {"image_id": i, "category_id": label + 1, "bbox": box, "score": score}
+        for i, image in enumerate(predictions, start=1)
+        for box, label, score in zip(
+            xywh(image.xyxy).tolist(), image.labels.tolist(), image.scores.tolist(), strict=True
+        )
+    ]
+
+
+def _check_finite(pool: Pool, predictions: Sequence[Predictions]) -> None:
     for i, image in enumerate(predictions):
         if not np.isfinite(image.scores).all():
             worst = image.scores[~np.isfinite(image.scores)][0]
             raise DataError(f"predictions of image {pool.image_ids[i]}", "scores must be finite", got=worst)
-        columns = (xywh(image.xyxy).tolist(), image.labels.tolist(), image.scores.tolist())
-        for box, label, value in zip(*columns, strict=True):
-            found.append({"image_id": i + 1, "category_id": label + 1, "score": value, "bbox": box})
-    return found
 
 
 def _nothing(truth: COCO) -> COCO:
