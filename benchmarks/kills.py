@@ -55,7 +55,7 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic_images=4),
         scene=SceneParameters(objects=5, image_px=128, size_px=(26, 34)),
-        detector=Detector(name="fasterrcnn_tiny"),
+        detector=Detector(backbone="test_efficientnet", weights="none"),
         training=Training(images=32, batch_size=4, crop_px=128),
     ),
     space=(SearchSpace({

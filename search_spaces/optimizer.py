@@ -2,4 +2,4 @@
 
 from syndet_ray import Float, SearchSpace
 
-SPACE = SearchSpace({"training.learning_rate": Float(low=3e-4, high=5e-3, log=True)})
+SPACE = SearchSpace({"training.learning_rate": Float(low=3e-4, high=3e-3, log=True)})

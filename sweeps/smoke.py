@@ -7,7 +7,7 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic_images=8),
         scene=SceneParameters(objects=10),
-        training=Training(images=32),
+        training=Training(images=32, flip_vertical=0.5, transpose=0.5),
     ),
     space=("mix",),
     trials=2,

@@ -42,8 +42,8 @@ def data_lines(data: "RealData") -> Iterator[str]:
     yield f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}"
     for folder, pool in data.others.items():
         yield f"         {folder}: {len(pool)} train"
-    for note in data.notes:
-        yield f"         {note}"
+    for words in (*data.scale_words, *data.notes):
+        yield f"         {words}"
 
 
 def cost_lines(cost: "Cost") -> Iterator[str]:

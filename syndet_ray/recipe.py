@@ -190,14 +190,40 @@ class SceneParameters(Value):
         return self
 
 
-class Detector(Value):
-    """Which model, from which starting weights."""
+NAMED_WEIGHTS = ("auto", "imagenet", "coco", "none")  # all else is a file
+Architecture = Literal["faster_rcnn", "retinanet", "fcos"]
+Pixels = Annotated[float, Field(ge=1, le=8192)]
+AspectRatio = Annotated[float, Field(ge=0.05, le=20)]
 
-    name: Literal["auto", "fasterrcnn_tiny", "fasterrcnn_resnet50_fpn_v2"] = Field(
-        "auto", description="auto: fasterrcnn_tiny without a GPU, fasterrcnn_resnet50_fpn_v2 with one"
+
+class Detector(Value):
+    """Which model, from which starting weights, and at which scale it sees photos.
+
+    "auto" is settled once a sweep knows its photos and its machine; the run records what it became.
+    """
+
+    architecture: Architecture = Field("faster_rcnn", description="torchvision's Faster R-CNN, RetinaNet or FCOS")
+    backbone: str = Field(
+        "auto",
+        min_length=1,
+        description="timm's name of a backbone, or resnet50_fpn_v2, mobilenet_v3_large_fpn: torchvision's COCO detectors",
     )
-    weights: str = Field("none", description="none, the path of a .safetensors file, or torchvision")
-    frozen_stages: int = Field(0, ge=0, le=5, description="backbone stages, from the image on, that do not train")
+    weights: str = Field(
+        "auto", min_length=1, description="auto, imagenet, coco, none, or the path of a .safetensors file"
+    )
+    frozen_stages: Annotated[int, Field(ge=0)] | Literal["auto", "all"] = Field(
+        "auto", description="backbone stages, from the image on, that do not train; auto: as the weights suggest"
+    )
+    backbone_rate: float = Field(0.1, gt=0, le=10, description="factor on the learning rate of the backbone")
+    working_px: Annotated[int, Field(ge=64, le=8192)] | Literal["auto"] = Field(
+        "auto", description="longer side that photos are brought to; auto: from the training boxes"
+    )
+    anchor_px: tuple[Pixels, ...] | Literal["auto"] = Field(
+        "auto", description="anchor sizes at the working scale, smallest first; auto: from the training boxes"
+    )
+    aspect_ratios: tuple[AspectRatio, ...] | Literal["auto"] = Field(
+        "auto", description="height / width of the anchors; auto: from the training boxes"
+    )
 
 
 class Training(Value):
@@ -212,11 +238,18 @@ class Training(Value):
     warmup: Share = Field(0.05, description="share of the images over which the rate rises linearly from 0")
     rate_after_switch: float = Field(1.0, gt=0, le=10, description="staged: factor on the rate once real images follow")
     final_rate: Share = Field(0.01, description="rate at the end as a share of the peak, reached by a cosine")
-    crop_px: int = Field(256, ge=64, le=2048, description="side of the random square crop, pixels")
+    average: Share = Field(
+        0.0, description="horizon of the moving average of the weights, as a share of the images; 0 is none"
+    )
+    crop_px: Annotated[int, Field(ge=64, le=2048)] | Literal["auto"] = Field(
+        "auto", description="side of the random square crop at the working scale; auto: from the training boxes"
+    )
     scale_jitter: float = Field(
         0.1, ge=0, le=0.9, description="images are resized by a factor in 1 ± this before the crop"
     )
-    flip: Share = Field(0.5, description="probability of each of: horizontal flip, vertical flip, transposition")
+    flip_horizontal: Share = Field(0.5, description="probability of a left-right flip")
+    flip_vertical: Share = Field(0.0, description="probability of an upside-down flip: for photos from above")
+    transpose: Share = Field(0.0, description="probability of swapping the axes: for photos from above")
     color_jitter: Share = Field(0.1, description="strength of brightness, contrast and saturation changes")
 
 
@@ -291,6 +324,8 @@ def located(path: str, value: Any, root: Path) -> Any:
     """
     if path == "mix.sources":
         return {name: _source_located(source, root) for name, source in value.items()}
+    if path == "detector.weights" and value not in NAMED_WEIGHTS:
+        return str(root / Path(value).expanduser())
     if path in ("scene.assets", "scene.surroundings", "scene.backgrounds") and value not in ("", "dice", "shapes"):
         return str(root / Path(value).expanduser())
     if path == "scene.generator" and str(value).startswith("command:"):

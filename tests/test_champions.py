@@ -6,10 +6,11 @@ from pathlib import Path
 import boto3
 import mlflow
 import pytest
+from made_detections import TINY
 from mlflow.exceptions import MlflowException
 from moto.server import ThreadedMotoServer
 
-from syndet_ray import Detector, Recipe, SearchSpace, Sweep
+from syndet_ray import Recipe, SearchSpace, Sweep
 from syndet_ray.data import storage
 from syndet_ray.deploy import champions
 from syndet_ray.detection.models import build, load_model, save_model
@@ -19,7 +20,6 @@ from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.tuning.tracking import Tracking, local_store
 
 CLASSES = ("small", "big")
-TINY = Detector(name="fasterrcnn_tiny")
 NAME = "syndet_ray-tiny"
 
 
@@ -46,7 +46,7 @@ def runs(tmp_path_factory, champion):
 
 def classes_of(model, runs=Path("runs"), tracking=None):
     with champions.found(str(model), runs, tracking) as folder:
-        return load_model(folder)[1]
+        return load_model(folder).classes
 
 
 @pytest.mark.parametrize("inside", ["", "champion", "champion/model.safetensors"])

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from made_detections import TINY
 from rich.console import Console
 
 from syndet_ray import Confirmation, Mix, Pruning, Recipe, Training, listing
@@ -48,9 +49,8 @@ def test_only_what_cannot_fit_is_refused():
 
 @pytest.mark.parametrize("images", [1, 4, 1000])
 def test_a_few_real_steps_are_measured_however_short_the_training(squares, images):
-    recipe = Recipe().replace(
-        {"training.images": images, "training.crop_px": 64, "detector.name": "fasterrcnn_tiny", "mix.synthetic": 0.0}
-    )
+    training = Training(images=images, crop_px=64)
+    recipe = Recipe(mix=Mix(synthetic=0.0), detector=TINY, training=training)
     rates = measure({"train": squares(4), "val": squares(2)}, "cpu", 1, recipe.flat(), 0)
     assert rates.train_s > 0
     assert rates.score_s > 0

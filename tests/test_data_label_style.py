@@ -17,7 +17,13 @@ def photos_of(tmp_path: Path, count: int, **style) -> Source:
 
     pool = generate(SceneParameters(objects=2, blur=0.2, noise=0.1, size_px=(30, 50), **style), count, 0, tmp_path)
     records = [
-        Record(f"{i}", cv2.imencode(".png", pool.image(i)[..., ::-1])[1].tobytes(), pool.boxes(i), f"image {i}")
+        Record(
+            image_id=f"{i}",
+            image=cv2.imencode(".png", pool.image(i)[..., ::-1])[1].tobytes(),
+            size_wh=tuple(pool.sizes_wh[i].tolist()),
+            boxes=pool.boxes(i),
+            place=f"image {i}",
+        )
         for i in range(count)
     ]
     return Source("real", pool.classes, tuple(records))

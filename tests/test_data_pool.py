@@ -1,15 +1,21 @@
-"""Pools hold pictures as they are shown, and come back from disk as they were."""
+"""Pools hold pictures as they are shown, at the working scale, and come back from disk as they were."""
 
+import hashlib
 import io
+import pickle
+import tracemalloc
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.pool import Pool, aligned, decode
+from syndet_ray.data.pool import Pool, _scaled, aligned, decode
 from syndet_ray.data.record import Record, Source
+from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError
 
 
@@ -19,11 +25,21 @@ def encoded(image, form="PNG", **options):
     return file.getvalue()
 
 
-def source(*images):
-    box = Boxes.of([[0, 0, 1, 1]], [0], [0.5])
-    return Source(
-        "real", ("cat",), tuple(Record(str(i), data, box, f"x.json, image {i}") for i, data in enumerate(images))
+def size_of(data):
+    """What a reader finds in the head; for what cannot be read, any size: decoding it is what fails."""
+    try:
+        return picture.header(data, "x").shown_wh
+    except DataError:
+        return (1, 1)
+
+
+def source(*images, boxes=None):
+    labels = Boxes.of([[0, 0, 1, 1]], [0], [0.5]) if boxes is None else boxes
+    records = (
+        Record(image_id=str(i), image=data, size_wh=size_of(data), boxes=labels, place=f"x.json, image {i}")
+        for i, data in enumerate(images)
     )
+    return Source("real", ("cat",), tuple(records))
 
 
 def pool(*counts):
@@ -79,7 +95,8 @@ def test_a_box_turns_with_its_image(orientation):
 
 def test_progress_is_told_after_each_image():
     told = []
-    decode(source(*[encoded(Image.new("L", (2, 2)))] * 3), lambda done, total: told.append((done, total)))
+    images = source(*[encoded(Image.new("L", (2, 2)))] * 3)
+    decode(images, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -136,3 +153,157 @@ def test_aligned_pools_mean_the_same_names():
     assert [after.classes[i] for i in after.labels] == [before.classes[i] for i in before.labels]
     assert aligned(before, before.classes) is before
     assert aligned(pool(), ("dog", "cat")).labels.dtype == np.int64
+
+
+def gradient(width, height):
+    """A picture that is brighter to the right and redder to the bottom."""
+    across = np.broadcast_to(np.linspace(0, 255, width), (height, width))
+    down = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
+    return Image.fromarray(np.stack([down, across, across], axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("form", "size"), [("PNG", (400, 300)), ("JPEG", (400, 300)), ("JPEG", (4032, 3000))])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_and_brought_to_the_size_asked(form, size, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(gradient(*size), form, exif=exif)
+    shown_wh = picture.header(data, "x").shown_wh
+    small_wh = (shown_wh[0] // 5, shown_wh[1] // 5)
+    small = picture.pixels(data, "x", small_wh)
+    assert small.shape == (small_wh[1], small_wh[0], 3)
+    whole = picture.pixels(data, "x")
+    expected = cv2.resize(whole, small_wh, interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - expected).max() <= 6
+
+
+def test_a_jpeg_is_never_decoded_smaller_than_it_is_wanted(monkeypatch):
+    """One pixel more than an eighth needs a quarter, which is then shrunk further."""
+    decoded = []
+    resized = picture._resized
+    monkeypatch.setattr(picture, "_resized", lambda rgb, wh: decoded.append(rgb.shape[1::-1]) or resized(rgb, wh))
+    data = encoded(gradient(800, 400), "JPEG")
+    for width, height in ((100, 50), (101, 51), (201, 101), (401, 201), (800, 400), (1600, 800)):
+        assert picture.pixels(data, "x", (width, height)).shape == (height, width, 3)
+    assert decoded == [(100, 50), (200, 100), (400, 200), (800, 400), (800, 400), (800, 400)]
+
+
+def test_shrinking_takes_means_and_enlarging_goes_between():
+    stripes = np.zeros((4, 8, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert (picture.pixels(encoded(Image.fromarray(stripes)), "x", (4, 2)) == 100).all()
+    edge = np.zeros((2, 2, 3), np.uint8)
+    edge[:, 1] = 200
+    assert picture.pixels(encoded(Image.fromarray(edge)), "x", (4, 4))[0, :, 0].tolist() == [0, 50, 150, 200]
+
+
+def test_photos_and_their_boxes_are_decoded_at_the_working_scale():
+    boxes = Boxes.of([[0, 0, 400, 300], [40, 30, 80, 90]], [0, 0])
+    upright = encoded(gradient(400, 300))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = encoded(gradient(300, 400), exif=exif)
+    found = decode(source(upright, wide, boxes=boxes), 100)
+    assert found.sizes_wh.tolist() == [[100, 75], [100, 75]]
+    assert found.photo_sizes_wh.tolist() == [[400, 300], [400, 300]]
+    assert found.boxes(0).xyxy.tolist() == found.boxes(1).xyxy.tolist() == [[0, 0, 100, 75], [10, 7.5, 20, 22.5]]
+    assert found.image(1).shape == (75, 100, 3)
+
+
+@pytest.mark.parametrize("size", [(4032, 3001), (3001, 4032), (4032, 17)])
+@pytest.mark.parametrize("working_px", [97, 640, 5000])
+def test_boxes_come_back_in_the_photos_own_pixels(size, working_px):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 0.6, (20, 2)) * size
+    xyxy = np.concatenate([low, low + 0.3 * np.array(size)], axis=1)
+    record = Record(image_id="a", image=b"", size_wh=size, boxes=Boxes.of(xyxy, [0] * 20), place="x")
+    sizes = working_sizes(np.array([size]), working_px)
+    found = replace(pool(20), sizes_wh=sizes, scales=sizes / [size], xyxy=_scaled(record, sizes[0]).xyxy)
+    assert max(sizes[0]) == working_px
+    assert np.abs(found.to_photo(0, found.boxes(0).xyxy) - xyxy).max() < 1e-9
+    assert np.abs(found.to_photo(np.zeros(20, int), found.xyxy) - xyxy).max() < 1e-9
+    whole = found.labels_in_photos()
+    assert (whole.sizes_wh.tolist(), whole.scales.tolist()) == ([list(size)], [[1, 1]])
+    assert np.abs(whole.boxes(0).xyxy - xyxy).max() < 1e-9
+
+
+def test_without_a_working_scale_nothing_is_rescaled():
+    boxes = Boxes.of([[0.1, 0.2, 7.7, 5.3]], [0])
+    found = decode(source(encoded(gradient(9, 7)), boxes=boxes))
+    assert (found.sizes_wh.tolist(), found.scales.tolist()) == ([[9, 7]], [[1, 1]])
+    assert found.boxes(0).xyxy.tolist() == boxes.xyxy.tolist()
+    again = decode(source(encoded(gradient(9, 7)), boxes=boxes), 9)
+    assert again.hash == found.hash, "photos that have the working size already stay as they are"
+
+
+def test_no_images_make_an_empty_pool():
+    assert len(decode(source(), 640)) == 0
+    assert decode(source(), 640).hash == decode(source()).hash
+
+
+def test_decoding_large_photos_takes_little_more_memory_than_they_do_in_the_end():
+    """8 photos of 12 megapixels, 36 MB each; at most one of them may be whole in memory, and a JPEG not even that."""
+    images = source(*[encoded(gradient(4032, 3024), "JPEG", quality=50)] * 8)
+    tracemalloc.start()
+    found = decode(images, 1024)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.pixels.nbytes == 8 * 1024 * 768 * 3
+    assert peak < found.pixels.nbytes + 3 * 2016 * 1512 * 3
+
+
+def test_a_selection_shares_pixels_and_is_equal_data():
+    whole = pool(2, 0, 1, 3)
+    part = whole.select([3, 0])
+    assert np.shares_memory(part.pixels, whole.pixels)
+    assert part.image_ids.tolist() == ["image 3", "image 0"]
+    assert [len(part.boxes(i)) for i in range(2)] == [3, 2]
+    assert np.array_equal(part.image(0), whole.image(3))
+    copied = Pool.of(
+        "real",
+        whole.classes,
+        [whole.image(3), whole.image(0)],
+        [whole.boxes(3), whole.boxes(0)],
+        ["image 3", "image 0"],
+    )
+    assert part.hash == copied.hash == part.compacted().hash
+    assert part.select([1]).hash == whole.select([0]).hash
+    assert len(whole.select([])) == 0
+    assert whole.compacted() is whole
+
+
+def test_a_selection_is_shipped_and_saved_without_what_it_leaves_out(tmp_path):
+    whole = pool(2, 0, 1, 3)
+    part = whole.select([3, 0])
+    own = part.image(0).size + part.image(1).size
+    shipped = pickle.loads(pickle.dumps(part))
+    part.save(tmp_path / "part")
+    for again in (shipped, Pool.load(tmp_path / "part")):
+        assert again.pixels.size == own
+        assert again.hash == part.hash
+        assert np.array_equal(again.image(1), whole.image(0))
+
+
+def test_scales_survive_the_disk(tmp_path):
+    before = decode(source(encoded(gradient(40, 33))), 20)
+    before.save(tmp_path / "pool")
+    after = Pool.load(tmp_path / "pool")
+    assert after.scales.tolist() == before.scales.tolist() == [[0.5, 16 / 33]]
+    assert after.hash == before.hash != replace(before, scales=np.ones((1, 2))).hash
+
+
+def test_the_hash_of_what_is_not_rescaled_is_the_one_that_runs_have_recorded():
+    """A run that began before photos were rescaled can be resumed."""
+    whole = pool(2, 1)
+    digest = hashlib.sha256(b"cat\ndog")
+    for array in (
+        whole.pixels,
+        whole.sizes_wh,
+        whole.box_counts,
+        whole.xyxy,
+        whole.labels,
+        whole.visibility,
+        whole.crowd,
+    ):
+        digest.update(array.tobytes())
+    assert whole.hash == digest.hexdigest()

@@ -18,9 +18,11 @@ unhurried = settings(deadline=None)  # a busy machine is no bug
 
 def source(*names):
     """Images that differ as their names do."""
-    return Source(
-        "real", ("cat",), tuple(Record(name, name.encode(), Boxes.none(), f"x.record, {name}") for name in names)
+    records = (
+        Record(image_id=name, image=name.encode(), size_wh=(8, 6), boxes=Boxes.none(), place=f"x.record, {name}")
+        for name in names
     )
+    return Source("real", ("cat",), tuple(records))
 
 
 def dataset(**splits):

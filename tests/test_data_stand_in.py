@@ -8,12 +8,10 @@ from syndet_ray.scenes.dice import CLASSES
 
 
 def test_the_stand_in_has_three_parts_and_is_named_so():
-    told = []
-    pools = stand_in(lambda done, total: told.append((done, total)))
-    assert {split: len(pool) for split, pool in pools.items()} == {"train": 120, "val": 40, "test": 80}
-    assert told == [(k, 240) for k in range(1, 241)]
-    assert all(pool.stand_in and not pool.synthetic and pool.name == "real" for pool in pools.values())
-    assert all(pool.image(0).shape == (256, 256, 3) for pool in pools.values())
+    splits = stand_in().splits
+    assert {split: len(source) for split, source in splits.items()} == {"train": 120, "val": 40, "test": 80}
+    assert all(source.stand_in and not source.synthetic and source.name == "real" for source in splits.values())
+    assert all(record.size_wh == (256, 256) for source in splits.values() for record in source.records)
 
 
 def test_its_labels_are_whole_and_know_what_is_hidden():

@@ -327,7 +327,13 @@ def test_what_cannot_be_inspected_is_refused_by_name(tmp_path):
 
 def test_progress_tells_every_image():
     records = tuple(
-        Record(f"{i}", cv2.imencode(".png", image)[1].tobytes(), Boxes.none(), f"image {i}")
+        Record(
+            image_id=f"{i}",
+            image=cv2.imencode(".png", image)[1].tobytes(),
+            size_wh=image.shape[1::-1],
+            boxes=Boxes.none(),
+            place=f"image {i}",
+        )
         for i, image in enumerate(scenes(3))
     )
     told = []

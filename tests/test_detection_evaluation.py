@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_detections import A, B, C, found, plain_accuracy, pool_of, random_case
 
-from syndet_ray.detection import evaluation, models
+from syndet_ray.detection import architectures, evaluation
 from syndet_ray.detection.bootstrap import bootstrap, resampled_images
 from syndet_ray.detection.evaluation import evaluate
 from syndet_ray.detection.score import in_order
@@ -133,7 +133,7 @@ def test_many_predictions_of_many_classes_are_not_cut():
 
 
 def test_full_is_what_our_models_keep_of_an_image():
-    assert evaluation._MANY == models._DETECTIONS_PER_IMAGE
+    assert evaluation._MANY == architectures._DETECTIONS_PER_IMAGE
 
 
 def test_no_detections_at_all():

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from made_detections import TINY
+from safetensors.torch import load_file, save_file
 
-from syndet_ray import Detector, Mix, Photos, Recipe, Scenes, Training
+from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.boxes import Boxes
+from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
 from syndet_ray.detection.augment import augment
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.detection.predict import predict
@@ -19,7 +21,10 @@ from syndet_ray.detection.train import Trainer, rate_factor
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss, SyndetError
 
 CPU = torch.device("cpu")
-TINY = Detector(name="fasterrcnn_tiny")
+# As a sweep settles torchvision's detectors, without fetching their weights.
+RESNET50 = TINY.model_copy(
+    update={"backbone": "resnet50_fpn_v2", "anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
+)
 
 
 def recipe(**training):
@@ -166,10 +171,13 @@ def test_effective_settings_are_read_off_what_trains(squares):
     found = made.effective
     for path, value in made.recipe.flat().items():
         if path in found:
-            assert found[path] == value, path
+            assert found[path] == json.loads(json.dumps(value)), path
+    assert {f"detector.{name}" for name in made.recipe.detector.model_dump()} <= found.keys()
     made._optimizer.param_groups[0]["initial_lr"] = 0.5
     assert made.effective["training.learning_rate"] == 0.5
-    json.dumps(found)  # plain values: they cross processes, into a ledger
+    made.model.backbone.body.frozen_stages = 3
+    assert made.effective["detector.frozen_stages"] == 3
+    assert json.loads(json.dumps(found)) == found  # plain values: they cross processes, into a ledger
 
 
 @pytest.mark.parametrize(("optimizer", "more"), [("sgd", {"momentum": 0.8}), ("adamw", {"betas": [0.9, 0.999]})])
@@ -179,10 +187,18 @@ def test_effective_tells_of_every_group_of_parameters(squares, optimizer, more):
     found = made.effective
     groups = found["optimizer"]
     assert found["rate_set_at"] == 4, "the last step began there"
-    for name, decay in {"weights": 0.2, "biases_and_norms": 0.0}.items():
+    slow = 3e-3 * made.recipe.detector.backbone_rate
+    expected = {
+        "weights": (3e-3, 0.2),
+        "biases_and_norms": (3e-3, 0.0),
+        "backbone_weights": (slow, 0.2),
+        "backbone_biases_and_norms": (slow, 0.0),
+    }
+    assert groups.keys() == expected.keys()
+    for name, (rate, decay) in expected.items():
         about = dict(groups[name])
         about.pop("parameters")
-        assert about == {"lr": 3e-3, "initial_lr": 3e-3, "weight_decay": decay, **more}
+        assert about == {"lr": rate, "initial_lr": rate, "weight_decay": decay, **more}
     assert sum(group["parameters"] for group in groups.values()) == found["trainable_parameters"]
     assert (found["real_images"], found["device"], found["seed"], found["switch_at"]) == (8, "cpu", 1, None)
 
@@ -192,7 +208,7 @@ def test_a_loss_that_is_not_finite_ends_training(squares):
     with torch.no_grad():
         next(made.model.parameters()).fill_(float("nan"))
     with pytest.raises(
-        NonFiniteLoss, match=r"training after 0 images: the loss must be finite, got .*nan.* Lower training"
+        NonFiniteLoss, match=r"training after 4 images: the loss must be finite, got .*nan.* Lower training"
     ):
         made.train_until(8)
 
@@ -230,7 +246,8 @@ def test_the_rate_after_the_switch_reaches_the_optimizer(squares):
     made = trainer(squares, mix={"schedule": "staged", "switch_at": 0.5}, **flat)
     for images, rate in {4: 1e-3, 8: 1e-3, 12: 1e-4, 16: 1e-4}.items():
         made.train_until(images)
-        assert {group["lr"] for group in made.effective["optimizer"].values()} == {rate}
+        for name, group in made.effective["optimizer"].items():
+            assert group["lr"] == pytest.approx(rate * (0.1 if name.startswith("backbone_") else 1)), name
         assert made.effective["training.learning_rate"] == 1e-3, "the peak"
 
 
@@ -239,34 +256,63 @@ def test_one_single_batch_trains_at_the_full_rate(images, batch, warmup):
     assert rate_factor(0, Training(images=images, batch_size=batch, warmup=warmup)) == 1.0
 
 
-def test_frozen_stages_do_not_move(squares):
-    frozen = Detector(name="fasterrcnn_tiny", frozen_stages=2)
-    made = Trainer(
-        recipe().model_copy(update={"detector": frozen}),
-        {"real": squares(4), "synthetic": squares(4)},
-        device=CPU,
-        seed=0,
-    )
-    before = {name: p.detach().clone() for name, p in made.model.named_parameters()}
+# What test_efficientnet is made of, stage by stage: each ends where the stride doubles.
+STAGES = (("conv_stem.", "bn1.", "blocks.0."), ("blocks.1.",), ("blocks.2.",), ("blocks.3.",), ("blocks.4.",))
+
+
+def trained_with_frozen(squares, stages):
+    """A trainer of 8 images, the first stages frozen; and which parameters and which running statistics moved."""
+    detector = TINY.model_copy(update={"frozen_stages": stages})
+    pools = {"real": squares(4), "synthetic": squares(4)}
+    made = Trainer(recipe().model_copy(update={"detector": detector}), pools, device=CPU, seed=0)
+    before = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
     made.train_until(8)
-    moved = {name for name, p in made.model.named_parameters() if not torch.equal(p, before[name])}
-    assert not any(name.startswith(("backbone.stages.0", "backbone.stages.1")) for name in moved)
-    assert any(name.startswith("backbone.stages.2") for name in moved)
+    return made, {name for name, tensor in made.model.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def of_stages(stages):
+    return tuple(f"backbone.body.net.{module}" for stage in stages for module in stage)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_frozen_stages_do_not_move(squares, count):
+    made, moved = trained_with_frozen(squares, count)
+    frozen = of_stages(STAGES[:count])
+    assert not any(name.startswith(frozen) for name in moved), "neither parameters nor running statistics"
+    later = {name for name in made.model.state_dict() if name.startswith(of_stages(STAGES[count:]))}
+    assert later <= moved
+    assert made.effective["detector.frozen_stages"] == count
+    trained = [p.numel() for name, p in made.model.named_parameters() if not name.startswith(frozen)]
+    assert made.effective["trainable_parameters"] == sum(trained)
+
+
+@pytest.mark.parametrize("count", [5, "all"])
+def test_a_backbone_that_is_frozen_as_a_whole_has_no_group_of_its_own(squares, count):
+    made, moved = trained_with_frozen(squares, count)
+    assert not any(name.startswith("backbone.body.") for name in moved)
+    assert any(name.startswith("backbone.fpn.") for name in moved)
+    assert made.effective["optimizer"].keys() == {"weights", "biases_and_norms"}
+    assert made.effective["detector.frozen_stages"] == count
+
+
+def test_more_frozen_stages_than_there_are_is_refused():
+    with pytest.raises(DefinitionError, match=r"detector\.frozen_stages: must be at most .* the backbone, 5, got 6"):
+        build(TINY.model_copy(update={"frozen_stages": 6}), ("a",), seed=0)
 
 
 def test_a_saved_model_predicts_the_same(squares, tmp_path):
     model, _ = build(TINY, ("small", "big"), seed=3)
     save_model(tmp_path, model, TINY, ("small", "big"))
-    again, classes = load_model(tmp_path)
-    assert classes == ("small", "big")
-    (a,), (b,) = predict(model, squares(1), device=CPU), predict(again, squares(1), device=CPU)
+    again = load_model(tmp_path)
+    assert (again.classes, again.detector) == (("small", "big"), TINY)
+    (a,), (b,) = predict(model, squares(1), device=CPU), predict(again.model, squares(1), device=CPU)
     np.testing.assert_array_equal(a.xyxy, b.xyxy)
     np.testing.assert_array_equal(a.scores, b.scores)
 
 
-@pytest.mark.parametrize("name", ["fasterrcnn_tiny", "fasterrcnn_resnet50_fpn_v2"])
-def test_images_are_taken_at_their_own_scale_in_training_and_after(name):
-    model, _ = build(Detector(name=name), ("a",), seed=0)
+@pytest.mark.parametrize("detector", [TINY, RESNET50], ids=lambda detector: detector.backbone)
+def test_images_are_taken_at_their_own_scale_in_training_and_after(detector):
+    model, _ = build(detector, ("a",), seed=0)
     image = torch.zeros(3, 96, 160)
     for mode in (True, False):
         batch, _ = model.train(mode).transform([image])
@@ -274,11 +320,15 @@ def test_images_are_taken_at_their_own_scale_in_training_and_after(name):
         assert batch.tensors.shape == (1, 3, 96, 160)
 
 
+def starting_from(weights, detector=TINY):
+    return detector.model_copy(update={"weights": str(weights)})
+
+
 def test_weights_of_other_classes_are_carried_over_by_name(tmp_path):
     model, _ = build(TINY, ("x", "small", "big"), seed=3)
     save_model(tmp_path, model, TINY, ("x", "small", "big"))
     file = tmp_path / "model.safetensors"
-    made, report = build(Detector(name="fasterrcnn_tiny", weights=str(file)), ("big", "new"), seed=4)
+    made, report = build(starting_from(file), ("big", "new"), seed=4)
     old, new = (
         load_file(file)["roi_heads.box_predictor.cls_score.weight"],
         made.roi_heads.box_predictor.cls_score.weight,
@@ -290,36 +340,43 @@ def test_weights_of_other_classes_are_carried_over_by_name(tmp_path):
 
 
 def test_weights_that_do_not_fit_are_reported(tmp_path):
-    from safetensors.torch import save_file
-
     model, fresh = build(TINY, ("a",), seed=0)
     assert len(fresh.reinitialised) == len(model.state_dict())
-    name = "backbone.stages.0.0.0.weight"
-    save_file(
-        {
-            name: torch.zeros(1),
-            "stranger": torch.zeros(2),
-            "backbone.smooth.0.weight": model.state_dict()["backbone.smooth.0.weight"],
-        },
-        tmp_path / "w.safetensors",
-    )
-    _, report = build(Detector(name="fasterrcnn_tiny", weights=str(tmp_path / "w.safetensors")), ("a",), seed=0)
-    assert report.loaded == ("backbone.smooth.0.weight",)
+    name, file = "backbone.fpn.inner_blocks.0.0.weight", tmp_path / "w.safetensors"
+    body = {key: value for key, value in model.state_dict().items() if key.startswith("backbone.body.")}
+    save_file(body | {name: torch.zeros(1), "stranger": torch.zeros(2)}, file)
+    made, report = build(starting_from(file), ("a",), seed=1)
+    assert report.loaded == tuple(sorted(body))
     assert set(report.skipped) == {name, "stranger"}
-    assert name in report.reinitialised
+    assert set(report.reinitialised) == made.state_dict().keys() - body.keys()
+    for key, value in body.items():
+        assert torch.equal(made.state_dict()[key], value), key
+
+
+def test_weights_that_lack_a_part_of_the_backbone_are_refused(tmp_path):
+    file = tmp_path / "w.safetensors"
+    body = {key: value for key, value in build(TINY, ("a",), seed=0)[0].state_dict().items() if ".body." in key}
+    key = "backbone.body.net.blocks.0.0.conv.weight"
+    for wrong in (body | {key: torch.zeros(1)}, {name: value for name, value in body.items() if name != key}):
+        save_file(wrong, file)
+        with pytest.raises(DataError, match=r"must hold the backbone test_efficientnet, .* blocks\.0\.0\.conv\.weight"):
+            build(starting_from(file), ("a",), seed=0)
 
 
 def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"nowhere\.safetensors: is not a readable"):
-        build(Detector(name="fasterrcnn_tiny", weights="nowhere.safetensors"), ("a",), seed=0)
-    with pytest.raises(DefinitionError, match="torchvision has no weights for fasterrcnn_tiny"):
-        build(Detector(name="fasterrcnn_tiny", weights="torchvision"), ("a",), seed=0)
+        build(starting_from("nowhere.safetensors"), ("a",), seed=0)
+    with pytest.raises(
+        DefinitionError, match=r"there are no COCO weights for test_efficientnet, got 'coco'\. Use imag"
+    ):
+        build(starting_from("coco"), ("a",), seed=0)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(
-        MachineError, match=r"torchvision's weights cannot be fetched .*name the file in detector\.weights"
-    ):
-        build(Detector(name="fasterrcnn_resnet50_fpn_v2", weights="torchvision"), ("a",), seed=0)
+    for weights in ("coco", "imagenet"):
+        with pytest.raises(
+            MachineError, match=r"torchvision's weights are neither cached nor can they be fetched .*put it into"
+        ):
+            build(starting_from(weights, RESNET50), ("a",), seed=0)
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
@@ -330,7 +387,7 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
 def test_resnet50_trains_a_step_and_predicts_at_the_photos_own_scale(squares):
     big = Recipe(
         mix=Mix(synthetic=0),
-        detector=Detector(name="fasterrcnn_resnet50_fpn_v2", frozen_stages=3),
+        detector=RESNET50.model_copy(update={"frozen_stages": 3}),
         training=Training(images=1, batch_size=1, crop_px=64),
     )
     made = Trainer(big, {"real": squares(1, side=64)}, device=CPU, seed=0)
@@ -347,9 +404,12 @@ def test_boxes_follow_their_objects_through_every_change(seed, side, jitter):
     x, y = rng.integers(0, 70), rng.integers(0, 90)
     image[y : y + 24, x : x + 18] = 255
     boxes = Boxes.of([[x, y, x + 18, y + 24], [0, 0, 100, 120]], [1, 0], crowd=[False, True])
-    crop, kept = augment(image, boxes, Training(crop_px=side, scale_jitter=jitter, color_jitter=0.0), rng)
+    turns = {"flip_horizontal": 0.5, "flip_vertical": 0.5, "transpose": 0.5}
+    made = augment(image, boxes, Training(crop_px=side, scale_jitter=jitter, color_jitter=0.0, **turns), rng)
+    crop, kept = made.image, made.boxes
     assert crop.shape == (side, side, 3)
     assert kept.labels.tolist() in ([], [1]), "crowds never train"
+    assert 1 <= len(made.ignored) <= 2 - len(kept), "the crowd, and what is left of an object that is cut off"
     bright = np.argwhere(crop.min(axis=2) > 200)
     if len(kept):
         (y1, x1), (y2, x2) = bright.min(axis=0), bright.max(axis=0) + 1
@@ -362,7 +422,27 @@ def test_colours_change_and_nothing_else(squares):
         augment(pool.image(0), pool.boxes(0), Training(crop_px=96, color_jitter=c), np.random.default_rng(5))
         for c in (0.0, 0.8)
     )
-    np.testing.assert_array_equal(plain[1].xyxy, coloured[1].xyxy)
-    assert (plain[0] != coloured[0]).mean() > 0.5
+    np.testing.assert_array_equal(plain.boxes.xyxy, coloured.boxes.xyxy)
+    assert (plain.image != coloured.image).mean() > 0.5
     again = augment(pool.image(0), pool.boxes(0), Training(crop_px=96, color_jitter=0.8), np.random.default_rng(5))
-    np.testing.assert_array_equal(coloured[0], again[0])
+    np.testing.assert_array_equal(coloured.image, again.image)
+
+
+def test_a_crop_and_its_boxes_are_enlarged_alike():
+    """A white square, enlarged by up to 1.5: its middle in the picture is that of its box, to a tenth of a pixel."""
+    image = np.zeros((300, 300, 3), np.uint8)
+    image[140:160, 140:160] = 255
+    rng = np.random.default_rng(1)
+    training = Training(crop_px=120, scale_jitter=0.5, color_jitter=0, flip_horizontal=0)
+    compared = 0
+    for _ in range(40):
+        made = augment(image, Boxes.of([[140, 140, 160, 160]], [0]), training, rng)
+        box = made.boxes.xyxy[0] if len(made.boxes) else np.zeros(4)
+        enlarged = (box[2:] - box[:2] > 20).all()
+        if not enlarged or box.min() < 1 or box.max() > 119:
+            continue
+        brightness, edges = made.image[..., 0].astype(float), np.arange(120) + 0.5
+        middle = np.array([brightness.sum(axis=0) @ edges, brightness.sum(axis=1) @ edges]) / brightness.sum()
+        np.testing.assert_allclose(middle, (box[:2] + box[2:]) / 2, atol=0.1)
+        compared += 1
+    assert compared > 5

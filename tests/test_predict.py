@@ -5,15 +5,16 @@ import sys
 
 import numpy as np
 import pytest
-from made_detections import found
+from made_detections import TINY, found
 from PIL import ExifTags, Image, ImageDraw
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from syndet_ray import Detector, cli, scorecard, terminal
+from syndet_ray import cli, scorecard, terminal
 from syndet_ray.data.unlabelled import find
 from syndet_ray.deploy import judge as judging
 from syndet_ray.deploy.apply import apply
+from syndet_ray.deploy.finder import Finder, in_photo
 from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
@@ -22,8 +23,7 @@ from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report.annotated import annotated, color, text_px
 
 CLASSES = ("small", "big")
-TINY = Detector(name="fasterrcnn_tiny")
-SIDE = 96
+SIDE = TINY.working_px
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +312,77 @@ def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
     assert done.evaluation.metrics["mAP"] == 0
     judging.write(done, done.data / "out")
     assert json.loads((done.data / "out" / "predictions.json").read_text()) == []
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A model that sees photos at two thirds of the size of ours."""
+    folder = tmp_path_factory.mktemp("small")
+    detector = TINY.model_copy(update={"working_px": 64})
+    save_model(folder, build(detector, CLASSES, seed=0)[0], detector, CLASSES)
+    return str(folder)
+
+
+def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixels(small, photos, tmp_path, monkeypatch):
+    """One prediction, the whole image: 64 px long to the model, 96 px to whoever reads it."""
+    seen = []
+
+    def whole_image(model, pool, **_):
+        seen.append(pool.image(0).shape)
+        width, height = pool.sizes_wh[0].tolist()
+        return [found(([0, 0, width, height], 1, 0.9))]
+
+    monkeypatch.setattr("syndet_ray.deploy.finder.predict", whole_image)
+    applied = predicted(small, [photos], tmp_path / "out")
+    assert seen == [(43, 64, 3), (43, 64, 3), (64, 43, 3)], "b.jpg lies on its side"
+    for image in applied.images:
+        (one,) = image["detections"]
+        assert one["xyxy"] == [0, 0, image["width"], image["height"]]
+    assert [(image["width"], image["height"]) for image in applied.images] == [(96, 64), (96, 64), (64, 96)]
+    assert (applied.out / "kitti" / "b.txt").read_text().startswith("big -1 -1 -10 0.00 0.00 64.00 96.00 ")
+    with Image.open(applied.out / "annotated" / "b.jpg") as turned:
+        assert turned.size == (64, 96)
+
+
+def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    data = dataset(test=2)
+    done = judged(small, data)
+    assert done.pool.sizes_wh.tolist() == [[64, 64]] * 2
+    finder = Finder.of(small, data, None)
+    for i, name in enumerate(("0.png", "1.png")):
+        again = finder(data / "test" / name, name)
+        expected = in_photo(done.pool, i, done.predictions[i])
+        assert len(again.scores) > 0
+        assert np.array_equal(again.scores, expected.scores)
+        assert np.array_equal(again.xyxy, expected.xyxy)
+
+
+def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there(small, dataset, monkeypatch, tmp_path):
+    """Every object is found a pixel too far right at the working scale, which is a pixel and a half of the photo."""
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    shift = np.array([1, 0, 1, 0])
+
+    def beside(model, pool, **_):
+        boxes = [pool.boxes(i) for i in range(len(pool))]
+        return [Predictions(b.xyxy + shift, b.labels, np.full(len(b), 0.9)) for b in boxes]
+
+    monkeypatch.setattr(judging, "predict", beside)
+    data = dataset(test=4)
+    done = judged(small, data)
+    out = judging.write(done, tmp_path / "out")
+    truth = json.loads((out / "truth.json").read_text())
+    labelled = json.loads((data / "test" / "_annotations.coco.json").read_text())
+    for written, given in zip(truth["annotations"], labelled["annotations"], strict=True):
+        assert written["bbox"] == pytest.approx(given["bbox"])
+    assert {(image["width"], image["height"]) for image in truth["images"]} == {(SIDE, SIDE)}
+    predictions = json.loads((out / "predictions.json").read_text())
+    for one, given in zip(predictions, labelled["annotations"], strict=True):
+        assert one["bbox"] == pytest.approx(np.add(given["bbox"], [1.5, 0, 0, 0]))
+    both = COCO(out / "truth.json")
+    evaluation = COCOeval(both, both.loadRes(str(out / "predictions.json")), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert done.evaluation.metrics["mAP"] == pytest.approx(evaluation.stats[0])
+    assert 0.5 < evaluation.stats[0] < 1

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from syndet_ray import Choice, Int, Photos, Scenes, SearchSpace, Sweep
-from syndet_ray.errors import DataError, MachineError
+from syndet_ray import Choice, Int, Photos, Scenes, SearchSpace, Sweep, listing
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Recipe
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.preflight import check_assets, real_data
@@ -25,15 +25,18 @@ def sweep_of(scene=None, space=None, mix=None, **given):
     )
 
 
-def write_photos(folder, names=("cat", "dog"), **splits):
-    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal pictures."""
+def write_photos(folder, names=("cat", "dog"), size=(30, 20), box=(2, 3, 9, 8), **splits):
+    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal pictures.
+
+    size: width and height of each. box: x, y, width and height of the one object of each.
+    """
     for split, seeds in splits.items():
         (folder / split).mkdir(parents=True)
         images = [{"id": k, "file_name": f"{split}-{k}.png"} for k in range(len(seeds))]
         for image, seed in zip(images, seeds, strict=True):
-            pixels = np.random.default_rng(seed).integers(0, 255, (20, 30, 3), np.uint8)
+            pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
             Image.fromarray(pixels).save(folder / split / image["file_name"])
-        boxes = [{"id": k, "image_id": k, "category_id": k % 2, "bbox": [2, 3, 9, 8]} for k in range(len(seeds))]
+        boxes = [{"id": k, "image_id": k, "category_id": k % 2, "bbox": list(box)} for k in range(len(seeds))]
         categories = [{"id": k, "name": name} for k, name in enumerate(names)]
         content = {"images": images, "annotations": boxes, "categories": categories}
         (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
@@ -200,3 +203,114 @@ def test_more_real_images_than_there_are_is_refused_before_anything_is_decoded(p
 def test_more_real_images_than_the_stand_in_has_is_refused():
     with pytest.raises(DataError, match=r"must be at most the number of real training images, \d+, got 99999"):
         real_data(None, sweep_of(mix={"real_images": 99999}), quiet)
+
+
+def photos_alone(**changes):
+    """A sweep that trains on photos and renders nothing, its recipe changed."""
+    variants = {"real": {"mix.schedule": "real_only"}}
+    return Sweep(question="?", trials=0, controls=(), recipe=Recipe().replace(changes), variants=variants)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Photos of 600 x 450 px, each with an object of 60 x 60, which is 48 at 480 px."""
+    splits = {"train": [1, 2, 3], "val": [4], "test": [5]}
+    return write_photos(tmp_path / "large", size=(600, 450), box=(30, 45, 60, 60), **splits)
+
+
+def test_all_photos_are_decoded_at_one_scale_settled_from_those_that_train(large, tmp_path):
+    theirs = write_photos(tmp_path / "theirs", size=(900, 1200), train=[20])
+    data = real_data(large, drawing_from(theirs), quiet)
+    scale = data.scale
+    assert (scale.longest_px, scale.crop_px, scale.objects, scale.too_small, scale.too_large) == (480, 384, 3, 0, 0)
+    assert scale.object_px == pytest.approx((48, 48, 48))
+    assert (data.anchor_px, data.aspect_ratios) == ((48.0, 67.88), (1.0,))
+    for pool in data.pools.values():
+        assert set(map(tuple, pool.sizes_wh.tolist())) == {(480, 360)}
+        assert set(map(tuple, pool.photo_sizes_wh.tolist())) == {(600, 450)}
+        assert pool.boxes(0).xyxy[0] == pytest.approx(np.array([30, 45, 90, 105]) * 0.8)
+    assert data.others[str(theirs)].sizes_wh.tolist() == [[360, 480]]
+
+
+def test_the_scale_is_described_and_listed_with_what_it_costs(large):
+    data = real_data(large, photos_alone(), quiet)
+    told = "photos are brought to 480 px on their longer side, where objects are 48 px"
+    memory = "decoded, they take 3 MB of memory"  # 5 photos of 480 x 360 px
+    described = json.loads(json.dumps(data.describe()))
+    assert described["notes"][:2] == [told, memory]
+    assert described["scale"]["longest_px"] == 480
+    assert described["scale"]["anchor_px"] == [48.0, 67.88]
+    assert described["scale"]["bytes"] == 5 * 480 * 360 * 3
+    lines = [line.strip() for line in listing.data_lines(data)]
+    assert told in lines and memory in lines
+
+
+def test_a_scale_that_the_recipe_names_is_taken(large):
+    data = real_data(large, photos_alone(**{"detector.working_px": 150, "training.crop_px": 96}), quiet)
+    assert (data.scale.longest_px, data.scale.crop_px) == (150, 96)
+    assert data.pools["val"].sizes_wh.tolist() == [[150, 112]]
+
+
+def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_anything_is_decoded(large):
+    tiny = photos_alone(**{"detector.working_px": 64})
+    with pytest.raises(DataError, match=r"large, train: .*3 of 3 objects cannot be learned: 3 smaller than 10 px"):
+        real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
+
+
+def test_a_search_of_the_working_scale_is_refused(large):
+    space = {"detector.working_px": Int(low=320, high=640)}
+    with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot be searched: photos are decoded once\."):
+        real_data(large, sweep_of(space=space), lambda *_: pytest.fail("decoded something"))
+    for given in ({"variants": {"finer": {"detector.working_px": 640}}}, {"points": ({"detector.working_px": 640},)}):
+        with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot differ between recipes"):
+            real_data(large, sweep_of(**given), quiet)
+
+
+def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(large, monkeypatch):
+    monkeypatch.setattr("syndet_ray.tuning.memory.available_bytes", lambda: 2_000_000)
+    with pytest.raises(MachineError, match=r"at 480 px the photos take 3 MB, of 2 MB available at most 60%"):
+        real_data(large, photos_alone(), lambda *_: pytest.fail("decoded something"))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_photos_of_wildly_different_sizes_in_one_split_are_named(large, split):
+    Image.new("RGB", (59, 40)).save(large / split / "thumbnail.png")
+    path = large / split / "_annotations.coco.json"
+    content = json.loads(path.read_text())
+    content["images"].append({"id": 99, "file_name": "thumbnail.png"})
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"large, {split}: .*thumbnail.png': \(59, 40\)"):
+        real_data(large, photos_alone(), quiet)
+
+
+@pytest.mark.parametrize(
+    ("scene", "space", "noted"),
+    [
+        ({"size_px": (29.0, 53.0)}, None, False),
+        ({"size_px": (60.0, 90.0)}, None, True),
+        ({"size_px": (10.0, 20.0)}, None, True),
+        ({"size_px": (60.0, 90.0)}, {"scene.size_px": Choice(values=((60.0, 90.0), (30.0, 50.0)))}, False),
+    ],
+)
+def test_rendered_objects_of_another_size_than_photographed_ones_are_noted(scene, space, noted):
+    """The stand-in's dice are about 29 to 53 px wide, in photos that stay as they are."""
+    data = real_data(None, sweep_of(scene, space), quiet)
+    assert data.scale.longest_px == 256
+    words = [note for note in data.notes if "on rendered scenes" in note]
+    assert len(words) == noted
+    if noted:
+        low, high = scene["size_px"]
+        assert words[0].startswith(f"objects are {low:.0f} to {high:.0f} px large on rendered scenes and ")
+
+
+def test_photos_alone_have_no_scenes_to_agree_with():
+    assert not real_data(None, photos_alone(**{"scene.size_px": (100.0, 200.0)}), quiet).notes
+
+
+def test_without_a_labelled_object_anchors_fit_the_scenes(tmp_path):
+    photos = write_photos(tmp_path / "bare", size=(300, 200), train=[1], val=[2], test=[3])
+    path = photos / "train" / "_annotations.coco.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    data = real_data(photos, photos_alone(**{"scene.size_px": (29.0, 53.0)}), quiet)
+    assert data.scale.longest_px == 300
+    assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)

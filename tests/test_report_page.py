@@ -109,6 +109,7 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
         "training.learning_rate: 0.0003 to 0.005, on a log scale",
         "scene.objects: 10, 40 or 70",
         "torch 2.9.0",
+        "faster_rcnn with auto, starting weights auto, frozen stages auto",
     ):
         assert told in shown.words, told
     assert "stand-in" not in shown.words.lower()

@@ -85,7 +85,17 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         ({"scene.box_square": False}, "no box square"),
         ({"scene.assets": "/home/somebody/my/dice"}, "assets my/dice"),
         ({"scene.backgrounds": ""}, "backgrounds none"),
-        ({"detector.name": "fasterrcnn_tiny"}, "detector fasterrcnn_tiny"),
+        (
+            {"detector.architecture": "fcos", "detector.backbone": "resnet18", "detector.frozen_stages": "all"},
+            "detector fcos, backbone resnet18, frozen stages all",
+        ),
+        ({"detector.weights": "/home/somebody/my/w.safetensors"}, "starting weights my/w.safetensors"),
+        ({"detector.backbone_rate": 0.1}, "backbone's factor on the learning rate 0.1"),
+        ({"detector.working_px": 640, "detector.anchor_px": (24.0, 33.94)}, "working px 640, anchor px 24/33.9"),
+        ({"detector.aspect_ratios": [0.5, 1.0, 2.0]}, "aspect ratios 0.5/1/2"),
+        ({"training.crop_px": "auto"}, "crop px auto"),
+        ({"training.flip_vertical": 0.5, "training.transpose": 0.0}, "vertical flips 0.5, transpositions 0"),
+        ({"training.average": 0.05}, "averaging horizon 0.05"),
         ({"training.images": 400, "mix.synthetic_images": 1}, "400 images seen, 1 distinct scene"),
     ],
 )
@@ -124,6 +134,9 @@ def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count)
         ("scene.box_square", True, "yes"),
         ("scene.blur", 0.123456, "0.123"),
         ("scene.size_px", [29.0, 53.0], "29 to 53"),
+        ("detector.anchor_px", [24.0, 33.94, 48.0], "24/33.9/48"),
+        ("detector.aspect_ratios", (1.0,), "1"),
+        ("detector.anchor_px", "auto", "auto"),
     ],
 )
 def test_values_under_the_name_of_their_setting(path, value, said):

@@ -55,7 +55,7 @@ def finished(tmp_path_factory, dice):
     from conftest import TINY_SWEEP
 
     text = TINY_SWEEP.replace("IMAGES", "16").replace("TRIALS", "2").replace("RUNGS", "2").replace("SEEDS", "0")
-    space = 'SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))})'
+    space = 'SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})'
     (home / "sweeps" / "tiny.py").write_text(text.replace("SPACE,", f"{space},"))
     done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", cwd=home)
     return home, done
@@ -78,11 +78,11 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
     trials = only_run(home / "runs").trials()
     assert [trial.kind for trial in trials[:2]] == ["real_only", "synthetic_only"]
     for trial in trials:
-        if trial.recipe["detector.weights"] == "none":
+        if trial.recipe["scene.generator"] == "raycast":
             assert (trial.state, trial.images) in {("COMPLETE", 16), ("PRUNED", 8)}
         else:
             assert trial.state == "FAILED"
-            assert trial.reason.startswith("gone.safetensors: is not a readable .safetensors file")
+            assert trial.reason.startswith("generator true: must write a dataset into")
     assert {trial.state for trial in trials} >= {"COMPLETE", "FAILED"}, "seed 1 proposes both"
 
 
@@ -156,9 +156,9 @@ def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
     folder = only_run(finished[0] / "runs")
     mlflow.set_tracking_uri(folder.about["mlflow_uri"])
     path = mlflow.artifacts.download_artifacts("models:/syndet_ray-tiny@champion", dst_path=str(tmp_path))
-    model, classes = load_model(Path(path))
-    assert classes == ("one", "two", "three", "four", "five", "six")
-    assert len(predict(model, squares(2), device=torch.device("cpu"))) == 2
+    saved = load_model(Path(path))
+    assert saved.classes == ("one", "two", "three", "four", "five", "six")
+    assert len(predict(saved.model, squares(2), device=torch.device("cpu"))) == 2
 
 
 def test_the_report_is_one_page_with_everything_in_it(finished):
@@ -168,7 +168,7 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
         "Does it run?",
         "real only",
         "synthetic only",
-        "gone.safetensors",
+        "generator true: must write a dataset",
         "data:image/png;base64",
         "opened once",
     ):
@@ -194,17 +194,13 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
 
 def test_a_sweep_of_which_every_trial_fails_says_why(home, dice):
     home(trials=1)
-    text = (
-        Path("sweeps/tiny.py")
-        .read_text()
-        .replace('name="fasterrcnn_tiny"', 'name="fasterrcnn_tiny", weights="gone.safetensors"')
-    )
-    Path("sweeps/tiny.py").write_text(text)
+    text = Path("sweeps/tiny.py").read_text().replace("size_px=(26, 34)", 'size_px=(26, 34), generator="command:true"')
+    Path("sweeps/tiny.py").write_text(text.replace("    trials=1", '    controls=("synthetic_only",), trials=1'))
     done = syndet("sweep", "tiny", "--real", dice)
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert "No answer" in said
-    assert "gone.safetensors: is not a readable" in said
+    assert "generator true: must write a dataset" in said
     folder = only_run()
     assert "No answer" in folder.report.read_text()
     assert mlflow_runs(folder)[1].info.status == "FAILED"

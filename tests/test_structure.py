@@ -25,6 +25,7 @@ OWNERS = {
     "mlflow": {"tuning", "deploy"},
     "torch": {"detection", "tuning", "deploy", "cli"},
     "torchvision": {"detection"},
+    "timm": {"detection"},
     "typer": {"cli"},
     "rich": {"terminal", "listing", "scorecard", "cli"},
     "boto3": {"data"},
@@ -79,7 +80,7 @@ def test_every_module_has_a_rank_and_a_sentence():
 
 
 def test_definitions_need_nothing_heavy():
-    heavy = ("torch", "ray", "mlflow", "optuna", "matplotlib", "pyarrow", "trimesh")
+    heavy = ("torch", "timm", "ray", "mlflow", "optuna", "matplotlib", "pyarrow", "trimesh")
     code = f"import sys, syndet_ray.cli, syndet_ray; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

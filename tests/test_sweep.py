@@ -117,7 +117,7 @@ def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
         (lambda: Float(low=0.1, high=1, log=True, step=0.1), "a log range takes no step"),
         (lambda: Choice(values=(1,)), "at least 2 items"),
         (lambda: SearchSpace({"scene.objects": Int(low=1, high=200)}), "less than or equal to 100, got 200"),
-        (lambda: SearchSpace({"detector.name": Choice(values=("fasterrcnn_tiny", "yolo"))}), "got 'yolo'"),
+        (lambda: SearchSpace({"detector.architecture": Choice(values=("faster_rcnn", "yolo"))}), "got 'yolo'"),
     ],
 )
 def test_bounds_that_cannot_be_are_refused(make, said):

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from made_detections import TINY
 
-from syndet_ray import Detector, Mix, Photos, Recipe, Scenes, Training
+from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.tuning import trial as trials
@@ -17,7 +18,7 @@ from syndet_ray.tuning.trial import run_trial, training_data
 
 RECIPE = Recipe(
     mix=Mix(synthetic=0.0),
-    detector=Detector(name="fasterrcnn_tiny"),
+    detector=TINY,
     training=Training(images=12, batch_size=4, crop_px=96),
 )
 
@@ -199,8 +200,30 @@ def effective(squares, tmp_path, rendered):
         ("real_images", 8, r"trial: mix\.real_images: was proposed as 3 but is not in force so, got 8"),
         ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
         ("optimizer/weights/lr", 1e-4, r"trial: training\.learning_rate \(weights, after 8 images\)"),
-        ("optimizer/biases_and_norms/initial_lr", 1e-4, r"trial: training\.learning_rate: was proposed as 0\.001"),
-        ("optimizer/biases_and_norms/weight_decay", 0.05, r"trial: training\.weight_decay: was proposed as 0\.0"),
+        (
+            "optimizer/biases_and_norms/initial_lr",
+            1e-4,
+            r"trial: training\.learning_rate \(biases_and_norms\): was proposed as 0\.001",
+        ),
+        (
+            "optimizer/biases_and_norms/weight_decay",
+            0.05,
+            r"trial: training\.weight_decay \(biases_and_norms\): was proposed as 0\.0",
+        ),
+        (
+            "optimizer/backbone_weights/initial_lr",
+            1e-3,
+            r"trial: training\.learning_rate \(backbone_weights\): was proposed as 0\.0001",
+        ),
+        ("optimizer/backbone_weights/lr", 1e-3, r"trial: training\.learning_rate \(backbone_weights, after 8 images\)"),
+        ("optimizer/backbone_weights/weight_decay", 0, r"trial: training\.weight_decay \(backbone_weights\)"),
+        (
+            "optimizer/backbone_biases_and_norms/weight_decay",
+            0.05,
+            r"training\.weight_decay \(backbone_biases_and_norms",
+        ),
+        ("detector.backbone", "resnet18", r"trial: detector\.backbone: was proposed as 'test_efficientnet'"),
+        ("detector.frozen_stages", 2, r"trial: detector\.frozen_stages: was proposed as 0 .*, got 2"),
         ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
     ],
 )

@@ -324,6 +324,23 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
     )
 
 
+def test_what_was_found_is_kept_in_the_photos_own_pixels(tmp_path, monkeypatch):
+    """The test set was scored at half its width and a quarter of its height."""
+    pool = replace(PHOTOS, scales=np.tile([0.5, 0.25], (len(PHOTOS), 1)))
+    monkeypatch.setattr("test_verdict.PHOTOS", pool)
+    folder = trained(tmp_path)
+    opened(folder)
+    truth = parquet.read_table(folder.path / "test" / "truth.parquet").to_pydict()
+    found = parquet.read_table(folder.path / "test" / "predictions-3.parquet").to_pydict()
+    predictions = np.concatenate([image.xyxy for image in scored(0.28).predictions])
+    for column, edge in enumerate(("x1", "y1", "x2", "y2")):
+        factor = (2, 4)[column % 2]
+        assert truth[edge] == (pool.xyxy[:, column] * factor).tolist()
+        assert found[edge] == (predictions[:, column] * factor).tolist()
+    assert truth["width"] == (2 * pool.sizes_wh[:, 0]).tolist()
+    assert found["image_id"] == sorted(found["image_id"])
+
+
 def test_the_front_leaves_out_what_another_beats_at_no_greater_cost():
     trials = [
         trial(0, 0.30, real_images=80),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
@@ -50,18 +51,46 @@ class Header:
 def header(image: bytes | Path, place: str) -> Header:
     """Reads the head of an image file only. Raises DataError where it is no image."""
     with _opened(image, place) as picture:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-        # Pillow, like browsers, takes any other value for "as stored".
-        return Header(picture.size, orientation if orientation in range(1, 9) else 1)
+        return _header(picture)
 
 
-def pixels(image: bytes | Path, place: str) -> np.ndarray:
-    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises DataError."""
+def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
+    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises DataError.
+
+    size_wh  what the shown image is resized to, pixels; None leaves it as it is
+    """
     with _opened(image, place) as picture:
+        if size_wh is not None:
+            _decode_small(picture, size_wh)
         turned = ImageOps.exif_transpose(picture)
         if turned.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
             turned = Image.fromarray((np.asarray(turned).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        return np.asarray(turned.convert("RGB"))
+        rgb = np.asarray(turned.convert("RGB"))
+    return rgb if size_wh is None else _resized(rgb, size_wh)
+
+
+def _header(picture: Image.Image) -> Header:
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    # Pillow, like browsers, takes any other value for "as stored".
+    return Header(picture.size, orientation if orientation in range(1, 9) else 1)
+
+
+def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:
+    """Has a JPEG decoded at a half, a quarter or an eighth of its sides, which are still at least the shown size_wh.
+
+    Four times less to decode at each halving. Other formats, and whatever is to be enlarged, are decoded whole.
+    """
+    sides_swap = _header(picture).orientation >= 5
+    picture.draft(None, size_wh[::-1] if sides_swap else size_wh)  # None keeps the mode
+
+
+def _resized(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) uint8 of exactly size_wh: means over the pixels' areas where it shrinks, bilinear where it grows."""
+    height, width = rgb.shape[:2]
+    if (width, height) == size_wh:
+        return rgb
+    shrinks = size_wh[0] * size_wh[1] < width * height
+    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 @contextmanager

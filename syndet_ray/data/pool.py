@@ -9,29 +9,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.record import Source
+from syndet_ray.data.record import Record, Source
+from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError
 
-_ARRAYS = ("pixels", "sizes_wh", "xyxy", "labels", "visibility", "crowd", "box_counts", "image_ids")
+_BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
+_SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pool:
     """n decoded images with their boxes, in a handful of flat arrays.
 
     Arrays rather than lists, because Ray's object store and memory-mapped files hand arrays to every process of a
     node without copying them. They may be read-only: copy before you change an image.
 
-    pixels      (sum of h*w*3,) uint8, RGB, the images one after another, each row-major (h, w, 3)
-    sizes_wh    (n, 2) int64
+    Everything is in pixels of the working scale, at which the detector sees images. Of photos, `to_photo` leads back to
+    their own pixels.
+
+    pixels        flat uint8, RGB, each image row-major (h, w, 3); may hold images of others too, see `select`
+    pixel_starts  (n,) int64, where in `pixels` each image begins
+    sizes_wh      (n, 2) int64
+    scales        (n, 2) float64, working pixels per pixel of the photo, of width and height: both are rounded; 1 for scenes
     xyxy, labels, visibility, crowd   the boxes of all images one after another, as in `Boxes`
-    box_counts  (n,) int64
-    image_ids   (n,) unicode
+    box_counts    (n,) int64
+    image_ids     (n,) unicode
     """
 
     name: str
@@ -39,7 +47,9 @@ class Pool:
     synthetic: bool
     stand_in: bool
     pixels: np.ndarray
+    pixel_starts: np.ndarray
     sizes_wh: np.ndarray
+    scales: np.ndarray
     xyxy: np.ndarray
     labels: np.ndarray
     visibility: np.ndarray
@@ -58,62 +68,99 @@ class Pool:
         synthetic: bool = False,
         stand_in: bool = False,
     ) -> "Pool":
-        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes."""
+        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, none of them rescaled."""
         assert len(images) == len(boxes) == len(image_ids)
-        every = [Boxes.none(), *boxes]
+        sizes_wh = np.array([image.shape[1::-1] for image in images], np.int64).reshape(-1, 2)
         return Pool(
-            name,
-            classes,
-            synthetic,
-            stand_in,
-            np.concatenate([np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)]),
-            np.array([image.shape[1::-1] for image in images], np.int64).reshape(-1, 2),
-            np.concatenate([b.xyxy for b in every]),
-            np.concatenate([b.labels for b in every]),
-            np.concatenate([b.visibility for b in every]),
-            np.concatenate([b.crowd for b in every]),
-            np.array([len(b) for b in boxes], np.int64),
-            np.array(image_ids, dtype=str),
+            name=name,
+            classes=classes,
+            synthetic=synthetic,
+            stand_in=stand_in,
+            pixels=np.concatenate([np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)]),
+            pixel_starts=_starts(_bytes_of(sizes_wh)),
+            sizes_wh=sizes_wh,
+            scales=np.ones((len(images), 2)),
+            image_ids=np.array(image_ids, dtype=str),
+            **_flat(boxes),
         )
 
     def __len__(self) -> int:
         return len(self.sizes_wh)
 
     @cached_property
-    def _pixel_starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.sizes_wh.prod(axis=1) * 3)]).astype(np.int64)
-
-    @cached_property
     def _box_starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.box_counts)]).astype(np.int64)
+        return _starts(self.box_counts)
+
+    @property
+    def photo_sizes_wh(self) -> np.ndarray:
+        """(n, 2) int64, pixels of the photos as they were before they were brought to the working scale."""
+        return np.rint(self.sizes_wh / self.scales).astype(np.int64)
 
     def image(self, i: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, a view."""
-        width, height = self.sizes_wh[i]
-        return self.pixels[self._pixel_starts[i] : self._pixel_starts[i + 1]].reshape(height, width, 3)
+        width, height = self.sizes_wh[i].tolist()
+        start = int(self.pixel_starts[i])
+        return self.pixels[start : start + width * height * 3].reshape(height, width, 3)
 
     def boxes(self, i: int) -> Boxes:
-        part = slice(self._box_starts[i], self._box_starts[i + 1])
+        part = slice(self._box_starts[i], self._box_starts[i] + self.box_counts[i])
         return Boxes(self.xyxy[part], self.labels[part], self.visibility[part], self.crowd[part])
 
-    def select(self, indices: Sequence[int], name: str | None = None) -> "Pool":
-        """A pool of copies of the images at `indices`, in that order."""
-        return Pool.of(
-            name or self.name,
-            self.classes,
-            [self.image(i) for i in indices],
-            [self.boxes(i) for i in indices],
-            [str(self.image_ids[i]) for i in indices],
-            synthetic=self.synthetic,
-            stand_in=self.stand_in,
+    def to_photo(self, i: int | np.ndarray, xyxy: np.ndarray) -> np.ndarray:
+        """Boxes (k, 4) on image i, in pixels of its photo, unrounded. i: one image, or (k,) that of each box."""
+        return xyxy / np.tile(self.scales[i], 2)
+
+    def labels_in_photos(self) -> "Pool":
+        """The boxes and image sizes in the photos' own pixels. Of the images only the sizes are there."""
+        image_of = np.repeat(np.arange(len(self)), self.box_counts)
+        return replace(
+            self,
+            pixels=np.zeros(0, np.uint8),
+            pixel_starts=np.zeros(len(self), np.int64),
+            sizes_wh=self.photo_sizes_wh,
+            scales=np.ones((len(self), 2)),
+            xyxy=self.to_photo(image_of, self.xyxy),
         )
+
+    def select(self, indices: Sequence[int], name: str | None = None) -> "Pool":
+        """The images at `indices`, in that order. Their pixels are those of this pool, and are not copied."""
+        images = np.array(indices, np.int64)
+        boxes = [np.arange(self._box_starts[i], self._box_starts[i] + self.box_counts[i]) for i in images]
+        chosen = np.concatenate([np.zeros(0, np.int64), *boxes])
+        return replace(
+            self,
+            name=name or self.name,
+            pixel_starts=self.pixel_starts[images],
+            sizes_wh=self.sizes_wh[images],
+            scales=self.scales[images],
+            box_counts=self.box_counts[images],
+            image_ids=self.image_ids[images],
+            **{column: getattr(self, column)[chosen] for column in _BOX_COLUMNS},
+        )
+
+    def compacted(self) -> "Pool":
+        """The pool with the pixels of its own images alone, in their order; itself where it has no others."""
+        sizes = _bytes_of(self.sizes_wh)
+        starts = _starts(sizes)
+        if self.pixels.size == sizes.sum() and np.array_equal(self.pixel_starts, starts):
+            return self
+        pixels = np.concatenate([np.zeros(0, np.uint8), *(self.image(i).reshape(-1) for i in range(len(self)))])
+        return replace(self, pixels=pixels, pixel_starts=starts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What crosses to another process: not the images that a selection leaves out."""
+        return vars(self.compacted())
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 over class names, pixels and boxes with all that is known of them: equal pools are equal data."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        for array in (self.pixels, self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.visibility, self.crowd):
+        for i in range(len(self)):
+            digest.update(np.ascontiguousarray(self.image(i)).data)
+        for array in (self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.visibility, self.crowd):
             digest.update(np.ascontiguousarray(array).data)
+        if (self.scales != 1).any():
+            digest.update(np.ascontiguousarray(self.scales).data)
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
@@ -121,8 +168,11 @@ class Pool:
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            for name in _ARRAYS:
-                np.save(unfinished / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            whole = self.compacted()
+            for name in _SAVED:
+                np.save(unfinished / f"{name}.npy", getattr(whole, name), allow_pickle=False)
+            if (self.scales != 1).any():
+                np.save(unfinished / "scales.npy", self.scales, allow_pickle=False)
             about = {"name": self.name, "classes": self.classes, "synthetic": self.synthetic, "stand_in": self.stand_in}
             (unfinished / "pool.json").write_text(json.dumps(about, indent=1))
             os.chmod(unfinished, 0o755)
@@ -138,12 +188,15 @@ class Pool:
         """The pool saved in `folder`, memory-mapped: processes of one node share its pages."""
         try:
             about = json.loads((folder / "pool.json").read_text())
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SAVED}
+            rescaled = (folder / "scales.npy").exists()
+            scales = np.load(folder / "scales.npy") if rescaled else np.ones((len(arrays["sizes_wh"]), 2))
         except (OSError, EOFError, ValueError) as error:
             raise DataError(
                 folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew."
             ) from None
-        return Pool(about["name"], tuple(about["classes"]), about["synthetic"], about["stand_in"], **arrays)
+        starts = _starts(_bytes_of(arrays["sizes_wh"]))
+        return Pool(**about | {"classes": tuple(about["classes"])}, pixel_starts=starts, scales=scales, **arrays)
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
@@ -155,21 +208,63 @@ def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
     return replace(pool, classes=classes, labels=order[pool.labels])
 
 
-def decode(source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
-    """Decodes every image of a source; `progress` is told (images done, images in all) after each.
+def decode(source: Source, working_px: int | None = None, progress: Callable[[int, int], None] | None = None) -> Pool:
+    """Decodes every image of a source, one after another, straight into the pool: no image is in memory twice for long.
+
+    working_px  longer side that every image is brought to, and its boxes with it; None leaves all as it is
+    progress    is told (images done, images in all) after each
 
     Raises DataError naming the record whose image cannot be read.
     """
-    images = []
-    for done, record in enumerate(source.records, start=1):
-        image = picture.pixels(record.image, record.place)
-        width_height = np.array(image.shape[1::-1])
-        assert not ((record.boxes.xyxy < 0) | (record.boxes.xyxy > np.tile(width_height, 2))).any(), record.place
-        images.append(image)
+    photo_sizes_wh = np.array([record.size_wh for record in source.records], np.int64).reshape(-1, 2)
+    sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
+    sizes = _bytes_of(sizes_wh)
+    starts = _starts(sizes)
+    pixels = np.empty(int(sizes.sum()), np.uint8)
+    for i, record in enumerate(source.records):
+        width, height = sizes_wh[i].tolist()
+        image = picture.pixels(record.image, record.place, None if working_px is None else (width, height))
+        assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
+        pixels[starts[i] : starts[i] + sizes[i]] = image.reshape(-1)
         if progress is not None:
-            progress(done, len(source))
-    boxes = [record.boxes for record in source.records]
-    ids = [record.image_id for record in source.records]
-    return Pool.of(
-        source.name, source.classes, images, boxes, ids, synthetic=source.synthetic, stand_in=source.stand_in
+            progress(i + 1, len(source))
+    return Pool(
+        name=source.name,
+        classes=source.classes,
+        synthetic=source.synthetic,
+        stand_in=source.stand_in,
+        pixels=pixels,
+        pixel_starts=starts,
+        sizes_wh=sizes_wh,
+        scales=sizes_wh / photo_sizes_wh,
+        image_ids=np.array([record.image_id for record in source.records], dtype=str),
+        **_flat([_scaled(record, sizes_wh[i]) for i, record in enumerate(source.records)]),
     )
+
+
+def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
+    """The boxes of a record, on its image resized to size_wh."""
+    photo_edges, edges = np.tile(record.size_wh, 2), np.tile(size_wh, 2)
+    boxes = record.boxes
+    assert not ((boxes.xyxy < 0) | (boxes.xyxy > photo_edges)).any(), record.place
+    if np.array_equal(photo_edges, edges):
+        return boxes
+    # The product first: a box that reaches the photo's edge then ends exactly at the edge of the image.
+    return replace(boxes, xyxy=boxes.xyxy * edges / photo_edges)
+
+
+def _flat(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
+    """The boxes of many images as the columns of a pool."""
+    every = [Boxes.none(), *boxes]
+    columns = {name: np.concatenate([getattr(found, name) for found in every]) for name in _BOX_COLUMNS}
+    return columns | {"box_counts": np.array([len(found) for found in boxes], np.int64)}
+
+
+def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
+    """(n,) int64, bytes of images in `pixels`."""
+    return sizes_wh.prod(axis=1) * 3
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    """(n,) int64, where each of n parts begins that stand one after another."""
+    return (np.cumsum(lengths) - lengths).astype(np.int64)

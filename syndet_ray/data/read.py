@@ -123,7 +123,8 @@ def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes
         _check_area(image, edges, inside, wh)
         spilt += int((np.abs(inside - edges).max(axis=1, initial=0) > _SPILL_PX).sum())
         boxes = Boxes.of(inside, [labels[name] for name in image.names], image.visibility, image.crowd)
-        records.append(Record(image.image_id, image.image, boxes, image.place))
+        record = Record(image_id=image.image_id, image=image.image, size_wh=wh, boxes=boxes, place=image.place)
+        records.append(record)
     if spilt:
         notes.append(f"{split}: {spilt} {'box' if spilt == 1 else 'boxes'} clipped to the image")
     return Source("real", classes, tuple(records))

@@ -8,19 +8,21 @@ from pathlib import Path
 from syndet_ray.boxes import Boxes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
     """One labelled image, still encoded.
 
     image_id  unique within its source, and the same wherever the dataset lies: a name that the dataset itself gives,
               or the path of the image file within the dataset's folder
     image     the encoded bytes, or the path of the file that holds them
+    size_wh   pixels of the image as it is *shown*, from the head of the file
     boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
     place     where the annotation stands ("train.record, record 17"), for error messages
     """
 
     image_id: str
     image: bytes | Path
+    size_wh: tuple[int, int]
     boxes: Boxes
     place: str
 

@@ -1,8 +1,8 @@
 """Statistics: what can be measured of every image and of every object of a source, without knowing what they show."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -267,14 +267,20 @@ def _visibilities(source: Source, boxes: list[Boxes], sizes_wh: np.ndarray) -> d
 
 def _without_pixels(source: Source, boxes: Iterable[Boxes], sizes_wh: np.ndarray) -> Pool:
     """A pool of the boxes alone: of its images only the sizes are there."""
-    empty = Pool.of(source.name, source.classes, [], [], [])
+    named = {"synthetic": source.synthetic, "stand_in": source.stand_in}
+    empty = Pool.of(source.name, source.classes, [], [], [], **named)
     every = [Boxes.none(), *boxes]
-    parts = {
+    parts: dict[str, Any] = {
         name: np.concatenate([getattr(b, name) for b in every]) for name in ("xyxy", "labels", "visibility", "crowd")
     }
     ids = np.array([record.image_id for record in source.records], dtype=str)
     counts = np.array([len(b) for b in every[1:]], np.int64)
-    return Pool(
-        source.name, source.classes, source.synthetic, source.stand_in, empty.pixels, sizes_wh.astype(np.int64),
-        box_counts=counts, image_ids=ids, **parts,
-    )  # fmt: skip
+    return replace(
+        empty,
+        pixel_starts=np.zeros(len(counts), np.int64),
+        sizes_wh=sizes_wh.astype(np.int64),
+        scales=np.ones((len(counts), 2)),
+        box_counts=counts,
+        image_ids=ids,
+        **parts,
+    )

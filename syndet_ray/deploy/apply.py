@@ -82,13 +82,13 @@ def _new_folders(out: Path) -> Path:
 
 
 def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
-    """One image: read, predicted, written."""
+    """One image: read, predicted, written. What is written is in its own pixels, whatever size the model saw."""
     try:
         image = picture.pixels(file.path, str(file.path))
+        every = finder(file.path, str(file.path))
     except DataError as error:
         found.skipped.append(f"{error.place}: {error.rule}")
         return
-    every = finder(image)
     shown = at_least(every, least)
     _write_picture(found.out / "annotated", file, image, shown, finder.classes)
     (found.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.pool import Pool, aligned, decode
+from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
-from syndet_ray.deploy.finder import Finder
+from syndet_ray.deploy.finder import Finder, in_photo
 from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.evaluation import Evaluation, evaluate
 from syndet_ray.detection.export import coco_truth
@@ -30,8 +30,8 @@ _SHOWN = 6  # pictures of either kind
 class Judged:
     """A model on a labelled split.
 
-    pool         the split, its labels counted in the order of the model's classes
-    predictions  one for each image of it
+    pool         the split at the model's working scale, its labels counted in the order of the model's classes
+    predictions  one for each image of it, in pixels of the pool
     intervals    by metric, 95 % over images: of whatever has draws
     notes        what a reader of the scores must know, in words
     """
@@ -65,7 +65,7 @@ def judge(
     chosen, source = _chosen(dataset, split)
     finder = Finder.of(model, runs, tracking)
     source, missing = with_classes_of(source, finder.classes, f"{data}, {chosen}")
-    pool = aligned(decode(source, partial(progress, "decoding")), finder.classes)
+    pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
     scores = partial(progress, "other images, by bootstrap")
     found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
@@ -93,13 +93,17 @@ def with_classes_of(source: Source, classes: Sequence[str], place: str) -> tuple
 
 
 def write(judged: Judged, out: Path) -> Path:
-    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new folder."""
+    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new folder.
+
+    The JSON is in the photos' own pixels, the sheet shows photos as the model sees them.
+    """
     from syndet_ray.report.figures.sheets import write_over_truth
 
     folder = new_folder(out)
     write_whole(folder / "scores.json", json.dumps(scores(judged), indent=1).encode())
-    write_whole(folder / "predictions.json", json.dumps(coco_results(judged.predictions)).encode())
-    write_whole(folder / "truth.json", json.dumps(coco_truth(judged.pool)).encode())
+    predictions = [in_photo(judged.pool, i, found) for i, found in enumerate(judged.predictions)]
+    write_whole(folder / "predictions.json", json.dumps(coco_results(predictions)).encode())
+    write_whole(folder / "truth.json", json.dumps(coco_truth(judged.pool.labels_in_photos())).encode())
     best, worst = best_and_worst(
         [predicted(judged.pool, i, found) for i, found in enumerate(judged.predictions)], _SHOWN
     )

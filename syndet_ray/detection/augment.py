@@ -1,5 +1,7 @@
 """Augment: random crops and changes of training images, with their boxes."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -13,28 +15,48 @@ _LEAST_INSIDE = 0.3
 _FILL = (114, 114, 114)
 
 
-def augment(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
-    """A random square crop, resized, flipped and recoloured: (crop_px, crop_px, 3) uint8 and the boxes in it.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """One image to train on.
 
-    Crowd boxes never train. Objects that keep less than 30 % of their box inside the crop are dropped.
+    image    (side, side, 3) uint8 RGB
+    boxes    the objects in it
+    ignored  (m, 4) float64, regions that are neither object nor background: what is left of objects that the crop cuts
+             off, and crowds
     """
-    boxes = boxes.select(~boxes.crowd)
+
+    image: np.ndarray
+    boxes: Boxes
+    ignored: np.ndarray
+
+
+def augment(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> Example:
+    """A random square crop, resized, flipped and recoloured.
+
+    Objects of which a crop leaves less than 30 % are ignored, as crowds are.
+    """
     image, boxes = _crop(image, boxes, training, rng)
-    image, boxes = _flip(image, boxes, training.flip, rng)
-    return _recolor(image, training.color_jitter, rng), boxes
+    image, boxes = _flip(image, boxes, training, rng)
+    image = _recolor(image, training.color_jitter, rng)
+    neutral = boxes.crowd
+    return Example(image=image, boxes=boxes.select(~neutral), ignored=boxes.xyxy[neutral])
 
 
 def _crop(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+    """The crop, and the boxes that reach into it; those of which too little does are marked as crowds."""
     side, jitter = training.crop_px, training.scale_jitter
+    assert side != "auto", "settle the recipe before it is trained"
     scale = rng.uniform(1 - jitter, 1 + jitter)
-    x, y = _corner(image, boxes, side / scale, rng)
-    moved = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
+    x, y = _corner(image, boxes.select(~boxes.crowd), side / scale, rng)
+    half = (scale - 1) / 2  # boxes count from a pixel's edge, OpenCV from its middle
+    moved = np.array([[scale, 0, half - x * scale], [0, scale, half - y * scale]])
     crop = cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
     xyxy = (boxes.xyxy - (x, y, x, y)) * scale
-    inside = np.clip(xyxy, 0, side)
-    kept = Boxes(inside, boxes.labels, boxes.visibility, boxes.crowd)
     whole = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    return crop, kept.select(kept.areas >= _LEAST_INSIDE * whole)
+    inside = Boxes(np.clip(xyxy, 0, side), boxes.labels, boxes.visibility, boxes.crowd)
+    cut_off = inside.areas < _LEAST_INSIDE * whole
+    neutral = Boxes(inside.xyxy, inside.labels, inside.visibility, inside.crowd | cut_off)
+    return crop, neutral.select(inside.areas > 0)
 
 
 def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -53,10 +75,11 @@ def _inside(at: float, room: float, rng: np.random.Generator) -> float:
     return float(np.clip(at, 0, room)) if room >= 0 else float(rng.uniform(room, 0))
 
 
-def _flip(image: np.ndarray, boxes: Boxes, share: float, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
-    """Horizontal flip, vertical flip and transposition, each with probability `share`."""
+def _flip(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+    """Horizontal flip, vertical flip and transposition, each with its own probability."""
     xyxy, side = boxes.xyxy, image.shape[0]
-    horizontal, vertical, transposed = rng.random(3) < share
+    shares = (training.flip_horizontal, training.flip_vertical, training.transpose)
+    horizontal, vertical, transposed = rng.random(3) < shares
     if horizontal:
         image, xyxy = image[:, ::-1], np.stack([side - xyxy[:, 2], xyxy[:, 1], side - xyxy[:, 0], xyxy[:, 3]], axis=1)
     if vertical:

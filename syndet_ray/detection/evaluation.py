@@ -13,7 +13,7 @@ from syndet_ray.detection.score import Predictions, coco, means, score
 from syndet_ray.spread import RESAMPLES
 
 _MOST = 100  # detections that COCO counts of a class in an image
-_MANY = 300  # what a crowded tray may need, and what our models keep of an image (models._DETECTIONS_PER_IMAGE)
+_MANY = 300  # what a crowded tray may need, and what our models keep of an image (architectures._DETECTIONS_PER_IMAGE)
 
 # A half sample misses all of m images with a probability of about 1 / 2**m: with six, fewer than 5 % of the draws lack
 # a class or a bin (1.6 %), or one of the two bins that a slope needs (3.1 %).

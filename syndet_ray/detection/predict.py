@@ -1,12 +1,18 @@
 """Predict: what a model finds in every image of a pool."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.detection.architectures import padded
 from syndet_ray.detection.score import Predictions, in_order
+
+# Images that a model looks at together. A core gains nothing from several; a GPU waits for the host between single ones.
+_TOGETHER_ON_GPU = 8
 
 
 def predict(
@@ -16,17 +22,35 @@ def predict(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Predictions]:
-    """The model's detections in every image of the pool, each at its own resolution."""
+    """The model's detections in every image of the pool, in the pool's pixels; best first in each."""
     model = model.to(device).eval()
-    found = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        for i in range(len(pool)):
-            image = torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
-            (output,) = model([image])
-            arrays = {name: value.float().cpu().numpy() for name, value in output.items()}
-            found.append(
-                in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
-            )
+    found: dict[int, Predictions] = {}
+    with torch.inference_mode():
+        for indices in _alike(pool, 1 if device.type == "cpu" else _TOGETHER_ON_GPU):
+            outputs = model([_image(pool, i, device) for i in indices])
+            found |= {i: _predictions(output) for i, output in zip(indices, outputs, strict=True)}
             if progress is not None:
-                progress(i + 1, len(pool))
-    return found
+                progress(len(found), len(pool))
+    return [found[i] for i in range(len(pool))]
+
+
+def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
+    """Indices of images that are padded to the same size, so that none is seen in a larger frame than alone."""
+    waiting = defaultdict[tuple[int, int], list[int]](list)
+    for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
+        group = waiting[padded(width), padded(height)]
+        group.append(i)
+        if len(group) == together:
+            yield group.copy()
+            group.clear()
+    yield from (group for group in waiting.values() if group)
+
+
+def _image(pool: Pool, i: int, device: torch.device) -> Tensor:
+    """(3, h, w) float32, 0 to 1."""
+    return torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
+
+
+def _predictions(output: dict[str, Tensor]) -> Predictions:
+    arrays = {name: value.cpu().numpy() for name, value in output.items()}
+    return in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))

@@ -3,30 +3,36 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.augment import augment
+from syndet_ray.detection.architectures import architecture_of
+from syndet_ray.detection.feed import Batch, Feed
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.errors import NonFiniteLoss, SyndetError
-from syndet_ray.recipe import REAL, Mix, Recipe, Training
+from syndet_ray.recipe import REAL, Detector, Mix, Recipe, Training
 from syndet_ray.schedule import images_until, shares_between, switch_at
 
 # Gradients of a detector trained from scratch jump in its first steps; this is far above what they are later.
 _GRADIENT_NORM = 5.0
 _ROUNDING = 1e-6  # images
-# The optimizer's groups, in their order, and what is told of each: not every optimizer has all of it.
-_GROUPS = ("weights", "biases_and_norms")
+# Steps between looks at the loss on a GPU, each of which makes the host wait for it.
+_LOOK_EVERY = 50
+# What is told of each of the optimizer's groups: not every optimizer has all of it.
 _GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
+
+_BODY = "backbone.body."
+_TRAINED = "trained.safetensors"  # the weights that are averaged
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,22 @@ class Trainer:
         self.classes = next(iter(self._pools.values())).classes
         assert all(pool.classes == self.classes for pool in self._pools.values()), "align the pools first"
         model, self.weights = build(recipe.detector, self.classes, seeds.integer(seed, "weights"))
-        self.model = model.to(device).to(memory_format=torch.channels_last)
-        self._optimizer = _optimizer(self.model, recipe.training)
+        self._model = model.to(device).to(memory_format=torch.channels_last)
+        self._average = _average(self._model, recipe.training)
+        self._optimizer = _optimizer(self._model, recipe)
         self._switch = switch_at(recipe.mix)
         sizes = {source: len(pool) for source, pool in self._pools.items()}
         # A curriculum is a set whose order is its point: it is shown from near to far.
         ordered = [source for source, (scene, _) in recipe.scenes().items() if scene.poses == "curriculum"]
         self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered)
+        self._feed = Feed(self._pools, recipe.training, seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """What is scored and saved: the averaged weights, where the recipe asks for an average."""
+        return self._model if self._average is None else self._average.module
 
     def train_until(self, images: int, on_step: Callable[[int], None] | None = None) -> TrainingStats:
         """Trains until exactly `images` have been seen, at most training.images; the last batch may be shorter.
@@ -73,15 +86,16 @@ class Trainer:
         Raises NonFiniteLoss, with the losses, when training diverges.
         """
         assert self.images_seen < images <= self.recipe.training.images, (self.images_seen, images)
-        self.model.train()
+        self._model.train()
         began, first, losses = time.perf_counter(), self.images_seen, []
-        while self.images_seen < images:
-            count = min(self.recipe.training.batch_size, images - self.images_seen)
-            losses.append(self._step(count))
+        for batch in self._feed.batches(self._draws(images)):
+            losses.append(self._step(batch))
+            if self._device.type == "cpu" or len(losses) % _LOOK_EVERY == 0 or self.images_seen == images:
+                self._check_finite(losses[-_LOOK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
         taken = time.perf_counter() - began
-        metrics = {f"train/{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+        metrics = {f"train/{name}": value for name, value in _means(losses).items()}
         metrics["train/learning_rate"] = self._rate()
         metrics["images_per_second"] = (self.images_seen - first) / taken
         return TrainingStats(metrics | self._realised())
@@ -100,12 +114,12 @@ class Trainer:
         pools                of each source: number of distinct images, and a hash of them
         """
         mix, training = self.recipe.mix, self.recipe.training
-        groups = dict(zip(_GROUPS, self._optimizer.param_groups, strict=True))
+        groups = {group["name"]: group for group in self._optimizer.param_groups}
         return {
             "mix.synthetic": 1 - shares_between(mix, 0, 1)[REAL],
             "mix.schedule": mix.schedule,
             "switch_at": self._switch if mix.schedule == "staged" else None,
-            "detector.name": self.recipe.detector.name,
+            **_detector_in_force(self._model, self.recipe.detector),
             "training.batch_size": self._mixer.batch_size,
             "training.optimizer": type(self._optimizer).__name__.lower(),
             "training.learning_rate": groups["weights"]["initial_lr"],
@@ -117,7 +131,7 @@ class Trainer:
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {name: _facts(group) for name, group in groups.items()},
             "rate_set_at": self._rate_set_at,
-            "trainable_parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            "trainable_parameters": sum(p.numel() for p in self._model.parameters() if p.requires_grad),
             "weights": str(self.weights),
             "device": str(self._device),
             "seed": self._seed,
@@ -127,52 +141,75 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Writes the model (see `save_model`) and all that `load` needs to go on from here."""
         save_model(folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen)
+        if self._average is not None:
+            save_file({name: value.contiguous() for name, value in self._model.state_dict().items()}, folder / _TRAINED)
         torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
         state = {"images_seen": self.images_seen, "batches": self._batches, "mixer": self._mixer.state_dict()}
         (folder / "trainer.json").write_text(json.dumps(state))
 
     def load(self, folder: Path) -> None:
         """Goes on from what `save` wrote, for the same recipe, pools and seed."""
-        from safetensors.torch import load_file
-
-        self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self._device)))
+        saved = load_file(folder / "model.safetensors", device=str(self._device))
+        if self._average is None:
+            self._model.load_state_dict(saved)
+        else:
+            self._average.module.load_state_dict(saved)
+            self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
         self._optimizer.load_state_dict(
             torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
         )
         state = json.loads((folder / "trainer.json").read_text())
         self.images_seen, self._batches = state["images_seen"], state["batches"]
+        if self._average is not None:
+            self._average.n_averaged.fill_(self._batches)
         self._mixer.load_state_dict(state["mixer"])
 
-    def _step(self, count: int) -> dict[str, float]:
-        images, targets = self._batch(count)
+    def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+        """For each of the next batches: images seen before it, and what it is made of. Drawn ahead of their training."""
+        seen = self.images_seen
+        while seen < images:
+            count = min(self.recipe.training.batch_size, images - seen)
+            yield seen, self._mixer.draw(self._shares(seen, count), count)
+            seen += count
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step; returns the losses, still on the device."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = group["initial_lr"] * self._factor()
         self._rate_set_at = self.images_seen
-        cuda = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):  # proposals and boxes are sampled at random inside the model
-            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(cuda)):
-                losses = self.model(images, targets)
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(
+                seeds.integer(self._seed, "step", self._batches)
+            )  # proposals and boxes are sampled at random
+            losses = self._model(batch.images, batch.targets)
         total = torch.stack(list(losses.values())).sum()
-        found = {"loss": float(total.detach())} | {name: float(loss.detach()) for name, loss in losses.items()}
-        if not math.isfinite(found["loss"]):
-            at = f"training after {self.images_seen} images"
-            raise NonFiniteLoss(at, "the loss must be finite", got=found, do="Lower training.learning_rate.")
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), _GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
-        self.images_seen, self._batches = self.images_seen + count, self._batches + 1
-        return found
+        if self._average is not None:
+            self._average.update_parameters(self._model)
+        self.images_seen, self._batches = self.images_seen + len(batch.images), self._batches + 1
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
+        values = torch.stack([torch.stack(list(each.values())).sum() for each in losses])
+        if not bool(torch.isfinite(values).all()):
+            found = next(each for each, value in zip(losses, values, strict=True) if not math.isfinite(value))
+            at = f"training after {self.images_seen} images"
+            got = {name: float(value) for name, value in found.items()}
+            raise NonFiniteLoss(at, "the loss must be finite", got=got, do="Lower training.learning_rate.")
 
     def _rate(self) -> float:
-        training = self.recipe.training
-        return training.learning_rate * rate_factor(self.images_seen, training, self._switch)
+        return self.recipe.training.learning_rate * self._factor()
 
-    def _shares(self, count: int) -> dict[str, float]:
-        """The share of each source in the next `count` images."""
+    def _factor(self) -> float:
+        return rate_factor(self.images_seen, self.recipe.training, self._switch)
+
+    def _shares(self, seen: int, count: int) -> dict[str, float]:
+        """The share of each source in the `count` images after the first `seen`."""
         total = self.recipe.training.images
-        return shares_between(self.recipe.mix, self.images_seen / total, (self.images_seen + count) / total)
+        return shares_between(self.recipe.mix, seen / total, (seen + count) / total)
 
     def _planned(self) -> dict[str, float]:
         """How many images of each source were to be drawn so far, rounded for the reader."""
@@ -187,20 +224,6 @@ class Trainer:
         each = {f"realised/{source}": number / self.images_seen for source, number in synthetic.items()}
         all_of_them = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
         return all_of_them if len(self.recipe.mix.sources) == 1 else each | all_of_them
-
-    def _batch(self, count: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        rng = seeds.generator(self._seed, "augment", self._batches)
-        images, targets = [], []
-        for source, index in self._mixer.draw(self._shares(count), count):
-            pool = self._pools[source]
-            image, boxes = augment(pool.image(index), pool.boxes(index), self.recipe.training, rng)
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, non_blocking=True)
-            images.append(pixels.permute(2, 0, 1).float() / 255)
-            target = {"boxes": boxes.xyxy.astype(np.float32), "labels": boxes.labels + 1}
-            targets.append(
-                {name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for name, value in target.items()}
-            )
-        return images, targets
 
 
 def rate_factor(images_seen: int, training: Training, switch: float = 1.0) -> float:
@@ -236,16 +259,56 @@ def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
     return {"parameters": sum(p.numel() for p in group["params"])} | told
 
 
-def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Weight decay on weights alone: biases and norms have one dimension."""
-    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    rate = training.learning_rate
+def _detector_in_force(model: nn.Module, detector: Detector) -> dict[str, Any]:
+    """Settings of the detector as the model that trains has them."""
+    body: Any = model.get_submodule("backbone.body")
+    told = {f"detector.{name}": value for name, value in detector.model_dump(mode="json").items()}
+    all_frozen = body.frozen_stages == body.stages and detector.frozen_stages == "all"
+    return told | {
+        "detector.architecture": architecture_of(model),
+        "detector.frozen_stages": "all" if all_frozen else body.frozen_stages,
+    }
+
+
+def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device for all."""
+    table = torch.stack([torch.stack(list(each.values())) for each in losses]).double().mean(dim=0).cpu()
+    return {"loss": float(table.sum())} | dict(zip(losses[0], table.tolist(), strict=True))
+
+
+def _average(model: nn.Module, training: Training) -> AveragedModel | None:
+    """An exponential moving average of the weights, whose horizon is a share of the training; None for a share of 0."""
+    if training.average == 0:
+        return None
+    horizon = max(1.0, training.average * training.images / training.batch_size)  # steps
+
+    def averaged(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        # In its first steps the average is as young as the training: a plain mean of what there was.
+        share = max(1 / horizon, 1 / (float(steps) + 1))
+        return torch.lerp(average, current, share)
+
+    return AveragedModel(model, avg_fn=averaged, use_buffers=False)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Groups by name: the backbone has a rate of its own; weight decay is on weights alone (biases and norms have one
+    dimension). The optimizer's own steps touch only what trains.
+    """
+    training = recipe.training
+    groups = []
+    for part, factor in (("", 1.0), ("backbone_", recipe.detector.backbone_rate)):
+        found = [p for name, p in model.named_parameters() if p.requires_grad and name.startswith(_BODY) == bool(part)]
+        rate = training.learning_rate * factor
+        weights, others = [p for p in found if p.ndim > 1], [p for p in found if p.ndim <= 1]
+        groups += [
+            {"name": f"{part}weights", "params": weights, "lr": rate, "weight_decay": training.weight_decay},
+            {"name": f"{part}biases_and_norms", "params": others, "lr": rate, "weight_decay": 0.0},
+        ]
+    groups = [group for group in groups if group["params"]]
     if training.optimizer == "adamw":
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=rate)
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups)
     else:
-        optimizer = torch.optim.SGD(groups, lr=rate, momentum=training.momentum, nesterov=training.momentum > 0)
+        optimizer = torch.optim.SGD(groups, momentum=training.momentum, nesterov=training.momentum > 0)
     for group in optimizer.param_groups:
-        group["initial_lr"] = rate
+        group["initial_lr"] = group["lr"]
     return optimizer

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from syndet_ray.recipe import Detector
 from syndet_ray.report import tables, words
 from syndet_ray.report.compute import compute
 from syndet_ray.run_folder import RunFolder
@@ -27,7 +28,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "pruner": sweep.pruning.name if len(sweep.goals) == 1 else "none, for there are several goals",
         "confirmation": _confirmation(sweep),
         "test set": words.opened(test) if test else "not opened",
-        "detector": sweep.recipe.detector.name,
+        "detector": _detector(sweep.recipe.detector),
         "real data": "stand-in set" if tables.is_stand_in(folder) else real.get("path"),
         "classes": ", ".join(about.get("classes", ())),
         "images": _listed(real.get("counts")),
@@ -42,6 +43,12 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "compute": compute(folder.trials(), about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def _detector(detector: Detector) -> str:
+    """ "faster_rcnn with resnet50_fpn_v2, starting weights coco, frozen stages 2"."""
+    beginning = {"detector.weights": detector.weights, "detector.frozen_stages": detector.frozen_stages}
+    return f"{detector.architecture} with {detector.backbone}, {words.settings(beginning)}"
 
 
 def _space(space: tuple[str | SearchSpace, ...]) -> str:

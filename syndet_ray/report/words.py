@@ -17,10 +17,17 @@ _SETTINGS = {
     "mix.parts": "parts of the synthetic share",
     "mix.synthetic_images": "distinct scenes",
     "scene.objects": "objects per scene",
-    "detector.name": "detector",
+    "detector.architecture": "detector",
+    "detector.weights": "starting weights",
+    "detector.backbone_rate": "backbone's factor on the learning rate",
+    "training.flip_horizontal": "horizontal flips",
+    "training.flip_vertical": "vertical flips",
+    "training.transpose": "transpositions",
+    "training.average": "averaging horizon",
     "training.images": "images seen",
 }
 _SHARES = ("mix.synthetic", "mix.switch_at")
+_LISTS = ("detector.anchor_px", "detector.aspect_ratios")  # several numbers that are no range
 _SCHEDULES = {"real_only": "real images only", "synthetic_only": "synthetic images only"}
 # Settings that are read with their value first; of all others the name comes first.
 _PHRASES: dict[str, Callable[[Any], str]] = {
@@ -79,7 +86,8 @@ def setting_value(path: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return _divided(value) if path == "mix.parts" else ", ".join(value)
     if isinstance(value, (tuple, list)):
-        return " to ".join(setting_value(path, part) for part in value)
+        between = "/" if path in _LISTS else " to "
+        return between.join(setting_value(path, part) for part in value)
     if isinstance(value, float):
         return percent(value) if path in _SHARES else f"{value:.3g}"
     return "/".join(str(value).split("/")[-2:])  # files are held by their absolute path

@@ -1,5 +1,6 @@
 """Changes: what is no longer as it was when a run began. Trials of before and after would not answer the same question."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,27 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
 def _differences(then: Sweep, now: Sweep) -> list[str]:
     before, after = _flat(then), _flat(now)
     after["trials"] = before["trials"]  # may be extended, and a kill may fall between the two files that say so
-    if after["recipe.detector.name"] == "auto":
-        after["recipe.detector.name"] = before["recipe.detector.name"]
+    after |= {name: before[name] for name in after if name in before and _was_settled(name, after[name])}
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
 
 
+def _was_settled(name: str, now: Any) -> bool:
+    """Whether the file leaves a setting of the recipe to the run, which then holds what it settled instead."""
+    return name.startswith("recipe.") and now == "auto"
+
+
 def _flat(sweep: Sweep) -> dict[str, Any]:
-    """Every field of a sweep by a name that a reader finds it under."""
+    """Every field of a sweep by a name that a reader finds it under, as JSON holds it.
+
+    A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in the run's JSON.
+    """
     held = sweep.model_dump(mode="json")
     recipe, (space,) = sweep.recipe.flat(), held.pop("space") or ({},)
     del held["recipe"]
     parts = {f"recipe.{path}": value for path, value in recipe.items()}
-    return held | parts | {f"space.{path}": value for path, value in space.items()}
+    found = held | parts | {f"space.{path}": value for path, value in space.items()}
+    return json.loads(json.dumps(found))
 
 
 def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:

@@ -145,7 +145,7 @@ def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str) -> 
 
     torch.set_num_threads(threads)
     with fetched(checkpoint) as folder:
-        model, _ = load_model(folder)
+        model = load_model(folder).model
     predictions = predict(model, test, device=torch.device(device))
     found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
     return Scored(found.metrics, found.draws, predictions, found.confusion)
@@ -162,21 +162,29 @@ def _means(models: Sequence[Scored]) -> dict[str, float]:
 
 
 def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> None:
-    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more of them."""
-    folder.write_found("truth", as_table(test))
+    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more of them.
+
+    Boxes are in the photos' own pixels: whoever asks has the photos.
+    """
+    folder.write_found("truth", as_table(test.labels_in_photos()))
     for number, found in scored.items():
         folder.write_found(f"predictions-{number}", _predictions_table(test, found.predictions))
         folder.write_found(f"draws-{number}", pa.table(found.draws))
 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:
-    """One row a prediction, in the order of the images and best first in each; columns are named as in the truth."""
+    """One row a prediction, in the order of the images and best first in each; columns are named as in the truth.
+
+    Predictions are at the working scale, the table is in the photos' own pixels.
+    """
     from syndet_ray.detection.score import joined
 
     found = joined(predictions)
+    image_of = np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions])
+    xyxy = test.to_photo(image_of, found.xyxy)
     columns: dict[str, Any] = {
-        "image_id": np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions]),
-        **{edge: found.xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
+        "image_id": image_of,
+        **{edge: xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
         "label": found.labels,
         "class": [test.classes[label] for label in found.labels],
         "score": found.scores,

@@ -70,9 +70,11 @@ def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
     factor = rate_factor(effective["rate_set_at"], training, switch_at(recipe.mix))
     for name, group in effective["optimizer"].items():
         place = f"({name}, after {effective['rate_set_at']} images)"
-        _check("training.learning_rate", training.learning_rate, group["initial_lr"])
-        _check(f"training.learning_rate {place}", training.learning_rate * factor, group["lr"])
-        _check("training.weight_decay", training.weight_decay if name == "weights" else 0.0, group["weight_decay"])
+        rate = training.learning_rate * (recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0)
+        decay = training.weight_decay if name.endswith("weights") else 0.0
+        _check(f"training.learning_rate ({name})", rate, group["initial_lr"])
+        _check(f"training.learning_rate {place}", rate * factor, group["lr"])
+        _check(f"training.weight_decay ({name})", decay, group["weight_decay"])
         if training.optimizer == "sgd":
             _check("training.momentum", training.momentum, group["momentum"])
 

@@ -1,10 +1,11 @@
 """Preflight: everything that can be known to go wrong before the first GPU second is spent."""
 
+import math
 import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import metadata
 from itertools import product
@@ -13,19 +14,32 @@ from typing import Any
 
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, check_classes, read
+from syndet_ray.data.record import Source
+from syndet_ray.data.scale import (
+    WorkingScale,
+    anchors,
+    aspect_ratios,
+    check_alike,
+    range_words,
+    settle,
+    training_boxes_wh,
+)
 from syndet_ray.data.split import check_unseen, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
-from syndet_ray.errors import DataError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Photos, Scenes
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
-from syndet_ray.scenes.library import DICE
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
 _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
 _LEAST_FREE_BYTES = 2 * 1024**3
+# Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
+# sizes within each make up for the rest.
+_LIKE_SIZES = 1.5
 
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
 _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
@@ -33,17 +47,22 @@ _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RealData:
-    """The photos of a run, decoded.
+    """The photos of a run, decoded at their working scale.
 
     pools   "train", "val" and "test" of the user's own, or of the stand-in set
-    notes   what was mended on the way
+    scale   what all photos were brought to, and what that makes of their objects
+    anchor_px, aspect_ratios  anchors that fit the training objects at that scale, as a Detector has them
+    notes   what was mended on the way, and what a reader of the results must know
     others  training images of the other datasets that recipes draw from, by the folder that they name
     """
 
     pools: Mapping[str, Pool]
     path: str | None
+    scale: WorkingScale
+    anchor_px: tuple[float, ...]
+    aspect_ratios: tuple[float, ...]
     notes: tuple[str, ...] = ()
     others: Mapping[str, Pool] = field(default_factory=dict)
 
@@ -51,46 +70,134 @@ class RealData:
     def stand_in(self) -> bool:
         return self.pools["test"].stand_in
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the decoded photos take."""
+        return sum(pool.pixels.nbytes for pool in (*self.pools.values(), *self.others.values()))
+
     def describe(self) -> dict[str, Any]:
         """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
+        fitting = {"anchor_px": self.anchor_px, "aspect_ratios": self.aspect_ratios, "bytes": self.memory_bytes}
         return {
             "path": self.path,
             "counts": _counts(self.pools),
             "objects": _objects(self.pools),
             "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
-            "notes": list(self.notes),
+            "scale": asdict(self.scale) | fitting,
+            "notes": [*self.scale_words, *self.notes],
         }
+
+    @property
+    def scale_words(self) -> list[str]:
+        """The working scale, the objects that it loses and the memory that it takes, in sentences without full stops."""
+        memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
+        return [words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words]
 
 
 def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
     """The user's photos, or the stand-in set where there are none, and others' photos that the sweep's recipes name.
 
-    All is read before any is decoded. Raises DataError for whatever cannot be used.
+    All is read before any is decoded. Raises DataError for whatever cannot be used, DefinitionError for a sweep that
+    varies the working scale, and MachineError where the decoded photos would not fit into memory.
     """
+    _check_one_scale(sweep)
     if path is None:
-        place, dataset, classes = "the stand-in set (no --real given)", None, DICE.classes
+        place, dataset = "the stand-in set (no --real given)", stand_in()
     else:
         place, dataset = str(path), with_validation(read(path), sweep.seed)
-        classes = dataset.classes
-        _check_real_images(sweep, len(dataset.splits["train"]))
+    classes, splits = dataset.classes, dataset.splits
+    _check_real_images(sweep, len(splits["train"]))
     check_assets(sweep, classes, place)
     others = {folder: _others_photos(folder, classes) for folder in _folders(sweep)}
-    pools = stand_in(partial(progress, "decoding the stand-in set")) if dataset is None else _decoded(dataset, progress)
-    _check_real_images(sweep, len(pools["train"]))
-    found = {}
+    scale = _scale(sweep, splits, others, place)
+    check_photos_fit([*splits.values(), *(other.splits["train"] for other in others.values())], scale.longest_px)
+    pools = {split: _decoded(splits[split], scale, split, progress) for split in ("train", "val", "test")}
+    decoded = _decoded_others(others, scale, {split: pools[split] for split in ("val", "test")}, progress)
+    return RealData(
+        pools=pools,
+        path=None if path is None else place,
+        scale=scale,
+        anchor_px=anchors(*_anchored_px(scale, sweep)),
+        aspect_ratios=aspect_ratios(training_boxes_wh(splits["train"].records)),
+        notes=(*dataset.notes, *_notes_of_others(others), *_notes_on_scenes(scale, sweep)),
+        others=decoded,
+    )
+
+
+def _check_one_scale(sweep: Sweep) -> None:
+    """Raises DefinitionError where recipes of the sweep would see photos at different scales."""
+    path, do = "detector.working_px", "Set it in the recipe, and run a sweep for each scale."
+    if path in sweep.parameters.settings():
+        raise DefinitionError(path, "cannot be searched: photos are decoded once", do=do)
+    changes = [*sweep.variants.values(), *sweep.points]
+    if any(path in changed for changed in changes):
+        raise DefinitionError(path, "cannot differ between recipes: photos are decoded once", do=do)
+
+
+def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
+    """The working scale of all photos, from those that train."""
+    for split in ("val", "test"):
+        check_alike(splits[split].records, f"{place}, {split}")
     for folder, other in others.items():
-        found[folder] = decode(other.splits["train"], partial(progress, f"decoding {Path(folder).name}"))
-        check_unseen(found[folder], {split: pools[split] for split in ("val", "test")}, folder)
-    notes = [f"{folder}: {note}" for folder, other in others.items() for note in other.notes]
-    return RealData(pools, None if path is None else place, (*(dataset.notes if dataset else ()), *notes), found)
+        check_alike(other.splits["train"].records, folder)
+    recipe = sweep.recipe
+    return settle(splits["train"].records, recipe.detector.working_px, recipe.training.crop_px, f"{place}, train")
 
 
-def _decoded(dataset: Dataset, progress: Progress) -> dict[str, Pool]:
-    return {
-        split: decode(dataset.splits[split], partial(progress, f"decoding {split}"))
-        for split in ("train", "val", "test")
-    }
+def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress) -> Pool:
+    return decode(source, scale.longest_px, partial(progress, f"decoding {name}"))
+
+
+def _decoded_others(
+    others: Mapping[str, Dataset], scale: WorkingScale, kept: Mapping[str, Pool], progress: Progress
+) -> dict[str, Pool]:
+    """The training images of others' photos, by folder. Raises DataError where one is also among those that are kept."""
+    pools = {}
+    for folder, other in others.items():
+        pools[folder] = _decoded(other.splits["train"], scale, Path(folder).name, progress)
+        check_unseen(pools[folder], kept, folder)
+    return pools
+
+
+def _anchored_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
+    """Least and greatest size of what is to be found: of photographed objects, or of rendered ones where there are none."""
+    if scale.objects:
+        return scale.object_px[0], scale.object_px[2]
+    return sweep.recipe.scene.size_px
+
+
+def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
+    return [f"{folder}: {note}" for folder, other in others.items() for note in other.notes]
+
+
+def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
+    """Whether rendered objects are of another size than photographed ones at the working scale."""
+    ranges = _rendered_sizes(sweep)
+    if not ranges or not scale.objects:
+        return []
+    least, median, most = scale.object_px
+
+    def factor(size_px: tuple[float, float]) -> float:
+        middle = math.sqrt(size_px[0] * size_px[1])
+        return max(middle / median, median / middle)
+
+    nearest = min(sorted(ranges), key=factor)
+    if factor(nearest) <= _LIKE_SIZES:
+        return []
+    rendered, photographed = range_words(*nearest), range_words(least, most)
+    return [
+        f"objects are {rendered} large on rendered scenes and {photographed} on photos at their working scale: "
+        "set scene.size_px so that they agree, or detector.working_px"
+    ]
+
+
+def _rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
+    """Least and greatest width of objects, of every kind of scene that the sweep may render."""
+    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
+    ranges = {scene.size_px for recipe in recipes for scene, _ in recipe.scenes().values()}
+    proposed = dict(sweep.parameters.items()).get("scene.size_px")
+    return ranges | set(proposed.samples() if proposed else ())
 
 
 def _folders(sweep: Sweep) -> list[str]:

@@ -27,7 +27,8 @@ from syndet_ray.tuning.backup import backed_up, home
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
-from syndet_ray.tuning.task import Resources, TrialSettings
+from syndet_ray.tuning.settle import settled
+from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
 from syndet_ray.verdict import Candidate, finalists
 
@@ -110,14 +111,14 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
-        return cost.project(_resolved(sweep, runner.use), data, runner, display)
+        return cost.project(settled(sweep, runner.use, data, display.note), data, runner, display)
 
 
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
     """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
     data = check(sweep, options, display)
     with _runner(options, display) as runner:
-        sweep = _resolved(sweep, runner.use)
+        sweep = settled(sweep, runner.use, data, display.note)
         if options.budget != Budget() and not force:
             cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -334,14 +335,6 @@ def _bounds(best: TestRow) -> dict[str, float]:
 
 def _test_name(test: TestScores) -> str:
     return f"{'stand-in' if test.stand_in else 'real photos'}: {test.images} images, {test.hash[:12]}"
-
-
-def _resolved(sweep: Sweep, use: Resources) -> Sweep:
-    """The sweep with "auto" settled by what its trials will run on."""
-    if sweep.recipe.detector.name != "auto":
-        return sweep
-    name = "fasterrcnn_resnet50_fpn_v2" if use.gpus else "fasterrcnn_tiny"
-    return sweep.model_copy(update={"recipe": sweep.recipe.replace({"detector.name": name})})
 
 
 def _about(origin: Origin, sweep: Sweep, options: Options, data: RealData) -> dict[str, Any]:

@@ -1,0 +1,261 @@
+"""Scale: how large photos are shown to the detector, settled from the objects labelled on them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from syndet_ray.data.record import Record
+from syndet_ray.errors import DataError
+
+_STEP_PX = 32  # working sizes and crops are multiples of it: the stride of the coarsest feature maps
+_LEAST_WORKING_PX, _MOST_WORKING_PX = 64, 8192  # what recipes allow
+
+# Apparent size of the median object at which the default detector learns best. Smaller ones span too few cells of the
+# feature maps to be told apart, larger ones only cost time.
+_BEST_OBJECT_PX = 48.0
+_KEPT_AS_IT_IS = (0.9, 1.1)  # resampling costs sharpness, so photos this near to their best size are left alone
+_SMALL_KEPT = 1.5  # photos no larger than a crop: enlarged, each of their images would cost more to train on
+_MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
+_SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))  # quarters of an octave, the nearest first
+# Nobody changes the scale for a gain of fewer objects than this share: slivers of hidden objects, of which a pile has
+# some in a hundred, would drag it up without end.
+_TIE_SHARE = 0.05
+
+_LEAST_OBJECT_PX = 10.0  # a smaller object leaves a single cell of a feature map at stride 8
+_MOST_OF_CROP = 0.9  # a longer object is nearly always cut by the crop
+_MOST_UNLEARNABLE = 0.2
+_MOST_APART = 10.0  # longest sides of two photos of one set; beyond it an object's relative size means nothing
+
+_LEAST_CROP_PX, _MOST_CROP_PX = 384, 768  # context around a small object; what a step may cost
+_CROP_IN_OBJECTS = 1.5
+
+_FIRST_ANCHOR_PX, _ANCHOR_RATIO = 24.0, math.sqrt(2)
+_ANCHORS_REACH = 1.1  # the default scale jitter of training shows objects larger and smaller by this factor
+_NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95
+_MOST_ELONGATED = 2  # powers of 2: 4 times as high as wide, or as wide as high
+
+_QUANTILES = (0.05, 0.5, 0.95)  # beyond are slivers of hidden objects, and mistakes of labelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkingScale:
+    """The size at which photos are seen, and what it makes of their training objects.
+
+    longest_px  longer side that photos are brought to
+    crop_px     side of the square that training cuts out of them
+    object_px   5 %, 50 % and 95 % of object sizes, the square root of a box's area, at that scale; 0 without objects
+    objects     how many there are, crowds left out
+    too_small   how many of them are less than 10 px large
+    too_large   how many are longer than nine tenths of the crop
+    """
+
+    longest_px: int
+    crop_px: int
+    object_px: tuple[float, float, float]
+    objects: int
+    too_small: int
+    too_large: int
+
+    @property
+    def words(self) -> str:
+        """What is done to photos, in a sentence without its full stop."""
+        brought = f"photos are brought to {self.longest_px} px on their longer side"
+        if not self.objects:
+            return f"{brought}; no object is labelled on those that train"
+        return f"{brought}, where objects are {range_words(self.object_px[0], self.object_px[2])}"
+
+    @property
+    def unlearnable_words(self) -> str:
+        """How many objects cannot be learned, and why; "" where all can."""
+        reasons = []
+        if self.too_small:
+            reasons.append(f"{self.too_small} smaller than {_LEAST_OBJECT_PX:.0f} px")
+        if self.too_large:
+            reasons.append(f"{self.too_large} longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop")
+        lost = self.too_small + self.too_large
+        return f"{lost} of {self.objects} objects cannot be learned: {' and '.join(reasons)}" if reasons else ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Objects:
+    """n labelled objects in shares of their photo's longer side: sizes (n,) of the square root of the area, sides (n,)
+    of the longer side of the box."""
+
+    sizes: np.ndarray
+    sides: np.ndarray
+
+
+def working_sizes(photo_sizes_wh: np.ndarray, longest_px: int) -> np.ndarray:
+    """(n, 2) int64 width and height of photos (n, 2) with their longer side at longest_px; no side is less than 1."""
+    longer = photo_sizes_wh.max(axis=1, keepdims=True, initial=1)
+    return np.maximum(1, np.rint(photo_sizes_wh * longest_px / longer)).astype(np.int64)
+
+
+def settle(
+    records: Sequence[Record], working_px: int | Literal["auto"], crop_px: int | Literal["auto"], place: object
+) -> WorkingScale:
+    """The scale for these training photos; what is given as a number stays as it is.
+
+    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, and are enlarged
+    to at most twice their size; where objects differ much in size, the scale moves on to where the most can be learned.
+    Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of the objects are too
+    small or too large to be learned. `place` names the dataset.
+    """
+    if not records:
+        raise DataError(place, "holds no photos to train on")
+    check_alike(records, place)
+    objects = _objects(records)
+    native_px = _median_longer_side(records)
+    longest_px = _best_working_px(objects, native_px, crop_px) if working_px == "auto" else working_px
+    scale = _scale_at(longest_px, objects, crop_px)
+    _check_learnable(scale, working_px, place)
+    return scale
+
+
+def check_alike(records: Sequence[Record], place: object) -> None:
+    """Raises DataError where the longest side of one photo is more than ten times that of another."""
+    if not records:
+        return
+    smallest = min(records, key=lambda record: max(record.size_wh))
+    largest = max(records, key=lambda record: max(record.size_wh))
+    if max(largest.size_wh) > _MOST_APART * max(smallest.size_wh):
+        rule = f"the longest side of a photo must be at most {_MOST_APART:.0f} times that of any other of its set"
+        got = {record.image_id: record.size_wh for record in (smallest, largest)}
+        raise DataError(place, rule, got=got, do="Crop the large ones, or take the small ones out.")
+
+
+def training_boxes_wh(records: Sequence[Record]) -> np.ndarray:
+    """(n, 2) float64 width and height of every object, crowds left out, in pixels of its photo."""
+    sides = [record.boxes.xyxy[~record.boxes.crowd] for record in records]
+    xyxy = np.concatenate([np.zeros((0, 4)), *sides])
+    return xyxy[:, 2:] - xyxy[:, :2]
+
+
+def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
+    """Anchor sizes for objects of least_px to most_px: 24 px times powers of the square root of 2, smallest first.
+
+    At least two. Every size in the range, widened by the scale jitter, has one within a factor of 2^(1/4), at which two
+    concentric boxes still overlap by an IoU of 0.7. What is too small to be learned has none of its own.
+    """
+    least = max(least_px, _LEAST_OBJECT_PX) / _ANCHORS_REACH
+    most = max(most_px, _LEAST_OBJECT_PX) * _ANCHORS_REACH
+    first, last = _anchor_power(least), _anchor_power(most)
+    powers = range(first, max(last, first + 1) + 1)
+    return tuple(round(_FIRST_ANCHOR_PX * _ANCHOR_RATIO**power, 2) for power in powers)
+
+
+def aspect_ratios(boxes_wh: np.ndarray) -> tuple[float, ...]:
+    """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square, else powers of 2.
+
+    Every ratio in the middle 90 % has one within a factor of the square root of 2, or is beyond 4 either way.
+    """
+    if not len(boxes_wh):
+        return (1.0,)
+    logs = np.log2(boxes_wh[:, 1] / boxes_wh[:, 0])
+    nearly_square = np.abs(logs) <= math.log2(_NEARLY_SQUARE) + 1e-9
+    if nearly_square.mean() >= _NEARLY_ALL:
+        return (1.0,)
+    low, _, high = np.quantile(logs, _QUANTILES)
+    first, last = (int(np.clip(round(edge), -_MOST_ELONGATED, _MOST_ELONGATED)) for edge in (low, high))
+    return tuple(2.0**power for power in range(first, last + 1))
+
+
+def range_words(low_px: float, high_px: float) -> str:
+    """ "29 to 53 px", or "40 px" where the two are alike."""
+    low, high = f"{low_px:.0f}", f"{high_px:.0f}"
+    return f"{low} px" if low == high else f"{low} to {high} px"
+
+
+def _anchor_power(size_px: float) -> int:
+    return round(math.log(size_px / _FIRST_ANCHOR_PX, _ANCHOR_RATIO))
+
+
+def _objects(records: Sequence[Record]) -> _Objects:
+    boxes_wh = training_boxes_wh(records)
+    counts = [int((~record.boxes.crowd).sum()) for record in records]
+    longer_sides = np.repeat([max(record.size_wh) for record in records], counts)
+    shares = boxes_wh / longer_sides[:, None]
+    return _Objects(sizes=np.sqrt(shares.prod(axis=1)), sides=shares.max(axis=1, initial=0.0))
+
+
+def _median_longer_side(records: Sequence[Record]) -> int:
+    """A size that a photo has, the lower of two: a mean of two would resample both."""
+    longer_sides = sorted(max(record.size_wh) for record in records)
+    return longer_sides[(len(longer_sides) - 1) // 2]
+
+
+def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["auto"]) -> int:
+    """The longer side at which most objects can be learned; among nearly equal ones the nearest to the rule's."""
+    if not len(objects.sizes):
+        return _within_limits(native_px)
+    most_px = _MOST_ENLARGED * native_px
+    first_px = min(_BEST_OBJECT_PX / float(np.median(objects.sizes)), most_px)
+    low, high = _KEPT_AS_IT_IS
+    if native_px <= _LEAST_CROP_PX:
+        high = _SMALL_KEPT
+    if low * native_px <= first_px <= high * native_px:
+        first_px = native_px
+    # The first stands as it is: photos that keep their size need no multiple.
+    candidates = [first_px if first_px == native_px else _stepped(first_px, most_px)]
+    candidates += [_stepped(first_px * 2 ** (shift / 4), most_px) for shift in _SHIFTS[1:]]
+    sides_px = [_within_limits(candidate) for candidate in candidates]
+    learnable = [_learnable(objects, side_px, crop_px) for side_px in sides_px]
+    enough = max(learnable) - _TIE_SHARE * len(objects.sizes)
+    return next(side_px for side_px, count in zip(sides_px, learnable, strict=True) if count >= enough)
+
+
+def _learnable(objects: _Objects, longest_px: int, crop_px: int | Literal["auto"]) -> int:
+    scale = _scale_at(longest_px, objects, crop_px)
+    return scale.objects - scale.too_small - scale.too_large
+
+
+def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
+    sizes_px = objects.sizes * longest_px
+    low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
+    crop = _crop(longest_px, high) if crop_px == "auto" else crop_px
+    small = sizes_px < _LEAST_OBJECT_PX
+    large = objects.sides * longest_px > _MOST_OF_CROP * crop
+    return WorkingScale(
+        longest_px=longest_px,
+        crop_px=crop,
+        object_px=(low, middle, high),
+        objects=len(sizes_px),
+        too_small=int(small.sum()),
+        too_large=int((large & ~small).sum()),
+    )
+
+
+def _crop(longest_px: int, largest_object_px: float) -> int:
+    """The whole photo where that is no larger than objects with their surroundings need."""
+    needed = max(_LEAST_CROP_PX, _rounded_up(_CROP_IN_OBJECTS * largest_object_px))
+    return min(_rounded_up(longest_px), needed, _MOST_CROP_PX)
+
+
+def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], place: object) -> None:
+    lost = scale.too_small + scale.too_large
+    if lost <= _MOST_UNLEARNABLE * scale.objects:
+        return
+    sizes = (
+        f"they are {range_words(scale.object_px[0], scale.object_px[2])} where photos are {scale.longest_px} px long"
+    )
+    rule = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned; {sizes}"
+    do = 'Set detector.working_px to "auto".'
+    if working_px == "auto":
+        do = "Crop the photos nearer to their objects, or drop objects that are too small to matter."
+    raise DataError(place, rule, got=scale.unlearnable_words, do=do)
+
+
+def _stepped(px: float, most_px: float) -> int:
+    """The nearest multiple of 32 that is at most most_px."""
+    return min(round(px / _STEP_PX), math.floor(most_px / _STEP_PX)) * _STEP_PX
+
+
+def _rounded_up(px: float) -> int:
+    return math.ceil(px / _STEP_PX) * _STEP_PX
+
+
+def _within_limits(px: float) -> int:
+    return int(min(max(px, _LEAST_WORKING_PX), _MOST_WORKING_PX))

@@ -1,0 +1,366 @@
+"""Architectures: torchvision's detectors around any backbone, at the scale of the photos that they are given."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import (
+    FCOS,
+    FasterRCNN,
+    RetinaNet,
+    fasterrcnn_mobilenet_v3_large_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
+
+from syndet_ray.detection.backbones import STRIDES, Backbone, Body, timm_backbone
+from syndet_ray.detection.ignoring import IgnoringFCOSHead, IgnoringRetinaNetHead, IgnoringRoIHeads, IgnoringRPN
+from syndet_ray.detection.precision import ReducedSequential, full, reduced
+from syndet_ray.errors import DefinitionError
+from syndet_ray.recipe import Detector
+
+# Detections below this confidence cost time and change no AP that anybody reports.
+_LEAST_SCORE = 0.02
+_DETECTIONS_PER_IMAGE = 300  # COCO counts the best 100 of a class in an image; a crowded tray may need more
+# Anchors from this size on stand 8 px apart, from twice the size on 16 px, and so on: a third of their size at most.
+_STRIDE_8_FROM_PX = 24.0
+# A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
+_CELLS, _HEAD_CHANNELS, _HEAD_WIDTH = 14, 64, 256
+_WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
+# What torchvision's COCO detectors were trained with, one size for each of their levels.
+COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a backbone's weights were trained on: pixels, 0 to 1, less the mean, by the deviation; of R, G and B."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
+
+
+class NativeScale(GeneralizedRCNNTransform):
+    """Takes images as they come: they were brought to the working scale when they were read.
+
+    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a 640 px photo to 800 px.
+    """
+
+    def __init__(self, expected: Input) -> None:
+        super().__init__(1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES))
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The image as it is."""
+        return image, target
+
+
+class Anchors(AnchorGenerator):
+    """Anchors as far apart as the cells of the maps that they stand on.
+
+    torchvision divides the side of the image by that of the map, so that its distance depends on the image where the
+    coarsest map is rounded up: 60 px instead of 64 in an image of 480.
+
+    strides_px  of each map
+    """
+
+    def __init__(self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]) -> None:
+        super().__init__(tuple(sizes), (tuple(ratios),) * len(sizes))
+        self._strides_px = tuple(strides_px)
+
+    def grid_anchors(self, grid_sizes: list[list[int]], strides: Any) -> list[Tensor]:
+        return super().grid_anchors(grid_sizes, [[px, px] for px in self._strides_px])
+
+
+class RegionAlign(MultiScaleRoIAlign):
+    """Cuts regions out of maps whose scale is known from the padded image.
+
+    torchvision rounds the scale that it sees in the first image as it was before padding: of one of 66 px it takes half.
+    """
+
+    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+        shapes = [(padded(height), padded(width)) for height, width in image_shapes]
+        return super().forward(x, boxes, shapes)
+
+
+class TwoStage(FasterRCNN):
+    """Faster R-CNN (Ren et al. 2015) that computes in float32 but where a part of it says otherwise."""
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
+        with full(images[0].device):
+            return super().forward(images, targets)
+
+
+class WithAnchors(RetinaNet):
+    """RetinaNet (Lin et al. 2017) that computes in float32 but where a part of it says otherwise."""
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
+        with full(images[0].device):
+            return super().forward(images, targets)
+
+
+class WithoutAnchors(FCOS):
+    """FCOS (Tian et al. 2019) that computes in float32 but where a part of it says otherwise."""
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
+        with full(images[0].device):
+            return super().forward(images, targets)
+
+
+class ReducedMLPHead(TwoMLPHead):
+    """Two fully connected layers in bfloat16, where that is faster; returns float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with reduced(x.device):
+            return super().forward(x).float()
+
+
+class LightBoxHead(nn.Module):
+    """Reads a region at a resolution at which small marks can be told apart, and halves it twice."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        channels = _HEAD_CHANNELS
+        layers = [Conv2dNormActivation(fan_in, channels, stride=2) for fan_in in (in_channels, channels)]
+        self.halve = ReducedSequential(*layers)
+        side = math.ceil(math.ceil(_CELLS / 2) / 2)
+        self.read = nn.Linear(channels * side**2, _HEAD_WIDTH)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """regions (n, in_channels, 14, 14); returns (n, 256)."""
+        return nn.functional.relu(self.read(self.halve(regions).flatten(1)))
+
+
+def padded(side: int) -> int:
+    """The side of an image as the network sees it: a multiple of its greatest stride."""
+    return math.ceil(side / max(STRIDES)) * max(STRIDES)
+
+
+def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
+    """Which sizes stand on which level of a pyramid that begins at stride 4: as many on each, continued where too few.
+
+    anchor_px  smallest first
+    """
+    found: dict[int, list[float]] = {}
+    for size in anchor_px:
+        level = math.floor(math.log2(size / _STRIDE_8_FROM_PX)) + 1
+        found.setdefault(min(max(level, 0), levels - 1), []).append(size)
+    most = max(len(sizes) for sizes in found.values())
+    for sizes in found.values():
+        while len(sizes) < most:
+            sizes.append(sizes[-1] * math.sqrt(2))
+    return {level: tuple(sizes) for level, sizes in sorted(found.items())}
+
+
+def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
+    """A detector of `classes` classes and background (label 0), its weights random, its first stages frozen.
+
+    Raises DefinitionError for a backbone, number of frozen stages, or anchors that cannot be had.
+    """
+    if detector.backbone in COCO_DETECTORS:
+        model = COCO_DETECTORS[detector.backbone](detector, classes)
+    else:
+        frozen, fixed = detector.frozen_stages, detector.weights != "none"
+        backbone = timm_backbone(detector.backbone, frozen, fixed_norms=fixed)
+        model = _ARCHITECTURES[detector.architecture](detector, backbone, classes)
+    model.transform = NativeScale(expected)
+    return model
+
+
+def architecture_of(model: nn.Module) -> str:
+    """The name under which a detector asks for this model."""
+    return {TwoStage: "faster_rcnn", WithAnchors: "retinanet", WithoutAnchors: "fcos"}[type(model)]
+
+
+def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
+    names = backbone.levels
+    sizes, ratios = _anchors(detector, len(names))
+    anchors = Anchors(tuple(sizes.values()), ratios, _strides_px(sizes))
+    per_place = anchors.num_anchors_per_location()[0]
+    head = RPNHead(backbone.out_channels, per_place)
+    wide = backbone.wide
+    settings: dict[str, Any] = {} if wide else _LIGHT
+    box_head = TwoMLPHead(backbone.out_channels * 7**2, 1024) if wide else LightBoxHead(backbone.out_channels)
+    model = TwoStage(
+        backbone,
+        rpn_anchor_generator=anchors,
+        rpn_head=head,
+        box_roi_pool=MultiScaleRoIAlign(list(names[:-1]), 7 if wide else _CELLS, sampling_ratio=2 if wide else 1),
+        box_head=box_head,
+        box_predictor=FastRCNNPredictor(1024 if wide else _HEAD_WIDTH, classes + 1),
+        box_score_thresh=_LEAST_SCORE,
+        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+        **settings,
+    )
+    return _two_stage(model, tuple(names[level] for level in sizes))
+
+
+# For a CPU core: fewer samples and proposals than torchvision's, whose assignment would take longer than the network.
+_LIGHT: dict[str, Any] = {
+    "box_batch_size_per_image": 32,
+    "box_positive_fraction": 0.5,
+    "rpn_fg_iou_thresh": 0.6,
+    "rpn_batch_size_per_image": 128,
+    "rpn_pre_nms_top_n_train": 256,
+    "rpn_post_nms_top_n_train": 96,
+    "rpn_pre_nms_top_n_test": 600,
+    "rpn_post_nms_top_n_test": 300,
+}
+
+
+def _retinanet(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
+    sizes, ratios = _anchors(detector, len(backbone.levels))
+    backbone.levels = tuple(backbone.levels[level] for level in sizes)
+    anchors = Anchors(tuple(sizes.values()), ratios, _strides_px(sizes))
+    head = IgnoringRetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], classes + 1)
+    for part in (head.classification_head, head.regression_head):
+        _loud(part.conv, backbone.out_channels)
+        _become(part.conv, ReducedSequential)
+    return WithAnchors(
+        backbone,
+        classes + 1,
+        anchor_generator=anchors,
+        head=head,
+        score_thresh=_LEAST_SCORE,
+        detections_per_img=_DETECTIONS_PER_IMAGE,
+    )
+
+
+def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
+    sizes, _ = _anchors(detector, len(backbone.levels))
+    # Without a gap: a level has the objects that are too large for the one before it.
+    levels = range(min(sizes), max(sizes) + 1)
+    backbone.levels = tuple(backbone.levels[level] for level in levels)
+    strides = _strides_px(levels)
+    # One point for each place, as large as its stride.
+    anchors = Anchors([(stride,) for stride in strides], (1.0,), strides)
+    head = IgnoringFCOSHead(backbone.out_channels, 1, classes + 1)
+    for part in (head.classification_head, head.regression_head):
+        _become(part.conv, ReducedSequential)
+    return WithoutAnchors(
+        backbone,
+        classes + 1,
+        anchor_generator=anchors,
+        head=head,
+        score_thresh=_LEAST_SCORE,
+        detections_per_img=_DETECTIONS_PER_IMAGE,
+    )
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Detector, Backbone, int], nn.Module]] = {
+    "faster_rcnn": _faster_rcnn,
+    "retinanet": _retinanet,
+    "fcos": _fcos,
+}
+
+
+def _resnet50(detector: Detector, classes: int) -> nn.Module:
+    made = fasterrcnn_resnet50_fpn_v2(
+        weights=None,
+        weights_backbone=None,
+        num_classes=classes + 1,
+        box_score_thresh=_LEAST_SCORE,
+        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+    )
+    ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
+    sizes = [(size,) for size in coco_anchors(detector)]
+    return _coco_detector(made, detector, ends, sizes, _strides_px(range(5)))
+
+
+def _mobilenet(detector: Detector, classes: int) -> nn.Module:
+    made = fasterrcnn_mobilenet_v3_large_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=classes + 1,
+        box_score_thresh=_LEAST_SCORE,
+        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+    )
+    blocks = dict(made.backbone.body.named_children())
+    starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
+    ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]
+    return _coco_detector(made, detector, ends, [coco_anchors(detector)] * 3, strides_px=(32, 32, 64))
+
+
+# torchvision's detectors that come with COCO weights, by our names for their backbones.
+COCO_DETECTORS: Mapping[str, Callable[[Detector, int], nn.Module]] = {
+    "resnet50_fpn_v2": _resnet50,
+    "mobilenet_v3_large_fpn": _mobilenet,
+}
+
+
+def _coco_detector(
+    made: FasterRCNN,
+    detector: Detector,
+    ends: Sequence[str],
+    sizes: Sequence[tuple[float, ...]],
+    strides_px: Sequence[int],
+) -> nn.Module:
+    if detector.architecture != "faster_rcnn":
+        rule = f"must be faster_rcnn with the backbone {detector.backbone}: it is a whole detector of torchvision's"
+        raise DefinitionError("detector.architecture", rule, got=detector.architecture)
+    frozen = len(ends) if detector.frozen_stages == "all" else int(detector.frozen_stages)
+    old: Any = made.backbone
+    maps = len(old.fpn.inner_blocks)
+    fixed = detector.weights != "none"
+    body = Body(old.body, ends, range(maps), frozen, fixed_norms=fixed)
+    made.backbone = Backbone(body, old.fpn, old.out_channels, (*map(str, range(maps)), "pool"))
+    ratios = tuple(map(float, detector.aspect_ratios))
+    made.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
+    _become(made, TwoStage)
+    return _two_stage(made, made.backbone.levels)
+
+
+def coco_anchors(detector: Detector) -> tuple[float, ...]:
+    """The sizes of anchors of one of COCO_DETECTORS. Raises DefinitionError for numbers that its weights are not made for."""
+    sizes, ratios = tuple(map(float, detector.anchor_px)), detector.aspect_ratios
+    for name, found, wanted in (("anchor_px", sizes, COCO_ANCHORS_PX), ("aspect_ratios", ratios, COCO_RATIOS)):
+        if len(found) != len(wanted):
+            rule = f"must be {len(wanted)} numbers with the backbone {detector.backbone}, as its weights are made for"
+            raise DefinitionError(f"detector.{name}", rule, got=found)
+    return sizes
+
+
+def _strides_px(levels: Iterable[int]) -> tuple[int, ...]:
+    return tuple(STRIDES[0] * 2**level for level in levels)
+
+
+def _anchors(detector: Detector, levels: int) -> tuple[dict[int, tuple[float, ...]], tuple[float, ...]]:
+    assert detector.anchor_px != "auto" and detector.aspect_ratios != "auto", "settle the detector before it is built"
+    return anchors_by_level(detector.anchor_px, levels), detector.aspect_ratios
+
+
+def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
+    """The model with regions in which nothing is learned, proposals from some levels only, and convolutions in bfloat16."""
+    _become(model.rpn, IgnoringRPN)
+    model.rpn.levels = levels
+    _become(model.roi_heads, IgnoringRoIHeads)
+    _become(model.roi_heads.box_roi_pool, RegionAlign)
+    _become(model.rpn.head.conv, ReducedSequential)
+    reduced_heads = {FastRCNNConvFCHead: ReducedSequential, TwoMLPHead: ReducedMLPHead}
+    box_head = model.roi_heads.box_head
+    if type(box_head) in reduced_heads:
+        _become(box_head, reduced_heads[type(box_head)])
+    return model
+
+
+def _loud(layers: nn.Module, channels: int) -> None:
+    """Scales the weights of new convolutions so that a narrow head begins with signals as large as those of a wide one.
+
+    torchvision draws them for 256 channels. RetinaNet's four layers have no norms: of 64 channels they pass a thousandth.
+    """
+    factor = math.sqrt(_WIDE_CHANNELS / channels)
+    with torch.no_grad():
+        for layer in layers.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.mul_(factor)
+
+
+def _become(module: nn.Module, kind: type[nn.Module]) -> None:
+    """Makes `module` one of `kind`, which adds no state: torchvision's constructors do not let us choose its class."""
+    module.__class__ = kind

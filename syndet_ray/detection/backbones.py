@@ -1,0 +1,313 @@
+"""Backbones: image features by timm or torchvision, frozen as far as asked, joined to a feature pyramid by torchvision."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from syndet_ray.detection.precision import fast_bf16, full, reduced
+from syndet_ray.errors import DefinitionError, nearest
+
+# What the pyramid is built from: the four strides that torchvision's detectors use as well.
+STRIDES = (4, 8, 16, 32)
+# Widths of the pyramid: torchvision's for backbones as wide as its own, a quarter for those made for phones, whose
+# training on a CPU core the pyramid would dominate.
+_WIDE, _NARROW, _WIDE_FROM = 256, 64, 512
+# How far folding may move a feature, as a share of the largest: far above rounding, far below what a wrong fold does.
+_FOLDING_ERROR = 1e-3
+
+
+class Body(nn.Module):
+    """A backbone without its classifier, of which the first stages may be frozen. A stage ends where the stride doubles.
+
+    Frozen stages never change: neither their parameters nor the running statistics of their batch norms. They are computed
+    by a folded copy (batch norms multiplied into the convolutions before them), which is no part of the state.
+
+    net            returns its maps as a list or a dict
+    ends           the last module of each stage, by name
+    wanted         which of the maps the pyramid takes
+    frozen_stages  from the image on
+    fixed_norms    whether batch norms use the statistics they came with in all stages: those of the few images of
+                   a batch are worse than ImageNet's
+    """
+
+    def __init__(
+        self, net: nn.Module, ends: Sequence[str], wanted: Sequence[int], frozen_stages: int, *, fixed_norms: bool
+    ) -> None:
+        super().__init__()
+        self.net, self.stages, self.frozen_stages = net, len(ends), frozen_stages
+        self._wanted, self._fixed_norms = tuple(wanted), fixed_norms
+        if frozen_stages > self.stages:
+            rule = f"must be at most the number of stages of the backbone, {self.stages}"
+            raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
+        self._frozen = _modules_until(net, ends[frozen_stages - 1]) if frozen_stages else frozenset()
+        for name, module in net.named_modules():
+            if name in self._frozen:
+                module.requires_grad_(False)
+        self._fast: dict[torch.device, Any] = {}
+        self.register_load_state_dict_post_hook(lambda module, _: module._fast.clear())
+        self.train()  # a new module is in training mode, also what is frozen
+
+    def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
+        """x (b, 3, h, w), h and w multiples of 32; returns the wanted maps by number, finest first."""
+        if x.device not in self._fast:
+            self._fast[x.device] = self._folded(x.device)
+        maps = _maps(self._fast[x.device](x))
+        return OrderedDict((str(number), maps[at]) for number, at in enumerate(self._wanted))
+
+    def train(self, mode: bool = True) -> "Body":
+        """As nn.Module.train, but what is frozen or fixed stays as in evaluation."""
+        super().train(mode)
+        for name, module in self.net.named_modules():
+            if name in self._frozen or (self._fixed_norms and isinstance(module, _BatchNorm)):
+                module.eval()
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Body":
+        """A copy folds anew, for it may be moved or get other weights."""
+        made = self.__class__.__new__(self.__class__)
+        memo[id(self)] = made
+        made.__dict__.update(copy.deepcopy(self.__dict__ | {"_fast": {}}, memo))
+        return made
+
+    def _folded(self, device: torch.device) -> nn.Module:
+        """The net with its frozen part folded; the net itself where that would change what it computes."""
+        if not self._frozen:
+            return self.net
+        quick = _fold(self.net, self._frozen, "")
+        _quick(quick, self._frozen, "", torch.float32)
+        if not self._same(quick, device):
+            return self.net
+        if fast_bf16(device):
+            _quick(quick, self._frozen, "", torch.bfloat16)
+        return quick
+
+    def _same(self, quick: nn.Module, device: torch.device) -> bool:
+        """Whether `quick` gives the net's own maps of some image, up to rounding."""
+        probe = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
+        training = self.training
+        self.eval()
+        with torch.no_grad(), full(device):
+            expected, found = _maps(self.net(probe)), _maps(quick(probe))
+        self.train(training)
+        if len(expected) != len(found):  # timm's features by hooks are not to be copied
+            return False
+        pairs = zip(expected, found, strict=True)
+        return all((a - b).abs().max() <= _FOLDING_ERROR * a.abs().max() for a, b in pairs)
+
+
+class _UnevenPadding(nn.Module):
+    """TensorFlow's padding of a convolution of stride 2, on maps of even size, without copying the map to pad it.
+
+    It pads one pixel less before the map than after it. So does an even padding whose first row and column are left out.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = copy.deepcopy(convolution)
+        self.convolution.__class__ = nn.Conv2d
+        before = (convolution.kernel_size[0] - 2) // 2
+        self.convolution.padding = (before + 2, before + 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2] // 2, x.shape[3] // 2
+        return self.convolution(x)[:, :, 1 : height + 1, 1 : width + 1]
+
+
+class Backbone(nn.Module):
+    """A body and a feature pyramid: maps of one width, by the name of their level from the finest on, as float32.
+
+    levels  names of those that are shown to the heads
+    """
+
+    def __init__(self, body: Body, fpn: FeaturePyramidNetwork, out_channels: int, levels: Sequence[str]) -> None:
+        super().__init__()
+        self.body, self.fpn, self.out_channels, self.levels = body, fpn, out_channels, tuple(levels)
+
+    @property
+    def wide(self) -> bool:
+        """Whether the pyramid is as wide as torchvision's own, and heads should be."""
+        return self.out_channels >= _WIDE
+
+    def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
+        """x (b, 3, h, w), h and w multiples of 32."""
+        with reduced(x.device):
+            maps = self.fpn(self.body(x.contiguous(memory_format=torch.channels_last)))
+        # RoI align wants plain float32: converted in one step, for the copies show in the time of a training step.
+        plain = {"dtype": torch.float32, "memory_format": torch.contiguous_format}
+        return OrderedDict((level, maps[level].to(**plain)) for level in self.levels)
+
+
+def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> Backbone:
+    """A backbone by timm's name, its weights random, with a pyramid of strides 4, 8, 16, 32 and 64 ("0" to "3", "pool").
+
+    Raises DefinitionError for a name that timm does not know, and a backbone that does not have the four strides.
+    """
+    net = _features(name)
+    info: Any = net.feature_info
+    strides, channels = info.reduction(), info.channels()
+    wanted = [strides.index(stride) for stride in STRIDES]
+    ends = [_named(net, end) for end in info.module_name()]
+    frozen = len(ends) if frozen_stages == "all" else int(frozen_stages)
+    body = Body(net, ends, wanted, frozen, fixed_norms=fixed_norms)
+    width = _WIDE if channels[wanted[-1]] >= _WIDE_FROM else _NARROW
+    fpn = FeaturePyramidNetwork([channels[i] for i in wanted], width, extra_blocks=LastLevelMaxPool())
+    return Backbone(body, fpn, width, ("0", "1", "2", "3", "pool"))
+
+
+def check_backbone(name: str) -> None:
+    """Raises DefinitionError, with the nearest names, unless timm knows the backbone."""
+    import timm
+
+    if not timm.is_model(name):
+        raise DefinitionError(
+            "detector.backbone", "is not a backbone that timm knows", got=name, do=nearest_names(name)
+        )
+
+
+def nearest_names(name: str) -> str:
+    """A hint for a misspelt name of a backbone: timm has over a thousand, too many to list."""
+    import timm
+
+    hint = nearest(name, timm.list_models())
+    return hint if hint.startswith("Did you mean") else "timm.list_models() tells their names."
+
+
+def _features(name: str) -> nn.Module:
+    import timm
+
+    check_backbone(name)
+    do = "Use a convolutional or hierarchical backbone, such as tf_efficientnet_lite0, resnet50 or convnext_tiny."
+    rule = f"must give maps at strides {', '.join(map(str, STRIDES))}"
+    try:
+        net = timm.create_model(name, pretrained=False, features_only=True)
+    except (
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+        TypeError,
+        KeyError,
+    ):  # no feature maps: timm says so in many ways
+        raise DefinitionError("detector.backbone", rule, got=name, do=do) from None
+    info: Any = net.feature_info
+    strides = info.reduction()
+    if not set(STRIDES) <= set(strides):
+        raise DefinitionError("detector.backbone", f"{rule}; {name} has {strides}", do=do)
+    if not _maps_fit(net):
+        raise DefinitionError("detector.backbone", f"{rule} of images of any size", got=name, do=do)
+    return net
+
+
+def _maps_fit(net: nn.Module) -> bool:
+    """Whether a small oblong image gives maps as feature_info tells: some nets take one size only, or put channels last."""
+    height, width = 64, 96
+    info: Any = net.feature_info
+    expected = [
+        (channels, height // stride, width // stride)
+        for channels, stride in zip(info.channels(), info.reduction(), strict=True)
+    ]
+    try:
+        with torch.no_grad():
+            maps = _maps(net.eval()(torch.zeros(1, 3, height, width)))
+    except (RuntimeError, AssertionError):  # as timm says that the size does not suit it
+        return False
+    return [tuple(found.shape[1:]) for found in maps] == expected
+
+
+def _named(net: nn.Module, end: str) -> str:
+    """The name in `net` of a module of the backbone that it was made from."""
+    names = {name for name, _ in net.named_modules()}
+    found = [name for name in names_in_features(end) if name in names]
+    if not found:
+        rule = "must have stages that follow one another: timm does not say where its stages end"
+        raise DefinitionError("detector.backbone", rule, got=type(net).__name__)
+    return found[0]
+
+
+def names_in_features(name: str) -> tuple[str, ...]:
+    """What a module or tensor of a whole net may be called in its features: timm flattens some nets and wraps others."""
+    return name, name.replace(".", "_", 1), f"model.{name}"
+
+
+def _modules_until(net: nn.Module, end: str) -> frozenset[str]:
+    """The names of all modules up to the end of the module `end`, without those that hold later ones too.
+
+    Modules stand in the order in which they are used: timm's own extraction of features rests on that.
+    """
+    names = [name for name, _ in net.named_modules() if name]
+    inside = [at for at, name in enumerate(names) if name == end or name.startswith(f"{end}.")]
+    first, rest = names[: inside[-1] + 1], names[inside[-1] + 1 :]
+    return frozenset(name for name in first if not any(later.startswith(f"{name}.") for later in rest))
+
+
+def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
+    """A copy of `module` whose frozen convolutions and batch norms are one; what is not frozen is shared with it."""
+    if path in frozen and not list(module.children()):
+        return copy.deepcopy(module)
+    if not _reaches_into(path, frozen):
+        return module  # itself, for a copy would not hear of train() and eval()
+    made = copy.copy(module)
+    made._modules = dict(module._modules)
+    convolution = ""  # the last child before this one, where it is a frozen convolution
+    for name, child in module.named_children():
+        at = f"{path}.{name}" if path else name
+        if convolution and at in frozen and _follows(child, getattr(module, convolution)):
+            made._modules[convolution] = _fused(getattr(module, convolution), child)
+            made._modules[name] = _after_norm(child)
+        else:
+            made._modules[name] = _fold(child, frozen, at)
+        convolution = name if at in frozen and isinstance(child, nn.Conv2d) else ""
+    return made
+
+
+def _reaches_into(path: str, frozen: Collection[str]) -> bool:
+    """Whether the module of this name is frozen, or holds one that is."""
+    return not path or path in frozen or any(name.startswith(f"{path}.") for name in frozen)
+
+
+def _follows(norm: nn.Module, convolution: nn.Conv2d) -> TypeGuard[_BatchNorm]:
+    """Whether `norm` may be the batch norm of the convolution that stands before it."""
+    return isinstance(norm, _BatchNorm) and norm.num_features == convolution.out_channels
+
+
+def _fused(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
+    return fuse_conv_bn_eval(copy.deepcopy(convolution).eval(), copy.deepcopy(norm).eval()).requires_grad_(False)
+
+
+def _after_norm(norm: nn.Module) -> nn.Module:
+    """What timm's batch norms do besides norming: their activation."""
+    steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
+    return nn.Sequential(*[step for step in steps if not isinstance(step, nn.Identity)])
+
+
+def _quick(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
+    """Frozen convolutions with their weights in `dtype`, so that no step has to convert them, and without padded copies."""
+    for name, child in module.named_children():
+        at = f"{path}.{name}" if path else name
+        if at in frozen and isinstance(child, nn.Conv2d) and _pads_unevenly(child):
+            module._modules[name] = _UnevenPadding(child).to(dtype)
+        elif at in frozen and isinstance(child, (nn.Conv2d, _UnevenPadding)):
+            child.to(dtype)
+        else:
+            _quick(child, frozen, at, dtype)
+
+
+def _pads_unevenly(convolution: nn.Module) -> bool:
+    from timm.layers import Conv2dSame
+
+    if not isinstance(convolution, Conv2dSame):
+        return False
+    return (
+        convolution.dilation == (1, 1) and convolution.kernel_size in ((3, 3), (5, 5)) and convolution.stride == (2, 2)
+    )
+
+
+def _maps(found: Any) -> list[Tensor]:
+    return list(found.values()) if isinstance(found, dict) else list(found)

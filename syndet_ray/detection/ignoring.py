@@ -1,0 +1,138 @@
+"""Ignoring: torchvision's detectors with regions in which nothing is learned.
+
+A target's "ignored", (m, 4) boxes, are objects of which a crop left too little to be found, and crowds. What is proposed
+there is neither an object nor background: it has no loss.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection._utils import Matcher
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+
+# A box is in an ignored region when they share this much of the smaller of the two: a sliver lies within the anchor that
+# would find its object, a crowd holds the anchors of many.
+_SHARED = 0.5
+_LEAST_LOGIT = -100.0  # whose probability is 0 for all purposes, and whose loss as background is 0 in float32
+
+
+def in_ignored(boxes: Tensor, ignored: Tensor) -> Tensor:
+    """(n,) bool: which of `boxes` (n, 4) lie in one of the regions `ignored` (m, 4)."""
+    if not len(ignored):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    top_left = torch.maximum(boxes[:, None, :2], ignored[None, :, :2])
+    bottom_right = torch.minimum(boxes[:, None, 2:], ignored[None, :, 2:])
+    shared = (bottom_right - top_left).clamp(min=0).prod(dim=2)
+    smaller = torch.minimum(_areas(boxes)[:, None], _areas(ignored)[None])
+    return (shared > _SHARED * smaller).any(dim=1)
+
+
+class IgnoringRPN(RegionProposalNetwork):
+    """Proposals; `levels` names the maps that they are made from."""
+
+    def __init__(self, *given: Any, levels: tuple[str, ...], **settings: Any) -> None:
+        super().__init__(*given, **settings)
+        self.levels = levels
+
+    def forward(self, images: Any, features: dict[str, Tensor], targets: Any = None) -> Any:
+        return super().forward(images, {level: features[level] for level in self.levels}, targets)
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, found, target in zip(labels, anchors, targets, strict=True):
+            label[(label == 0) & in_ignored(found, target["ignored"])] = -1.0
+        return labels, boxes
+
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        if (torch.cat(labels) < 0).all():  # torchvision's mean over no anchor is not a number
+            nothing = objectness.sum() * 0
+            return nothing, nothing
+        return super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
+
+
+class IgnoringRoIHeads(RoIHeads):
+    """The second stage: classes and boxes of proposals."""
+
+    _ignored: tuple[Tensor, ...] = ()
+
+    def forward(
+        self, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: Any, targets: Any = None
+    ) -> Any:
+        if self.training and _nothing_to_learn(proposals, targets):
+            zero = proposals[0].new_zeros(())
+            return [], {"loss_classifier": zero, "loss_box_reg": zero}
+        return super().forward(features, proposals, image_shapes, targets)
+
+    def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
+        self._ignored = tuple(target["ignored"] for target in targets)
+        return super().select_training_samples(proposals, targets)
+
+    def assign_targets_to_proposals(
+        self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        matched, labels = super().assign_targets_to_proposals(proposals, gt_boxes, gt_labels)
+        for label, found, ignored in zip(labels, proposals, self._ignored, strict=True):
+            label[(label == 0) & in_ignored(found, ignored)] = -1
+        return matched, labels
+
+
+class IgnoringRetinaNetHead(RetinaNetHead):
+    def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
+        return _logits(super().forward(x), self.training)
+
+    def compute_loss(
+        self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+    ) -> dict[str, Tensor]:
+        for matched, found, target in zip(matched_idxs, anchors, targets, strict=True):
+            background = matched == Matcher.BELOW_LOW_THRESHOLD
+            matched[background & in_ignored(found, target["ignored"])] = Matcher.BETWEEN_THRESHOLDS
+        return super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+
+
+class IgnoringFCOSHead(FCOSHead):
+    def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
+        return _logits(super().forward(x), self.training)
+
+    def compute_loss(
+        self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+    ) -> dict[str, Tensor]:
+        silent = [
+            (matched < 0) & in_ignored(_centres(found), target["ignored"])
+            for matched, found, target in zip(matched_idxs, anchors, targets, strict=True)
+        ]
+        # FCOS knows no third kind beside object and background: a logit that is surely background has no loss.
+        logits = head_outputs["cls_logits"].masked_fill(torch.stack(silent)[..., None], _LEAST_LOGIT)
+        return super().compute_loss(targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs)
+
+
+def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
+    """To predict, label 0 is out: no object has it, but torchvision's one-stage detectors give it a score like any other."""
+    if not training:
+        head_outputs["cls_logits"][..., 0] = _LEAST_LOGIT
+    return head_outputs
+
+
+def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:
+    """Whether all proposals of a batch are ignored. Objects are proposals of their own."""
+    if any(len(target["boxes"]) for target in targets):
+        return False
+    pairs = zip(proposals, targets, strict=True)
+    return all(bool(in_ignored(found, target["ignored"]).all()) for found, target in pairs)
+
+
+def _centres(boxes: Tensor) -> Tensor:
+    """Boxes of a pixel in the middle of `boxes`: FCOS learns at points, and what surrounds them has no meaning."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return torch.cat([middle - 0.5, middle + 0.5], dim=1)
+
+
+def _areas(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)

@@ -1,0 +1,42 @@
+"""Precision: which parts of a model compute in bfloat16, and which never do.
+
+Convolutions do, where the device has instructions for it. Logits, box deltas, anchors and boxes stay float32: bfloat16 has
+8 bits of precision, so above 256 it knows even numbers only, and classes kept apart by an offset would suppress one another.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether convolutions run faster in bfloat16: on GPUs and CPUs with instructions for it (a CPU is nearly twice as fast).
+
+    GPUs before Ampere, such as T4 and V100, emulate it.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def reduced(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it convolutions and matrix products compute in bfloat16, where that is faster."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device))
+
+
+def full(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it everything computes in float32, whatever the caller has switched on."""
+    return torch.autocast(device.type, enabled=False)
+
+
+class ReducedSequential(nn.Sequential):
+    """A sequence of layers that computes in bfloat16 where that is faster, and returns float32.
+
+    It takes the place of an nn.Sequential of torchvision, whose parameters keep their names.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with reduced(x.device):
+            return super().forward(x).float()

@@ -1,0 +1,49 @@
+"""Decoded photos must fit into memory, and that is known from their heads."""
+
+import pytest
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.record import Record, Source
+from syndet_ray.errors import MachineError
+from syndet_ray.tuning import memory
+
+
+def photos(count, wh):
+    records = (Record(image_id=str(i), image=b"", size_wh=wh, boxes=Boxes.none(), place=str(i)) for i in range(count))
+    return Source("real", ("cat",), tuple(records))
+
+
+def test_bytes_are_counted_at_the_working_scale():
+    assert memory.decoded_bytes([photos(2, (4000, 3000)), photos(1, (500, 1000))], 1000) == 3 * (2 * 750_000 + 500_000)
+    assert memory.decoded_bytes([], 1000) == 0
+
+
+def test_photos_that_leave_too_little_memory_are_refused_with_what_would_help(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4_000_000_000)
+    most = photos(1066, (4000, 3000))
+    memory.check_photos_fit([most], 1000)
+    with pytest.raises(MachineError) as raised:
+        memory.check_photos_fit([most, photos(2, (4000, 3000))], 1000)
+    assert str(raised.value) == (
+        "photos: must leave room in memory: with their longer side at 1000 px the photos take 2.4 GB, of 4.0 GB available "
+        "at most 60% may be used. Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
+    )
+
+
+def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monkeypatch, tmp_path):
+    meminfo, limit = tmp_path / "meminfo", tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "_CGROUP_LIMIT", limit)
+    everything = memory.available_bytes()
+    assert everything > 1e8, "all there is, where the system does not tell more"
+    meminfo.write_text("MemTotal:       8000000 kB\nMemFree: 1 kB\nMemAvailable:    3000000 kB\n")
+    assert memory.available_bytes() == 3_000_000 * 1024
+    limit.write_text("max\n")
+    assert memory.available_bytes() == 3_000_000 * 1024
+    limit.write_text("1000000000\n")
+    assert memory.available_bytes() == 1_000_000_000
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "1 MB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")])
+def test_memory_is_told_in_words(count, words):
+    assert memory.memory_words(count) == words
