@@ -1,85 +1,150 @@
-"""Training throughput of fasterrcnn_tiny beside torchvision's lightest Faster R-CNN: one core, 256 px, one run.
+"""Training throughput beside torchvision: one core or one GPU, the same photos, one run.
 
-    python benchmarks/train_speed.py
+    python benchmarks/train_speed.py                                   # the default beside torchvision's lightest, 384 px
+    python benchmarks/train_speed.py --device cuda --backbone resnet50_fpn_v2 --weights none --crop 640 --batch 16
 
-The two train in turn on the same crops, so that a machine that slows down slows both.
+On a CPU the other one is fasterrcnn_mobilenet_v3_large_320_fpn, on a GPU fasterrcnn_resnet50_fpn_v2 as torchvision's own
+reference loop trains it: whole-model autocast, its own transforms, worker processes that decode and augment. Both train in
+turn, so that a machine that slows down slows both.
 """
 
+import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
+from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn_v2
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.augment import augment
+from syndet_ray.detection.augment import Example, augment
+from syndet_ray.detection.settle import settled
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
-BATCH, ROUNDS = 8, 5
+ROUNDS, IMAGES = 5, 32
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    given = arguments()
+    torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
-    pool = scenes(32)
-    ours, theirs = tiny(pool), mobilenet(pool)
+    pool = scenes(given.crop)
+    ours, theirs = ours_on(pool, given), theirs_on(pool, given)
     ours(2), theirs(1)  # warm up
-    rates = [(ours(10), theirs(1)) for _ in range(ROUNDS)]
+    steps = (10, 1) if given.device == "cpu" else (40, 40)
+    rates = [(ours(steps[0]), theirs(steps[1])) for _ in range(ROUNDS)]
     fast, slow = (statistics.median(column) for column in zip(*rates, strict=True))
-    print(f"fasterrcnn_tiny                        {fast:6.1f} images/s (best {max(r[0] for r in rates):.1f})")
-    print(f"fasterrcnn_mobilenet_v3_large_320_fpn  {slow:6.2f} images/s")
-    print(f"ratio, median of {ROUNDS} pairs              {statistics.median(a / b for a, b in rates):6.1f}")
+    print(f"ours, {given.backbone:40s} {fast:7.1f} images/s (best {max(rate[0] for rate in rates):.1f})")
+    print(
+        f"torchvision's                                  {slow:7.2f} images/s (best {max(rate[1] for rate in rates):.2f})"
+    )
+    print(f"ratio, median of {ROUNDS} pairs                      {statistics.median(a / b for a, b in rates):7.1f}")
 
 
-def scenes(count: int) -> Pool:
-    drawn = [render(draw_scene(SceneParameters(objects=6), 0, i)) for i in range(count)]
-    return Pool.of("real", CLASSES, [d[0] for d in drawn], [d[1] for d in drawn], [str(i) for i in range(count)])
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--frozen", default="auto")
+    parser.add_argument("--crop", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, and of our augmentation")
+    parser.add_argument("--workers", type=int, default=4, help="processes of torchvision's loader, on a GPU")
+    return parser.parse_args()
 
 
-def tiny(pool: Pool) -> Callable[[int], float]:
-    training = Training(images=10**6, batch_size=BATCH)
-    recipe = Recipe(mix=Mix(synthetic=0), detector=Detector(name="fasterrcnn_tiny"), training=training)
-    trainer = Trainer(recipe, {"real": pool}, device=torch.device("cpu"), seed=0)
+def scenes(side: int) -> Pool:
+    """Scenes as large as twice the crop, so that a crop has somewhere to move."""
+    parameters = SceneParameters(objects=12, image_px=min(2048, 2 * side))
+    drawn = [render(draw_scene(parameters, 0, i)) for i in range(IMAGES)]
+    names = [str(i) for i in range(IMAGES)]
+    return Pool.of("real", CLASSES, [image for image, _ in drawn], [boxes for _, boxes in drawn], names)
+
+
+def ours_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
+    """Steps of our trainer, as images a second."""
+    frozen = int(given.frozen) if given.frozen.isdigit() else given.frozen
+    asked = Detector(backbone=given.backbone, weights=given.weights, frozen_stages=frozen, working_px=2 * given.crop)
+    detector, note = settled(asked, gpu=given.device == "cuda")
+    print(note or detector.backbone)
+    sizes = {"anchor_px": (24.0, 34.0, 48.0), "aspect_ratios": (1.0,)}
+    open_sizes = {name: value for name, value in sizes.items() if getattr(detector, name) == "auto"}
+    training = Training(images=10**6, batch_size=given.batch, crop_px=given.crop)
+    recipe = Recipe(mix=Mix(synthetic=0), detector=detector.model_copy(update=open_sizes), training=training)
+    trainer = Trainer(recipe, {"real": pool}, device=torch.device(given.device), seed=0)
 
     def run(batches: int) -> float:
         began = time.perf_counter()
-        trainer.train_until(trainer.images_seen + batches * BATCH)
-        return batches * BATCH / (time.perf_counter() - began)
+        trainer.train_until(trainer.images_seen + batches * given.batch)
+        return batches * given.batch / (time.perf_counter() - began)
 
     return run
 
 
-def mobilenet(pool: Pool) -> Callable[[int], float]:
-    """The same loop around torchvision's model, with its own settings and the crop's own size (it would take 320)."""
-    model: nn.Module = fasterrcnn_mobilenet_v3_large_320_fpn(
-        weights=None, weights_backbone=None, num_classes=len(CLASSES) + 1, min_size=256, max_size=256
-    ).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    rng = np.random.default_rng(0)
+class Crops(torch.utils.data.Dataset[Any]):
+    """The pool's images, augmented as ours are, one by one in a worker process of torchvision's loader."""
 
-    def run(batches: int) -> float:
+    def __init__(self, pool: Pool, training: Training) -> None:
+        self.pool, self.training = pool, training
+
+    def __len__(self) -> int:
+        return 10**6
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        index = number % len(self.pool)
+        rng = np.random.default_rng(number)
+        example: Example = augment(self.pool.image(index), self.pool.boxes(index), self.training, rng)
+        image = torch.from_numpy(np.ascontiguousarray(example.image)).permute(2, 0, 1).float() / 255
+        return image, target(example.boxes)
+
+
+def theirs_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
+    """The loop of torchvision's references/detection around its model, at the crop's own size."""
+    device, classes = torch.device(given.device), len(CLASSES) + 1
+    make = fasterrcnn_mobilenet_v3_large_320_fpn if device.type == "cpu" else fasterrcnn_resnet50_fpn_v2
+    size = {"min_size": given.crop, "max_size": given.crop}
+    model: nn.Module = make(weights=None, weights_backbone=None, num_classes=classes, **size).to(device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    batches = loader(pool, given)
+
+    def run(count: int) -> float:
         began = time.perf_counter()
-        for _ in range(batches):
-            made = [augment(pool.image(i), pool.boxes(i), Training(), rng) for i in rng.integers(len(pool), size=BATCH)]
-            losses = model([tensor(image) for image, _ in made], [target(boxes) for _, boxes in made])
+        for _ in range(count):
+            images, targets = next(batches)
+            images = [image.to(device) for image in images]
+            targets = [{name: value.to(device) for name, value in each.items()} for each in targets]
+            with torch.autocast(device.type, enabled=device.type == "cuda"):
+                losses = model(images, targets)
+                total = torch.stack(list(losses.values())).sum()
+            float(total)  # the reference loop looks at every loss
             optimizer.zero_grad()
-            torch.stack(list(losses.values())).sum().backward()
-            optimizer.step()
-        return batches * BATCH / (time.perf_counter() - began)
+            scaler.scale(total).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return count * given.batch / (time.perf_counter() - began)
 
     return run
 
 
-def tensor(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+def loader(pool: Pool, given: argparse.Namespace) -> Iterator[Any]:
+    workers = given.workers if given.device == "cuda" else 0
+    crops = Crops(pool, Training(crop_px=given.crop))
+    batches = torch.utils.data.DataLoader(
+        crops, given.batch, num_workers=workers, collate_fn=lambda each: tuple(zip(*each, strict=True))
+    )
+    return iter(batches)
 
 
 def target(boxes: Boxes) -> dict[str, torch.Tensor]:

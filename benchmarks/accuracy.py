@@ -1,0 +1,155 @@
+"""How well does a recipe do on photos? Real ones alone, synthetic ones alone, or both; any number of photos and seeds, one core.
+
+    python benchmarks/accuracy.py ../shared/data/d6_dice --images 2400 --seeds 0 1 2
+    python benchmarks/accuracy.py ../shared/data/d6_dice --images 1500 --photos 4 --synthetic 0.8 --scenes @dice
+
+Scores the photos held out from the training set, or those of the val split; with --test it trains on all of train and scores the
+test photos, once, at the end. `--set` changes any setting of the recipe; `--scenes` any of scenes, or takes a named set.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from syndet_ray.data.pool import Pool, aligned, decode
+from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.scale import WorkingScale, anchors, aspect_ratios, settle, training_boxes_wh
+from syndet_ray.data.split import with_validation
+from syndet_ray.data.subset import nested_subset
+from syndet_ray.detection.bootstrap import intervals
+from syndet_ray.detection.models import save_model
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import score
+from syndet_ray.detection.settle import settled
+from syndet_ray.detection.train import Trainer
+from syndet_ray.recipe import Mix, Recipe, Training
+from syndet_ray.scenes.generate import generate
+
+METRICS = ("mAP", "AP50", "AP75", "AP50_any_class")
+# Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md, "Synthetic only"), with
+# sizes as they are where its photos are brought to 800 px.
+SCENES: dict[str, dict[str, Any]] = {
+    "@dice": {
+        "objects": 8, "distractors": 6, "image_px": 384, "size_px": (30.0, 55.0), "noise": 0.15, "jpeg": 0.5,
+        "floor_color": 0.35, "white_balance": 0.3, "box_padding": 0.186, "box_padding_spread": 0.106,
+        "box_jitter": 0.029, "box_square": True,
+    },
+}  # fmt: skip
+
+
+def main() -> None:
+    given = arguments()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    dataset = read(given.data) if given.test else with_validation(read(given.data), seed=0)
+    recipe, scale = recipe_for(dataset, given)
+    device = torch.device(given.device)
+    print(f"{scale.words}; anchors {recipe.detector.anchor_px}, ratios {recipe.detector.aspect_ratios}", flush=True)
+    train = decode(dataset.splits["train"], scale.longest_px)
+    held_out = decode(dataset.splits["test" if given.test else "val"], scale.longest_px)
+    found = []
+    for seed in given.seeds:
+        pools = pools_for(recipe, train, given, seed)
+        found.append(trained(recipe, pools, held_out, seed, device, given))
+    if len(found) > 1:
+        for name in METRICS:
+            values = [metrics[name] for metrics in found]
+            print(
+                f"{name}: mean {statistics.mean(values):.3f}, sd {statistics.stdev(values):.3f} of {len(values)} seeds"
+            )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=2400)
+    parser.add_argument("--photos", type=int, help="how many training photos are used; all, unless said")
+    parser.add_argument("--synthetic", type=float, default=0.0, help="share of the images that is synthetic")
+    parser.add_argument(
+        "--scenes", nargs="*", default=[], metavar="SETTING=VALUE", help="a named set, or settings as JSON"
+    )
+    parser.add_argument("--count", type=int, default=400, help="distinct scenes")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--evaluations", type=int, default=1, help="how often a training is scored")
+    parser.add_argument("--set", nargs="*", default=[], metavar="PATH=VALUE", help="settings of the recipe, as JSON")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--keep", type=Path, help="folder for the last model")
+    parser.add_argument("--test", action="store_true")
+    return parser.parse_args()
+
+
+def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, WorkingScale]:
+    """The recipe with everything settled, as a sweep would settle it; photos of dice from above may be turned."""
+    training = Training(images=given.images, flip_vertical=0.5, transpose=0.5)
+    recipe = Recipe(mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training)
+    recipe = recipe.replace(dict(map(setting, given.set)))
+    records = dataset.splits["train"].records
+    scale = settle(records, recipe.detector.working_px, recipe.training.crop_px, given.data)
+    fitting = {
+        "detector.working_px": scale.longest_px,
+        "detector.anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
+        "detector.aspect_ratios": aspect_ratios(training_boxes_wh(records)),
+        "training.crop_px": scale.crop_px,
+    }
+    detector, note = settled(recipe.detector, gpu=given.device == "cuda")
+    if note:
+        print(note)
+    recipe = recipe.model_copy(update={"detector": detector})
+    left = {path: value for path, value in fitting.items() if recipe.get(path) == "auto"}
+    return recipe.replace(left | scene_changes(given.scenes)), scale
+
+
+def scene_changes(words: Sequence[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for word in words:
+        changes |= SCENES[word] if word in SCENES else dict([setting(word)])
+    return {f"scene.{name}": value for name, value in changes.items()}
+
+
+def setting(word: str) -> tuple[str, Any]:
+    name, _, text = word.partition("=")
+    try:
+        return name, json.loads(text)
+    except json.JSONDecodeError:
+        return name, text
+
+
+def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int) -> dict[str, Pool]:
+    """What the training draws from: with few photos, others for each seed."""
+    pools = {"real": train if given.photos is None else nested_subset(train, given.photos, seed)}
+    for name, (parameters, count) in recipe.scenes().items():
+        pools[name] = aligned(generate(parameters, count, 0, given.cache), train.classes)
+    return pools
+
+
+def trained(
+    recipe: Recipe, pools: dict[str, Pool], held_out: Pool, seed: int, device: torch.device, given: argparse.Namespace
+) -> dict[str, float]:
+    trainer = Trainer(recipe, pools, device=device, seed=seed)
+    began = time.process_time()
+    for part in range(1, given.evaluations + 1):
+        stats = trainer.train_until(given.images * part // given.evaluations)
+        predictions = predict(trainer.model, held_out, device=device)
+        metrics = score(held_out, predictions).metrics
+        scores = ", ".join(f"{name} {metrics[name]:.3f}" for name in METRICS)
+        speed = stats.metrics["images_per_second"]
+        print(f"seed {seed}, {trainer.images_seen} images: {scores}; {speed:.1f} images/s", flush=True)
+    print(f"seed {seed}: {time.process_time() - began:.0f} s of CPU")
+    if given.test:
+        bounds = intervals(held_out, predictions, seed=seed)
+        print("  " + ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in bounds.items()))
+    if given.keep:
+        save_model(given.keep, trainer.model, recipe.detector, held_out.classes)
+    return metrics
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Does the detector learn objects of any size? The same scenes, drawn larger and larger, as the photos of a sweep would be.
+
+    python benchmarks/object_sizes.py --seeds 0 1 2
+
+For each size 80 scenes to train on and 30 to score, whose images grow with their objects; the working scale, crops and
+anchors are settled from the boxes, as for a user's photos. mAP after 1200 images, one core.
+"""
+
+import argparse
+import statistics
+
+import cv2
+import numpy as np
+import torch
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data import picture
+from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.record import Record, Source
+from syndet_ray.data.scale import anchors, aspect_ratios, settle, training_boxes_wh
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import score
+from syndet_ray.detection.settle import settled
+from syndet_ray.detection.train import Trainer
+from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
+from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.generate import draw_scene, render
+
+SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
+IMAGE_IN_OBJECTS = 6.0  # side of an image, in the middle of the range of sizes
+TRAIN, VAL = 80, 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    means = {}
+    for size_px in SIZES_PX:
+        source = drawn(size_px)
+        found = [accuracy(source, given.images, seed) for seed in given.seeds]
+        means[size_px] = statistics.mean(found)
+        print(f"  objects of {size_px} px: mAP {', '.join(f'{value:.3f}' for value in found)}", flush=True)
+    best = max(means.values())
+    for size_px, mean in means.items():
+        print(f"{size_px}: {mean:.3f}, {mean / best:.2f} of the best")
+
+
+def drawn(size_px: tuple[int, int]) -> Source:
+    """Scenes as encoded photos."""
+    side = min(2048, round(IMAGE_IN_OBJECTS * sum(size_px) / 2))
+    parameters = SceneParameters(objects=8, image_px=side, size_px=size_px)
+    records = []
+    for index in range(TRAIN + VAL):
+        image, boxes = render(draw_scene(parameters, 0, index))
+        records.append(record(str(index), image, boxes))
+    return Source("real", CLASSES, tuple(records))
+
+
+def record(name: str, image: np.ndarray, boxes: Boxes) -> Record:
+    data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return Record(image_id=name, image=data, boxes=boxes, place=name, size_wh=picture.header(data, name).shown_wh)
+
+
+def accuracy(source: Source, images: int, seed: int) -> float:
+    train, val = source.select(range(TRAIN)), source.select(range(TRAIN, TRAIN + VAL))
+    scale = settle(train.records, "auto", "auto", "scenes")
+    print(f"  {scale.words}, crops of {scale.crop_px} px")
+    sizes = {
+        "working_px": scale.longest_px,
+        "anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
+        "aspect_ratios": aspect_ratios(training_boxes_wh(train.records)),
+    }
+    detector, _ = settled(Detector(**sizes), gpu=False)
+    training = Training(images=images, crop_px=scale.crop_px, flip_vertical=0.5, transpose=0.5)
+    recipe = Recipe(mix=Mix(synthetic=0), detector=detector, training=training)
+    trainer = Trainer(recipe, {"real": pool(train, scale.longest_px)}, device=torch.device("cpu"), seed=seed)
+    trainer.train_until(images)
+    held_out = pool(val, scale.longest_px)
+    return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics["mAP"]
+
+
+def pool(source: Source, longest_px: int) -> Pool:
+    return decode(source, longest_px)
+
+
+if __name__ == "__main__":
+    main()
