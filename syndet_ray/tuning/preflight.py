@@ -35,7 +35,7 @@ from syndet_ray.scenes.assets import load
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
-_PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
+_PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
 _LEAST_FREE_BYTES = 2 * 1024**3
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
