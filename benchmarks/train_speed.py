@@ -126,7 +126,7 @@ def theirs_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
             with torch.autocast(device.type, enabled=device.type == "cuda"):
                 losses = model(images, targets)
                 total = torch.stack(list(losses.values())).sum()
-            float(total)  # the reference loop looks at every loss
+            float(total.detach())  # the reference loop looks at every loss
             optimizer.zero_grad()
             scaler.scale(total).backward()
             scaler.step(optimizer)

@@ -20,11 +20,12 @@ def one_thread():
     ("sizes", "expected"),
     [
         ((24.0,), {1: (24.0,)}),
-        ((23.0, 24.0, 47.0, 48.0), {0: (23.0, 23.0 * 2**0.5), 1: (24.0, 47.0), 2: (48.0, 48.0 * 2**0.5)}),
+        ((15.0, 16.0, 47.0, 48.0), {0: (15.0, 15.0 * 2**0.5), 1: (16.0, 47.0), 2: (48.0, 48.0 * 2**0.5)}),
+        ((95.0, 96.0), {2: (95.0,), 3: (96.0,)}),
         ((1.0, 5000.0), {0: (1.0,), 4: (5000.0,)}),
     ],
 )
-def test_anchors_stand_a_third_of_their_size_apart(sizes, expected):
+def test_larger_anchors_stand_further_apart(sizes, expected):
     found = anchors_by_level(sizes, 5)
     assert found.keys() == expected.keys()
     for level, on_level in expected.items():
@@ -38,7 +39,7 @@ def test_images_are_padded_to_the_greatest_stride():
 @pytest.mark.parametrize("side", [96, 128, 160])
 def test_anchors_are_as_far_apart_as_the_cells_of_their_map(side):
     """Of the coarsest map too, which is rounded up: torchvision has them 48 px apart in an image of 96 px."""
-    model = made(anchor_px=(20.0, 200.0))
+    model = made(anchor_px=(12.0, 200.0))
     image = torch.zeros(1, 3, side, side)
     maps = model.backbone(image)
     fine, coarse = (maps[level] for level in model.rpn.levels)

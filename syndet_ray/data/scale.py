@@ -37,7 +37,8 @@ _ANCHORS_REACH = 1.1  # the default scale jitter of training shows objects large
 _NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95
 _MOST_ELONGATED = 2  # powers of 2: 4 times as high as wide, or as wide as high
 
-_QUANTILES = (0.05, 0.5, 0.95)  # beyond are slivers of hidden objects, and mistakes of labelling
+_QUANTILES = (0.1, 0.5, 0.9)  # beyond are slivers of hidden objects, and mistakes of labelling
+_LARGEST = 0.98  # crops are made for nearly all: a larger object would never be seen whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class WorkingScale:
 
     longest_px  longer side that photos are brought to
     crop_px     side of the square that training cuts out of them
-    object_px   5 %, 50 % and 95 % of object sizes, the square root of a box's area, at that scale; 0 without objects
+    object_px   10 %, 50 % and 90 % of object sizes, the square root of a box's area, at that scale; 0 without objects
     objects     how many there are, crowds left out
     too_small   how many of them are less than 10 px large
     too_large   how many are longer than nine tenths of the crop
@@ -150,7 +151,7 @@ def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
 def aspect_ratios(boxes_wh: np.ndarray) -> tuple[float, ...]:
     """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square, else powers of 2.
 
-    Every ratio in the middle 90 % has one within a factor of the square root of 2, or is beyond 4 either way.
+    Every ratio in the middle 80 % has one within a factor of the square root of 2, or is beyond 4 either way.
     """
     if not len(boxes_wh):
         return (1.0,)
@@ -215,7 +216,8 @@ def _learnable(objects: _Objects, longest_px: int, crop_px: int | Literal["auto"
 def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
     sizes_px = objects.sizes * longest_px
     low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
-    crop = _crop(longest_px, high) if crop_px == "auto" else crop_px
+    largest = float(np.quantile(sizes_px, _LARGEST)) if len(sizes_px) else 0.0
+    crop = _crop(longest_px, largest) if crop_px == "auto" else crop_px
     small = sizes_px < _LEAST_OBJECT_PX
     large = objects.sides * longest_px > _MOST_OF_CROP * crop
     return WorkingScale(

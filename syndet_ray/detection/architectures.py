@@ -29,8 +29,9 @@ from syndet_ray.recipe import Detector
 # Detections below this confidence cost time and change no AP that anybody reports.
 _LEAST_SCORE = 0.02
 _DETECTIONS_PER_IMAGE = 300  # COCO counts the best 100 of a class in an image; a crowded tray may need more
-# Anchors from this size on stand 8 px apart, from twice the size on 16 px, and so on: a third of their size at most.
-_STRIDE_8_FROM_PX = 24.0
+# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: a third of their size at most, but for small ones.
+# Only the smallest stand 4 px apart: with four times as many anchors a step takes half as long again.
+_STRIDE_8_UP_TO_PX, _STRIDE_4_BELOW_PX = 48.0, 16.0
 # A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
 _CELLS, _HEAD_CHANNELS, _HEAD_WIDTH = 14, 64, 256
 _WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
@@ -149,8 +150,9 @@ def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple
     """
     found: dict[int, list[float]] = {}
     for size in anchor_px:
-        level = math.floor(math.log2(size / _STRIDE_8_FROM_PX)) + 1
-        found.setdefault(min(max(level, 0), levels - 1), []).append(size)
+        octaves = math.floor(math.log2(size / _STRIDE_8_UP_TO_PX)) + 1
+        level = 0 if size < _STRIDE_4_BELOW_PX else 1 + max(octaves, 0)
+        found.setdefault(min(level, levels - 1), []).append(size)
     most = max(len(sizes) for sizes in found.values())
     for sizes in found.values():
         while len(sizes) < most:
