@@ -5,7 +5,7 @@ from syndet_ray import Mix, Recipe, Sweep, Training
 SWEEP = Sweep(
     question="How many photos must be labelled, where there are synthetic images beside them?",
     recipe=Recipe(
-        mix=Mix(synthetic=0.5, synthetic_images=400), training=Training(images=4000, flip_vertical=0.5, transpose=0.5)
+        mix=Mix(synthetic=0.5, synthetic_images=400), training=Training(images=2400, flip_vertical=0.5, transpose=0.5)
     ),
     variants={
         "real only": {"mix.schedule": "real_only"},

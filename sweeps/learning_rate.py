@@ -5,7 +5,7 @@ from syndet_ray import Choice, Confirmation, Float, Mix, Recipe, SearchSpace, Sw
 SWEEP = Sweep(
     question="At which learning rate should the detector be trained, and how long should it warm up?",
     recipe=Recipe(
-        mix=Mix(synthetic=0.5, synthetic_images=200), training=Training(images=4000, flip_vertical=0.5, transpose=0.5)
+        mix=Mix(synthetic=0.5, synthetic_images=200), training=Training(images=2400, flip_vertical=0.5, transpose=0.5)
     ),
     space=(
         SearchSpace(

@@ -23,7 +23,7 @@ SWEEP = Sweep(
                 "crowded": Scenes(changes={"scene.objects": 70}),
             },
         ),
-        training=Training(images=4000, flip_vertical=0.5, transpose=0.5),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     space=(
         SearchSpace(

@@ -9,7 +9,7 @@ SWEEP = Sweep(
         scene=SceneParameters(
             objects=10, distractors=6, lamps=3, hue=0.5, white_balance=0.5, jpeg=0.5, focal_length=0.5
         ),
-        training=Training(images=4000, flip_vertical=0.5, transpose=0.5),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={
         "full": {},
@@ -24,5 +24,6 @@ SWEEP = Sweep(
     },
     controls=(),
     trials=0,
+    repeats=3,
     rungs=2,
 )

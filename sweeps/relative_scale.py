@@ -7,7 +7,7 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic=1.0, synthetic_images=300),
         scene=SceneParameters(arrangement="layers", objects=10, occluders=0.3),
-        training=Training(images=4000, flip_vertical=0.5, transpose=0.5),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={
         "0.9 to 1.5": {},
@@ -18,5 +18,6 @@ SWEEP = Sweep(
     },
     controls=(),
     trials=0,
+    repeats=3,
     rungs=2,
 )

@@ -7,7 +7,7 @@ from made_models import ARCHITECTURES, CLASSES, coco_detector, made, picture, ta
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from syndet_ray.detection.architectures import anchors_by_level, padded
+from syndet_ray.detection.heads import anchors_by_level, padded
 from syndet_ray.detection.models import build
 
 

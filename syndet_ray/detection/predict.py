@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.architectures import padded
+from syndet_ray.detection.heads import padded
 from syndet_ray.detection.score import Predictions, in_order
 
 # Images that a model looks at together. A core gains nothing from several; a GPU waits for the host between single ones.

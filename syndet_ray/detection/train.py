@@ -90,7 +90,7 @@ class Trainer:
         began, first, losses = time.perf_counter(), self.images_seen, []
         for batch in self._feed.batches(self._draws(images)):
             losses.append(self._step(batch))
-            if self._device.type == "cpu" or len(losses) % _LOOK_EVERY == 0 or self.images_seen == images:
+            if self._device.type != "cpu" and (len(losses) % _LOOK_EVERY == 0 or self.images_seen == images):
                 self._check_finite(losses[-_LOOK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
@@ -182,6 +182,8 @@ class Trainer:
                 seeds.integer(self._seed, "step", self._batches)
             )  # proposals and boxes are sampled at random
             losses = self._model(batch.images, batch.targets)
+        if self._device.type == "cpu":  # to look costs nothing there
+            self._check_finite([losses])
         total = torch.stack(list(losses.values())).sum()
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -193,11 +195,12 @@ class Trainer:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
-        values = torch.stack([torch.stack(list(each.values())).sum() for each in losses])
+        """Raises NonFiniteLoss, with the first losses of which one is not a number or infinite."""
+        values = torch.stack([torch.stack(list(each.values())).detach().sum() for each in losses])
         if not bool(torch.isfinite(values).all()):
             found = next(each for each, value in zip(losses, values, strict=True) if not math.isfinite(value))
             at = f"training after {self.images_seen} images"
-            got = {name: float(value) for name, value in found.items()}
+            got = {name: float(value.detach()) for name, value in found.items()}
             raise NonFiniteLoss(at, "the loss must be finite", got=got, do="Lower training.learning_rate.")
 
     def _rate(self) -> float:

@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from syndet_ray.detection.architectures import COCO_DETECTORS, Input
+from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.backbones import names_in_features
+from syndet_ray.detection.heads import Input
 from syndet_ray.errors import DataError, DefinitionError, MachineError, SyndetError
 from syndet_ray.recipe import Detector
 

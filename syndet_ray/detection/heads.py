@@ -1,0 +1,119 @@
+"""Heads: the parts of torchvision's detectors, made to hold at any scale, width and precision."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
+
+from syndet_ray.detection.backbones import STRIDES
+from syndet_ray.detection.precision import ReducedSequential, reduced
+
+# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: a third of their size at most, but for small ones.
+# Only the smallest stand 4 px apart: with four times as many anchors a step takes half as long again.
+_STRIDE_8_UP_TO_PX, _STRIDE_4_BELOW_PX = 48.0, 16.0
+# A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
+CELLS, HEAD_WIDTH = 14, 256
+_HEAD_CHANNELS = 64
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a backbone's weights were trained on: pixels, 0 to 1, less the mean, by the deviation; of R, G and B."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
+
+
+class NativeScale(GeneralizedRCNNTransform):
+    """Takes images as they come: they were brought to the working scale when they were read.
+
+    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a 640 px photo to 800 px.
+    """
+
+    def __init__(self, expected: Input) -> None:
+        super().__init__(1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES))
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The image as it is."""
+        return image, target
+
+
+class Anchors(AnchorGenerator):
+    """Anchors as far apart as the cells of the maps that they stand on.
+
+    torchvision divides the side of the image by that of the map, so that its distance depends on the image where the
+    coarsest map is rounded up: 60 px instead of 64 in an image of 480.
+
+    strides_px  of each map
+    """
+
+    def __init__(self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]) -> None:
+        super().__init__(tuple(sizes), (tuple(ratios),) * len(sizes))
+        self._strides_px = tuple(strides_px)
+
+    def grid_anchors(self, grid_sizes: list[list[int]], strides: Any) -> list[Tensor]:
+        return super().grid_anchors(grid_sizes, [[px, px] for px in self._strides_px])
+
+
+class RegionAlign(MultiScaleRoIAlign):
+    """Cuts regions out of maps whose scale is known from the padded image.
+
+    torchvision rounds the scale that it sees in the first image as it was before padding: of one of 66 px it takes half.
+    """
+
+    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+        shapes = [(padded(height), padded(width)) for height, width in image_shapes]
+        return super().forward(x, boxes, shapes)
+
+
+class ReducedMLPHead(TwoMLPHead):
+    """Two fully connected layers in bfloat16, where that is faster; returns float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with reduced(x.device):
+            return super().forward(x).float()
+
+
+class LightBoxHead(nn.Module):
+    """Reads a region at a resolution at which small marks can be told apart, and halves it twice."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        channels = _HEAD_CHANNELS
+        layers = [Conv2dNormActivation(fan_in, channels, stride=2) for fan_in in (in_channels, channels)]
+        self.halve = ReducedSequential(*layers)
+        side = math.ceil(math.ceil(CELLS / 2) / 2)
+        self.read = nn.Linear(channels * side**2, HEAD_WIDTH)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """regions (n, in_channels, 14, 14); returns (n, 256)."""
+        return nn.functional.relu(self.read(self.halve(regions).flatten(1)))
+
+
+def padded(side: int) -> int:
+    """The side of an image as the network sees it: a multiple of its greatest stride."""
+    return math.ceil(side / max(STRIDES)) * max(STRIDES)
+
+
+def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
+    """Which sizes stand on which level of a pyramid that begins at stride 4: as many on each, continued where too few.
+
+    anchor_px  smallest first
+    """
+    found: dict[int, list[float]] = {}
+    for size in anchor_px:
+        octaves = math.floor(math.log2(size / _STRIDE_8_UP_TO_PX)) + 1
+        level = 0 if size < _STRIDE_4_BELOW_PX else 1 + max(octaves, 0)
+        found.setdefault(min(level, levels - 1), []).append(size)
+    most = max(len(sizes) for sizes in found.values())
+    for sizes in found.values():
+        while len(sizes) < most:
+            sizes.append(sizes[-1] * math.sqrt(2))
+    return {level: tuple(sizes) for level, sizes in sorted(found.items())}
