@@ -1,4 +1,7 @@
-"""Poses in order or at random? The curriculum of Hinterstoisser et al. (2019) against random poses."""
+"""Poses in order or at random? The curriculum of Hinterstoisser et al. (2019) against random poses.
+
+On two quiet cores, without photos of your own: about 8 minutes.
+"""
 
 from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
 
