@@ -218,10 +218,10 @@ class Detector(Value):
     working_px: Annotated[int, Field(ge=64, le=8192)] | Literal["auto"] = Field(
         "auto", description="longer side that photos are brought to; auto: from the training boxes"
     )
-    anchor_px: tuple[Pixels, ...] | Literal["auto"] = Field(
+    anchor_px: Annotated[tuple[Pixels, ...], Field(min_length=1)] | Literal["auto"] = Field(
         "auto", description="anchor sizes at the working scale, smallest first; auto: from the training boxes"
     )
-    aspect_ratios: tuple[AspectRatio, ...] | Literal["auto"] = Field(
+    aspect_ratios: Annotated[tuple[AspectRatio, ...], Field(min_length=1)] | Literal["auto"] = Field(
         "auto", description="height / width of the anchors; auto: from the training boxes"
     )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
@@ -307,3 +307,16 @@ def test_the_hash_of_what_is_not_rescaled_is_the_one_that_runs_have_recorded():
     ):
         digest.update(array.tobytes())
     assert whole.hash == digest.hexdigest()
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_turned_photo_of_any_format_has_one_size(suffix):
+    """Pillow tells the size of a turned TIFF as it is shown, that of others as it is stored."""
+    stored = Image.fromarray(np.zeros((40, 100, 3), np.uint8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = io.BytesIO()
+    stored.save(file, suffix, exif=exif)
+    head = picture.header(file.getvalue(), "x")
+    assert (head.stored_wh, head.shown_wh) == ((100, 40), (40, 100))
+    assert picture.pixels(file.getvalue(), "x").shape == (100, 40, 3)

@@ -134,8 +134,8 @@ def test_too_many_objects_that_cannot_be_learned_are_named():
         "photos: at least 80% of the objects must be of a size that can be learned; they are 6 to 64 px where photos are "
         "640 px long, got '3 of 10 objects cannot be learned: 3 smaller than 10 px'. Set detector.working_px to \"auto\"."
     )
-    large = squares((1000, 1000), *[990] * 3, *[30] * 7)
-    said = r"3 longer than 90% of the 384 px training crop.*Crop the photos nearer"
+    large = squares((1000, 1000), *[990] * 3, *[20] * 7)
+    said = r"3 longer than 90% of the 384 px training crop.*set training\.crop_px for large ones"
     with pytest.raises(DataError, match=said):
         settled(large, crop_px=384)
 
@@ -245,3 +245,10 @@ def test_aspect_ratios_cover_the_boxes(ratios, found):
     """Height / width: tall boxes have large ones."""
     boxes_wh = np.array([[10, 10 * ratio] for ratio in ratios]).reshape(-1, 2)
     assert aspect_ratios(boxes_wh) == found
+
+
+def test_an_object_that_fills_its_photo_can_be_learned_where_crops_are_as_large():
+    """Upright bottles of 120 x 590 px in photos of 480 x 640: nothing cuts them off."""
+    bottles = [photo((480, 640), [(120, 590)])] * 4
+    assert settled(*bottles).too_large == 0
+    assert settled(*bottles, working_px=640).crop_px == 640

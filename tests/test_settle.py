@@ -73,7 +73,8 @@ def test_what_a_sweep_says_stays(detectors):
 
 def test_anchors_that_starting_weights_need_are_kept(monkeypatch, built):
     def settle(detector, gpu):
-        return detector.model_copy(update={"anchor_px": (32.0, 64.0)}), ""
+        chosen = {"backbone": "resnet50_fpn_v2", "weights": "coco", "frozen_stages": 2, "anchor_px": (32.0, 64.0)}
+        return detector.model_copy(update=chosen), ""
 
     monkeypatch.setattr("syndet_ray.detection.settle.settled", settle)
     notes = []
@@ -95,9 +96,10 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
             "mix.synthetic": Float(low=0.0, high=1.0),
         }
     )
-    sweep = varied(space=(space,), trials=2, variants={"all": {"detector.frozen_stages": "all"}, "plain": {}})
+    variants = {"all": {"detector.frozen_stages": "all"}, "plain": {}}
+    sweep = varied({"detector.weights": "imagenet"}, space=(space,), trials=2, variants=variants)
     settled(sweep, CPU, DATA, lambda words: None)
-    assert built[0] == TINY
+    assert built[0] == TINY.model_copy(update={"weights": "imagenet"})
     assert len(set(map(str, built))) == len(built)
     assert {detector.frozen_stages for detector in built} == {0, 3, "all"}
 
@@ -111,7 +113,7 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
             "is not a backbone that timm knows",
         ),
         (
-            {"variants": {"more": {"detector.frozen_stages": 6}}},
+            {"recipe": {"detector.weights": "imagenet"}, "variants": {"more": {"detector.frozen_stages": 6}}},
             DefinitionError,
             "must be at most the number of stages",
         ),
@@ -125,3 +127,19 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
 def test_what_cannot_be_built_is_told_before_anything_starts(given, error, said):
     with pytest.raises(error, match=said):
         settled(varied(**given), CPU, DATA, lambda words: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"detector.anchor_px": "auto"}, r"detector\.anchor_px: cannot be auto in a variant"),
+        ({"training.crop_px": "auto"}, r"training\.crop_px: cannot be auto in a variant"),
+        (
+            {"detector.frozen_stages": 3},
+            r"random weights cannot be frozen, got 'none'\. Set detector\.frozen_stages to 0",
+        ),
+    ],
+)
+def test_a_variant_that_undoes_what_was_settled_is_refused(built, change, said):
+    with pytest.raises(DefinitionError, match=said):
+        settled(varied(variants={"plain": {}, "other": change}), CPU, DATA, lambda words: None)

@@ -72,7 +72,9 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
 def _header(picture: Image.Image) -> Header:
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     # Pillow, like browsers, takes any other value for "as stored".
-    return Header(picture.size, orientation if orientation in range(1, 9) else 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    turned_already = picture.format == "TIFF" and orientation >= 5  # Pillow tells the size of a TIFF as it is shown
+    return Header(picture.size[::-1] if turned_already else picture.size, orientation)
 
 
 def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:

@@ -50,7 +50,7 @@ class WorkingScale:
     object_px   10 %, 50 % and 90 % of object sizes, the square root of a box's area, at that scale; 0 without objects
     objects     how many there are, crowds left out
     too_small   how many of them are less than 10 px large
-    too_large   how many are longer than nine tenths of the crop
+    too_large   how many are longer than nine tenths of a crop that is smaller than the photo
     """
 
     longest_px: int
@@ -216,10 +216,12 @@ def _learnable(objects: _Objects, longest_px: int, crop_px: int | Literal["auto"
 def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
     sizes_px = objects.sizes * longest_px
     low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
-    largest = float(np.quantile(sizes_px, _LARGEST)) if len(sizes_px) else 0.0
-    crop = _crop(longest_px, largest) if crop_px == "auto" else crop_px
+    sides_px = objects.sides * longest_px
+    longest_object = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
+    crop = _crop(longest_px, longest_object) if crop_px == "auto" else crop_px
     small = sizes_px < _LEAST_OBJECT_PX
-    large = objects.sides * longest_px > _MOST_OF_CROP * crop
+    cuts = crop < longest_px  # a crop as large as the photo cuts nothing off
+    large = sides_px > (_MOST_OF_CROP * crop if cuts else np.inf)
     return WorkingScale(
         longest_px=longest_px,
         crop_px=crop,
@@ -246,7 +248,7 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
     rule = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned; {sizes}"
     do = 'Set detector.working_px to "auto".'
     if working_px == "auto":
-        do = "Crop the photos nearer to their objects, or drop objects that are too small to matter."
+        do = "Crop the photos nearer to small objects, or drop those; set training.crop_px for large ones."
     raise DataError(place, rule, got=scale.unlearnable_words, do=do)
 
 

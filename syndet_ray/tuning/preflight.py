@@ -120,7 +120,12 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
         scale=scale,
         anchor_px=anchors(*_anchored_px(scale, sweep)),
         aspect_ratios=aspect_ratios(training_boxes_wh(splits["train"].records)),
-        notes=(*dataset.notes, *_notes_of_others(others), *_notes_on_scenes(scale, sweep)),
+        notes=(
+            *dataset.notes,
+            *_notes_of_others(others),
+            *_notes_on_scenes(scale, sweep),
+            *_notes_on_frames(scale, sweep),
+        ),
         others=decoded,
     )
 
@@ -189,6 +194,18 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
     return [
         f"objects are {rendered} large on rendered scenes and {photographed} on photos at their working scale: "
         "set scene.size_px so that they agree, or detector.working_px"
+    ]
+
+
+def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
+    """Whether rendered scenes are smaller than the crops of training, which are then filled up with grey."""
+    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
+    sides = [scene.image_px for recipe in recipes for scene, _ in recipe.scenes().values()]
+    if not sides or min(sides) >= scale.crop_px:
+        return []
+    return [
+        f"rendered scenes of {min(sides)} px are smaller than the {scale.crop_px} px training crop and are filled up with "
+        "grey, which photos are not: set scene.image_px"
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
@@ -35,9 +36,22 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
     for path, parameter in sweep.parameters.items():
         if path.startswith("detector."):
             recipes += [sweep.recipe.replace({path: value}) for value in parameter.samples()]
+    for recipe in recipes:
+        _check_settled(recipe)
     distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
     for detector in distinct.values():
         build(detector, classes, seed=0)
+
+
+def _check_settled(recipe: Recipe) -> None:
+    """Raises DefinitionError for a recipe that changes a setting on which others were settled, and not those."""
+    for path, value in recipe.flat().items():
+        if path.startswith(("detector.", "training.")) and value == "auto":
+            rule = "cannot be auto in a variant or a search: it is settled once, for the sweep's own recipe"
+            raise DefinitionError(path, rule, do="Give its value.")
+    if recipe.detector.weights == "none" and recipe.detector.frozen_stages != 0:
+        do = "Set detector.frozen_stages to 0 beside it."
+        raise DefinitionError("detector.weights", "random weights cannot be frozen", got="none", do=do)
 
 
 def _from_the_photos(recipe: Recipe, data: RealData) -> dict[str, Any]:
