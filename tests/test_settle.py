@@ -113,11 +113,6 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
             "is not a backbone that timm knows",
         ),
         (
-            {"recipe": {"detector.weights": "imagenet"}, "variants": {"more": {"detector.frozen_stages": 6}}},
-            DefinitionError,
-            "must be at most the number of stages",
-        ),
-        (
             {"space": (SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))}),), "trials": 2},
             DataError,
             r"gone\.safetensors: is not a readable",
