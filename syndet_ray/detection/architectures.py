@@ -37,33 +37,38 @@ from syndet_ray.recipe import Detector
 # Detections below this confidence cost time and change no AP that anybody reports.
 _LEAST_SCORE = 0.02
 _DETECTIONS_PER_IMAGE = 300  # COCO counts the best 100 of a class in an image; a crowded tray may need more
+# The same, as torchvision's constructors name them.
+_KEPT_BY_TWO_STAGES: dict[str, Any] = {
+    "box_score_thresh": _LEAST_SCORE,
+    "box_detections_per_img": _DETECTIONS_PER_IMAGE,
+}
+_KEPT_BY_ONE_STAGE: dict[str, Any] = {"score_thresh": _LEAST_SCORE, "detections_per_img": _DETECTIONS_PER_IMAGE}
 _WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
 # What torchvision's COCO detectors were trained with, one size for each of their levels.
 COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
 
 
-class TwoStage(FasterRCNN):
-    """Faster R-CNN (Ren et al. 2015) that computes in float32 but where a part of it says otherwise."""
+class _InFull(nn.Module):
+    """Mixed into a detector of torchvision's: it computes in float32 but where a part of it says otherwise."""
 
     def forward(self, images: list[Tensor], targets: Any = None) -> Any:
         with full(images[0].device):
             return super().forward(images, targets)
 
 
-class WithAnchors(RetinaNet):
-    """RetinaNet (Lin et al. 2017) that computes in float32 but where a part of it says otherwise."""
-
-    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
-        with full(images[0].device):
-            return super().forward(images, targets)
+class TwoStage(_InFull, FasterRCNN):
+    """Faster R-CNN (Ren et al. 2015)."""
 
 
-class WithoutAnchors(FCOS):
-    """FCOS (Tian et al. 2019) that computes in float32 but where a part of it says otherwise."""
+class WithAnchors(_InFull, RetinaNet):
+    """RetinaNet (Lin et al. 2017)."""
 
-    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
-        with full(images[0].device):
-            return super().forward(images, targets)
+
+class WithoutAnchors(_InFull, FCOS):
+    """FCOS (Tian et al. 2019)."""
+
+
+_NAMES: Mapping[type[nn.Module], str] = {TwoStage: "faster_rcnn", WithAnchors: "retinanet", WithoutAnchors: "fcos"}
 
 
 def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
@@ -83,7 +88,7 @@ def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
 
 def architecture_of(model: nn.Module) -> str:
     """The name under which a detector asks for this model."""
-    return {TwoStage: "faster_rcnn", WithAnchors: "retinanet", WithoutAnchors: "fcos"}[type(model)]
+    return _NAMES[type(model)]
 
 
 def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
@@ -102,8 +107,7 @@ def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Mod
         box_roi_pool=MultiScaleRoIAlign(list(names[:-1]), 7 if wide else CELLS, sampling_ratio=2 if wide else 1),
         box_head=box_head,
         box_predictor=FastRCNNPredictor(1024 if wide else HEAD_WIDTH, classes + 1),
-        box_score_thresh=_LEAST_SCORE,
-        box_detections_per_img=_DETECTIONS_PER_IMAGE,
+        **_KEPT_BY_TWO_STAGES,
         **settings,
     )
     return _two_stage(model, tuple(names[level] for level in sizes))
@@ -130,14 +134,7 @@ def _retinanet(detector: Detector, backbone: Backbone, classes: int) -> nn.Modul
     for part in (head.classification_head, head.regression_head):
         _loud(part.conv, backbone.out_channels)
         _become(part.conv, ReducedSequential)
-    return WithAnchors(
-        backbone,
-        classes + 1,
-        anchor_generator=anchors,
-        head=head,
-        score_thresh=_LEAST_SCORE,
-        detections_per_img=_DETECTIONS_PER_IMAGE,
-    )
+    return WithAnchors(backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE)
 
 
 def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
@@ -151,14 +148,7 @@ def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
     head = IgnoringFCOSHead(backbone.out_channels, 1, classes + 1)
     for part in (head.classification_head, head.regression_head):
         _become(part.conv, ReducedSequential)
-    return WithoutAnchors(
-        backbone,
-        classes + 1,
-        anchor_generator=anchors,
-        head=head,
-        score_thresh=_LEAST_SCORE,
-        detections_per_img=_DETECTIONS_PER_IMAGE,
-    )
+    return WithoutAnchors(backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE)
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Detector, Backbone, int], nn.Module]] = {
@@ -168,27 +158,18 @@ _ARCHITECTURES: Mapping[str, Callable[[Detector, Backbone, int], nn.Module]] = {
 }
 
 
+_UNTRAINED: dict[str, Any] = {"weights": None, "weights_backbone": None}
+
+
 def _resnet50(detector: Detector, classes: int) -> nn.Module:
-    made = fasterrcnn_resnet50_fpn_v2(
-        weights=None,
-        weights_backbone=None,
-        num_classes=classes + 1,
-        box_score_thresh=_LEAST_SCORE,
-        box_detections_per_img=_DETECTIONS_PER_IMAGE,
-    )
+    made = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
     sizes = [(size,) for size in coco_anchors(detector)]
     return _coco_detector(made, detector, ends, sizes, _strides_px(range(5)))
 
 
 def _mobilenet(detector: Detector, classes: int) -> nn.Module:
-    made = fasterrcnn_mobilenet_v3_large_fpn(
-        weights=None,
-        weights_backbone=None,
-        num_classes=classes + 1,
-        box_score_thresh=_LEAST_SCORE,
-        box_detections_per_img=_DETECTIONS_PER_IMAGE,
-    )
+    made = fasterrcnn_mobilenet_v3_large_fpn(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     blocks = dict(made.backbone.body.named_children())
     starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
     ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]

@@ -34,9 +34,7 @@ def in_ignored(boxes: Tensor, ignored: Tensor) -> Tensor:
 class IgnoringRPN(RegionProposalNetwork):
     """Proposals; `levels` names the maps that they are made from."""
 
-    def __init__(self, *given: Any, levels: tuple[str, ...], **settings: Any) -> None:
-        super().__init__(*given, **settings)
-        self.levels = levels
+    levels: tuple[str, ...]
 
     def forward(self, images: Any, features: dict[str, Tensor], targets: Any = None) -> Any:
         return super().forward(images, {level: features[level] for level in self.levels}, targets)

@@ -178,9 +178,8 @@ class Trainer:
             group["lr"] = group["initial_lr"] * self._factor()
         self._rate_set_at = self.images_seen
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(
-                seeds.integer(self._seed, "step", self._batches)
-            )  # proposals and boxes are sampled at random
+            # Proposals and boxes are sampled at random inside the model.
+            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
             losses = self._model(batch.images, batch.targets)
         if self._device.type == "cpu":  # to look costs nothing there
             self._check_finite([losses])

@@ -29,7 +29,7 @@ from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import Photos, Scenes
+from syndet_ray.recipe import Photos, SceneParameters, Scenes
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
 from syndet_ray.sweep import Sweep
@@ -199,8 +199,7 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
     """Whether rendered scenes are smaller than the crops of training, which are then filled up with grey."""
-    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
-    sides = [scene.image_px for recipe in recipes for scene, _ in recipe.scenes().values()]
+    sides = [scene.image_px for scene in _scenes(sweep)]
     if not sides or min(sides) >= scale.crop_px:
         return []
     return [
@@ -209,10 +208,15 @@ def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
     ]
 
 
+def _scenes(sweep: Sweep) -> list[SceneParameters]:
+    """The scenes of all fixed recipes, and of the one that proposals start from, where there are any."""
+    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
+    return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
+
+
 def _rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
     """Least and greatest width of objects, of every kind of scene that the sweep may render."""
-    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
-    ranges = {scene.size_px for recipe in recipes for scene, _ in recipe.scenes().values()}
+    ranges = {scene.size_px for scene in _scenes(sweep)}
     proposed = dict(sweep.parameters.items()).get("scene.size_px")
     return ranges | set(proposed.samples() if proposed else ())
 
