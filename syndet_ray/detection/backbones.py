@@ -2,16 +2,17 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from syndet_ray.detection.folding import as_near, folded, same
 from syndet_ray.detection.precision import fast_bf16, full, reduced
 from syndet_ray.errors import DefinitionError, nearest
 
@@ -20,8 +21,6 @@ STRIDES = (4, 8, 16, 32)
 # Widths of the pyramid: torchvision's for backbones as wide as its own, a quarter for those made for phones, whose
 # training on a CPU core the pyramid would dominate.
 _WIDE, _NARROW, _WIDE_FROM = 256, 64, 512
-# How far folding may move a feature, as a share of the largest: far above rounding, far below what a wrong fold does.
-_FOLDING_ERROR = 1e-3
 
 
 class Body(nn.Module):
@@ -81,44 +80,27 @@ class Body(nn.Module):
         """The net with its frozen part folded; the net itself where that would change what it computes."""
         if not self._frozen:
             return self.net
-        quick = _fold(self.net, self._frozen, "")
-        _quick(quick, self._frozen, "", torch.float32)
-        if not self._same(quick, device):
+        exact = folded(self.net, self._frozen, torch.float32)
+        expected = self._probe(self.net, full(device), device)
+        if not same(expected, self._probe(exact, full(device), device)):
             return self.net
-        if fast_bf16(device):
-            _quick(quick, self._frozen, "", torch.bfloat16)
-        return quick
+        if not fast_bf16(device):
+            return exact
+        converted = folded(self.net, self._frozen, torch.bfloat16)
+        plain_maps = self._probe(self.net, reduced(device), device)
+        maps = self._probe(converted, reduced(device), device)
+        # Where they are spoilt, autocast converts weights in every step, as it does those of the plain net.
+        return converted if as_near(expected, plain_maps, maps) else exact
 
-    def _same(self, quick: nn.Module, device: torch.device) -> bool:
-        """Whether `quick` gives the net's own maps of some image, up to rounding."""
-        probe = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
+    def _probe(self, net: nn.Module, precision: AbstractContextManager[Any], device: torch.device) -> list[Tensor]:
+        """The maps, as float32, that the net or a folded copy of it gives of some image in evaluation."""
+        image = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
         training = self.training
         self.eval()
-        with torch.no_grad(), full(device):
-            expected, found = _maps(self.net(probe)), _maps(quick(probe))
+        with torch.no_grad(), precision:
+            found = _maps(net(image))
         self.train(training)
-        if len(expected) != len(found):  # timm's features by hooks are not to be copied
-            return False
-        pairs = zip(expected, found, strict=True)
-        return all((a - b).abs().max() <= _FOLDING_ERROR * a.abs().max() for a, b in pairs)
-
-
-class _UnevenPadding(nn.Module):
-    """TensorFlow's padding of a convolution of stride 2, on maps of even size, without copying the map to pad it.
-
-    It pads one pixel less before the map than after it. So does an even padding whose first row and column are left out.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.convolution = copy.deepcopy(convolution)
-        self.convolution.__class__ = nn.Conv2d
-        before = (convolution.kernel_size[0] - 2) // 2
-        self.convolution.padding = (before + 2, before + 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2] // 2, x.shape[3] // 2
-        return self.convolution(x)[:, :, 1 : height + 1, 1 : width + 1]
+        return [one.float() for one in found]
 
 
 class Backbone(nn.Module):
@@ -245,68 +227,6 @@ def _modules_until(net: nn.Module, end: str) -> frozenset[str]:
     inside = [at for at, name in enumerate(names) if name == end or name.startswith(f"{end}.")]
     first, rest = names[: inside[-1] + 1], names[inside[-1] + 1 :]
     return frozenset(name for name in first if not any(later.startswith(f"{name}.") for later in rest))
-
-
-def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
-    """A copy of `module` whose frozen convolutions and batch norms are one; what is not frozen is shared with it."""
-    if path in frozen and not list(module.children()):
-        return copy.deepcopy(module)
-    if not _reaches_into(path, frozen):
-        return module  # itself, for a copy would not hear of train() and eval()
-    made = copy.copy(module)
-    made._modules = dict(module._modules)
-    convolution = ""  # the last child before this one, where it is a frozen convolution
-    for name, child in module.named_children():
-        at = f"{path}.{name}" if path else name
-        if convolution and at in frozen and _follows(child, getattr(module, convolution)):
-            made._modules[convolution] = _fused(getattr(module, convolution), child)
-            made._modules[name] = _after_norm(child)
-        else:
-            made._modules[name] = _fold(child, frozen, at)
-        convolution = name if at in frozen and isinstance(child, nn.Conv2d) else ""
-    return made
-
-
-def _reaches_into(path: str, frozen: Collection[str]) -> bool:
-    """Whether the module of this name is frozen, or holds one that is."""
-    return not path or path in frozen or any(name.startswith(f"{path}.") for name in frozen)
-
-
-def _follows(norm: nn.Module, convolution: nn.Conv2d) -> TypeGuard[_BatchNorm]:
-    """Whether `norm` may be the batch norm of the convolution that stands before it."""
-    return isinstance(norm, _BatchNorm) and norm.num_features == convolution.out_channels
-
-
-def _fused(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
-    return fuse_conv_bn_eval(copy.deepcopy(convolution).eval(), copy.deepcopy(norm).eval()).requires_grad_(False)
-
-
-def _after_norm(norm: nn.Module) -> nn.Module:
-    """What timm's batch norms do besides norming: their activation."""
-    steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
-    return nn.Sequential(*[step for step in steps if not isinstance(step, nn.Identity)])
-
-
-def _quick(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
-    """Frozen convolutions with their weights in `dtype`, so that no step has to convert them, and without padded copies."""
-    for name, child in module.named_children():
-        at = f"{path}.{name}" if path else name
-        if at in frozen and isinstance(child, nn.Conv2d) and _pads_unevenly(child):
-            module._modules[name] = _UnevenPadding(child).to(dtype)
-        elif at in frozen and isinstance(child, (nn.Conv2d, _UnevenPadding)):
-            child.to(dtype)
-        else:
-            _quick(child, frozen, at, dtype)
-
-
-def _pads_unevenly(convolution: nn.Module) -> bool:
-    from timm.layers import Conv2dSame
-
-    if not isinstance(convolution, Conv2dSame):
-        return False
-    return (
-        convolution.dilation == (1, 1) and convolution.kernel_size in ((3, 3), (5, 5)) and convolution.stride == (2, 2)
-    )
 
 
 def _maps(found: Any) -> list[Tensor]:
