@@ -96,7 +96,7 @@ def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, Wor
     fitting = {
         "detector.working_px": scale.longest_px,
         "detector.anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
-        "detector.aspect_ratios": aspect_ratios(training_boxes_wh(records)),
+        "detector.aspect_ratios": aspect_ratios(training_boxes_wh(records), transposed=recipe.training.transpose > 0),
         "training.crop_px": scale.crop_px,
     }
     detector, note = settled(recipe.detector, gpu=given.device == "cuda")

@@ -72,7 +72,7 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     sizes = {
         "working_px": scale.longest_px,
         "anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
-        "aspect_ratios": aspect_ratios(training_boxes_wh(train.records)),
+        "aspect_ratios": aspect_ratios(training_boxes_wh(train.records), transposed=True),
     }
     detector, _ = settled(Detector(**sizes), gpu=False)
     training = Training(images=images, crop_px=scale.crop_px, flip_vertical=0.5, transpose=0.5)

@@ -88,10 +88,10 @@ class Int(_Parameter):
 
 
 class Choice(_Parameter):
-    """One of several values, in no order; a value may be a pair, such as a least and a greatest width."""
+    """One of several values, in no order; a value may be several numbers, such as a least and a greatest width."""
 
     kind: Literal["choice"] = "choice"
-    values: tuple[str | bool | int | float | tuple[float, float], ...] = Field(min_length=2)
+    values: tuple[str | bool | int | float | tuple[float, ...], ...] = Field(min_length=2)
 
     def samples(self) -> tuple[Any, ...]:
         """Values that must each be valid in the recipe for the whole choice to be."""

@@ -115,6 +115,9 @@ class Mix(Value):
         }
 
 
+_SIDE_WITHOUT_CROPS_PX = 256  # scenes rendered for their own sake, not for a training
+
+
 class SceneParameters(Value):
     """What the generator may vary. Strengths go from 0 (off) to 1 (the full published range)."""
 
@@ -143,7 +146,10 @@ class SceneParameters(Value):
     background_scale: tuple[float, float] = Field(
         (0.9, 1.5), description="clutter's and distractors' size, in objects' sizes"
     )
-    image_px: int = Field(256, ge=64, le=2048, description="width and height of the rendered image, pixels")
+    image_px: Annotated[int, Field(ge=64, le=2048)] | Literal["auto"] = Field(
+        "auto",
+        description="width and height of the rendered image, pixels; auto: those of the training crop, 256 outside of a sweep",
+    )
     size_px: tuple[float, float] = Field((29.0, 53.0), description="least and greatest width of an object, pixels")
     object_scale: Share = Field(0.5, description="tray, strength: sizes of one scene's objects, up to 32 % either way")
 
@@ -178,8 +184,10 @@ class SceneParameters(Value):
     @model_validator(mode="after")
     def _ranges_in_order(self) -> "SceneParameters":
         low, high = self.size_px
-        if not 4 <= low <= high <= self.image_px:
-            raise ValueError(f"size_px must satisfy 4 <= least <= greatest <= image_px, got {low}, {high}")
+        if not 4 <= low <= high:
+            raise ValueError(f"size_px must satisfy 4 <= least <= greatest, got {low}, {high}")
+        if self.image_px != "auto" and high > self.image_px:
+            raise ValueError(f"size_px must be at most image_px, {self.image_px}, got {low}, {high}")
         if self.poses == "curriculum" and self.arrangement != "layers":
             raise ValueError('poses "curriculum" needs arrangement "layers": what falls into a tray picks its own pose')
         if not self.surroundings and (self.arrangement == "layers" or self.distractors):
@@ -188,6 +196,15 @@ class SceneParameters(Value):
         if not 0.05 <= low <= high <= 10:
             raise ValueError(f"background_scale must satisfy 0.05 <= least <= greatest <= 10, got {low}, {high}")
         return self
+
+    @property
+    def side_px(self) -> int:
+        """Width and height of the rendered image, pixels."""
+        return _SIDE_WITHOUT_CROPS_PX if self.image_px == "auto" else self.image_px
+
+    def settled(self) -> "SceneParameters":
+        """The same with nothing left to "auto": equal scenes have equal parameters."""
+        return self.model_copy(update={"image_px": self.side_px})
 
 
 NAMED_WEIGHTS = ("auto", "imagenet", "coco", "none")  # all else is a file

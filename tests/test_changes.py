@@ -2,7 +2,7 @@
 
 import pytest
 
-from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray import Choice, Mix, Recipe, Scenes, SearchSpace, Sweep
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning.changes import _differences
 
@@ -36,21 +36,27 @@ def test_another_pair_is_named(kept):
     assert said.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
 
 
-def settled(**changes):
-    values = {"detector.working_px": 640, "detector.anchor_px": (24.0, 33.94), "detector.aspect_ratios": (1.0,)}
-    values |= {"detector.backbone": "resnet18", "detector.frozen_stages": 2, "training.crop_px": 384}
-    return WITH_PAIRS.model_copy(update={"recipe": WITH_PAIRS.recipe.replace(values | changes)})
+def changed(**settings):
+    return WITH_PAIRS.model_copy(update={"recipe": WITH_PAIRS.recipe.replace(settings)})
 
 
-def test_what_the_file_leaves_to_the_run_has_not_changed(kept):
-    assert WITH_PAIRS.recipe.detector == Detector(), "all is auto"
-    assert _differences(kept(settled()), WITH_PAIRS) == []
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ("auto", 640, "was 'auto' and is 640"),
+        (640, "auto", "was 640 and is 'auto'"),
+        (640, 800, "was 640 and is 800"),
+    ],
+)
+def test_a_setting_that_is_no_longer_left_to_the_run_has_changed_and_so_has_one_that_now_is(kept, then, now, said):
+    path = "detector.working_px"
+    began = kept(changed(**{path: then}))
+    assert _differences(began, changed(**{path: then})) == []
+    assert _differences(began, changed(**{path: now})) == [f"recipe.{path} {said}"]
 
 
-def test_a_number_in_place_of_what_was_settled_is_a_change(kept):
-    began = kept(settled())
-    now = WITH_PAIRS.model_copy(update={"recipe": WITH_PAIRS.recipe.replace({"detector.working_px": 800})})
-    assert _differences(began, now) == ["recipe.detector.working_px was 640 and is 800"]
-    assert _differences(began, settled(**{"detector.anchor_px": (24, 33.94)})) == []
-    (said,) = _differences(began, settled(**{"detector.anchor_px": (24, 34)}))
+def test_numbers_are_equal_however_they_are_written(kept):
+    began = kept(changed(**{"detector.anchor_px": (24.0, 33.94)}))
+    assert _differences(began, changed(**{"detector.anchor_px": (24, 33.94)})) == []
+    (said,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
     assert said == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"

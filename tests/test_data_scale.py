@@ -244,7 +244,7 @@ def test_every_size_has_an_anchor_nearby(low, factor):
 def test_aspect_ratios_cover_the_boxes(ratios, found):
     """Height / width: tall boxes have large ones."""
     boxes_wh = np.array([[10, 10 * ratio] for ratio in ratios]).reshape(-1, 2)
-    assert aspect_ratios(boxes_wh) == found
+    assert aspect_ratios(boxes_wh, transposed=False) == found
 
 
 def test_an_object_that_fills_its_photo_can_be_learned_where_crops_are_as_large():

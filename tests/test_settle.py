@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from made_detections import TINY, pool_of
 
@@ -15,7 +16,8 @@ from syndet_ray.tuning.task import Resources
 
 SCALE = WorkingScale(longest_px=640, crop_px=384, object_px=(29.0, 40.0, 53.0), objects=9, too_small=0, too_large=0)
 POOLS = {"train": pool_of([([0, 0, 9, 9], 0)])}
-DATA = RealData(pools=POOLS, path=None, scale=SCALE, anchor_px=(24.0, 33.94), aspect_ratios=(1.0,))
+BOXES_WH = np.array([[30.0, 30.0]] * 9)
+DATA = RealData(pools=POOLS, path=None, scale=SCALE, anchor_px=(24.0, 33.94), boxes_wh=BOXES_WH)
 CPU = Resources(cpus=1, gpus=0.0, parallel=1)
 
 
@@ -50,18 +52,19 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     notes = []
     found = settled(sweep(), CPU, DATA, notes.append)
     detector, training = found.recipe.detector, found.recipe.training
-    assert (detector.working_px, training.crop_px) == (640, 384)
+    assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 384)
     assert (detector.anchor_px, detector.aspect_ratios) == ((24.0, 33.94), (1.0,))
     assert (detector.backbone, detector.weights, detector.frozen_stages) == ("small", "imagenet", "all")
     assert notes == ["a note"]
-    assert detectors == [(Detector(), False)]
+    assert found.variants == {"plain": {}}
+    assert set(map(str, detectors)) == {str((Detector(), False))}
     assert found.fixed["plain"].detector == detector
     assert found.fixed["real_only"].training.crop_px == 384
 
 
 def test_the_machine_is_told_of_its_gpu(detectors):
     settled(sweep(), replace(CPU, gpus=0.5), DATA, lambda words: None)
-    assert [gpu for _, gpu in detectors] == [True]
+    assert {gpu for _, gpu in detectors} == {True}
 
 
 def test_what_a_sweep_says_stays(detectors):
@@ -69,6 +72,14 @@ def test_what_a_sweep_says_stays(detectors):
     recipe = settled(sweep(**given), CPU, DATA, lambda words: None).recipe
     assert {path: recipe.get(path) for path in given} == given
     assert recipe.detector.anchor_px == (24.0, 33.94)
+    assert recipe.scene.image_px == 256, "scenes fill the crop that the sweep asks for"
+
+
+@pytest.mark.parametrize(("transpose", "ratios"), [(0.0, (2.0,)), (0.5, (0.5, 1.0, 2.0))])
+def test_bottles_that_training_lays_down_have_anchors_for_it(detectors, transpose, ratios):
+    bottles = replace(DATA, boxes_wh=np.array([[20.0, 40.0]] * 9))
+    recipe = settled(sweep(**{"training.transpose": transpose}), CPU, bottles, lambda words: None).recipe
+    assert recipe.detector.aspect_ratios == ratios
 
 
 def test_anchors_that_starting_weights_need_are_kept(monkeypatch, built):
@@ -125,10 +136,59 @@ def test_what_cannot_be_built_is_told_before_anything_starts(given, error, said)
 
 
 @pytest.mark.parametrize(
+    ("recipe", "change", "settings"),
+    [
+        ({}, {"detector.weights": "none"}, {"frozen_stages": 0, "backbone": "small"}),
+        ({"detector.anchor_px": (50.0, 60.0)}, {"detector.anchor_px": "auto"}, {"anchor_px": (24.0, 33.94)}),
+    ],
+)
+def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, settings):
+    def settle(detector, gpu):
+        random = detector.weights == "none"
+        chosen = {"backbone": "small", "weights": "none" if random else "imagenet", "frozen_stages": 0 if random else 4}
+        return detector.model_copy(update=chosen), ""
+
+    monkeypatch.setattr("syndet_ray.detection.settle.settled", settle)
+    asked = sweep(**recipe).replace({"variants": {"plain": {}, "other": change}})
+    found = settled(asked, CPU, DATA, lambda words: None)
+    plain, other = found.fixed["plain"].detector, found.fixed["other"].detector
+    assert found.variants["plain"] == {}
+    assert found.variants["other"] == change | {
+        f"detector.{name}": value for name, value in settings.items() if getattr(plain, name) != value
+    }
+    assert {name: getattr(other, name) for name in settings} == settings
+
+
+def test_a_variant_with_another_crop_has_scenes_of_its_size(detectors):
+    asked = sweep().replace(
+        {"variants": {"plain": {}, "large": {"training.crop_px": 512}, "own": {"scene.image_px": 300}}}
+    )
+    fixed = settled(asked, CPU, DATA, lambda words: None).fixed
+    assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [384, 512, 300, 384]
+
+
+def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
+    sources = {"own": {"kind": "scenes", "changes": {"scene.image_px": "auto"}}}
+    with pytest.raises(DefinitionError, match=r"own: scene\.image_px: cannot be auto"):
+        settled(varied({"mix.sources": sources}, variants={"plain": {}}), CPU, DATA, lambda words: None)
+
+
+def test_a_search_is_held_against_what_was_settled(built):
+    space = SearchSpace({"scene.size_px": Choice(values=((20.0, 30.0), (100.0, 400.0)))})
+    with pytest.raises(DefinitionError, match=r"size_px must be at most image_px, 384, got 100\.0, 400\.0"):
+        settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
+
+
+@pytest.mark.parametrize("path", ["detector.anchor_px", "training.crop_px", "scene.image_px"])
+def test_a_search_proposes_nothing_that_would_have_to_be_settled(built, path):
+    space = SearchSpace({path: Choice(values=("auto", (30.0, 40.0, 50.0)) if "anchor" in path else ("auto", 256))})
+    with pytest.raises(DefinitionError, match=rf"{path}: cannot be auto in a search"):
+        settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"detector.anchor_px": "auto"}, r"detector\.anchor_px: cannot be auto in a variant"),
-        ({"training.crop_px": "auto"}, r"training\.crop_px: cannot be auto in a variant"),
         (
             {"detector.frozen_stages": 3},
             r"random weights cannot be frozen, got 'none'\. Set detector\.frozen_stages to 0",

@@ -148,14 +148,18 @@ def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
     return tuple(round(_FIRST_ANCHOR_PX * _ANCHOR_RATIO**power, 2) for power in powers)
 
 
-def aspect_ratios(boxes_wh: np.ndarray) -> tuple[float, ...]:
+def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...]:
     """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square, else powers of 2.
 
     Every ratio in the middle 80 % has one within a factor of the square root of 2, or is beyond 4 either way.
+
+    transposed  whether training swaps the axes of some images: every box is then seen lying as well as standing
     """
     if not len(boxes_wh):
         return (1.0,)
     logs = np.log2(boxes_wh[:, 1] / boxes_wh[:, 0])
+    if transposed:
+        logs = np.concatenate([logs, -logs])
     nearly_square = np.abs(logs) <= math.log2(_NEARLY_SQUARE) + 1e-9
     if nearly_square.mean() >= _NEARLY_ALL:
         return (1.0,)

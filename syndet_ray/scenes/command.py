@@ -52,7 +52,7 @@ def rendered(parameters: SceneParameters, count: int, seed: int, out: Path) -> P
     """The pool that the program of `parameters.generator` makes; `out` keeps its log. Raises as `run_command` does."""
     # Path tracers need seconds for an image, and a Unity build a minute to start.
     limit_s = 600 + 30 * count
-    asked = parameters.model_dump(mode="json")
+    asked = parameters.settled().model_dump(mode="json")
     pool = decode(run_command(program_of(parameters.generator), asked, count, seed, out, limit_s=limit_s))
     shutil.rmtree(out / "data")  # the pool holds it all; of a failed attempt it is kept
     return pool

@@ -85,7 +85,8 @@ def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
 
     It covers the files of the assets, and those that a command names: its script, for one.
     """
-    return _hash(parameters.model_dump(mode="json"), library_of(parameters).hash, _named_files(parameters), count, seed)
+    settings = parameters.settled().model_dump(mode="json")
+    return _hash(settings, library_of(parameters).hash, _named_files(parameters), count, seed)
 
 
 def generate(parameters: SceneParameters, count: int, seed: int, cache: Path, progress: Progress | None = None) -> Pool:

@@ -196,9 +196,7 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     rows = np.stack([right, np.cross(forward, right), forward])
     target = np.array([*rng.uniform(-0.4, 0.4, 2) * library.tray_half_m, library.unit_m / 2])
     focal = float(zoom * unit_px / library.unit_m * distance)
-    return Camera(
-        vector(target - forward * distance), matrix(rows), focal, parameters.image_px, focus_m=float(distance)
-    )
+    return Camera(vector(target - forward * distance), matrix(rows), focal, parameters.side_px, focus_m=float(distance))
 
 
 def _above(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
@@ -211,7 +209,7 @@ def _above(parameters: SceneParameters, library: Library, rng: np.random.Generat
     focal = float(zoom * mean / library.seen_per_unit * distance)
     position = 0.0, 0.0, deepest * library.unit_m
     rows = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
-    return Camera(position, rows, focal, parameters.image_px, focus_m=distance * library.unit_m)
+    return Camera(position, rows, focal, parameters.side_px, focus_m=distance * library.unit_m)
 
 
 def draw_sensor(

@@ -28,20 +28,15 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
         now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
         return [f"its sweep file is no longer valid ({error})"]
-    return [f"{file}: {text}" for text in _differences(folder.sweep, now)]
+    then = Sweep.model_validate(about["asked"])
+    return [f"{file}: {text}" for text in _differences(then, now)]
 
 
 def _differences(then: Sweep, now: Sweep) -> list[str]:
     before, after = _flat(then), _flat(now)
     after["trials"] = before["trials"]  # may be extended, and a kill may fall between the two files that say so
-    after |= {name: before[name] for name in after if name in before and _was_settled(name, after[name])}
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
-
-
-def _was_settled(name: str, now: Any) -> bool:
-    """Whether the file leaves a setting of the recipe to the run, which then holds what it settled instead."""
-    return name.startswith("recipe.") and now == "auto"
 
 
 def _flat(sweep: Sweep) -> dict[str, Any]:

@@ -81,4 +81,4 @@ def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 def parameters_hash(parameters: SceneParameters) -> str:
     """A short name of scene parameters: equal parameters have equal ones."""
-    return hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()[:16]
+    return hashlib.sha256(parameters.settled().model_dump_json().encode()).hexdigest()[:16]

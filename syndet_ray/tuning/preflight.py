@@ -12,13 +12,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, check_classes, read
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
     WorkingScale,
     anchors,
-    aspect_ratios,
     check_alike,
     range_words,
     settle,
@@ -47,13 +48,14 @@ _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RealData:
     """The photos of a run, decoded at their working scale.
 
     pools   "train", "val" and "test" of the user's own, or of the stand-in set
     scale   what all photos were brought to, and what that makes of their objects
-    anchor_px, aspect_ratios  anchors that fit the training objects at that scale, as a Detector has them
+    anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
+    boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
     notes   what was mended on the way, and what a reader of the results must know
     others  training images of the other datasets that recipes draw from, by the folder that they name
     """
@@ -62,7 +64,7 @@ class RealData:
     path: str | None
     scale: WorkingScale
     anchor_px: tuple[float, ...]
-    aspect_ratios: tuple[float, ...]
+    boxes_wh: np.ndarray
     notes: tuple[str, ...] = ()
     others: Mapping[str, Pool] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ class RealData:
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
-        fitting = {"anchor_px": self.anchor_px, "aspect_ratios": self.aspect_ratios, "bytes": self.memory_bytes}
+        fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
         return {
             "path": self.path,
             "counts": _counts(self.pools),
@@ -119,7 +121,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
         path=None if path is None else place,
         scale=scale,
         anchor_px=anchors(*_anchored_px(scale, sweep)),
-        aspect_ratios=aspect_ratios(training_boxes_wh(splits["train"].records)),
+        boxes_wh=training_boxes_wh(splits["train"].records),
         notes=(
             *dataset.notes,
             *_notes_of_others(others),
@@ -199,12 +201,12 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
     """Whether rendered scenes are smaller than the crops of training, which are then filled up with grey."""
-    sides = [scene.image_px for scene in _scenes(sweep)]
+    sides = [scene.image_px for scene in _scenes(sweep) if scene.image_px != "auto"]
     if not sides or min(sides) >= scale.crop_px:
         return []
     return [
         f"rendered scenes of {min(sides)} px are smaller than the {scale.crop_px} px training crop and are filled up with "
-        "grey, which photos are not: set scene.image_px"
+        'grey, which photos are not: set scene.image_px to "auto"'
     ]
 
 

@@ -117,12 +117,14 @@ def project(sweep: Sweep, options: Options, data: RealData, display: Display) ->
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
     """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
     data = check(sweep, options, display)
+    asked = sweep
     with _runner(options, display) as runner:
-        sweep = settled(sweep, runner.use, data, display.note)
+        sweep = settled(asked, runner.use, data, display.note)
         if options.budget != Budget() and not force:
             cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         about = _about(origin, sweep, options, data) | {
+            "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
             "parallel": runner.use.parallel,
             "gpus_per_trial": runner.use.gpus,
         }

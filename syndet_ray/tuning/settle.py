@@ -1,31 +1,75 @@
 """Settle: what a sweep leaves to "auto", decided from its photos and from what its trials run on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from syndet_ray.data.scale import aspect_ratios
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.task import Resources
 
+_SETTLED = ("detector.", "training.", "scene.image_px")  # settings that may be left to "auto" begin so
+
 
 def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
-    """The sweep with nothing left to "auto" in its recipe, from which controls, variants and proposals derive.
+    """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
 
+    Each variant is settled by itself: one with random weights freezes nothing where the recipe, which has some, does.
+    What that makes of it joins its changes. Controls and proposals take from the recipe what they do not change.
     `note` is told, in words, what the machine decided. Raises SyndetError for a detector that cannot be built, or whose
     weights cannot be had.
     """
-    from syndet_ray.detection.settle import settled as settled_detector
-
-    detector, words = settled_detector(sweep.recipe.detector, bool(use.gpus))
+    transposes = _ever_transposes(sweep)
+    recipe, words = _settled_recipe(sweep.recipe, use, data, transposes)
     if words:
         note(words)
+    variants = {}
+    for name, changes in sweep.variants.items():
+        variant, _ = _settled_recipe(sweep.recipe.replace(changes), use, data, transposes)
+        variants[name] = {**changes, **_changes(recipe.replace(changes), variant)}
+    whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
+    sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
+    _check_detectors(whole, data.pools["train"].classes)
+    return whole
+
+
+def _ever_transposes(sweep: Sweep) -> bool:
+    """Whether the search may propose to swap the axes of images, whatever the recipe says."""
+    parameter = dict(sweep.parameters.items()).get("training.transpose")
+    return parameter is not None and any(value > 0 for value in parameter.samples())
+
+
+def _settled_recipe(recipe: Recipe, use: Resources, data: RealData, transposes: bool) -> tuple[Recipe, str]:
+    """A recipe with nothing left to "auto", and what the machine decided, in words, or ""."""
+    from syndet_ray.detection.settle import settled as settled_detector
+
     # The detector first: some starting weights fit their own anchors only.
-    recipe = sweep.recipe.model_copy(update={"detector": detector})
-    found = sweep.model_copy(update={"recipe": recipe.replace(_from_the_photos(recipe, data))})
-    _check_detectors(found, data.pools["train"].classes)
-    return found
+    detector, words = settled_detector(recipe.detector, bool(use.gpus))
+    recipe = recipe.model_copy(update={"detector": detector})
+    ratios = aspect_ratios(data.boxes_wh, transposed=transposes or recipe.training.transpose > 0)
+    recipe = _filled(
+        recipe,
+        {
+            "detector.working_px": data.scale.longest_px,
+            "detector.anchor_px": data.anchor_px,
+            "detector.aspect_ratios": ratios,
+            "training.crop_px": data.scale.crop_px,
+        },
+    )
+    return _filled(recipe, {"scene.image_px": recipe.training.crop_px}), words
+
+
+def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with each of these settings that it leaves to "auto"."""
+    return recipe.replace({path: value for path, value in values.items() if recipe.get(path) == "auto"})
+
+
+def _changes(before: Recipe, after: Recipe) -> dict[str, Any]:
+    """The settings in which a recipe differs from another, as it has them."""
+    then, now = before.flat(), after.flat()
+    return {path: value for path, value in now.items() if then[path] != value}
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
@@ -34,7 +78,7 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
-        if path.startswith("detector."):
+        if path.startswith(_SETTLED):
             recipes += [sweep.recipe.replace({path: value}) for value in parameter.samples()]
     for recipe in recipes:
         _check_settled(recipe)
@@ -44,22 +88,15 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
 
 
 def _check_settled(recipe: Recipe) -> None:
-    """Raises DefinitionError for a recipe that changes a setting on which others were settled, and not those."""
+    """Raises DefinitionError for what is "auto" still, and for a change of what others were settled by but not of those."""
     for path, value in recipe.flat().items():
-        if path.startswith(("detector.", "training.")) and value == "auto":
-            rule = "cannot be auto in a variant or a search: it is settled once, for the sweep's own recipe"
+        if path.startswith(_SETTLED) and value == "auto":
+            rule = "cannot be auto in a search: it is settled before the search begins"
             raise DefinitionError(path, rule, do="Give its value.")
+    for name, (scene, _) in recipe.scenes().items():
+        if scene.image_px == "auto":
+            rule = "cannot be auto: a source takes it from the recipe"
+            raise DefinitionError(f"mix.sources: {name}: scene.image_px", rule, do="Leave it out.")
     if recipe.detector.weights == "none" and recipe.detector.frozen_stages != 0:
         do = "Set detector.frozen_stages to 0 beside it."
         raise DefinitionError("detector.weights", "random weights cannot be frozen", got="none", do=do)
-
-
-def _from_the_photos(recipe: Recipe, data: RealData) -> dict[str, Any]:
-    """Changes to the recipe: each setting about sizes that it leaves open, as the training objects ask for."""
-    fitting = {
-        "detector.working_px": data.scale.longest_px,
-        "detector.anchor_px": data.anchor_px,
-        "detector.aspect_ratios": data.aspect_ratios,
-        "training.crop_px": data.scale.crop_px,
-    }
-    return {path: value for path, value in fitting.items() if recipe.get(path) == "auto"}
