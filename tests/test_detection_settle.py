@@ -1,12 +1,16 @@
 """What "auto" becomes: a small frozen backbone without a GPU, COCO's ResNet-50 with one, never random weights."""
 
 import pytest
-from made_models import made
+import timm
+from made_models import CLASSES, made
+from made_models import detector as made_detector
+from safetensors.torch import save_file
 
-from syndet_ray.detection import settle, weights
+from syndet_ray.detection import settle
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
+from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.settle import settled
-from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Detector
 
 SMALL = ("tf_efficientnet_lite0", "imagenet", "all")
@@ -85,7 +89,6 @@ def test_coco_weights_that_are_asked_for_are_not_swapped_for_others(gpu, backbon
         ({"architecture": "fcos"}, SMALL),
         ({"architecture": "retinanet", "frozen_stages": 2}, ("tf_efficientnet_lite0", "imagenet", 2)),
         ({"weights": "none"}, ("tf_efficientnet_lite0", "none", 0)),
-        ({"weights": "mine.safetensors"}, ("tf_efficientnet_lite0", "mine.safetensors", "all")),
     ],
 )
 def test_what_is_given_stays(given, expected, gpu):
@@ -102,14 +105,55 @@ def test_given_anchors_of_cocos_stay():
     assert detector.aspect_ratios == COCO_RATIOS
 
 
-def test_available_says_what_is_wrong(monkeypatch):
-    def refuse(asked):
-        raise MachineError("detector.weights", "cannot be fetched", do="Put them there.")
+TRAINED = {"backbone": "test_efficientnet", "anchor_px": (34.0, 48.0, 68.0), "aspect_ratios": (1.0, 2.0)}
 
-    monkeypatch.setattr(weights, "_fetched", refuse)
-    error = weights.available(Detector(backbone="resnet50_fpn_v2", weights="coco"))
-    assert isinstance(error, MachineError)
-    assert weights.available(Detector(backbone="tf_efficientnet_lite0", weights="imagenet")) is None
+
+@pytest.fixture
+def trained(tmp_path):
+    """The file of a detector that was trained with anchors of its own."""
+    save_model(tmp_path, made(**TRAINED), made_detector(**TRAINED), CLASSES)
+    return str(tmp_path / "model.safetensors")
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("given", [{}, {"anchor_px": (24.0, 34.0, 48.0)}, {"aspect_ratios": (1.0,)}])
+def test_a_saved_detector_goes_on_with_its_backbone_and_anchors(given, gpu, trained):
+    detector, note = settled(Detector(weights=trained, **given), gpu=gpu)
+    assert (choice(detector), note) == (("test_efficientnet", trained, "all"), "")
+    assert {name: getattr(detector, name) for name in TRAINED} == TRAINED | given
+    assert detector.working_px == "auto", "the photos decide how large objects are"
+
+
+def test_what_it_settles_is_what_its_weights_want(trained):
+    detector, _ = settled(Detector(weights=trained, working_px=320), gpu=False)
+    _, report = build(detector, CLASSES, seed=0)
+    assert report.reinitialised == report.skipped == ()
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_saved_detector_of_torchvisions_goes_on_with_its_own_anchors(tmp_path):
+    own = {"backbone": "mobilenet_v3_large_fpn", "anchor_px": (16.0, 32.0, 64.0, 128.0, 256.0)}
+    save_model(
+        tmp_path, made(**own, aspect_ratios=COCO_RATIOS), made_detector(**own, aspect_ratios=COCO_RATIOS), CLASSES
+    )
+    detector, _ = settled(Detector(weights=str(tmp_path / "model.safetensors")), gpu=True)
+    assert (detector.backbone, detector.anchor_px) == tuple(own.values())
+    assert detector.frozen_stages == 2
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_backbone_in_a_file_leaves_anchors_to_the_photos(gpu, tmp_path):
+    path = str(tmp_path / "mine.safetensors")
+    save_file(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict(), path)
+    detector, _ = settled(Detector(weights=path), gpu=gpu)
+    assert choice(detector) == ("tf_efficientnet_lite0", path, "all")
+    assert detector.anchor_px == detector.aspect_ratios == "auto"
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(DataError, match=r"^gone\.safetensors: is not a readable .safetensors file"):
+        settled(Detector(weights="gone.safetensors"), gpu=False)
 
 
 @pytest.mark.parametrize("setting", [{"anchor_px": (32.0, 64.0)}, {"aspect_ratios": (1.0,)}])

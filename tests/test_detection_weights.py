@@ -1,8 +1,8 @@
 """Starting weights: whose they are is certain, rows of classes go by name, and what does not fit is named in time."""
 
+import io
 import json
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import timm
@@ -183,23 +183,55 @@ def no_safetensors(folder):
     return path
 
 
-ANCHORS = "Set detector.anchor_px and aspect_ratios to those it was saved with, or save the model anew."
+def described(**changes):
+    """Metadata of a detector that differs from the one that is saved, as JSON has it."""
+    return {"detector": json.dumps(detector().model_dump() | changes)}
+
+
+ANEW = "Save the model anew."
 REFUSED = {
     "unknown path": (lambda folder: folder / "none.safetensors", "is not a readable .safetensors file (No such file"),
     "a folder": (lambda folder: folder, "is not a readable .safetensors file ("),
     "no safetensors": (no_safetensors, "is not a readable .safetensors file ("),
     "truncated": (truncated, "is not a readable .safetensors file ("),
     "no JSON": (no_json, "is not a readable .safetensors file (Expecting property name"),
-    "no detector": (lambda folder: saved(folder, metadata={"detector": "[]"}), "architecture is faster_rcnn, got None"),
+    "endless JSON": (
+        lambda folder: saved(folder, metadata={"detector": "[" * 100_000}),
+        "is not a readable .safetensors file (",
+    ),
+    "no detector": (
+        lambda folder: saved(folder, metadata={"detector": "[]"}),
+        "must describe its detector in its metadata (detector: must be a valid dictionary",
+    ),
+    "half a detector": (
+        lambda folder: saved(folder, metadata={"detector": '{"architecture": "faster_rcnn"}'}),
+        f"must tell detector.backbone in its metadata, got 'auto'. {ANEW}",
+    ),
+    "anchors left open": (
+        lambda folder: saved(folder, metadata=described(anchor_px="auto")),
+        f"must tell detector.anchor_px in its metadata, got 'auto'. {ANEW}",
+    ),
+    "anchors of no size": (
+        lambda folder: saved(folder, metadata=described(anchor_px=[24, float("nan")])),
+        "must describe its detector in its metadata (detector: anchor_px.",
+    ),
+    "unknown setting": (
+        lambda folder: saved(folder, metadata=described(anchors=[24])),
+        "must describe its detector in its metadata (detector: anchors: is not a field. Did you mean 'anchor_px'?)",
+    ),
+    "unknown backbone": (
+        lambda folder: saved(folder, metadata=described(backbone="hf-hub:somebody/net")),
+        f"must name a backbone in its metadata that timm knows, got 'hf-hub:somebody/net'. {ANEW}",
+    ),
     "no classes": (lambda folder: saved(folder, metadata={"classes": "null"}), "must name the classes of its detector"),
     "one class too few": (
         lambda folder: saved(folder, metadata={"classes": '["red"]'}),
-        "roi_heads.box_predictor.cls_score.weight must have the shape (2, 256) for the 1 classes that its metadata name, "
-        f"got (3, 256). {ANCHORS}",
+        "roi_heads.box_predictor.cls_score.weight must have the shape (2, 256) of 1 classes, as its metadata tell, "
+        f"got (3, 256). {ANEW}",
     ),
     "twice the classes": (
         lambda folder: saved(folder, metadata={"classes": '["red", "blue", "a", "b", "c"]'}),
-        "must have the shape (6, 256) for the 5 classes that its metadata name, got (3, 256)",
+        "must have the shape (6, 256) of 5 classes, as its metadata tell, got (3, 256)",
     ),
     "other architecture": (
         lambda folder: saved(folder, architecture="fcos"),
@@ -209,9 +241,9 @@ REFUSED = {
         lambda folder: saved(folder, backbone="test_resnet"),
         "must be of a detector whose backbone is test_efficientnet, got 'test_resnet'. Set detector.backbone to",
     ),
-    "other anchors": (
-        lambda folder: saved(folder, anchor_px=(24.0,)),
-        f"rpn.head.cls_logits.weight must have the shape (2, 64, 1, 1), got (1, 64, 1, 1). {ANCHORS}",
+    "other anchors than told": (
+        lambda folder: saved(folder, metadata=described(), anchor_px=(24.0,)),
+        f"rpn.head.cls_logits.weight must have the shape (2, 64, 1, 1), as its metadata tell, got (1, 64, 1, 1). {ANEW}",
     ),
     "no head": (
         lambda folder: saved(folder, without=["roi_heads.box_predictor.cls_score.bias"]),
@@ -221,8 +253,11 @@ REFUSED = {
         lambda folder: saved(folder, without=["backbone.body.net.conv_stem.weight"]),
         "must hold the whole detector, has no backbone.body.net.conv_stem.weight. Save the model anew.",
     ),
-    "other shape": (wrong_shape, f"rpn.head.bbox_pred.bias must have the shape (8,), got (5,). {ANCHORS}"),
-    "other width": (wrong_width, "must have the shape (3, 256) for the 2 classes that its metadata name, got (3, 17)"),
+    "other shape": (
+        wrong_shape,
+        f"rpn.head.bbox_pred.bias must have the shape (8,), as its metadata tell, got (5,). {ANEW}",
+    ),
+    "other width": (wrong_width, "must have the shape (3, 256) of 2 classes, as its metadata tell, got (3, 17)"),
     "other net": (
         lambda folder: backbone_file(folder, "test_resnet"),
         "must hold the backbone test_efficientnet, has no fitting ",
@@ -239,6 +274,39 @@ def test_a_file_that_does_not_fit_is_refused(case, tmp_path):
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert error.value.do
+
+
+@pytest.mark.parametrize("architecture", ["faster_rcnn", "retinanet"])
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("anchor_px", (34.0, 48.0), (24.0, 34.0)),
+        ("anchor_px", (24.0, 34.0), (24.0,)),
+        ("aspect_ratios", (1.0, 2.0), (0.5, 1.0)),
+        ("anchor_px", (34.0, 48.0), (34.5, 48.0)),
+    ],
+)
+def test_other_anchors_than_it_was_trained_with_are_refused(name, theirs, ours, architecture, tmp_path):
+    """Tensors of as many anchors have the same shapes, and their boxes would be off by as much as the anchors are."""
+    path = saved(tmp_path, architecture=architecture, **{name: theirs})
+    with pytest.raises(DefinitionError) as error:
+        start(path, architecture=architecture, **{name: ours})
+    assert str(error.value) == (
+        f"detector.{name}: must be {theirs}, with which {path} was trained, got {ours}. "
+        "Leave it to auto, set it to these, or start from other weights."
+    )
+
+
+def test_anchors_as_somebody_types_them_are_those_it_was_trained_with(tmp_path):
+    path = saved(tmp_path, anchor_px=(24.0, 33.94))
+    _, report = start(path, anchor_px=(24, 34))
+    assert report.reinitialised == ()
+
+
+def test_fcos_has_no_anchors_to_be_trained_with(tmp_path):
+    path = saved(tmp_path, architecture="fcos", anchor_px=(24.0, 34.0))
+    _, report = start(path, architecture="fcos", anchor_px=(48.0, 68.0, 200.0), aspect_ratios=(0.5, 1.0))
+    assert report.reinitialised == ()
 
 
 def test_coco_weights_are_of_torchvisions_detectors_only():
@@ -280,12 +348,52 @@ def test_weights_of_timm_without_a_network(no_network):
     assert set(no_network) == {"huggingface.co"}
 
 
-@pytest.mark.parametrize(("kind", "file"), [("coco", "fasterrcnn_mobilenet"), ("imagenet", "mobilenet_v3_large")])
+TORCHVISIONS = [
+    ("coco", "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth"),
+    ("imagenet", "mobilenet_v3_large-8738ca79.pth"),
+]
+
+
+def torchvisions(kind):
+    return coco_detector("mobilenet_v3_large_fpn", weights=kind)
+
+
+@pytest.mark.parametrize(("kind", "file"), TORCHVISIONS)
 def test_weights_of_torchvision_without_a_network(kind, file, no_network, tmp_path):
     with pytest.raises(MachineError) as error:
-        build(coco_detector("mobilenet_v3_large_fpn", weights=kind), CLASSES, seed=0)
-    assert error.value.do.startswith(f"Fetch https://download.pytorch.org/models/{file}")
-    assert error.value.do.endswith(f" where there is a network, and put it into {Path(tmp_path) / 'checkpoints'}.")
+        build(torchvisions(kind), CLASSES, seed=0)
+    assert "torchvision's weights are neither cached nor can they be fetched (<urlopen error no network" in str(
+        error.value
+    )
+    source, folder = f"https://download.pytorch.org/models/{file}", tmp_path / "checkpoints"
+    assert error.value.do == f"Fetch {source} where there is a network, and put it into {folder}."
+    assert str(weights.available(torchvisions(kind))) == str(error.value), "said beforehand in the same words"
+
+
+@pytest.fixture
+def nothing_read(monkeypatch):
+    """Weights are neither read nor downloaded."""
+    for name in ("torch.load", "torch.hub.download_url_to_file"):
+        monkeypatch.setattr(name, lambda *args, **settings: pytest.fail("reads weights to see whether they can be had"))
+
+
+@pytest.mark.usefixtures("nothing_read")
+@pytest.mark.parametrize(("kind", "file"), TORCHVISIONS)
+def test_cached_weights_of_torchvision_are_available(kind, file, no_network, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / file).write_bytes(b"167 MB")
+    assert weights.available(torchvisions(kind)) is None
+    assert no_network == []
+
+
+@pytest.mark.usefixtures("nothing_read")
+@pytest.mark.parametrize(("kind", "file"), TORCHVISIONS)
+def test_weights_of_torchvision_that_can_be_asked_for_are_available(kind, file, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(weights, "urlopen", lambda url, timeout: asked.append((url, timeout)) or io.BytesIO())
+    assert weights.available(torchvisions(kind)) is None
+    assert asked == [(f"https://download.pytorch.org/models/{file}", 10.0)], "no network is waited for without end"
 
 
 def test_a_missing_wheel_is_named(monkeypatch):

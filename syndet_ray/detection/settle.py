@@ -1,11 +1,13 @@
 """Settle: what "auto" means for a detector on this machine."""
 
+from pathlib import Path
 from typing import Any
 
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_DETECTORS, COCO_RATIOS, coco_anchors
 from syndet_ray.detection.weights import LITE0, available
+from syndet_ray.detection.weights_file import saved_detector
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.recipe import Detector
+from syndet_ray.recipe import NAMED_WEIGHTS, Detector
 
 _WITH_GPU = "resnet50_fpn_v2"
 _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights
@@ -17,8 +19,10 @@ def settled(detector: Detector, gpu: bool) -> tuple[Detector, str]:
     """The detector with backbone, weights and frozen stages chosen where they are "auto", and why, in words, or "".
 
     Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several times as fast. With one,
-    torchvision's ResNet-50 from COCO weights where they can be had: never from nothing.
+    torchvision's ResNet-50 from COCO weights where they can be had: never from nothing. A detector that was saved here goes
+    on with its own backbone and anchors. Raises DataError for a weights file that cannot be read.
     """
+    detector = _like_its_file(detector)
     if detector.backbone != "auto":
         return _with_weights(detector), ""
     large = _with_weights(detector.model_copy(update={"backbone": _WITH_GPU}))
@@ -31,6 +35,17 @@ def settled(detector: Detector, gpu: bool) -> tuple[Detector, str]:
     if obstacle is None:
         return large if gpu else small, ""
     return small, f"the backbone is {LITE0}: {_WITH_GPU} cannot be used ({obstacle})"
+
+
+def _like_its_file(detector: Detector) -> Detector:
+    """The detector as the one in the file that it starts from, where that is a whole one and this one leaves it open."""
+    if detector.weights in NAMED_WEIGHTS:
+        return detector
+    saved = saved_detector(Path(detector.weights))
+    if saved is None:
+        return detector
+    names = [name for name in ("backbone", "anchor_px", "aspect_ratios") if getattr(detector, name) == "auto"]
+    return detector.model_copy(update={name: getattr(saved.detector, name) for name in names})
 
 
 def _obstacle(detector: Detector) -> SyndetError | None:
