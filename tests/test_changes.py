@@ -1,10 +1,15 @@
 """What changed since a run began is named; what the run itself settled, and pairs as JSON has them, did not change."""
 
+import hashlib
+from types import SimpleNamespace
+
 import pytest
 
-from syndet_ray import Choice, Mix, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray.errors import DefinitionError
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning.changes import _differences
+from syndet_ray.tuning.changes import _differences, refuse, weights_hashes
+from syndet_ray.tuning.run import Options, Origin, _about
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
@@ -60,3 +65,68 @@ def test_numbers_are_equal_however_they_are_written(kept):
     assert _differences(began, changed(**{"detector.anchor_px": (24, 33.94)})) == []
     (said,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
     assert said == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Weights of the recipe, of a variant, of a point and of a search, by whose they are."""
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("recipe", "variant", "point", "search")}
+    for name, path in paths.items():
+        path.write_bytes(name.encode())
+    return paths
+
+
+def starting_from(files):
+    path = "detector.weights"
+    return Sweep(
+        question="?",
+        recipe=Recipe(detector=Detector(weights=str(files["recipe"]))),
+        space=(SearchSpace({path: Choice(values=("imagenet", str(files["search"])))}),),
+        variants={"other": {path: str(files["variant"])}, "coco": {path: "coco"}, "plain": {}},
+        points=({path: str(files["point"])},),
+    )
+
+
+DATA = SimpleNamespace(
+    describe=lambda: {"hashes": {"train": "1"}}, stand_in=False, pools={"train": SimpleNamespace(classes=("a",))}
+)
+
+
+@pytest.fixture
+def run(tmp_path, files):
+    """A run that began with these files."""
+    sweep = starting_from(files)
+    return RunFolder.create(tmp_path / "run", sweep, _about(Origin("run"), sweep, Options(runs=tmp_path), DATA))
+
+
+def test_a_run_records_the_files_that_its_trials_may_start_from(run, files):
+    expected = {str(path): hashlib.sha256(name.encode()).hexdigest() for name, path in files.items()}
+    assert run.about["weights"] == expected
+    refuse(run, DATA)
+
+
+def test_named_weights_are_no_files(tmp_path):
+    names = Choice(values=("imagenet", "coco", "none"))
+    assert weights_hashes(Sweep(question="?", space=(SearchSpace({"detector.weights": names}),))) == {}
+
+
+@pytest.mark.parametrize("whose", ["recipe", "variant", "point", "search"])
+def test_starting_weights_that_changed_are_named(whose, run, files):
+    files[whose].write_bytes(b"other")
+    then, now = (hashlib.sha256(content).hexdigest()[:12] for content in (whose.encode(), b"other"))
+    with pytest.raises(DefinitionError) as error:
+        refuse(run, DATA)
+    words = f"the SHA-256 of the starting weights {files[whose]} was {then} and is {now}"
+    assert error.value.rule == f"something has changed since this run began: {words}"
+
+
+def test_starting_weights_that_are_gone_are_named(run, files):
+    files["recipe"].unlink()
+    with pytest.raises(DefinitionError, match=r"the starting weights .*recipe\.safetensors can no longer be read"):
+        refuse(run, DATA)
+
+
+def test_a_run_that_recorded_no_starting_weights_goes_on(run, files):
+    run.describe({name: value for name, value in run.about.items() if name != "weights"})
+    files["recipe"].write_bytes(b"other")
+    refuse(run, DATA)

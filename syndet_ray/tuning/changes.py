@@ -1,22 +1,48 @@
 """Changes: what is no longer as it was when a run began. Trials of before and after would not answer the same question."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.recipe import NAMED_WEIGHTS
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep, load
 from syndet_ray.tuning import preflight
 from syndet_ray.tuning.preflight import RealData
 
+_WEIGHTS = "detector.weights"
+_HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
+
 
 def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with every difference, where there is one."""
-    found = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_packages(folder)]
+    found = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder), *_of_packages(folder)]
     if found:
         do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
         raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(found)}", do=do)
+
+
+def weights_hashes(sweep: Sweep) -> dict[str, str]:
+    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it cannot be read.
+
+    Weights that have a name, such as COCO's, are no files of the user's.
+    """
+    settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
+    weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
+    searched = dict(sweep.parameters.items()).get(_WEIGHTS)
+    if searched is not None:
+        weights |= set(searched.samples())
+    return {path: _hash(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
+
+
+def _hash(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _of_the_sweep(folder: RunFolder) -> list[str]:
@@ -56,6 +82,19 @@ def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
     then, now = folder.about["real"]["hashes"], data.describe()["hashes"]
     changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
     return [f"the images or labels of {', '.join(changed)}"] if changed else []
+
+
+def _of_the_weights(folder: RunFolder) -> list[str]:
+    """Files that trials start from; a run of an earlier version has not recorded them."""
+    then = folder.about.get("weights", {})
+    now = {path: _hash(path) for path in then}
+    return [_weights_words(path, then[path], now[path]) for path in then if now[path] != then[path]]
+
+
+def _weights_words(path: str, then: str, now: str) -> str:
+    if not now:
+        return f"the starting weights {path} can no longer be read"
+    return f"the SHA-256 of the starting weights {path} was {then[:_HASH_DIGITS]} and is {now[:_HASH_DIGITS]}"
 
 
 def _of_packages(folder: RunFolder) -> list[str]:

@@ -350,6 +350,7 @@ def _about(origin: Origin, sweep: Sweep, options: Options, data: RealData) -> di
         "seed": sweep.seed,
         "options": _plain(options),
         "real": data.describe(),
+        "weights": changes.weights_hashes(sweep),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,
         "versions": preflight.versions(),
