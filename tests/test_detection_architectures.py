@@ -129,3 +129,12 @@ def test_it_learns_to_find_squares(architecture):
     losses = train(model, 50, rate=2e-3, count=4)
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     assert share_found(model) > 0.75
+
+
+def test_a_light_head_has_one_box_for_all_classes():
+    predictor = made(classes=("a", "b", "c")).roi_heads.box_predictor
+    scores, deltas = predictor(torch.randn(5, 256))
+    assert (scores.shape, deltas.shape) == ((5, 4), (5, 16))
+    boxes = deltas.reshape(5, 4, 4)
+    assert torch.equal(boxes, boxes[:, :1].expand(-1, 4, -1))
+    assert boxes.std() > 0

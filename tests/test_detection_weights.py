@@ -100,26 +100,28 @@ def test_a_saved_model_loads_whole(architecture, tmp_path):
         assert torch.equal(tensor, theirs[name]), name
 
 
-CLASS_LAYERS = {
-    "faster_rcnn": {"roi_heads.box_predictor.cls_score.": 1, "roi_heads.box_predictor.bbox_pred.": 4},
-    "retinanet": {"head.classification_head.cls_logits.": 1},
-    "fcos": {"head.classification_head.cls_logits.": 1},
-}
+SCORES, BOXES = "roi_heads.box_predictor.cls_score.", "roi_heads.box_predictor.bbox_pred."
+CLASS_LAYERS = [
+    ({"architecture": "faster_rcnn"}, {SCORES: 1}),
+    ({"architecture": "faster_rcnn", "backbone": "resnet18"}, {SCORES: 1, BOXES: 4}),
+    ({"architecture": "retinanet"}, {"head.classification_head.cls_logits.": 1}),
+    ({"architecture": "fcos"}, {"head.classification_head.cls_logits.": 1}),
+]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("settings", "layers"), CLASS_LAYERS)
 @pytest.mark.parametrize("part", ["weight", "bias"])
-def test_rows_of_classes_load_by_name(architecture, part, tmp_path):
+def test_rows_of_classes_load_by_name(settings, layers, part, tmp_path):
     """There (background, blue, red, green), here (background, red, yellow, blue): in every anchor of a place."""
-    path = saved(tmp_path, ("blue", "red", "green"), architecture=architecture)
+    path = saved(tmp_path, ("blue", "red", "green"), **settings)
     classes = ("red", "yellow", "blue")
-    model, report = start(path, classes, architecture=architecture)
+    model, report = start(path, classes, **settings)
     theirs, ours = load_file(path), model.state_dict()
-    untouched = made(classes, seed=7, architecture=architecture).state_dict()
-    for layer, per_class in CLASS_LAYERS[architecture].items():
+    untouched = made(classes, seed=7, **settings).state_dict()
+    for layer, per_class in layers.items():
         name = layer + part
         there, here, random = (found[name].unflatten(0, (-1, 4, per_class)) for found in (theirs, ours, untouched))
-        assert len(here) == (2 if architecture == "retinanet" else 1), "anchors"
+        assert len(here) == (2 if settings["architecture"] == "retinanet" else 1), "anchors"
         assert torch.equal(here[:, 0], there[:, 0])
         assert torch.equal(here[:, 1], there[:, 2])
         assert torch.equal(here[:, 3], there[:, 1])

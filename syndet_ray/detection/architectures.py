@@ -27,6 +27,7 @@ from syndet_ray.detection.heads import (
     NativeScale,
     ReducedMLPHead,
     RegionAlign,
+    SharedBoxPredictor,
     anchors_by_level,
 )
 from syndet_ray.detection.ignoring import IgnoringFCOSHead, IgnoringRetinaNetHead, IgnoringRoIHeads, IgnoringRPN
@@ -100,13 +101,14 @@ def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Mod
     wide = backbone.wide
     settings: dict[str, Any] = {} if wide else _LIGHT
     box_head = TwoMLPHead(backbone.out_channels * 7**2, 1024) if wide else LightBoxHead(backbone.out_channels)
+    predictor = FastRCNNPredictor(1024, classes + 1) if wide else SharedBoxPredictor(HEAD_WIDTH, classes + 1)
     model = TwoStage(
         backbone,
         rpn_anchor_generator=anchors,
         rpn_head=head,
         box_roi_pool=MultiScaleRoIAlign(list(names[:-1]), 7 if wide else CELLS, sampling_ratio=2 if wide else 1),
         box_head=box_head,
-        box_predictor=FastRCNNPredictor(1024 if wide else HEAD_WIDTH, classes + 1),
+        box_predictor=predictor,
         **_KEPT_BY_TWO_STAGES,
         **settings,
     )
