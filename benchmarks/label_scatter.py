@@ -1,0 +1,91 @@
+"""How high can a detector score on photos whose labels scatter? The score of the labels themselves, scattered once more.
+
+    python benchmarks/label_scatter.py ../shared/data/d6_dice --model MODEL
+
+Nothing is missed, no class is wrong, confidences are random: only the boxes are off, as far as people's own are. With a
+model (saved by accuracy.py --keep), also how far its boxes are off on the photos that it was trained on and on others. A
+model that fits its training photos no better than others has nothing left to learn there.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.read import read
+from syndet_ray.data.split import with_validation
+from syndet_ray.detection.models import load_model
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import Predictions, score
+
+# Standard deviations of a label's size (log) and place (shares of its width). The first is that of d6_dice, measured on its
+# training photos against the outlines of dice (docs/results.md); the others are those of a detector's residuals.
+SCATTERS = ((0.09, 0.029), (0.10, 0.030), (0.112, 0.035))
+METRICS = ("mAP", "AP50", "AP75")
+REPEATS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    splits = with_validation(read(given.data), seed=0).splits
+    labels = decode(splits["val"], working_px=800)
+    for size_scatter, place_scatter in SCATTERS:
+        scores = [score(labels, scattered(labels, size_scatter, place_scatter, seed)) for seed in range(REPEATS)]
+        means = [np.mean([found.metrics[name] for found in scores]) for name in METRICS]
+        words = ", ".join(f"{name} {mean:.3f}" for name, mean in zip(METRICS, means, strict=True))
+        print(f"labels whose size scatters by {size_scatter} and place by {place_scatter}: {words}")
+    if given.model:
+        saved = load_model(given.model)
+        for name in ("train", "val"):
+            pool = decode(splits[name], working_px=int(saved.detector.working_px))
+            print(f"{name}: {residual_words(pool, predict(saved.model, pool, device=torch.device('cpu')))}", flush=True)
+
+
+def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int) -> list[Predictions]:
+    """The labels of every image as predictions, their boxes off at random and their confidences without meaning."""
+    rng = np.random.default_rng(seed)
+    predictions = []
+    for i in range(len(labels)):
+        boxes = labels.boxes(i)
+        centres, sizes = centres_and_sizes(boxes.xyxy)
+        count = len(sizes)
+        off_sizes = sizes * np.exp(rng.normal(0, size_scatter, (count, 1)))
+        off_centres = centres + sizes * rng.normal(0, place_scatter, (count, 2))
+        xyxy = np.concatenate([off_centres - off_sizes / 2, off_centres + off_sizes / 2], axis=1)
+        predictions.append(Predictions(xyxy.astype(np.float32), boxes.labels, rng.random(count).astype(np.float32)))
+    return predictions
+
+
+def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
+    """Scores, and standard deviations of size (log) and place of the boxes that lie nearest to labels."""
+    metrics = score(pool, predictions).metrics
+    sizes_off, places_off = [], []
+    for i, image in enumerate(predictions):
+        sure = image.select(image.scores > 0.3)
+        if not len(sure.scores):
+            continue
+        found_centres, found_sizes = centres_and_sizes(sure.xyxy)
+        for centre, size in zip(*centres_and_sizes(pool.boxes(i).xyxy), strict=True):
+            away = np.abs(found_centres - centre).max(axis=1)
+            nearest = int(away.argmin())
+            if away[nearest] < size.min() / 4:  # a box of this object, whatever its class
+                sizes_off.append(np.log(found_sizes[nearest] / size).mean())
+                places_off.append((found_centres[nearest] - centre) / size)
+    words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
+    return f"{words}; sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
+
+
+def centres_and_sizes(xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 2) middle and (n, 2) width and height of boxes (n, 4)."""
+    return (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
+
+
+if __name__ == "__main__":
+    main()
