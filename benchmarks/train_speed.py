@@ -22,7 +22,7 @@ from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, 
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.augment import Example, augment
+from syndet_ray.detection.augment import Augmenter, Example
 from syndet_ray.detection.settle import settled
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
@@ -94,7 +94,7 @@ class Crops(torch.utils.data.Dataset[Any]):
     """The pool's images, augmented as ours are, one by one in a worker process of torchvision's loader."""
 
     def __init__(self, pool: Pool, training: Training) -> None:
-        self.pool, self.training = pool, training
+        self.pool, self.augmenter = pool, Augmenter.of(training)
 
     def __len__(self) -> int:
         return 10**6
@@ -102,7 +102,7 @@ class Crops(torch.utils.data.Dataset[Any]):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         index = number % len(self.pool)
         rng = np.random.default_rng(number)
-        example: Example = augment(self.pool.image(index), self.pool.boxes(index), self.training, rng)
+        example: Example = self.augmenter(self.pool.image(index), self.pool.boxes(index), rng)
         image = torch.from_numpy(np.ascontiguousarray(example.image)).permute(2, 0, 1).float() / 255
         return image, target(example.boxes)
 

@@ -7,7 +7,7 @@ from made_models import ARCHITECTURES, CLASSES, coco_detector, made, picture, ta
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from syndet_ray.detection.heads import anchors_by_level, padded
+from syndet_ray.detection.heads import Anchors, anchors_by_level, padded
 from syndet_ray.detection.models import build
 
 
@@ -20,16 +20,22 @@ def one_thread():
     ("sizes", "expected"),
     [
         ((24.0,), {1: (24.0,)}),
-        ((15.0, 16.0, 47.0, 48.0), {0: (15.0, 15.0 * 2**0.5), 1: (16.0, 47.0), 2: (48.0, 48.0 * 2**0.5)}),
+        ((15.0, 16.0, 47.0, 48.0), {0: (15.0,), 1: (16.0, 47.0), 2: (48.0,)}),
         ((95.0, 96.0), {2: (95.0,), 3: (96.0,)}),
         ((1.0, 5000.0), {0: (1.0,), 4: (5000.0,)}),
     ],
 )
 def test_larger_anchors_stand_further_apart(sizes, expected):
-    found = anchors_by_level(sizes, 5)
-    assert found.keys() == expected.keys()
-    for level, on_level in expected.items():
-        assert found[level] == pytest.approx(on_level)
+    assert anchors_by_level(sizes, 5) == expected
+
+
+def test_every_map_has_as_many_anchors_and_those_that_were_asked_for_are_known():
+    anchors = Anchors([(15.0,), (16.0, 20.0, 47.0), (48.0,)], (1.0,), (4, 8, 16))
+    root = 2**0.5
+    continued = [(15.0, 15 * root, 30.0), (16.0, 20.0, 47.0), (48.0, 48 * root, 96.0)]
+    assert [pytest.approx(sizes) for sizes in continued] == list(anchors.sizes)
+    assert anchors.sizes_px == (15.0, 16.0, 20.0, 47.0, 48.0)
+    assert Anchors([(32.0, 64.0)] * 3, (1.0,), (32, 32, 64)).sizes_px == (32.0, 64.0), "the same on each map"
 
 
 def test_images_are_padded_to_the_greatest_stride():

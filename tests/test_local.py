@@ -289,12 +289,22 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
 def test_a_setting_without_any_effect_is_found_out(begin):
     """Trials of a search share their seed: what differs in nothing but a dead setting trains alike to the last digit."""
     display = Silent()
-    dead = 'SearchSpace({"training.momentum": Choice(values=(0.1, 0.5, 0.9))})'  # of sgd; this trains by adamw
+    dead = 'SearchSpace({"scene.occluders": Choice(values=(0.1, 0.2, 0.3))})'  # of layers; these objects lie in a tray
     folder = begin(display, trials=2, space=dead).folder
     first, second = [trial for trial in folder.trials() if trial.kind == "search"]
     if first.recipe != second.recipe:
         assert any("trained alike to the last digit" in note for note in display.notes)
     assert "trained alike" in folder.report.read_text()
+
+
+def test_a_search_for_a_setting_that_nothing_acts_on_fails_before_it_trains(begin):
+    space = 'SearchSpace({"training.momentum": Choice(values=(0.1, 0.5, 0.9))})'  # of sgd; this trains by adamw
+    trials = begin(trials=2, space=space).folder.trials()
+    assert {trial.state for trial in trials if trial.kind != "search"} == {"COMPLETE"}
+    for trial in trials:
+        if trial.kind == "search":
+            assert (trial.state, trial.images) == ("FAILED", 0)
+            assert "training.momentum: is searched, and nothing in this training acts on it" in trial.reason
 
 
 def test_confirmations_train_from_other_seeds(begin):

@@ -14,6 +14,7 @@ from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.study import Study
+from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, check_server, local_store
 from syndet_ray.verdict import best_points, finalists
 
@@ -116,6 +117,14 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
     told = {trial.number: trial for trial in search._study._study.trials}
     assert told[pruned[0].number].state.name == "PRUNED"
     assert sorted(told[pruned[0].number].intermediate_values) == [rung.images for rung in pruned[0].rungs]
+
+
+def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
+    search, *_ = begin()
+    settings = TrialSettings(rungs=4, seed=3, cache="cache")
+    tasks = [search.propose().task(settings, threads=1) for _ in range(3)]
+    assert [task.searched for task in tasks] == [(), (), ("mix.synthetic", "training.learning_rate")]
+    assert [task.recipe["mix.synthetic"] for task in tasks[:2]] == [0.0, 1.0]
 
 
 def test_controls_are_never_pruned():
@@ -546,9 +555,9 @@ def test_a_proposal_of_which_no_recipe_can_be_made_fails_and_the_search_goes_on(
     assert len(failed) < 8
     for trial in failed:
         assert trial.params == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]}
-        assert "size_px must satisfy" in trial.reason
+        assert "size_px must be at most image_px" in trial.reason
     lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if "size_px must satisfy" in line)
+    at = next(i for i, line in enumerate(lines) if "size_px must be at most image_px" in line)
     whole = table(folder)
     (folder.path / "ledger.jsonl").write_text("".join(lines[: at + 1]))  # asked for, and killed
     again, _, _ = begin(folder, tracking.parent, sweep=sweep)

@@ -10,9 +10,11 @@ from made_detections import TINY
 
 from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.data.subset import nested_subset
+from syndet_ray.detection.augment import Augmenter
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
+from syndet_ray.recipe import field_paths
 from syndet_ray.tuning import trial as trials
-from syndet_ray.tuning.effective import check_effective, parameters_hash
+from syndet_ray.tuning.effective import check_effective, parameters_hash, scenes_in_force
 from syndet_ray.tuning.task import Task
 from syndet_ray.tuning.trial import run_trial, training_data
 
@@ -42,8 +44,9 @@ MANY = RECIPE.replace(
 )
 
 
-def task(tmp_path, recipe):
-    return Task(0, recipe.flat(), rungs=3, seed=1, cache=str(tmp_path / "cache"), threads=1)
+def task(tmp_path, recipe, searched=()):
+    cache = str(tmp_path / "cache")
+    return Task(0, recipe.flat(), rungs=3, seed=1, cache=cache, threads=1, searched=tuple(searched))
 
 
 def reordered(pool):
@@ -63,7 +66,7 @@ def rendered(squares):
     return scenes
 
 
-def run(squares, tmp_path, restore=None, recipe=RECIPE, **given):
+def run(squares, tmp_path, restore=None, recipe=RECIPE, searched=(), val=None, **given):
     """Runs a trial; returns its reports and keeps its checkpoints under tmp_path."""
     reports = []
 
@@ -71,8 +74,8 @@ def run(squares, tmp_path, restore=None, recipe=RECIPE, **given):
         shutil.copytree(folder, tmp_path / str(images))
         reports.append((images, metrics, effective))
 
-    made = task(tmp_path, recipe)
-    run_trial(made, squares(8), squares(3, seed=7), device=torch.device("cpu"), restore=restore, report=report, **given)
+    made, val, device = task(tmp_path, recipe, searched), val or squares(3, seed=7), torch.device("cpu")
+    run_trial(made, squares(8), val, device=device, restore=restore, report=report, **given)
     return reports
 
 
@@ -179,6 +182,74 @@ def test_a_setting_that_is_not_in_force_fails_the_trial(squares, tmp_path, monke
         run(squares, tmp_path)
 
 
+def never(*_):
+    pytest.fail("reported a training that is not what was proposed")
+
+
+def test_an_object_that_acts_otherwise_than_the_recipe_says_fails_the_trial(squares, tmp_path, monkeypatch):
+    asked = Augmenter.of
+    monkeypatch.setattr(Augmenter, "of", lambda training: replace(asked(training), flip_horizontal=0.0))
+    made, device = task(tmp_path, RECIPE), torch.device("cpu")
+    with pytest.raises(SyndetError, match=r"trial: training\.flip_horizontal: was proposed as 0\.5 .*, got 0\.0"):
+        run_trial(made, squares(8), squares(3), device=device, restore=None, report=never)
+
+
+@pytest.mark.parametrize("where", ["validation", "training", "other photos"])
+def test_photos_at_another_scale_fail_the_trial(squares, tmp_path, rendered, where):
+    sides = {place: 64 if place == where else 96 for place in ("validation", "training", "other photos")}
+    pools = {place: squares(8, seed=9, side=side) for place, side in sides.items()}
+    made, device, others = task(tmp_path, MANY), torch.device("cpu"), {"their/photos": pools["other photos"]}
+    rule = r"trial: detector\.working_px: was proposed as 96 but is not in force so, got \[64, 96\]"
+    with pytest.raises(SyndetError, match=rule):
+        run_trial(
+            made, pools["training"], pools["validation"], others=others, scenes=rendered,
+            device=device, restore=None, report=never,
+        )  # fmt: skip
+
+
+def test_a_searched_setting_that_nothing_acts_on_fails_the_trial_before_it_trains(squares, tmp_path, monkeypatch):
+    monkeypatch.setattr(trials.Trainer, "train_until", never)
+    with pytest.raises(SyndetError) as raised:
+        run(squares, tmp_path, searched=["training.learning_rate", "training.momentum"])
+    assert str(raised.value) == (
+        "trial: training.momentum: is searched, and nothing in this training acts on it, got 0.9. "
+        "Take it out of the space, or name in its `when` the values of other settings under which it acts."
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "searched"),
+    [
+        (0.0, ["scene.objects", "mix.synthetic_images", "mix.parts"]),
+        (1.0, ["mix.real_images", "mix.switch_at", "training.rate_after_switch"]),
+    ],
+)
+def test_settings_of_what_a_search_gives_no_share_are_not_missed(squares, tmp_path, rendered, share, searched):
+    recipe = RECIPE.replace({"mix.synthetic": share, "mix.synthetic_images": 4, "mix.schedule": "staged"})
+    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.synthetic", *searched])
+    assert len(reports) == 3
+
+
+def test_a_setting_of_scenes_that_every_source_changes_is_refused_where_it_is_searched(squares, tmp_path, rendered):
+    sources = {"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
+    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "mix.synthetic_images": 4})
+    run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.blur"])
+    with pytest.raises(SyndetError, match=r"trial: scene\.objects: is searched, and nothing in this training acts on"):
+        run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects"])
+
+
+def test_settings_of_scenes_are_those_that_the_generator_was_given():
+    sources = {"crowded": Scenes(changes={"scene.objects": 70}), "plain": Scenes()}
+    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)})
+    given = {name: parameters for name, (parameters, _) in recipe.scenes().items()}
+    found = scenes_in_force(recipe.mix, given)
+    assert found["scene.objects"] == recipe.scene.objects, "of the source that does not change it"
+    assert found["scene.size_px"] == [30, 40]
+    assert found.keys() == {path for path in field_paths() if path.startswith("scene.")}
+    blurred = {name: parameters.model_copy(update={"blur": 0.9}) for name, parameters in given.items()}
+    assert scenes_in_force(recipe.mix, blurred)["scene.blur"] == 0.9
+
+
 @pytest.fixture
 def effective(squares, tmp_path, rendered):
     """What a trial of many sources, trained with momentum, found in force after all of its 12 images."""
@@ -197,7 +268,7 @@ def effective(squares, tmp_path, rendered):
         ("pools/crowded/images", 6, r"trial: mix\.sources\.crowded\.images: was proposed as 7 .*, got 6"),
         ("scenes/crowded", "0" * 16, r"trial: mix\.sources\.crowded\.changes: .* got '0000"),
         ("scenes", {}, r"trial: mix\.sources\.ours\.changes: .*, got None"),
-        ("real_images", 8, r"trial: mix\.real_images: was proposed as 3 but is not in force so, got 8"),
+        ("mix.real_images", 8, r"trial: mix\.real_images: was proposed as 3 but is not in force so, got 8"),
         ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
         ("optimizer/weights/lr", 1e-4, r"trial: training\.learning_rate \(weights, after 8 images\)"),
         (
@@ -224,7 +295,11 @@ def effective(squares, tmp_path, rendered):
         ),
         ("detector.backbone", "resnet18", r"trial: detector\.backbone: was proposed as 'test_efficientnet'"),
         ("detector.frozen_stages", 2, r"trial: detector\.frozen_stages: was proposed as 0 .*, got 2"),
-        ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
+        ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum \(weights\): was proposed as 0\.9"),
+        ("training.momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
+        ("training.crop_px", 64, r"trial: training\.crop_px: was proposed as 96 but is not in force so, got 64"),
+        ("detector.working_px", 64, r"trial: detector\.working_px: was proposed as 96"),
+        ("scene.blur", 0.4, r"trial: scene\.blur: was proposed as 0\.5 but is not in force so, got 0\.4"),
     ],
 )
 def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, said):
@@ -239,12 +314,19 @@ def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, s
         check_effective(proposed, found)
 
 
+def test_every_setting_is_reported_but_those_that_another_one_excludes(effective):
+    proposed, found = effective
+    # Sources are reported one by one, and a staged training whose switch nobody has set switches as its share says.
+    assert set(field_paths()) - found.keys() == {"mix.sources", "mix.anneal", "mix.switch_at"}
+    check_effective(proposed, found, searched=[path for path in proposed if path in found])
+
+
 def test_the_rate_after_the_switch_is_held_to_what_was_proposed(effective):
     proposed, found = effective
-    with pytest.raises(
-        SyndetError, match=r"trial: training\.learning_rate \(weights, after 8 images\): was proposed as"
-    ):
-        check_effective(proposed | {"training.rate_after_switch": 0.5}, found)
+    faster = {"training.rate_after_switch": 0.5}
+    rule = r"trial: training\.learning_rate \(weights, after 8 images\): was proposed as"
+    with pytest.raises(SyndetError, match=rule):
+        check_effective(proposed | faster, found | faster)
 
 
 def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered):

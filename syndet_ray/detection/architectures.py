@@ -167,7 +167,7 @@ def _resnet50(detector: Detector, classes: int) -> nn.Module:
     made = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
     sizes = [(size,) for size in coco_anchors(detector)]
-    return _coco_detector(made, detector, ends, sizes, _strides_px(range(5)))
+    return _coco_detector("resnet50_fpn_v2", made, detector, ends, sizes=sizes, strides_px=_strides_px(range(5)))
 
 
 def _mobilenet(detector: Detector, classes: int) -> nn.Module:
@@ -175,7 +175,8 @@ def _mobilenet(detector: Detector, classes: int) -> nn.Module:
     blocks = dict(made.backbone.body.named_children())
     starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
     ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]
-    return _coco_detector(made, detector, ends, [coco_anchors(detector)] * 3, strides_px=(32, 32, 64))
+    sizes = [coco_anchors(detector)] * 3
+    return _coco_detector("mobilenet_v3_large_fpn", made, detector, ends, sizes=sizes, strides_px=(32, 32, 64))
 
 
 # torchvision's detectors that come with COCO weights, by our names for their backbones.
@@ -186,21 +187,23 @@ COCO_DETECTORS: Mapping[str, Callable[[Detector, int], nn.Module]] = {
 
 
 def _coco_detector(
+    name: str,
     made: FasterRCNN,
     detector: Detector,
     ends: Sequence[str],
+    *,
     sizes: Sequence[tuple[float, ...]],
     strides_px: Sequence[int],
 ) -> nn.Module:
     if detector.architecture != "faster_rcnn":
-        rule = f"must be faster_rcnn with the backbone {detector.backbone}: it is a whole detector of torchvision's"
+        rule = f"must be faster_rcnn with the backbone {name}: it is a whole detector of torchvision's"
         raise DefinitionError("detector.architecture", rule, got=detector.architecture)
     frozen = len(ends) if detector.frozen_stages == "all" else int(detector.frozen_stages)
     old: Any = made.backbone
     maps = len(old.fpn.inner_blocks)
     fixed = detector.weights != "none"
     body = Body(old.body, ends, range(maps), frozen, fixed_norms=fixed)
-    made.backbone = Backbone(body, old.fpn, old.out_channels, (*map(str, range(maps)), "pool"))
+    made.backbone = Backbone(body, old.fpn, old.out_channels, (*map(str, range(maps)), "pool"), name=name)
     ratios = tuple(map(float, detector.aspect_ratios))
     made.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
     _become(made, TwoStage)

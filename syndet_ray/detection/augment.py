@@ -1,6 +1,6 @@
 """Augment: random crops and changes of training images, with their boxes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -30,22 +30,39 @@ class Example:
     ignored: np.ndarray
 
 
-def augment(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> Example:
-    """A random square crop, resized, flipped and recoloured.
+@dataclass(frozen=True, kw_only=True)
+class Augmenter:
+    """Cuts training images out of larger ones and changes them. What it does is in its fields, see Training."""
 
-    Objects of which a crop leaves less than 30 % are ignored, as crowds are.
-    """
-    image, boxes = _crop(image, boxes, training, rng)
-    image, boxes = _flip(image, boxes, training, rng)
-    image = _recolor(image, training.color_jitter, rng)
-    neutral = boxes.crowd
-    return Example(image=image, boxes=boxes.select(~neutral), ignored=boxes.xyxy[neutral])
+    crop_px: int
+    scale_jitter: float
+    flip_horizontal: float
+    flip_vertical: float
+    transpose: float
+    color_jitter: float
+
+    @staticmethod
+    def of(training: Training) -> "Augmenter":
+        """What a recipe asks for, its crop settled."""
+        assert training.crop_px != "auto", "settle the recipe before it is trained"
+        return Augmenter(**{field.name: getattr(training, field.name) for field in fields(Augmenter)})
+
+    def __call__(self, image: np.ndarray, boxes: Boxes, rng: np.random.Generator) -> Example:
+        """A random square crop, resized, flipped and recoloured.
+
+        Objects of which a crop leaves less than 30 % are ignored, as crowds are.
+        """
+        image, boxes = _crop(image, boxes, self.crop_px, self.scale_jitter, rng)
+        image, boxes = _flip(image, boxes, (self.flip_horizontal, self.flip_vertical, self.transpose), rng)
+        image = _recolor(image, self.color_jitter, rng)
+        neutral = boxes.crowd
+        return Example(image=image, boxes=boxes.select(~neutral), ignored=boxes.xyxy[neutral])
 
 
-def _crop(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+def _crop(
+    image: np.ndarray, boxes: Boxes, side: int, jitter: float, rng: np.random.Generator
+) -> tuple[np.ndarray, Boxes]:
     """The crop, and the boxes that reach into it; those of which too little does are marked as crowds."""
-    side, jitter = training.crop_px, training.scale_jitter
-    assert side != "auto", "settle the recipe before it is trained"
     scale = rng.uniform(1 - jitter, 1 + jitter)
     x, y = _corner(image, boxes.select(~boxes.crowd), side / scale, rng)
     half = (scale - 1) / 2  # boxes count from a pixel's edge, OpenCV from its middle
@@ -75,11 +92,12 @@ def _inside(at: float, room: float, rng: np.random.Generator) -> float:
     return float(np.clip(at, 0, room)) if room >= 0 else float(rng.uniform(room, 0))
 
 
-def _flip(image: np.ndarray, boxes: Boxes, training: Training, rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
+def _flip(
+    image: np.ndarray, boxes: Boxes, probabilities: tuple[float, float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, Boxes]:
     """Horizontal flip, vertical flip and transposition, each with its own probability."""
     xyxy, side = boxes.xyxy, image.shape[0]
-    shares = (training.flip_horizontal, training.flip_vertical, training.transpose)
-    horizontal, vertical, transposed = rng.random(3) < shares
+    horizontal, vertical, transposed = rng.random(3) < probabilities
     if horizontal:
         image, xyxy = image[:, ::-1], np.stack([side - xyxy[:, 2], xyxy[:, 1], side - xyxy[:, 0], xyxy[:, 3]], axis=1)
     if vertical:

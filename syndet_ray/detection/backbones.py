@@ -42,7 +42,7 @@ class Body(nn.Module):
     ) -> None:
         super().__init__()
         self.net, self.stages, self.frozen_stages = net, len(ends), frozen_stages
-        self._wanted, self._fixed_norms = tuple(wanted), fixed_norms
+        self._ends, self._wanted, self._fixed_norms = tuple(ends), tuple(wanted), fixed_norms
         if frozen_stages > self.stages:
             rule = f"must be at most the number of stages of the backbone, {self.stages}"
             raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
@@ -68,6 +68,15 @@ class Body(nn.Module):
             if name in self._frozen or (self._fixed_norms and isinstance(module, _BatchNorm)):
                 module.eval()
         return self
+
+    @property
+    def still_stages(self) -> int:
+        """How many stages, from the image on, do not change: as their parameters and batch norms are, whatever was asked.
+
+        Of batch norms it can be told in training mode only.
+        """
+        changing = {name for name, module in self.net.named_modules() if _changes(module)}
+        return sum(not changing & _modules_until(self.net, end) for end in self._ends)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Body":
         """A copy folds anew, for it may be moved or get other weights."""
@@ -107,10 +116,14 @@ class Backbone(nn.Module):
     """A body and a feature pyramid: maps of one width, by the name of their level from the finest on, as float32.
 
     levels  names of those that are shown to the heads
+    name    of the network that the body is, as a Detector names it
     """
 
-    def __init__(self, body: Body, fpn: FeaturePyramidNetwork, out_channels: int, levels: Sequence[str]) -> None:
+    def __init__(
+        self, body: Body, fpn: FeaturePyramidNetwork, out_channels: int, levels: Sequence[str], *, name: str
+    ) -> None:
         super().__init__()
+        self.name = name
         self.body, self.fpn, self.out_channels, self.levels = body, fpn, out_channels, tuple(levels)
 
     @property
@@ -141,7 +154,7 @@ def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> 
     body = Body(net, ends, wanted, frozen, fixed_norms=fixed_norms)
     width = _WIDE if channels[wanted[-1]] >= _WIDE_FROM else _NARROW
     fpn = FeaturePyramidNetwork([channels[i] for i in wanted], width, extra_blocks=LastLevelMaxPool())
-    return Backbone(body, fpn, width, ("0", "1", "2", "3", "pool"))
+    return Backbone(body, fpn, width, ("0", "1", "2", "3", "pool"), name=name)
 
 
 def check_backbone(name: str) -> None:
@@ -227,6 +240,12 @@ def _modules_until(net: nn.Module, end: str) -> frozenset[str]:
     inside = [at for at, name in enumerate(names) if name == end or name.startswith(f"{end}.")]
     first, rest = names[: inside[-1] + 1], names[inside[-1] + 1 :]
     return frozenset(name for name in first if not any(later.startswith(f"{name}.") for later in rest))
+
+
+def _changes(module: nn.Module) -> bool:
+    """Whether a training step changes a module itself, its children aside: its parameters, or its running statistics."""
+    learns = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+    return learns or (isinstance(module, _BatchNorm) and module.training)
 
 
 def _maps(found: Any) -> list[Tensor]:

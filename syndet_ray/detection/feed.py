@@ -11,8 +11,7 @@ from torch import Tensor
 
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.augment import Example, augment
-from syndet_ray.recipe import Training
+from syndet_ray.detection.augment import Augmenter, Example
 
 # Batches that are made ready beside the one that trains.
 _AHEAD = 2
@@ -33,8 +32,9 @@ class Feed:
     depend on how many threads make it, or on how often a training was interrupted.
     """
 
-    def __init__(self, pools: Mapping[str, Pool], training: Training, seed: int, device: torch.device) -> None:
-        self._pools, self._training, self._seed, self._device = pools, training, seed, device
+    def __init__(self, pools: Mapping[str, Pool], augmenter: Augmenter, seed: int, device: torch.device) -> None:
+        self.augmenter = augmenter
+        self._pools, self._seed, self._device = pools, seed, device
 
     def batches(self, draws: Iterator[tuple[int, list[tuple[str, int]]]]) -> Iterator[Batch]:
         """A batch for each of `draws`: images seen before it, and (source, index) of each image."""
@@ -52,7 +52,7 @@ class Feed:
 
     def _example(self, number: int, source: str, index: int) -> Example:
         pool, rng = self._pools[source], seeds.generator(self._seed, "augment", number)
-        return augment(pool.image(index), pool.boxes(index), self._training, rng)
+        return self.augmenter(pool.image(index), pool.boxes(index), rng)
 
     def _batch(self, examples: Sequence[Example]) -> Batch:
         pixels = self._moved(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)

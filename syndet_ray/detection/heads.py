@@ -51,12 +51,20 @@ class Anchors(AnchorGenerator):
     torchvision divides the side of the image by that of the map, so that its distance depends on the image where the
     coarsest map is rounded up: 60 px instead of 64 in an image of 480.
 
+    sizes       of each map, smallest first; continued where a map has fewer than others, for one head serves all maps
     strides_px  of each map
     """
 
     def __init__(self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]) -> None:
-        super().__init__(tuple(sizes), (tuple(ratios),) * len(sizes))
-        self._strides_px = tuple(strides_px)
+        most = max(map(len, sizes))
+        super().__init__(tuple(_continued(given, most) for given in sizes), (tuple(ratios),) * len(sizes))
+        self._given, self._strides_px = tuple(map(len, sizes)), tuple(strides_px)
+
+    @property
+    def sizes_px(self) -> tuple[float, ...]:
+        """The sizes on all maps, smallest first, each once, without those that continue a map."""
+        on_maps = zip(self.sizes, self._given, strict=True)
+        return tuple(sorted({size for sizes, given in on_maps for size in sizes[:given]}))
 
     def grid_anchors(self, grid_sizes: list[list[int]], strides: Any) -> list[Tensor]:
         return super().grid_anchors(grid_sizes, [[px, px] for px in self._strides_px])
@@ -120,7 +128,7 @@ def padded(side: int) -> int:
 
 
 def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
-    """Which sizes stand on which level of a pyramid that begins at stride 4: as many on each, continued where too few.
+    """Which sizes stand on which level of a pyramid that begins at stride 4.
 
     anchor_px  smallest first
     """
@@ -129,8 +137,12 @@ def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple
         octaves = math.floor(math.log2(size / _STRIDE_8_UP_TO_PX)) + 1
         level = 0 if size < _STRIDE_4_BELOW_PX else 1 + max(octaves, 0)
         found.setdefault(min(level, levels - 1), []).append(size)
-    most = max(len(sizes) for sizes in found.values())
-    for sizes in found.values():
-        while len(sizes) < most:
-            sizes.append(sizes[-1] * math.sqrt(2))
     return {level: tuple(sizes) for level, sizes in sorted(found.items())}
+
+
+def _continued(sizes: Sequence[float], count: int) -> tuple[float, ...]:
+    """So many sizes: those given, and after them each larger by a factor of the square root of 2."""
+    found = list(sizes)
+    while len(found) < count:
+        found.append(found[-1] * math.sqrt(2))
+    return tuple(found)

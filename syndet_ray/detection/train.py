@@ -11,21 +11,22 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.architectures import architecture_of
+from syndet_ray.detection.augment import Augmenter
+from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.feed import Batch, Feed
+from syndet_ray.detection.in_force import detector_in_force, mix_in_force, training_in_force
 from syndet_ray.detection.models import build, save_model
+from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import NonFiniteLoss, SyndetError
-from syndet_ray.recipe import REAL, Detector, Mix, Recipe, Training
-from syndet_ray.schedule import images_until, shares_between, switch_at
+from syndet_ray.recipe import REAL, Mix, Recipe
+from syndet_ray.schedule import images_until, shares_between
 
 # Gradients of a detector trained from scratch jump in its first steps; this is far above what they are later.
 _GRADIENT_NORM = 5.0
-_ROUNDING = 1e-6  # images
 # Steps between looks at the loss on a GPU, each of which makes the host wait for it.
 _LOOK_EVERY = 50
 # What is told of each of the optimizer's groups: not every optimizer has all of it.
@@ -64,14 +65,14 @@ class Trainer:
         assert all(pool.classes == self.classes for pool in self._pools.values()), "align the pools first"
         model, self.weights = build(recipe.detector, self.classes, seeds.integer(seed, "weights"))
         self._model = model.to(device).to(memory_format=torch.channels_last)
-        self._average = _average(self._model, recipe.training)
+        self._average = moving_average(self._model, recipe.training)
         self._optimizer = _optimizer(self._model, recipe)
-        self._switch = switch_at(recipe.mix)
+        self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
         sizes = {source: len(pool) for source, pool in self._pools.items()}
         # A curriculum is a set whose order is its point: it is shown from near to far.
         ordered = [source for source, (scene, _) in recipe.scenes().items() if scene.poses == "curriculum"]
         self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered)
-        self._feed = Feed(self._pools, recipe.training, seed, device)
+        self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
 
@@ -85,7 +86,7 @@ class Trainer:
 
         Raises NonFiniteLoss, with the losses, when training diverges.
         """
-        assert self.images_seen < images <= self.recipe.training.images, (self.images_seen, images)
+        assert self.images_seen < images <= self._rate.images, (self.images_seen, images)
         self._model.train()
         began, first, losses = time.perf_counter(), self.images_seen, []
         for batch in self._feed.batches(self._draws(images)):
@@ -96,7 +97,8 @@ class Trainer:
                 on_step(self.images_seen)
         taken = time.perf_counter() - began
         metrics = {f"train/{name}": value for name, value in _means(losses).items()}
-        metrics["train/learning_rate"] = self._rate()
+        peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
+        metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics["images_per_second"] = (self.images_seen - first) / taken
         return TrainingStats(metrics | self._realised())
 
@@ -104,32 +106,34 @@ class Trainer:
     def effective(self) -> dict[str, Any]:
         """The settings in force, read off the objects that train rather than off the recipe, and facts beside them.
 
-        Plain JSON values. By dotted path where they are settings of a recipe; else:
+        Plain JSON values. By dotted path where they are settings of a recipe, see `in_force`; else:
 
         switch_at            share of the training after which a staged one turns to real images; None for others
+        backbone_stages      number of stages of the backbone
         drawn, planned       images of each source, so far
         real_images          number of distinct real images that are drawn from
         optimizer            of each group: number of parameters, the rate of the last step, and what else it was told
         rate_set_at          images seen before the last step
         pools                of each source: number of distinct images, and a hash of them
         """
-        mix, training = self.recipe.mix, self.recipe.training
-        groups = {group["name"]: group for group in self._optimizer.param_groups}
+        body: Any = self._model.get_submodule(_BODY.rstrip("."))
         return {
-            "mix.synthetic": 1 - shares_between(mix, 0, 1)[REAL],
-            "mix.schedule": mix.schedule,
-            "switch_at": self._switch if mix.schedule == "staged" else None,
-            **_detector_in_force(self._model, self.recipe.detector),
-            "training.batch_size": self._mixer.batch_size,
-            "training.optimizer": type(self._optimizer).__name__.lower(),
-            "training.learning_rate": groups["weights"]["initial_lr"],
-            "training.weight_decay": groups["weights"]["weight_decay"],
-            "training.crop_px": training.crop_px,
+            **mix_in_force(self._plan, self._pools),
+            **detector_in_force(self._model, self.weights, self._optimizer),
+            **training_in_force(
+                optimizer=self._optimizer,
+                rate=self._rate,
+                average=self._average,
+                augmenter=self._feed.augmenter,
+                mixer=self._mixer,
+            ),
+            "switch_at": self._rate.switch if self._plan.schedule == "staged" else None,
+            "backbone_stages": body.stages,
             "images_seen": self.images_seen,
             "drawn": dict(self._mixer.drawn),
             "planned": self._planned(),
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
-            "optimizer": {name: _facts(group) for name, group in groups.items()},
+            "optimizer": {group["name"]: _facts(group) for group in self._optimizer.param_groups},
             "rate_set_at": self._rate_set_at,
             "trainable_parameters": sum(p.numel() for p in self._model.parameters() if p.requires_grad),
             "weights": str(self.weights),
@@ -168,14 +172,14 @@ class Trainer:
         """For each of the next batches: images seen before it, and what it is made of. Drawn ahead of their training."""
         seen = self.images_seen
         while seen < images:
-            count = min(self.recipe.training.batch_size, images - seen)
+            count = min(self._mixer.batch_size, images - seen)
             yield seen, self._mixer.draw(self._shares(seen, count), count)
             seen += count
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One step; returns the losses, still on the device."""
         for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._factor()
+            group["lr"] = group["initial_lr"] * self._rate.factor(self.images_seen)
         self._rate_set_at = self.images_seen
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             # Proposals and boxes are sampled at random inside the model.
@@ -202,22 +206,16 @@ class Trainer:
             got = {name: float(value.detach()) for name, value in found.items()}
             raise NonFiniteLoss(at, "the loss must be finite", got=got, do="Lower training.learning_rate.")
 
-    def _rate(self) -> float:
-        return self.recipe.training.learning_rate * self._factor()
-
-    def _factor(self) -> float:
-        return rate_factor(self.images_seen, self.recipe.training, self._switch)
-
     def _shares(self, seen: int, count: int) -> dict[str, float]:
         """The share of each source in the `count` images after the first `seen`."""
-        total = self.recipe.training.images
-        return shares_between(self.recipe.mix, seen / total, (seen + count) / total)
+        total = self._rate.images
+        return shares_between(self._plan, seen / total, (seen + count) / total)
 
     def _planned(self) -> dict[str, float]:
         """How many images of each source were to be drawn so far, rounded for the reader."""
         if self.images_seen == 0:
             return dict.fromkeys(self._pools, 0.0)
-        planned = images_until(self.recipe.mix, self.images_seen, self.recipe.training.images)
+        planned = images_until(self._plan, self.images_seen, self._rate.images)
         return {source: round(planned[source], 6) for source in self._pools}
 
     def _realised(self) -> dict[str, float]:
@@ -225,24 +223,7 @@ class Trainer:
         synthetic = {source: number for source, number in self._mixer.drawn.items() if source != REAL}
         each = {f"realised/{source}": number / self.images_seen for source, number in synthetic.items()}
         all_of_them = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
-        return all_of_them if len(self.recipe.mix.sources) == 1 else each | all_of_them
-
-
-def rate_factor(images_seen: int, training: Training, switch: float = 1.0) -> float:
-    """The learning rate as a share of its peak, before the next step.
-
-    Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov & Hutter 2017) to
-    final_rate at the last image. Without a warm-up it starts at the peak. From the first step that begins after `switch`,
-    a moment of a staged training from 0 to 1, all of it is rate_after_switch times as much; 1 is no switch.
-    """
-    switched = switch < 1 and images_seen > switch * training.images - _ROUNDING
-    factor = training.rate_after_switch if switched else 1.0
-    warmup = round(training.warmup * training.images)
-    if images_seen < warmup:
-        return factor * min(1.0, (images_seen + training.batch_size) / warmup)
-    passed = (images_seen - warmup) / max(1, training.images - warmup)
-    cosine = (1 + math.cos(math.pi * min(1.0, passed))) / 2
-    return factor * (training.final_rate + (1 - training.final_rate) * cosine)
+        return all_of_them if len(self._plan.sources) == 1 else each | all_of_them
 
 
 def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
@@ -261,35 +242,10 @@ def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
     return {"parameters": sum(p.numel() for p in group["params"])} | told
 
 
-def _detector_in_force(model: nn.Module, detector: Detector) -> dict[str, Any]:
-    """Settings of the detector as the model that trains has them."""
-    body: Any = model.get_submodule("backbone.body")
-    told = {f"detector.{name}": value for name, value in detector.model_dump(mode="json").items()}
-    all_frozen = body.frozen_stages == body.stages and detector.frozen_stages == "all"
-    return told | {
-        "detector.architecture": architecture_of(model),
-        "detector.frozen_stages": "all" if all_frozen else body.frozen_stages,
-    }
-
-
 def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device for all."""
     table = torch.stack([torch.stack(list(each.values())) for each in losses]).double().mean(dim=0).cpu()
     return {"loss": float(table.sum())} | dict(zip(losses[0], table.tolist(), strict=True))
-
-
-def _average(model: nn.Module, training: Training) -> AveragedModel | None:
-    """An exponential moving average of the weights, whose horizon is a share of the training; None for a share of 0."""
-    if training.average == 0:
-        return None
-    horizon = max(1.0, training.average * training.images / training.batch_size)  # steps
-
-    def averaged(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        # In its first steps the average is as young as the training: a plain mean of what there was.
-        share = max(1 / horizon, 1 / (float(steps) + 1))
-        return torch.lerp(average, current, share)
-
-    return AveragedModel(model, avg_fn=averaged, use_buffers=False)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -53,9 +53,9 @@ def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...])
     if detector.weights == "none":
         return WeightsReport(reinitialised=tuple(model.state_dict()))
     if detector.weights == "imagenet":
-        return copy_fitting(model, _imagenet(detector))
+        return copy_fitting(model, _imagenet(detector), "imagenet")
     if detector.weights == "coco":
-        return copy_fitting(model, _coco(detector))
+        return copy_fitting(model, _coco(detector), "coco")
     return load_file(model, detector, Path(detector.weights), classes)
 
 

@@ -29,23 +29,28 @@ class WeightsReport:
     loaded         taken as they are
     skipped        there, but of no use to this model
     reinitialised  in this model, but missing there or of another shape
+    source         where they came from, as a Detector names it
     """
 
     loaded: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     reinitialised: tuple[str, ...] = ()
+    source: str = "none"
 
     def __str__(self) -> str:
         return f"{len(self.loaded)} loaded, {len(self.skipped)} skipped, {len(self.reinitialised)} re-initialised"
 
 
-def copy_fitting(model: nn.Module, found: Mapping[str, Tensor]) -> WeightsReport:
-    """Copies what fits by name and shape."""
+def copy_fitting(model: nn.Module, found: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copies what fits by name and shape of the tensors of `source`, see WeightsReport."""
     own = model.state_dict()
     loaded = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
     model.load_state_dict(loaded, strict=False)
     return WeightsReport(
-        tuple(sorted(loaded)), tuple(sorted(set(found) - set(loaded))), tuple(sorted(set(own) - set(loaded)))
+        loaded=tuple(sorted(loaded)),
+        skipped=tuple(sorted(set(found) - set(loaded))),
+        reinitialised=tuple(sorted(set(own) - set(loaded))),
+        source=source if loaded else "none",
     )
 
 
@@ -98,7 +103,7 @@ def load_file(model: nn.Module, detector: Detector, path: Path, classes: tuple[s
         return _load_detector(model, path, tensors, saved.classes, classes)
     own = model.state_dict()
     tensors = {_own_name(name, own): tensor for name, tensor in tensors.items()}
-    return _check_some(path, detector, copy_fitting(model, tensors))
+    return _check_some(path, detector, copy_fitting(model, tensors, str(path)))
 
 
 def _own_name(name: str, own: Collection[str]) -> str:
@@ -175,7 +180,7 @@ def _load_detector(
         if per_class:
             anchors = len(tensor) // (per_class * (len(ours) + 1))
             found[name] = _by_class(tensor, found[name], [background, *known], len(theirs) + 1, anchors)
-    return copy_fitting(model, found)
+    return copy_fitting(model, found, str(path))
 
 
 def _check_shapes(path: Path, own: Mapping[str, Tensor], found: Mapping[str, Tensor], theirs: int, ours: int) -> None:

@@ -52,9 +52,19 @@ class Assignment:
 
     def task(self, settings: TrialSettings, threads: int, node: str | None = None) -> Task:
         """The same as plain values."""
-        proposal, common = self.proposal, (settings.rungs, settings.seed, settings.cache)
-        recipe = proposal.recipe.flat()
-        return Task(proposal.number, recipe, *common, threads, proposal.replica, self.checkpoint, node)
+        proposal = self.proposal
+        return Task(
+            number=proposal.number,
+            recipe=proposal.recipe.flat(),
+            rungs=settings.rungs,
+            seed=settings.seed,
+            cache=settings.cache,
+            threads=threads,
+            replica=proposal.replica,
+            checkpoint=self.checkpoint,
+            node=node,
+            searched=tuple(proposal.params),
+        )
 
 
 class Follower(Protocol):

@@ -48,6 +48,7 @@ class Task:
     threads     CPU cores the trial may use
     checkpoint  where an earlier attempt left off: a path or s3:// address
     node        where the scenes were rendered ahead; None where the trial renders them itself
+    searched    the settings, by dotted path, that the search has chosen: the trial must report each of them back
     """
 
     number: int
@@ -59,6 +60,7 @@ class Task:
     replica: int = 0
     checkpoint: str | None = None
     node: str | None = None
+    searched: tuple[str, ...] = ()
 
 
 Progress = Callable[[int, int], None]

@@ -21,7 +21,13 @@ from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import REAL, Mix, Photos, Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import rung_images
-from syndet_ray.tuning.effective import check_effective, parameters_hash
+from syndet_ray.tuning.effective import (
+    check_effective,
+    check_settings,
+    parameters_hash,
+    scenes_in_force,
+    working_px_in_force,
+)
 from syndet_ray.tuning.task import Task
 
 # (parameters, count, seed, cache) -> the rendered set
@@ -32,10 +38,10 @@ Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a trial draws from. pools: by source; scenes: of rendered sources, a hash of the parameters they were drawn with."""
+    """What a trial draws from. pools: by source; scenes: of rendered sources, the parameters that the generator was given."""
 
     pools: Mapping[str, Pool]
-    scenes: Mapping[str, str]
+    scenes: Mapping[str, SceneParameters]
 
 
 def run_trial(
@@ -52,7 +58,8 @@ def run_trial(
     """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every rung not yet passed.
 
     `others` holds the training images of every dataset that the recipe's mix names, by folder. Raises SyndetError when a
-    setting in force differs from the proposed one, NonFiniteLoss when training diverges.
+    setting in force differs from the proposed one, or one that is searched is not in force, before training where it is
+    known then; NonFiniteLoss when training diverges.
     """
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
@@ -60,14 +67,15 @@ def run_trial(
     trainer = Trainer(recipe, data.pools, device=device, seed=seeds.integer(task.seed, "train", task.replica))
     if restore is not None:
         trainer.load(restore)
-    known = {"scenes": dict(data.scenes), "real_images_there": len(train)}
+    known = _known(recipe, data, train, val)
+    check_settings(task.recipe, trainer.effective | known, searched=task.searched)
     clock = _FirstStep()
     for images in rung_images(recipe.training.images, task.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
         effective = trainer.effective | known
-        check_effective(task.recipe, effective)
+        check_effective(task.recipe, effective, searched=task.searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
@@ -82,7 +90,7 @@ def training_data(
     Raises DataError for other classes than the real images have, or more real images than there are.
     """
     shares, rendered = recipe.mix.shares, recipe.scenes()
-    found, hashes = dict[str, Pool](), dict[str, str]()
+    found, scenes_given = dict[str, Pool](), dict[str, SceneParameters]()
     if shares[REAL] > 0:
         found[REAL] = _real(recipe.mix, train, task.seed)
     for name, source in recipe.mix.sources.items():
@@ -94,10 +102,10 @@ def training_data(
         else:
             parameters, count = rendered[name]
             pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
-            hashes[name] = parameters_hash(parameters)
+            scenes_given[name] = parameters
         check_classes(train.classes, pool.classes, place)
         found[name] = aligned(pool, train.classes)
-    return TrainingData(found, hashes)
+    return TrainingData(found, scenes_given)
 
 
 def validation_metrics(
@@ -107,6 +115,17 @@ def validation_metrics(
     predictions = predict(model, val, device=device)
     metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
     return {f"val/{name}": value for name, value in metrics.items()}
+
+
+def _known(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
+    """What is in force beside what the trainer acts on: how scenes were rendered, and at which scale photos are."""
+    photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
+    return {
+        "detector.working_px": working_px_in_force([val, *photos]),
+        **scenes_in_force(recipe.mix, data.scenes),
+        "scenes": {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
+        "real_images_there": len(train),
+    }
 
 
 def _real(mix: Mix, train: Pool, seed: int) -> Pool:

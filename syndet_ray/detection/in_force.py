@@ -1,0 +1,117 @@
+"""In force: the settings of a training, read off the objects that act on them rather than off its recipe.
+
+Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out: momentum is none of
+AdamW's, and FCOS has no anchors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from syndet_ray.data.mix import BatchMixer
+from syndet_ray.data.pool import Pool
+from syndet_ray.detection.architectures import WithoutAnchors, architecture_of
+from syndet_ray.detection.augment import Augmenter
+from syndet_ray.detection.average import MovingAverage
+from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.detection.weights_file import WeightsReport
+from syndet_ray.recipe import REAL, Mix, Scenes
+from syndet_ray.schedule import shares_between, switch_at
+
+
+def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
+    """Settings of the mix: as batches are planned by, and numbers of images that there are to draw from.
+
+    pools  of the sources that have a share, by name
+    """
+    settings: dict[str, Any] = {
+        "mix.synthetic": 1 - shares_between(plan, 0, 1)[REAL],
+        "mix.schedule": plan.schedule,
+        "mix.parts": dict(plan.parts),
+    }
+    if plan.schedule == "annealed":
+        settings["mix.anneal"] = plan.anneal
+    if plan.schedule == "staged" and plan.switch_at is not None and REAL in pools:
+        settings["mix.switch_at"] = switch_at(plan)
+    if REAL in pools:
+        settings["mix.real_images"] = len(pools[REAL])
+    scenes = {len(pools[name]) for name, source in plan.sources.items() if name in pools and _follows(source)}
+    if scenes:
+        settings["mix.synthetic_images"] = _one_or_all(scenes)
+    return settings
+
+
+def detector_in_force(model: nn.Module, weights: WeightsReport, optimizer: Optimizer) -> dict[str, Any]:
+    """Settings of the detector that trains. Photos tell at which scale they are.
+
+    frozen_stages is a number, that of all stages too. anchor_px are the sizes on any level, smallest first.
+    """
+    backbone: Any = model.get_submodule("backbone")
+    settings: dict[str, Any] = {
+        "detector.architecture": architecture_of(model),
+        "detector.backbone": backbone.name,
+        "detector.weights": weights.source,
+        "detector.frozen_stages": backbone.body.still_stages,
+    }
+    rates = _peak_rates(optimizer)
+    if "backbone_weights" in rates:
+        settings["detector.backbone_rate"] = rates["backbone_weights"] / rates["weights"]
+    return settings | _of_anchors(model)
+
+
+def training_in_force(
+    *,
+    optimizer: Optimizer,
+    rate: RateSchedule,
+    average: MovingAverage | None,
+    augmenter: Augmenter,
+    mixer: BatchMixer,
+) -> dict[str, Any]:
+    """Settings of the training."""
+    weights = next(group for group in optimizer.param_groups if group["name"] == "weights")
+    settings: dict[str, Any] = {
+        "training.images": rate.images,
+        "training.batch_size": mixer.batch_size,
+        "training.optimizer": type(optimizer).__name__.lower(),
+        "training.learning_rate": weights["initial_lr"],
+        "training.weight_decay": weights["weight_decay"],
+        "training.warmup": rate.warmup,
+        "training.final_rate": rate.final_rate,
+        "training.average": 0.0 if average is None else average.horizon.share,
+    }
+    if "momentum" in weights:
+        settings["training.momentum"] = weights["momentum"]
+    if rate.switch < 1:
+        settings["training.rate_after_switch"] = rate.rate_after_switch
+    return settings | {f"training.{name}": value for name, value in asdict(augmenter).items()}
+
+
+def _follows(source: Any) -> bool:
+    """Whether a source has as many scenes as the mix says for all that say nothing themselves."""
+    return isinstance(source, Scenes) and source.images is None
+
+
+def _one_or_all(values: set[int]) -> int | list[int]:
+    """The value where there is one, else all there are: a check then shows where they differ."""
+    first, *others = sorted(values)
+    return [first, *others] if others else first
+
+
+def _peak_rates(optimizer: Optimizer) -> dict[str, float]:
+    return {group["name"]: group["initial_lr"] for group in optimizer.param_groups}
+
+
+def _of_anchors(model: Any) -> dict[str, Any]:
+    """Sizes and ratios of the anchors; nothing of a detector without any."""
+    if isinstance(model, WithoutAnchors):
+        return {}
+    anchors = model.rpn.anchor_generator if hasattr(model, "rpn") else model.anchor_generator
+    ratios = dict.fromkeys(anchors.aspect_ratios)  # of each level; all have the same
+    assert len(ratios) == 1, anchors.aspect_ratios
+    return {
+        "detector.anchor_px": list(anchors.sizes_px),
+        "detector.aspect_ratios": list(anchors.aspect_ratios[0]),
+    }

@@ -1,0 +1,55 @@
+"""Rate: how the learning rate changes in the course of a training."""
+
+import math
+from dataclasses import dataclass
+
+from syndet_ray.recipe import Recipe
+from syndet_ray.schedule import switch_at
+
+_ROUNDING = 1e-6  # images
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateSchedule:
+    """The learning rate as a share of its peak.
+
+    Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov & Hutter 2017) to
+    final_rate at the last image. Without a warm-up it starts at the peak. From the first step that begins after the switch
+    of a staged training, all of it is rate_after_switch times as much.
+
+    images      length of the training
+    batch_size  images of a step
+    warmup      share of the images
+    switch      moment of the switch, 0 to 1, as a share of the images; 1 is no switch
+    """
+
+    images: int
+    batch_size: int
+    warmup: float
+    final_rate: float
+    rate_after_switch: float = 1.0
+    switch: float = 1.0
+
+    @staticmethod
+    def of(recipe: Recipe) -> "RateSchedule":
+        """What a recipe asks for."""
+        training = recipe.training
+        return RateSchedule(
+            images=training.images,
+            batch_size=training.batch_size,
+            warmup=training.warmup,
+            final_rate=training.final_rate,
+            rate_after_switch=training.rate_after_switch,
+            switch=switch_at(recipe.mix),
+        )
+
+    def factor(self, images_seen: int) -> float:
+        """The share for the next step, 0 to 1, or to rate_after_switch where that is more."""
+        switched = self.switch < 1 and images_seen > self.switch * self.images - _ROUNDING
+        factor = self.rate_after_switch if switched else 1.0
+        warmup = round(self.warmup * self.images)
+        if images_seen < warmup:
+            return factor * min(1.0, (images_seen + self.batch_size) / warmup)
+        passed = (images_seen - warmup) / max(1, self.images - warmup)
+        cosine = (1 + math.cos(math.pi * min(1.0, passed))) / 2
+        return factor * (self.final_rate + (1 - self.final_rate) * cosine)
