@@ -29,6 +29,7 @@ OWNERS = {
     "typer": {"cli"},
     "rich": {"terminal", "listing", "scorecard", "cli"},
     "boto3": {"data"},
+    "psutil": {"tuning"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
     "mapbox_earcut": {"scenes"},

@@ -1,11 +1,10 @@
 """Memory: whether decoded photos fit into this machine, known before any is decoded."""
 
-import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
@@ -13,7 +12,7 @@ from syndet_ray.errors import MachineError
 
 # The rest is for trials, rendered scenes and Ray's object store.
 _MOST_OF_AVAILABLE = 0.6
-_MEMINFO, _CGROUP_LIMIT = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
@@ -38,7 +37,7 @@ def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
 
 def available_bytes() -> int:
     """Memory that processes can still be given, without swapping; within a container, no more than its limit."""
-    return int(min(_machine_bytes(), _container_bytes()))
+    return int(min(psutil.virtual_memory().available, _container_bytes()))
 
 
 def memory_words(count: int) -> str:
@@ -46,16 +45,7 @@ def memory_words(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
 
 
-def _machine_bytes() -> int:
-    """Where the system does not tell what is available, all that there is."""
-    if _MEMINFO.exists():
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
-        if found is not None:
-            return int(found[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def _container_bytes() -> float:
-    """The limit of the container's control group, infinite where there is none ("max")."""
+    """The limit of the container's control group, of which psutil knows nothing; infinite where there is none ("max")."""
     limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.exists() else "max"
     return int(limit) if limit.isdigit() else float("inf")
