@@ -233,7 +233,7 @@ def test_without_a_working_scale_nothing_is_rescaled():
     assert (found.sizes_wh.tolist(), found.scales.tolist()) == ([[9, 7]], [[1, 1]])
     assert found.boxes(0).xyxy.tolist() == boxes.xyxy.tolist()
     again = decode(source(encoded(gradient(9, 7)), boxes=boxes), 9)
-    assert again.hash == found.hash, "photos that have the working size already stay as they are"
+    assert np.array_equal(again.image(0), found.image(0)), "photos of the working size already stay as they are"
 
 
 def test_no_images_make_an_empty_pool():
@@ -284,16 +284,99 @@ def test_a_selection_is_shipped_and_saved_without_what_it_leaves_out(tmp_path):
         assert np.array_equal(again.image(1), whole.image(0))
 
 
-def test_scales_survive_the_disk(tmp_path):
+def test_scales_and_digests_survive_the_disk_where_there_are_any(tmp_path):
     before = decode(source(encoded(gradient(40, 33))), 20)
     before.save(tmp_path / "pool")
     after = Pool.load(tmp_path / "pool")
     assert after.scales.tolist() == before.scales.tolist() == [[0.5, 16 / 33]]
-    assert after.hash == before.hash != replace(before, scales=np.ones((1, 2))).hash
+    assert after.digests.tolist() == before.digests.tolist()
+    assert after.hash == before.hash
+    pool(1).save(tmp_path / "arrays")
+    assert not (tmp_path / "arrays" / "digests.npy").exists()
+    assert Pool.load(tmp_path / "arrays").digests is None
 
 
-def test_the_hash_of_what_is_not_rescaled_is_the_one_that_runs_have_recorded():
-    """A run that began before photos were rescaled can be resumed."""
+BOXES = Boxes.of([[1, 2, 30.3, 29.7], [5, 5, 11, 12]], [0, 1], [0.5, np.nan], [False, True])
+
+
+def labelled(*sizes, boxes=BOXES, classes=("cat", "dog")):
+    images = [encoded(gradient(*size)) for size in sizes]
+    return replace(source(*images, boxes=boxes), classes=classes)
+
+
+@pytest.mark.parametrize("working_px", [17, 40, 64, 333])
+def test_photos_have_one_hash_at_every_working_scale(working_px):
+    photos = labelled((64, 48), (40, 50))
+    found = decode(photos, working_px)
+    assert found.hash == decode(photos).hash
+    assert found.labels_in_photos().hash == found.hash
+    assert pickle.loads(pickle.dumps(found)).hash == found.hash
+
+
+def test_photos_have_one_hash_wherever_their_files_lie(tmp_path):
+    photos = labelled((64, 48))
+    path = tmp_path / "photo.png"
+    path.write_bytes(photos.records[0].image)
+    on_disk = replace(photos, records=(replace(photos.records[0], image=path, image_id="other", place="y"),))
+    assert decode(on_disk).hash == decode(photos).hash
+
+
+def test_the_hash_of_photos_does_not_depend_on_what_decodes_them(monkeypatch):
+    photos = labelled((64, 48))
+    expected = decode(photos, 32).hash
+    pixels = picture.pixels
+    monkeypatch.setattr(picture, "pixels", lambda *given: pixels(*given) ^ 1)
+    assert decode(photos, 32).hash == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"xyxy": np.nextafter(BOXES.xyxy, 99)},
+        {"labels": BOXES.labels[::-1]},
+        {"visibility": np.array([0.5, 1], np.float32)},
+        {"crowd": np.array([False, False])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_hash_of_photos_tells_every_label_apart(change):
+    assert decode(labelled((64, 48), boxes=replace(BOXES, **change)), 32).hash != decode(labelled((64, 48)), 32).hash
+
+
+def test_the_hash_of_photos_tells_their_bytes_number_order_and_classes_apart():
+    photos = labelled((64, 48), (40, 50))
+    first, second = photos.records
+    other_bytes = replace(first, image=encoded(gradient(64, 48), compress_level=0))
+    sources = [
+        photos,
+        photos.select([1, 0]),
+        photos.select([0]),
+        photos.select([0, 0, 1]),
+        replace(photos, records=(other_bytes, second)),
+        replace(photos, records=(first, replace(second, boxes=BOXES.select(np.array([1, 0]))))),
+        replace(photos, classes=("cat", "fox")),
+        replace(photos, classes=("dog", "cat")),
+        replace(photos, classes=("cat", "dog", "fox")),
+    ]
+    assert len({decode(found, 32).hash for found in sources}) == len(sources)
+
+
+def test_selected_photos_have_the_hash_of_those_that_were_decoded_alone():
+    photos = labelled((64, 48), (40, 50), (33, 33))
+    whole = decode(photos, 32)
+    part = whole.select([2, 0])
+    assert part.hash == decode(photos.select([2, 0]), 50).hash
+    assert part.select([1, 0]).hash == whole.select([0, 2]).hash != part.hash
+    assert whole.select([]).hash == decode(photos.select([])).hash
+
+
+def test_aligned_photos_have_the_hash_of_photos_whose_classes_stand_in_that_order():
+    photos = labelled((64, 48))
+    turned = labelled((64, 48), boxes=replace(BOXES, labels=1 - BOXES.labels), classes=("dog", "cat"))
+    assert aligned(decode(turned, 32), ("cat", "dog")).hash == decode(photos).hash
+
+
+def test_the_hash_of_arrays_is_that_of_their_pixels_and_boxes():
     whole = pool(2, 1)
     digest = hashlib.sha256(b"cat\ndog")
     for array in (

@@ -11,6 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from syndet_ray import cli, scorecard, terminal
+from syndet_ray.data.pool import decode
+from syndet_ray.data.read import read
 from syndet_ray.data.unlabelled import find
 from syndet_ray.deploy import judge as judging
 from syndet_ray.deploy.apply import apply
@@ -356,6 +358,15 @@ def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
         assert len(again.scores) > 0
         assert np.array_equal(again.scores, expected.scores)
         assert np.array_equal(again.xyxy, expected.xyxy)
+
+
+def test_photos_have_one_hash_whichever_model_is_evaluated_on_them(model, small, dataset, monkeypatch):
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    data = dataset(test=2)
+    first, second = judged(model, data), judged(small, data)
+    assert first.pool.sizes_wh.tolist() != second.pool.sizes_wh.tolist()
+    photos = decode(read(data).splits["test"])
+    assert judging.scores(first)["hash"] == judging.scores(second)["hash"] == photos.hash
 
 
 def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there(small, dataset, monkeypatch, tmp_path):

@@ -40,6 +40,8 @@ class Pool:
     xyxy, labels, visibility, crowd   the boxes of all images one after another, as in `Boxes`
     box_counts    (n,) int64
     image_ids     (n,) unicode
+    digests       (n, 32) uint8, SHA-256 of each image's file and of its labels in the photo's own pixels; None where images
+                  were never files
     """
 
     name: str
@@ -56,6 +58,7 @@ class Pool:
     crowd: np.ndarray
     box_counts: np.ndarray
     image_ids: np.ndarray
+    digests: np.ndarray | None = None
 
     @staticmethod
     def of(
@@ -135,6 +138,7 @@ class Pool:
             scales=self.scales[images],
             box_counts=self.box_counts[images],
             image_ids=self.image_ids[images],
+            digests=None if self.digests is None else self.digests[images],
             **{column: getattr(self, column)[chosen] for column in _BOX_COLUMNS},
         )
 
@@ -153,14 +157,19 @@ class Pool:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over class names, pixels and boxes with all that is known of them: equal pools are equal data."""
+        """SHA-256 over class names, and images with their labels in order: equal pools are equal data.
+
+        Of images that were files it is over their bytes, and boxes in the photos' own pixels: the same at every working
+        scale, and whatever decodes them. Of others it is over pixels and boxes.
+        """
         digest = hashlib.sha256("\n".join(self.classes).encode())
+        if self.digests is not None:
+            digest.update(np.ascontiguousarray(self.digests).data)
+            return digest.hexdigest()
         for i in range(len(self)):
             digest.update(np.ascontiguousarray(self.image(i)).data)
         for array in (self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.visibility, self.crowd):
             digest.update(np.ascontiguousarray(array).data)
-        if (self.scales != 1).any():
-            digest.update(np.ascontiguousarray(self.scales).data)
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
@@ -173,6 +182,8 @@ class Pool:
                 np.save(unfinished / f"{name}.npy", getattr(whole, name), allow_pickle=False)
             if (self.scales != 1).any():
                 np.save(unfinished / "scales.npy", self.scales, allow_pickle=False)
+            if self.digests is not None:
+                np.save(unfinished / "digests.npy", self.digests, allow_pickle=False)
             about = {"name": self.name, "classes": self.classes, "synthetic": self.synthetic, "stand_in": self.stand_in}
             (unfinished / "pool.json").write_text(json.dumps(about, indent=1))
             os.chmod(unfinished, 0o755)
@@ -191,12 +202,14 @@ class Pool:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SAVED}
             rescaled = (folder / "scales.npy").exists()
             scales = np.load(folder / "scales.npy") if rescaled else np.ones((len(arrays["sizes_wh"]), 2))
+            digests = np.load(folder / "digests.npy") if (folder / "digests.npy").exists() else None
         except (OSError, EOFError, ValueError) as error:
             raise DataError(
                 folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew."
             ) from None
         starts = _starts(_bytes_of(arrays["sizes_wh"]))
-        return Pool(**about | {"classes": tuple(about["classes"])}, pixel_starts=starts, scales=scales, **arrays)
+        about["classes"] = tuple(about["classes"])
+        return Pool(**about, pixel_starts=starts, scales=scales, digests=digests, **arrays)
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
@@ -221,11 +234,13 @@ def decode(source: Source, working_px: int | None = None, progress: Callable[[in
     sizes = _bytes_of(sizes_wh)
     starts = _starts(sizes)
     pixels = np.empty(int(sizes.sum()), np.uint8)
+    digests = np.zeros((len(source), 32), np.uint8)
     for i, record in enumerate(source.records):
         width, height = sizes_wh[i].tolist()
         image = picture.pixels(record.image, record.place, None if working_px is None else (width, height))
         assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
         pixels[starts[i] : starts[i] + sizes[i]] = image.reshape(-1)
+        digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
         if progress is not None:
             progress(i + 1, len(source))
     return Pool(
@@ -238,8 +253,24 @@ def decode(source: Source, working_px: int | None = None, progress: Callable[[in
         sizes_wh=sizes_wh,
         scales=sizes_wh / photo_sizes_wh,
         image_ids=np.array([record.image_id for record in source.records], dtype=str),
+        digests=digests,
         **_flat([_scaled(record, sizes_wh[i]) for i, record in enumerate(source.records)]),
     )
+
+
+def _digest(record: Record, classes: Sequence[str]) -> bytes:
+    """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
+
+    Boxes are those of the record: scaled and scaled back, they would differ in their last bits. Classes are told by name,
+    so that a pool whose classes are put in another order keeps its digests (see aligned).
+    """
+    boxes = record.boxes
+    names = [classes[label] for label in boxes.labels]
+    digest = hashlib.sha256(hashlib.sha256(record.encoded()).digest())
+    for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update("\n".join(names).encode())
+    return digest.digest()
 
 
 def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:

@@ -26,6 +26,10 @@ class Record:
     boxes: Boxes
     place: str
 
+    def encoded(self) -> bytes:
+        """The bytes of the image, read from its file where it has one. Raises OSError."""
+        return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
