@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from syndet_ray import seeds
+from syndet_ray.data.copies import copies
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
@@ -53,16 +54,19 @@ def check_apart(dataset: Dataset) -> None:
 def check_unseen(other: Pool, kept: Mapping[str, Pool], place: object) -> None:
     """Raises DataError where an image of another dataset, at `place`, is also one of those that are kept, by split.
 
-    By its pixels: datasets name the same photo differently, and store it as different files.
+    By what is seen on it: datasets name the same photo differently, and save it anew or at another size (see copies).
     """
-    held = {_pixels(pool, i): (split, i) for split, pool in kept.items() for i in range(len(pool))}
-    for i in range(len(other)):
-        if (found := held.get(_pixels(other, i))) is not None:
-            split, j = found
-            rule = (
-                f"image {str(other.image_ids[i])!r} is also {str(kept[split].image_ids[j])!r} of {split}, by its pixels"
-            )
-            raise DataError(place, rule, do="Take it out: who trains on it has seen what is to be scored.")
+    splits = list(kept)
+    found = copies(other, list(kept.values()))
+    if not found:
+        return
+    first = found[0]
+    split = splits[first.part]
+    image, original = str(other.image_ids[first.image]), str(kept[split].image_ids[first.original])
+    how = "by its pixels" if first.exact else "saved anew or at another size"
+    others = f", and {len(found) - 1} more of {' or '.join(splits)} are there too" if len(found) > 1 else ""
+    rule = f"image {image!r} is also {original!r} of {split}, {how}{others}"
+    raise DataError(place, rule, do="Take it out: who trains on it has seen what is to be scored.")
 
 
 def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
@@ -79,10 +83,4 @@ def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
 
 
 def _content(record: Record) -> str:
-    data = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
-    return hashlib.sha256(data).hexdigest()
-
-
-def _pixels(pool: Pool, i: int) -> bytes:
-    image = pool.image(i)
-    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
+    return hashlib.sha256(record.encoded()).hexdigest()

@@ -1,0 +1,204 @@
+"""Copies: photos of one pool that also stand in another, saved anew or at another size.
+
+Finer than duplicates.py, which knows only small pictures: of a chess board under a tripod these correlate at .9999,
+whichever piece stands where. Here one photo is held against another place by place, 8 x 8 pixels each.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from syndet_ray.data.pool import Pool
+
+_PLACE = 8  # pixels a side
+# Photos are compared at a third of their size, at most at _MOST_SIDE pixels. What is left there survives when a photo is
+# resized and compressed, and noise still tells two exposures of one scene apart.
+_REDUCTION = 3
+_LEAST_SIDE, _MOST_SIDE = 32, 256
+
+# Correlation that all but a twentieth of the places with detail reach. Measured on d6_dice, chess and the stand-in, at
+# working scales of a quarter of the photos and more: copies as PNG, as JPEG of quality 70 to 92, and at a half and a third
+# of their size reach .85; only stand-in photos at quality 70 fall to .71. Two throws of dice reach .55, and the nearest
+# two photos of all, of one untouched chess board, .76, or .89 at a quarter of their size.
+_DETAIL = 1.0  # grey levels of deviation in a place, below which there is nothing to see
+_MOST_PLACES = 0.05
+_LEAST_OF_MOST = 0.82
+
+# Correlation that all places with contrast reach: of copies .93 or more, where an object has moved much less. They are
+# twice as large: a JPEG decoded at a fraction of its size may be a pixel longer than the same photo as PNG.
+_CONTRAST = 10.0  # grey levels of deviation, above which neither compression nor noise matters
+_CONTRAST_REDUCTION = 2
+_LEAST_OF_CONTRAST = 0.9
+
+# Coarse pictures propose. Those of all the copies above correlate at .96 or more, each most with its original.
+_SMALL_PX, _COARSE_PX = 64, 32
+_SOFTENING = 2.0  # grey levels, by which faint places count less
+_LEAST_PROPOSED, _MOST_PROPOSED = 0.95, 3
+_BLOCK = 512  # images compared with all others at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """An image of a pool that is also among others.
+
+    image     its position in the pool
+    part      the position of the pool that the original is of
+    original  the position of the original in that pool
+    exact     whether they are the same to the last bit, at the working scale
+    """
+
+    image: int
+    part: int
+    original: int
+    exact: bool
+
+
+def copies(pool: Pool, originals: Sequence[Pool]) -> list[Copy]:
+    """The images of a pool that also stand in one of the others: exactly, saved anew, resized, or a little brighter.
+
+    Each is told once, with one original, in the pool's order. Different photos of the same things are no copies, not
+    even from a tripod, unless the working scale shows them at less than a third of their size: noise no longer tells two
+    exposures of an untouched scene apart then. Below a fifth some copies pass. Cropped, turned or mirrored photos are
+    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
+    """
+    places = [(part, i) for part, original in enumerate(originals) for i in range(len(original))]
+    others = [_Image(originals[part], i) for part, i in places]
+    images = [_Image(pool, i) for i in range(len(pool))]
+    by_small_picture = _by_small_picture(others)
+    found = []
+    for image, proposed in zip(images, _proposed(images, others), strict=True):
+        identical = (k for k in by_small_picture.get(image.small.tobytes(), ()) if _is_identical(image, others[k]))
+        exact = next(identical, None)
+        nearest = exact if exact is not None else next((k for k in proposed if _is_copy(image, others[k])), None)
+        if nearest is not None:
+            part, i = places[nearest]
+            found.append(Copy(image=image.i, part=part, original=i, exact=exact is not None))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """Image i of a pool."""
+
+    pool: Pool
+    i: int
+
+    @property
+    def rgb(self) -> np.ndarray:
+        return self.pool.image(self.i)
+
+    @property
+    def least_px(self) -> int:
+        """The shorter side at the working scale."""
+        return int(self.pool.sizes_wh[self.i].min())
+
+    @property
+    def photo_px(self) -> float:
+        """The shorter side of the photo."""
+        return float((self.pool.sizes_wh[self.i] / self.pool.scales[self.i]).min())
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        """(64, 64) uint8 grey levels."""
+        grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(grey, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)
+
+    def reduced(self, side: int) -> np.ndarray:
+        """(side, side) float32 grey levels, unrounded: faint detail must survive."""
+        grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Comparison:
+    """How far two images agree, place by place.
+
+    correlations  (m,) -1 to 1, of the patterns; 0 where either is flat
+    concordances  (m,) the same, and less where one pattern is fainter than the other (Lin 1989, without the means)
+    deviations    (m,) grey levels, of whichever deviates more from the place's mean
+    """
+
+    correlations: np.ndarray
+    concordances: np.ndarray
+    deviations: np.ndarray
+
+
+def _by_small_picture(images: Sequence[_Image]) -> dict[bytes, list[int]]:
+    """Positions of images by small pictures: where these differ, so do the images."""
+    found = defaultdict[bytes, list[int]](list)
+    for k, image in enumerate(images):
+        found[image.small.tobytes()].append(k)
+    return dict(found)
+
+
+def _proposed(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[list[int]]:
+    """For each image the few others whose coarse pictures are most like its own, the likest first."""
+    patterns, other_patterns = _patterns(images), _patterns(others)
+    for start in range(0, len(images), _BLOCK):
+        likeness = patterns[start : start + _BLOCK] @ other_patterns.T
+        nearest = np.argsort(-likeness, axis=1)[:, :_MOST_PROPOSED]
+        for values, columns in zip(likeness, nearest, strict=True):
+            yield [k for k in columns.tolist() if values[k] >= _LEAST_PROPOSED]
+
+
+def _patterns(images: Sequence[_Image]) -> np.ndarray:
+    """(n, 1024) float32 of length 1: what is seen in each place, whatever its brightness; 0 of a blank picture."""
+    patterns = np.zeros((len(images), _COARSE_PX**2), np.float32)
+    for row, image in zip(patterns, images, strict=True):
+        small = image.small.astype(np.float32)
+        coarse = cv2.resize(small, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
+        places = _places(coarse)
+        evened = places / (_deviations(places)[:, None] + _SOFTENING)
+        length = float(np.linalg.norm(evened))
+        if length:
+            row[:] = evened.reshape(-1) / length
+    return patterns
+
+
+def _is_identical(image: _Image, other: _Image) -> bool:
+    return np.array_equal(image.rgb, other.rgb)
+
+
+def _is_copy(image: _Image, other: _Image) -> bool:
+    """Whether two images show the same in nearly all places with detail, and in all with contrast."""
+    photo_px = min(image.photo_px, other.photo_px)
+    working_px = min(image.least_px, other.least_px)
+    most_px = min(photo_px / _REDUCTION, _MOST_SIDE)
+    fine = _compared(image, other, min(most_px, working_px))
+    detailed = fine.correlations[fine.deviations > _DETAIL]
+    if not len(detailed) or np.quantile(detailed, _MOST_PLACES) < _LEAST_OF_MOST:
+        return False
+    coarse = _compared(image, other, min(most_px, working_px / _CONTRAST_REDUCTION))
+    contrasting = coarse.concordances[coarse.deviations > _CONTRAST]
+    return bool(contrasting.min(initial=1.0) >= _LEAST_OF_CONTRAST)
+
+
+def _compared(image: _Image, other: _Image, side_px: float) -> _Comparison:
+    """Two images, both brought to about side_px a side: a whole number of places."""
+    side = max(round(side_px / _PLACE) * _PLACE, _LEAST_SIDE)
+    one, two = _places(image.reduced(side)), _places(other.reduced(side))
+    one_deviations, two_deviations = _deviations(one), _deviations(two)
+    covariances = (one * two).mean(axis=1)
+    products = one_deviations * two_deviations
+    mean_variances = (one_deviations**2 + two_deviations**2) / 2
+    return _Comparison(
+        correlations=covariances / np.maximum(products, 1e-6),
+        concordances=covariances / np.maximum(mean_variances, 1e-6),
+        deviations=np.maximum(one_deviations, two_deviations),
+    )
+
+
+def _places(grey: np.ndarray) -> np.ndarray:
+    """(m, 64) float32, how the pixels of each place of a picture (8 k, 8 k) differ from the place's mean."""
+    a_side = len(grey) // _PLACE
+    places = grey.reshape(a_side, _PLACE, a_side, _PLACE).swapaxes(1, 2).reshape(a_side**2, _PLACE**2)
+    return places - places.mean(axis=1, keepdims=True)
+
+
+def _deviations(places: np.ndarray) -> np.ndarray:
+    """(m,) standard deviations of places (m, 64)."""
+    return np.sqrt((places * places).mean(axis=1))
