@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import ABOUT, OPENED, gap, train
 
-from syndet_ray.recipe import Mix, Recipe
+from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
 from syndet_ray.report.exchange import (
     ExchangePoint,
     Scored,
     Worth,
+    _synthetic,
     exchange,
     exchange_points,
     exchange_told,
@@ -23,6 +24,7 @@ from syndet_ray.report.figures import exchange as figure
 from syndet_ray.results import TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.search import _flat
 
 RNG = np.random.default_rng(0)
 HARD = 0.02 * RNG.standard_normal(500)  # images that are hard for every model alike
@@ -171,6 +173,18 @@ def test_points_know_their_photos_and_scenes(tmp_path):
         "10 %": (8, 0),
         "25 %": (20, 0),
     }
+
+
+def test_photos_of_others_count_as_images_that_are_not_the_users(tmp_path):
+    """The trainer tells of its pools nested; the ledger keeps that as pools/<name>/images."""
+    sources = {"web": Photos(folder="web"), "synthetic": Scenes(), "unused": Photos(folder="unused")}
+    mix = Mix(synthetic_images=400, sources=sources, parts={"web": 0.5, "synthetic": 0.5, "unused": 0.0})
+    sweep = Sweep(question="?", recipe=Recipe(mix=mix), trials=0, controls=(), variants={"mixed": {}})
+    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
+    folder.append("asked", 0, kind="mixed", params={}, recipe=sweep.recipe.flat())
+    pools = {"pools": {"web": {"images": 30}, "real": {"images": 80}}}
+    train(folder, 0, (0.1, 0.2), effective=_flat(pools))
+    assert _synthetic(sweep.recipe, folder.trials()[0]) == 430
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):

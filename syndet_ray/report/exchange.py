@@ -252,6 +252,6 @@ def _point(folder: RunFolder, role: str, row: TestRow, trial: Trial) -> Exchange
 def _synthetic(recipe: Recipe, trial: Trial) -> int:
     """How many distinct images there were that were not the user's photos: scenes, and those of other photos' sources."""
     rendered = sum(count for _, count in recipe.scenes().values())
-    shares, pools = recipe.mix.shares, trial.effective.get("pools", {})
-    others = [name for name, s in recipe.mix.sources.items() if isinstance(s, Photos) and shares[name] > 0]
-    return rendered + sum(pools.get(name, {}).get("images", 0) for name in others)
+    shares, sources = recipe.mix.shares, recipe.mix.sources
+    others = [name for name, source in sources.items() if isinstance(source, Photos) and shares[name] > 0]
+    return rendered + sum(trial.effective.get(f"pools/{name}/images", 0) for name in others)
