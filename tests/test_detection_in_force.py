@@ -109,6 +109,13 @@ def test_every_setting_is_reported_as_it_was_asked_for(trainer, tmp_path, path):
     check_settings(made.recipe.flat(), effective | {"real_images_there": 8}, searched=[path])
 
 
+def test_starting_weights_are_told_as_they_were_asked_for(trainer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body_file(tmp_path)
+    made = trainer({"detector.weights": "./body.safetensors"})
+    check_settings(made.recipe.flat(), made.effective | {"real_images_there": 8}, searched=["detector.weights"])
+
+
 def augment_by(name):
     def change(made):
         made._feed.augmenter = replace(made._feed.augmenter, **{name: OTHER[f"training.{name}"][0]})
@@ -285,6 +292,16 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
     wrong = made.recipe.replace({"detector.frozen_stages": 4})
     with pytest.raises(SyndetError, match=r"frozen_stages: was proposed as 4 but is not in force so, got 5"):
         check_settings(wrong.flat(), known)
+
+
+def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_is_all_that_it_has(trainer):
+    """The `when` of a search names numbers of stages, whatever backbone is searched beside them."""
+    searched = ["detector.backbone_rate"]
+    four = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": 4})
+    check_settings(four.recipe.flat(), four.effective | {"real_images_there": 8}, searched=searched)
+    every = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": "all"})
+    with pytest.raises(SyndetError, match=r"backbone_rate: is searched, and nothing in this training acts on it"):
+        check_settings(every.recipe.flat(), every.effective | {"real_images_there": 8}, searched=searched)
 
 
 @pytest.mark.parametrize("part", ["conv_stem", "bn1", "blocks"])

@@ -238,6 +238,16 @@ def test_a_setting_of_scenes_that_every_source_changes_is_refused_where_it_is_se
         run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects"])
 
 
+@pytest.mark.parametrize("searched", ["scene.objects", "mix.synthetic_images"])
+def test_a_setting_of_scenes_is_not_missed_where_those_that_follow_it_have_no_share(
+    squares, tmp_path, rendered, searched
+):
+    sources = {"plain": Scenes(), "crowded": Scenes(changes={"scene.objects": 70}, images=4)}
+    shares = {"mix.synthetic": 0.5, "mix.parts": {"plain": 0.0, "crowded": 1.0}}
+    recipe = RECIPE.replace({"mix.sources": sources, **shares})
+    assert len(run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.parts", searched])) == 3
+
+
 def test_settings_of_scenes_are_those_that_the_generator_was_given():
     sources = {"crowded": Scenes(changes={"scene.objects": 70}), "plain": Scenes()}
     recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)})

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...])
         return copy_fitting(model, _imagenet(detector), "imagenet")
     if detector.weights == "coco":
         return copy_fitting(model, _coco(detector), "coco")
-    return load_file(model, detector, Path(detector.weights), classes)
+    report = load_file(model, detector, Path(detector.weights), classes)
+    return replace(report, source=detector.weights)  # as it was asked for: Path drops the "./" of "./x.safetensors"
 
 
 def _imagenet(detector: Detector) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def check_settings(
     """
     recipe = Recipe().replace(proposed)
     for path in searched:
-        if path not in effective and _is_about_something(path, recipe):
+        if path not in effective and _is_about_something(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
             do = "Take it out of the space, or name in its `when` the values of other settings under which it acts."
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
@@ -75,14 +75,30 @@ def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
     return sides_px[0] if len(sides_px) == 1 else sides_px
 
 
-def _is_about_something(path: str, recipe: Recipe) -> bool:
-    """False for a setting of scenes where no source of scenes has a share, and of real images where those have none.
+def _is_about_something(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
+    """False for a setting of what this recipe has none of, where no `when` of a search can tell.
 
-    A search that divides images among sources comes upon shares of nothing, and no `when` can tell.
+    A search that divides images among sources comes upon shares of nothing: then nothing is said of real images, or of the
+    scenes that take a setting from the recipe. And which number of frozen stages is all of them depends on the backbone.
     """
     if path.startswith("scene.") or path == "mix.synthetic_images":
-        return bool(recipe.scenes())
+        return _shows_scenes(path, recipe)
+    if path == "detector.backbone_rate" and recipe.detector.frozen_stages != "all":
+        return bool(effective["detector.frozen_stages"] < effective["backbone_stages"])
     return path not in _OF_REAL or recipe.mix.shares[REAL] > 0
+
+
+def _shows_scenes(path: str, recipe: Recipe) -> bool:
+    """Whether scenes have a share, and not only those that have a value of their own for a setting that others follow."""
+    sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
+    following = {name for name, source in sources.items() if not _has_its_own(source, path)}
+    shown = recipe.scenes().keys()
+    return bool(shown & following if following else shown)
+
+
+def _has_its_own(source: Scenes, path: str) -> bool:
+    """Whether a source says itself what a setting of scenes, or their number, is."""
+    return source.images is not None if path == "mix.synthetic_images" else path in source.changes
 
 
 def _meant(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
