@@ -24,7 +24,8 @@ class SyndetError(Exception):
     def __init__(self, place: object, rule: str, *, got: Any = ..., do: str = "") -> None:
         self.place, self.rule, self.got, self.do = str(place), rule, got, do
         found = "" if got is ... else f", got {got!r}"
-        super().__init__(f"{place}: {rule}{found}." + (f" {do}" if do else ""))
+        stop = "" if f"{rule}{found}".endswith("?") else "."  # a rule that ends with a hint, see nearest
+        super().__init__(f"{place}: {rule}{found}{stop}" + (f" {do}" if do else ""))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: keep the keyword arguments that Exception's own pickling loses.

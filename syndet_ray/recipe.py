@@ -6,7 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
@@ -241,6 +250,16 @@ class Detector(Value):
     aspect_ratios: Annotated[tuple[AspectRatio, ...], Field(min_length=1)] | Literal["auto"] = Field(
         "auto", description="height / width of the anchors; auto: from the training boxes"
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _named_or_a_file(cls, asked: str) -> str:
+        # A file without a suffix is told from a misspelt name by its folder: ./it
+        is_a_word = Path(asked).name == asked and not Path(asked).suffix
+        if is_a_word and asked not in NAMED_WEIGHTS:
+            rule = f"must be {', '.join(NAMED_WEIGHTS)} or the path of a .safetensors file, got {asked!r}"
+            raise ValueError(f"{rule}. {nearest(asked, NAMED_WEIGHTS)}")
+        return asked
 
 
 class Training(Value):

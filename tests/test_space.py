@@ -186,6 +186,14 @@ def test_a_whole_number_among_the_choices_of_a_real_setting_is_told_as_it_stands
     assert repr(space.point(Recipe().replace({"mix.synthetic": 0.0}))) == "{'mix.synthetic': 0}"
 
 
+@pytest.mark.parametrize("asked", ["imagnet", "resnet18"])
+def test_weights_that_are_neither_a_name_nor_a_file_are_named_with_the_names_there_are(asked):
+    rule = f"detector.weights: must be auto, imagenet, coco, none or the path of a .safetensors file, got '{asked}'"
+    with pytest.raises(DefinitionError, match=rule) as error:
+        Recipe().replace({"detector.weights": asked})
+    assert asked != "imagnet" or str(error.value).endswith(" Did you mean 'imagenet'?")
+
+
 def test_values_are_held_against_the_recipe_of_the_sweep():
     poses = SearchSpace({"scene.poses": Choice(values=("random", "curriculum"))})
     poses.check(Recipe().replace({"scene.arrangement": "layers"}))
