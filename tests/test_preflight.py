@@ -73,7 +73,7 @@ def test_dice_and_their_surroundings_are_no_objection():
 
 
 def test_assets_of_other_classes_than_the_photos_are_named(models):
-    with pytest.raises(DataError, match=r"photos.*(ball|box)"):
+    with pytest.raises(DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"):
         check_assets(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
 

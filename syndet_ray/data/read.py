@@ -85,7 +85,9 @@ def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def check_classes(real: Sequence[str], synthetic: Sequence[str], place: object) -> None:
+def check_classes(
+    real: Sequence[str], synthetic: Sequence[str], place: object, do: str = "Rename or drop classes on one side."
+) -> None:
     """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order."""
     only_real, only_synthetic = sorted(set(real) - set(synthetic)), sorted(set(synthetic) - set(real))
     found = [
@@ -95,7 +97,7 @@ def check_classes(real: Sequence[str], synthetic: Sequence[str], place: object) 
     ]
     if found:
         rule = f"real and synthetic data must have the same classes; found {'; '.join(found)}"
-        raise DataError(place, rule, do="Rename or drop classes on one side.")
+        raise DataError(place, rule, do=do)
 
 
 def _split_of(folder: Path, file: Path) -> str | None:

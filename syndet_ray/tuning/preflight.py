@@ -37,6 +37,7 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
 _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
+_OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
 _LEAST_FREE_BYTES = 2 * 1024**3
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
@@ -266,7 +267,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     for generator, assets, surroundings, backgrounds in sorted(rendered):
         library = load(assets, surroundings, backgrounds)
         if not generator.startswith(command.PREFIX):
-            check_classes(classes, library.classes, place)
+            check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
 
 
 def _rendered(sweep: Sweep) -> set[tuple[str, ...]]:
