@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from syndet_ray.report.compare import ComparedRun, Comparison, Entry
-from syndet_ray.report.words import bounds, decimals, duration, number, signed
+from syndet_ray.report.words import bounds, counted, decimals, duration, number, signed
 from syndet_ray.sweep import Sweep
 
 _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, of how runs differ
@@ -23,7 +23,7 @@ _MOST_TWINS = 10
 
 def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
     """What a sweep asks, and how."""
-    yield f"sweep    {name}: {sweep.proposals} trials, {len(sweep.fixed)} controls and variants"
+    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
     for path, parameter in sweep.parameters.items():
         yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
@@ -32,7 +32,13 @@ def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
     if sweep.proposals:
         yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
     if sweep.proposals and sweep.confirm.seeds:
-        yield f"confirm  the best {sweep.confirm.top} and the controls, {sweep.confirm.seeds} seeds each"
+        yield f"confirm  the best {sweep.confirm.top} and the controls, {counted(sweep.confirm.seeds, 'seed')} each"
+
+
+def _fixed(sweep: Sweep) -> str:
+    """How many controls and variants a sweep has, repetitions counted."""
+    kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
+    return " and ".join(counted(count, kind) for kind, count in kinds.items() if count) or "no controls"
 
 
 def data_lines(data: "RealData") -> Iterator[str]:
@@ -153,7 +159,7 @@ def _pruner(sweep: Sweep) -> str:
         return "none, for there are several goals"
     first = sweep.first_pruned_rung
     if first is None and sweep.pruning.name != "none":
-        return f"{sweep.pruning.name}, which never acts: there are too few rungs for its grace and patience"
+        return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
     return sweep.pruning.name if first is None else f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
 
 

@@ -72,7 +72,28 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     scene = "\n".join(listing.sweep_lines("joint", load("joint")))
     assert "mix.switch_at: 0.1 to 0.9, where mix.schedule is staged" in scene
     never = asked.model_copy(update={"rungs": 2})
-    assert "median, which never acts" in "\n".join(listing.sweep_lines("mix", never))
+    lines = list(listing.sweep_lines("mix", never))
+    assert "median, which never acts" in "\n".join(lines)
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"trials": 1}, "1 trial, 1 control"),
+        ({"controls": ()}, "10 trials, no controls"),
+        ({"controls": ("real_only", "synthetic_only")}, "10 trials, 2 controls"),
+        ({"variants": {"plain": {}, "flat": {}}, "repeats": 2}, "10 trials, 1 control and 4 variants"),
+    ],
+)
+def test_check_counts_trials_controls_and_variants(fields, said):
+    first = next(listing.sweep_lines("mine", sweep(**fields)))
+    assert first == f"sweep    mine: {said}"
+
+
+def test_check_says_one_seed_of_one():
+    lines = listing.sweep_lines("mine", sweep(confirm=Confirmation(top=1, seeds=1)))
+    assert "confirm  the best 1 and the controls, 1 seed each" in lines
 
 
 def test_what_a_replay_found_fits_on_a_terminal():

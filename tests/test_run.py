@@ -307,7 +307,7 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice):
     done = syndet("check", "tiny", "--real", dice)
     assert done.returncode == 0, done.stderr
     for words in (
-        "2 trials, 2 controls and variants",
+        "2 trials, 2 controls",
         "mix.synthetic",
         "6 train",
         "3 val",
