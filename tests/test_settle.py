@@ -167,6 +167,13 @@ def test_a_variant_with_another_crop_has_scenes_of_its_size(detectors):
     assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [384, 512, 300, 384]
 
 
+def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
+    space = SearchSpace({"training.crop_px": Choice(values=(256, 512, 320))})
+    found = settled(varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None)
+    assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 512)
+    assert found.variants == {"plain": {}}
+
+
 def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
     sources = {"own": {"kind": "scenes", "changes": {"scene.image_px": "auto"}}}
     with pytest.raises(DefinitionError, match=r"own: scene\.image_px: cannot be auto"):

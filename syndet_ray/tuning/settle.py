@@ -21,13 +21,12 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     `note` is told, in words, what the machine decided. Raises SyndetError for a detector that cannot be built, or whose
     weights cannot be had.
     """
-    transposes = _ever_transposes(sweep)
-    recipe, words = _settled_recipe(sweep.recipe, use, data, transposes)
+    recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
     if words:
         note(words)
     variants = {}
     for name, changes in sweep.variants.items():
-        variant, _ = _settled_recipe(sweep.recipe.replace(changes), use, data, transposes)
+        variant, _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
         variants[name] = {**changes, **_changes(recipe.replace(changes), variant)}
     whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
@@ -35,20 +34,21 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     return whole
 
 
-def _ever_transposes(sweep: Sweep) -> bool:
-    """Whether the search may propose to swap the axes of images, whatever the recipe says."""
-    parameter = dict(sweep.parameters.items()).get("training.transpose")
-    return parameter is not None and any(value > 0 for value in parameter.samples())
+def _searched(sweep: Sweep, path: str) -> list[Any]:
+    """Values that the search may propose for a setting, the least and the greatest among them, whatever the recipe says."""
+    parameter = dict(sweep.parameters.items()).get(path)
+    return [] if parameter is None else [value for value in parameter.samples() if value != "auto"]
 
 
-def _settled_recipe(recipe: Recipe, use: Resources, data: RealData, transposes: bool) -> tuple[Recipe, str]:
+def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
     """A recipe with nothing left to "auto", and what the machine decided, in words, or ""."""
     from syndet_ray.detection.settle import settled as settled_detector
 
     # The detector first: some starting weights fit their own anchors only.
     detector, words = settled_detector(recipe.detector, bool(use.gpus))
     recipe = recipe.model_copy(update={"detector": detector})
-    ratios = aspect_ratios(data.boxes_wh, transposed=transposes or recipe.training.transpose > 0)
+    transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
+    ratios = aspect_ratios(data.boxes_wh, transposed=transposes > 0)
     recipe = _filled(
         recipe,
         {
@@ -58,7 +58,9 @@ def _settled_recipe(recipe: Recipe, use: Resources, data: RealData, transposes: 
             "training.crop_px": data.scale.crop_px,
         },
     )
-    return _filled(recipe, {"scene.image_px": recipe.training.crop_px}), words
+    # As large as the greatest crop: a smaller scene would be filled up with grey.
+    crops = [recipe.training.crop_px, *_searched(sweep, "training.crop_px")]
+    return _filled(recipe, {"scene.image_px": max(crops)}), words
 
 
 def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
