@@ -130,3 +130,11 @@ def test_a_run_that_recorded_no_starting_weights_goes_on(run, files):
     run.describe({name: value for name, value in run.about.items() if name != "weights"})
     files["recipe"].write_bytes(b"other")
     refuse(run, DATA)
+
+
+def test_a_run_that_did_not_keep_what_was_asked_says_so(tmp_path, files):
+    sweep, file = starting_from(files), tmp_path / "sweep.py"
+    file.touch()
+    about = _about(Origin("run", file), sweep, Options(runs=tmp_path), DATA)
+    with pytest.raises(DefinitionError, match=r"it began with an earlier version, which did not keep .*--force"):
+        refuse(RunFolder.create(tmp_path / "run", sweep, about), DATA)

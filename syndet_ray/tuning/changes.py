@@ -50,6 +50,8 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     file = about["file"]
     if file is None or not Path(file).is_file():
         return []  # the resolved sweep lies in the run: its file may go
+    if "asked" not in about:
+        return ["it began with an earlier version, which did not keep what its sweep file said"]
     try:
         now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
