@@ -1,15 +1,17 @@
 """Settle: what a sweep leaves to "auto", decided from its photos and from what its trials run on."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from syndet_ray.data.scale import aspect_ratios
+from syndet_ray.data.scale import aspect_ratios, range_words
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.task import Resources
 
+# Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
+_FAR_FROM_ANCHORS = 1.5
 _SETTLED = ("detector.", "training.", "scene.image_px")  # settings that may be left to "auto" begin so
 
 
@@ -22,8 +24,9 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     weights cannot be had.
     """
     recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
-    if words:
-        note(words)
+    for sentence in (words, _detector_words(recipe), _anchors_words(recipe, data)):
+        if sentence:
+            note(sentence)
     variants = {}
     for name, changes in sweep.variants.items():
         variant, _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
@@ -32,6 +35,37 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
     _check_detectors(whole, data.pools["train"].classes)
     return whole
+
+
+def _detector_words(recipe: Recipe) -> str:
+    """What every trial trains, unless it changes that, in a sentence without its full stop."""
+    detector = recipe.detector
+    stages = "no stage" if detector.frozen_stages == 0 else f"{detector.frozen_stages} stages"
+    sizes = ", ".join(f"{size:.0f}" for size in _numbers(detector.anchor_px))
+    ratios = ", ".join(f"{ratio:g}" for ratio in _numbers(detector.aspect_ratios))
+    return (
+        f"the detector is {detector.architecture} on {detector.backbone}, weights {detector.weights}, {stages} frozen; "
+        f"anchors {sizes} px, height / width {ratios}; training crops of {recipe.training.crop_px} px"
+    )
+
+
+def _anchors_words(recipe: Recipe, data: RealData) -> str:
+    """Which objects are far from every anchor, as those that come with starting weights may be; "" where none are."""
+    least, _, greatest = data.scale.object_px
+    anchors = _numbers(recipe.detector.anchor_px)
+    first, last = min(anchors), max(anchors)
+    covered = first <= least * _FAR_FROM_ANCHORS and greatest <= last * _FAR_FROM_ANCHORS
+    if not data.scale.objects or covered or recipe.detector.architecture == "fcos":
+        return ""
+    return (
+        f"anchors span {first:.0f} to {last:.0f} px, objects {range_words(least, greatest)}: the smallest or largest will "
+        "hardly be found; set detector.anchor_px, or start from other weights"
+    )
+
+
+def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
+    assert values != "auto", "the recipe is settled"
+    return values
 
 
 def _searched(sweep: Sweep, path: str) -> list[Any]:
