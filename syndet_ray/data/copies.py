@@ -61,9 +61,10 @@ def copies(pool: Pool, originals: Sequence[Pool]) -> list[Copy]:
     """The images of a pool that also stand in one of the others: exactly, saved anew, resized, or a little brighter.
 
     Each is told once, with one original, in the pool's order. Different photos of the same things are no copies, not
-    even from a tripod, unless the working scale shows them at less than a third of their size: noise no longer tells two
-    exposures of an untouched scene apart then. Below a fifth some copies pass. Cropped, turned or mirrored photos are
-    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
+    even from a tripod, unless nothing has moved and the working scale shows them at less than a third of their size, or
+    every place is full of texture: noise no longer tells two exposures of an untouched scene apart then, and a
+    detector learns the one from the other. Below a fifth some copies pass. Cropped, turned or mirrored photos are not
+    found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
     """
     places = [(part, i) for part, original in enumerate(originals) for i in range(len(original))]
     others = [_Image(originals[part], i) for part, i in places]

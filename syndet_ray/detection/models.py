@@ -54,6 +54,9 @@ def load_model(folder: Path) -> SavedModel:
         detector, classes = Detector.model_validate(facts["detector"]), tuple(facts["classes"])
         model = assemble(detector, len(classes), input_of(detector))
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, SyndetError) as error:
+    except RuntimeError as error:  # torch names every tensor that is too many, or too few
+        rule = "holds weights of another detector than it describes, as those of an earlier version are"
+        raise DataError(folder, rule, do="Train it anew, or use it with the version that saved it.") from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
         raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)
