@@ -373,8 +373,8 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
 
 def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line(tmp_path):
     save_model(tmp_path, build(TINY, ("a",), seed=0)[0], TINY, ("a",))
-    file, box = tmp_path / "model.safetensors", "roi_heads.box_predictor.box"
-    tensors = {name.replace(box, box.replace(".box", ".bbox_pred")): value for name, value in load_file(file).items()}
+    file = tmp_path / "model.safetensors"
+    tensors = {name.replace("predictor.box.", "predictor.bbox_pred."): value for name, value in load_file(file).items()}
     save_file(tensors, file)
     said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier version are\. Train it anew"
     with pytest.raises(DataError, match=said):

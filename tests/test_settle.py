@@ -200,6 +200,34 @@ def test_a_search_proposes_nothing_that_would_have_to_be_settled(built, path):
         settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
 
+SCHEDULES = Choice(values=("mixed", "staged"))
+MOMENTUM = Float(low=0.5, high=0.9)
+
+
+@pytest.mark.parametrize(
+    ("space", "recipe", "said"),
+    [
+        (
+            {"training.momentum": MOMENTUM},
+            {},
+            r"momentum: .* nothing acts on it where training\.optimizer is adamw\. Name in",
+        ),
+        ({"mix.schedule": SCHEDULES, "mix.switch_at": Float(low=0.1, high=0.9)}, {}, r"mix\.schedule is mixed"),
+        ({"detector.backbone_rate": MOMENTUM}, {"detector.weights": "imagenet"}, r"detector\.frozen_stages is all"),
+    ],
+)
+def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, said):
+    asked = Sweep(question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2)
+    with pytest.raises(DefinitionError, match=said):
+        settled(asked, CPU, DATA, lambda words: None)
+
+
+def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
+    staged = Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})
+    space = SearchSpace({"mix.schedule": SCHEDULES, "mix.switch_at": staged, "training.momentum": MOMENTUM})
+    settled(varied({"training.optimizer": "sgd"}, space=(space,), trials=2), CPU, DATA, lambda words: None)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -13,6 +13,17 @@ from syndet_ray.tuning.task import Resources
 # Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
 _FAR_FROM_ANCHORS = 1.5
 _SETTLED = ("detector.", "training.", "scene.image_px")  # settings that may be left to "auto" begin so
+_UNSTAGED = "mix.schedule", ("mixed", "annealed", "real_only")
+# Settings on which nothing acts where another one has certain values.
+_IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "mix.anneal": ("mix.schedule", ("mixed", "staged", "real_only", "synthetic_only")),
+    "mix.switch_at": _UNSTAGED,
+    "training.rate_after_switch": _UNSTAGED,
+    "training.momentum": ("training.optimizer", ("adamw",)),
+    "detector.backbone_rate": ("detector.frozen_stages", ("all",)),
+    "detector.anchor_px": ("detector.architecture", ("fcos",)),
+    "detector.aspect_ratios": ("detector.architecture", ("fcos",)),
+}
 
 
 def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
@@ -21,7 +32,7 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     Each variant is settled by itself: one with random weights freezes nothing where the recipe, which has some, does.
     What that makes of it joins its changes. Controls and proposals take from the recipe what they do not change.
     `note` is told, in words, what the machine decided. Raises SyndetError for a detector that cannot be built, or whose
-    weights cannot be had.
+    weights cannot be had, and for a search of what acts in no trial.
     """
     recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
     for sentence in (words, _detector_words(recipe), _anchors_words(recipe, data)):
@@ -33,6 +44,7 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
         variants[name] = {**changes, **_changes(recipe.replace(changes), variant)}
     whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
+    _check_search_acts(whole)
     _check_detectors(whole, data.pools["train"].classes)
     return whole
 
@@ -106,6 +118,20 @@ def _changes(before: Recipe, after: Recipe) -> dict[str, Any]:
     """The settings in which a recipe differs from another, as it has them."""
     then, now = before.flat(), after.flat()
     return {path: value for path, value in now.items() if then[path] != value}
+
+
+def _check_search_acts(sweep: Sweep) -> None:
+    """Raises DefinitionError for a searched setting on which nothing would act in some trials: each of them would fail."""
+    parameters = dict(sweep.parameters.items()) if sweep.trials else {}
+    for path, (condition, idle) in _IDLE_UNDER.items():
+        if path not in parameters or (condition in parameters and parameters[condition].when):
+            continue
+        values = _searched(sweep, condition) or [sweep.recipe.get(condition)]
+        for value in parameters[path].when.get(condition, values):
+            if value in idle:
+                rule = f"is searched, and nothing acts on it where {condition} is {value}"
+                do = f"Name in its `when` the values of {condition} under which it acts, or take it out of the space."
+                raise DefinitionError(path, rule, do=do)
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
