@@ -27,7 +27,9 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
-IMAGE_IN_OBJECTS = 6.0  # side of an image, in the middle of the range of sizes
+IMAGE_IN_OBJECTS = (
+    4.5  # side of an image, in the middle of the range of sizes; the largest that can be rendered, 2048 px, has no more
+)
 TRAIN, VAL = 80, 30
 
 
