@@ -27,9 +27,8 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
-IMAGE_IN_OBJECTS = (
-    4.5  # side of an image, in the middle of the range of sizes; the largest that can be rendered, 2048 px, has no more
-)
+# Side of an image, in objects of middle size: the largest image that can be rendered, 2048 px, has no more of the largest.
+IMAGE_IN_OBJECTS = 4.5
 TRAIN, VAL = 80, 30
 
 
