@@ -358,3 +358,10 @@ def test_building_leaves_the_random_numbers_of_others_alone():
     model = made(backbone="tf_efficientnet_lite0", weights="imagenet", frozen_stages="all")
     load_weights(model, detector(), ("blue", "red"))
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("frozen", [5, 6])
+def test_a_stage_without_anything_to_train_is_as_still_as_was_asked(frozen):
+    """The last of VGG's six stages is a pooling."""
+    backbone = timm_backbone("vgg11", frozen, fixed_norms=True)
+    assert backbone.body.still_stages == frozen

@@ -73,10 +73,19 @@ class Body(nn.Module):
     def still_stages(self) -> int:
         """How many stages, from the image on, do not change: as their parameters and batch norms are, whatever was asked.
 
-        Of batch norms it can be told in training mode only.
+        Of batch norms it can be told in training mode only. A stage that has neither, such as a pooling, is as still as it
+        was asked to be.
         """
         changing = {name for name, module in self.net.named_modules() if _changes(module)}
-        return sum(not changing & _modules_until(self.net, end) for end in self._ends)
+        still = sum(not changing & _modules_until(self.net, end) for end in self._ends)
+        beyond = self._until(still) - self._until(self.frozen_stages)
+        if beyond and not any(_can_change(self.net.get_submodule(name)) for name in beyond):
+            return self.frozen_stages
+        return still
+
+    def _until(self, stages: int) -> frozenset[str]:
+        """Names of the modules of so many stages, from the image on."""
+        return _modules_until(self.net, self._ends[stages - 1]) if stages else frozenset()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Body":
         """A copy folds anew, for it may be moved or get other weights."""
@@ -246,6 +255,11 @@ def _changes(module: nn.Module) -> bool:
     """Whether a training step changes a module itself, its children aside: its parameters, or its running statistics."""
     learns = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
     return learns or (isinstance(module, _BatchNorm) and module.training)
+
+
+def _can_change(module: nn.Module) -> bool:
+    """Whether a module itself, its children aside, has anything that a training may change."""
+    return isinstance(module, _BatchNorm) or any(True for _ in module.parameters(recurse=False))
 
 
 def _maps(found: Any) -> list[Tensor]:
