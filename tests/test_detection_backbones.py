@@ -327,7 +327,7 @@ def test_every_family_trains_is_saved_and_predicts(name, architecture, tmp_path)
     ("name", "message"),
     [
         ("resnet81", "is not a backbone that timm knows, got 'resnet81'. Did you mean 'resnet"),
-        ("zzz", r"is not a backbone that timm knows, got 'zzz'. timm.list_models\(\) tells their names."),
+        ("zzz", r"is not a backbone that timm knows, got 'zzz'. timm.list_models\(\) lists their names."),
         ("test_vit", r"must give maps at strides 4, 8, 16, 32; test_vit has \[16, 16, 16\]. Use a convolutional"),
         ("swin_tiny_patch4_window7_224", "must give maps at strides 4, 8, 16, 32 of images of any size, got 'swin"),
         ("test_mambaout", "must give maps at strides 4, 8, 16, 32 of images of any size, got 'test_mambaout'"),

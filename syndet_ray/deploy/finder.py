@@ -45,10 +45,10 @@ class Finder:
         size_wh = picture.header(image, place).shown_wh
         record = Record(image_id=place, image=image, size_wh=size_wh, boxes=Boxes.none(), place=place)
         pool = self.decoded(Source("image", self.classes, (record,)))
-        (found,) = predict(self.model, pool, device=self.device)
-        return in_photo(pool, 0, found)
+        (predictions,) = predict(self.model, pool, device=self.device)
+        return in_photo(pool, 0, predictions)
 
 
-def in_photo(pool: Pool, i: int, found: Predictions) -> Predictions:
-    """What was found in image i of a pool, in pixels of its photo."""
-    return replace(found, xyxy=pool.to_photo(i, found.xyxy))
+def in_photo(pool: Pool, i: int, predictions: Predictions) -> Predictions:
+    """The predictions for image i of a pool, in pixels of its photo."""
+    return replace(predictions, xyxy=pool.to_photo(i, predictions.xyxy))

@@ -45,6 +45,7 @@ _KEPT_BY_TWO_STAGES: dict[str, Any] = {
 }
 _KEPT_BY_ONE_STAGE: dict[str, Any] = {"score_thresh": _LEAST_SCORE, "detections_per_img": _DETECTIONS_PER_IMAGE}
 _WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
+_WIDE_CELLS, _WIDE_HEAD = 7, 1024  # torchvision's own: cells a side of a region, and channels of its box head
 # What torchvision's COCO detectors were trained with, one size for each of their levels.
 COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
 
@@ -75,7 +76,7 @@ _NAMES: Mapping[type[nn.Module], str] = {TwoStage: "faster_rcnn", WithAnchors: "
 def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
     """A detector of `classes` classes and background (label 0), its weights random, its first stages frozen.
 
-    Raises DefinitionError for a backbone, number of frozen stages, or anchors that cannot be had.
+    Raises DefinitionError for a backbone, a number of frozen stages, or anchors that cannot be built.
     """
     if detector.backbone in COCO_DETECTORS:
         model = COCO_DETECTORS[detector.backbone](detector, classes)
@@ -93,20 +94,26 @@ def architecture_of(model: nn.Module) -> str:
 
 
 def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
-    names = backbone.levels
+    names, channels = backbone.levels, backbone.out_channels
     sizes, ratios = _anchors(detector, len(names))
     anchors = Anchors(tuple(sizes.values()), ratios, _strides_px(sizes))
-    per_place = anchors.num_anchors_per_location()[0]
-    head = RPNHead(backbone.out_channels, per_place)
-    wide = backbone.wide
-    settings: dict[str, Any] = {} if wide else _LIGHT
-    box_head = TwoMLPHead(backbone.out_channels * 7**2, 1024) if wide else LightBoxHead(backbone.out_channels)
-    predictor = FastRCNNPredictor(1024, classes + 1) if wide else SharedBoxPredictor(HEAD_WIDTH, classes + 1)
+    head = RPNHead(channels, anchors.num_anchors_per_location()[0])
+    settings: dict[str, Any]
+    if backbone.wide:
+        box_head: nn.Module = TwoMLPHead(channels * _WIDE_CELLS**2, _WIDE_HEAD)
+        predictor: nn.Module = FastRCNNPredictor(_WIDE_HEAD, classes + 1)
+        align = MultiScaleRoIAlign(list(names[:-1]), _WIDE_CELLS, sampling_ratio=2)
+        settings = {}
+    else:
+        box_head = LightBoxHead(channels)
+        predictor = SharedBoxPredictor(HEAD_WIDTH, classes + 1)
+        align = MultiScaleRoIAlign(list(names[:-1]), CELLS, sampling_ratio=1)
+        settings = _LIGHT
     model = TwoStage(
         backbone,
         rpn_anchor_generator=anchors,
         rpn_head=head,
-        box_roi_pool=MultiScaleRoIAlign(list(names[:-1]), 7 if wide else CELLS, sampling_ratio=2 if wide else 1),
+        box_roi_pool=align,
         box_head=box_head,
         box_predictor=predictor,
         **_KEPT_BY_TWO_STAGES,
@@ -164,19 +171,19 @@ _UNTRAINED: dict[str, Any] = {"weights": None, "weights_backbone": None}
 
 
 def _resnet50(detector: Detector, classes: int) -> nn.Module:
-    made = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
+    model = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
     sizes = [(size,) for size in coco_anchors(detector)]
-    return _coco_detector("resnet50_fpn_v2", made, detector, ends, sizes=sizes, strides_px=_strides_px(range(5)))
+    return _coco_detector("resnet50_fpn_v2", model, detector, ends, sizes=sizes, strides_px=_strides_px(range(5)))
 
 
 def _mobilenet(detector: Detector, classes: int) -> nn.Module:
-    made = fasterrcnn_mobilenet_v3_large_fpn(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
-    blocks = dict(made.backbone.body.named_children())
+    model = fasterrcnn_mobilenet_v3_large_fpn(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
+    blocks = dict(model.backbone.body.named_children())
     starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
     ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]
     sizes = [coco_anchors(detector)] * 3
-    return _coco_detector("mobilenet_v3_large_fpn", made, detector, ends, sizes=sizes, strides_px=(32, 32, 64))
+    return _coco_detector("mobilenet_v3_large_fpn", model, detector, ends, sizes=sizes, strides_px=(32, 32, 64))
 
 
 # torchvision's detectors that come with COCO weights, by our names for their backbones.
@@ -188,43 +195,55 @@ COCO_DETECTORS: Mapping[str, Callable[[Detector, int], nn.Module]] = {
 
 def _coco_detector(
     name: str,
-    made: FasterRCNN,
+    model: FasterRCNN,
     detector: Detector,
     ends: Sequence[str],
     *,
     sizes: Sequence[tuple[float, ...]],
     strides_px: Sequence[int],
 ) -> nn.Module:
+    """torchvision's detector with our backbone, anchors and two stages. Raises DefinitionError for another architecture.
+
+    ends               the last module of each stage of its backbone, by name
+    sizes, strides_px  of the anchors, for each map
+    """
     if detector.architecture != "faster_rcnn":
         rule = f"must be faster_rcnn with the backbone {name}: it is a whole detector of torchvision's"
         raise DefinitionError("detector.architecture", rule, got=detector.architecture)
     frozen = len(ends) if detector.frozen_stages == "all" else int(detector.frozen_stages)
-    old: Any = made.backbone
+    old: Any = model.backbone
     maps = len(old.fpn.inner_blocks)
+    levels = (*map(str, range(maps)), "pool")
     fixed = detector.weights != "none"
     body = Body(old.body, ends, range(maps), frozen, fixed_norms=fixed)
-    made.backbone = Backbone(body, old.fpn, old.out_channels, (*map(str, range(maps)), "pool"), name=name)
+    model.backbone = Backbone(body, old.fpn, old.out_channels, levels, name=name)
     ratios = tuple(map(float, detector.aspect_ratios))
-    made.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
-    _become(made, TwoStage)
-    return _two_stage(made, made.backbone.levels)
+    model.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
+    _become(model, TwoStage)
+    return _two_stage(model, levels)
 
 
 def coco_anchors(detector: Detector) -> tuple[float, ...]:
-    """The sizes of anchors of one of COCO_DETECTORS. Raises DefinitionError for numbers that its weights are not made for."""
-    sizes, ratios = tuple(map(float, detector.anchor_px)), detector.aspect_ratios
-    for name, found, wanted in (("anchor_px", sizes, COCO_ANCHORS_PX), ("aspect_ratios", ratios, COCO_RATIOS)):
-        if len(found) != len(wanted):
-            rule = f"must be {len(wanted)} numbers with the backbone {detector.backbone}, as its weights are made for"
-            raise DefinitionError(f"detector.{name}", rule, got=found)
+    """The anchor sizes of one of COCO_DETECTORS. Raises DefinitionError for more or fewer anchors than its weights have."""
+    sizes = tuple(map(float, detector.anchor_px))
+    _check_count("detector.anchor_px", sizes, len(COCO_ANCHORS_PX), detector)
+    _check_count("detector.aspect_ratios", detector.aspect_ratios, len(COCO_RATIOS), detector)
     return sizes
 
 
+def _check_count(path: str, numbers: Sequence[Any], count: int, detector: Detector) -> None:
+    if len(numbers) != count:
+        rule = f"must be {count} numbers with the backbone {detector.backbone}, as its weights are made for"
+        raise DefinitionError(path, rule, got=numbers)
+
+
 def _strides_px(levels: Iterable[int]) -> tuple[int, ...]:
+    """The strides of levels of the pyramid, whose level 0 has stride 4."""
     return tuple(STRIDES[0] * 2**level for level in levels)
 
 
 def _anchors(detector: Detector, levels: int) -> tuple[dict[int, tuple[float, ...]], tuple[float, ...]]:
+    """The anchor sizes by level of a pyramid of so many levels, and their aspect ratios."""
     assert detector.anchor_px != "auto" and detector.aspect_ratios != "auto", "settle the detector before it is built"
     return anchors_by_level(detector.anchor_px, levels), detector.aspect_ratios
 
@@ -246,7 +265,7 @@ def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
 def _loud(layers: nn.Module, channels: int) -> None:
     """Scales the weights of new convolutions so that a narrow head begins with signals as large as those of a wide one.
 
-    torchvision draws them for 256 channels. RetinaNet's four layers have no norms: of 64 channels they pass a thousandth.
+    torchvision draws them for 256 channels. RetinaNet's four layers have no norms: with 64 channels a thousandth passes.
     """
     factor = math.sqrt(_WIDE_CHANNELS / channels)
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Augment: random crops and changes of training images, with their boxes."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -10,9 +10,11 @@ from syndet_ray.recipe import Training
 
 # A crop is placed on an object this often; elsewhere it may fall anywhere, so that empty ground is seen too.
 _ON_OBJECT = 0.9
+# Its middle then lies in this part of the crop, of either side.
+_OBJECT_RANGE = (0.1, 0.9)
 # An object that keeps less of its box inside the crop is no training target (it would be a guess from a sliver).
 _LEAST_INSIDE = 0.3
-_FILL = (114, 114, 114)
+_FILL = (114, 114, 114)  # beside an image that is smaller than the crop: about the mean of ImageNet's photos
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmenter:
-    """Cuts training images out of larger ones and changes them. What it does is in its fields, see Training."""
+    """Cuts training images out of larger ones and changes them. Its fields are those of Training."""
 
     crop_px: int
     scale_jitter: float
@@ -43,7 +45,7 @@ class Augmenter:
 
     @staticmethod
     def of(training: Training) -> "Augmenter":
-        """What a recipe asks for, its crop settled."""
+        """The augmentation that a recipe asks for; its crop must be a number."""
         assert training.crop_px != "auto", "settle the recipe before it is trained"
         return Augmenter(**{field.name: getattr(training, field.name) for field in fields(Augmenter)})
 
@@ -55,25 +57,28 @@ class Augmenter:
         image, boxes = _crop(image, boxes, self.crop_px, self.scale_jitter, rng)
         image, boxes = _flip(image, boxes, (self.flip_horizontal, self.flip_vertical, self.transpose), rng)
         image = _recolor(image, self.color_jitter, rng)
-        neutral = boxes.crowd
-        return Example(image=image, boxes=boxes.select(~neutral), ignored=boxes.xyxy[neutral])
+        return Example(image=image, boxes=boxes.select(~boxes.crowd), ignored=boxes.xyxy[boxes.crowd])
 
 
 def _crop(
     image: np.ndarray, boxes: Boxes, side: int, jitter: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, Boxes]:
-    """The crop, and the boxes that reach into it; those of which too little does are marked as crowds."""
+    """The crop, and the boxes that reach into it; those that are mostly outside are marked as crowds.
+
+    side    of the crop, pixels
+    jitter  greatest relative change of the scale
+    """
     scale = rng.uniform(1 - jitter, 1 + jitter)
     x, y = _corner(image, boxes.select(~boxes.crowd), side / scale, rng)
     half = (scale - 1) / 2  # boxes count from a pixel's edge, OpenCV from its middle
-    moved = np.array([[scale, 0, half - x * scale], [0, scale, half - y * scale]])
-    crop = cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
+    matrix = np.array([[scale, 0, half - x * scale], [0, scale, half - y * scale]])
+    crop = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
     xyxy = (boxes.xyxy - (x, y, x, y)) * scale
-    whole = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    inside = Boxes(np.clip(xyxy, 0, side), boxes.labels, boxes.visibility, boxes.crowd)
-    cut_off = inside.areas < _LEAST_INSIDE * whole
-    neutral = Boxes(inside.xyxy, inside.labels, inside.visibility, inside.crowd | cut_off)
-    return crop, neutral.select(inside.areas > 0)
+    full_areas = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    inside = replace(boxes, xyxy=np.clip(xyxy, 0, side))
+    cut_off = inside.areas < _LEAST_INSIDE * full_areas
+    marked = replace(inside, crowd=inside.crowd | cut_off)
+    return crop, marked.select(inside.areas > 0)
 
 
 def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -81,15 +86,19 @@ def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generat
     height, width = image.shape[:2]
     if len(boxes) and rng.random() < _ON_OBJECT:
         x1, y1, x2, y2 = boxes.xyxy[rng.integers(len(boxes))]
-        x, y = (x1 + x2) / 2 - rng.uniform(0.1, 0.9) * side, (y1 + y2) / 2 - rng.uniform(0.1, 0.9) * side
+        x = (x1 + x2) / 2 - rng.uniform(*_OBJECT_RANGE) * side
+        y = (y1 + y2) / 2 - rng.uniform(*_OBJECT_RANGE) * side
     else:
-        x, y = rng.uniform(0, max(0.0, width - side)), rng.uniform(0, max(0.0, height - side))
+        x = rng.uniform(0, max(0.0, width - side))
+        y = rng.uniform(0, max(0.0, height - side))
     return _inside(x, width - side, rng), _inside(y, height - side, rng)
 
 
-def _inside(at: float, room: float, rng: np.random.Generator) -> float:
-    """`at`, moved inside 0..room; where the square is larger than the image, the image lies anywhere inside it."""
-    return float(np.clip(at, 0, room)) if room >= 0 else float(rng.uniform(room, 0))
+def _inside(position: float, room: float, rng: np.random.Generator) -> float:
+    """The position, moved inside 0..room; where the square is larger than the image, the image lies anywhere inside it."""
+    if room < 0:
+        return float(rng.uniform(room, 0))
+    return float(np.clip(position, 0, room))
 
 
 def _flip(
@@ -99,12 +108,15 @@ def _flip(
     xyxy, side = boxes.xyxy, image.shape[0]
     horizontal, vertical, transposed = rng.random(3) < probabilities
     if horizontal:
-        image, xyxy = image[:, ::-1], np.stack([side - xyxy[:, 2], xyxy[:, 1], side - xyxy[:, 0], xyxy[:, 3]], axis=1)
+        image = image[:, ::-1]
+        xyxy = np.stack([side - xyxy[:, 2], xyxy[:, 1], side - xyxy[:, 0], xyxy[:, 3]], axis=1)
     if vertical:
-        image, xyxy = image[::-1], np.stack([xyxy[:, 0], side - xyxy[:, 3], xyxy[:, 2], side - xyxy[:, 1]], axis=1)
+        image = image[::-1]
+        xyxy = np.stack([xyxy[:, 0], side - xyxy[:, 3], xyxy[:, 2], side - xyxy[:, 1]], axis=1)
     if transposed:
-        image, xyxy = image.transpose(1, 0, 2), xyxy[:, [1, 0, 3, 2]]
-    return image, Boxes(xyxy, boxes.labels, boxes.visibility, boxes.crowd)
+        image = image.transpose(1, 0, 2)
+        xyxy = xyxy[:, [1, 0, 3, 2]]
+    return image, replace(boxes, xyxy=xyxy)
 
 
 def _recolor(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

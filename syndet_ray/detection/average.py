@@ -23,22 +23,22 @@ class Horizon:
     batch_size: int
 
     def __call__(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        """The next average. count: steps that are in it so far."""
+        """The next average, of the shape of both. count: steps that the average holds so far."""
         steps = max(1.0, self.share * self.images / self.batch_size)
-        # In its first steps the average is as young as the training: a plain mean of what there was.
+        # In its first steps the average is as young as the training: a plain mean of all weights so far.
         weight = max(1 / steps, 1 / (float(count) + 1))
         return torch.lerp(average, current, weight)
 
 
 class MovingAverage(AveragedModel):
-    """A model whose weights are the average of another's. It is its `module` that predicts."""
+    """A model whose weights are the average of another's. Its `module` predicts."""
 
     def __init__(self, model: nn.Module, horizon: Horizon) -> None:
         super().__init__(model, avg_fn=horizon, use_buffers=False)
 
     @property
     def horizon(self) -> Horizon:
-        """What it averages over."""
+        """How far the average looks back."""
         assert isinstance(self.avg_fn, Horizon), self.avg_fn
         return self.avg_fn
 

@@ -1,4 +1,4 @@
-"""Backbones: image features by timm or torchvision, frozen as far as asked, joined to a feature pyramid by torchvision."""
+"""Backbones: image features by timm or torchvision, frozen as a recipe says, joined to a feature pyramid by torchvision."""
 
 import copy
 from collections import OrderedDict
@@ -21,28 +21,32 @@ STRIDES = (4, 8, 16, 32)
 # Widths of the pyramid: torchvision's for backbones as wide as its own, a quarter for those made for phones, whose
 # training on a CPU core the pyramid would dominate.
 _WIDE, _NARROW, _WIDE_FROM = 256, 64, 512
+# What timm raises for a backbone that has no feature maps, by backbone.
+_WITHOUT_MAPS = (RuntimeError, AttributeError, AssertionError, TypeError, KeyError)
 
 
 class Body(nn.Module):
     """A backbone without its classifier, of which the first stages may be frozen. A stage ends where the stride doubles.
+
+    Raises DefinitionError for more frozen stages than there are.
 
     Frozen stages never change: neither their parameters nor the running statistics of their batch norms. They are computed
     by a folded copy (batch norms multiplied into the convolutions before them), which is no part of the state.
 
     net            returns its maps as a list or a dict
     ends           the last module of each stage, by name
-    wanted         which of the maps the pyramid takes
+    used_maps      positions of the maps that the pyramid takes
     frozen_stages  from the image on
     fixed_norms    whether batch norms use the statistics they came with in all stages: those of the few images of
                    a batch are worse than ImageNet's
     """
 
     def __init__(
-        self, net: nn.Module, ends: Sequence[str], wanted: Sequence[int], frozen_stages: int, *, fixed_norms: bool
+        self, net: nn.Module, ends: Sequence[str], used_maps: Sequence[int], frozen_stages: int, *, fixed_norms: bool
     ) -> None:
         super().__init__()
         self.net, self.stages, self.frozen_stages = net, len(ends), frozen_stages
-        self._ends, self._wanted, self._fixed_norms = tuple(ends), tuple(wanted), fixed_norms
+        self._ends, self._used_maps, self._fixed_norms = tuple(ends), tuple(used_maps), fixed_norms
         if frozen_stages > self.stages:
             rule = f"must be at most the number of stages of the backbone, {self.stages}"
             raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
@@ -55,11 +59,11 @@ class Body(nn.Module):
         self.train()  # a new module is in training mode, also what is frozen
 
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
-        """x (b, 3, h, w), h and w multiples of 32; returns the wanted maps by number, finest first."""
+        """x (b, 3, h, w), h and w multiples of 32; returns the maps that are used by number, finest first."""
         if x.device not in self._fast:
             self._fast[x.device] = self._folded(x.device)
         maps = _maps(self._fast[x.device](x))
-        return OrderedDict((str(number), maps[at]) for number, at in enumerate(self._wanted))
+        return OrderedDict((str(number), maps[position]) for number, position in enumerate(self._used_maps))
 
     def train(self, mode: bool = True) -> "Body":
         """As nn.Module.train, but what is frozen or fixed stays as in evaluation."""
@@ -71,10 +75,10 @@ class Body(nn.Module):
 
     @property
     def still_stages(self) -> int:
-        """How many stages, from the image on, do not change: as their parameters and batch norms are, whatever was asked.
+        """How many stages, from the image on, do not change, read off their parameters and batch norms.
 
-        Of batch norms it can be told in training mode only. A stage that has neither, such as a pooling, is as still as it
-        was asked to be.
+        Valid in training mode only: in evaluation no batch norm changes. A stage without parameters and batch norms, such as
+        a pooling, is frozen where frozen_stages says so.
         """
         changing = {name for name, module in self.net.named_modules() if _changes(module)}
         still = sum(not changing & _modules_until(self.net, end) for end in self._ends)
@@ -89,10 +93,10 @@ class Body(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Body":
         """A copy folds anew, for it may be moved or get other weights."""
-        made = self.__class__.__new__(self.__class__)
-        memo[id(self)] = made
-        made.__dict__.update(copy.deepcopy(self.__dict__ | {"_fast": {}}, memo))
-        return made
+        clone = self.__class__.__new__(self.__class__)
+        memo[id(self)] = clone
+        clone.__dict__.update(copy.deepcopy(self.__dict__ | {"_fast": {}}, memo))
+        return clone
 
     def _folded(self, device: torch.device) -> nn.Module:
         """The net with its frozen part folded; the net itself where that would change what it computes."""
@@ -107,18 +111,18 @@ class Body(nn.Module):
         converted = folded(self.net, self._frozen, torch.bfloat16)
         plain_maps = self._probe(self.net, reduced(device), device)
         maps = self._probe(converted, reduced(device), device)
-        # Where they are spoilt, autocast converts weights in every step, as it does those of the plain net.
+        # Where conversion spoils the maps, autocast converts weights in every step, as it does those of the plain net.
         return converted if as_near(expected, plain_maps, maps) else exact
 
     def _probe(self, net: nn.Module, precision: AbstractContextManager[Any], device: torch.device) -> list[Tensor]:
-        """The maps, as float32, that the net or a folded copy of it gives of some image in evaluation."""
+        """The maps, as float32, that the net or a folded copy of it returns in evaluation for an image of 64 x 64 px."""
         image = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
         training = self.training
         self.eval()
         with torch.no_grad(), precision:
-            found = _maps(net(image))
+            maps = _maps(net(image))
         self.train(training)
-        return [one.float() for one in found]
+        return [features.float() for features in maps]
 
 
 class Backbone(nn.Module):
@@ -157,12 +161,13 @@ def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> 
     net = _features(name)
     info: Any = net.feature_info
     strides, channels = info.reduction(), info.channels()
-    wanted = [strides.index(stride) for stride in STRIDES]
+    used_maps = [strides.index(stride) for stride in STRIDES]
     ends = [_named(net, end) for end in info.module_name()]
     frozen = len(ends) if frozen_stages == "all" else int(frozen_stages)
-    body = Body(net, ends, wanted, frozen, fixed_norms=fixed_norms)
-    width = _WIDE if channels[wanted[-1]] >= _WIDE_FROM else _NARROW
-    fpn = FeaturePyramidNetwork([channels[i] for i in wanted], width, extra_blocks=LastLevelMaxPool())
+    body = Body(net, ends, used_maps, frozen, fixed_norms=fixed_norms)
+    used_channels = [channels[position] for position in used_maps]
+    width = _WIDE if used_channels[-1] >= _WIDE_FROM else _NARROW
+    fpn = FeaturePyramidNetwork(used_channels, width, extra_blocks=LastLevelMaxPool())
     return Backbone(body, fpn, width, ("0", "1", "2", "3", "pool"), name=name)
 
 
@@ -181,10 +186,11 @@ def nearest_names(name: str) -> str:
     import timm
 
     hint = nearest(name, timm.list_models())
-    return hint if hint.startswith("Did you mean") else "timm.list_models() tells their names."
+    return hint if hint.startswith("Did you mean") else "timm.list_models() lists their names."
 
 
 def _features(name: str) -> nn.Module:
+    """timm's net that returns feature maps, its weights random. Raises DefinitionError where the four strides are missing."""
     import timm
 
     check_backbone(name)
@@ -192,13 +198,7 @@ def _features(name: str) -> nn.Module:
     rule = f"must give maps at strides {', '.join(map(str, STRIDES))}"
     try:
         net = timm.create_model(name, pretrained=False, features_only=True)
-    except (
-        RuntimeError,
-        AttributeError,
-        AssertionError,
-        TypeError,
-        KeyError,
-    ):  # no feature maps: timm says so in many ways
+    except _WITHOUT_MAPS:
         raise DefinitionError("detector.backbone", rule, got=name, do=do) from None
     info: Any = net.feature_info
     strides = info.reduction()
@@ -210,7 +210,7 @@ def _features(name: str) -> nn.Module:
 
 
 def _maps_fit(net: nn.Module) -> bool:
-    """Whether a small oblong image gives maps as feature_info tells: some nets take one size only, or put channels last."""
+    """Whether an oblong image gives maps as feature_info says: some nets take one size only, or put channels last."""
     height, width = 64, 96
     info: Any = net.feature_info
     expected = [
@@ -222,17 +222,17 @@ def _maps_fit(net: nn.Module) -> bool:
             maps = _maps(net.eval()(torch.zeros(1, 3, height, width)))
     except (RuntimeError, AssertionError):  # as timm says that the size does not suit it
         return False
-    return [tuple(found.shape[1:]) for found in maps] == expected
+    return [tuple(features.shape[1:]) for features in maps] == expected
 
 
 def _named(net: nn.Module, end: str) -> str:
-    """The name in `net` of a module of the backbone that it was made from."""
-    names = {name for name, _ in net.named_modules()}
-    found = [name for name in names_in_features(end) if name in names]
-    if not found:
+    """The name in `net` of a module of the backbone that it was made from. Raises DefinitionError where it is not there."""
+    modules = dict(net.named_modules())
+    names = [name for name in names_in_features(end) if name in modules]
+    if not names:
         rule = "must have stages that follow one another: timm does not say where its stages end"
         raise DefinitionError("detector.backbone", rule, got=type(net).__name__)
-    return found[0]
+    return names[0]
 
 
 def names_in_features(name: str) -> tuple[str, ...]:
@@ -246,9 +246,15 @@ def _modules_until(net: nn.Module, end: str) -> frozenset[str]:
     Modules stand in the order in which they are used: timm's own extraction of features rests on that.
     """
     names = [name for name, _ in net.named_modules() if name]
-    inside = [at for at, name in enumerate(names) if name == end or name.startswith(f"{end}.")]
-    first, rest = names[: inside[-1] + 1], names[inside[-1] + 1 :]
-    return frozenset(name for name in first if not any(later.startswith(f"{name}.") for later in rest))
+    positions = [position for position, name in enumerate(names) if name == end or name.startswith(f"{end}.")]
+    split = positions[-1] + 1
+    first, later = names[:split], names[split:]
+    return frozenset(name for name in first if not _holds_any(name, later))
+
+
+def _holds_any(module: str, names: Sequence[str]) -> bool:
+    """Whether one of these modules is inside the module of that name."""
+    return any(name.startswith(f"{module}.") for name in names)
 
 
 def _changes(module: nn.Module) -> bool:
@@ -262,5 +268,5 @@ def _can_change(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) or any(True for _ in module.parameters(recurse=False))
 
 
-def _maps(found: Any) -> list[Tensor]:
-    return list(found.values()) if isinstance(found, dict) else list(found)
+def _maps(output: Any) -> list[Tensor]:
+    return list(output.values()) if isinstance(output, dict) else list(output)

@@ -1,4 +1,4 @@
-"""Feed: batches made ready by other threads while the last one trains."""
+"""Feed: batches prepared by other threads while the last one trains."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.augment import Augmenter, Example
 
-# Batches that are made ready beside the one that trains.
+# Batches that are prepared beside the one that trains: two, so that a slow one does not stop the training.
 _AHEAD = 2
 
 
@@ -38,23 +38,27 @@ class Feed:
 
     def batches(self, draws: Iterator[tuple[int, list[tuple[str, int]]]]) -> Iterator[Batch]:
         """A batch for each of `draws`: images seen before it, and (source, index) of each image."""
-        waiting = deque[list[Future[Example]]]()
+        queue = deque[list[Future[Example]]]()
         with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="augment") as threads:
             try:
                 for seen, draw in draws:
-                    waiting.append([threads.submit(self._example, seen + k, *drawn) for k, drawn in enumerate(draw)])
-                    if len(waiting) > _AHEAD:
-                        yield self._batch([made.result() for made in waiting.popleft()])
-                while waiting:
-                    yield self._batch([made.result() for made in waiting.popleft()])
+                    numbered = enumerate(draw, start=seen)
+                    queue.append([threads.submit(self._example, number, *image) for number, image in numbered])
+                    if len(queue) > _AHEAD:
+                        yield self._batch(queue.popleft())
+                while queue:
+                    yield self._batch(queue.popleft())
             finally:
                 threads.shutdown(cancel_futures=True)
 
     def _example(self, number: int, source: str, index: int) -> Example:
-        pool, rng = self._pools[source], seeds.generator(self._seed, "augment", number)
+        pool = self._pools[source]
+        rng = seeds.generator(self._seed, "augment", number)
         return self.augmenter(pool.image(index), pool.boxes(index), rng)
 
-    def _batch(self, examples: Sequence[Example]) -> Batch:
+    def _batch(self, futures: Sequence[Future[Example]]) -> Batch:
+        """Waits until all examples are there."""
+        examples = [future.result() for future in futures]
         pixels = self._moved(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
         return Batch(images=list(pixels.float() / 255), targets=[self._target(example) for example in examples])
 
@@ -66,6 +70,8 @@ class Feed:
         }
 
     def _moved(self, array: np.ndarray) -> Tensor:
-        """On the device; on a GPU by way of pinned memory, so that the host does not wait for the copy."""
-        found = torch.from_numpy(np.ascontiguousarray(array))
-        return found if self._device.type == "cpu" else found.pin_memory().to(self._device, non_blocking=True)
+        """The array on the device; on a GPU by way of pinned memory, so that the host does not wait for the copy."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self._device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Folding: frozen layers as they are computed fastest: norms multiplied into convolutions, weights converted once."""
+"""Folding: frozen layers in their fastest form: norms multiplied into convolutions, weights converted once."""
 
 import copy
 from collections.abc import Collection, Sequence
@@ -15,8 +15,9 @@ from syndet_ray.detection.precision import full
 # How far folding may move a feature, as a share of the largest: far above rounding, far below what a wrong fold does.
 _FOLDING_ERROR = 1e-3
 # How much further from float32 than the plain net a fold may be in bfloat16: of 19 backbones with random weights the
-# furthest was 2.3 times as far, nearly all less than 1.5 times. The second allows for a net that is hardly off at all.
-_REDUCED_ERROR, _BF16_ROUNDING = 3.0, 2**-8
+# furthest was 2.3 times as far, nearly all less than 1.5 times.
+_REDUCED_ERROR = 3.0
+_BF16_ROUNDING = 2**-8  # of its 8 bits of precision; allowed in addition, for a net that is hardly off at all
 
 
 def folded(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Module:
@@ -26,27 +27,32 @@ def folded(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Mo
 
     frozen  names of modules
     """
-    made = _fold(net, frozen, "")
-    _quick(made, frozen, "", dtype)
-    return made
+    fold = _fold(net, frozen, "")
+    _convert(fold, frozen, "", dtype)
+    return fold
 
 
-def same(expected: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
-    """Whether maps are equal up to rounding in float32."""
-    if len(expected) != len(found):  # timm's features by hooks are not to be copied
+def same(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> bool:
+    """Whether maps, float32 and of equal shapes, are equal up to rounding."""
+    if len(expected) != len(actual):  # where timm collects features by hooks, a copy of the net returns fewer
         return False
-    pairs = zip(expected, found, strict=True)
-    return all((a - b).abs().max() <= _FOLDING_ERROR * a.abs().max() for a, b in pairs)
+    pairs = zip(expected, actual, strict=True)
+    return all((fold_map - exact).abs().max() <= _FOLDING_ERROR * exact.abs().max() for exact, fold_map in pairs)
 
 
-def as_near(expected: Sequence[Tensor], plain: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
-    """Whether a fold is about as near in bfloat16 to what float32 gives as the plain net is.
+def as_near(expected: Sequence[Tensor], plain: Sequence[Tensor], converted: Sequence[Tensor]) -> bool:
+    """Whether the maps of a fold in bfloat16 are about as near to those in float32 as the maps of the plain net are.
 
-    How far that is depends on the net: of a rounding error of 0.3 % some with random weights make 30 %.
+    How near that is depends on the net: some with random weights turn a rounding error of 0.3 % into one of 30 %.
+
+    expected   maps in float32
+    plain      maps of the net in bfloat16
+    converted  maps of the fold in bfloat16
     """
-    for exact, one, other in zip(expected, plain, found, strict=True):
-        allowed = _REDUCED_ERROR * (one - exact).norm() + _BF16_ROUNDING * exact.norm()
-        if not (other - exact).norm() <= allowed:  # nor where it is no number
+    for exact, plain_map, fold_map in zip(expected, plain, converted, strict=True):
+        allowed = _REDUCED_ERROR * (plain_map - exact).norm() + _BF16_ROUNDING * exact.norm()
+        near = bool((fold_map - exact).norm() <= allowed)  # False for what is not a number
+        if not near:
             return False
     return True
 
@@ -56,19 +62,24 @@ def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
     if path in frozen and not list(module.children()):
         return _plain(module)
     if not _reaches_into(path, frozen):
-        return module  # itself, for a copy would not hear of train() and eval()
-    made = copy.copy(module)
-    made._modules = dict(module._modules)
+        return module  # itself: train() and eval() of the net would not reach a copy
+    fold = copy.copy(module)
+    fold._modules = dict(module._modules)
     convolution = ""  # the last child before this one, where it is a frozen convolution
     for name, child in module.named_children():
-        at = f"{path}.{name}" if path else name
-        if convolution and at in frozen and _follows(child, getattr(module, convolution)):
-            made._modules[convolution] = _fused(getattr(module, convolution), child)
-            made._modules[name] = _after_norm(child)
+        child_path = _joined(path, name)
+        if convolution and child_path in frozen and _follows(child, getattr(module, convolution)):
+            fold._modules[convolution] = _fused(getattr(module, convolution), child)
+            fold._modules[name] = _after_norm(child)
         else:
-            made._modules[name] = _fold(child, frozen, at)
-        convolution = name if at in frozen and isinstance(child, nn.Conv2d) else ""
-    return made
+            fold._modules[name] = _fold(child, frozen, child_path)
+        convolution = name if child_path in frozen and isinstance(child, nn.Conv2d) else ""
+    return fold
+
+
+def _joined(path: str, name: str) -> str:
+    """The name of a child in the whole net."""
+    return f"{path}.{name}" if path else name
 
 
 def _reaches_into(path: str, frozen: Collection[str]) -> bool:
@@ -82,68 +93,69 @@ def _follows(norm: nn.Module, convolution: nn.Conv2d) -> TypeGuard[_BatchNorm]:
 
 
 def _fused(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
+    """A frozen convolution that does what both do in evaluation."""
     plain: Any = _plain(convolution).eval()
     return fuse_conv_bn_eval(plain, copy.deepcopy(norm).eval()).requires_grad_(False)
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """A copy of a module without children, which is a plain convolution where timm's would standardise its weights.
+    """A copy of a module without children; of timm's convolutions that standardise their weights, a plain convolution.
 
-    They are standardised here, once, in float32: bfloat16 would round them before the mean is taken off, and after.
+    They are standardised here, once, in float32: bfloat16 would round them before the mean is subtracted, and after.
     """
     from timm.layers import Conv2dSame
 
-    made: Any = copy.deepcopy(module)
+    plain: Any = copy.deepcopy(module)
     if not _standardises(module):
-        return made
-    gain = (made.gain * made.scale).flatten() if hasattr(made, "gain") else None
-    filters = made.weight.reshape(1, made.out_channels, -1)
+        return plain
+    gain = (plain.gain * plain.scale).flatten() if hasattr(plain, "gain") else None
+    filters = plain.weight.reshape(1, plain.out_channels, -1)
     with torch.no_grad(), full(filters.device):
-        weight = functional.batch_norm(filters, None, None, gain, training=True, momentum=0.0, eps=made.eps)
-    made.weight = nn.Parameter(weight.reshape_as(made.weight), requires_grad=False)
-    made.__class__ = Conv2dSame if getattr(made, "same_pad", False) else nn.Conv2d
-    return made
+        weight = functional.batch_norm(filters, None, None, gain, training=True, momentum=0.0, eps=plain.eps)
+    plain.weight = nn.Parameter(weight.reshape_as(plain.weight), requires_grad=False)
+    plain.__class__ = Conv2dSame if getattr(plain, "same_pad", False) else nn.Conv2d
+    return plain
 
 
 def _standardises(module: nn.Module) -> bool:
-    """Whether it is one of timm's convolutions with weight standardisation (Qiao et al. 2019, Brock et al. 2021)."""
+    """Whether a module is one of timm's convolutions with weight standardisation (Qiao et al. 2019, Brock et al. 2021)."""
     from timm.layers import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 
     return isinstance(module, (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame))
 
 
 def _after_norm(norm: nn.Module) -> nn.Module:
-    """What timm's batch norms do besides norming: their activation."""
+    """What is left of a batch norm once it is folded: timm's have an activation and a drop-out of their own."""
     steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
     return nn.Sequential(*[step for step in steps if not isinstance(step, nn.Identity)])
 
 
-def _quick(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
-    """Frozen convolutions with their weights in `dtype`, so that no step has to convert them, and without padded copies."""
+def _convert(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
+    """Converts the weights of frozen convolutions, so that no step has to, and spares them padded copies of their maps."""
     for name, child in module.named_children():
-        at = f"{path}.{name}" if path else name
-        if at in frozen and isinstance(child, nn.Conv2d) and _pads_unevenly(child):
+        child_path = _joined(path, name)
+        if child_path in frozen and isinstance(child, nn.Conv2d) and _pads_unevenly(child):
             module._modules[name] = _UnevenPadding(child).to(dtype)
-        elif at in frozen and isinstance(child, (nn.Conv2d, _UnevenPadding)):
+        elif child_path in frozen and isinstance(child, (nn.Conv2d, _UnevenPadding)):
             child.to(dtype)
         else:
-            _quick(child, frozen, at, dtype)
+            _convert(child, frozen, child_path, dtype)
 
 
 def _pads_unevenly(convolution: nn.Module) -> bool:
+    """Whether it pads as TensorFlow does, in a way that _UnevenPadding can take over."""
     from timm.layers import Conv2dSame
 
     if not isinstance(convolution, Conv2dSame):
         return False
-    return (
-        convolution.dilation == (1, 1) and convolution.kernel_size in ((3, 3), (5, 5)) and convolution.stride == (2, 2)
-    )
+    halves = convolution.stride == (2, 2) and convolution.dilation == (1, 1)
+    return halves and convolution.kernel_size in ((3, 3), (5, 5))
 
 
 class _UnevenPadding(nn.Module):
     """TensorFlow's padding of a convolution of stride 2, on maps of even size, without copying the map to pad it.
 
-    It pads one pixel less before the map than after it. So does an even padding whose first row and column are left out.
+    TensorFlow pads one pixel less before the map than after it. So does an even padding without its first row and column.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:

@@ -14,7 +14,7 @@ from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 from syndet_ray.detection.backbones import STRIDES
 from syndet_ray.detection.precision import ReducedSequential, reduced
 
-# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: a third of their size at most, but for small ones.
+# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: except for small ones, a third of their size at most.
 # Only the smallest stand 4 px apart: with four times as many anchors a step takes half as long again.
 _STRIDE_8_UP_TO_PX, _STRIDE_4_BELOW_PX = 48.0, 16.0
 # A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
@@ -25,7 +25,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a backbone's weights were trained on: pixels, 0 to 1, less the mean, by the deviation; of R, G and B."""
+    """What a backbone's weights were trained on: pixels, 0 to 1, minus the mean, divided by the deviation; of R, G, B."""
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = IMAGENET_DEVIATION
@@ -41,7 +41,7 @@ class NativeScale(GeneralizedRCNNTransform):
         super().__init__(1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES))
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """The image as it is."""
+        """Returns the image and its target as they are."""
         return image, target
 
 
@@ -51,32 +51,39 @@ class Anchors(AnchorGenerator):
     torchvision divides the side of the image by that of the map, so that its distance depends on the image where the
     coarsest map is rounded up: 60 px instead of 64 in an image of 480.
 
-    sizes       of each map, smallest first; continued where a map has fewer than others, for one head serves all maps
+    sizes       px, of each map, smallest first; continued where a map has fewer than others: one head serves all maps
+    ratios      height / width, of every map
     strides_px  of each map
     """
 
     def __init__(self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]) -> None:
-        most = max(map(len, sizes))
-        super().__init__(tuple(_continued(given, most) for given in sizes), (tuple(ratios),) * len(sizes))
-        self._given, self._strides_px = tuple(map(len, sizes)), tuple(strides_px)
+        counts = tuple(len(map_sizes) for map_sizes in sizes)
+        continued = tuple(_continued(map_sizes, max(counts)) for map_sizes in sizes)
+        super().__init__(continued, (tuple(ratios),) * len(sizes))
+        self._counts = counts
+        self._strides_px = tuple(strides_px)
 
     @property
     def sizes_px(self) -> tuple[float, ...]:
         """The sizes on all maps, smallest first, each once, without those that continue a map."""
-        on_maps = zip(self.sizes, self._given, strict=True)
-        return tuple(sorted({size for sizes, given in on_maps for size in sizes[:given]}))
+        distinct: set[float] = set()
+        for map_sizes, count in zip(self.sizes, self._counts, strict=True):
+            distinct.update(map_sizes[:count])
+        return tuple(sorted(distinct))
 
     def grid_anchors(self, grid_sizes: list[list[int]], strides: Any) -> list[Tensor]:
+        """The anchors of each map, at its own stride instead of the one that torchvision computes."""
         return super().grid_anchors(grid_sizes, [[px, px] for px in self._strides_px])
 
 
 class RegionAlign(MultiScaleRoIAlign):
     """Cuts regions out of maps whose scale is known from the padded image.
 
-    torchvision rounds the scale that it sees in the first image as it was before padding: of one of 66 px it takes half.
+    torchvision rounds the scale that it sees in the first image as it was before padding: for 66 px it takes half of it.
     """
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+        """image_shapes: (height, width) of each image before padding."""
         shapes = [(padded(height), padded(width)) for height, width in image_shapes]
         return super().forward(x, boxes, shapes)
 
@@ -128,21 +135,21 @@ def padded(side: int) -> int:
 
 
 def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
-    """Which sizes stand on which level of a pyramid that begins at stride 4.
+    """Distributes anchor sizes over the levels of a pyramid that begins at stride 4; levels without any are left out.
 
     anchor_px  smallest first
     """
-    found: dict[int, list[float]] = {}
+    by_level: dict[int, list[float]] = {}
     for size in anchor_px:
         octaves = math.floor(math.log2(size / _STRIDE_8_UP_TO_PX)) + 1
         level = 0 if size < _STRIDE_4_BELOW_PX else 1 + max(octaves, 0)
-        found.setdefault(min(level, levels - 1), []).append(size)
-    return {level: tuple(sizes) for level, sizes in sorted(found.items())}
+        by_level.setdefault(min(level, levels - 1), []).append(size)
+    return {level: tuple(sizes) for level, sizes in sorted(by_level.items())}
 
 
 def _continued(sizes: Sequence[float], count: int) -> tuple[float, ...]:
-    """So many sizes: those given, and after them each larger by a factor of the square root of 2."""
-    found = list(sizes)
-    while len(found) < count:
-        found.append(found[-1] * math.sqrt(2))
-    return tuple(found)
+    """`count` sizes: those of the map, then each larger than the last by a factor of the square root of 2."""
+    longer = list(sizes)
+    while len(longer) < count:
+        longer.append(longer[-1] * math.sqrt(2))
+    return tuple(longer)

@@ -1,7 +1,7 @@
 """Ignoring: torchvision's detectors with regions in which nothing is learned.
 
 A target's "ignored", (m, 4) boxes, are objects of which a crop left too little to be found, and crowds. What is proposed
-there is neither an object nor background: it has no loss.
+there is neither an object nor background: it adds nothing to the loss.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 # A box is in an ignored region when they share this much of the smaller of the two: a sliver lies within the anchor that
 # would find its object, a crowd holds the anchors of many.
 _SHARED = 0.5
-_LEAST_LOGIT = -100.0  # whose probability is 0 for all purposes, and whose loss as background is 0 in float32
+_LEAST_LOGIT = -100.0  # its probability rounds to 0 in float32, and so does its loss as background
 
 
 def in_ignored(boxes: Tensor, ignored: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def in_ignored(boxes: Tensor, ignored: Tensor) -> Tensor:
 
 
 class IgnoringRPN(RegionProposalNetwork):
-    """Proposals; `levels` names the maps that they are made from."""
+    """The first stage: proposals. `levels` names the maps that they are made from."""
 
     levels: tuple[str, ...]
 
@@ -43,16 +43,17 @@ class IgnoringRPN(RegionProposalNetwork):
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
     ) -> tuple[list[Tensor], list[Tensor]]:
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
-        for label, found, target in zip(labels, anchors, targets, strict=True):
-            label[(label == 0) & in_ignored(found, target["ignored"])] = -1.0
+        for image_labels, image_anchors, target in zip(labels, anchors, targets, strict=True):
+            background = image_labels == 0
+            image_labels[background & in_ignored(image_anchors, target["ignored"])] = -1.0
         return labels, boxes
 
     def compute_loss(
         self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
         if (torch.cat(labels) < 0).all():  # torchvision's mean over no anchor is not a number
-            nothing = objectness.sum() * 0
-            return nothing, nothing
+            zero = objectness.sum() * 0  # computed, so that it has a gradient
+            return zero, zero
         return super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
 
 
@@ -77,57 +78,61 @@ class IgnoringRoIHeads(RoIHeads):
         self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         matched, labels = super().assign_targets_to_proposals(proposals, gt_boxes, gt_labels)
-        for label, found, ignored in zip(labels, proposals, self._ignored, strict=True):
-            label[(label == 0) & in_ignored(found, ignored)] = -1
+        for image_labels, image_proposals, ignored in zip(labels, proposals, self._ignored, strict=True):
+            background = image_labels == 0
+            image_labels[background & in_ignored(image_proposals, ignored)] = -1
         return matched, labels
 
 
 class IgnoringRetinaNetHead(RetinaNetHead):
+    """RetinaNet's head: an anchor in an ignored region counts as between object and background, which has no loss."""
+
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return _logits(super().forward(x), self.training)
 
     def compute_loss(
         self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
-        for matched, found, target in zip(matched_idxs, anchors, targets, strict=True):
-            background = matched == Matcher.BELOW_LOW_THRESHOLD
-            matched[background & in_ignored(found, target["ignored"])] = Matcher.BETWEEN_THRESHOLDS
+        for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
+            background = matches == Matcher.BELOW_LOW_THRESHOLD
+            matches[background & in_ignored(image_anchors, target["ignored"])] = Matcher.BETWEEN_THRESHOLDS
         return super().compute_loss(targets, head_outputs, anchors, matched_idxs)
 
 
 class IgnoringFCOSHead(FCOSHead):
+    """FCOS's head: it has no third kind besides object and background, so an ignored point becomes certain background."""
+
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return _logits(super().forward(x), self.training)
 
     def compute_loss(
         self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
-        silent = [
-            (matched < 0) & in_ignored(_centres(found), target["ignored"])
-            for matched, found, target in zip(matched_idxs, anchors, targets, strict=True)
-        ]
-        # FCOS knows no third kind beside object and background: a logit that is surely background has no loss.
-        logits = head_outputs["cls_logits"].masked_fill(torch.stack(silent)[..., None], _LEAST_LOGIT)
+        masks = []
+        for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
+            background = matches < 0
+            masks.append(background & in_ignored(_centres(image_anchors), target["ignored"]))
+        logits = head_outputs["cls_logits"].masked_fill(torch.stack(masks)[..., None], _LEAST_LOGIT)
         return super().compute_loss(targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs)
 
 
 def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-    """To predict, label 0 is out: no object has it, but torchvision's one-stage detectors give it a score like any other."""
+    """The outputs, in prediction without label 0: no object has it, but torchvision's one-stage detectors score it too."""
     if not training:
         head_outputs["cls_logits"][..., 0] = _LEAST_LOGIT
     return head_outputs
 
 
 def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:
-    """Whether all proposals of a batch are ignored. Objects are proposals of their own."""
+    """Whether all proposals of a batch are ignored. With an object there is always something: it is a proposal itself."""
     if any(len(target["boxes"]) for target in targets):
         return False
     pairs = zip(proposals, targets, strict=True)
-    return all(bool(in_ignored(found, target["ignored"]).all()) for found, target in pairs)
+    return all(bool(in_ignored(boxes, target["ignored"]).all()) for boxes, target in pairs)
 
 
 def _centres(boxes: Tensor) -> Tensor:
-    """Boxes of a pixel in the middle of `boxes`: FCOS learns at points, and what surrounds them has no meaning."""
+    """(n, 4) boxes of one pixel in the middle of `boxes`: FCOS learns at points, the size of its anchors means nothing."""
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     return torch.cat([middle - 0.5, middle + 0.5], dim=1)
 

@@ -1,7 +1,7 @@
 """In force: the settings of a training, read off the objects that act on them rather than off its recipe.
 
-Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out: momentum is none of
-AdamW's, and FCOS has no anchors.
+Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out: AdamW has no
+momentum, and FCOS has no anchors.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from syndet_ray.schedule import shares_between, switch_at
 
 
 def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
-    """Settings of the mix: as batches are planned by, and numbers of images that there are to draw from.
+    """Settings of the mix: the plan of the batches, and how many distinct images there are to draw from.
 
     pools  of the sources that have a share, by name
     """
@@ -38,16 +38,18 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
         settings["mix.switch_at"] = switch_at(plan)
     if REAL in pools:
         settings["mix.real_images"] = len(pools[REAL])
-    scenes = {len(pools[name]) for name, source in plan.sources.items() if name in pools and _follows(source)}
-    if scenes:
-        settings["mix.synthetic_images"] = _one_or_all(scenes)
+    following = [name for name, source in plan.sources.items() if _follows(source)]
+    scene_counts = {len(pools[name]) for name in following if name in pools}
+    if scene_counts:
+        settings["mix.synthetic_images"] = _one_or_all(scene_counts)
     return settings
 
 
 def detector_in_force(model: nn.Module, weights: WeightsReport, optimizer: Optimizer) -> dict[str, Any]:
-    """Settings of the detector that trains. Photos tell at which scale they are.
+    """Settings of the detector that trains, except for its working scale: that is read off the photos.
 
-    frozen_stages is a number, that of all stages too. anchor_px are the sizes on any level, smallest first.
+    frozen_stages is always a number, also where all stages are frozen. anchor_px are the sizes on all levels, smallest
+    first.
     """
     backbone: Any = model.get_submodule("backbone")
     settings: dict[str, Any] = {
@@ -70,7 +72,7 @@ def training_in_force(
     augmenter: Augmenter,
     mixer: BatchMixer,
 ) -> dict[str, Any]:
-    """Settings of the training."""
+    """Settings of the training: the optimizer's, the schedule's, the augmentation's and the batches'."""
     weights = next(group for group in optimizer.param_groups if group["name"] == "weights")
     settings: dict[str, Any] = {
         "training.images": rate.images,
@@ -90,27 +92,27 @@ def training_in_force(
 
 
 def _follows(source: Any) -> bool:
-    """Whether a source has as many scenes as the mix says for all that say nothing themselves."""
+    """Whether a source has as many scenes as mix.synthetic_images says, because it sets no number of its own."""
     return isinstance(source, Scenes) and source.images is None
 
 
 def _one_or_all(values: set[int]) -> int | list[int]:
-    """The value where there is one, else all there are: a check then shows where they differ."""
+    """The value where all are equal, else all of them, sorted: a check then shows that they differ."""
     first, *others = sorted(values)
     return [first, *others] if others else first
 
 
 def _peak_rates(optimizer: Optimizer) -> dict[str, float]:
+    """The peak of the learning rate of each group of parameters, by the group's name."""
     return {group["name"]: group["initial_lr"] for group in optimizer.param_groups}
 
 
 def _of_anchors(model: Any) -> dict[str, Any]:
-    """Sizes and ratios of the anchors; nothing of a detector without any."""
+    """Sizes and ratios of the anchors; empty for a detector without anchors."""
     if isinstance(model, WithoutAnchors):
         return {}
     anchors = model.rpn.anchor_generator if hasattr(model, "rpn") else model.anchor_generator
-    ratios = dict.fromkeys(anchors.aspect_ratios)  # of each level; all have the same
-    assert len(ratios) == 1, anchors.aspect_ratios
+    assert len(set(anchors.aspect_ratios)) == 1, anchors.aspect_ratios  # every level has the same
     return {
         "detector.anchor_px": list(anchors.sizes_px),
         "detector.aspect_ratios": list(anchors.aspect_ratios[0]),

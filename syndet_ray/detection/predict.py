@@ -24,26 +24,26 @@ def predict(
 ) -> list[Predictions]:
     """The model's detections in every image of the pool, in the pool's pixels; best first in each."""
     model = model.to(device).eval()
-    found: dict[int, Predictions] = {}
+    by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
         for indices in _alike(pool, 1 if device.type == "cpu" else _TOGETHER_ON_GPU):
             outputs = model([_image(pool, i, device) for i in indices])
-            found |= {i: _predictions(output) for i, output in zip(indices, outputs, strict=True)}
+            by_index |= {i: _predictions(output) for i, output in zip(indices, outputs, strict=True)}
             if progress is not None:
-                progress(len(found), len(pool))
-    return [found[i] for i in range(len(pool))]
+                progress(len(by_index), len(pool))
+    return [by_index[i] for i in range(len(pool))]
 
 
 def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
-    """Indices of images that are padded to the same size, so that none is seen in a larger frame than alone."""
-    waiting = defaultdict[tuple[int, int], list[int]](list)
+    """Indices, at most `together` at once, of images that are padded to the same size: none is seen larger than alone."""
+    groups = defaultdict[tuple[int, int], list[int]](list)
     for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
-        group = waiting[padded(width), padded(height)]
+        group = groups[padded(width), padded(height)]
         group.append(i)
         if len(group) == together:
             yield group.copy()
             group.clear()
-    yield from (group for group in waiting.values() if group)
+    yield from (group for group in groups.values() if group)
 
 
 def _image(pool: Pool, i: int, device: torch.device) -> Tensor:

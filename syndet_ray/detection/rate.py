@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from syndet_ray.recipe import Recipe
 from syndet_ray.schedule import switch_at
 
-_ROUNDING = 1e-6  # images
+_ROUNDING = 1e-6  # images; a share of the training times its length is a whole number only up to rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,12 +15,14 @@ class RateSchedule:
 
     Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov & Hutter 2017) to
     final_rate at the last image. Without a warm-up it starts at the peak. From the first step that begins after the switch
-    of a staged training, all of it is rate_after_switch times as much.
+    of a staged training, the rate is multiplied by rate_after_switch.
 
-    images      length of the training
-    batch_size  images of a step
-    warmup      share of the images
-    switch      moment of the switch, 0 to 1, as a share of the images; 1 is no switch
+    images             length of the training
+    batch_size         images of a step
+    warmup             share of the images
+    final_rate         share of the peak at the end
+    rate_after_switch  factor, may exceed 1
+    switch             when the switch comes, 0 to 1, as a share of the images; 1 is no switch
     """
 
     images: int
@@ -32,7 +34,7 @@ class RateSchedule:
 
     @staticmethod
     def of(recipe: Recipe) -> "RateSchedule":
-        """What a recipe asks for."""
+        """The schedule that a recipe asks for."""
         training = recipe.training
         return RateSchedule(
             images=training.images,
@@ -44,12 +46,12 @@ class RateSchedule:
         )
 
     def factor(self, images_seen: int) -> float:
-        """The share for the next step, 0 to 1, or to rate_after_switch where that is more."""
+        """The share of the peak in the step that begins after images_seen images, 0 to max(1, rate_after_switch)."""
         switched = self.switch < 1 and images_seen > self.switch * self.images - _ROUNDING
         factor = self.rate_after_switch if switched else 1.0
         warmup = round(self.warmup * self.images)
         if images_seen < warmup:
             return factor * min(1.0, (images_seen + self.batch_size) / warmup)
-        passed = (images_seen - warmup) / max(1, self.images - warmup)
-        cosine = (1 + math.cos(math.pi * min(1.0, passed))) / 2
+        progress = (images_seen - warmup) / max(1, self.images - warmup)
+        cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
         return factor * (self.final_rate + (1 - self.final_rate) * cosine)

@@ -1,4 +1,4 @@
-"""Settle: what "auto" means for a detector on this machine."""
+"""Settle: the backbone, weights and frozen stages that "auto" stands for on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from syndet_ray.detection.weights_file import saved_detector
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.recipe import NAMED_WEIGHTS, Detector
 
-_WITH_GPU = "resnet50_fpn_v2"
+_WITH_GPU = "resnet50_fpn_v2"  # torchvision's most accurate Faster R-CNN with COCO weights
 _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights
 # torchvision's own practice for its COCO detectors: the stem and the first stage stay as they are.
 _FROZEN_OF_COCO = 2
@@ -29,16 +29,19 @@ def settled(detector: Detector, gpu: bool) -> tuple[Detector, str]:
     small = _with_weights(detector.model_copy(update={"backbone": LITE0}))
     if detector.architecture != "faster_rcnn" or detector.weights not in ("auto", "coco", "imagenet"):
         return small, ""
-    if detector.weights == "coco":  # asked for: where they are missing, that is an error
-        return large if gpu else _with_weights(detector.model_copy(update={"backbone": _OF_COCO})), ""
-    obstacle = _obstacle(large) if gpu else None
+    if detector.weights == "coco":  # set by the user: where they are missing, that is an error
+        of_coco = large if gpu else _with_weights(detector.model_copy(update={"backbone": _OF_COCO}))
+        return of_coco, ""
+    if not gpu:
+        return small, ""
+    obstacle = _obstacle(large)
     if obstacle is None:
-        return large if gpu else small, ""
+        return large, ""
     return small, f"the backbone is {LITE0}: {_WITH_GPU} cannot be used ({obstacle})"
 
 
 def _like_its_file(detector: Detector) -> Detector:
-    """The detector as the one in the file that it starts from, where that is a whole one and this one leaves it open."""
+    """The detector with what it leaves to "auto" taken from the file that it starts from, where that holds a whole one."""
     if detector.weights in NAMED_WEIGHTS:
         return detector
     saved = saved_detector(Path(detector.weights))
@@ -60,12 +63,13 @@ def _obstacle(detector: Detector) -> SyndetError | None:
 def _with_weights(detector: Detector) -> Detector:
     """Weights and frozen stages as they suit the backbone; anchors of torchvision's own, where its weights need them."""
     of_coco = detector.backbone in COCO_DETECTORS
-    weights = detector.weights if detector.weights != "auto" else "coco" if of_coco else "imagenet"
-    frozen = detector.frozen_stages
-    if frozen == "auto":
-        frozen = 0 if weights == "none" else _FROZEN_OF_COCO if of_coco else "all"
-    found: dict[str, Any] = {"weights": weights, "frozen_stages": frozen}
+    choices: dict[str, Any] = {
+        "weights": "coco" if of_coco else "imagenet",
+        "frozen_stages": _FROZEN_OF_COCO if of_coco else "all",
+    }
+    if detector.weights == "none":
+        choices["frozen_stages"] = 0  # random weights must train
     if of_coco:
-        found |= {"anchor_px": COCO_ANCHORS_PX} if detector.anchor_px == "auto" else {}
-        found |= {"aspect_ratios": COCO_RATIOS} if detector.aspect_ratios == "auto" else {}
-    return detector.model_copy(update=found)
+        choices |= {"anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
+    left_open = {name: value for name, value in choices.items() if getattr(detector, name) == "auto"}
+    return detector.model_copy(update=left_open)

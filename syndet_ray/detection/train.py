@@ -29,7 +29,7 @@ from syndet_ray.schedule import images_until, shares_between
 _GRADIENT_NORM = 5.0
 # Steps between looks at the loss on a GPU, each of which makes the host wait for it.
 _LOOK_EVERY = 50
-# What is told of each of the optimizer's groups: not every optimizer has all of it.
+# What is recorded of each of the optimizer's groups: not every optimizer has all of it.
 _GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
 
 _BODY = "backbone.body."
@@ -112,7 +112,7 @@ class Trainer:
         backbone_stages      number of stages of the backbone
         drawn, planned       images of each source, so far
         real_images          number of distinct real images that are drawn from
-        optimizer            of each group: number of parameters, the rate of the last step, and what else it was told
+        optimizer            of each group: number of parameters, the rate of the last step, and its other settings
         rate_set_at          images seen before the last step
         pools                of each source: number of distinct images, and a hash of them
         """
@@ -199,12 +199,14 @@ class Trainer:
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
         """Raises NonFiniteLoss, with the first losses of which one is not a number or infinite."""
-        values = torch.stack([torch.stack(list(each.values())).detach().sum() for each in losses])
-        if not bool(torch.isfinite(values).all()):
-            found = next(each for each, value in zip(losses, values, strict=True) if not math.isfinite(value))
-            at = f"training after {self.images_seen} images"
-            got = {name: float(value.detach()) for name, value in found.items()}
-            raise NonFiniteLoss(at, "the loss must be finite", got=got, do="Lower training.learning_rate.")
+        totals = torch.stack([torch.stack(list(parts.values())).detach().sum() for parts in losses])
+        if bool(torch.isfinite(totals).all()):
+            return
+        place = f"training after {self.images_seen} images"
+        for parts, total in zip(losses, totals, strict=True):
+            if not math.isfinite(total):
+                got = {name: float(value.detach()) for name, value in parts.items()}
+                raise NonFiniteLoss(place, "the loss must be finite", got=got, do="Lower training.learning_rate.")
 
     def _shares(self, seen: int, count: int) -> dict[str, float]:
         """The share of each source in the `count` images after the first `seen`."""
@@ -221,9 +223,9 @@ class Trainer:
     def _realised(self) -> dict[str, float]:
         """The shares of all images so far, as metrics (see TrainingStats)."""
         synthetic = {source: number for source, number in self._mixer.drawn.items() if source != REAL}
-        each = {f"realised/{source}": number / self.images_seen for source, number in synthetic.items()}
-        all_of_them = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
-        return all_of_them if len(self._plan.sources) == 1 else each | all_of_them
+        by_source = {f"realised/{source}": number / self.images_seen for source, number in synthetic.items()}
+        overall = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
+        return overall if len(self._plan.sources) == 1 else by_source | overall
 
 
 def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
@@ -236,31 +238,36 @@ def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
 
 
 def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: group[name] for name in _GROUP_FACTS if name in group}
-    if "betas" in told:
-        told["betas"] = list(told["betas"])
-    return {"parameters": sum(p.numel() for p in group["params"])} | told
+    settings = {name: group[name] for name in _GROUP_FACTS if name in group}
+    if "betas" in settings:
+        settings["betas"] = list(settings["betas"])
+    return {"parameters": sum(p.numel() for p in group["params"])} | settings
 
 
 def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device for all."""
-    table = torch.stack([torch.stack(list(each.values())) for each in losses]).double().mean(dim=0).cpu()
-    return {"loss": float(table.sum())} | dict(zip(losses[0], table.tolist(), strict=True))
+    table = torch.stack([torch.stack(list(parts.values())) for parts in losses])
+    means = table.double().mean(dim=0).cpu()
+    return {"loss": float(means.sum())} | dict(zip(losses[0], means.tolist(), strict=True))
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Groups by name: the backbone has a rate of its own; weight decay is on weights alone (biases and norms have one
-    dimension). The optimizer's own steps touch only what trains.
+    """The optimizer of all that trains, in named groups.
+
+    The backbone has a learning rate of its own; weight decay is on weights alone: biases and norms have one dimension.
     """
     training = recipe.training
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    body = [parameter for name, parameter in trained.items() if name.startswith(_BODY)]
+    rest = [parameter for name, parameter in trained.items() if not name.startswith(_BODY)]
     groups = []
-    for part, factor in (("", 1.0), ("backbone_", recipe.detector.backbone_rate)):
-        found = [p for name, p in model.named_parameters() if p.requires_grad and name.startswith(_BODY) == bool(part)]
+    for prefix, parameters, factor in (("", rest, 1.0), ("backbone_", body, recipe.detector.backbone_rate)):
         rate = training.learning_rate * factor
-        weights, others = [p for p in found if p.ndim > 1], [p for p in found if p.ndim <= 1]
+        weights = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim <= 1]
         groups += [
-            {"name": f"{part}weights", "params": weights, "lr": rate, "weight_decay": training.weight_decay},
-            {"name": f"{part}biases_and_norms", "params": others, "lr": rate, "weight_decay": 0.0},
+            {"name": f"{prefix}weights", "params": weights, "lr": rate, "weight_decay": training.weight_decay},
+            {"name": f"{prefix}biases_and_norms", "params": others, "lr": rate, "weight_decay": 0.0},
         ]
     groups = [group for group in groups if group["params"]]
     if training.optimizer == "adamw":
