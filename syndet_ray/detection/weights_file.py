@@ -1,4 +1,4 @@
-"""Weights files: a whole detector that was saved here, or a backbone of anybody's, as .safetensors."""
+"""Weights files: a whole detector that was saved here, or a backbone from elsewhere, as .safetensors."""
 
 import json
 import math
@@ -17,18 +17,20 @@ from syndet_ray.detection.backbones import names_in_features
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.recipe import Detector, definition_error
 
+# What names of a backbone's tensors begin with: in our detectors, in torchvision's, and in torchvision's classifiers.
 BODY, TORCHVISION_BODY, TORCHVISION_FEATURES = "backbone.body.net.", "backbone.body.", "features."
 # Anchors this near are the same to a detector: somebody may set 34 where 33.94 was settled.
 _LIKE_ANCHORS = 0.01
+_SAVE_AGAIN = "Save the model again."
 
 
 @dataclass(frozen=True)
 class WeightsReport:
     """What became of starting weights, by parameter name.
 
-    loaded         taken as they are
-    skipped        there, but of no use to this model
-    reinitialised  in this model, but missing there or of another shape
+    loaded         copied as they are
+    skipped        in the file, but of no use to this model
+    reinitialised  in this model, but missing in the file or of another shape
     source         where they came from, as a Detector names it
     """
 
@@ -41,29 +43,29 @@ class WeightsReport:
         return f"{len(self.loaded)} loaded, {len(self.skipped)} skipped, {len(self.reinitialised)} re-initialised"
 
 
-def copy_fitting(model: nn.Module, found: Mapping[str, Tensor], source: str) -> WeightsReport:
-    """Copies what fits by name and shape of the tensors of `source`, see WeightsReport."""
-    own = model.state_dict()
-    loaded = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
-    model.load_state_dict(loaded, strict=False)
+def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copies into the model those tensors of `source` that fit by name and shape, see WeightsReport."""
+    state = model.state_dict()
+    fitting = {name: tensor for name, tensor in tensors.items() if name in state and state[name].shape == tensor.shape}
+    model.load_state_dict(fitting, strict=False)
     return WeightsReport(
-        loaded=tuple(sorted(loaded)),
-        skipped=tuple(sorted(set(found) - set(loaded))),
-        reinitialised=tuple(sorted(set(own) - set(loaded))),
-        source=source if loaded else "none",
+        loaded=tuple(sorted(fitting)),
+        skipped=tuple(sorted(set(tensors) - set(fitting))),
+        reinitialised=tuple(sorted(set(state) - set(fitting))),
+        source=source if fitting else "none",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedDetector:
-    """What a file says of the whole detector that it holds: how it was built, and the names of its classes."""
+    """What a file's metadata say about the whole detector in it: how it was built, and the names of its classes."""
 
     detector: Detector
     classes: tuple[str, ...]
 
 
 def saved_detector(path: Path) -> SavedDetector | None:
-    """The detector that was saved into a file, as its metadata tell; None for a file of another program.
+    """The detector that was saved into a file, as its metadata say; None for a file of another program.
 
     Raises DataError for a file that cannot be read, and for metadata that describe no detector: anybody may have written
     them.
@@ -73,49 +75,55 @@ def saved_detector(path: Path) -> SavedDetector | None:
     facts = _facts(path)
     if "detector" not in facts:
         return None
-    do, classes = "Save the model anew.", facts.get("classes")
+    classes = facts.get("classes")
     if not _is_list_of_names(classes):
-        raise DataError(path, "must name the classes of its detector in its metadata", got=classes, do=do)
+        raise DataError(path, "must name the classes of its detector in its metadata", got=classes, do=_SAVE_AGAIN)
     try:
         detector = Detector.model_validate(facts["detector"])
     except ValidationError as error:
-        found = str(definition_error("detector", error)).rstrip(".")
-        raise DataError(path, f"must describe its detector in its metadata ({found})", do=do) from None
+        reason = str(definition_error("detector", error)).rstrip(".")
+        raise DataError(path, f"must describe its detector in its metadata ({reason})", do=_SAVE_AGAIN) from None
     for name, value in detector.model_dump().items():
         if value == "auto":
-            raise DataError(path, f"must tell detector.{name} in its metadata", got=value, do=do)
+            raise DataError(path, f"must give detector.{name} in its metadata", got=value, do=_SAVE_AGAIN)
     if detector.backbone not in COCO_DETECTORS and not timm.is_model(detector.backbone):
-        raise DataError(path, "must name a backbone in its metadata that timm knows", got=detector.backbone, do=do)
+        rule = "must name a backbone in its metadata that timm knows"
+        raise DataError(path, rule, got=detector.backbone, do=_SAVE_AGAIN)
     return SavedDetector(detector=detector, classes=tuple(classes))
 
 
 def load_file(model: nn.Module, detector: Detector, path: Path, classes: tuple[str, ...]) -> WeightsReport:
     """Loads a whole detector that was saved here, or else the backbone that a file holds.
 
-    Raises DataError for a file that cannot be read, lies about its tensors, or holds something else; DefinitionError where
-    its detector was trained with other anchors.
+    Raises DataError for a file that cannot be read, whose metadata do not fit its tensors, or that holds something else;
+    DefinitionError where its detector was trained with other anchors.
     """
     saved = saved_detector(path)
     tensors = _tensors(path)
     if saved is not None:
         _check_same(path, detector, saved.detector)
         _check_anchors(path, detector, saved.detector)
-        return _load_detector(model, path, tensors, saved.classes, classes)
-    own = model.state_dict()
-    tensors = {_own_name(name, own): tensor for name, tensor in tensors.items()}
-    return _check_some(path, detector, copy_fitting(model, tensors, str(path)))
+        return _load_detector(model, path, tensors, saved_classes=saved.classes, classes=classes)
+    names = model.state_dict().keys()
+    renamed = {_name_in_model(name, names): tensor for name, tensor in tensors.items()}
+    report = copy_fitting(model, renamed, str(path))
+    _check_backbone(path, detector, report)
+    return report
 
 
-def _own_name(name: str, own: Collection[str]) -> str:
-    """The name among `own` of a tensor of a file, which may be of a whole detector, or of a backbone by timm or torchvision."""
+def _name_in_model(name: str, names: Collection[str]) -> str:
+    """The one of the model's names that a tensor of a file goes by; its own name where there is none.
+
+    The file may be of a whole detector, or of a backbone by timm or torchvision.
+    """
     if name.startswith("backbone."):
         return name if name.startswith(BODY) else name.replace(TORCHVISION_BODY, BODY, 1)
     candidates = (*names_in_features(name), name.removeprefix(TORCHVISION_FEATURES))
-    return next((BODY + candidate for candidate in candidates if BODY + candidate in own), name)
+    return next((BODY + candidate for candidate in candidates if BODY + candidate in names), name)
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a file's metadata say of a detector and its classes, as JSON values."""
+    """What a file's metadata say about a detector and its classes, as JSON values. Raises DataError."""
     try:
         with safe_open(path, "pt") as file:
             texts = file.metadata() or {}
@@ -125,6 +133,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name. Raises DataError for a file that cannot be read."""
     try:
         return safetensors.torch.load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
@@ -135,8 +144,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(path, f"is not a readable .safetensors file ({error})", do="See detector.weights.")
 
 
-def _is_list_of_names(found: Any) -> TypeGuard[list[str]]:
-    return isinstance(found, list) and bool(found) and all(isinstance(name, str) for name in found)
+def _is_list_of_names(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def _check_same(path: Path, ours: Detector, theirs: Detector) -> None:
@@ -153,77 +162,95 @@ def _check_anchors(path: Path, ours: Detector, theirs: Detector) -> None:
     if ours.architecture == "fcos":  # it has no anchors, and one head for all levels
         return
     for name in ("anchor_px", "aspect_ratios"):
-        given, saved = getattr(ours, name), getattr(theirs, name)
-        if not _alike(given, saved):
+        setting, saved = getattr(ours, name), getattr(theirs, name)
+        if not _alike(setting, saved):
             rule = f"must be {saved}, with which {path} was trained"
             do = "Leave it to auto, set it to these, or start from other weights."
-            raise DefinitionError(f"detector.{name}", rule, got=given, do=do)
+            raise DefinitionError(f"detector.{name}", rule, got=setting, do=do)
 
 
-def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
-    if len(some) != len(others):
+def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether two sequences are equal to within what a detector can tell apart."""
+    if len(numbers) != len(others):
         return False
-    pairs = zip(some, others, strict=True)
-    return all(math.isclose(one, other, rel_tol=_LIKE_ANCHORS) for one, other in pairs)
+    pairs = zip(numbers, others, strict=True)
+    return all(math.isclose(number, other, rel_tol=_LIKE_ANCHORS) for number, other in pairs)
 
 
 def _load_detector(
-    model: nn.Module, path: Path, found: dict[str, Tensor], theirs: tuple[str, ...], ours: tuple[str, ...]
+    model: nn.Module,
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    saved_classes: tuple[str, ...],
+    classes: tuple[str, ...],
 ) -> WeightsReport:
     """Loads another training of the same detector; the rows of its class layers by the names of their classes."""
-    own = model.state_dict()
-    _check_shapes(path, own, found, len(theirs) + 1, len(ours) + 1)
-    known = [(theirs.index(label) + 1, number) for number, label in enumerate(ours, start=1) if label in theirs]
-    background = (0, 0)
-    for name, tensor in own.items():
+    state = model.state_dict()
+    saved_count, count = len(saved_classes) + 1, len(classes) + 1  # with the background
+    _check_shapes(path, state, tensors, saved_count=saved_count, count=count)
+    rows = [(0, 0)]  # of the background
+    for row, label in enumerate(classes, start=1):
+        if label in saved_classes:
+            rows.append((saved_classes.index(label) + 1, row))
+    matched = dict(tensors)
+    for name, tensor in state.items():
         per_class = _rows_per_class(name)
         if per_class:
-            anchors = len(tensor) // (per_class * (len(ours) + 1))
-            found[name] = _by_class(tensor, found[name], [background, *known], len(theirs) + 1, anchors)
-    return copy_fitting(model, found, str(path))
+            anchors = len(tensor) // (per_class * count)
+            matched[name] = _by_class(tensor, tensors[name], rows, saved_count=saved_count, anchors=anchors)
+    return copy_fitting(model, matched, str(path))
 
 
-def _check_shapes(path: Path, own: Mapping[str, Tensor], found: Mapping[str, Tensor], theirs: int, ours: int) -> None:
+def _check_shapes(
+    path: Path, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, saved_count: int, count: int
+) -> None:
     """Raises DataError unless the file has all tensors of the detector; class layers may have other numbers of rows.
 
-    theirs, ours  number of classes, background among them
+    saved_count, count  number of classes of the file and of the model, background included
     """
-    for name, tensor in own.items():
-        if name not in found:
-            raise DataError(path, f"must hold the whole detector, has no {name}", do="Save the model anew.")
+    for name, tensor in state.items():
+        if name not in tensors:
+            raise DataError(path, f"must hold the whole detector, has no {name}", do=_SAVE_AGAIN)
         expected, suffix = tuple(tensor.shape), ""
         if _rows_per_class(name):
-            expected = (len(tensor) // ours * theirs, *expected[1:])
-            suffix = f" of {theirs - 1} classes"
-        if tuple(found[name].shape) != expected:
-            rule = f"{name} must have the shape {expected}{suffix}, as its metadata tell"
-            raise DataError(path, rule, got=tuple(found[name].shape), do="Save the model anew.")
+            expected = (len(tensor) // count * saved_count, *expected[1:])
+            suffix = f" of {saved_count - 1} classes"
+        shape = tuple(tensors[name].shape)
+        if shape != expected:
+            rule = f"{name} must have the shape {expected}{suffix}, as its metadata say"
+            raise DataError(path, rule, got=shape, do=_SAVE_AGAIN)
 
 
 def _rows_per_class(name: str) -> int:
-    """How many rows of a parameter belong to a class in one place; 0 where it is no class layer."""
+    """How many rows of a parameter belong to one class of one anchor; 0 where it is no class layer."""
     if ".box_predictor.cls_score." in name or ".classification_head.cls_logits." in name:
         return 1
     return 4 if ".box_predictor.bbox_pred." in name else 0
 
 
-def _by_class(own: Tensor, found: Tensor, rows: list[tuple[int, int]], theirs: int, anchors: int) -> Tensor:
-    """The class layer `own` with the rows of known classes taken from `found`; rows are (there, here).
+def _by_class(
+    layer: Tensor, saved: Tensor, rows: Sequence[tuple[int, int]], *, saved_count: int, anchors: int
+) -> Tensor:
+    """The class layer with the rows of the classes that the file has too.
 
     Classes follow one another within each anchor of a place; every class has as many rows.
+
+    layer, saved  the parameter of the model and of the file, classes times anchors along the first axis
+    rows          of each common class: its number in the file, and in the model
+    saved_count   number of classes of the file, background included
     """
-    ours = len(own) * theirs // len(found)
-    made = own.clone().reshape(anchors, ours, -1)
-    source = found.reshape(anchors, theirs, -1)
-    for there, here in rows:
-        made[:, here] = source[:, there]
-    return made.reshape(own.shape)
+    count = len(layer) * saved_count // len(saved)
+    merged = layer.clone().reshape(anchors, count, -1)
+    source = saved.reshape(anchors, saved_count, -1)
+    for saved_row, row in rows:
+        merged[:, row] = source[:, saved_row]
+    return merged.reshape(layer.shape)
 
 
-def _check_some(path: Path, detector: Detector, report: WeightsReport) -> WeightsReport:
-    """Raises DataError where hardly any of the backbone's tensors came from the file."""
-    of_body = [name for name in report.reinitialised if name.startswith(BODY) and "num_batches" not in name]
-    if of_body:
-        rule = f"must hold the backbone {detector.backbone}, has no fitting {of_body[0].removeprefix(BODY)}"
+def _check_backbone(path: Path, detector: Detector, report: WeightsReport) -> None:
+    """Raises DataError where a tensor of the backbone did not come from the file; counts of batches may be missing."""
+    missing = [name for name in report.reinitialised if name.startswith(BODY) and "num_batches" not in name]
+    if missing:
+        rule = f"must hold the backbone {detector.backbone}, has no fitting {missing[0].removeprefix(BODY)}"
         raise DataError(path, rule, do="Set detector.backbone to the one that the file was saved from.")
-    return report
