@@ -140,11 +140,11 @@ def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original():
 
     check(*[encoded(photo, "PNG") for photo in theirs])
     half = ours[1].resize((240, 180))
-    said = "theirs: image 'their 1' is also 'val 1' of val, saved anew or at another size. Take it out"
+    said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Remove it"
     with pytest.raises(DataError, match=said):
         check(encoded(theirs[0], "PNG"), encoded(half, "PNG"))
     with pytest.raises(DataError, match="image 'their 0' is also 'test 1' of test, by its pixels"):
         check(encoded(ours[3], "PNG"))
     more = [encoded(photo, "JPEG", quality=92) for photo in (ours[2], ours[0], ours[1])]
-    with pytest.raises(DataError, match="another size, and 2 more of val or test are there too"):
+    with pytest.raises(DataError, match="another size, and so are 2 more of val or test"):
         check(*more)

@@ -135,7 +135,7 @@ def test_a_second_save_keeps_the_first_and_leaves_nothing_behind(tmp_path):
 def test_a_damaged_pool_is_named(tmp_path):
     pool(1).save(tmp_path / "pool")
     (tmp_path / "pool" / "xyxy.npy").write_bytes(b"")
-    with pytest.raises(DataError, match=r"pool: is not a readable pool .*Delete the folder; it is made anew"):
+    with pytest.raises(DataError, match=r"pool: is not a readable pool .*Delete the folder; it is made again"):
         Pool.load(tmp_path / "pool")
 
 

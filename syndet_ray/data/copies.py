@@ -1,7 +1,7 @@
-"""Copies: photos of one pool that also stand in another, saved anew or at another size.
+"""Copies: photos of one pool that are also in another, saved again or at another size.
 
-Finer than duplicates.py, which knows only small pictures: of a chess board under a tripod these correlate at .9999,
-whichever piece stands where. Here one photo is held against another place by place, 8 x 8 pixels each.
+Finer than duplicates.py, which compares only small pictures: those of a chess board under a tripod correlate at .9999,
+whichever piece stands where. Here two photos are compared place by place, 8 x 8 pixels each.
 """
 
 from collections import defaultdict
@@ -34,11 +34,12 @@ _CONTRAST = 10.0  # grey levels of deviation, above which neither compression no
 _CONTRAST_REDUCTION = 2
 _LEAST_OF_CONTRAST = 0.9
 
-# Coarse pictures propose. Those of all the copies above correlate at .96 or more, each most with its original.
+# Coarse pictures give the candidates. Those of all the copies above correlate at .96 or more, each most with its original.
 _SMALL_PX, _COARSE_PX = 64, 32
 _SOFTENING = 2.0  # grey levels, by which faint places count less
-_LEAST_PROPOSED, _MOST_PROPOSED = 0.95, 3
+_LEAST_CANDIDATE, _MOST_CANDIDATES = 0.95, 3
 _BLOCK = 512  # images compared with all others at once
+_FLAT = 1e-6  # variance, grey levels squared, far below rounding: a flat place is divided by it instead of by 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,27 +59,29 @@ class Copy:
 
 
 def copies(pool: Pool, originals: Sequence[Pool]) -> list[Copy]:
-    """The images of a pool that also stand in one of the others: exactly, saved anew, resized, or a little brighter.
+    """Finds the images of a pool that are also in one of the others: exactly, saved again, resized, or a little brighter.
 
-    Each is told once, with one original, in the pool's order. Different photos of the same things are no copies, not
+    Each is listed once, with one original, in the pool's order. Different photos of the same things are no copies, not
     even from a tripod, unless nothing has moved and the working scale shows them at less than a third of their size, or
     every place is full of texture: noise no longer tells two exposures of an untouched scene apart then, and a
-    detector learns the one from the other. Below a fifth some copies pass. Cropped, turned or mirrored photos are not
-    found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
+    detector learns the one from the other. Below a fifth some copies are missed. Cropped, turned or mirrored photos are
+    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
     """
     places = [(part, i) for part, original in enumerate(originals) for i in range(len(original))]
     others = [_Image(originals[part], i) for part, i in places]
     images = [_Image(pool, i) for i in range(len(pool))]
     by_small_picture = _by_small_picture(others)
-    found = []
-    for image, proposed in zip(images, _proposed(images, others), strict=True):
-        identical = (k for k in by_small_picture.get(image.small.tobytes(), ()) if _is_identical(image, others[k]))
-        exact = next(identical, None)
-        nearest = exact if exact is not None else next((k for k in proposed if _is_copy(image, others[k])), None)
-        if nearest is not None:
-            part, i = places[nearest]
-            found.append(Copy(image=image.i, part=part, original=i, exact=exact is not None))
-    return found
+    result = []
+    for image, candidates in zip(images, _candidates(images, others), strict=True):
+        twins = by_small_picture.get(image.small.tobytes(), ())
+        original = next((k for k in twins if _is_identical(image, others[k])), None)
+        exact = original is not None
+        if original is None:
+            original = next((k for k in candidates if _is_copy(image, others[k])), None)
+        if original is not None:
+            part, i = places[original]
+            result.append(Copy(image=image.i, part=part, original=i, exact=exact))
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,7 @@ class _Image:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Comparison:
-    """How far two images agree, place by place.
+    """How far two images agree, at m places.
 
     correlations  (m,) -1 to 1, of the patterns; 0 where either is flat
     concordances  (m,) the same, and less where one pattern is fainter than the other (Lin 1989, without the means)
@@ -130,20 +133,20 @@ class _Comparison:
 
 def _by_small_picture(images: Sequence[_Image]) -> dict[bytes, list[int]]:
     """Positions of images by small pictures: where these differ, so do the images."""
-    found = defaultdict[bytes, list[int]](list)
+    positions = defaultdict[bytes, list[int]](list)
     for k, image in enumerate(images):
-        found[image.small.tobytes()].append(k)
-    return dict(found)
+        positions[image.small.tobytes()].append(k)
+    return dict(positions)
 
 
-def _proposed(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[list[int]]:
-    """For each image the few others whose coarse pictures are most like its own, the likest first."""
+def _candidates(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[list[int]]:
+    """For each image the positions of the few others whose coarse pictures are most similar, the most similar first."""
     patterns, other_patterns = _patterns(images), _patterns(others)
     for start in range(0, len(images), _BLOCK):
-        likeness = patterns[start : start + _BLOCK] @ other_patterns.T
-        nearest = np.argsort(-likeness, axis=1)[:, :_MOST_PROPOSED]
-        for values, columns in zip(likeness, nearest, strict=True):
-            yield [k for k in columns.tolist() if values[k] >= _LEAST_PROPOSED]
+        correlations = patterns[start : start + _BLOCK] @ other_patterns.T
+        nearest = np.argsort(-correlations, axis=1)[:, :_MOST_CANDIDATES]
+        for row, columns in zip(correlations, nearest, strict=True):
+            yield [k for k in columns.tolist() if row[k] >= _LEAST_CANDIDATE]
 
 
 def _patterns(images: Sequence[_Image]) -> np.ndarray:
@@ -153,10 +156,10 @@ def _patterns(images: Sequence[_Image]) -> np.ndarray:
         small = image.small.astype(np.float32)
         coarse = cv2.resize(small, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
         places = _places(coarse)
-        evened = places / (_deviations(places)[:, None] + _SOFTENING)
-        length = float(np.linalg.norm(evened))
+        normalised = places / (_deviations(places)[:, None] + _SOFTENING)
+        length = float(np.linalg.norm(normalised))
         if length:
-            row[:] = evened.reshape(-1) / length
+            row[:] = normalised.reshape(-1) / length
     return patterns
 
 
@@ -165,7 +168,7 @@ def _is_identical(image: _Image, other: _Image) -> bool:
 
 
 def _is_copy(image: _Image, other: _Image) -> bool:
-    """Whether two images show the same in nearly all places with detail, and in all with contrast."""
+    """Whether two images agree in nearly all places with detail, and in all places with contrast."""
     photo_px = min(image.photo_px, other.photo_px)
     working_px = min(image.least_px, other.least_px)
     most_px = min(photo_px / _REDUCTION, _MOST_SIDE)
@@ -179,24 +182,24 @@ def _is_copy(image: _Image, other: _Image) -> bool:
 
 
 def _compared(image: _Image, other: _Image, side_px: float) -> _Comparison:
-    """Two images, both brought to about side_px a side: a whole number of places."""
+    """Compares two images at about side_px a side: a whole number of places."""
     side = max(round(side_px / _PLACE) * _PLACE, _LEAST_SIDE)
-    one, two = _places(image.reduced(side)), _places(other.reduced(side))
-    one_deviations, two_deviations = _deviations(one), _deviations(two)
-    covariances = (one * two).mean(axis=1)
-    products = one_deviations * two_deviations
-    mean_variances = (one_deviations**2 + two_deviations**2) / 2
+    places, other_places = _places(image.reduced(side)), _places(other.reduced(side))
+    deviations, other_deviations = _deviations(places), _deviations(other_places)
+    covariances = (places * other_places).mean(axis=1)
+    products = deviations * other_deviations
+    mean_variances = (deviations**2 + other_deviations**2) / 2
     return _Comparison(
-        correlations=covariances / np.maximum(products, 1e-6),
-        concordances=covariances / np.maximum(mean_variances, 1e-6),
-        deviations=np.maximum(one_deviations, two_deviations),
+        correlations=covariances / np.maximum(products, _FLAT),
+        concordances=covariances / np.maximum(mean_variances, _FLAT),
+        deviations=np.maximum(deviations, other_deviations),
     )
 
 
 def _places(grey: np.ndarray) -> np.ndarray:
-    """(m, 64) float32, how the pixels of each place of a picture (8 k, 8 k) differ from the place's mean."""
-    a_side = len(grey) // _PLACE
-    places = grey.reshape(a_side, _PLACE, a_side, _PLACE).swapaxes(1, 2).reshape(a_side**2, _PLACE**2)
+    """(m, 64) float32, how the pixels of each place of a picture (8 k, 8 k) differ from the place's mean; m = k**2."""
+    k = len(grey) // _PLACE
+    places = grey.reshape(k, _PLACE, k, _PLACE).swapaxes(1, 2).reshape(k**2, _PLACE**2)
     return places - places.mean(axis=1, keepdims=True)
 
 

@@ -20,7 +20,7 @@ _DO = "Replace the image, or remove it from the dataset."
 
 @dataclass(frozen=True)
 class Header:
-    """What the head of an image file tells.
+    """What the header of an image file says.
 
     stored_wh    pixels, before EXIF orientation
     orientation  EXIF's, 1 to 8; 5 to 8 swap width and height
@@ -49,7 +49,7 @@ class Header:
 
 
 def header(image: bytes | Path, place: str) -> Header:
-    """Reads the head of an image file only. Raises DataError where it is no image."""
+    """Reads the header of an image file only. Raises DataError where it is no image."""
     with _opened(image, place) as picture:
         return _header(picture)
 
@@ -62,10 +62,11 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
     with _opened(image, place) as picture:
         if size_wh is not None:
             _decode_small(picture, size_wh)
-        turned = ImageOps.exif_transpose(picture)
-        if turned.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
-            turned = Image.fromarray((np.asarray(turned).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        rgb = np.asarray(turned.convert("RGB"))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
+            high_bytes = np.asarray(upright).astype(np.int64) >> 8
+            upright = Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8))
+        rgb = np.asarray(upright.convert("RGB"))
     return rgb if size_wh is None else _resized(rgb, size_wh)
 
 
@@ -73,12 +74,12 @@ def _header(picture: Image.Image) -> Header:
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     # Pillow, like browsers, takes any other value for "as stored".
     orientation = orientation if orientation in range(1, 9) else 1
-    turned_already = picture.format == "TIFF" and orientation >= 5  # Pillow tells the size of a TIFF as it is shown
-    return Header(picture.size[::-1] if turned_already else picture.size, orientation)
+    swapped = picture.format == "TIFF" and orientation >= 5  # Pillow gives the size of a TIFF as it is shown
+    return Header(picture.size[::-1] if swapped else picture.size, orientation)
 
 
 def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:
-    """Has a JPEG decoded at a half, a quarter or an eighth of its sides, which are still at least the shown size_wh.
+    """Sets a JPEG to be decoded at a half, a quarter or an eighth of its sides, which are still at least the shown size_wh.
 
     Four times less to decode at each halving. Other formats, and whatever is to be enlarged, are decoded whole.
     """

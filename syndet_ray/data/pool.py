@@ -129,7 +129,7 @@ class Pool:
         """The images at `indices`, in that order. Their pixels are those of this pool, and are not copied."""
         images = np.array(indices, np.int64)
         boxes = [np.arange(self._box_starts[i], self._box_starts[i] + self.box_counts[i]) for i in images]
-        chosen = np.concatenate([np.zeros(0, np.int64), *boxes])
+        rows = np.concatenate([np.zeros(0, np.int64), *boxes])
         return replace(
             self,
             name=name or self.name,
@@ -139,7 +139,7 @@ class Pool:
             box_counts=self.box_counts[images],
             image_ids=self.image_ids[images],
             digests=None if self.digests is None else self.digests[images],
-            **{column: getattr(self, column)[chosen] for column in _BOX_COLUMNS},
+            **{column: getattr(self, column)[rows] for column in _BOX_COLUMNS},
         )
 
     def compacted(self) -> "Pool":
@@ -152,7 +152,7 @@ class Pool:
         return replace(self, pixels=pixels, pixel_starts=starts)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What crosses to another process: not the images that a selection leaves out."""
+        """What is sent to another process: without the images that a selection leaves out."""
         return vars(self.compacted())
 
     @cached_property
@@ -189,27 +189,31 @@ class Pool:
             os.chmod(unfinished, 0o755)
             os.rename(unfinished, folder)
         except OSError:
-            if not (folder / "pool.json").exists():  # somebody else's copy, finished first, is as good as ours
+            if not (folder / "pool.json").exists():  # another process finished the same pool first
                 raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     @staticmethod
     def load(folder: Path) -> "Pool":
-        """The pool saved in `folder`, memory-mapped: processes of one node share its pages."""
+        """The pool saved in `folder`, memory-mapped: processes of one node share its pages. Raises DataError."""
         try:
             about = json.loads((folder / "pool.json").read_text())
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SAVED}
-            rescaled = (folder / "scales.npy").exists()
-            scales = np.load(folder / "scales.npy") if rescaled else np.ones((len(arrays["sizes_wh"]), 2))
-            digests = np.load(folder / "digests.npy") if (folder / "digests.npy").exists() else None
+            scales, digests = _loaded(folder / "scales.npy"), _loaded(folder / "digests.npy")
         except (OSError, EOFError, ValueError) as error:
-            raise DataError(
-                folder, f"is not a readable pool ({error})", do="Delete the folder; it is made anew."
-            ) from None
+            do = "Delete the folder; it is made again."
+            raise DataError(folder, f"is not a readable pool ({error})", do=do) from None
         starts = _starts(_bytes_of(arrays["sizes_wh"]))
+        if scales is None:
+            scales = np.ones((len(starts), 2))
         about["classes"] = tuple(about["classes"])
         return Pool(**about, pixel_starts=starts, scales=scales, digests=digests, **arrays)
+
+
+def _loaded(file: Path) -> np.ndarray | None:
+    """An array that not every pool has; None without its file."""
+    return np.load(file) if file.exists() else None
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
@@ -261,8 +265,8 @@ def decode(source: Source, working_px: int | None = None, progress: Callable[[in
 def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
 
-    Boxes are those of the record: scaled and scaled back, they would differ in their last bits. Classes are told by name,
-    so that a pool whose classes are put in another order keeps its digests (see aligned).
+    Boxes are those of the record: scaled and scaled back, they would differ in their last bits. Classes count by name, so
+    that a pool whose classes are put in another order keeps its digests (see aligned).
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
@@ -286,9 +290,9 @@ def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
 
 def _flat(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """The boxes of many images as the columns of a pool."""
-    every = [Boxes.none(), *boxes]
-    columns = {name: np.concatenate([getattr(found, name) for found in every]) for name in _BOX_COLUMNS}
-    return columns | {"box_counts": np.array([len(found) for found in boxes], np.int64)}
+    parts = [Boxes.none(), *boxes]  # of no image at all the columns still need their types
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BOX_COLUMNS}
+    return columns | {"box_counts": np.array([len(image_boxes) for image_boxes in boxes], np.int64)}
 
 
 def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
@@ -297,5 +301,5 @@ def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
-    """(n,) int64, where each of n parts begins that stand one after another."""
+    """(n,) int64, where each of n consecutive parts begins."""
     return (np.cumsum(lengths) - lengths).astype(np.int64)

@@ -16,25 +16,26 @@ _LEAST_WORKING_PX, _MOST_WORKING_PX = 64, 8192  # what recipes allow
 # Apparent size of the median object at which the default detector learns best. Smaller ones span too few cells of the
 # feature maps to be told apart, larger ones only cost time.
 _BEST_OBJECT_PX = 48.0
-_KEPT_AS_IT_IS = (0.9, 1.1)  # resampling costs sharpness, so photos this near to their best size are left alone
-_SMALL_KEPT = 1.5  # photos no larger than a crop: enlarged, each of their images would cost more to train on
+_UNCHANGED_RANGE = (0.9, 1.1)  # resampling costs sharpness, so photos this near to their best size are left alone
+_UNCHANGED_UP_TO = 1.5  # the same for photos no larger than a crop: enlarged, each would cost more to train on
 _MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
 _SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))  # quarters of an octave, the nearest first
-# Nobody changes the scale for a gain of fewer objects than this share: slivers of hidden objects, of which a pile has
-# some in a hundred, would drag it up without end.
+# The scale does not change for a gain of fewer objects than this share: slivers of hidden objects, a few in a hundred
+# in a pile, would drag it up without end.
 _TIE_SHARE = 0.05
 
 _LEAST_OBJECT_PX = 10.0  # a smaller object leaves a single cell of a feature map at stride 8
 _MOST_OF_CROP = 0.9  # a longer object is nearly always cut by the crop
-_MOST_UNLEARNABLE = 0.2
+_MOST_UNLEARNABLE = 0.2  # share of the objects; beyond it a score says more about the scale than about a recipe
 _MOST_APART = 10.0  # longest sides of two photos of one set; beyond it an object's relative size means nothing
 
 _LEAST_CROP_PX, _MOST_CROP_PX = 384, 768  # context around a small object; what a step may cost
-_CROP_IN_OBJECTS = 1.5
+_CROP_IN_OBJECTS = 1.5  # sides of the largest object: whole in the crop, with surroundings
 
 _FIRST_ANCHOR_PX, _ANCHOR_RATIO = 24.0, math.sqrt(2)
 _ANCHORS_REACH = 1.1  # the default scale jitter of training shows objects larger and smaller by this factor
-_NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95
+_NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95  # longer / shorter side, and share of the boxes
+_ROUNDING = 1e-9  # of a logarithm: a box of exactly 3 by 2 is nearly square
 _MOST_ELONGATED = 2  # powers of 2: 4 times as high as wide, or as wide as high
 
 _QUANTILES = (0.1, 0.5, 0.9)  # beyond are slivers of hidden objects, and mistakes of labelling
@@ -47,7 +48,7 @@ class WorkingScale:
 
     longest_px  longer side that photos are brought to
     crop_px     side of the square that training cuts out of them
-    object_px   10 %, 50 % and 90 % of object sizes, the square root of a box's area, at that scale; 0 without objects
+    object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at that scale; 0 without objects
     objects     how many there are, crowds left out
     too_small   how many of them are less than 10 px large
     too_large   how many are longer than nine tenths of a crop that is smaller than the photo
@@ -63,10 +64,11 @@ class WorkingScale:
     @property
     def words(self) -> str:
         """What is done to photos, in a sentence without its full stop."""
-        brought = f"photos are brought to {self.longest_px} px on their longer side"
+        photos = f"photos are brought to {self.longest_px} px on their longer side"
         if not self.objects:
-            return f"{brought}; no object is labelled on those that train"
-        return f"{brought}, where objects are {range_words(self.object_px[0], self.object_px[2])}"
+            return f"{photos}; no object is labelled on those that train"
+        least, _, most = self.object_px
+        return f"{photos}, where objects are {range_words(least, most)}"
 
     @property
     def unlearnable_words(self) -> str:
@@ -82,8 +84,11 @@ class WorkingScale:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Objects:
-    """n labelled objects in shares of their photo's longer side: sizes (n,) of the square root of the area, sides (n,)
-    of the longer side of the box."""
+    """n labelled objects, in shares of their photo's longer side.
+
+    sizes  (n,) float64, the square root of a box's area
+    sides  (n,) float64, the longer side of a box
+    """
 
     sizes: np.ndarray
     sides: np.ndarray
@@ -98,7 +103,7 @@ def working_sizes(photo_sizes_wh: np.ndarray, longest_px: int) -> np.ndarray:
 def settle(
     records: Sequence[Record], working_px: int | Literal["auto"], crop_px: int | Literal["auto"], place: object
 ) -> WorkingScale:
-    """The scale for these training photos; what is given as a number stays as it is.
+    """The scale for these training photos; sizes that are numbers stay as they are.
 
     "auto" brings the median object to 48 px, except that photos stay as they are where that is near, and are enlarged
     to at most twice their size; where objects differ much in size, the scale moves on to where the most can be learned.
@@ -130,8 +135,8 @@ def check_alike(records: Sequence[Record], place: object) -> None:
 
 def training_boxes_wh(records: Sequence[Record]) -> np.ndarray:
     """(n, 2) float64 width and height of every object, crowds left out, in pixels of its photo."""
-    sides = [record.boxes.xyxy[~record.boxes.crowd] for record in records]
-    xyxy = np.concatenate([np.zeros((0, 4)), *sides])
+    objects = [record.boxes.xyxy[~record.boxes.crowd] for record in records]
+    xyxy = np.concatenate([np.zeros((0, 4)), *objects])
     return xyxy[:, 2:] - xyxy[:, :2]
 
 
@@ -139,7 +144,7 @@ def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
     """Anchor sizes for objects of least_px to most_px: 24 px times powers of the square root of 2, smallest first.
 
     At least two. Every size in the range, widened by the scale jitter, has one within a factor of 2^(1/4), at which two
-    concentric boxes still overlap by an IoU of 0.7. What is too small to be learned has none of its own.
+    concentric boxes still overlap by an IoU of 0.7. Sizes that are too small to be learned have none.
     """
     least = max(least_px, _LEAST_OBJECT_PX) / _ANCHORS_REACH
     most = max(most_px, _LEAST_OBJECT_PX) * _ANCHORS_REACH
@@ -160,7 +165,7 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     logs = np.log2(boxes_wh[:, 1] / boxes_wh[:, 0])
     if transposed:
         logs = np.concatenate([logs, -logs])
-    nearly_square = np.abs(logs) <= math.log2(_NEARLY_SQUARE) + 1e-9
+    nearly_square = np.abs(logs) <= math.log2(_NEARLY_SQUARE) + _ROUNDING
     if nearly_square.mean() >= _NEARLY_ALL:
         return (1.0,)
     low, _, high = np.quantile(logs, _QUANTILES)
@@ -187,23 +192,24 @@ def _objects(records: Sequence[Record]) -> _Objects:
 
 
 def _median_longer_side(records: Sequence[Record]) -> int:
-    """A size that a photo has, the lower of two: a mean of two would resample both."""
+    """The median longer side of the photos, px; the lower of two: a mean of two would resample both."""
     longer_sides = sorted(max(record.size_wh) for record in records)
     return longer_sides[(len(longer_sides) - 1) // 2]
 
 
 def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["auto"]) -> int:
-    """The longer side at which most objects can be learned; among nearly equal ones the nearest to the rule's."""
+    """The longer side at which most objects can be learned; among nearly equal ones the nearest to where their median
+    is 48 px."""
     if not len(objects.sizes):
         return _within_limits(native_px)
     most_px = _MOST_ENLARGED * native_px
     first_px = min(_BEST_OBJECT_PX / float(np.median(objects.sizes)), most_px)
-    low, high = _KEPT_AS_IT_IS
+    low, high = _UNCHANGED_RANGE
     if native_px <= _LEAST_CROP_PX:
-        high = _SMALL_KEPT
+        high = _UNCHANGED_UP_TO
     if low * native_px <= first_px <= high * native_px:
         first_px = native_px
-    # The first stands as it is: photos that keep their size need no multiple.
+    # The first is exact where photos keep their size: it then need not be a multiple of 32.
     candidates = [first_px if first_px == native_px else _stepped(first_px, most_px)]
     candidates += [_stepped(first_px * 2 ** (shift / 4), most_px) for shift in _SHIFTS[1:]]
     sides_px = [_within_limits(candidate) for candidate in candidates]
@@ -213,6 +219,7 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
 
 
 def _learnable(objects: _Objects, longest_px: int, crop_px: int | Literal["auto"]) -> int:
+    """How many objects can be learned at that scale."""
     scale = _scale_at(longest_px, objects, crop_px)
     return scale.objects - scale.too_small - scale.too_large
 
@@ -221,11 +228,12 @@ def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]
     sizes_px = objects.sizes * longest_px
     low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
     sides_px = objects.sides * longest_px
-    longest_object = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
-    crop = _crop(longest_px, longest_object) if crop_px == "auto" else crop_px
-    small = sizes_px < _LEAST_OBJECT_PX
+    largest_px = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
+    crop = _crop(longest_px, largest_px) if crop_px == "auto" else crop_px
     cuts = crop < longest_px  # a crop as large as the photo cuts nothing off
-    large = sides_px > (_MOST_OF_CROP * crop if cuts else np.inf)
+    most_px = _MOST_OF_CROP * crop if cuts else np.inf
+    small = sizes_px < _LEAST_OBJECT_PX
+    large = sides_px > most_px
     return WorkingScale(
         longest_px=longest_px,
         crop_px=crop,
@@ -237,7 +245,7 @@ def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]
 
 
 def _crop(longest_px: int, largest_object_px: float) -> int:
-    """The whole photo where that is no larger than objects with their surroundings need."""
+    """Side of the crop, px: the whole photo, unless objects with their surroundings need less."""
     needed = max(_LEAST_CROP_PX, _rounded_up(_CROP_IN_OBJECTS * largest_object_px))
     return min(_rounded_up(longest_px), needed, _MOST_CROP_PX)
 
@@ -246,9 +254,8 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
     lost = scale.too_small + scale.too_large
     if lost <= _MOST_UNLEARNABLE * scale.objects:
         return
-    sizes = (
-        f"they are {range_words(scale.object_px[0], scale.object_px[2])} where photos are {scale.longest_px} px long"
-    )
+    least, _, most = scale.object_px
+    sizes = f"they are {range_words(least, most)} where photos are {scale.longest_px} px long"
     rule = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned; {sizes}"
     do = 'Set detector.working_px to "auto".'
     if working_px == "auto":

@@ -1,4 +1,4 @@
-"""Split: train, val and test, explicit and apart."""
+"""Split: train, val and test, explicit and without common images."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ def with_validation(dataset: Dataset, seed: int, share: float = 0.2) -> Dataset:
     """The dataset with all three splits: what is there stays as it is, a missing val is cut from train.
 
     val gets `share` of the images of train, rounded, at least 1; which ones depends on their ids and the seed alone.
-    Raises DataError where train or test is missing, where a split is empty, or where an image stands in two splits.
+    Raises DataError where train or test is missing, where a split is empty, or where an image is in two splits.
     """
     assert 0 < share < 1, share
     for split in ("train", "test", *dataset.splits):
         if split not in dataset.splits:
-            there = ", ".join(dataset.splits)
-            raise DataError(dataset.path, f"must have a {split} split, has only {there}", do=_ADVICE[split])
+            present = ", ".join(dataset.splits)
+            raise DataError(dataset.path, f"must have a {split} split, has only {present}", do=_ADVICE[split])
         if not len(dataset.splits[split]):
             raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
     whole = dataset if "val" in dataset.splits else _cut(dataset, seed, share)
@@ -37,36 +37,38 @@ def with_validation(dataset: Dataset, seed: int, share: float = 0.2) -> Dataset:
 
 
 def check_apart(dataset: Dataset) -> None:
-    """Raises DataError where one image, by its id or its bytes, stands in two splits: a score on it would be a lie."""
-    ids: dict[str, tuple[str, str]] = {}
-    contents: dict[str, tuple[str, str]] = {}
+    """Raises DataError where one image, by its id or its bytes, is in two splits: a score on it would be too high."""
+    origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and content
     for split, source in dataset.splits.items():
         for record in source.records:
-            for known, key, what in ((ids, record.image_id, "id"), (contents, _content(record), "content")):
-                other, place = known.setdefault(key, (split, record.place))
+            for key in (("id", record.image_id), ("content", _content(record))):
+                other, place = origins.setdefault(key, (split, record.place))
                 if other != split:
-                    rule = f"image {record.image_id!r} of {split} is also in {other}, by its {what} ({place})"
-                    raise DataError(
-                        record.place, rule, do="Keep it in one split; give different images different names."
-                    )
+                    rule = f"image {record.image_id!r} of {split} is also in {other}, by its {key[0]} ({place})"
+                    do = "Keep it in one split; give different images different names."
+                    raise DataError(record.place, rule, do=do)
 
 
-def check_unseen(other: Pool, kept: Mapping[str, Pool], place: object) -> None:
-    """Raises DataError where an image of another dataset, at `place`, is also one of those that are kept, by split.
+def check_unseen(other: Pool, scored: Mapping[str, Pool], place: object) -> None:
+    """Raises DataError where an image of another dataset is also in one of the splits that models are scored on.
 
-    By what is seen on it: datasets name the same photo differently, and save it anew or at another size (see copies).
+    Images are compared by what they show: datasets name the same photo differently, and save it again or at another size
+    (see copies).
+
+    scored  by split
+    place   of the other dataset
     """
-    splits = list(kept)
-    found = copies(other, list(kept.values()))
-    if not found:
+    splits = list(scored)
+    duplicates = copies(other, list(scored.values()))
+    if not duplicates:
         return
-    first = found[0]
+    first, *rest = duplicates
     split = splits[first.part]
-    image, original = str(other.image_ids[first.image]), str(kept[split].image_ids[first.original])
-    how = "by its pixels" if first.exact else "saved anew or at another size"
-    others = f", and {len(found) - 1} more of {' or '.join(splits)} are there too" if len(found) > 1 else ""
-    rule = f"image {image!r} is also {original!r} of {split}, {how}{others}"
-    raise DataError(place, rule, do="Take it out: who trains on it has seen what is to be scored.")
+    image, original = str(other.image_ids[first.image]), str(scored[split].image_ids[first.original])
+    how = "by its pixels" if first.exact else "saved again or at another size"
+    more = f", and so are {len(rest)} more of {' or '.join(splits)}" if rest else ""
+    rule = f"image {image!r} is also {original!r} of {split}, {how}{more}"
+    raise DataError(place, rule, do="Remove it: a model that trains on it has seen what it is scored on.")
 
 
 def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
@@ -76,7 +78,8 @@ def _cut(dataset: Dataset, seed: int, share: float) -> Dataset:
     by_id = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
     shuffled = [by_id[i] for i in seeds.generator(seed, "val").permutation(len(train))]
     count = min(len(train) - 1, max(1, round(len(train) * share)))
-    val, rest = (train.select(sorted(part, key=by_id.index)) for part in (shuffled[:count], shuffled[count:]))
+    val = train.select(sorted(shuffled[:count], key=by_id.index))
+    rest = train.select(sorted(shuffled[count:], key=by_id.index))
     note = f"val: {count} of {len(train)} images cut from train with seed {seed}, ids {val.ids_hash[:12]}"
     splits = {"train": rest, "val": val, "test": dataset.splits["test"]}
     return replace(dataset, splits=splits, notes=(*dataset.notes, note))
