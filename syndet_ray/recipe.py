@@ -253,13 +253,13 @@ class Detector(Value):
 
     @field_validator("weights")
     @classmethod
-    def _named_or_a_file(cls, asked: str) -> str:
-        # A file without a suffix is told from a misspelt name by its folder: ./it
-        is_a_word = Path(asked).name == asked and not Path(asked).suffix
-        if is_a_word and asked not in NAMED_WEIGHTS:
-            rule = f"must be {', '.join(NAMED_WEIGHTS)} or the path of a .safetensors file, got {asked!r}"
-            raise ValueError(f"{rule}. {nearest(asked, NAMED_WEIGHTS)}")
-        return asked
+    def _named_or_a_file(cls, weights: str) -> str:
+        # A file without a suffix differs from a misspelt name by its folder: ./it
+        is_a_word = Path(weights).name == weights and not Path(weights).suffix
+        if is_a_word and weights not in NAMED_WEIGHTS:
+            rule = f"must be {', '.join(NAMED_WEIGHTS)} or the path of a .safetensors file, got {weights!r}"
+            raise ValueError(f"{rule}. {nearest(weights, NAMED_WEIGHTS)}")
+        return weights
 
 
 class Training(Value):

@@ -239,7 +239,7 @@ def test_what_acts_otherwise_than_proposed_is_found_out(trainer, path):
     check_settings(proposed, made.effective | there)
     BEHIND[path](made)
     named = {"mix.switch_at": "mix.synthetic"}.get(path, path)  # the share of a staged training is when it switches
-    with pytest.raises(SyndetError, match=rf"trial: {named}: was proposed as .* but is not in force so, got "):
+    with pytest.raises(SyndetError, match=rf"trial: {named}: was proposed as .*, but another value is in force, got "):
         check_settings(proposed, made.effective | there)
 
 
@@ -290,7 +290,7 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
     known = made.effective | {"real_images_there": 8}
     check_settings(made.recipe.flat(), known)
     wrong = made.recipe.replace({"detector.frozen_stages": 4})
-    with pytest.raises(SyndetError, match=r"frozen_stages: was proposed as 4 but is not in force so, got 5"):
+    with pytest.raises(SyndetError, match=r"frozen_stages: was proposed as 4, but another value is in force, got 5"):
         check_settings(wrong.flat(), known)
 
 

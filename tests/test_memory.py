@@ -28,8 +28,9 @@ def test_photos_that_leave_too_little_memory_are_refused_with_what_would_help(mo
     with pytest.raises(MachineError) as raised:
         memory.check_photos_fit([most, photos(2, (4000, 3000))], 1000)
     assert str(raised.value) == (
-        "photos: must leave room in memory: with their longer side at 1000 px the photos take 2.4 GB, of 4.0 GB available "
-        "at most 60% may be used. Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
+        "photos: must leave room in memory: with their longer side at 1000 px the photos take 2.4 GB, and at "
+        "most 60% of the 4.0 GB available may be used. "
+        "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
     )
 
 

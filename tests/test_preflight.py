@@ -98,7 +98,7 @@ def test_the_classes_of_a_program_are_known_only_when_it_has_run(models):
 
 
 def test_generators_that_cannot_be_started_are_named_variants_included(monkeypatch):
-    with pytest.raises(MachineError, match=r"program that is not there.*no-such-program"):
+    with pytest.raises(MachineError, match=r"program that is not installed.*no-such-program"):
         check_assets(sweep_of({"generator": "command:no-such-program --fast"}), CLASSES, "photos")
     sweep = Sweep(question="?", trials=0, variants={"traced": {"scene.generator": "blender"}})
     monkeypatch.setenv("SYNDET_BLENDER_PYTHON", "/no/such/python")
@@ -269,7 +269,7 @@ def test_a_search_of_the_working_scale_is_refused(large):
 
 def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(large, monkeypatch):
     monkeypatch.setattr("syndet_ray.tuning.memory.available_bytes", lambda: 2_000_000)
-    with pytest.raises(MachineError, match=r"at 480 px the photos take 3 MB, of 2 MB available at most 60%"):
+    with pytest.raises(MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"):
         real_data(large, photos_alone(), lambda *_: pytest.fail("decoded something"))
 
 

@@ -178,7 +178,9 @@ def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, 
 def test_a_setting_that_is_not_in_force_fails_the_trial(squares, tmp_path, monkeypatch, path, value):
     effective = trials.Trainer.effective.fget
     monkeypatch.setattr(trials.Trainer, "effective", property(lambda self: effective(self) | {path: value}))
-    with pytest.raises(SyndetError, match=rf"trial: {path}: was proposed as .* but is not in force so, got {value}"):
+    with pytest.raises(
+        SyndetError, match=rf"trial: {path}: was proposed as .*, but another value is in force, got {value}"
+    ):
         run(squares, tmp_path)
 
 
@@ -190,7 +192,7 @@ def test_an_object_that_acts_otherwise_than_the_recipe_says_fails_the_trial(squa
     asked = Augmenter.of
     monkeypatch.setattr(Augmenter, "of", lambda training: replace(asked(training), flip_horizontal=0.0))
     made, device = task(tmp_path, RECIPE), torch.device("cpu")
-    with pytest.raises(SyndetError, match=r"trial: training\.flip_horizontal: was proposed as 0\.5 .*, got 0\.0"):
+    with pytest.raises(SyndetError, match=r"trial: training\.flip_horizontal: was proposed as 0\.5, .*, got 0\.0"):
         run_trial(made, squares(8), squares(3), device=device, restore=None, report=never)
 
 
@@ -199,7 +201,7 @@ def test_photos_at_another_scale_fail_the_trial(squares, tmp_path, rendered, whe
     sides = {place: 64 if place == where else 96 for place in ("validation", "training", "other photos")}
     pools = {place: squares(8, seed=9, side=side) for place, side in sides.items()}
     made, device, others = task(tmp_path, MANY), torch.device("cpu"), {"their/photos": pools["other photos"]}
-    rule = r"trial: detector\.working_px: was proposed as 96 but is not in force so, got \[64, 96\]"
+    rule = r"trial: detector\.working_px: was proposed as 96, but another value is in force, got \[64, 96\]"
     with pytest.raises(SyndetError, match=rule):
         run_trial(
             made, pools["training"], pools["validation"], others=others, scenes=rendered,
@@ -274,11 +276,11 @@ def effective(squares, tmp_path, rendered):
     [
         ("drawn/real", 0, r"trial: mix: real was to be 4\.80 of 12 images, to within less than 4, got 0"),
         ("drawn/ours", 6, r"trial: mix: ours was to be 1\.80 of 12 images"),
-        ("pools/idle", {"images": 7}, r"trial: mix\.sources: .* but is not in force so, got \[.*'idle'"),
-        ("pools/crowded/images", 6, r"trial: mix\.sources\.crowded\.images: was proposed as 7 .*, got 6"),
+        ("pools/idle", {"images": 7}, r"trial: mix\.sources: .*, but another value is in force, got \[.*'idle'"),
+        ("pools/crowded/images", 6, r"trial: mix\.sources\.crowded\.images: was proposed as 7, .*, got 6"),
         ("scenes/crowded", "0" * 16, r"trial: mix\.sources\.crowded\.changes: .* got '0000"),
         ("scenes", {}, r"trial: mix\.sources\.ours\.changes: .*, got None"),
-        ("mix.real_images", 8, r"trial: mix\.real_images: was proposed as 3 but is not in force so, got 8"),
+        ("mix.real_images", 8, r"trial: mix\.real_images: was proposed as 3, but another value is in force, got 8"),
         ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
         ("optimizer/weights/lr", 1e-4, r"trial: training\.learning_rate \(weights, after 8 images\)"),
         (
@@ -304,12 +306,16 @@ def effective(squares, tmp_path, rendered):
             r"training\.weight_decay \(backbone_biases_and_norms",
         ),
         ("detector.backbone", "resnet18", r"trial: detector\.backbone: was proposed as 'test_efficientnet'"),
-        ("detector.frozen_stages", 2, r"trial: detector\.frozen_stages: was proposed as 0 .*, got 2"),
+        ("detector.frozen_stages", 2, r"trial: detector\.frozen_stages: was proposed as 0, .*, got 2"),
         ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum \(weights\): was proposed as 0\.9"),
         ("training.momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
-        ("training.crop_px", 64, r"trial: training\.crop_px: was proposed as 96 but is not in force so, got 64"),
+        (
+            "training.crop_px",
+            64,
+            r"trial: training\.crop_px: was proposed as 96, but another value is in force, got 64",
+        ),
         ("detector.working_px", 64, r"trial: detector\.working_px: was proposed as 96"),
-        ("scene.blur", 0.4, r"trial: scene\.blur: was proposed as 0\.5 but is not in force so, got 0\.4"),
+        ("scene.blur", 0.4, r"trial: scene\.blur: was proposed as 0\.5, but another value is in force, got 0\.4"),
     ],
 )
 def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, said):

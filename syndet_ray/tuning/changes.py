@@ -18,16 +18,16 @@ _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
 
 def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with every difference, where there is one."""
-    found = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder), *_of_packages(folder)]
-    if found:
+    changes = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder), *_of_packages(folder)]
+    if changes:
         do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
-        raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(found)}", do=do)
+        raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do)
 
 
 def weights_hashes(sweep: Sweep) -> dict[str, str]:
     """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it cannot be read.
 
-    Weights that have a name, such as COCO's, are no files of the user's.
+    Weights that have a name, such as COCO's, are left out: they are no files of the user's.
     """
     settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
@@ -38,6 +38,7 @@ def weights_hashes(sweep: Sweep) -> dict[str, str]:
 
 
 def _hash(path: str) -> str:
+    """The SHA-256 of a file; "" where it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -72,12 +73,13 @@ def _flat(sweep: Sweep) -> dict[str, Any]:
 
     A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in the run's JSON.
     """
-    held = sweep.model_dump(mode="json")
-    recipe, (space,) = sweep.recipe.flat(), held.pop("space") or ({},)
-    del held["recipe"]
-    parts = {f"recipe.{path}": value for path, value in recipe.items()}
-    found = held | parts | {f"space.{path}": value for path, value in space.items()}
-    return json.loads(json.dumps(found))
+    fields = sweep.model_dump(mode="json")
+    del fields["recipe"]
+    spaces = fields.pop("space")
+    space = spaces[0] if spaces else {}
+    recipe_fields = {f"recipe.{path}": value for path, value in sweep.recipe.flat().items()}
+    space_fields = {f"space.{path}": value for path, value in space.items()}
+    return json.loads(json.dumps(fields | recipe_fields | space_fields))
 
 
 def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:

@@ -1,4 +1,4 @@
-"""Effective: whether the settings that a trial found in force are those that were proposed."""
+"""Effective: whether the settings in force in a trial are those that were proposed."""
 
 import hashlib
 import math
@@ -13,37 +13,38 @@ from syndet_ray.errors import SyndetError
 from syndet_ray.recipe import REAL, Mix, Recipe, SceneParameters, Scenes
 from syndet_ray.schedule import images_until
 
-# Settings of what only a training with real images has.
+# Settings that act on real images only.
 _OF_REAL = ("mix.real_images", "mix.switch_at", "training.rate_after_switch")
+# Far above what the arithmetic of doubles loses, far below any difference between two proposals.
+_RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
 
 def check_settings(
     proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError, naming the setting, unless what a trial found in force is what was proposed.
+    """Raises SyndetError, naming the setting, unless the settings in force are those that were proposed.
 
     proposed   every setting by dotted path
     effective  those in force, by dotted path, and facts beside them, see Trainer.effective
-    searched   those that the search has chosen: each must be in force
+    searched   those that the search varies: each must be in force
     """
     recipe = Recipe().replace(proposed)
     for path in searched:
-        if path not in effective and _is_about_something(path, recipe, effective):
+        if path not in effective and _applies(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
             do = "Take it out of the space, or name in its `when` the values of other settings under which it acts."
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
         if path in effective:
-            _check(path, _meant(path, value, recipe, effective), effective[path])
+            _check(path, _expected(path, value, recipe, effective), effective[path])
 
 
 def check_effective(
     proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError as check_settings does, and unless what follows from the settings came about.
+    """Raises SyndetError as check_settings does, and unless a training that has begun did what follows from its settings.
 
-    That is, in a training that has begun: which sources there are and how they were rendered, how often each was drawn, and
-    the rate of the last step.
+    That is: which sources there are and how they were rendered, how often each was drawn, and the rate of the last step.
     """
     check_settings(proposed, effective, searched=searched)
     recipe = Recipe().replace(proposed)
@@ -52,13 +53,13 @@ def check_effective(
     _check_optimizer(recipe, effective)
 
 
-def scenes_in_force(mix: Mix, given: Mapping[str, SceneParameters]) -> dict[str, Any]:
-    """Settings of scenes by dotted path, as generators were given them, from the first source that makes no change to them.
+def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
+    """Settings of scenes by dotted path, as they went to the generators; each from the first source that does not change it.
 
-    given  the parameters of each source whose scenes were rendered
+    rendered  the parameters of each source whose scenes were rendered
     """
     settings: dict[str, Any] = {}
-    for name, parameters in given.items():
+    for name, parameters in rendered.items():
         source = mix.sources[name]
         assert isinstance(source, Scenes), name
         for field, value in parameters.model_dump(mode="json").items():
@@ -69,17 +70,17 @@ def scenes_in_force(mix: Mix, given: Mapping[str, SceneParameters]) -> dict[str,
 
 
 def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
-    """The longer side of all photos, in pixels of the images that a detector sees; where photos differ, all that there are."""
+    """The longer side of all photos, in pixels of the images that a detector sees; all values where photos differ."""
     longer_sides = np.concatenate([pool.sizes_wh.max(axis=1, initial=0) for pool in photos])
     sides_px = np.unique(longer_sides).tolist()
     return sides_px[0] if len(sides_px) == 1 else sides_px
 
 
-def _is_about_something(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
-    """False for a setting of what this recipe has none of, where no `when` of a search can tell.
+def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
+    """Whether a setting acts on anything in this recipe, in the cases that the `when` of a search cannot express.
 
-    A search that divides images among sources comes upon shares of nothing: then nothing is said of real images, or of the
-    scenes that take a setting from the recipe. And which number of frozen stages is all of them depends on the backbone.
+    A search that divides images among sources also proposes shares of 0: no setting of real images then acts, or none of
+    the scenes that take it from the recipe. And which number of frozen stages is all of them depends on the backbone.
     """
     if path.startswith("scene.") or path == "mix.synthetic_images":
         return _shows_scenes(path, recipe)
@@ -89,20 +90,22 @@ def _is_about_something(path: str, recipe: Recipe, effective: Mapping[str, Any])
 
 
 def _shows_scenes(path: str, recipe: Recipe) -> bool:
-    """Whether scenes have a share, and not only those that have a value of their own for a setting that others follow."""
+    """Whether scenes have a share that take the setting from the recipe; any scenes, where all set it themselves."""
     sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
-    following = {name for name, source in sources.items() if not _has_its_own(source, path)}
+    following = {name for name, source in sources.items() if not _overrides(source, path)}
     shown = recipe.scenes().keys()
     return bool(shown & following if following else shown)
 
 
-def _has_its_own(source: Scenes, path: str) -> bool:
-    """Whether a source says itself what a setting of scenes, or their number, is."""
-    return source.images is not None if path == "mix.synthetic_images" else path in source.changes
+def _overrides(source: Scenes, path: str) -> bool:
+    """Whether a source has a value of its own for a setting of scenes, or for their number."""
+    if path == "mix.synthetic_images":
+        return source.images is not None
+    return path in source.changes
 
 
-def _meant(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
-    """What a proposed value comes to, as it is found in force."""
+def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
+    """A proposed value in the form in which it is in force: "all" as a number, for example."""
     if path == "mix.real_images":
         return recipe.mix.real_count(effective["real_images_there"])
     if path == "detector.frozen_stages" and value == "all":
@@ -112,25 +115,27 @@ def _meant(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) 
     return value
 
 
-def _check(setting: str, wanted: Any, found: Any) -> None:
-    if not _same(wanted, found):
-        raise SyndetError(f"trial: {setting}", f"was proposed as {wanted!r} but is not in force so", got=found)
+def _check(setting: str, proposed: Any, effective: Any) -> None:
+    if not _same(proposed, effective):
+        rule = f"was proposed as {proposed!r}, but another value is in force"
+        raise SyndetError(f"trial: {setting}", rule, got=effective)
 
 
-def _same(wanted: Any, found: Any) -> bool:
-    """Whether two plain values mean the same: numbers to within rounding, a tuple as a list."""
-    if isinstance(wanted, Mapping):
-        same_keys = isinstance(found, Mapping) and wanted.keys() == found.keys()
-        return same_keys and all(_same(value, found[key]) for key, value in wanted.items())
-    if isinstance(wanted, (list, tuple)):
-        return isinstance(found, (list, tuple)) and len(wanted) == len(found) and all(map(_same, wanted, found))
-    if isinstance(wanted, float) and isinstance(found, (int, float)):
-        return math.isclose(wanted, found, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(found == wanted)
+def _same(proposed: Any, effective: Any) -> bool:
+    """Whether two plain values mean the same: numbers up to rounding, a tuple as a list."""
+    if isinstance(proposed, Mapping):
+        same_keys = isinstance(effective, Mapping) and proposed.keys() == effective.keys()
+        return same_keys and all(_same(value, effective[key]) for key, value in proposed.items())
+    if isinstance(proposed, (list, tuple)):
+        same_length = isinstance(effective, (list, tuple)) and len(proposed) == len(effective)
+        return same_length and all(map(_same, proposed, effective))
+    if isinstance(proposed, float) and isinstance(effective, (int, float)):
+        return math.isclose(proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING)
+    return bool(effective == proposed)
 
 
 def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless exactly the sources with a share are drawn from, and they are what was asked for."""
+    """Raises SyndetError unless exactly the sources with a share are drawn from, each with the scenes of the recipe."""
     shares = recipe.mix.shares
     _check("mix.sources", sorted(name for name in shares if shares[name] > 0), sorted(effective["pools"]))
     for name, (parameters, count) in recipe.scenes().items():
@@ -139,18 +144,18 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 
 def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError where a source was drawn more often or more seldom than exact batches allow (see Trainer)."""
+    """Raises SyndetError where a source was drawn more or less often than exact batches allow (see Trainer)."""
     seen, drawn = effective["images_seen"], effective["drawn"]
     leeway = max(1, len(drawn) - 1)
-    for source, wanted in images_until(recipe.mix, seen, recipe.training.images).items():
-        found = drawn.get(source, 0)
-        if abs(found - wanted) >= leeway:
-            rule = f"{source} was to be {wanted:.2f} of {seen} images, to within less than {leeway}"
-            raise SyndetError("trial: mix", rule, got=found)
+    for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
+        count = drawn.get(source, 0)
+        if abs(count - planned) >= leeway:
+            rule = f"{source} was to be {planned:.2f} of {seen} images, to within less than {leeway}"
+            raise SyndetError("trial: mix", rule, got=count)
 
 
 def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless every group of parameters was stepped as the recipe says for this moment."""
+    """Raises SyndetError unless the last step of every group of parameters had the rates that the recipe says."""
     training = recipe.training
     factor = RateSchedule.of(recipe).factor(effective["rate_set_at"])
     for name, group in effective["optimizer"].items():
@@ -165,5 +170,5 @@ def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 
 def parameters_hash(parameters: SceneParameters) -> str:
-    """A short name of scene parameters: equal parameters have equal ones."""
+    """16 hexadecimal digits of the SHA-256 of scene parameters: equal parameters have equal ones."""
     return hashlib.sha256(parameters.settled().model_dump_json().encode()).hexdigest()[:16]

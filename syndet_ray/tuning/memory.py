@@ -10,16 +10,16 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import MachineError
 
-# The rest is for trials, rendered scenes and Ray's object store.
-_MOST_OF_AVAILABLE = 0.6
+_MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
-    """What the images of all sources take, decoded with their longer side at longest_px."""
+    """Bytes that the images of all sources take, decoded with their longer side at longest_px."""
     sizes_wh = [record.size_wh for source in sources for record in source.records]
     photo_sizes_wh = np.array(sizes_wh, np.int64).reshape(-1, 2)
-    return 3 * int(working_sizes(photo_sizes_wh, longest_px).prod(axis=1).sum())
+    pixels = working_sizes(photo_sizes_wh, longest_px).prod(axis=1).sum()
+    return 3 * int(pixels)  # of three colours
 
 
 def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
@@ -29,20 +29,20 @@ def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
         return
     rule = (
         f"must leave room in memory: with their longer side at {longest_px} px the photos take {memory_words(needed)}, "
-        f"of {memory_words(available)} available at most {_MOST_OF_AVAILABLE:.0%} may be used"
+        f"and at most {_MOST_OF_AVAILABLE:.0%} of the {memory_words(available)} available may be used"
     )
     do = "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
     raise MachineError("photos", rule, do=do)
 
 
 def available_bytes() -> int:
-    """Memory that processes can still be given, without swapping; within a container, no more than its limit."""
+    """Bytes that processes can still be given without swapping; within a container, no more than its limit."""
     return int(min(psutil.virtual_memory().available, _container_bytes()))
 
 
-def memory_words(count: int) -> str:
+def memory_words(size_bytes: int) -> str:
     """ "1.5 GB", "45 MB"; at least 1 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
 
 
 def _container_bytes() -> float:

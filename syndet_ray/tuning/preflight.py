@@ -53,12 +53,13 @@ Progress = Callable[[str, int, int], None]
 class RealData:
     """The photos of a run, decoded at their working scale.
 
-    pools   "train", "val" and "test" of the user's own, or of the stand-in set
-    scale   what all photos were brought to, and what that makes of their objects
+    pools      "train", "val" and "test" of the user's photos, or of the stand-in set
+    path       the user's dataset; None for the stand-in set
+    scale      what all photos were brought to, and what that makes of their objects
     anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
     boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
-    notes   what was mended on the way, and what a reader of the results must know
-    others  training images of the other datasets that recipes draw from, by the folder that they name
+    notes      what was repaired in the data, and what a reader of the results must know
+    others     training images of the other datasets that recipes draw from, by the folder that they name
     """
 
     pools: Mapping[str, Pool]
@@ -75,7 +76,7 @@ class RealData:
 
     @property
     def memory_bytes(self) -> int:
-        """What the decoded photos take."""
+        """Bytes that the decoded photos take."""
         return sum(pool.pixels.nbytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
@@ -158,18 +159,18 @@ def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress)
 
 
 def _decoded_others(
-    others: Mapping[str, Dataset], scale: WorkingScale, kept: Mapping[str, Pool], progress: Progress
+    others: Mapping[str, Dataset], scale: WorkingScale, scored: Mapping[str, Pool], progress: Progress
 ) -> dict[str, Pool]:
-    """The training images of others' photos, by folder. Raises DataError where one is also among those that are kept."""
+    """The training images of others' photos, by folder. Raises DataError where one is also in a split that is scored."""
     pools = {}
     for folder, other in others.items():
         pools[folder] = _decoded(other.splits["train"], scale, Path(folder).name, progress)
-        check_unseen(pools[folder], kept, folder)
+        check_unseen(pools[folder], scored, folder)
     return pools
 
 
 def _anchored_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
-    """Least and greatest size of what is to be found: of photographed objects, or of rendered ones where there are none."""
+    """Least and greatest size, px, of photographed objects, or of rendered ones where none is labelled."""
     if scale.objects:
         return scale.object_px[0], scale.object_px[2]
     return sweep.recipe.scene.size_px
@@ -180,7 +181,7 @@ def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
 
 
 def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
-    """Whether rendered objects are of another size than photographed ones at the working scale."""
+    """A note where rendered objects are of another size than photographed ones at the working scale."""
     ranges = _rendered_sizes(sweep)
     if not ranges or not scale.objects:
         return []
@@ -201,7 +202,7 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 
 def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
-    """Whether rendered scenes are smaller than the crops of training, which are then filled up with grey."""
+    """A note where rendered scenes are smaller than the crops of training, which are then filled up with grey."""
     sides = [scene.image_px for scene in _scenes(sweep) if scene.image_px != "auto"]
     if not sides or min(sides) >= scale.crop_px:
         return []
@@ -218,7 +219,7 @@ def _scenes(sweep: Sweep) -> list[SceneParameters]:
 
 
 def _rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
-    """Least and greatest width of objects, of every kind of scene that the sweep may render."""
+    """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
     ranges = {scene.size_px for scene in _scenes(sweep)}
     proposed = dict(sweep.parameters.items()).get("scene.size_px")
     return ranges | set(proposed.samples() if proposed else ())
@@ -235,16 +236,18 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
     """A dataset with training images of the given classes."""
     dataset = read(Path(folder))
     if not dataset.splits.get("train"):
-        there = ", ".join(dataset.splits)
-        raise DataError(folder, f"must have a train split with images in it, has {there}", do="Others' photos train.")
+        present = ", ".join(dataset.splits)
+        do = "Put the photos to train on into it: those of other splits are not used."
+        raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
     check_classes(classes, dataset.classes, folder)
     return dataset
 
 
-def _check_real_images(sweep: Sweep, there: int) -> None:
-    for asked in _asked(sweep, "mix.real_images"):
-        if isinstance(asked, int):
-            check_enough(there, asked)
+def _check_real_images(sweep: Sweep, available: int) -> None:
+    """Raises DataError where a recipe of the sweep trains on more real images than there are."""
+    for count in _values_in_recipes(sweep, "mix.real_images"):
+        if isinstance(count, int):
+            check_enough(available, count)
 
 
 def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
@@ -273,18 +276,18 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
 def _rendered(sweep: Sweep) -> set[tuple[str, ...]]:
     """What scenes of the sweep may be made with and of, each as values of _MADE_OF.
 
-    A source of scenes makes its own changes to what its recipe says, or the search; a source of a fixed recipe that has
-    no share is not drawn.
+    A source of scenes makes its own changes to the settings of its recipe, or of the search; a source of a fixed recipe
+    that has no share is not drawn.
     """
-    found = {
-        tuple(str(getattr(scene, name)) for name in _MADE_OF)
-        for recipe in sweep.fixed.values()
-        for scene, _ in recipe.scenes().values()
-    }
+    rendered: set[tuple[str, ...]] = set()
+    for recipe in sweep.fixed.values():
+        for scene, _ in recipe.scenes().values():
+            rendered.add(tuple(str(getattr(scene, name)) for name in _MADE_OF))
     for source in sweep.recipe.mix.sources.values() if sweep.trials else ():
         if isinstance(source, Scenes):
-            found |= set(product(*(_values(sweep, source, f"scene.{name}") for name in _MADE_OF)))
-    return found
+            values = [_values(sweep, source, f"scene.{name}") for name in _MADE_OF]
+            rendered |= set(product(*values))
+    return rendered
 
 
 def _values(sweep: Sweep, source: Scenes, path: str) -> set[str]:
@@ -294,7 +297,7 @@ def _values(sweep: Sweep, source: Scenes, path: str) -> set[str]:
     return {str(value) for value in _proposed(sweep, path)}
 
 
-def _asked(sweep: Sweep, path: str) -> set[Any]:
+def _values_in_recipes(sweep: Sweep, path: str) -> set[Any]:
     """All values that a setting may have in the sweep's recipes."""
     return _proposed(sweep, path) | {recipe.get(path) for recipe in sweep.fixed.values()}
 
@@ -311,19 +314,18 @@ def _check_generator(generator: str) -> None:
     elif generator.startswith(command.PREFIX):
         program = command.program_of(generator)[0]
         if shutil.which(program) is None:
-            raise MachineError("scene.generator", "names a program that is not there", got=program)
+            raise MachineError("scene.generator", "names a program that is not installed", got=program)
 
 
 def check_machine(runs: Path, storage: str | None) -> None:
     """Raises MachineError where there is too little disk, or the store of the run cannot be written."""
     runs.mkdir(parents=True, exist_ok=True)
     if not os.access(runs, os.W_OK):
-        raise MachineError(runs, "cannot be written", do="Run from a folder that is yours.")
+        raise MachineError(runs, "cannot be written", do="Run from a folder that you may write to.")
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
-        raise MachineError(
-            runs, f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk", got=f"{free / 1e9:.1f} GB"
-        )
+        rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"
+        raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
     if storage is not None:
         check_bucket(storage)
 
@@ -335,12 +337,12 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that results depend on."""
-    found = {}
+    installed = {}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:  # run from a checkout that is not installed
             from syndet_ray import __version__
 
-            found[package] = __version__
-    return found
+            installed[package] = __version__
+    return installed

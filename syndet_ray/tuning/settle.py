@@ -12,7 +12,7 @@ from syndet_ray.tuning.task import Resources
 
 # Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
 _FAR_FROM_ANCHORS = 1.5
-_SETTLED = ("detector.", "training.", "scene.image_px")  # settings that may be left to "auto" begin so
+_SETTLED = ("detector.", "training.", "scene.image_px")  # what names of settings that may be "auto" begin with
 _UNSTAGED = "mix.schedule", ("mixed", "annealed", "real_only")
 # Settings on which nothing acts where another one has certain values.
 _IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -29,10 +29,10 @@ _IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
     """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
 
-    Each variant is settled by itself: one with random weights freezes nothing where the recipe, which has some, does.
-    What that makes of it joins its changes. Controls and proposals take from the recipe what they do not change.
-    `note` is told, in words, what the machine decided. Raises SyndetError for a detector that cannot be built, or whose
-    weights cannot be had, and for a search of what acts in no trial.
+    Each variant is settled by itself: one with random weights freezes nothing, even where the recipe freezes stages of
+    trained ones. The settled values join its changes. Controls and proposals take from the recipe what they do not change.
+    `note` gets every decision, in words. Raises SyndetError for a detector that cannot be built, or whose weights are not
+    available, and for a search of a setting that acts in no trial.
     """
     recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
     for sentence in (words, _detector_words(recipe), _anchors_words(recipe, data)):
@@ -115,9 +115,9 @@ def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def _changes(before: Recipe, after: Recipe) -> dict[str, Any]:
-    """The settings in which a recipe differs from another, as it has them."""
-    then, now = before.flat(), after.flat()
-    return {path: value for path, value in now.items() if then[path] != value}
+    """The settings in which two recipes differ, with the values that they have in the second."""
+    previous = before.flat()
+    return {path: value for path, value in after.flat().items() if previous[path] != value}
 
 
 def _check_search_acts(sweep: Sweep) -> None:
@@ -150,7 +150,7 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
 
 
 def _check_settled(recipe: Recipe) -> None:
-    """Raises DefinitionError for what is "auto" still, and for a change of what others were settled by but not of those."""
+    """Raises DefinitionError for a setting that is still "auto", and for frozen stages beside random weights."""
     for path, value in recipe.flat().items():
         if path.startswith(_SETTLED) and value == "auto":
             rule = "cannot be auto in a search: it is settled before the search begins"

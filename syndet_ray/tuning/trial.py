@@ -38,7 +38,11 @@ Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a trial draws from. pools: by source; scenes: of rendered sources, the parameters that the generator was given."""
+    """What a trial draws from.
+
+    pools   by source
+    scenes  of rendered sources, the parameters that the generator was given
+    """
 
     pools: Mapping[str, Pool]
     scenes: Mapping[str, SceneParameters]
@@ -67,14 +71,14 @@ def run_trial(
     trainer = Trainer(recipe, data.pools, device=device, seed=seeds.integer(task.seed, "train", task.replica))
     if restore is not None:
         trainer.load(restore)
-    known = _known(recipe, data, train, val)
-    check_settings(task.recipe, trainer.effective | known, searched=task.searched)
+    data_settings = _data_in_force(recipe, data, train, val)
+    check_settings(task.recipe, trainer.effective | data_settings, searched=task.searched)
     clock = _FirstStep()
     for images in rung_images(recipe.training.images, task.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
-        effective = trainer.effective | known
+        effective = trainer.effective | data_settings
         check_effective(task.recipe, effective, searched=task.searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
@@ -90,9 +94,9 @@ def training_data(
     Raises DataError for other classes than the real images have, or more real images than there are.
     """
     shares, rendered = recipe.mix.shares, recipe.scenes()
-    found, scenes_given = dict[str, Pool](), dict[str, SceneParameters]()
+    pools, scene_parameters = dict[str, Pool](), dict[str, SceneParameters]()
     if shares[REAL] > 0:
-        found[REAL] = _real(recipe.mix, train, task.seed)
+        pools[REAL] = _real(recipe.mix, train, task.seed)
     for name, source in recipe.mix.sources.items():
         if shares[name] == 0:
             continue
@@ -102,10 +106,10 @@ def training_data(
         else:
             parameters, count = rendered[name]
             pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
-            scenes_given[name] = parameters
+            scene_parameters[name] = parameters
         check_classes(train.classes, pool.classes, place)
-        found[name] = aligned(pool, train.classes)
-    return TrainingData(found, scenes_given)
+        pools[name] = aligned(pool, train.classes)
+    return TrainingData(pools=pools, scenes=scene_parameters)
 
 
 def validation_metrics(
@@ -117,8 +121,8 @@ def validation_metrics(
     return {f"val/{name}": value for name, value in metrics.items()}
 
 
-def _known(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
-    """What is in force beside what the trainer acts on: how scenes were rendered, and at which scale photos are."""
+def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
+    """The settings in force that the trainer does not see: how scenes were rendered, and at which scale photos are."""
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
         "detector.working_px": working_px_in_force([val, *photos]),
