@@ -54,16 +54,15 @@ def main() -> None:
     print(f"{scale.words}; anchors {recipe.detector.anchor_px}, ratios {recipe.detector.aspect_ratios}", flush=True)
     train = decode(dataset.splits["train"], scale.longest_px)
     held_out = decode(dataset.splits["test" if given.test else "val"], scale.longest_px)
-    found = []
+    scores = []
     for seed in given.seeds:
         pools = pools_for(recipe, train, given, seed)
-        found.append(trained(recipe, pools, held_out, seed, device, given))
-    if len(found) > 1:
+        scores.append(train_and_score(recipe, pools, held_out, seed=seed, device=device, given=given))
+    if len(scores) > 1:
         for name in METRICS:
-            values = [metrics[name] for metrics in found]
-            print(
-                f"{name}: mean {statistics.mean(values):.3f}, sd {statistics.stdev(values):.3f} of {len(values)} seeds"
-            )
+            values = [metrics[name] for metrics in scores]
+            mean, deviation = statistics.mean(values), statistics.stdev(values)
+            print(f"{name}: mean {mean:.3f}, sd {deviation:.3f} of {len(values)} seeds")
 
 
 def arguments() -> argparse.Namespace:
@@ -103,8 +102,8 @@ def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, Wor
     if note:
         print(note)
     recipe = recipe.model_copy(update={"detector": detector})
-    left = {path: value for path, value in fitting.items() if recipe.get(path) == "auto"}
-    return recipe.replace(left | scene_changes(given.scenes)), scale
+    left_open = {path: value for path, value in fitting.items() if recipe.get(path) == "auto"}
+    return recipe.replace(left_open | scene_changes(given.scenes)), scale
 
 
 def scene_changes(words: Sequence[str]) -> dict[str, Any]:
@@ -130,8 +129,14 @@ def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int)
     return pools
 
 
-def trained(
-    recipe: Recipe, pools: dict[str, Pool], held_out: Pool, seed: int, device: torch.device, given: argparse.Namespace
+def train_and_score(
+    recipe: Recipe,
+    pools: dict[str, Pool],
+    held_out: Pool,
+    *,
+    seed: int,
+    device: torch.device,
+    given: argparse.Namespace,
 ) -> dict[str, float]:
     trainer = Trainer(recipe, pools, device=device, seed=seed)
     began = time.process_time()

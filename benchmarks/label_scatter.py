@@ -26,6 +26,7 @@ from syndet_ray.detection.score import Predictions, score
 SCATTERS = ((0.09, 0.029), (0.10, 0.030), (0.112, 0.035))
 METRICS = ("mAP", "AP50", "AP75")
 REPEATS = 5
+SURE = 0.3  # confidence of detections that are held against labels: most below it are no objects
 
 
 def main() -> None:
@@ -38,14 +39,15 @@ def main() -> None:
     labels = decode(splits["val"], working_px=800)
     for size_scatter, place_scatter in SCATTERS:
         scores = [score(labels, scattered(labels, size_scatter, place_scatter, seed)) for seed in range(REPEATS)]
-        means = [np.mean([found.metrics[name] for found in scores]) for name in METRICS]
-        words = ", ".join(f"{name} {mean:.3f}" for name, mean in zip(METRICS, means, strict=True))
+        means = {name: np.mean([repeat.metrics[name] for repeat in scores]) for name in METRICS}
+        words = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
         print(f"labels whose size scatters by {size_scatter} and place by {place_scatter}: {words}")
     if given.model:
         saved = load_model(given.model)
         for name in ("train", "val"):
             pool = decode(splits[name], working_px=int(saved.detector.working_px))
-            print(f"{name}: {residual_words(pool, predict(saved.model, pool, device=torch.device('cpu')))}", flush=True)
+            predictions = predict(saved.model, pool, device=torch.device("cpu"))
+            print(f"{name}: {residual_words(pool, predictions)}", flush=True)
 
 
 def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int) -> list[Predictions]:
@@ -68,16 +70,16 @@ def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
     metrics = score(pool, predictions).metrics
     sizes_off, places_off = [], []
     for i, image in enumerate(predictions):
-        sure = image.select(image.scores > 0.3)
+        sure = image.select(image.scores > SURE)
         if not len(sure.scores):
             continue
-        found_centres, found_sizes = centres_and_sizes(sure.xyxy)
+        sure_centres, sure_sizes = centres_and_sizes(sure.xyxy)
         for centre, size in zip(*centres_and_sizes(pool.boxes(i).xyxy), strict=True):
-            away = np.abs(found_centres - centre).max(axis=1)
-            nearest = int(away.argmin())
-            if away[nearest] < size.min() / 4:  # a box of this object, whatever its class
-                sizes_off.append(np.log(found_sizes[nearest] / size).mean())
-                places_off.append((found_centres[nearest] - centre) / size)
+            distances = np.abs(sure_centres - centre).max(axis=1)
+            nearest = int(distances.argmin())
+            if distances[nearest] < size.min() / 4:  # a box of this object, whatever its class
+                sizes_off.append(np.log(sure_sizes[nearest] / size).mean())
+                places_off.append((sure_centres[nearest] - centre) / size)
     words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
     return f"{words}; sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
 

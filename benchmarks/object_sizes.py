@@ -15,7 +15,7 @@ import torch
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import anchors, aspect_ratios, settle, training_boxes_wh
 from syndet_ray.detection.predict import predict
@@ -42,9 +42,10 @@ def main() -> None:
     means = {}
     for size_px in SIZES_PX:
         source = drawn(size_px)
-        found = [accuracy(source, given.images, seed) for seed in given.seeds]
-        means[size_px] = statistics.mean(found)
-        print(f"  objects of {size_px} px: mAP {', '.join(f'{value:.3f}' for value in found)}", flush=True)
+        scores = [accuracy(source, given.images, seed) for seed in given.seeds]
+        means[size_px] = statistics.mean(scores)
+        words = ", ".join(f"{value:.3f}" for value in scores)
+        print(f"  objects of {size_px} px: mAP {words}", flush=True)
     best = max(means.values())
     for size_px, mean in means.items():
         print(f"{size_px}: {mean:.3f}, {mean / best:.2f} of the best")
@@ -78,14 +79,11 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     detector, _ = settled(Detector(**sizes), gpu=False)
     training = Training(images=images, crop_px=scale.crop_px, flip_vertical=0.5, transpose=0.5)
     recipe = Recipe(mix=Mix(synthetic=0), detector=detector, training=training)
-    trainer = Trainer(recipe, {"real": pool(train, scale.longest_px)}, device=torch.device("cpu"), seed=seed)
+    pools = {"real": decode(train, scale.longest_px)}
+    trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=seed)
     trainer.train_until(images)
-    held_out = pool(val, scale.longest_px)
+    held_out = decode(val, scale.longest_px)
     return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics["mAP"]
-
-
-def pool(source: Source, longest_px: int) -> Pool:
-    return decode(source, longest_px)
 
 
 if __name__ == "__main__":

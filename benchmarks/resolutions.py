@@ -34,16 +34,15 @@ def main() -> None:
     torch.set_num_threads(1)
     saved = load_model(given.model)
     source = with_validation(read(given.data), seed=0).splits[given.split]
-    found = {}
+    scores = {}
     for side_px in SIDES_PX:
         resized = replace(source, records=tuple(at_size(record, side_px) for record in source.records))
         pool = aligned(decode(resized, int(saved.detector.working_px)), saved.classes)
         metrics = score(pool, predict(saved.model, pool, device=torch.device("cpu"))).metrics
-        found[side_px] = metrics["AP50_any_class"]
+        scores[side_px] = metrics["AP50_any_class"]
         print(f"{side_px} px: AP50 of any class {metrics['AP50_any_class']:.3f}, mAP {metrics['mAP']:.3f}", flush=True)
-    print(
-        ", ".join(f"{side_px} px {value / max(found.values()):.2f}" for side_px, value in found.items()), "of the best"
-    )
+    best = max(scores.values())
+    print(", ".join(f"{side_px} px {value / best:.2f}" for side_px, value in scores.items()), "of the best")
 
 
 def at_size(record: Record, side_px: int) -> Record:
