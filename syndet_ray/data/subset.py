@@ -19,12 +19,8 @@ def nested_subset(pool: Pool, count: int, seed: int) -> Pool:
     return pool.select(sorted(order[:count].tolist()))
 
 
-def check_enough(there: int, asked: int) -> None:
-    """Raises DataError where more real training images are asked for than there are."""
-    if asked > there:
-        raise DataError(
-            "mix.real_images",
-            f"must be at most the number of real training images, {there}",
-            got=asked,
-            do='Ask for fewer, or for "all".',
-        )
+def check_enough(available: int, count: int) -> None:
+    """Raises DataError where a recipe wants more real training images than there are."""
+    if count > available:
+        rule = f"must be at most the number of real training images, {available}"
+        raise DataError("mix.real_images", rule, got=count, do='Set a smaller number, or "all".')

@@ -29,7 +29,7 @@ def build(detector: Detector, classes: tuple[str, ...], seed: int) -> tuple[nn.M
     """A model that detects `classes`, its starting weights loaded and its first stages frozen as the detector says.
 
     Labels are 1-based inside the model (0 is background). Weights that are not loaded depend on the seed alone. Raises
-    SyndetError for a detector that cannot be built, or weights that cannot be had.
+    SyndetError for a detector that cannot be built, or weights that are not available.
     """
     assert "auto" not in detector.model_dump().values(), f"settle the detector before it is built: {detector}"
     with torch.random.fork_rng(devices=[]):
@@ -56,7 +56,7 @@ def load_model(folder: Path) -> SavedModel:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
         rule = "holds weights of another detector than it describes, as those of an earlier version are"
-        raise DataError(folder, rule, do="Train it anew, or use it with the version that saved it.") from error
+        raise DataError(folder, rule, do="Train it again, or use it with the version that saved it.") from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
         raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)

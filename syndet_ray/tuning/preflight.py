@@ -115,22 +115,26 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
     check_assets(sweep, classes, place)
     others = {folder: _others_photos(folder, classes) for folder in _folders(sweep)}
     scale = _scale(sweep, splits, others, place)
-    check_photos_fit([*splits.values(), *(other.splits["train"] for other in others.values())], scale.longest_px)
+    others_sources = [other.splits["train"] for other in others.values()]
+    check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
     pools = {split: _decoded(splits[split], scale, split, progress) for split in ("train", "val", "test")}
-    decoded = _decoded_others(others, scale, {split: pools[split] for split in ("val", "test")}, progress)
+    scored = {split: pools[split] for split in ("val", "test")}
+    others_pools = _decoded_others(others, scale, scored, progress)
+    least_px, most_px = _object_range_px(scale, sweep)
+    notes = (
+        *dataset.notes,
+        *_notes_of_others(others),
+        *_notes_on_scenes(scale, sweep),
+        *_notes_on_frames(scale, sweep),
+    )
     return RealData(
         pools=pools,
         path=None if path is None else place,
         scale=scale,
-        anchor_px=anchors(*_anchored_px(scale, sweep)),
+        anchor_px=anchors(least_px, most_px),
         boxes_wh=training_boxes_wh(splits["train"].records),
-        notes=(
-            *dataset.notes,
-            *_notes_of_others(others),
-            *_notes_on_scenes(scale, sweep),
-            *_notes_on_frames(scale, sweep),
-        ),
-        others=decoded,
+        notes=notes,
+        others=others_pools,
     )
 
 
@@ -169,7 +173,7 @@ def _decoded_others(
     return pools
 
 
-def _anchored_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
+def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
     """Least and greatest size, px, of photographed objects, or of rendered ones where none is labelled."""
     if scale.objects:
         return scale.object_px[0], scale.object_px[2]

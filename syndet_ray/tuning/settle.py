@@ -83,7 +83,9 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
 def _searched(sweep: Sweep, path: str) -> list[Any]:
     """Values that the search may propose for a setting, the least and the greatest among them, whatever the recipe says."""
     parameter = dict(sweep.parameters.items()).get(path)
-    return [] if parameter is None else [value for value in parameter.samples() if value != "auto"]
+    if parameter is None:
+        return []
+    return [value for value in parameter.samples() if value != "auto"]
 
 
 def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
@@ -95,15 +97,13 @@ def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
     recipe = recipe.model_copy(update={"detector": detector})
     transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
     ratios = aspect_ratios(data.boxes_wh, transposed=transposes > 0)
-    recipe = _filled(
-        recipe,
-        {
-            "detector.working_px": data.scale.longest_px,
-            "detector.anchor_px": data.anchor_px,
-            "detector.aspect_ratios": ratios,
-            "training.crop_px": data.scale.crop_px,
-        },
-    )
+    fitting = {
+        "detector.working_px": data.scale.longest_px,
+        "detector.anchor_px": data.anchor_px,
+        "detector.aspect_ratios": ratios,
+        "training.crop_px": data.scale.crop_px,
+    }
+    recipe = _filled(recipe, fitting)
     # As large as the greatest crop: a smaller scene would be filled up with grey.
     crops = [recipe.training.crop_px, *_searched(sweep, "training.crop_px")]
     return _filled(recipe, {"scene.image_px": max(crops)}), words
@@ -135,7 +135,7 @@ def _check_search_acts(sweep: Sweep) -> None:
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
-    """Builds every detector that a recipe of the sweep may ask for. Raises SyndetError for one that cannot be built."""
+    """Builds every detector of the sweep's recipes. Raises SyndetError for one that cannot be built."""
     from syndet_ray.detection.models import build
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
