@@ -157,7 +157,7 @@ class SceneParameters(Value):
     )
     image_px: Annotated[int, Field(ge=64, le=2048)] | Literal["auto"] = Field(
         "auto",
-        description="width and height of the rendered image, pixels; auto: those of the training crop, 256 outside of a sweep",
+        description="width and height of the rendered image, pixels; auto: as the training crop needs, 256 outside of a sweep",
     )
     size_px: tuple[float, float] = Field((29.0, 53.0), description="least and greatest width of an object, pixels")
     object_scale: Share = Field(0.5, description="tray, strength: sizes of one scene's objects, up to 32 % either way")

@@ -52,7 +52,7 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     notes = []
     found = settled(sweep(), CPU, DATA, notes.append)
     detector, training = found.recipe.detector, found.recipe.training
-    assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 384)
+    assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 427)
     assert (detector.anchor_px, detector.aspect_ratios) == ((24.0, 33.94), (1.0,))
     assert (detector.backbone, detector.weights, detector.frozen_stages) == ("small", "imagenet", "all")
     assert notes == [
@@ -78,7 +78,7 @@ def test_what_a_sweep_says_stays(detectors):
     recipe = settled(sweep(**given), CPU, DATA, lambda words: None).recipe
     assert {path: recipe.get(path) for path in given} == given
     assert recipe.detector.anchor_px == (24.0, 33.94)
-    assert recipe.scene.image_px == 256, "scenes fill the crop that the sweep asks for"
+    assert recipe.scene.image_px == 285, "scenes fill the crop that the sweep asks for, and a tenth more of it"
 
 
 @pytest.mark.parametrize(("transpose", "ratios"), [(0.0, (2.0,)), (0.5, (0.5, 1.0, 2.0))])
@@ -171,14 +171,20 @@ def test_a_variant_with_another_crop_has_scenes_of_its_size(detectors):
         {"variants": {"plain": {}, "large": {"training.crop_px": 512}, "own": {"scene.image_px": 300}}}
     )
     fixed = settled(asked, CPU, DATA, lambda words: None).fixed
-    assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [384, 512, 300, 384]
+    assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [427, 569, 300, 427]
 
 
 def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
     space = SearchSpace({"training.crop_px": Choice(values=(256, 512, 320))})
     found = settled(varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None)
-    assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 512)
+    assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 569)
     assert found.variants == {"plain": {}}
+
+
+@pytest.mark.parametrize(("jitter", "side"), [(0.0, 384), (0.5, 768), (0.9, 2048)])
+def test_scenes_fill_the_crop_however_small_they_are_made(detectors, jitter, side):
+    recipe = settled(sweep(**{"training.scale_jitter": jitter}), CPU, DATA, lambda words: None).recipe
+    assert recipe.scene.image_px == side
 
 
 def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
@@ -188,8 +194,8 @@ def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
 
 
 def test_a_search_is_held_against_what_was_settled(built):
-    space = SearchSpace({"scene.size_px": Choice(values=((20.0, 30.0), (100.0, 400.0)))})
-    with pytest.raises(DefinitionError, match=r"size_px must be at most image_px, 384, got 100\.0, 400\.0"):
+    space = SearchSpace({"scene.size_px": Choice(values=((20.0, 30.0), (100.0, 430.0)))})
+    with pytest.raises(DefinitionError, match=r"size_px must be at most image_px, 427, got 100\.0, 430\.0"):
         settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
 

@@ -1,5 +1,6 @@
 """Settle: what a sweep leaves to "auto", decided from its photos and from what its trials run on."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from syndet_ray.tuning.task import Resources
 
 # Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
 _FAR_FROM_ANCHORS = 1.5
+_MOST_SCENE_PX = 2048  # what scene.image_px allows
 _SETTLED = ("detector.", "training.", "scene.image_px")  # what names of settings that may be "auto" begin with
 _UNSTAGED = "mix.schedule", ("mixed", "annealed", "real_only")
 # Settings on which nothing acts where another one has certain values.
@@ -104,9 +106,14 @@ def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
         "training.crop_px": data.scale.crop_px,
     }
     recipe = _filled(recipe, fitting)
-    # As large as the greatest crop: a smaller scene would be filled up with grey.
-    crops = [recipe.training.crop_px, *_searched(sweep, "training.crop_px")]
-    return _filled(recipe, {"scene.image_px": max(crops)}), words
+    return _filled(recipe, {"scene.image_px": _scene_px(recipe, sweep)}), words
+
+
+def _scene_px(recipe: Recipe, sweep: Sweep) -> int:
+    """Side of scenes that fill the greatest crop however small the scale jitter makes them: what is missing would be grey."""
+    crop_px = max(recipe.training.crop_px, *_searched(sweep, "training.crop_px"), 0)
+    jitter = max(recipe.training.scale_jitter, *_searched(sweep, "training.scale_jitter"), 0.0)
+    return min(math.ceil(crop_px / (1 - jitter)), _MOST_SCENE_PX)
 
 
 def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
