@@ -127,8 +127,10 @@ def test_starting_weights_that_are_gone_are_named(run, files):
 
 
 def test_a_run_that_recorded_no_starting_weights_goes_on(run, files):
-    run.describe({name: value for name, value in run.about.items() if name != "weights"})
     files["recipe"].write_bytes(b"other")
+    with pytest.raises(DefinitionError, match="starting weights"):
+        refuse(run, DATA)
+    run.describe({name: value for name, value in run.about.items() if name != "weights"})
     refuse(run, DATA)
 
 

@@ -231,7 +231,8 @@ def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, rec
 def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
     staged = Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})
     space = SearchSpace({"mix.schedule": SCHEDULES, "mix.switch_at": staged, "training.momentum": MOMENTUM})
-    settled(varied({"training.optimizer": "sgd"}, space=(space,), trials=2), CPU, DATA, lambda words: None)
+    asked = varied({"training.optimizer": "sgd"}, space=(space,), trials=2)
+    assert settled(asked, CPU, DATA, lambda words: None).parameters == asked.parameters
 
 
 @pytest.mark.parametrize(
