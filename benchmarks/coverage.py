@@ -4,8 +4,17 @@
 
 An image's score under a model is the sum of normal deviates: how easy the image is for everybody (sd 1) and for the recipe
 (sd 0.5), how lucky the model's seed was, and how easy the image is for this very model. The seed's deviate is given in units
-of 1 / sqrt(images), which is about the standard error over images. "plain" is the usual bootstrap: images and seeds both
-drawn with return. "ours" is `syndet_ray.spread`. Width is that of our interval over that of one whose sd were known.
+of 1 / sqrt(images), which is about the standard error over images; `shared` is how the deviates of two recipes that were
+trained with the same seed correlate.
+
+Columns, each a share of the trials unless it is a width:
+
+    recipe       the interval of one recipe holds 0; plain: that of the usual bootstrap, images and seeds both drawn with
+                 replacement
+    difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does, unpaired as it does where
+                 recipes have no seeds in common, and by the usual bootstrap
+    width        mean width over that of an interval whose sd were known; for `by unpaired`, over that of the unpaired one
+    apart        one of three equal recipes is called the best with a probability above .975: wanted is .05 or less
 """
 
 import argparse
@@ -19,9 +28,21 @@ from syndet_ray import spread
 
 RESAMPLES = 1000
 OWN = 0.5
+RECIPES = 3
+COLUMNS = {
+    "recipe": "recipe",
+    "plain": "plain",
+    "width": "width",
+    "difference": "paired",
+    "difference, unpaired": "unpaired",
+    "difference, plain": "plain",
+    "difference, width": "width",
+    "difference, by unpaired": "by unpaired",
+    "apart": "apart",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Toy:
     """seed_sd in standard errors over images; image_sd of an image under one model, a normal deviate's."""
 
@@ -29,60 +50,78 @@ class Toy:
     models: int
     seed_sd: float
     image_sd: float
+    shared: float
 
-    def draws(self, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Bootstrap draws, (RESAMPLES,) for each model, of two recipes whose true scores are both 0."""
+    def draws(self, rng: np.random.Generator) -> list[list[np.ndarray]]:
+        """Bootstrap draws, (RESAMPLES,) for each model, of three recipes whose true scores are all 0."""
         shape = self.images, self.models
         chosen = rng.multinomial(self.images, np.full(self.images, 1 / self.images), size=RESAMPLES) / self.images
         everybody = rng.standard_normal((self.images, 1))
+        lucky_for_all = rng.standard_normal(self.models)
         recipes = []
-        for _ in "ab":
+        for _ in range(RECIPES):
             image = everybody + OWN * rng.standard_normal((self.images, 1)) + self.image_sd * rng.standard_normal(shape)
-            seed = self.seed_sd / np.sqrt(self.images) * rng.standard_normal(self.models)
-            scores = image + seed
+            own_luck = rng.standard_normal(self.models)
+            luck = np.sqrt(self.shared) * lucky_for_all + np.sqrt(1 - self.shared) * own_luck
+            scores = image + self.seed_sd / np.sqrt(self.images) * luck
             drawn = chosen @ scores
             recipes.append(list((drawn - drawn.mean(axis=0) + scores.mean(axis=0)).T))
-        return recipes[0], recipes[1]
+        return recipes
 
     def widths(self) -> tuple[float, float]:
         """Of 95 % intervals of one recipe's score and of the difference of two, had all sd been known."""
-        seeds = (self.seed_sd**2 + self.image_sd**2) / self.models
-        variances = np.array([1 + OWN**2 + seeds, 2 * (OWN**2 + seeds)]) / self.images
+        one_seed = (self.seed_sd**2 + self.image_sd**2) / self.models
+        own_seed = ((1 - self.shared) * self.seed_sd**2 + self.image_sd**2) / self.models
+        variances = np.array([1 + OWN**2 + one_seed, 2 * (OWN**2 + own_seed)]) / self.images
         return tuple(2 * 1.96 * np.sqrt(variances))
 
 
 def coverage(toy: Toy, trials: int, rng: np.random.Generator) -> dict[str, float]:
-    """Shares of `trials` whose interval holds 0: of one recipe and of a difference, ours and plain; and our mean widths."""
-    found = [_intervals(*toy.draws(rng), rng) for _ in range(trials)]
-    held = {name: float(np.mean([low <= 0 <= high for low, high in (one[name] for one in found)])) for name in found[0]}
-    widths = [float(np.mean([one[name][1] - one[name][0] for one in found])) for name in ("ours", "ours, difference")]
-    one, two = np.array(widths) / toy.widths()
-    return held | {"width": one, "width, difference": two}
+    """The columns of one toy, see above, by their names in COLUMNS."""
+    rows = [_measure(toy.draws(rng), rng) for _ in range(trials)]
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    one, two = toy.widths()
+    means["difference, by unpaired"] = means["difference, width"] / means.pop("unpaired width")
+    means["width"] /= one
+    means["difference, width"] /= two
+    return means
 
 
-def _intervals(
-    a: Sequence[np.ndarray], b: Sequence[np.ndarray], rng: np.random.Generator
-) -> dict[str, tuple[float, float]]:
-    apart = spread.difference(a, b, rng)
+def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) -> dict[str, float]:
+    """One trial: 1 where an interval holds 0, else 0; and widths."""
+    a, b, *_ = recipes
+    by_seed = [dict(enumerate(models)) for models in recipes]
+    low, high = spread.interval(spread.combined(a, rng))
+    paired = spread.difference(by_seed[0], by_seed[1], rng)
+    unpaired = spread.difference(by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng)
+    best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
     return {
-        "ours": spread.interval(spread.combined(a, rng)),
-        "plain": spread.interval(_plain(a, rng)),
-        "ours, difference": (apart.low, apart.high),
-        "plain, difference": spread.interval(_plain(a, rng) - _plain(b, rng)),
+        "recipe": low <= 0 <= high,
+        "plain": _holds_0(*spread.interval(_plain(a, rng))),
+        "width": high - low,
+        "difference": _holds_0(paired.low, paired.high),
+        "difference, unpaired": _holds_0(unpaired.low, unpaired.high),
+        "difference, plain": _holds_0(*spread.interval(_plain(a, rng) - _plain(b, rng))),
+        "difference, width": paired.high - paired.low,
+        "unpaired width": unpaired.high - unpaired.low,
+        "apart": max(best.values()) > 0.975,
     }
 
 
+def _holds_0(low: float, high: float) -> bool:
+    return low <= 0 <= high
+
+
 def _plain(models: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """(RESAMPLES,) the mean over as many models, drawn with return for each resample."""
+    """(RESAMPLES,) the mean over as many models, drawn with replacement for each resample."""
     table = np.stack(models, axis=1)
     return np.take_along_axis(table, rng.integers(len(models), size=table.shape), axis=1).mean(axis=1)
 
 
 def settings() -> Iterator[Toy]:
-    for images, models, (seed_sd, image_sd) in product(
-        (50, 254), (2, 3, 5), ((0.25, 0), (0.5, 0.5), (1, 0), (1, 1), (3, 0))
-    ):
-        yield Toy(images, models, seed_sd, image_sd)
+    spreads = ((0.25, 0), (0.5, 0.5), (1, 0), (1, 1), (3, 0))
+    for shared, images, models, (seed_sd, image_sd) in product((0.0, 0.9), (50, 254), (2, 3, 5), spreads):
+        yield Toy(images=images, models=models, seed_sd=seed_sd, image_sd=image_sd, shared=shared)
 
 
 def main() -> None:
@@ -90,16 +129,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    print(
-        f"seed {given.seed}, {given.trials} trials of {RESAMPLES} resamples; share of 95 % intervals that hold the truth"
-    )
-    print(f"{'':30}{'one recipe':^27}{'difference of two':^27}")
-    print(f"{'images models seed sd image sd':30}" + f"{'ours':>9}{'plain':>9}{'width':>9}" * 2)
+    print(f"seed {given.seed}, {given.trials} trials of {RESAMPLES} resamples")
+    print(f"{'shared images models seed sd image sd':38}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
     for k, toy in enumerate(settings()):
-        result = coverage(toy, given.trials, np.random.default_rng([given.seed, k]))
-        cells = [result[name + of] for of in ("", ", difference") for name in ("ours", "plain", "width")]
-        facts = f"{toy.images:6}{toy.models:7}{toy.seed_sd:8}{toy.image_sd:9}"
-        print(f"{facts:30}" + "".join(f"{cell:9.3f}" for cell in cells), flush=True)
+        means = coverage(toy, given.trials, np.random.default_rng([given.seed, k]))
+        facts = f"{toy.shared:6}{toy.images:7}{toy.models:7}{toy.seed_sd:8}{toy.image_sd:9}"
+        print(f"{facts:38}" + "".join(f"{means[name]:12.3f}" for name in COLUMNS), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+_LIKE = 0.5  # similarity of two names, 0 to 1, of which one may be a misspelling of the other
+_MOST_BEGUN = 3  # names that a hint lists where a word begins several
+
 
 class SyndetError(Exception):
     """A rule was broken at a place the user can reach.
@@ -53,7 +56,13 @@ def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) 
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelt name: the closest valid one, or all of them when none is close."""
+    """A hint for a misspelt name: the valid ones that it begins, or the closest one, or all of them when none is close.
+
+    A dotted name also begins with the words after its dots: flip begins training.flip_vertical.
+    """
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    begun = [other for other in names if name and f".{name}" in f".{other}"]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=_LIKE)
+    if 0 < len(begun) <= _MOST_BEGUN:
+        return f"Did you mean {' or '.join(map(repr, begun))}?"
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(names)}."

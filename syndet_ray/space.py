@@ -82,6 +82,10 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 point |= {name: choose(name, axis) for name, axis in place.axes.items()}
         return point
 
+    def samples(self, path: str) -> tuple[Any, ...]:
+        """Values that a setting may be given, the least and the greatest among them; none where it is not varied."""
+        return self.root[path].samples() if path in self.root else ()
+
     def settings(self) -> list[str]:
         """The settings of a recipe that are varied."""
         shares = ["mix.synthetic", "mix.parts"]

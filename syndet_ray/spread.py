@@ -3,19 +3,25 @@
 A recipe's score varies for two reasons. Other test images would have been another test: that is what the bootstrap draws of
 each model tell (`detection.bootstrap.bootstrap`), and because every model meets the same images in the same draw, what is hard
 for all of them cancels where two are compared. And another seed would have trained another model: that is what the
-difference between the s models of a recipe tells, and seeds of different recipes have nothing to do with one another.
+difference between the s models of a recipe tells. The k-th trainings of all recipes have the same seed, so that they see the
+same photos in the same order and rise and fall together: what they share cancels as well.
 
-Throughout, `models` are the draws of one recipe: s arrays (B,), one for each seed, paired by resample with those of all
+Throughout, models are the draws of one recipe: s arrays (B,), one for each seed, paired by resample with those of all
 other recipes, the mean of each array being the model's own score. Higher is better.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 # Every bootstrap over a test set has as many draws of the same images: models of different sweeps are paired by them too.
 RESAMPLES, PAIRED_SEED, TIMES = 1000, 0, 20
+# A single common seed says nothing about how much a difference varies between seeds.
+_LEAST_PAIRS = 2
+
+# The models of one recipe by seed. Models of two recipes with equal keys were trained with the same seed.
+BySeed = Mapping[Hashable, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def combined(models: Sequence[np.ndarray], rng: np.random.Generator, times: int 
     """(times * B,) draws of a recipe's mean over seeds, had there been other images and other seeds.
 
     Of a single model the spread between seeds is unknown: its own draws, over images alone. Draws may leave the range of
-    the score. Give every recipe the same rng, one after another, or their seeds would not be independent.
+    the score. Give every recipe the same rng, one after another: the noise of each is its own.
 
     times: how often every draw over images is met by other seeds. Bounds of an interval need many, for few seeds have long
     tails: with 1000 draws in all those of three seeds were off by a tenth.
@@ -78,27 +84,62 @@ def combined(models: Sequence[np.ndarray], rng: np.random.Generator, times: int 
     return image + _seed_noise(image, [parts], rng)
 
 
-def difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray], rng: np.random.Generator) -> Difference:
-    """The models of recipe a against those of b, paired over images. `difference(b, a)` is its mirror image."""
-    parts = [_apart(a), _apart(b)]
-    image = np.tile(parts[0].image - parts[1].image, TIMES)
+def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
+    """The models of recipe a against those of b, paired over images. `difference(b, a)` is its mirror image.
+
+    Where they have two seeds or more in common, those trainings alone are compared, seed by seed; else all, unpaired.
+    """
+    pairs = _common_seeds([a, b])
+    if pairs:
+        gaps = [a[seed] - b[seed] for seed in pairs]
+        parts = [_apart(gaps)]
+        image = parts[0].image
+    else:
+        parts = [_apart(list(models.values())) for models in (a, b)]
+        image = parts[0].image - parts[1].image
+    image = np.tile(image, TIMES)
     noise = _seed_noise(image, parts, rng)
     draws = np.concatenate([image + noise, image - noise])  # both signs: noise then shifts neither mean nor probability
     return Difference(float(image.mean()), *interval(draws), float((np.sign(draws).mean() + 1) / 2))
 
 
-def probability_best(recipes: Mapping[str, Sequence[np.ndarray]], rng: np.random.Generator) -> dict[str, float]:
+def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
-    Every recipe has a noise of its own seeds, with its own few degrees of freedom: of two recipes the better is so given a little
-    less than `difference` gives it, which pools what is known of both.
-    recipes: the models of each.
+    Where all recipes have two seeds or more in common, those trainings alone count, and what is common to all recipes with
+    a seed decides nothing. Every recipe has a noise of its own seeds, with its own few degrees of freedom, so that of two
+    recipes the better is not given exactly what `difference` gives it.
     """
-    tables = [np.asarray(models) for models in recipes.values()]
-    common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # easy or hard for all: decides nothing
-    scores = np.array([combined(table - common, rng) for table in tables])
+    pairs = _common_seeds(list(recipes.values()))
+    if pairs:
+        scores = _scores_by_seed([np.array([models[seed] for seed in pairs]) for models in recipes.values()], rng)
+    else:
+        tables = [np.array(list(models.values())) for models in recipes.values()]
+        common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
+        scores = np.array([combined(table - common, rng) for table in tables])
     best = scores == scores.max(axis=0)
     return dict(zip(recipes, (best / best.sum(axis=0)).mean(axis=1).tolist(), strict=True))
+
+
+def _common_seeds(recipes: Sequence[BySeed]) -> list[Hashable]:
+    """The seeds that all recipes were trained with; none where there are too few to tell how much differences vary."""
+    first, *others = recipes
+    common = [seed for seed in first if all(seed in other for other in others)]
+    return common if len(common) >= _LEAST_PAIRS else []
+
+
+def _scores_by_seed(tables: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """(R, B) draws of the scores of R recipes (s, B) trained with the same seeds, less what is common to all of them.
+
+    What is left of a recipe once the mean of all is taken away varies by (R - 1) / R of what is its own: noise is drawn
+    for the whole of it.
+    """
+    common = np.mean(tables, axis=0)
+    own = [table - common for table in tables]
+    whole = np.sqrt(len(tables) / max(len(tables) - 1, 1))
+    parts = [_apart(whole * table) for table in own]
+    noise = [_seed_noise(part.image, [part], rng) for part in parts]
+    return np.array([table.mean(axis=0) for table in own]) + np.array(noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +179,7 @@ def _seed_noise(image: np.ndarray, parts: Sequence[_Parts], rng: np.random.Gener
     Instead the sum is made to follow Student's t with the total variance and the degrees of freedom of Welch (1947) and
     Satterthwaite (1946), total² / sum(between² / (s - 1)): a normal deviate whose variance is drawn anew each time as
     total * freedom / chi²(freedom). Of that, the draws over images supply theirs, and the noise what is missing.
-    benchmarks/coverage.py measures how often intervals hold the truth: 92 to 96 % with three seeds; two are too few, 88 %,
-    where seeds matter much more than images.
+    benchmarks/coverage.py measures how often intervals hold the truth.
     """
     between = sum(part.between for part in parts)
     if between == 0:

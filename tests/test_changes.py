@@ -126,17 +126,11 @@ def test_starting_weights_that_are_gone_are_named(run, files):
         refuse(run, DATA)
 
 
-def test_a_run_that_recorded_no_starting_weights_goes_on(run, files):
-    files["recipe"].write_bytes(b"other")
-    with pytest.raises(DefinitionError, match="starting weights"):
+def test_a_run_of_an_earlier_version_says_so_and_blames_neither_its_file_nor_its_data(run):
+    about = {name: value for name, value in run.about.items() if name not in ("asked", "weights")}
+    run.describe(about | {"real": {"hashes": {"train": "of pixels"}}})
+    with pytest.raises(DefinitionError) as error:
         refuse(run, DATA)
-    run.describe({name: value for name, value in run.about.items() if name != "weights"})
-    refuse(run, DATA)
-
-
-def test_a_run_that_did_not_keep_what_was_asked_says_so(tmp_path, files):
-    sweep, file = starting_from(files), tmp_path / "sweep.py"
-    file.touch()
-    about = _about(Origin("run", file), sweep, Options(runs=tmp_path), DATA)
-    with pytest.raises(DefinitionError, match=r"it began with an earlier version, which did not keep .*--force"):
-        refuse(RunFolder.create(tmp_path / "run", sweep, about), DATA)
+    words = "it began with an earlier version, which recorded its sweep file and its data in another way"
+    assert error.value.rule == f"something has changed since this run began: {words}"
+    assert "--force" in str(error.value)

@@ -106,5 +106,7 @@ def test_the_same_classes_in_any_order_pass():
     ],
 )
 def test_a_class_that_one_side_lacks_is_named(real, synthetic, said):
-    with pytest.raises(DataError, match="photos: real and synthetic data must have the same classes; " + said):
+    with pytest.raises(
+        DataError, match="photos: the real data and the synthetic data must have the same classes; " + said
+    ):
         check_classes(real, synthetic, "photos")

@@ -183,7 +183,7 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
     said(tmp_path / "nowhere", "nowhere: does not exist")
     said(write_photos(tmp_path / "held", test=[40]), "held: must have a train split with images in it, has test")
     strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
-    said(strange, r"strange: .* dog only in the real data; fox only in the synthetic data")
+    said(strange, r"strange: .* dog only in the real data; fox only in these photos")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ def models(seed, count=3, resamples=200, mean=0.0):
     return list(mean + own.standard_normal((count, 1)) + own.standard_normal((count, resamples)))
 
 
+def by_seed(draws, prefix=""):
+    """The models of a recipe by seed; recipes of different prefixes have no seed in common."""
+    return {f"{prefix}{k}": model for k, model in enumerate(draws)}
+
+
 def test_standard_error_by_hand():
     assert standard_error([1.0, 2.0, 3.0]) == pytest.approx(1 / np.sqrt(3))
     assert standard_error([5.0, 5.0]) == 0
@@ -88,69 +93,112 @@ def test_the_interaction_of_seeds_and_images_counts_once():
 
 def test_what_all_models_share_cancels_in_a_difference():
     shared = rng().standard_normal(300)
-    found = difference([shared + 0.01], [shared], rng())
+    found = difference({0: shared + 0.01}, {0: shared}, rng())
     assert (found.mean, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
     assert found.probability == 1
 
 
 def test_equal_recipes_are_as_likely_better_as_worse():
-    found = difference([np.full(10, 0.5)] * 2, [np.full(10, 0.5)], rng())
+    found = difference(by_seed([np.full(10, 0.5)] * 2), by_seed([np.full(10, 0.5)]), rng())
     assert (found.mean, found.low, found.high, found.probability) == (0, 0, 0, 0.5)
 
 
-@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.floats(-3, 3))
-def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean):
-    one, two = models(seed, a, mean=mean), models(seed + 1, b)
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.floats(-3, 3), st.sampled_from(["", "other "]))
+def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
+    one, two = by_seed(models(seed, a, mean=mean)), by_seed(models(seed + 1, b), prefix)
     there, back = difference(one, two, rng(seed)), difference(two, one, rng(seed))
     assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
     assert there.probability + back.probability == pytest.approx(1)
     assert there.low <= there.mean <= there.high
-    assert there.mean == pytest.approx(np.mean(one) - np.mean(two))
+
+
+def test_a_difference_is_of_the_means_where_all_seeds_are_common_or_fewer_than_two():
+    one, two = models(1, mean=1.0), models(2)
+    expected = pytest.approx(np.mean(one) - np.mean(two))
+    assert difference(by_seed(one), by_seed(two), rng()).mean == expected
+    assert difference(by_seed(one), by_seed(two, "other "), rng()).mean == expected
+
+
+def test_only_common_seeds_are_compared_where_there_are_two_or_more():
+    lucky = np.array([[0.3], [0.1], [-0.2], [-0.3]])
+    one = by_seed(lucky + models(1, count=1)[0] * 0.01)
+    two = {seed: draws - 0.05 for seed, draws in one.items()}
+    del two["3"]
+    found = difference(one, two, rng())
+    assert (found.mean, found.low, found.high) == pytest.approx((0.05, 0.05, 0.05))
+
+
+def test_what_seeds_share_cancels_in_a_difference():
+    """Three seeds that lift both recipes by up to 0.4, while the recipes differ by 0.02 with each: by hand, t(2) = 4.30."""
+    luck, own = np.array([0.0, 0.1, 0.4]), np.array([0.01, 0.02, 0.03])
+    flat = np.zeros(2000)
+    one = by_seed([flat + shared + gap for shared, gap in zip(luck, own, strict=True)])
+    two = by_seed([flat + shared for shared in luck])
+    paired = difference(one, two, rng())
+    half_width = 4.303 * 0.01 / np.sqrt(3)
+    assert paired.mean == pytest.approx(0.02)
+    assert (paired.high - paired.low) / 2 == pytest.approx(half_width, rel=0.06)
+    unpaired = difference(one, by_seed(two.values(), "other "), rng())
+    assert unpaired.high - unpaired.low > 10 * (paired.high - paired.low)
+
+
+def test_what_seeds_share_decides_nothing_about_the_best():
+    luck = np.array([[0.0], [0.1], [0.4]])
+    flat = np.zeros(2000)
+    recipes = {name: by_seed(luck + gap + flat) for name, gap in (("a", 0.02), ("b", 0.0), ("c", -0.01))}
+    assert probability_best(recipes, rng()) == {"a": 1, "b": 0, "c": 0}
+    recipes["c"] = by_seed(recipes["c"].values(), "other ")
+    unpaired = probability_best(recipes, rng())
+    assert max(unpaired.values()) < 0.6
 
 
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 4), min_size=1, max_size=5))
 def test_probabilities_to_be_the_best_add_up_to_1(seed, counts):
-    found = probability_best({str(k): models(seed + k, count) for k, count in enumerate(counts)}, rng(seed))
+    recipes = {str(k): by_seed(models(seed + k, count)) for k, count in enumerate(counts)}
+    found = probability_best(recipes, rng(seed))
     assert sum(found.values()) == pytest.approx(1)
     assert all(0 <= value <= 1 for value in found.values())
 
 
 def test_a_tie_for_the_best_is_shared():
     same = np.array([0.4, 0.5])
-    assert probability_best({"a": [same], "b": [same], "c": [same - 0.1]}, rng()) == {"a": 0.5, "b": 0.5, "c": 0}
+    recipes = {"a": {0: same}, "b": {0: same}, "c": {0: same - 0.1}}
+    assert probability_best(recipes, rng()) == {"a": 0.5, "b": 0.5, "c": 0}
 
 
-def test_of_two_recipes_the_better_is_the_best():
-    a, b = models(8, mean=1.0, resamples=20_000), models(9, resamples=20_000)
+@pytest.mark.parametrize("prefix", ["", "other "])
+def test_of_two_recipes_the_better_is_the_best(prefix):
+    a, b = by_seed(models(8, mean=1.0, resamples=20_000)), by_seed(models(9, resamples=20_000), prefix)
     expected = difference(a, b, rng()).probability
     assert 0.5 < expected < 0.95
     assert probability_best({"a": a, "b": b}, rng())["a"] == pytest.approx(expected, abs=0.03)
 
 
-@pytest.mark.parametrize("count", [3, 5])
-def test_intervals_hold_the_truth_as_often_as_they_say(count):
-    """benchmarks/coverage.py in small: 50 images, seeds and models' own images each half as wide as the images."""
-    own, images, trials, resamples = rng(count), 50, 500, 400
+@pytest.mark.parametrize(("count", "shared"), [(3, 0.0), (3, 0.9), (5, 0.0)])
+def test_intervals_hold_the_truth_as_often_as_they_say(count, shared):
+    """benchmarks/coverage.py in small: 50 images, seeds and models' own images each half as wide as the images.
+
+    shared: how the luck of two recipes that were trained with the same seed correlates.
+    """
+    own, images, trials, resamples = rng(count), 50, 800, 400
     held = np.zeros(2)
     for _ in range(trials):
         chosen = own.multinomial(images, np.full(images, 1 / images), size=resamples) / images
-        everybody = own.standard_normal((images, 1))
-        a, b = (
-            list((chosen @ (everybody + _effects(own, images, count) + 0.5 / np.sqrt(images) * _seeds(own, count))).T)
-            for _ in "ab"
-        )
+        everybody, of_the_seed = own.standard_normal((images, 1)), own.standard_normal(count)
+        recipes = []
+        for _ in "ab":
+            luck = np.sqrt(shared) * of_the_seed + np.sqrt(1 - shared) * own.standard_normal(count)
+            scores = everybody + _effects(own, images, count) + 0.5 / np.sqrt(images) * luck
+            recipes.append(list((chosen @ scores).T))
+        a, b = recipes
         low, high = interval(combined(a, own))
-        apart = difference(a, b, own)
+        apart = difference(by_seed(a), by_seed(b), own)
         held += low <= 0 <= high, apart.low <= 0 <= apart.high
-    assert ((held / trials > 0.925) & (held / trials < 0.98)).all(), held / trials
+    assert ((held / trials > 0.92) & (held / trials < 0.97)).all(), held / trials
 
 
 def _effects(own, images, count):
     return 0.5 * own.standard_normal((images, 1)) + 0.5 * own.standard_normal((images, count))
-
-
-def _seeds(own, count):
-    return own.standard_normal(count)
 
 
 def test_an_interval_goes_no_further_than_a_score_can_be_but_a_slope_may():

@@ -86,17 +86,21 @@ def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def check_classes(
-    real: Sequence[str], synthetic: Sequence[str], place: object, do: str = "Rename or drop classes on one side."
+    real: Sequence[str],
+    other: Sequence[str],
+    place: object,
+    *,
+    others: str = "the synthetic data",
+    do: str = "Rename or drop classes on one side.",
 ) -> None:
-    """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order."""
-    only_real, only_synthetic = sorted(set(real) - set(synthetic)), sorted(set(synthetic) - set(real))
-    found = [
-        f"{', '.join(names)} only in the {side} data"
-        for side, names in (("real", only_real), ("synthetic", only_synthetic))
-        if names
-    ]
-    if found:
-        rule = f"real and synthetic data must have the same classes; found {'; '.join(found)}"
+    """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order.
+
+    others  what the other side is, as the message calls it
+    """
+    sides = {"the real data": set(real) - set(other), others: set(other) - set(real)}
+    differences = [f"{', '.join(sorted(names))} only in {side}" for side, names in sides.items() if names]
+    if differences:
+        rule = f"the real data and {others} must have the same classes; found {'; '.join(differences)}"
         raise DataError(place, rule, do=do)
 
 

@@ -21,7 +21,7 @@ from syndet_ray.detection.feed import Batch, Feed
 from syndet_ray.detection.in_force import detector_in_force, mix_in_force, training_in_force
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.rate import RateSchedule
-from syndet_ray.errors import NonFiniteLoss, SyndetError
+from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.recipe import REAL, Mix, Recipe
 from syndet_ray.schedule import images_until, shares_between
 
@@ -152,16 +152,20 @@ class Trainer:
         (folder / "trainer.json").write_text(json.dumps(state))
 
     def load(self, folder: Path) -> None:
-        """Goes on from what `save` wrote, for the same recipe, pools and seed."""
+        """Goes on from what `save` wrote, for the same recipe, pools and seed.
+
+        Raises DataError for what another version wrote, whose detector has other parameters.
+        """
         saved = load_file(folder / "model.safetensors", device=str(self._device))
-        if self._average is None:
-            self._model.load_state_dict(saved)
-        else:
-            self._average.module.load_state_dict(saved)
-            self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
-        self._optimizer.load_state_dict(
-            torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
-        )
+        optimizer = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
+        try:
+            self.model.load_state_dict(saved)
+            if self._average is not None:
+                self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
+            self._optimizer.load_state_dict(optimizer)
+        except (RuntimeError, ValueError) as error:  # torch names every tensor, or says that groups differ in size
+            rule = "was written by another version: its detector has other parameters than this one"
+            raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.") from error
         state = json.loads((folder / "trainer.json").read_text())
         self.images_seen, self._batches = state["images_seen"], state["batches"]
         if self._average is not None:

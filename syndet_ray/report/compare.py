@@ -1,6 +1,6 @@
 """Compare: what several runs found that met the same test set, side by side, as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
@@ -15,7 +15,7 @@ from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import Difference, difference, probability_best
+from syndet_ray.spread import BySeed, Difference, difference, probability_best
 
 _METRIC = "mAP"
 _HASH_DIGITS = 12
@@ -174,16 +174,22 @@ def _kind(folder: RunFolder) -> str:
     return "a stand-in" if is_stand_in(folder) else "real photos"
 
 
-def _draws(folder: RunFolder, test: TestScores) -> list[np.ndarray]:
-    """mAP of every model of the best recipe, over resamples of the test images; empty where any was not kept."""
+def _draws(folder: RunFolder, test: TestScores) -> dict[Hashable, np.ndarray]:
+    """mAP of every model of the best recipe, over resamples of the test images; empty where any was not kept.
+
+    By the seed of the sweep and the replica: models of two runs with equal keys were trained with the same seed.
+    """
     best = test.row("best")
     assert best is not None
-    kept = [folder.draws(model).get(_METRIC) for model in best.models or (best.trial,)]
-    found = [draws for draws in kept if draws is not None]
-    return found if len(found) == len(kept) else []
+    replicas = {trial.number: trial.replica for trial in folder.trials()}
+    models = best.models or (best.trial,)
+    kept = {model: folder.draws(model).get(_METRIC) for model in models}
+    if any(draws is None for draws in kept.values()):
+        return {}
+    return {(folder.sweep.seed, replicas[model]): draws for model, draws in kept.items() if draws is not None}
 
 
-def _differences(draws: Sequence[list[np.ndarray]]) -> tuple[list[Difference | None], list[float | None]]:
+def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list[float | None]]:
     """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all."""
     rng = seeds.generator(0, "compare")
     gaps: list[Difference | None] = [None]
@@ -194,9 +200,9 @@ def _differences(draws: Sequence[list[np.ndarray]]) -> tuple[list[Difference | N
     return gaps, [best[str(k)] for k in range(len(draws))]
 
 
-def _paired(draws: Sequence[list[np.ndarray]]) -> bool:
+def _paired(draws: Sequence[BySeed]) -> bool:
     """Whether all have draws, and as many."""
-    return all(draws) and len({len(model) for models in draws for model in models}) == 1
+    return all(draws) and len({len(model) for models in draws for model in models.values()}) == 1
 
 
 def _names(folders: Sequence[RunFolder]) -> list[str]:
@@ -212,7 +218,7 @@ def _compared_run(
     test: TestScores,
     above_first: Difference | None,
     p_best: float | None,
-    draws: Sequence[np.ndarray],
+    draws: BySeed,
 ) -> ComparedRun:
     trials = folder.trials()
     by_number = {trial.number: trial for trial in trials}

@@ -18,7 +18,11 @@ _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
 
 def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with every difference, where there is one."""
-    changes = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder), *_of_packages(folder)]
+    if "asked" in folder.about:
+        changes = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder)]
+    else:
+        changes = ["it began with an earlier version, which recorded its sweep file and its data in another way"]
+    changes += _of_packages(folder)
     if changes:
         do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
         raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do)
@@ -31,9 +35,7 @@ def weights_hashes(sweep: Sweep) -> dict[str, str]:
     """
     settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
-    searched = dict(sweep.parameters.items()).get(_WEIGHTS)
-    if searched is not None:
-        weights |= set(searched.samples())
+    weights |= set(sweep.parameters.samples(_WEIGHTS))
     return {path: _hash(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
 
 
@@ -51,8 +53,6 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     file = about["file"]
     if file is None or not Path(file).is_file():
         return []  # the resolved sweep lies in the run: its file may go
-    if "asked" not in about:
-        return ["it began with an earlier version, which did not keep what its sweep file said"]
     try:
         now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
@@ -89,8 +89,8 @@ def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
 
 
 def _of_the_weights(folder: RunFolder) -> list[str]:
-    """Files that trials start from; a run of an earlier version has not recorded them."""
-    then = folder.about.get("weights", {})
+    """Files that trials start from."""
+    then = folder.about["weights"]
     now = {path: _hash(path) for path in then}
     return [_weights_words(path, then[path], now[path]) for path in then if now[path] != then[path]]
 

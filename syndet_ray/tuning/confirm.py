@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,12 +104,17 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     """A row for each recipe: means over its models, intervals over images and seeds, and how it compares with the others."""
     rng = seeds.generator(seed, "test rows")
     of = {candidate.trial.number: [scored[m.number] for m in candidate.trainings] for candidate in recipes.values()}
-    draws = {number: [model.draws["mAP"] for model in models] for number, models in of.items()}
-    p_best = probability_best({str(number): found for number, found in draws.items()}, rng)
+    draws = {candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()}
+    p_best = probability_best({str(number): by_seed for number, by_seed in draws.items()}, rng)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng) for number, models in of.items()}
     gaps = {n: {r: difference(draws[n], draws[m], rng) for r, m in against.items() if m != n} for n in of}
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+
+
+def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[Hashable, np.ndarray]:
+    """The draws of a recipe's models by replica: trainings of two recipes with the same replica had the same seed."""
+    return {training.replica: scored[training.number].draws["mAP"] for training in candidate.trainings}
 
 
 test_rows.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name

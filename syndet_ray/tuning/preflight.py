@@ -225,8 +225,7 @@ def _scenes(sweep: Sweep) -> list[SceneParameters]:
 def _rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
     """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
     ranges = {scene.size_px for scene in _scenes(sweep)}
-    proposed = dict(sweep.parameters.items()).get("scene.size_px")
-    return ranges | set(proposed.samples() if proposed else ())
+    return ranges | set(sweep.parameters.samples("scene.size_px"))
 
 
 def _folders(sweep: Sweep) -> list[str]:
@@ -243,7 +242,7 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
         present = ", ".join(dataset.splits)
         do = "Put the photos to train on into it: those of other splits are not used."
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
-    check_classes(classes, dataset.classes, folder)
+    check_classes(classes, dataset.classes, folder, others="these photos")
     return dataset
 
 
@@ -308,8 +307,7 @@ def _values_in_recipes(sweep: Sweep, path: str) -> set[Any]:
 
 def _proposed(sweep: Sweep, path: str) -> set[Any]:
     """All values that a setting may have in the recipes that the search proposes."""
-    parameter = dict(sweep.parameters.items()).get(path)
-    return {sweep.recipe.get(path), *(parameter.samples() if parameter else ())}
+    return {sweep.recipe.get(path), *sweep.parameters.samples(path)}
 
 
 def _check_generator(generator: str) -> None:

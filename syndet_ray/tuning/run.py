@@ -123,8 +123,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
         if options.budget != Budget() and not force:
             cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        about = _about(origin, sweep, options, data) | {
-            "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
+        about = _about(origin, asked, options, data) | {
             "parallel": runner.use.parallel,
             "gpus_per_trial": runner.use.gpus,
         }
@@ -339,7 +338,7 @@ def _test_name(test: TestScores) -> str:
     return f"{'stand-in' if test.stand_in else 'real photos'}: {test.images} images, {test.hash[:12]}"
 
 
-def _about(origin: Origin, sweep: Sweep, options: Options, data: RealData) -> dict[str, Any]:
+def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> dict[str, Any]:
     return {
         "name": origin.name,
         "file": None if origin.file is None else str(origin.file.resolve()),
@@ -347,10 +346,11 @@ def _about(origin: Origin, sweep: Sweep, options: Options, data: RealData) -> di
         "given": dict(origin.given),
         "command": shlex.join(["syndet_ray", *sys.argv[1:]]),
         "started": time.time(),
-        "seed": sweep.seed,
+        "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
+        "seed": asked.seed,
         "options": _plain(options),
         "real": data.describe(),
-        "weights": changes.weights_hashes(sweep),
+        "weights": changes.weights_hashes(asked),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,
         "versions": preflight.versions(),

@@ -84,10 +84,7 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
 
 def _searched(sweep: Sweep, path: str) -> list[Any]:
     """Values that the search may propose for a setting, the least and the greatest among them, whatever the recipe says."""
-    parameter = dict(sweep.parameters.items()).get(path)
-    if parameter is None:
-        return []
-    return [value for value in parameter.samples() if value != "auto"]
+    return [value for value in sweep.parameters.samples(path) if value != "auto"]
 
 
 def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
