@@ -20,14 +20,14 @@ import torch
 
 from syndet_ray.data.pool import Pool, aligned, decode
 from syndet_ray.data.read import Dataset, read
-from syndet_ray.data.scale import WorkingScale, anchors, aspect_ratios, settle, training_boxes_wh
+from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.split import with_validation
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.detection.bootstrap import intervals
 from syndet_ray.detection.models import save_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
-from syndet_ray.detection.settle import settled
+from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Mix, Recipe, Training
 from syndet_ray.scenes.generate import generate
@@ -91,19 +91,18 @@ def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, Wor
     recipe = Recipe(mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training)
     recipe = recipe.replace(dict(map(setting, given.set)))
     records = dataset.splits["train"].records
-    scale = settle(records, recipe.detector.working_px, recipe.training.crop_px, given.data)
-    fitting = {
-        "detector.working_px": scale.longest_px,
-        "detector.anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
-        "detector.aspect_ratios": aspect_ratios(training_boxes_wh(records), transposed=recipe.training.transpose > 0),
-        "training.crop_px": scale.crop_px,
-    }
-    detector, note = settled(recipe.detector, gpu=given.device == "cuda")
+    scale = working_scale(records, recipe.detector.working_px, recipe.training.crop_px, given.data)
+    recipe, note = settled_recipe(
+        recipe,
+        scale,
+        training_boxes_wh(records),
+        anchor_px=anchors(scale.object_px[0], scale.object_px[2]),
+        transposed=recipe.training.transpose > 0,
+        gpu=given.device == "cuda",
+    )
     if note:
         print(note)
-    recipe = recipe.model_copy(update={"detector": detector})
-    left_open = {path: value for path, value in fitting.items() if recipe.get(path) == "auto"}
-    return recipe.replace(left_open | scene_changes(given.scenes)), scale
+    return recipe.replace(scene_changes(given.scenes)), scale
 
 
 def scene_changes(words: Sequence[str]) -> dict[str, Any]:

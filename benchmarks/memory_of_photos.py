@@ -17,7 +17,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.scale import settle
+from syndet_ray.data.scale import working_scale
 
 SIZE_WH = (4032, 3024)
 OBJECT_PX = 240
@@ -29,7 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = Source("real", ("object",), tuple(photo(Path(folder), i) for i in range(given.count)))
-        scale = settle(source.records, "auto", "auto", folder)
+        scale = working_scale(source.records, "auto", "auto", folder)
         before, began = peak_mib(), time.perf_counter()
         pool = decode(source, scale.longest_px)
         taken = time.perf_counter() - began

@@ -17,12 +17,12 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
 from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.scale import anchors, aspect_ratios, settle, training_boxes_wh
+from syndet_ray.data.scale import anchors, training_boxes_wh, working_scale
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
-from syndet_ray.detection.settle import settled
+from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
-from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
+from syndet_ray.recipe import Mix, Recipe, SceneParameters, Training
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
@@ -69,16 +69,16 @@ def record(name: str, image: np.ndarray, boxes: Boxes) -> Record:
 
 def accuracy(source: Source, images: int, seed: int) -> float:
     train, val = source.select(range(TRAIN)), source.select(range(TRAIN, TRAIN + VAL))
-    scale = settle(train.records, "auto", "auto", "scenes")
+    scale = working_scale(train.records, "auto", "auto", "scenes")
     print(f"  {scale.words}, crops of {scale.crop_px} px")
-    sizes = {
-        "working_px": scale.longest_px,
-        "anchor_px": anchors(scale.object_px[0], scale.object_px[2]),
-        "aspect_ratios": aspect_ratios(training_boxes_wh(train.records), transposed=True),
-    }
-    detector, _ = settled(Detector(**sizes), gpu=False)
-    training = Training(images=images, crop_px=scale.crop_px, flip_vertical=0.5, transpose=0.5)
-    recipe = Recipe(mix=Mix(synthetic=0), detector=detector, training=training)
+    recipe, _ = settled_recipe(
+        Recipe(mix=Mix(synthetic=0), training=Training(images=images, flip_vertical=0.5, transpose=0.5)),
+        scale,
+        training_boxes_wh(train.records),
+        anchor_px=anchors(scale.object_px[0], scale.object_px[2]),
+        transposed=True,
+        gpu=False,
+    )
     pools = {"real": decode(train, scale.longest_px)}
     trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=seed)
     trainer.train_until(images)

@@ -23,7 +23,7 @@ from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.augment import Augmenter, Example
-from syndet_ray.detection.settle import settled
+from syndet_ray.detection.settle import settled_detector
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
 from syndet_ray.scenes.dice import CLASSES
@@ -80,7 +80,7 @@ def ours_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
     """Steps of our trainer, as images a second."""
     frozen = int(given.frozen) if given.frozen.isdigit() else given.frozen
     named = Detector(backbone=given.backbone, weights=given.weights, frozen_stages=frozen, working_px=2 * given.crop)
-    detector, note = settled(named, gpu=given.device == "cuda")
+    detector, note = settled_detector(named, gpu=given.device == "cuda")
     print(note or detector.backbone)
     sizes = {"anchor_px": (24.0, 34.0, 48.0), "aspect_ratios": (1.0,)}
     open_sizes = {name: value for name, value in sizes.items() if getattr(detector, name) == "auto"}

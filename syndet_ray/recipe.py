@@ -124,6 +124,7 @@ class Mix(Value):
         }
 
 
+MOST_SCENE_PX = 2048  # side of a scene; a rendering of more takes minutes and gigabytes
 _SIDE_WITHOUT_CROPS_PX = 256  # scenes rendered for their own sake, not for a training
 
 
@@ -155,7 +156,7 @@ class SceneParameters(Value):
     background_scale: tuple[float, float] = Field(
         (0.9, 1.5), description="clutter's and distractors' size, in objects' sizes"
     )
-    image_px: Annotated[int, Field(ge=64, le=2048)] | Literal["auto"] = Field(
+    image_px: Annotated[int, Field(ge=64, le=MOST_SCENE_PX)] | Literal["auto"] = Field(
         "auto",
         description="width and height of the rendered image, pixels; auto: as the training crop needs, 256 outside of a sweep",
     )

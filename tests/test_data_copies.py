@@ -12,7 +12,7 @@ from syndet_ray.data.copies import Copy, copies
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.scale import settle
+from syndet_ray.data.scale import working_scale
 from syndet_ray.data.split import check_unseen
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.errors import DataError
@@ -84,7 +84,7 @@ def test_real_photos_are_known_again_and_their_neighbours_are_not_taken_for_them
     """Both sets hold photos that were taken from one place, of dice thrown again and of a board with a piece moved."""
     dataset = stand_in() if name == "stand-in" else read(shared(f"data/{name}"))
     train = dataset.splits["train"]
-    working_px = settle(train.records, "auto", "auto", name).longest_px
+    working_px = working_scale(train.records, "auto", "auto", name).longest_px
     chosen = list(range(0, len(train), 25))
     shown = [Image.fromarray(picture.pixels(train.records[i].image, "x")) for i in chosen]
     saved = decode(source(*[SAVED[how](photo) for photo in shown]), working_px)
@@ -95,7 +95,7 @@ def test_real_photos_are_known_again_and_their_neighbours_are_not_taken_for_them
 @pytest.mark.parametrize("name", ["d6_dice", "chess", "stand-in"])
 def test_no_real_photo_of_one_split_is_taken_for_one_of_another(shared, name):
     dataset = stand_in() if name == "stand-in" else read(shared(f"data/{name}"))
-    working_px = settle(dataset.splits["train"].records, "auto", "auto", name).longest_px
+    working_px = working_scale(dataset.splits["train"].records, "auto", "auto", name).longest_px
     pools = {split: decode(source, working_px) for split, source in dataset.splits.items()}
     assert copies(pools.pop("train"), list(pools.values())) == []
 

@@ -14,8 +14,8 @@ from syndet_ray.data.scale import (
     anchors,
     aspect_ratios,
     check_alike,
-    settle,
     training_boxes_wh,
+    working_scale,
     working_sizes,
 )
 from syndet_ray.errors import DataError
@@ -34,7 +34,7 @@ def squares(wh, *sides):
 
 
 def settled(*records, working_px="auto", crop_px="auto"):
-    return settle(records, working_px, crop_px, "photos")
+    return working_scale(records, working_px, crop_px, "photos")
 
 
 def test_the_median_object_is_brought_to_its_best_size():
@@ -107,7 +107,7 @@ def test_what_is_given_as_a_number_stays():
 
 
 def test_crowds_are_no_objects():
-    scale = settle([photo((800, 800), [(120, 120), (790, 790)], crowd=[False, True])], "auto", "auto", "photos")
+    scale = working_scale([photo((800, 800), [(120, 120), (790, 790)], crowd=[False, True])], "auto", "auto", "photos")
     assert (scale.objects, scale.longest_px) == (1, 320)
     assert len(training_boxes_wh([photo((800, 800), [(100, 50), (790, 790)], crowd=[False, True])])) == 1
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from syndet_ray.detection import settle
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
 from syndet_ray.detection.models import build, save_model
-from syndet_ray.detection.settle import settled
+from syndet_ray.detection.settle import settled_detector
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Detector
 
@@ -36,14 +36,14 @@ def missing(monkeypatch):
 
 
 def test_without_a_gpu_it_is_the_small_one_and_nothing_is_fetched(cached):
-    detector, note = settled(Detector(), gpu=False)
+    detector, note = settled_detector(Detector(), gpu=False)
     assert (choice(detector), note) == (SMALL, "")
     assert detector.anchor_px == detector.aspect_ratios == detector.working_px == "auto", "the photos decide"
     assert cached == []
 
 
 def test_with_a_gpu_it_is_cocos_with_its_anchors(cached):
-    detector, note = settled(Detector(), gpu=True)
+    detector, note = settled_detector(Detector(), gpu=True)
     assert (choice(detector), note) == (LARGE, "")
     assert (detector.anchor_px, detector.aspect_ratios) == (COCO_ANCHORS_PX, COCO_RATIOS)
     assert cached == [detector]
@@ -52,7 +52,7 @@ def test_with_a_gpu_it_is_cocos_with_its_anchors(cached):
 @pytest.mark.usefixtures("missing")
 @pytest.mark.parametrize("asked", ["auto", "imagenet"])
 def test_where_its_weights_are_missing_the_small_one_takes_its_place_and_says_why(asked):
-    detector, note = settled(Detector(weights=asked), gpu=True)
+    detector, note = settled_detector(Detector(weights=asked), gpu=True)
     assert choice(detector) == SMALL
     assert note == (
         "the backbone is tf_efficientnet_lite0: resnet50_fpn_v2 cannot be used "
@@ -62,7 +62,7 @@ def test_where_its_weights_are_missing_the_small_one_takes_its_place_and_says_wh
 
 @pytest.mark.usefixtures("cached")
 def test_anchors_that_cocos_weights_do_not_fit_are_kept_and_the_small_one_takes_them():
-    detector, note = settled(Detector(anchor_px=(24.0, 34.0)), gpu=True)
+    detector, note = settled_detector(Detector(anchor_px=(24.0, 34.0)), gpu=True)
     assert (choice(detector), detector.anchor_px) == (SMALL, (24.0, 34.0))
     assert "detector.anchor_px: must be 5 numbers with the backbone resnet50_fpn_v2" in note
 
@@ -70,7 +70,7 @@ def test_anchors_that_cocos_weights_do_not_fit_are_kept_and_the_small_one_takes_
 @pytest.mark.usefixtures("missing")
 @pytest.mark.parametrize(("gpu", "backbone"), [(True, "resnet50_fpn_v2"), (False, "mobilenet_v3_large_fpn")])
 def test_coco_weights_that_are_asked_for_are_not_swapped_for_others(gpu, backbone):
-    detector, note = settled(Detector(weights="coco"), gpu=gpu)
+    detector, note = settled_detector(Detector(weights="coco"), gpu=gpu)
     assert (choice(detector), note) == ((backbone, "coco", 2), "")
 
 
@@ -92,7 +92,7 @@ def test_coco_weights_that_are_asked_for_are_not_swapped_for_others(gpu, backbon
     ],
 )
 def test_what_is_given_stays(given, expected, gpu):
-    detector, note = settled(Detector(**given), gpu=gpu)
+    detector, note = settled_detector(Detector(**given), gpu=gpu)
     assert (choice(detector), note) == (expected, "")
     assert {name: getattr(detector, name) for name in given} == given
 
@@ -100,7 +100,7 @@ def test_what_is_given_stays(given, expected, gpu):
 @pytest.mark.usefixtures("cached")
 def test_given_anchors_of_cocos_stay():
     given = Detector(backbone="resnet50_fpn_v2", anchor_px=(16, 32, 64, 128, 256))
-    detector, _ = settled(given, gpu=True)
+    detector, _ = settled_detector(given, gpu=True)
     assert detector.anchor_px == (16, 32, 64, 128, 256)
     assert detector.aspect_ratios == COCO_RATIOS
 
@@ -119,14 +119,14 @@ def trained(tmp_path):
 @pytest.mark.parametrize("gpu", [True, False])
 @pytest.mark.parametrize("given", [{}, {"anchor_px": (24.0, 34.0, 48.0)}, {"aspect_ratios": (1.0,)}])
 def test_a_saved_detector_goes_on_with_its_backbone_and_anchors(given, gpu, trained):
-    detector, note = settled(Detector(weights=trained, **given), gpu=gpu)
+    detector, note = settled_detector(Detector(weights=trained, **given), gpu=gpu)
     assert (choice(detector), note) == (("test_efficientnet", trained, "all"), "")
     assert {name: getattr(detector, name) for name in TRAINED} == TRAINED | given
     assert detector.working_px == "auto", "the photos decide how large objects are"
 
 
 def test_what_it_settles_is_what_its_weights_want(trained):
-    detector, _ = settled(Detector(weights=trained, working_px=320), gpu=False)
+    detector, _ = settled_detector(Detector(weights=trained, working_px=320), gpu=False)
     _, report = build(detector, CLASSES, seed=0)
     assert report.reinitialised == report.skipped == ()
 
@@ -137,7 +137,7 @@ def test_a_saved_detector_of_torchvisions_goes_on_with_its_own_anchors(tmp_path)
     save_model(
         tmp_path, made(**own, aspect_ratios=COCO_RATIOS), made_detector(**own, aspect_ratios=COCO_RATIOS), CLASSES
     )
-    detector, _ = settled(Detector(weights=str(tmp_path / "model.safetensors")), gpu=True)
+    detector, _ = settled_detector(Detector(weights=str(tmp_path / "model.safetensors")), gpu=True)
     assert (detector.backbone, detector.anchor_px) == tuple(own.values())
     assert detector.frozen_stages == 2
 
@@ -146,14 +146,14 @@ def test_a_saved_detector_of_torchvisions_goes_on_with_its_own_anchors(tmp_path)
 def test_a_backbone_in_a_file_leaves_anchors_to_the_photos(gpu, tmp_path):
     path = str(tmp_path / "mine.safetensors")
     save_file(timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict(), path)
-    detector, _ = settled(Detector(weights=path), gpu=gpu)
+    detector, _ = settled_detector(Detector(weights=path), gpu=gpu)
     assert choice(detector) == ("tf_efficientnet_lite0", path, "all")
     assert detector.anchor_px == detector.aspect_ratios == "auto"
 
 
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(DataError, match=r"^gone\.safetensors: is not a readable .safetensors file"):
-        settled(Detector(weights="gone.safetensors"), gpu=False)
+        settled_detector(Detector(weights="gone.safetensors"), gpu=False)
 
 
 @pytest.mark.parametrize("setting", [{"anchor_px": (32.0, 64.0)}, {"aspect_ratios": (1.0,)}])

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from syndet_ray import Choice, Int, Photos, Scenes, SearchSpace, Sweep, listing
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Sweep, listing
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Recipe
 from syndet_ray.scenes.dice import CLASSES
@@ -308,10 +308,53 @@ def test_photos_alone_have_no_scenes_to_agree_with():
     assert not real_data(None, photos_alone(**{"scene.size_px": (100.0, 200.0)}), quiet).notes
 
 
-def test_without_a_labelled_object_anchors_fit_the_scenes(tmp_path):
-    photos = write_photos(tmp_path / "bare", size=(300, 200), train=[1], val=[2], test=[3])
-    path = photos / "train" / "_annotations.coco.json"
+def without_labels(folder, split):
+    """The dataset, its images of a split without any label."""
+    path = folder / split / "_annotations.coco.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
-    data = real_data(photos, photos_alone(**{"scene.size_px": (29.0, 53.0)}), quiet)
-    assert data.scale.longest_px == 300
-    assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("train", "a detector would learn from its photos that there are none"),
+        ("val", "no recipe can be told from another"),
+        ("test", "no score can be computed"),
+    ],
+)
+def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded(large, split, said):
+    photos = without_labels(large, split)
+    with pytest.raises(DataError, match=rf"large, {split}: holds no labelled object.* {said}\. Label it, or "):
+        real_data(photos, photos_alone(), lambda *_: pytest.fail("decoded something"))
+
+
+def test_others_photos_without_a_labelled_object_are_refused(photos, tmp_path):
+    theirs = without_labels(write_photos(tmp_path / "theirs", train=[20]), "train")
+    with pytest.raises(DataError, match="theirs, train: holds no labelled object: nothing can be learned from it"):
+        real_data(photos, drawing_from(theirs), lambda *_: pytest.fail("decoded something"))
+
+
+SYNTHETIC_ONLY = {"mix.schedule": "synthetic_only"}
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({"controls": (), "trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}}, False),
+        ({"controls": ("real_only",), "trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}}, True),
+        ({"controls": (), "trials": 0, "variants": {"half": {"mix.synthetic": 0.5}}}, True),
+        ({"controls": (), "trials": 4, "space": {"mix.synthetic": Float(low=0.9, high=1)}}, True),
+    ],
+)
+def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(tmp_path, given, refused):
+    photos = without_labels(write_photos(tmp_path / "bare", size=(300, 200), train=[1], val=[2], test=[3]), "train")
+    theirs = write_photos(tmp_path / "theirs", size=(300, 200), box=(30, 45, 60, 60), train=[4])
+    sweep = drawing_from(theirs, **given)
+    if not refused:
+        data = real_data(photos, sweep, quiet)
+        assert data.scale.longest_px == 300
+        assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)
+        return
+    with pytest.raises(DataError, match="bare, train: holds no labelled object"):
+        real_data(photos, sweep, quiet)

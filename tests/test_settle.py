@@ -8,16 +8,19 @@ from made_detections import TINY, pool_of
 
 from syndet_ray import Choice, Float, Recipe, SearchSpace, Sweep
 from syndet_ray.data.scale import WorkingScale
+from syndet_ray.detection.models import build, save_model
+from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.recipe import Detector
 from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.settle import settled
+from syndet_ray.tuning.settle import settled_sweep
 from syndet_ray.tuning.task import Resources
 
 SCALE = WorkingScale(longest_px=640, crop_px=384, object_px=(29.0, 40.0, 53.0), objects=9, too_small=0, too_large=0)
 POOLS = {"train": pool_of([([0, 0, 9, 9], 0)])}
 BOXES_WH = np.array([[30.0, 30.0]] * 9)
 DATA = RealData(pools=POOLS, path=None, scale=SCALE, anchor_px=(24.0, 33.94), boxes_wh=BOXES_WH)
+CLASSES = POOLS["train"].classes
 CPU = Resources(cpus=1, gpus=0.0, parallel=1)
 
 
@@ -29,7 +32,12 @@ def sweep(**changes):
 def built(monkeypatch):
     """Stands in for the building of models; keeps what was to be built."""
     made = []
-    monkeypatch.setattr("syndet_ray.detection.models.build", lambda detector, classes, seed: made.append(detector))
+
+    def build(detector, classes, seed):
+        made.append(detector)
+        return None, WeightsReport()
+
+    monkeypatch.setattr("syndet_ray.detection.models.build", build)
     return made
 
 
@@ -44,13 +52,13 @@ def detectors(monkeypatch, built):
             update={"backbone": "small", "weights": "imagenet", "frozen_stages": "all"}
         ), "a note"
 
-    monkeypatch.setattr("syndet_ray.detection.settle.settled", settle)
+    monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
     return asked
 
 
 def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     notes = []
-    found = settled(sweep(), CPU, DATA, notes.append)
+    found = settled_sweep(sweep(), CPU, DATA, notes.append)
     detector, training = found.recipe.detector, found.recipe.training
     assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 427)
     assert (detector.anchor_px, detector.aspect_ratios) == ((24.0, 33.94), (1.0,))
@@ -69,13 +77,13 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
 
 
 def test_the_machine_is_told_of_its_gpu(detectors):
-    settled(sweep(), replace(CPU, gpus=0.5), DATA, lambda words: None)
+    settled_sweep(sweep(), replace(CPU, gpus=0.5), DATA, lambda words: None)
     assert {gpu for _, gpu in detectors} == {True}
 
 
 def test_what_a_sweep_says_stays(detectors):
     given = {"detector.working_px": 800, "training.crop_px": 256, "detector.aspect_ratios": (0.5, 2.0)}
-    recipe = settled(sweep(**given), CPU, DATA, lambda words: None).recipe
+    recipe = settled_sweep(sweep(**given), CPU, DATA, lambda words: None).recipe
     assert {path: recipe.get(path) for path in given} == given
     assert recipe.detector.anchor_px == (24.0, 33.94)
     assert recipe.scene.image_px == 285, "scenes fill the crop that the sweep asks for, and a tenth more of it"
@@ -84,7 +92,7 @@ def test_what_a_sweep_says_stays(detectors):
 @pytest.mark.parametrize(("transpose", "ratios"), [(0.0, (2.0,)), (0.5, (0.5, 1.0, 2.0))])
 def test_bottles_that_training_lays_down_have_anchors_for_it(detectors, transpose, ratios):
     bottles = replace(DATA, boxes_wh=np.array([[20.0, 40.0]] * 9))
-    recipe = settled(sweep(**{"training.transpose": transpose}), CPU, bottles, lambda words: None).recipe
+    recipe = settled_sweep(sweep(**{"training.transpose": transpose}), CPU, bottles, lambda words: None).recipe
     assert recipe.detector.aspect_ratios == ratios
 
 
@@ -93,9 +101,9 @@ def test_anchors_that_starting_weights_need_are_kept(monkeypatch, built):
         chosen = {"backbone": "resnet50_fpn_v2", "weights": "coco", "frozen_stages": 2, "anchor_px": (32.0, 64.0)}
         return detector.model_copy(update=chosen), ""
 
-    monkeypatch.setattr("syndet_ray.detection.settle.settled", settle)
+    monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
     notes = []
-    recipe = settled(sweep(), CPU, DATA, notes.append).recipe
+    recipe = settled_sweep(sweep(), CPU, DATA, notes.append).recipe
     assert (recipe.detector.anchor_px, recipe.detector.aspect_ratios) == ((32.0, 64.0), (1.0,))
     assert not [note for note in notes if "hardly be found" in note], "29 to 53 px are near enough"
 
@@ -116,7 +124,7 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
     )
     variants = {"all": {"detector.frozen_stages": "all"}, "plain": {}}
     sweep = varied({"detector.weights": "imagenet"}, space=(space,), trials=2, variants=variants)
-    settled(sweep, CPU, DATA, lambda words: None)
+    settled_sweep(sweep, CPU, DATA, lambda words: None)
     assert built[0] == TINY.model_copy(update={"weights": "imagenet"})
     assert len(set(map(str, built))) == len(built)
     assert {detector.frozen_stages for detector in built} == {0, 3, "all"}
@@ -139,7 +147,7 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
 )
 def test_what_cannot_be_built_is_told_before_anything_starts(given, error, said):
     with pytest.raises(error, match=said):
-        settled(varied(**given), CPU, DATA, lambda words: None)
+        settled_sweep(varied(**given), CPU, DATA, lambda words: None)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +163,9 @@ def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, sett
         chosen = {"backbone": "small", "weights": "none" if random else "imagenet", "frozen_stages": 0 if random else 4}
         return detector.model_copy(update=chosen), ""
 
-    monkeypatch.setattr("syndet_ray.detection.settle.settled", settle)
+    monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
     asked = sweep(**recipe).replace({"variants": {"plain": {}, "other": change}})
-    found = settled(asked, CPU, DATA, lambda words: None)
+    found = settled_sweep(asked, CPU, DATA, lambda words: None)
     plain, other = found.fixed["plain"].detector, found.fixed["other"].detector
     assert found.variants["plain"] == {}
     assert found.variants["other"] == change | {
@@ -170,40 +178,40 @@ def test_a_variant_with_another_crop_has_scenes_of_its_size(detectors):
     asked = sweep().replace(
         {"variants": {"plain": {}, "large": {"training.crop_px": 512}, "own": {"scene.image_px": 300}}}
     )
-    fixed = settled(asked, CPU, DATA, lambda words: None).fixed
+    fixed = settled_sweep(asked, CPU, DATA, lambda words: None).fixed
     assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [427, 569, 300, 427]
 
 
 def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
     space = SearchSpace({"training.crop_px": Choice(values=(256, 512, 320))})
-    found = settled(varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None)
+    found = settled_sweep(varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None)
     assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 569)
     assert found.variants == {"plain": {}}
 
 
 @pytest.mark.parametrize(("jitter", "side"), [(0.0, 384), (0.5, 768), (0.9, 2048)])
 def test_scenes_fill_the_crop_however_small_they_are_made(detectors, jitter, side):
-    recipe = settled(sweep(**{"training.scale_jitter": jitter}), CPU, DATA, lambda words: None).recipe
+    recipe = settled_sweep(sweep(**{"training.scale_jitter": jitter}), CPU, DATA, lambda words: None).recipe
     assert recipe.scene.image_px == side
 
 
 def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
     sources = {"own": {"kind": "scenes", "changes": {"scene.image_px": "auto"}}}
     with pytest.raises(DefinitionError, match=r"own: scene\.image_px: cannot be auto"):
-        settled(varied({"mix.sources": sources}, variants={"plain": {}}), CPU, DATA, lambda words: None)
+        settled_sweep(varied({"mix.sources": sources}, variants={"plain": {}}), CPU, DATA, lambda words: None)
 
 
 def test_a_search_is_held_against_what_was_settled(built):
     space = SearchSpace({"scene.size_px": Choice(values=((20.0, 30.0), (100.0, 430.0)))})
     with pytest.raises(DefinitionError, match=r"size_px must be at most image_px, 427, got 100\.0, 430\.0"):
-        settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
+        settled_sweep(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
 
 @pytest.mark.parametrize("path", ["detector.anchor_px", "training.crop_px", "scene.image_px"])
 def test_a_search_proposes_nothing_that_would_have_to_be_settled(built, path):
     space = SearchSpace({path: Choice(values=("auto", (30.0, 40.0, 50.0)) if "anchor" in path else ("auto", 256))})
     with pytest.raises(DefinitionError, match=rf"{path}: cannot be auto in a search"):
-        settled(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
+        settled_sweep(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
 
 SCHEDULES = Choice(values=("mixed", "staged"))
@@ -225,14 +233,64 @@ MOMENTUM = Float(low=0.5, high=0.9)
 def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, said):
     asked = Sweep(question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2)
     with pytest.raises(DefinitionError, match=said):
-        settled(asked, CPU, DATA, lambda words: None)
+        settled_sweep(asked, CPU, DATA, lambda words: None)
 
 
 def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
     staged = Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})
     space = SearchSpace({"mix.schedule": SCHEDULES, "mix.switch_at": staged, "training.momentum": MOMENTUM})
     asked = varied({"training.optimizer": "sgd"}, space=(space,), trials=2)
-    assert settled(asked, CPU, DATA, lambda words: None).parameters == asked.parameters
+    assert settled_sweep(asked, CPU, DATA, lambda words: None).parameters == asked.parameters
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """The file of a tiny detector that was trained to find the classes of DATA."""
+
+    def save(classes):
+        model, _ = build(TINY, classes, seed=0)
+        save_model(tmp_path, model, TINY, classes)
+        return str(tmp_path / "model.safetensors")
+
+    return save
+
+
+def notes_of(asked):
+    notes = []
+    settled_sweep(asked, CPU, DATA, notes.append)
+    return notes
+
+
+def test_what_own_weights_bring_is_said(trained):
+    path = trained(CLASSES)
+    (words,) = [
+        note for note in notes_of(varied({"detector.weights": path}, variants={"plain": {}})) if "loaded" in note
+    ]
+    assert words.startswith(f"of {path}, ")
+    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; it knows all {len(CLASSES)} classes")
+
+
+def test_classes_that_own_weights_do_not_know_are_named(trained):
+    path = trained(("ant", *CLASSES[1:]))
+    (words,) = [
+        note for note in notes_of(varied({"detector.weights": path}, variants={"plain": {}})) if "loaded" in note
+    ]
+    assert words.endswith(f"; it does not know {CLASSES[0]}, which begin at random")
+
+
+def test_named_weights_need_no_words(built):
+    assert not [note for note in notes_of(varied(variants={"plain": {}})) if "loaded" in note]
+
+
+def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained):
+    stages = build(TINY, CLASSES, seed=0)[0].backbone.body.stages
+    space = SearchSpace({"detector.backbone_rate": Float(low=0.01, high=1.0)})
+    given = {"detector.weights": trained(CLASSES), "detector.frozen_stages": stages}
+    asked = varied(given, space=(space,), trials=2)
+    with pytest.raises(DefinitionError, match=rf"backbone_rate: .*with frozen_stages {stages} no parameter of the"):
+        settled_sweep(asked, CPU, DATA, lambda words: None)
+    fewer = varied(given | {"detector.frozen_stages": stages - 1}, space=(space,), trials=2)
+    settled_sweep(fewer, CPU, DATA, lambda words: None)
 
 
 @pytest.mark.parametrize(
@@ -246,4 +304,4 @@ def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
 )
 def test_a_variant_that_undoes_what_was_settled_is_refused(built, change, said):
     with pytest.raises(DefinitionError, match=said):
-        settled(varied(variants={"plain": {}, "other": change}), CPU, DATA, lambda words: None)
+        settled_sweep(varied(variants={"plain": {}, "other": change}), CPU, DATA, lambda words: None)

@@ -100,7 +100,7 @@ def working_sizes(photo_sizes_wh: np.ndarray, longest_px: int) -> np.ndarray:
     return np.maximum(1, np.rint(photo_sizes_wh * longest_px / longer)).astype(np.int64)
 
 
-def settle(
+def working_scale(
     records: Sequence[Record], working_px: int | Literal["auto"], crop_px: int | Literal["auto"], place: object
 ) -> WorkingScale:
     """The scale for these training photos; sizes that are numbers stay as they are.

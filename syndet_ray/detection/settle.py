@@ -1,13 +1,17 @@
-"""Settle: the backbone, weights and frozen stages that "auto" stands for on this machine."""
+"""Settle: the detector and the training crop that "auto" stands for, with these photos and on this machine."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from syndet_ray.data.scale import WorkingScale, aspect_ratios
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_DETECTORS, COCO_RATIOS, coco_anchors
 from syndet_ray.detection.weights import LITE0, available
 from syndet_ray.detection.weights_file import saved_detector
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.recipe import NAMED_WEIGHTS, Detector
+from syndet_ray.recipe import NAMED_WEIGHTS, Detector, Recipe
 
 _WITH_GPU = "resnet50_fpn_v2"  # torchvision's most accurate Faster R-CNN with COCO weights
 _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights
@@ -15,7 +19,40 @@ _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights
 _FROZEN_OF_COCO = 2
 
 
-def settled(detector: Detector, gpu: bool) -> tuple[Detector, str]:
+def settled_recipe(
+    recipe: Recipe,
+    scale: WorkingScale,
+    boxes_wh: np.ndarray,
+    *,
+    anchor_px: tuple[float, ...],
+    transposed: bool,
+    gpu: bool,
+) -> tuple[Recipe, str]:
+    """A recipe whose detector and training crop have nothing left to "auto", and why, in words, or "".
+
+    boxes_wh    (n, 2) width and height of the training objects, in pixels of their photo
+    anchor_px   sizes of anchors that fit them at the working scale
+    transposed  whether training swaps the axes of some images
+
+    Raises DataError for a weights file that cannot be read.
+    """
+    # The detector first: some starting weights fit their own anchors only.
+    detector, words = settled_detector(recipe.detector, gpu)
+    fitting = {
+        "detector.working_px": scale.longest_px,
+        "detector.anchor_px": anchor_px,
+        "detector.aspect_ratios": aspect_ratios(boxes_wh, transposed=transposed),
+        "training.crop_px": scale.crop_px,
+    }
+    return filled(recipe.model_copy(update={"detector": detector}), fitting), words
+
+
+def filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with each of these settings that it leaves to "auto"."""
+    return recipe.replace({path: value for path, value in values.items() if recipe.get(path) == "auto"})
+
+
+def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
     """The detector with backbone, weights and frozen stages chosen where they are "auto", and why, in words, or "".
 
     Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several times as fast. With one,

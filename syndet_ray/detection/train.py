@@ -135,7 +135,8 @@ class Trainer:
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: _facts(group) for group in self._optimizer.param_groups},
             "rate_set_at": self._rate_set_at,
-            "trainable_parameters": sum(p.numel() for p in self._model.parameters() if p.requires_grad),
+            "trainable_parameters": _trainable(self._model),
+            "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
             "device": str(self._device),
             "seed": self._seed,
@@ -239,6 +240,11 @@ def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
         if not len(pools.get(source, ())):
             raise SyndetError("mix", f"{source} has a share but no images", got=mix.shares[source], do="Set it to 0.")
     return {source: pools[source] for source in needed}
+
+
+def _trainable(module: nn.Module) -> int:
+    """How many parameters of a module train."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _facts(group: Mapping[str, Any]) -> dict[str, Any]:

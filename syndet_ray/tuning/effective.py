@@ -80,12 +80,13 @@ def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
     """Whether a setting acts on anything in this recipe, in the cases that the `when` of a search cannot express.
 
     A search that divides images among sources also proposes shares of 0: no setting of real images then acts, or none of
-    the scenes that take it from the recipe. And which number of frozen stages is all of them depends on the backbone.
+    the scenes that take it from the recipe. And which number of frozen stages leaves no parameter to train depends on the
+    backbone.
     """
     if path.startswith("scene.") or path == "mix.synthetic_images":
         return _shows_scenes(path, recipe)
     if path == "detector.backbone_rate" and recipe.detector.frozen_stages != "all":
-        return bool(effective["detector.frozen_stages"] < effective["backbone_stages"])
+        return bool(effective["trainable_backbone_parameters"])
     return path not in _OF_REAL or recipe.mix.shares[REAL] > 0
 
 

@@ -22,15 +22,15 @@ from syndet_ray.data.scale import (
     anchors,
     check_alike,
     range_words,
-    settle,
     training_boxes_wh,
+    working_scale,
 )
 from syndet_ray.data.split import check_unseen, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import Photos, SceneParameters, Scenes
+from syndet_ray.recipe import REAL, Photos, SceneParameters, Scenes
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
 from syndet_ray.sweep import Sweep
@@ -38,6 +38,7 @@ from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
 _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
+_LABEL = "Label it, or put photos with labelled objects into it. Boxes of crowds do not count."
 _LEAST_FREE_BYTES = 2 * 1024**3
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
@@ -112,6 +113,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
         place, dataset = str(path), with_validation(read(path), sweep.seed)
     classes, splits = dataset.classes, dataset.splits
     _check_real_images(sweep, len(splits["train"]))
+    _check_labelled(sweep, splits, place)
     check_assets(sweep, classes, place)
     others = {folder: _others_photos(folder, classes) for folder in _folders(sweep)}
     scale = _scale(sweep, splits, others, place)
@@ -148,6 +150,26 @@ def _check_one_scale(sweep: Sweep) -> None:
         raise DefinitionError(path, "cannot differ between recipes: photos are decoded once", do=do)
 
 
+def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
+    """Raises DataError for a split without any labelled object, where something is learned or scored from it."""
+    rules = {
+        "val": "holds no labelled object, so that no recipe can be told from another",
+        "test": "holds no labelled object, so that no score can be computed",
+    }
+    if _shows_real(sweep):
+        rules["train"] = "holds no labelled object: a detector would learn from its photos that there are none"
+    for split, rule in rules.items():
+        if not len(training_boxes_wh(splits[split].records)):
+            raise DataError(f"{place}, {split}", rule, do=_LABEL)
+
+
+def _shows_real(sweep: Sweep) -> bool:
+    """Whether a recipe of the sweep trains on real photos."""
+    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
+    searched = sweep.trials and {"mix.synthetic", "mix.schedule"} & set(sweep.parameters.settings())
+    return bool(searched) or any(recipe.mix.shares[REAL] > 0 for recipe in recipes)
+
+
 def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
     """The working scale of all photos, from those that train."""
     for split in ("val", "test"):
@@ -155,7 +177,9 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
     for folder, other in others.items():
         check_alike(other.splits["train"].records, folder)
     recipe = sweep.recipe
-    return settle(splits["train"].records, recipe.detector.working_px, recipe.training.crop_px, f"{place}, train")
+    return working_scale(
+        splits["train"].records, recipe.detector.working_px, recipe.training.crop_px, f"{place}, train"
+    )
 
 
 def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress) -> Pool:
@@ -242,6 +266,8 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
         present = ", ".join(dataset.splits)
         do = "Put the photos to train on into it: those of other splits are not used."
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
+    if not len(training_boxes_wh(dataset.splits["train"].records)):
+        raise DataError(f"{folder}, train", "holds no labelled object: nothing can be learned from it", do=_LABEL)
     check_classes(classes, dataset.classes, folder, others="these photos")
     return dataset
 

@@ -27,7 +27,7 @@ from syndet_ray.tuning.backup import backed_up, home
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
-from syndet_ray.tuning.settle import settled
+from syndet_ray.tuning.settle import settled_sweep
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
 from syndet_ray.verdict import Candidate, finalists
@@ -111,7 +111,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
-        return cost.project(settled(sweep, runner.use, data, display.note), data, runner, display)
+        return cost.project(settled_sweep(sweep, runner.use, data, display.note), data, runner, display)
 
 
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
@@ -119,7 +119,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
     data = check(sweep, options, display)
     asked = sweep
     with _runner(options, display) as runner:
-        sweep = settled(asked, runner.use, data, display.note)
+        sweep = settled_sweep(asked, runner.use, data, display.note)
         if options.budget != Budget() and not force:
             cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -1,20 +1,26 @@
 """Settle: what a sweep leaves to "auto", decided from its photos and from what its trials run on."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from syndet_ray.data.scale import aspect_ratios, range_words
+from syndet_ray.data.scale import range_words
 from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import Recipe
+from syndet_ray.recipe import MOST_SCENE_PX, NAMED_WEIGHTS, Detector, Recipe
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.task import Resources
 
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from syndet_ray.detection.weights_file import WeightsReport
+
 # Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
 _FAR_FROM_ANCHORS = 1.5
-_MOST_SCENE_PX = 2048  # what scene.image_px allows
 _SETTLED = ("detector.", "training.", "scene.image_px")  # what names of settings that may be "auto" begin with
+_BACKBONE_RATE = "detector.backbone_rate"
 _UNSTAGED = "mix.schedule", ("mixed", "annealed", "real_only")
 # Settings on which nothing acts where another one has certain values.
 _IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -22,13 +28,13 @@ _IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "mix.switch_at": _UNSTAGED,
     "training.rate_after_switch": _UNSTAGED,
     "training.momentum": ("training.optimizer", ("adamw",)),
-    "detector.backbone_rate": ("detector.frozen_stages", ("all",)),
+    _BACKBONE_RATE: ("detector.frozen_stages", ("all",)),
     "detector.anchor_px": ("detector.architecture", ("fcos",)),
     "detector.aspect_ratios": ("detector.architecture", ("fcos",)),
 }
 
 
-def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
+def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
     """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
 
     Each variant is settled by itself: one with random weights freezes nothing, even where the recipe freezes stages of
@@ -47,7 +53,10 @@ def settled(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], 
     whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
     _check_search_acts(whole)
-    _check_detectors(whole, data.pools["train"].classes)
+    classes = data.pools["train"].classes
+    report = _check_detectors(whole, classes)
+    if recipe.detector.weights not in NAMED_WEIGHTS:
+        note(_file_words(recipe.detector, report, classes))
     return whole
 
 
@@ -61,6 +70,20 @@ def _detector_words(recipe: Recipe) -> str:
         f"the detector is {detector.architecture} on {detector.backbone}, weights {detector.weights}, {stages} frozen; "
         f"anchors {sizes} px, height / width {ratios}; training crops of {recipe.training.crop_px} px"
     )
+
+
+def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[str]) -> str:
+    """What was loaded from the user's own weights, and which classes a detector in them knows, in a sentence."""
+    from syndet_ray.detection.weights_file import saved_detector
+
+    parameters = f"of {detector.weights}, {report} parameters"
+    saved = saved_detector(Path(detector.weights))
+    if saved is None:
+        return parameters
+    unknown = [name for name in classes if name not in saved.classes]
+    if not unknown:
+        return f"{parameters}; it knows all {len(classes)} classes"
+    return f"{parameters}; it does not know {', '.join(unknown)}, which begin at random"
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
@@ -89,33 +112,25 @@ def _searched(sweep: Sweep, path: str) -> list[Any]:
 
 def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
     """A recipe with nothing left to "auto", and what the machine decided, in words, or ""."""
-    from syndet_ray.detection.settle import settled as settled_detector
+    from syndet_ray.detection.settle import filled, settled_recipe
 
-    # The detector first: some starting weights fit their own anchors only.
-    detector, words = settled_detector(recipe.detector, bool(use.gpus))
-    recipe = recipe.model_copy(update={"detector": detector})
     transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
-    ratios = aspect_ratios(data.boxes_wh, transposed=transposes > 0)
-    fitting = {
-        "detector.working_px": data.scale.longest_px,
-        "detector.anchor_px": data.anchor_px,
-        "detector.aspect_ratios": ratios,
-        "training.crop_px": data.scale.crop_px,
-    }
-    recipe = _filled(recipe, fitting)
-    return _filled(recipe, {"scene.image_px": _scene_px(recipe, sweep)}), words
+    recipe, words = settled_recipe(
+        recipe,
+        data.scale,
+        data.boxes_wh,
+        anchor_px=data.anchor_px,
+        transposed=transposes > 0,
+        gpu=bool(use.gpus),
+    )
+    return filled(recipe, {"scene.image_px": _scene_px(recipe, sweep)}), words
 
 
 def _scene_px(recipe: Recipe, sweep: Sweep) -> int:
     """Side of scenes that fill the greatest crop however small the scale jitter makes them: what is missing would be grey."""
     crop_px = max(recipe.training.crop_px, *_searched(sweep, "training.crop_px"), 0)
     jitter = max(recipe.training.scale_jitter, *_searched(sweep, "training.scale_jitter"), 0.0)
-    return min(math.ceil(crop_px / (1 - jitter)), _MOST_SCENE_PX)
-
-
-def _filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with each of these settings that it leaves to "auto"."""
-    return recipe.replace({path: value for path, value in values.items() if recipe.get(path) == "auto"})
+    return min(math.ceil(crop_px / (1 - jitter)), MOST_SCENE_PX)
 
 
 def _changes(before: Recipe, after: Recipe) -> dict[str, Any]:
@@ -138,8 +153,11 @@ def _check_search_acts(sweep: Sweep) -> None:
                 raise DefinitionError(path, rule, do=do)
 
 
-def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
-    """Builds every detector of the sweep's recipes. Raises SyndetError for one that cannot be built."""
+def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
+    """Builds every detector of the sweep's recipes; returns what became of the starting weights of its own recipe.
+
+    Raises SyndetError for a detector that cannot be built, and for a searched rate of a backbone of which nothing trains.
+    """
     from syndet_ray.detection.models import build
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
@@ -149,8 +167,24 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> None:
     for recipe in recipes:
         _check_settled(recipe)
     distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
-    for detector in distinct.values():
-        build(detector, classes, seed=0)
+    reports = {}
+    for key, detector in distinct.items():
+        model, reports[key] = build(detector, classes, seed=0)
+        if key == sweep.recipe.detector.model_dump_json():
+            _check_backbone_rate(sweep, model)
+    return reports[sweep.recipe.detector.model_dump_json()]
+
+
+def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
+    """Raises DefinitionError where a rate is searched that acts on nothing: stages are frozen up to the last parameter."""
+    varied = sweep.parameters.settings() if sweep.trials else []
+    if _BACKBONE_RATE not in varied or "detector.frozen_stages" in varied:
+        return
+    body = model.get_submodule("backbone.body")
+    if not any(parameter.requires_grad for parameter in body.parameters()):
+        frozen = sweep.recipe.detector.frozen_stages
+        rule = f"is searched, and nothing acts on it: with frozen_stages {frozen} no parameter of the backbone trains"
+        raise DefinitionError(_BACKBONE_RATE, rule, do="Freeze fewer, or take it out of the space.")
 
 
 def _check_settled(recipe: Recipe) -> None:
