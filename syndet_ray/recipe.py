@@ -36,6 +36,12 @@ class Scenes(Value):
     changes: dict[str, Any] = Field({}, description='such as {"scene.objects": 70}')
     images: int | None = Field(None, ge=1, description="number of distinct scenes; none: as mix.synthetic_images")
 
+    def overrides(self, path: str) -> bool:
+        """Whether it has a value of its own for a setting of scenes, or for their number, mix.synthetic_images."""
+        if path == "mix.synthetic_images":
+            return self.images is not None
+        return path in self.changes
+
 
 class Photos(Value):
     """A source that is a dataset of its own, such as somebody else's photos; its training split is drawn from."""

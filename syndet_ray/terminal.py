@@ -1,8 +1,9 @@
 """Terminal: a search as one quiet live display, or as plain lines where the output is no terminal."""
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -23,6 +24,7 @@ from syndet_ray.verdict import unconfirmed, winner
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
+_LABEL = 9  # letters of a line of `check` that name what it is about
 
 
 def display(console: Console) -> "Plain | Bar":
@@ -245,11 +247,28 @@ def _row_name(role: str, row: TestRow) -> str:
 
 
 def console() -> Console:
-    """Standard output; a hundred columns where it is no terminal.
+    """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
 
     What people have named and what went wrong is printed as it is: brackets and colons in it are no markup.
     """
-    return Console(width=None if sys.stdout.isatty() else _WIDTH, markup=False, emoji=False, highlight=False)
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if has_width else _WIDTH, markup=False, emoji=False, highlight=False)
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Prints lines whose first letters are a label: in a terminal a long one goes on beside its label, below itself.
+
+    In a file or a pipe each stays one line, for those who search it.
+    """
+    for line in lines:
+        if not console.is_terminal:
+            console.print(line, soft_wrap=True)
+            continue
+        grid = Table.grid()
+        grid.add_column(width=_LABEL)
+        grid.add_column(overflow="fold")
+        grid.add_row(line[:_LABEL], line[_LABEL:])
+        console.print(grid)
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

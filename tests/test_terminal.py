@@ -309,3 +309,33 @@ def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
     rows = (TestRow("best", 1, METRICS, {}), TestRow("real_only", 0, METRICS | {"mAP": 0.9}, {}))
     table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100)
     assert [row.style for row in table.rows] == ["bold", ""]
+
+
+def lines_printed(monkeypatch, columns, *, is_terminal):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = io.StringIO()
+    own = Console(file=out, force_terminal=is_terminal, no_color=True)
+    terminal.print_lines(own, ["data     photos: 3 train, 1 val", "         brought to 640 px on their longer side"])
+    return out.getvalue().splitlines()
+
+
+def test_a_long_line_goes_on_beside_its_label(monkeypatch):
+    found = [line.rstrip() for line in lines_printed(monkeypatch, 31, is_terminal=True)]
+    assert found == [
+        "data     photos: 3 train, 1 val",
+        "         brought to 640 px on",
+        "         their longer side",
+    ]
+
+
+def test_in_a_pipe_a_long_line_stays_one(monkeypatch):
+    assert lines_printed(monkeypatch, 31, is_terminal=False)[1] == "         brought to 640 px on their longer side"
+
+
+@pytest.mark.parametrize(("columns", "width"), [(None, 100), ("72", 72)])
+def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert terminal.console().width == width

@@ -138,8 +138,8 @@ def check(
     with shown(console) as display:
         data = running.check(definition, options, display)
         cost = running.project(definition, options, data, display)
-    for line in [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]:
-        console.print(line, soft_wrap=True)
+    lines = [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]
+    terminal.print_lines(console, lines)
     console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
     if not force:
         costs.check_fits(cost, options.budget)

@@ -103,7 +103,7 @@ class _Image:
     @property
     def photo_px(self) -> float:
         """The shorter side of the photo."""
-        return float((self.pool.sizes_wh[self.i] / self.pool.scales[self.i]).min())
+        return float(self.pool.photo_sizes_wh[self.i].min())
 
     @cached_property
     def small(self) -> np.ndarray:

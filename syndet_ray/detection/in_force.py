@@ -4,8 +4,9 @@ Each function returns plain JSON values by dotted path. A setting that nothing a
 momentum, and FCOS has no anchors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -38,11 +39,17 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
         settings["mix.switch_at"] = switch_at(plan)
     if REAL in pools:
         settings["mix.real_images"] = len(pools[REAL])
-    following = [name for name, source in plan.sources.items() if _follows(source)]
-    scene_counts = {len(pools[name]) for name in following if name in pools}
+    scenes = {name: source for name, source in plan.sources.items() if isinstance(source, Scenes) and name in pools}
+    scene_counts = {len(pools[name]) for name, source in scenes.items() if not source.overrides("mix.synthetic_images")}
     if scene_counts:
         settings["mix.synthetic_images"] = _one_or_all(scene_counts)
     return settings
+
+
+def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
+    """The longer side of all photos, in pixels of the images that a detector sees; all values where photos differ."""
+    longer_sides = [pool.sizes_wh.max(axis=1).tolist() for pool in photos if len(pool)]
+    return _one_or_all(set(chain.from_iterable(longer_sides)))
 
 
 def detector_in_force(model: nn.Module, weights: WeightsReport, optimizer: Optimizer) -> dict[str, Any]:
@@ -89,11 +96,6 @@ def training_in_force(
     if rate.switch < 1:
         settings["training.rate_after_switch"] = rate.rate_after_switch
     return settings | {f"training.{name}": value for name, value in asdict(augmenter).items()}
-
-
-def _follows(source: Any) -> bool:
-    """Whether a source has as many scenes as mix.synthetic_images says, because it sets no number of its own."""
-    return isinstance(source, Scenes) and source.images is None
 
 
 def _one_or_all(values: set[int]) -> int | list[int]:

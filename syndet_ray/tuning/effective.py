@@ -2,12 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
-
-from syndet_ray.data.pool import Pool
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import SyndetError
 from syndet_ray.recipe import REAL, Mix, Recipe, SceneParameters, Scenes
@@ -64,16 +61,9 @@ def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[s
         assert isinstance(source, Scenes), name
         for field, value in parameters.model_dump(mode="json").items():
             path = f"scene.{field}"
-            if path not in source.changes:
+            if not source.overrides(path):
                 settings.setdefault(path, value)
     return settings
-
-
-def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
-    """The longer side of all photos, in pixels of the images that a detector sees; all values where photos differ."""
-    longer_sides = np.concatenate([pool.sizes_wh.max(axis=1, initial=0) for pool in photos])
-    sides_px = np.unique(longer_sides).tolist()
-    return sides_px[0] if len(sides_px) == 1 else sides_px
 
 
 def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
@@ -93,16 +83,9 @@ def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
 def _shows_scenes(path: str, recipe: Recipe) -> bool:
     """Whether scenes have a share that take the setting from the recipe; any scenes, where all set it themselves."""
     sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
-    following = {name for name, source in sources.items() if not _overrides(source, path)}
+    following = {name for name, source in sources.items() if not source.overrides(path)}
     shown = recipe.scenes().keys()
     return bool(shown & following if following else shown)
-
-
-def _overrides(source: Scenes, path: str) -> bool:
-    """Whether a source has a value of its own for a setting of scenes, or for their number."""
-    if path == "mix.synthetic_images":
-        return source.images is not None
-    return path in source.changes
 
 
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:

@@ -15,19 +15,14 @@ from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.detection.error_kinds import error_kinds
+from syndet_ray.detection.in_force import working_px_in_force
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import REAL, Mix, Photos, Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import rung_images
-from syndet_ray.tuning.effective import (
-    check_effective,
-    check_settings,
-    parameters_hash,
-    scenes_in_force,
-    working_px_in_force,
-)
+from syndet_ray.tuning.effective import check_effective, check_settings, parameters_hash, scenes_in_force
 from syndet_ray.tuning.task import Task
 
 # (parameters, count, seed, cache) -> the rendered set
