@@ -66,7 +66,7 @@ def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int
 
 
 def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
-    """Scores, and standard deviations of size (log) and place of the boxes that lie nearest to labels."""
+    """Scores, and standard deviations and means of size (log) and place, in widths, of the boxes nearest to labels."""
     metrics = score(pool, predictions).metrics
     sizes_off, places_off = [], []
     for i, image in enumerate(predictions):
@@ -81,7 +81,10 @@ def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
                 sizes_off.append(np.log(sure_sizes[nearest] / size).mean())
                 places_off.append((sure_centres[nearest] - centre) / size)
     words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
-    return f"{words}; sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
+    scatter = f"sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
+    right, down = np.mean(places_off, axis=0)
+    bias = f"on average {np.mean(sizes_off):+.3f} in size (log), {right:+.3f} right, {down:+.3f} down"
+    return f"{words}; {scatter}; {bias}"
 
 
 def centres_and_sizes(xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
