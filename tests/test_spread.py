@@ -112,20 +112,24 @@ def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
     assert there.low <= there.mean <= there.high
 
 
-def test_a_difference_is_of_the_means_where_all_seeds_are_common_or_fewer_than_two():
+def test_a_difference_is_of_the_means_where_all_seeds_are_common_or_none():
     one, two = models(1, mean=1.0), models(2)
     expected = pytest.approx(np.mean(one) - np.mean(two))
     assert difference(by_seed(one), by_seed(two), rng()).mean == expected
     assert difference(by_seed(one), by_seed(two, "other "), rng()).mean == expected
 
 
-def test_only_common_seeds_are_compared_where_there_are_two_or_more():
+def test_only_common_seeds_are_compared_where_there_are_three_or_more():
     lucky = np.array([[0.3], [0.1], [-0.2], [-0.3]])
     one = by_seed(lucky + models(1, count=1)[0] * 0.01)
     two = {seed: draws - 0.05 for seed, draws in one.items()}
     del two["3"]
     found = difference(one, two, rng())
     assert (found.mean, found.low, found.high) == pytest.approx((0.05, 0.05, 0.05))
+    del two["2"]
+    unpaired = difference(one, two, rng())
+    assert unpaired.mean == pytest.approx(np.mean(list(one.values())) - np.mean(list(two.values())))
+    assert unpaired.high - unpaired.low > 0.5
 
 
 def test_what_seeds_share_cancels_in_a_difference():
