@@ -4,17 +4,18 @@
 
 An image's score under a model is the sum of normal deviates: how easy the image is for everybody (sd 1) and for the recipe
 (sd 0.5), how lucky the model's seed was, and how easy the image is for this very model. The seed's deviate is given in units
-of 1 / sqrt(images), which is about the standard error over images; `shared` is how the deviates of two recipes that were
-trained with the same seed correlate.
+of 1 / sqrt(images), which is about the standard error over images; `shared` is the correlation of the deviates of two
+recipes trained with the same seed.
 
 Columns, each a share of the trials unless it is a width:
 
     recipe       the interval of one recipe holds 0; plain: that of the usual bootstrap, images and seeds both drawn with
                  replacement
     difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does, unpaired as it does where
-                 recipes have no seeds in common, and by the usual bootstrap
+                 recipes have no seeds in common, and by the usual bootstrap. With two models paired is unpaired too:
+                 `spread` pairs three seeds or more. Set its _LEAST_PAIRS to 2 to see pairs of two.
     width        mean width over that of an interval whose sd were known; for `by unpaired`, over that of the unpaired one
-    apart        one of three equal recipes is called the best with a probability above .975: wanted is .05 or less
+    apart        one of three equal recipes is called the best, with a probability above .975: wanted is .05 or less
 """
 
 import argparse
@@ -29,6 +30,7 @@ from syndet_ray import spread
 RESAMPLES = 1000
 OWN = 0.5
 RECIPES = 3
+SURELY_BEST = 0.975  # as probable as a difference is positive whose 95 % interval begins at 0
 COLUMNS = {
     "recipe": "recipe",
     "plain": "plain",
@@ -80,10 +82,10 @@ def coverage(toy: Toy, trials: int, rng: np.random.Generator) -> dict[str, float
     """The columns of one toy, see above, by their names in COLUMNS."""
     rows = [_measure(toy.draws(rng), rng) for _ in range(trials)]
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    one, two = toy.widths()
+    known, known_difference = toy.widths()
     means["difference, by unpaired"] = means["difference, width"] / means.pop("unpaired width")
-    means["width"] /= one
-    means["difference, width"] /= two
+    means["width"] /= known
+    means["difference, width"] /= known_difference
     return means
 
 
@@ -91,20 +93,20 @@ def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) 
     """One trial: 1 where an interval holds 0, else 0; and widths."""
     a, b, *_ = recipes
     by_seed = [dict(enumerate(models)) for models in recipes]
-    low, high = spread.interval(spread.combined(a, rng))
+    one = spread.interval(spread.combined(a, rng))
     paired = spread.difference(by_seed[0], by_seed[1], rng)
     unpaired = spread.difference(by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng)
     best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
     return {
-        "recipe": low <= 0 <= high,
+        "recipe": _holds_0(*one),
         "plain": _holds_0(*spread.interval(_plain(a, rng))),
-        "width": high - low,
+        "width": one[1] - one[0],
         "difference": _holds_0(paired.low, paired.high),
         "difference, unpaired": _holds_0(unpaired.low, unpaired.high),
         "difference, plain": _holds_0(*spread.interval(_plain(a, rng) - _plain(b, rng))),
         "difference, width": paired.high - paired.low,
         "unpaired width": unpaired.high - unpaired.low,
-        "apart": max(best.values()) > 0.975,
+        "apart": max(best.values()) > SURELY_BEST,
     }
 
 

@@ -66,7 +66,10 @@ def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int
 
 
 def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
-    """Scores, and standard deviations and means of size (log) and place, in widths, of the boxes nearest to labels."""
+    """Scores, and how the boxes nearest to labels differ from them in size and place: standard deviations and means.
+
+    Size is the logarithm of predicted / labelled, place is in widths and heights of the label.
+    """
     metrics = score(pool, predictions).metrics
     sizes_off, places_off = [], []
     for i, image in enumerate(predictions):

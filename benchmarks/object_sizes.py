@@ -22,12 +22,12 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
-from syndet_ray.recipe import Mix, Recipe, SceneParameters, Training
+from syndet_ray.recipe import MOST_SCENE_PX, Mix, Recipe, SceneParameters, Training
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
-# Side of an image, in objects of middle size: the largest image that can be rendered, 2048 px, has no more of the largest.
+# Side of an image, in objects of middle size: the largest image that can be rendered shows no more of the largest.
 IMAGE_IN_OBJECTS = 4.5
 TRAIN, VAL = 80, 30
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 def drawn(size_px: tuple[int, int]) -> Source:
     """Scenes as encoded photos."""
-    side = min(2048, round(IMAGE_IN_OBJECTS * sum(size_px) / 2))
+    side = min(MOST_SCENE_PX, round(IMAGE_IN_OBJECTS * sum(size_px) / 2))
     parameters = SceneParameters(objects=8, image_px=side, size_px=size_px)
     records = []
     for index in range(TRAIN + VAL):
@@ -68,6 +68,7 @@ def record(name: str, image: np.ndarray, boxes: Boxes) -> Record:
 
 
 def accuracy(source: Source, images: int, seed: int) -> float:
+    """mAP on the last scenes of the source after `images` training images from the first."""
     train, val = source.select(range(TRAIN)), source.select(range(TRAIN, TRAIN + VAL))
     scale = working_scale(train.records, "auto", "auto", "scenes")
     print(f"  {scale.words}, crops of {scale.crop_px} px")
