@@ -13,8 +13,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-_LIKE = 0.5  # similarity of two names, 0 to 1, of which one may be a misspelling of the other
-_MOST_BEGUN = 3  # names that a hint lists where a word begins several
+_SIMILAR = 0.5  # similarity of two names, 0 to 1, from which one may be a misspelling of the other
+_MOST_COMPLETIONS = 3  # a hint of more names than these no longer says which one was meant
 
 
 class SyndetError(Exception):
@@ -56,13 +56,13 @@ def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) 
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelt name: the valid ones that it begins, or the closest one, or all of them when none is close.
+    """A hint for a misspelt name: the valid names that begin with it, or the closest one, or all when none is close.
 
-    A dotted name also begins with the words after its dots: flip begins training.flip_vertical.
+    Each part of a dotted name may begin with it: flip is completed to training.flip_vertical.
     """
     names = sorted(valid)
-    begun = [other for other in names if name and f".{name}" in f".{other}"]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=_LIKE)
-    if 0 < len(begun) <= _MOST_BEGUN:
-        return f"Did you mean {' or '.join(map(repr, begun))}?"
+    completions = [other for other in names if name and f".{name}" in f".{other}"]
+    if 0 < len(completions) <= _MOST_COMPLETIONS:
+        return f"Did you mean {' or '.join(map(repr, completions))}?"
+    close = difflib.get_close_matches(name, names, n=1, cutoff=_SIMILAR)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(names)}."

@@ -37,7 +37,7 @@ class Scenes(Value):
     images: int | None = Field(None, ge=1, description="number of distinct scenes; none: as mix.synthetic_images")
 
     def overrides(self, path: str) -> bool:
-        """Whether it has a value of its own for a setting of scenes, or for their number, mix.synthetic_images."""
+        """Whether it has a value of its own for a setting by dotted path: one of scene, or mix.synthetic_images."""
         if path == "mix.synthetic_images":
             return self.images is not None
         return path in self.changes

@@ -83,7 +83,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return point
 
     def samples(self, path: str) -> tuple[Any, ...]:
-        """Values that a setting may be given, the least and the greatest among them; none where it is not varied."""
+        """Values that a setting, by dotted path, may get, least and greatest among them; () where it is not varied."""
         return self.root[path].samples() if path in self.root else ()
 
     def settings(self) -> list[str]:

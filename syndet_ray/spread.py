@@ -3,8 +3,8 @@
 A recipe's score varies for two reasons. Other test images would have been another test: that is what the bootstrap draws of
 each model tell (`detection.bootstrap.bootstrap`), and because every model meets the same images in the same draw, what is hard
 for all of them cancels where two are compared. And another seed would have trained another model: that is what the
-difference between the s models of a recipe tells. The k-th trainings of all recipes have the same seed, so that they see the
-same photos in the same order and rise and fall together: what they share cancels as well.
+difference between the s models of a recipe tells. The k-th trainings of all recipes have the same seed and see the same
+photos in the same order, so that their scores rise and fall together: what they share cancels as well.
 
 Throughout, models are the draws of one recipe: s arrays (B,), one for each seed, paired by resample with those of all
 other recipes, the mean of each array being the model's own score. Higher is better.
@@ -90,9 +90,9 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
 
     Where they have three seeds or more in common, those trainings alone are compared, seed by seed; else all, unpaired.
     """
-    pairs = _common_seeds([a, b])
-    if pairs:
-        gaps = [a[seed] - b[seed] for seed in pairs]
+    common_seeds = _common_seeds([a, b])
+    if common_seeds:
+        gaps = [a[seed] - b[seed] for seed in common_seeds]
         parts = [_apart(gaps)]
         image = parts[0].image
     else:
@@ -107,13 +107,14 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
 def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
-    Where all recipes have three seeds or more in common, those trainings alone count, and what is common to all recipes with
-    a seed decides nothing. Every recipe has a noise of its own seeds, with its own few degrees of freedom, so that of two
-    recipes the better is not given exactly what `difference` gives it.
+    Where all recipes have three seeds or more in common, those trainings alone count, and what a seed adds to all
+    recipes alike decides nothing. The noise of each recipe follows its own seeds, with their few degrees of freedom, so
+    that the better of two recipes is not given exactly what `difference` gives it.
     """
-    pairs = _common_seeds(list(recipes.values()))
-    if pairs:
-        scores = _scores_by_seed([np.array([models[seed] for seed in pairs]) for models in recipes.values()], rng)
+    common_seeds = _common_seeds(list(recipes.values()))
+    if common_seeds:
+        tables = [_table(models, common_seeds) for models in recipes.values()]
+        scores = _scores_by_seed(tables, rng)
     else:
         tables = [np.array(list(models.values())) for models in recipes.values()]
         common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
@@ -123,24 +124,31 @@ def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) ->
 
 
 def _common_seeds(recipes: Sequence[BySeed]) -> list[Hashable]:
-    """The seeds that all recipes were trained with; none where there are too few to tell how much differences vary."""
+    """The seeds that all recipes were trained with, in the order of the first; none where they are fewer than three."""
     first, *others = recipes
-    common = [seed for seed in first if all(seed in other for other in others)]
-    return common if len(common) >= _LEAST_PAIRS else []
+    shared = set(first).intersection(*others)
+    return [seed for seed in first if seed in shared] if len(shared) >= _LEAST_PAIRS else []
+
+
+def _table(models: BySeed, seeds: Sequence[Hashable]) -> np.ndarray:
+    """(s, B) draws of the models with these s seeds."""
+    return np.array([models[seed] for seed in seeds])
 
 
 def _scores_by_seed(tables: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """(R, B) draws of the scores of R recipes (s, B) trained with the same seeds, less what is common to all of them.
+    """(R, B) draws of the scores of R recipes, each minus the mean of all; other images and other seeds make them vary.
 
-    What is left of a recipe once the mean of all is taken away varies by (R - 1) / R of what is its own: noise is drawn
-    for the whole of it.
+    tables  of each recipe the draws (s, B) of its models, in the same order of the same s seeds
+
+    Subtracting the mean of all recipes leaves (R - 1) / R of the variance that is a recipe's own. The factor makes up
+    for it, so that the noise has the full variance.
     """
     common = np.mean(tables, axis=0)
-    own = [table - common for table in tables]
-    whole = np.sqrt(len(tables) / max(len(tables) - 1, 1))
-    parts = [_apart(whole * table) for table in own]
+    rests = [table - common for table in tables]
+    factor = np.sqrt(len(tables) / max(len(tables) - 1, 1))
+    parts = [_apart(factor * rest) for rest in rests]
     noise = [_seed_noise(part.image, [part], rng) for part in parts]
-    return np.array([table.mean(axis=0) for table in own]) + np.array(noise)
+    return np.array([rest.mean(axis=0) for rest in rests]) + np.array(noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +183,8 @@ def _apart(models: Sequence[np.ndarray] | np.ndarray) -> _Parts:
 def _seed_noise(image: np.ndarray, parts: Sequence[_Parts], rng: np.random.Generator) -> np.ndarray:
     """(B,) what to add to the draws over images, so that they vary as much as other seeds would have made them.
 
-    Drawing s of s seeds with return would not do: it shows (s - 1) / s of their variance, counts the interaction three
-    times (Owen 2007, The pigeonhole bootstrap) and does not know that a variance known from three values is hardly known.
+    Drawing s of s seeds with replacement would not do: it shows (s - 1) / s of their variance, counts the interaction
+    three times (Owen 2007, The pigeonhole bootstrap) and ignores that three values say little about a variance.
     Instead the sum is made to follow Student's t with the total variance and the degrees of freedom of Welch (1947) and
     Satterthwaite (1946), total² / sum(between² / (s - 1)): a normal deviate whose variance is drawn anew each time as
     total * freedom / chi²(freedom). Of that, the draws over images supply theirs, and the noise what is missing.

@@ -24,7 +24,7 @@ from syndet_ray.verdict import unconfirmed, winner
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
-_LABEL = 9  # letters of a line of `check` that name what it is about
+_LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
 
 
 def display(console: Console) -> "Plain | Bar":
@@ -256,18 +256,19 @@ def console() -> Console:
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Prints lines whose first letters are a label: in a terminal a long one goes on beside its label, below itself.
+    """Prints lines that begin with a label of nine characters.
 
-    In a file or a pipe each stays one line, for those who search it.
+    In a terminal a long line continues below its text, not below its label. In a file or a pipe each stays one line,
+    for those who search it.
     """
     for line in lines:
         if not console.is_terminal:
             console.print(line, soft_wrap=True)
             continue
         grid = Table.grid()
-        grid.add_column(width=_LABEL)
+        grid.add_column(width=_LABEL_WIDTH)
         grid.add_column(overflow="fold")
-        grid.add_row(line[:_LABEL], line[_LABEL:])
+        grid.add_row(line[:_LABEL_WIDTH], line[_LABEL_WIDTH:])
         console.print(grid)
 
 

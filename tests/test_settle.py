@@ -245,7 +245,7 @@ def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
 
 @pytest.fixture
 def trained(tmp_path):
-    """The file of a tiny detector that was trained to find the classes of DATA."""
+    """Saves a tiny detector of the given classes; returns the path of its file."""
 
     def save(classes):
         model, _ = build(TINY, classes, seed=0)
@@ -255,31 +255,28 @@ def trained(tmp_path):
     return save
 
 
-def notes_of(asked):
+def notes_on_weights(**changes):
+    """What is noted of the starting weights of a sweep with these settings."""
     notes = []
-    settled_sweep(asked, CPU, DATA, notes.append)
-    return notes
+    settled_sweep(varied(changes, variants={"plain": {}}), CPU, DATA, notes.append)
+    return [note for note in notes if "loaded" in note]
 
 
 def test_what_own_weights_bring_is_said(trained):
     path = trained(CLASSES)
-    (words,) = [
-        note for note in notes_of(varied({"detector.weights": path}, variants={"plain": {}})) if "loaded" in note
-    ]
+    (words,) = notes_on_weights(**{"detector.weights": path})
     assert words.startswith(f"of {path}, ")
     assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; it knows all {len(CLASSES)} classes")
 
 
 def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
-    (words,) = [
-        note for note in notes_of(varied({"detector.weights": path}, variants={"plain": {}})) if "loaded" in note
-    ]
-    assert words.endswith(f"; it does not know {CLASSES[0]}, which begin at random")
+    (words,) = notes_on_weights(**{"detector.weights": path})
+    assert words.endswith(f"; it does not know {CLASSES[0]}, which begin with random weights")
 
 
 def test_named_weights_need_no_words(built):
-    assert not [note for note in notes_of(varied(variants={"plain": {}})) if "loaded" in note]
+    assert notes_on_weights() == []
 
 
 def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained):
@@ -290,7 +287,7 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
     with pytest.raises(DefinitionError, match=rf"backbone_rate: .*with frozen_stages {stages} no parameter of the"):
         settled_sweep(asked, CPU, DATA, lambda words: None)
     fewer = varied(given | {"detector.frozen_stages": stages - 1}, space=(space,), trials=2)
-    settled_sweep(fewer, CPU, DATA, lambda words: None)
+    assert settled_sweep(fewer, CPU, DATA, lambda words: None).parameters == fewer.parameters
 
 
 @pytest.mark.parametrize(

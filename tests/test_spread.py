@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syndet_ray.spread import (
@@ -14,6 +14,8 @@ from syndet_ray.spread import (
     standard_error,
     within_one_error,
 )
+
+unhurried = settings(deadline=None)  # a busy machine is no bug
 
 
 def rng(seed=0):
@@ -103,6 +105,7 @@ def test_equal_recipes_are_as_likely_better_as_worse():
     assert (found.mean, found.low, found.high, found.probability) == (0, 0, 0, 0.5)
 
 
+@unhurried
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.floats(-3, 3), st.sampled_from(["", "other "]))
 def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
     one, two = by_seed(models(seed, a, mean=mean)), by_seed(models(seed + 1, b), prefix)
@@ -120,12 +123,12 @@ def test_a_difference_is_of_the_means_where_all_seeds_are_common_or_none():
 
 
 def test_only_common_seeds_are_compared_where_there_are_three_or_more():
-    lucky = np.array([[0.3], [0.1], [-0.2], [-0.3]])
-    one = by_seed(lucky + models(1, count=1)[0] * 0.01)
+    luck = np.array([[0.3], [0.1], [-0.2], [-0.3]])
+    one = by_seed(luck + models(1, count=1)[0] * 0.01)
     two = {seed: draws - 0.05 for seed, draws in one.items()}
     del two["3"]
-    found = difference(one, two, rng())
-    assert (found.mean, found.low, found.high) == pytest.approx((0.05, 0.05, 0.05))
+    paired = difference(one, two, rng())
+    assert (paired.mean, paired.low, paired.high) == pytest.approx((0.05, 0.05, 0.05))
     del two["2"]
     unpaired = difference(one, two, rng())
     assert unpaired.mean == pytest.approx(np.mean(list(one.values())) - np.mean(list(two.values())))
@@ -133,10 +136,10 @@ def test_only_common_seeds_are_compared_where_there_are_three_or_more():
 
 
 def test_what_seeds_share_cancels_in_a_difference():
-    """Three seeds that lift both recipes by up to 0.4, while the recipes differ by 0.02 with each: by hand, t(2) = 4.30."""
-    luck, own = np.array([0.0, 0.1, 0.4]), np.array([0.01, 0.02, 0.03])
+    """Three seeds that lift both recipes by up to 0.4, which differ by 0.01 to 0.03: by hand, t(2) = 4.30."""
+    luck, gaps = np.array([0.0, 0.1, 0.4]), np.array([0.01, 0.02, 0.03])
     flat = np.zeros(2000)
-    one = by_seed([flat + shared + gap for shared, gap in zip(luck, own, strict=True)])
+    one = by_seed([flat + shared + gap for shared, gap in zip(luck, gaps, strict=True)])
     two = by_seed([flat + shared for shared in luck])
     paired = difference(one, two, rng())
     half_width = 4.303 * 0.01 / np.sqrt(3)
@@ -156,6 +159,7 @@ def test_what_seeds_share_decides_nothing_about_the_best():
     assert max(unpaired.values()) < 0.6
 
 
+@unhurried
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 4), min_size=1, max_size=5))
 def test_probabilities_to_be_the_best_add_up_to_1(seed, counts):
     recipes = {str(k): by_seed(models(seed + k, count)) for k, count in enumerate(counts)}

@@ -312,16 +312,19 @@ def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
 
 
 def lines_printed(monkeypatch, columns, *, is_terminal):
+    """What print_lines writes of two lines of `check` where there are so many columns."""
     monkeypatch.setenv("COLUMNS", str(columns))
     out = io.StringIO()
-    own = Console(file=out, force_terminal=is_terminal, no_color=True)
-    terminal.print_lines(own, ["data     photos: 3 train, 1 val", "         brought to 640 px on their longer side"])
+    console = Console(file=out, force_terminal=is_terminal, no_color=True)
+    terminal.print_lines(
+        console, ["data     photos: 3 train, 1 val", "         brought to 640 px on their longer side"]
+    )
     return out.getvalue().splitlines()
 
 
 def test_a_long_line_goes_on_beside_its_label(monkeypatch):
-    found = [line.rstrip() for line in lines_printed(monkeypatch, 31, is_terminal=True)]
-    assert found == [
+    lines = [line.rstrip() for line in lines_printed(monkeypatch, 31, is_terminal=True)]
+    assert lines == [
         "data     photos: 3 train, 1 val",
         "         brought to 640 px on",
         "         their longer side",

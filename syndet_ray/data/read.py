@@ -90,17 +90,18 @@ def check_classes(
     other: Sequence[str],
     place: object,
     *,
-    others: str = "the synthetic data",
+    other_name: str = "the synthetic data",
     do: str = "Rename or drop classes on one side.",
 ) -> None:
     """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order.
 
-    others  what the other side is, as the message calls it
+    other_name  what the message calls the other side
+    do          what the reader of the message can do
     """
-    sides = {"the real data": set(real) - set(other), others: set(other) - set(real)}
+    sides = {"the real data": set(real) - set(other), other_name: set(other) - set(real)}
     differences = [f"{', '.join(sorted(names))} only in {side}" for side, names in sides.items() if names]
     if differences:
-        rule = f"the real data and {others} must have the same classes; found {'; '.join(differences)}"
+        rule = f"the real data and {other_name} must have the same classes; found {'; '.join(differences)}"
         raise DataError(place, rule, do=do)
 
 

@@ -47,7 +47,10 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
 
 
 def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
-    """The longer side of all photos, in pixels of the images that a detector sees; all values where photos differ."""
+    """The longer side of all photos, at least one, in pixels of the images that a detector sees.
+
+    All values, sorted, where photos differ.
+    """
     longer_sides = [pool.sizes_wh.max(axis=1).tolist() for pool in photos if len(pool)]
     return _one_or_all(set(chain.from_iterable(longer_sides)))
 

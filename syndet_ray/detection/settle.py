@@ -28,7 +28,9 @@ def settled_recipe(
     transposed: bool,
     gpu: bool,
 ) -> tuple[Recipe, str]:
-    """A recipe whose detector and training crop have nothing left to "auto", and why, in words, or "".
+    """The recipe with the detector and the training crop chosen where they are "auto".
+
+    The second value says in words why a machine with a GPU gets the small backbone; "" where nothing needs to be said.
 
     boxes_wh    (n, 2) width and height of the training objects, in pixels of their photo
     anchor_px   sizes of anchors that fit them at the working scale
@@ -38,17 +40,17 @@ def settled_recipe(
     """
     # The detector first: some starting weights fit their own anchors only.
     detector, words = settled_detector(recipe.detector, gpu)
-    fitting = {
+    choices = {
         "detector.working_px": scale.longest_px,
         "detector.anchor_px": anchor_px,
         "detector.aspect_ratios": aspect_ratios(boxes_wh, transposed=transposed),
         "training.crop_px": scale.crop_px,
     }
-    return filled(recipe.model_copy(update={"detector": detector}), fitting), words
+    return filled(recipe.model_copy(update={"detector": detector}), choices), words
 
 
 def filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with each of these settings that it leaves to "auto"."""
+    """The recipe, with these values, by dotted path, for the settings that it leaves to "auto"."""
     return recipe.replace({path: value for path, value in values.items() if recipe.get(path) == "auto"})
 
 

@@ -155,7 +155,7 @@ class Trainer:
     def load(self, folder: Path) -> None:
         """Goes on from what `save` wrote, for the same recipe, pools and seed.
 
-        Raises DataError for what another version wrote, whose detector has other parameters.
+        Raises DataError where another version wrote it, whose detector has other parameters.
         """
         saved = load_file(folder / "model.safetensors", device=str(self._device))
         optimizer = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
@@ -164,7 +164,7 @@ class Trainer:
             if self._average is not None:
                 self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
             self._optimizer.load_state_dict(optimizer)
-        except (RuntimeError, ValueError) as error:  # torch names every tensor, or says that groups differ in size
+        except (RuntimeError, ValueError) as error:  # torch lists tensors, or groups that differ in size, and no folder
             rule = "was written by another version: its detector has other parameters than this one"
             raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.") from error
         state = json.loads((folder / "trainer.json").read_text())

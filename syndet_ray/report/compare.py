@@ -175,18 +175,20 @@ def _kind(folder: RunFolder) -> str:
 
 
 def _draws(folder: RunFolder, test: TestScores) -> dict[Hashable, np.ndarray]:
-    """mAP of every model of the best recipe, over resamples of the test images; empty where any was not kept.
+    """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one model has none.
 
     By the seed of the sweep and the replica: models of two runs with equal keys were trained with the same seed.
     """
     best = test.row("best")
     assert best is not None
     replicas = {trial.number: trial.replica for trial in folder.trials()}
-    models = best.models or (best.trial,)
-    kept = {model: folder.draws(model).get(_METRIC) for model in models}
-    if any(draws is None for draws in kept.values()):
-        return {}
-    return {(folder.sweep.seed, replicas[model]): draws for model, draws in kept.items() if draws is not None}
+    by_seed: dict[Hashable, np.ndarray] = {}
+    for model in best.models or (best.trial,):
+        draws = folder.draws(model).get(_METRIC)
+        if draws is None:
+            return {}
+        by_seed[folder.sweep.seed, replicas[model]] = draws
+    return by_seed
 
 
 def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list[float | None]]:
@@ -201,8 +203,9 @@ def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list
 
 
 def _paired(draws: Sequence[BySeed]) -> bool:
-    """Whether all have draws, and as many."""
-    return all(draws) and len({len(model) for models in draws for model in models.values()}) == 1
+    """Whether all runs have draws, and all models equally many: those of one test set, resampled alike."""
+    counts = {len(model) for models in draws for model in models.values()}
+    return all(draws) and len(counts) == 1
 
 
 def _names(folders: Sequence[RunFolder]) -> list[str]:

@@ -38,7 +38,7 @@ from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
 _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
-_LABEL = "Label it, or put photos with labelled objects into it. Boxes of crowds do not count."
+_DO_LABEL = "Label objects on its photos, or add photos with labelled objects. Boxes of crowds do not count."
 _LEAST_FREE_BYTES = 2 * 1024**3
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
@@ -151,23 +151,26 @@ def _check_one_scale(sweep: Sweep) -> None:
 
 
 def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
-    """Raises DataError for a split without any labelled object, where something is learned or scored from it."""
+    """Raises DataError for a split without any labelled object where a recipe is trained or scored on it."""
     rules = {
-        "val": "holds no labelled object, so that no recipe can be told from another",
+        "val": "holds no labelled object, so that recipes cannot be compared on it",
         "test": "holds no labelled object, so that no score can be computed",
     }
     if _shows_real(sweep):
         rules["train"] = "holds no labelled object: a detector would learn from its photos that there are none"
     for split, rule in rules.items():
         if not len(training_boxes_wh(splits[split].records)):
-            raise DataError(f"{place}, {split}", rule, do=_LABEL)
+            raise DataError(f"{place}, {split}", rule, do=_DO_LABEL)
 
 
 def _shows_real(sweep: Sweep) -> bool:
-    """Whether a recipe of the sweep trains on real photos."""
-    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
-    searched = sweep.trials and {"mix.synthetic", "mix.schedule"} & set(sweep.parameters.settings())
-    return bool(searched) or any(recipe.mix.shares[REAL] > 0 for recipe in recipes)
+    """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
+    recipes = list(sweep.fixed.values())
+    if sweep.trials:
+        recipes.append(sweep.recipe)
+        if {"mix.synthetic", "mix.schedule"} & set(sweep.parameters.settings()):
+            return True
+    return any(recipe.mix.shares[REAL] > 0 for recipe in recipes)
 
 
 def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
@@ -267,8 +270,8 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
         do = "Put the photos to train on into it: those of other splits are not used."
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
     if not len(training_boxes_wh(dataset.splits["train"].records)):
-        raise DataError(f"{folder}, train", "holds no labelled object: nothing can be learned from it", do=_LABEL)
-    check_classes(classes, dataset.classes, folder, others="these photos")
+        raise DataError(f"{folder}, train", "holds no labelled object: nothing can be learned from it", do=_DO_LABEL)
+    check_classes(classes, dataset.classes, folder, other_name="these photos")
     return dataset
 
 

@@ -73,17 +73,17 @@ def _detector_words(recipe: Recipe) -> str:
 
 
 def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[str]) -> str:
-    """What was loaded from the user's own weights, and which classes a detector in them knows, in a sentence."""
+    """What was loaded from the user's own weights, and which classes a detector in them does not know, in words."""
     from syndet_ray.detection.weights_file import saved_detector
 
-    parameters = f"of {detector.weights}, {report} parameters"
+    counts = f"of {detector.weights}, {report} parameters"
     saved = saved_detector(Path(detector.weights))
     if saved is None:
-        return parameters
+        return counts
     unknown = [name for name in classes if name not in saved.classes]
     if not unknown:
-        return f"{parameters}; it knows all {len(classes)} classes"
-    return f"{parameters}; it does not know {', '.join(unknown)}, which begin at random"
+        return f"{counts}; it knows all {len(classes)} classes"
+    return f"{counts}; it does not know {', '.join(unknown)}, which begin with random weights"
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
@@ -154,9 +154,9 @@ def _check_search_acts(sweep: Sweep) -> None:
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
-    """Builds every detector of the sweep's recipes; returns what became of the starting weights of its own recipe.
+    """Builds every detector of the sweep's recipes; returns what its own recipe loads from its starting weights.
 
-    Raises SyndetError for a detector that cannot be built, and for a searched rate of a backbone of which nothing trains.
+    Raises SyndetError for a detector that cannot be built, and where the rate of a frozen backbone is searched.
     """
     from syndet_ray.detection.models import build
 
@@ -167,24 +167,28 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     for recipe in recipes:
         _check_settled(recipe)
     distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
+    of_recipe = sweep.recipe.detector.model_dump_json()
     reports = {}
     for key, detector in distinct.items():
         model, reports[key] = build(detector, classes, seed=0)
-        if key == sweep.recipe.detector.model_dump_json():
+        if key == of_recipe:
             _check_backbone_rate(sweep, model)
-    return reports[sweep.recipe.detector.model_dump_json()]
+    return reports[of_recipe]
 
 
 def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
-    """Raises DefinitionError where a rate is searched that acts on nothing: stages are frozen up to the last parameter."""
-    varied = sweep.parameters.settings() if sweep.trials else []
-    if _BACKBONE_RATE not in varied or "detector.frozen_stages" in varied:
+    """Raises DefinitionError where the backbone's rate is searched, and every parameter of the backbone is frozen.
+
+    model  the detector of the sweep's recipe
+    """
+    settings = sweep.parameters.settings() if sweep.trials else []
+    if _BACKBONE_RATE not in settings or "detector.frozen_stages" in settings:
         return
     body = model.get_submodule("backbone.body")
     if not any(parameter.requires_grad for parameter in body.parameters()):
         frozen = sweep.recipe.detector.frozen_stages
         rule = f"is searched, and nothing acts on it: with frozen_stages {frozen} no parameter of the backbone trains"
-        raise DefinitionError(_BACKBONE_RATE, rule, do="Freeze fewer, or take it out of the space.")
+        raise DefinitionError(_BACKBONE_RATE, rule, do="Freeze fewer stages, or take the rate out of the space.")
 
 
 def _check_settled(recipe: Recipe) -> None:
