@@ -381,6 +381,16 @@ def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line
         load_model(tmp_path)
 
 
+def test_a_checkpoint_of_a_detector_with_other_parameters_is_refused(squares, tmp_path):
+    trainer(squares).save(tmp_path)
+    fewer = recipe().replace({"detector.anchor_px": (24.0,)})
+    other = Trainer(fewer, {"real": squares(8), "synthetic": squares(6)}, device=CPU, seed=1)
+    with pytest.raises(
+        DataError, match=rf"{tmp_path}: does not fit this detector, .*\. Start a new sweep, or go on with"
+    ):
+        other.load(tmp_path)
+
+
 def test_resnet50_trains_a_step_and_predicts_at_the_photos_own_scale(squares):
     big = Recipe(
         mix=Mix(synthetic=0),

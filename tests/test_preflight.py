@@ -51,7 +51,8 @@ def photos(tmp_path):
 
 def drawing_from(folder, **given):
     """A sweep whose synthetic share is made of other people's photos alone."""
-    return sweep_of(mix={"sources": {"theirs": Photos(folder=str(folder))}}, **given)
+    mix = {"sources": {"theirs": Photos(folder=str(folder))}} | given.pop("mix", {})
+    return sweep_of(mix=mix, **given)
 
 
 def quiet(*_):
@@ -318,16 +319,16 @@ def without_labels(folder, split):
 @pytest.mark.parametrize(
     ("split", "said"),
     [
-        ("train", "a detector would learn from its photos that there are none"),
+        ("train", "a detector would learn that there are none"),
         ("val", "recipes cannot be compared on it"),
         ("test", "no score can be computed"),
     ],
 )
 def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded(large, split, said):
     photos = without_labels(large, split)
-    with pytest.raises(
-        DataError, match=rf"large, {split}: holds no labelled object.* {said}\. Label objects on its photos, or "
-    ):
+    count = {"train": 3, "val": 1, "test": 1}[split]
+    words = rf"large, {split}: holds no labelled object on {count} photos, so that {said}\. Label objects on its photos, or "
+    with pytest.raises(DataError, match=words):
         real_data(photos, photos_alone(), lambda *_: pytest.fail("decoded something"))
 
 
@@ -358,6 +359,7 @@ def theirs(tmp_path):
         {"controls": ("real_only",), "trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}},
         {"controls": (), "trials": 0, "variants": {"half": {"mix.synthetic": 0.5}}},
         {"controls": (), "trials": 4, "space": {"mix.synthetic": Float(low=0.9, high=1)}},
+        {"controls": (), "trials": 4, "mix": {"real_images": 0}, "space": {"mix.real_images": Int(low=0, high=1)}},
     ],
 )
 def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(bare, theirs, given):

@@ -226,9 +226,8 @@ def children_of(pid):
     return [int(child) for child in found] + [grand for child in found for grand in children_of(int(child))]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
-    home(images=48, rungs=6, trials=1)
+def stopped(sent, dice):
+    """A sweep that gets a signal after its first checkpoint: the processes that it had started, and its folder."""
     command = [sys.executable, "-m", "syndet_ray", "sweep", "tiny", "--real", str(dice), "--parallel", "1"]
     process = subprocess.Popen(
         command,
@@ -250,13 +249,31 @@ def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
         _, parent, children = mlflow_runs(folder)
         assert parent.info.status == "KILLED"
         assert "RUNNING" not in {run.info.status for run in children}
+    return started, folder
+
+
+def wait_until_gone(started, sent):
+    """Waits until the workers of a stopped sweep have ended, and ends what a killed driver could not: Ray's own servers."""
     deadline = time.monotonic() + 60
     while alive := [pid for pid in started if is_running(pid) and (sent != signal.SIGKILL or is_worker(pid))]:
         assert time.monotonic() < deadline, f"{[title(pid) for pid in alive]} outlived the driver"
         time.sleep(0.2)
-    for pid in started:  # what a killed driver could not end: Ray's own servers
+    for pid in started:
         if is_running(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_sigterm_stops_a_sweep_as_ctrl_c_does(home, dice):
+    home(images=48, rungs=6, trials=1)
+    started, _ = stopped(signal.SIGTERM, dice)
+    wait_until_gone(started, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
+    home(images=48, rungs=6, trials=1)
+    started, folder = stopped(sent, dice)
+    wait_until_gone(started, sent)
     before = {trial.number: trial.rungs for trial in folder.trials()}
     done = syndet("resume", folder.path)
     assert done.returncode == 0, done.stderr

@@ -265,14 +265,14 @@ def notes_on_weights(**changes):
 def test_what_own_weights_bring_is_said(trained):
     path = trained(CLASSES)
     (words,) = notes_on_weights(**{"detector.weights": path})
-    assert words.startswith(f"of {path}, ")
-    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; it knows all {len(CLASSES)} classes")
+    assert words.startswith(f"weights {path}: ")
+    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; the file knows all {len(CLASSES)} classes")
 
 
 def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
     (words,) = notes_on_weights(**{"detector.weights": path})
-    assert words.endswith(f"; it does not know {CLASSES[0]}, which begin with random weights")
+    assert words.endswith(f"; the file does not know {CLASSES[0]}, whose weights begin at random")
 
 
 def test_named_weights_need_no_words(built):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from syndet_ray import Choice, Float, Int, Mix, Pruning, Recipe, SearchSpace, Sweep, sweep
-from syndet_ray.errors import DefinitionError
+from syndet_ray.errors import DefinitionError, nearest
 from syndet_ray.recipe import field_paths
 from syndet_ray.sweep import load, rung_images
 
@@ -242,3 +242,16 @@ def test_a_search_that_cannot_be_is_refused(fields, said):
 def test_trials_of_nothing_are_refused_however_they_are_asked_for():
     with pytest.raises(DefinitionError, match="trials must be 0 where there is no space to search, got 5"):
         load("annotation_budget").replace({"trials": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("flip", "Did you mean 'training.flip_horizontal' or 'training.flip_vertical'?"),
+        ("blurr", "Did you mean 'scene.blur'?"),
+        ("scene.objcts", "Did you mean 'scene.objects'?"),
+        ("box_", "Valid: "),  # it begins four: too many to be a hint, and none is near
+    ],
+)
+def test_a_hint_names_what_a_word_begins_or_is_like(name, hint):
+    assert nearest(name, field_paths()).startswith(hint)

@@ -39,8 +39,11 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
         settings["mix.switch_at"] = switch_at(plan)
     if REAL in pools:
         settings["mix.real_images"] = len(pools[REAL])
-    scenes = {name: source for name, source in plan.sources.items() if isinstance(source, Scenes) and name in pools}
-    scene_counts = {len(pools[name]) for name, source in scenes.items() if not source.overrides("mix.synthetic_images")}
+    scene_counts = set()
+    for name, source in plan.sources.items():
+        takes_count = isinstance(source, Scenes) and not source.overrides("mix.synthetic_images")
+        if takes_count and name in pools:
+            scene_counts.add(len(pools[name]))
     if scene_counts:
         settings["mix.synthetic_images"] = _one_or_all(scene_counts)
     return settings

@@ -165,7 +165,7 @@ class Trainer:
                 self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
             self._optimizer.load_state_dict(optimizer)
         except (RuntimeError, ValueError) as error:  # torch lists tensors, or groups that differ in size, and no folder
-            rule = "was written by another version: its detector has other parameters than this one"
+            rule = "does not fit this detector, whose parameters are others: another version or another recipe wrote it"
             raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.") from error
         state = json.loads((folder / "trainer.json").read_text())
         self.images_seen, self._batches = state["images_seen"], state["batches"]

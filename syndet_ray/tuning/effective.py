@@ -83,9 +83,9 @@ def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
 def _shows_scenes(path: str, recipe: Recipe) -> bool:
     """Whether scenes have a share that take the setting from the recipe; any scenes, where all set it themselves."""
     sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
-    following = {name for name, source in sources.items() if not source.overrides(path)}
+    takers = {name for name, source in sources.items() if not source.overrides(path)}
     shown = recipe.scenes().keys()
-    return bool(shown & following if following else shown)
+    return bool(shown & takers if takers else shown)
 
 
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:

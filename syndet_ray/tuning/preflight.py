@@ -46,6 +46,8 @@ _LIKE_SIZES = 1.5
 
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
 _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
+# Settings by which a search may come to recipes that train on real photos, or on none.
+_DECIDES_REAL = {"mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images"}
 
 Progress = Callable[[str, int, int], None]
 
@@ -153,13 +155,15 @@ def _check_one_scale(sweep: Sweep) -> None:
 def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
     """Raises DataError for a split without any labelled object where a recipe is trained or scored on it."""
     rules = {
-        "val": "holds no labelled object, so that recipes cannot be compared on it",
-        "test": "holds no labelled object, so that no score can be computed",
+        "val": "recipes cannot be compared on it",
+        "test": "no score can be computed",
     }
     if _shows_real(sweep):
-        rules["train"] = "holds no labelled object: a detector would learn from its photos that there are none"
-    for split, rule in rules.items():
-        if not len(training_boxes_wh(splits[split].records)):
+        rules["train"] = "a detector would learn that there are none"
+    for split, consequence in rules.items():
+        records = splits[split].records
+        if not len(training_boxes_wh(records)):
+            rule = f"holds no labelled object on {len(records)} photos, so that {consequence}"
             raise DataError(f"{place}, {split}", rule, do=_DO_LABEL)
 
 
@@ -168,7 +172,7 @@ def _shows_real(sweep: Sweep) -> bool:
     recipes = list(sweep.fixed.values())
     if sweep.trials:
         recipes.append(sweep.recipe)
-        if {"mix.synthetic", "mix.schedule"} & set(sweep.parameters.settings()):
+        if _DECIDES_REAL & set(sweep.parameters.settings()):
             return True
     return any(recipe.mix.shares[REAL] > 0 for recipe in recipes)
 

@@ -76,14 +76,14 @@ def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[s
     """What was loaded from the user's own weights, and which classes a detector in them does not know, in words."""
     from syndet_ray.detection.weights_file import saved_detector
 
-    counts = f"of {detector.weights}, {report} parameters"
+    counts = f"weights {detector.weights}: {report} parameters"
     saved = saved_detector(Path(detector.weights))
     if saved is None:
         return counts
     unknown = [name for name in classes if name not in saved.classes]
     if not unknown:
-        return f"{counts}; it knows all {len(classes)} classes"
-    return f"{counts}; it does not know {', '.join(unknown)}, which begin with random weights"
+        return f"{counts}; the file knows all {len(classes)} classes"
+    return f"{counts}; the file does not know {', '.join(unknown)}, whose weights begin at random"
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
