@@ -10,19 +10,20 @@ Throughout, models are the draws of one recipe: s arrays (B,), one for each seed
 other recipes, the mean of each array being the model's own score. Higher is better.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 # Every bootstrap over a test set has as many draws of the same images: models of different sweeps are paired by them too.
 RESAMPLES, PAIRED_SEED, TIMES = 1000, 0, 20
 # Two pairs say too little about how much a difference varies between seeds: their intervals held the truth in 88 %
-# (benchmarks/coverage.py), unpaired ones in 95 % or more.
+# (benchmarks/coverage.py), unpaired ones in 94 % or more.
 _LEAST_PAIRS = 3
 
 # The models of one recipe by seed. Models of two recipes with equal keys were trained with the same seed.
-BySeed = Mapping[Hashable, np.ndarray]
+BySeed = Mapping[Any, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,14 @@ def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) ->
     return dict(zip(recipes, (best / best.sum(axis=0)).mean(axis=1).tolist(), strict=True))
 
 
-def _common_seeds(recipes: Sequence[BySeed]) -> list[Hashable]:
+def _common_seeds(recipes: Sequence[BySeed]) -> list[Any]:
     """The seeds that all recipes were trained with, in the order of the first; none where they are fewer than three."""
     first, *others = recipes
     shared = set(first).intersection(*others)
     return [seed for seed in first if seed in shared] if len(shared) >= _LEAST_PAIRS else []
 
 
-def _table(models: BySeed, seeds: Sequence[Hashable]) -> np.ndarray:
+def _table(models: BySeed, seeds: Sequence[Any]) -> np.ndarray:
     """(s, B) draws of the models with these s seeds."""
     return np.array([models[seed] for seed in seeds])
 

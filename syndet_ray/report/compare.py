@@ -1,6 +1,6 @@
 """Compare: what several runs found that met the same test set, side by side, as plain values."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
@@ -174,7 +174,7 @@ def _kind(folder: RunFolder) -> str:
     return "a stand-in" if is_stand_in(folder) else "real photos"
 
 
-def _draws(folder: RunFolder, test: TestScores) -> dict[Hashable, np.ndarray]:
+def _draws(folder: RunFolder, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
     """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one model has none.
 
     By the seed of the sweep and the replica: models of two runs with equal keys were trained with the same seed.
@@ -182,7 +182,7 @@ def _draws(folder: RunFolder, test: TestScores) -> dict[Hashable, np.ndarray]:
     best = test.row("best")
     assert best is not None
     replicas = {trial.number: trial.replica for trial in folder.trials()}
-    by_seed: dict[Hashable, np.ndarray] = {}
+    by_seed: dict[tuple[int, int], np.ndarray] = {}
     for model in best.models or (best.trial,):
         draws = folder.draws(model).get(_METRIC)
         if draws is None:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
 
 
-def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[Hashable, np.ndarray]:
+def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
     """The draws of a recipe's models by replica: trainings of two recipes with the same replica had the same seed."""
     return {training.replica: scored[training.number].draws["mAP"] for training in candidate.trainings}
 
