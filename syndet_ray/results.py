@@ -12,6 +12,7 @@ from syndet_ray.sweep import CONTROL_CHANGES
 
 OBJECTIVE = "val/mAP"
 _REAL_IMAGES = "real_images"  # among the effective settings
+_ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")  # what "asked" tells of a trial
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
 
 
@@ -36,7 +37,8 @@ class Trial:
     checkpoint  where the newest checkpoint lies: a path or s3:// address
     retries     how often it failed or lost its worker, and went on from its checkpoint
     of          the trial whose recipe a confirmation trains anew
-    replica     which training of its recipe it is, from 0: each has a seed of its own
+    replica     which training of its recipe it is, from 0
+    seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the same chance
     impossible  why no recipe could be made of params, in words; "" nearly always
     started, ended  seconds since 1970
     """
@@ -55,6 +57,7 @@ class Trial:
     ended: float | None = None
     of: int | None = None
     replica: int = 0
+    seed_number: int = 0
     impossible: str = ""
 
     @property
@@ -158,9 +161,8 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        facts = {
-            name: event[name] for name in ("kind", "params", "recipe", "of", "replica", "impossible") if name in event
-        }
+        facts = {name: event[name] for name in _ASKED if name in event}
+        facts.setdefault("seed_number", event.get("replica", 0))  # the same, in a ledger of an earlier version
         return Trial(event["trial"], started=event["time"], **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])

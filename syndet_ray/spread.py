@@ -89,11 +89,11 @@ def combined(models: Sequence[np.ndarray], rng: np.random.Generator, times: int 
 def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
     """The models of recipe a against those of b, paired over images. `difference(b, a)` is its mirror image.
 
-    Where they have three seeds or more in common, those trainings alone are compared, seed by seed; else all, unpaired.
+    Where both were trained with the same seeds, three or more, they are compared seed by seed; else unpaired.
     """
-    common_seeds = _common_seeds([a, b])
-    if common_seeds:
-        gaps = [a[seed] - b[seed] for seed in common_seeds]
+    seeds = _common_seeds([a, b])
+    if seeds:
+        gaps = [a[seed] - b[seed] for seed in seeds]
         parts = [_apart(gaps)]
         image = parts[0].image
     else:
@@ -108,48 +108,51 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
 def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
-    Where all recipes have three seeds or more in common, those trainings alone count, and what a seed adds to all
-    recipes alike decides nothing. The noise of each recipe follows its own seeds, with their few degrees of freedom, so
-    that the better of two recipes is not given exactly what `difference` gives it.
+    Of two recipes it is what `difference` says. Of more, the noise of each recipe follows its own seeds, see `joint_draws`.
     """
-    common_seeds = _common_seeds(list(recipes.values()))
-    if common_seeds:
-        tables = [_table(models, common_seeds) for models in recipes.values()]
-        scores = _scores_by_seed(tables, rng)
-    else:
-        tables = [np.array(list(models.values())) for models in recipes.values()]
-        common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
-        scores = np.array([combined(table - common, rng) for table in tables])
+    if len(recipes) == 2:
+        (one, a), (other, b) = recipes.items()
+        probability = difference(a, b, rng).probability
+        return {one: probability, other: 1 - probability}
+    scores = joint_draws(list(recipes.values()), rng)
     best = scores == scores.max(axis=0)
     return dict(zip(recipes, (best / best.sum(axis=0)).mean(axis=1).tolist(), strict=True))
 
 
-def _common_seeds(recipes: Sequence[BySeed]) -> list[Any]:
-    """The seeds that all recipes were trained with, in the order of the first; none where they are fewer than three."""
-    first, *others = recipes
-    shared = set(first).intersection(*others)
-    return [seed for seed in first if seed in shared] if len(shared) >= _LEAST_PAIRS else []
+def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator) -> np.ndarray:
+    """(R, B) draws of the scores of R recipes, to be compared with one another within each draw.
 
-
-def _table(models: BySeed, seeds: Sequence[Any]) -> np.ndarray:
-    """(s, B) draws of the models with these s seeds."""
-    return np.array([models[seed] for seed in seeds])
-
-
-def _scores_by_seed(tables: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """(R, B) draws of the scores of R recipes, each minus the mean of all; other images and other seeds make them vary.
-
-    tables  of each recipe the draws (s, B) of its models, in the same order of the same s seeds
-
-    Subtracting the mean of all recipes leaves (R - 1) / R of the variance that is a recipe's own. The factor makes up
-    for it, so that the noise has the full variance.
+    Other images and other seeds make them vary. Where all recipes were trained with the same seeds, three or more, what a
+    seed adds to all of them alike is left out: the draws of a single recipe then vary less than those of `combined`.
     """
-    common = np.mean(tables, axis=0)
+    if _common_seeds(recipes):
+        return _draws_by_seed(recipes, rng)
+    tables = [np.array(list(models.values())) for models in recipes]
+    common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
+    return common + np.array([combined(table - common, rng) for table in tables])
+
+
+def _common_seeds(recipes: Sequence[BySeed]) -> list[Any]:
+    """The seeds of all recipes; none where they are not the same for all, or fewer than three."""
+    first, *others = recipes
+    same = all(other.keys() == first.keys() for other in others)
+    return list(first) if same and len(first) >= _LEAST_PAIRS else []
+
+
+def _draws_by_seed(recipes: Sequence[BySeed], rng: np.random.Generator) -> np.ndarray:
+    """`joint_draws` of recipes that were trained with the same seeds.
+
+    Subtracting the mean of all R recipes, seed by seed, leaves (R - 1) / R of the variance that is a recipe's own. The
+    factor makes up for it, so that the noise has the full variance.
+    """
+    seeds = _common_seeds(recipes)
+    tables = [np.array([models[seed] for seed in seeds]) for models in recipes]
+    common = np.mean(tables, axis=0)  # (s, B)
     rests = [table - common for table in tables]
     factor = np.sqrt(len(tables) / max(len(tables) - 1, 1))
     parts = [_apart(factor * rest) for rest in rests]
     noise = [_seed_noise(part.image, [part], rng) for part in parts]
-    return np.array([rest.mean(axis=0) for rest in rests]) + np.array(noise)
+    return common.mean(axis=0) + np.array([rest.mean(axis=0) for rest in rests]) + np.array(noise)
 
 
 @dataclass(frozen=True, eq=False)

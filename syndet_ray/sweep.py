@@ -186,6 +186,15 @@ class Sweep(Value):
         rounds = [self.variant_kinds(name) for name in self.variants]
         return next((kinds.index(kind) for kinds in rounds if kind in kinds), 0)
 
+    def seed_number(self, replica: int, *, of_variant: bool) -> int:
+        """Which seed the replica-th training of a recipe starts from: trainings with equal numbers meet the same chance.
+
+        Where recipes are confirmed, the first training of a control or of a recipe of the search does not count, that of a
+        variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation.
+        """
+        is_confirmed = self.proposals > 0 and self.confirm.seeds > 0
+        return replica + 1 if of_variant and is_confirmed else replica
+
     @staticmethod
     def _round(name: str, k: int) -> tuple[str, str]:
         return (name if k == 0 else f"{name} ({k + 1})"), name

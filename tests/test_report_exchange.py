@@ -38,7 +38,7 @@ def known(count):
 
 def point(name, count, synthetic, score, noise=0.0):
     own = noise * np.random.default_rng(len(name)).standard_normal(len(HARD))
-    return ExchangePoint(name, count, synthetic, [score + HARD + own - own.mean()])
+    return ExchangePoint(name, count, synthetic, {0: score + HARD + own - own.mean()})
 
 
 RECIPE = Scored("mixed", 120, 400, 0.08, 0.06, 0.09)
@@ -60,6 +60,29 @@ def test_what_is_hard_for_all_models_alike_cancels():
     found = worth(20, known(50))
     assert (found.low, found.high) == pytest.approx((30, 30))
     assert exchange_words(found) == "Beside 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
+
+
+LUCK = {1: 0.03, 2: -0.01, 3: -0.02}
+
+
+def lucky(name, count, synthetic, score):
+    """A recipe whose trainings are lifted by what their seeds lift all recipes by."""
+    return ExchangePoint(name, count, synthetic, {seed: score + HARD + luck for seed, luck in LUCK.items()})
+
+
+def test_what_seeds_do_to_all_recipes_alike_cancels():
+    real = [lucky(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
+    found = exchange([*real, lucky("mix", 20, 400, known(50))]).worths[0]
+    assert (found.value, found.low, found.high) == pytest.approx((30, 30, 30))
+
+
+def test_a_recipe_that_stands_there_twice_says_no_more_than_once():
+    once = [lucky(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
+    twice = [*once, lucky("the same again", 40, 0, known(40))]
+    mix = lucky("mix", 20, 400, known(50))
+    curves = [exchange([*real, mix]).curve for real in (once, twice)]
+    bounds = [[(point.score, point.low, point.high) for point in curve] for curve in curves]
+    assert bounds[0] == bounds[1]
 
 
 def test_beyond_the_curve_bounds_are_open():

@@ -16,7 +16,7 @@ from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.study import Study
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, check_server, local_store
-from syndet_ray.verdict import best_points, finalists
+from syndet_ray.verdict import best_points, candidates, finalists
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
@@ -582,6 +582,27 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
         replicas.setdefault(name, []).append(trial.replica)
     assert replicas["a"] == replicas["b"] == [0, 1, 2]
     assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3])
+def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
+    variants = {"a": {}, "b": {"scene.blur": 0.1}}
+    sweep = SWEEP.replace({"variants": variants, "repeats": repeats, "controls": ("real_only",)})
+    search, folder, _ = begin(sweep=sweep)
+    search_and_confirm(search, top=1, seeds=3)
+    trained = candidates(folder.trials())
+    assert sorted(candidate.kind for candidate in trained) == ["a", "b", "real_only", "search"]
+    for candidate in trained:
+        assert sorted(training.seed_number for training in candidate.trainings) == [1, 2, 3]
+    assert {trial.seed_number for trial in folder.trials() if trial.kind in ("search", "real_only")} == {0}
+
+
+def test_without_a_search_the_first_trainings_share_the_first_seed():
+    sweep = Sweep(question="?", trials=0, variants={"a": {}, "b": {"scene.blur": 0.1}}, repeats=2)
+    study = Study(sweep)
+    proposals = [study.ask(number) for number in range(study.remaining)]
+    numbers = {proposal.kind: proposal.seed_number for proposal in proposals}
+    assert numbers == {"real_only": 0, "synthetic_only": 0, "a": 0, "b": 0, "a (2)": 1, "b (2)": 1}
 
 
 def test_a_staged_trial_is_judged_only_once_it_has_seen_real_images():

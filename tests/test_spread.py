@@ -122,17 +122,19 @@ def test_a_difference_is_of_the_means_where_all_seeds_are_common_or_none():
     assert difference(by_seed(one), by_seed(two, "other "), rng()).mean == expected
 
 
-def test_only_common_seeds_are_compared_where_there_are_three_or_more():
+def test_recipes_are_compared_seed_by_seed_only_where_all_their_seeds_are_the_same_three_or_more():
     luck = np.array([[0.3], [0.1], [-0.2], [-0.3]])
     one = by_seed(luck + models(1, count=1)[0] * 0.01)
-    two = {seed: draws - 0.05 for seed, draws in one.items()}
-    del two["3"]
-    paired = difference(one, two, rng())
-    assert (paired.mean, paired.low, paired.high) == pytest.approx((0.05, 0.05, 0.05))
-    del two["2"]
-    unpaired = difference(one, two, rng())
-    assert unpaired.mean == pytest.approx(np.mean(list(one.values())) - np.mean(list(two.values())))
-    assert unpaired.high - unpaired.low > 0.5
+    two = {seed: draws - 0.05 for seed, draws in reversed(one.items())}
+    for count in (4, 3, 2):
+        paired = difference(one, two, rng())
+        assert paired.mean == pytest.approx(0.05)
+        assert (paired.high - paired.low < 1e-9) == (count >= 3)
+        del two[str(count - 1)]
+        unpaired = difference(one, two, rng())
+        assert unpaired.mean == pytest.approx(np.mean(list(one.values())) - np.mean(list(two.values())))
+        assert unpaired.high - unpaired.low > 0.2
+        del one[str(count - 1)]
 
 
 def test_what_seeds_share_cancels_in_a_difference():

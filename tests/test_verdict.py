@@ -176,7 +176,7 @@ def variants(of, start=0, **changed):
         for name, values in of.items():
             state = "FAILED" if values[k] is None else "COMPLETE"
             kind = name if k == 0 else f"{name} ({k + 1})"
-            yield replace(trial(next(numbers), values[k], kind, state=state, **changed), replica=k)
+            yield replace(trial(next(numbers), values[k], kind, state=state, **changed), replica=k, seed_number=k)
 
 
 def test_the_trials_of_a_variant_know_its_name():

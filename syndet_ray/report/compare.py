@@ -177,17 +177,17 @@ def _kind(folder: RunFolder) -> str:
 def _draws(folder: RunFolder, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
     """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one model has none.
 
-    By the seed of the sweep and the replica: models of two runs with equal keys were trained with the same seed.
+    By the seed of the sweep and its number there: models of two runs with equal keys were trained with the same seed.
     """
     best = test.row("best")
     assert best is not None
-    replicas = {trial.number: trial.replica for trial in folder.trials()}
+    seed_numbers = {trial.number: trial.seed_number for trial in folder.trials()}
     by_seed: dict[tuple[int, int], np.ndarray] = {}
     for model in best.models or (best.trial,):
         draws = folder.draws(model).get(_METRIC)
         if draws is None:
             return {}
-        by_seed[folder.sweep.seed, replicas[model]] = draws
+        by_seed[folder.sweep.seed, seed_numbers[model]] = draws
     return by_seed
 
 

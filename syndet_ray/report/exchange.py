@@ -5,7 +5,7 @@ with n photos. A recipe of n photos and synthetic images beside them reaches som
 with n + M photos, the synthetic images are worth M photos.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +28,13 @@ class ExchangePoint:
 
     photos     how many real training images it had
     synthetic  how many distinct images of all other sources
-    models     bootstrap draws of its models, (B,) each, paired by resample with those of all other recipes
+    models     bootstrap draws of its models by seed, (B,) each, paired by resample with those of all other recipes
     """
 
     name: str
     photos: int
     synthetic: int
-    models: Sequence[np.ndarray]
+    models: spread.BySeed
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,19 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
     """The worth of every recipe with synthetic images; between the sizes of the curve linear in the logarithm of photos.
 
     The curve is made monotone by isotonic regression (Barlow et al. 1972), draw by draw: more photos never teach less,
-    and what says so is chance. Interval: each draw of a recipe is held against the curve of the same draw.
+    and what says so is chance. Interval: each draw of a recipe is held against the curve of the same draw, in which what
+    images and seeds do to all recipes alike cancels.
     """
     rng = np.random.default_rng(_SEED)
     real = _by_size([point for point in points if not point.synthetic and point.photos])
     mixed = sorted((point for point in points if point.synthetic), key=lambda point: point.photos)
-    drawn = {point.name: spread.combined(point.models, rng) for point in (*real, *mixed)}
-    curve, mixes = (tuple(_scored(point, drawn[point.name]) for point in some) for some in (real, mixed))
+    curve, mixes = (tuple(_scored(point, rng) for point in some) for some in (real, mixed))
     reason = _too_little(real, mixed)
     if reason:
         return Exchange(curve, (), mixes, (), reason)
+    points = [*real, *mixed]
+    joint = spread.joint_draws([point.models for point in points], rng)
+    drawn = {point.name: draws for point, draws in zip(points, joint, strict=True)}
     sizes = np.array([point.photos for point in real], float)
     alone = np.stack([drawn[point.name] for point in real], axis=1)
     middle = np.array([[found.score for found in curve]])
@@ -125,7 +128,7 @@ def exchange_points(folder: RunFolder) -> list[ExchangePoint]:
     test = folder.test()
     trials = {trial.number: trial for trial in folder.trials()}
     rows = told_once(test) if test else []
-    found = [_point(folder, role, row, trials[row.trial]) for role, row in rows]
+    found = [_point(folder, role, row, trials) for role, row in rows]
     return [point for point in found if point is not None]
 
 
@@ -183,14 +186,25 @@ def _photos(count: int, more: str, noun: str) -> str:
 
 
 def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
-    """One point for each number of photos, ascending, with the models of all recipes that had as many."""
+    """One point for each number of photos, ascending: seed by seed the mean over all recipes that had as many."""
     pooled: dict[int, list[ExchangePoint]] = {}
     for point in real:
         pooled.setdefault(point.photos, []).append(point)
-    return [
-        ExchangePoint(" and ".join(p.name for p in some), size, 0, [draws for p in some for draws in p.models])
-        for size, some in sorted(pooled.items())
-    ]
+    points = []
+    for size, alike in sorted(pooled.items()):
+        names = " and ".join(point.name for point in alike)
+        points.append(ExchangePoint(names, size, 0, _mean_by_seed([point.models for point in alike])))
+    return points
+
+
+def _mean_by_seed(recipes: Sequence[spread.BySeed]) -> spread.BySeed:
+    """The draws of several recipes as those of one: of each seed the mean over the recipes that were trained with it."""
+    seeds = dict.fromkeys(seed for models in recipes for seed in models)
+    means = {}
+    for seed in seeds:
+        draws = [models[seed] for models in recipes if seed in models]
+        means[seed] = np.mean(draws, axis=0)
+    return means
 
 
 def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -> str:
@@ -202,8 +216,10 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     return "" if mixed else "no recipe with synthetic images met the test set"
 
 
-def _scored(point: ExchangePoint, draws: np.ndarray) -> Scored:
-    score = float(np.mean([model.mean() for model in point.models]))
+def _scored(point: ExchangePoint, rng: np.random.Generator) -> Scored:
+    models = list(point.models.values())
+    score = float(np.mean([model.mean() for model in models]))
+    draws = spread.combined(models, rng)
     return Scored(point.name, point.photos, point.synthetic, score, *spread.score_interval(_METRIC, draws))
 
 
@@ -238,15 +254,21 @@ def _first(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
     return float(np.exp(np.log(sizes[k - 1]) + part * np.log(sizes[k] / sizes[k - 1])))
 
 
-def _point(folder: RunFolder, role: str, row: TestRow, trial: Trial) -> ExchangePoint | None:
+def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
     """None where nothing says how many photos there were, or the run kept no draws."""
+    trial = trials[row.trial]
     recipe = Recipe().replace(trial.recipe)
     count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0
-    models = [folder.draws(number) for number in row.models or (row.trial,)]
-    if count is None or not all(_METRIC in draws for draws in models):
+    models: dict[int, np.ndarray] = {}
+    for number in row.models or (row.trial,):
+        draws = folder.draws(number).get(_METRIC)
+        if draws is None:
+            return None
+        models[trials[number].seed_number] = draws
+    if count is None:
         return None
     name = role_name(role) if role != "best" else f"best recipe (trial {row.trial})"
-    return ExchangePoint(name, count, _synthetic(recipe, trial), [draws[_METRIC] for draws in models])
+    return ExchangePoint(name, count, _synthetic(recipe, trial), models)
 
 
 def _synthetic(recipe: Recipe, trial: Trial) -> int:

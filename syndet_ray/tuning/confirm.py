@@ -113,8 +113,10 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
 
 
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
-    """The draws of a recipe's models by replica: trainings of two recipes with the same replica had the same seed."""
-    return {training.replica: scored[training.number].draws["mAP"] for training in candidate.trainings}
+    """The draws of a recipe's models by the number of their seed."""
+    by_seed = {training.seed_number: scored[training.number].draws["mAP"] for training in candidate.trainings}
+    assert len(by_seed) == len(candidate.trainings), "trainings of one recipe differ in their seeds"
+    return by_seed
 
 
 test_rows.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name

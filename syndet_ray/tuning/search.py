@@ -29,6 +29,10 @@ class Display(Protocol):
     def end(self) -> None: ...
 
 
+# What the ledger keeps of a proposal beside its recipe.
+_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible")
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a run may cost in all, attempts before included. hours: wall clock; images: seen by all its trials together."""
@@ -60,7 +64,7 @@ class Assignment:
             seed=settings.seed,
             cache=settings.cache,
             threads=threads,
-            replica=proposal.replica,
+            seed_number=proposal.seed_number,
             checkpoint=self.checkpoint,
             node=node,
             searched=tuple(proposal.params),
@@ -215,7 +219,7 @@ class Search:
         proposal = self._study.ask(number) or self._next_confirmation(number)
         if proposal is None:
             return None
-        facts = {name: getattr(proposal, name) for name in ("kind", "params", "point", "of", "replica", "impossible")}
+        facts = {name: getattr(proposal, name) for name in _ASKED}
         self._record("asked", number, recipe=proposal.recipe.flat(), **facts)
         return Assignment(proposal)
 
@@ -231,7 +235,15 @@ class Search:
 
     def _again(self, trial: Trial) -> Proposal:
         recipe = self._sweep.recipe.replace(trial.recipe)
-        return Proposal(trial.number, trial.kind, trial.params, recipe, of=trial.of, replica=trial.replica)
+        return Proposal(
+            trial.number,
+            trial.kind,
+            trial.params,
+            recipe,
+            of=trial.of,
+            replica=trial.replica,
+            seed_number=trial.seed_number,
+        )
 
     def _next_confirmation(self, number: int) -> Proposal | None:
         if not self._to_confirm:
@@ -239,7 +251,10 @@ class Search:
         trial = self._to_confirm.pop(0)
         recipe = self._sweep.recipe.replace(trial.recipe)
         replica = max(1, trained_already(trial, self._sweep)) + self._anew(trial)  # its own seeds are used up
-        return Proposal(number, "confirm", trial.params, recipe, of=trial.number, replica=replica)
+        seed_number = self._sweep.seed_number(replica, of_variant=trial.variant is not None)
+        return Proposal(
+            number, "confirm", trial.params, recipe, of=trial.number, replica=replica, seed_number=seed_number
+        )
 
     def _anew(self, trial: Trial) -> int:
         """How often the recipe of a trial has been trained anew."""

@@ -33,8 +33,8 @@ class Proposal:
     params  what the search varied, as settings of the recipe
     point   the same as the sampler knows it
     of      the trial that a confirmation repeats
-    replica which training of its recipe it is, from 0: trainings of one recipe differ in their seeds, and those of
-            different recipes do not
+    replica which training of its recipe it is, from 0
+    seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     """
 
@@ -45,6 +45,7 @@ class Proposal:
     point: dict[str, Any] = field(default_factory=dict)
     of: int | None = None
     replica: int = 0
+    seed_number: int = 0
     impossible: str = ""
 
 
@@ -75,7 +76,10 @@ class Study:
         """The next recipe to try, as trial `number`: controls and variants before all others; None when none is left."""
         if self._waiting:
             kind = next(iter(self._waiting))
-            return self._adopt(Proposal(number, kind, {}, self._waiting[kind], replica=self._sweep.replica(kind)))
+            replica = self._sweep.replica(kind)
+            seed_number = self._sweep.seed_number(replica, of_variant=kind not in self._sweep.controls)
+            recipe = self._waiting[kind]
+            return self._adopt(Proposal(number, kind, {}, recipe, replica=replica, seed_number=seed_number))
         if self._proposed >= self._sweep.proposals:
             return None
         self._study.sampler = self._sampler(self._proposed)

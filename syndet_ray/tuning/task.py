@@ -42,7 +42,7 @@ class Task:
     recipe      every setting by dotted path
     seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that trials with the same
                 scene parameters share one rendered set
-    replica     training draws from (seed, replica): different recipes meet the same chance, so that only what they
+    seed_number training draws from (seed, seed_number): different recipes meet the same chance, so that only what they
                 differ in tells them apart, and a setting without any effect is found out
     cache       folder of rendered sets on the worker's node
     threads     CPU cores the trial may use
@@ -57,7 +57,7 @@ class Task:
     seed: int
     cache: str
     threads: int
-    replica: int = 0
+    seed_number: int = 0
     checkpoint: str | None = None
     node: str | None = None
     searched: tuple[str, ...] = ()
