@@ -258,6 +258,14 @@ class Detector(Value):
         "auto", description="height / width of the anchors; auto: from the training boxes"
     )
 
+    @model_validator(mode="after")
+    def _nothing_random_is_frozen(self) -> "Detector":
+        if self.weights == "none" and self.frozen_stages not in (0, "auto"):
+            raise ValueError(
+                f"random weights cannot be frozen: frozen_stages must be 0 or auto, got {self.frozen_stages}"
+            )
+        return self
+
     @field_validator("weights")
     @classmethod
     def _named_or_a_file(cls, weights: str) -> str:

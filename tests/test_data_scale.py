@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.record import Record
 from syndet_ray.data.scale import (
-    WorkingScale,
     anchors,
     aspect_ratios,
     check_alike,
@@ -102,7 +101,7 @@ def test_the_crop_holds_the_largest_objects_with_what_is_around_them(native, sid
 
 def test_what_is_given_as_a_number_stays():
     scale = settled(squares((4032, 3024), 200), working_px=1000, crop_px=256)
-    assert (scale.longest_px, scale.crop_px) == (1000, 256)
+    assert (scale.longest_px, scale.crop_px, scale.auto_crop_px) == (1000, 256, 384)
     assert scale.object_px[1] == pytest.approx(200 * 1000 / 4032)
 
 
@@ -114,7 +113,8 @@ def test_crowds_are_no_objects():
 
 def test_without_a_box_photos_keep_their_size():
     scale = settled(photo((500, 300), []), photo((300, 480), []))
-    assert scale == WorkingScale(longest_px=480, crop_px=384, object_px=(0, 0, 0), objects=0, too_small=0, too_large=0)
+    assert (scale.longest_px, scale.crop_px, scale.object_px) == (480, 384, (0, 0, 0))
+    assert (scale.objects, scale.too_small, scale.too_large) == (0, 0, 0)
     assert scale.words == "photos are brought to 480 px on their longer side; no object is labelled on those that train"
     assert scale.unlearnable_words == ""
 

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Sweep, listing
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Sweep, listing
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Recipe
 from syndet_ray.scenes.dice import CLASSES
@@ -259,6 +259,23 @@ def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_an
         real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"trials": 0, "variants": {"wide": {}, "narrow": {"training.crop_px": 64}}},
+        {"trials": 2, "space": {"training.crop_px": Choice(values=(64, 384))}},
+    ],
+)
+def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_decoded(large, tmp_path, given):
+    """Objects are 60 px at the scale that is asked for."""
+    theirs = write_photos(tmp_path / "theirs", size=(600, 450), box=(30, 45, 60, 60), train=[20])
+    sweep = drawing_from(theirs, **given)
+    sweep = sweep.replace({"recipe": sweep.recipe.replace({"detector.working_px": 600})})
+    said = r"large, train: with training\.crop_px 64 at least 80% .*got '3 of 3 .*Set training\.crop_px to 384"
+    with pytest.raises(DataError, match=said):
+        real_data(large, sweep, lambda *_: pytest.fail("decoded something"))
+
+
 def test_a_search_of_the_working_scale_is_refused(large):
     space = {"detector.working_px": Int(low=320, high=640)}
     with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot be searched: photos are decoded once\."):
@@ -359,7 +376,18 @@ def theirs(tmp_path):
         {"controls": ("real_only",), "trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}},
         {"controls": (), "trials": 0, "variants": {"half": {"mix.synthetic": 0.5}}},
         {"controls": (), "trials": 4, "space": {"mix.synthetic": Float(low=0.9, high=1)}},
-        {"controls": (), "trials": 4, "mix": {"real_images": 0}, "space": {"mix.real_images": Int(low=0, high=1)}},
+        {
+            "controls": (),
+            "trials": 4,
+            "mix": {"schedule": "staged", "switch_at": 1.0},
+            "space": {"mix.switch_at": Float(low=0.2, high=1)},
+        },
+        {
+            "controls": (),
+            "trials": 4,
+            "mix": {"synthetic": 1.0},
+            "space": {"mix.shares": Simplex(sources=("real", "theirs"))},
+        },
     ],
 )
 def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(bare, theirs, given):
@@ -367,8 +395,15 @@ def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(ba
         real_data(bare, drawing_from(theirs, **given), quiet)
 
 
-def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs):
-    sweep = drawing_from(theirs, controls=(), trials=0, variants={"theirs": SYNTHETIC_ONLY})
-    data = real_data(bare, sweep, quiet)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}},
+        {"trials": 4, "mix": {"schedule": "synthetic_only"}, "space": {"mix.synthetic": Float(low=0, high=1)}},
+        {"trials": 4, "mix": {"synthetic": 1.0}, "space": {"training.warmup": Float(low=0, high=1)}},
+    ],
+)
+def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs, given):
+    data = real_data(bare, drawing_from(theirs, controls=(), **given), quiet)
     assert data.scale.longest_px == 300
     assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)

@@ -16,7 +16,15 @@ from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.settle import settled_sweep
 from syndet_ray.tuning.task import Resources
 
-SCALE = WorkingScale(longest_px=640, crop_px=384, object_px=(29.0, 40.0, 53.0), objects=9, too_small=0, too_large=0)
+SCALE = WorkingScale(
+    longest_px=640,
+    crop_px=384,
+    auto_crop_px=384,
+    object_px=(29.0, 40.0, 53.0),
+    objects=9,
+    too_small=0,
+    too_large=0,
+)
 POOLS = {"train": pool_of([([0, 0, 9, 9], 0)])}
 BOXES_WH = np.array([[30.0, 30.0]] * 9)
 DATA = RealData(pools=POOLS, path=None, scale=SCALE, anchor_px=(24.0, 33.94), boxes_wh=BOXES_WH)
@@ -174,12 +182,27 @@ def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, sett
     assert {name: getattr(other, name) for name in settings} == settings
 
 
-def test_a_variant_with_another_crop_has_scenes_of_its_size(detectors):
-    asked = sweep().replace(
-        {"variants": {"plain": {}, "large": {"training.crop_px": 512}, "own": {"scene.image_px": 300}}}
-    )
+@pytest.mark.parametrize("change", [{"training.crop_px": 512}, {"training.scale_jitter": 0.325}])
+def test_scenes_are_as_large_for_all_as_the_most_demanding_variant_needs(detectors, change):
+    asked = sweep().replace({"variants": {"plain": {}, "demanding": change, "own": {"scene.image_px": 300}}})
     fixed = settled_sweep(asked, CPU, DATA, lambda words: None).fixed
-    assert [fixed[name].scene.image_px for name in ("plain", "large", "own", "real_only")] == [427, 569, 300, 427]
+    sides = {name: recipe.scene.image_px for name, recipe in fixed.items()}
+    assert sides == {"real_only": 569, "synthetic_only": 569, "plain": 569, "demanding": 569, "own": 300}
+
+
+def test_a_variant_that_sets_its_own_scenes_does_not_enlarge_those_of_others(detectors):
+    large = {"training.crop_px": 512, "scene.image_px": 300}
+    asked = sweep().replace({"variants": {"plain": {}, "large": large}})
+    assert settled_sweep(asked, CPU, DATA, lambda words: None).fixed["plain"].scene.image_px == 427
+
+
+def test_a_variant_may_go_back_to_the_crop_that_fits(detectors):
+    asked = sweep(**{"training.crop_px": 256}).replace(
+        {"variants": {"plain": {}, "fits": {"training.crop_px": "auto"}}}
+    )
+    data = replace(DATA, scale=replace(SCALE, crop_px=256))
+    fixed = settled_sweep(asked, CPU, data, lambda words: None).fixed
+    assert [fixed[name].training.crop_px for name in ("plain", "fits")] == [256, 384]
 
 
 def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
@@ -290,15 +313,10 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
     assert settled_sweep(fewer, CPU, DATA, lambda words: None).parameters == fewer.parameters
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            {"detector.frozen_stages": 3},
-            r"random weights cannot be frozen, got 'none'\. Set detector\.frozen_stages to 0",
-        ),
-    ],
-)
-def test_a_variant_that_undoes_what_was_settled_is_refused(built, change, said):
-    with pytest.raises(DefinitionError, match=said):
-        settled_sweep(varied(variants={"plain": {}, "other": change}), CPU, DATA, lambda words: None)
+def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_then(detectors):
+    space = SearchSpace({"detector.weights": Choice(values=("imagenet", "none"))})
+    asked = Sweep(question="?", space=(space,), trials=2)
+    with pytest.raises(
+        DefinitionError, match="random weights cannot be frozen: frozen_stages must be 0 or auto, got all"
+    ):
+        settled_sweep(asked, CPU, DATA, lambda words: None)

@@ -255,3 +255,11 @@ def test_trials_of_nothing_are_refused_however_they_are_asked_for():
 )
 def test_a_hint_names_what_a_word_begins_or_is_like(name, hint):
     assert nearest(name, field_paths()).startswith(hint)
+
+
+@pytest.mark.parametrize("frozen_stages", [1, "all"])
+def test_random_weights_are_never_frozen(frozen_stages):
+    recipe = Recipe().replace({"detector.weights": "none"})
+    assert recipe.detector.frozen_stages == "auto"
+    with pytest.raises(DefinitionError, match=f"frozen_stages must be 0 or auto, got {frozen_stages}"):
+        recipe.replace({"detector.frozen_stages": frozen_stages})

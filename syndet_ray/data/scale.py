@@ -27,6 +27,7 @@ _TIE_SHARE = 0.05
 _LEAST_OBJECT_PX = 10.0  # a smaller object leaves a single cell of a feature map at stride 8
 _MOST_OF_CROP = 0.9  # a longer object is nearly always cut by the crop
 _MOST_UNLEARNABLE = 0.2  # share of the objects; beyond it a score says more about the scale than about a recipe
+_LEARNABLE = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned"
 _MOST_APART = 10.0  # longest sides of two photos of one set; beyond it an object's relative size means nothing
 
 _LEAST_CROP_PX, _MOST_CROP_PX = 384, 768  # context around a small object; what a step may cost
@@ -48,6 +49,7 @@ class WorkingScale:
 
     longest_px  longer side that photos are brought to
     crop_px     side of the square that training cuts out of them
+    auto_crop_px  what "auto" means for it at this scale
     object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at that scale; 0 without objects
     objects     how many there are, crowds left out
     too_small   how many of them are less than 10 px large
@@ -56,6 +58,7 @@ class WorkingScale:
 
     longest_px: int
     crop_px: int
+    auto_crop_px: int
     object_px: tuple[float, float, float]
     objects: int
     too_small: int
@@ -119,6 +122,15 @@ def working_scale(
     scale = _scale_at(longest_px, objects, crop_px)
     _check_learnable(scale, working_px, place)
     return scale
+
+
+def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int, place: object) -> None:
+    """Raises DataError where another crop, at the scale of the others, makes more than a fifth of the objects too large."""
+    cropped = _scale_at(scale.longest_px, _objects(records), crop_px)
+    if cropped.too_small + cropped.too_large > _MOST_UNLEARNABLE * cropped.objects:
+        rule = f"with training.crop_px {crop_px} {_LEARNABLE}"
+        do = f"Set training.crop_px to {scale.auto_crop_px}, which fits them."
+        raise DataError(place, rule, got=cropped.unlearnable_words, do=do)
 
 
 def check_alike(records: Sequence[Record], place: object) -> None:
@@ -229,7 +241,8 @@ def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]
     low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
     sides_px = objects.sides * longest_px
     largest_px = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
-    crop = _crop(longest_px, largest_px) if crop_px == "auto" else crop_px
+    auto_crop = _crop(longest_px, largest_px)
+    crop = auto_crop if crop_px == "auto" else crop_px
     cuts = crop < longest_px  # a crop as large as the photo cuts nothing off
     most_px = _MOST_OF_CROP * crop if cuts else np.inf
     small = sizes_px < _LEAST_OBJECT_PX
@@ -237,6 +250,7 @@ def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]
     return WorkingScale(
         longest_px=longest_px,
         crop_px=crop,
+        auto_crop_px=auto_crop,
         object_px=(low, middle, high),
         objects=len(sizes_px),
         too_small=int(small.sum()),
@@ -256,7 +270,7 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
         return
     least, _, most = scale.object_px
     sizes = f"they are {range_words(least, most)} where photos are {scale.longest_px} px long"
-    rule = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned; {sizes}"
+    rule = f"{_LEARNABLE}; {sizes}"
     do = 'Set detector.working_px to "auto".'
     if working_px == "auto":
         do = "Crop the photos nearer to small objects, or drop those; set training.crop_px for large ones."

@@ -44,7 +44,7 @@ def settled_recipe(
         "detector.working_px": scale.longest_px,
         "detector.anchor_px": anchor_px,
         "detector.aspect_ratios": aspect_ratios(boxes_wh, transposed=transposed),
-        "training.crop_px": scale.crop_px,
+        "training.crop_px": scale.auto_crop_px,
     }
     return filled(recipe.model_copy(update={"detector": detector}), choices), words
 

@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import metadata
@@ -21,6 +21,7 @@ from syndet_ray.data.scale import (
     WorkingScale,
     anchors,
     check_alike,
+    check_crop,
     range_words,
     training_boxes_wh,
     working_scale,
@@ -30,9 +31,11 @@ from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import REAL, Photos, SceneParameters, Scenes
+from syndet_ray.parameter import Simplex
+from syndet_ray.recipe import REAL, Photos, Recipe, SceneParameters, Scenes
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
+from syndet_ray.space import SHARES
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
@@ -47,7 +50,7 @@ _LIKE_SIZES = 1.5
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
 _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
 # Settings by which a search may come to recipes that train on real photos, or on none.
-_DECIDES_REAL = {"mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images"}
+_DECIDES_REAL = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
 Progress = Callable[[str, int, int], None]
 
@@ -169,12 +172,21 @@ def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> N
 
 def _shows_real(sweep: Sweep) -> bool:
     """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
-    recipes = list(sweep.fixed.values())
-    if sweep.trials:
-        recipes.append(sweep.recipe)
-        if _DECIDES_REAL & set(sweep.parameters.settings()):
-            return True
-    return any(recipe.mix.shares[REAL] > 0 for recipe in recipes)
+    if any(recipe.mix.shares[REAL] > 0 for recipe in sweep.fixed.values()):
+        return True
+    return bool(sweep.trials) and any(recipe.mix.shares[REAL] > 0 for recipe in _proposed_mixes(sweep))
+
+
+def _proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
+    """The sweep's recipe with the ends of all that its search may make of the mix; of shares, with every source alone."""
+    shares = dict(sweep.parameters.items()).get(SHARES)
+    if isinstance(shares, Simplex) and REAL in shares.sources:
+        yield sweep.recipe.replace({"mix.synthetic": 0.0})
+    for values in product(*(_proposed(sweep, path) for path in _DECIDES_REAL)):
+        try:
+            yield sweep.recipe.replace(dict(zip(_DECIDES_REAL, values, strict=True)))
+        except DefinitionError:  # each value may be proposed, but not all of them together
+            continue
 
 
 def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
@@ -183,10 +195,12 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
         check_alike(splits[split].records, f"{place}, {split}")
     for folder, other in others.items():
         check_alike(other.splits["train"].records, folder)
-    recipe = sweep.recipe
-    return working_scale(
-        splits["train"].records, recipe.detector.working_px, recipe.training.crop_px, f"{place}, train"
-    )
+    records, train = splits["train"].records, f"{place}, train"
+    training = sweep.recipe.training
+    scale = working_scale(records, sweep.recipe.detector.working_px, training.crop_px, train)
+    for crop_px in _values_in_recipes(sweep, "training.crop_px") - {"auto", training.crop_px}:
+        check_crop(records, scale, crop_px, train)
+    return scale
 
 
 def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress) -> Pool:

@@ -39,17 +39,25 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
 
     Each variant is settled by itself: one with random weights freezes nothing, even where the recipe freezes stages of
     trained ones. The settled values join its changes. Controls and proposals take from the recipe what they do not change.
+    Scenes alone are of one size for all: in larger ones the same objects lie further apart.
     `note` gets every decision, in words. Raises SyndetError for a detector that cannot be built, or whose weights are not
     available, and for a search of a setting that acts in no trial.
     """
+    from syndet_ray.detection.settle import filled
+
     recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
+    settled = {}
+    for name, changes in sweep.variants.items():
+        settled[name], _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
+    scenes = {"scene.image_px": _scene_px([recipe, *settled.values()], sweep)}
+    recipe = filled(recipe, scenes)
     for sentence in (words, _detector_words(recipe), _anchors_words(recipe, data)):
         if sentence:
             note(sentence)
     variants = {}
     for name, changes in sweep.variants.items():
-        variant, _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
-        variants[name] = {**changes, **_changes(recipe.replace(changes), variant)}
+        variant = filled(settled[name], scenes)
+        variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
     whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
     _check_search_acts(whole)
@@ -111,11 +119,11 @@ def _searched(sweep: Sweep, path: str) -> list[Any]:
 
 
 def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
-    """A recipe with nothing left to "auto", and what the machine decided, in words, or ""."""
-    from syndet_ray.detection.settle import filled, settled_recipe
+    """A recipe with nothing but its scenes left to "auto", and what the machine decided, in words, or ""."""
+    from syndet_ray.detection.settle import settled_recipe
 
     transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
-    recipe, words = settled_recipe(
+    return settled_recipe(
         recipe,
         data.scale,
         data.boxes_wh,
@@ -123,20 +131,35 @@ def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
         transposed=transposes > 0,
         gpu=bool(use.gpus),
     )
-    return filled(recipe, {"scene.image_px": _scene_px(recipe, sweep)}), words
 
 
-def _scene_px(recipe: Recipe, sweep: Sweep) -> int:
-    """Side of scenes that fill the greatest crop however small the scale jitter makes them: what is missing would be grey."""
-    crop_px = max(recipe.training.crop_px, *_searched(sweep, "training.crop_px"), 0)
-    jitter = max(recipe.training.scale_jitter, *_searched(sweep, "training.scale_jitter"), 0.0)
-    return min(math.ceil(crop_px / (1 - jitter)), MOST_SCENE_PX)
+def _scene_px(recipes: Sequence[Recipe], sweep: Sweep) -> int:
+    """Side of scenes that fill the greatest crop of these recipes and of the search, however small the scale jitter makes
+    them: what is missing would be grey.
+    """
+    crops_px = _searched(sweep, "training.crop_px")
+    jitters = _searched(sweep, "training.scale_jitter")
+    sides_px = [0]
+    for recipe in recipes:
+        if recipe.scene.image_px == "auto":
+            crop_px = max(recipe.training.crop_px, *crops_px, 0)
+            jitter = max(recipe.training.scale_jitter, *jitters, 0.0)
+            sides_px.append(math.ceil(crop_px / (1 - jitter)))
+    return min(max(sides_px), MOST_SCENE_PX)
 
 
-def _changes(before: Recipe, after: Recipe) -> dict[str, Any]:
-    """The settings in which two recipes differ, with the values that they have in the second."""
-    previous = before.flat()
-    return {path: value for path, value in after.flat().items() if previous[path] != value}
+def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a settled variant has of its own, beside those that it was given.
+
+    The recipe with the given ones alone need not be valid: random weights beside frozen stages are not.
+    """
+    common = recipe.flat()
+    own = {}
+    for path, value in variant.flat().items():
+        is_given = changes.get(path, "auto") != "auto"
+        if path.startswith(_SETTLED) and value != common[path] and not is_given:
+            own[path] = value
+    return own
 
 
 def _check_search_acts(sweep: Sweep) -> None:
@@ -192,7 +215,7 @@ def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
 
 
 def _check_settled(recipe: Recipe) -> None:
-    """Raises DefinitionError for a setting that is still "auto", and for frozen stages beside random weights."""
+    """Raises DefinitionError for a setting that is still "auto"."""
     for path, value in recipe.flat().items():
         if path.startswith(_SETTLED) and value == "auto":
             rule = "cannot be auto in a search: it is settled before the search begins"
@@ -201,6 +224,3 @@ def _check_settled(recipe: Recipe) -> None:
         if scene.image_px == "auto":
             rule = "cannot be auto: a source takes it from the recipe"
             raise DefinitionError(f"mix.sources: {name}: scene.image_px", rule, do="Leave it out.")
-    if recipe.detector.weights == "none" and recipe.detector.frozen_stages != 0:
-        do = "Set detector.frozen_stages to 0 beside it."
-        raise DefinitionError("detector.weights", "random weights cannot be frozen", got="none", do=do)
