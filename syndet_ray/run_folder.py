@@ -34,10 +34,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from syndet_ray.errors import DataError, MachineError
+from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import write_whole
+from syndet_ray.recipe import definition_error
 from syndet_ray.results import Picture, TestScores, Trial, after_event
 from syndet_ray.sweep import Sweep
 
@@ -70,14 +71,21 @@ class RunFolder:
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
-        """An existing run. Raises DataError where the folder is not one of ours."""
+        """An existing run. Raises DataError where the folder is not one of ours, or another version wrote it."""
         if not (path / "sweep.json").is_file():
             raise DataError(path, "is not the folder of a run (it has no sweep.json)", do="Runs lie under runs/.")
-        return RunFolder(path)
+        folder = RunFolder(path)
+        _ = folder.sweep  # whether it can be read at all is known before anything of the run is used
+        return folder
 
     @property
     def sweep(self) -> Sweep:
-        return Sweep.model_validate_json((self.path / "sweep.json").read_text())
+        """The resolved sweep. Raises DataError where it is not one of this version's, or no JSON."""
+        path = self.path / "sweep.json"
+        try:
+            return Sweep.model_validate_json(path.read_bytes())
+        except (ValidationError, SyndetError) as error:  # a rule of its own, or one of a recipe or space in it
+            raise self._unreadable(path, error) from None
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -182,11 +190,41 @@ class RunFolder:
         write_whole(self.path / "test.json", _SCORES.dump_json(scores, indent=1))
 
     def test(self) -> TestScores | None:
-        """The scores on the real test set; None before it was opened."""
+        """The scores on the real test set; None before it was opened.
+
+        Raises DataError where they are not kept as this version keeps them, or are no JSON.
+        """
         path = self.path / "test.json"
         if not path.exists():
             return None
-        return _SCORES.validate_json(path.read_bytes())
+        try:
+            return _SCORES.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise self._unreadable(path, error) from None
+
+    def _unreadable(self, path: Path, error: ValidationError | SyndetError) -> DataError:
+        """Why a file of this run cannot be read: it is damaged, or another version wrote it."""
+        if isinstance(error, SyndetError):
+            broken: SyndetError = error
+        else:
+            first = error.errors()[0]
+            if first["type"] == "json_invalid":
+                return DataError(path, f"is not JSON ({first['ctx']['error']})", do="Copy the run here again.")
+            broken = definition_error("", error)
+        # Its first sentence: the hints after it are for somebody who writes a sweep.
+        reason = f"{broken.place}: {broken.rule}".lstrip(": ").partition(". ")[0]
+        rule = f"was written by another version of syndet_ray: {reason}"
+        return DataError(path, rule, do=f"Open the run with the version that wrote it{self._writer()}.")
+
+    def _writer(self) -> str:
+        """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of 2026-11-24" or nothing."""
+        try:
+            about = self.about
+            version, started = about["versions"]["syndet_ray"], time.localtime(about["started"])
+        except (OSError, ValueError, KeyError):
+            return ""
+        # The day as well: many versions in a checkout have one number.
+        return f", {version} as of {time.strftime('%Y-%m-%d', started)}"
 
     def write_found(self, name: str, table: pa.Table) -> None:
         """Keeps a table of what the test set showed, as test/<name>.parquet."""

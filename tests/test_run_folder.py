@@ -1,0 +1,109 @@
+"""Run folders of other versions: what can no longer be read is one line that names the file, the reason and the version."""
+
+import json
+import sys
+import time
+
+import pytest
+from made_runs import ABOUT, TIED, made_run
+
+from syndet_ray import cli
+from syndet_ray.errors import DataError
+from syndet_ray.run_folder import RunFolder
+
+
+def rewritten(path, change):
+    """Changes the JSON of a file in place."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    """A run whose detectors have a name in place of an architecture, as an earlier version wrote them."""
+    about = ABOUT | {"versions": {"syndet_ray": "0.0.1"}}
+    folder = made_run(tmp_path / "run", scores=TIED, about=about)
+
+    def rename(sweep):
+        detector = sweep["recipe"]["detector"]
+        detector["name"] = detector.pop("architecture")
+
+    rewritten(folder.path / "sweep.json", rename)
+    ledger = folder.path / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace("detector.architecture", "detector.name"))
+    return folder
+
+
+def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
+    day = time.strftime("%Y-%m-%d", time.localtime(ABOUT["started"]))
+    with pytest.raises(DataError) as raised:
+        RunFolder.open(old_run.path)
+    assert str(raised.value) == (
+        f"{old_run.path}/sweep.json: was written by another version of syndet_ray: recipe.detector.name: is not a field. "
+        f"Open the run with the version that wrote it, 0.0.1 as of {day}."
+    )
+
+
+@pytest.mark.parametrize("about", [None, "{", "{}", '{"versions": {"torch": "2.9.0"}, "started": 0}'])
+def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about):
+    file = old_run.path / "run.json"
+    if about is None:
+        file.unlink()
+    else:
+        file.write_text(about)
+    with pytest.raises(DataError, match=r"is not a field\. Open the run with the version that wrote it\.$"):
+        _ = old_run.sweep
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda sweep: sweep.pop("question"), "question: is missing"),
+        (lambda sweep: sweep.update(trials="many"), "trials: must be a valid integer, .*"),
+        (lambda sweep: sweep.update(rungs=1000), r"rungs must be at most recipe.training.images \(400\), got 1000"),
+        (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), "points: recipe.scene.gone: is not a setting of a recipe"),
+    ],
+)  # fmt: skip
+def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
+    folder = made_run(tmp_path / "run")
+    rewritten(folder.path / "sweep.json", change)
+    with pytest.raises(DataError, match=rf"another version of syndet_ray: {reason}\. Open the run with") as raised:
+        _ = folder.sweep
+    assert "\n" not in str(raised.value)
+    assert "Valid:" not in str(raised.value), "a hint for somebody who writes a sweep"
+
+
+@pytest.mark.parametrize("name", ["sweep", "test"])
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"\xff\x00"])
+def test_a_file_that_is_no_json_is_named(tmp_path, name, damage):
+    folder = made_run(tmp_path / "run", scores=TIED)
+    file = folder.path / f"{name}.json"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(
+        DataError, match=rf"/run/{name}\.json: is not JSON \(.+\)\. Copy the run here again\.$"
+    ) as raised:
+        RunFolder.open(folder.path).test()
+    assert len(str(raised.value)) < 300, "the file itself is not in the message"
+
+
+def test_test_scores_of_another_version_are_told_in_a_line(tmp_path):
+    folder = made_run(tmp_path / "run", scores=TIED)
+    rewritten(folder.path / "test.json", lambda scores: scores.pop("images"))
+    with pytest.raises(
+        DataError, match=r"test\.json: was written by another version of syndet_ray: images: is missing\."
+    ):
+        folder.test()
+
+
+@pytest.mark.parametrize("verb", ["report", "compare", "replay", "resume"])
+def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeypatch, verb):
+    runs = [old_run.path] if verb != "compare" else [old_run.path, made_run(tmp_path / "new", scores=TIED).path]
+    monkeypatch.setattr(sys, "argv", ["syndet_ray", verb, *map(str, runs)])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    assert done.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"syndet_ray: {old_run.path}/sweep.json: was written by another version of syndet_ray: recipe"
+    )
