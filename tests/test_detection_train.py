@@ -1,5 +1,6 @@
 """Models, augmentation and training: what is asked is what happens, and a restored trainer goes on bit-equal."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -33,13 +34,14 @@ def recipe(**training):
     return Recipe(mix=Mix(synthetic=0.5), detector=TINY, training=Training(**given))
 
 
-def trainer(squares, seed=1, mix=None, **training):
+def trainer(squares, seed=1, mix=None, detector=TINY, restore=None, **training):
     """A trainer of the recipe above, or of another mix; every source of it has a few pictures of its own."""
     made = recipe(**training).replace({f"mix.{name}": value for name, value in (mix or {}).items()})
+    made = made.model_copy(update={"detector": detector})
     pools = {"real": squares(8)} | {
         name: squares(6, seed=k, name=name) for k, name in enumerate(made.mix.sources, start=1)
     }
-    return Trainer(made, pools, device=CPU, seed=seed)
+    return Trainer(made, pools, device=CPU, seed=seed, restore=restore)
 
 
 def drawn_in_order(made, images):
@@ -80,13 +82,67 @@ def test_a_restored_trainer_goes_on_bit_equal(squares, tmp_path, mix):
     first.train_until(8)
     first.save(tmp_path)
     torch.rand(100)  # another trial in the same process
-    second = trainer(squares, **given)
-    second.load(tmp_path)
+    second = trainer(squares, **given, restore=tmp_path)
     assert second.images_seen == 8
     second.train_until(16)
     assert second.effective == whole.effective
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+@pytest.fixture
+def started_from_a_file(squares, tmp_path):
+    """Makes trainers of a detector that starts from the backbone in a file, its first stages frozen; and the file."""
+    file = tmp_path / "body.safetensors"
+    body = {name: tensor for name, tensor in build(TINY, ("a",), seed=5)[0].state_dict().items() if ".body." in name}
+    save_file(body | {"stranger": torch.zeros(2)}, file)
+    detector = TINY.model_copy(update={"weights": str(file), "frozen_stages": 2})
+
+    def make(restore=None):
+        return trainer(squares, detector=detector, average=0.25, restore=restore)
+
+    return make, file
+
+
+def test_a_trainer_is_restored_without_the_file_of_its_starting_weights(started_from_a_file, tmp_path):
+    make, file = started_from_a_file
+    whole = make()
+    whole.train_until(16)
+    first = make()
+    first.train_until(8)
+    first.save(tmp_path / "8")
+    file.unlink()
+    generator = torch.get_rng_state()
+    second = make(restore=tmp_path / "8")
+    assert torch.equal(torch.get_rng_state(), generator), "another trial in the process may draw from it"
+    assert second.weights == first.weights
+    assert second.weights.skipped == ("stranger",)
+    second.train_until(16)
+    assert second.effective == whole.effective
+    assert second.effective["detector.weights"] == str(file)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    second.save(tmp_path / "16")
+    third = make(restore=tmp_path / "16")
+    assert third.weights == first.weights, "a trial may be interrupted more than once"
+
+
+def test_a_checkpoint_that_does_not_say_what_was_loaded_needs_the_file(started_from_a_file, tmp_path):
+    make, file = started_from_a_file
+    first = make()
+    first.train_until(8)
+    first.save(tmp_path / "8")
+    state = json.loads((tmp_path / "8" / "trainer.json").read_text())
+    del state["weights"]  # as earlier versions wrote it
+    (tmp_path / "8" / "trainer.json").write_text(json.dumps(state))
+    second = make(restore=tmp_path / "8")
+    assert second.weights == first.weights
+    assert second.images_seen == 8
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    file.unlink()
+    with pytest.raises(DataError, match=r"body\.safetensors: is not a readable"):
+        make(restore=tmp_path / "8")
 
 
 def test_training_learns(squares):
@@ -381,14 +437,44 @@ def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line
         load_model(tmp_path)
 
 
-def test_a_checkpoint_of_a_detector_with_other_parameters_is_refused(squares, tmp_path):
+MISFITS = [
+    ("detector.anchor_px", (24.0,), r"rpn\.head\.cls_logits\.weight is \(1, 64, 1, 1\) here, \(2, 64, 1, 1\) there"),
+    ("detector.architecture", "fcos", r"\S+ is \(.*\) here, missing there"),
+    ("detector.frozen_stages", 2, r"the optimizer's group backbone_weights is \d+ here, \d+ there"),
+    ("detector.frozen_stages", "all", r"the optimizer's group backbone_weights is missing here, \d+ there"),
+]
+
+
+@pytest.mark.parametrize("average", [0.0, 0.25])
+@pytest.mark.parametrize(("path", "value", "difference"), MISFITS)
+def test_a_checkpoint_of_a_detector_with_other_parameters_is_refused(
+    squares, tmp_path, monkeypatch, path, value, difference, average
+):
+    trainer(squares, average=average).save(tmp_path)
+    other = TINY.model_copy(update={path.removeprefix("detector."): value})
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: pytest.fail("loaded what does not fit"))
+    rule = (
+        rf"{tmp_path}: does not fit this detector, whose parameters are others \({difference}\): another version or an"
+    )
+    with pytest.raises(DataError, match=rf"{rule}.*\. Start a new sweep, or go on with"):
+        trainer(squares, detector=other, average=average, restore=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error"), ValueError()]
+)
+@pytest.mark.parametrize("module", [torch.nn.Module, torch.optim.Optimizer])
+def test_whatever_else_goes_wrong_while_a_checkpoint_is_loaded_passes(squares, tmp_path, monkeypatch, module, error):
+    """A device without memory for a moment is no reason to call the checkpoint unfit, and so to end the trial for good."""
     trainer(squares).save(tmp_path)
-    fewer = recipe().replace({"detector.anchor_px": (24.0,)})
-    other = Trainer(fewer, {"real": squares(8), "synthetic": squares(6)}, device=CPU, seed=1)
-    with pytest.raises(
-        DataError, match=rf"{tmp_path}: does not fit this detector, .*\. Start a new sweep, or go on with"
-    ):
-        other.load(tmp_path)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(module, "load_state_dict", fail)
+    with pytest.raises(type(error)) as raised:
+        trainer(squares, restore=tmp_path)
+    assert raised.value is error
 
 
 def test_resnet50_trains_a_step_and_predicts_at_the_photos_own_scale(squares):

@@ -15,6 +15,8 @@ from syndet_ray.detection.weights import WeightsReport, input_of, load_weights
 from syndet_ray.errors import DataError, SyndetError
 from syndet_ray.recipe import Detector
 
+SAVED_MODEL = "model.safetensors"  # the file in a folder with a model that holds its tensors
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedModel:
@@ -38,12 +40,22 @@ def build(detector: Detector, classes: tuple[str, ...], seed: int) -> tuple[nn.M
         return model, load_weights(model, detector, classes)
 
 
+def without_weights(detector: Detector, classes: tuple[str, ...]) -> nn.Module:
+    """The model of `build` without its starting weights: for one whose state is all loaded from elsewhere.
+
+    Its weights are random; the generator that they are drawn from is left as it was. Raises SyndetError for a detector
+    that cannot be built.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return assemble(detector, len(classes), input_of(detector))
+
+
 def save_model(folder: Path, model: nn.Module, detector: Detector, classes: tuple[str, ...], **about: Any) -> None:
     """Writes model.safetensors and model.json, from which `load_model` makes the model again."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     facts = {"detector": detector.model_dump(), "classes": classes}
-    save_file(tensors, folder / "model.safetensors", {name: json.dumps(value) for name, value in facts.items()})
+    save_file(tensors, folder / SAVED_MODEL, {name: json.dumps(value) for name, value in facts.items()})
     (folder / "model.json").write_text(json.dumps(facts | about, indent=1))
 
 
@@ -52,8 +64,8 @@ def load_model(folder: Path) -> SavedModel:
     try:
         facts = json.loads((folder / "model.json").read_text())
         detector, classes = Detector.model_validate(facts["detector"]), tuple(facts["classes"])
-        model = assemble(detector, len(classes), input_of(detector))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model = without_weights(detector, classes)
+        model.load_state_dict(load_file(folder / SAVED_MODEL))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
         rule = "holds weights of another detector than it describes, as those of an earlier version are"
         raise DataError(folder, rule, do="Train it again, or use it with the version that saved it.") from error

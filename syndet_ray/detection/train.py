@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.feed import Batch, Feed
 from syndet_ray.detection.in_force import detector_in_force, mix_in_force, training_in_force
-from syndet_ray.detection.models import build, save_model
+from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.recipe import REAL, Mix, Recipe
 from syndet_ray.schedule import images_until, shares_between
@@ -33,7 +34,8 @@ _LOOK_EVERY = 50
 _GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
 
 _BODY = "backbone.body."
-_TRAINED = "trained.safetensors"  # the weights that are averaged
+# Files of a checkpoint, beside those of its model: the weights that are averaged, the optimizer, and all other state.
+_TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.json"
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,26 @@ class Trainer:
     is owed something whenever it is drawn; what others lack is then what one has had too early.
     All randomness follows from the seed and the number of the batch, so that a trainer restored from `save` goes on
     bit-equal on a CPU, and trials that share a process do not touch one another.
+
+    restore  a folder that `save` wrote for the same recipe, pools and seed, to go on from: the files of the starting
+             weights are then no longer needed. Raises DataError where another version wrote it, whose detector has other
+             parameters
     """
 
-    def __init__(self, recipe: Recipe, pools: Mapping[str, Pool], *, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        pools: Mapping[str, Pool],
+        *,
+        device: torch.device,
+        seed: int,
+        restore: Path | None = None,
+    ) -> None:
         self.recipe, self._device, self._seed = recipe, device, seed
         self._pools = _drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
         assert all(pool.classes == self.classes for pool in self._pools.values()), "align the pools first"
-        model, self.weights = build(recipe.detector, self.classes, seeds.integer(seed, "weights"))
+        model, self.weights = self._new_model(restore)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._average = moving_average(self._model, recipe.training)
         self._optimizer = _optimizer(self._model, recipe)
@@ -75,6 +89,8 @@ class Trainer:
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
+        if restore is not None:
+            self._go_on_from(restore)
 
     @property
     def model(self) -> nn.Module:
@@ -144,30 +160,43 @@ class Trainer:
         }
 
     def save(self, folder: Path) -> None:
-        """Writes the model (see `save_model`) and all that `load` needs to go on from here."""
+        """Writes the model (see `save_model`) and all that is needed to go on from here."""
         save_model(folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen)
         if self._average is not None:
             save_file({name: value.contiguous() for name, value in self._model.state_dict().items()}, folder / _TRAINED)
-        torch.save(self._optimizer.state_dict(), folder / "optimizer.pt")
-        state = {"images_seen": self.images_seen, "batches": self._batches, "mixer": self._mixer.state_dict()}
-        (folder / "trainer.json").write_text(json.dumps(state))
+        torch.save(self._optimizer.state_dict(), folder / _OPTIMIZER)
+        state = {
+            "images_seen": self.images_seen,
+            "batches": self._batches,
+            "mixer": self._mixer.state_dict(),
+            "weights": asdict(self.weights),
+        }
+        (folder / _STATE).write_text(json.dumps(state))
 
-    def load(self, folder: Path) -> None:
-        """Goes on from what `save` wrote, for the same recipe, pools and seed.
+    def _new_model(self, restore: Path | None) -> tuple[nn.Module, WeightsReport]:
+        """The model with its starting weights, or without them for a checkpoint to be loaded into; and what became of them."""
+        detector = self.recipe.detector
+        report = None if restore is None else _state(restore).get("weights")
+        if report is None:  # at the start; and checkpoints of an earlier version do not say what theirs loaded
+            return build(detector, self.classes, seeds.integer(self._seed, "weights"))
+        return without_weights(detector, self.classes), WeightsReport.of(report)
 
-        Raises DataError where another version wrote it, whose detector has other parameters.
-        """
-        saved = load_file(folder / "model.safetensors", device=str(self._device))
-        optimizer = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self._device)
-        try:
-            self.model.load_state_dict(saved)
-            if self._average is not None:
-                self._model.load_state_dict(load_file(folder / _TRAINED, device=str(self._device)))
-            self._optimizer.load_state_dict(optimizer)
-        except (RuntimeError, ValueError) as error:  # torch lists tensors, or groups that differ in size, and no folder
-            rule = "does not fit this detector, whose parameters are others: another version or another recipe wrote it"
-            raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.") from error
-        state = json.loads((folder / "trainer.json").read_text())
+    def _go_on_from(self, folder: Path) -> None:
+        """Loads what `save` wrote. Raises DataError, before anything is loaded, where it does not fit."""
+        # Read into the host's memory: a GPU need not hold two copies, and AdamW wants its counts of steps on the CPU.
+        saved = load_file(folder / SAVED_MODEL)
+        trained = None if self._average is None else load_file(folder / _TRAINED)
+        optimizer = torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu")
+        expected = _shapes(self._model.state_dict())
+        _check_fits(folder, _shapes(saved), expected)
+        if trained is not None:
+            _check_fits(folder, _shapes(trained), expected)
+        _check_fits(folder, _group_sizes(optimizer), _group_sizes(self._optimizer.state_dict()))
+        self.model.load_state_dict(saved)
+        if trained is not None:
+            self._model.load_state_dict(trained)
+        self._optimizer.load_state_dict(optimizer)
+        state = _state(folder)
         self.images_seen, self._batches = state["images_seen"], state["batches"]
         if self._average is not None:
             self._average.n_averaged.fill_(self._batches)
@@ -240,6 +269,31 @@ def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
         if not len(pools.get(source, ())):
             raise SyndetError("mix", f"{source} has a share but no images", got=mix.shares[source], do="Set it to 0.")
     return {source: pools[source] for source in needed}
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of its trainer beside tensors."""
+    return json.loads((folder / _STATE).read_text())
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor, by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _group_sizes(optimizer: Mapping[str, Any]) -> dict[str, int]:
+    """Number of parameters of each group in the state of an optimizer."""
+    return {f"the optimizer's group {group.get('name')}": len(group["params"]) for group in optimizer["param_groups"]}
+
+
+def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raises DataError, naming the first that differs, unless a checkpoint holds what is expected, each of its size."""
+    for name in [*expected, *saved]:
+        size, there = expected.get(name, "missing"), saved.get(name, "missing")
+        if size != there:
+            rule = f"does not fit this detector, whose parameters are others ({name} is {size} here, {there} there): "
+            rule += "another version or another recipe wrote it"
+            raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.")
 
 
 def _trainable(module: nn.Module) -> int:

@@ -39,6 +39,12 @@ class WeightsReport:
     reinitialised: tuple[str, ...] = ()
     source: str = "none"
 
+    @staticmethod
+    def of(saved: Mapping[str, Any]) -> "WeightsReport":
+        """The report whose `asdict` was kept as JSON."""
+        names = {field: tuple(saved[field]) for field in ("loaded", "skipped", "reinitialised")}
+        return WeightsReport(**names, source=saved["source"])
+
     def __str__(self) -> str:
         return f"{len(self.loaded)} loaded, {len(self.skipped)} skipped, {len(self.reinitialised)} re-initialised"
 

@@ -63,9 +63,8 @@ def run_trial(
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
     data = training_data(task, recipe, train, others, scenes)
-    trainer = Trainer(recipe, data.pools, device=device, seed=seeds.integer(task.seed, "train", task.seed_number))
-    if restore is not None:
-        trainer.load(restore)
+    seed = seeds.integer(task.seed, "train", task.seed_number)
+    trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
     data_settings = _data_in_force(recipe, data, train, val)
     check_settings(task.recipe, trainer.effective | data_settings, searched=task.searched)
     clock = _FirstStep()
