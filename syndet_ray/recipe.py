@@ -258,14 +258,6 @@ class Detector(Value):
         "auto", description="height / width of the anchors; auto: from the training boxes"
     )
 
-    @model_validator(mode="after")
-    def _nothing_random_is_frozen(self) -> "Detector":
-        if self.weights == "none" and self.frozen_stages not in (0, "auto"):
-            raise ValueError(
-                f"random weights cannot be frozen: frozen_stages must be 0 or auto, got {self.frozen_stages}"
-            )
-        return self
-
     @field_validator("weights")
     @classmethod
     def _named_or_a_file(cls, weights: str) -> str:
@@ -320,6 +312,14 @@ class Recipe(Value):
                     self._scene_of(source)
                 except SyndetError as error:
                     raise ValueError(f"mix.sources: {name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_random_is_frozen(self) -> "Recipe":
+        frozen_stages = self.detector.frozen_stages
+        if self.detector.weights == "none" and frozen_stages not in (0, "auto"):
+            rule = f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}"
+            raise ValueError(f"detector: random weights cannot be frozen: {rule}")
         return self
 
     def scenes(self) -> dict[str, tuple[SceneParameters, int]]:

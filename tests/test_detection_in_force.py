@@ -39,11 +39,14 @@ def one_thread():
 
 
 @pytest.fixture
-def trainer(squares):
-    """Makes a trainer of the recipe above with some settings changed."""
+def trainer(squares, tmp_path):
+    """Makes a trainer of the recipe above with some settings changed; what is frozen starts from a file of weights."""
 
     def make(changes=()):
-        recipe = RECIPE.replace(dict(changes))
+        changes = dict(changes)
+        if "detector.frozen_stages" in changes:
+            changes.setdefault("detector.weights", body_file(tmp_path, changes.get("detector.backbone", TINY.backbone)))
+        recipe = RECIPE.replace(changes)
         counts = {"real": recipe.mix.real_count(8), "ours": recipe.mix.synthetic_images, "few": 2, "theirs": 3}
         pools = {name: squares(count, seed=k, name=name) for k, (name, count) in enumerate(counts.items())}
         return Trainer(recipe, pools, device=CPU, seed=1)
@@ -51,9 +54,9 @@ def trainer(squares):
     return make
 
 
-def body_file(folder):
-    """A file of starting weights for the backbone of the recipe above."""
-    tensors = build(TINY, ("a",), seed=5)[0].state_dict()
+def body_file(folder, backbone=TINY.backbone):
+    """A file of starting weights for a backbone, by default that of the recipe above."""
+    tensors = build(TINY.model_copy(update={"backbone": backbone}), ("a",), seed=5)[0].state_dict()
     save_file({name: tensor for name, tensor in tensors.items() if ".body." in name}, folder / "body.safetensors")
     return str(folder / "body.safetensors")
 

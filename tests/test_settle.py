@@ -317,6 +317,7 @@ def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_
     space = SearchSpace({"detector.weights": Choice(values=("imagenet", "none"))})
     asked = Sweep(question="?", space=(space,), trials=2)
     with pytest.raises(
-        DefinitionError, match="random weights cannot be frozen: frozen_stages must be 0 or auto, got all"
+        DefinitionError,
+        match="random weights cannot be frozen: frozen_stages must be 0 or auto beside weights none, got all",
     ):
         settled_sweep(asked, CPU, DATA, lambda words: None)

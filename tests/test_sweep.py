@@ -261,5 +261,7 @@ def test_a_hint_names_what_a_word_begins_or_is_like(name, hint):
 def test_random_weights_are_never_frozen(frozen_stages):
     recipe = Recipe().replace({"detector.weights": "none"})
     assert recipe.detector.frozen_stages == "auto"
-    with pytest.raises(DefinitionError, match=f"frozen_stages must be 0 or auto, got {frozen_stages}"):
+    with pytest.raises(
+        DefinitionError, match=f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}"
+    ):
         recipe.replace({"detector.frozen_stages": frozen_stages})
