@@ -1,6 +1,6 @@
 """How many photos must be labelled? The table of SynthDet (Unity 2020): real images alone, and with synthetic ones.
 
-On two quiet cores, without photos of your own: about 25 minutes.
+On two quiet cores, without photos of your own: about 30 minutes.
 """
 
 from syndet_ray import Mix, Recipe, Sweep, Training

@@ -1,6 +1,6 @@
 """At which learning rate, and how does it fall? The one setting that every other comparison depends on.
 
-On two quiet cores, without photos of your own: about 15 minutes.
+On two quiet cores, without photos of your own: about 20 minutes.
 """
 
 from syndet_ray import Choice, Confirmation, Float, Mix, Recipe, SearchSpace, Sweep, Training

@@ -1,6 +1,6 @@
 """Which sources, in which shares, shown when, at which learning rate?
 
-On two quiet cores, without photos of your own: about 20 minutes.
+On two quiet cores, without photos of your own: about 30 minutes.
 """
 
 from syndet_ray import (

@@ -1,6 +1,6 @@
 """Which randomizations does it take? Leave-one-out, as in the ablation of Hinterstoisser et al. (2019).
 
-On two quiet cores, without photos of your own: about 20 minutes.
+On two quiet cores, without photos of your own: about 25 minutes.
 """
 
 from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
