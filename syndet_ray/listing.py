@@ -55,8 +55,11 @@ def data_lines(data: "RealData") -> Iterator[str]:
 def cost_lines(cost: "Cost") -> Iterator[str]:
     """What it takes. Without what starting processes takes, and what of others' generators is not known."""
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
-    yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate};"
-    yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} where all is pruned that can be"
+    yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate}"
+    if cost.scoring_hours > cost.hours / 2:
+        yield f"         most of it is scoring the validation photos, {cost.rates.score_s:.1f} s each"
+    if cost.least_images < cost.images:
+        yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} images where all is pruned that can be"
 
 
 def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:

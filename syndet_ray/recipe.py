@@ -422,10 +422,16 @@ def check_value(path: str, value: Any) -> None:
         raise definition_error(f"recipe: {path}", error) from None
 
 
+# What pydantic calls the kinds of a value such as "a number or auto", and how the longer names begin: they are no fields.
+_KINDS_OF_VALUES = {"constrained-int", "constrained-float", "constrained-str", "int", "float", "str", "bool"}
+_BEGINNINGS_OF_KINDS = ("tuple[", "list[", "dict[", "literal[")
+
+
 def definition_error(place: object, error: ValidationError) -> DefinitionError:
     """The first broken rule of a pydantic error, in the user's words."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    first, *others = error.errors(include_url=False)
+    steps = _fields(first["loc"])
+    field = ".".join(map(str, steps))
     at = f"{place}: {field}" if field else str(place)
     if first["type"] == "extra_forbidden":
         return DefinitionError(
@@ -436,7 +442,21 @@ def definition_error(place: object, error: ValidationError) -> DefinitionError:
     if first["type"] == "missing":
         return DefinitionError(at, "is missing")
     rule = first["msg"].replace("Input should be", "must be")
+    for other in others:
+        path = _fields(other["loc"])
+        if other["type"] == "literal_error" and steps[: len(path)] == path:  # another kind of value that it may have
+            rule += f", or {other['ctx']['expected']}"
     return DefinitionError(at, rule, got=first["input"])
+
+
+def _fields(path: tuple[int | str, ...]) -> list[int | str]:
+    """The fields and positions on the way to an error, without the kinds of values that pydantic tried."""
+    fields = []
+    for step in path:
+        is_kind = isinstance(step, str) and (step in _KINDS_OF_VALUES or step.startswith(_BEGINNINGS_OF_KINDS))
+        if not is_kind:
+            fields.append(step)
+    return fields
 
 
 def _siblings(title: str, path: tuple[int | str, ...]) -> list[str]:

@@ -69,7 +69,7 @@ def judged_lines(judged: "Judged") -> Iterator[str]:
 def applied_lines(applied: "Applied") -> Iterator[str]:
     """What was found, where it lies, and what could not be read."""
     images = len(applied.images)
-    counts = ", ".join(f"{name} {count}" for name, count in applied.counts.most_common()) or "nothing"
+    counts = ", ".join(f"{name} {count}" for name, count in applied.counts.most_common()) or _nothing(applied)
     rate = f" ({images / applied.seconds:.3g} a second)" if images and applied.seconds else ""
     yield f"{counted(images, 'image')}{rate}: {counts}"
     yield f"{applied.out}: annotated/, kitti/, predictions.json"
@@ -77,6 +77,13 @@ def applied_lines(applied: "Applied") -> Iterator[str]:
         yield f"skipped {line}"
     if len(applied.skipped) > _MOST_SKIPPED:
         yield f"skipped {len(applied.skipped) - _MOST_SKIPPED} more"
+
+
+def _nothing(applied: "Applied") -> str:
+    """That no detection is drawn, and with which confidence some would be."""
+    if not applied.highest:
+        return "nothing"
+    return f"nothing with a confidence of {applied.least:g} or more; the highest is {applied.highest:.2f}, see --score"
 
 
 def _of_all(judged: "Judged") -> list[str]:

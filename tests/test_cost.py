@@ -38,6 +38,14 @@ def test_what_never_prunes_costs_all_of_it():
     assert cost.least_images == cost.images == 11_000
 
 
+def test_scoring_is_named_where_it_takes_most_of_the_time():
+    asked = sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0))
+    few, many = (projected(asked, RATES, val_images, parallel=1) for val_images in (10, 100))
+    assert many.scoring_hours == pytest.approx(11 * 4 * 100 * 0.1 / 3600)
+    assert [len(list(listing.cost_lines(cost))) for cost in (few, many)] == [1, 2]
+    assert list(listing.cost_lines(many))[1].strip() == "most of it is scoring the validation photos, 0.1 s each"
+
+
 def test_only_what_cannot_fit_is_refused():
     cost = projected(sweep(confirm=Confirmation(seeds=0)), RATES, 10, 1)
     check_fits(cost, Budget(hours=cost.least_hours, images=cost.least_images))

@@ -13,6 +13,7 @@ from syndet_ray.data.scale import (
     anchors,
     aspect_ratios,
     check_alike,
+    elongated_share,
     training_boxes_wh,
     working_scale,
     working_sizes,
@@ -61,6 +62,44 @@ def test_the_median_object_is_brought_to_its_best_size():
 )
 def test_photos_near_their_best_size_stay_as_they_are_and_none_is_enlarged_beyond_twice(native, side, longest):
     assert settled(squares((native, native // 2), side)).longest_px == longest
+
+
+@pytest.mark.parametrize(
+    ("native", "side", "longest"),
+    [
+        (4000, 1500, 320),  # 128 px would be best: photos of fewer than a crop's pixels gain no speed
+        (4000, 600, 320),
+        (4000, 599, 320),
+        (4000, 500, 384),
+        (300, 150, 300),  # not enlarged for it
+    ],
+)
+def test_photos_of_large_objects_are_reduced_to_no_less_than_320_px(native, side, longest):
+    assert settled(squares((native, native // 2), side)).longest_px == longest
+
+
+@pytest.mark.parametrize(
+    ("native", "side", "longest"),
+    [
+        (1000, 12, 1984),  # a step of 32 below twice
+        (1500, 12, 2048),
+        (4032, 20, 4032),  # 9677 px would be best
+    ],
+)
+def test_large_photos_are_not_enlarged_beyond_2048_px(native, side, longest):
+    assert settled(squares((native, native // 2), side)).longest_px == longest
+
+
+def test_what_is_done_to_photos_tells_their_own_size_too():
+    scale = settled(squares((4000, 3000), 400, 400))
+    assert scale.words == "photos are brought from 4000 to 480 px on their longer side, where most objects are 48 px"
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(1, 0.0), (11, 0.0), (12, 0.5)])
+def test_boxes_that_no_anchor_is_long_enough_for_are_counted(ratio, share):
+    boxes_wh = np.array([[10.0, 10.0 * ratio], [20.0, 20.0]])
+    assert elongated_share(boxes_wh) == elongated_share(boxes_wh[:, ::-1]) == share
+    assert elongated_share(np.zeros((0, 2))) == 0
 
 
 def test_large_and_small_photos_are_weighed_alike():
@@ -122,7 +161,7 @@ def test_without_a_box_photos_keep_their_size():
 def test_the_scale_is_told_in_a_sentence():
     sides = np.linspace(26, 56, 31)  # of which a tenth lies below 29 and above 53
     scale = settled(squares((640, 480), *sides), working_px=640)
-    assert scale.words == "photos are brought to 640 px on their longer side, where objects are 29 to 53 px"
+    assert scale.words == "photos are brought to 640 px on their longer side, where most objects are 29 to 53 px"
     assert scale.unlearnable_words == ""
 
 
@@ -237,7 +276,8 @@ def test_every_size_has_an_anchor_nearby(low, factor):
         ([1.0] * 85 + [2.0] * 15, (1.0, 2.0)),
         ([0.5] * 50 + [2.0] * 50, (0.5, 1.0, 2.0)),  # exact powers
         ([4.0] * 10, (4.0,)),
-        ([9.0] * 50 + [0.1] * 50, (0.25, 0.5, 1.0, 2.0, 4.0)),
+        ([9.0] * 50 + [0.1] * 50, (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)),
+        ([25.0] * 10, (8.0,)),
         ([3.0] * 50 + [2.0] * 50, (2.0, 4.0)),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,17 @@ def test_an_image_that_cannot_be_read_is_skipped_and_told(main, model, photos, c
     assert f"skipped {photos / 'torn.png'}: the image cannot be read (" in said
     assert main("predict", model, photos / "a.png") == 0
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
+
+
+def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, photos, tmp_path):
+    applied = predicted(model, [photos], tmp_path / "out", least=1.0)
+    assert not applied.counts
+    images = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    highest = max(found["score"] for image in images for found in image["detections"])
+    first = next(scorecard.applied_lines(applied))
+    assert first.endswith(f": nothing with a confidence of 1 or more; the highest is {highest:.2f}, see --score")
+    none = replace(applied, highest=0.0)
+    assert next(scorecard.applied_lines(none)).endswith(": nothing")
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])

@@ -1,6 +1,7 @@
 """Preflight: what a sweep's scenes are made of is looked at before anything is trained."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -236,7 +237,7 @@ def test_all_photos_are_decoded_at_one_scale_settled_from_those_that_train(large
 
 def test_the_scale_is_described_and_listed_with_what_it_costs(large):
     data = real_data(large, photos_alone(), quiet)
-    told = "photos are brought to 480 px on their longer side, where objects are 48 px"
+    told = "photos are brought from 600 to 480 px on their longer side, where most objects are 48 px"
     memory = "decoded, they take 3 MB of memory"  # 5 photos of 480 x 360 px
     described = json.loads(json.dumps(data.describe()))
     assert described["notes"][:2] == [told, memory]
@@ -276,6 +277,33 @@ def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_
         real_data(large, sweep, lambda *_: pytest.fail("decoded something"))
 
 
+@pytest.mark.parametrize(("side", "noted"), [(60, False), (430, False), (440, True), (13, False), (12, True)])
+def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_that_train(large, tmp_path, side, noted):
+    """10 px at 480 px are 12.5 px of these photos; crops are 384 px."""
+    val = write_photos(tmp_path / "other", size=(600, 450), box=(0, 0, side, side), val=[4])
+    shutil.rmtree(large / "val")
+    shutil.move(val / "val", large)
+    notes = [note for note in real_data(large, photos_alone(), quiet).notes if note.startswith("val: ")]
+    assert bool(notes) == noted
+
+
+def test_elongated_objects_are_noted(tmp_path):
+    photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
+    assert real_data(photos, photos_alone(), quiet).notes == (
+        "100% of the objects are more than eleven times as long as wide: anchors fit them badly",
+    )
+
+
+def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):
+    space = (SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)}),)
+    sweep = Sweep(
+        question="?", recipe=Recipe().replace({"mix.schedule": "real_only"}), space=space, controls=(), trials=2
+    )
+    assert real_data(large, sweep, quiet).pools["train"].classes == ("cat", "dog")
+    with pytest.raises(DataError, match="cat, dog only in the real data"):
+        real_data(large, sweep.replace({"recipe": Recipe()}), quiet)
+
+
 def test_a_search_of_the_working_scale_is_refused(large):
     space = {"detector.working_px": Int(low=320, high=640)}
     with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot be searched: photos are decoded once\."):
@@ -298,7 +326,7 @@ def test_photos_of_wildly_different_sizes_in_one_split_are_named(large, split):
     content = json.loads(path.read_text())
     content["images"].append({"id": 99, "file_name": "thumbnail.png"})
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=rf"large, {split}: .*thumbnail.png': \(59, 40\)"):
+    with pytest.raises(DataError, match=rf"large: .*{split}/thumbnail.png': \(59, 40\)"):
         real_data(large, photos_alone(), quiet)
 
 

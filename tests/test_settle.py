@@ -18,6 +18,7 @@ from syndet_ray.tuning.task import Resources
 
 SCALE = WorkingScale(
     longest_px=640,
+    photo_px=640,
     crop_px=384,
     auto_crop_px=384,
     object_px=(29.0, 40.0, 53.0),
@@ -289,13 +290,13 @@ def test_what_own_weights_bring_is_said(trained):
     path = trained(CLASSES)
     (words,) = notes_on_weights(**{"detector.weights": path})
     assert words.startswith(f"weights {path}: ")
-    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; the file knows all {len(CLASSES)} classes")
+    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; the file knows {', '.join(CLASSES)}")
 
 
 def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
     (words,) = notes_on_weights(**{"detector.weights": path})
-    assert words.endswith(f"; the file does not know {CLASSES[0]}, whose weights begin at random")
+    assert words.endswith(f", but for the rows of {CLASSES[0]}, which the file does not know: they begin at random")
 
 
 def test_named_weights_need_no_words(built):

@@ -1,5 +1,7 @@
 """Definitions: what is accepted, what is refused, and in which words."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from pydantic import ValidationError
 
 from syndet_ray import Choice, Float, Int, Mix, Pruning, Recipe, SearchSpace, Sweep, sweep
 from syndet_ray.errors import DefinitionError, nearest
-from syndet_ray.recipe import field_paths
+from syndet_ray.recipe import Detector, definition_error, field_paths
 from syndet_ray.sweep import load, rung_images
 
 
@@ -265,3 +267,18 @@ def test_random_weights_are_never_frozen(frozen_stages):
         DefinitionError, match=f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}"
     ):
         recipe.replace({"detector.frozen_stages": frozen_stages})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"working_px": "big"}, "f: working_px: must be a valid integer, .* or 'auto', got 'big'"),
+        ({"working_px": 20}, "f: working_px: must be greater than or equal to 64, or 'auto', got 20"),
+        ({"anchor_px": (0.5,)}, "f: anchor_px.0: must be greater than or equal to 1, or 'auto', got 0.5"),
+        ({"frozen_stages": "al"}, "f: frozen_stages: must be a valid integer, .* or 'auto' or 'all', got 'al'"),
+    ],
+)
+def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, said):
+    with pytest.raises(ValidationError) as error:
+        Detector(**given)
+    assert re.match(said, str(definition_error("f", error.value)))

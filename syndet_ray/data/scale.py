@@ -19,6 +19,8 @@ _BEST_OBJECT_PX = 48.0
 _UNCHANGED_RANGE = (0.9, 1.1)  # resampling costs sharpness, so photos this near to their best size are left alone
 _UNCHANGED_UP_TO = 1.5  # the same for photos no larger than a crop: enlarged, each would cost more to train on
 _MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
+_MOST_ENLARGED_PX = 2048  # nor are large photos enlarged beyond: 300 of them would take more than 3.8 GB
+_LEAST_REDUCED_PX = 320  # photos that are smaller than a crop gain little speed by being made smaller, and lose detail
 _SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))  # quarters of an octave, the nearest first
 # The scale does not change for a gain of fewer objects than this share: slivers of hidden objects, a few in a hundred
 # in a pile, would drag it up without end.
@@ -37,7 +39,7 @@ _FIRST_ANCHOR_PX, _ANCHOR_RATIO = 24.0, math.sqrt(2)
 _ANCHORS_REACH = 1.1  # the default scale jitter of training shows objects larger and smaller by this factor
 _NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95  # longer / shorter side, and share of the boxes
 _ROUNDING = 1e-9  # of a logarithm: a box of exactly 3 by 2 is nearly square
-_MOST_ELONGATED = 2  # powers of 2: 4 times as high as wide, or as wide as high
+_MOST_ELONGATED = 3  # powers of 2: 8 times as high as wide, or as wide as high
 
 _QUANTILES = (0.1, 0.5, 0.9)  # beyond are slivers of hidden objects, and mistakes of labelling
 _LARGEST = 0.98  # crops are made for nearly all: a larger object would never be seen whole
@@ -48,6 +50,7 @@ class WorkingScale:
     """The size at which photos are seen, and what it makes of their training objects.
 
     longest_px  longer side that photos are brought to
+    photo_px    median of their longer sides as they are
     crop_px     side of the square that training cuts out of them
     auto_crop_px  what "auto" means for it at this scale
     object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at that scale; 0 without objects
@@ -57,6 +60,7 @@ class WorkingScale:
     """
 
     longest_px: int
+    photo_px: int
     crop_px: int
     auto_crop_px: int
     object_px: tuple[float, float, float]
@@ -67,11 +71,17 @@ class WorkingScale:
     @property
     def words(self) -> str:
         """What is done to photos, in a sentence without its full stop."""
-        photos = f"photos are brought to {self.longest_px} px on their longer side"
+        before = "" if self.photo_px == self.longest_px else f"from {self.photo_px} "
+        photos = f"photos are brought {before}to {self.longest_px} px on their longer side"
         if not self.objects:
             return f"{photos}; no object is labelled on those that train"
         least, _, most = self.object_px
-        return f"{photos}, where objects are {range_words(least, most)}"
+        return f"{photos}, where most objects are {range_words(least, most)}"
+
+    @property
+    def is_learnable(self) -> bool:
+        """Whether at most a fifth of the objects are too small or too large to be learned."""
+        return self.too_small + self.too_large <= _MOST_UNLEARNABLE * self.objects
 
     @property
     def unlearnable_words(self) -> str:
@@ -108,8 +118,9 @@ def working_scale(
 ) -> WorkingScale:
     """The scale for these training photos; sizes that are numbers stay as they are.
 
-    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, and are enlarged
-    to at most twice their size; where objects differ much in size, the scale moves on to where the most can be learned.
+    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, are reduced to no
+    less than 320 px, and are enlarged to at most twice their size or 2048 px; where objects differ much in size, the scale
+    moves on to where the most can be learned.
     Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of the objects are too
     small or too large to be learned. `place` names the dataset.
     """
@@ -119,15 +130,20 @@ def working_scale(
     objects = _objects(records)
     native_px = _median_longer_side(records)
     longest_px = _best_working_px(objects, native_px, crop_px) if working_px == "auto" else working_px
-    scale = _scale_at(longest_px, objects, crop_px)
+    scale = _scale_at(longest_px, native_px, objects, crop_px)
     _check_learnable(scale, working_px, place)
     return scale
 
 
+def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
+    """The same scale and crop with the objects of other photos, such as those that are scored."""
+    return _scale_at(scale.longest_px, _median_longer_side(records), _objects(records), scale.crop_px)
+
+
 def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int, place: object) -> None:
     """Raises DataError where another crop, at the scale of the others, makes more than a fifth of the objects too large."""
-    cropped = _scale_at(scale.longest_px, _objects(records), crop_px)
-    if cropped.too_small + cropped.too_large > _MOST_UNLEARNABLE * cropped.objects:
+    cropped = _scale_at(scale.longest_px, scale.photo_px, _objects(records), crop_px)
+    if not cropped.is_learnable:
         rule = f"with training.crop_px {crop_px} {_LEARNABLE}"
         do = f"Set training.crop_px to {scale.auto_crop_px}, which fits them."
         raise DataError(place, rule, got=cropped.unlearnable_words, do=do)
@@ -185,6 +201,14 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     return tuple(2.0**power for power in range(first, last + 1))
 
 
+def elongated_share(boxes_wh: np.ndarray) -> float:
+    """The share of boxes (n, 2) that are longer than any anchor is, by more than its distance to the next."""
+    if not len(boxes_wh):
+        return 0.0
+    longer = boxes_wh.max(axis=1) / boxes_wh.min(axis=1)
+    return float((longer > 2 ** (_MOST_ELONGATED + 0.5)).mean())
+
+
 def range_words(low_px: float, high_px: float) -> str:
     """ "29 to 53 px", or "40 px" where the two are alike."""
     low, high = f"{low_px:.0f}", f"{high_px:.0f}"
@@ -214,8 +238,10 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
     is 48 px."""
     if not len(objects.sizes):
         return _within_limits(native_px)
-    most_px = _MOST_ENLARGED * native_px
-    first_px = min(_BEST_OBJECT_PX / float(np.median(objects.sizes)), most_px)
+    most_px = max(native_px, min(_MOST_ENLARGED * native_px, _MOST_ENLARGED_PX))
+    least_px = min(native_px, _LEAST_REDUCED_PX)
+    first_px = _BEST_OBJECT_PX / float(np.median(objects.sizes))
+    first_px = min(max(first_px, least_px), most_px)
     low, high = _UNCHANGED_RANGE
     if native_px <= _LEAST_CROP_PX:
         high = _UNCHANGED_UP_TO
@@ -225,18 +251,18 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
     candidates = [first_px if first_px == native_px else _stepped(first_px, most_px)]
     candidates += [_stepped(first_px * 2 ** (shift / 4), most_px) for shift in _SHIFTS[1:]]
     sides_px = [_within_limits(candidate) for candidate in candidates]
-    learnable = [_learnable(objects, side_px, crop_px) for side_px in sides_px]
+    learnable = [_learnable(objects, side_px, native_px, crop_px) for side_px in sides_px]
     enough = max(learnable) - _TIE_SHARE * len(objects.sizes)
     return next(side_px for side_px, count in zip(sides_px, learnable, strict=True) if count >= enough)
 
 
-def _learnable(objects: _Objects, longest_px: int, crop_px: int | Literal["auto"]) -> int:
+def _learnable(objects: _Objects, longest_px: int, photo_px: int, crop_px: int | Literal["auto"]) -> int:
     """How many objects can be learned at that scale."""
-    scale = _scale_at(longest_px, objects, crop_px)
+    scale = _scale_at(longest_px, photo_px, objects, crop_px)
     return scale.objects - scale.too_small - scale.too_large
 
 
-def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
+def _scale_at(longest_px: int, photo_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
     sizes_px = objects.sizes * longest_px
     low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
     sides_px = objects.sides * longest_px
@@ -249,6 +275,7 @@ def _scale_at(longest_px: int, objects: _Objects, crop_px: int | Literal["auto"]
     large = sides_px > most_px
     return WorkingScale(
         longest_px=longest_px,
+        photo_px=photo_px,
         crop_px=crop,
         auto_crop_px=auto_crop,
         object_px=(low, middle, high),
@@ -265,8 +292,7 @@ def _crop(longest_px: int, largest_object_px: float) -> int:
 
 
 def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], place: object) -> None:
-    lost = scale.too_small + scale.too_large
-    if lost <= _MOST_UNLEARNABLE * scale.objects:
+    if scale.is_learnable:
         return
     least, _, most = scale.object_px
     sizes = f"they are {range_words(least, most)} where photos are {scale.longest_px} px long"

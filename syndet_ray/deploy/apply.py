@@ -31,12 +31,16 @@ class Applied:
     images   one entry for each image that could be read, as predictions.json holds them
     skipped  why the others could not
     counts   detections by class, of those that are drawn
+    least    confidence from which they are
+    highest  confidence of all that was detected, drawn or not; 0 where nothing was
     """
 
     out: Path
+    least: float
     images: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    highest: float = 0.0
     seconds: float = 0.0
 
 
@@ -62,7 +66,7 @@ def apply(
     check_out(out)
     files = find(given)
     finder = Finder.of(model, runs, tracking)
-    found, began = Applied(_new_folders(out)), time.monotonic()
+    found, began = Applied(_new_folders(out), least), time.monotonic()
     try:
         for done, file in enumerate(files, start=1):
             _one(finder, file, least, found)
@@ -92,6 +96,7 @@ def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
     shown = at_least(every, least)
     _write_picture(found.out / "annotated", file, image, shown, finder.classes)
     (found.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))
+    found.highest = max(found.highest, float(every.scores.max(initial=0.0)))
     found.counts.update(finder.classes[label] for label in shown.labels)
     height, width = image.shape[:2]
     kept = detections(at_least(every, min(KEPT_SCORE, least)), finder.classes)

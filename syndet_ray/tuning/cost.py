@@ -31,6 +31,7 @@ class Cost:
     """What a sweep takes: at most, every trial trained to its end, and at least, all that can be pruned pruned at once.
 
     hours     wall clock, rendering and scoring included, but not what starting processes takes
+    scoring_hours  of which validation takes
     images    seen by all trials together
     trials    trainings in all, confirmations and controls included
     """
@@ -41,6 +42,7 @@ class Cost:
     images: int
     least_images: int
     hours: float
+    scoring_hours: float
     least_hours: float
 
 
@@ -67,11 +69,23 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
     least = images - prunable * (length - first)
     scenes_s = rates.scene_s * _scenes(sweep)
 
-    def hours(seen: int) -> float:
-        scoring = seen / length * sweep.rungs * val_images * rates.score_s
-        return ((seen * rates.train_s + scoring) / parallel + scenes_s) / 3600
+    def scoring_hours(seen: int) -> float:
+        trainings = seen / length
+        return trainings * sweep.rungs * val_images * rates.score_s / parallel / 3600
 
-    return Cost(rates, parallel, whole + sweep.proposals, images, least, hours(images), hours(least))
+    def hours(seen: int) -> float:
+        return (seen * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(seen)
+
+    return Cost(
+        rates=rates,
+        parallel=parallel,
+        trials=whole + sweep.proposals,
+        images=images,
+        least_images=least,
+        hours=hours(images),
+        scoring_hours=scoring_hours(images),
+        least_hours=hours(least),
+    )
 
 
 def _scenes(sweep: Sweep) -> int:

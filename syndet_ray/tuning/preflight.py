@@ -22,7 +22,9 @@ from syndet_ray.data.scale import (
     anchors,
     check_alike,
     check_crop,
+    elongated_share,
     range_words,
+    scale_of,
     training_boxes_wh,
     working_scale,
 )
@@ -43,14 +45,15 @@ _PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlf
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
 _DO_LABEL = "Label objects on its photos, or add photos with labelled objects. Boxes of crowds do not count."
 _LEAST_FREE_BYTES = 2 * 1024**3
+_MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
 _LIKE_SIZES = 1.5
 
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
 _MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
-# Settings by which a search may come to recipes that train on real photos, or on none.
-_DECIDES_REAL = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
+# Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
+_DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
 Progress = Callable[[str, int, int], None]
 
@@ -133,6 +136,8 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
         *_notes_of_others(others),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
+        *_notes_on_scored(scale, splits),
+        *_notes_on_shapes(splits["train"]),
     )
     return RealData(
         pools=pools,
@@ -182,17 +187,16 @@ def _proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
     shares = dict(sweep.parameters.items()).get(SHARES)
     if isinstance(shares, Simplex) and REAL in shares.sources:
         yield sweep.recipe.replace({"mix.synthetic": 0.0})
-    for values in product(*(_proposed(sweep, path) for path in _DECIDES_REAL)):
+    for values in product(*(_proposed(sweep, path) for path in _DECIDES_SHARES)):
         try:
-            yield sweep.recipe.replace(dict(zip(_DECIDES_REAL, values, strict=True)))
+            yield sweep.recipe.replace(dict(zip(_DECIDES_SHARES, values, strict=True)))
         except DefinitionError:  # each value may be proposed, but not all of them together
             continue
 
 
 def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
     """The working scale of all photos, from those that train."""
-    for split in ("val", "test"):
-        check_alike(splits[split].records, f"{place}, {split}")
+    check_alike([record for source in splits.values() for record in source.records], place)
     for folder, other in others.items():
         check_alike(other.splits["train"].records, folder)
     records, train = splits["train"].records, f"{place}, train"
@@ -259,6 +263,24 @@ def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
         f"rendered scenes of {min(sides)} px are smaller than the {scale.crop_px} px training crop and are filled up with "
         'grey, which photos are not: set scene.image_px to "auto"'
     ]
+
+
+def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[str]:
+    """A note for each split that is scored where more than a fifth of the objects are of a size that cannot be learned."""
+    notes = []
+    for split in ("val", "test"):
+        scored = scale_of(splits[split].records, scale)
+        if not scored.is_learnable:
+            notes.append(f"{split}: {scored.unlearnable_words}; what trains has objects of other sizes")
+    return notes
+
+
+def _notes_on_shapes(train: Source) -> list[str]:
+    """A note where a tenth of the objects or more are much longer than the longest anchor."""
+    share = elongated_share(training_boxes_wh(train.records))
+    if share < _MANY_ELONGATED:
+        return []
+    return [f"{share:.0%} of the objects are more than eleven times as long as wide: anchors fit them badly"]
 
 
 def _scenes(sweep: Sweep) -> list[SceneParameters]:
@@ -333,11 +355,17 @@ def _rendered(sweep: Sweep) -> set[tuple[str, ...]]:
     for recipe in sweep.fixed.values():
         for scene, _ in recipe.scenes().values():
             rendered.add(tuple(str(getattr(scene, name)) for name in _MADE_OF))
-    for source in sweep.recipe.mix.sources.values() if sweep.trials else ():
-        if isinstance(source, Scenes):
+    for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
+        if isinstance(source, Scenes) and _may_be_shown(name, sweep):
             values = [_values(sweep, source, f"scene.{name}") for name in _MADE_OF]
             rendered |= set(product(*values))
     return rendered
+
+
+def _may_be_shown(name: str, sweep: Sweep) -> bool:
+    """Whether the search may propose a recipe in which a source has a share."""
+    parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())  # a Simplex divides them
+    return parts or any(recipe.mix.shares[name] > 0 for recipe in _proposed_mixes(sweep))
 
 
 def _values(sweep: Sweep, source: Scenes, path: str) -> set[str]:

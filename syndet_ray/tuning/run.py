@@ -27,7 +27,7 @@ from syndet_ray.tuning.backup import backed_up, home
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
-from syndet_ray.tuning.settle import settled_sweep
+from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
 from syndet_ray.verdict import Candidate, finalists
@@ -105,6 +105,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
         raise DefinitionError("--hours", "must be more than 0", got=options.hours)
     if options.tracking is not None:
         check_server(options.tracking)
+    check_backbones(sweep)
     return preflight.real_data(options.real, sweep, display.progress)
 
 

@@ -51,9 +51,6 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
         settled[name], _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
     scenes = {"scene.image_px": _scene_px([recipe, *settled.values()], sweep)}
     recipe = filled(recipe, scenes)
-    for sentence in (words, _detector_words(recipe), _anchors_words(recipe, data)):
-        if sentence:
-            note(sentence)
     variants = {}
     for name, changes in sweep.variants.items():
         variant = filled(settled[name], scenes)
@@ -63,9 +60,22 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     _check_search_acts(whole)
     classes = data.pools["train"].classes
     report = _check_detectors(whole, classes)
-    if recipe.detector.weights not in NAMED_WEIGHTS:
-        note(_file_words(recipe.detector, report, classes))
+    loaded = "" if recipe.detector.weights in NAMED_WEIGHTS else _file_words(recipe.detector, report, classes)
+    for sentence in (words, _detector_words(recipe), loaded, _anchors_words(recipe, data)):
+        if sentence:
+            note(sentence)
     return whole
+
+
+def check_backbones(sweep: Sweep) -> None:
+    """Raises DefinitionError, with the nearest names, for a backbone that does not exist: known before photos are read."""
+    from syndet_ray.detection.architectures import COCO_DETECTORS
+    from syndet_ray.detection.backbones import check_backbone
+
+    recipes = [sweep.recipe, *sweep.fixed.values()]
+    names = {recipe.detector.backbone for recipe in recipes} | set(sweep.parameters.samples("detector.backbone"))
+    for name in sorted(names - {"auto", *COCO_DETECTORS}):
+        check_backbone(name)
 
 
 def _detector_words(recipe: Recipe) -> str:
@@ -90,8 +100,8 @@ def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[s
         return counts
     unknown = [name for name in classes if name not in saved.classes]
     if not unknown:
-        return f"{counts}; the file knows all {len(classes)} classes"
-    return f"{counts}; the file does not know {', '.join(unknown)}, whose weights begin at random"
+        return f"{counts}; the file knows {', '.join(classes)}"
+    return f"{counts}, but for the rows of {', '.join(unknown)}, which the file does not know: they begin at random"
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
