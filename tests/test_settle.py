@@ -197,6 +197,13 @@ def test_a_variant_that_sets_its_own_scenes_does_not_enlarge_those_of_others(det
     assert settled_sweep(asked, CPU, DATA, lambda words: None).fixed["plain"].scene.image_px == 427
 
 
+def test_a_variant_may_leave_to_auto_what_the_recipe_leaves_to_it(detectors):
+    open_too = {"training.crop_px": "auto", "detector.frozen_stages": "auto", "scene.image_px": "auto"}
+    asked = sweep().replace({"variants": {"plain": {}, "open too": open_too}})
+    fixed = settled_sweep(asked, CPU, DATA, lambda words: None).fixed
+    assert fixed["open too"] == fixed["plain"]
+
+
 def test_a_variant_may_go_back_to_the_crop_that_fits(detectors):
     asked = sweep(**{"training.crop_px": 256}).replace(
         {"variants": {"plain": {}, "fits": {"training.crop_px": "auto"}}}

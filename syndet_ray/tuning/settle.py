@@ -166,8 +166,9 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
     common = recipe.flat()
     own = {}
     for path, value in variant.flat().items():
-        is_given = changes.get(path, "auto") != "auto"
-        if path.startswith(_SETTLED) and value != common[path] and not is_given:
+        is_auto = changes.get(path) == "auto"
+        is_other = path not in changes and value != common[path]
+        if path.startswith(_SETTLED) and (is_auto or is_other):
             own[path] = value
     return own
 
