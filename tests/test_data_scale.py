@@ -67,20 +67,6 @@ def test_photos_near_their_best_size_stay_as_they_are_and_none_is_enlarged_beyon
 @pytest.mark.parametrize(
     ("native", "side", "longest"),
     [
-        (4000, 1500, 320),  # 128 px would be best: photos of fewer than a crop's pixels gain no speed
-        (4000, 600, 320),
-        (4000, 599, 320),
-        (4000, 500, 384),
-        (300, 150, 300),  # not enlarged for it
-    ],
-)
-def test_photos_of_large_objects_are_reduced_to_no_less_than_320_px(native, side, longest):
-    assert settled(squares((native, native // 2), side)).longest_px == longest
-
-
-@pytest.mark.parametrize(
-    ("native", "side", "longest"),
-    [
         (1000, 12, 1984),  # a step of 32 below twice
         (1500, 12, 2048),
         (4032, 20, 4032),  # 9677 px would be best

@@ -1,6 +1,7 @@
 """The page of `data inspect`: it says what was found, shows it, and leaves the numbers beside it."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -155,7 +156,8 @@ def test_the_terminal_says_it_within_a_hundred_columns(compared):
 def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path):
     path = coco(tmp_path / "dice", {"train": scenes(3), "test": scenes(2, 1)})
     verb = [sys.executable, "-m", "syndet_ray", "data", "inspect"]
-    done = subprocess.run([*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path)
+    wide = os.environ | {"COLUMNS": "100"}  # what pytest has imported may tell its children otherwise
+    done = subprocess.run([*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path, env=wide)
     assert "dice test against dice train" in done.stdout
     assert "page     inspect.html\nnumbers  inspect_numbers\n" in done.stdout
     assert (tmp_path / "inspect.html").exists()

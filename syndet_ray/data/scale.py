@@ -20,7 +20,6 @@ _UNCHANGED_RANGE = (0.9, 1.1)  # resampling costs sharpness, so photos this near
 _UNCHANGED_UP_TO = 1.5  # the same for photos no larger than a crop: enlarged, each would cost more to train on
 _MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
 _MOST_ENLARGED_PX = 2048  # nor are large photos enlarged beyond: 300 of them would take more than 3.8 GB
-_LEAST_REDUCED_PX = 320  # photos that are smaller than a crop gain little speed by being made smaller, and lose detail
 _SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))  # quarters of an octave, the nearest first
 # The scale does not change for a gain of fewer objects than this share: slivers of hidden objects, a few in a hundred
 # in a pile, would drag it up without end.
@@ -118,9 +117,9 @@ def working_scale(
 ) -> WorkingScale:
     """The scale for these training photos; sizes that are numbers stay as they are.
 
-    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, are reduced to no
-    less than 320 px, and are enlarged to at most twice their size or 2048 px; where objects differ much in size, the scale
-    moves on to where the most can be learned.
+    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, and are enlarged
+    to at most twice their size or 2048 px; where objects differ much in size, the scale moves on to where the most can be
+    learned.
     Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of the objects are too
     small or too large to be learned. `place` names the dataset.
     """
@@ -239,9 +238,7 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
     if not len(objects.sizes):
         return _within_limits(native_px)
     most_px = max(native_px, min(_MOST_ENLARGED * native_px, _MOST_ENLARGED_PX))
-    least_px = min(native_px, _LEAST_REDUCED_PX)
-    first_px = _BEST_OBJECT_PX / float(np.median(objects.sizes))
-    first_px = min(max(first_px, least_px), most_px)
+    first_px = min(_BEST_OBJECT_PX / float(np.median(objects.sizes)), most_px)
     low, high = _UNCHANGED_RANGE
     if native_px <= _LEAST_CROP_PX:
         high = _UNCHANGED_UP_TO
