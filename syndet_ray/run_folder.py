@@ -203,7 +203,7 @@ class RunFolder:
             raise self._unreadable(path, error) from None
 
     def _unreadable(self, path: Path, error: ValidationError | SyndetError) -> DataError:
-        """Why a file of this run cannot be read: it is damaged, or another version wrote it."""
+        """Why a file of this run cannot be read: it is damaged, somebody changed it, or another version wrote it."""
         if isinstance(error, SyndetError):
             broken: SyndetError = error
         else:
@@ -213,7 +213,7 @@ class RunFolder:
             broken = definition_error("", error)
         # Its first sentence: the hints after it are for somebody who writes a sweep.
         reason = f"{broken.place}: {broken.rule}".lstrip(": ").partition(". ")[0]
-        rule = f"was written by another version of syndet_ray: {reason}"
+        rule = f"is not what this version of syndet_ray writes: {reason}"
         return DataError(path, rule, do=f"Open the run with the version that wrote it{self._writer()}.")
 
     def _writer(self) -> str:
@@ -221,7 +221,7 @@ class RunFolder:
         try:
             about = self.about
             version, started = about["versions"]["syndet_ray"], time.localtime(about["started"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return ""
         # The day as well: many versions in a checkout have one number.
         return f", {version} as of {time.strftime('%Y-%m-%d', started)}"

@@ -1,7 +1,7 @@
 """Scorecard: what `evaluate` and `predict` say, as tables and lines."""
 
 from collections.abc import Iterator
-from math import isnan
+from math import floor, isnan
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -83,7 +83,8 @@ def _nothing(applied: "Applied") -> str:
     """That no detection is drawn, and with which confidence some would be."""
     if not applied.highest:
         return "nothing"
-    return f"nothing with a confidence of {applied.least:g} or more; the highest is {applied.highest:.2f}, see --score"
+    highest = floor(applied.highest * 1000) / 1000  # rounded up it might be what was not reached
+    return f"nothing with a confidence of {applied.least:g} or more; the highest is {highest:.3f}, see --score"
 
 
 def _of_all(judged: "Judged") -> list[str]:

@@ -70,7 +70,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             for condition, values in parameter.when.items():
                 self._check_condition(f"{path}: when", condition, values)
             for value in parameter.samples():
-                recipe.replace({**self._first_allowed(path), path: value})
+                recipe.replace({**self.first_allowed(path), path: value})
         if SHARES in self.root:
             self._check_sources(recipe)
 
@@ -165,12 +165,12 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     def _exists(self, parameter: Any, point: Mapping[str, Any]) -> bool:
         return all(path in point and point[path] in values for path, values in parameter.when.items())
 
-    def _first_allowed(self, path: str) -> dict[str, Any]:
+    def first_allowed(self, path: str) -> dict[str, Any]:
         """Settings under which a parameter exists, for as far as this space varies them or a recipe has them."""
         found: dict[str, Any] = {}
         for condition, values in self.root[path].when.items():
             if condition in self.root and condition not in found:
-                found |= self._first_allowed(condition)
+                found |= self.first_allowed(condition)
             found[condition] = values[0]
         return found
 

@@ -190,9 +190,10 @@ class Sweep(Value):
         """Which seed the replica-th training of a recipe starts from: trainings with equal numbers meet the same chance.
 
         Where recipes are confirmed, the first training of a control or of a recipe of the search does not count, that of a
-        variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation.
+        variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation:
+        also before the search has any trials, which `resume --trials` may give it later.
         """
-        is_confirmed = self.proposals > 0 and self.confirm.seeds > 0
+        is_confirmed = len(self.parameters) > 0 and self.confirm.seeds > 0
         return replica + 1 if of_variant and is_confirmed else replica
 
     @staticmethod

@@ -13,6 +13,7 @@ from syndet_ray.data.scale import (
     anchors,
     aspect_ratios,
     check_alike,
+    check_crop,
     elongated_share,
     training_boxes_wh,
     working_scale,
@@ -278,3 +279,18 @@ def test_an_object_that_fills_its_photo_can_be_learned_where_crops_are_as_large(
     bottles = [photo((480, 640), [(120, 590)])] * 4
     assert settled(*bottles).too_large == 0
     assert settled(*bottles, working_px=640).crop_px == 640
+
+
+@pytest.mark.parametrize(
+    ("sides", "crop_px", "advice"),
+    [
+        ([60] * 10, 64, "Set training.crop_px to 384, which fits them"),
+        ([1500] * 10, 1024, "Set a larger crop, or a smaller detector.working_px"),
+        ([1500] * 10, 768, "Set a larger crop, or a smaller detector.working_px"),
+    ],
+)
+def test_a_crop_that_is_too_small_is_refused_with_advice_that_helps(sides, crop_px, advice):
+    photos = [squares((4000, 3000), *sides)]
+    scale = working_scale(photos, 4000, 2048, "photos")
+    with pytest.raises(DataError, match=f"with training.crop_px {crop_px} .*{advice}"):
+        check_crop(photos, scale, crop_px, "photos")

@@ -214,8 +214,12 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, phot
     assert not applied.counts
     images = json.loads((tmp_path / "out" / "predictions.json").read_text())
     highest = max(found["score"] for image in images for found in image["detections"])
+    assert applied.highest == pytest.approx(highest, abs=1e-4)
     first = next(scorecard.applied_lines(applied))
-    assert first.endswith(f": nothing with a confidence of 1 or more; the highest is {highest:.2f}, see --score")
+    told = first.partition(": nothing with a confidence of 1 or more; the highest is ")[2].removesuffix(", see --score")
+    assert highest - 0.0011 < float(told) <= applied.highest
+    nearly = replace(applied, least=0.5, highest=0.4996)
+    assert "0.5 or more; the highest is 0.499," in next(scorecard.applied_lines(nearly))
     none = replace(applied, highest=0.0)
     assert next(scorecard.applied_lines(none)).endswith(": nothing")
 

@@ -416,6 +416,15 @@ def theirs(tmp_path):
             "mix": {"synthetic": 1.0},
             "space": {"mix.shares": Simplex(sources=("real", "theirs"))},
         },
+        {
+            "controls": (),
+            "trials": 4,
+            "mix": {"schedule": "synthetic_only"},
+            "space": {
+                "mix.shares": Simplex(sources=("real", "theirs")),
+                "mix.schedule": Choice(values=("mixed", "synthetic_only")),
+            },
+        },
     ],
 )
 def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(bare, theirs, given):

@@ -40,7 +40,7 @@ def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
     with pytest.raises(DataError) as raised:
         RunFolder.open(old_run.path)
     assert str(raised.value) == (
-        f"{old_run.path}/sweep.json: was written by another version of syndet_ray: recipe.detector.name: is not a field. "
+        f"{old_run.path}/sweep.json: is not what this version of syndet_ray writes: recipe.detector.name: is not a field. "
         f"Open the run with the version that wrote it, 0.0.1 as of {day}."
     )
 
@@ -68,7 +68,7 @@ def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about)
 def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
     folder = made_run(tmp_path / "run")
     rewritten(folder.path / "sweep.json", change)
-    with pytest.raises(DataError, match=rf"another version of syndet_ray: {reason}\. Open the run with") as raised:
+    with pytest.raises(DataError, match=rf"this version of syndet_ray writes: {reason}\. Open the run with") as raised:
         _ = folder.sweep
     assert "\n" not in str(raised.value)
     assert "Valid:" not in str(raised.value), "a hint for somebody who writes a sweep"
@@ -91,7 +91,7 @@ def test_test_scores_of_another_version_are_told_in_a_line(tmp_path):
     folder = made_run(tmp_path / "run", scores=TIED)
     rewritten(folder.path / "test.json", lambda scores: scores.pop("images"))
     with pytest.raises(
-        DataError, match=r"test\.json: was written by another version of syndet_ray: images: is missing\."
+        DataError, match=r"test\.json: is not what this version of syndet_ray writes: images: is missing\."
     ):
         folder.test()
 
@@ -105,5 +105,5 @@ def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeyp
     assert done.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        f"syndet_ray: {old_run.path}/sweep.json: was written by another version of syndet_ray: recipe"
+        f"syndet_ray: {old_run.path}/sweep.json: is not what this version of syndet_ray writes: recipe"
     )

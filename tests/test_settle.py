@@ -321,6 +321,22 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
     assert settled_sweep(fewer, CPU, DATA, lambda words: None).parameters == fewer.parameters
 
 
+def test_a_point_that_the_settled_recipe_does_not_allow_is_refused_before_a_run_begins(detectors):
+    space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)})
+    asked = Sweep(question="?", space=(space,), trials=2, points=({"detector.weights": "none"},))
+    with pytest.raises(DefinitionError, match=r"points: .*random weights cannot be frozen"):
+        settled_sweep(asked, CPU, DATA, lambda words: None)
+
+
+def test_values_that_exist_under_a_condition_are_tried_under_it(built):
+    weights = Choice(values=("none", "imagenet"))
+    frozen = Choice(values=(0, "all"), when={"detector.weights": "imagenet"})
+    space = SearchSpace({"detector.weights": weights, "detector.frozen_stages": frozen})
+    settled_sweep(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
+    asked = {(detector.weights, detector.frozen_stages) for detector in built}
+    assert asked == {("none", 0), ("imagenet", 0), ("imagenet", "all")}
+
+
 def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_then(detectors):
     space = SearchSpace({"detector.weights": Choice(values=("imagenet", "none"))})
     asked = Sweep(question="?", space=(space,), trials=2)

@@ -141,10 +141,13 @@ def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
 
 def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int, place: object) -> None:
     """Raises DataError where another crop, at the scale of the others, makes more than a fifth of the objects too large."""
-    cropped = _scale_at(scale.longest_px, scale.photo_px, _objects(records), crop_px)
+    objects = _objects(records)
+    cropped = _scale_at(scale.longest_px, scale.photo_px, objects, crop_px)
     if not cropped.is_learnable:
         rule = f"with training.crop_px {crop_px} {_LEARNABLE}"
-        do = f"Set training.crop_px to {scale.auto_crop_px}, which fits them."
+        do = "Set a larger crop, or a smaller detector.working_px."
+        if _scale_at(scale.longest_px, scale.photo_px, objects, scale.auto_crop_px).is_learnable:
+            do = f"Set training.crop_px to {scale.auto_crop_px}, which fits them."
         raise DataError(place, rule, got=cropped.unlearnable_words, do=do)
 
 

@@ -137,7 +137,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
         *_notes_on_scored(scale, splits),
-        *_notes_on_shapes(splits["train"]),
+        *_notes_on_shapes(splits["train"], sweep),
     )
     return RealData(
         pools=pools,
@@ -183,11 +183,12 @@ def _shows_real(sweep: Sweep) -> bool:
 
 
 def _proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
-    """The sweep's recipe with the ends of all that its search may make of the mix; of shares, with every source alone."""
+    """The sweep's recipe with the ends of all that its search may make of the mix."""
+    proposed = {path: _proposed(sweep, path) for path in _DECIDES_SHARES}
     shares = dict(sweep.parameters.items()).get(SHARES)
     if isinstance(shares, Simplex) and REAL in shares.sources:
-        yield sweep.recipe.replace({"mix.synthetic": 0.0})
-    for values in product(*(_proposed(sweep, path) for path in _DECIDES_SHARES)):
+        proposed["mix.synthetic"] |= {0.0, 1.0}
+    for values in product(*proposed.values()):
         try:
             yield sweep.recipe.replace(dict(zip(_DECIDES_SHARES, values, strict=True)))
         except DefinitionError:  # each value may be proposed, but not all of them together
@@ -202,8 +203,8 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
     records, train = splits["train"].records, f"{place}, train"
     training = sweep.recipe.training
     scale = working_scale(records, sweep.recipe.detector.working_px, training.crop_px, train)
-    for crop_px in _values_in_recipes(sweep, "training.crop_px") - {"auto", training.crop_px}:
-        check_crop(records, scale, crop_px, train)
+    for asked in _values_in_recipes(sweep, "training.crop_px") - {training.crop_px}:
+        check_crop(records, scale, scale.auto_crop_px if asked == "auto" else asked, train)
     return scale
 
 
@@ -275,10 +276,11 @@ def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[
     return notes
 
 
-def _notes_on_shapes(train: Source) -> list[str]:
-    """A note where a tenth of the objects or more are much longer than the longest anchor."""
+def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
+    """A note where a tenth of the objects or more are much longer than the longest anchor that "auto" may choose."""
+    detector = sweep.recipe.detector
     share = elongated_share(training_boxes_wh(train.records))
-    if share < _MANY_ELONGATED:
+    if share < _MANY_ELONGATED or detector.architecture == "fcos" or detector.aspect_ratios != "auto":
         return []
     return [f"{share:.0%} of the objects are more than eleven times as long as wide: anchors fit them badly"]
 

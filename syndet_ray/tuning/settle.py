@@ -55,8 +55,10 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     for name, changes in sweep.variants.items():
         variant = filled(settled[name], scenes)
         variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
-    whole = sweep.model_copy(update={"recipe": recipe, "variants": variants})
-    sweep.parameters.check(recipe)  # again: what was "auto" allowed any value beside it
+    whole = sweep.replace(
+        {"recipe": recipe, "variants": variants}
+    )  # validates: what was "auto" allowed any value beside it
+    sweep.parameters.check(recipe)
     _check_search_acts(whole)
     classes = data.pools["train"].classes
     report = _check_detectors(whole, classes)
@@ -197,7 +199,8 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(_SETTLED):
-            recipes += [sweep.recipe.replace({path: value}) for value in parameter.samples()]
+            allowed = sweep.parameters.first_allowed(path)
+            recipes += [sweep.recipe.replace({**allowed, path: value}) for value in parameter.samples()]
     for recipe in recipes:
         _check_settled(recipe)
     distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
