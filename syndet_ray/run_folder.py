@@ -214,13 +214,14 @@ class RunFolder:
         # Its first sentence: the hints after it are for somebody who writes a sweep.
         reason = f"{broken.place}: {broken.rule}".lstrip(": ").partition(". ")[0]
         rule = f"is not what this version of syndet_ray writes: {reason}"
-        return DataError(path, rule, do=f"Open the run with the version that wrote it{self._writer()}.")
+        do = f"Open the run with the version that wrote it{self._writer()}, or copy it here again."
+        return DataError(path, rule, do=do)
 
     def _writer(self) -> str:
         """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of 2026-11-24" or nothing."""
         try:
             about = self.about
-            version, started = about["versions"]["syndet_ray"], time.localtime(about["started"])
+            version, started = str(about["versions"]["syndet_ray"]), time.localtime(float(about["started"]))
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return ""
         # The day as well: many versions in a checkout have one number.

@@ -170,7 +170,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         found: dict[str, Any] = {}
         for condition, values in self.root[path].when.items():
             if condition in self.root and condition not in found:
-                found |= self.first_allowed(condition)
+                found = self.first_allowed(condition) | found  # what another condition asks for stays
             found[condition] = values[0]
         return found
 

@@ -190,10 +190,10 @@ class Sweep(Value):
         """Which seed the replica-th training of a recipe starts from: trainings with equal numbers meet the same chance.
 
         Where recipes are confirmed, the first training of a control or of a recipe of the search does not count, that of a
-        variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation:
-        also before the search has any trials, which `resume --trials` may give it later.
+        variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation.
+        A run whose search gets its first trials by `resume --trials` has variants with other seeds; it compares unpaired.
         """
-        is_confirmed = len(self.parameters) > 0 and self.confirm.seeds > 0
+        is_confirmed = self.proposals > 0 and self.confirm.seeds > 0
         return replica + 1 if of_variant and is_confirmed else replica
 
     @staticmethod

@@ -1,6 +1,7 @@
 """The working scale is settled from objects: near 48 px where that is possible, and where the most can be learned."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -286,11 +287,12 @@ def test_an_object_that_fills_its_photo_can_be_learned_where_crops_are_as_large(
     [
         ([60] * 10, 64, "Set training.crop_px to 384, which fits them"),
         ([1500] * 10, 1024, "Set a larger crop, or a smaller detector.working_px"),
-        ([1500] * 10, 768, "Set a larger crop, or a smaller detector.working_px"),
+        ([1500] * 10, "auto", "Set a larger crop, or a smaller detector.working_px"),
     ],
 )
 def test_a_crop_that_is_too_small_is_refused_with_advice_that_helps(sides, crop_px, advice):
     photos = [squares((4000, 3000), *sides)]
     scale = working_scale(photos, 4000, 2048, "photos")
-    with pytest.raises(DataError, match=f"with training.crop_px {crop_px} .*{advice}"):
+    value = '"auto" (768)' if crop_px == "auto" else crop_px
+    with pytest.raises(DataError, match=re.escape(f"with training.crop_px {value} at least") + f".*{advice}"):
         check_crop(photos, scale, crop_px, "photos")

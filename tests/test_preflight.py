@@ -287,11 +287,25 @@ def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_tha
     assert bool(notes) == noted
 
 
-def test_elongated_objects_are_noted(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "noted"),
+    [({}, True), ({"detector.architecture": "fcos"}, False), ({"detector.aspect_ratios": (12.0,)}, False)],
+)
+def test_elongated_objects_are_noted_where_anchors_are_chosen_for_them(tmp_path, changes, noted):
     photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
-    assert real_data(photos, photos_alone(), quiet).notes == (
-        "100% of the objects are more than eleven times as long as wide: anchors fit them badly",
-    )
+    words = "100% of the objects are more than eleven times as long as wide: anchors fit them badly"
+    assert real_data(photos, photos_alone(**changes), quiet).notes == ((words,) if noted else ())
+
+
+@pytest.mark.parametrize("crop_px", ["auto", 1024])
+def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
+    """Objects of 1500 px fit into a crop of 2048 px, and into none that "auto" may choose."""
+    box = (30, 45, 1500, 1500)
+    photos = write_photos(tmp_path / "wide", size=(3000, 2000), box=box, train=[1], val=[2], test=[3])
+    sweep = photos_alone(**{"detector.working_px": 3000, "training.crop_px": 2048})
+    sweep = sweep.replace({"variants": {"narrow": {"mix.schedule": "real_only", "training.crop_px": crop_px}}})
+    with pytest.raises(DataError, match=r"with training\.crop_px .* at least 80% .*Set a larger crop"):
+        real_data(photos, sweep, lambda *_: pytest.fail("decoded something"))
 
 
 def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):

@@ -41,18 +41,32 @@ def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
         RunFolder.open(old_run.path)
     assert str(raised.value) == (
         f"{old_run.path}/sweep.json: is not what this version of syndet_ray writes: recipe.detector.name: is not a field. "
-        f"Open the run with the version that wrote it, 0.0.1 as of {day}."
+        f"Open the run with the version that wrote it, 0.0.1 as of {day}, or copy it here again."
     )
 
 
-@pytest.mark.parametrize("about", [None, "{", "{}", '{"versions": {"torch": "2.9.0"}, "started": 0}'])
+@pytest.mark.parametrize(
+    "about",
+    [
+        None,
+        "{",
+        "{}",
+        "[]",
+        '{"versions": {"torch": "2.9.0"}, "started": 0}',
+        '{"versions": null, "started": 0}',
+        '{"versions": {"syndet_ray": "1"}, "started": null}',
+        '{"versions": {"syndet_ray": "1"}, "started": 1e300}',
+    ],
+)
 def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about):
     file = old_run.path / "run.json"
     if about is None:
         file.unlink()
     else:
         file.write_text(about)
-    with pytest.raises(DataError, match=r"is not a field\. Open the run with the version that wrote it\.$"):
+    with pytest.raises(
+        DataError, match=r"is not a field\. Open the run with the version that wrote it, or copy it here again\.$"
+    ):
         _ = old_run.sweep
 
 

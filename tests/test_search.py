@@ -597,15 +597,10 @@ def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
     assert {trial.seed_number for trial in folder.trials() if trial.kind in ("search", "real_only")} == {0}
 
 
-def test_trials_that_a_run_is_given_later_change_no_seed():
-    sweep = SWEEP.replace({"variants": {"a": {}}, "trials": 0})
-    later = sweep.replace({"trials": 4})
-    assert [each.seed_number(0, of_variant=True) for each in (sweep, later)] == [1, 1]
-    assert [each.seed_number(2, of_variant=False) for each in (sweep, later)] == [2, 2]
-
-
 def test_without_a_search_the_first_trainings_share_the_first_seed():
-    sweep = Sweep(question="?", trials=0, variants={"a": {}, "b": {"scene.blur": 0.1}}, repeats=2)
+    space = SearchSpace({"scene.noise": Float(low=0, high=1)})
+    variants = {"a": {}, "b": {"scene.blur": 0.1}}
+    sweep = Sweep(question="?", trials=0, variants=variants, repeats=2, space=(space,))
     study = Study(sweep)
     proposals = [study.ask(number) for number in range(study.remaining)]
     numbers = {proposal.kind: proposal.seed_number for proposal in proposals}

@@ -212,3 +212,10 @@ def test_steps_lead_from_low_to_high():
     assert SearchSpace({"scene.blur": Float(low=0.1, high=0.7, step=0.1)}).grid()[-1] == {"scene.blur": 0.7}
     with pytest.raises(ValueError, match=r"whole steps must lead from low to high, got low=0\.0, high=1\.0, step=0\.3"):
         Float(low=0, high=1, step=0.3)
+
+
+def test_what_one_condition_asks_for_is_not_undone_by_another():
+    sizes, blur = Choice(values=(4, 8)), Choice(values=(0.1, 0.2), when={"training.batch_size": (4, 8)})
+    both = Choice(values=((20.0, 30.0), (30.0, 40.0)), when={"training.batch_size": (8,), "scene.blur": (0.1,)})
+    space = SearchSpace({"training.batch_size": sizes, "scene.blur": blur, "scene.size_px": both})
+    assert space.first_allowed("scene.size_px") == {"training.batch_size": 8, "scene.blur": 0.1}

@@ -139,12 +139,13 @@ def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
     return _scale_at(scale.longest_px, _median_longer_side(records), _objects(records), scale.crop_px)
 
 
-def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int, place: object) -> None:
+def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int | Literal["auto"], place: object) -> None:
     """Raises DataError where another crop, at the scale of the others, makes more than a fifth of the objects too large."""
     objects = _objects(records)
     cropped = _scale_at(scale.longest_px, scale.photo_px, objects, crop_px)
     if not cropped.is_learnable:
-        rule = f"with training.crop_px {crop_px} {_LEARNABLE}"
+        value = f'"auto" ({cropped.crop_px})' if crop_px == "auto" else crop_px
+        rule = f"with training.crop_px {value} {_LEARNABLE}"
         do = "Set a larger crop, or a smaller detector.working_px."
         if _scale_at(scale.longest_px, scale.photo_px, objects, scale.auto_crop_px).is_learnable:
             do = f"Set training.crop_px to {scale.auto_crop_px}, which fits them."

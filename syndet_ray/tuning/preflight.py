@@ -204,7 +204,7 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
     training = sweep.recipe.training
     scale = working_scale(records, sweep.recipe.detector.working_px, training.crop_px, train)
     for asked in _values_in_recipes(sweep, "training.crop_px") - {training.crop_px}:
-        check_crop(records, scale, scale.auto_crop_px if asked == "auto" else asked, train)
+        check_crop(records, scale, asked, train)
     return scale
 
 
@@ -278,9 +278,10 @@ def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[
 
 def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
     """A note where a tenth of the objects or more are much longer than the longest anchor that "auto" may choose."""
-    detector = sweep.recipe.detector
+    has_anchors = _values_in_recipes(sweep, "detector.architecture") != {"fcos"}
+    has_auto_ratios = "auto" in _values_in_recipes(sweep, "detector.aspect_ratios")
     share = elongated_share(training_boxes_wh(train.records))
-    if share < _MANY_ELONGATED or detector.architecture == "fcos" or detector.aspect_ratios != "auto":
+    if share < _MANY_ELONGATED or not (has_anchors and has_auto_ratios):
         return []
     return [f"{share:.0%} of the objects are more than eleven times as long as wide: anchors fit them badly"]
 

@@ -41,7 +41,7 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     trained ones. The settled values join its changes. Controls and proposals take from the recipe what they do not change.
     Scenes alone are of one size for all: in larger ones the same objects lie further apart.
     `note` gets every decision, in words. Raises SyndetError for a detector that cannot be built, or whose weights are not
-    available, and for a search of a setting that acts in no trial.
+    available, for a search of a setting that acts in no trial, and for a rule that is broken once nothing is "auto".
     """
     from syndet_ray.detection.settle import filled
 
@@ -55,9 +55,8 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     for name, changes in sweep.variants.items():
         variant = filled(settled[name], scenes)
         variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
-    whole = sweep.replace(
-        {"recipe": recipe, "variants": variants}
-    )  # validates: what was "auto" allowed any value beside it
+    # Both validate again: what was "auto" allowed any value beside it.
+    whole = sweep.replace({"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)
     _check_search_acts(whole)
     classes = data.pools["train"].classes
@@ -199,8 +198,9 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(_SETTLED):
-            allowed = sweep.parameters.first_allowed(path)
-            recipes += [sweep.recipe.replace({**allowed, path: value}) for value in parameter.samples()]
+            exists = all(sweep.recipe.get(condition) in values for condition, values in parameter.when.items())
+            conditions = {} if exists else sweep.parameters.first_allowed(path)
+            recipes += [sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()]
     for recipe in recipes:
         _check_settled(recipe)
     distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
