@@ -14,6 +14,8 @@ Columns, each a share of the trials unless it is a width:
     difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does, unpaired as it does where
                  recipes have no seeds in common, and by the usual bootstrap. With two models paired is unpaired too:
                  `spread` pairs three seeds or more. Set its _LEAST_PAIRS to 2 to see pairs of two.
+    one left     the interval of one recipe of which a single training is left holds 0, and that of its difference from a
+                 recipe with all of them: with the spread between seeds of the other recipes, and (alone) without any
     width        mean width over that of an interval whose sd were known; for `by unpaired`, over that of the unpaired one
     apart        one of three equal recipes is called the best, with a probability above .975: wanted is .05 or less
 """
@@ -41,6 +43,10 @@ COLUMNS = {
     "difference, width": "width",
     "difference, by unpaired": "by unpaired",
     "apart": "apart",
+    "one left": "one left",
+    "one left, alone": "alone",
+    "one left, difference": "one left, by",
+    "one left, difference alone": "alone",
 }
 
 
@@ -97,7 +103,15 @@ def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) 
     paired = spread.difference(by_seed[0], by_seed[1], rng)
     unpaired = spread.difference(by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng)
     best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
+    left = a[:1]
+    others = spread.seed_spread(recipes[1:])
+    pooled, alone = (spread.interval(spread.combined(left, rng, spread=known)) for known in (others, None))
+    gap, gap_alone = (spread.difference({0: left[0]}, by_seed[1], rng, known) for known in (others, None))
     return {
+        "one left": _holds_0(*pooled),
+        "one left, alone": _holds_0(*alone),
+        "one left, difference": _holds_0(gap.low, gap.high),
+        "one left, difference alone": _holds_0(gap_alone.low, gap_alone.high),
         "recipe": _holds_0(*one),
         "plain": _holds_0(*spread.interval(_plain(a, rng))),
         "width": one[1] - one[0],

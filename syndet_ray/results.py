@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ OBJECTIVE = "val/mAP"
 _REAL_IMAGES = "real_images"  # among the effective settings
 _ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")  # what "asked" tells of a trial
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
+# Why a trial is FAILED: its training diverged, its workers were lost time and again, or something would go wrong again.
+Cause = Literal["diverged", "lost", "mistake"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Trial:
     replica     which training of its recipe it is, from 0
     seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the same chance
     impossible  why no recipe could be made of params, in words; "" nearly always
+    cause       what made it fail; None where nothing did
     started, ended  seconds since 1970
     """
 
@@ -59,6 +62,7 @@ class Trial:
     replica: int = 0
     seed_number: int = 0
     impossible: str = ""
+    cause: Cause | None = None
 
     @property
     def variant(self) -> str | None:
@@ -73,12 +77,24 @@ class Trial:
         return self.rungs[-1].metrics[OBJECTIVE] if self.rungs else None
 
     @property
+    def final(self) -> float | None:
+        """The objective that counts: at the last rung of a whole training, 0 where it diverged; else None."""
+        if self.diverged:
+            return 0.0
+        return self.value if self.state == "COMPLETE" else None
+
+    @property
+    def diverged(self) -> bool:
+        return self.cause == "diverged"
+
+    @property
     def images(self) -> int:
         return self.rungs[-1].images if self.rungs else 0
 
     def goals(self, objective: Sequence[str]) -> list[float]:
         """What the trial reached, in the order of a sweep's objective; of real images, how many it trained on."""
-        known = {OBJECTIVE: self.value, "images": self.images, "real_images": self.effective.get(_REAL_IMAGES, 0)}
+        score = 0.0 if self.diverged else self.value
+        known = {OBJECTIVE: score, "images": self.images, "real_images": self.effective.get(_REAL_IMAGES, 0)}
         return [float(known[goal] or 0) for goal in objective]
 
 
@@ -172,4 +188,5 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     if kind == "retry":
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
-    return replace(trial, state=event["state"], reason=event["reason"], ended=event["time"])
+    cause = event.get("cause")  # a ledger of an earlier version does not tell
+    return replace(trial, state=event["state"], reason=event["reason"], cause=cause, ended=event["time"])

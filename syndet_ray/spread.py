@@ -10,7 +10,7 @@ Throughout, models are the draws of one recipe: s arrays (B,), one for each seed
 other recipes, the mean of each array being the model's own score. Higher is better.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,20 @@ BySeed = Mapping[Any, np.ndarray]
 
 
 @dataclass(frozen=True)
+class SeedSpread:
+    """How much trainings of one recipe differ, pooled over several recipes.
+
+    between      variance between the scores of single trainings
+    interaction  how much of it the draws over images of a single training already vary by
+    freedom      degrees of freedom: trainings less recipes
+    """
+
+    between: float
+    interaction: float
+    freedom: int
+
+
+@dataclass(frozen=True)
 class Difference:
     """a minus b. low and high bound 95 %; probability that a is better than b, a tie counting half."""
 
@@ -39,6 +53,17 @@ class Difference:
 def standard_error(values: Sequence[float]) -> float | None:
     """Standard error of the mean: sample standard deviation / sqrt(n). None where fewer than two values tell nothing."""
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def pooled_deviation(recipes: Iterable[Sequence[float]]) -> float | None:
+    """The standard deviation between trainings of one recipe, as far as all recipes tell; None where none was trained twice.
+
+    Each recipe's variance is weighted by its degrees of freedom: (sum of squares) / (trainings less recipes).
+    """
+    repeated = [np.asarray(scores) for scores in recipes if len(scores) > 1]
+    freedom = sum(len(scores) - 1 for scores in repeated)
+    squares = sum(float(((scores - scores.mean()) ** 2).sum()) for scores in repeated)
+    return float(np.sqrt(squares / freedom)) if freedom else None
 
 
 def within_one_error(means: Mapping[str, float], errors: Mapping[str, float | None]) -> list[str]:
@@ -72,24 +97,42 @@ def bounded(metric: str, values: np.ndarray) -> np.ndarray:
     return values if metric.startswith("slope/") else np.clip(values, 0.0, 1.0)
 
 
-def combined(models: Sequence[np.ndarray], rng: np.random.Generator, times: int = 1) -> np.ndarray:
+def seed_spread(recipes: Iterable[Sequence[np.ndarray]]) -> SeedSpread | None:
+    """What recipes with two models or more tell of the spread between seeds; None where there is none of them.
+
+    It is that of any recipe whose other trainings were lost, as far as anybody knows.
+    """
+    apart = [_apart(models) for models in recipes if len(models) > 1]
+    freedom = sum(parts.freedom for parts in apart)
+    if not freedom:
+        return None
+    between = sum(parts.freedom * (parts.freedom + 1) * parts.between for parts in apart) / freedom
+    interaction = sum(parts.freedom * (parts.freedom + 1) * parts.interaction for parts in apart) / freedom
+    return SeedSpread(between, interaction, freedom)
+
+
+def combined(
+    models: Sequence[np.ndarray], rng: np.random.Generator, times: int = 1, spread: SeedSpread | None = None
+) -> np.ndarray:
     """(times * B,) draws of a recipe's mean over seeds, had there been other images and other seeds.
 
-    Of a single model the spread between seeds is unknown: its own draws, over images alone. Draws may leave the range of
-    the score. Give every recipe the same rng, one after another: the noise of each is its own.
+    Of a single model the spread between seeds is that of other recipes; without `spread` it is unknown, and the draws are the
+    model's own, over images alone. Draws may leave the range of the score. Give every recipe the same rng, one after
+    another: the noise of each is its own.
 
     times: how often every draw over images is met by other seeds. Bounds of an interval need many, for few seeds have long
     tails: with 1000 draws in all those of three seeds were off by a tenth.
     """
-    parts = _apart(models)
+    parts = _apart(models, spread)
     image = np.tile(parts.image, times)
     return image + _seed_noise(image, [parts], rng)
 
 
-def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
+def difference(a: BySeed, b: BySeed, rng: np.random.Generator, spread: SeedSpread | None = None) -> Difference:
     """The models of recipe a against those of b, paired over images. `difference(b, a)` is its mirror image.
 
-    Where both were trained with the same seeds, three or more, they are compared seed by seed; else unpaired.
+    Where both were trained with the same seeds, three or more, they are compared seed by seed; else unpaired, and of a recipe
+    with a single model the spread between seeds is `spread`.
     """
     seeds = _common_seeds([a, b])
     if seeds:
@@ -97,7 +140,7 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
         parts = [_apart(gaps)]
         image = parts[0].image
     else:
-        parts = [_apart(list(models.values())) for models in (a, b)]
+        parts = [_apart(list(models.values()), spread) for models in (a, b)]
         image = parts[0].image - parts[1].image
     image = np.tile(image, TIMES)
     noise = _seed_noise(image, parts, rng)
@@ -105,21 +148,23 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator) -> Difference:
     return Difference(float(image.mean()), *interval(draws), float((np.sign(draws).mean() + 1) / 2))
 
 
-def probability_best(recipes: Mapping[str, BySeed], rng: np.random.Generator) -> dict[str, float]:
+def probability_best(
+    recipes: Mapping[str, BySeed], rng: np.random.Generator, spread: SeedSpread | None = None
+) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
     Of two recipes it is what `difference` says. Of more, the noise of each recipe follows its own seeds, see `joint_draws`.
     """
     if len(recipes) == 2:
         (one, a), (other, b) = recipes.items()
-        probability = difference(a, b, rng).probability
+        probability = difference(a, b, rng, spread).probability
         return {one: probability, other: 1 - probability}
-    scores = joint_draws(list(recipes.values()), rng)
+    scores = joint_draws(list(recipes.values()), rng, spread)
     best = scores == scores.max(axis=0)
     return dict(zip(recipes, (best / best.sum(axis=0)).mean(axis=1).tolist(), strict=True))
 
 
-def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator) -> np.ndarray:
+def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator, spread: SeedSpread | None = None) -> np.ndarray:
     """(R, B) draws of the scores of R recipes, to be compared with one another within each draw.
 
     Other images and other seeds make them vary. Where all recipes were trained with the same seeds, three or more, what a
@@ -129,7 +174,7 @@ def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator) -> np.ndarr
         return _draws_by_seed(recipes, rng)
     tables = [np.array(list(models.values())) for models in recipes]
     common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
-    return common + np.array([combined(table - common, rng) for table in tables])
+    return common + np.array([combined(table - common, rng, spread=spread) for table in tables])
 
 
 def _common_seeds(recipes: Sequence[BySeed]) -> list[Any]:
@@ -171,14 +216,19 @@ class _Parts:
     freedom: int
 
 
-def _apart(models: Sequence[np.ndarray] | np.ndarray) -> _Parts:
-    """Two-way analysis of variance, one draw a cell (Searle, Casella & McCulloch 1992, ch. 4)."""
+def _apart(models: Sequence[np.ndarray] | np.ndarray, spread: SeedSpread | None = None) -> _Parts:
+    """Two-way analysis of variance, one draw a cell (Searle, Casella & McCulloch 1992, ch. 4).
+
+    spread: what a single model, which says nothing of it, is taken to differ by from others of its recipe.
+    """
     table = np.asarray(models, np.float64)
     s, resamples = table.shape
     assert s > 0 and resamples > 1, table.shape
     image, own = table.mean(axis=0), table.mean(axis=1)
-    if s == 1:
+    if s == 1 and spread is None:
         return _Parts(image, 0.0, 0.0, 1)
+    if s == 1 and spread is not None:
+        return _Parts(image, spread.between, spread.interaction, spread.freedom)
     rest = table - image - own[:, None] + image.mean()
     interaction = (rest**2).sum() / ((s - 1) * (resamples - 1))
     return _Parts(image, float(own.var(ddof=1) / s), float(interaction / s), s - 1)

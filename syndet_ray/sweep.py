@@ -2,6 +2,7 @@
 
 import runpy
 import traceback
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -204,6 +205,11 @@ class Sweep(Value):
 def rung_images(total: int, rungs: int) -> tuple[int, ...]:
     """The numbers of images seen at which a trial reports: `rungs` of them, evenly spaced, the last is `total`."""
     return tuple(total * (i + 1) // rungs for i in range(rungs))
+
+
+def rung_number(images: int, total: int, rungs: int) -> int:
+    """The rung, from 1, that a trial of `total` images has reached after `images` of them."""
+    return bisect_left(rung_images(total, rungs), images) + 1
 
 
 def load(name_or_path: str, root: Path | None = None) -> Sweep:

@@ -1,18 +1,22 @@
 """Verdict: which recipe won, how sure that is before the test set is opened, and what can be had for less."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any
 
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.results import Trial
-from syndet_ray.spread import standard_error, within_one_error
+from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 from syndet_ray.sweep import Sweep
 
 # Of what a trial reports, what says nothing about how it trained.
 _CLOCKS = ("images_per_second",)
+# A training whose machine is lost time and again is begun anew once; then another seed takes its place.
+_TRIES_OF_A_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,21 @@ class Candidate:
     """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or one trial of the search.
 
     trial  the first that trained the recipe
+    trainings  that ended; one that diverged counts, as a model that finds nothing
     mean   of the validation mAP
-    error  standard error of the mean; None for a single training
+    error  standard error of the mean; of a single training it is the spread between the seeds of other recipes, or None
+           where no recipe was trained twice
     """
 
     trial: Trial
     trainings: tuple[Trial, ...]
     mean: float
     error: float | None
+
+    @property
+    def models(self) -> tuple[Trial, ...]:
+        """The trainings that left a model."""
+        return tuple(training for training in self.trainings if not training.diverged)
 
     @property
     def kind(self) -> str:
@@ -37,15 +48,26 @@ class Candidate:
 
 def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
     """The recipe of a trial as these trainings show it."""
-    values = [training.value for training in trainings if training.value is not None]
+    values = [training.final for training in trainings if training.final is not None]
     return Candidate(trial, tuple(trainings), sum(values) / len(values), standard_error(values))
+
+
+def with_pooled_errors(found: Sequence[Candidate]) -> list[Candidate]:
+    """The same, with an error for those trained once: the standard deviation between seeds, pooled over all others.
+
+    Trainings that diverged are left out of it: how far they are from the rest says nothing about other recipes.
+    """
+    scores = [[model.value for model in each.models if model.value is not None] for each in found]
+    pooled = pooled_deviation(scores)
+    return [replace(each, error=pooled) if each.error is None else each for each in found]
 
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     """The recipes that may be the winner, best first. A variant is one of them, with all its trainings.
 
     Once any recipe is confirmed, a search's own trials do not count: the best of many owes its place partly to luck, and must
-    not be compared with means that do not. A variant's repeats always do, for nobody chose among them.
+    not be compared with means that do not. A variant's repeats always do, for nobody chose among them. What diverged in every
+    training comes last.
     """
     anew = [trial for trial in trials if trial.of is not None and _finished(trial)]
     found = []
@@ -55,7 +77,8 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
         trainings = counted + [trial for trial in anew if trial.of in numbers]
         if trainings:
             found.append(candidate(own[0], trainings))
-    return sorted(found, key=lambda candidate: (-candidate.mean, candidate.trial.number))
+    found = with_pooled_errors(found)
+    return sorted(found, key=lambda candidate: (not candidate.models, -candidate.mean, candidate.trial.number))
 
 
 def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
@@ -90,9 +113,28 @@ def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
     return fixed + [trial for trial in found if trial.kind == "search"][:top]
 
 
-def trained_already(finalist: Trial, sweep: Sweep) -> int:
-    """How many trainings of a finalist count without being made anew: of a variant its repeats, of all others none."""
-    return sweep.repeats if finalist.variant else 0
+def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> list[int]:
+    """The numbers of the seeds that a finalist still has to be trained with, in order, until it has `confirm.seeds`.
+
+    A variant's repeats count, of all others only confirmations. A training that diverged counts as well: another seed in its
+    place would make a recipe look safe that is not. What was lost with its machine is trained anew, at first with the same
+    seed, so that recipes stay comparable seed by seed. After as many losses as there are seeds no more is asked for.
+    """
+    trainings = [trial for trial in trials if _is_training_of(trial, finalist)]
+    lost = Counter(training.seed_number for training in trainings if training.cause == "lost")
+    settled = {training.seed_number for training in trainings if training.cause != "lost"}
+    if lost.total() >= max(sweep.confirm.seeds, _TRIES_OF_A_SEED):
+        return []
+    of_confirmations = sweep.seed_number(1, of_variant=False)
+    first = min([of_confirmations, *(training.seed_number for training in trainings)])
+    usable = (number for number in count(first) if number in settled or lost[number] < _TRIES_OF_A_SEED)
+    return [number for number in islice(usable, sweep.confirm.seeds) if number not in settled]
+
+
+def _is_training_of(trial: Trial, finalist: Trial) -> bool:
+    """Whether a trial is a training of a finalist's recipe that counts for its confirmation."""
+    is_repeat = finalist.variant is not None and trial.variant == finalist.variant
+    return is_repeat or trial.of == finalist.number
 
 
 def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> tuple[dict[str, Any], ...]:
@@ -113,7 +155,7 @@ def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Seque
 
     goals: "maximize" or "minimize", for each name of the objective.
     """
-    firsts = [own[0] for own in _by_recipe(trials)]
+    firsts = [own[0] for own in _by_recipe(trials) if not own[0].diverged]
     found = {
         t.number: [v if goal == "maximize" else -v for v, goal in zip(t.goals(objective), goals, strict=True)]
         for t in firsts
@@ -140,10 +182,14 @@ def curve(trial: Trial) -> str:
 
 
 def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The finished trials but confirmations: the repeats of a variant together, all others by themselves."""
+    """The finished trials but confirmations: the repeats of a variant together, all others by themselves.
+
+    A recipe of the search that diverged is none: nothing is gained by training it again.
+    """
     found: dict[str | int, list[Trial]] = {}
     for trial in trials:
-        if trial.kind != "confirm" and _finished(trial):
+        is_hopeless = trial.kind == "search" and trial.diverged
+        if trial.kind != "confirm" and _finished(trial) and not is_hopeless:
             found.setdefault(trial.variant or trial.number, []).append(trial)
     return list(found.values())
 
@@ -157,7 +203,7 @@ def _can_propose(sweep: Sweep, changes: dict[str, Any]) -> bool:
 
 
 def _finished(trial: Trial) -> bool:
-    return trial.state == "COMPLETE" and trial.value is not None
+    return trial.final is not None
 
 
 def _complexity(trial: Trial) -> tuple[int, bool, int, int]:

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from test_search import Silent
 
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import find, load
 from syndet_ray.tuning import local
@@ -151,6 +151,34 @@ def test_what_fails_always_is_given_up_after_three_retries(begin, monkeypatch):
     monkeypatch.setattr(local, "run_trial", hopeless)
     trials = begin(trials=1, rungs=8).folder.trials()
     assert {(t.state, t.retries, t.reason) for t in trials} == {("FAILED", 3, "OSError: gone")}
+
+
+def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(begin, monkeypatch):
+    """Of real images alone the first training anew diverges, and the second is lost four times."""
+    real, lost = local.run_trial, set()
+
+    def unlucky(task, *args, report, **kwargs):
+        def then_diverge(images, *rest):
+            report(images, *rest)
+            if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 1):
+                raise NonFiniteLoss("training", "the loss must be finite")
+
+        if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 2) and lost <= {task.number}:
+            lost.add(task.number)
+            raise MachineError("s3://bucket", "does not answer")
+        real(task, *args, report=then_diverge, **kwargs)
+
+    monkeypatch.setattr(local, "run_trial", unlucky)
+    outcome = begin(trials=1, seeds=2)
+    assert outcome.status == "finished"
+    trials = outcome.folder.trials()
+    anew = [(trial.seed_number, trial.state, trial.cause) for trial in trials if trial.of == 0]
+    assert anew == [(1, "FAILED", "diverged"), (2, "FAILED", "lost"), (2, "COMPLETE", None)]
+    row = outcome.folder.test().row("real_only")
+    assert len(row.models) == 2
+    assert row.seeds[0] == 0
+    assert row.metrics["mAP"] == pytest.approx(row.seeds[1] / 2)
+    assert "Trainings that diverged count as 0 mAP: real only 1 of 2." in outcome.folder.report.read_text()
 
 
 def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_path):

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syndet_ray import Pruning
-from syndet_ray.sweep import rung_images
 from syndet_ray.tuning.pruning import _PRUNERS, make_pruner
 
-RUNGS = (600, 1200, 1800, 2400)
+RUNGS = 4
 NAMES = get_args(Pruning.model_fields["name"].annotation)
 PRUNERS = {name: Pruning(name=name, patience=int(name == "patient")) for name in NAMES}
 
@@ -23,13 +22,14 @@ def study_of(pruning, rungs=RUNGS):
 def run(study, curve, rungs=RUNGS):
     """Runs one trial, as Study does; returns how many rungs it was trained for."""
     trial = study.ask()
-    for k, (images, value) in enumerate(zip(rungs, curve, strict=True)):
-        trial.report(value, images)
-        if images < rungs[-1] and trial.should_prune():
+    assert len(curve) == rungs
+    for rung, value in enumerate(curve, start=1):
+        trial.report(value, rung)
+        if rung < rungs and trial.should_prune():
             study.tell(trial, None, optuna.trial.TrialState.PRUNED)
-            return k + 1
+            return rung
     study.tell(trial, curve[-1])
-    return len(rungs)
+    return rungs
 
 
 def run_all(pruning, curves, rungs=RUNGS):
@@ -49,7 +49,7 @@ def test_every_name_of_a_sweep_has_a_pruner():
     assert set(_PRUNERS) == set(NAMES)
     for pruning in PRUNERS.values():
         assert isinstance(make_pruner(pruning, RUNGS), optuna.pruners.BasePruner)
-        assert isinstance(make_pruner(pruning, (7,)), optuna.pruners.BasePruner), "a sweep of one rung"
+        assert isinstance(make_pruner(pruning, 1), optuna.pruners.BasePruner), "a sweep of one rung"
 
 
 @pytest.mark.parametrize(
@@ -77,35 +77,27 @@ def test_the_first_rung_after_the_grace_prunes(name, grace):
     grace=st.integers(0, 6),
     patience=st.integers(0, 3),
     factor=st.integers(2, 4),
-    total=st.integers(8, 3000),
     curves=st.lists(st.lists(st.floats(0, 1), min_size=8, max_size=8), min_size=1, max_size=12),
 )
-def test_no_trial_is_pruned_within_its_grace_or_its_patience(name, grace, patience, factor, total, curves):
+def test_no_trial_is_pruned_within_its_grace_or_its_patience(name, grace, patience, factor, curves):
     patience = max(patience, int(name == "patient"))
     pruning = Pruning(
         name=name, grace_rungs=grace, patience=patience, reduction_factor=factor, startup_trials=0, least=0.5
     )
     earliest = max(grace + 1, patience + 2 if patience else 1)
-    assert all(stop >= min(earliest, 8) for stop in run_all(pruning, curves, rung_images(total, 8)))
-
-
-def test_a_trial_with_more_images_to_a_rung_has_the_same_grace():
-    study = study_of(Pruning(name="threshold", grace_rungs=1))
-    assert run(study, [0.0] * 4, (1500, 3000, 4500, 6000)) == 2
+    assert all(stop >= min(earliest, 8) for stop in run_all(pruning, curves, 8))
 
 
 @pytest.mark.parametrize(
     ("grace", "factor", "decisions"),
     [(0, 2, {1, 2, 4, 8}), (0, 3, {1, 3, 9}), (1, 2, {2, 4, 8}), (1, 3, {2, 6}), (2, 4, {3})],
 )
-@pytest.mark.parametrize("total", [1000, 1003, 2400])
-def test_successive_halving_decides_at_powers_of_its_factor(grace, factor, decisions, total):
-    """Also where ten rungs do not divide the images evenly. Trials are made to fall behind at each rung in turn."""
-    rungs = rung_images(total, 10)
+def test_successive_halving_decides_at_powers_of_its_factor(grace, factor, decisions):
+    """Trials are made to fall behind at each rung in turn."""
     pruning = Pruning(name="successive_halving", grace_rungs=grace, reduction_factor=factor)
     good = [[0.9] * 10] * 4
     falling = [[0.9] * k + [0.0] * (10 - k) for k in range(9)]
-    stops = run_all(pruning, good + falling, rungs)[4:]
+    stops = run_all(pruning, good + falling, 10)[4:]
     assert stops == [min((d for d in decisions if d > k), default=10) for k in range(9)]
 
 

@@ -1,6 +1,7 @@
 """The answer of a run in words: what it claims, and what it does not."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from made_runs import (
     VARIANTS,
     confirm,
     confirmed_run,
+    confirmed_scores,
     front_run,
     gap,
     made_run,
@@ -210,10 +212,45 @@ def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
     assert answer.answer(folder) == (
         "Use real data only: on 50 real test photos it reaches 0.35 mAP [0.32, 0.38]; 0.25 [0.22, 0.28] above synthetic "
         "only (P = 0.99), 0.04 [0.01, 0.07] above full (P = 0.99). No variant did better on validation: the best of 3 "
-        "tested had 0.310 ± 0.010 against 0.350 mAP. Of the variants full reaches 0.31 mAP [0.28, 0.34] (2 seeds); "
+        "tested had 0.310 ± 0.010 against 0.350 ± 0.014 mAP. Of the variants full reaches 0.31 mAP [0.28, 0.34] (2 seeds); "
         "against it no blur -0.12, no light colour -0.01. Beyond the intervals: no blur. Not all have 2 finished "
-        "trainings: real only 1, synthetic only 1 (of a single one the spread between seeds is unknown and left out)."
+        "trainings: real only 1, synthetic only 1 (the spread between seeds of a single one is that of the others)."
     )
+
+
+def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
+    """The best of the search had the better luck there: what real only is held against is its training anew."""
+    folder = made_run(tmp_path / "run")
+    confirm(folder, {0: (0.285,), 1: (0.05,), 3: (0.28,)})
+    models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
+    test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
+    folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
+    said = answer.answer(folder)
+    assert "No searched recipe did better on validation: the best of 1 confirmed had 0.280 against 0.285 mAP." in said
+    assert said.endswith("Each was trained anew from a single seed: the spread between seeds is unknown.")
+
+
+def test_trainings_that_diverged_are_told(tmp_path):
+    folder = confirmed_run(tmp_path / "run")
+    ledger = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
+    at = next(k for k, line in enumerate(ledger) if '"ended"' in line and '"trial": 17,' in line)
+    ledger[at] = ledger[at].replace('"COMPLETE"', '"FAILED", "cause": "diverged"')
+    (folder.path / "ledger.jsonl").write_text("".join(ledger))
+    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(folder)
+
+
+def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
+    """It won the search, and no more was heard of it."""
+    folder = made_run(tmp_path / "run")
+    confirm(folder, {0: (0.28, 0.27), 1: (0.05, 0.05), 3: (0.29, 0.28)})
+    for number in (13, 14):
+        facts = {"params": {}, "recipe": folder.trials()[2].recipe, "of": 2}
+        folder.append("asked", number, kind="confirm", **facts)
+        train(folder, number, (), "FAILED", "its worker failed 4 times")
+    means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
+    folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
+    said = answer.answer(folder)
+    assert "Not compared, because every training of theirs anew failed: the recipes of trials 2." in said
 
 
 def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):
@@ -239,5 +276,5 @@ def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     assert said.endswith(f"Beyond the intervals: no blur. {ONCE}")
     uneven = answer.answer(variant_run(tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}))
     assert uneven.endswith(
-        "Not all have 2 finished trainings: no blur 1 (of a single one the spread between seeds is unknown and left out)."
+        "Not all have 2 finished trainings: no blur 1 (the spread between seeds of a single one is that of the others)."
     )

@@ -8,15 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from syndet_ray import Choice, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
+from syndet_ray import Choice, Confirmation, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
+from syndet_ray.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.study import Study
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, check_server, local_store
-from syndet_ray.verdict import best_points, candidates, finalists
+from syndet_ray.verdict import best_points, candidates, finalists, missing_seeds
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
@@ -30,6 +31,7 @@ SWEEP = Sweep(
     trials=10,
     rungs=4,
     pruning=Pruning(name="median", startup_trials=2, grace_rungs=1),
+    confirm=Confirmation(top=2, seeds=2),
     seed=3,
 )
 
@@ -116,7 +118,7 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
     assert f"median pruner after {pruned[0].images} images" == pruned[0].reason
     told = {trial.number: trial for trial in search._study._study.trials}
     assert told[pruned[0].number].state.name == "PRUNED"
-    assert sorted(told[pruned[0].number].intermediate_values) == [rung.images for rung in pruned[0].rungs]
+    assert sorted(told[pruned[0].number].intermediate_values) == [k + 1 for k in range(len(pruned[0].rungs))]
 
 
 def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
@@ -179,14 +181,75 @@ def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):
     for _ in range(2):
         search.propose()
     assignment = search.propose()
-    search.end(assignment.proposal.number, failure="loss is not finite, got nan")
-    search.end(0)
+    search.end(assignment.proposal.number, failure="scene.blur differs")
+    search.end(1)
     run_all(search)
-    without_report, _, failed = folder.trials()[:3]
-    assert (failed.state, failed.reason) == ("FAILED", "loss is not finite, got nan")
-    assert (without_report.state, without_report.reason) == ("FAILED", "ended before its first report")
+    _, without_report, failed = folder.trials()[:3]
+    assert (failed.state, failed.cause, failed.reason) == ("FAILED", "mistake", "scene.blur differs")
+    assert (without_report.state, without_report.cause) == ("FAILED", "lost")
+    assert without_report.reason == "ended before its first report"
     assert children(store, tracking)[2].info.status == "FAILED"
-    assert len(folder.trials()) == 12
+    assert sum(trial.kind == "search" for trial in folder.trials()) == 10
+
+
+def test_a_control_that_was_lost_is_trained_once_more(begin):
+    search, folder, tracking = begin()
+    for number in (0, 1):
+        search.propose()
+        search.end(number, "node lost", "lost" if number == 0 else "mistake")
+    run_all(search)
+    again = [trial for trial in folder.trials() if trial.kind == "real_only"]
+    assert [(trial.state, trial.seed_number) for trial in again] == [("FAILED", 0), ("COMPLETE", 0)]
+    assert sum(trial.kind == "synthetic_only" for trial in folder.trials()) == 1, "a mistake would be made again"
+    rebuilt, _, _ = begin(folder, tracking.parent)
+    assert rebuilt.remaining == 0
+
+
+def test_a_control_that_is_lost_twice_is_given_up(begin):
+    search, folder, _ = begin()
+    while (assignment := search.propose()) is not None:
+        if assignment.proposal.kind == "real_only":
+            search.end(assignment.proposal.number, "node lost", "lost")
+        else:
+            run_one(search, assignment)
+    assert [trial.state for trial in folder.trials() if trial.kind == "real_only"] == ["FAILED", "FAILED"]
+    assert search.is_over
+
+
+def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin):
+    search, folder, _ = begin()
+    numbers = [search.propose().proposal.number for _ in range(3)]
+    for number in numbers:
+        search.report(number, 25, {OBJECTIVE: 0.9}, {})
+    search.end(2, "training: the loss must be finite, got nan", "diverged")
+    trial = folder.trials()[2]
+    assert (trial.state, trial.cause, trial.value, trial.final) == ("FAILED", "diverged", 0.9, 0.0)
+    told = search._study._study.trials[2]
+    assert (told.state.name, told.value) == ("COMPLETE", 0.0)
+    rebuilt = Study(SWEEP)
+    rebuilt.replay(folder.events())
+    assert rebuilt._study.trials[2].value == 0.0
+    search.close()
+    (mirrored,) = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials
+    assert (mirrored.state.name, mirrored.value) == ("COMPLETE", 0.0)
+
+
+def test_the_sampler_learns_to_keep_away_from_where_training_diverges():
+    """The higher the rate the better, and beyond 1e-3 training diverges."""
+    space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-2, log=True)})
+    sweep = SWEEP.replace({"space": (space,), "controls": (), "trials": 60})
+
+    def beyond(cause):
+        study, rates = Study(sweep), []
+        for number in range(60):
+            rates.append(study.ask(number).recipe.training.learning_rate)
+            if rates[-1] > 1e-3:
+                study.tell(number, "FAILED", [0.0], cause)
+            else:
+                study.tell(number, "COMPLETE", [rates[-1] * 300])
+        return sum(rate > 1e-3 for rate in rates)
+
+    assert beyond("diverged") < 0.6 * beyond("lost")
 
 
 @pytest.mark.parametrize("kill_after", [1, 5, 12, 23, 30])
@@ -267,10 +330,10 @@ def test_pairs_can_be_searched_and_are_replayed(tmp_path):
     assert again.ask(5) == proposals[5]
 
 
-def search_and_confirm(search, sweep=SWEEP, top=2, seeds=2):
+def search_and_confirm(search, top=2):
     """A whole search: proposals, then confirmations, each on the made-up curve."""
     run_all(search)
-    search.confirm(finalists(list(search.trials.values()), top), seeds)
+    search.confirm(finalists(list(search.trials.values()), top))
     run_all(search)
 
 
@@ -290,10 +353,8 @@ def test_the_best_and_the_controls_are_trained_anew_and_never_pruned(begin, stor
     assert search.is_over
     runs = children(store, tracking)
     assert runs[confirmed[-1].number].data.tags["of"] == str(confirmed[-1].of)
-    search.confirm(finalists(trials, 2), 2)
+    search.confirm(finalists(trials, 2))
     assert search.remaining == 0, "what was confirmed is not confirmed again"
-    search.confirm(finalists(trials, 2), 3)
-    assert search.remaining == 4
 
 
 @pytest.fixture(scope="module")
@@ -541,28 +602,115 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
 
 
-def test_a_proposal_of_which_no_recipe_can_be_made_fails_and_the_search_goes_on(begin):
+SIZES = SearchSpace(
+    {"scene.image_px": Choice(values=(128, 640)), "scene.size_px": Choice(values=((30.0, 50.0), (90.0, 300.0)))}
+)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
     """Each value may be had with the sweep's own recipe, but not all of them together."""
-    space = SearchSpace(
-        {"scene.image_px": Choice(values=(128, 640)), "scene.size_px": Choice(values=((30.0, 50.0), (90.0, 300.0)))}
-    )
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
-    sweep = SWEEP.replace({"space": (space,), "recipe": recipe, "trials": 8})
+    sweep = SWEEP.replace({"space": (SIZES,), "recipe": recipe, "trials": 12, "sampler": sampler})
     search, folder, tracking = begin(sweep=sweep)
     run_all(search)
-    failed = [trial for trial in folder.trials() if trial.state == "FAILED"]
-    assert failed
-    assert len(failed) < 8
-    for trial in failed:
-        assert trial.params == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]}
-        assert "size_px must be at most image_px" in trial.reason
-    lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if "size_px must be at most image_px" in line)
     whole = table(folder)
+    assert {trial.state for trial in folder.trials()} <= {"COMPLETE", "PRUNED"}
+    asked = [event for event in folder.events() if event["event"] == "asked"]
+    discarded = [point for event in asked for point in event["discarded"]]
+    assert discarded
+    assert all(point == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]} for point in discarded)
+    lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if '"discarded": [{' in line)
     (folder.path / "ledger.jsonl").write_text("".join(lines[: at + 1]))  # asked for, and killed
     again, _, _ = begin(folder, tracking.parent, sweep=sweep)
     run_all(again)
     assert table(folder) == whole
+
+
+def test_a_space_in_which_nothing_is_possible_ends_with_the_reason(begin):
+    large = Choice(values=((90.0, 300.0), (100.0, 300.0)))
+    space = SearchSpace({"scene.image_px": Choice(values=(128, 130)), "scene.size_px": large})
+    recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
+    search, folder, _ = begin(sweep=SWEEP.replace({"space": (space,), "recipe": recipe, "trials": 2}))
+    run_all(search)
+    failed = [trial for trial in folder.trials() if trial.kind == "search"]
+    assert [trial.state for trial in failed] == ["FAILED", "FAILED"]
+    assert all("size_px must be at most image_px" in trial.reason for trial in failed)
+
+
+def test_a_given_point_of_which_no_recipe_can_be_made_is_told_and_not_replaced(begin):
+    recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
+    sweep = SWEEP.replace({"space": (SIZES,), "recipe": recipe, "trials": 4, "sampler": "grid"})
+    search, folder, _ = begin(sweep=sweep)
+    run_all(search)
+    searched = [trial for trial in folder.trials() if trial.kind == "search"]
+    assert sorted(trial.state == "FAILED" for trial in searched) == [False, False, False, True]
+
+
+def test_trials_of_different_lengths_are_pruned_at_equal_rungs():
+    """Where the search varies how long a trial trains, numbers of images meet nowhere: nothing was ever pruned."""
+    lengths = tuple(range(100, 400, 7))
+    space = SearchSpace({"training.images": Choice(values=lengths)})
+    sweep = SWEEP.replace({"space": (space,), "controls": (), "trials": 20, "sampler": "random"})
+    study, pruned = Study(sweep), 0
+    for number in range(20):
+        total = study.ask(number).recipe.training.images
+        is_hopeless = number >= 10
+        for images in rung_images(total, 4):
+            if study.report(number, images, 0.001 if is_hopeless else 0.5):
+                assert is_hopeless
+                assert images == rung_images(total, 4)[1], "one rung of grace"
+                study.tell(number, "PRUNED", [0.001])
+                pruned += 1
+                break
+        else:
+            study.tell(number, "COMPLETE", [0.5])
+    assert pruned == 10
+
+
+def confirm_all(search, ends):
+    """Trains finalists anew until no seed is missing. ends: how each goes, by trial of the search and seed, in order."""
+    chosen, trials = finalists(list(search.trials.values()), 2), search.trials
+    while any(missing_seeds(trial, list(trials.values()), SWEEP) for trial in chosen):
+        search.confirm(chosen)
+        while (assignment := search.propose()) is not None:
+            proposal = assignment.proposal
+            fates = ends.get((proposal.of, proposal.seed_number), [])
+            if fates and (fate := fates.pop(0)) is not None:
+                search.report(proposal.number, 25, {OBJECTIVE: 0.9}, {})
+                search.end(proposal.number, f"it was {fate}", fate)
+            else:
+                run_one(search, assignment)
+
+
+def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with_another(begin):
+    search, folder, _ = begin()
+    run_all(search)
+    confirm_all(search, {(0, 1): ["lost"], (1, 2): ["lost", "lost"]})
+    anew = [(t.of, t.seed_number, t.state) for t in folder.trials() if t.of in (0, 1)]
+    assert sorted(anew) == [
+        (0, 1, "COMPLETE"),
+        (0, 1, "FAILED"),
+        (0, 2, "COMPLETE"),
+        (1, 1, "COMPLETE"),
+        (1, 2, "FAILED"),
+        (1, 2, "FAILED"),
+    ], "two losses are as many as there are seeds: no more is asked for"
+    replicas = [t.replica for t in folder.trials() if t.of == 0]
+    assert len(set(replicas)) == len(replicas)
+    assert {len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"} == {2}
+
+
+def test_a_confirmation_that_diverges_counts_as_nothing_found(begin):
+    search, folder, _ = begin()
+    run_all(search)
+    confirm_all(search, {(0, 1): ["diverged"], (1, 1): ["mistake"]})
+    real, synthetic = (next(c for c in candidates(folder.trials()) if c.kind == kind) for kind in CONTROL_CHANGES)
+    assert [training.seed_number for training in real.trainings] == [1, 2]
+    assert [training.diverged for training in real.trainings] == [True, False]
+    assert real.mean == pytest.approx(real.trainings[1].value / 2)
+    assert [training.seed_number for training in synthetic.trainings] == [2], "a mistake is not made twice"
 
 
 def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
@@ -573,9 +721,10 @@ def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
 
 
 def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_twice(begin):
-    sweep = SWEEP.replace({"variants": {"a": {}, "b": {"scene.blur": 0.1}}, "repeats": 2, "controls": ("real_only",)})
+    variants, confirm = {"a": {}, "b": {"scene.blur": 0.1}}, Confirmation(top=1, seeds=3)
+    sweep = SWEEP.replace({"variants": variants, "repeats": 2, "controls": ("real_only",), "confirm": confirm})
     search, folder, _ = begin(sweep=sweep)
-    search_and_confirm(search, top=1, seeds=3)
+    search_and_confirm(search, top=1)
     replicas = {}
     for trial in folder.trials():
         name = trial.variant or (trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of)
@@ -587,9 +736,10 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
 @pytest.mark.parametrize("repeats", [1, 2, 3])
 def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
     variants = {"a": {}, "b": {"scene.blur": 0.1}}
-    sweep = SWEEP.replace({"variants": variants, "repeats": repeats, "controls": ("real_only",)})
+    confirm = Confirmation(top=1, seeds=3)
+    sweep = SWEEP.replace({"variants": variants, "repeats": repeats, "controls": ("real_only",), "confirm": confirm})
     search, folder, _ = begin(sweep=sweep)
-    search_and_confirm(search, top=1, seeds=3)
+    search_and_confirm(search, top=1)
     trained = candidates(folder.trials())
     assert sorted(candidate.kind for candidate in trained) == ["a", "b", "real_only", "search"]
     for candidate in trained:

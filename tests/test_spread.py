@@ -9,8 +9,10 @@ from syndet_ray.spread import (
     combined,
     difference,
     interval,
+    pooled_deviation,
     probability_best,
     score_interval,
+    seed_spread,
     standard_error,
     within_one_error,
 )
@@ -98,6 +100,33 @@ def test_what_all_models_share_cancels_in_a_difference():
     found = difference({0: shared + 0.01}, {0: shared}, rng())
     assert (found.mean, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
     assert found.probability == 1
+
+
+def test_a_recipe_with_one_training_left_has_the_spread_between_seeds_of_the_others():
+    """Five recipes of three trainings, and one of a single training that is no better: its interval must be as wide."""
+    draws = np.random.default_rng(1)
+    images = 0.1 * draws.standard_normal(1000)
+    seeds_sd = 3.0
+    others = [[images + seeds_sd * draws.standard_normal() for _ in range(3)] for _ in range(20)]
+    found = seed_spread(others)
+    assert found.freedom == 40
+    assert found.between == pytest.approx(seeds_sd**2, rel=0.4)
+    single = combined([images], rng(), times=20, spread=found)
+    assert single.std() == pytest.approx(np.sqrt(found.between), rel=0.1)
+    assert combined([images], rng()) == pytest.approx(images), "unknown where nothing is known"
+    three, unpaired = others[0], difference({"a": images}, by_seed(others[0]), rng(), found)
+    known = found.between + np.var([model.mean() for model in three], ddof=1) / 3
+    assert (unpaired.high - unpaired.low) / (2 * 1.96) == pytest.approx(np.sqrt(known), rel=0.5)
+
+
+def test_spreads_between_seeds_are_weighted_by_what_each_recipe_tells():
+    recipes = [[0.1, 0.3], [0.2, 0.2, 0.2, 0.2], [0.9]]
+    assert pooled_deviation(recipes) == pytest.approx(np.sqrt(0.02 / 4))
+    assert pooled_deviation([[0.9], [0.1]]) is None
+    constant = [[np.full(10, value) for value in recipe] for recipe in recipes]
+    found = seed_spread(constant)
+    assert (found.between, found.interaction, found.freedom) == (pytest.approx(0.02 / 4), pytest.approx(0), 4)
+    assert seed_spread([[np.zeros(10)]]) is None
 
 
 def test_equal_recipes_are_as_likely_better_as_worse():

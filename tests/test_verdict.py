@@ -87,7 +87,7 @@ def test_the_winner_has_the_greatest_mean_and_what_is_simplest_is_within_its_err
     found = verdict.candidates(trials)
     assert found[0].mean == pytest.approx(max(mean(seeds) for seeds in values) / 1000)
     plain = verdict.simplest(found)
-    if len(found[0].trainings) == 1:
+    if all(len(each.trainings) == 1 for each in found):
         assert plain is None
     else:
         assert plain in found
@@ -121,6 +121,57 @@ def test_a_schedule_that_has_nothing_to_change_to_makes_nothing_less_simple():
     staged = Recipe(mix=Mix(synthetic=1.0, schedule="staged")).flat()
     found[0].trial.recipe.update(staged)
     assert verdict.simplest(found).trial.number == 0
+
+
+def test_a_training_that_diverged_counts_as_nothing_found():
+    trials = confirmed(["mixed", "mixed"], [(0.4, 0.4), (0.3, 0.3)])
+    trials.append(replace(trial(6, None, "confirm", of=0, state="FAILED"), cause="diverged"))
+    best, safe = sorted(verdict.candidates(trials), key=lambda c: -c.mean)
+    assert (best.trial.number, best.mean, safe.mean) == (1, pytest.approx(0.3), pytest.approx(0.8 / 3))
+    assert [len(c.trainings) for c in (best, safe)] == [2, 3]
+    assert [training.number for training in safe.models] == [2, 3]
+
+
+def test_what_diverged_in_the_search_is_no_candidate_and_a_control_that_did_is_the_last():
+    trials = [
+        replace(trial(0, 0.9, "real_only", state="FAILED"), cause="diverged"),
+        replace(trial(1, 0.9, state="FAILED"), cause="diverged"),
+        trial(2, 0.0),
+    ]
+    assert [(c.trial.number, c.mean) for c in verdict.candidates(trials)] == [(2, 0.0), (0, 0.0)]
+    assert [found.number for found in verdict.finalists(trials, 5)] == [0, 2]
+    assert [found.number for found in verdict.pareto_front(trials, **TWO_GOALS)] == [2]
+    assert confirm.tested(trials[:2]) == {}, "nothing left a model"
+
+
+def test_of_a_recipe_with_one_training_left_the_error_is_the_spread_between_seeds_of_the_others():
+    """It was unknown, so that nothing else could be as good within one error."""
+    trials = confirmed(["mixed", "real_only"], [(0.32,), (0.28, 0.30, 0.32)])
+    best, real = verdict.candidates(trials)
+    assert (best.trial.number, best.error) == (0, pytest.approx(0.02))
+    assert real.error == pytest.approx(0.02 / np.sqrt(3))
+    assert verdict.simplest([best, real]) is real
+
+
+@pytest.mark.parametrize(
+    ("trainings", "missing"),
+    [
+        ([], [1, 2, 3]),
+        ([(1, "COMPLETE", None), (2, "RUNNING", None)], [3]),
+        ([(1, "FAILED", "diverged"), (2, "FAILED", "mistake"), (3, "FAILED", None)], []),
+        ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [2]),
+        ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [4]),
+        ([(2, "FAILED", "lost"), (2, "COMPLETE", None)], [1, 3]),
+        ([(1, "FAILED", "lost"), (1, "FAILED", "lost"), (2, "FAILED", "lost")], []),
+    ],
+)
+def test_seeds_that_a_finalist_misses(trainings, missing):
+    sweep = Sweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
+    anew = [
+        replace(trial(1 + k, None, "confirm", of=0, state=state), seed_number=seed, cause=cause)
+        for k, (seed, state, cause) in enumerate(trainings)
+    ]
+    assert verdict.missing_seeds(trial(0, 0.5), [trial(0, 0.5), *anew], sweep) == missing
 
 
 def test_finalists_are_all_controls_that_finished_and_the_best_of_the_search():
@@ -203,8 +254,10 @@ def test_a_variant_is_confirmed_once_and_its_repeats_count():
         trial(5, 0.9),
     ]
     assert [found.number for found in verdict.finalists(trials, 1)] == [0, 1, 4, 5]
-    sweep = Sweep(question="?", trials=0, variants={"a": {}}, repeats=2)
-    assert [verdict.trained_already(found, sweep) for found in verdict.finalists(trials, 1)] == [0, 2, 2, 0]
+    space = (SearchSpace({"mix.synthetic": Float(low=0, high=1)}),)
+    sweep = Sweep(question="?", variants={"a": {}}, repeats=2, space=space)
+    missing = [verdict.missing_seeds(found, trials, sweep) for found in verdict.finalists(trials, 1)]
+    assert missing == [[1, 2, 3], [2], [2], [1, 2, 3]], "these variants began with seed 0"
     trials += [trial(6, 0.5, "confirm", of=1), trial(7, 0.4, "confirm", of=5)]
     means = {found.kind: found.mean for found in verdict.candidates(trials)}
     assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, "the control was not trained anew"
@@ -230,6 +283,35 @@ def scored(value):
     boxes = np.array([[0.0, 0, 4, 4]] * 2)
     seen = [Predictions(boxes, np.array([k % 2, 1 - k % 2]), np.array([0.9, 0.3])) for k in range(3)]
     return confirm.Scored({"mAP": value, "AP50": value, "slope/AP": -0.2}, draws, seen, np.diag([2, 1, 0]))
+
+
+def test_a_model_that_never_was_finds_nothing_on_the_test_set():
+    found = confirm.score_checkpoint(PHOTOS, "cpu", 1, None)
+    assert found.metrics["mAP"] == 0
+    assert not found.draws["mAP"].any()
+    assert [len(image.scores) for image in found.predictions] == [0] * len(PHOTOS)
+
+
+def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
+    trials = confirmed(["mixed", "real_only"], [(0.4, 0.4), (0.3, 0.31)])
+    trials = [*trials, replace(trial(6, 0.9, "confirm", of=0, state="FAILED"), cause="diverged", seed_number=7)]
+    trials = [replace(t, seed_number=t.number) for t in trials]
+    recipes = confirm.tested(trials)
+    rows = confirm.test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
+    row = next(row for row in rows if row.trial == 0)
+    assert row.seeds == (0.4, 0.4, 0.0)
+    assert row.metrics["mAP"] == pytest.approx(0.8 / 3)
+
+
+def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
+    """Two equal recipes whose seeds differ by far more than images do: one training says little."""
+    trials = [replace(t, seed_number=t.number) for t in confirmed(["mixed", "real_only"], [(0.5,), (0.2, 0.35, 0.5)])]
+    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0)
+    best = rows[0]
+    assert best.trial == 0
+    low, high = best.intervals["mAP"]
+    assert high - low > 0.4
+    assert best.differences["real_only"].low < 0
 
 
 def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_and_the_controls():

@@ -36,6 +36,9 @@ class Predictions:
         return Predictions(self.xyxy[index], self.labels[index], self.scores[index])
 
 
+NOTHING_FOUND = Predictions(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+
+
 @dataclass(frozen=True)
 class Scores:
     """metrics  "mAP" (over IoU .50 to .95), "AP50", "AP75", "mAR", "AP/<class>", and class-agnostic "mAP_any_class",

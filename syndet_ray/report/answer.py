@@ -10,11 +10,12 @@ from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
-from syndet_ray.verdict import finalists, trained_already, unconfirmed
+from syndet_ray.verdict import finalists, missing_seeds, unconfirmed
 
 _MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
 _MOST_VARIANTS = 5  # that a sentence can hold
 _ONCE = "Each was trained once: the spread between seeds is unknown."
+_ANEW_ONCE = "Each was trained anew from a single seed: the spread between seeds is unknown."
 _NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
 
 
@@ -22,8 +23,9 @@ def answer(folder: RunFolder) -> str:
     """The sweep's answer, with its interval."""
     trials, test, sweep = folder.trials(), folder.test(), folder.sweep
     if test is not None:
-        said = _answered(test_lines(test, trials), variant_lines(folder), test, trials)
-        said += [_since(test, trials)]
+        lines = test_lines(test, trials)
+        said = _answered(lines, variant_lines(folder), test, trials)
+        said += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
     else:
         said = [_so_far(trials, sweep)]
     said += [_offers(trials, sweep), words.STAND_IN if is_stand_in(folder) else ""]
@@ -47,7 +49,8 @@ def _answered(
         said += _ablation(variants, "Of the variants" if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
         said += [f"Best on validation is {best.name}, with {_map(best)}."]
-    return [*said, _simplest(best, lines), _uneven(lines) if confirmed else _ONCE]
+    once = _ANEW_ONCE if best.anew else _ONCE
+    return [*said, _simplest(best, lines), _uneven(lines) if confirmed else once]
 
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
@@ -79,14 +82,32 @@ def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
 
 
 def _uneven(lines: Sequence[TestLine]) -> str:
-    """Which recipes were trained less often than others: of what was trained once no interval knows the seeds."""
+    """Which recipes were trained less often than others."""
     counts = {line.name: len(line.seeds) or 1 for line in lines}
     fewer = {name: count for name, count in counts.items() if count < max(counts.values())}
     if not fewer:
         return ""
     told = ", ".join(f"{name} {count}" for name, count in fewer.items())
-    unknown = " (of a single one the spread between seeds is unknown and left out)" if 1 in fewer.values() else ""
-    return f"Not all have {max(counts.values())} finished trainings: {told}{unknown}."
+    borrowed = " (the spread between seeds of a single one is that of the others)" if 1 in fewer.values() else ""
+    return f"Not all have {max(counts.values())} finished trainings: {told}{borrowed}."
+
+
+def _diverged(lines: Sequence[TestLine]) -> str:
+    """Which recipes do not always train: their scores are low for that."""
+    counts = [f"{line.name} {line.diverged} of {max(len(line.seeds), 1)}" for line in lines if line.diverged]
+    return f"Trainings that diverged count as 0 mAP: {', '.join(counts)}." if counts else ""
+
+
+def _lost(lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: Sweep) -> str:
+    """Which recipes were good enough to be trained anew, and are not compared because every such training failed."""
+    before = [trial for trial in trials if trial.started <= test.opened]
+    failed = {trial.of for trial in before if trial.of is not None and trial.state == "FAILED"}
+    compared = {line.trial for line in lines}
+    lost = [trial.number for trial in finalists(before, sweep.confirm.top) if trial.number in failed - compared]
+    if not lost:
+        return ""
+    numbers = " and ".join(str(number) for number in lost)
+    return f"Not compared, because every training of theirs anew failed: the recipes of trials {numbers}."
 
 
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
@@ -107,7 +128,7 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
     if best.kind == "real_only":
         return [
             f"Use real data only: on {place} it reaches {_map(best)}{_beside(best, others)}.",
-            _behind_once(best, trials),
+            _behind(best, lines) if best.anew else _behind_once(best, trials),
         ]
     if real is None:
         return [f"On {place} {_told(best)}{_beside(best, others)}.", _NO_CONTROL]
@@ -168,9 +189,10 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     again = [trial for trial in trials if trial.kind == "confirm"]
     if not again:
         return said
-    ended = sum(trial.state != "RUNNING" for trial in again)
-    missing = [sweep.confirm.seeds - trained_already(trial, sweep) for trial in finalists(trials, sweep.confirm.top)]
-    wanted = sum(max(0, count) for count in missing)
+    ended = sum(trial.state != "RUNNING" and trial.cause != "lost" for trial in again)
+    missing = [missing_seeds(trial, trials, sweep) for trial in finalists(trials, sweep.confirm.top)]
+    running = sum(trial.state == "RUNNING" for trial in again)
+    wanted = ended + running + sum(len(seeds) for seeds in missing)
     return f"{said} The best are being trained anew: {ended} of {wanted} trainings have ended."
 
 

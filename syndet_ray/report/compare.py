@@ -15,7 +15,7 @@ from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import BySeed, Difference, difference, probability_best
+from syndet_ray.spread import BySeed, Difference, difference, probability_best, seed_spread
 
 _METRIC = "mAP"
 _HASH_DIGITS = 12
@@ -195,10 +195,11 @@ def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list
     """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all."""
     rng = seeds.generator(0, "compare")
     gaps: list[Difference | None] = [None]
-    gaps += [difference(own, draws[0], rng) if _paired([own, draws[0]]) else None for own in draws[1:]]
+    spread = seed_spread([list(own.values()) for own in draws])
+    gaps += [difference(own, draws[0], rng, spread) if _paired([own, draws[0]]) else None for own in draws[1:]]
     if not _paired(draws):
         return gaps, [None] * len(draws)
-    best = probability_best({str(k): own for k, own in enumerate(draws)}, rng)
+    best = probability_best({str(k): own for k, own in enumerate(draws)}, rng, spread)
     return gaps, [best[str(k)] for k in range(len(draws))]
 
 

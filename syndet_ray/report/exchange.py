@@ -96,12 +96,13 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
     rng = np.random.default_rng(_SEED)
     real = _by_size([point for point in points if not point.synthetic and point.photos])
     mixed = sorted((point for point in points if point.synthetic), key=lambda point: point.photos)
-    curve, mixes = (tuple(_scored(point, rng) for point in some) for some in (real, mixed))
+    seeds = spread.seed_spread([list(point.models.values()) for point in (*real, *mixed)])
+    curve, mixes = (tuple(_scored(point, rng, seeds) for point in some) for some in (real, mixed))
     reason = _too_little(real, mixed)
     if reason:
         return Exchange(curve, (), mixes, (), reason)
     points = [*real, *mixed]
-    joint = spread.joint_draws([point.models for point in points], rng)
+    joint = spread.joint_draws([point.models for point in points], rng, seeds)
     drawn = {point.name: draws for point, draws in zip(points, joint, strict=True)}
     sizes = np.array([point.photos for point in real], float)
     alone = np.stack([drawn[point.name] for point in real], axis=1)
@@ -216,10 +217,10 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     return "" if mixed else "no recipe with synthetic images met the test set"
 
 
-def _scored(point: ExchangePoint, rng: np.random.Generator) -> Scored:
+def _scored(point: ExchangePoint, rng: np.random.Generator, seeds: spread.SeedSpread | None) -> Scored:
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
-    draws = spread.combined(models, rng)
+    draws = spread.combined(models, rng, spread=seeds)
     return Scored(point.name, point.photos, point.synthetic, score, *spread.score_interval(_METRIC, draws))
 
 

@@ -201,7 +201,7 @@ def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
     efficient = {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
     if not costs or not efficient:
         return None
-    confirmed = {found.trial.number: found for found in candidates(trials) if found.error is not None}
+    confirmed = {found.trial.number: found for found in candidates(trials) if len(found.trainings) > 1}
     offers = []
     for trial in [candidate.trial for candidate in unconfirmed(trials)]:
         again = confirmed.get(trial.number)

@@ -11,7 +11,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import Difference, bounded
 from syndet_ray.sweep import CONTROL_CHANGES
-from syndet_ray.verdict import candidate, unconfirmed
+from syndet_ray.verdict import Candidate, candidate, unconfirmed, with_pooled_errors
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
 _DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
@@ -40,6 +40,8 @@ class TestLine:
     scores       by metric
     validation   mean mAP of its models on the validation set, which it was chosen by, and its standard error
     seeds        test mAP of each model
+    diverged     how many of its trainings diverged: each counts as a model that finds nothing
+    anew         whether it was trained anew when the search was over
     p_best       probability that it is the best of all lines
     differences  its mAP less that of each control and of the first variant
     best         whether it won, by validation; simplest: whether it is the simplest that is as good, to within the error
@@ -57,6 +59,8 @@ class TestLine:
     validation: float
     error: float | None
     seeds: tuple[float, ...]
+    diverged: int
+    anew: bool
     p_best: float | None
     differences: dict[str, Difference]
     best: bool
@@ -173,7 +177,9 @@ def compared_with(test: TestScores) -> str | None:
 
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
     """The recipes of the test set, each once."""
-    return tuple(_test_line(role, row, test, trials) for role, row in told_once(test))
+    rows = told_once(test)
+    recipes = with_pooled_errors([_candidate(row, trials) for _, row in rows])
+    return tuple(_test_line(role, row, test, recipe) for (role, row), recipe in zip(rows, recipes, strict=True))
 
 
 test_lines.__test__ = False  # type: ignore[attr-defined]
@@ -224,10 +230,13 @@ def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     return ClassTable(tuple(metrics), rows)
 
 
-def _test_line(role: str, row: TestRow, test: TestScores, trials: Sequence[Trial]) -> TestLine:
+def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
+    """A recipe by the models that were scored: a run that is being extended may have more by now."""
     by_number = {trial.number: trial for trial in trials}
-    # The models that were scored: a run that is being extended may have more by now.
-    found = candidate(by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)])
+    return candidate(by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)])
+
+
+def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> TestLine:
     best = test.row("best")
     return TestLine(
         row.role,
@@ -240,6 +249,8 @@ def _test_line(role: str, row: TestRow, test: TestScores, trials: Sequence[Trial
         found.mean,
         found.error,
         row.seeds,
+        sum(training.diverged for training in found.trainings),
+        any(training.of is not None for training in found.trainings),
         row.p_best,
         row.differences,
         best is not None and row.trial == best.trial,

@@ -21,10 +21,12 @@ from syndet_ray.spread import (
     RESAMPLES,
     TIMES,
     Difference,
+    SeedSpread,
     combined,
     difference,
     probability_best,
     score_interval,
+    seed_spread,
 )
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.tuning.pictures import show_predictions
@@ -53,10 +55,10 @@ class Scored:
 def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     """The recipes that meet the test set, by role: "best", controls and variants by name, and other confirmed ones.
 
-    A control or variant that won stands there twice, as itself and as the best. Empty where no trial finished.
+    A control or variant that won stands there twice, as itself and as the best. Empty where no trial left a model.
     """
     found = candidates(trials)
-    if not found:
+    if not found or not found[0].models:
         return {}
     order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))  # the sweep's, whatever failed
     fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
@@ -75,9 +77,9 @@ def open_test_set(
     """
     opened, openings = time.time(), folder.note_opening()
     models = {model.number: model for candidate in recipes.values() for model in candidate.trainings}
-    every = [{"checkpoint": model.checkpoint} for model in models.values()]
+    every = [{"checkpoint": None if model.diverged else model.checkpoint} for model in models.values()]
     scored = dict(zip(models, runner.tasks(score_checkpoint, test, every, progress), strict=True))
-    champion = max(recipes["best"].trainings, key=lambda model: (model.value or 0.0, -model.number))
+    champion = max(recipes["best"].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     _keep_champion(folder, champion.checkpoint)
     _keep_found(folder, test, scored)
@@ -105,11 +107,21 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     rng = seeds.generator(seed, "test rows")
     of = {candidate.trial.number: [scored[m.number] for m in candidate.trainings] for candidate in recipes.values()}
     draws = {candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()}
-    p_best = probability_best({str(number): by_seed for number, by_seed in draws.items()}, rng)
+    spreads = _seed_spreads(recipes, scored)
+    spread = spreads["mAP"]
+    p_best = probability_best({str(number): by_seed for number, by_seed in draws.items()}, rng, spread)
     against = _compared_with(recipes)
-    found = {number: _intervals(models, rng) for number, models in of.items()}
-    gaps = {n: {r: difference(draws[n], draws[m], rng) for r, m in against.items() if m != n} for n in of}
+    found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
+    gaps = {n: {r: difference(draws[n], draws[m], rng, spread) for r, m in against.items() if m != n} for n in of}
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+
+
+def _seed_spreads(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]) -> dict[str, SeedSpread | None]:
+    """By metric, how much trainings of one recipe differ: for recipes of which only one training is left."""
+    by_trial = {candidate.trial.number: candidate.models for candidate in recipes.values()}
+    models = [[scored[model.number] for model in trainings] for trainings in by_trial.values()]
+    metrics = next(iter(scored.values())).draws
+    return {name: seed_spread([[model.draws[name] for model in own] for own in models]) for name in metrics}
 
 
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
@@ -142,25 +154,35 @@ def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
     return {role: recipes[role].trial.number for role in recipes if role in (*CONTROL_CHANGES, *variants[:1])}
 
 
-def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str) -> Scored:
-    """Scores one trained model on the test set; runs on a worker."""
+def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> Scored:
+    """Scores one trained model on the test set; runs on a worker. None is a model that finds nothing: its training diverged."""
+    from syndet_ray.detection.evaluation import evaluate
+    from syndet_ray.detection.score import NOTHING_FOUND
+
+    predictions = [NOTHING_FOUND] * len(test) if checkpoint is None else _found(test, device, threads, checkpoint)
+    found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
+    return Scored(found.metrics, found.draws, predictions, found.confusion)
+
+
+def _found(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[Predictions]":
     import torch
 
-    from syndet_ray.detection.evaluation import evaluate
     from syndet_ray.detection.models import load_model
     from syndet_ray.detection.predict import predict
 
     torch.set_num_threads(threads)
     with fetched(checkpoint) as folder:
         model = load_model(folder).model
-    predictions = predict(model, test, device=torch.device(device))
-    found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
-    return Scored(found.metrics, found.draws, predictions, found.confusion)
+    return predict(model, test, device=torch.device(device))
 
 
-def _intervals(models: Sequence[Scored], rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+def _intervals(
+    models: Sequence[Scored], rng: np.random.Generator, spreads: Mapping[str, SeedSpread | None]
+) -> dict[str, tuple[float, float]]:
     """95 % over images and seeds, of every metric that has draws."""
-    drawn = {name: combined([model.draws[name] for model in models], rng, TIMES) for name in models[0].draws}
+    drawn = {
+        name: combined([model.draws[name] for model in models], rng, TIMES, spread) for name, spread in spreads.items()
+    }
     return {name: score_interval(name, found) for name, found in drawn.items()}
 
 

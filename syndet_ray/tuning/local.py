@@ -24,6 +24,7 @@ from syndet_ray.tuning.task import (
     Progress,
     Resources,
     TrialSettings,
+    cause_of,
     quiet,
     told,
     worth_another_try,
@@ -59,7 +60,7 @@ class Local:
         self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
     ) -> None:
         """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint."""
-        number, failure = assignment.proposal.number, None
+        number = assignment.proposal.number
         while True:
             try:
                 self._attempt(assignment, search, settings, data, checkpoints)
@@ -67,11 +68,14 @@ class Local:
                 pass
             except Exception as error:
                 trial, failure = search.trials[number], told(error)
-                if worth_another_try(error, bool(trial.rungs)) and trial.retries < RETRIES:
+                begun = bool(trial.rungs)
+                if worth_another_try(error, begun) and trial.retries < RETRIES:
                     search.retry(number, failure)
-                    assignment, failure = Assignment(assignment.proposal, trial.checkpoint), None
+                    assignment = Assignment(assignment.proposal, trial.checkpoint)
                     continue
-            search.end(number, failure)
+                search.end(number, failure, cause_of(error, begun))
+                return
+            search.end(number)
             return
 
     def _attempt(

@@ -16,7 +16,7 @@ from pathlib import Path
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
@@ -24,7 +24,7 @@ from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.background import Background
-from syndet_ray.tuning.study import STATES, told
+from syndet_ray.tuning.study import optuna_state, told
 
 _EVERY_S = 30
 
@@ -88,9 +88,10 @@ class Mirror:
     def _frozen(self, trial: Trial) -> FrozenTrial:
         point = self._sweep.parameters.point(Recipe().replace(trial.recipe)) or {}
         several = len(self._sweep.goals) > 1
+        state = optuna_state(trial.state, trial.cause)
         frozen = create_trial(
-            state=STATES[trial.state],
-            values=trial.goals(self._sweep.objective) if trial.state == "COMPLETE" else None,
+            state=state,
+            values=trial.goals(self._sweep.objective) if state == TrialState.COMPLETE else None,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},
             intermediate_values={} if several else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},

@@ -1,7 +1,11 @@
-"""Optuna's pruners by the names that sweeps use, on images seen."""
+"""Optuna's pruners by the names that sweeps use, on rungs.
+
+Trials are compared at equal rungs, not at equal numbers of images: where a search varies how long a trial trains, those
+numbers meet nowhere, and the learning rate follows the share of its own training that a trial has behind it.
+"""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import optuna
 from optuna import pruners
@@ -9,8 +13,8 @@ from optuna import pruners
 from syndet_ray.sweep import Pruning
 
 
-def make_pruner(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
-    """The pruner a sweep asks for. `rungs` are the numbers of images seen at which trials report, ascending.
+def make_pruner(pruning: Pruning, rungs: int) -> pruners.BasePruner:
+    """The pruner a sweep asks for, of trials that report `rungs` times, each under the number of its rung, from 1.
 
     Which rung is a trial's last, where it has nothing left to save, is for the caller to know.
     """
@@ -24,9 +28,8 @@ def make_pruner(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
 class _Grace(pruners.BasePruner):
     """Asks another pruner about trials that have reported more than `rungs` times, and about no others.
 
-    Optuna's n_warmup_steps would count images, of which trials may be given different numbers, and not all pruners
-    have it. A pruner inside another one is also hidden from the sampler: faced with a HyperbandPruner, Optuna lets TPE
-    learn from the trials of one bracket only, too few in sweeps as short as ours.
+    Not all of Optuna's pruners have n_warmup_steps. A pruner inside another one is also hidden from the sampler: faced with
+    a HyperbandPruner, Optuna lets TPE learn from the trials of one bracket only, too few in sweeps as short as ours.
     """
 
     def __init__(self, inner: pruners.BasePruner, rungs: int) -> None:
@@ -47,38 +50,37 @@ def _patient(inner: pruners.BasePruner | None, patience: int) -> pruners.BasePru
         return pruners.PatientPruner(inner, patience)
 
 
-def _median(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
+def _median(pruning: Pruning, rungs: int) -> pruners.BasePruner:
     return pruners.MedianPruner(n_startup_trials=pruning.startup_trials)
 
 
-def _percentile(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
+def _percentile(pruning: Pruning, rungs: int) -> pruners.BasePruner:
     return pruners.PercentilePruner(pruning.percentile, n_startup_trials=pruning.startup_trials)
 
 
-def _successive_halving(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
-    """Decides at the first rung after the grace, and at `reduction_factor` times as many images as at the last decision.
+def _successive_halving(pruning: Pruning, rungs: int) -> pruners.BasePruner:
+    """Decides at the first rung after the grace, and at `reduction_factor` times the rung of the last decision.
 
-    With evenly spaced rungs those are rungs too (the 2nd, 6th, ... at a factor of 3 and one rung of grace), or lie just
-    below one where images do not divide evenly; all other rungs decide nothing. The grace must be in min_resource, too:
-    a first report far above it is halved once for every power of the factor that it has passed.
+    Those are the 2nd, 6th, ... at a factor of 3 and one rung of grace; all other rungs decide nothing. The grace must be in
+    min_resource, too: a first report far above it is halved once for every power of the factor that it has passed.
     """
     return pruners.SuccessiveHalvingPruner(_first_decision(pruning, rungs), pruning.reduction_factor)
 
 
-def _hyperband(pruning: Pruning, rungs: Sequence[int]) -> pruners.BasePruner:
+def _hyperband(pruning: Pruning, rungs: int) -> pruners.BasePruner:
     """Spreads trials over brackets, by their number: successive halving from the first rung after the grace, from
-    `reduction_factor` times as many images, and so on up to all of them. Where the second of these lies beyond the
+    `reduction_factor` times that rung, and so on up to the last. Where the second of these lies beyond the
     last rung, there is one bracket, and this is successive halving.
     """
-    return pruners.HyperbandPruner(_first_decision(pruning, rungs), rungs[-1], pruning.reduction_factor)
+    return pruners.HyperbandPruner(_first_decision(pruning, rungs), rungs, pruning.reduction_factor)
 
 
-def _first_decision(pruning: Pruning, rungs: Sequence[int]) -> int:
-    """Images seen at the first rung after the grace; at the last rung, where nothing is pruned, if the grace is longer."""
-    return rungs[min(pruning.grace_rungs, len(rungs) - 1)]
+def _first_decision(pruning: Pruning, rungs: int) -> int:
+    """The first rung after the grace; the last rung, where nothing is pruned, if the grace is longer."""
+    return min(pruning.grace_rungs + 1, rungs)
 
 
-_PRUNERS: dict[str, Callable[[Pruning, Sequence[int]], pruners.BasePruner | None]] = {
+_PRUNERS: dict[str, Callable[[Pruning, int], pruners.BasePruner | None]] = {
     "none": lambda pruning, rungs: pruners.NopPruner(),
     "median": _median,
     "percentile": _percentile,

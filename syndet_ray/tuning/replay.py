@@ -151,7 +151,7 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
 def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     """The state in which a trial ends at a rung, as tuning.study decides it; None where it goes on."""
     images = curve.rungs[rung].images
-    trial.report(curve.rungs[rung].metrics[OBJECTIVE], images)
+    trial.report(curve.rungs[rung].metrics[OBJECTIVE], rung + 1)
     if rung == len(curve.rungs) - 1:
         return TrialState.COMPLETE
     # Settled when it was proposed: to hold it against its rules anew for every report would take minutes.
@@ -161,12 +161,11 @@ def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
 
 def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
     """A study like that of a sweep, by its name too (Hyperband hashes it), which proposes nothing."""
-    longest = max(curves, key=lambda curve: curve.images)
     return optuna.create_study(
         study_name="syndet_ray",
         direction="maximize",
         sampler=optuna.samplers.RandomSampler(),  # has nothing to draw; TPE would look for something in every trial
-        pruner=make_pruner(pruning, [rung.images for rung in longest.rungs]),
+        pruner=make_pruner(pruning, max(len(curve.rungs) for curve in curves)),
     )
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.report.words import recipe_words
-from syndet_ray.results import OBJECTIVE, TestRow, TestScores
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, preflight
@@ -30,13 +30,15 @@ from syndet_ray.tuning.search import Budget, Display, Search
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
-from syndet_ray.verdict import Candidate, finalists
+from syndet_ray.verdict import Candidate, finalists, missing_seeds
 
 if TYPE_CHECKING:
     from syndet_ray.tuning.local import Local
     from syndet_ray.tuning.tensorboard import TensorBoard
     from syndet_ray.tuning.tune import OnRay
 
+# What is lost with its machine in the first is asked for again in the second.
+_ROUNDS = 2
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
 
 
@@ -239,10 +241,11 @@ class _Attempt:
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""
         sweep = self.folder.sweep
+        settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
         self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
-        if search.remaining:
-            settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
-            self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
+        for _ in range(_ROUNDS):
+            if search.remaining and search.spent is None:
+                self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
         return search.is_over
 
     def _confirm(self, search: Search) -> bool:
@@ -251,8 +254,16 @@ class _Attempt:
         chosen = finalists(self.folder.trials(), sweep.confirm.top)
         if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
             return True
-        search.confirm(chosen, sweep.confirm.seeds)
-        return self._train(search)
+        is_over = True
+        while is_over and self._lacks_seeds(chosen):  # again for what was lost with its machine
+            search.confirm(chosen)
+            is_over = self._train(search)
+        return is_over
+
+    def _lacks_seeds(self, chosen: Sequence[Trial]) -> bool:
+        """Whether a finalist has to be trained anew once more."""
+        trials, sweep = self.folder.trials(), self.folder.sweep
+        return any(missing_seeds(trial, trials, sweep) for trial in chosen)
 
     def _conclude(self) -> str:
         """Opens the test set for the best recipes and the controls, and keeps the champion; "failed" where none finished."""

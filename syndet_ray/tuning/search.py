@@ -6,17 +6,17 @@ It knows nothing of Ray: whoever runs the trials calls it from one thread.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from syndet_ray.results import OBJECTIVE, Trial
+from syndet_ray.results import OBJECTIVE, Cause, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study
 from syndet_ray.tuning.task import Task, TrialSettings
 from syndet_ray.tuning.tracking import Tracking
-from syndet_ray.verdict import curve, trained_already
+from syndet_ray.verdict import curve, missing_seeds
 
 
 class Display(Protocol):
@@ -30,7 +30,7 @@ class Display(Protocol):
 
 
 # What the ledger keeps of a proposal beside its recipe.
-_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible")
+_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Search:
         self._stopping = self._study.replay(folder.events())
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
         self._unfinished = [trial.number for trial in self.trials.values() if trial.state == "RUNNING"]
-        self._to_confirm: list[Trial] = []
+        self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
         self._images = sum(trial.images for trial in self.trials.values())
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
@@ -144,13 +144,13 @@ class Search:
                 return assignment
         return None
 
-    def confirm(self, finalists: Sequence[Trial], seeds: int) -> None:
-        """Has every finalist trained anew, until it has `seeds` trainings from different seeds; next come those proposals.
-
-        The repeats of a variant count among them; the one training of any other recipe does not.
-        """
-        begun = {trial.number: trained_already(trial, self._sweep) + self._anew(trial) for trial in finalists}
-        self._to_confirm = [trial for k in range(seeds) for trial in finalists if begun[trial.number] <= k]
+    def confirm(self, finalists: Sequence[Trial]) -> None:
+        """Has every finalist trained anew from the seeds that it misses, see `missing_seeds`; next come those proposals."""
+        trials = list(self.trials.values())
+        missing = [(trial, seed) for trial in finalists for seed in missing_seeds(trial, trials, self._sweep)]
+        self._to_confirm = sorted(
+            missing, key=lambda pair: pair[1]
+        )  # whenever it is stopped, all have been trained as often
 
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
         """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
@@ -175,25 +175,28 @@ class Search:
         """Notes that a trial failed or lost its worker, and starts again from its checkpoint."""
         self._record("retry", number, reason=reason)
 
-    def end(self, number: int, failure: str | None = None) -> None:
-        """Ends a trial: FAILED with its reason, PRUNED if it was told to stop, COMPLETE otherwise.
+    def end(self, number: int, failure: str | None = None, cause: Cause = "mistake") -> None:
+        """Ends a trial: FAILED with its reason and cause, PRUNED if it was told to stop, COMPLETE otherwise.
 
         One that stopped because the budget is spent is not over: it stays RUNNING, and `resume` goes on with it.
         """
         trial = self.trials[number]
         if trial.state != "RUNNING":
             return
-        if failure is not None or (trial.value is None and self.spent is None):
-            state, reason = "FAILED", failure or "ended before its first report"
+        if failure is None and trial.value is None and self.spent is None:
+            failure, cause = "ended before its first report", "lost"
+        if failure is not None:
+            state, reason = "FAILED", failure
         elif number in self._stopping:
             state, reason = "PRUNED", f"{self._sweep.pruning.name} pruner after {trial.images} images"
         elif self._is_over(number):
             state, reason = "COMPLETE", f"all {trial.images} images seen"
         else:
             return
-        values = trial.goals(self._sweep.objective)
-        self._study.tell(number, state, values)
-        self._record("ended", number, state=state, reason=reason, values=values)
+        found = cause if state == "FAILED" else None
+        values = replace(trial, cause=found).goals(self._sweep.objective)
+        self._study.tell(number, state, values, found)
+        self._record("ended", number, state=state, reason=reason, cause=found, values=values)
         self._stopping.discard(number)
         self._mirror.add(self.trials[number])
         self._warn_of_a_twin(number)
@@ -248,17 +251,13 @@ class Search:
     def _next_confirmation(self, number: int) -> Proposal | None:
         if not self._to_confirm:
             return None
-        trial = self._to_confirm.pop(0)
+        trial, seed_number = self._to_confirm.pop(0)
         recipe = self._sweep.recipe.replace(trial.recipe)
-        replica = max(1, trained_already(trial, self._sweep)) + self._anew(trial)  # its own seeds are used up
-        seed_number = self._sweep.seed_number(replica, of_variant=trial.variant is not None)
+        own = self._sweep.repeats if trial.variant else 1
+        replica = own + sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
             number, "confirm", trial.params, recipe, of=trial.number, replica=replica, seed_number=seed_number
         )
-
-    def _anew(self, trial: Trial) -> int:
-        """How often the recipe of a trial has been trained anew."""
-        return sum(other.of == trial.number for other in self.trials.values())
 
     def _is_over(self, number: int) -> bool:
         trial = self.trials[number]

@@ -5,8 +5,9 @@ study rebuilt from the ledger of a killed run proposes what the undisturbed one 
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -17,13 +18,19 @@ from syndet_ray import seeds
 from syndet_ray.errors import DefinitionError
 from syndet_ray.parameter import Axis, Choice, Float
 from syndet_ray.recipe import Recipe
+from syndet_ray.results import Cause
 from syndet_ray.schedule import is_telling
-from syndet_ray.sweep import Sweep, rung_images
+from syndet_ray.sweep import Sweep, rung_number
 from syndet_ray.tuning.pruning import make_pruner
 
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweeps
+# How often a point is drawn anew where no recipe can be made of it. A sampler that keeps to such a corner, which it learns
+# nothing of, gives way to chance after the first ten.
+_MOST_DRAWS, _DRAWS_OF_SAMPLER = 40, 10
+# A control or variant that was lost with its machine is trained once more: every comparison needs it.
+_TRIES_OF_FIXED = 2
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Proposal:
     replica which training of its recipe it is, from 0
     seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
+    discarded   points that the sampler drew before this one, and of which no recipe can be made
     """
 
     number: int
@@ -47,6 +55,7 @@ class Proposal:
     replica: int = 0
     seed_number: int = 0
     impossible: str = ""
+    discarded: tuple[dict[str, Any], ...] = ()
 
 
 class Study:
@@ -55,6 +64,7 @@ class Study:
     def __init__(self, sweep: Sweep) -> None:
         self._sweep, self._space = sweep, sweep.parameters
         self._waiting = dict(sweep.fixed)
+        self._kinds: dict[int, str] = {}  # of controls and variants that were asked for
         self._given = _given_points(sweep)
         self._proposed = 0
         self._trials: dict[int, optuna.Trial | None] = {}
@@ -64,7 +74,7 @@ class Study:
         self._study = optuna.create_study(
             study_name="syndet_ray",  # Hyperband deals trials to brackets by it
             directions=list(sweep.goals),
-            pruner=make_pruner(sweep.pruning, rung_images(sweep.recipe.training.images, sweep.rungs)),
+            pruner=make_pruner(sweep.pruning, sweep.rungs),
         )
 
     @property
@@ -82,18 +92,39 @@ class Study:
             return self._adopt(Proposal(number, kind, {}, recipe, replica=replica, seed_number=seed_number))
         if self._proposed >= self._sweep.proposals:
             return None
-        self._study.sampler = self._sampler(self._proposed)
+        proposal = self._propose(number)
+        self._proposed += 1
+        return proposal
+
+    def _propose(self, number: int) -> Proposal:
+        """The next given point, or else what the sampler draws: again where no recipe can be made of a point.
+
+        A given point is proposed as it is: whoever named it wants to hear why it cannot be had.
+        """
         given = self._given[self._proposed] if self._proposed < len(self._given) else None
-        trial, point = self._begin(given)
-        self._trials[number], self._proposed = trial, self._proposed + 1
+        discarded: list[dict[str, Any]] = []
+        while True:
+            self._study.sampler = self._sampler(self._proposed, len(discarded))
+            trial, point = self._begin(given)
+            proposal = self._proposal_at(point, number)
+            is_last = given is not None or len(discarded) == _MOST_DRAWS
+            if is_last or not proposal.impossible:
+                break
+            self._study.tell(trial, state=TrialState.FAIL)
+            discarded.append(point)
+        self._trials[number], self._recipes[number] = trial, proposal.recipe
+        return replace(proposal, discarded=tuple(discarded))
+
+    def _proposal_at(self, point: dict[str, Any], number: int) -> Proposal:
+        """What a point of the space asks for, whether or not a recipe can be made of it."""
         changes = self._space.changes(point)
         try:
             recipe = self._sweep.recipe.replace(changes)
         except DefinitionError as error:  # each value may be had, but not all of them together
             return Proposal(number, "search", changes, self._sweep.recipe, point, impossible=str(error))
-        self._recipes[number] = recipe
         settings = recipe.flat()  # a schedule may have settled what was proposed
-        return Proposal(number, "search", {path: settings[path] for path in changes}, recipe, point)
+        params = {path: settings[path] for path in changes}
+        return Proposal(number, "search", params, recipe, point)
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
@@ -104,17 +135,24 @@ class Study:
         trial = self._trials.get(number)
         if trial is None or len(self._sweep.goals) > 1:
             return False
-        trial.report(value, images)
         recipe = self._recipes[number]
         total = recipe.training.images
+        trial.report(value, rung_number(images, total, self._sweep.rungs))
         judged = number not in self._exempt and images < total and is_telling(recipe.mix, images, total)
         return judged and trial.should_prune()
 
-    def tell(self, number: int, state: str, values: Sequence[float]) -> None:
-        """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED."""
+    def tell(self, number: int, state: str, values: Sequence[float], cause: Cause | None = None) -> None:
+        """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED.
+
+        One that diverged is told as complete, with the worst accuracy: of failed ones the sampler learns nothing.
+        """
         trial = self._trials.get(number)
+        counts = state == "COMPLETE" or cause == "diverged"
         if trial is not None:
-            self._study.tell(trial, list(values) if state == "COMPLETE" else None, state=STATES[state])
+            self._study.tell(trial, list(values) if counts else None, state=optuna_state(state, cause))
+        kind = self._kinds.get(number)
+        if kind is not None and cause == "lost" and Counter(self._kinds.values())[kind] < _TRIES_OF_FIXED:
+            self._waiting[kind] = self._recipes[number]
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
         """Brings the study to where the events of a ledger left it, pruner and sampler included.
@@ -130,20 +168,17 @@ class Study:
                 if self.report(number, event["images"], event["value"]):
                     stopping.add(number)
             elif event["event"] == "ended":
-                self.tell(number, event["state"], event["values"])
+                self.tell(number, event["state"], event["values"], event.get("cause"))
                 stopping.discard(number)
         return stopping
 
     def _recall(self, number: int, event: Mapping[str, Any]) -> None:
         """Takes up a trial that was asked for in an earlier attempt."""
         if event["kind"] == "search":
-            self._trials[number], _ = self._begin(event["point"])
+            for point in event.get("discarded", ()):
+                self._study.tell(self._begin_again(point), state=TrialState.FAIL)
+            self._trials[number] = self._begin_again(event["point"])
             self._recipes[number] = Recipe().replace(event["recipe"])
-            sampler = self._sampler(self._proposed)
-            if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
-                # It notes generations in the trials that it is asked for, and was not asked for this one.
-                generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
-                sampler.get_parent_population(self._study, generation)
             self._proposed += 1
         elif event["kind"] in self._waiting:
             self._adopt(Proposal(number, event["kind"], {}, Recipe().replace(event["recipe"])))
@@ -155,11 +190,22 @@ class Study:
         them all out of the joint (intersection) space that TPE models.
         """
         del self._waiting[proposal.kind]
+        self._kinds[proposal.number] = proposal.kind
         self._exempt.add(proposal.number)
         self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
         self._trials[proposal.number] = None if point is None else self._begin(point)[0]
         return proposal
+
+    def _begin_again(self, point: Mapping[str, Any]) -> optuna.Trial:
+        """A trial of an earlier attempt, at the point where the sampler wanted it then."""
+        trial, _ = self._begin(point)
+        sampler = self._sampler(self._proposed)
+        if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
+            # It notes generations in the trials that it is asked for, and was not asked for this one.
+            generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
+            sampler.get_parent_population(self._study, generation)
+        return trial
 
     def _begin(self, given: Mapping[str, Any] | None) -> tuple[optuna.Trial, dict[str, Any]]:
         """A new trial of the study, at a given point or where the sampler wants it."""
@@ -168,10 +214,11 @@ class Study:
         trial = self._study.ask()
         return trial, self._space.suggest(lambda name, axis: _suggested(trial, name, axis))
 
-    def _sampler(self, index: int) -> BaseSampler:
-        """The sampler of one proposal."""
-        seed = seeds.integer(self._sweep.seed, "propose", index)
-        if self._sweep.sampler in ("random", "grid"):
+    def _sampler(self, index: int, draws: int = 0) -> BaseSampler:
+        """The sampler of one proposal, after so many draws that were discarded."""
+        purpose = f"propose again {draws}" if draws else "propose"
+        seed = seeds.integer(self._sweep.seed, purpose, index)
+        if self._sweep.sampler in ("random", "grid") or draws >= _DRAWS_OF_SAMPLER:
             return RandomSampler(seed=seed)
         if self._sweep.sampler == "nsga2":
             return NSGAIISampler(population_size=_POPULATION, seed=seed)
@@ -181,6 +228,11 @@ class Study:
             return TPESampler(
                 n_startup_trials=_startup_trials(self._sweep.proposals), seed=seed, multivariate=True, group=conditional
             )
+
+
+def optuna_state(state: str, cause: Cause | None) -> TrialState:
+    """The state of a trial as Optuna knows it."""
+    return TrialState.COMPLETE if cause == "diverged" else STATES[state]
 
 
 def _given_points(sweep: Sweep) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.errors import MachineError, NonFiniteLoss, SyndetError
+from syndet_ray.results import Cause
 
 # Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
 RETRIES = 3
@@ -19,6 +20,13 @@ def worth_another_try(error: Exception, begun: bool) -> bool:
     again where the trial had begun, that is reported, and not where it never got so far.
     """
     return isinstance(error, MachineError) if isinstance(error, SyndetError) else begun
+
+
+def cause_of(error: Exception, begun: bool) -> Cause:
+    """What kind of failure ended the last attempt at a trial."""
+    if isinstance(error, NonFiniteLoss):
+        return "diverged"
+    return "lost" if worth_another_try(error, begun) else "mistake"
 
 
 def told(error: Exception) -> str:

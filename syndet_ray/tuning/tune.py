@@ -32,6 +32,7 @@ from syndet_ray.tuning.task import (
     Resources,
     Task,
     TrialSettings,
+    cause_of,
     quiet,
     told,
     worth_another_try,
@@ -175,7 +176,7 @@ class _Decisions(_Stateless, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = _number(trial)
         if "failure" in result:
-            self._search.end(number, failure=result["failure"])
+            self._search.end(number, result["failure"], result["cause"])
             return TrialScheduler.STOP
         if "told" not in result:  # a trial that is over: Tune shows its last result again, and there may be none
             return TrialScheduler.CONTINUE
@@ -219,7 +220,7 @@ class _Events(_Stateless, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         failure = f"its worker failed {trial.run_metadata.num_failures} times, at last with: {_last_words(trial)}"
-        self._search.end(_number(trial), failure=failure)
+        self._search.end(_number(trial), failure, "lost")
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
@@ -255,7 +256,7 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
     except Exception as error:
         if worth_another_try(error, reports.begun):
             raise
-        tune.report({"failure": told(error)})
+        tune.report({"failure": told(error), "cause": cause_of(error, reports.begun)})
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the next trial runs in the same process
