@@ -221,8 +221,10 @@ class RunFolder:
         """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of 2026-11-24" or nothing."""
         try:
             about = self.about
-            version, started = str(about["versions"]["syndet_ray"]), time.localtime(float(about["started"]))
+            version, started = about["versions"]["syndet_ray"], time.localtime(float(about["started"]))
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return ""
+        if not isinstance(version, str):
             return ""
         # The day as well: many versions in a checkout have one number.
         return f", {version} as of {time.strftime('%Y-%m-%d', started)}"

@@ -83,8 +83,9 @@ def _nothing(applied: "Applied") -> str:
     """That no detection is drawn, and with which confidence some would be."""
     if not applied.highest:
         return "nothing"
-    highest = floor(applied.highest * 1000) / 1000  # rounded up it might be what was not reached
-    return f"nothing with a confidence of {applied.least:g} or more; the highest is {highest:.3f}, see --score"
+    thousandths = floor(applied.highest * 1000)  # rounded up it might be what was not reached
+    highest = f"{thousandths / 1000:.3f}" if thousandths else "below 0.001"
+    return f"nothing with a confidence of {applied.least:g} or more; the highest is {highest}, see --score"
 
 
 def _of_all(judged: "Judged") -> list[str]:

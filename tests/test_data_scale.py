@@ -16,6 +16,7 @@ from syndet_ray.data.scale import (
     check_alike,
     check_crop,
     elongated_share,
+    longest_shape,
     training_boxes_wh,
     working_scale,
     working_sizes,
@@ -86,8 +87,10 @@ def test_what_is_done_to_photos_tells_their_own_size_too():
 @pytest.mark.parametrize(("ratio", "share"), [(1, 0.0), (11, 0.0), (12, 0.5)])
 def test_boxes_that_no_anchor_is_long_enough_for_are_counted(ratio, share):
     boxes_wh = np.array([[10.0, 10.0 * ratio], [20.0, 20.0]])
-    assert elongated_share(boxes_wh) == elongated_share(boxes_wh[:, ::-1]) == share
-    assert elongated_share(np.zeros((0, 2))) == 0
+    longest = longest_shape("auto")
+    assert elongated_share(boxes_wh, longest) == elongated_share(boxes_wh[:, ::-1], longest) == share
+    assert elongated_share(np.zeros((0, 2)), longest) == 0
+    assert longest_shape((0.25, 2.0)) == 4
 
 
 def test_large_and_small_photos_are_weighed_alike():

@@ -220,6 +220,8 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, phot
     assert highest - 0.0011 < float(told) <= applied.highest
     nearly = replace(applied, least=0.5, highest=0.4996)
     assert "0.5 or more; the highest is 0.499," in next(scorecard.applied_lines(nearly))
+    hardly = replace(applied, highest=0.0004)
+    assert "the highest is below 0.001," in next(scorecard.applied_lines(hardly))
     none = replace(applied, highest=0.0)
     assert next(scorecard.applied_lines(none)).endswith(": nothing")
 

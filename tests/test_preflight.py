@@ -289,12 +289,30 @@ def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_tha
 
 @pytest.mark.parametrize(
     ("changes", "noted"),
-    [({}, True), ({"detector.architecture": "fcos"}, False), ({"detector.aspect_ratios": (12.0,)}, False)],
+    [
+        ({}, "11.3"),
+        ({"detector.architecture": "fcos"}, None),
+        ({"detector.aspect_ratios": (12.0,)}, None),
+        ({"detector.aspect_ratios": (0.5, 1.0, 2.0)}, "2.83"),
+    ],
 )
-def test_elongated_objects_are_noted_where_anchors_are_chosen_for_them(tmp_path, changes, noted):
+def test_elongated_objects_are_noted_where_anchors_fit_them_badly(tmp_path, changes, noted):
     photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
-    words = "100% of the objects are more than eleven times as long as wide: anchors fit them badly"
+    words = f"100% of the objects are more than {noted} times as long as wide: anchors fit them badly"
     assert real_data(photos, photos_alone(**changes), quiet).notes == ((words,) if noted else ())
+
+
+@pytest.mark.parametrize(("ratios", "noted"), [((12.0,), False), ("auto", True)])
+def test_elongated_objects_are_noted_of_the_recipes_that_train_alone(tmp_path, ratios, noted):
+    """Nothing trains the sweep's own recipe, which leaves its anchors to auto."""
+    photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
+    real_only = {"mix.schedule": "real_only"}
+    variants = {
+        "fcos": real_only | {"detector.architecture": "fcos"},
+        "long": real_only | {"detector.aspect_ratios": ratios},
+    }
+    sweep = photos_alone().replace({"variants": variants, "controls": ()})
+    assert bool(real_data(photos, sweep, quiet).notes) == noted
 
 
 @pytest.mark.parametrize("crop_px", ["auto", 1024])

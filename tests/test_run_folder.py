@@ -54,6 +54,7 @@ def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
         "[]",
         '{"versions": {"torch": "2.9.0"}, "started": 0}',
         '{"versions": null, "started": 0}',
+        '{"versions": {"syndet_ray": null}, "started": 0}',
         '{"versions": {"syndet_ray": "1"}, "started": null}',
         '{"versions": {"syndet_ray": "1"}, "started": 1e300}',
     ],

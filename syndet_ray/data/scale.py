@@ -204,12 +204,24 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     return tuple(2.0**power for power in range(first, last + 1))
 
 
-def elongated_share(boxes_wh: np.ndarray) -> float:
-    """The share of boxes (n, 2) that are longer than any anchor is, by more than its distance to the next."""
+def longest_shape(aspect_ratios: tuple[float, ...] | Literal["auto"]) -> float:
+    """Longer side / shorter side of the longest anchor of a detector."""
+    if aspect_ratios == "auto":
+        return 2.0**_MOST_ELONGATED
+    return max(max(ratio, 1 / ratio) for ratio in aspect_ratios)
+
+
+def badly_fitted(longest: float) -> float:
+    """From which longer side / shorter side on a box is badly fitted by anchors of that shape and shorter ones."""
+    return longest * math.sqrt(2)
+
+
+def elongated_share(boxes_wh: np.ndarray, longest: float) -> float:
+    """The share of boxes (n, 2) that are badly fitted by anchors of that longest shape."""
     if not len(boxes_wh):
         return 0.0
-    longer = boxes_wh.max(axis=1) / boxes_wh.min(axis=1)
-    return float((longer > 2 ** (_MOST_ELONGATED + 0.5)).mean())
+    shapes = boxes_wh.max(axis=1) / boxes_wh.min(axis=1)
+    return float((shapes > badly_fitted(longest)).mean())
 
 
 def range_words(low_px: float, high_px: float) -> str:

@@ -20,9 +20,11 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
     WorkingScale,
     anchors,
+    badly_fitted,
     check_alike,
     check_crop,
     elongated_share,
+    longest_shape,
     range_words,
     scale_of,
     training_boxes_wh,
@@ -277,13 +279,19 @@ def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[
 
 
 def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
-    """A note where a tenth of the objects or more are much longer than the longest anchor that "auto" may choose."""
-    has_anchors = _values_in_recipes(sweep, "detector.architecture") != {"fcos"}
-    has_auto_ratios = "auto" in _values_in_recipes(sweep, "detector.aspect_ratios")
-    share = elongated_share(training_boxes_wh(train.records))
-    if share < _MANY_ELONGATED or not (has_anchors and has_auto_ratios):
+    """A note where a tenth of the objects or more are much longer than the longest anchor of some recipe."""
+    shapes = {(recipe.detector.architecture, recipe.detector.aspect_ratios) for recipe in sweep.fixed.values()}
+    if sweep.trials:
+        searched = product(_proposed(sweep, "detector.architecture"), _proposed(sweep, "detector.aspect_ratios"))
+        shapes.update(searched)
+    longest = [longest_shape(ratios) for architecture, ratios in shapes if architecture != "fcos"]
+    if not longest:
         return []
-    return [f"{share:.0%} of the objects are more than eleven times as long as wide: anchors fit them badly"]
+    share = elongated_share(training_boxes_wh(train.records), min(longest))
+    if share < _MANY_ELONGATED:
+        return []
+    least = badly_fitted(min(longest))
+    return [f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: anchors fit them badly"]
 
 
 def _scenes(sweep: Sweep) -> list[SceneParameters]:
