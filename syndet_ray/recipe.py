@@ -20,6 +20,7 @@ from pydantic import (
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
 REAL = "real"  # the source that is the user's photos
+BUILT_IN = ("", "dice", "shapes")  # values of settings of scenes that name no folder
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -377,7 +378,7 @@ def located(path: str, value: Any, root: Path) -> Any:
         return {name: _source_located(source, root) for name, source in value.items()}
     if path == "detector.weights" and value not in NAMED_WEIGHTS:
         return str(root / Path(value).expanduser())
-    if path in ("scene.assets", "scene.surroundings", "scene.backgrounds") and value not in ("", "dice", "shapes"):
+    if path in ("scene.assets", "scene.surroundings", "scene.backgrounds") and value not in BUILT_IN:
         return str(root / Path(value).expanduser())
     if path == "scene.generator" and str(value).startswith("command:"):
         words = shlex.split(value.removeprefix("command:"))

@@ -1,15 +1,21 @@
 """What changed since a run began is named; what the run itself settled, and pairs as JSON has them, did not change."""
 
 import hashlib
+import subprocess
 from types import SimpleNamespace
 
 import pytest
+import trimesh
+from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning.changes import _differences, refuse, weights_hashes
-from syndet_ray.tuning.run import Options, Origin, _about
+from syndet_ray.sweep import load
+from syndet_ray.tuning import preflight
+from syndet_ray.tuning.changes import _differences, code_notes, refuse
+from syndet_ray.tuning.ingredients import weights_hashes
+from syndet_ray.tuning.run import Options, Origin, _about, _note_environment
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
@@ -39,6 +45,32 @@ def test_another_pair_is_named(kept):
     now = WITH_PAIRS.replace({"variants": {"larger": {"scene.size_px": (40.0, 61.0)}}})
     (said,) = _differences(kept(WITH_PAIRS), now)
     assert said.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
+
+
+FILE_WITH_PAIRS = """
+from syndet_ray import *
+
+PAIR = (40, 60)
+SMALL = Scenes(changes={"scene.size_px": PAIR, "scene.background_scale": (1, 2)})
+SWEEP = Sweep(
+    question="?",
+    recipe=Recipe(mix=Mix(sources={"small": SMALL, "other": Scenes()}), detector=Detector(anchor_px=(16, 32))),
+    space=(SearchSpace({"scene.size_px": Choice(values=(PAIR, (50, 70)))}),),
+    variants={"small alone": {"mix.sources": {"small": SMALL}, "scene.size_px": PAIR}},
+    points=({"scene.size_px": PAIR},),
+)
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"points": ({"scene.size_px": (50, 70)},), "trials": 3}])
+def test_a_file_with_pairs_that_nobody_changed_is_not_refused(tmp_path, given):
+    file = tmp_path / "pairs.py"
+    file.write_text(FILE_WITH_PAIRS)
+    folder = begun(tmp_path, load(str(file)).replace(given), Origin("pairs", file, given))
+    refuse(folder, DATA)
+    file.write_text(FILE_WITH_PAIRS.replace("PAIR = (40, 60)", "PAIR = (40, 61)"))
+    with pytest.raises(DefinitionError, match=r"recipe\.mix\.sources was .*\[40, 60\].* and is .*\[40, 61\]"):
+        refuse(folder, DATA)
 
 
 def changed(**settings):
@@ -92,11 +124,16 @@ DATA = SimpleNamespace(
 )
 
 
+def begun(tmp_path, sweep, origin=None):
+    """A run of a sweep that has just begun."""
+    about = _about(origin or Origin("run"), sweep, Options(runs=tmp_path), DATA)
+    return RunFolder.create(tmp_path / "run", sweep, about)
+
+
 @pytest.fixture
 def run(tmp_path, files):
     """A run that began with these files."""
-    sweep = starting_from(files)
-    return RunFolder.create(tmp_path / "run", sweep, _about(Origin("run"), sweep, Options(runs=tmp_path), DATA))
+    return begun(tmp_path, starting_from(files))
 
 
 def test_a_run_records_the_files_that_its_trials_may_start_from(run, files):
@@ -134,3 +171,115 @@ def test_a_run_of_an_earlier_version_says_so_and_blames_neither_its_file_nor_its
     words = "it began with an earlier version, which recorded its sweep file and its data in another way"
     assert error.value.rule == f"something has changed since this run began: {words}"
     assert "--force" in str(error.value)
+
+
+@pytest.fixture
+def made_of(tmp_path):
+    """A run whose scenes are made of a folder of each kind, and by a program; and these, by the settings that name them."""
+    parts = {name: tmp_path / name for name in ("assets", "surroundings", "backgrounds")}
+    for folder in (parts["assets"] / "bolt", parts["assets"] / "nut", parts["surroundings"], parts["backgrounds"]):
+        folder.mkdir(parents=True)
+    for folder in (parts["assets"] / "bolt", parts["assets"] / "nut", parts["surroundings"]):
+        trimesh.creation.box((1, 2, 3)).export(folder / "one.ply")
+    Image.new("RGB", (8, 8)).save(parts["backgrounds"] / "one.png")
+    script = tmp_path / "generator.py"
+    script.write_text("a generator")
+    own = {f"scene.{name}": str(folder) for name, folder in parts.items()}
+    sweep = Sweep(
+        question="?",
+        recipe=Recipe().replace(own),
+        trials=0,
+        variants={"own": {}, "by command": {"scene.generator": f"command:python {script} --fast"}},
+    )
+    return begun(tmp_path, sweep), parts | {"generator": script}
+
+
+def test_a_run_records_what_its_scenes_are_made_of(made_of):
+    run, parts = made_of
+    assert sorted(run.about["scenes"]) == sorted(f"scene.{name} {path}" for name, path in parts.items())
+    assert run.about["scenes"][f"scene.generator {parts['generator']}"] == hashlib.sha256(b"a generator").hexdigest()
+    refuse(run, DATA)
+
+
+@pytest.mark.parametrize(
+    ("setting", "file"),
+    [
+        ("assets", "assets/nut/one.ply"),
+        ("assets", "assets/nut/two.ply"),
+        ("surroundings", "surroundings/one.ply"),
+        ("backgrounds", "backgrounds/one.png"),
+        ("generator", "generator.py"),
+    ],
+)
+def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(made_of, tmp_path, setting, file):
+    run, parts = made_of
+    if file.endswith(".ply"):
+        trimesh.creation.box((1, 2, 4)).export(tmp_path / file)
+    elif file.endswith(".png"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / file)
+    else:
+        (tmp_path / file).write_text("another generator")
+    preflight.load.cache_clear()  # as preflight does before every attempt
+    with pytest.raises(DefinitionError) as error:
+        refuse(run, DATA)
+    then = run.about["scenes"][f"scene.{setting} {parts[setting]}"][:12]
+    words = (
+        f"something has changed since this run began: the SHA-256 of scene.{setting} {parts[setting]} was {then} and is"
+    )
+    assert error.value.rule.startswith(words)
+    assert error.value.rule.count(" was ") == 1, "and nothing else"
+
+
+def test_what_no_scene_is_made_of_may_change(made_of):
+    run, parts = made_of
+    (parts["assets"] / "README.txt").write_text("read me")
+    (parts["assets"] / "nut" / ".hidden.ply").write_text("no mesh")
+    preflight.load.cache_clear()
+    refuse(run, DATA)
+
+
+def test_a_generator_that_is_gone_is_named_and_a_run_that_recorded_none_goes_on(made_of):
+    run, parts = made_of
+    parts["generator"].unlink()
+    with pytest.raises(DefinitionError, match=r"began: scene\.generator .*generator\.py can no longer be read\. Start"):
+        refuse(run, DATA)
+    run.describe({name: value for name, value in run.about.items() if name != "scenes"})
+    refuse(run, DATA)
+
+
+def test_packages_that_changed_or_are_gone_are_named(run):
+    versions = run.about["versions"]
+    assert {"torch", "trimesh", "opencv-python-headless", "syndet_ray"} <= versions.keys()
+    run.describe(run.about | {"versions": versions | {"trimesh": "1.0", "gone": "2.0"}})
+    words = rf"began: trimesh was 1\.0 and is {versions['trimesh']}; gone was 2\.0 and is not installed\. Start"
+    with pytest.raises(DefinitionError, match=words):
+        refuse(run, DATA)
+
+
+def git(folder, *arguments):
+    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", folder, *settings, *arguments], check=True, capture_output=True)
+
+
+def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_to_refuse(tmp_path):
+    file = tmp_path / "own" / "pairs.py"
+    file.parent.mkdir()
+    file.write_text(FILE_WITH_PAIRS)
+    git(file.parent, "init", "-q")
+    git(file.parent, "add", ".")
+    git(file.parent, "commit", "-qm", "one")
+    run = begun(tmp_path, load(str(file)), Origin("pairs", file))
+    _note_environment(run)
+    then = run.about["code"]["sweep"]
+    assert (len(then["commit"]), then["dirty"]) == (40, False)
+    assert (code_notes(run), "resumed" in run.about) == ([], False)
+    file.write_text(f"{FILE_WITH_PAIRS}# a comment")
+    refuse(run, DATA)
+    assert code_notes(run) == [f"the code of sweep was {then['commit'][:12]} and is {then['commit'][:12]} with changes"]
+    _note_environment(run)
+    git(file.parent, "commit", "-qam", "two")
+    _note_environment(run)
+    _note_environment(run)
+    states = [attempt["code"]["sweep"] for attempt in run.about["resumed"]]
+    assert [state["dirty"] for state in states] == [True, False]
+    assert states[0]["commit"] == then["commit"] != states[1]["commit"]

@@ -37,6 +37,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "notes": "; ".join(real.get("notes", ())),
         "versions": _listed(about.get("versions")),
         "machine": _listed(about.get("machine")),
+        "code": _listed({name: words.commit(state) for name, state in about.get("code", {}).items()}),
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _between(about.get("started"), about.get("finished")),

@@ -26,6 +26,7 @@ _SETTINGS = {
     "training.average": "averaging horizon",
     "training.images": "images seen",
 }
+_COMMIT_DIGITS = 12
 _SHARES = ("mix.synthetic", "mix.switch_at")
 _LISTS = ("detector.anchor_px", "detector.aspect_ratios")  # several numbers that are no range
 _SCHEDULES = {"real_only": "real images only", "synthetic_only": "synthetic images only"}
@@ -242,6 +243,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def commit(state: Mapping[str, Any]) -> str:
+    """ "0123456789ab", and whether tracked files of the checkout differed from that commit."""
+    digits = state["commit"][:_COMMIT_DIGITS]
+    return f"{digits} with changes" if state["dirty"] else digits
 
 
 def _phrase(path: str, value: Any) -> str:

@@ -51,14 +51,19 @@ def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Lib
 
     surroundings is "shapes", the built-in ones, or a folder of meshes and cut-outs without classes, or "" for none;
     backgrounds is a folder of images or "". It is read once per process. Its hash is over the names and bytes of all
-    files read. Raises DataError for folders and files that cannot be used.
+    files read, its hashes are over those of each part. Raises DataError for folders and files that cannot be used.
     """
-    read: dict[str, Path] = {}
-    classes, assets = (CLASSES, {}) if where == "dice" else _classes(_folder(where), read)
-    if surroundings:
-        assets |= _shapes(read) if surroundings == "shapes" else _surroundings(_folder(surroundings), read)
-    images = _backgrounds(_folder(backgrounds), read) if backgrounds else ()
-    return Library(classes, assets, images, _hash(classes, read))
+    files: dict[str, dict[str, Path]] = {"assets": {}, "surroundings": {}, "backgrounds": {}}
+    classes, assets = (CLASSES, {}) if where == "dice" else _classes(_folder(where), files["assets"])
+    if surroundings == "shapes":
+        assets |= _shapes(files["surroundings"])
+    elif surroundings:
+        assets |= _surroundings(_folder(surroundings), files["surroundings"])
+    images = _backgrounds(_folder(backgrounds), files["backgrounds"]) if backgrounds else ()
+    contents = {part: _contents(read) for part, read in files.items()}
+    hashes = {part: _hash((), of_part) for part, of_part in contents.items()}
+    whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
+    return Library(classes, assets, images, _hash(classes, whole), hashes)
 
 
 def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset]]:
@@ -175,10 +180,18 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _hash(classes: tuple[str, ...], read: Mapping[str, Path]) -> str:
+def _contents(read: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each file, by its name."""
+    contents = {}
+    for name, path in read.items():
+        with path.open("rb") as file:
+            contents[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return contents
+
+
+def _hash(classes: tuple[str, ...], contents: Mapping[str, str]) -> str:
     """SHA-256 over names and contents, wherever the files lie."""
     digest = hashlib.sha256("/".join(classes).encode())
-    for name, path in sorted(read.items()):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    for name, content in sorted(contents.items()):
         digest.update(f"\n{name} {content}".encode())
     return digest.hexdigest()

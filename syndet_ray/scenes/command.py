@@ -48,6 +48,13 @@ def program_of(generator: str) -> list[str]:
     return program
 
 
+def files_of(generator: str) -> list[str]:
+    """The files that the program and the arguments of a generator name; none where it is one of our own renderers."""
+    if not generator.startswith(PREFIX):
+        return []
+    return [word for word in program_of(generator) if Path(word).is_file()]
+
+
 def rendered(parameters: SceneParameters, count: int, seed: int, out: Path) -> Pool:
     """The pool that the program of `parameters.generator` makes; `out` keeps its log. Raises as `run_command` does."""
     # Path tracers need seconds for an image, and a Unity build a minute to start.

@@ -158,10 +158,8 @@ def is_finished(folder: Path) -> bool:
 
 def _named_files(parameters: SceneParameters) -> list[str]:
     """Hashes of the files that a command's arguments name."""
-    if not parameters.generator.startswith(command.PREFIX):
-        return []
-    files = [Path(word) for word in command.program_of(parameters.generator) if Path(word).is_file()]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    files = command.files_of(parameters.generator)
+    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
 
 
 @contextmanager

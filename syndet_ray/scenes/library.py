@@ -51,6 +51,8 @@ class Asset:
 class Library:
     """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
 
+    hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings of scenes are named
+
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them (`scene.Die`).
     """
 
@@ -58,6 +60,7 @@ class Library:
     assets: Mapping[str, Asset] = field(default_factory=dict)
     backgrounds: tuple[str, ...] = ()
     hash: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dice(self) -> bool:

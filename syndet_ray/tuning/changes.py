@@ -1,25 +1,29 @@
 """Changes: what is no longer as it was when a run began. Trials of before and after would not answer the same question."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.recipe import NAMED_WEIGHTS
+from syndet_ray.report.words import commit
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep, load
-from syndet_ray.tuning import preflight
+from syndet_ray.tuning import machine
+from syndet_ray.tuning.ingredients import file_hash, scenes_hashes
 from syndet_ray.tuning.preflight import RealData
 
-_WEIGHTS = "detector.weights"
 _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
 
 
 def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with every difference, where there is one."""
     if "asked" in folder.about:
-        changes = [*_of_the_sweep(folder), *_of_the_data(folder, data), *_of_the_weights(folder)]
+        changes = [
+            *_of_the_sweep(folder),
+            *_of_the_data(folder, data),
+            *_of_the_weights(folder),
+            *_of_the_scenes(folder),
+        ]
     else:
         changes = ["it began with an earlier version, which recorded its sweep file and its data in another way"]
     changes += _of_packages(folder)
@@ -28,24 +32,19 @@ def refuse(folder: RunFolder, data: RealData) -> None:
         raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do)
 
 
-def weights_hashes(sweep: Sweep) -> dict[str, str]:
-    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it cannot be read.
+def code_notes(folder: RunFolder) -> list[str]:
+    """Where the code of a run lies at another commit than when the run began, in words.
 
-    Weights that have a name, such as COCO's, are left out: they are no files of the user's.
+    That alone is no reason to refuse: most commits change nothing that a trial depends on.
     """
-    settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
-    weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
-    weights |= set(sweep.parameters.samples(_WEIGHTS))
-    return {path: _hash(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
+    then, now = folder.about.get("code", {}), _code(folder)
+    both = [name for name in then if name in now and then[name] != now[name]]
+    return [f"the code of {name} was {commit(then[name])} and is {commit(now[name])}" for name in both]
 
 
-def _hash(path: str) -> str:
-    """The SHA-256 of a file; "" where it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+def _code(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    file = folder.about.get("file")
+    return machine.code(None if file is None else Path(file))
 
 
 def _of_the_sweep(folder: RunFolder) -> list[str]:
@@ -91,16 +90,27 @@ def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
 def _of_the_weights(folder: RunFolder) -> list[str]:
     """Files that trials start from."""
     then = folder.about["weights"]
-    now = {path: _hash(path) for path in then}
-    return [_weights_words(path, then[path], now[path]) for path in then if now[path] != then[path]]
+    now = {path: file_hash(path) for path in then}
+    return [
+        _hash_words(f"the starting weights {path}", then[path], now[path]) for path in then if now[path] != then[path]
+    ]
 
 
-def _weights_words(path: str, then: str, now: str) -> str:
+def _of_the_scenes(folder: RunFolder) -> list[str]:
+    """Files that scenes are made of; runs of earlier versions have not recorded them."""
+    then = folder.about.get("scenes", {})
+    now = scenes_hashes(folder.sweep) if then else {}
+    changed = [place for place in then if now.get(place) != then[place]]
+    return [_hash_words(place, then[place], now.get(place, "")) for place in changed]
+
+
+def _hash_words(what: str, then: str, now: str) -> str:
     if not now:
-        return f"the starting weights {path} can no longer be read"
-    return f"the SHA-256 of the starting weights {path} was {then[:_HASH_DIGITS]} and is {now[:_HASH_DIGITS]}"
+        return f"{what} can no longer be read"
+    return f"the SHA-256 of {what} was {then[:_HASH_DIGITS]} and is {now[:_HASH_DIGITS]}"
 
 
 def _of_packages(folder: RunFolder) -> list[str]:
-    then, now = folder.about["versions"], preflight.versions()
-    return [f"{name} was {then[name]} and is {now[name]}" for name in then if name in now and then[name] != now[name]]
+    then, now = folder.about["versions"], machine.versions()
+    changed = [name for name in then if now.get(name) != then[name]]
+    return [f"{name} was {then[name]} and is {now.get(name, 'not installed')}" for name in changed]

@@ -2,12 +2,10 @@
 
 import math
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib import metadata
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,6 @@ from syndet_ray.space import SHARES
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
-_PACKAGES = ("syndet_ray", "ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pycocotools", "numpy", "embreex")
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
 _DO_LABEL = "Label objects on its photos, or add photos with labelled objects. Boxes of crowds do not count."
 _LEAST_FREE_BYTES = 2 * 1024**3
@@ -53,7 +50,7 @@ _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 _LIKE_SIZES = 1.5
 
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
-_MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
+MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
 # Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
 _DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
@@ -347,7 +344,8 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     What a command will write is known only once it has run: its classes are checked by the trial. Raises MachineError
     where a generator cannot be started.
     """
-    rendered = _rendered(sweep)
+    load.cache_clear()  # a folder may have changed since this process last read it
+    rendered = made_of(sweep)
     for generator in sorted({generator for generator, *_ in rendered}):
         _check_generator(generator)
     for generator, assets, surroundings, backgrounds in sorted(rendered):
@@ -356,8 +354,8 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
             check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
 
 
-def _rendered(sweep: Sweep) -> set[tuple[str, ...]]:
-    """What scenes of the sweep may be made with and of, each as values of _MADE_OF.
+def made_of(sweep: Sweep) -> set[tuple[str, ...]]:
+    """What scenes of the sweep may be made with and of, each as values of MADE_OF.
 
     A source of scenes makes its own changes to the settings of its recipe, or of the search; a source of a fixed recipe
     that has no share is not drawn.
@@ -365,10 +363,10 @@ def _rendered(sweep: Sweep) -> set[tuple[str, ...]]:
     rendered: set[tuple[str, ...]] = set()
     for recipe in sweep.fixed.values():
         for scene, _ in recipe.scenes().values():
-            rendered.add(tuple(str(getattr(scene, name)) for name in _MADE_OF))
+            rendered.add(tuple(str(getattr(scene, name)) for name in MADE_OF))
     for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
         if isinstance(source, Scenes) and _may_be_shown(name, sweep):
-            values = [_values(sweep, source, f"scene.{name}") for name in _MADE_OF]
+            values = [_values(sweep, source, f"scene.{name}") for name in MADE_OF]
             rendered |= set(product(*values))
     return rendered
 
@@ -416,21 +414,3 @@ def check_machine(runs: Path, storage: str | None) -> None:
         raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
     if storage is not None:
         check_bucket(storage)
-
-
-def machine() -> dict[str, Any]:
-    """This machine in a few words, for the record."""
-    return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on."""
-    installed = {}
-    for package in _PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
-            from syndet_ray import __version__
-
-            installed[package] = __version__
-    return installed

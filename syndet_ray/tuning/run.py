@@ -24,6 +24,8 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, preflight
 from syndet_ray.tuning.backup import backed_up, home
+from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
+from syndet_ray.tuning.machine import environment
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Search
@@ -148,11 +150,25 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
+        for words in changes.code_notes(folder):
+            display.note(words)
+        _note_environment(folder)
         if "trials" in given:
             _extend(folder, given["trials"])
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
             return _carry_out(folder, options, data, runner, display)
+
+
+def _note_environment(folder: RunFolder) -> None:
+    """Adds to the record what this attempt is carried out with, where that is not what the one before was."""
+    about = folder.about
+    file = about.get("file")
+    now = environment(None if file is None else Path(file))
+    resumed = about.get("resumed", [])
+    before = resumed[-1] if resumed else about
+    if any(before.get(name) != facts for name, facts in now.items()):
+        folder.describe(about | {"resumed": [*resumed, {"time": time.time(), **now}]})
 
 
 def _extend(folder: RunFolder, trials: int) -> None:
@@ -362,11 +378,11 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
         "seed": asked.seed,
         "options": _plain(options),
         "real": data.describe(),
-        "weights": changes.weights_hashes(asked),
+        "weights": weights_hashes(asked),
+        "scenes": scenes_hashes(asked),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,
-        "versions": preflight.versions(),
-        "machine": preflight.machine(),
+        **environment(origin.file),
     }
 
 

@@ -1,0 +1,52 @@
+"""Ingredients: hashes of the files outside a sweep that its scenes are made of and that its detectors start from."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from syndet_ray.recipe import BUILT_IN, NAMED_WEIGHTS
+from syndet_ray.scenes import command
+from syndet_ray.scenes.assets import load
+from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.preflight import made_of
+
+_WEIGHTS = "detector.weights"
+
+
+def weights_hashes(sweep: Sweep) -> dict[str, str]:
+    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it cannot be read.
+
+    Weights that have a name, such as COCO's, are left out: they are no files of the user's.
+    """
+    settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
+    weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
+    weights |= set(sweep.parameters.samples(_WEIGHTS))
+    return {path: file_hash(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
+
+
+def scenes_hashes(sweep: Sweep) -> dict[str, str]:
+    """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in "scene.assets /home/me/screws".
+
+    Of a folder it is over the names and bytes of all files that are read of it, of a command over each file that it names.
+    """
+    return dict(sorted(_scenes_hashes(sweep)))
+
+
+def file_hash(path: str) -> str:
+    """The SHA-256 of a file; "" where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    for generator, assets, surroundings, backgrounds in made_of(sweep):
+        library = load(assets, surroundings, backgrounds)
+        folders = {"assets": assets, "surroundings": surroundings, "backgrounds": backgrounds}
+        for part, folder in folders.items():
+            if folder not in BUILT_IN:
+                yield f"scene.{part} {folder}", library.hashes[part]
+        for file in command.files_of(generator):
+            yield f"scene.generator {file}", file_hash(file)
