@@ -6,6 +6,7 @@ import pytest
 import ray
 
 from syndet_ray import SceneParameters
+from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.generate import generate, scene_hash
 from syndet_ray.tuning import ahead
@@ -35,8 +36,17 @@ def test_a_set_is_rendered_once_and_brought_to_whoever_asks(tmp_path, monkeypatc
     assert (tmp_path / "a" / scene_hash(PARAMETERS, 3, 7) / "pool.json").exists()
     alone = generate(PARAMETERS, 3, 7, tmp_path / "b")
     assert ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash == alone.hash
-    monkeypatch.setattr(ahead, "is_finished", lambda folder: False)  # as on a node that has no copy
+    monkeypatch.setattr(ahead, "loaded", lambda folder: None)  # as on a node that has no copy
     assert ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash == alone.hash
+
+
+def test_a_set_that_was_dropped_before_it_was_asked_for_is_rendered_again(tmp_path):
+    key = scene_hash(PARAMETERS, 3, 7)
+    until_ready(ahead.Ahead(tmp_path), PARAMETERS, 3, 7)
+    (tmp_path / key).rename(tmp_path / "dropped")
+    pool = ahead.fetched_set(PARAMETERS, 3, 7, tmp_path, node=ahead.this_node())
+    assert pool.hash == Pool.load(tmp_path / "dropped").hash
+    assert (tmp_path / key / "pool.json").exists()
 
 
 def test_trials_that_hold_every_core_are_not_waited_for_to_fetch(tmp_path):
@@ -45,7 +55,7 @@ def test_trials_that_hold_every_core_are_not_waited_for_to_fetch(tmp_path):
     @ray.remote(num_cpus=int(ray.cluster_resources()["CPU"]))
     class Trial:
         def fetch(self, node):
-            ahead.is_finished = lambda folder: False
+            ahead.loaded = lambda folder: None
             return len(ahead.fetched_set(PARAMETERS, 2, 7, tmp_path, node=node))
 
     trial = Trial.remote()

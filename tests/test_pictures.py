@@ -1,9 +1,18 @@
-"""Pictures of predictions: the galleries hold the best and the worst, and nothing that shows nothing."""
+"""Pictures: the galleries hold the best and the worst, and what training showed is shown without rendering all of it anew."""
+
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
+from made_runs import SWEEP, made_run
 
-from syndet_ray.results import Picture
-from syndet_ray.tuning.pictures import best_and_worst
+from syndet_ray.data.pool import Pool
+from syndet_ray.results import Picture, Trial
+from syndet_ray.scenes import generate as generating
+from syndet_ray.scenes.generate import generate
+from syndet_ray.tuning.pictures import best_and_worst, show_training
 
 IMAGE = np.zeros((50, 50, 3), np.uint8)
 
@@ -38,3 +47,99 @@ def test_no_picture_is_in_both_galleries():
     assert not {id(p) for p in best} & {id(p) for p in worst}
     assert (len(best), len(worst)) == (4, 4)
     assert best_and_worst([]) == ([], [])
+
+
+SMALL = {"scene.objects": 2, "scene.image_px": 64, "scene.size_px": (16, 20), "mix.synthetic_images": 20}
+SHOWN = [0, 2, 5, 7, 10, 12, 15, 17]  # of twenty scenes
+
+
+def trained_on(**changes):
+    """A trial of a recipe with small scenes."""
+    return Trial(2, "search", {}, SWEEP.recipe.replace(SMALL | changes).flat())
+
+
+@pytest.fixture
+def show(tmp_path, squares):
+    """Shows what a trial was trained on; returns the synthetic pictures, and what was noted."""
+    folder = made_run(tmp_path / "run")
+
+    def call(trial):
+        notes = []
+        show_training(folder, trial, squares(3), tmp_path / "cache", notes.append)
+        assert len(folder.pictures("real")) == 3
+        return folder.pictures("synthetic"), notes
+
+    return call
+
+
+def whole_set(trial, cache):
+    recipe = SWEEP.recipe.replace(trial.recipe)
+    ((parameters, count),) = recipe.scenes().values()
+    return generate(parameters, count, SWEEP.seed, cache)
+
+
+def same(pictures, pool, indices):
+    assert len(pictures) == len(indices)
+    for shown, i in zip(pictures, indices, strict=True):
+        np.testing.assert_array_equal(shown.image, pool.image(i))
+        np.testing.assert_allclose(shown.xyxy, pool.boxes(i).xyxy, atol=0.01)
+
+
+def test_a_set_that_is_there_is_not_rendered_again(show, tmp_path, monkeypatch):
+    trial = trained_on()
+    pool = whole_set(trial, tmp_path / "cache")
+    monkeypatch.setattr(generating, "draw_scene", lambda *_: pytest.fail("rendered again"))
+    pictures, notes = show(trial)
+    assert notes == []
+    same(pictures, pool, SHOWN)
+
+
+def test_of_a_set_that_is_not_there_only_what_is_shown_is_rendered(show, tmp_path, monkeypatch):
+    trial, drawn = trained_on(), []
+    original = generating.draw_scene
+
+    def noted(parameters, seed, index, count):
+        drawn.append(index)
+        return original(parameters, seed, index, count)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(generating, "draw_scene", noted)
+        pictures, notes = show(trial)
+    assert (notes, drawn) == ([], SHOWN)
+    same(pictures, whole_set(trial, tmp_path / "elsewhere"), SHOWN)
+
+
+def test_what_cannot_be_rendered_is_noted_and_the_rest_is_shown(show, tmp_path):
+    program = f"command:{sys.executable} {Path(__file__).parents[1] / 'benchmarks' / 'command_generator.py'}"
+    sources = {
+        "theirs": {"kind": "scenes", "changes": {"scene.generator": program}},
+        "lost": {"kind": "scenes", "changes": {"scene.assets": str(tmp_path / "gone")}},
+        "ours": {"kind": "scenes"},
+    }
+    pictures, notes = show(trained_on(**{"mix.sources": sources}))
+    assert len(pictures) == 2
+    assert notes == [
+        f"the report does not show the scenes of theirs: {tmp_path / 'cache'}: does not hold what {program} made.",
+        f"the report does not show the scenes of lost: {tmp_path / 'gone'}: does not exist. "
+        "Give a folder, or the name of what is built in.",
+    ]
+
+
+def test_a_set_that_is_damaged_and_a_disk_that_is_full_end_no_run(show, tmp_path, monkeypatch):
+    trial = trained_on()
+    whole_set(trial, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("*/pixels.npy")
+    file.write_bytes(b"half")
+    pictures, (note,) = show(trial)
+    assert pictures == []
+    assert "the scenes of synthetic: " in note
+    assert "is not a readable pool" in note
+    shutil.rmtree(file.parent)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Pool, "image", full)
+    _, notes = show(trial)
+    assert all("No space left on device" in note for note in notes)
+    assert len(notes) == 2

@@ -1,11 +1,9 @@
-"""Generate: scenes from parameters, and rendered sets, each drawn once and kept."""
+"""Generate: scenes from parameters, one by one or as sets."""
 
-import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import blender, command, looks
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.cache import kept
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Drawing, draw
@@ -105,8 +104,10 @@ def generate(parameters: SceneParameters, count: int, seed: int, cache: Path, pr
     return kept(folder, make)
 
 
-def rendered(parameters: SceneParameters, count: int, seed: int, part: range, progress: Progress | None = None) -> Pool:
-    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has there.
+def rendered(
+    parameters: SceneParameters, count: int, seed: int, part: Sequence[int], progress: Progress | None = None
+) -> Pool:
+    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has at the indices in `part`.
 
     Where objects found no place, a warning says how many.
     """
@@ -142,33 +143,10 @@ def _path_traced(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Sc
 _DRAW = {"raycast": _raycast, "blender": _path_traced}
 
 
-def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
-    """The pool in `folder`, made and kept there where there is none; only by one process of this machine at a time."""
-    if not is_finished(folder):
-        with _alone(folder):
-            if not is_finished(folder):
-                make().save(folder)
-    return Pool.load(folder)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a pool lies there. Pools are written whole, then renamed: what is there is finished."""
-    return (folder / "pool.json").exists()
-
-
 def _named_files(parameters: SceneParameters) -> list[str]:
     """Hashes of the files that a command's arguments name."""
     files = command.files_of(parameters.generator)
     return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process of this machine at a time; the lock goes with its process, however that ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _hash(*key: object) -> str:

@@ -8,7 +8,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.recipe import SceneParameters
-from syndet_ray.scenes.generate import is_finished, scene_hash
+from syndet_ray.scenes.cache import kept, loaded
+from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.tuning.render import render_set, result
 
 
@@ -34,11 +35,17 @@ class Ahead:
 
 
 def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str) -> Pool:
-    """A set that is whole on `node`, from a copy in `cache` here, made where there is none."""
+    """A set that is whole on `node`, from a copy in `cache` here, made where there is none.
+
+    Where the cache of `node` has dropped it meanwhile, it is rendered there again.
+    """
     folder = cache / scene_hash(parameters, count, seed)
-    if not is_finished(folder):
-        result(_load.options(scheduling_strategy=_at(node)).remote(folder)).save(folder)
-    return Pool.load(folder)
+    copy = loaded(folder)
+    if copy is not None:
+        return copy
+    there = _load.options(scheduling_strategy=_at(node)).remote(parameters, count, seed, cache)
+    pool = result(there)  # before the copy's lock is taken: the cache of `node` may be this one
+    return kept(folder, lambda: pool)
 
 
 def this_node() -> str:
@@ -57,5 +64,5 @@ def _render_set(parameters: SceneParameters, count: int, seed: int, cache: Path)
 
 
 @ray.remote(num_cpus=0)
-def _load(folder: Path) -> Pool:
-    return Pool.load(folder)
+def _load(parameters: SceneParameters, count: int, seed: int, cache: Path) -> Pool:
+    return render_set(parameters, count, seed, cache)

@@ -1,17 +1,22 @@
 """Pictures: what of a run people will look at. Training images, and where the best model does best and worst."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.recipe import Recipe
+from syndet_ray.errors import MachineError
+from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.report.marks import matches
 from syndet_ray.results import Picture, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.scenes.generate import generate
+from syndet_ray.scenes import command
+from syndet_ray.scenes.cache import loaded
+from syndet_ray.scenes.generate import rendered, scene_hash
+from syndet_ray.tuning.task import told
 
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
@@ -21,14 +26,45 @@ _TRAINING, _GALLERY = 8, 6
 _SHOWN_SCORE = 0.5
 
 
-def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path) -> None:
-    """Pictures of what the best recipe was trained on, real and synthetic, with their boxes."""
-    folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
+def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Callable[[str], None]) -> None:
+    """Pictures of what the best recipe was trained on, real and synthetic, with their boxes.
+
+    The test set has been opened: whatever cannot be shown is noted, and the run goes on to its end without it.
+    """
+    with _noted("the real images that it trained on", note):
+        folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
     # What won may have seen no scene at all: then those are shown that it was compared with.
-    sets = (Recipe().replace(best.recipe).scenes() or folder.sweep.recipe.scenes()).values()
-    every = [generate(scene, count, folder.sweep.seed, cache) for scene, count in sets]
-    shown = [labelled(pool, i) for pool in every for i in _evenly(len(pool), max(1, _TRAINING // len(every)))]
-    folder.write_pictures("synthetic", shown)
+    sets = Recipe().replace(best.recipe).scenes() or folder.sweep.recipe.scenes()
+    shown: list[Picture] = []
+    for name, (parameters, count) in sets.items():
+        with _noted(f"the scenes of {name}", note):
+            indices = _evenly(count, max(1, _TRAINING // len(sets)))
+            shown += _scenes(parameters, count, folder.sweep.seed, cache, indices)
+    with _noted("the scenes that it trained on", note):
+        folder.write_pictures("synthetic", shown)
+
+
+def _scenes(parameters: SceneParameters, count: int, seed: int, cache: Path, indices: Sequence[int]) -> list[Picture]:
+    """Some scenes of a set: from the cache where that has it, else only they are rendered.
+
+    Raises MachineError where a program from outside made the set on another machine: it can only be asked for all of it.
+    """
+    pool = loaded(cache / scene_hash(parameters, count, seed))
+    if pool is not None:
+        return [labelled(pool, i) for i in indices]
+    if parameters.generator.startswith(command.PREFIX):
+        raise MachineError(cache, f"does not hold what {parameters.generator} made")
+    few = rendered(parameters, count, seed, indices)
+    return [labelled(few, k) for k in range(len(few))]
+
+
+@contextmanager
+def _noted(what: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Notes whatever goes wrong."""
+    try:
+        yield
+    except Exception as error:
+        note(f"the report does not show {what}: {told(error)}")
 
 
 def show_predictions(folder: RunFolder, test: Pool, predictions: Sequence["Predictions"]) -> None:

@@ -18,7 +18,8 @@ from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
-from syndet_ray.scenes.generate import is_finished, kept, rendered, scene_hash
+from syndet_ray.scenes.cache import is_finished, kept
+from syndet_ray.scenes.generate import rendered, scene_hash
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
 from syndet_ray.tuning.cluster import connection
 from syndet_ray.tuning.task import RETRIES

@@ -291,7 +291,8 @@ class _Attempt:
             scoring = partial(self.display.progress, "scoring models")
             confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner, scoring)
         best = recipes["best"]
-        show_training(self.folder, best.trial, self.data.pools["train"], self.options.cache)
+        train, cache = self.data.pools["train"], self.options.cache
+        show_training(self.folder, best.trial, train, cache, self.display.note)
         test = self.folder.test()
         assert test is not None
         tags = {
