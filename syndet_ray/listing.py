@@ -15,6 +15,7 @@ _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, 
 if TYPE_CHECKING:
     from syndet_ray.data.inspection import Inspection
     from syndet_ray.tuning.cost import Cost
+    from syndet_ray.tuning.disk import Disk, Room
     from syndet_ray.tuning.preflight import RealData
     from syndet_ray.tuning.replay import Replay
 
@@ -60,6 +61,14 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
         yield f"         most of it is scoring the validation photos, {cost.rates.score_s:.1f} s each"
     if cost.least_images < cost.images:
         yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} images where all is pruned that can be"
+
+
+def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]:
+    """What it takes of the disk."""
+    from syndet_ray.tuning.disk import words
+    from syndet_ray.tuning.memory import memory_words
+
+    yield f"disk     at most {words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
 def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:

@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from syndet_ray.sweep import load
 from syndet_ray.tuning import backup, run
+from syndet_ray.tuning.checkpoints import needed
 
 
 class Quiet:
@@ -85,6 +86,9 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         assert trial.checkpoint.startswith(f"s3://runs-bucket/sweeps/{outcome.folder.path.name}/checkpoints/trial-")
     keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="runs-bucket", Prefix="sweeps/")["Contents"]]
     home_key = f"sweeps/{outcome.folder.path.name}"
+    left = {key.rpartition("/")[0] for key in keys if key.endswith("/model.safetensors") and "/checkpoints/" in key}
+    wanted = needed(trials, outcome.folder.sweep)
+    assert left == {t.checkpoint.removeprefix("s3://runs-bucket/") for t in trials if t.number in wanted}
     assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(
         keys
     )

@@ -14,6 +14,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFinit
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import find, load
 from syndet_ray.tuning import local
+from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.run import Options, Origin, resume, start
 
 SHARES = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
@@ -98,6 +99,8 @@ def test_a_finished_run_can_be_extended(begin):
     assert table(folder)[: len(before)] == before
     assert sum(trial.kind == "search" for trial in folder.trials()) == 3
     assert folder.sweep.trials == 3
+    left = [path.parent.name for path in folder.checkpoints.glob("trial-*/images-*")]
+    assert sorted(left) == [f"trial-{number:03d}" for number in sorted(needed(folder.trials(), folder.sweep))]
     models = {m for row in folder.test().rows for m in row.models}
     assert folder.test().openings == (1 if models == {m for row in first.rows for m in row.models} else 2)
     with pytest.raises(DefinitionError, match="--trials: must be at least what the run has already, 3, got 2"):

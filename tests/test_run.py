@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from syndet_ray.report.answer import answer
 from syndet_ray.report.words import recipe_words
 from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning.checkpoints import needed
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,6 +95,14 @@ def test_every_trial_tells_the_settings_in_force(finished):
             drawn = json.loads(json.dumps(trial.effective))
             asked = trial.recipe["mix.synthetic"] * trial.images
             assert abs(drawn["drawn/synthetic"] - asked) < 1 if "drawn/synthetic" in drawn else asked < 1
+
+
+def test_only_checkpoints_that_may_be_needed_are_left(finished):
+    folder = only_run(finished[0] / "runs")
+    left = {str(path) for path in folder.checkpoints.glob("trial-*/checkpoint_*")}
+    wanted = needed(folder.trials(), folder.sweep)
+    assert left == {trial.checkpoint for trial in folder.trials() if trial.number in wanted}
+    assert len(left) < len(folder.trials())
 
 
 def test_the_test_set_is_opened_once_for_best_and_controls(finished):
@@ -330,6 +339,7 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice):
         "3 val",
         "4 test",
         "one, two, three",
+        "disk     at most ",
         "ready",
     ):
         assert words in done.stdout

@@ -130,6 +130,7 @@ def check(
     """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
     from syndet_ray import listing, terminal
     from syndet_ray.tuning import cost as costs
+    from syndet_ray.tuning import disk
     from syndet_ray.tuning import run as running
 
     definition = _definition(name, trials=trials, seed=seed)
@@ -138,11 +139,14 @@ def check(
     with shown(console) as display:
         data = running.check(definition, options, display)
         cost = running.project(definition, options, data, display)
+    room = disk.room(runs, options.cache)
     lines = [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]
+    lines += listing.disk_lines(cost.disk, room, storage)
     terminal.print_lines(console, lines)
     console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
     if not force:
         costs.check_fits(cost, options.budget)
+        disk.check_fits(cost.disk, room, runs, storage)
     console.print("ready", style="bold green")
 
 

@@ -62,7 +62,8 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
         return {}
     order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))  # the sweep's, whatever failed
     fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
-    confirmed = any(trial.kind == "confirm" for trial in trials)  # else the best of the search alone
+    # Else the best of the search alone, as where all confirmations failed: of the others no checkpoint need be there.
+    confirmed = any(trial.kind == "confirm" and trial.state == "COMPLETE" for trial in trials)
     others = [c for c in found[1:] if c.kind == "search" and confirmed]
     roles = {c.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
     return {"best": found[0], **roles}

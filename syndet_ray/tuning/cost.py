@@ -1,29 +1,38 @@
 """Cost: what a sweep will take, projected from a few steps measured on whatever its trials would run on."""
 
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.sweep import Sweep, rung_images
+from syndet_ray.tuning import disk
+from syndet_ray.tuning.disk import Disk
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display
 from syndet_ray.tuning.task import Runner
+
+if TYPE_CHECKING:
+    from syndet_ray.detection.train import Trainer
 
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds for one training image, for one validation image to be scored, and for one scene to be drawn."""
+    """Seconds for one training image, for one validation image to be scored, and for one scene to be drawn; bytes of one
+    checkpoint."""
 
     train_s: float
     score_s: float
     scene_s: float
+    checkpoint_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Cost:
     scoring_hours  of which validation takes
     images    seen by all trials together
     trials    trainings in all, confirmations and controls included
+    disk      what checkpoints and rendered scenes take
     """
 
     rates: Rates
@@ -44,6 +54,7 @@ class Cost:
     hours: float
     scoring_hours: float
     least_hours: float
+    disk: Disk
 
 
 def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> Cost:
@@ -85,6 +96,7 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
         hours=hours(images),
         scoring_hours=scoring_hours(images),
         least_hours=hours(least),
+        disk=disk.projected(sweep, rates.checkpoint_bytes, confirmed, parallel),
     )
 
 
@@ -131,7 +143,14 @@ def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[s
     photos = pools["val"].select(range(min(_PHOTOS, len(pools["val"]))))
     began = time.perf_counter()
     predict(trainer.model, photos, device=here)
-    return Rates(train_s, (time.perf_counter() - began) / len(photos), _scene_s(settled, seed))
+    score_s = (time.perf_counter() - began) / len(photos)
+    return Rates(train_s, score_s, _scene_s(settled, seed), _checkpoint_bytes(trainer))
+
+
+def _checkpoint_bytes(trainer: "Trainer") -> int:
+    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        trainer.save(Path(folder))
+        return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
 def _scene_s(recipe: Recipe, seed: int) -> float:

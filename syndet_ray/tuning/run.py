@@ -22,13 +22,14 @@ from syndet_ray.report.words import recipe_words
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning import changes, confirm, cost, preflight
+from syndet_ray.tuning import changes, confirm, cost, disk, preflight
 from syndet_ray.tuning.backup import backed_up, home
+from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.search import Budget, Display, Search
+from syndet_ray.tuning.search import Budget, Display, Follower, Search
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
@@ -105,6 +106,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
     preflight.check_machine(options.runs, options.storage)
+    disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("--hours", "must be more than 0", got=options.hours)
     if options.tracking is not None:
@@ -126,7 +128,9 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
     with _runner(options, display) as runner:
         sweep = settled_sweep(asked, runner.use, data, display.note)
         if options.budget != Budget() and not force:
-            cost.check_fits(cost.project(sweep, data, runner, display), options.budget)
+            projection = cost.project(sweep, data, runner, display)
+            cost.check_fits(projection, options.budget)
+            disk.check_fits(projection.disk, disk.room(options.runs, options.cache), options.runs, options.storage)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         about = _about(origin, asked, options, data) | {
             "parallel": runner.use.parallel,
@@ -223,7 +227,8 @@ class _Attempt:
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        followers = [] if self.board is None else [self.board]
+        checkpoints = Checkpoints(home(self.folder, self.options.storage), sweep, self.display.note)
+        followers: list[Follower] = [checkpoints] if self.board is None else [checkpoints, self.board]
         search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)
         try:
             done = self._train(search) and self._confirm(search)

@@ -1,0 +1,115 @@
+"""Checkpoints: which of a run's may still be needed, and the deletion of all others as trials end.
+
+A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and the search goes on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+
+from pyarrow import fs
+
+from syndet_ray.data.storage import filesystem, inside
+from syndet_ray.errors import SyndetError
+from syndet_ray.results import Trial
+from syndet_ray.sweep import Sweep
+from syndet_ray.verdict import finalists, pareto_front
+
+_NAMES = ("checkpoint_", "images-")  # what the folders of checkpoints begin with: Ray Tune's, and those of tuning.local
+
+
+def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
+    """The trials whose newest checkpoint may still be needed, by number.
+
+    Unfinished ones go on from it. The test set meets whatever finished of the controls, variants and confirmations, and where
+    nothing is confirmed the best of the search; the front of several goals is what such a sweep is asked for. A trial of
+    the search that others have pushed out of the best or the front never comes back, however far the search is extended.
+    """
+    kept = {trial.number for trial in trials if trial.state == "RUNNING"}
+    kept |= {trial.number for trial in trials if trial.state == "COMPLETE" and trial.kind != "search"}
+    kept |= {trial.number for trial in finalists(trials, sweep.confirm.top)}
+    if len(sweep.goals) > 1:
+        kept |= {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
+    return kept
+
+
+class Checkpoints:
+    """Follows a search, and deletes the checkpoints that nobody needs any more. note: told, once, why some stay.
+
+    home: the folder or s3:// address under which the run's checkpoints lie
+    """
+
+    def __init__(self, home: str, sweep: Sweep, note: Callable[[str], None]) -> None:
+        self._address, self._sweep = inside(home, "checkpoints"), sweep
+        self._note: Callable[[str], None] | None = note
+        self._trials: dict[int, Trial] = {}
+        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._is_queued, self._failure = False, ""
+        # The thread's own: of each ended trial what it was to leave, and the newest checkpoint there was.
+        self._done: dict[int, tuple[str | None, str | None]] = {}
+
+    def follow(self, trial: Trial) -> None:
+        """Takes a trial as the ledger has it; what is no longer needed goes soon."""
+        self._trials[trial.number] = trial
+        if trial.state != "RUNNING" and not self._is_queued:
+            self._is_queued = True
+            self._thread.submit(self._tidy)
+        self._tell()
+
+    def flush(self) -> None:
+        """Waits until all is deleted that can be."""
+        self._thread.submit(self._tidy).result()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Notes what went wrong; in the driver's thread, as displays demand."""
+        if self._failure and self._note is not None:
+            self._note(f"checkpoints that nobody needs any more are left where they are: {self._failure}")
+            self._note = None
+
+    def _tidy(self) -> None:
+        self._is_queued = False  # before the trials are read: what comes later is for the next call
+        trials = list(self._trials.values())
+        kept = needed(trials, self._sweep)
+        ended = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
+        wanted = {number: (newest if number in kept else None, newest) for number, newest in ended.items()}
+        changed = {number: left for number, left in wanted.items() if self._done.get(number) != left}
+        if not changed:
+            return
+        try:
+            self._delete({number: left for number, (left, _) in changed.items()})
+            self._done |= changed
+        except (OSError, SyndetError) as error:
+            self._failure = str(error)
+
+    def _delete(self, left: dict[int, str | None]) -> None:
+        """Deletes all checkpoints of these trials but one of each, or none."""
+        store, root = filesystem(self._address)
+        for folder in _folders(store, root):
+            number = _number(folder.base_name)
+            if number is None or number not in left:
+                continue
+            for checkpoint in _folders(store, folder.path):
+                name = f"{folder.base_name}/{checkpoint.base_name}"
+                if checkpoint.base_name.startswith(_NAMES) and name != left[number]:
+                    store.delete_dir(checkpoint.path)
+
+
+def _folders(store: fs.FileSystem, path: str) -> Iterator[fs.FileInfo]:
+    for entry in store.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+        if entry.type == fs.FileType.Directory:
+            yield entry
+
+
+def _newest(trial: Trial) -> str | None:
+    """The newest checkpoint of a trial as "trial-007-a1b2/checkpoint_000003": its folder within that of the trial."""
+    if trial.checkpoint is None:
+        return None
+    return "/".join(PurePosixPath(trial.checkpoint.partition("?")[0]).parts[-2:])
+
+
+def _number(folder: str) -> int | None:
+    """Which trial a folder is of: "trial-007", or "trial-007-a1b2" with Ray Tune's id of an attempt; None for any other."""
+    kind, _, rest = folder.partition("-")
+    number = rest.partition("-")[0]
+    return int(number) if kind == "trial" and number.isdigit() else None

@@ -1,0 +1,79 @@
+"""What a sweep takes of the disk is projected, and refused where there is no room."""
+
+import pytest
+from made_detections import TINY
+
+from syndet_ray import Choice, Confirmation, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training, listing
+from syndet_ray.errors import MachineError
+from syndet_ray.tuning.cost import Rates, measure
+from syndet_ray.tuning.cost import projected as cost_projected
+from syndet_ray.tuning.disk import Disk, Room, check_fits, projected, room, taken
+
+MB = 1_000_000
+SCENE_BYTES = 3 * 256 * 256
+
+
+def sweep(**fields):
+    sources = {"few": Scenes(images=100), "many": Scenes(images=1000, changes={"scene.objects": 70})}
+    recipe = Recipe(mix=Mix(sources=sources), scene=SceneParameters(image_px=256), training=Training(images=1000))
+    space = fields.pop("space", {"mix.synthetic": Choice(values=(0.2, 0.8))})
+    return Sweep(question="?", recipe=recipe, space=(SearchSpace(space),), trials=10, **fields)
+
+
+def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_set():
+    asked = sweep(confirm=Confirmation(top=2, seeds=3))
+    cost = cost_projected(asked, Rates(0.01, 0.1, 0.5, checkpoint_bytes=MB), val_images=10, parallel=4)
+    running, controls, best, confirmations = 4 * 3, 2, 2, 3 * (2 + 2)
+    assert cost.disk.checkpoints == (running + controls + best + confirmations) * MB
+
+
+def test_a_set_counts_once_and_sets_of_searched_scenes_once_a_proposal():
+    assert projected(sweep(), 0, 0, 1).scenes == 1100 * SCENE_BYTES
+    varied = sweep(space={"scene.blur": Choice(values=(0.0, 0.5, 1.0))})
+    assert projected(varied, 0, 0, 1).scenes == (1 + 10) * 1100 * SCENE_BYTES
+
+
+def test_a_checkpoint_is_measured_as_it_will_be_written(squares):
+    from syndet_ray.detection.train import Trainer
+
+    recipe = Recipe(mix=Mix(synthetic=0.0), detector=TINY, training=Training(images=4, crop_px=64))
+    rates = measure({"train": squares(4), "val": squares(1)}, "cpu", 1, recipe.flat(), 0)
+    parameters = sum(p.numel() for p in Trainer(recipe, {"real": squares(1)}, device="cpu", seed=0).model.parameters())
+    assert rates.checkpoint_bytes > 4 * parameters
+    assert rates.checkpoint_bytes < 4 * 4 * parameters, (
+        "the model, and two numbers of the optimizer for each of its own"
+    )
+
+
+def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
+    disk = Disk(checkpoints=3_000 * MB, scenes=1_000 * MB)
+    check_fits(disk, Room(free=4_000 * MB, cache=2_000 * MB), tmp_path, None)
+    with pytest.raises(MachineError) as error:
+        check_fits(disk, Room(free=3_999 * MB, cache=2_000 * MB), tmp_path, None)
+    words = (
+        "must have 4.0 GB free for 3.0 GB of checkpoints and 1.0 GB of scenes, got '4.0 GB'. Make room, give another"
+    )
+    assert str(error.value).startswith(f"{tmp_path}: {words}")
+
+
+def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing():
+    disk, small = Disk(checkpoints=3_000 * MB, scenes=1_000 * MB), Room(free=5 * MB, cache=400 * MB)
+    assert taken(disk, small, "s3://bucket") == 400 * MB
+    assert taken(disk, small, None) == 3_400 * MB
+    lines = [*listing.disk_lines(disk, small, None), *listing.disk_lines(disk, small, "s3://bucket")]
+    assert lines == [
+        "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
+        "disk     at most 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
+    ]
+
+
+def test_the_room_is_that_of_the_disk_now_and_a_bound_that_is_no_number_is_found_before_anything_starts(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SYNDET_CACHE_GB", "2")
+    found = room(tmp_path, tmp_path / "cache")
+    assert found.cache == 2_000 * MB
+    assert found.free > 0
+    monkeypatch.setenv("SYNDET_CACHE_GB", "two")
+    with pytest.raises(MachineError, match=r"\$SYNDET_CACHE_GB"):
+        room(tmp_path, tmp_path / "cache")
