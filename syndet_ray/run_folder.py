@@ -42,6 +42,7 @@ from syndet_ray.recipe import definition_error
 from syndet_ray.results import Picture, TestScores, Trial, after_event
 from syndet_ray.sweep import Sweep
 
+LEDGER = "ledger.jsonl"
 _CHECKPOINTS = "checkpoints/"
 _SCORES = TypeAdapter(TestScores)
 
@@ -54,7 +55,7 @@ class RunFolder:
         self.figures, self.samples = self.path / "figures", self.path / "samples"
         self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
         self.report = self.path / "report.html"
-        self._ledger = self.path / "ledger.jsonl"
+        self._ledger = self.path / LEDGER
 
     @staticmethod
     def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
@@ -165,6 +166,12 @@ class RunFolder:
         if self._ledger.exists():
             for line in self._ledger.read_text().split("\n")[:-1]:
                 yield _parsed(line)
+
+    def continues(self, ledger: bytes) -> bool:
+        """Whether a ledger is an earlier state of this one; its last line may have been copied while it was being written."""
+        whole = ledger[: ledger.rfind(b"\n") + 1]
+        own = self._ledger.read_bytes() if self._ledger.exists() else b""
+        return own.startswith(whole)
 
     def trials(self) -> tuple[Trial, ...]:
         """Every trial of the ledger, by number."""

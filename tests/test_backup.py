@@ -1,10 +1,15 @@
 """A run's own files are copied to its storage while it is carried out, and can be had back from there."""
 
+import subprocess
+import sys
 import time
 
+import boto3
 import pytest
 from made_runs import made_run
+from moto.server import ThreadedMotoServer
 
+from syndet_ray.data.lease import Claim, Lease
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.tuning import backup
 
@@ -83,3 +88,125 @@ def test_without_storage_nothing_is_copied(tmp_path):
         assert backup.home(folder, None) == str(folder.path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert backup.home(folder, "s3://b/c/?scheme=http") == "s3://b/c/dice-1?scheme=http"
+
+
+# One driver at a time
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(server, monkeypatch):
+    """A client of an S3 with an empty bucket, `store`; the environment leads there."""
+    settings = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1", "ENDPOINT_URL": server}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="store")
+    yield client
+    for found in client.list_objects_v2(Bucket="store").get("Contents", []):
+        client.delete_object(Bucket="store", Key=found["Key"])
+    client.delete_bucket(Bucket="store")
+
+
+STORE, HOME = "s3://store/sweeps", "s3://store/sweeps/dice-1"
+
+
+def stored(s3, name="ledger.jsonl"):
+    return s3.get_object(Bucket="store", Key=f"sweeps/dice-1/run/{name}")["Body"].read()
+
+
+def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
+    folder = made_run(tmp_path / "a" / "dice-1")
+    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, lease):
+        other = made_run(tmp_path / "b" / "dice-1")
+        with (
+            other.lock(),
+            pytest.raises(MachineError, match=r"carried out by another process"),
+            backup.owned(other, STORE),
+        ):
+            pass
+        with pytest.raises(MachineError, match=r"carried out by another process"):
+            backup.fetch(HOME, tmp_path / "c")
+        assert not (tmp_path / "c").exists()
+    fetched = backup.fetch(HOME, tmp_path / "c")
+    assert fetched.trials() == folder.trials()
+    with fetched.lock(), backup.owned(fetched, STORE) as lease:
+        assert lease.is_held, "it was given back"
+
+
+def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    with folder.lock():
+        Lease(HOME, Claim(who="killed", place=backup._place(folder.path))).take()
+    with folder.lock(), backup.owned(folder, STORE) as lease:
+        assert lease.is_held
+
+
+def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
+    folder = made_run(tmp_path / "a" / "dice-1")
+    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, lease):
+        pass
+    fetched = backup.fetch(HOME, tmp_path / "b")
+    with fetched.lock(), backup.owned(fetched, STORE) as lease, backup.backed_up(fetched, STORE, lease):
+        fetched.append("retry", 0)
+    words = rf"has not all that its copy at {HOME} has: another machine .*Move the folder away, and resume {HOME}"
+    with folder.lock(), pytest.raises(DataError, match=words), backup.owned(folder, STORE):
+        pass
+    assert stored(s3) == (fetched.path / "ledger.jsonl").read_bytes()
+    half = stored(s3) + b'{"event": "ret'
+    s3.put_object(Bucket="store", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
+    fetched.append("retry", 0)
+    with fetched.lock(), backup.owned(fetched, STORE) as lease:
+        assert lease.is_held, "the copy is of a moment when a line was being written"
+
+
+def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    for storage in (None, str(tmp_path / "store")):
+        with folder.lock(), backup.owned(folder, storage) as lease:
+            assert lease is None
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from syndet_ray.data import lease as leasing
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning import backup
+
+folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
+Claim = backup.Claim
+backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
+try:
+    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, lease):
+        try:
+            print("held", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:  # as a run does: it is over, and may be resumed
+            folder.append("retry", 0)
+            print("interrupted", flush=True)
+except Exception as error:
+    print(type(error).__name__, error, flush=True)
+"""
+
+
+def test_a_driver_that_loses_its_run_to_another_stops_and_writes_nothing_there(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    command = [sys.executable, "-c", DRIVER, str(folder.path), STORE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout.readline() == "held\n"
+        other = Lease(HOME, Claim(who="4711 on b", place=backup._place(folder.path)))
+        other.take()
+        assert driver.stdout.readline() == "interrupted\n"
+        said, _ = driver.communicate(timeout=60)
+    assert said.startswith(f"MachineError {HOME}: was taken over by another process (4711 on b)")
+    assert "Contents" not in s3.list_objects_v2(Bucket="store", Prefix="sweeps/dice-1/run/")
+    other.renew()
+    assert other.is_held

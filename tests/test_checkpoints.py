@@ -85,10 +85,9 @@ def run(tmp_path):
         def present(self):
             return {str(path.relative_to(self.root)) for path in self.root.glob("*/*") if path.is_dir()}
 
-        def follower(self):
-            return Checkpoints(
-                str(tmp_path / "run"), SWEEP.replace({"confirm": Confirmation(top=1)}), self.notes.append
-            )
+        def follower(self, **given):
+            sweep = SWEEP.replace({"confirm": Confirmation(top=1)})
+            return Checkpoints(str(tmp_path / "run"), sweep, self.notes.append, **given)
 
     return Run()
 
@@ -126,6 +125,18 @@ def test_what_a_kill_left_and_what_comes_late_goes_too(run):
     follower.follow(replace(pruned, checkpoint=late))
     follower.flush()
     assert run.present() == others
+
+
+def test_what_another_driver_has_taken_over_is_left_to_it(run):
+    run.make("trial-002/images-1")
+    ours = [False]
+    follower = run.follower(is_ours=lambda: ours[0])
+    follower.follow(trial(2, 0.1, state="FAILED"))
+    follower.flush()
+    assert run.present() == {"trial-002/images-1"}
+    ours[0] = True
+    follower.flush()
+    assert run.present() == set()
 
 
 def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_once(run, monkeypatch):

@@ -60,17 +60,35 @@ def check_bucket(address: str) -> None:
     place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:
         raise MachineError(address, "must be s3://bucket or s3://bucket/prefix", do="Correct the address.")
-    where = {"Bucket": place.netloc, "Key": f"{place.path.strip('/')}/{_PROBE}".lstrip("/")}
     try:
-        client = _client(dict(parse_qsl(place.query)))
+        client, where = s3(inside(address, _PROBE))
         client.put_object(**where, Body=b"")
         client.get_object(**where)
         client.delete_object(**where)
     except ClientError as error:
-        raise _refused(address, error.response["Error"]["Code"], str(error)) from None
+        raise refused(address, error.response["Error"]["Code"], str(error)) from None
     except (BotoCoreError, ValueError) as error:  # botocore raises ValueError for an endpoint that is no URL
         code = "InvalidEndpointURL" if isinstance(error, ValueError) else type(error).__name__
-        raise _refused(address, code, str(error)) from None
+        raise refused(address, code, str(error)) from None
+
+
+def s3(address: str) -> tuple[Any, dict[str, str]]:
+    """A client of boto3 that gives up soon, and the bucket and key of an s3:// address, as its calls take them.
+
+    The endpoint is the address's, else the environment's.
+    """
+    place = urlsplit(address)
+    query = dict(parse_qsl(place.query))
+    host = query.get("endpoint_override")
+    config = Config(connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1})
+    endpoint = None if host is None else f"{query.get('scheme', 'https')}://{host}"
+    client = boto3.Session().client("s3", config=config, endpoint_url=endpoint, region_name=query.get("region"))
+    return client, {"Bucket": place.netloc, "Key": place.path.strip("/")}
+
+
+def refused(address: str, code: str, message: str) -> MachineError:
+    """What to do about an answer of S3, or about botocore's exception of that name."""
+    return MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, message))
 
 
 def inside(address: str, name: str) -> str:
@@ -118,14 +136,6 @@ def download(address: str, folder: Path) -> None:
         fs.copy_files(root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem())
 
 
-def _client(query: dict[str, str]) -> Any:
-    """An S3 client that gives up soon; the endpoint is the address's, else the environment's."""
-    host = query.get("endpoint_override")
-    config = Config(connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1})
-    endpoint = None if host is None else f"{query.get('scheme', 'https')}://{host}"
-    return boto3.Session().client("s3", config=config, endpoint_url=endpoint, region_name=query.get("region"))
-
-
 def _with_endpoint(address: str) -> str:
     """The address with the environment's endpoint as Arrow wants it.
 
@@ -157,10 +167,6 @@ def _named(address: str, rule: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         raise MachineError(address, f"{rule} ({error})") from None
-
-
-def _refused(address: str, code: str, message: str) -> MachineError:
-    return MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, message))
 
 
 @contextmanager

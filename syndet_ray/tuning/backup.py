@@ -1,25 +1,57 @@
-"""Backup: a copy of a run's own files on S3, beside its checkpoints, so that the run outlives the head node."""
+"""Backup: a copy of a run's own files on S3, beside its checkpoints, so that the run outlives the head node.
 
+Of several drivers, on whichever machines, one at a time carries out a run that has such a copy: it holds the run's lease.
+"""
+
+import os
 import shutil
+import signal
+import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from syndet_ray.data.storage import download, inside, upload
+from syndet_ray.data.lease import Claim, Lease, check_free, held
+from syndet_ray.data.storage import download, filesystem, holds, inside, upload
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run_folder import LEDGER, RunFolder
 
 KEPT = "run"  # under a run's address: the copy of its own files
 _EVERY_S = 30
 
 
+def _interrupt() -> None:
+    """As Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @contextmanager
-def backed_up(folder: RunFolder, storage: str | None) -> Iterator[None]:
+def owned(folder: RunFolder, storage: str | None, lost: Callable[[], None] = _interrupt) -> Iterator[Lease | None]:
+    """Holds a run's address on S3 for this process alone, as `RunFolder.lock` holds its folder; None where it has none.
+
+    folder  locked: whoever held the address for this very folder before is over
+    lost    called, in a thread, where another driver takes the run over, because this one did not get through to S3
+
+    Raises MachineError where another driver carries the run out, at the end too; DataError where its copy knows more than
+    the folder: another machine has gone on with the run.
+    """
+    if storage is None or "://" not in storage:
+        yield None
+        return
+    address = home(folder, storage)
+    claim = Claim(who=f"{os.getpid()} on {socket.gethostname()}", place=_place(folder.path))
+    with held(Lease(address, claim), lost) as lease:
+        _check_newest(folder, address)
+        yield lease
+
+
+@contextmanager
+def backed_up(folder: RunFolder, storage: str | None, lease: Lease | None = None) -> Iterator[None]:
     """Renews the copy every half minute, and at the end; keeps none where there is no storage.
 
-    Raises MachineError where the last copy cannot be written.
+    lease  without it nothing is written: another driver may. Raises MachineError where the last copy cannot be written.
     """
     if storage is None:
         yield
@@ -29,7 +61,8 @@ def backed_up(folder: RunFolder, storage: str | None) -> Iterator[None]:
     def keep() -> None:
         while not over.wait(_EVERY_S):
             with suppress(MachineError):  # the next copy holds all that this one missed; the last one must succeed
-                upload(folder.path, address, skip=folder.checkpoints)
+                if lease is None or lease.is_held:
+                    upload(folder.path, address, skip=folder.checkpoints)
 
     keeper = threading.Thread(target=keep, name="backup", daemon=True)
     keeper.start()
@@ -38,6 +71,9 @@ def backed_up(folder: RunFolder, storage: str | None) -> Iterator[None]:
     finally:
         over.set()
         keeper.join()
+        if lease is not None and not lease.is_held:
+            lease.renew()  # the store was away, and may be back
+            lease.check()
         upload(folder.path, address, skip=folder.checkpoints)
 
 
@@ -49,6 +85,8 @@ def fetch(address: str, runs: Path) -> RunFolder:
     path = runs / address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     if path.exists():
         raise DataError(path, f"is here already: {address} may be older", do=f"Resume {path}, or move it away.")
+    if "://" in address:
+        check_free(address, place="")  # what another driver goes on with is old as soon as it is here
     runs.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=runs))
     try:
@@ -63,3 +101,23 @@ def fetch(address: str, runs: Path) -> RunFolder:
 def home(folder: RunFolder, storage: str | None) -> str:
     """The folder or s3:// address under which the run's checkpoints lie."""
     return inside(storage, folder.path.name) if storage else str(folder.path.resolve())
+
+
+def _place(path: Path) -> str:
+    """Equal for two processes only where they hold the lock of one folder on one machine, one after the other."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    machine = boot.read_text().strip() if boot.exists() else socket.gethostname()
+    lock = (path / "lock").stat()
+    return f"{machine}/{lock.st_dev}/{lock.st_ino}"
+
+
+def _check_newest(folder: RunFolder, address: str) -> None:
+    """Raises DataError where the copy of a run is no earlier state of its folder."""
+    if not holds(address, f"{KEPT}/{LEDGER}"):
+        return
+    store, path = filesystem(inside(address, f"{KEPT}/{LEDGER}"))
+    with store.open_input_file(path) as file:
+        ledger = file.read()
+    if not folder.continues(ledger):
+        rule = f"has not all that its copy at {address} has: another machine has gone on with the run"
+        raise DataError(folder.path, rule, do=f"Move the folder away, and resume {address}.")

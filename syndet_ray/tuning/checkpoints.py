@@ -34,13 +34,17 @@ def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
 
 
 class Checkpoints:
-    """Follows a search, and deletes the checkpoints that nobody needs any more. note: told, once, why some stay.
+    """Follows a search, and deletes the checkpoints that nobody needs any more.
 
-    home: the folder or s3:// address under which the run's checkpoints lie
+    home     the folder or s3:// address under which the run's checkpoints lie
+    note     told, once, why some stay
+    is_ours  whether the run is still this driver's: another would go on from other checkpoints
     """
 
-    def __init__(self, home: str, sweep: Sweep, note: Callable[[str], None]) -> None:
-        self._address, self._sweep = inside(home, "checkpoints"), sweep
+    def __init__(
+        self, home: str, sweep: Sweep, note: Callable[[str], None], is_ours: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._address, self._sweep, self._is_ours = inside(home, "checkpoints"), sweep, is_ours
         self._note: Callable[[str], None] | None = note
         self._trials: dict[int, Trial] = {}
         self._thread = ThreadPoolExecutor(1, "checkpoints")
@@ -74,7 +78,7 @@ class Checkpoints:
         ended = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
         wanted = {number: (newest if number in kept else None, newest) for number, newest in ended.items()}
         changed = {number: left for number, left in wanted.items() if self._done.get(number) != left}
-        if not changed:
+        if not changed or not self._is_ours():
             return
         try:
             self._delete({number: left for number, (left, _) in changed.items()})

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syndet_ray.data.lease import Lease
 from syndet_ray.errors import DefinitionError
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
@@ -23,7 +24,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import backed_up, home
+from syndet_ray.tuning.backup import backed_up, home, owned
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
@@ -137,8 +138,8 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
             "gpus_per_trial": runner.use.gpus,
         }
         folder = RunFolder.create(path, sweep, about)
-        with folder.lock():
-            return _carry_out(folder, options, data, runner, display)
+        with folder.lock(), owned(folder, options.storage) as lease:
+            return _carry_out(folder, options, data, runner, display, lease)
 
 
 def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False) -> Outcome:
@@ -147,10 +148,10 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
     Raises DefinitionError, with all that differs, where the sweep's file, the data or a package is no longer what the
     run began with, unless `force`.
     """
-    with folder.lock():
-        operational = {key: value for key, value in given.items() if key != "trials"}
-        # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
-        options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
+    operational = {key: value for key, value in given.items() if key != "trials"}
+    # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
+    options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
+    with folder.lock(), owned(folder, options.storage) as lease:
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
@@ -161,7 +162,7 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
             _extend(folder, given["trials"])
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
-            return _carry_out(folder, options, data, runner, display)
+            return _carry_out(folder, options, data, runner, display, lease)
 
 
 def _note_environment(folder: RunFolder) -> None:
@@ -184,7 +185,12 @@ def _extend(folder: RunFolder, trials: int) -> None:
 
 
 def _carry_out(
-    folder: RunFolder, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+    folder: RunFolder,
+    options: Options,
+    data: RealData,
+    runner: "OnRay | Local",
+    display: Display,
+    lease: Lease | None,
 ) -> Outcome:
     about = folder.about
     uri = options.tracking or local_store(options.runs)
@@ -192,9 +198,9 @@ def _carry_out(
     tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"))
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": uri})
     board = _board(folder, display) if options.tensorboard else None
-    attempt = _Attempt(folder, options, data, runner, tracking, display, board)
+    attempt = _Attempt(folder, options, data, runner, tracking, display, board, lease)
     status = "failed"
-    with backed_up(folder, options.storage):
+    with backed_up(folder, options.storage, lease):
         try:
             with _sigterm_as_interrupt():
                 status = attempt.carry_out()
@@ -223,11 +229,13 @@ class _Attempt:
     tracking: Tracking
     display: Display
     board: "TensorBoard | None"
+    lease: Lease | None
 
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        checkpoints = Checkpoints(home(self.folder, self.options.storage), sweep, self.display.note)
+        address, lease = home(self.folder, self.options.storage), self.lease
+        checkpoints = Checkpoints(address, sweep, self.display.note, lambda: lease is None or lease.is_held)
         followers: list[Follower] = [checkpoints] if self.board is None else [checkpoints, self.board]
         search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)
         try:
