@@ -4,7 +4,9 @@ import os
 import subprocess
 
 import syndet_ray
+from syndet_ray.results import Trial
 from syndet_ray.tuning import machine
+from syndet_ray.tuning.packages import Packages
 
 
 def program(folder, name, text):
@@ -60,3 +62,23 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
     assert not machine.code(None)["syndet_ray"]["dirty"]
     package.write_text("changed")
     assert machine.code(None)["syndet_ray"]["dirty"]
+
+
+def trained_on(host, versions, state="RUNNING"):
+    return Trial(0, "search", {}, {}, state, effective={"machine/host": host, "machine/versions": versions})
+
+
+def test_nodes_with_other_packages_are_noted_once(monkeypatch):
+    monkeypatch.setattr(machine, "versions", lambda: {"torch": "2.9.0", "scipy": "1.16", "embreex": "4.4"})
+    machine.worker.cache_clear()
+    notes = []
+    nodes = Packages(notes.append)
+    nodes.follow(trained_on("gpu-1", machine.worker()["versions"]))
+    nodes.follow(Trial(1, "search", {}, {}))
+    assert notes == []
+    for host in ("gpu-2", "gpu-2", "gpu-3"):
+        nodes.follow(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))
+    nodes.follow(trained_on("gpu-4", "torch 2.7.0", "COMPLETE"))
+    words = "embreex missing instead of 4.4, torch 2.8.0 instead of 2.9.0, trimesh 5.2 instead of none"
+    assert notes == [f"gpu-{k} trains with other packages than this machine has: {words}" for k in (2, 3)]
+    machine.worker.cache_clear()

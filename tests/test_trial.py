@@ -167,6 +167,7 @@ def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, 
     assert all(abs(effective["drawn"][name] - planned) < 1 for name, planned in effective["planned"].items())
     assert (effective["real_images"], effective["real_images_there"]) == (3, 8)
     assert effective["scenes"]["ours"] == parameters_hash(recipe.scene)
+    assert f"torch {torch.__version__.partition('+')[0]}" in effective["machine"]["versions"]
     assert effective["scenes"].keys() == {"ours", "again", "crowded"}
     assert effective["mix.synthetic"] == pytest.approx(0.6)
     assert metrics["realised/synthetic"] == pytest.approx(1 - effective["drawn"]["real"] / 12)

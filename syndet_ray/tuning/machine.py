@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections import Counter
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ def machine() -> dict[str, Any]:
     """This machine in a few words."""
     facts = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
     return facts | {"host": socket.gethostname()} | _gpus()
+
+
+@cache
+def worker() -> dict[str, str]:
+    """What a trial was trained with, as few short texts: host, GPUs and their driver, and "versions" in one. Asked for once."""
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return {"host": socket.gethostname(), **_gpus(), "versions": packages}
 
 
 def code(sweep_file: Path | None) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 _LIKE_SIZES = 1.5
 
 # What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
-MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
+_MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
 # Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
 _DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
@@ -355,7 +355,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
 
 
 def made_of(sweep: Sweep) -> set[tuple[str, ...]]:
-    """What scenes of the sweep may be made with and of, each as values of MADE_OF.
+    """What scenes of the sweep may be made with and of, each as values of _MADE_OF.
 
     A source of scenes makes its own changes to the settings of its recipe, or of the search; a source of a fixed recipe
     that has no share is not drawn.
@@ -363,10 +363,10 @@ def made_of(sweep: Sweep) -> set[tuple[str, ...]]:
     rendered: set[tuple[str, ...]] = set()
     for recipe in sweep.fixed.values():
         for scene, _ in recipe.scenes().values():
-            rendered.add(tuple(str(getattr(scene, name)) for name in MADE_OF))
+            rendered.add(tuple(str(getattr(scene, name)) for name in _MADE_OF))
     for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
         if isinstance(source, Scenes) and _may_be_shown(name, sweep):
-            values = [_values(sweep, source, f"scene.{name}") for name in MADE_OF]
+            values = [_values(sweep, source, f"scene.{name}") for name in _MADE_OF]
             rendered |= set(product(*values))
     return rendered
 

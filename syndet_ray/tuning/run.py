@@ -28,6 +28,7 @@ from syndet_ray.tuning.backup import backed_up, home, owned
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
+from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
@@ -236,7 +237,9 @@ class _Attempt:
         sweep = self.folder.sweep
         address, lease = home(self.folder, self.options.storage), self.lease
         checkpoints = Checkpoints(address, sweep, self.display.note, lambda: lease is None or lease.is_held)
-        followers: list[Follower] = [checkpoints] if self.board is None else [checkpoints, self.board]
+        followers: list[Follower] = [checkpoints, Packages(self.display.note)]
+        if self.board is not None:
+            followers.append(self.board)
         search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)
         try:
             done = self._train(search) and self._confirm(search)

@@ -22,6 +22,7 @@ from syndet_ray.detection.train import Trainer
 from syndet_ray.recipe import REAL, Mix, Photos, Recipe, SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import rung_images
+from syndet_ray.tuning import machine
 from syndet_ray.tuning.effective import check_effective, check_settings, parameters_hash, scenes_in_force
 from syndet_ray.tuning.task import Task
 
@@ -116,13 +117,14 @@ def validation_metrics(
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
-    """The settings in force that the trainer does not see: how scenes were rendered, and at which scale photos are."""
+    """What is in force and the trainer does not see: how scenes were rendered, the scale of photos, and the machine."""
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
         "detector.working_px": working_px_in_force([val, *photos]),
         **scenes_in_force(recipe.mix, data.scenes),
         "scenes": {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
         "real_images_there": len(train),
+        "machine": machine.worker(),
     }
 
 

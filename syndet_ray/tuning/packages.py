@@ -1,0 +1,35 @@
+"""Packages: whether the machines that train have the packages of the one that carries the run out."""
+
+from collections.abc import Callable
+
+from syndet_ray.results import Trial
+from syndet_ray.tuning import machine
+
+
+class Packages:
+    """Follows a search, and notes of each host, once, which packages are others there."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._own = note, machine.versions()
+        self._seen: set[tuple[str, str]] = set()
+
+    def follow(self, trial: Trial) -> None:
+        """Takes a trial as the ledger has it. Those that ended are left out: an earlier attempt may have run them."""
+        host, versions = trial.effective.get("machine/host"), trial.effective.get("machine/versions")
+        if host is None or versions is None or trial.state != "RUNNING" or (host, versions) in self._seen:
+            return
+        self._seen.add((host, versions))
+        differences = _differences(versions, self._own)
+        if differences:
+            self._note(f"{host} trains with other packages than this machine has: {', '.join(differences)}")
+
+    def flush(self) -> None:
+        """Nothing is left to be done."""
+
+
+def _differences(versions: str, own: dict[str, str]) -> list[str]:
+    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 instead of 2.9.0"."""
+    there = dict(package.rsplit(" ", 1) for package in versions.split(", "))
+    names = sorted({*there, *own})
+    changed = [name for name in names if there.get(name) != own.get(name)]
+    return [f"{name} {there.get(name, 'missing')} instead of {own.get(name, 'none')}" for name in changed]
