@@ -57,7 +57,7 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether nobody else can have it: it was renewed in time."""
-        return self.taken_by is None and time.monotonic() - self._renewed < self.claim.lasts_s
+        return self.taken_by is None and _clock_s() - self._renewed < self.claim.lasts_s
 
     def take(self) -> None:
         """Takes the lease where it is free. Raises MachineError where another holds it, or the store does not answer."""
@@ -97,7 +97,7 @@ class Lease:
     def _put(self, condition: Mapping[str, str]) -> bool:
         """Puts the claim; False where the condition does not hold."""
         body = json.dumps(vars(self.claim)).encode()
-        began = time.monotonic()  # it lasts from when the store has it, which is no earlier
+        began = _clock_s()  # it lasts from when the store has it, which is no earlier
         if not self._is_conditional and not self._holds(condition):
             return False
         try:
@@ -195,6 +195,11 @@ def check_free(address: str, place: str) -> None:
         found = lease._found()
     if found is not None and not found.is_free_for(lease.claim):
         raise found.refusal(address)
+
+
+def _clock_s() -> float:
+    """Seconds of a clock that goes on while the machine sleeps: whoever wakes up may have lost the lease long ago."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @contextmanager

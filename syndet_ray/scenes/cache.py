@@ -30,6 +30,8 @@ def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
 
     It is in use as long as its arrays live. Where it was made, others are dropped that were used longest ago (see `trim`).
     """
+    if _is_read_only(folder):
+        return Pool.load(folder)
     with _alone(folder):
         is_new = not is_finished(folder)
         if is_new:
@@ -44,6 +46,8 @@ def loaded(folder: Path) -> Pool | None:
     """The pool in `folder`, in use as long as its arrays live; None where there is none."""
     if not folder.parent.is_dir():
         return None
+    if _is_read_only(folder):
+        return Pool.load(folder)
     with _alone(folder):
         return _in_use(folder) if is_finished(folder) else None
 
@@ -51,6 +55,11 @@ def loaded(folder: Path) -> Pool | None:
 def is_finished(folder: Path) -> bool:
     """Whether a pool lies there. Pools are written whole, then renamed: what is there is finished."""
     return (folder / "pool.json").exists()
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a pool lies in a cache that this process may only read: it can tell nobody that it uses it."""
+    return is_finished(folder) and not os.access(folder.parent, os.W_OK)
 
 
 def trim(cache: Path) -> None:
@@ -156,9 +165,10 @@ def _dropped(cache: Path, key: str) -> bool:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`. Nobody drops it before its arrays are gone."""
     pool = Pool.load(folder)
-    used = os.open(_used(folder), os.O_RDWR | os.O_CREAT, 0o666)
+    used = _opened(_used(folder))
     fcntl.flock(used, fcntl.LOCK_SH)
-    os.utime(used)
+    with suppress(PermissionError):  # somebody else's
+        os.utime(used)
     # The largest array and not the pool: others that share it may outlive the pool.
     weakref.finalize(pool.pixels, os.close, used)
     return pool
@@ -179,6 +189,17 @@ def _alone(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds an exclusive lock. Raises BlockingIOError where another has it and nobody may wait."""
-    with path.open("a") as file:
+    file = _opened(path)
+    try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    finally:
+        os.close(file)
+
+
+def _opened(path: Path) -> int:
+    """A file to be locked, made where there is none. Where it is somebody else's it need not be writable for that."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)

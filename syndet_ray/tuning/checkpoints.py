@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from pyarrow import fs
 
 from syndet_ray.data.storage import filesystem, inside
-from syndet_ray.errors import SyndetError
 from syndet_ray.results import Trial
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning.task import told
 from syndet_ray.verdict import finalists, pareto_front
 
 _NAMES = ("checkpoint_", "images-")  # what the folders of checkpoints begin with: Ray Tune's, and those of tuning.local
@@ -73,18 +73,21 @@ class Checkpoints:
 
     def _tidy(self) -> None:
         self._is_queued = False  # before the trials are read: what comes later is for the next call
+        try:
+            changed = self._changed()
+            if changed and self._is_ours():
+                self._delete({number: left for number, (left, _) in changed.items()})
+                self._done |= changed
+        except Exception as error:  # whatever it is, the search goes on
+            self._failure = told(error)
+
+    def _changed(self) -> dict[int, tuple[str | None, str | None]]:
+        """Of each ended trial that is not as it should be: what it is to leave, and its newest checkpoint."""
         trials = list(self._trials.values())
         kept = needed(trials, self._sweep)
-        ended = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
-        wanted = {number: (newest if number in kept else None, newest) for number, newest in ended.items()}
-        changed = {number: left for number, left in wanted.items() if self._done.get(number) != left}
-        if not changed or not self._is_ours():
-            return
-        try:
-            self._delete({number: left for number, (left, _) in changed.items()})
-            self._done |= changed
-        except (OSError, SyndetError) as error:
-            self._failure = str(error)
+        newest = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
+        wanted = {number: (name if number in kept else None, name) for number, name in newest.items()}
+        return {number: left for number, left in wanted.items() if self._done.get(number) != left}
 
     def _delete(self, left: dict[int, str | None]) -> None:
         """Deletes all checkpoints of these trials but one of each, or none."""
