@@ -141,19 +141,24 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(begin, monkeypatch)
     assert folder.trials()[2].retries == len(failures) >= 1
 
 
-def test_what_fails_always_is_given_up_after_three_retries(begin, monkeypatch):
+def test_what_makes_no_progress_is_given_up_after_three_retries(begin, monkeypatch):
+    """A trial that fails once after each report gets to its end; the controls fail before their third report, always."""
     real = local.run_trial
 
-    def hopeless(task, *args, report, **kwargs):
+    def shaky(task, *args, report, **kwargs):
         def then_fail(images, *rest):
+            if task.number < 2 and images == 6:
+                raise OSError("gone")
             report(images, *rest)
-            raise OSError("gone")
+            if images < 16:
+                raise OSError("gone for a moment")
 
         real(task, *args, report=then_fail, **kwargs)
 
-    monkeypatch.setattr(local, "run_trial", hopeless)
-    trials = begin(trials=1, rungs=8).folder.trials()
-    assert {(t.state, t.retries, t.reason) for t in trials} == {("FAILED", 3, "OSError: gone")}
+    monkeypatch.setattr(local, "run_trial", shaky)
+    *controls, proposed = begin(trials=1, rungs=8).folder.trials()
+    assert {(t.state, t.images, t.retries, t.reason) for t in controls} == {("FAILED", 4, 1 + 3, "OSError: gone")}
+    assert (proposed.state, proposed.retries) == ("COMPLETE", 7)
 
 
 def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(begin, monkeypatch):

@@ -59,9 +59,13 @@ class Local:
     def _carry_out(
         self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
     ) -> None:
-        """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint."""
-        number = assignment.proposal.number
+        """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint.
+
+        Retries are counted since its last progress.
+        """
+        number, retries = assignment.proposal.number, 0
         while True:
+            images = search.trials[number].images
             try:
                 self._attempt(assignment, search, settings, data, checkpoints)
             except _Stopped:
@@ -69,7 +73,9 @@ class Local:
             except Exception as error:
                 trial, failure = search.trials[number], told(error)
                 begun = bool(trial.rungs)
-                if worth_another_try(error, begun) and trial.retries < RETRIES:
+                retries = 0 if trial.images > images else retries
+                if worth_another_try(error, begun) and retries < RETRIES:
+                    retries += 1
                     search.retry(number, failure)
                     assignment = Assignment(assignment.proposal, trial.checkpoint)
                     continue

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from syndet_ray.errors import MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.results import Cause
 
-# Work that lost its worker or node is done again, or goes on from its checkpoint, this many times.
+# Work that lost its worker or node is done again this many times; a trial goes on from its checkpoint, and the count
+# begins anew whenever it has come further.
 RETRIES = 3
 # Of each trial: the newest may not have reached the ledger when a kill comes.
 KEPT_CHECKPOINTS = 2

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -89,7 +90,7 @@ def run_trials(
             name="checkpoints",
             storage_path=home,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[_Events(search)],
+            callbacks=[_Events(search, home)],
             verbose=0,
         ),
     )
@@ -191,9 +192,10 @@ class _Events(_Stateless, tune.Callback):
     other checkpoint.
     """
 
-    def __init__(self, search: Search) -> None:
-        self._search = search
+    def __init__(self, search: Search, home: str) -> None:
+        self._search, self._home = search, home
         self._checkpoints: dict[int, list[Any]] = defaultdict(list)
+        self._images: dict[int, int] = defaultdict(int)  # how far each trial has come with a checkpoint
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -204,12 +206,21 @@ class _Events(_Stateless, tune.Callback):
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.checkpoint is not None:
             kept = self._checkpoints[_number(trial)]
-            self._search.checkpoint(_number(trial), _address(trial.checkpoint))
+            self._search.checkpoint(_number(trial), checkpoint_address(trial.checkpoint, self._home))
+            self._note_progress(trial)
             kept.append(trial.checkpoint)
             if len(kept) > KEPT_CHECKPOINTS:
                 old = kept.pop(0)
                 with suppress(OSError):  # one too many does no harm
                     old.filesystem.delete_dir(old.path)
+
+    def _note_progress(self, trial: Any) -> None:
+        """Grants a trial that came further than ever all its retries again: Tune counts failures over its whole life."""
+        number = _number(trial)
+        images = self._search.trials[number].images
+        if images > self._images[number]:
+            self._images[number] = images
+            trial.max_failures = trial.num_failures + RETRIES
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._search.retry(_number(trial), _last_words(trial))
@@ -219,13 +230,14 @@ class _Events(_Stateless, tune.Callback):
         self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        failure = f"its worker failed {trial.run_metadata.num_failures} times, at last with: {_last_words(trial)}"
+        failure = f"its worker failed {RETRIES + 1} times without progress, at last with: {_last_words(trial)}"
         self._search.end(_number(trial), failure, "lost")
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
         """Lets go of what nobody asks for any more. Of every number in its results, Tune has kept statistics."""
         self._checkpoints.pop(_number(trial), None)
+        self._images.pop(_number(trial), None)
         newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
         if newest is not None:
             newest.metrics.clear()
@@ -298,9 +310,12 @@ def _last_words(trial: Any) -> str:
     return lines[-1] if lines else "unknown"
 
 
-def _address(checkpoint: Any) -> str:
-    """A path, or an s3:// address where the checkpoint lies on S3."""
-    return f"s3://{checkpoint.path}" if checkpoint.filesystem.type_name == "s3" else checkpoint.path
+def checkpoint_address(checkpoint: Any, home: str) -> str:
+    """A path, or an s3:// address where the checkpoint lies on S3: with the endpoint of `home`, under which it lies."""
+    if checkpoint.filesystem.type_name != "s3":
+        return checkpoint.path
+    bucket, _, key = checkpoint.path.partition("/")
+    return urlunsplit(urlsplit(home)._replace(netloc=bucket, path=f"/{key}"))
 
 
 def _number(trial: Any) -> int:

@@ -1,0 +1,153 @@
+"""Trials on a real Ray and a made-up training: what is retried, what fails alone, and how many run at once."""
+
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from ray.train._internal.session import _TrainingResult
+from ray.train._internal.storage import StorageContext
+from ray.tune import Checkpoint
+from ray.tune.experiment import Trial
+from test_search import Silent
+
+from syndet_ray import Float, Recipe, SearchSpace, Sweep, Training
+from syndet_ray.data.storage import fetched
+from syndet_ray.results import OBJECTIVE
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning import tune
+from syndet_ray.tuning.search import Search
+from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
+
+RUNGS = (25, 50, 75, 100)
+SWEEP = Sweep(
+    question="What becomes of a trial?",
+    recipe=Recipe(training=Training(images=100)),
+    space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),),
+    trials=2,
+    controls=(),
+    rungs=len(RUNGS),
+)
+USE = Resources(cpus=1, gpus=0, parallel=2)
+
+
+class Nobody:
+    """A tracking that keeps nothing."""
+
+    def follow(self, trial): ...
+    def flush(self): ...
+    def interrupt(self, number): ...
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that two trials fit on, with this process connected to it; S3 keys are in the environment of its workers."""
+    from ray.cluster_utils import Cluster
+
+    from syndet_ray.tuning.cluster import connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        with connection(found.address):
+            yield found
+        found.shutdown()
+
+
+@pytest.fixture
+def endpoint():
+    """The host and port of an S3 on 127.0.0.1 that nothing but an address leads to. It has one bucket, `runs`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    place = "{}:{}".format(*server.get_host_and_port())
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{place}",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="runs")
+    yield place
+    server.stop()
+
+
+def searching(path, **changes):
+    """A search in a new folder."""
+    sweep = SWEEP.replace(changes)
+    folder = RunFolder.create(path / "run", sweep, {})
+    return Search(folder, sweep, Nobody(), Silent()), folder
+
+
+def settings(path):
+    return TrialSettings(len(RUNGS), SWEEP.seed, str(path / "cache"))
+
+
+@pytest.fixture
+def trial(cluster, tmp_path):
+    """A trial as Tune keeps it, and a way to let it report and save."""
+    search, run = searching(tmp_path, trials=1)
+    events = tune._Events(search, str(tmp_path))
+    task = search.propose().task(settings(tmp_path), threads=1)
+    trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
+    trial.set_storage(StorageContext(str(tmp_path), "checkpoints", trial_dir_name="trial-000"))
+    Path(trial.local_path).mkdir(parents=True)
+
+    def save(images):
+        search.report(0, images, {OBJECTIVE: 0.5}, {})
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        result = _TrainingResult(Checkpoint.from_directory(folder), {})
+        trial.run_metadata.checkpoint_manager.register_checkpoint(result)
+        events.on_trial_save(0, [trial], trial)
+
+    def fail():
+        trial.handle_error()
+        return trial.should_recover()
+
+    return SimpleNamespace(save=save, fail=fail, over=lambda: events.on_trial_error(0, [trial], trial), run=run)
+
+
+def test_failures_are_counted_since_the_last_progress(trial):
+    assert [trial.fail() for _ in range(RETRIES)] == [True] * RETRIES
+    trial.save(25)
+    assert [trial.fail() for _ in range(RETRIES)] == [True] * RETRIES, "it came further: it has all its retries again"
+    trial.save(50)
+    assert trial.fail()
+    trial.save(50)  # the report was known, and its checkpoint had been lost: no progress
+    assert [trial.fail() for _ in range(RETRIES)] == [True] * (RETRIES - 1) + [False]
+    trial.over()
+    (ended,) = trial.run.trials()
+    assert ended.reason.startswith("its worker failed 4 times without progress, at last with: ")
+
+
+def reporting(rungs):
+    """A trial that reports at every rung and learns nothing. Made in a function: workers cannot import this file."""
+
+    def train(config):
+        reports = tune.Reports(False)
+        for images in rungs:
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "images").write_text(str(images))
+                reports.report(images, {"val/mAP": 0.5}, {}, Path(folder))
+
+    return train
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_path):
+    search, folder = searching(tmp_path)
+    home = f"s3://runs/sweeps/a?endpoint_override={endpoint}&scheme=http"
+    tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE)
+    first, second = folder.trials()
+    assert (first.state, second.state) == ("COMPLETE", "COMPLETE")
+    assert first.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
+    assert first.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
+    with fetched(first.checkpoint) as copy:
+        assert (copy / "images").read_text() == "100"
