@@ -1,11 +1,15 @@
 """Trials on a real Ray and a made-up training: what is retried, what fails alone, and how many run at once."""
 
+import hashlib
+import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
 import pytest
+import ray
 from moto.server import ThreadedMotoServer
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
@@ -13,11 +17,16 @@ from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 from test_search import Silent
 
-from syndet_ray import Float, Recipe, SearchSpace, Sweep, Training
+from syndet_ray import Choice, Float, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training
 from syndet_ray.data.storage import fetched
+from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import tune
+from syndet_ray.tuning.ahead import this_node
+from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at
+from syndet_ray.tuning.cluster import Room, connection, resources
+from syndet_ray.tuning.nodes import Needs, check_nodes
 from syndet_ray.tuning.search import Search
 from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
 
@@ -45,8 +54,6 @@ class Nobody:
 def cluster():
     """A head that two trials fit on, with this process connected to it; S3 keys are in the environment of its workers."""
     from ray.cluster_utils import Cluster
-
-    from syndet_ray.tuning.cluster import connection
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -142,12 +149,89 @@ def reporting(rungs):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_path):
-    search, folder = searching(tmp_path)
+    search, folder = searching(tmp_path, trials=1)
     home = f"s3://runs/sweeps/a?endpoint_override={endpoint}&scheme=http"
     tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE)
-    first, second = folder.trials()
-    assert (first.state, second.state) == ("COMPLETE", "COMPLETE")
-    assert first.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
-    assert first.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
-    with fetched(first.checkpoint) as copy:
+    (trial,) = folder.trials()
+    assert trial.state == "COMPLETE"
+    assert trial.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
+    assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
+    with fetched(trial.checkpoint) as copy:
         assert (copy / "images").read_text() == "100"
+
+
+def proposed(proposals):
+    """What Tune gets when it asks often enough."""
+    while (answer := proposals.suggest("ours")) is None:
+        ray.wait(list(proposals._ahead._sets.values()), timeout=10)
+    return answer
+
+
+SMALL = Recipe(
+    mix=Mix(synthetic_images=1),
+    scene=SceneParameters(objects=1, image_px=64, size_px=(8, 16)),
+    training=Training(images=100),
+)
+
+
+def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp_path):
+    """The cache lies under a file, which no rule of ours foresees: the trial is to find out for itself."""
+    (tmp_path / "file").write_text("")
+    search, folder = searching(tmp_path, trials=1, recipe=SMALL)
+    notes = []
+    under_a_file = TrialSettings(len(RUNGS), SWEEP.seed, str(tmp_path / "file" / "cache"))
+    proposals = tune._Proposals(search, under_a_file, USE, this_node(), lambda: 2, notes.append)
+    assert proposed(proposals)["task"].node is None
+    (note,) = notes
+    assert note.startswith(
+        "trial 0 renders its scenes itself: they could not be rendered ahead of it (NotADirectoryError"
+    )
+    assert folder.trials()[0].state == "RUNNING"
+    assert proposals.suggest("another") == "FINISHED"
+
+
+def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_path):
+    """A source's own sizes do not fit the side that the search proposes."""
+    sources = {"large": Scenes(changes={"scene.size_px": (70, 80)})}
+    recipe = SMALL.replace({"mix.sources": sources, "scene.image_px": 128})
+    space = (SearchSpace({"scene.image_px": Choice(values=(64, 65))}),)
+    search, folder = searching(tmp_path, trials=1, recipe=recipe, space=space)
+    proposals = tune._Proposals(search, settings(tmp_path), USE, this_node(), lambda: 2, print)
+    assert proposed(proposals) == "FINISHED"
+    (trial,) = folder.trials()
+    assert trial.state == "FAILED"
+    assert "size_px must be at most image_px" in trial.reason
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp_path, monkeypatch):
+    """/proc/self/cwd is another folder for the driver than for the workers: what lies in it, only the driver has."""
+    growth = growth_at(ray.get_runtime_context().gcs_address)
+    assert growth == NO_GROWTH, "this cluster has a monitor, which watches and starts nothing"
+    use = resources(None, None, growth)
+    assert use == USE
+    monkeypatch.setattr("syndet_ray.tuning.cluster._RECOUNT_S", 0.0)
+    room = Room(use, growth, fixed=False)
+    cluster.add_node(num_cpus=1)
+    assert room.trials() == 3
+
+    monkeypatch.chdir(tmp_path)
+    own = Path("/proc/self/cwd/own.safetensors")
+    own.write_text("weights")
+    files = {str(own): hashlib.sha256(b"weights").hexdigest()}
+    needs = Needs(libraries={}, files=files, detectors=(), classes=(), runs=Path("/proc/self/cwd"))
+    with pytest.raises(MachineError, match=r"^cluster: lacks on some nodes what trials need there") as caught:
+        check_nodes(needs, use, growth)
+    message = str(caught.value)
+    assert re.search(rf"node [\d.]+ \(\w{{6}}\): {own}: does not exist", message)
+    assert re.search(r"node [\d.]+ \(\w{6}\): /proc/self/cwd: is not seen from here", message)
+    assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
+    check_nodes(replace(needs, files={}, runs=None), use, growth)
+
+
+def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):
+    needs = Needs(libraries={}, files={}, detectors=(), classes=(), runs=tmp_path)
+    growth = Growth(nodes=(Node(cpus=8, gpus=1),), most=1)
+    with pytest.raises(MachineError, match=r"^--storage: is needed where nodes may join"):
+        check_nodes(needs, Resources(cpus=8, gpus=1, parallel=1), growth)
+    check_nodes(replace(needs, runs=None), Resources(cpus=8, gpus=1, parallel=1), growth)

@@ -26,7 +26,7 @@ class Ahead:
         """Whether a set is whole; asked first, it begins to be rendered. Raises as `render_set` does."""
         key = scene_hash(parameters, count, seed)
         if key not in self._sets:
-            task = _render_set.options(scheduling_strategy=_at(this_node()))
+            task = _render_set.options(scheduling_strategy=at_node(this_node()))
             self._sets[key] = task.remote(parameters, count, seed, self._cache)
         done, _ = ray.wait([self._sets[key]], timeout=0)
         if done:
@@ -43,7 +43,7 @@ def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path,
     copy = loaded(folder)
     if copy is not None:
         return copy
-    there = _load.options(scheduling_strategy=_at(node)).remote(parameters, count, seed, cache)
+    there = _load.options(scheduling_strategy=at_node(node)).remote(parameters, count, seed, cache)
     pool = result(there)  # before the copy's lock is taken: the cache of `node` may be this one
     return kept(folder, lambda: pool)
 
@@ -53,7 +53,8 @@ def this_node() -> str:
     return ray.get_runtime_context().get_node_id()
 
 
-def _at(node: str) -> NodeAffinitySchedulingStrategy:
+def at_node(node: str) -> NodeAffinitySchedulingStrategy:
+    """Has a task run on this node, and nowhere else."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 

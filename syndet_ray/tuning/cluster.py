@@ -1,13 +1,19 @@
 """Cluster: a connection to Ray, on this machine or elsewhere, what trials may occupy there, and work spread over it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 
 from syndet_ray.errors import MachineError
-from syndet_ray.tuning.task import RETRIES, Progress, Resources, quiet
+from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node
+from syndet_ray.tuning.task import RETRIES, Note, Progress, Resources, quiet, silent
+
+_HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
+_MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
+_RECOUNT_S = 5.0  # nodes take minutes to come, and asking Ray for them takes a millisecond
 
 
 @contextmanager
@@ -37,22 +43,122 @@ def connection(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def resources(parallel: int | None, gpus_per_trial: float | None) -> Resources:
-    """One core a trial, or one GPU and its share of the cores where the cluster has GPUs."""
-    total = ray.cluster_resources()
-    cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0)
-    per_trial = gpus_per_trial if gpus_per_trial is not None else min(1, gpus)
-    if per_trial > 0:
-        # Of the node that has the fewest cores for a trial: nodes without GPUs have none for it.
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-        cores = min((int(node.get("CPU", 1) * per_trial / node["GPU"]) for node in nodes), default=cpus)
-        return Resources(max(1, min(8, cores)), per_trial, parallel or max(1, int(gpus / per_trial)))
-    return Resources(max(1, cpus // parallel) if parallel else 1, 0, parallel or max(1, cpus))
+def resources(
+    parallel: int | None, gpus_per_trial: float | None, growth: Growth = NO_GROWTH, note: Note = silent
+) -> Resources:
+    """One core a trial, or one GPU and its share of the cores where the cluster has GPUs, or may get some.
+
+    parallel is how many run at once; None takes as many as will fit once the cluster has grown. Raises MachineError where
+    a trial asks for a GPU that no node will ever have.
+    """
+    there = alive_nodes()
+    gpus = gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if _with_gpus([*there, *growth.nodes]) else 0.0
+    if gpus > 0 and not growth.is_known and not _with_gpus(there):
+        note("waiting for the first node with a GPU")
+        there = _nodes_once_there_is_a_gpu(gpus)
+    carriers = _with_gpus([*there, *growth.nodes])
+    cpus = _cores_beside_gpus(gpus, carriers) if gpus > 0 else _cores_of(parallel, there, growth)
+    return Resources(cpus, gpus, parallel or trials_at_once(cpus, gpus, there, growth))
 
 
-def spare_cores(use: Resources) -> int:
-    """Cores of the cluster that trials leave free."""
-    return int(ray.cluster_resources().get("CPU", 0)) - use.parallel * use.cpus
+def trials_at_once(cpus: int, gpus: float, there: Sequence[Node], growth: Growth) -> int:
+    """How many trials fit at once, of so many cores and such a share of a GPU each; at least 1.
+
+    Those that wait for a node count too: their waiting is what makes an autoscaler start it. Where it is not known whether
+    there is one, a single trial waits.
+    """
+    fitting = _fitting(cpus, gpus, there, growth)
+    return max(1, fitting) if growth.is_known else fitting + 1
+
+
+def _fitting(cpus: int, gpus: float, there: Sequence[Node], growth: Growth) -> int:
+    """How many trials fit at once on the nodes that are up, or on all that may be."""
+    now = sum(node.fits(cpus, gpus) for node in there)
+    on_heads = sum(node.fits(cpus, gpus) for node in there if node.is_head)
+    return max(now, on_heads + growth.trials(cpus, gpus))
+
+
+class Room:
+    """How many trials may run at once, counted again as nodes come and go, unless the user has said how many."""
+
+    def __init__(self, use: Resources, growth: Growth, *, fixed: bool) -> None:
+        self._use, self._growth, self._fixed = use, growth, fixed
+        self._trials, self._counted = use.parallel, time.monotonic()
+
+    def trials(self) -> int:
+        if not self._fixed and time.monotonic() - self._counted >= _RECOUNT_S:
+            self._trials = trials_at_once(self._use.cpus, self._use.gpus, alive_nodes(), self._growth)
+            self._counted = time.monotonic()
+        return self._trials
+
+
+def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
+    """Whether trials leave cores of the cluster free, now or on nodes that may join for other work."""
+    there = alive_nodes()
+    trials = min(use.parallel, sum(node.fits(use.cpus, use.gpus) for node in there))
+    now = sum(node.cpus for node in there) - trials * use.cpus
+    return now >= 1 or any(node.cpus >= 1 and not node.fits(use.cpus, use.gpus) for node in growth.nodes)
+
+
+def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
+    """What a user may not expect of how trials are spread over the cluster, in sentences without full stops."""
+    there = alive_nodes()
+    now = sum(node.fits(use.cpus, use.gpus) for node in there)
+    words = []
+    if not use.gpus and _with_gpus([*there, *growth.nodes]):
+        words.append("trials train on CPUs, and the cluster has GPUs: --gpus-per-trial 1 uses them")
+    elif not use.gpus and not growth.is_known:
+        words.append(
+            "trials train on CPUs, for no node has a GPU: if nodes with GPUs will join, set --gpus-per-trial 1"
+        )
+    if growth.nodes and now < use.parallel:
+        words.append(f"{use.parallel} trials may run at once: {now} on the nodes that are up, others as nodes join")
+    return words
+
+
+def alive_nodes() -> list[Node]:
+    """The nodes that are up."""
+    return [node_of(node) for node in ray.nodes() if node["Alive"]]
+
+
+def node_of(described: Mapping[str, Any]) -> Node:
+    """A node as Ray describes it."""
+    has = described["Resources"]
+    return Node(cpus=has.get("CPU", 0), gpus=has.get("GPU", 0), is_head=_HEAD in has)
+
+
+def _with_gpus(nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if node.gpus >= 1]
+
+
+def _cores_beside_gpus(gpus: float, nodes: Sequence[Node]) -> int:
+    """A trial's share of the cores, of the node that has the fewest for one. `nodes` have GPUs."""
+    if not nodes:
+        do = "Leave it out, or join nodes with GPUs first."
+        raise MachineError("--gpus-per-trial", "no node has a GPU, and none with one may join", got=gpus, do=do)
+    cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
+    return max(1, min(_MOST_CORES, cores))
+
+
+def _cores_of(parallel: int | None, there: Sequence[Node], growth: Growth) -> int:
+    """The most cores that each of `parallel` trials without GPUs can have: a trial lies on one node. Else one."""
+    most = max((int(node.cpus) for node in [*there, *growth.nodes]), default=1)
+    if parallel is None:
+        return 1
+    return next((cores for cores in range(most, 1, -1) if _fitting(cores, 0, there, growth) >= parallel), 1)
+
+
+def _nodes_once_there_is_a_gpu(gpus: float) -> list[Node]:
+    """The nodes that are up, when one with a GPU is among them: how many cores a trial can have is not known before."""
+    ray.get(_nothing.options(num_cpus=0, num_gpus=gpus).remote())
+    return alive_nodes()
+
+
+@ray.remote
+def _nothing() -> None:
+    """Waits for what it occupies, so that an autoscaler starts a node that has it."""
 
 
 @ray.remote

@@ -14,8 +14,10 @@ import torch
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
+from syndet_ray.errors import MachineError
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.generate import generate
+from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Display, Search
 from syndet_ray.tuning.task import (
@@ -42,6 +44,9 @@ class Local:
 
     use: Resources
     display: Display
+
+    def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
+        """Nothing: trials find what this process has found."""
 
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
         while (assignment := search.propose()) is not None:
@@ -111,8 +116,15 @@ def _scenes(display: Display, parameters: SceneParameters, count: int, seed: int
 
 
 def local_resources(gpus_per_trial: float | None) -> Resources:
-    """All cores of this machine but one for the one trial that runs, and its GPU where it has one and nobody said 0."""
+    """All cores of this machine but one for the one trial that runs, and its GPU where it has one and nobody said 0.
+
+    Raises MachineError where a GPU is asked for that this machine does not have.
+    """
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
+    if gpus and not torch.cuda.is_available():
+        raise MachineError(
+            "--gpus-per-trial", "this machine has no GPU that torch can use", got=gpus, do="Leave it out."
+        )
     return Resources(max(1, (os.cpu_count() or 1) - 1), gpus, 1)
 
 

@@ -347,7 +347,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     load.cache_clear()  # a folder may have changed since this process last read it
     rendered = made_of(sweep)
     for generator in sorted({generator for generator, *_ in rendered}):
-        _check_generator(generator)
+        check_generator(generator)
     for generator, assets, surroundings, backgrounds in sorted(rendered):
         library = load(assets, surroundings, backgrounds)
         if not generator.startswith(command.PREFIX):
@@ -394,7 +394,8 @@ def _proposed(sweep: Sweep, path: str) -> set[Any]:
     return {sweep.recipe.get(path), *sweep.parameters.samples(path)}
 
 
-def _check_generator(generator: str) -> None:
+def check_generator(generator: str) -> None:
+    """Raises MachineError where a generator cannot be started on this machine."""
     if generator == "blender":
         blender.check()
     elif generator.startswith(command.PREFIX):

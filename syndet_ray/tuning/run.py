@@ -33,7 +33,7 @@ from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
-from syndet_ray.tuning.task import TrialSettings
+from syndet_ray.tuning.task import TrialSettings, check_gpus
 from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
 from syndet_ray.verdict import Candidate, finalists, missing_seeds
 
@@ -107,6 +107,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     """Validates a sweep's data, this machine, its store and its tracking server, and starts nothing."""
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
+    check_gpus(options.gpus_per_trial)
     preflight.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
@@ -120,7 +121,9 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
-        return cost.project(settled_sweep(sweep, runner.use, data, display.note), data, runner, display)
+        settled = settled_sweep(sweep, runner.use, data, display.note)
+        runner.check(settled, data, options.runs, options.storage)
+        return cost.project(settled, data, runner, display)
 
 
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
@@ -129,6 +132,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
     asked = sweep
     with _runner(options, display) as runner:
         sweep = settled_sweep(asked, runner.use, data, display.note)
+        runner.check(sweep, data, options.runs, options.storage)
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
             cost.check_fits(projection, options.budget)
@@ -163,6 +167,7 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
             _extend(folder, given["trials"])
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
+            runner.check(folder.sweep, data, options.runs, options.storage)
             return _carry_out(folder, options, data, runner, display, lease)
 
 
@@ -343,7 +348,7 @@ def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
     else:
         from syndet_ray.tuning.tune import on_ray
 
-        with on_ray(options.address, options.parallel, options.gpus_per_trial) as runner:
+        with on_ray(options.address, options.parallel, options.gpus_per_trial, display.note) as runner:
             yield runner
 
 

@@ -195,22 +195,30 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     """
     from syndet_ray.detection.models import build
 
+    recipes = _recipes_of_detectors(sweep)
+    for recipe in recipes:
+        _check_settled(recipe)
+    reports = {}
+    for detector in detectors_of(sweep):
+        model, reports[detector] = build(detector, classes, seed=0)
+        if detector == sweep.recipe.detector:
+            _check_backbone_rate(sweep, model)
+    return reports[sweep.recipe.detector]
+
+
+def detectors_of(sweep: Sweep) -> list[Detector]:
+    """The different detectors of a settled sweep's recipes, and those that its search may propose, one setting at a time."""
+    return list(dict.fromkeys(recipe.detector for recipe in _recipes_of_detectors(sweep)))
+
+
+def _recipes_of_detectors(sweep: Sweep) -> list[Recipe]:
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(_SETTLED):
             exists = all(sweep.recipe.get(condition) in values for condition, values in parameter.when.items())
             conditions = {} if exists else sweep.parameters.first_allowed(path)
             recipes += [sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()]
-    for recipe in recipes:
-        _check_settled(recipe)
-    distinct = {recipe.detector.model_dump_json(): recipe.detector for recipe in recipes}
-    of_recipe = sweep.recipe.detector.model_dump_json()
-    reports = {}
-    for key, detector in distinct.items():
-        model, reports[key] = build(detector, classes, seed=0)
-        if key == of_recipe:
-            _check_backbone_rate(sweep, model)
-    return reports[of_recipe]
+    return recipes
 
 
 def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syndet_ray.errors import MachineError, NonFiniteLoss, SyndetError
+from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.results import Cause
 
 # Work that lost its worker or node is done again this many times; a trial goes on from its checkpoint, and the count
@@ -33,6 +33,14 @@ def cause_of(error: Exception, begun: bool) -> Cause:
 def told(error: Exception) -> str:
     """Why a trial failed, in words."""
     return str(error) if isinstance(error, SyndetError) else f"{type(error).__name__}: {error}"
+
+
+def check_gpus(gpus_per_trial: float | None) -> None:
+    """Raises DefinitionError for more GPUs, or fewer, than a trial can use."""
+    if gpus_per_trial is not None and not 0 <= gpus_per_trial <= 1:
+        rule = "must be 0 to 1: a trial trains on one GPU, or on a share of one"
+        do = "More GPUs train more trials at once: leave it out, or set it to 1."
+        raise DefinitionError("--gpus-per-trial", rule, got=gpus_per_trial, do=do)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,14 @@ class Task:
 
 
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 
 def quiet(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+def silent(text: str) -> None:
     """Tells nobody."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -22,19 +23,24 @@ from ray.tune.search import Searcher
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import SyndetError
+from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
-from syndet_ray.tuning.cluster import connection, device, resources, run_tasks, spare_cores
+from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, growth_at
+from syndet_ray.tuning.cluster import Room, connection, device, has_spare_cores, resource_words, resources, run_tasks
+from syndet_ray.tuning.nodes import check_nodes, needs_of
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
 from syndet_ray.tuning.task import (
     KEPT_CHECKPOINTS,
     RETRIES,
+    Note,
     Progress,
     Resources,
     Task,
     TrialSettings,
     cause_of,
     quiet,
+    silent,
     told,
     worth_another_try,
 )
@@ -42,12 +48,28 @@ from syndet_ray.tuning.task import (
 
 @dataclass(frozen=True)
 class OnRay:
-    """Runs trials and tasks on a Ray cluster that this process is connected to."""
+    """Runs trials and tasks on a Ray cluster that this process is connected to.
+
+    room   counts how many trials may run at once, as the cluster grows
+    growth what may join it
+    note   is told what the user should know
+    """
 
     use: Resources
+    room: Room
+    growth: Growth
+    note: Note
+
+    def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
+        """Raises MachineError, with all of it, where trials would miss something on a node; see `check_nodes`."""
+        needs = needs_of(sweep, data.pools["train"].classes, runs if storage is None else None)
+        check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
-        _run_search(search, settings, data, home, self.use)
+        node = this_node() if has_spare_cores(self.use, self.growth) else None
+        pools = data.pools
+        trainable = tune.with_parameters(_trainable, train=pools["train"], val=pools["val"], others=data.others)
+        run_trials(trainable, search, settings, home, self.use, node, self.room.trials, self.note)
 
     def tasks(
         self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
@@ -56,29 +78,39 @@ class OnRay:
 
 
 @contextmanager
-def on_ray(address: str | None, parallel: int | None, gpus_per_trial: float | None) -> Iterator[OnRay]:
+def on_ray(
+    address: str | None, parallel: int | None, gpus_per_trial: float | None, note: Note = silent
+) -> Iterator[OnRay]:
     """A runner on the Ray cluster at `address`, or on a new one on this machine."""
     with connection(address):
-        yield OnRay(resources(parallel, gpus_per_trial))
-
-
-def _run_search(search: Search, settings: TrialSettings, data: RealData, home: str, use: Resources) -> None:
-    node = this_node() if spare_cores(use) > 0 else None
-    trainable = tune.with_parameters(_trainable, train=data.pools["train"], val=data.pools["val"], others=data.others)
-    run_trials(trainable, search, settings, home, use, node)
+        growth = NO_GROWTH if address is None else growth_at(ray.get_runtime_context().gcs_address)
+        use = resources(parallel, gpus_per_trial, growth, note)
+        for words in resource_words(use, growth):
+            note(words)
+        yield OnRay(use, Room(use, growth, fixed=parallel is not None), growth, note)
 
 
 def run_trials(
-    trainable: Any, search: Search, settings: TrialSettings, home: str, use: Resources, node: str | None = None
+    trainable: Any,
+    search: Search,
+    settings: TrialSettings,
+    home: str,
+    use: Resources,
+    node: str | None = None,
+    room: Callable[[], int] | None = None,
+    note: Note = silent,
 ) -> None:
     """Has Tune run all trials that a search proposes. `trainable` finds a Task in its config, and reports by `Reports`.
 
     node  where the scenes of a trial are rendered before it begins; None where trials render them
+    room  tells how many trials may run at this moment; None where that is `use.parallel`, always
+    note  is told what the user should know of the way in which trials are run
     """
+    proposals = _Proposals(search, settings, use, node, room or (lambda: use.parallel), note)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=_Proposals(search, settings, use, node),
+            search_alg=proposals,
             scheduler=_Decisions(search),
             num_samples=search.remaining,
             max_concurrent_trials=use.parallel,
@@ -107,16 +139,27 @@ class _Stateless:
 class _Proposals(_Stateless, Searcher):
     """Hands the search's proposals to Tune."""
 
-    def __init__(self, search: Search, settings: TrialSettings, use: Resources, node: str | None) -> None:
+    def __init__(
+        self,
+        search: Search,
+        settings: TrialSettings,
+        use: Resources,
+        node: str | None,
+        room: Callable[[], int],
+        note: Note,
+    ) -> None:
         super().__init__()
         self._search, self._settings, self._use, self._node = search, settings, use, node
+        self._room, self._note = room, note
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
         self._exhausted = False
         self._ahead = Ahead(Path(settings.cache)) if node else None
+        self._unaided: set[int] = set()  # trials that render their scenes themselves, because nobody else could
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        free = self._use.parallel - len(self._running)
+        room = self._room()
+        free = room - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
         wanted = free if self._ahead is None else free + 1
         while not self._exhausted and len(self._held) < wanted:
@@ -130,27 +173,38 @@ class _Proposals(_Stateless, Searcher):
         ) or self._search.spent:  # what is held is in the ledger: resume takes it up
             return Searcher.FINISHED
         # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
-        first = self._held[:1] if self._use.parallel == 1 else list(self._held)
+        first = self._held[:1] if room == 1 else list(self._held)
         ready = [assignment for assignment in first if self._ready(assignment)]
         if not ready or free <= 0:
             return None
         assignment = ready[0]
         self._held.remove(assignment)
         self._running.add(trial_id)
-        return {"task": assignment.task(self._settings, self._use.cpus, self._node)}
+        node = None if assignment.proposal.number in self._unaided else self._node
+        return {"task": assignment.task(self._settings, self._use.cpus, node)}
 
     def _ready(self, assignment: Assignment) -> bool:
-        """Whether the scenes of a trial are there; a trial whose scenes cannot be had has failed, and is held no more."""
-        if self._ahead is None:
+        """Whether a trial may begin: its scenes are there, or it must render them itself.
+
+        A trial whose scenes cannot be had has failed, and is held no more. Whatever else goes wrong may have to do with this
+        machine alone, such as a full disk: the trial renders its scenes where it runs, and what goes wrong there is its own.
+        """
+        number = assignment.proposal.number
+        if self._ahead is None or number in self._unaided:
             return True
-        sets = assignment.proposal.recipe.scenes().values()
         try:
+            sets = assignment.proposal.recipe.scenes().values()
             ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]  # all are begun
             return all(ready)
         except SyndetError as error:
             self._held.remove(assignment)
-            self._search.end(assignment.proposal.number, failure=str(error))
+            self._search.end(number, failure=str(error))
             return False
+        except Exception as error:
+            self._unaided.add(number)
+            reason = told(getattr(error, "cause", error))  # Ray's own error wraps the one of the worker
+            self._note(f"trial {number} renders its scenes itself: they could not be rendered ahead of it ({reason})")
+            return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running.discard(trial_id)

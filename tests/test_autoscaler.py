@@ -1,0 +1,143 @@
+"""What trials may occupy: shares of GPUs, cores beside them, and nodes that are not up yet but may join."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.tuning import cluster
+from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
+from syndet_ray.tuning.cluster import Room, has_spare_cores, resource_words, resources
+from syndet_ray.tuning.task import Resources, check_gpus
+
+ROOT = Path(__file__).parents[1]
+UNKNOWN = Growth(is_known=False)
+
+
+@pytest.fixture(scope="module")
+def documented():
+    """What may join the cluster of cluster.yaml, as Ray prepares it for the autoscaler."""
+    from ray.autoscaler._private.util import prepare_config
+
+    return growth_of(prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text())))
+
+
+@pytest.fixture
+def up(monkeypatch):
+    """Sets the nodes that are up, each (cores, GPUs), the first of them the head."""
+
+    def make(*nodes):
+        there = [Node(cpus=cpus, gpus=gpus, is_head=i == 0) for i, (cpus, gpus) in enumerate(nodes)]
+        monkeypatch.setattr(cluster, "alive_nodes", lambda: there)
+
+    return make
+
+
+def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_is_up(documented, up):
+    up((0, 0), (16, 0))
+    use = resources(None, None, documented)
+    assert use == Resources(cpus=8, gpus=1, parallel=8)
+    assert has_spare_cores(use, documented), "the node without a GPU renders"
+    assert resource_words(use, documented) == [
+        "8 trials may run at once: 0 on the nodes that are up, others as nodes join"
+    ]
+    up((0, 0), (16, 0), *[(8, 1)] * 8)
+    assert resources(None, 1, documented) == use
+    assert resource_words(use, documented) == []
+
+
+def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
+    kind = {"resources": {"CPU": 4, "GPU": 1}}
+    large = {"resources": {"CPU": 8, "GPU": 4}, "max_workers": 1}
+    config = {"max_workers": 3, "head_node_type": "head", "available_node_types": {"head": kind, "a": kind, "b": large}}
+    grown = growth_of(config)
+    assert (len(grown.nodes), grown.most) == (4, 3)
+    assert grown.trials(cpus=1, gpus=1) == 4 + 1 + 1
+    assert grown.trials(cpus=8, gpus=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "parallel", "gpus", "expected"),
+    [
+        ([(4, 0)], None, None, Resources(1, 0, 4)),
+        ([(4, 0)], 2, None, Resources(2, 0, 2)),
+        ([(4, 0), (4, 0), (4, 0)], 2, None, Resources(4, 0, 2)),  # a trial lies on one node
+        ([(4, 0), (4, 0), (4, 0)], 4, None, Resources(2, 0, 4)),
+        ([(4, 0)], 9, None, Resources(1, 0, 9)),
+        ([(16, 2)], None, None, Resources(8, 1, 2)),
+        ([(16, 2)], None, 0.6, Resources(8, 0.6, 2)),  # a third would be of both
+        ([(16, 2)], None, 0.5, Resources(4, 0.5, 4)),
+        ([(12, 1)], None, 0.1, Resources(1, 0.1, 10)),
+        ([(12, 1)], None, 1 / 3, Resources(4, 1 / 3, 3)),
+        ([(0, 0), (4, 1), (16, 1)], None, 1, Resources(4, 1, 2)),
+        ([(64, 0), (4, 1)], None, None, Resources(4, 1, 1)),  # cores without a GPU have nothing for a trial
+        ([(16, 2)], None, 0, Resources(1, 0, 16)),
+    ],
+)
+def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up):
+    up(*nodes)
+    assert resources(parallel, gpus) == expected
+
+
+@pytest.mark.parametrize("gpus", [2, 1.5, 1.0001, -1, float("nan")])
+def test_a_trial_trains_on_one_gpu_at_most(gpus):
+    with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: a trial trains on one GPU"):
+        check_gpus(gpus)
+    for possible in (None, 0, 0.6, 1):
+        check_gpus(possible)
+
+
+def test_a_gpu_that_no_node_will_have_is_refused(up):
+    up((4, 0))
+    with pytest.raises(MachineError, match=r"--gpus-per-trial: no node has a GPU, and none with one may join, got 1"):
+        resources(None, 1)
+
+
+def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_node(up, monkeypatch):
+    monkeypatch.setattr(cluster, "_RECOUNT_S", 0.0)
+    up((0, 0), (8, 1))
+    use = resources(None, None, UNKNOWN)
+    assert use == Resources(8, 1, 2)
+    room, asked = Room(use, UNKNOWN, fixed=False), Room(Resources(8, 1, 5), UNKNOWN, fixed=True)
+    up((0, 0), (8, 1), (8, 1), (8, 1))
+    assert (room.trials(), asked.trials()) == (4, 5)
+    up((0, 0))
+    assert (room.trials(), asked.trials()) == (1, 5)
+
+
+def test_trials_on_cpus_beside_gpus_are_told(up, documented):
+    up((4, 1))
+    (words,) = resource_words(resources(None, 0), NO_GROWTH)
+    assert words == "trials train on CPUs, and the cluster has GPUs: --gpus-per-trial 1 uses them"
+    up((0, 0), (16, 0))
+    assert words in resource_words(resources(None, 0, documented), documented)
+    (words,) = resource_words(resources(None, None, UNKNOWN), UNKNOWN)
+    assert words.endswith("if nodes with GPUs will join, set --gpus-per-trial 1")
+    assert resource_words(resources(None, None), NO_GROWTH) == []
+
+
+def test_spare_cores_are_those_that_no_trial_can_use(up):
+    up((4, 0))
+    assert not has_spare_cores(Resources(1, 0, 4))
+    assert has_spare_cores(Resources(1, 0, 3))
+    up((8, 1), (8, 1))
+    assert not has_spare_cores(Resources(8, 1, 2))
+    up((0, 0), (16, 0), (8, 1))
+    assert has_spare_cores(Resources(8, 1, 8)), "however many trials there may be later"
+
+
+@pytest.mark.parametrize("config", ["cluster.yaml", None, "gone.yaml"])
+def test_the_limits_are_those_that_the_autoscaler_of_this_cluster_was_started_with(config, documented):
+    arguments = ["monitor.py", "--gcs-address=127.0.0.1:1"]
+    if config is not None:
+        arguments.append(f"--autoscaling-config={ROOT / config}")
+    waiting = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *arguments]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as monitor:
+        monitor.stdout.readline()
+        expected = {"cluster.yaml": documented, None: NO_GROWTH, "gone.yaml": UNKNOWN}[config]
+        assert growth_at("127.0.0.1:1") == expected
+        assert growth_at("127.0.0.1:2") == UNKNOWN, "of another cluster"
+        monitor.communicate()

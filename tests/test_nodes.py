@@ -1,0 +1,108 @@
+"""What trials need on every node: all that is missing is said at once, whatever it is."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_detections import TINY
+from PIL import Image
+
+from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep
+from syndet_ray.scenes.assets import load
+from syndet_ray.tuning import nodes
+from syndet_ray.tuning.nodes import Needs, needs_of, problems_here
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A file of weights, a program, and a folder of images for floors."""
+    (tmp_path / "floors").mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "floors" / "a.png")
+    for name in ("own.safetensors", "generate.py"):
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sweep_of(files):
+    """A sweep that asks for all of them somewhere, and for weights that come from a server."""
+    return Sweep(
+        question="What do nodes need?",
+        recipe=Recipe(
+            mix=Mix(
+                sources={"plain": Scenes(), "floors": Scenes(changes={"scene.backgrounds": str(files / "floors")})}
+            ),
+            scene=SceneParameters(image_px=64, size_px=(8, 16)),
+            detector=TINY,
+        ),
+        variants={"own": {"detector.weights": str(files / "own.safetensors")}},
+        space=(SearchSpace({"scene.generator": Choice(values=("raycast", f"command:true {files / 'generate.py'}"))}),),
+        trials=1,
+    )
+
+
+def comparing(detector):
+    """A sweep that asks for nothing but its detector."""
+    return Sweep(question="?", recipe=Recipe(detector=detector), variants={"a": {"mix.synthetic": 0.2}}, trials=0)
+
+
+def needs(**given):
+    return Needs(**{"libraries": {}, "files": {}, "detectors": (), "classes": ("a",), "runs": None} | given)
+
+
+def test_files_of_all_recipes_are_needed_and_what_is_in_the_package_is_not(files):
+    found = needs_of(sweep_of(files), ("a",), None)
+    floors, command = str(files / "floors"), f"command:true {files / 'generate.py'}"
+    assert found.libraries == {
+        ("raycast", "dice", "shapes", floors): load("dice", "shapes", floors).hash,
+        (command, "dice", "shapes", floors): load("dice", "shapes", floors).hash,
+        (command, "dice", "shapes", ""): load("dice", "shapes", "").hash,
+    }
+    assert found.files == {str(files / name): sha256(name) for name in ("own.safetensors", "generate.py")}
+    assert found.detectors == ()
+    assert problems_here(found, None, trains=False) == []
+    assert not needs_of(comparing(TINY), ("a",), None).has_files
+
+
+def test_weights_from_a_server_are_needed_and_those_of_a_package_are_not():
+    settled = TINY.model_dump() | {"weights": "imagenet", "frozen_stages": 0}
+    for backbone, expected in (("tf_efficientnet_lite0", 0), ("resnet18", 1)):
+        sweep = comparing(Detector(**settled | {"backbone": backbone}))
+        assert len(needs_of(sweep, ("a",), None).detectors) == expected
+
+
+def test_every_problem_is_said_at_once(files):
+    gone, floors, runs = files / "gone.safetensors", str(files / "floors"), files / "runs"
+    asked = needs(
+        libraries={
+            ("raycast", "dice", "shapes", floors): "of other images",
+            ("raycast", "dice", "shapes", str(files / "lost")): "",
+            ("command:no-such-program", "dice", "shapes", ""): "",
+        },
+        files={str(gone): "", str(files / "own.safetensors"): sha256("another")},
+        detectors=(Detector(**TINY.model_dump() | {"weights": str(gone)}),),
+    )
+    rendering = [
+        f"dice, shapes, {floors}: has other files than on the driver.",
+        f"{files / 'lost'}: does not exist. Give a folder, or the name of what is built in.",
+        "scene.generator: names a program that is not installed, got 'no-such-program'.",
+        f"{gone}: does not exist.",
+        f"{files / 'own.safetensors'}: is another file than on the driver.",
+    ]
+    assert problems_here(asked, runs / "mark", trains=False) == rendering
+    *same, weights, store = problems_here(asked, runs / "mark", trains=True)
+    assert same == rendering
+    assert str(gone) in weights
+    assert store.startswith(f"{runs}: is not seen from here, and checkpoints would go there. Give --storage s3://")
+
+
+def test_a_mark_that_is_seen_is_no_problem_and_leaves_no_trace(tmp_path):
+    with nodes._mark(tmp_path) as mark:
+        assert problems_here(needs(), mark, trains=True) == []
+    assert list(tmp_path.iterdir()) == []
+    assert problems_here(needs(), mark, trains=True) != []
+    assert Path(mark).parent == tmp_path
