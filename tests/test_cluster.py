@@ -9,6 +9,7 @@ import pytest
 import ray
 from moto.server import ThreadedMotoServer
 
+from syndet_ray.errors import MachineError
 from syndet_ray.sweep import load
 from syndet_ray.tuning import backup, run
 from syndet_ray.tuning.checkpoints import needed
@@ -62,6 +63,10 @@ def two_nodes(bucket, monkeypatch):
 def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_path, dice, home):
     path = home(images=32, rungs=4, trials=1)
     display = Quiet()
+    here = Path("/proc/self/cwd/runs")  # another folder for every process that has another working folder
+    with pytest.raises(MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"):
+        run.start(run.Origin("tiny"), load(str(path)), run.Options(here, real=dice, address=two_nodes.address), display)
+    assert list(here.iterdir()) == [], "it is refused before anything begins"
     options = run.Options(
         tmp_path / "runs", real=dice, address=two_nodes.address, storage="s3://runs-bucket/sweeps", parallel=2
     )

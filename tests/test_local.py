@@ -4,18 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 from test_search import Silent
+from test_tune import RUNGS, searching, settings
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
+from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import find, load
 from syndet_ray.tuning import local
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.run import Options, Origin, resume, start
+from syndet_ray.tuning.task import Resources
 
 SHARES = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
 
@@ -141,24 +146,28 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(begin, monkeypatch)
     assert folder.trials()[2].retries == len(failures) >= 1
 
 
-def test_what_makes_no_progress_is_given_up_after_three_retries(begin, monkeypatch):
-    """A trial that fails once after each report gets to its end; the controls fail before their third report, always."""
-    real = local.run_trial
+def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
+    """The first trial fails after each of its reports and gets to its end; the second after its second one, always."""
 
-    def shaky(task, *args, report, **kwargs):
-        def then_fail(images, *rest):
-            if task.number < 2 and images == 6:
-                raise OSError("gone")
-            report(images, *rest)
-            if images < 16:
-                raise OSError("gone for a moment")
-
-        real(task, *args, report=then_fail, **kwargs)
+    def shaky(task, *_, restore, report, **__):
+        before = 0 if restore is None else int((restore / "images").read_text())
+        if task.number == 1 and before == RUNGS[1]:
+            raise OSError("gone")
+        images = next(images for images in RUNGS if images > before)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "images").write_text(str(images))
+            report(images, {OBJECTIVE: 0.5}, {}, Path(folder))
+        if images < RUNGS[-1]:
+            raise OSError("gone for a moment")
 
     monkeypatch.setattr(local, "run_trial", shaky)
-    *controls, proposed = begin(trials=1, rungs=8).folder.trials()
-    assert {(t.state, t.images, t.retries, t.reason) for t in controls} == {("FAILED", 4, 1 + 3, "OSError: gone")}
-    assert (proposed.state, proposed.retries) == ("COMPLETE", 7)
+    monkeypatch.setattr(local, "RETRIES", 2)
+    search, folder = searching(tmp_path)
+    nothing = SimpleNamespace(pools={"train": None, "val": None}, others={})
+    local.Local(Resources(1, 0, 1), Silent()).search(search, settings(tmp_path), nothing, str(tmp_path))
+    first, second = folder.trials()
+    assert (first.state, first.images, first.retries) == ("COMPLETE", 100, 3)
+    assert (second.state, second.images, second.retries, second.reason) == ("FAILED", 50, 1 + 2, "OSError: gone")
 
 
 def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(begin, monkeypatch):
@@ -252,6 +261,16 @@ def test_local_keeps_to_this_machine(home):
     home()
     with pytest.raises(DefinitionError, match="--local: goes with no --address"):
         start(Origin("tiny"), load("tiny"), Options(Path("runs"), local=True, storage="s3://b/x"), Silent())
+
+
+def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
+    home()
+    with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: .*, got 2"):
+        start(Origin("tiny"), load("tiny"), Options(Path("runs"), local=True, gpus_per_trial=2), Silent())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(MachineError, match=r"^--gpus-per-trial: this machine has no GPU"):
+        local.local_resources(0.5)
+    assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 
 
 def test_the_ledger_tells_the_settings_in_force(begin):

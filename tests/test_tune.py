@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tempfile
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +41,7 @@ SWEEP = Sweep(
     rungs=len(RUNGS),
 )
 USE = Resources(cpus=1, gpus=0, parallel=2)
+UNKNOWN = Growth(is_known=False)
 
 
 class Nobody:
@@ -227,6 +229,20 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert re.search(r"node [\d.]+ \(\w{6}\): /proc/self/cwd: is not seen from here", message)
     assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
     check_nodes(replace(needs, files={}, runs=None), use, growth)
+
+    notes = []
+
+    def join(text):
+        notes.append(text)
+        with chdir("/"):
+            cluster.add_node(num_cpus=4, num_gpus=len(notes) - 1)
+
+    with pytest.raises(MachineError, match=rf"the first node that joins: {own}: does not exist"):
+        check_nodes(replace(needs, runs=None), Resources(cpus=4, gpus=0, parallel=1), UNKNOWN, join)
+    assert resources(None, 0.5, UNKNOWN, join) == Resources(cpus=2, gpus=0.5, parallel=3)
+    first, second = notes
+    assert first.startswith("waiting for the first node, to see whether it has the files")
+    assert second == "waiting for the first node with a GPU"
 
 
 def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):

@@ -15,7 +15,9 @@ Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and M
 Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: one a core, or one a GPU.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the sweep's own seed.")]
-Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs a trial. Default: one where the cluster has any.")]
+Gpus = Annotated[
+    float | None, typer.Option(min=0, help="Share of a GPU a trial, 0 to 1. Default: 1 where the cluster has any.")
+]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
 Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]
 TrackingUri = Annotated[str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")]
