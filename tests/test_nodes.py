@@ -1,6 +1,7 @@
 """What trials need on every node: all that is missing is said at once, whatever it is."""
 
 import hashlib
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,11 @@ def comparing(detector):
 
 
 def needs(**given):
-    return Needs(**{"libraries": {}, "files": {}, "detectors": (), "classes": ("a",), "runs": None} | given)
+    return Needs(**{"libraries": {}, "files": {}, "detectors": (), "classes": ("a",)} | given)
 
 
 def test_files_of_all_recipes_are_needed_and_what_is_in_the_package_is_not(files):
-    found = needs_of(sweep_of(files), ("a",), None)
+    found = needs_of(sweep_of(files), ("a",), Path("runs"), None)
     floors, command = str(files / "floors"), f"command:true {files / 'generate.py'}"
     assert found.libraries == {
         ("raycast", "dice", "shapes", floors): load("dice", "shapes", floors).hash,
@@ -63,16 +64,16 @@ def test_files_of_all_recipes_are_needed_and_what_is_in_the_package_is_not(files
         (command, "dice", "shapes", ""): load("dice", "shapes", "").hash,
     }
     assert found.files == {str(files / name): sha256(name) for name in ("own.safetensors", "generate.py")}
-    assert found.detectors == ()
+    assert (found.detectors, found.runs, found.storage) == ((), Path("runs"), None)
     assert problems_here(found, None, trains=False) == []
-    assert not needs_of(comparing(TINY), ("a",), None).has_files
+    assert not needs_of(comparing(TINY), ("a",), Path("runs"), None).has_files
 
 
 def test_weights_from_a_server_are_needed_and_those_of_a_package_are_not():
     settled = TINY.model_dump() | {"weights": "imagenet", "frozen_stages": 0}
     for backbone, expected in (("tf_efficientnet_lite0", 0), ("resnet18", 1)):
         sweep = comparing(Detector(**settled | {"backbone": backbone}))
-        assert len(needs_of(sweep, ("a",), None).detectors) == expected
+        assert len(needs_of(sweep, ("a",), Path("runs"), None).detectors) == expected
 
 
 def test_every_problem_is_said_at_once(files):
@@ -98,6 +99,19 @@ def test_every_problem_is_said_at_once(files):
     assert same == rendering
     assert str(gone) in weights
     assert store.startswith(f"{runs}: is not seen from here, and checkpoints would go there. Give --storage s3://")
+
+
+def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    storage = f"s3://runs/a?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+    asked = needs_of(comparing(TINY), ("a",), tmp_path, storage)
+    assert (asked.runs, asked.storage, asked.has_files) == (None, storage, False)
+    assert problems_here(asked, None, trains=False) == []
+    (problem,) = problems_here(asked, None, trains=True)
+    assert problem.startswith(f"{storage}: cannot be written (EndpointConnectionError). Check the network")
 
 
 def test_a_mark_that_is_seen_is_no_problem_and_leaves_no_trace(tmp_path):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
 
+from syndet_ray.data.storage import check_bucket, inside
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.recipe import Detector
 from syndet_ray.scenes import assets, command
@@ -36,20 +38,22 @@ class Needs:
     files      SHA-256 of each file that generators are started with, and of each file of starting weights, by its path
     detectors  what trials build for the classes, with starting weights that have to be fetched where they are missing
     runs       the folder that checkpoints are written to; None where they go to a store
+    storage    the address of that store, which nodes reach with rights and settings of their own
     """
 
     libraries: Mapping[tuple[str, ...], str]
     files: Mapping[str, str]
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
-    runs: Path | None
+    runs: Path | None = None
+    storage: str | None = None
 
     @property
     def has_files(self) -> bool:
         return bool(self.libraries or self.files or self.detectors)
 
 
-def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path | None) -> Needs:
+def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | None) -> Needs:
     """What the trials of a settled sweep need. Raises DataError for assets that cannot be used on this machine."""
     made = sorted(what for what in made_of(sweep) if not set(what) <= _BUILT_IN)
     programs = [path for generator, *_ in made for path in _files_of(generator)]
@@ -58,7 +62,8 @@ def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path | None) -> Needs
         files={path: _hash(path) for path in programs} | weights_hashes(sweep),
         detectors=tuple(detector for detector in detectors_of(sweep) if _must_be_fetched(detector)),
         classes=classes,
-        runs=runs,
+        runs=runs if storage is None else None,
+        storage=storage,
     )
 
 
@@ -132,6 +137,7 @@ def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]
     if trains:
         checks += [partial(_check_detector, detector, needs.classes) for detector in needs.detectors]
         checks += [partial(_check_mark, mark)] if mark is not None else []
+        checks += [partial(_check_store, needs.storage)] if needs.storage is not None else []
     problems = [_problem(check) for check in checks]
     return list(dict.fromkeys(problem for problem in problems if problem))
 
@@ -168,6 +174,14 @@ def _check_detector(detector: Detector, classes: tuple[str, ...]) -> None:
 def _check_mark(mark: Path) -> None:
     if not mark.is_file():
         raise MachineError(mark.parent, "is not seen from here, and checkpoints would go there", do=_STORE)
+
+
+def _check_store(storage: str) -> None:
+    """Nodes try it at the same time, each with an object of its own."""
+    try:
+        check_bucket(inside(storage, f".node-{uuid4().hex}"))
+    except MachineError as error:
+        raise MachineError(storage, error.rule, got=error.got, do=error.do) from None
 
 
 def _files_of(generator: str) -> list[str]:

@@ -62,7 +62,7 @@ class OnRay:
 
     def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Raises MachineError, with all of it, where trials would miss something on a node; see `check_nodes`."""
-        needs = needs_of(sweep, data.pools["train"].classes, runs if storage is None else None)
+        needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
         check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
