@@ -108,6 +108,15 @@ def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_no
     assert (room.trials(), asked.trials()) == (1, 5)
 
 
+def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
+    """Where nobody knows what may join: the first node with a GPU is waited for, and the user is told."""
+    notes = []
+    monkeypatch.setattr(cluster, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
+    up((0, 0), (16, 0))
+    assert resources(None, 1, UNKNOWN, notes.append) == Resources(3, 1, 3)
+    assert notes == ["waiting for the first node with a GPU"]
+
+
 def test_trials_on_cpus_beside_gpus_are_told(up, documented):
     up((4, 1))
     (words,) = resource_words(resources(None, 0), NO_GROWTH)

@@ -26,7 +26,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import tune
 from syndet_ray.tuning.ahead import this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.tuning.cluster import Room, connection, resources
+from syndet_ray.tuning.cluster import Room, connection, nodes_once_there_is_a_gpu, resources
 from syndet_ray.tuning.nodes import Needs, check_nodes
 from syndet_ray.tuning.search import Search
 from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
@@ -230,19 +230,15 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
     check_nodes(replace(needs, files={}, runs=None), use, growth)
 
-    notes = []
-
     def join(text):
-        notes.append(text)
+        assert text.startswith("waiting for the first node, to see whether it has the files")
         with chdir("/"):
-            cluster.add_node(num_cpus=4, num_gpus=len(notes) - 1)
+            cluster.add_node(num_cpus=4, num_gpus=1)
 
     with pytest.raises(MachineError, match=rf"the first node that joins: {own}: does not exist"):
-        check_nodes(replace(needs, runs=None), Resources(cpus=4, gpus=0, parallel=1), UNKNOWN, join)
-    assert resources(None, 0.5, UNKNOWN, join) == Resources(cpus=2, gpus=0.5, parallel=3)
-    first, second = notes
-    assert first.startswith("waiting for the first node, to see whether it has the files")
-    assert second == "waiting for the first node with a GPU"
+        check_nodes(replace(needs, runs=None), Resources(cpus=4, gpus=1, parallel=1), UNKNOWN, join)
+    assert Node(cpus=4, gpus=1) in nodes_once_there_is_a_gpu(0.5)
+    assert resources(None, 0.5, UNKNOWN) == Resources(cpus=2, gpus=0.5, parallel=3)
 
 
 def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):

@@ -57,7 +57,7 @@ def resources(
         gpus = 1.0 if _with_gpus([*there, *growth.nodes]) else 0.0
     if gpus > 0 and not growth.is_known and not _with_gpus(there):
         note("waiting for the first node with a GPU")
-        there = _nodes_once_there_is_a_gpu(gpus)
+        there = nodes_once_there_is_a_gpu(gpus)
     carriers = _with_gpus([*there, *growth.nodes])
     cpus = _cores_beside_gpus(gpus, carriers) if gpus > 0 else _cores_of(parallel, there, growth)
     return Resources(cpus, gpus, parallel or trials_at_once(cpus, gpus, there, growth))
@@ -150,7 +150,7 @@ def _cores_of(parallel: int | None, there: Sequence[Node], growth: Growth) -> in
     return next((cores for cores in range(most, 1, -1) if _fitting(cores, 0, there, growth) >= parallel), 1)
 
 
-def _nodes_once_there_is_a_gpu(gpus: float) -> list[Node]:
+def nodes_once_there_is_a_gpu(gpus: float) -> list[Node]:
     """The nodes that are up, when one with a GPU is among them: how many cores a trial can have is not known before."""
     ray.get(_nothing.options(num_cpus=0, num_gpus=gpus).remote())
     return alive_nodes()
