@@ -1,11 +1,15 @@
 """Importance: a planted setting comes out first, too little says so, and lines across the axes lie where they should."""
 
+import numpy as np
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.importance import FanovaImportanceEvaluator
 from test_report_response import SPACE, searched_run
 
-from syndet_ray.parameter import Float, Simplex
+from syndet_ray.parameter import Choice, Float, Int, Simplex
 from syndet_ray.recipe import Recipe, Scenes
-from syndet_ray.report import importance
+from syndet_ray.report import anova, importance
 from syndet_ray.report.coordinates import ABSENT, MOST_AXES, coordinates
 from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import importance as figures
@@ -28,6 +32,49 @@ def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
     assert found == importance.importances(folder.sweep, folder.trials(), resamples=5)
     assert found.rank("scene.blur") == 0
     assert found.rank("scene.object_scale") == 4
+
+
+NUMBERS = (
+    Float(low=-1, high=3),
+    Float(low=0.001, high=0.1, log=True),
+    Int(low=1, high=4),
+    Float(low=0, high=1, step=0.25),
+)
+
+
+def test_of_numbers_the_shares_are_those_of_optunas_evaluator():
+    rng = np.random.default_rng(0)
+    draws = rng.random((60, 4)) * (4, 1, 4, 5)
+    points = [(a - 1, 0.001 * 100**b, 1 + int(c), int(d) / 4) for a, b, c, d in draws]
+    scores = np.array([np.sin(a) + 3 * b + 0.1 * c * d for a, b, c, d in points]) + 0.05 * rng.standard_normal(60)
+    ours = anova.shares(NUMBERS, anova.table(NUMBERS, points), scores, trees=8)
+    assert ours == pytest.approx(optunas(points, scores, trees=8), abs=1e-6)
+
+
+def optunas(points, scores, trees):
+    distributions = {
+        "a": FloatDistribution(-1, 3),
+        "b": FloatDistribution(0.001, 0.1, log=True),
+        "c": IntDistribution(1, 4),
+        "d": FloatDistribution(0, 1, step=0.25),
+    }
+    study = optuna.create_study(direction="maximize")
+    for point, score in zip(points, scores, strict=True):
+        params = dict(zip(distributions, point, strict=True))
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=score))
+    found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(study, params=list(distributions))
+    return [found[name] for name in distributions]
+
+
+def test_every_value_of_a_choice_weighs_the_same():
+    """Scores are sums of what a choice and a number add, at every pair of them: the share of either is known."""
+    axes = (Choice(values=("low", "middle", "high")), Float(low=0, high=1))
+    heights = {"low": 0.0, "middle": 1.0, "high": 5.0}
+    points = [(name, place) for name in heights for place in (0.0, 1.0)] * 20
+    scores = np.array([heights[name] + 2 * place for name, place in points])
+    of_choice, of_number = np.var([0.0, 1.0, 5.0]), np.var([0.0, 2.0])
+    shares = anova.shares(axes, anova.table(axes, points), scores, trees=8)
+    assert shares == pytest.approx([of_choice / (of_choice + of_number), of_number / (of_choice + of_number)])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Response curves: a planted curve is found again, too little data says so, and drawings hold the same numbers."""
 
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import ABOUT, train
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from syndet_ray.parameter import Choice, Float, Int, Simplex
 from syndet_ray.recipe import Recipe, Scenes
@@ -50,6 +53,47 @@ def test_a_planted_curve_lies_within_the_band(setting):
         assert np.abs(np.array(found.mean) - truth).max() < 0.03
         assert np.mean(np.array(found.high) - np.array(found.low)) < 0.03, "the noise of single trials is no part of it"
     assert np.mean(inside) > 0.85
+
+
+def exact_band(x, y, at):
+    """Mean and standard error by Gaussian processes of all trials, averaged over the kernels that a curve is averaged over."""
+    places, wanted = x[:, None] / np.ptp(x), at[:, None] / np.ptp(x)
+    kernels = product(response._STRENGTHS, response._LENGTHS, response._NOISES)
+    fits = []
+    for strength, length, noise in kernels:
+        kernel = ConstantKernel(1.0) + ConstantKernel(strength) * RBF(length) + WhiteKernel(noise)
+        model = GaussianProcessRegressor(kernel, optimizer=None).fit(places, (y - y.mean()) / y.std())
+        mean, deviation = model.predict(wanted, return_std=True)
+        fits.append((model.log_marginal_likelihood_value_, mean, deviation**2 - noise))
+    likelihoods, means, variances = map(np.array, zip(*fits, strict=True))
+    weights = np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
+    mean = weights @ means
+    return y.mean() + y.std() * mean, y.std() * np.sqrt(weights @ (variances + (means - mean) ** 2))
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.05], ids=["clear", "noisy"])
+@pytest.mark.parametrize("count", [6, 40])
+def test_the_curve_is_that_of_gaussian_processes_of_all_trials(count, noise):
+    trials = planted(SHARE, hill, count, noise)
+    band = response.band(response.response(SHARE, trials))
+    x, y = np.array([(trial.params[SHARE.path], trial.value) for trial in trials]).T
+    mean, error = exact_band(x, y, np.array(band.x))
+    assert np.abs(np.array(band.mean) - mean).max() < 1e-5 * y.std()
+    assert np.abs(np.array(band.high) - mean - 1.96 * error).max() < 1e-5 * y.std()
+    assert np.abs(np.array(band.low) - mean + 1.96 * error).max() < 1e-5 * y.std()
+
+
+def test_a_curve_of_ten_thousand_trials_is_as_soon_there_and_as_good():
+    """In memory for all pairs of trials 64 kernels would take 50 GB, one after the other hours."""
+    rng = np.random.default_rng(0)
+    shares = rng.random(10_000)
+    values = hill(shares) + 0.05 * rng.standard_normal(10_000)
+    points = zip(shares.tolist(), values.tolist(), strict=True)
+    tried = [response.Tried(k, x, value, "COMPLETE", 100) for k, (x, value) in enumerate(points)]
+    band = response.band(response.Response(SHARE, tuple(tried), {}))
+    truth = hill(np.array(band.x))
+    assert np.abs(np.array(band.mean) - truth).max() < 0.01
+    assert np.mean((np.array(band.low) <= truth) & (truth <= np.array(band.high))) > 0.85
 
 
 def test_a_flat_response_is_flat_and_fitting_warns_of_nothing():

@@ -21,7 +21,7 @@ ORDER = (
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
     "ray": {"tuning"},
-    "optuna": {"report", "tuning"},
+    "optuna": {"tuning"},
     "mlflow": {"tuning", "deploy"},
     "torch": {"detection", "tuning", "deploy", "cli"},
     "torchvision": {"detection"},

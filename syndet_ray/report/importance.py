@@ -1,20 +1,16 @@
 """Importance: how much of what trials reached each setting explains, by functional ANOVA. Plain values."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator
-from optuna.trial import FrozenTrial
 
-from syndet_ray.parameter import Axis, Choice, Float
+from syndet_ray.parameter import Axis
 from syndet_ray.recipe import Recipe
+from syndet_ray.report import anova
 from syndet_ray.report.varied import Setting, searched
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
@@ -23,7 +19,7 @@ from syndet_ray.sweep import Sweep
 
 LEAST_TRIALS = 8
 RESAMPLES = 20
-_TREES, _TREES_OF_A_RESAMPLE = 64, 16  # Optuna's own number, and enough for a bound
+_TREES, _TREES_OF_A_RESAMPLE = 64, 16  # as many as Optuna's evaluator takes, and enough for a bound
 
 
 @dataclass(frozen=True)
@@ -78,24 +74,24 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
     resamples the bounds are the share itself.
     """
     space = _space(sweep)
-    frozen = _frozen(space, searched(trials))
-    axes = [name for name in space.axes() if all(name in trial.params for trial in frozen)]
-    reason = _too_little(axes, frozen)
+    points, scores = _completed(space, searched(trials))
+    axes = {name: axis for name, axis in space.axes().items() if all(name in point for point in points)}
+    reason = _too_little(axes, scores)
     if reason:
-        return Importances((), len(frozen), reason)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study
-    shares = _shares(frozen, axes, _TREES)
+        return Importances((), len(points), reason)
+    table = anova.table(list(axes.values()), [[point[name] for name in axes] for point in points])
+    shares = anova.shares(list(axes.values()), table, scores, _TREES)
     if shares is None:
-        return Importances((), len(frozen), "no setting tells better trials from worse ones")
-    draws = np.array([shares, *_resampled(frozen, axes, resamples)] if resamples else [shares])
+        return Importances((), len(points), "no setting tells better trials from worse ones")
+    draws = np.array([shares, *_resampled(list(axes.values()), table, scores, resamples)])
     # A resample holds some trials twice: its shares may all lie beside that of all trials, which a bound then reaches.
     low, high = np.percentile(draws, (5, 95), axis=0)
     found = [
-        Importance(name, Setting(name, space.axes()[name]).name, *map(float, values))
+        Importance(name, Setting(name, axes[name]).name, *map(float, values))
         for name, *values in zip(axes, shares, np.minimum(low, shares), np.maximum(high, shares), strict=True)
     ]
     pruned = sum(trial.state == "PRUNED" for trial in searched(trials))
-    return Importances(tuple(sorted(found, key=lambda each: -each.share)), len(frozen), pruned=pruned)
+    return Importances(tuple(sorted(found, key=lambda each: -each.share)), len(points), pruned=pruned)
 
 
 def _space(sweep: Sweep) -> SearchSpace:
@@ -104,63 +100,29 @@ def _space(sweep: Sweep) -> SearchSpace:
     return sweep.parameters if known else SearchSpace({})
 
 
-def _frozen(space: SearchSpace, trials: Sequence[Trial]) -> list[FrozenTrial]:
-    """The completed trials as Optuna holds them, but for those whose recipe lies outside the space."""
-    distributions = {name: _distribution(axis) for name, axis in space.axes().items()}
-    found = []
+def _completed(space: SearchSpace, trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Where the completed trials lie, and what they reached, but for those whose recipe lies outside the space."""
+    points, scores = list[dict[str, Any]](), list[float]()
     for trial in trials:
         point = space.point(Recipe().replace(trial.recipe)) if trial.state == "COMPLETE" else None
-        if point is not None:
-            params = {name: _told(value) for name, value in point.items()}
-            own = {name: distributions[name] for name in params}
-            found.append(optuna.trial.create_trial(params=params, distributions=own, value=trial.value))
-    return found
+        if point is not None and trial.value is not None:
+            points.append(point)
+            scores.append(trial.value)
+    return points, np.array(scores)
 
 
-def _too_little(axes: Sequence[str], frozen: Sequence[FrozenTrial]) -> str:
+def _too_little(axes: Collection[str], scores: np.ndarray) -> str:
     """Why importance cannot be told; "" where it can."""
-    if len(frozen) < LEAST_TRIALS:
-        return f"it takes {LEAST_TRIALS} completed trials of the search, and there are {len(frozen)}"
+    if len(scores) < LEAST_TRIALS:
+        return f"it takes {LEAST_TRIALS} completed trials of the search, and there are {len(scores)}"
     if len(axes) < 2:
         return "there are not two settings that all trials had"
-    return "" if _differ(frozen) else "all trials reached the same score"
+    return "" if len(set(scores)) > 1 else "all trials reached the same score"
 
 
-def _resampled(frozen: Sequence[FrozenTrial], axes: Sequence[str], resamples: int) -> list[list[float]]:
+def _resampled(axes: Sequence[Axis], table: np.ndarray, scores: np.ndarray, resamples: int) -> list[np.ndarray]:
+    """The shares of bootstrap resamples; none of those that tell nothing."""
     rng = np.random.default_rng(0)
-    drawn = [[frozen[i] for i in rng.integers(len(frozen), size=len(frozen))] for _ in range(resamples)]
-    found = [_shares(trials, axes, _TREES_OF_A_RESAMPLE) for trials in drawn if _differ(trials)]
+    draws = [rng.integers(len(scores), size=len(scores)) for _ in range(resamples)]
+    found = [anova.shares(axes, table[draw], scores[draw], _TREES_OF_A_RESAMPLE) for draw in draws]
     return [shares for shares in found if shares is not None]
-
-
-def _shares(frozen: Sequence[FrozenTrial], axes: Sequence[str], trees: int) -> list[float] | None:
-    """The importance of each axis, from a study in memory; None where no tree of the forest finds anything to divide.
-
-    So it is where all trials had the same settings, as those of a small resample may.
-    """
-    study = optuna.create_study(study_name="importance", direction="maximize")
-    study.add_trials(frozen)
-    try:
-        found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(study, params=list(axes))
-    except RuntimeError as error:
-        if "zero total variance" not in str(error):
-            raise
-        return None
-    return [float(found[name]) if math.isfinite(found[name]) else 0.0 for name in axes]
-
-
-def _differ(frozen: Sequence[FrozenTrial]) -> bool:
-    return len({trial.value for trial in frozen}) > 1
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
-    if isinstance(axis, Choice):
-        return CategoricalDistribution([_told(value) for value in axis.values])
-    if isinstance(axis, Float):
-        return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
-    return IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step or 1)
-
-
-def _told(value: Any) -> Any:
-    """A value of a choice as Optuna takes it, which knows no pairs."""
-    return str(tuple(value)) if isinstance(value, (tuple, list)) else value

@@ -58,10 +58,11 @@ def _parallel(found: Coordinates, best: int | None) -> Any:
         name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
     )
     thick = alt.condition(hover, alt.value(4.5), alt.value(1.6))
-    clear = alt.condition(hover, alt.value(1), alt.Opacity("opacity:Q", scale=None, legend=None))
+    # Of the stroke: whatever is transparent as a whole is composed on a canvas of its own, line by line.
+    clear = alt.condition(hover, alt.value(1), alt.StrokeOpacity("opacity:Q", scale=None, legend=None))
     return alt.layer(
         _uprights(found),
-        _lines(found, lines).mark_line().encode(opacity=clear, strokeWidth=thick),
+        _lines(found, lines).mark_line().encode(strokeOpacity=clear, strokeWidth=thick),
         _lines(found, winner).mark_line(strokeWidth=6).encode(color=alt.value(INK)),
         _lines(found, winner).mark_line(strokeWidth=3.5),
         _lines(found, found.lines).mark_point(opacity=0, size=120).encode(tooltip=_told(found)).add_params(hover),
