@@ -8,6 +8,7 @@ can be torn by a kill); a run is resumed from our ledger.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -107,6 +108,7 @@ def run_trials(
     note  is told what the user should know of the way in which trials are run
     """
     proposals = _Proposals(search, settings, use, node, room or (lambda: use.parallel), note)
+    events = _Events(search, home)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
@@ -122,11 +124,12 @@ def run_trials(
             name="checkpoints",
             storage_path=home,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[_Events(search, home)],
+            callbacks=[events],
             verbose=0,
         ),
     )
-    tuner.fit()
+    with events:
+        tuner.fit()
 
 
 class _Stateless:
@@ -243,13 +246,22 @@ class _Events(_Stateless, tune.Callback):
     """Passes checkpoints, restarts and ends on to the search.
 
     It also removes old checkpoints. Asked to do that itself, Tune writes the state of all trials, and waits for it, at every
-    other checkpoint.
+    other checkpoint. A thread does it, one after the other: on S3 it takes as long as the store does to answer, and reports of
+    all trials would wait. As a context, it waits at the end until the last is removed.
     """
 
     def __init__(self, search: Search, home: str) -> None:
         self._search, self._home = search, home
+        self._removal = ThreadPoolExecutor(1, "old checkpoints")
         self._checkpoints: dict[int, list[Any]] = defaultdict(list)
         self._images: dict[int, int] = defaultdict(int)  # how far each trial has come with a checkpoint
+
+    def __enter__(self) -> "_Events":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Whoever interrupts a run is not kept waiting: a few checkpoints too many do no harm.
+        self._removal.shutdown(wait=kind is None, cancel_futures=kind is not None)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -264,9 +276,7 @@ class _Events(_Stateless, tune.Callback):
             self._note_progress(trial)
             kept.append(trial.checkpoint)
             if len(kept) > KEPT_CHECKPOINTS:
-                old = kept.pop(0)
-                with suppress(OSError):  # one too many does no harm
-                    old.filesystem.delete_dir(old.path)
+                self._removal.submit(_remove, kept.pop(0))
 
     def _note_progress(self, trial: Any) -> None:
         """Grants a trial that came further than ever all its retries again: Tune counts failures over its whole life."""
@@ -353,6 +363,11 @@ def _restored(address: str | None) -> Iterator[Path | None]:
             yield folder
     else:
         yield None
+
+
+def _remove(checkpoint: Any) -> None:
+    with suppress(OSError):  # one too many does no harm
+        checkpoint.filesystem.delete_dir(checkpoint.path)
 
 
 def _last_words(trial: Any) -> str:
