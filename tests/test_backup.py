@@ -1,24 +1,40 @@
 """A run's own files are copied to its storage while it is carried out, and can be had back from there."""
 
+# ruff: noqa: F811  fixtures of another file
+import json
 import subprocess
 import sys
 import time
 
 import boto3
 import pytest
-from made_runs import made_run
+from made_runs import ABOUT, SWEEP, made_run, train
 from moto.server import ThreadedMotoServer
+from test_data_storage import keys, s3, server
 
 from syndet_ray.data.lease import Claim, Lease
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import backup
+
+DENY_ALL = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": ["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"],
+}
+DENIED = {"Version": "2012-10-17", "Statement": [DENY_ALL]}
+
+
+def silent(text):
+    raise AssertionError(f"nobody was to be told: {text}")
 
 
 def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     folder.checkpoints.mkdir()
     (folder.checkpoints / "0").write_text("large")
-    with backup.backed_up(folder, store):
+    with backup.backed_up(folder, store, silent):
         folder.append("retry", 0)
     back = backup.fetch(f"{store}/dice-1/", tmp_path / "elsewhere")
     assert back.path == tmp_path / "elsewhere" / "dice-1"
@@ -30,7 +46,7 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
 
 def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
-    with backup.backed_up(folder, store):
+    with backup.backed_up(folder, store, silent):
         pass
 
     def cut_short(address, into):
@@ -45,25 +61,23 @@ def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     assert backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere").trials() == folder.trials()
 
 
-def test_the_copy_is_renewed_while_the_run_goes_on_even_after_a_failure(tmp_path, monkeypatch):
+def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, monkeypatch):
     monkeypatch.setattr(backup, "_EVERY_S", 0.01)
     folder, store = made_run(tmp_path / "runs" / "dice-1"), tmp_path / "store"
-    outcomes = [False, True]
-    upload = backup.upload
-
-    def uncertain(*given, **also):
-        if outcomes and not outcomes.pop(0):
-            raise MachineError(store, "cannot be written")
-        upload(*given, **also)
-
-    monkeypatch.setattr(backup, "upload", uncertain)
-    kept = store / "dice-1" / "run" / "ledger.jsonl"
-    with backup.backed_up(folder, str(store)):
-        _wait_until(kept.exists)
-        before = kept.read_text()
+    blocked = store / "dice-1"
+    store.mkdir()
+    blocked.write_text("no folder")
+    notes = []
+    with backup.backed_up(folder, str(store), notes.append):
+        _wait_until(lambda: notes)
         folder.append("retry", 0)
-        _wait_until(lambda: kept.read_text() != before)
-        assert (kept.read_text(), outcomes) == ((folder.path / "ledger.jsonl").read_text(), [])
+        blocked.unlink()
+        _wait_until(lambda: len(notes) == 2)
+        kept = blocked / "run" / "ledger.jsonl"
+        assert kept.read_text() == (folder.path / "ledger.jsonl").read_text()
+    failure, success = notes
+    assert failure.startswith(f"the copy of this run falls behind, and is tried again every 0.01 s: {blocked}/run: ")
+    assert success == f"the copy of this run is up to date again: {blocked}/run"
 
 
 def _wait_until(true):
@@ -73,18 +87,78 @@ def _wait_until(true):
         time.sleep(0.01)
 
 
-def test_a_last_copy_that_cannot_be_written_is_told(tmp_path, monkeypatch):
-    def failing(*_, **__):
-        raise MachineError("store", "cannot be written")
-
-    monkeypatch.setattr(backup, "upload", failing)
-    with pytest.raises(MachineError, match="cannot be written"), backup.backed_up(made_run(tmp_path / "run"), "store"):
+def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
+    folder = made_run(tmp_path / "run")
+    (tmp_path / "store").write_text("no folder")
+    message = r"store/run/run: cannot be written .* The run itself is whole, in .*/run: resume it to have it copied"
+    with pytest.raises(MachineError, match=message), backup.backed_up(folder, str(tmp_path / "store"), silent):
         pass
+
+
+def test_only_what_has_changed_is_copied_again(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    copy = backup._Copy(folder, "s3://photos/dice-1/run", silent)
+    copy.renew()
+    for found in keys(s3):
+        s3.delete_object(Bucket="photos", Key=found)
+    copy.renew()
+    assert keys(s3) == [], "nothing has changed"
+    folder.append("retry", 0)
+    folder.describe(folder.about)  # the same content in a file that was written anew
+    copy.renew()
+    assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
+    kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
+    assert kept == (folder.path / "ledger.jsonl").read_bytes()
+
+
+def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    notes = []
+    copy = backup._Copy(folder, "s3://not-yet/dice-1/run", notes.append)
+    copy.try_to_renew()
+    copy.try_to_renew()
+    assert len(notes) == 1, "it is told once"
+    s3.create_bucket(Bucket="not-yet")
+    copy.try_to_renew()
+    assert len(notes) == 2
+    names = [found["Key"] for found in s3.list_objects_v2(Bucket="not-yet")["Contents"]]
+    assert names == [f"dice-1/run/{name}" for name in ("ledger.jsonl", "run.json", "sweep.json")]
+    for name in names:
+        s3.delete_object(Bucket="not-yet", Key=name)
+    s3.delete_bucket(Bucket="not-yet")
+
+
+def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
+    """As it is where a head node is lost: its last copy names checkpoints that newer ones have replaced since."""
+    folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
+    for number in range(3):
+        recipe = SWEEP.recipe.flat()
+        folder.append("asked", number, kind="real_only", params={}, recipe=recipe)
+        train(folder, number, (0.1,), "COMPLETE" if number == 2 else "RUNNING")
+        folder.append("checkpoint", number, path=f"s3://photos/dice-1/checkpoints/trial-{number}/checkpoint_000001")
+    s3.put_object(Bucket="photos", Key="dice-1/checkpoints/trial-0/checkpoint_000001/model.json", Body=b"{}")
+    s3.put_object(Bucket="photos", Key="dice-1/checkpoints/trial-1/checkpoint_000002/model.json", Body=b"{}")
+    assert backup.forget_lost_checkpoints(folder) == [1], "of a trial that has ended nobody goes on"
+    first, second, third = folder.trials()
+    assert first.checkpoint == "s3://photos/dice-1/checkpoints/trial-0/checkpoint_000001"
+    assert (second.checkpoint, second.state, len(second.rungs)) == (None, "RUNNING", 1)
+    assert third.checkpoint is not None
+    assert backup.forget_lost_checkpoints(folder) == []
+
+
+def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
+    folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
+    folder.append("asked", 0, kind="real_only", params={}, recipe=SWEEP.recipe.flat())
+    folder.append("checkpoint", 0, path="s3://photos/dice-1/checkpoints/trial-0/checkpoint_000001")
+    s3.put_bucket_policy(Bucket="photos", Policy=json.dumps(DENIED))
+    with pytest.raises(MachineError, match=r"checkpoint_000001: cannot be read"):
+        backup.forget_lost_checkpoints(folder)
+    assert folder.trials()[0].checkpoint is not None
 
 
 def test_without_storage_nothing_is_copied(tmp_path):
     folder = made_run(tmp_path / "runs" / "dice-1")
-    with backup.backed_up(folder, None):
+    with backup.backed_up(folder, None, silent):
         assert backup.home(folder, None) == str(folder.path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert backup.home(folder, "s3://b/c/?scheme=http") == "s3://b/c/dice-1?scheme=http"
@@ -124,7 +198,7 @@ def stored(s3, name="ledger.jsonl"):
 
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, lease):
+    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, silent, lease):
         other = made_run(tmp_path / "b" / "dice-1")
         with (
             other.lock(),
@@ -151,10 +225,10 @@ def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
 
 def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, lease):
+    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, silent, lease):
         pass
     fetched = backup.fetch(HOME, tmp_path / "b")
-    with fetched.lock(), backup.owned(fetched, STORE) as lease, backup.backed_up(fetched, STORE, lease):
+    with fetched.lock(), backup.owned(fetched, STORE) as lease, backup.backed_up(fetched, STORE, silent, lease):
         fetched.append("retry", 0)
     words = rf"has not all that its copy at {HOME} has: another machine .*Move the folder away, and resume {HOME}"
     with folder.lock(), pytest.raises(DataError, match=words), backup.owned(folder, STORE):
@@ -185,7 +259,7 @@ folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
 Claim = backup.Claim
 backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
 try:
-    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, lease):
+    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, silent, lease):
         try:
             print("held", flush=True)
             time.sleep(60)

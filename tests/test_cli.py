@@ -37,6 +37,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
     assert ("[/data/x.jpg]" in text) == (status == "failed")
+    assert (f"report so far: python -m syndet_ray report {folder.path}" in text) == (status != "failed")
 
 
 def test_runs_and_recipes_are_compared_by_their_names(tmp_path, said):

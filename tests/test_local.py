@@ -14,6 +14,7 @@ from test_search import Silent
 from test_tune import RUNGS, searching, settings
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
+from syndet_ray.report import page
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import find, load
@@ -79,7 +80,7 @@ def _own_role(test, row):
     return next((r.role for r in test.rows if r.role != "best" and r.trial == row.trial), "")
 
 
-def test_a_spent_budget_is_resumed_to_the_same_table(begin):
+def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(begin):
     whole = begin(trials=2, seeds=1)
     stopped = begin(trials=2, seeds=1, images=40)
     assert stopped.status == "spent"
@@ -87,9 +88,16 @@ def test_a_spent_budget_is_resumed_to_the_same_table(begin):
     assert stopped.folder.test() is None, "the test set stays shut"
     assert mlflow_states(stopped.folder)[0] == "KILLED"
     assert "RUNNING" not in mlflow_states(stopped.folder)[1]
-    assert "No answer yet" in stopped.folder.report.read_text()
-    ended = resume(stopped.folder, {"images": 10_000}, Silent())
+    assert not stopped.folder.report.exists(), "of a run that is to go on, whoever wants a report asks for one"
+    assert "No answer yet" in page.write(stopped.folder).read_text()
+    left = stopped.folder.trials()[-1]
+    assert (left.state, left.images) == ("RUNNING", 8)
+    shutil.rmtree(left.checkpoint)
+    display = Silent()
+    ended = resume(stopped.folder, {"images": 10_000}, display)
     assert ended.status == "finished"
+    assert f"are gone, so they begin anew: {left.number}" in " ".join(display.notes)
+    assert sum(trial.retries for trial in ended.folder.trials()) == 0
     assert table(ended.folder) == table(whole.folder)
     assert [row.metrics for row in ended.folder.test().rows] == [row.metrics for row in whole.folder.test().rows]
 

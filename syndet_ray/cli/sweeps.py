@@ -179,11 +179,12 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
 
     folder = outcome.folder
     go_on = f"go on with: python -m syndet_ray resume {folder.path}"
+    so_far = f"report so far: python -m syndet_ray report {folder.path}"
     if outcome.status == "interrupted":
-        console.print(f"interrupted; {go_on}")
+        console.print(f"interrupted; {go_on}\n{so_far}")
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
-        console.print(f"stopped: {outcome.why}; {go_on} and more of it")
+        console.print(f"stopped: {outcome.why}; {go_on} and more of it\n{so_far}")
         raise SystemExit(SPENT)
     test = folder.test()
     if test is not None:

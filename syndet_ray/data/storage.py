@@ -20,6 +20,9 @@ from pyarrow import fs
 
 from syndet_ray.errors import MachineError
 
+# Of a local file: another where it was written since, or another file took its place. Inode, bytes, time in nanoseconds.
+Version = tuple[int, int, int]
+
 _PATIENCE_S = 5.0
 _PROBE = ".syndet-ray-was-here"
 _BUCKET = "Create the bucket, or correct the address."
@@ -107,6 +110,13 @@ def holds(address: str, name: str) -> bool:
         return store.get_file_info(path).type == fs.FileType.File
 
 
+def is_folder(address: str) -> bool:
+    """Whether there are files under an address. Raises MachineError where the store does not tell."""
+    store, path = filesystem(address)
+    with _named(address, "cannot be read"):
+        return store.get_file_info(path).type == fs.FileType.Directory
+
+
 def filesystem(address: str) -> tuple[fs.FileSystem, str]:
     """The Arrow file system of an address, and the path in it. Raises MachineError for an address it cannot use."""
     if "://" not in address:
@@ -115,23 +125,33 @@ def filesystem(address: str) -> tuple[fs.FileSystem, str]:
         return fs.FileSystem.from_uri(_with_endpoint(address))
 
 
-def upload(folder: Path, address: str, skip: Path | None = None) -> None:
-    """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError."""
+def upload(folder: Path, address: str, skip: Path | None = None, uploaded: dict[Path, Version] | None = None) -> None:
+    """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError.
+
+    uploaded  the files that were copied there before, in which version: what is still the same is left out, and what is
+              copied now is added
+    """
     store, root = filesystem(address)
+    versions = {} if uploaded is None else uploaded
     with _named(address, "cannot be written"):
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and not (skip is not None and file.is_relative_to(skip)):
-                there = f"{root}/{file.relative_to(folder).as_posix()}"
-                _make_parent(store, there)
-                fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store)
+            if not file.is_file() or (skip is not None and file.is_relative_to(skip)):
+                continue
+            version = _version(file)  # before it is copied: what is written meanwhile is copied the next time
+            if versions.get(file) == version:
+                continue
+            there = f"{root}/{file.relative_to(folder).as_posix()}"
+            _make_parent(store, there)
+            fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store)
+            versions[file] = version
 
 
 def download(address: str, folder: Path) -> None:
     """Copies all files under an address into a folder, which is made where it is missing. Raises MachineError."""
+    if not is_folder(address):
+        raise MachineError(address, "holds no files", do="Correct the address.")
     store, root = filesystem(address)
     with _named(address, "cannot be read"):
-        if store.get_file_info(root).type != fs.FileType.Directory:
-            raise MachineError(address, "holds no files", do="Correct the address.")
         folder.mkdir(parents=True, exist_ok=True)
         fs.copy_files(root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem())
 
@@ -152,6 +172,11 @@ def _with_endpoint(address: str) -> str:
         raise MachineError("AWS_ENDPOINT_URL", "must read like http://host:port", got=endpoint)
     query |= {"endpoint_override": server.netloc, "scheme": server.scheme}
     return urlunsplit(place._replace(query=urlencode(query)))
+
+
+def _version(file: Path) -> Version:
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _make_parent(store: fs.FileSystem, path: str) -> None:

@@ -10,11 +10,11 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from syndet_ray.data.lease import Claim, Lease, check_free, held
-from syndet_ray.data.storage import download, filesystem, holds, inside, upload
+from syndet_ray.data.storage import Version, download, filesystem, holds, inside, is_folder, upload
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.run_folder import LEDGER, RunFolder
 
@@ -48,21 +48,25 @@ def owned(folder: RunFolder, storage: str | None, lost: Callable[[], None] = _in
 
 
 @contextmanager
-def backed_up(folder: RunFolder, storage: str | None, lease: Lease | None = None) -> Iterator[None]:
+def backed_up(
+    folder: RunFolder, storage: str | None, note: Callable[[str], None], lease: Lease | None = None
+) -> Iterator[None]:
     """Renews the copy every half minute, and at the end; keeps none where there is no storage.
 
-    lease  without it nothing is written: another driver may. Raises MachineError where the last copy cannot be written.
+    note   is told, from another thread, when copies begin to fail, and when they succeed again
+    lease  without it nothing is written: another driver may
+
+    Raises MachineError where the last copy cannot be written.
     """
     if storage is None:
         yield
         return
-    address, over = inside(home(folder, storage), KEPT), threading.Event()
+    copy, over = _Copy(folder, inside(home(folder, storage), KEPT), note), threading.Event()
 
     def keep() -> None:
         while not over.wait(_EVERY_S):
-            with suppress(MachineError):  # the next copy holds all that this one missed; the last one must succeed
-                if lease is None or lease.is_held:
-                    upload(folder.path, address, skip=folder.checkpoints)
+            if lease is None or lease.is_held:
+                copy.try_to_renew()
 
     keeper = threading.Thread(target=keep, name="backup", daemon=True)
     keeper.start()
@@ -74,7 +78,55 @@ def backed_up(folder: RunFolder, storage: str | None, lease: Lease | None = None
         if lease is not None and not lease.is_held:
             lease.renew()  # the store was away, and may be back
             lease.check()
-        upload(folder.path, address, skip=folder.checkpoints)
+        copy.finish()
+
+
+class _Copy:
+    """The copy of a run's own files at an address, and what of them it holds already."""
+
+    def __init__(self, folder: RunFolder, address: str, note: Callable[[str], None]) -> None:
+        self._folder, self._address, self._note = folder, address, note
+        self._uploaded: dict[Path, Version] = {}
+        self._failing = False
+
+    def renew(self) -> None:
+        """Copies what has changed since the last copy. Raises MachineError."""
+        upload(self._folder.path, self._address, skip=self._folder.checkpoints, uploaded=self._uploaded)
+
+    def finish(self) -> None:
+        """The last copy. Raises MachineError, with what can be done about it."""
+        try:
+            self.renew()
+        except MachineError as error:
+            do = f"The run itself is whole, in {self._folder.path}: resume it to have it copied."
+            raise MachineError(error.place, error.rule, do=do) from None
+
+    def try_to_renew(self) -> None:
+        """Copies what has changed; tells of the first copy that fails, and of the first that succeeds again."""
+        try:
+            self.renew()
+        except MachineError as error:  # the next copy holds all that this one missed
+            if not self._failing:
+                self._note(f"the copy of this run falls behind, and is tried again every {_EVERY_S} s: {error}")
+            self._failing = True
+            return
+        if self._failing:
+            self._note(f"the copy of this run is up to date again: {self._address}")
+        self._failing = False
+
+
+def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
+    """Notes in the ledger which unfinished trials have lost the checkpoint that it names, so that they begin anew.
+
+    A copy of a run is up to half a minute older than its checkpoints, of which only the newest are kept. Returns the
+    trials' numbers. Raises MachineError where the store does not tell.
+    """
+    folder.mend()
+    left = [trial for trial in folder.trials() if trial.state == "RUNNING" and trial.checkpoint is not None]
+    lost = [trial.number for trial in left if not is_folder(str(trial.checkpoint))]
+    for number in lost:
+        folder.append("checkpoint", number, path=None)
+    return lost
 
 
 def fetch(address: str, runs: Path) -> RunFolder:

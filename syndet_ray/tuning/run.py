@@ -24,7 +24,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import backed_up, home, owned
+from syndet_ray.tuning.backup import backed_up, forget_lost_checkpoints, home, owned
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
@@ -165,6 +165,7 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
         _note_environment(folder)
         if "trials" in given:
             _extend(folder, given["trials"])
+        _begin_anew(folder, display)
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
             runner.check(folder.sweep, data, options.runs, options.storage)
@@ -180,6 +181,14 @@ def _note_environment(folder: RunFolder) -> None:
     before = resumed[-1] if resumed else about
     if any(before.get(name) != facts for name, facts in now.items()):
         folder.describe(about | {"resumed": [*resumed, {"time": time.time(), **now}]})
+
+
+def _begin_anew(folder: RunFolder, display: Display) -> None:
+    """Has trials begin anew whose checkpoints are gone, and says so."""
+    lost = forget_lost_checkpoints(folder)
+    if lost:
+        numbers = ", ".join(map(str, lost))
+        display.note(f"the checkpoints that these trials would go on from are gone, so they begin anew: {numbers}")
 
 
 def _extend(folder: RunFolder, trials: int) -> None:
@@ -206,7 +215,7 @@ def _carry_out(
     board = _board(folder, display) if options.tensorboard else None
     attempt = _Attempt(folder, options, data, runner, tracking, display, board, lease)
     status = "failed"
-    with backed_up(folder, options.storage, lease):
+    with backed_up(folder, options.storage, display.note, lease):
         try:
             with _sigterm_as_interrupt():
                 status = attempt.carry_out()
@@ -214,7 +223,8 @@ def _carry_out(
             status = "interrupted"
         finally:
             folder.describe(folder.about | {"finished": time.time(), "status": status})
-            if status != "interrupted":
+            # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
+            if status in ("finished", "failed"):
                 attempt.publish()
             tracking.end(_MLFLOW_STATUS[status])
             if board is not None:
