@@ -56,6 +56,7 @@ class RunFolder:
         self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
         self.report = self.path / "report.html"
         self._ledger = self.path / LEDGER
+        self._read: tuple[tuple[int, int], tuple[Trial, ...]] | None = None  # the trials, and the ledger's stamp then
 
     @staticmethod
     def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
@@ -174,7 +175,13 @@ class RunFolder:
         return own.startswith(whole)
 
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial of the ledger, by number."""
+        """Every trial of the ledger, by number; the ledger is read anew only after it has changed."""
+        stamp = self.stamp
+        if self._read is None or self._read[0] != stamp:
+            self._read = stamp, self._trials()
+        return self._read[1]
+
+    def _trials(self) -> tuple[Trial, ...]:
         trials: dict[int, Trial] = {}
         for event in self.events():
             number = event["trial"]

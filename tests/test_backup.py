@@ -259,7 +259,7 @@ folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
 Claim = backup.Claim
 backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
 try:
-    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, silent, lease):
+    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, print, lease):
         try:
             print("held", flush=True)
             time.sleep(60)

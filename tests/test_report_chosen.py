@@ -5,9 +5,10 @@ import re
 import pytest
 from made_runs import TRIALS, examine, made_run, made_scores
 
-from syndet_ray.report import obstruction, page
-from syndet_ray.report.chosen import chosen_lines, chosen_words
-from syndet_ray.report.figures import comparisons, mistakes
+from syndet_ray.report import chosen, obstruction, page
+from syndet_ray.report.chosen import best_and_others, chosen_lines, chosen_words, even_sample
+from syndet_ray.report.figures import comparisons, importance, learning, mistakes, responses
+from syndet_ray.report.figures.drawing import specification
 from syndet_ray.report.tables import test_lines as all_lines
 
 MANY = [("search", 40, 0.4, 0.002, (0.30 + k / 100,), "COMPLETE", "") for k in range(6)]
@@ -41,3 +42,59 @@ def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
     assert chosen_words(lines[:5]) == ""
     captions = re.findall("<figcaption>(.*?)</figcaption>", page.write(folder).read_text(), re.DOTALL)
     assert sum(told in caption for caption in captions) == 4
+
+
+def test_an_even_sample_reaches_from_the_first_to_the_last_in_order():
+    assert even_sample(range(10), 4) == [0, 3, 6, 9]
+    assert even_sample(range(4), 4) == [0, 1, 2, 3]
+    assert even_sample([], 4) == []
+    sample = even_sample(range(1001), 1000)
+    assert (len(sample), sample == sorted(set(sample))) == (1000, True)
+
+
+def test_of_what_is_drawn_a_third_are_the_best():
+    assert best_and_others(range(100), 9) == [0, 1, 2, 3, 22, 41, 61, 80, 99]
+    assert best_and_others(range(5), 9) == list(range(5))
+    assert best_and_others(range(9), 9) == list(range(9))
+    assert len(best_and_others(range(1000), 9)) == 9
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """A search of 40 trials, of which figures draw 9; the trials of higher numbers are better, and both controls are worse."""
+    monkeypatch.setattr(chosen, "MOST_LINES", 9)
+    for module in (importance, learning):
+        monkeypatch.setattr(module, "MOST_LINES", 9)
+    monkeypatch.setattr(responses, "MOST_MARKS", 9)
+    searched = [("search", 10, (k + 1) / 41, 0.001, (0.1 + k / 100, 0.3 + k / 100), "COMPLETE", "") for k in range(40)]
+    return made_run(tmp_path / "many", (*TRIALS[:2], *searched))
+
+
+def trials_in(spec, name):
+    """The trials in those data of a specification that have a column."""
+    return {row["trial"] for rows in spec["datasets"].values() for row in rows if name in row}
+
+
+def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
+    lines, curves = importance.parallel_coordinates(many), learning.learning_curves(many)
+    marks = responses.responses(many)["response_mix_synthetic"]
+    assert len(lines.rows) == 40
+    assert {row[0] for row in curves.rows} == set(range(42))
+    assert sum(row[0] in ("searched", "best recipe") for row in marks.rows) == 40
+    drawn = trials_in(specification(lines.figure), "position_0")
+    assert (len(drawn), {41, 40, 39, 2} <= drawn) == (9, True)
+    drawn = trials_in(specification(curves.figure), "what")
+    assert {0, 1, 41, 40, 39, 38, 2} <= drawn, "controls and the best recipe beside nine others"
+    assert len(drawn) == 2 + 1 + 9
+    drawn = trials_in(specification(marks.figure), "what")
+    assert (len(drawn), {41, 2} <= drawn) == (9, True)
+
+
+def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
+    content = page.content(many)
+    assert content["drawn"] == "Of 40 trials of the search 9 are drawn: the best 3, and an even sample of the others."
+    caption = next(caption for key, _, caption in content["responses"] if key == "response_mix_synthetic")
+    assert "Of 40 trials 9 are drawn, an even sample by score. The trials differ in all other settings too." in caption
+    few = page.content(made_run(tmp_path / "few"))
+    assert few["drawn"] == ""
+    assert not any("are drawn" in caption for _, _, caption in few["responses"])

@@ -1,4 +1,4 @@
-"""Run folders of other versions: what can no longer be read is one line that names the file, the reason and the version."""
+"""Run folders: a ledger is read when it has changed, and what another version wrote is one line that says what and why."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from made_runs import ABOUT, TIED, made_run
 
 from syndet_ray import cli
 from syndet_ray.errors import DataError
+from syndet_ray.report import page
 from syndet_ray.run_folder import RunFolder
 
 
@@ -122,3 +123,27 @@ def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeyp
     assert line.startswith(
         f"syndet_ray: {old_run.path}/sweep.json: is not what this version of syndet_ray writes: recipe"
     )
+
+
+def test_a_ledger_is_read_anew_only_after_it_has_changed(tmp_path, monkeypatch):
+    folder = made_run(tmp_path / "run")
+    reads = []
+    events = RunFolder.events
+    monkeypatch.setattr(RunFolder, "events", lambda self: reads.append(self) or events(self))
+    before = folder.trials()
+    assert folder.trials() is before
+    folder.append("retry", 0)
+    after = folder.trials()
+    assert len(reads) == 2
+    assert (before[0].retries, after[0].retries) == (0, 1)
+    assert after[1:] == before[1:]
+
+
+def test_a_report_reads_the_ledger_twice_at_most(tmp_path, monkeypatch):
+    """Once for the trials, and once for how long the run took: every figure would else take seconds with 4000 trials."""
+    folder = made_run(tmp_path / "run", scores=TIED)
+    reads = []
+    events = RunFolder.events
+    monkeypatch.setattr(RunFolder, "events", lambda self: reads.append(self) or events(self))
+    page.write(folder)
+    assert 1 <= len(reads) <= 2

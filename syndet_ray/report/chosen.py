@@ -1,6 +1,9 @@
-"""Chosen: which recipes of the test set a figure shows where all would be a tangle, and what its reader is told of it."""
+"""Chosen: which recipes and trials a figure shows where all would be a tangle, and what its reader is told of it."""
 
 from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
 
 from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.report.words import role_name
@@ -8,7 +11,12 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import CONTROL_CHANGES
 
 MOST_RECIPES = 5
+# Trials of the search in one figure: more lines are one area to the eye, and more marks keep a browser busy for seconds.
+MOST_LINES, MOST_MARKS = 300, 1000
+_BEST_PART = 3  # one in three of those is of the best trials
 _CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # which a variant may be called too
+
+Drawn = TypeVar("Drawn")
 
 
 def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
@@ -29,3 +37,29 @@ def chosen_words(lines: Sequence[TestLine]) -> str:
     if len(lines) <= MOST_RECIPES:
         return ""
     return f"{MOST_RECIPES} of {len(lines)} recipes: the best, the controls, then those with the best validation mAP."
+
+
+def even_sample(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
+    """At most `most` of what is ranked, in its order: the first, the last, and evenly what lies between."""
+    if len(ranked) <= most:
+        return list(ranked)
+    places = np.linspace(0, len(ranked) - 1, most).round().astype(int)
+    return [ranked[place] for place in places]
+
+
+def best_and_others(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
+    """At most `most` of what is ranked, the best first: a third of so many are the best, and of the others an even sample."""
+    best = most // _BEST_PART
+    return [*ranked[:best], *even_sample(ranked[best:], most - best)]
+
+
+def sample_words(trials: int, most: int) -> str:
+    """What is drawn of so many trials where an even sample is; "" where all are."""
+    return f"Of {trials} trials {most} are drawn, an even sample by score." if trials > most else ""
+
+
+def best_and_others_words(trials: int, most: int) -> str:
+    """What is drawn of so many trials where it is the best and others; "" where all are."""
+    best = most // _BEST_PART
+    sample = f"Of {trials} trials of the search {most} are drawn: the best {best}, and an even sample of the others."
+    return sample if trials > most else ""

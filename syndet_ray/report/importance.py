@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,12 +55,11 @@ class Importances:
 
 def importances_of(folder: RunFolder) -> Importances:
     """Those of a run, computed once for the ledger as it stands: a page asks for them several times, and forests are slow."""
-    return _computed(folder.path, folder.stamp)
+    return _computed(folder, folder.stamp)
 
 
 @lru_cache(maxsize=1)
-def _computed(path: Path, stamp: tuple[int, int]) -> Importances:
-    folder = RunFolder.open(path)
+def _computed(folder: RunFolder, stamp: tuple[int, int]) -> Importances:
     return importances(folder.sweep, folder.trials())
 
 

@@ -16,6 +16,7 @@ from syndet_ray.report import (
     provenance,
     response,
     tables,
+    varied,
     words,
 )
 from syndet_ray.report.figures import responses
@@ -55,6 +56,7 @@ def content(folder: RunFolder) -> dict[str, Any]:
         ],
         "exchange": exchange.exchange_told(folder),
         "importance": important,
+        "drawn": chosen.best_and_others_words(len(varied.searched(trials)), chosen.MOST_LINES),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": words.COSTS,
         "front": response.front(trials, sweep),

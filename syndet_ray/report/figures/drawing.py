@@ -220,9 +220,23 @@ def _chart_png(spec: Mapping[str, Any] | None) -> bytes:
 
 
 def _still(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification without zooming, for which every line of a chart is cut to the frame by itself: 10 ms a line."""
-    kept = [param for param in spec.get("params", []) if param.get("bind") != "scales"]
-    return {**spec, "params": kept}
+    """The specification of a picture: without zooming, for which every line is cut to the frame by itself, 10 ms a line, and
+    without marks that are there to be pointed at, and not seen.
+    """
+    found = {**spec, "params": [param for param in spec.get("params", []) if param.get("bind") != "scales"]}
+    if "layer" in spec:
+        found["layer"] = [_emptied(layer) if _is_invisible(layer) else layer for layer in spec["layer"]]
+    return found
+
+
+def _is_invisible(layer: Mapping[str, Any]) -> bool:
+    mark = layer.get("mark")
+    return isinstance(mark, Mapping) and mark.get("opacity") == 0
+
+
+def _emptied(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """The layer without its marks; others may refer to its parameters."""
+    return {**layer, "transform": [*layer.get("transform", []), {"filter": "false"}]}
 
 
 def _sheet_png(figure: Figure) -> bytes:

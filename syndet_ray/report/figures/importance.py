@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.report import importance as shares
+from syndet_ray.report.chosen import MOST_LINES, best_and_others
 from syndet_ray.report.coordinates import Coordinates, Line, coordinates
 from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, records, titled, tooltip
 from syndet_ray.report.tables import best_number
@@ -52,8 +53,8 @@ def parallel_coordinates(folder: RunFolder) -> Drawing | None:
 
 
 def _parallel(found: Coordinates, best: int | None) -> Any:
-    lines = [line for line in found.lines if line.trial != best]
-    winner = [line for line in found.lines if line.trial == best]
+    every = _lines(found, best)
+    others, winner = every.transform_filter("!datum.best"), every.transform_filter("datum.best")
     hover = alt.selection_point(
         name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
     )
@@ -62,17 +63,20 @@ def _parallel(found: Coordinates, best: int | None) -> Any:
     clear = alt.condition(hover, alt.value(1), alt.StrokeOpacity("opacity:Q", scale=None, legend=None))
     return alt.layer(
         _uprights(found),
-        _lines(found, lines).mark_line().encode(strokeOpacity=clear, strokeWidth=thick),
-        _lines(found, winner).mark_line(strokeWidth=6).encode(color=alt.value(INK)),
-        _lines(found, winner).mark_line(strokeWidth=3.5),
-        _lines(found, found.lines).mark_point(opacity=0, size=120).encode(tooltip=_told(found)).add_params(hover),
+        others.mark_line().encode(strokeOpacity=clear, strokeWidth=thick),
+        winner.mark_line(strokeWidth=6).encode(color=alt.value(INK)),
+        winner.mark_line(strokeWidth=3.5),
+        every.mark_point(opacity=0, size=120).encode(tooltip=_told(found)).add_params(hover),
         *_marks(found),
     )
 
 
-def _lines(found: Coordinates, lines: Sequence[Line]) -> alt.Chart:
+def _lines(found: Coordinates, best: int | None) -> alt.Chart:
     """Lines across the axes; every point of one knows all of its trial, for the tooltip."""
-    rows = [_facts(found, line) | {"axis": k, "position": at} for line in lines for k, at in enumerate(line.positions)]
+    lines = _drawn(found.lines, best)
+    places: list[Any] = [f"position_{k}" for k in range(len(found.axes))]
+    rows = [_facts(found, line) | dict(zip(places, line.positions, strict=True)) for line in lines]
+    rows = [row | {"best": row["trial"] == best} for row in rows]
     scores = [line.value for line in found.lines]
     # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any page.
     scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
@@ -80,12 +84,22 @@ def _lines(found: Coordinates, lines: Sequence[Line]) -> alt.Chart:
     legend = alt.Legend(
         title="validation mAP", orient="bottom", gradientLength=200, format=".3f", tickCount=2, titleFontWeight="normal"
     )
-    return alt.Chart(alt.Data(values=rows)).encode(
+    # One row for each trial, which the browser unfolds: as a row for each point the page would be seven times as large.
+    unfolded = alt.Chart(alt.InlineData(values=rows)).transform_fold(places, as_=["place", "position"])
+    numbered = unfolded.transform_calculate(axis="toNumber(split(datum.place, '_')[1])")
+    return numbered.encode(
         _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")
     )
 
 
-def _facts(found: Coordinates, line: Line) -> dict[str, object]:
+def _drawn(lines: Sequence[Line], best: int | None) -> list[Line]:
+    """The lines that are drawn, the worst first; the best recipe always, whose first training need not be the best one."""
+    kept = best_and_others(lines[::-1], MOST_LINES)[::-1]
+    missing = [line for line in lines if line.trial == best and line not in kept]
+    return [*missing, *kept]
+
+
+def _facts(found: Coordinates, line: Line) -> dict[str, Any]:
     texts = dict(zip((axis.key for axis in found.axes), line.texts, strict=False))
     opacity = _FAINT if line.state == "COMPLETE" else _DIM
     return {"trial": line.trial, "state": line.state.lower(), "val_mAP": line.value, "opacity": opacity, **texts}

@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.report.chosen import MOST_LINES, best_and_others
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -59,9 +60,19 @@ def learning_curves(folder: RunFolder) -> Drawing | None:
         return None
     rows = [row for curve in found for row in _rows(curve)]
     images, values = _axes(found, folder)
+    drawn = _drawn(found)
     numbered = records(_NUMBER_HEADER, _numbers(found))
-    figure = alt.layer(*_lines(rows), *_ends(found), *_named(numbered)).encode(images, values)
+    lines = _lines([row for curve in drawn for row in _rows(curve)])
+    figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
     return Drawing(titled(figure.interactive(name="zoom"), "Learning curves", folder), _HEADER, rows)
+
+
+def _drawn(found: Sequence[Curve]) -> list[Curve]:
+    """The curves that are drawn: of the search's many, but for the best recipe, some."""
+    many = [curve for curve in found if curve.kind == "search" and not curve.best]
+    ranked = sorted(many, key=lambda curve: (-curve.values[-1], curve.trial))
+    kept = {curve.trial for curve in best_and_others(ranked, MOST_LINES)}
+    return [curve for curve in found if curve.trial in kept or curve.kind != "search" or curve.best]
 
 
 def _rows(curve: Curve) -> list[tuple[Any, ...]]:

@@ -1,11 +1,12 @@
 """Responses: the figures of validation mAP against each setting that a search varied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
 from syndet_ray.report import response as numbers
+from syndet_ray.report.chosen import MOST_MARKS, even_sample, sample_words
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -64,7 +65,8 @@ def shown(folder: RunFolder) -> list[Response]:
 
 def caption(found: Response) -> str:
     """What a figure shows, for those who did not make it."""
-    what = f"Each mark is a trial of the search, by its {found.setting.name}. {_ALSO}"
+    some = sample_words(len(found.points), MOST_MARKS)
+    what = f"Each mark is a trial of the search, by its {found.setting.name}. {some} {_ALSO}".replace("  ", " ")
     without = survivors(found.pruned, "which flattens this")
     if found.fitted:
         line = "Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
@@ -121,7 +123,7 @@ def _points(found: Response, folder: RunFolder, best: int | None) -> alt.Chart:
     text = found.setting.text
     rows = [
         (_what(p, best), p.trial, p.state.lower(), text(p.x), p.value, p.x, *_LOOKS[_what(p, best)][2:])
-        for p in found.points
+        for p in _drawn(found.points, best)
     ]
     present = {name: look for name, look in _LOOKS.items() if any(row[0] == name for row in rows)}
     # The best lies on top of all others.
@@ -143,6 +145,12 @@ def _points(found: Response, folder: RunFolder, best: int | None) -> alt.Chart:
             ],
         )
     )
+
+
+def _drawn(points: Sequence[Tried], best: int | None) -> list[Tried]:
+    """The marks that are drawn: of many some, the best recipe always."""
+    ranked = sorted(points, key=lambda point: (point.trial != best, -point.value, point.trial))
+    return even_sample(ranked, MOST_MARKS)
 
 
 def _shapes(looks: Mapping[str, tuple[str, str, int, float]]) -> alt.Scale:
