@@ -6,11 +6,9 @@ import subprocess
 import sys
 import time
 
-import boto3
 import pytest
 from made_runs import ABOUT, SWEEP, made_run, train
-from moto.server import ThreadedMotoServer
-from test_data_storage import keys, s3, server
+from test_data_storage import keys, s3, server  # noqa: F401
 
 from syndet_ray.data.lease import Claim, Lease
 from syndet_ray.errors import DataError, MachineError
@@ -167,33 +165,11 @@ def test_without_storage_nothing_is_copied(tmp_path):
 # One driver at a time
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture
-def s3(server, monkeypatch):
-    """A client of an S3 with an empty bucket, `store`; the environment leads there."""
-    settings = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1", "ENDPOINT_URL": server}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="store")
-    yield client
-    for found in client.list_objects_v2(Bucket="store").get("Contents", []):
-        client.delete_object(Bucket="store", Key=found["Key"])
-    client.delete_bucket(Bucket="store")
-
-
-STORE, HOME = "s3://store/sweeps", "s3://store/sweeps/dice-1"
+STORE, HOME = "s3://photos/sweeps", "s3://photos/sweeps/dice-1"
 
 
 def stored(s3, name="ledger.jsonl"):
-    return s3.get_object(Bucket="store", Key=f"sweeps/dice-1/run/{name}")["Body"].read()
+    return s3.get_object(Bucket="photos", Key=f"sweeps/dice-1/run/{name}")["Body"].read()
 
 
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
@@ -235,7 +211,7 @@ def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
         pass
     assert stored(s3) == (fetched.path / "ledger.jsonl").read_bytes()
     half = stored(s3) + b'{"event": "ret'
-    s3.put_object(Bucket="store", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
+    s3.put_object(Bucket="photos", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
     fetched.append("retry", 0)
     with fetched.lock(), backup.owned(fetched, STORE) as lease:
         assert lease.is_held, "the copy is of a moment when a line was being written"
@@ -281,6 +257,6 @@ def test_a_driver_that_loses_its_run_to_another_stops_and_writes_nothing_there(s
         assert driver.stdout.readline() == "interrupted\n"
         said, _ = driver.communicate(timeout=60)
     assert said.startswith(f"MachineError {HOME}: was taken over by another process (4711 on b)")
-    assert "Contents" not in s3.list_objects_v2(Bucket="store", Prefix="sweeps/dice-1/run/")
+    assert "Contents" not in s3.list_objects_v2(Bucket="photos", Prefix="sweeps/dice-1/run/")
     other.renew()
     assert other.is_held
