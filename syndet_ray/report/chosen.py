@@ -12,7 +12,7 @@ from syndet_ray.sweep import CONTROL_CHANGES
 
 MOST_RECIPES = 5
 # Trials of the search in one figure: more lines are one area to the eye, and more marks keep a browser busy for seconds.
-MOST_LINES, MOST_MARKS = 300, 1000
+MOST_LINES, MOST_MARKS = 200, 1000
 _BEST_PART = 3  # one in three of those is of the best trials
 _CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # which a variant may be called too
 

@@ -9,7 +9,7 @@ import altair as alt
 from syndet_ray.report import importance as shares
 from syndet_ray.report.chosen import MOST_LINES, best_and_others
 from syndet_ray.report.coordinates import Coordinates, Line, coordinates
-from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, records, titled, tooltip
+from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, inline, records, titled, tooltip
 from syndet_ray.report.tables import best_number
 from syndet_ray.run_folder import RunFolder
 
@@ -85,7 +85,7 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
         title="validation mAP", orient="bottom", gradientLength=200, format=".3f", tickCount=2, titleFontWeight="normal"
     )
     # One row for each trial, which the browser unfolds: as a row for each point the page would be seven times as large.
-    unfolded = alt.Chart(alt.InlineData(values=rows)).transform_fold(places, as_=["place", "position"])
+    unfolded = alt.Chart(inline(rows)).transform_fold(places, as_=["place", "position"])
     numbered = unfolded.transform_calculate(axis="toNumber(split(datum.place, '_')[1])")
     return numbered.encode(
         _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")
