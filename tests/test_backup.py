@@ -217,6 +217,19 @@ def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
         assert lease.is_held, "the copy is of a moment when a line was being written"
 
 
+def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    with folder.lock(), backup.owned(folder, STORE) as lease:
+        for _ in range(2):
+            folder.append("retry", 0)
+            assert backup.secured(folder, STORE, lease)
+            assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
+    folder.append("retry", 0)
+    assert not backup.secured(folder, STORE, lease), "it was given back"
+    assert stored(s3) != (folder.path / "ledger.jsonl").read_bytes()
+    assert backup.secured(folder, None, None)
+
+
 def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
     folder = made_run(tmp_path / "dice-1")
     for storage in (None, str(tmp_path / "store")):

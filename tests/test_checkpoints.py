@@ -130,13 +130,33 @@ def test_what_a_kill_left_and_what_comes_late_goes_too(run):
 def test_what_another_driver_has_taken_over_is_left_to_it(run):
     run.make("trial-002/images-1")
     ours = [False]
-    follower = run.follower(is_ours=lambda: ours[0])
+    follower = run.follower(secured=lambda: ours[0])
     follower.follow(trial(2, 0.1, state="FAILED"))
     follower.flush()
     assert run.present() == {"trial-002/images-1"}
     ours[0] = True
     follower.flush()
     assert run.present() == set()
+
+
+def test_nothing_is_deleted_before_the_copy_of_the_run_knows_that_the_trial_has_ended(run):
+    path, present = run.make("trial-002/images-1"), []
+
+    def copied():
+        present.append(run.present())
+        if len(present) == 1:
+            raise OSError("the store is gone")
+        return True
+
+    follower = run.follower(secured=copied)
+    follower.follow(trial(2, 0.1, state="RUNNING", checkpoint=path))
+    follower.flush()
+    assert present == [], "there is nothing to delete"
+    follower._trials[2] = trial(2, 0.1, state="FAILED", checkpoint=path)
+    follower.flush()
+    assert run.present() == {"trial-002/images-1"}
+    follower.flush()
+    assert (present, run.present()) == ([{"trial-002/images-1"}] * 2, set())
 
 
 def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_once(run, monkeypatch):

@@ -129,6 +129,22 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     return lost
 
 
+def secured(folder: RunFolder, storage: str | None, lease: Lease | None) -> bool:
+    """Copies the ledger as it is now, so that whoever goes on with the run from its copy asks for no checkpoint of before.
+
+    False where another driver may have the run: nothing of it is this one's to change. Raises OSError or MachineError where
+    it cannot be copied.
+    """
+    if storage is None or lease is None:
+        return True
+    if not lease.is_held:
+        return False
+    store, path = filesystem(inside(home(folder, storage), f"{KEPT}/{LEDGER}"))
+    with store.open_output_stream(path) as copy:
+        copy.write((folder.path / LEDGER).read_bytes())
+    return True
+
+
 def fetch(address: str, runs: Path) -> RunFolder:
     """The run that was kept at an s3:// address, in a folder of its name under `runs`, which is there whole or not at all.
 

@@ -38,13 +38,14 @@ class Checkpoints:
 
     home     the folder or s3:// address under which the run's checkpoints lie
     note     told, once, why some stay
-    is_ours  whether the run is still this driver's: another would go on from other checkpoints
+    secured  called before any is deleted: makes sure that whoever goes on with the run knows which trials have ended, and
+             says whether this driver may delete at all
     """
 
     def __init__(
-        self, home: str, sweep: Sweep, note: Callable[[str], None], is_ours: Callable[[], bool] = lambda: True
+        self, home: str, sweep: Sweep, note: Callable[[str], None], secured: Callable[[], bool] = lambda: True
     ) -> None:
-        self._address, self._sweep, self._is_ours = inside(home, "checkpoints"), sweep, is_ours
+        self._address, self._sweep, self._secured = inside(home, "checkpoints"), sweep, secured
         self._note: Callable[[str], None] | None = note
         self._trials: dict[int, Trial] = {}
         self._thread = ThreadPoolExecutor(1, "checkpoints")
@@ -75,7 +76,7 @@ class Checkpoints:
         self._is_queued = False  # before the trials are read: what comes later is for the next call
         try:
             changed = self._changed()
-            if changed and self._is_ours():
+            if changed and self._secured():
                 self._delete({number: left for number, (left, _) in changed.items()})
                 self._done |= changed
         except Exception as error:  # whatever it is, the search goes on

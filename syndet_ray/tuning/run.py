@@ -24,7 +24,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import backed_up, forget_lost_checkpoints, home, owned
+from syndet_ray.tuning.backup import backed_up, forget_lost_checkpoints, home, owned, secured
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
@@ -250,8 +250,9 @@ class _Attempt:
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        address, lease = home(self.folder, self.options.storage), self.lease
-        checkpoints = Checkpoints(address, sweep, self.display.note, lambda: lease is None or lease.is_held)
+        storage = self.options.storage
+        may_delete = partial(secured, self.folder, storage, self.lease)
+        checkpoints = Checkpoints(home(self.folder, storage), sweep, self.display.note, may_delete)
         followers: list[Follower] = [checkpoints, Packages(self.display.note)]
         if self.board is not None:
             followers.append(self.board)
