@@ -119,6 +119,8 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
         ({"bbox": [1, 2, 3]}, "annotation 10: bbox must be four numbers: x, y, width, height, got"),
         ({"bbox": [1, 2, "3", 4]}, "annotation 10: bbox must be four numbers"),
         ({"bbox": [1, 2, float("nan"), 4]}, "annotation 10: bbox must be four numbers"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "annotation 10: bbox must be four numbers"),
+        ({"bbox": [1, 2, 10**400, 4]}, "annotation 10: bbox must be four numbers"),
         ({"bbox": None}, "annotation 10: bbox must be four numbers.*got None"),
         ({"image_id": 5}, "annotation 10: image_id must be the id of an image of this file, got 5"),
         ({"image_id": "0"}, "annotation 10: image_id must be the id of an image of this file, got '0'"),

@@ -184,6 +184,9 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
         ({"object__bbox__xmax": [0.25, 1.0]}, r"box 0: a box must have an area .*got \[10.0, 0.0, 10.0, 10.0\]"),
         ({"object__bbox__xmax": [10.0, 40.0]}, "box 0: edges must be shares of the image's sides.*Divide"),
         ({"object__bbox__xmax": [float("nan"), 1.0]}, "box 0: edges must be shares"),
+        ({"object__bbox__xmax": [0.5, float("inf")]}, "box 1: edges must be shares"),
+        ({"object__class__label": [1.0, float("nan")]}, "box 1: class/label must be a whole number, got nan"),
+        ({"object__is_crowd": [0.5, 0.0]}, "box 0: is_crowd must be a whole number, got 0.5"),
         ({"object__bbox__xmax": [b"x", b"y"]}, "xmax must hold numbers, not bytes"),
     ],
 )

@@ -91,6 +91,33 @@ def test_no_number_is_refused_by_the_name_of_its_image():
         score(pool, [found(), found((A, 0, 0.5), (B, 0, float("inf")))])
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("box", "label", "said"),
+    [
+        ([NAN] * 4, 0, r"boxes must be finite \(x1, y1, x2, y2\), got \[nan, nan, nan, nan\]"),
+        ([0, 0, INF, 10], 0, r"boxes must be finite .*, got \[0.0, 0.0, inf, 10.0\]"),
+        ([10, 0, 0, 10], 0, r"boxes must not end before they begin .*, got \[10.0, 0.0, 0.0, 10.0\]"),
+        ([0, 10, 10, 9], 0, r"boxes must not end before they begin"),
+        (A, 2, "labels must be whole numbers from 0 to 1, got 2"),
+        (A, -1, "labels must be whole numbers from 0 to 1, got -1"),
+    ],
+)
+def test_a_box_that_is_none_is_refused_by_the_name_of_its_image(box, label, said):
+    """To pycocotools, a box that is not a number overlaps every object completely."""
+    pool = pool_of([(A, 0)], [], [(B, 1)], ids=("first", "second", "photo_7"))
+    with pytest.raises(DataError, match=f"predictions of image photo_7: {said}"):
+        score(pool, [found((A, 0, 0.9)), found(), found((B, 1, 0.8), (box, label, 0.5))])
+
+
+def test_a_box_without_area_finds_nothing():
+    """Clipped to its image, a box may be left with none."""
+    pool = pool_of([(A, 0)])
+    assert score(pool, [found(([10, 0, 10, 10], 0, 0.9))]).metrics["mAP"] == pytest.approx(0)
+
+
 def test_boxes_of_single_precision_are_subtracted_in_double():
     edges = np.array([[0.1, 0.2, 1000.3, 1000.4]], np.float32)
     x1, y1, x2, y2 = edges[0].tolist()

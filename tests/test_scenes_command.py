@@ -121,6 +121,8 @@ def test_nothing_is_read_from_the_terminal(tmp_path):
         (WRITES.replace("BOX", "[50, 2, 5, 5]"), r"annotation 5: a box must reach into its image.*my camera"),
         (WRITES.replace("BOX", "[30, 2, 15, 5]"), r"must write boxes that lie within their images, got 'train: 1 box"),
         (WRITES.replace("BOX", "[3, 2, 0, 5]"), "annotation 5: a box must have an area"),
+        (WRITES.replace("BOX", "[1, 2, float('nan'), 4]"), "annotation 5: bbox must be four numbers.*my camera"),
+        (WRITES.replace("BOX", "[1, 2, float('inf'), 4]"), "annotation 5: bbox must be four numbers.*my camera"),
         (WRITES.replace("BOX", "'x'"), "annotation 5: bbox must be four numbers"),
         (WRITES.replace("BOX", "[1, 2, 3, 4]"), "must write 2 images, got 1.*my camera is at 1 2 3"),
     ],

@@ -53,7 +53,7 @@ def evaluate(
     """All there is to know of one model's predictions, one for each image of the pool, in its order.
 
     Draws are those of `bootstrap` with the same seed. progress is told (resamples done, resamples in all) after each.
-    Raises DataError for a score that is not a number.
+    Raises DataError as `score` does.
     """
     scores, seen = score(pool, predictions), views(pool)
     found = matches(evaluations(pool, predictions, seen), len(pool))

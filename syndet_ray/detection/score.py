@@ -6,7 +6,7 @@ detections of a class in an image than the usual hundred.
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,8 @@ def joined(predictions: Sequence[Predictions]) -> Predictions:
 def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 100) -> Scores:
     """COCO metrics of `predictions`, one for each image of the pool, in its order. Tied scores count in the order given.
 
-    Raises DataError for a score that is not a number. No predictions at all score 0.
+    Raises DataError for a score or box that is not finite, a box of negative size, and a label that no class has. No
+    predictions at all score 0.
     """
     present = sorted({int(label) for label in pool.labels[~pool.crowd]})
     metrics = _metrics(coco(pool, predictions, max_detections), [pool.classes[label] for label in present])
@@ -87,7 +88,7 @@ def coco(
     max_detections  counted of each class in each image, as COCO does
     """
     assert len(predictions) == len(pool), (len(predictions), len(pool))
-    _check_finite(pool, predictions)
+    _check(pool, predictions)
     truth = COCO()
     truth.dataset = _truth(pool)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
@@ -146,11 +147,28 @@ def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_finite(pool: Pool, predictions: Sequence[Predictions]) -> None:
-    for i, image in enumerate(predictions):
-        if not np.isfinite(image.scores).all():
-            worst = image.scores[~np.isfinite(image.scores)][0]
-            raise DataError(f"predictions of image {pool.image_ids[i]}", "scores must be finite", got=worst)
+def _check(pool: Pool, predictions: Sequence[Predictions]) -> None:
+    """Raises DataError for the first prediction that cannot be scored.
+
+    pycocotools scores whatever it is given: to it, a box that is not a number overlaps every object completely.
+    """
+    everything = joined(predictions)
+    for rule, values, is_valid in _rules(everything, len(pool.classes)):
+        if not is_valid.all():
+            wrong = int(np.argmin(is_valid))
+            image_of = np.repeat(np.arange(len(pool)), [len(image.scores) for image in predictions])
+            place = f"predictions of image {pool.image_ids[image_of[wrong]]}"
+            raise DataError(place, rule, got=values[wrong].tolist())
+
+
+def _rules(found: Predictions, classes: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each rule that n predictions must obey, the values (n, ...) that it is about, and which (n,) obey it."""
+    boxes, labels = found.xyxy, found.labels
+    yield "scores must be finite", found.scores, np.isfinite(found.scores)
+    yield "boxes must be finite (x1, y1, x2, y2)", boxes, np.isfinite(boxes).all(axis=1)
+    is_ordered = np.all(boxes[:, :2] <= boxes[:, 2:], axis=1)  # without area where it was clipped to its image
+    yield "boxes must not end before they begin (x1, y1, x2, y2)", boxes, is_ordered
+    yield f"labels must be whole numbers from 0 to {classes - 1}", labels, np.isin(labels, np.arange(classes))
 
 
 def _nothing(truth: COCO) -> COCO:

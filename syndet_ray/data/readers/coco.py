@@ -19,6 +19,7 @@ from syndet_ray.errors import DataError
 # Where annotation files lie: COCO's own layout, Roboflow's, and one file beside its images.
 _LAYOUTS = ("annotations/instances*.json", "*/_annotations.coco.json", "_annotations.coco.json", "instances*.json")
 _LISTS = ("images", "annotations", "categories")
+_FURTHEST = 1e9  # no image has as many pixels a side; NaN, infinity and integers too large for a float are none either
 Entry = dict[str, Any]
 
 
@@ -195,4 +196,4 @@ def _text(place: str, entry: Entry, key: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FURTHEST

@@ -11,7 +11,7 @@ import numpy as np
 class Found:
     """One image with its n boxes, as the annotation tells it.
 
-    xyxy        (n, 4) float64 in the annotated frame, in pixels, or in shares of its sides where `relative`
+    xyxy        (n, 4) float64, finite, in the annotated frame, in pixels, or in shares of its sides where `relative`
     names       n class names
     visibility  (n,) 0 to 1, NaN where unknown
     crowd       (n,) bool
@@ -29,6 +29,10 @@ class Found:
     relative: bool
     place: str
     box_places: Sequence[str]
+
+    def __post_init__(self) -> None:
+        # Clipped to its image, an infinite box would pass for one of the whole image, and NaN for any.
+        assert np.isfinite(self.xyxy).all(), self.place
 
 
 @dataclass(frozen=True, eq=False)

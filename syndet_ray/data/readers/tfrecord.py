@@ -145,10 +145,13 @@ def _class(place: str, text: str, label: int, label_map: dict[int, str]) -> str:
 
 def _labels(place: str, features: dict[str, Feature], name: str, count: int) -> list[int]:
     """One integer for each box; [] where the field is absent."""
-    values = [int(value) for value in _numbers(place, features, f"image/object/{name}")]
+    values = _numbers(place, features, f"image/object/{name}")
     if values and len(values) != count:
         raise DataError(place, f"{name} must hold one value for each of the {count} boxes", got=len(values))
-    return values
+    for i, value in enumerate(values):
+        if not value.is_integer():
+            raise DataError(f"{place}, box {i}", f"{name} must be a whole number", got=value)
+    return [int(value) for value in values]
 
 
 def _numbers(place: str, features: dict[str, Feature], name: str) -> list[float]:
