@@ -1,6 +1,7 @@
 """What changed since a run began is named; what the run itself settled, and pairs as JSON has them, did not change."""
 
 import hashlib
+import json
 import subprocess
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from syndet_ray.sweep import load
 from syndet_ray.tuning import preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.ingredients import weights_hashes
-from syndet_ray.tuning.run import Options, Origin, _about, _note_environment
+from syndet_ray.tuning.run import Options, Origin, _about, _note_environment, _options, _plain
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
@@ -283,3 +284,12 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
     states = [attempt["code"]["sweep"] for attempt in run.about["resumed"]]
     assert [state["dirty"] for state in states] == [True, False]
     assert states[0]["commit"] == then["commit"] != states[1]["commit"]
+
+
+def test_options_are_had_back_as_they_were_given(tmp_path):
+    """A run that let near copies pass goes on with them; one from before there was the choice did not."""
+    given = Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5, allow_near_copies=True)
+    saved = json.loads(json.dumps(_plain(given)))
+    assert _options(saved) == given
+    del saved["allow_near_copies"]
+    assert not _options(saved).allow_near_copies

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 from made_runs import TRIALS, made_run, variant_run
+from PIL import Image
 
 from syndet_ray import cli
 from syndet_ray.cli import sweeps
+from syndet_ray.errors import DataError
 from syndet_ray.terminal import console
 from syndet_ray.tuning.run import Outcome
 
@@ -57,3 +59,24 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     status, text = said("data", "inspect", "[a]", "[b]", "--split", "val")
     assert status == 0
     assert "[b] against [a]" in text
+
+
+@pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
+def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice, tmp_path, verb):
+    """One photo of test also trains, saved again as JPEG; another as it is, which nothing lets pass."""
+    home()
+    photos = tmp_path / "photos"
+    shutil.copytree(dice, photos)
+    file = photos / "test" / "_annotations.coco.json"
+    file.write_text(file.read_text().replace("2.png", "near.jpg").replace("3.png", "exact.bmp"))
+    Image.open(photos / "train" / "1.png").save(photos / "test" / "near.jpg", quality=92)
+    Image.open(photos / "train" / "2.png").save(photos / "test" / "exact.bmp")
+    near = "image 'test/near.jpg' is also 'train/1.png' of train, saved again or at another size"
+    exact = "image 'test/exact.bmp' is also 'train/2.png' of train, by its pixels"
+    with pytest.raises(DataError) as refused:
+        verb("tiny", real=photos, local=True)
+    assert near in str(refused.value) and exact in str(refused.value)
+    assert "--allow-near-copies" in str(refused.value)
+    with pytest.raises(DataError) as refused:
+        verb("tiny", real=photos, local=True, allow_near_copies=True)
+    assert near not in str(refused.value) and exact in str(refused.value)

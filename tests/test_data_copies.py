@@ -13,7 +13,7 @@ from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
-from syndet_ray.data.split import check_unseen
+from syndet_ray.data.split import refuse_copies
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.errors import DataError
 
@@ -128,23 +128,67 @@ def test_empty_pools_have_no_copies():
     assert copies(pool_of(photo), []) == []
 
 
-def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original():
+@pytest.fixture
+def scored():
+    """Photos that are to be scored, two of val and two of test, as they are and as pools; and two photos of others."""
     ours, theirs = photos(4), photos(2, seed=1)
-    kept = {
+    pools = {
         "val": decode(source(*[encoded(photo, "JPEG", quality=95) for photo in ours[:2]], name="val"), 320),
         "test": decode(source(*[encoded(photo, "PNG") for photo in ours[2:]], name="test"), 320),
     }
+    return ours, theirs, pools
 
-    def check(*saved):
-        check_unseen(decode(source(*saved, name="their"), 320), kept, "theirs")
 
-    check(*[encoded(photo, "PNG") for photo in theirs])
+def refused(pools, *saved, name="their", allowed=False):
+    return refuse_copies(decode(source(*saved, name=name), 320), pools, "theirs", allowed=allowed)
+
+
+def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original(scored):
+    ours, theirs, pools = scored
+    assert refused(pools, *[encoded(photo, "PNG") for photo in theirs]) == []
     half = ours[1].resize((240, 180))
-    said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Remove it"
+    said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Keep each .* --allow-near-copies"
     with pytest.raises(DataError, match=said):
-        check(encoded(theirs[0], "PNG"), encoded(half, "PNG"))
-    with pytest.raises(DataError, match="image 'their 0' is also 'test 1' of test, by its pixels"):
-        check(encoded(ours[3], "PNG"))
-    more = [encoded(photo, "JPEG", quality=92) for photo in (ours[2], ours[0], ours[1])]
-    with pytest.raises(DataError, match="another size, and so are 2 more of val or test"):
-        check(*more)
+        refused(pools, encoded(theirs[0], "PNG"), encoded(half, "PNG"))
+    more = [encoded(photo, "JPEG", quality=92) for photo in (ours[2], ours[0], ours[1], ours[3], ours[3])]
+    with pytest.raises(DataError, match=r"'their 2' is also 'val 1' of val, .* size; and so are 2 more"):
+        refused(pools, *more)
+
+
+def test_near_copies_may_be_allowed_and_are_then_noted(scored):
+    ours, theirs, pools = scored
+    near, exact = encoded(ours[1], "JPEG", quality=92), encoded(ours[3], "PNG")
+    (note,) = refused(pools, near, encoded(theirs[0], "PNG"), allowed=True)
+    said = "theirs: near copies are allowed: image 'their 0' is also 'val 1' of val, saved again or at another size"
+    assert note == said
+    assert refused(pools, encoded(theirs[0], "PNG"), allowed=True) == []
+    with pytest.raises(
+        DataError, match=r"theirs: image 'their 1' is also 'test 1' of test, by its pixels. Keep"
+    ) as error:
+        refused(pools, near, exact, allowed=True)
+    assert "--allow-near-copies" not in str(error.value), "nothing lets these pass"
+
+
+def test_what_roboflow_made_of_one_photo_is_known_by_its_name():
+    """Turned, an image looks like no other."""
+    first, second = (np.asarray(photo) for photo in photos(2))
+    boxes = [Boxes.none()]
+    test = Pool.of("real", ("a",), [first], boxes, ["test/IMG_1_jpg.rf.0a1b.jpg"])
+    train = Pool.of(
+        "real", ("a",), [np.rot90(first), second], boxes * 2, ["IMG_1_jpg.rf.2c3d.jpg", "IMG_2_jpg.rf.4e.jpg"]
+    )
+    with pytest.raises(
+        DataError, match=r"'IMG_1_jpg.rf.2c3d.jpg' is also 'test/IMG_1_jpg.rf.0a1b.jpg' of test, made of"
+    ):
+        refuse_copies(train, {"test": test}, "theirs")
+    (note,) = refuse_copies(train, {"test": test}, "theirs", allowed=True)
+    assert note.endswith("made of the same photo by its name")
+    assert refuse_copies(train.select([1]), {"test": test}, "theirs") == []
+
+
+def test_progress_is_told_to_its_end(scored):
+    _, theirs, pools = scored
+    told = []
+    pool = decode(source(*[encoded(photo, "PNG") for photo in theirs]), 320)
+    copies(pool, list(pools.values()), lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]

@@ -3,14 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.split import with_validation
+from syndet_ray.data.split import cut_by_looks, with_validation
 from syndet_ray.errors import DataError
 
 unhurried = settings(deadline=None)  # a busy machine is no bug
@@ -97,3 +100,79 @@ def test_an_image_under_two_names_is_named_by_its_content(tmp_path):
     test = replace(source(), records=(copy,))
     with pytest.raises(DataError, match=r"image 'copy' of test is also in train, by its content \(x.record, a\)"):
         with_validation(dataset(train=source("a", "b"), val=source("c"), test=test), 0)
+
+
+ROBOFLOW = [f"train/IMG_{k}_jpg.rf.{version}{k}f.jpg" for k in range(5) for version in ("a", "b", "c")]
+
+
+def photo_of(name):
+    return name.split(".rf.")[0]
+
+
+@unhurried
+@given(st.integers(0, 20))
+def test_what_roboflow_made_of_one_photo_lies_on_one_side(seed):
+    found = with_validation(dataset(train=source(*ROBOFLOW), test=source(*TEST)), seed)
+    train, val = ids(found)["train"], ids(found)["val"]
+    assert len(val) == 3 and len(train) == 12
+    assert not {photo_of(name) for name in train} & {photo_of(name) for name in val}
+    assert "val: 3 of 15 images cut" in found.notes[0]
+    assert found.notes[0].endswith("; images of one photo are kept together")
+
+
+def test_equal_files_lie_on_one_side():
+    train = source(*TRAIN)
+    twice = [replace(record, image_id=f"copy of {record.image_id}") for record in train.records]
+    given_ = dataset(train=replace(train, records=train.records + tuple(twice)), test=source(*TEST))
+    for seed in range(5):
+        found = ids(with_validation(given_, seed))
+        assert len(found["val"]) == 8
+        assert {f"copy of {name}" for name in found["val"] if name in TRAIN} == set(found["val"]) - set(TRAIN)
+
+
+def test_one_photo_alone_cannot_be_cut():
+    with pytest.raises(
+        DataError, match=r"at least 2 training images to cut val from train, that show different .* got 1"
+    ):
+        with_validation(dataset(train=source(*ROBOFLOW[:3]), test=source(*TEST)), 0)
+
+
+def looks(seed):
+    """(96, 128, 3) a picture full of detail."""
+    rng = np.random.default_rng(seed)
+    cells = [rng.integers(0, 255, (side, side, 3), np.uint8) for side in (4, 9, 20, 40)]
+    return np.mean([cv2.resize(cell, (128, 96), interpolation=cv2.INTER_CUBIC) for cell in cells], axis=0).astype(
+        np.uint8
+    )
+
+
+def saved_again(image, quality=92):
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+
+
+def pool_of(images):
+    return Pool.of("real", ("cat",), images, [Boxes.none()] * len(images), TRAIN[: len(images)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_near_copies_lie_on_one_side(seed):
+    """Of 10 photos two images each, side by side in the order of their names, and one of which there are four."""
+    originals = [looks(k) for k in range(9)]
+    images = [image for original in originals[:8] for image in (original, saved_again(original))]
+    images += [saved_again(originals[8], quality) for quality in (95, 90, 85, 80)]
+    given_ = dataset(train=source(*TRAIN), test=source(*TEST))
+    order = {name: position // 2 if position < 16 else 8 for position, name in enumerate(TRAIN)}
+    blind = ids(with_validation(given_, seed))
+    assert {order[name] for name in blind["val"]} & {order[name] for name in blind["train"]}, "else nothing is shown"
+    found = cut_by_looks(given_, pool_of(images), seed)
+    train, val = ids(found)["train"], ids(found)["val"]
+    assert len(val) == 4 and sorted(train + val) == sorted(TRAIN)
+    assert not {order[name] for name in val} & {order[name] for name in train}
+    assert ids(cut_by_looks(given_, pool_of(images), seed)) == ids(found)
+
+
+def test_without_copies_the_cut_is_that_of_names():
+    given_ = dataset(train=source(*TRAIN), test=source(*TEST))
+    found = cut_by_looks(given_, pool_of([looks(k) for k in range(20)]), 3)
+    assert ids(found) == ids(with_validation(given_, 3))
+    assert found.notes == with_validation(given_, 3).notes

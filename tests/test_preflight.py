@@ -177,6 +177,64 @@ def test_an_image_of_others_that_is_to_be_scored_is_named(photos, tmp_path):
     assert len(real_data(photos, drawing_from(shared), quiet).others) == 1, "what trains may be there twice"
 
 
+def saved_again(image, path):
+    Image.open(image).save(path, quality=92)
+
+
+def rename(split, names):
+    """Gives the images of a split other names, in their order."""
+    file = split / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    for image, name in zip(content["images"], names, strict=True):
+        (split / image["file_name"]).rename(split / name)
+        image["file_name"] = name
+    file.write_text(json.dumps(content))
+
+
+def test_a_photo_of_val_that_trains_saved_again_is_refused_unless_that_is_allowed(photos):
+    rename(photos / "train", [f"{k}.jpg" for k in range(6)])
+    saved_again(photos / "val/val-1.png", photos / "train/3.jpg")
+    with pytest.raises(
+        DataError, match=r"ours, val: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again"
+    ):
+        real_data(photos, photos_alone(), quiet)
+    data = real_data(photos, photos_alone(), quiet, allow_near_copies=True)
+    notes = [note for note in data.describe()["notes"] if "near copies are allowed: image 'val/val-1.png'" in note]
+    assert len(notes) == 1 and notes[0] in data.notes
+
+
+def test_a_photo_of_test_in_any_other_split_is_refused(photos, tmp_path):
+    rename(photos / "val", ["0.jpg", "1.jpg"])
+    saved_again(photos / "test/test-0.png", photos / "val/1.jpg")
+    with pytest.raises(DataError, match=r"ours, test: image 'test/test-0.png' is also 'val/1.jpg' of val"):
+        real_data(photos, photos_alone(), quiet)
+    other = write_photos(tmp_path / "other", train=[1, 2], val=[3], test=[4])
+    rename(other / "train", ["a_jpg.rf.1a.jpg", "b_jpg.rf.2b.jpg"])
+    rename(other / "test", ["b_jpg.rf.3c.jpg"])
+    with pytest.raises(DataError, match=r"b_jpg.rf.3c.jpg' is also 'train/b_jpg.rf.2b.jpg' of train, made of the same"):
+        real_data(other, photos_alone(), quiet)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
+    """Three images each of four photos that Roboflow made, and two photos that someone saved twice."""
+    folder = write_photos(tmp_path / "ours", train=[*range(12), 20, 21, 22, 23], test=[30, 31])
+    made = [f"{photo}_jpg.rf.{photo}{version}.jpg" for photo in range(4) for version in "abc"]
+    rename(folder / "train", [*made, "x.png", "x (1).jpg", "y.png", "y-small.jpg"])
+    for original, copy in (("x.png", "x (1).jpg"), ("y.png", "y-small.jpg")):
+        saved_again(folder / "train" / original, folder / "train" / copy)
+    data = real_data(folder, photos_alone().replace({"seed": seed}), quiet)
+    photos = {split: {name[6] for name in data.pools[split].image_ids.tolist()} for split in ("train", "val")}
+    assert photos["train"] | photos["val"] == set("0123xy")
+    assert not photos["train"] & photos["val"]
+    assert len(data.pools["val"]) == 3
+    assert list(data.pools) == ["train", "val", "test"]
+    pixels = sum(pool.sizes_wh.prod(axis=1).sum() for pool in data.pools.values())
+    assert data.memory_bytes == 3 * pixels, "the pixels that val and train share count once"
+    (note,) = [note for note in data.notes if note.startswith("val: 3 of 16 images cut")]
+    assert note.endswith("; images of one photo are kept together")
+
+
 def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(photos, tmp_path):
     def said(folder, words):
         with pytest.raises(DataError, match=words):

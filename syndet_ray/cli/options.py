@@ -26,6 +26,7 @@ Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials 
 Force = Annotated[bool, typer.Option("--force", help="Even where it cannot fit the budget, or something has changed.")]
 Local = Annotated[bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write event files too, in the run's folder.")]
+NearCopies = Annotated[bool, typer.Option("--allow-near-copies", help="Even where a photo seems to be in two splits.")]
 Points = Annotated[Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]

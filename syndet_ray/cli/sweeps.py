@@ -16,6 +16,7 @@ from syndet_ray.cli.options import (
     Images,
     Local,
     Name,
+    NearCopies,
     Parallel,
     Points,
     Real,
@@ -51,6 +52,7 @@ def sweep(
     tracking: TrackingUri = None,
     local: Local = False,
     tensorboard: Board = False,
+    allow_near_copies: NearCopies = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -67,7 +69,18 @@ def sweep(
         definition = _with_points(definition, points)
         given["points"] = definition.points
     options = running.Options(
-        runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local, tensorboard
+        runs,
+        real,
+        parallel,
+        gpus_per_trial,
+        address,
+        storage,
+        tracking,
+        hours,
+        images,
+        local,
+        tensorboard,
+        allow_near_copies,
     )
     origin = running.Origin(Path(name).stem, find(name), _said(given))
     with shown(console) as display:
@@ -86,6 +99,7 @@ def resume(
     tracking: TrackingUri = None,
     gpus_per_trial: Gpus = None,
     tensorboard: Board = False,
+    allow_near_copies: NearCopies = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -106,6 +120,7 @@ def resume(
         "address": address,
     }
     given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial, "tensorboard": tensorboard or None}
+    given["allow_near_copies"] = allow_near_copies or None
     with shown(console) as display:
         outcome = running.resume(folder, _said(given), display, force=force)
     _finish(outcome, console)
@@ -124,6 +139,7 @@ def check(
     storage: Storage = None,
     tracking: TrackingUri = None,
     local: Local = False,
+    allow_near_copies: NearCopies = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -134,7 +150,10 @@ def check(
     from syndet_ray.tuning import run as running
 
     definition = _definition(name, trials=trials, seed=seed)
-    options = running.Options(runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local)
+    options = running.Options(
+        runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local,
+        allow_near_copies=allow_near_copies,
+    )  # fmt: skip
     console = terminal.console()
     with shown(console) as display:
         data = running.check(definition, options, display)

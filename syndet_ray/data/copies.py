@@ -5,7 +5,7 @@ whichever piece stands where. Here two photos are compared place by place, 8 x 8
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,14 +58,15 @@ class Copy:
     exact: bool
 
 
-def copies(pool: Pool, originals: Sequence[Pool]) -> list[Copy]:
+def copies(pool: Pool, originals: Sequence[Pool], progress: Callable[[int, int], None] | None = None) -> list[Copy]:
     """Finds the images of a pool that are also in one of the others: exactly, saved again, resized, or a little brighter.
 
     Each is listed once, with one original, in the pool's order. Different photos of the same things are no copies, not
     even from a tripod, unless nothing has moved and the working scale shows them at less than a third of their size, or
     every place is full of texture: noise no longer tells two exposures of an untouched scene apart then, and a
     detector learns the one from the other. Below a fifth some copies are missed. Cropped, turned or mirrored photos are
-    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are.
+    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are. `progress` is told (images
+    looked at, images in all) after each.
     """
     places = [(part, i) for part, original in enumerate(originals) for i in range(len(original))]
     others = [_Image(originals[part], i) for part, i in places]
@@ -81,6 +82,8 @@ def copies(pool: Pool, originals: Sequence[Pool]) -> list[Copy]:
         if original is not None:
             part, i = places[original]
             result.append(Copy(image=image.i, part=part, original=i, exact=exact))
+        if progress is not None:
+            progress(image.i + 1, len(pool))
     return result
 
 
@@ -144,9 +147,12 @@ def _candidates(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[
     patterns, other_patterns = _patterns(images), _patterns(others)
     for start in range(0, len(images), _BLOCK):
         correlations = patterns[start : start + _BLOCK] @ other_patterns.T
-        nearest = np.argsort(-correlations, axis=1)[:, :_MOST_CANDIDATES]
-        for row, columns in zip(correlations, nearest, strict=True):
-            yield [k for k in columns.tolist() if row[k] >= _LEAST_CANDIDATE]
+        for row in correlations:
+            alike = np.flatnonzero(
+                row >= _LEAST_CANDIDATE
+            )  # a few, or all of those from one tripod: the rest is not sorted
+            nearest = alike[np.argsort(-row[alike], kind="stable")[:_MOST_CANDIDATES]]
+            yield nearest.tolist()
 
 
 def _patterns(images: Sequence[_Image]) -> np.ndarray:

@@ -99,6 +99,11 @@ class Pool:
         """(n, 2) int64, pixels of the photos as they were before they were brought to the working scale."""
         return np.rint(self.sizes_wh / self.scales).astype(np.int64)
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes that the pixels of its own images take."""
+        return int(_bytes_of(self.sizes_wh).sum())
+
     def image(self, i: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, a view."""
         width, height = self.sizes_wh[i].tolist()

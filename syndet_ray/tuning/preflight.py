@@ -28,7 +28,7 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import check_unseen, with_validation
+from syndet_ray.data.split import cut_by_looks, refuse_copies, selected, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
@@ -85,7 +85,7 @@ class RealData:
     @property
     def memory_bytes(self) -> int:
         """Bytes that the decoded photos take."""
-        return sum(pool.pixels.nbytes for pool in (*self.pools.values(), *self.others.values()))
+        return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
@@ -107,31 +107,34 @@ class RealData:
         return [words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words]
 
 
-def real_data(path: Path | None, sweep: Sweep, progress: Progress) -> RealData:
+def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near_copies: bool = False) -> RealData:
     """The user's photos, or the stand-in set where there are none, and others' photos that the sweep's recipes name.
 
-    All is read before any is decoded. Raises DataError for whatever cannot be used, DefinitionError for a sweep that
-    varies the working scale, and MachineError where the decoded photos would not fit into memory.
+    All is read before any is decoded. Raises DataError for whatever cannot be used, near copies in two splits among it
+    unless they are allowed, DefinitionError for a sweep that varies the working scale, and MachineError where the decoded
+    photos would not fit into memory.
     """
     _check_one_scale(sweep)
     if path is None:
         place, dataset = "the stand-in set (no --real given)", stand_in()
     else:
-        place, dataset = str(path), with_validation(read(path), sweep.seed)
-    classes, splits = dataset.classes, dataset.splits
-    _check_real_images(sweep, len(splits["train"]))
-    _check_labelled(sweep, splits, place)
+        place, dataset = str(path), read(path)
+    classes, splits = dataset.classes, with_validation(dataset, sweep.seed).splits
+    _check_splits(sweep, splits, place)
     check_assets(sweep, classes, place)
     others = {folder: _others_photos(folder, classes) for folder in _folders(sweep)}
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
-    pools = {split: _decoded(splits[split], scale, split, progress) for split in ("train", "val", "test")}
-    scored = {split: pools[split] for split in ("val", "test")}
-    others_pools = _decoded_others(others, scale, scored, progress)
+    dataset, pools = _decoded_splits(dataset, scale, sweep.seed, progress)
+    splits = dataset.splits
+    _check_splits(sweep, splits, place)  # again: near copies may have moved the border between train and val
+    others_pools = _decoded_others(others, scale, progress)
+    near_copies = _near_copies(pools, others_pools, place, progress, allow_near_copies)
     least_px, most_px = _object_range_px(scale, sweep)
     notes = (
         *dataset.notes,
+        *near_copies,
         *_notes_of_others(others),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
@@ -157,6 +160,12 @@ def _check_one_scale(sweep: Sweep) -> None:
     changes = [*sweep.variants.values(), *sweep.points]
     if any(path in changed for changed in changes):
         raise DefinitionError(path, "cannot differ between recipes: photos are decoded once", do=do)
+
+
+def _check_splits(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
+    """Raises DataError where the splits are too small for the sweep, or hold no labelled object."""
+    _check_real_images(sweep, len(splits["train"]))
+    _check_labelled(sweep, splits, place)
 
 
 def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
@@ -211,15 +220,42 @@ def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress)
     return decode(source, scale.longest_px, partial(progress, f"decoding {name}"))
 
 
-def _decoded_others(
-    others: Mapping[str, Dataset], scale: WorkingScale, scored: Mapping[str, Pool], progress: Progress
-) -> dict[str, Pool]:
-    """The training images of others' photos, by folder. Raises DataError where one is also in a split that is scored."""
-    pools = {}
-    for folder, other in others.items():
-        pools[folder] = _decoded(other.splits["train"], scale, Path(folder).name, progress)
-        check_unseen(pools[folder], scored, folder)
-    return pools
+def _decoded_splits(
+    dataset: Dataset, scale: WorkingScale, seed: int, progress: Progress
+) -> tuple[Dataset, dict[str, Pool]]:
+    """A dataset with all three splits, and their photos. A val that is cut from train shares no photo with it."""
+    pools = {split: _decoded(source, scale, split, progress) for split, source in dataset.splits.items()}
+    whole = dataset
+    if "val" not in pools:
+        looking = partial(progress, "looking for copies across val and train")
+        whole = cut_by_looks(dataset, pools["train"], seed, progress=looking)
+        train = dataset.splits["train"]
+        pools |= {split: selected(pools["train"], train, whole.splits[split]) for split in ("train", "val")}
+    return whole, {split: pools[split] for split in ("train", "val", "test")}
+
+
+def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress: Progress) -> dict[str, Pool]:
+    """The training images of others' photos, by folder."""
+    return {
+        folder: _decoded(other.splits["train"], scale, Path(folder).name, progress) for folder, other in others.items()
+    }
+
+
+def _near_copies(
+    pools: Mapping[str, Pool], others: Mapping[str, Pool], place: str, progress: Progress, allowed: bool
+) -> list[str]:
+    """Notes on photos that are on two sides. Raises DataError unless near copies are allowed, for exact ones always."""
+    train, val, test = pools["train"], pools["val"], pools["test"]
+    compared: list[tuple[str, Pool, Mapping[str, Pool]]] = [
+        (f"{place}, val", val, {"train": train}),
+        (f"{place}, test", test, {"train": train, "val": val}),
+        *((folder, pool, {"val": val, "test": test}) for folder, pool in others.items()),
+    ]
+    notes = []
+    for what, pool, against in compared:
+        looking = partial(progress, f"looking for copies, {Path(what).name}")
+        notes += refuse_copies(pool, against, what, allowed=allowed, progress=looking)
+    return notes
 
 
 def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:

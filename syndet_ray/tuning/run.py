@@ -61,6 +61,7 @@ class Options:
     images    images that its trials may see in all; None sets no limit
     local     in this process, one trial after another, without Ray
     tensorboard  event files too, in the run's folder
+    allow_near_copies  photos in two splits that look like one, which are refused otherwise
     """
 
     runs: Path
@@ -74,6 +75,7 @@ class Options:
     images: int | None = None
     local: bool = False
     tensorboard: bool = False
+    allow_near_copies: bool = False
 
     @property
     def cache(self) -> Path:
@@ -115,7 +117,8 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     if options.tracking is not None:
         check_server(options.tracking)
     check_backbones(sweep)
-    return preflight.real_data(options.real, sweep, display.progress)
+    near = options.allow_near_copies
+    return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
 
 
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
