@@ -272,6 +272,15 @@ def test_a_selection_shares_pixels_and_is_equal_data():
     assert whole.compacted() is whole
 
 
+def test_neighbours_are_not_copied_to_be_alone():
+    whole = pool(2, 0, 1, 3)
+    for indices, is_shared in (([1, 2], True), ([2, 3], True), ([0, 1], True), ([2, 1], False), ([0, 2], False)):
+        part = whole.select(indices).compacted()
+        assert np.shares_memory(part.pixels, whole.pixels) == is_shared
+        assert part.pixels.size == part.image_bytes
+        assert all(np.array_equal(part.image(k), whole.image(i)) for k, i in enumerate(indices))
+
+
 def test_a_selection_is_shipped_and_saved_without_what_it_leaves_out(tmp_path):
     whole = pool(2, 0, 1, 3)
     part = whole.select([3, 0])

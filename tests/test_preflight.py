@@ -227,11 +227,11 @@ def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
     photos = {split: {name[6] for name in data.pools[split].image_ids.tolist()} for split in ("train", "val")}
     assert photos["train"] | photos["val"] == set("0123xy")
     assert not photos["train"] & photos["val"]
-    assert len(data.pools["val"]) == 3
+    assert len(data.pools["val"]) in (2, 3, 4)
     assert list(data.pools) == ["train", "val", "test"]
     pixels = sum(pool.sizes_wh.prod(axis=1).sum() for pool in data.pools.values())
     assert data.memory_bytes == 3 * pixels, "the pixels that val and train share count once"
-    (note,) = [note for note in data.notes if note.startswith("val: 3 of 16 images cut")]
+    (note,) = [note for note in data.notes if " of 16 images cut from train" in note]
     assert note.endswith("; images of one photo are kept together")
 
 

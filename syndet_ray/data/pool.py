@@ -148,11 +148,16 @@ class Pool:
         )
 
     def compacted(self) -> "Pool":
-        """The pool with the pixels of its own images alone, in their order; itself where it has no others."""
-        sizes = _bytes_of(self.sizes_wh)
-        starts = _starts(sizes)
-        if self.pixels.size == sizes.sum() and np.array_equal(self.pixel_starts, starts):
-            return self
+        """The pool with the pixels of its own images alone, in their order; itself where it has no others.
+
+        They are copied only where its images do not lie one after another already.
+        """
+        starts = _starts(_bytes_of(self.sizes_wh))
+        first = int(self.pixel_starts[0]) if len(self) else 0
+        if np.array_equal(self.pixel_starts - first, starts):
+            if self.pixels.size == self.image_bytes:
+                return self
+            return replace(self, pixels=self.pixels[first : first + self.image_bytes], pixel_starts=starts)
         pixels = np.concatenate([np.zeros(0, np.uint8), *(self.image(i).reshape(-1) for i in range(len(self)))])
         return replace(self, pixels=pixels, pixel_starts=starts)
 

@@ -160,7 +160,7 @@ def _check_apart(dataset: Dataset, contents: Mapping[str, Sequence[str]]) -> Non
 
 
 def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
-    """A val of whole groups of linked images: in random order, those that leave it no larger than its share."""
+    """A val of whole groups of linked images, in random order, as near to its share of the images as these come."""
     train = dataset.splits["train"]
     photo_of = _groups(len(train), links)
     photos = len(set(photo_of))
@@ -182,16 +182,23 @@ def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Da
 
 
 def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) -> set[int]:
-    """At most `count` images, the first groups in an order that fit; where none does, the smallest group. Never all."""
+    """The first groups in an order, as many as come nearest to `count` images; never all of them, and at least one.
+
+    Larger groups than that are passed over. Small ones that come later do not fill up what is missing: groups of which not
+    all links are known are small, and `cut_by_looks` would find them out one by one.
+    """
     members: dict[int, list[int]] = {}
     for i in order:
         members.setdefault(group_of[i], []).append(i)
     groups: list[list[int]] = list(members.values())
-    most = min(count, len(order) - 1)
     chosen: list[int] = []
     for group in groups:
-        if len(chosen) + len(group) <= most:
-            chosen += group
+        images = len(chosen) + len(group)
+        if len(group) > count or images == len(order):
+            continue
+        if abs(images - count) >= abs(len(chosen) - count):
+            break
+        chosen += group
     if not chosen:
         chosen = min(groups, key=len)
     return set(chosen)

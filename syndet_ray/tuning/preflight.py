@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -126,7 +126,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
-    dataset, pools = _decoded_splits(dataset, scale, sweep.seed, progress)
+    dataset, pools = _decoded_splits(dataset, splits, scale, sweep.seed, progress)
     splits = dataset.splits
     _check_splits(sweep, splits, place)  # again: near copies may have moved the border between train and val
     others_pools = _decoded_others(others, scale, progress)
@@ -221,17 +221,22 @@ def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress)
 
 
 def _decoded_splits(
-    dataset: Dataset, scale: WorkingScale, seed: int, progress: Progress
+    dataset: Dataset, cut: Mapping[str, Source], scale: WorkingScale, seed: int, progress: Progress
 ) -> tuple[Dataset, dict[str, Pool]]:
-    """A dataset with all three splits, and their photos. A val that is cut from train shares no photo with it."""
-    pools = {split: _decoded(source, scale, split, progress) for split, source in dataset.splits.items()}
-    whole = dataset
-    if "val" not in pools:
-        looking = partial(progress, "looking for copies across val and train")
-        whole = cut_by_looks(dataset, pools["train"], seed, progress=looking)
-        train = dataset.splits["train"]
-        pools |= {split: selected(pools["train"], train, whole.splits[split]) for split in ("train", "val")}
-    return whole, {split: pools[split] for split in ("train", "val", "test")}
+    """A dataset with all three splits, and their photos. A val that is cut from train shares no photo with it.
+
+    cut  the three splits, where val is cut without a look at the photos
+    """
+    if "val" in dataset.splits:
+        return dataset, {split: _decoded(dataset.splits[split], scale, split, progress) for split in cut}
+    given = dataset.splits["train"]
+    # What is likely to stay together is decoded together: then neither train nor val is copied when it is sent elsewhere.
+    whole = replace(given, records=cut["train"].records + cut["val"].records)
+    decoded = _decoded(whole, scale, "train", progress)
+    looking = partial(progress, "looking for copies of val")
+    dataset = cut_by_looks(dataset, selected(decoded, whole, given), seed, progress=looking)
+    pools = {split: selected(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
+    return dataset, pools | {"test": _decoded(dataset.splits["test"], scale, "test", progress)}
 
 
 def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress: Progress) -> dict[str, Pool]:
@@ -245,16 +250,18 @@ def _near_copies(
     pools: Mapping[str, Pool], others: Mapping[str, Pool], place: str, progress: Progress, allowed: bool
 ) -> list[str]:
     """Notes on photos that are on two sides. Raises DataError unless near copies are allowed, for exact ones always."""
-    train, val, test = pools["train"], pools["val"], pools["test"]
-    compared: list[tuple[str, Pool, Mapping[str, Pool]]] = [
-        (f"{place}, val", val, {"train": train}),
-        (f"{place}, test", test, {"train": train, "val": val}),
-        *((folder, pool, {"val": val, "test": test}) for folder, pool in others.items()),
-    ]
+    against = {
+        "val": {"train": pools["train"]},
+        "test": {"train": pools["train"], "val": pools["val"]},
+    }
+    scored = {split: pools[split] for split in against}
     notes = []
-    for what, pool, against in compared:
-        looking = partial(progress, f"looking for copies, {Path(what).name}")
-        notes += refuse_copies(pool, against, what, allowed=allowed, progress=looking)
+    for split, pool in scored.items():
+        looking = partial(progress, f"looking for copies of {split}")
+        notes += refuse_copies(pool, against[split], f"{place}, {split}", allowed=allowed, progress=looking)
+    for folder, pool in others.items():
+        looking = partial(progress, f"looking for copies in {Path(folder).name}")
+        notes += refuse_copies(pool, scored, folder, allowed=allowed, progress=looking)
     return notes
 
 
