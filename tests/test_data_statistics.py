@@ -171,6 +171,45 @@ def test_samples_of_one_distribution_stay_mostly_within_chance(count):
     assert sum(one.low == 0 for one in found) >= 17
 
 
+@pytest.mark.parametrize("images", [(40, 40), (100, 25), (25, 100)])
+def test_a_rare_event_is_beyond_chance_where_fishers_exact_test_says_so(images):
+    """An odd image size, of which the reference may hold none: it does not vary then."""
+    first, second = images
+    for in_first in (0, 1, 3):
+        for in_second in range(0, second // 2, 3):
+            odd, other = (
+                np.where(np.arange(count) < events, 1280.0, 640.0)
+                for count, events in ((first, in_first), (second, in_second))
+            )
+            table = [[in_first, first - in_first], [in_second, second - in_second]]
+            p = stats.fisher_exact(table).pvalue
+            found = distance("b", "image_width", sample(odd), sample(other), 0)
+            if p < 0.01 or p > 0.2:  # in between, 200 divisions may say either
+                assert found.beyond_chance == (p < 0.05), table
+
+
+def test_two_samples_of_a_rare_event_are_rarely_called_beyond_chance():
+    """Where an image in fifty is of an odd size; resamples of the reference called 26 in 100 pairs beyond chance."""
+    rng = np.random.default_rng(0)
+    pairs = [[sample(np.where(rng.random(40) < 0.02, 1280.0, 640.0)) for _ in range(2)] for _ in range(30)]
+    claims = sum(distance("b", "image_width", *pair, k).beyond_chance for k, pair in enumerate(pairs))
+    assert claims <= 2
+    kinds = [[np.eye(2, dtype=int)[(rng.random(40) < 0.02).astype(int)] for _ in range(2)] for _ in range(30)]
+    assert sum(class_distance("b", *pair, k).beyond_chance for k, pair in enumerate(kinds)) <= 2
+
+
+def test_where_hardly_an_image_has_an_object_nothing_is_beyond_chance():
+    """Most divisions of such images at random have no object on one side."""
+    one = Sample(np.array([3.0, 4.0]), np.array([0, 0]), 400)
+    other = Sample(np.array([9.0]), np.array([1]), 2)
+    found = distance("b", "box_size", one, other, 0)
+    assert (found.floor, found.beyond_chance) == (np.inf, False)
+    counts = np.zeros((400, 2), int)
+    counts[0] = 1, 0
+    found = class_distance("b", counts, np.array([[0, 0], [0, 1]]), 0)
+    assert (found.floor, found.beyond_chance) == (np.inf, False)
+
+
 def test_objects_of_one_image_count_as_one_draw():
     rng = np.random.default_rng(0)
     alone = Sample(rng.normal(size=200), np.arange(200), 200)
@@ -183,8 +222,12 @@ def test_objects_of_one_image_count_as_one_draw():
 
 
 def test_a_reference_that_does_not_vary_is_infinitely_far_from_what_differs():
-    found = distance("b", "image_width", sample([640, 640]), sample([256, 256]), 0)
-    assert (found.value, found.low, found.ks, found.beyond_chance) == (np.inf, None, 1, True)
+    found = distance("b", "image_width", sample([640] * 8), sample([256] * 8), 0)
+    assert (found.value, found.low, found.ks, found.floor, found.beyond_chance) == (np.inf, None, 1, 0, True)
+    few = distance("b", "image_width", sample([640] * 2), sample([256] * 2), 0)
+    assert (few.value, few.floor, few.beyond_chance) == (np.inf, np.inf, False), (
+        "one of three divisions is no less far apart"
+    )
     assert distance("b", "image_width", sample([640, 640]), sample([640]), 0).value == 0
     assert distance("b", "aspect_ratio", sample([0, 0.001]), sample([0, 0.002]), 0, fine=0.01).value == 0
 

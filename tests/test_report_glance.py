@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from test_data_statistics import coco, quiet, scenes, written
 
 from syndet_ray import listing
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.distance import Distance
 from syndet_ray.data.inspection import inspect
 from syndet_ray.data.statistics import BY_NAME
 from syndet_ray.errors import DataError
@@ -98,6 +100,15 @@ def test_histograms_hold_every_value_of_every_source(compared):
     assert {row[0] for row in drawings["histogram_visibility_measured"].rows} == {"synth"}
     assert "histogram_image_width" not in drawings
     assert sum(row[-1] for row in drawings["positions_1"].rows) == pytest.approx(1)
+
+
+def test_what_chance_makes_infinite_is_no_mark_of_a_chart(compared):
+    infinite = Distance("synth", "box_size", 2.0, 1.0, 3.0, np.inf, 0.5, (1.0, 3.0))
+    found = replace(compared, distances=(infinite,))
+    chart = distributions.distances(found, "synth").figure.to_json()
+    assert "Infinity" not in chart
+    (row,) = differences.rows(found, "synth")
+    assert (row.value, row.floor, row.wide) == ("2.00", "∞", False)
 
 
 def test_the_page_needs_nothing_else_and_its_numbers_lie_beside_it(compared, tmp_path):

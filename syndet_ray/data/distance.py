@@ -10,6 +10,7 @@ from syndet_ray.seeds import generator
 _ROUNDS = 200
 _INTERVAL = (2.5, 97.5)
 _FLOOR = 95  # percentile: chance alone stays below it 19 times in 20
+_ROUNDING = 1e-9  # relative, by which sums over the same values differ in another order
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Sample:
 
     def weights(self, rng: np.random.Generator) -> np.ndarray:
         """(k,) how often each value is there when as many images are drawn anew, with replacement."""
-        return _drawn(self.images, self.images, rng)[self.image_of]
+        return _drawn(self.images, rng)[self.image_of]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Distance:
            where the reference does not vary and the other differs; None where there is nothing to compare. Of classes
            the total variation distance, 0 to 1: the share of objects whose class would have to change.
     low, high  95 % interval over the images of both; None where the distance is not finite, or a source has one image
-    floor  what two samples of the reference itself are apart, of as many images as the sources have, in 95 of 100
-           draws; the yardstick: a value below it may be chance. None where a source has one image
+    floor  what chance makes of it: in 95 of 100 divisions of all their images at random, in two of as many as the sources
+           have, these are less far apart. A value that is no greater may be chance. Where the reference does not vary
+           it is 0 if such divisions are less far apart than the sources, and else infinite. None where a source has one image
     ks     two-sample Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the cumulative distributions
     means  of the reference and of the source, in the statistic's unit; None for classes
     """
@@ -51,8 +53,15 @@ class Distance:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the distance is more than two samples of the reference would have; False where that is not known."""
-        return self.value is not None and self.floor is not None and self.value > self.floor
+        """Whether two samples of one source would be as far apart in less than 5 of 100 cases; False where not known.
+
+        A permutation test of images (Fisher 1935, "The Design of Experiments"), which is exact for whatever distribution:
+        of an event that is rare it is Fisher's exact test. Resamples of the reference alone know nothing of rare events
+        that it happens not to hold.
+        """
+        if self.value is None or self.floor is None:
+            return False
+        return self.value > self.floor * (1 + _ROUNDING)
 
 
 def distance(source: str, statistic: str, reference: Sample, other: Sample, seed: int, fine: float = 0.0) -> Distance:
@@ -66,14 +75,17 @@ def distance(source: str, statistic: str, reference: Sample, other: Sample, seed
         return Distance(source, statistic, 0.0, None, None, 0.0, 0.0, means)
     if len(reference.values) < 2:  # which tells nothing of how the statistic varies
         return Distance(source, statistic, None, ks=ks, means=means)
-    if deviation <= max(fine, 1e-9 * abs(means[0])):
-        return Distance(source, statistic, float("inf"), None, None, 0.0, ks, means)
-    value = moved / deviation
+    varies = deviation > max(fine, 1e-9 * abs(means[0]))
+    value = moved / deviation if varies else np.inf
     if min(reference.images, other.images) < 2:
         return Distance(source, statistic, value, ks=ks, means=means)
     rng = generator(seed, f"distance {statistic}")
+    moved_by_chance = _numeric_floor(reference, other, rng)
+    if not varies:
+        is_chance = moved <= moved_by_chance * (1 + _ROUNDING)
+        return Distance(source, statistic, value, None, None, np.inf if is_chance else 0.0, ks, means)
     again = _repeated(lambda: line.apart(reference.weights(rng), other.weights(rng))[0] / deviation)
-    floor = _numeric_floor(reference, other.images, rng) / deviation
+    floor = moved_by_chance / deviation
     return Distance(source, statistic, value, *_interval(value, again), floor, ks, means)
 
 
@@ -86,13 +98,19 @@ def class_distance(source: str, reference: np.ndarray, other: np.ndarray, seed: 
         return Distance(source, "classes", value)
     rng = generator(seed, "distance of classes")
 
-    def between(first: np.ndarray, second: np.ndarray, images: int) -> float:
-        one, two = _drawn(len(first), len(first), rng) @ first, _drawn(len(second), images, rng) @ second
+    def resampled() -> float:
+        one = _drawn(len(reference), rng) @ reference
+        two = _drawn(len(other), rng) @ other
         return total_variation(one, two) if one.sum() and two.sum() else np.nan
 
-    again = _repeated(lambda: between(reference, other, len(other)))
-    floor = _repeated(lambda: between(reference, reference, len(other)))
-    return Distance(source, "classes", value, *_interval(value, again), float(np.percentile(floor, _FLOOR)))
+    counts = np.concatenate([reference, other])
+
+    def divided(is_first: np.ndarray) -> float:
+        one, two = counts[is_first].sum(axis=0), counts[~is_first].sum(axis=0)
+        return total_variation(one, two) if one.sum() and two.sum() else np.nan
+
+    floor = _floor(len(reference), len(other), divided, rng)
+    return Distance(source, "classes", value, *_interval(value, _repeated(resampled)), floor)
 
 
 def total_variation(first: np.ndarray, second: np.ndarray) -> float:
@@ -130,21 +148,32 @@ class Line:
         return float(between @ self.gaps), float(between[self.gaps > 0].max(initial=0.0))
 
 
-def _numeric_floor(reference: Sample, images: int, rng: np.random.Generator) -> float:
-    """Between two samples of the reference: one of as many images as it has, one of `images`."""
-    line = Line.of(reference.values, reference.values)
-    found = _repeated(
-        lambda: line.apart(
-            reference.weights(rng),
-            _drawn(reference.images, images, rng)[reference.image_of],
-        )[0]
-    )
-    return float(np.percentile(found, _FLOOR))
+def _numeric_floor(reference: Sample, other: Sample, rng: np.random.Generator) -> float:
+    """What chance makes of a distance, in the statistic's unit."""
+    values = np.concatenate([reference.values, other.values])
+    image_of = np.concatenate([reference.image_of, reference.images + other.image_of])
+    line = Line.of(values, values)
+
+    def divided(is_first: np.ndarray) -> float:
+        in_first = is_first[image_of].astype(np.float64)
+        return line.apart(in_first, 1 - in_first)[0]
+
+    return _floor(reference.images, other.images, divided, rng)
 
 
-def _drawn(images: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(images,) how often each was drawn, in `count` draws with replacement."""
-    return np.bincount(rng.integers(0, images, count), minlength=images)
+def _floor(first: int, second: int, apart: Callable[[np.ndarray], float], rng: np.random.Generator) -> float:
+    """The distance that 95 of 100 divisions of first + second images at random stay below, in two of as many.
+
+    apart  of a division: (images,) whether each is of the first
+    """
+    found = np.array([apart(rng.permutation(first + second) < first) for _ in range(_ROUNDS)])
+    found[np.isnan(found)] = np.inf  # no object on one side: no distance, but nothing that speaks against chance either
+    return float(np.percentile(found, _FLOOR, method="higher"))
+
+
+def _drawn(images: int, rng: np.random.Generator) -> np.ndarray:
+    """(images,) how often each was drawn, in as many draws with replacement."""
+    return np.bincount(rng.integers(0, images, images), minlength=images)
 
 
 def _repeated(draw: Callable[[], float]) -> np.ndarray:

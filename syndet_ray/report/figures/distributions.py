@@ -78,7 +78,7 @@ def distances(found: Inspection, source: str) -> Drawing | None:
             "told": plain(d.value),
             "low": d.low,
             "high": d.high,
-            "chance": None if isinf(d.value or 0.0) else d.floor,
+            "chance": None if isinf(d.value or 0.0) or isinf(d.floor or 0.0) else d.floor,
         }
         for d in told
     ]
