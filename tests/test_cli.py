@@ -9,7 +9,7 @@ from PIL import Image
 
 from syndet_ray import cli
 from syndet_ray.cli import sweeps
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.terminal import console
 from syndet_ray.tuning.run import Outcome
 
@@ -40,6 +40,19 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     assert "[red]/[/run]" in text
     assert ("[/data/x.jpg]" in text) == (status == "failed")
     assert (f"report so far: python -m syndet_ray report {folder.path}" in text) == (status != "failed")
+    assert text.endswith(f"trials   python -m syndet_ray ui {folder.path} --open".replace("\n", ""))
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "spent"])
+def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, capsys, status):
+    lacking = MachineError("MLflow's store http://host", "lacks trial 3", do="resume")
+    outcome = Outcome(made_run(tmp_path / "run"), status, trials="http://host/#/x", unwritten=lacking)
+    with pytest.raises(SystemExit) as done:
+        sweeps._finish(outcome, console())
+    assert done.value.code == {"finished": 1, "interrupted": 130, "spent": 3}[status]
+    assert capsys.readouterr().out.endswith(
+        "MLflow's store http://host: lacks trial 3. resume\ntrials   http://host/#/x\n"
+    )
 
 
 def test_runs_and_recipes_are_compared_by_their_names(tmp_path, said):

@@ -371,23 +371,68 @@ def test_a_mistyped_field_is_told_with_its_line(home):
     assert "sweeps/tiny.py:4: trails: is not a field. Did you mean 'trials'?" in done.stderr
 
 
-def test_the_ui_serves_the_runs_on_this_machine_alone(finished):
+@pytest.fixture(scope="module")
+def pages(finished, tmp_path_factory):
+    """`ui RUN --open` while it serves: what it printed, by the name of the line, and what it opened in the browser."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address, pipe = f"http://127.0.0.1:{port}", subprocess.PIPE
-    command = [sys.executable, "-m", "syndet_ray", "ui", "--port", str(port)]
-    process = subprocess.Popen(
-        command, env=environment(), cwd=finished[0], stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    )
-    try:
-        wait_for(lambda: answers(f"{address}/health"), process)
-        search = f"{address}/api/2.0/mlflow/experiments/search"
-        found = requests.post(search, json={"max_results": 9}, timeout=30).json()
-        assert "syndet_ray/tiny" in {experiment["name"] for experiment in found["experiments"]}
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=60)
+    opened = tmp_path_factory.mktemp("opened") / "address"
+    browser = opened.with_name("browser")
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    folder, pipe = only_run(finished[0] / "runs"), subprocess.PIPE
+    command = [sys.executable, "-m", "syndet_ray", "ui", str(folder.path), "--port", str(port), "--open"]
+    environ = environment() | {"BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        lines = [process.stdout.readline().split() for _ in range(2)]
+        assert process.stdout.readline() == "Ctrl-C ends it\n"
+        yield dict(lines), opened.read_text().strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert not answers(lines[0][1].partition("#")[0] + "health"), "the server ended with the verb"
+
+
+def test_the_ui_serves_the_runs_on_this_machine_alone(finished, pages):
+    links, opened = pages
+    assert opened == links["trials"]
+    address = opened.partition("/#/")[0]
+    assert address.startswith("http://127.0.0.1:")
+    search = f"{address}/api/2.0/mlflow/experiments/search"
+    found = requests.post(search, json={"max_results": 9}, timeout=30).json()
+    assert "syndet_ray/tiny" in {experiment["name"] for experiment in found["experiments"]}
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def seen(address, profile):
+    """What a browser shows at an address of MLflow's UI, as HTML."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [f"--user-data-dir={profile}", "--window-size=1600,1200", "--virtual-time-budget=20000"]
+    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+def test_a_browser_sees_the_trials_of_the_run_best_first_and_with_what_was_varied(finished, pages, tmp_path):
+    folder = only_run(finished[0] / "runs")
+    html = seen(pages[0]["trials"], tmp_path / "profile")
+    trials = folder.trials()
+    best_first = sorted((trial for trial in trials if trial.rungs), key=lambda trial: -trial.value)
+    names = re.findall(r">(trial-\d{3})[^<]*<", html)
+    assert sorted(set(names)) == [f"trial-{trial.number:03d}" for trial in trials]
+    assert names[: len(best_first)] == [f"trial-{trial.number:03d}" for trial in best_first]
+    for column in ("val/mAP", "scene.generator", "kind", "state", "reason"):
+        assert f'"sort-header-{column}"' in html or f">{column}<" in html, column
+    assert "real_only" in html and "command:true" in html
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+def test_a_browser_draws_the_charts_of_the_run(pages, tmp_path):
+    html = seen(pages[0]["charts"], tmp_path / "profile")
+    assert "Parallel Coordinates" in html
+    assert "scene.generator" in html
 
 
 def heeds_interrupts():

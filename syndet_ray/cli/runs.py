@@ -1,13 +1,15 @@
 """Verbs that look at runs: replay, report, compare and ui."""
 
-import os
+import signal
 import sys
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from syndet_ray.cli.options import Port, RunPath, Runs
+from syndet_ray.cli.options import Port, RunPath, Runs, TrackingUri
 from syndet_ray.cli.screen import shown
 
 
@@ -69,14 +71,43 @@ def compare(
         print(compare_page.write(found, out))
 
 
-def ui(runs: Runs = Path("runs"), port: Port = 5000) -> None:
-    """Compare the trials in the MLflow UI, served on 127.0.0.1."""
+def ui(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Folder of a run. Default: the newest under --runs.")
+    ] = None,
+    tracking: TrackingUri = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the trials in a browser.")] = False,
+    runs: Runs = Path("runs"),
+    port: Port = 5000,
+) -> None:
+    """Show a run's trials in the MLflow UI: their addresses, and a server on 127.0.0.1 where none runs yet."""
+    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.tuning import ui as pages
+    from syndet_ray.tuning.server import check_server, is_server
     from syndet_ray.tuning.tracking import local_store
 
-    store = local_store(runs)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--artifacts-destination", (runs / "artifacts").resolve().as_uri()]
-    # Without its job runners the server is 2 processes instead of 10.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-    os.execve(sys.executable, command, os.environ | quiet)  # this process becomes the server: signals reach it
+    folder = None if run is None else RunFolder.open(run)
+    if folder is None and tracking is None:
+        folder = pages.newest_run(runs)
+    home = runs if folder is None else folder.path.parent
+    if tracking is None and folder is not None:
+        tracking = pages.kept_tracking(folder)
+    if tracking is not None and is_server(tracking):
+        check_server(tracking)
+        _show(pages.shown(tracking, tracking, folder), open_page)
+        return
+    store = tracking or local_store(home)
+    links = pages.shown(store, pages.local_address(port), folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends with us
+    with suppress(KeyboardInterrupt), pages.served(store, home / "artifacts", port) as server:
+        _show(links, open_page)
+        print("Ctrl-C ends it", flush=True)
+        server.wait()
+
+
+def _show(links: dict[str, str], open_page: bool) -> None:
+    """Prints addresses, and opens the first where asked to."""
+    for name, link in links.items():
+        print(f"{name:<8} {link}", flush=True)
+    if open_page:
+        webbrowser.open(next(iter(links.values())))

@@ -199,19 +199,30 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     folder = outcome.folder
     go_on = f"go on with: python -m syndet_ray resume {folder.path}"
     so_far = f"report so far: python -m syndet_ray report {folder.path}"
+    trials = f"trials   {outcome.trials or f'python -m syndet_ray ui {folder.path} --open'}"
     if outcome.status == "interrupted":
         console.print(f"interrupted; {go_on}\n{so_far}")
+        _say_where(outcome, trials, console)
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
         console.print(f"stopped: {outcome.why}; {go_on} and more of it\n{so_far}")
+        _say_where(outcome, trials, console)
         raise SystemExit(SPENT)
     test = folder.test()
     if test is not None:
         console.print(terminal.test_table(test, console.width))
     console.print(answer(folder), style="bold")
-    console.print(f"report   {folder.report}\ntrials   python -m syndet_ray ui --runs {folder.path.parent}")
-    if outcome.status == "failed":
+    console.print(f"report   {folder.report}", soft_wrap=True)
+    _say_where(outcome, trials, console)
+    if outcome.status == "failed" or outcome.unwritten is not None:
         raise SystemExit(FAILED)
+
+
+def _say_where(outcome: "Outcome", trials: str, console: "Console") -> None:
+    """The last line of a run: where its trials are, after what MLflow lacks of them."""
+    if outcome.unwritten is not None:
+        console.print(str(outcome.unwritten), soft_wrap=True)
+    console.print(trials, soft_wrap=True)
 
 
 def _gpus() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.lease import Lease
-from syndet_ray.errors import DefinitionError
+from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
@@ -32,9 +32,10 @@ from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
+from syndet_ray.tuning.server import check_server, kept_address, masked
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings, check_gpus
-from syndet_ray.tuning.tracking import Tracking, champion_name, check_server, local_store
+from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
 from syndet_ray.verdict import Candidate, finalists, missing_seeds
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 # What is lost with its machine in the first is asked for again in the second.
 _ROUNDS = 2
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
+# How long a run waits at its end for an MLflow that is away. Who stops a run waits for that, or the machine goes soon.
+_PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial finished)."""
+    """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial finished).
+
+    trials    where a browser shows its trials; "" where MLflow's store is a file, which no server shows yet
+    unwritten why MLflow does not have all of the run, and how it gets it; None where it has
+    """
 
     folder: RunFolder
     status: str
     why: str = ""
+    trials: str = ""
+    unwritten: MachineError | None = None
 
 
 def check(sweep: Sweep, options: Options, display: Display) -> RealData:
@@ -213,11 +222,11 @@ def _carry_out(
     about = folder.about
     uri = options.tracking or local_store(options.runs)
     artifacts = None if options.tracking else options.runs / "artifacts"
-    tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"))
-    folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": uri})
+    tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
+    folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": masked(uri)})
     board = _board(folder, display) if options.tensorboard else None
     attempt = _Attempt(folder, options, data, runner, tracking, display, board, lease)
-    status = "failed"
+    status, unwritten = "failed", ""
     with backed_up(folder, options.storage, display.note, lease):
         try:
             with _sigterm_as_interrupt():
@@ -229,12 +238,19 @@ def _carry_out(
             # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
             if status in ("finished", "failed"):
                 attempt.publish()
-            tracking.end(_MLFLOW_STATUS[status])
+            patience_s = _STOPPED_PATIENCE_S if status == "interrupted" else _PATIENCE_S
+            unwritten = tracking.end(_MLFLOW_STATUS[status], patience_s)
             if board is not None:
                 board.end()
             display.end()
     why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
-    return Outcome(folder, status, why or "its budget is spent")
+    missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
+    return Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+
+
+def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
+    do = f"The run has all of it: once the store can be written, python -m syndet_ray resume {folder.path}"
+    return MachineError(place, f"lacks {what}", do=do)
 
 
 @dataclass(frozen=True)
@@ -408,7 +424,7 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": shlex.join(["syndet_ray", *sys.argv[1:]]),
+        "command": masked(shlex.join(["syndet_ray", *sys.argv[1:]])),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
         "seed": asked.seed,
@@ -423,12 +439,16 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
 
 
 def _plain(options: Options) -> dict[str, Any]:
-    return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    """Options as run.json keeps them: no password."""
+    plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    return plain | {"tracking": None if options.tracking is None else masked(options.tracking)}
 
 
 def _options(saved: Mapping[str, Any]) -> Options:
+    """Options from what run.json keeps of them, and what is given instead."""
     paths = {key: Path(saved[key]) for key in ("runs", "real") if saved[key] is not None}
-    return Options(**{**saved, **paths})
+    tracking = None if saved["tracking"] is None else kept_address(saved["tracking"])
+    return Options(**{**saved, **paths, "tracking": tracking})
 
 
 @contextmanager

@@ -95,6 +95,7 @@ class Search:
         followers: Sequence[Follower] = (),
     ) -> None:
         self._folder, self._tracking, self._display = folder, tracking, display
+        self._others = followers
         self._followers: Sequence[Follower] = (tracking, *followers)
         self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
         folder.mend()
@@ -205,12 +206,12 @@ class Search:
         """Leaves running trials to a later `resume`; MLflow must not show them as RUNNING meanwhile."""
         for trial in self.trials.values():
             if trial.state == "RUNNING":
-                self._tracking.interrupt(trial.number)
+                self._tracking.interrupt(trial)
 
     def close(self) -> None:
-        """Brings the study's mirror, MLflow and other followers up to date."""
+        """Brings the study's mirror and followers up to date; MLflow may be away, and has until the end of the run."""
         self._mirror.write()
-        for follower in self._followers:
+        for follower in self._others:
             follower.flush()
 
     def _next(self) -> Assignment | None:

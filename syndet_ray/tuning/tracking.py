@@ -1,26 +1,24 @@
 """Tracking: the search in MLflow, written by the driver alone. One parent run a sweep, one nested run a trial.
 
-Trials are written by a thread: a write takes longer than anything else that a report costs the driver. MLflow may so lag
-behind the ledger; after a kill, the next attempt brings it up.
+All is written by a thread, which tries again where MLflow is away: a search of hours does not end over that. MLflow may so
+lag behind the ledger; what is still missing at the end, or after a kill, the next attempt writes.
 """
 
 import logging
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
 import mlflow
-import requests
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
@@ -28,14 +26,24 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.background import Background
+from syndet_ray.tuning.names import registered_name, safe_names
+from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tuning.server import check_server, is_server, masked
+from syndet_ray.tuning.view import VIEW_TAG, links, view
 
 EXPERIMENT_PREFIX = "syndet_ray"
 # Our state of a trial and MLflow's status: MLflow knows no "pruned", and a pruned trial ended as it should.
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
-_ANSWER_S = 5
 # So that the UI opens on trained models and their metrics, not on chats.
 _TRAINING = "custom_model_development"
+_CLIENT_SETTINGS = {
+    # MLflow's own client tries seven times, for four minutes, while nothing else is written. We try again ourselves.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # It prints two lines for every trial that ends, with the password of the address in them.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_PATIENCE_S = 60.0  # with a store that fails, once there is nothing else left to do
+_MOST_NAMED = 6  # of what is missing
 
 
 def local_store(runs: Path) -> str:
@@ -55,19 +63,6 @@ def local_store(runs: Path) -> str:
     return uri
 
 
-def check_server(uri: str) -> None:
-    """Raises MachineError unless the tracking server at `uri` answers within a few seconds."""
-    if not uri.startswith(("http://", "https://")):
-        return
-    do = "Start it, correct --tracking, or leave it out to use sqlite beside the runs."
-    try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_ANSWER_S)
-    except requests.RequestException as error:
-        raise MachineError(f"tracking server {uri}", f"does not answer ({type(error).__name__})", do=do) from None
-    if not answer.ok:
-        raise MachineError(f"tracking server {uri}", "is not healthy", got=f"HTTP {answer.status_code}", do=do)
-
-
 @dataclass
 class _Written:
     """What MLflow has of a trial. images: of the last rung; None where nobody has looked."""
@@ -83,102 +78,135 @@ class _Written:
 class Tracking:
     """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming.
 
-    What goes wrong in the background is raised by the next call.
+    note  told what a person should know: once, that MLflow cannot be written to
+
+    What goes wrong before the search begins is a MachineError; afterwards it is tried again, and `end` says what is missing.
     """
 
     def __init__(
-        self, uri: str, artifacts: Path | None, sweep_name: str, sweep: Sweep, parent: str | None = None
+        self,
+        uri: str,
+        artifacts: Path | None,
+        sweep_name: str,
+        sweep: Sweep,
+        parent: str | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         check_server(uri)
+        for name, value in _CLIENT_SETTINGS.items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each attempt, otherwise
         mlflow.set_tracking_uri(
             uri
         )  # the model registry looks a models:/ address up there, whatever its client was given
+        self._uri, self._note = uri, note
         self._client = MlflowClient(uri)
-        self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{sweep_name}", artifacts)
-        self._trials: dict[int, _Written] = {}  # the thread's own
-        self._newest: dict[int, Trial] = {}  # waiting for it
-        self._lock = Lock()
-        self._background = Background("tracking")
-        if parent is None or not self._knows(parent):
-            self.parent = self._begin_sweep(sweep_name, sweep)
-        else:
-            self.parent = parent
-            self._client.update_run(parent, status="RUNNING")
-            self._trials = self._children()
-
-    def _knows(self, run: str) -> bool:
-        """Whether the store has a run: one that goes on elsewhere, or with another server, is written there anew."""
+        self._trials: dict[int, _Written] = {}  # the thread's own, like what follows
+        self._unsure: set[int] = set()
         try:
-            self._client.get_run(run)
+            self._begin(sweep_name, sweep, artifacts, parent)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
-        return True
+            rule = f"cannot be written ({_reason(error)})"
+            raise MachineError(self.place, rule, do="Correct --tracking, or mend the store.") from None
+        self._outbox = Outbox("tracking", self._tell)
+        self._outbox.put("the view of the trials", partial(self._write_view, view(sweep, self.parent)))
+
+    @property
+    def place(self) -> str:
+        """The store, as a person is told of it."""
+        return f"MLflow's store {masked(self._uri)}"
+
+    @property
+    def link(self) -> str:
+        """Where a browser shows the trials; "" where no server is running yet."""
+        if not is_server(self._uri):
+            return ""
+        return links(self._uri, self._experiment, self.parent, has_view=True)["trials"]
 
     def follow(self, trial: Trial) -> None:
         """Has MLflow brought to where the ledger has a trial, soon; of several calls, the last says all."""
-        with self._lock:
-            awaited, self._newest[trial.number] = bool(self._newest), trial
-        if not awaited:
-            self._background.soon(self._write_newest)
+        self._outbox.put(_name(trial), partial(self._write, trial))
 
-    def interrupt(self, number: int) -> None:
+    def interrupt(self, trial: Trial) -> None:
         """Marks a trial that a later `resume` takes up again."""
-        self._background.soon(self._write_interrupted, number)
+        self._outbox.put(_name(trial), partial(self._write_interrupted, trial))
 
     def flush(self) -> None:
-        """Waits until everything is written."""
-        self._background.flush()
+        """Waits until everything is written, or cannot be."""
+        self._outbox.wait(_PATIENCE_S)
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Metrics and tags of the whole sweep, on the parent run."""
-        self.flush()
         now = int(time.time() * 1000)
-        self._client.log_batch(
-            self.parent,
-            metrics=[Metric(_safe(key), value, now, 0) for key, value in metrics.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
+        measured = [Metric(key, value, now, 0) for key, value in safe_names(metrics).items()]
+        told = [RunTag(key, value) for key, value in tags.items()]
+        self._outbox.put("the results", lambda: self._client.log_batch(self.parent, measured, tags=told))
 
     def describe(self, text: str) -> None:
         """What the UI shows above the parent run."""
-        self._client.set_tag(self.parent, MLFLOW_RUN_NOTE, text[:5000])
+        self._outbox.put("the description", lambda: self._client.set_tag(self.parent, MLFLOW_RUN_NOTE, text[:5000]))
 
     def artifact(self, path: Path) -> None:
         """A file, or a folder and all in it, as an artifact of the parent run."""
-        self.flush()
-        if path.is_dir():
-            self._client.log_artifacts(self.parent, str(path), path.name)
-        else:
-            self._client.log_artifact(self.parent, str(path))
+        self._outbox.put(path.name, partial(self._write_artifact, path))
 
-    def register_champion(self, name: str, folder: Path, trial: Trial, metrics: Mapping[str, float]) -> str:
-        """Registers the model in `folder` as a new version of `name` with the alias "champion"; returns its version.
+    def register_champion(self, name: str, folder: Path, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """Registers the model in `folder` as a new version of `name` with the alias "champion".
 
         What an earlier attempt registered, of the same trial and with the same metrics, is not registered again.
         Plain files, no pickle flavour: `mlflow.artifacts.download_artifacts("models:/<name>@champion")` gives them back.
         """
-        self.flush()
-        run, tags = self._trials[trial.number].run, {key: f"{value:.4f}" for key, value in metrics.items()}
-        known = [found for found in self._client.search_model_versions(f"name='{name}'") if found.run_id == run]
-        version = next((found for found in known if found.tags == tags), None)
-        if version is None:
-            version = self._new_version(name, folder, trial, run, tags)
-        self._client.set_registered_model_alias(name, "champion", version.version)
-        return str(version.version)
+        tags = {key: f"{value:.4f}" for key, value in metrics.items()}
+        self._outbox.put("the champion", partial(self._write_champion, name, folder, trial, tags))
 
-    def end(self, status: str) -> None:
-        """Closes the parent run as FINISHED, FAILED or KILLED (resumable)."""
-        self.flush()
-        self._client.set_terminated(self.parent, status)
+    def end(self, status: str, patience_s: float = _PATIENCE_S) -> str:
+        """Closes the parent run as FINISHED, FAILED or KILLED (resumable). Returns what MLflow lacks, in words, or "".
 
-    def _experiment_id(self, name: str, artifacts: Path | None) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return found.experiment_id
-        location = None if artifacts is None else artifacts.resolve().as_uri()
-        return self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
+        patience_s: how long to try, where MLflow cannot be written to.
+        """
+        self._outbox.put("the end of the sweep", lambda: self._client.set_terminated(self.parent, status))
+        return _missing_words(self._outbox.wait(patience_s))
+
+    def _tell(self, error: Exception) -> None:
+        self._note(f"{self.place} cannot be written ({_reason(error)}): the search goes on, and it is tried again")
+
+    def _begin(self, name: str, sweep: Sweep, artifacts: Path | None, parent: str | None) -> None:
+        """Makes sure of the experiment and the parent run."""
+        earlier = None if parent is None else self._run(parent)
+        self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
+        if earlier is None:
+            self.parent = self._begin_sweep(name, sweep)
+            return
+        self.parent = earlier.info.run_id
+        if self._client.get_run(self.parent).info.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_run(self.parent)
+        self._client.update_run(self.parent, status="RUNNING")
+        self._trials = {int(run.data.tags["trial"]): _found(run) for run in self._children()}
+
+    def _run(self, run: str) -> Run | None:
+        """A run; None where the store has none: one that goes on elsewhere, or with another server, is written there anew."""
+        try:
+            return self._client.get_run(run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def _experiment_id(self, name: str, artifacts: Path | None, parent: Run | None) -> str:
+        """The experiment of an earlier attempt, whatever it is called by now, or the one of that name, made or restored."""
+        experiment = self._earlier_experiment(name, parent)
+        if experiment is None:
+            location = None if artifacts is None else artifacts.resolve().as_uri()
+            return self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_experiment(experiment.experiment_id)
+            self._note(f"MLflow's experiment {experiment.name} had been deleted: it is restored, with the runs in it")
+        return experiment.experiment_id
+
+    def _earlier_experiment(self, name: str, parent: Run | None) -> Experiment | None:
+        if parent is None:
+            return self._client.get_experiment_by_name(name)
+        return self._client.get_experiment(parent.info.experiment_id)
 
     def _begin_sweep(self, name: str, sweep: Sweep) -> str:
         tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep", "question": sweep.question}
@@ -187,9 +215,26 @@ class Tracking:
         self._client.log_batch(run.info.run_id, params=_params(params))
         return run.info.run_id
 
+    def _write_view(self, state: str) -> None:
+        self._client.set_experiment_tag(self._experiment, VIEW_TAG + self.parent, state)
+
+    def _write_artifact(self, path: Path) -> None:
+        if path.is_dir():
+            self._client.log_artifacts(self.parent, str(path), path.name)
+        else:
+            self._client.log_artifact(self.parent, str(path))
+
+    def _write_champion(self, name: str, folder: Path, trial: Trial, tags: dict[str, str]) -> None:
+        run = self._known(trial).run
+        versions = self._client.search_model_versions(f"name='{name}'")
+        version = next((earlier for earlier in versions if earlier.run_id == run and earlier.tags == tags), None)
+        if version is None:
+            version = self._new_version(name, folder, trial, run, tags)
+        self._client.set_registered_model_alias(name, "champion", version.version)
+
     def _new_version(self, name: str, folder: Path, trial: Trial, run: str, tags: dict[str, str]) -> ModelVersion:
         model = self._client.create_logged_model(
-            self._experiment, name=_safe(name), source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
+            self._experiment, name=name, source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
         )
         self._client.log_model_artifacts(model.model_id, str(folder))
         self._client.finalize_logged_model(model.model_id, "READY")
@@ -202,29 +247,23 @@ class Tracking:
             name, f"models:/{model.model_id}", run_id=run, model_id=model.model_id, tags=tags
         )
 
-    def _write_newest(self) -> None:
-        while True:
-            with self._lock:
-                if not self._newest:
-                    return
-                _, trial = self._newest.popitem()
-            self._write(trial)
-
     def _write(self, trial: Trial) -> None:
-        """Brings the run of a trial to where the trial is. Its status comes last: a run that is over has all before it."""
-        if trial.number not in self._trials:
-            self._trials[trial.number] = _Written(self._begin(trial))
-        known, status = self._trials[trial.number], _STATUS.get(trial.state, "RUNNING")
+        """Brings the run of a trial to where the trial is; an attempt that fails may have done a part of it."""
+        try:
+            self._bring_up(trial)
+        except Exception:
+            self._unsure.add(trial.number)
+            raise
+
+    def _bring_up(self, trial: Trial) -> None:
+        """The status comes last: a run that is over has all before it."""
+        known, status = self._known(trial), _STATUS.get(trial.state, "RUNNING")
         if trial.state != "RUNNING" and (known.state, known.status) == (trial.state, status):
             return
         images = self._last_step(known.run) if known.images is None else known.images
         metrics = [metric for rung in trial.rungs if rung.images > images for metric in _metrics(rung)]
         params = [] if known.params else _params(trial.recipe)
-        tags = [RunTag("retries", str(trial.retries))] if trial.retries != known.retries else []
-        if trial.state != "RUNNING":
-            tags += [RunTag("state", trial.state), RunTag("reason", trial.reason[:5000])]
-            tags += [RunTag(f"effective.{_safe(key)}", str(value)) for key, value in trial.effective.items()]
-        self._client.log_batch(known.run, metrics, params, tags)
+        self._client.log_batch(known.run, metrics, params, _tags(trial, known))
         if trial.state != "RUNNING":
             self._client.set_terminated(known.run, status, None if trial.ended is None else int(trial.ended * 1000))
         elif known.status != status:
@@ -232,7 +271,26 @@ class Tracking:
         images = max(images, trial.images)
         self._trials[trial.number] = _Written(known.run, status, trial.state, trial.retries, images, params=True)
 
-    def _begin(self, trial: Trial) -> str:
+    def _write_interrupted(self, trial: Trial) -> None:
+        self._write(trial)
+        known = self._trials[trial.number]
+        self._client.set_tag(known.run, "reason", "interrupted; resume goes on from its last checkpoint")
+        self._client.set_terminated(known.run, "KILLED")
+        known.status = "KILLED"
+
+    def _known(self, trial: Trial) -> _Written:
+        """What MLflow has of a trial, which is asked where an attempt failed; a new run where it has none."""
+        if trial.number in self._unsure:
+            runs = self._children(f" and tags.trial = '{trial.number}'")
+            self._trials.pop(trial.number, None)
+            for run in runs:
+                self._trials[trial.number] = _found(run)
+            self._unsure.discard(trial.number)
+        if trial.number not in self._trials:
+            self._trials[trial.number] = _Written(self._new_run(trial))
+        return self._trials[trial.number]
+
+    def _new_run(self, trial: Trial) -> str:
         what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
         name = f"trial-{trial.number:03d}{what}"
         tags = {MLFLOW_PARENT_RUN_ID: self.parent, "kind": trial.kind, "trial": str(trial.number), "state": "RUNNING"}
@@ -240,27 +298,32 @@ class Tracking:
             tags["of"] = str(trial.of)
         return self._client.create_run(self._experiment, int(trial.started * 1000), tags, name).info.run_id
 
-    def _write_interrupted(self, number: int) -> None:
-        known = self._trials.get(number)
-        if known is not None:  # the interruption may have come before the thread knew of the trial
-            self._client.set_tag(known.run, "reason", "interrupted; resume goes on from its last checkpoint")
-            self._client.set_terminated(known.run, "KILLED")
-            known.status = "KILLED"
-
-    def _children(self) -> dict[int, _Written]:
-        runs = self._client.search_runs(
-            [self._experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'", max_results=50_000
-        )
-        return {int(run.data.tags["trial"]): _found(run) for run in runs}
+    def _children(self, condition: str = "") -> Iterable[Run]:
+        """The runs of trials, or those for which a condition holds too."""
+        of_this_sweep = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
+        return self._client.search_runs([self._experiment], of_this_sweep + condition, max_results=50_000)
 
     def _last_step(self, run: str) -> int:
         return max((metric.step for metric in self._client.get_metric_history(run, OBJECTIVE)), default=0)
+
+
+def _name(trial: Trial) -> str:
+    return f"trial {trial.number}"
 
 
 def _found(run: Run) -> _Written:
     """What an earlier attempt wrote of a trial; a kill may have come between any two writes."""
     retries = int(run.data.tags.get("retries", 0))
     return _Written(run.info.run_id, run.info.status, run.data.tags["state"], retries, None, bool(run.data.params))
+
+
+def _tags(trial: Trial, known: _Written) -> list[RunTag]:
+    """What has changed since MLflow was told; of a trial that is over, why, and which settings were in force."""
+    tags = {"retries": str(trial.retries)} if trial.retries != known.retries else {}
+    if trial.state != "RUNNING":
+        tags |= {"state": trial.state, "reason": trial.reason[:5000]}
+        tags |= {f"effective.{key}": str(value) for key, value in trial.effective.items()}
+    return [RunTag(key, value) for key, value in safe_names(tags).items()]
 
 
 def _params(settings: Mapping[str, Any]) -> list[Param]:
@@ -272,19 +335,32 @@ def _params(settings: Mapping[str, Any]) -> list[Param]:
     for path, value in settings.items():
         shares = isinstance(value, Mapping) and all(isinstance(part, (int, float)) for part in value.values())
         found |= {f"{path}.{name}": part for name, part in value.items()} if shares else {path: value}
-    return [Param(_safe(path), str(value)) for path, value in found.items() if value is not None]
+    told = {path: str(value) for path, value in found.items() if value is not None}
+    return [Param(path, value) for path, value in safe_names(told).items()]
 
 
 def _metrics(rung: Rung) -> list[Metric]:
     now = int(time.time() * 1000)
-    return [Metric(_safe(key), value, now, rung.images) for key, value in rung.metrics.items()]
+    return [Metric(name, value, now, rung.images) for name, value in safe_names(rung.metrics).items()]
 
 
-def _safe(name: str) -> str:
-    """A name that MLflow accepts: letters, digits and _-. :/"""
-    return re.sub(r"[^\w\-. :/]", "_", name)
+def _reason(error: Exception) -> str:
+    """What an exception says first, without the passwords in it; the name of its kind where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return masked(lines[0]).rstrip(".") if lines else type(error).__name__
+
+
+def _missing_words(missing: Mapping[str, Exception | None]) -> str:
+    """What was not delivered, and why: "trial 3, trial 4 and 2 more (no answer)"; "" where nothing is missing."""
+    if not missing:
+        return ""
+    named = ", ".join(list(missing)[:_MOST_NAMED])
+    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    failures = [failure for failure in missing.values() if failure is not None]
+    why = f" ({_reason(failures[-1])})" if failures else ""
+    return f"{named}{more}{why}"
 
 
 def champion_name(sweep_name: str) -> str:
-    """The name under which a sweep's best model is registered; MLflow allows no dots, slashes or colons in it."""
-    return f"{EXPERIMENT_PREFIX}-{sweep_name}"
+    """The name under which a sweep's best model is registered."""
+    return registered_name(f"{EXPERIMENT_PREFIX}-{sweep_name}")

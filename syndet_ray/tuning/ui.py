@@ -1,0 +1,110 @@
+"""UI: MLflow's own web pages, served on this machine, and the addresses in them that show a run's trials."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
+
+import requests
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning.server import kept_address, masked
+from syndet_ray.tuning.view import VIEW_TAG, experiments_link, links
+
+_HOST = "127.0.0.1"
+# Without its job runners the server is 2 processes instead of 10.
+_QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+_ASK_EVERY_S, _ANSWER_S = 0.1, 5
+
+
+def newest_run(runs: Path) -> RunFolder | None:
+    """The run under a folder that was begun last; None where there is none."""
+    folders = [RunFolder(path.parent) for path in runs.glob("*/sweep.json") if (path.parent / "run.json").is_file()]
+    return max(folders, key=lambda folder: folder.about.get("started", 0.0), default=None)
+
+
+def kept_tracking(folder: RunFolder) -> str | None:
+    """Where a run's trials are; None for the store that lies beside the run."""
+    tracking = folder.about["options"]["tracking"]
+    return None if tracking is None else kept_address(tracking)
+
+
+def shown(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
+    """Addresses by what a browser shows there: the trials of a run and their charts, or all experiments.
+
+    uri     MLflow's store
+    server  whose pages show what is in it
+
+    Raises MachineError where the store has nothing of the run.
+    """
+    if folder is None:
+        return {"trials": experiments_link(server)}
+    parent = folder.about.get("mlflow_run")
+    if parent is None:
+        raise DataError(folder.path, "has not come as far as its first trial", do="Go on with it: resume.")
+    client = MlflowClient(uri)
+    try:
+        experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise MachineError(f"MLflow's store {masked(uri)}", f"cannot be read ({masked(str(error))})") from None
+        rule = f"has nothing of {folder.path}"
+        do = f"Name another with --tracking, or have it written there: python -m syndet_ray resume {folder.path}"
+        raise MachineError(f"MLflow's store {masked(uri)}", rule, do=do) from None
+    return links(server, experiment.experiment_id, parent, has_view=VIEW_TAG + parent in experiment.tags)
+
+
+def local_address(port: int) -> str:
+    """Where this machine serves its own pages."""
+    return f"http://{_HOST}:{port}"
+
+
+@contextmanager
+def served(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """MLflow's server on 127.0.0.1, from when it answers until the end of the block.
+
+    Raises MachineError where the port is in use, or the server ends before it answers.
+    """
+    _check_free(port)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--artifacts-destination", artifacts.resolve().as_uri()]
+    # What it says of itself is none of the verb's own words.
+    with subprocess.Popen(command, env=os.environ | _QUIET, stdout=sys.stderr) as server:
+        try:
+            _wait_until_it_answers(server, local_address(port))
+            yield server
+        finally:
+            server.terminate()
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or a server that has just ended still holds it
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            rule = "is in use by another program"
+            raise MachineError(f"port {port}", rule, do="End that, or choose another with --port.") from None
+
+
+def _wait_until_it_answers(server: "subprocess.Popen[bytes]", address: str) -> None:
+    while not _answers(address):
+        if server.poll() is not None:
+            raise MachineError("MLflow's server", "ended before it answered; it says why above", got=server.returncode)
+        time.sleep(_ASK_EVERY_S)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/health", timeout=_ANSWER_S).ok
+    except requests.RequestException:
+        return False

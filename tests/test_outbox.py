@@ -1,0 +1,85 @@
+"""The outbox: in order, again after a failure, and nothing is waited for without end."""
+
+from functools import partial
+from threading import Event, Thread, current_thread
+
+import pytest
+
+from syndet_ray.tuning.outbox import Outbox
+
+
+@pytest.fixture
+def told():
+    """What the outbox told of failures, each with the thread that told it."""
+    return []
+
+
+@pytest.fixture
+def outbox(told):
+    return Outbox("test", lambda error: told.append((str(error), current_thread())), first_pause_s=0.01)
+
+
+def gate(outbox):
+    """Has the outbox wait at its first delivery until the event is set."""
+    begun, opened = Event(), Event()
+
+    def wait():
+        begun.set()
+        assert opened.wait(30)
+
+    outbox.put("gate", wait)
+    assert begun.wait(30)
+    return opened
+
+
+def test_deliveries_are_made_in_order_and_the_newest_of_a_name_alone(outbox):
+    opened, made = gate(outbox), []
+    for name, value in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
+        outbox.put(name, partial(made.append, (name, value)))
+    opened.set()
+    assert outbox.wait(30) == {}
+    assert made == [("a", 3), ("b", 2), ("c", 4)]
+
+
+def test_what_comes_while_an_older_one_is_on_its_way_is_delivered_after_it(outbox):
+    opened, made = gate(outbox), []
+    outbox.put("gate", partial(made.append, "newer"))
+    opened.set()
+    assert outbox.wait(30) == {}
+    assert made == ["newer"]
+
+
+def test_a_failure_is_told_once_tried_again_and_holds_up_nobody(outbox, told):
+    made, failures = [], [OSError("first"), OSError("second"), OSError("third")]
+
+    def fail_at_first():
+        if failures:
+            raise failures.pop(0)
+        made.append("a")
+
+    outbox.put("a", fail_at_first)
+    outbox.put("b", partial(made.append, "b"))
+    assert outbox.wait(30) == {}
+    assert made == ["b", "a"]
+    assert told == [("first", current_thread())], "the driver's display is the driver's own"
+
+
+def test_what_cannot_be_delivered_is_named_with_its_reason_and_the_rest_arrives(outbox):
+    made = []
+    outbox.put("a", partial(int, "not a number"))
+    outbox.put("b", partial(made.append, "b"))
+    missing = outbox.wait(0)
+    assert missing.keys() == {"a"}
+    assert "not a number" in str(missing["a"])
+    assert made == ["b"]
+
+
+def test_what_takes_long_without_failing_is_waited_for(outbox):
+    opened, found = gate(outbox), []
+    waiting = Thread(target=lambda: found.append(outbox.wait(0)))
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    opened.set()
+    waiting.join(30)
+    assert found == [{}]

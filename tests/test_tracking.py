@@ -1,0 +1,421 @@
+"""Tracking: an MLflow that goes away, asks for a name and password, or was tidied up by a person ends no sweep."""
+
+import base64
+import importlib
+import json
+import threading
+import warnings
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.server import app, handlers
+from werkzeug.serving import make_server
+
+from syndet_ray import Choice, Float, Mix, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training, cli
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning import ui, view
+from syndet_ray.tuning.names import registered_name, safe_name, safe_names
+from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tuning.server import check_server, kept_address, masked
+from syndet_ray.tuning.tracking import Tracking, local_store
+
+SWEEP = Sweep(
+    question="Which share?",
+    recipe=Recipe(training=Training(images=100)),
+    space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),),
+)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr("syndet_ray.tuning.tracking.Outbox", partial(Outbox, first_pause_s=0.01))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A sqlite store for all tests of this file."""
+    return local_store(tmp_path_factory.mktemp("store"))
+
+
+class Served:
+    """MLflow's own server, in a thread, that goes away and comes back at the same address."""
+
+    def __init__(self):
+        self._port = 0
+        self.come()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self._port}"
+
+    def come(self):
+        self._server = make_server("127.0.0.1", self._port, app, threaded=True)
+        self._port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def go(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def served(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(handlers, "_tracking_store", None)
+    monkeypatch.setattr(handlers, "_model_registry_store", None)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow's server imports at its first request
+        importlib.import_module("mlflow.server.fastapi_app")
+    handlers.initialize_backend_stores(store, store, str(tmp_path / "artifacts"))
+    server = Served()
+    yield server
+    server.go()
+
+
+def trial(number, *values, state="RUNNING"):
+    rungs = tuple(Rung(25 * (k + 1), {OBJECTIVE: value}) for k, value in enumerate(values))
+    ended = None if state == "RUNNING" else 2.0
+    return Trial(number, "search", {}, SWEEP.recipe.flat(), state, "because", rungs, started=1.0, ended=ended)
+
+
+def runs(client, tracking):
+    """The runs of trials by number, and every rung that each has."""
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{tracking.parent}'")
+    by_number = {int(run.data.tags["trial"]): run for run in children}
+    assert len(by_number) == len(children), "no trial has two runs"
+    return by_number
+
+
+def history(client, run):
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, OBJECTIVE)]
+
+
+def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, capfd):
+    notes, client = [], MlflowClient(store)
+    tracking = Tracking(served.address, None, "away", SWEEP, note=notes.append)
+    tracking.follow(trial(0, 0.1))
+    tracking.flush()
+    served.go()
+    for k in range(1, 4):
+        for number in range(3):
+            tracking.follow(trial(number, *[0.1 * (1 + i) for i in range(k)]))
+    missing = tracking.end("KILLED", patience_s=0)
+    assert missing.startswith("trial 0, trial 1, trial 2, the end of the sweep (")
+    served.come()
+    tracking.follow(trial(1, 0.1, 0.2, 0.3, state="COMPLETE"))
+    assert tracking.end("FINISHED") == ""
+    found = runs(client, tracking)
+    curve = [(25, 0.1), (50, 0.2), (75, pytest.approx(0.3))]
+    assert {number: history(client, run) for number, run in found.items()} == dict.fromkeys(range(3), curve)
+    assert [found[number].info.status for number in range(3)] == ["RUNNING", "FINISHED", "RUNNING"]
+    assert client.get_run(tracking.parent).info.status == "FINISHED"
+    (note,) = notes
+    assert note.startswith(f"MLflow's store {served.address} cannot be written (")
+    assert note.endswith("the search goes on, and it is tried again")
+    printed = capfd.readouterr()
+    assert printed.out == "" and "Retrying" not in printed.err
+
+
+def test_what_an_attempt_wrote_before_it_failed_is_not_written_twice(store, monkeypatch):
+    """As where a server has done what was asked, and its answer is lost."""
+    tracking, client = Tracking(store, None, "lost answers", SWEEP), MlflowClient(store)
+    tracking.flush()
+    lost = {"create_run", "log_batch", "set_terminated"}
+    for name in list(lost):
+        monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
+    tracking.follow(trial(0, 0.1, 0.2, state="COMPLETE"))
+    assert tracking.end("FINISHED") == ""
+    assert not lost
+    run = runs(client, tracking)[0]
+    assert history(client, run) == [(25, 0.1), (50, 0.2)]
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "COMPLETE")
+
+
+def forgetful(call, name, lost):
+    """The call, whose first answer never arrives."""
+
+    def made(*arguments, **named):
+        answer = call(*arguments, **named)
+        if name in lost:
+            lost.discard(name)
+            raise ConnectionError("the answer is lost")
+        return answer
+
+    return made
+
+
+def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
+    tracking, client = Tracking(store, None, "one fails", SWEEP), MlflowClient(store)
+    bring_up = tracking._bring_up
+    monkeypatch.setattr(tracking, "_bring_up", lambda one: bring_up(one) if one.number else 1 / 0)
+    for number in range(3):
+        tracking.follow(trial(number, 0.1, state="COMPLETE"))
+    assert tracking.end("FINISHED", patience_s=0) == "trial 0 (division by zero)"
+    assert sorted(runs(client, tracking)) == [1, 2]
+    again = Tracking(store, None, "one fails", SWEEP, tracking.parent)
+    for number in range(3):
+        again.follow(trial(number, 0.1, state="COMPLETE"))
+    assert again.end("FINISHED") == ""
+    assert sorted(runs(client, again)) == [0, 1, 2]
+
+
+def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
+    tracking = Tracking(store, None, "all fail", SWEEP)
+    tracking.flush()
+    monkeypatch.setattr(tracking, "_bring_up", lambda one: 1 / 0)
+    monkeypatch.setattr(tracking._client, "set_terminated", lambda run, status: None)
+    for number in range(9):
+        tracking.follow(trial(number))
+    told = tracking.end("FINISHED", patience_s=0)
+    assert told == "trial 0, trial 1, trial 2, trial 3, trial 4, trial 5 and 3 more (division by zero)"
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("AP/a//b", "AP/a/_/b"),
+        ("AP/..", "AP/__"),
+        ("AP/.", "AP/_"),
+        ("/a", "_/a"),
+        ("AP/a/../b", "AP/a/__/b"),
+        ("mAP@.5:.95 (x)", "mAP_.5:.95 _x_"),
+        ("..", "__"),
+        ("AP/...", "AP/___"),
+        ("AP/v1.2", "AP/v1.2"),
+        ("AP/" + "x" * 300, "AP/" + "x" * 237),
+    ],
+)
+def test_names_of_users_become_names_that_mlflow_takes(name, safe):
+    assert safe_name(name) == safe
+
+
+def test_every_class_has_its_metric_in_mlflow(store):
+    tracking, client = Tracking(store, None, "classes", SWEEP), MlflowClient(store)
+    metrics = {"AP/a//b": 0.1, "AP/..": 0.2, "AP/a/_/b": 0.3, "AP/ö + x": 0.4, "AP/" + "y" * 300: 0.5}
+    named = replace(trial(0, state="COMPLETE"), rungs=(Rung(25, metrics | {OBJECTIVE: 0.5}),), effective={"a//b": 1})
+    tracking.follow(named)
+    assert tracking.end("FINISHED", patience_s=0) == ""
+    run = runs(client, tracking)[0]
+    written = run.data.metrics
+    assert [written[key] for key in ("AP/a/_/b", "AP/__", "AP/a/_/b_2", "AP/ö _ x")] == [0.1, 0.2, 0.3, 0.4]
+    assert sorted(written.values()) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
+    assert run.data.tags["effective.a/_/b"] == "1"
+    assert safe_names({"a+": 1, "a-": 2, "a*": 3}) == {"a_": 1, "a-": 2, "a__2": 3}
+
+
+def test_a_sweep_with_dots_in_its_name_can_register_its_champion():
+    assert registered_name("syndet_ray-dice.v2: a/b") == "syndet_ray-dice_v2_ a_b"
+
+
+def test_a_deleted_experiment_is_restored_and_said_to_be(store):
+    notes, client = [], MlflowClient(store)
+    first = Tracking(store, None, "deleted", SWEEP)
+    first.end("FINISHED")
+    experiment = client.get_run(first.parent).info.experiment_id
+    client.delete_experiment(experiment)
+    second = Tracking(store, None, "deleted", SWEEP, note=notes.append)
+    second.follow(trial(0, 0.1, state="COMPLETE"))
+    assert second.end("FINISHED") == ""
+    assert client.get_run(second.parent).info.experiment_id == experiment
+    assert notes == ["MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with the runs in it"]
+
+
+def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
+    client, tracking = MlflowClient(store), Tracking(store, None, "tidied", SWEEP)
+    tracking.follow(trial(0, 0.1))
+    tracking.end("KILLED")
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    client.rename_experiment(experiment, "mine")
+    client.delete_run(tracking.parent)
+    client.delete_experiment(experiment)
+    again = Tracking(store, None, "tidied", SWEEP, tracking.parent)
+    again.follow(trial(0, 0.1, 0.2, state="COMPLETE"))
+    assert again.end("FINISHED") == ""
+    assert again.parent == tracking.parent
+    assert history(client, runs(client, again)[0]) == [(25, 0.1), (50, 0.2)]
+    names = {found.name for found in client.search_experiments(ViewType.ALL)}
+    assert "mine" in names and "syndet_ray/tidied" not in names
+
+
+def test_a_store_that_cannot_be_written_is_told_without_its_password():
+    with pytest.raises(
+        MachineError, match=r"MLflow's store http://user:\*\*\*@127\.0\.0\.1:9.*does not answer|tracking"
+    ):
+        Tracking("http://user:secret@127.0.0.1:9", None, "x", SWEEP)
+
+
+class _Door(BaseHTTPRequestHandler):
+    """A server that lets in who has the token or the name and password."""
+
+    keys = ("Bearer a-token", "Basic " + base64.b64encode(b"user:p@ss").decode())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        is_known = self.headers.get("Authorization") in self.keys
+        body = json.dumps({"experiments": []}).encode()
+        self.send_response(200 if is_known else 401)
+        self.send_header("Content-Type", "application/json" if "html" not in self.path else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_): ...
+
+
+@pytest.fixture(scope="module")
+def door():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Door)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "login"),
+    [
+        ({"TOKEN": "a-token"}, ""),
+        ({"USERNAME": "user", "PASSWORD": "p@ss"}, ""),
+        ({}, "user:p%40ss@"),
+    ],
+)
+def test_a_server_behind_a_log_in_is_asked_as_mlflow_asks_it(door, monkeypatch, settings, login):
+    for name, value in settings.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    check_server(f"http://{login}{door}")
+
+
+@pytest.mark.parametrize("login", ["", "user:wrong@"])
+def test_a_server_that_lets_nobody_in_is_told_with_what_to_set(door, login):
+    with pytest.raises(MachineError) as error:
+        check_server(f"http://{login}{door}")
+    told = str(error.value)
+    assert "lets nobody in without the right name or token, got 'HTTP 401'. Set MLFLOW_TRACKING_TOKEN" in told
+    assert "wrong" not in told.removesuffix("and password: a run does not keep them.")
+
+
+def test_a_page_to_log_in_on_is_no_tracking_server(door, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
+    with pytest.raises(MachineError, match=r"does not answer as MLflow does, got 'text/html'"):
+        check_server(f"http://{door}/html")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:secret@host:5000/a", "http://user:***@host:5000/a"),
+        ("postgresql://u:p@ss@db/mlflow", "postgresql://u:***@db/mlflow"),
+        ("sweep x --tracking 'https://u:$ecret@h'", "sweep x --tracking 'https://u:***@h'"),
+        ("mysql://db/x?user=me&password=secret", "mysql://db/x?user=me&password=***"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+    ],
+)
+def test_no_password_is_shown(text, shown):
+    assert masked(text) == shown
+
+
+def test_a_run_goes_on_with_the_password_that_mlflow_has():
+    assert kept_address("http://user:***@host:5000/a") == "http://host:5000/a"
+    assert kept_address("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
+    with pytest.raises(
+        MachineError, match=r"postgresql://u:\*\*\*@db/x: is kept without its password\. Give the whole"
+    ):
+        kept_address("postgresql://u:***@db/x")
+
+
+def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_trials_have_it():
+    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    space = SearchSpace(
+        {
+            "mix.shares": Simplex(sources=("real", "a", "b")),
+            "mix.schedule": Choice(values=("mixed", "staged")),
+            "mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"}),
+        }
+    )
+    recipe = Recipe(mix=Mix(sources=sources), training=Training(images=100))
+    sweep = Sweep(question="?", recipe=recipe, space=(space,), variants={"blurred": {"scene.blur": 0.1}})
+    axes = ["mix.synthetic", "mix.parts.a", "mix.parts.b", "mix.schedule"]
+    assert view.settings(sweep) == [*axes, "mix.switch_at", "scene.blur"]
+    state = json.loads(view.view(sweep, "parent"))
+    assert state["selectedColumns"][:2] == ["metrics.`val/mAP`", "params.`mix.synthetic`"]
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/mAP`", False)
+    coordinates, curves = state["compareRunCharts"]
+    assert (coordinates["selectedParams"], coordinates["selectedMetrics"]) == (axes, [OBJECTIVE])
+    assert curves["metricKey"] == OBJECTIVE
+
+
+def run_of(tracked, path, **options):
+    """The folder of a run that is tracked there."""
+    about = {"name": "x", "started": 1.0, "options": {"tracking": None} | options}
+    return RunFolder.create(path, SWEEP, about | ({} if tracked is None else {"mlflow_run": tracked.parent}))
+
+
+def test_the_trials_of_a_run_have_their_address_on_a_server(served, tmp_path, monkeypatch, capsys):
+    tracking = Tracking(served.address, None, "shown", SWEEP)
+    assert tracking.end("FINISHED") == ""
+    folder = run_of(tracking, tmp_path / "runs" / "shown", tracking=served.address)
+    for given in ([str(folder.path)], ["--runs", str(folder.path.parent)]):
+        monkeypatch.setattr("sys.argv", ["syndet_ray", "ui", *given])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        assert not done.value.code
+        trials, charts = capsys.readouterr().out.splitlines()
+        assert trials == f"trials   {tracking.link}"
+        assert charts == f"charts   {tracking.link}&compareRunsMode=CHART"
+    assert f"viewStateShareKey={tracking.parent}" in tracking.link
+
+
+def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
+    tracking = Tracking(store, None, "no view", SWEEP)
+    tracking.flush()
+    experiment = tracking._client.get_run(tracking.parent).info.experiment_id
+    tracking._client.delete_experiment_tag(experiment, view.VIEW_TAG + tracking.parent)
+    links = ui.shown(store, "http://127.0.0.1:5000", run_of(tracking, tmp_path / "runs" / "x"))
+    shown = parse_qs(links["trials"].partition("?")[2])
+    assert shown["searchFilter"] == [f"tags.`mlflow.parentRunId` = '{tracking.parent}'"]
+    assert (shown["orderByKey"], shown["orderByAsc"]) == (["metrics.`val/mAP`"], ["false"])
+    assert shown["workflowType"] == ["machine_learning"]
+
+
+def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
+    tracking = Tracking(store, None, "elsewhere", SWEEP)
+    tracking.parent = "0" * 32
+    folder = run_of(tracking, tmp_path / "runs" / "x")
+    with pytest.raises(MachineError, match=rf"has nothing of {folder.path}\. Name another with --tracking, or have it"):
+        ui.shown(store, "http://127.0.0.1:5000", folder)
+    with pytest.raises(DataError, match="has not come as far as its first trial"):
+        ui.shown(store, "http://127.0.0.1:5000", run_of(None, tmp_path / "runs" / "y"))
+
+
+def test_the_newest_run_is_shown(tmp_path):
+    assert ui.newest_run(tmp_path) is None
+    for name, started in (("b", 1.0), ("a", 3.0), ("c", 2.0)):
+        RunFolder.create(tmp_path / name, SWEEP, {"started": started})
+    assert ui.newest_run(tmp_path).path.name == "a"
+
+
+def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
+    port = int(door.partition(":")[2])
+    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.served(store, tmp_path, port):
+        pass
+
+
+def test_a_link_shows_no_password():
+    links = view.links("http://user:secret@host/mlflow/", "3", "p", has_view=True)
+    assert (
+        links["trials"] == "http://host/mlflow/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=p"
+    )
+    assert links["charts"] == links["trials"] + "&compareRunsMode=CHART"
