@@ -22,7 +22,9 @@ from syndet_ray.tuning import local
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.run import Options, Origin, resume, start
 from syndet_ray.tuning.task import Resources
+from syndet_ray.tuning.tracking import Tracking
 
+WRITE_IT = "The run has all of it: once the store can be written, python -m syndet_ray resume"
 SHARES = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
 
 
@@ -102,10 +104,20 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     assert [row.metrics for row in ended.folder.test().rows] == [row.metrics for row in whole.folder.test().rows]
 
 
-def test_a_finished_run_can_be_extended(begin):
-    folder = begin(trials=1, seeds=1).folder
+def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
+    with monkeypatch.context() as away:
+        away.setattr(Tracking, "_bring_up", lambda *_: 1 / 0)
+        away.setattr("syndet_ray.tuning.run._PATIENCE_S", 0.0)
+        finished = begin(trials=1, seeds=1)
+    folder = finished.folder
+    assert finished.status == "finished"
+    store = f"MLflow's store sqlite:///{folder.path.parent.resolve() / 'mlflow.db'}: "
+    assert str(finished.unwritten).startswith(f"{store}lacks trial 0, trial 1, trial 2, trial 3, ")
+    assert str(finished.unwritten).endswith(f"(division by zero). {WRITE_IT} {folder.path}")
     before, first = table(folder), folder.test()
     again = resume(folder, {}, Silent())
+    assert again.unwritten is None
+    assert mlflow_states(folder) == ("FINISHED", ["FINISHED"] * len(folder.trials()))
     assert (again.status, folder.test()) == ("finished", first), "nothing new: the test set is not opened again"
     outcome = resume(folder, {"trials": 3}, Silent())
     assert outcome.status == "finished"

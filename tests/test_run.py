@@ -403,38 +403,6 @@ def test_the_ui_serves_the_runs_on_this_machine_alone(finished, pages):
     assert "syndet_ray/tiny" in {experiment["name"] for experiment in found["experiments"]}
 
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def seen(address, profile):
-    """What a browser shows at an address of MLflow's UI, as HTML."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={profile}", "--window-size=1600,1200", "--virtual-time-budget=20000"]
-    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-def test_a_browser_sees_the_trials_of_the_run_best_first_and_with_what_was_varied(finished, pages, tmp_path):
-    folder = only_run(finished[0] / "runs")
-    html = seen(pages[0]["trials"], tmp_path / "profile")
-    trials = folder.trials()
-    best_first = sorted((trial for trial in trials if trial.rungs), key=lambda trial: -trial.value)
-    names = re.findall(r">(trial-\d{3})[^<]*<", html)
-    assert sorted(set(names)) == [f"trial-{trial.number:03d}" for trial in trials]
-    assert names[: len(best_first)] == [f"trial-{trial.number:03d}" for trial in best_first]
-    for column in ("val/mAP", "scene.generator", "kind", "state", "reason"):
-        assert f'"sort-header-{column}"' in html or f">{column}<" in html, column
-    assert "real_only" in html and "command:true" in html
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-def test_a_browser_draws_the_charts_of_the_run(pages, tmp_path):
-    html = seen(pages[0]["charts"], tmp_path / "profile")
-    assert "Parallel Coordinates" in html
-    assert "scene.generator" in html
-
-
 def heeds_interrupts():
     """Where the tests run in the background, SIGINT is ignored, and children would inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -3,14 +3,24 @@
 import base64
 import importlib
 import json
+import re
+import shutil
+import ssl
+import subprocess
 import threading
 import warnings
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.server import app, handlers
@@ -20,7 +30,7 @@ from syndet_ray import Choice, Float, Mix, Recipe, Scenes, SearchSpace, Simplex,
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning import ui, view
+from syndet_ray.tuning import run, ui, view
 from syndet_ray.tuning.names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.server import check_server, kept_address, masked
@@ -249,7 +259,7 @@ def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
 
 def test_a_store_that_cannot_be_written_is_told_without_its_password():
     with pytest.raises(
-        MachineError, match=r"MLflow's store http://user:\*\*\*@127\.0\.0\.1:9.*does not answer|tracking"
+        MachineError, match=r"tracking server http://user:\*\*\*@127\.0\.0\.1:9: does not answer \(ConnectionError\)"
     ):
         Tracking("http://user:secret@127.0.0.1:9", None, "x", SWEEP)
 
@@ -312,6 +322,47 @@ def test_a_page_to_log_in_on_is_no_tracking_server(door, monkeypatch):
         check_server(f"http://{door}/html")
 
 
+def own_certificate(folder):
+    """A certificate for 127.0.0.1 that no authority has signed, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    day, now = timedelta(days=1), datetime.now(UTC)
+    of_address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    unsigned = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day).add_extension(
+        of_address, True
+    )
+    signed = unsigned.sign(key, hashes.SHA256())
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    path.write_bytes(signed.public_bytes(pem) + key.private_bytes(pem, *plain))
+    return path
+
+
+def test_a_server_with_a_certificate_of_its_own_is_asked_with_mlflows_settings(tmp_path, monkeypatch):
+    certificate = own_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Door)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # of a client that does not trust us
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"https://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
+    try:
+        with pytest.raises(
+            MachineError, match=r"does not answer \(SSLError\)\. Name the authority's file in MLFLOW_TR"
+        ):
+            check_server(address)
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
+        check_server(address)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -334,6 +385,19 @@ def test_a_run_goes_on_with_the_password_that_mlflow_has():
         MachineError, match=r"postgresql://u:\*\*\*@db/x: is kept without its password\. Give the whole"
     ):
         kept_address("postgresql://u:***@db/x")
+
+
+def test_a_run_keeps_no_password(monkeypatch, tmp_path):
+    address = "http://user:secret@host:5000"
+    monkeypatch.setattr("sys.argv", ["syndet_ray", "sweep", "x", "--tracking", address])
+    options = run.Options(tmp_path, tracking=address)
+    data = SimpleNamespace(describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())})
+    about = json.dumps(run._about(run.Origin("x"), SWEEP, options, data))
+    assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"
+    assert "secret" not in about
+    kept = json.loads(about)["options"]
+    assert run._options(kept).tracking == "http://host:5000", "and MLflow's own settings have the password"
+    assert run._options(kept | {"tracking": address}).tracking == address
 
 
 def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_trials_have_it():
@@ -376,6 +440,50 @@ def test_the_trials_of_a_run_have_their_address_on_a_server(served, tmp_path, mo
         assert trials == f"trials   {tracking.link}"
         assert charts == f"charts   {tracking.link}&compareRunsMode=CHART"
     assert f"viewStateShareKey={tracking.parent}" in tracking.link
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def seen(address, last, profile):
+    """What a browser shows at an address of MLflow's UI, as HTML; looked at again where the last of it is not there yet."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [f"--user-data-dir={profile}", "--window-size=1600,1200", "--virtual-time-budget=20000"]
+    command += ["--run-all-compositor-stages-before-draw", "--dump-dom", address]  # charts wait until they are in view
+    for _ in range(3):
+        html = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        if last in html:
+            break
+    return html
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_varied(served, tmp_path):
+    other, tracking = (Tracking(served.address, None, "seen", SWEEP) for _ in range(2))
+    other.follow(trial(7, 0.99))
+    shares = (0.125, 0.25, 0.625)
+    for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
+        recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
+        tracking.follow(replace(trial(number, value / 2, value, state="COMPLETE"), recipe=recipe))
+    assert other.end("FINISHED") == tracking.end("FINISHED") == ""
+    table = seen(tracking.link, "because", tmp_path / "profile")
+    assert re.findall(r">(trial-\d{3})<", table) == ["trial-001", "trial-002", "trial-000"]
+    for words in (
+        "val/mAP",
+        "mix.synthetic",
+        "kind",
+        "state",
+        "reason",
+        "0.125",
+        "0.25",
+        "0.625",
+        "COMPLETE",
+        "because",
+    ):
+        assert f">{words}<" in table, words
+    charts = seen(f"{tracking.link}&compareRunsMode=CHART", "Parallel Coordinates", tmp_path / "profile")
+    axes = re.findall(r"<text[^>]*>(mix.synthetic|val/mAP)</text>", charts)
+    assert sorted(set(axes)) == ["mix.synthetic", "val/mAP"]
 
 
 def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
