@@ -8,9 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from syndet_ray.recipe import Value
 
-# So much of an axis of a simplex, at either end, stands for the end itself: else no sampler would ever come upon a share
-# of exactly nothing, or of all.
-_MARGIN = 0.05
+# The share that stands for nothing, for each source that there is, and at most that of all sources together: else no sampler
+# would ever come upon a share of exactly nothing, or of all. It is wider where there are more sources, for corners are rarer
+# there; but a search must also come upon divisions that leave no source out.
+_NOTHING, _MOST_NOTHING = 0.025, 0.3
 
 
 class _Parameter(Value):
@@ -116,8 +117,10 @@ class Simplex(_Parameter):
     Sources are "real" and those of the recipe's mix. K sources have K - 1 axes from 0 to 1, by stick-breaking: each axis
     says how much of what the sources before have left over goes to the next one. An axis is bent so that even draws along
     all axes are even draws from the simplex (the part that is broken off follows Beta(1, sources that come after); Devroye
-    1986, Non-Uniform Random Variate Generation, ch. 11.4), but for the outer twentieth at each end, which stands for
-    nothing and for all: so every corner, 100 % of one source, and every face can be proposed.
+    1986, Non-Uniform Random Variate Generation, ch. 11.4). A source that would get less than a margin gets nothing, and what
+    the others have beyond the margin is stretched to the whole. So each face, a set of sources that have a share, is as
+    likely as any other of its size, corners included, whatever the order of the sources; draws from a face are even; and a
+    face lies beside the divisions that are nearest to it, where a sampler that looks near good points finds it.
     """
 
     kind: Literal["simplex"] = "simplex"
@@ -135,24 +138,47 @@ class Simplex(_Parameter):
         """None: any division is valid, if only the recipe has the sources."""
         return ()
 
+    @property
+    def margin(self) -> float:
+        """The share before stretching up to which a source gets nothing; less than 1 / K, so that one is always above it."""
+        count = len(self.sources)
+        return min(_NOTHING * count, _MOST_NOTHING / count)
+
     def shares(self, point: Sequence[float]) -> dict[str, float]:
         """The share of each source at a point, K - 1 numbers from 0 to 1."""
-        left, found = 1.0, {}
-        for i, (source, at) in enumerate(zip(self.sources, point, strict=False)):
-            straight = min(1.0, max(0.0, (at - _MARGIN) / (1 - 2 * _MARGIN)))
-            found[source] = left * (1 - (1 - straight) ** (1 / (len(self.sources) - 1 - i)))
-            left = max(0.0, left - found[source])
-        return found | {self.sources[-1]: left}
+        beyond = [max(0.0, part - self.margin) for part in _broken(point)]
+        total = sum(beyond)
+        return {source: part / total for source, part in zip(self.sources, beyond, strict=True)}
 
     def at(self, shares: Mapping[str, float]) -> tuple[float, ...]:
-        """A point with these shares: the inverse of `shares`."""
-        left, found = 1.0, list[float]()
-        for i, source in enumerate(self.sources[:-1]):
-            part = min(1.0, shares[source] / left) if left > 1e-12 else 0.0
-            straight = 1 - (1 - part) ** (len(self.sources) - 1 - i)
-            found.append(straight if part in (0.0, 1.0) else _MARGIN + straight * (1 - 2 * _MARGIN))
-            left -= shares[source]
-        return tuple(found)
+        """A point with these shares: the inverse of `shares`. Of all points of a face it is that in the middle of the margin."""
+        missing = sum(shares[source] <= 0 for source in self.sources)
+        present = len(self.sources) - missing
+        total = 1 - self.margin * (present + missing / 2)
+        parts = []
+        for source in self.sources:
+            share = shares[source]
+            parts.append(self.margin + share * total if share > 0 else self.margin / 2)
+        return _breaks(parts)
+
+
+def _broken(point: Sequence[float]) -> list[float]:
+    """K parts of 1 at K - 1 numbers from 0 to 1; even on the simplex where these are even."""
+    left, parts = 1.0, list[float]()
+    for i, at in enumerate(point):
+        part = left * (1 - (1 - at) ** (1 / (len(point) - i)))
+        parts.append(part)
+        left = max(0.0, left - part)
+    return [*parts, left]
+
+
+def _breaks(parts: Sequence[float]) -> tuple[float, ...]:
+    """The inverse of `_broken`, for parts that are all greater than 0."""
+    left, point = 1.0, list[float]()
+    for i, part in enumerate(parts[:-1]):
+        point.append(1 - (1 - min(1.0, part / left)) ** (len(parts) - 1 - i))
+        left -= part
+    return tuple(point)
 
 
 Axis = Float | Int | Choice

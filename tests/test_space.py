@@ -1,5 +1,9 @@
 """Parameters and spaces: simplex, conditions, grids, and where a recipe lies."""
 
+import math
+from collections import Counter
+from itertools import combinations, permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,25 +45,62 @@ def test_shares_are_a_division(point):
     assert min(found.values()) >= 0
 
 
-def test_even_draws_along_the_axes_are_even_draws_from_the_simplex():
-    """Away from the outer twentieths. Compared with exponentials divided by their sum, which are even (Devroye 1986)."""
-    rng, simplex = np.random.default_rng(0), Simplex(sources=SOURCES)
-    ours = np.array([list(simplex.shares(point).values()) for point in rng.uniform(0.05, 0.95, (20_000, 3))])
-    even = rng.exponential(size=(20_000, 4))
+def drawn(simplex, count, seed=0):
+    """(count, K) shares at even draws along the axes."""
+    points = np.random.default_rng(seed).uniform(size=(count, len(simplex.sources) - 1))
+    return np.array([list(simplex.shares(point).values()) for point in points])
+
+
+@pytest.mark.parametrize("present", [(0, 1, 2, 3), (1, 3), (0, 1, 2)])
+def test_even_draws_along_the_axes_are_even_draws_from_each_face(present):
+    """Compared with exponentials divided by their sum, which are even (Devroye 1986)."""
+    found = drawn(Simplex(sources=SOURCES), 40_000)
+    face = [source in present for source in range(4)]
+    ours = found[((found > 0) == face).all(axis=1)][:, present]
+    assert len(ours) > 800
+    even = np.random.default_rng(1).exponential(size=(20_000, len(present)))
     even /= even.sum(axis=1, keepdims=True)
+    spread = 4 / np.sqrt(len(ours))  # four standard errors of a mean of values from 0 to 1, or fewer
     for moment in (1, 2, 3):
-        assert (ours**moment).mean(axis=0) == pytest.approx((even**moment).mean(axis=0), abs=0.006)
+        assert (ours**moment).mean(axis=0) == pytest.approx((even**moment).mean(axis=0), abs=0.3 * spread)
     for level in (0.1, 0.3, 0.6):
-        assert (ours < level).mean(axis=0) == pytest.approx((even < level).mean(axis=0), abs=0.015)
-    assert np.corrcoef(ours.T) == pytest.approx(np.corrcoef(even.T), abs=0.03)
+        assert (ours < level).mean(axis=0) == pytest.approx((even < level).mean(axis=0), abs=0.5 * spread)
+    assert np.corrcoef(ours.T) == pytest.approx(np.corrcoef(even.T), abs=spread)
 
 
-def test_random_points_come_upon_every_corner_and_every_face():
-    rng, simplex = np.random.default_rng(0), Simplex(sources=SOURCES[:3])
-    found = [simplex.shares(point) for point in rng.uniform(0, 1, (4000, 2))]
-    for source in SOURCES[:3]:
-        assert any(division[source] == 1 for division in found)
-        assert any(division[source] == 0 and max(division.values()) < 1 for division in found)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_faces_of_one_size_are_equally_likely_whatever_the_order_of_the_sources(count):
+    """Corners have the probability of a corner of the even simplex in which all others stay below the margin."""
+    draws, sources = 20_000, SOURCES[:count]
+    faces = Counter()
+    for k, order in enumerate((sources, sources[::-1])):
+        found = drawn(Simplex(sources=order), draws, seed=k)
+        faces.update(frozenset(np.compress(shares > 0, order).tolist()) for shares in found)
+    for size in range(1, count + 1):
+        seen = [faces[frozenset(face)] for face in combinations(sources, size)]
+        spread = 4 * np.sqrt(max(seen))
+        assert seen == pytest.approx([np.mean(seen)] * len(seen), abs=spread), size
+    margin = Simplex(sources=sources).margin
+    expected = 2 * draws * math.factorial(count - 1) * margin ** (count - 1)
+    corners = [faces[frozenset({source})] for source in sources]
+    assert corners == pytest.approx([expected] * count, abs=4 * np.sqrt(expected))
+    assert min(corners) > 50
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_same_division_stands_for_itself_in_every_order_of_the_sources(order):
+    wanted = dict(zip(SOURCES, (0.5, 0.0, 0.5), strict=False))
+    simplex = Simplex(sources=tuple(SOURCES[k] for k in order))
+    assert simplex.shares(simplex.at(wanted)) == pytest.approx(wanted, abs=1e-12)
+    assert simplex.shares(simplex.at(wanted))["sparse"] == 0
+
+
+@pytest.mark.parametrize("count", [2, 7, 12])
+def test_any_number_of_sources_can_be_divided(count):
+    simplex = Simplex(sources=tuple(map(str, range(count))))
+    for share in (0.0, 1e-6, 0.5, 1.0):
+        rest = dict.fromkeys(simplex.sources[1:], (1 - share) / (count - 1))
+        assert simplex.shares(simplex.at({"0": share} | rest)) == pytest.approx({"0": share} | rest, abs=1e-12)
 
 
 def test_a_simplex_sets_the_synthetic_share_and_its_parts():
@@ -75,7 +116,7 @@ def test_without_real_a_simplex_divides_the_synthetic_share():
     space = SearchSpace({"mix.shares": Simplex(sources=("sparse", "crowded"))})
     recipe = Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes({"mix.shares/sparse": 1.0}))
     assert recipe.mix.shares == pytest.approx({"real": 0.6, "sparse": 0.4, "crowded": 0.0})
-    assert space.point(recipe) == {"mix.shares/sparse": 1.0}
+    assert Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes(space.point(recipe))) == recipe
 
 
 def test_a_parameter_exists_only_where_its_condition_holds():
