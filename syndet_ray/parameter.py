@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from syndet_ray.recipe import Value
 
+# How far a value may lie from a step, in steps: rounding, as far as Optuna allows it.
+_OFF_STEP = 1e-8
+
 # The share that stands for nothing, for each source that there is, and at most that of all sources together: else no sampler
 # would ever come upon a share of exactly nothing, or of all. It is wider where there are more sources, for corners are rarer
 # there; but a search must also come upon divisions that leave no source out.
@@ -57,7 +60,12 @@ class Float(_Parameter):
         """Whether the value may be proposed."""
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
             return False
-        return self.step is None or abs(math.remainder(value - self.low, self.step)) < 1e-9
+        return self.step is None or abs(math.remainder(value - self.low, self.step)) < _OFF_STEP * self.step
+
+    @property
+    def words(self) -> str:
+        """What a value must be."""
+        return _range_words(self.low, self.high, self.step)
 
 
 class Int(_Parameter):
@@ -87,6 +95,11 @@ class Int(_Parameter):
         whole = not isinstance(value, bool) and isinstance(value, int) and self.low <= value <= self.high
         return whole and (value - self.low) % (self.step or 1) == 0
 
+    @property
+    def words(self) -> str:
+        """What a value must be."""
+        return _range_words(self.low, self.high, self.step)
+
 
 class Choice(_Parameter):
     """One of several values, in no order; a value may be several numbers, such as a least and a greatest width."""
@@ -105,6 +118,11 @@ class Choice(_Parameter):
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
         return value in self.values
+
+    @property
+    def words(self) -> str:
+        """What a value must be."""
+        return f"one of {', '.join(map(repr, self.values))}"
 
     def own(self, value: Any) -> Any:
         """An equal value as it stands here: a recipe makes 0 a 0.0."""
@@ -137,6 +155,11 @@ class Simplex(_Parameter):
     def samples(self) -> tuple[()]:
         """None: any division is valid, if only the recipe has the sources."""
         return ()
+
+    @property
+    def words(self) -> str:
+        """What a value must be."""
+        return f"divided among {', '.join(self.sources)} alone"
 
     @property
     def margin(self) -> float:
@@ -183,6 +206,10 @@ def _breaks(parts: Sequence[float]) -> tuple[float, ...]:
 
 Axis = Float | Int | Choice
 Parameter = Annotated[Float | Int | Choice | Simplex, Field(discriminator="kind")]
+
+
+def _range_words(low: float, high: float, step: float | None) -> str:
+    return f"from {low:g} to {high:g}" + ("" if step is None else f" in steps of {step:g}")
 
 
 def _check_bounds(low: float, high: float, log: bool, step: float | None) -> None:

@@ -4,14 +4,17 @@ A sampler knows nothing of recipes: it moves a point along `axes`, each a plain 
 point means for a recipe, and `point` where a recipe lies.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import RootModel, model_validator
 
+from syndet_ray.effect import NoEffect, deciders, no_effect
 from syndet_ray.errors import DefinitionError, nearest
-from syndet_ray.parameter import Axis, Choice, Float, Parameter, Simplex
+from syndet_ray.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.recipe import REAL, Recipe, check_path, check_value, field_paths
 
 SHARES = "mix.shares"  # what a Simplex varies: mix.synthetic and mix.parts at once
@@ -65,7 +68,10 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return len(self.root)
 
     def check(self, recipe: Recipe) -> None:
-        """Raises DefinitionError unless conditions, sources and values fit one another and the recipe."""
+        """Raises DefinitionError unless conditions, sources and values fit one another and the recipe.
+
+        It also does where trials would vary a parameter that has no effect in them, see `effect`.
+        """
         for path, parameter in self.root.items():
             for condition, values in parameter.when.items():
                 self._check_condition(f"{path}: when", condition, values)
@@ -73,6 +79,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 recipe.replace({**self.first_allowed(path), path: value})
         if SHARES in self.root:
             self._check_sources(recipe)
+        for path in self.root:
+            self._check_effect(path, recipe)
 
     def suggest(self, choose: Callable[[str, Axis], Any]) -> dict[str, Any]:
         """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was chosen before."""
@@ -109,13 +117,21 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
 
     def point(self, recipe: Recipe) -> dict[str, Any] | None:
         """Where a recipe lies; None where it lies outside."""
+        try:
+            return self.locate(recipe)
+        except DefinitionError:
+            return None
+
+    def locate(self, recipe: Recipe) -> dict[str, Any]:
+        """Where a recipe lies. Raises DefinitionError, with the parameter and the value, for one that lies outside."""
         found: dict[str, Any] = {}
         for place in self._places():
             if not self._exists(place.parameter, found):
                 continue
             values = _values(place.parameter, place.path, recipe)
             if values is None or not all(a.holds(v) for a, v in zip(place.axes.values(), values, strict=True)):
-                return None
+                value = recipe.mix.shares if place.path == SHARES else recipe.get(place.path)
+                raise DefinitionError(place.path, f"must be {place.parameter.words}", got=value)
             axes = zip(place.axes.items(), values, strict=True)
             found |= {name: axis.own(v) if isinstance(axis, Choice) else v for (name, axis), v in axes}
         return found
@@ -185,6 +201,78 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                     place, f"{condition} must be able to take the value", got=value, do=str(parameter)
                 )
 
+    def _check_effect(self, path: str, recipe: Recipe) -> None:
+        """Raises DefinitionError where no value of a parameter has an effect beside some choice of the others.
+
+        Along a range some value may leave it without effect, such as a share of 0: no `when` could name that.
+        """
+        setting = _setting(path, self.root[path])
+        beside = deciders(setting)
+        if not beside:
+            return
+        for points in self._points_by_choice(path, beside):
+            reasons = self._reasons(setting, points, recipe)
+            first = next(reasons, None)
+            if first is not None and all(reason is not None for reason in reasons):
+                rule = f"is searched, and nothing acts on it where {first.where}"
+                do = "Name in its `when` the values of other settings under which it acts, or take it out of the space."
+                raise DefinitionError(path, rule, do=do)
+
+    def _reasons(self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe) -> Iterator[NoEffect | None]:
+        """Why a setting has no effect at each point, None where it has; points that no recipe can be made of are skipped."""
+        for point in points:
+            try:
+                changed = recipe.replace(self.changes(point))
+            except DefinitionError:
+                continue
+            yield no_effect(setting, changed)
+
+    def _points_by_choice(self, path: str, beside: Collection[str]) -> list[list[dict[str, Any]]]:
+        """Points at which a parameter exists, together those that differ along ranges only, or in the parameter itself.
+
+        Of a range there are a few values. Parameters that neither are `beside` it nor a condition of one that is are left
+        out.
+        """
+        wanted = self._with_conditions([path, *(other for other in self.root if _varies(other) & set(beside))])
+        points: list[dict[str, Any]] = [{}]
+        for place in self._places():
+            if place.path in wanted:
+                values = self._examples(place)
+                points = [
+                    point | more
+                    for point in points
+                    for more in (values if self._exists(place.parameter, point) else [{}])
+                ]
+        own = _axes(path, self.root[path])
+        together = defaultdict(list)
+        for point in points:
+            if own.keys() <= point.keys():
+                choices = {name: value for name, value in point.items() if isinstance(self.root.get(name), Choice)}
+                choices.pop(path, None)
+                together[repr(choices)].append(point)
+        return list(together.values())
+
+    def _with_conditions(self, paths: Sequence[str]) -> set[str]:
+        """Parameters, and all that their conditions ask for."""
+        found = set(paths)
+        for path in paths:
+            found |= self._with_conditions([*self.root[path].when])
+        return found
+
+    def _examples(self, place: _Place) -> list[dict[str, Any]]:
+        """Points of one parameter: all values of a choice; of a range its middle, its end, and what conditions ask for."""
+        parameter = place.parameter
+        if isinstance(parameter, Choice):
+            return [{place.path: value} for value in parameter.values]
+        if isinstance(parameter, Simplex):
+            even = parameter.at(dict.fromkeys(parameter.sources, 1 / len(parameter.sources)))
+            return [dict(zip(place.axes, even, strict=True))]
+        middle = (parameter.low + parameter.high) / 2
+        values = [math.floor(middle) if isinstance(parameter, Int) else middle, parameter.high]
+        for other in self.root.values():
+            values += other.when.get(place.path, ())
+        return [{place.path: value} for value in values]
+
     def _check_sources(self, recipe: Recipe) -> None:
         for also in ("mix.synthetic", "mix.parts"):
             if also in self.root:
@@ -195,6 +283,18 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 raise DefinitionError(
                     f"space: {SHARES}", f"{source!r} is no source of the recipe's mix", do=nearest(source, known)
                 )
+
+
+def _varies(path: str) -> set[str]:
+    """The settings of a recipe that a parameter varies."""
+    return {"mix.synthetic", "mix.parts"} if path == SHARES else {path}
+
+
+def _setting(path: str, parameter: Parameter) -> str:
+    """The setting of a recipe by which it is known whether a parameter has an effect."""
+    if isinstance(parameter, Simplex):
+        return "mix.synthetic" if REAL in parameter.sources else "mix.parts"
+    return path
 
 
 def _axes(path: str, parameter: Parameter) -> dict[str, Axis]:

@@ -1,5 +1,6 @@
 """Sweep: one question, answered by many trials; and how its file is found and read."""
 
+import math
 import runpy
 import traceback
 from bisect import bisect_left
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from syndet_ray.effect import no_effect
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe, Value, definition_error, located
@@ -156,6 +158,34 @@ class Sweep(Value):
         """How many recipes are proposed: `trials`, or as many points as a grid has, where these are fewer."""
         return min(self.trials, len(self.parameters.grid())) if self.sampler == "grid" else self.trials
 
+    def check_points(self) -> None:
+        """Raises DefinitionError, with the point, the setting and its value, unless all points are proposed as they stand.
+
+        The sweep must be loaded: it holds one space.
+        """
+        if len(self.points) > self.proposals:
+            rule = f"must be at most as many as the recipes that are proposed, {self.proposals}"
+            raise DefinitionError("points", rule, got=len(self.points), do="Raise trials, or leave points out.")
+        for k, changes in enumerate(self.points):
+            try:
+                self.check_point(changes)
+            except DefinitionError as error:
+                do = error.do or "Change the point, or widen the space."
+                raise DefinitionError(f"points[{k}]: {error.place}", error.rule, got=error.got, do=do) from None
+
+    def check_point(self, changes: Mapping[str, Any]) -> None:
+        """Raises DefinitionError where a changed recipe lies outside the space.
+
+        It also does where the recipe changes what is not varied there, and would be proposed without that. What has no
+        effect in it may be lost.
+        """
+        recipe = self.recipe.replace(changes)
+        proposed = self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
+        for path in recipe.flat():
+            if not _same(path, recipe, proposed) and no_effect(path, recipe) is None:
+                rule = f"is not varied beside the point's other settings, and would be {proposed.get(path)!r}"
+                raise DefinitionError(path, rule, got=recipe.get(path))
+
     @property
     def first_pruned_rung(self) -> int | None:
         """The first rung, from 1, at which a trial can be pruned; None where none ever is."""
@@ -202,6 +232,14 @@ class Sweep(Value):
         return (name if k == 0 else f"{name} ({k + 1})"), name
 
 
+def _same(path: str, recipe: Recipe, other: Recipe) -> bool:
+    """Whether two recipes agree in a setting; in that of the mix by the shares that sources have, up to rounding."""
+    if path in ("mix.synthetic", "mix.parts"):
+        shares = other.mix.shares
+        return all(math.isclose(share, shares[name], abs_tol=1e-9) for name, share in recipe.mix.shares.items())
+    return bool(recipe.get(path) == other.get(path))
+
+
 def rung_images(total: int, rungs: int) -> tuple[int, ...]:
     """The numbers of images seen at which a trial reports: `rungs` of them, evenly spaced, the last is `total`."""
     return tuple(total * (i + 1) // rungs for i in range(rungs))
@@ -233,6 +271,7 @@ def load(name_or_path: str, root: Path | None = None) -> Sweep:
         space.check(sweep.recipe)
         whole = sweep.model_copy(update={"space": (space,)})
         assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
+        whole.check_points()
         return _located(whole, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None

@@ -197,9 +197,10 @@ def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
 def _can_propose(sweep: Sweep, changes: dict[str, Any]) -> bool:
     """Whether a sweep can propose its recipe with these changes; it may know other sources than theirs."""
     try:
-        return sweep.parameters.point(sweep.recipe.replace(changes)) is not None
+        sweep.check_point(changes)
     except DefinitionError:
         return False
+    return True
 
 
 def _finished(trial: Trial) -> bool:

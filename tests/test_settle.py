@@ -345,3 +345,12 @@ def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_
         match="random weights cannot be frozen: frozen_stages must be 0 or auto beside weights none, got all",
     ):
         settled_sweep(asked, CPU, DATA, lambda words: None)
+
+
+def test_a_point_outside_the_space_is_refused_before_a_run_begins(built):
+    space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)})
+    asked = varied(space=(space,), trials=2, points=({"training.learning_rate": 5e-3},))
+    with pytest.raises(
+        DefinitionError, match=r"points\[0\]: training\.learning_rate: must be from 0\.0001 to 0\.001, got 0"
+    ):
+        settled_sweep(asked, CPU, DATA, lambda words: None)

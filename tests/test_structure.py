@@ -13,7 +13,7 @@ PACKAGE = ROOT / "syndet_ray"
 ORDER = (
     *("errors", "files"),
     *("boxes", "seeds", "spread", "recipe"),
-    *("schedule", "parameter", "space", "data", "scenes"),
+    *("effect", "schedule", "parameter", "space", "data", "scenes"),
     *("detection", "sweep", "results", "run_folder", "verdict"),
     *("report", "tuning", "deploy"),
     *("terminal", "listing", "scorecard", "cli"),

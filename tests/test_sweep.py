@@ -282,3 +282,78 @@ def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library
     with pytest.raises(ValidationError) as error:
         Detector(**given)
     assert re.match(said, str(definition_error("f", error.value)))
+
+
+SPACES = {
+    "share": 'SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8, step=0.2)})',
+    "objects": 'SearchSpace({"scene.objects": Int(low=10, high=50, step=20)})',
+    "stages": 'SearchSpace({"mix.schedule": Choice(values=("mixed", "staged")), '
+    '"training.final_rate": Float(low=0, high=1, when={"mix.schedule": "staged"})})',
+    "shares": 'SearchSpace({"mix.shares": Simplex(sources=("real", "a"))})',
+}
+TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
+
+
+@pytest.mark.parametrize(
+    ("space", "point", "said"),
+    [
+        ("share", {"mix.synthetic": 0.9}, r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.9"),
+        ("share", {"mix.synthetic": 0.5}, r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.5"),
+        ("objects", {"scene.objects": 40}, r"scene\.objects: must be from 10 to 50 in steps of 20, got 40"),
+        ("objects", {"scene.objects": 30, "scene.blur": 0.9}, r"scene\.blur: is not varied .* would be 0\.5, got 0\.9"),
+        ("objects", {"scene.objects": 30, "mix.synthetic": 0.9}, r"mix\.synthetic: is not varied .* got 0\.9"),
+        ("stages", {"training.final_rate": 0.7}, r"training\.final_rate: is not varied .* would be 0\.01, got 0\.7"),
+        ("stages", {"mix.schedule": "annealed"}, r"mix\.schedule: must be one of 'mixed', 'staged', got 'annealed'"),
+        (
+            "shares",
+            {"mix.parts": {"a": 0.5, "b": 0.5}},
+            r"mix\.shares: must be divided among real, a alone, got .*'b': 0\.25}",
+        ),
+    ],
+)
+def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, space, point, said):
+    points = [{"mix.parts": {"a": 1.0}} if space == "shares" else {}, point]
+    recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4), scene=SceneParameters(objects=10))"
+    body = f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points={points!r})'
+    path = write(home, body)
+    with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {said}\. Change the point, or widen the space"):
+        load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("space", "point"),
+    [
+        ("share", {"mix.synthetic": 0.6000000000000001}),
+        ("objects", {"scene.objects": 30, "scene.blur": 0.5, "training.momentum": 0.3}),
+        ("stages", {"mix.schedule": "staged", "training.final_rate": 0.7}),
+        ("shares", {"mix.synthetic": 0.01, "mix.parts": {"a": 1.0}}),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_point_is_proposed_as_it_stands(home, space, point):
+    """What has no effect may be lost: adamw has no momentum."""
+    recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4))"
+    write(home, f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points=({point!r},))')
+    sweep = load("mine")
+    at = sweep.parameters.point(sweep.recipe.replace(point))
+    proposed = sweep.recipe.replace(sweep.parameters.changes(at))
+    asked = sweep.recipe.replace({path: value for path, value in point.items() if path != "training.momentum"})
+    assert proposed.mix.shares == pytest.approx(asked.mix.shares, abs=1e-12)
+    assert {**proposed.flat(), "mix.synthetic": 0, "mix.parts": 0} == {
+        **asked.flat(),
+        "mix.synthetic": 0,
+        "mix.parts": 0,
+    }
+
+
+def test_points_that_no_trial_is_left_for_are_refused(home):
+    points = '({"mix.synthetic": 0.2}, {"mix.synthetic": 0.4})'
+    write(home, f'SWEEP = Sweep(question="?", space=({SPACES["share"]},), trials=1, points={points})')
+    with pytest.raises(DefinitionError, match=r"points: must be at most as many .* proposed, 1, got 2\. Raise trials"):
+        load("mine")
+
+
+def test_steps_are_as_exact_as_the_sampler_asks_at_every_scale():
+    fine = Float(low=0, high=1e-6, step=1e-9)
+    assert not fine.holds(5.05e-8)
+    assert fine.holds(5e-8)

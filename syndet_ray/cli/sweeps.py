@@ -185,7 +185,7 @@ def _with_points(definition: "Sweep", run: Path) -> "Sweep":
     from syndet_ray.run_folder import RunFolder
     from syndet_ray.verdict import best_points
 
-    points = best_points(RunFolder.open(run).trials(), definition)
+    points = best_points(RunFolder.open(run).trials(), definition)[: definition.proposals]
     if not points:
         raise DefinitionError("--points", f"no recipe of {run} can be proposed by this sweep", do="Leave it out.")
     return definition.replace({"points": points})

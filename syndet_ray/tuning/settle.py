@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 _FAR_FROM_ANCHORS = 1.5
 _SETTLED = ("detector.", "training.", "scene.image_px")  # what names of settings that may be "auto" begin with
 _BACKBONE_RATE = "detector.backbone_rate"
-_UNSTAGED = "mix.schedule", ("mixed", "annealed", "real_only")
-# Settings on which nothing acts where another one has certain values.
-_IDLE_UNDER: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "mix.anneal": ("mix.schedule", ("mixed", "staged", "real_only", "synthetic_only")),
-    "mix.switch_at": _UNSTAGED,
-    "training.rate_after_switch": _UNSTAGED,
-    "training.momentum": ("training.optimizer", ("adamw",)),
-    _BACKBONE_RATE: ("detector.frozen_stages", ("all",)),
-    "detector.anchor_px": ("detector.architecture", ("fcos",)),
-    "detector.aspect_ratios": ("detector.architecture", ("fcos",)),
-}
 
 
 def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
@@ -58,7 +47,7 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     # Both validate again: what was "auto" allowed any value beside it.
     whole = sweep.replace({"recipe": recipe, "variants": variants})
     sweep.parameters.check(recipe)
-    _check_search_acts(whole)
+    whole.check_points()
     classes = data.pools["train"].classes
     report = _check_detectors(whole, classes)
     loaded = "" if recipe.detector.weights in NAMED_WEIGHTS else _file_words(recipe.detector, report, classes)
@@ -172,20 +161,6 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
         if path.startswith(_SETTLED) and (is_auto or is_other):
             own[path] = value
     return own
-
-
-def _check_search_acts(sweep: Sweep) -> None:
-    """Raises DefinitionError for a searched setting on which nothing would act in some trials: each of them would fail."""
-    parameters = dict(sweep.parameters.items()) if sweep.trials else {}
-    for path, (condition, idle) in _IDLE_UNDER.items():
-        if path not in parameters or (condition in parameters and parameters[condition].when):
-            continue
-        values = _searched(sweep, condition) or [sweep.recipe.get(condition)]
-        for value in parameters[path].when.get(condition, values):
-            if value in idle:
-                rule = f"is searched, and nothing acts on it where {condition} is {value}"
-                do = f"Name in its `when` the values of {condition} under which it acts, or take it out of the space."
-                raise DefinitionError(path, rule, do=do)
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":

@@ -236,7 +236,11 @@ def optuna_state(state: str, cause: Cause | None) -> TrialState:
 
 
 def _given_points(sweep: Sweep) -> list[dict[str, Any]]:
-    """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an order of the seed."""
+    """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an order of the seed.
+
+    A sweep is refused whose points lie outside its space, see `Sweep.check_points`. Runs that began before that was so go on
+    as they began: without these points.
+    """
     points = [sweep.parameters.point(sweep.recipe.replace(changes)) for changes in sweep.points]
     inside = [point for point in points if point is not None]
     if sweep.sampler != "grid":
