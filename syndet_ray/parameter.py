@@ -15,6 +15,7 @@ _OFF_STEP = 1e-8
 # would ever come upon a share of exactly nothing, or of all. It is wider where there are more sources, for corners are rarer
 # there; but a search must also come upon divisions that leave no source out.
 _NOTHING, _MOST_NOTHING = 0.025, 0.3
+_DIGITS = 12  # of a share: fewer than arithmetic keeps, far more than any training can tell
 
 
 class _Parameter(Value):
@@ -168,10 +169,10 @@ class Simplex(_Parameter):
         return min(_NOTHING * count, _MOST_NOTHING / count)
 
     def shares(self, point: Sequence[float]) -> dict[str, float]:
-        """The share of each source at a point, K - 1 numbers from 0 to 1."""
+        """The share of each source at a point, K - 1 numbers from 0 to 1; rounded, so that 0.75 comes back as 0.75."""
         beyond = [max(0.0, part - self.margin) for part in _broken(point)]
         total = sum(beyond)
-        return {source: part / total for source, part in zip(self.sources, beyond, strict=True)}
+        return {source: round(part / total, _DIGITS) for source, part in zip(self.sources, beyond, strict=True)}
 
     def at(self, shares: Mapping[str, float]) -> tuple[float, ...]:
         """A point with these shares: the inverse of `shares`. Of all points of a face it is that in the middle of the margin."""

@@ -11,6 +11,7 @@ from made_detections import TINY
 from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.detection.augment import Augmenter
+from syndet_ray.effect import no_effect
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.recipe import field_paths
 from syndet_ray.tuning import trial as trials
@@ -220,6 +221,26 @@ def test_a_searched_setting_that_nothing_acts_on_fails_the_trial_before_it_train
     )
 
 
+@pytest.mark.parametrize("searched", ["scene.occluders", "scene.object_shape"])
+def test_a_searched_setting_that_no_scene_is_made_from_fails_the_trial(
+    squares, tmp_path, rendered, monkeypatch, searched
+):
+    """As the table of settings has it, and where the table does not know it."""
+    monkeypatch.setattr(trials.Trainer, "train_until", never)
+    monkeypatch.setattr("syndet_ray.tuning.effective.made_from", lambda parameters: {"objects": parameters.objects})
+    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.synthetic_images": 4})
+    with pytest.raises(SyndetError, match=rf"trial: {searched}: is searched, and nothing in this training acts on it"):
+        run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects", searched])
+
+
+def test_a_share_that_the_schedule_settles_is_not_searched(squares, tmp_path):
+    recipe = RECIPE.replace({"mix.schedule": "real_only"})
+    with pytest.raises(
+        SyndetError, match=r"trial: mix\.synthetic: is searched, and nothing in this training acts on it"
+    ):
+        run(squares, tmp_path, recipe=recipe, searched=["mix.synthetic"])
+
+
 @pytest.mark.parametrize(
     ("share", "searched"),
     [
@@ -251,14 +272,16 @@ def test_a_setting_of_scenes_is_not_missed_where_those_that_follow_it_have_no_sh
     assert len(run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.parts", searched])) == 3
 
 
-def test_settings_of_scenes_are_those_that_the_generator_was_given():
+def test_settings_of_scenes_are_those_that_they_are_made_from():
     sources = {"crowded": Scenes(changes={"scene.objects": 70}), "plain": Scenes()}
     recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)})
     given = {name: parameters for name, (parameters, _) in recipe.scenes().items()}
     found = scenes_in_force(recipe.mix, given)
     assert found["scene.objects"] == recipe.scene.objects, "of the source that does not change it"
     assert found["scene.size_px"] == [30, 40]
-    assert found.keys() == {path for path in field_paths() if path.startswith("scene.")}
+    of_scenes = {path for path in field_paths() if path.startswith("scene.")}
+    assert of_scenes - found.keys() == {path for path in of_scenes if no_effect(path, recipe) is not None}
+    assert not {"scene.occluders", "scene.hue"} & found.keys(), "of layers, and of distractors, which these scenes lack"
     blurred = {name: parameters.model_copy(update={"blur": 0.9}) for name, parameters in given.items()}
     assert scenes_in_force(recipe.mix, blurred)["scene.blur"] == 0.9
 
@@ -333,8 +356,10 @@ def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, s
 
 def test_every_setting_is_reported_but_those_that_another_one_excludes(effective):
     proposed, found = effective
+    without_effect = {path for path in field_paths() if no_effect(path, Recipe().replace(proposed)) is not None}
+    assert {"mix.anneal", "scene.poses", "scene.hue"} <= without_effect
     # Sources are reported one by one, and a staged training whose switch nobody has set switches as its share says.
-    assert set(field_paths()) - found.keys() == {"mix.sources", "mix.anneal", "mix.switch_at"}
+    assert set(field_paths()) - found.keys() == {"mix.sources", "mix.switch_at"} | without_effect
     check_effective(proposed, found, searched=[path for path in proposed if path in found])
 
 

@@ -41,18 +41,23 @@ def library_of(parameters: SceneParameters) -> Library:
 
 
 def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1) -> Scene:
-    """Scene `index` of a set of `count`: a function of its arguments alone, the same on any worker.
+    """Scene `index` of a set of `count`: a function of its arguments alone, the same on any worker."""
+    return compose(parameters, library_of(parameters), seed, index, count)
+
+
+def compose(parameters: SceneParameters, library: Library, seed: int, index: int, count: int) -> Scene:
+    """As `draw_scene`, of things of a library that is at hand.
 
     Each property draws from a generator of its own, so that changing one strength changes nothing else. Only the
-    curriculum, which leads through all poses in the course of a set, asks how many scenes there are.
+    curriculum, which leads through all poses in the course of a set, asks how many scenes there are. A parameter is read
+    only where it has an effect, see `made_from`.
     """
 
     def rng(purpose: str) -> np.random.Generator:
         return seeds.generator(seed, f"scene/{purpose}", index)
 
-    library = library_of(parameters)
     camera = looks.draw_camera(parameters, library, rng("camera"))
-    wardrobe = Wardrobe(parameters, rng("shape"), rng("object color"), rng("hue"))
+    wardrobe = Wardrobe(parameters, library, rng("shape"), rng("object color"), rng("hue"))
     if parameters.arrangement == "tray":
         bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
     else:

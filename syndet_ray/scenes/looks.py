@@ -64,7 +64,8 @@ def size_factors(parameters: SceneParameters, n: int, rng: np.random.Generator) 
 def spread(parameters: SceneParameters) -> float:
     """By how much sizes within a scene differ at most: what size_px leaves to it."""
     least, greatest = parameters.size_px
-    return min(_SCALE_SPREAD * parameters.object_scale, 0.55 * (greatest - least) / (greatest + least))
+    room = 0.55 * (greatest - least) / (greatest + least)
+    return min(_SCALE_SPREAD * parameters.object_scale, room) if room > 0 else 0.0
 
 
 def paint(strength: float, rng: np.random.Generator) -> dict[str, Any]:
@@ -179,10 +180,10 @@ def draw_light(
 
 def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
     """Looks down at the tray from where an object is as wide as `size_px` asks, before any zoom beyond it."""
-    least, greatest = parameters.size_px
-    within = spread(parameters)
     if parameters.arrangement == "layers":
         return _above(parameters, library, rng)
+    least, greatest = parameters.size_px
+    within = spread(parameters)
     # Each object's own size varies around the scene's: the scene's stays that far from the bounds, or midway.
     low, high = least * (1 + within), greatest * (1 - within)
     unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit

@@ -34,18 +34,21 @@ class Wardrobe:
     def __init__(
         self,
         parameters: SceneParameters,
+        library: Library,
         shapes: np.random.Generator,
         colors: np.random.Generator,
         hues: np.random.Generator,
     ) -> None:
-        self._parameters = parameters
+        self._parameters, self._library = parameters, library
         self._shapes, self._colors, self._hues = shapes, colors, hues
 
     def dice(self, n: int) -> list[Die]:
-        """Dice of different makers."""
-        shape = looks.draw_shapes(self._parameters.object_shape, n, self._shapes)
+        """Dice of different makers; all alike where the library has others objects, whose random numbers follow on these."""
+        shape_strength = self._parameters.object_shape if self._library.dice else 0.0
+        color_strength = self._parameters.object_color if self._library.dice else 0.0
+        shape = looks.draw_shapes(shape_strength, n, self._shapes)
         each: list[dict[str, Any]] = [{name: float(values[i]) for name, values in shape.items()} for i in range(n)]
-        return [Die(**own, **looks.paint(self._parameters.object_color, self._colors)) for own in each]
+        return [Die(**own, **looks.paint(color_strength, self._colors)) for own in each]
 
     def glosses(self, n: int) -> list[float]:
         return (self._parameters.gloss * self._shapes.uniform(0, 1, n)).tolist()
@@ -55,8 +58,8 @@ class Wardrobe:
         color = (
             looks.any_color(self._colors) if asset.plain else looks.tint(self._parameters.object_color, self._colors)
         )
-        turned = float(self._parameters.hue * (self._hues.random() - 0.5)) % 1
-        return color, turned if asset.label == NO_CLASS else 0.0
+        turn = self._hues.random() - 0.5
+        return color, float(self._parameters.hue * turn) % 1 if asset.label == NO_CLASS else 0.0
 
 
 def in_tray(
@@ -72,8 +75,8 @@ def in_tray(
         return _poured_dice(EDGE_M * factors, wardrobe, poses)
     kinds = _kinds(parameters, library, poses)
     scales = [factor * _natural_scale(kind, library) for factor, kind in zip(factors, kinds, strict=False)]
-    relative = sizes.uniform(*parameters.background_scale, parameters.distractors)
-    for kind, factor in zip(kinds[len(factors) :], relative, strict=True):
+    for kind in kinds[len(factors) :]:
+        factor = sizes.uniform(*parameters.background_scale)
         scales.append(factor * library.unit_m / _longest(library.assets[kind].mesh))
     heap = Heap(library.tray_half_m, library.tray_half_m)
     dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))

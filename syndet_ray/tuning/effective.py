@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.effect import no_effect
 from syndet_ray.errors import SyndetError
-from syndet_ray.recipe import REAL, Mix, Recipe, SceneParameters, Scenes
+from syndet_ray.recipe import Mix, Recipe, SceneParameters, Scenes
+from syndet_ray.scenes.made_from import made_from
 from syndet_ray.schedule import images_until
 
-# Settings that act on real images only.
-_OF_REAL = ("mix.real_images", "mix.switch_at", "training.rate_after_switch")
 # Far above what the arithmetic of doubles loses, far below any difference between two proposals.
 _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
@@ -27,7 +27,7 @@ def check_settings(
     """
     recipe = Recipe().replace(proposed)
     for path in searched:
-        if path not in effective and _applies(path, recipe, effective):
+        if not _is_in_force(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
             do = "Take it out of the space, or name in its `when` the values of other settings under which it acts."
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
@@ -51,7 +51,9 @@ def check_effective(
 
 
 def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
-    """Settings of scenes by dotted path, as they went to the generators; each from the first source that does not change it.
+    """Settings of scenes by dotted path, as scenes are made from them; each from the first source that does not change it.
+
+    A setting that no scene is made from is left out, such as occluders in a tray.
 
     rendered  the parameters of each source whose scenes were rendered
     """
@@ -59,33 +61,26 @@ def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[s
     for name, parameters in rendered.items():
         source = mix.sources[name]
         assert isinstance(source, Scenes), name
-        for field, value in parameters.model_dump(mode="json").items():
+        for field, value in made_from(parameters).items():
             path = f"scene.{field}"
             if not source.overrides(path):
                 settings.setdefault(path, value)
     return settings
 
 
-def _applies(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
-    """Whether a setting acts on anything in this recipe, in the cases that the `when` of a search cannot express.
+def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
+    """Whether a searched setting has an effect and is reported, or is excused.
 
-    A search that divides images among sources also proposes shares of 0: no setting of real images then acts, or none of
-    the scenes that take it from the recipe. And which number of frozen stages leaves no parameter to train depends on the
-    backbone.
+    Excused is what a number leaves without effect: a search that divides images among sources also proposes shares of 0, by
+    which no setting of real images has an effect, or none of the scenes that take it from the recipe. And which number of
+    frozen stages leaves no parameter to train depends on the backbone.
     """
-    if path.startswith("scene.") or path == "mix.synthetic_images":
-        return _shows_scenes(path, recipe)
-    if path == "detector.backbone_rate" and recipe.detector.frozen_stages != "all":
-        return bool(effective["trainable_backbone_parameters"])
-    return path not in _OF_REAL or recipe.mix.shares[REAL] > 0
-
-
-def _shows_scenes(path: str, recipe: Recipe) -> bool:
-    """Whether scenes have a share that take the setting from the recipe; any scenes, where all set it themselves."""
-    sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
-    takers = {name for name, source in sources.items() if not source.overrides(path)}
-    shown = recipe.scenes().keys()
-    return bool(shown & takers if takers else shown)
+    reason = no_effect(path, recipe)
+    if reason is not None:
+        return reason.by_number
+    if path == "detector.backbone_rate" and not effective["trainable_backbone_parameters"]:
+        return True
+    return path in effective
 
 
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:

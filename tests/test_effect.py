@@ -1,0 +1,250 @@
+"""Settings without effect: the table that says which, the scenes' own record of what they are made from, and the scenes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex
+from syndet_ray.effect import deciders, no_effect
+from syndet_ray.errors import DefinitionError
+from syndet_ray.recipe import SceneParameters, field_paths
+from syndet_ray.scenes.generate import draw_scene
+from syndet_ray.scenes.made_from import made_from
+
+SHARE, UNIT = Float(low=0.2, high=0.8), Float(low=0.0, high=1.0)
+TWO = Mix(sources={"a": Scenes(), "b": Scenes(changes={"scene.objects": 5})})
+OF_SCENES = [name for name in SceneParameters.model_fields if name not in ("generator", "arrangement", "assets")]
+# Those on which other settings of scenes decide.
+DEPENDENT = [name for name in OF_SCENES if any(other.startswith("scene.") for other in deciders(f"scene.{name}"))]
+
+
+@pytest.fixture(scope="module")
+def floors(tmp_path_factory):
+    """A folder with an image for floors."""
+    folder = tmp_path_factory.mktemp("floors")
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder / "floor.png")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory):
+    """A folder with two classes of cubes."""
+    folder = tmp_path_factory.mktemp("things")
+    corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    faces = ["1 3 4 2", "5 6 8 7", "1 2 6 5", "3 7 8 4", "1 5 7 3", "2 4 8 6"]
+    lines = [*(f"v {x} {y} {z}" for x, y, z in corners), *(f"f {face}" for face in faces)]
+    for name in ("big", "small"):
+        (folder / name).mkdir()
+        (folder / name / "cube.obj").write_text("\n".join(lines))
+    return str(folder)
+
+
+# Scenes in which different settings have an effect. Few objects: they are composed fast.
+SCENES = {
+    "tray": {},
+    "tray of distractors": {"distractors": 1, "hue": 0.5},
+    "layers": {"arrangement": "layers", "occluders": 0.5, "hue": 0.5},
+    "objects of one size": {"size_px": (40, 40)},
+    "plain floor": {"floor_texture": 0.0},
+    "cubes": {"assets": "things"},
+    "cubes in layers": {"assets": "things", "arrangement": "layers"},
+}
+# Another value for every setting, but for those that decide who draws what.
+OTHER = {
+    "backgrounds": "floors",
+    "surroundings": "things/big",
+    "poses": "curriculum",
+    "distractors": 2,
+    "objects": 5,
+    "size_px": (20, 60),
+    "background_scale": (2.0, 3.0),
+    "image_px": 128,
+    "lamps": 4,
+    "camera_tilt_deg": 55.0,
+    "crop": 0.0,
+    "overlap": 0.0,
+    "box_square": True,
+    "box_padding": 0.3,
+    "box_padding_spread": 0.3,
+    "box_jitter": 0.2,
+}
+
+
+def scene_of(settings, floors, things):
+    """Parameters of few objects, with the names of folders in place."""
+    folders = {"things": things, "things/big": f"{things}/big", "floors": floors}
+    given = {"objects": 4, "image_px": 96, "backgrounds": "floors"} | settings
+    return SceneParameters(**{name: folders.get(v, v) if isinstance(v, str) else v for name, v in given.items()})
+
+
+def other_value(name, parameters):
+    """Of a strength one that is not its own."""
+    return OTHER.get(name, 0.9 if getattr(parameters, name) != 0.9 else 0.1)
+
+
+def drawn(parameters, count):
+    return [draw_scene(parameters, seed=3, index=index, count=count) for index in range(count)]
+
+
+@pytest.mark.parametrize("kind", SCENES)
+def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, floors, things):
+    """A setting that the table says has no effect changes no scene, nor is it read; any other changes one."""
+    parameters = scene_of(SCENES[kind], floors, things)
+    recipe = Recipe(scene=parameters)
+    before, record = drawn(parameters, 2), made_from(parameters)
+    for name in OF_SCENES if kind in ("tray", "layers") else DEPENDENT:
+        changes = {name: other_value(name, parameters)}
+        if name == "backgrounds":
+            changes[name] = ""
+        if name == "poses" and parameters.arrangement == "tray":
+            continue  # a curriculum of a tray is refused
+        changed = scene_of(SCENES[kind] | changes, floors, things)
+        is_changed = drawn(changed, 2) != before
+        assert is_changed == (no_effect(f"scene.{name}", recipe) is None), name
+        assert is_changed == (name in record), name
+        assert name not in record or record[name] == parameters.model_dump(mode="json")[name]
+
+
+def test_a_program_from_outside_is_handed_every_setting():
+    parameters = SceneParameters(generator="command:draw")
+    assert made_from(parameters) == parameters.model_dump(mode="json")
+    assert not any(no_effect(f"scene.{name}", Recipe(scene=parameters)) for name in OF_SCENES)
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "where"),
+    [
+        ("mix.synthetic", {"mix.schedule": "real_only"}, "mix.schedule is real_only"),
+        (
+            "mix.synthetic",
+            {"mix.schedule": "staged", "mix.switch_at": 0.3},
+            "mix.schedule is staged and mix.switch_at is 0.3",
+        ),
+        ("mix.switch_at", {"mix.schedule": "synthetic_only"}, "mix.schedule is synthetic_only"),
+        ("mix.anneal", {"mix.schedule": "staged"}, "mix.schedule is staged"),
+        ("training.momentum", {}, "training.optimizer is adamw"),
+        ("training.rate_after_switch", {"mix.schedule": "annealed"}, "mix.schedule is annealed"),
+        ("detector.backbone_rate", {"detector.frozen_stages": "all"}, "detector.frozen_stages is all"),
+        ("detector.anchor_px", {"detector.architecture": "fcos"}, "detector.architecture is fcos"),
+        ("scene.occluders", {}, "scene.arrangement is tray"),
+        ("scene.blur", {"mix.schedule": "real_only"}, "mix.schedule is real_only"),
+        ("scene.object_shape", {"scene.assets": "cubes"}, "scene.assets is cubes"),
+    ],
+)
+def test_a_setting_without_effect_is_known_with_what_leaves_it_so(path, changes, where):
+    reason = no_effect(path, Recipe().replace(changes))
+    assert (reason.where, reason.by_number) == (where, False)
+    named = {name for name in field_paths() if name in where}
+    assert named <= deciders(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("scene.blur", {"mix.synthetic": 0.0}),
+        ("mix.real_images", {"mix.synthetic": 1.0}),
+        ("mix.synthetic", {"mix.real_images": 0}),
+        ("mix.anneal", {"mix.schedule": "annealed", "mix.synthetic": 1.0}),
+        ("scene.hue", {}),
+        ("scene.objects", {"mix.sources": TWO.sources, "mix.parts": {"a": 0.0, "b": 1.0}}),
+    ],
+)
+def test_what_a_number_leaves_without_effect_is_told_apart(path, changes):
+    assert no_effect(path, Recipe().replace(changes)).by_number
+
+
+def test_sources_that_set_it_themselves_leave_a_setting_of_scenes_without_effect():
+    both = Mix(sources={"a": Scenes(changes={"scene.arrangement": "layers"}), "b": Scenes(images=3)})
+    recipe = Recipe(mix=both)
+    assert no_effect("scene.occluders", recipe) is None, "one of the two is of layers"
+    assert no_effect("scene.camera_tilt_deg", recipe) is None, "the other lies in a tray"
+    assert (
+        "takes it from the recipe" in no_effect("scene.blur", Recipe(mix=Mix(sources={"a": Photos(folder="x")}))).where
+    )
+    own = Mix(sources={"a": Scenes(images=3), "b": Photos(folder="x")})
+    assert not no_effect("mix.synthetic_images", Recipe(mix=own)).by_number
+
+
+STAGES = Choice(values=("mixed", "staged"))
+WHEN_STAGED = {"mix.schedule": "staged"}
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "said"),
+    [
+        (
+            {"training.momentum": SHARE},
+            {},
+            "training.momentum: .* where training.optimizer is adamw. Name in its `when`",
+        ),
+        ({"scene.occluders": UNIT}, {}, "scene.occluders: .* where scene.arrangement is tray"),
+        (
+            {"mix.synthetic": SHARE},
+            {"mix.schedule": "synthetic_only"},
+            "mix.synthetic: .* mix.schedule is synthetic_only",
+        ),
+        ({"mix.synthetic": SHARE, "mix.schedule": Choice(values=("mixed", "real_only"))}, {}, "schedule is real_only"),
+        (
+            {
+                "mix.synthetic": SHARE,
+                "mix.schedule": STAGES,
+                "mix.switch_at": Float(low=0.1, high=0.9, when=WHEN_STAGED),
+            },
+            {},
+            "mix.synthetic: .* where mix.schedule is staged and mix.switch_at is 0.5",
+        ),
+        ({"mix.schedule": STAGES, "mix.switch_at": SHARE}, {}, "mix.switch_at: .* where mix.schedule is mixed"),
+        ({"mix.schedule": STAGES}, {"mix.synthetic": 1.0}, "mix.schedule: .* where mix.schedule is mixed and mix.syn"),
+        ({"mix.anneal": Choice(values=("linear", "cosine"))}, {}, "mix.anneal: .* where mix.schedule is mixed"),
+        ({"mix.shares": Simplex(sources=("real", "a"))}, {"mix.schedule": "real_only"}, "mix.shares: .* is real_only"),
+        ({"mix.shares": Simplex(sources=("a", "b"))}, {"mix.synthetic": 0.0}, "mix.shares: .* mix.synthetic is 0.0"),
+        ({"scene.objects": Int(low=1, high=9)}, {"mix.synthetic": 0.0}, "scene.objects: .* where a has no share"),
+        ({"scene.hue": UNIT, "scene.distractors": Choice(values=(0, 6))}, {}, "tray and scene.distractors is 0"),
+        (
+            {"scene.hue": UNIT, "scene.arrangement": Choice(values=("tray", "layers"))},
+            {},
+            "scene.hue: .* where scene.arrangement is tray and scene.distractors is 0",
+        ),
+        (
+            {"mix.switch_at": Float(low=0.1, high=0.9, when={"training.optimizer": "sgd"}), "mix.schedule": STAGES}
+            | {"training.optimizer": Choice(values=("sgd", "adamw"))},
+            {},
+            "mix.switch_at: .* where mix.schedule is mixed",
+        ),
+    ],
+)
+def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, changes, said):
+    recipe = Recipe(mix=TWO).replace(changes)
+    with pytest.raises(DefinitionError, match=said):
+        SearchSpace(space).check(recipe)
+
+
+@pytest.mark.parametrize(
+    ("space", "changes"),
+    [
+        ({"training.momentum": SHARE}, {"training.optimizer": "sgd"}),
+        ({"mix.schedule": Choice(values=("mixed", "real_only"))}, {"mix.synthetic": 1.0}),
+        ({"mix.synthetic": Float(low=0, high=1), "scene.blur": UNIT, "mix.real_images": Choice(values=(2, 4))}, {}),
+        ({"mix.synthetic": SHARE, "mix.schedule": STAGES}, {}),
+        ({"mix.schedule": STAGES, "training.rate_after_switch": Float(low=0.1, high=1, when=WHEN_STAGED)}, {}),
+        ({"scene.hue": UNIT, "scene.distractors": Int(low=0, high=6)}, {}),
+        (
+            {
+                "scene.hue": Float(low=0, high=1, when={"scene.distractors": 6}),
+                "scene.distractors": Choice(values=(0, 6)),
+            },
+            {},
+        ),
+        (
+            {
+                "mix.shares": Simplex(sources=("real", "a", "b")),
+                "scene.blur": UNIT,
+                "scene.objects": Int(low=1, high=9),
+            },
+            {},
+        ),
+        ({"detector.backbone_rate": SHARE}, {}),  # how many stages are frozen is settled later
+    ],
+)
+def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes):
+    SearchSpace(space).check(Recipe(mix=TWO).replace(changes))
