@@ -38,7 +38,7 @@ SWEEP = Sweep(
             {
                 "mix.synthetic": Float(low=0, high=1),
                 "training.learning_rate": Float(low=1e-4, high=1e-2, log=True),
-                "scene.overlap": Float(low=0, high=0.6),
+                "scene.blur": Float(low=0, high=1),
             }
         ),
     ),

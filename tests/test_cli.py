@@ -93,3 +93,12 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
     with pytest.raises(DataError) as refused:
         verb("tiny", real=photos, local=True, allow_near_copies=True)
     assert near not in str(refused.value) and exact in str(refused.value)
+
+
+def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
+    folder = made_run(tmp_path / "run")
+    counts = [
+        len(sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path).points) for trials in (1, 8)
+    ]
+    assert counts[0] == 1
+    assert counts[1] > 1

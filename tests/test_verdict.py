@@ -15,7 +15,7 @@ from syndet_ray import verdict
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import Predictions
-from syndet_ray.parameter import Float, Simplex
+from syndet_ray.parameter import Choice, Float, Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.run_folder import RunFolder
@@ -205,6 +205,16 @@ def test_best_points_leave_out_what_a_sweep_cannot_express():
     own.recipe["mix.parts"], others.recipe["mix.parts"] = {"a": 1.0, "b": 0.0}, {"sparse": 0.5, "crowded": 0.5}
     (point,) = verdict.best_points([own, others], sweep)
     assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
+
+
+def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it():
+    decay = Float(low=0, high=1, when={"mix.synthetic": 0.5})
+    space = SearchSpace({"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay})
+    sweep = Sweep(question="?", space=(space,))
+    trials = [trial(0, 0.1), trial(1, 0.9)]
+    for found, share in zip(trials, (0.5, 0.25), strict=True):
+        found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
+    assert verdict.best_points(trials, sweep) == ({"mix.synthetic": 0.5, "training.weight_decay": 0.7},)
 
 
 def test_best_points_begin_with_the_best_confirmed_mean():
