@@ -8,7 +8,7 @@ SPACE = SearchSpace(
         "scene.light_color": Float(low=0.0, high=1.0),
         "scene.light_direction": Float(low=0.0, high=1.0),
         "scene.light_intensity": Float(low=0.0, high=1.0),
-        "scene.hue": Float(low=0.0, high=1.0),
+        "scene.hue": Float(low=0.0, high=1.0),  # of distractors and clutter: the recipe must have some, or search them
         "scene.floor_color": Float(low=0.0, high=1.0),
         "scene.floor_texture": Float(low=0.0, high=1.0),
         "scene.object_color": Float(low=0.0, high=1.0),

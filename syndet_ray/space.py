@@ -215,7 +215,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             first = next(reasons, None)
             if first is not None and all(reason is not None for reason in reasons):
                 rule = f"is searched, and nothing acts on it where {first.where}"
-                do = "Name in its `when` the values of other settings under which it acts, or take it out of the space."
+                do = "Name in its `when` values of other settings under which it acts, change the recipe, or leave it out."
                 raise DefinitionError(path, rule, do=do)
 
     def _reasons(self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe) -> Iterator[NoEffect | None]:
