@@ -75,8 +75,10 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         for path, parameter in self.root.items():
             for condition, values in parameter.when.items():
                 self._check_condition(f"{path}: when", condition, values)
+        for path, parameter in self.root.items():
+            conditions = self.conditions_met(path, recipe)
             for value in parameter.samples():
-                recipe.replace({**self.first_allowed(path), path: value})
+                recipe.replace({**conditions, path: value})
         if SHARES in self.root:
             self._check_sources(recipe)
         for path in self.root:
@@ -181,14 +183,30 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     def _exists(self, parameter: Any, point: Mapping[str, Any]) -> bool:
         return all(path in point and point[path] in values for path, values in parameter.when.items())
 
-    def first_allowed(self, path: str) -> dict[str, Any]:
-        """Settings under which a parameter exists, for as far as this space varies them or a recipe has them."""
-        found: dict[str, Any] = {}
-        for condition, values in self.root[path].when.items():
-            if condition in self.root and condition not in found:
-                found = self.first_allowed(condition) | found  # what another condition asks for stays
-            found[condition] = values[0]
-        return found
+    def conditions_met(self, path: str, recipe: Recipe) -> dict[str, Any]:
+        """Values of other parameters under which one exists, as near to the recipe as can be.
+
+        Raises DefinitionError where its conditions, and those of the parameters that they name, are never met together.
+        """
+        asking = self._with_conditions([path])
+        points: list[dict[str, Any]] = [{}]
+        for place in self._places():
+            if place.path in asking - {path}:
+                assert not isinstance(place.parameter, Simplex), "no condition can name it"
+                own = recipe.get(place.path)
+                asked = [value for other in asking for value in self.root[other].when.get(place.path, ())]
+                values = dict.fromkeys([own, *asked] if place.parameter.holds(own) else asked)
+                examples = [{place.path: value} for value in values]
+                points = [
+                    point | more
+                    for point in points
+                    for more in (examples if self._exists(place.parameter, point) else [{}])
+                ]
+        met = [point for point in points if self._exists(self.root[path], point)]
+        if not met:
+            rule = "its conditions are never met together"
+            raise DefinitionError(f"{path}: when", rule, do="Drop one, or give it more values.")
+        return min(met, key=lambda point: sum(recipe.get(other) != value for other, value in point.items()))
 
     def _check_condition(self, place: str, condition: str, values: tuple[Any, ...]) -> None:
         parameter = self.root.get(condition)

@@ -65,10 +65,12 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     display = Quiet()
     here = Path("/proc/self/cwd/runs")  # another folder for every process that has another working folder
     with pytest.raises(MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"):
-        run.start(run.Origin("tiny"), load(str(path)), run.Options(here, real=dice, address=two_nodes.address), display)
+        run.start(
+            run.Origin("tiny"), load(str(path)), run.Options(runs=here, real=dice, address=two_nodes.address), display
+        )
     assert list(here.iterdir()) == [], "it is refused before anything begins"
     options = run.Options(
-        tmp_path / "runs", real=dice, address=two_nodes.address, storage="s3://runs-bucket/sweeps", parallel=2
+        runs=tmp_path / "runs", real=dice, address=two_nodes.address, storage="s3://runs-bucket/sweeps", parallel=2
     )
     lost = threading.Event()
 

@@ -35,7 +35,7 @@ def begin(home, dice):
     def make(display=None, *, changes=None, hours=None, images=None, **written):
         home(**written)
         sweep = load("tiny").model_copy(update=changes or {})
-        options = Options(Path("runs"), dice, hours=hours, images=images, local=True)
+        options = Options(runs=Path("runs"), real=dice, hours=hours, images=images, local=True)
         return start(Origin("tiny", find("tiny")), sweep, options, display or Silent(), force=True)
 
     return make
@@ -269,7 +269,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     home(trials=2, seeds=1)
-    options = Options(Path("runs"), dice, images=50, local=True)
+    options = Options(runs=Path("runs"), real=dice, images=50, local=True)
     with pytest.raises(
         DefinitionError, match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force"
     ):
@@ -280,13 +280,13 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
 def test_local_keeps_to_this_machine(home):
     home()
     with pytest.raises(DefinitionError, match="--local: goes with no --address"):
-        start(Origin("tiny"), load("tiny"), Options(Path("runs"), local=True, storage="s3://b/x"), Silent())
+        start(Origin("tiny"), load("tiny"), Options(runs=Path("runs"), local=True, storage="s3://b/x"), Silent())
 
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     home()
     with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: .*, got 2"):
-        start(Origin("tiny"), load("tiny"), Options(Path("runs"), local=True, gpus_per_trial=2), Silent())
+        start(Origin("tiny"), load("tiny"), Options(runs=Path("runs"), local=True, gpus_per_trial=2), Silent())
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MachineError, match=r"^--gpus-per-trial: this machine has no GPU"):
         local.local_resources(0.5)
@@ -346,7 +346,7 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
         shutil.copy(file, tmp_path / "theirs" / "train")
     (tmp_path / "everything.py").write_text(EVERYTHING)
     sweep = load("everything.py")
-    outcome = start(Origin("everything"), sweep, Options(Path("runs"), dice, local=True), Silent())
+    outcome = start(Origin("everything"), sweep, Options(runs=Path("runs"), real=dice, local=True), Silent())
     assert outcome.status == "finished"
     trials = outcome.folder.trials()
     assert {trial.state for trial in trials} == {"COMPLETE"}

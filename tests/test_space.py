@@ -259,4 +259,46 @@ def test_what_one_condition_asks_for_is_not_undone_by_another():
     sizes, blur = Choice(values=(4, 8)), Choice(values=(0.1, 0.2), when={"training.batch_size": (4, 8)})
     both = Choice(values=((20.0, 30.0), (30.0, 40.0)), when={"training.batch_size": (8,), "scene.blur": (0.1,)})
     space = SearchSpace({"training.batch_size": sizes, "scene.blur": blur, "scene.size_px": both})
-    assert space.first_allowed("scene.size_px") == {"training.batch_size": 8, "scene.blur": 0.1}
+    assert space.conditions_met("scene.size_px", Recipe()) == {"training.batch_size": 8, "scene.blur": 0.1}
+
+
+WEIGHTS = Choice(values=("none", "imagenet"))
+FROZEN = (0, "all")
+
+
+@pytest.mark.parametrize("order", [("scene.blur", "scene.noise"), ("scene.noise", "scene.blur")])
+def test_conditions_of_conditions_are_met_together(order):
+    """One exists with any weights, the other with ImageNet's alone, and random weights cannot be frozen."""
+    weights = {"scene.blur": ("none", "imagenet"), "scene.noise": ("imagenet",)}
+    varied = {path: Choice(values=(0.1, 0.2), when={"detector.weights": weights[path]}) for path in order}
+    frozen = Choice(values=FROZEN, when=dict.fromkeys(order, (0.1,)))
+    space = SearchSpace({"detector.weights": WEIGHTS, **varied, "detector.frozen_stages": frozen})
+    recipe = Recipe().replace({"detector.weights": "none", "detector.frozen_stages": 0})
+    met = {"detector.weights": "imagenet", "scene.blur": 0.1, "scene.noise": 0.1}
+    assert space.conditions_met("detector.frozen_stages", recipe) == met
+    space.check(recipe)
+
+
+def test_a_condition_that_the_recipe_meets_counts_only_where_its_own_are_met():
+    backbone = Choice(values=("resnet18", "resnet34"), when={"detector.weights": ("imagenet",)})
+    frozen = Choice(values=FROZEN, when={"detector.backbone": ("resnet18",)})
+    varied = {"detector.weights": WEIGHTS, "detector.backbone": backbone, "detector.frozen_stages": frozen}
+    own = {"detector.weights": "none", "detector.backbone": "resnet18", "detector.frozen_stages": 0}
+    met = SearchSpace(varied).conditions_met("detector.frozen_stages", Recipe().replace(own))
+    assert met == {"detector.weights": "imagenet", "detector.backbone": "resnet18"}
+
+
+def test_conditions_that_the_recipe_meets_leave_it_as_it_is():
+    frozen = Choice(values=FROZEN, when={"detector.weights": ("none", "imagenet")})
+    space = SearchSpace({"detector.weights": WEIGHTS, "detector.frozen_stages": frozen})
+    recipe = Recipe().replace({"detector.weights": "imagenet", "detector.frozen_stages": "auto"})
+    assert space.conditions_met("detector.frozen_stages", recipe) == {"detector.weights": "imagenet"}
+    space.check(recipe)
+
+
+def test_conditions_that_are_never_met_together_are_refused():
+    blur = Choice(values=(0.1, 0.2), when={"training.batch_size": (4,)})
+    noise = Choice(values=(0.1, 0.2), when={"training.batch_size": (8,), "scene.blur": (0.1,)})
+    space = SearchSpace({"training.batch_size": Choice(values=(4, 8)), "scene.blur": blur, "scene.noise": noise})
+    with pytest.raises(DefinitionError, match=r"scene\.noise: when: its conditions are never met together\. Drop one"):
+        space.check(Recipe())

@@ -239,7 +239,7 @@ def test_names_of_folders_hold_no_slash(tmp_path):
 
 def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dice):
     home(trials=2, seeds=1)
-    options = Options(Path("runs"), dice, images=40, local=True, tensorboard=True)
+    options = Options(runs=Path("runs"), real=dice, images=40, local=True, tensorboard=True)
     stopped = start(Origin("tiny", find("tiny")), load("tiny"), options, Silent(), force=True)
     assert stopped.status == "spent"
     ended = resume(stopped.folder, {"images": 10_000}, Silent())  # and says nothing of TensorBoard: it goes on with it
@@ -255,4 +255,4 @@ def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dic
 
 
 def test_no_event_files_are_written_unless_asked_for(tmp_path):
-    assert not Options(tmp_path).tensorboard
+    assert not Options(runs=tmp_path).tensorboard

@@ -390,7 +390,7 @@ def test_a_run_goes_on_with_the_password_that_mlflow_has():
 def test_a_run_keeps_no_password(monkeypatch, tmp_path):
     address = "http://user:secret@host:5000"
     monkeypatch.setattr("sys.argv", ["syndet_ray", "sweep", "x", "--tracking", address])
-    options = run.Options(tmp_path, tracking=address)
+    options = run.Options(runs=tmp_path, tracking=address)
     data = SimpleNamespace(describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())})
     about = json.dumps(run._about(run.Origin("x"), SWEEP, options, data))
     assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"

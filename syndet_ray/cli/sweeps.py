@@ -69,18 +69,18 @@ def sweep(
         definition = _with_points(definition, points)
         given["points"] = definition.points
     options = running.Options(
-        runs,
-        real,
-        parallel,
-        gpus_per_trial,
-        address,
-        storage,
-        tracking,
-        hours,
-        images,
-        local,
-        tensorboard,
-        allow_near_copies,
+        runs=runs,
+        real=real,
+        parallel=parallel,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        storage=storage,
+        tracking=tracking,
+        hours=hours,
+        images=images,
+        local=local,
+        tensorboard=tensorboard,
+        allow_near_copies=allow_near_copies,
     )
     origin = running.Origin(Path(name).stem, find(name), _said(given))
     with shown(console) as display:
@@ -151,9 +151,18 @@ def check(
 
     definition = _definition(name, trials=trials, seed=seed)
     options = running.Options(
-        runs, real, parallel, gpus_per_trial, address, storage, tracking, hours, images, local,
+        runs=runs,
+        real=real,
+        parallel=parallel,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        storage=storage,
+        tracking=tracking,
+        hours=hours,
+        images=images,
+        local=local,
         allow_near_copies=allow_near_copies,
-    )  # fmt: skip
+    )
     console = terminal.console()
     with shown(console) as display:
         data = running.check(definition, options, display)

@@ -50,7 +50,7 @@ _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KI
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How a run is carried out; what it asks stands in the sweep.
 

@@ -190,8 +190,7 @@ def _recipes_of_detectors(sweep: Sweep) -> list[Recipe]:
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(_SETTLED):
-            exists = all(sweep.recipe.get(condition) in values for condition, values in parameter.when.items())
-            conditions = {} if exists else sweep.parameters.first_allowed(path)
+            conditions = sweep.parameters.conditions_met(path, sweep.recipe)
             recipes += [sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()]
     return recipes
 
