@@ -548,6 +548,22 @@ def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
         assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{path}").trials) == 12
 
 
+def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(begin, monkeypatch):
+    monkeypatch.setattr("syndet_ray.tuning.mirror._PATIENCE_S", 0.0)
+    search, folder, tracking = begin()
+    (folder.path / "study.db").mkdir()
+    run_all(search)
+    for _ in range(2):
+        search.close()
+    (note,) = search._display.notes
+    assert note.startswith(f"{folder.path / 'study.db'} cannot be written (")
+    assert note.endswith("the search goes on, and a later resume writes it")
+    (folder.path / "study.db").rmdir()
+    again, _, _ = begin(folder, tracking.parent)
+    again.close()
+    assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials) == 12
+
+
 def test_a_study_file_is_added_to_and_not_written_anew(begin):
     search, folder, tracking = begin()
     run_one(search, search.propose())

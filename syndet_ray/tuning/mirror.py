@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -23,33 +23,41 @@ from syndet_ray.recipe import Recipe
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.background import Background
+from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.study import optuna_state, told
 
 _EVERY_S = 30
+_PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a viewer holds
 
 
 class Mirror:
-    """Keeps the study.db of a run: `add` what is over, `write` at the end."""
+    """Keeps the study.db of a run: `add` what is over, `write` at the end.
 
-    def __init__(self, folder: RunFolder, sweep: Sweep) -> None:
+    note: told, once, that it cannot be written. Nothing needs it: a search does not end over that, and `resume` writes it.
+    """
+
+    def __init__(self, folder: RunFolder, sweep: Sweep, note: Callable[[str], None]) -> None:
         self._path, self._name, self._sweep = folder.path / "study.db", folder.path.name, sweep
         self._distributions = {name: _distribution(axis) for name, axis in sweep.parameters.axes().items()}
         self._over: dict[int, Trial] = {}
         self._written: set[int] | None = None  # None where nobody has looked, or a write was broken off
-        self._background, self._next = Background("mirror"), time.monotonic() + _EVERY_S
+        self._note = note
+        self._outbox, self._next = Outbox("mirror", self._tell), time.monotonic() + _EVERY_S
 
     def add(self, trial: Trial) -> None:
         """Takes a trial that is over; it is written soon, in the background: that takes up to 40 ms a trial."""
         self._over[trial.number] = trial
         if time.monotonic() > self._next:
             self._next = time.monotonic() + _EVERY_S
-            self._background.soon(self._write)
+            self._outbox.put(self._path.name, self._write)
 
     def write(self) -> None:
         """Writes all that is over, and waits for it."""
-        self._background.soon(self._write)
-        self._background.flush()
+        self._outbox.put(self._path.name, self._write)
+        self._outbox.wait(_PATIENCE_S)
+
+    def _tell(self, error: Exception) -> None:
+        self._note(f"{self._path} cannot be written ({error}): the search goes on, and a later resume writes it")
 
     def _write(self) -> None:
         over = dict(self._over)

@@ -106,7 +106,7 @@ class Search:
         self._images = sum(trial.images for trial in self.trials.values())
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
-        self._mirror = Mirror(folder, sweep)
+        self._mirror = Mirror(folder, sweep, display.note)
         self._curves = {curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"}
         for trial in self.trials.values():
             self._tell(trial)
