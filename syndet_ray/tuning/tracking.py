@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
@@ -345,7 +346,12 @@ def _metrics(rung: Rung) -> list[Metric]:
 
 
 def _reason(error: Exception) -> str:
-    """What an exception says first, without the passwords in it; the name of its kind where it says nothing."""
+    """What an exception says first, without the passwords in it; the name of its kind where it says nothing.
+
+    Of a server that does not answer MLflow tells three hundred characters of its libraries; the kind says as much.
+    """
+    if isinstance(error.__context__, requests.RequestException):
+        return type(error.__context__).__name__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return masked(lines[0]).rstrip(".") if lines else type(error).__name__
 
