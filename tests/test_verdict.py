@@ -366,6 +366,18 @@ def cut_short(*_):
     raise KeyboardInterrupt
 
 
+def test_scores_are_kept_where_the_galleries_cannot_be_written(tmp_path):
+    folder, notes = trained(tmp_path), []
+    (folder.path / "samples").write_text("no folder")
+    values = {found.checkpoint: found.value for found in folder.trials()}
+    works = SimpleNamespace(tasks=lambda _, test, every, progress: [scored(values[t["checkpoint"]]) for t in every])
+    confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, works, note=notes.append)
+    assert folder.test().row("best").role == "best"
+    assert [note.partition(":")[0] for note in notes] == [
+        "the report does not show where the best model does best and worst"
+    ]
+
+
 def test_an_opening_that_is_cut_short_counts(tmp_path):
     folder = trained(tmp_path)
     before = folder.trials()

@@ -30,7 +30,7 @@ from syndet_ray.spread import (
 )
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.tuning.pictures import show_predictions
-from syndet_ray.tuning.task import Progress, Runner, quiet
+from syndet_ray.tuning.task import Note, Progress, Runner, quiet, silent
 from syndet_ray.verdict import Candidate, candidates, simplest
 
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
 
 
 def open_test_set(
-    folder: RunFolder, recipes: Mapping[str, Candidate], test: Pool, runner: Runner, progress: Progress = quiet
+    folder: RunFolder,
+    recipes: Mapping[str, Candidate],
+    test: Pool,
+    runner: Runner,
+    *,
+    progress: Progress = quiet,
+    note: Note = silent,
 ) -> None:
     """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files.
 
@@ -84,7 +90,7 @@ def open_test_set(
     assert champion.checkpoint is not None
     _keep_champion(folder, champion.checkpoint)
     _keep_found(folder, test, scored)
-    show_predictions(folder, test, scored[champion.number].predictions)
+    show_predictions(folder, test, scored[champion.number].predictions, note)
     plain = simplest(candidates(folder.trials()))
     scores = TestScores(
         test.name,

@@ -67,11 +67,17 @@ def _noted(what: str, note: Callable[[str], None]) -> Iterator[None]:
         note(f"the report does not show {what}: {told(error)}")
 
 
-def show_predictions(folder: RunFolder, test: Pool, predictions: Sequence["Predictions"]) -> None:
-    """Two galleries of one model: the test images where it does best, and those where it does worst."""
-    best, worst = best_and_worst([predicted(test, i, found) for i, found in enumerate(predictions)])
-    folder.write_pictures("best", best)
-    folder.write_pictures("worst", worst)
+def show_predictions(
+    folder: RunFolder, test: Pool, predictions: Sequence["Predictions"], note: Callable[[str], None]
+) -> None:
+    """Two galleries of one model: the test images where it does best, and those where it does worst.
+
+    The scores are not kept yet: whatever cannot be shown is noted.
+    """
+    with _noted("where the best model does best and worst", note):
+        best, worst = best_and_worst([predicted(test, i, found) for i, found in enumerate(predictions)])
+        folder.write_pictures("best", best)
+        folder.write_pictures("worst", worst)
 
 
 def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[list[Picture], list[Picture]]:

@@ -340,7 +340,8 @@ class _Attempt:
         if _models(self.folder.test()) != {model.number for c in recipes.values() for model in c.trainings}:
             self.display.note("training is over; scoring the best recipes and the controls on the test set")
             scoring = partial(self.display.progress, "scoring models")
-            confirm.open_test_set(self.folder, recipes, self.data.pools["test"], self.runner, scoring)
+            test_pool, note = self.data.pools["test"], self.display.note
+            confirm.open_test_set(self.folder, recipes, test_pool, self.runner, progress=scoring, note=note)
         best = recipes["best"]
         train, cache = self.data.pools["train"], self.options.cache
         show_training(self.folder, best.trial, train, cache, self.display.note)
