@@ -94,11 +94,11 @@ class Sweep(Value):
             raise ValueError(f"objective must begin with 'val/mAP' and name each goal once, got {self.objective}")
         if len(self.objective) == 1 and self.sampler == "nsga2":
             raise ValueError("sampler 'nsga2' is for several goals; with one, use 'tpe'")
-        for changes in self.points:
+        for k, changes in enumerate(self.points):
             try:
                 self.recipe.replace(changes)
             except DefinitionError as error:
-                raise ValueError(f"points: {error}") from None
+                raise ValueError(f"points[{k}]: {error}") from None
         return self
 
     @model_validator(mode="after")

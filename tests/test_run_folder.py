@@ -78,7 +78,7 @@ def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about)
         (lambda sweep: sweep.pop("question"), "question: is missing"),
         (lambda sweep: sweep.update(trials="many"), "trials: must be a valid integer, .*"),
         (lambda sweep: sweep.update(rungs=1000), r"rungs must be at most recipe.training.images \(400\), got 1000"),
-        (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), "points: recipe.scene.gone: is not a setting of a recipe"),
+        (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), r"points\[0\]: recipe.scene.gone: is not a setting of a recipe"),
     ],
 )  # fmt: skip
 def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):

@@ -324,7 +324,7 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
 def test_a_point_that_the_settled_recipe_does_not_allow_is_refused_before_a_run_begins(detectors):
     space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)})
     asked = Sweep(question="?", space=(space,), trials=2, points=({"detector.weights": "none"},))
-    with pytest.raises(DefinitionError, match=r"points: .*random weights cannot be frozen"):
+    with pytest.raises(DefinitionError, match=r"points\[0\]: .*random weights cannot be frozen"):
         settled_sweep(asked, CPU, DATA, lambda words: None)
 
 

@@ -230,7 +230,7 @@ def test_several_goals_are_never_pruned():
         ({"objective": ("real_images",)}, "objective must begin with 'val/mAP'"),
         ({"objective": ("val/mAP", "val/mAP")}, "name each goal once"),
         ({"sampler": "nsga2"}, "sampler 'nsga2' is for several goals"),
-        ({"points": ({"scene.objcts": 3},)}, "points: recipe.scene.objcts: is not a setting"),
+        ({"points": ({"scene.objcts": 3},)}, "points[0]: recipe.scene.objcts: is not a setting"),
         ({"pruning": {"name": "patient"}}, "patience must be at least 1 for the patient pruner"),
         ({"recipe": Recipe(mix=Mix(real_images=0))}, "controls: real_only needs real images"),
     ],
