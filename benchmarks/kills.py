@@ -121,9 +121,8 @@ def _row(trial: Trial) -> dict[str, Any]:
     rungs = {
         rung.images: {name: value for name, value in rung.metrics.items() if name not in CLOCKS} for rung in trial.rungs
     }
-    return {name: getattr(trial, name) for name in ("kind", "of", "params", "recipe", "state", "reason")} | {
-        "rungs": rungs
-    }
+    facts = ("kind", "of", "replica", "seed_number", "params", "recipe", "state", "cause", "reason")
+    return {name: getattr(trial, name) for name in facts} | {"rungs": rungs}
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
@@ -161,7 +160,8 @@ def _faults_of_mlflow(folder: RunFolder, trials: Sequence[Trial]) -> list[str]:
     told += [f"MLflow has {len(runs)} runs of {len(trials)} trials"] * (len(runs) != len(trials) + 1)
     for trial in trials:
         run = by_trial[trial.number]
-        told += [f"trial {trial.number} has no parameters in MLflow"] * (len(run.data.params) != len(trial.recipe))
+        settings = [path for path, value in trial.recipe.items() if value not in (None, {})]  # the others have no parameter
+        told += [f"trial {trial.number} lacks parameters in MLflow"] * (len(run.data.params) != len(settings))
         told += [f"trial {trial.number} is {run.data.tags['state']} in MLflow"] * (
             run.data.tags["state"] != trial.state
         )
