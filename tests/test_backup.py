@@ -238,13 +238,14 @@ def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
 
 
 DRIVER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from syndet_ray.data import lease as leasing
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import backup
 
 folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 Claim = backup.Claim
 backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
 try:

@@ -244,7 +244,7 @@ def stopped(sent, dice):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heeds_interrupts,
+        preexec_fn=ignores_interrupts if sent == signal.SIGTERM else heeds_interrupts,
     )
     wait_for(ledger_has("checkpoint"), process)
     started = children_of(process.pid)
@@ -401,6 +401,11 @@ def test_the_ui_serves_the_runs_on_this_machine_alone(finished, pages):
     search = f"{address}/api/2.0/mlflow/experiments/search"
     found = requests.post(search, json={"max_results": 9}, timeout=30).json()
     assert "syndet_ray/tiny" in {experiment["name"] for experiment in found["experiments"]}
+
+
+def ignores_interrupts():
+    """As what a script begins in the background: its shell wants it so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def heeds_interrupts():

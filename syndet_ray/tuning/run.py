@@ -454,12 +454,19 @@ def _options(saved: Mapping[str, Any]) -> Options:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: gracefully, leaving it resumable."""
+    """SIGTERM ends a run as Ctrl-C does: gracefully, leaving it resumable.
+
+    So it does where a script began the run in the background: its shell has such processes ignore SIGINT.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    on_termination = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, on_termination)
+        signal.signal(signal.SIGINT, on_interrupt)
