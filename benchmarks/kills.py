@@ -160,7 +160,9 @@ def _faults_of_mlflow(folder: RunFolder, trials: Sequence[Trial]) -> list[str]:
     told += [f"MLflow has {len(runs)} runs of {len(trials)} trials"] * (len(runs) != len(trials) + 1)
     for trial in trials:
         run = by_trial[trial.number]
-        settings = [path for path, value in trial.recipe.items() if value not in (None, {})]  # the others have no parameter
+        settings = [
+            path for path, value in trial.recipe.items() if value not in (None, {})
+        ]  # the others have no parameter
         told += [f"trial {trial.number} lacks parameters in MLflow"] * (len(run.data.params) != len(settings))
         told += [f"trial {trial.number} is {run.data.tags['state']} in MLflow"] * (
             run.data.tags["state"] != trial.state

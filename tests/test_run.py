@@ -248,6 +248,7 @@ def stopped(sent, dice):
     )
     wait_for(ledger_has("checkpoint"), process)
     started = children_of(process.pid)
+    asked_for = len(only_run().trials())
     process.send_signal(sent)
     output, errors = process.communicate(timeout=120)
     folder = only_run()
@@ -255,6 +256,7 @@ def stopped(sent, dice):
         assert process.returncode == 130, errors
         assert f"interrupted; go on with: python -m syndet_ray resume {folder.path}" in output.replace("\n", "")
         assert "Traceback" not in errors
+        assert len(folder.trials()) == asked_for, "nothing begins after the signal"
         _, parent, children = mlflow_runs(folder)
         assert parent.info.status == "KILLED"
         assert "RUNNING" not in {run.info.status for run in children}

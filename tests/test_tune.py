@@ -169,6 +169,24 @@ def proposed(proposals):
     return answer
 
 
+def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_once_more(tmp_path):
+    search, folder = searching(tmp_path, trials=1, controls=("real_only",))
+    proposals = tune._Proposals(search, settings(tmp_path), USE, None, lambda: 2, print)
+    begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
+    assert [task.number for task in begun] == [0, 1]
+    assert proposals.suggest("c") is None
+    search.end(0, "its worker failed 4 times without progress", "lost")
+    proposals.on_trial_complete("a", error=True)
+    again = proposals.suggest("c")["task"]
+    assert (again.number, again.recipe, again.seed_number) == (2, begun[0].recipe, begun[0].seed_number)
+    search.end(1, "wrong", "mistake")
+    search.end(2, "its worker failed 4 times without progress", "lost")
+    for name in ("b", "c"):
+        proposals.on_trial_complete(name, error=True)
+    assert proposals.suggest("d") == "FINISHED"
+    assert [trial.kind for trial in folder.trials()] == ["real_only", "search", "real_only"]
+
+
 SMALL = Recipe(
     mix=Mix(synthetic_images=1),
     scene=SceneParameters(objects=1, image_px=64, size_px=(8, 16)),
@@ -189,6 +207,8 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
         "trial 0 renders its scenes itself: they could not be rendered ahead of it (NotADirectoryError"
     )
     assert folder.trials()[0].state == "RUNNING"
+    assert proposals.suggest("another") is None, "the first still runs"
+    proposals.on_trial_complete("ours")
     assert proposals.suggest("another") == "FINISHED"
 
 

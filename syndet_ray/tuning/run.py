@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.tensorboard import TensorBoard
     from syndet_ray.tuning.tune import OnRay
 
-# What is lost with its machine in the first is asked for again in the second.
-_ROUNDS = 2
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
 # How long a run waits at its end for an MLflow that is away. Who stops a run waits for that, or the machine goes soon.
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
@@ -310,9 +308,8 @@ class _Attempt:
         sweep = self.folder.sweep
         settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
         self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
-        for _ in range(_ROUNDS):
-            if search.remaining and search.spent is None:
-                self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
+        if search.remaining:
+            self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
         return search.is_over
 
     def _confirm(self, search: Search) -> bool:

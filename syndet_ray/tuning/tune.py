@@ -114,7 +114,7 @@ def run_trials(
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=_Decisions(search),
-            num_samples=search.remaining,
+            num_samples=2 * search.remaining,  # at most: what is lost with its machine may be asked for once more
             max_concurrent_trials=use.parallel,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -156,7 +156,6 @@ class _Proposals(_Stateless, Searcher):
         self._room, self._note = room, note
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
-        self._exhausted = False
         self._ahead = Ahead(Path(settings.cache)) if node else None
         self._unaided: set[int] = set()  # trials that render their scenes themselves, because nobody else could
 
@@ -165,15 +164,13 @@ class _Proposals(_Stateless, Searcher):
         free = room - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
         wanted = free if self._ahead is None else free + 1
-        while not self._exhausted and len(self._held) < wanted:
+        while len(self._held) < wanted:
             proposed = self._search.propose()
             if proposed is None:
-                self._exhausted = True
-            else:
-                self._held.append(proposed)
-        if (
-            self._exhausted and not self._held
-        ) or self._search.spent:  # what is held is in the ledger: resume takes it up
+                break
+            self._held.append(proposed)
+        is_over = not self._held and not self._running  # what still runs may be lost, and asked for once more
+        if is_over or self._search.spent:  # what is held is in the ledger: resume takes it up
             return Searcher.FINISHED
         # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
         first = self._held[:1] if room == 1 else list(self._held)
