@@ -40,6 +40,9 @@ class SeedSpread:
     freedom: int
 
 
+_NO_SPREAD = SeedSpread(between=0.0, interaction=0.0, freedom=1)  # of what nobody knows: left out
+
+
 @dataclass(frozen=True)
 class Difference:
     """a minus b. low and high bound 95 %; probability that a is better than b, a tie counting half."""
@@ -225,10 +228,9 @@ def _apart(models: Sequence[np.ndarray] | np.ndarray, spread: SeedSpread | None 
     s, resamples = table.shape
     assert s > 0 and resamples > 1, table.shape
     image, own = table.mean(axis=0), table.mean(axis=1)
-    if s == 1 and spread is None:
-        return _Parts(image, 0.0, 0.0, 1)
-    if s == 1 and spread is not None:
-        return _Parts(image, spread.between, spread.interaction, spread.freedom)
+    if s == 1:
+        pooled = spread or _NO_SPREAD
+        return _Parts(image, pooled.between, pooled.interaction, pooled.freedom)
     rest = table - image - own[:, None] + image.mean()
     interaction = (rest**2).sum() / ((s - 1) * (resamples - 1))
     return _Parts(image, float(own.var(ddof=1) / s), float(interaction / s), s - 1)

@@ -4,6 +4,7 @@
 import threading
 from types import SimpleNamespace
 
+import pytest
 from pyarrow import fs
 from ray import tune
 from test_data_storage import keys, s3, server  # noqa: F401
@@ -80,11 +81,14 @@ def test_a_checkpoint_that_cannot_be_removed_keeps_no_other_from_it(tmp_path):
 
 def test_whoever_interrupts_a_run_does_not_wait_for_checkpoints_to_be_removed(tmp_path):
     store = Slow(fs.LocalFileSystem())
-    try:
+
+    def interrupted():
         with _Events(Ledger(), str(tmp_path)) as events:
             for k in range(6):
                 save(events, store, 0, k)
             raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        assert store.removed == []
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert store.removed == []
     store.gate.set()

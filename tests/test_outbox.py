@@ -83,3 +83,21 @@ def test_what_takes_long_without_failing_is_waited_for(outbox):
     opened.set()
     waiting.join(30)
     assert found == [{}]
+
+
+def test_a_service_that_fails_time_and_again_is_not_asked_for_all_the_rest():
+    """Each attempt may take as long as a time-out: a hundred trials are not tried one by one."""
+    outbox, attempts, opened = Outbox("test", lambda error: None, first_pause_s=30), [], Event()
+    outbox.put("gate", partial(opened.wait, 30))
+
+    def fail(k):
+        attempts.append(k)
+        if k >= 3:
+            Event().wait(0.3)
+        raise OSError(k)
+
+    for k in range(9):
+        outbox.put(f"trial {k}", partial(fail, k))
+    opened.set()
+    assert len(outbox.wait(0)) == 9
+    assert len(attempts) < 9

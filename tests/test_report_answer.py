@@ -250,7 +250,7 @@ def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
     folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
     said = answer.answer(folder)
-    assert "Not compared, because every training of theirs anew failed: the recipes of trials 2." in said
+    assert "Not compared, because every training of theirs anew failed: the recipes of trial 2." in said
 
 
 def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):

@@ -107,7 +107,8 @@ def _lost(lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], 
     if not lost:
         return ""
     numbers = " and ".join(str(number) for number in lost)
-    return f"Not compared, because every training of theirs anew failed: the recipes of trials {numbers}."
+    noun = "trial" if len(lost) == 1 else "trials"
+    return f"Not compared, because every training of theirs anew failed: the recipes of {noun} {numbers}."
 
 
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:

@@ -43,7 +43,7 @@ class Wardrobe:
         self._shapes, self._colors, self._hues = shapes, colors, hues
 
     def dice(self, n: int) -> list[Die]:
-        """Dice of different makers; all alike where the library has others objects, whose random numbers follow on these."""
+        """Dice of different makers; all alike where the library has other objects, whose random numbers follow on these."""
         shape_strength = self._parameters.object_shape if self._library.dice else 0.0
         color_strength = self._parameters.object_color if self._library.dice else 0.0
         shape = looks.draw_shapes(shape_strength, n, self._shapes)

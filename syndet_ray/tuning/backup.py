@@ -54,7 +54,7 @@ def backed_up(
     """Renews the copy every half minute, and at the end; keeps none where there is no storage.
 
     note   is told, from another thread, when copies begin to fail, and when they succeed again
-    lease  without it nothing is written: another driver may
+    lease  while it is not held nothing is written: another driver may write. None where the storage is no address on S3
 
     Raises MachineError where the last copy cannot be written.
     """

@@ -4,7 +4,6 @@ A thread deletes, so that a store far away holds nobody up. What goes wrong ther
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from pyarrow import fs
@@ -12,7 +11,8 @@ from pyarrow import fs
 from syndet_ray.data.storage import filesystem, inside
 from syndet_ray.results import Trial
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.task import told
+from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tuning.task import Note, told
 from syndet_ray.verdict import finalists, pareto_front
 
 _NAMES = ("checkpoint_", "images-")  # what the folders of checkpoints begin with: Ray Tune's, and those of tuning.local
@@ -38,49 +38,37 @@ class Checkpoints:
 
     home     the folder or s3:// address under which the run's checkpoints lie
     note     told, once, why some stay
-    secured  called before any is deleted: makes sure that whoever goes on with the run knows which trials have ended, and
-             says whether this driver may delete at all
+    may_delete  called before any is deleted: makes sure that whoever goes on with the run knows which trials have ended,
+                and says whether this driver may delete at all
     """
 
-    def __init__(
-        self, home: str, sweep: Sweep, note: Callable[[str], None], secured: Callable[[], bool] = lambda: True
-    ) -> None:
-        self._address, self._sweep, self._secured = inside(home, "checkpoints"), sweep, secured
-        self._note: Callable[[str], None] | None = note
+    def __init__(self, home: str, sweep: Sweep, note: Note, may_delete: Callable[[], bool] = lambda: True) -> None:
+        self._address, self._sweep, self._may_delete = inside(home, "checkpoints"), sweep, may_delete
+        self._note = note
         self._trials: dict[int, Trial] = {}
-        self._thread = ThreadPoolExecutor(1, "checkpoints")
-        self._is_queued, self._failure = False, ""
+        self._outbox = Outbox("checkpoints", self._note_failure)
         # The thread's own: of each ended trial what it was to leave, and the newest checkpoint there was.
         self._done: dict[int, tuple[str | None, str | None]] = {}
 
     def follow(self, trial: Trial) -> None:
-        """Takes a trial as the ledger has it; what is no longer needed goes soon."""
+        """Takes a trial as the ledger has it; what is no longer needed is deleted soon."""
         self._trials[trial.number] = trial
-        if trial.state != "RUNNING" and not self._is_queued:
-            self._is_queued = True
-            self._thread.submit(self._tidy)
-        self._tell()
+        if trial.state != "RUNNING":
+            self._outbox.put("deletion", self._tidy)
 
     def flush(self) -> None:
         """Waits until all is deleted that can be."""
-        self._thread.submit(self._tidy).result()
-        self._tell()
+        self._outbox.put("deletion", self._tidy)
+        self._outbox.wait(0.0)
 
-    def _tell(self) -> None:
-        """Notes what went wrong; in the driver's thread, as displays demand."""
-        if self._failure and self._note is not None:
-            self._note(f"checkpoints that nobody needs any more are left where they are: {self._failure}")
-            self._note = None
+    def _note_failure(self, error: Exception) -> None:
+        self._note(f"checkpoints that nobody needs any more are left where they are: {told(error)}")
 
     def _tidy(self) -> None:
-        self._is_queued = False  # before the trials are read: what comes later is for the next call
-        try:
-            changed = self._changed()
-            if changed and self._secured():
-                self._delete({number: left for number, (left, _) in changed.items()})
-                self._done |= changed
-        except Exception as error:  # whatever it is, the search goes on
-            self._failure = told(error)
+        changed = self._changed()
+        if changed and self._may_delete():
+            self._delete({number: left for number, (left, _) in changed.items()})
+            self._done |= changed
 
     def _changed(self) -> dict[int, tuple[str | None, str | None]]:
         """Of each ended trial that is not as it should be: what it is to leave, and its newest checkpoint."""

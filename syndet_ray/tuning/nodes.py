@@ -1,6 +1,5 @@
 """Nodes: what trials need on every node of a cluster, checked there before the first of them: files, weights, a store."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,18 +13,18 @@ import ray
 
 from syndet_ray.data.storage import check_bucket, inside
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.recipe import Detector
+from syndet_ray.recipe import BUILT_IN, Detector
 from syndet_ray.scenes import assets, command
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import at_node, this_node
 from syndet_ray.tuning.autoscaler import Growth
 from syndet_ray.tuning.cluster import alive_nodes, node_of
-from syndet_ray.tuning.ingredients import weights_hashes
+from syndet_ray.tuning.ingredients import file_hash, weights_hashes
 from syndet_ray.tuning.preflight import check_generator, made_of
 from syndet_ray.tuning.settle import detectors_of
 from syndet_ray.tuning.task import Note, Resources, silent, told
 
-_BUILT_IN = {"raycast", "dice", "shapes", ""}  # every node has these: they are in the package
+_IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
 _ANY_NODE = "the first node that joins"
 _STORE = "Give --storage s3://BUCKET/PREFIX, or a folder of --runs that every node sees under the same path."
 
@@ -55,11 +54,11 @@ class Needs:
 
 def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | None) -> Needs:
     """What the trials of a settled sweep need. Raises DataError for assets that cannot be used on this machine."""
-    made = sorted(what for what in made_of(sweep) if not set(what) <= _BUILT_IN)
-    programs = [path for generator, *_ in made for path in _files_of(generator)]
+    made = sorted(what for what in made_of(sweep) if not set(what) <= _IN_PACKAGE)
+    programs = [path for generator, *_ in made for path in command.files_of(generator)]
     return Needs(
         libraries={what: assets.load(*what[1:]).hash for what in made},
-        files={path: _hash(path) for path in programs} | weights_hashes(sweep),
+        files={path: file_hash(path) for path in programs} | weights_hashes(sweep),
         detectors=tuple(detector for detector in detectors_of(sweep) if _must_be_fetched(detector)),
         classes=classes,
         runs=runs if storage is None else None,
@@ -161,7 +160,7 @@ def _check_library(what: tuple[str, ...], known: str) -> None:
 def _check_file(path: str, known: str) -> None:
     if not Path(path).is_file():
         raise DataError(path, "does not exist")
-    if _hash(path) != known:
+    if file_hash(path) != known:
         raise DataError(path, "is another file than on the driver")
 
 
@@ -184,24 +183,12 @@ def _check_store(storage: str) -> None:
         raise MachineError(storage, error.rule, got=error.got, do=error.do) from None
 
 
-def _files_of(generator: str) -> list[str]:
-    """The files that a generator's command names, its program among them where it is given by its path."""
-    if not generator.startswith(command.PREFIX):
-        return []
-    return [word for word in command.program_of(generator) if Path(word).is_absolute() and Path(word).is_file()]
-
-
 def _must_be_fetched(detector: Detector) -> bool:
     """Whether the starting weights of a detector come from a server unless they lie in a cache."""
     from syndet_ray.detection.weights import LITE0
 
     in_a_package = detector.weights == "imagenet" and detector.backbone == LITE0
     return detector.weights in ("imagenet", "coco") and not in_a_package
-
-
-def _hash(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

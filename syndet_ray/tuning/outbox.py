@@ -1,4 +1,4 @@
-"""Outbox: deliveries to a service that may be away for hours, made in order by a thread of its own, tried until they succeed."""
+"""Outbox: deliveries to a service that may be away for hours, by a thread of its own; each is tried until it succeeds."""
 
 import time
 from collections.abc import Callable

@@ -8,8 +8,7 @@ can be torn by a kill); a run is resumed from our ledger.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.tuning.cluster import Room, connection, device, has_spare_cores, resource_words, resources, run_tasks
 from syndet_ray.tuning.nodes import check_nodes, needs_of
+from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
 from syndet_ray.tuning.task import (
@@ -249,7 +249,7 @@ class _Events(_Stateless, tune.Callback):
 
     def __init__(self, search: Search, home: str) -> None:
         self._search, self._home = search, home
-        self._removal = ThreadPoolExecutor(1, "old checkpoints")
+        self._removal = Outbox("old checkpoints", lambda error: None)  # one too many does no harm
         self._checkpoints: dict[int, list[Any]] = defaultdict(list)
         self._images: dict[int, int] = defaultdict(int)  # how far each trial has come with a checkpoint
 
@@ -257,8 +257,8 @@ class _Events(_Stateless, tune.Callback):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Whoever interrupts a run is not kept waiting: a few checkpoints too many do no harm.
-        self._removal.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        if kind is None:  # whoever interrupts a run is not kept waiting
+            self._removal.wait(0.0)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -273,7 +273,8 @@ class _Events(_Stateless, tune.Callback):
             self._note_progress(trial)
             kept.append(trial.checkpoint)
             if len(kept) > KEPT_CHECKPOINTS:
-                self._removal.submit(_remove, kept.pop(0))
+                old = kept.pop(0)
+                self._removal.put(old.path, partial(old.filesystem.delete_dir, old.path))
 
     def _note_progress(self, trial: Any) -> None:
         """Grants a trial that came further than ever all its retries again: Tune counts failures over its whole life."""
@@ -360,11 +361,6 @@ def _restored(address: str | None) -> Iterator[Path | None]:
             yield folder
     else:
         yield None
-
-
-def _remove(checkpoint: Any) -> None:
-    with suppress(OSError):  # one too many does no harm
-        checkpoint.filesystem.delete_dir(checkpoint.path)
 
 
 def _last_words(trial: Any) -> str:
