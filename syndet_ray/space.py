@@ -147,11 +147,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 raise DefinitionError(
                     f"space: {place.path}", "must have finitely many values for a grid", do="Use Choice or a step."
                 )
-            points = [
-                point | more
-                for point in points
-                for more in ([{place.path: v} for v in values] if self._exists(place.parameter, point) else [{}])
-            ]
+            points = self._crossed(points, place, [{place.path: value} for value in values])
         return points
 
     @staticmethod
@@ -197,16 +193,22 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 asked = [value for other in asking for value in self.root[other].when.get(place.path, ())]
                 values = dict.fromkeys([own, *asked] if place.parameter.holds(own) else asked)
                 examples = [{place.path: value} for value in values]
-                points = [
-                    point | more
-                    for point in points
-                    for more in (examples if self._exists(place.parameter, point) else [{}])
-                ]
+                points = self._crossed(points, place, examples)
         met = [point for point in points if self._exists(self.root[path], point)]
         if not met:
             rule = "its conditions are never met together"
             raise DefinitionError(f"{path}: when", rule, do="Drop one, or give it more values.")
         return min(met, key=lambda point: sum(recipe.get(other) != value for other, value in point.items()))
+
+    def _crossed(
+        self, points: Sequence[Mapping[str, Any]], place: _Place, examples: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Every point with each example of one more parameter; the point as it is where that does not exist there."""
+        crossed: list[dict[str, Any]] = []
+        for point in points:
+            additions = examples if self._exists(place.parameter, point) else [{}]
+            crossed += [{**point, **addition} for addition in additions]
+        return crossed
 
     def _check_condition(self, place: str, condition: str, values: tuple[Any, ...]) -> None:
         parameter = self.root.get(condition)
@@ -255,12 +257,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         points: list[dict[str, Any]] = [{}]
         for place in self._places():
             if place.path in wanted:
-                values = self._examples(place)
-                points = [
-                    point | more
-                    for point in points
-                    for more in (values if self._exists(place.parameter, point) else [{}])
-                ]
+                points = self._crossed(points, place, self._examples(place))
         own = _axes(path, self.root[path])
         together = defaultdict(list)
         for point in points:

@@ -50,7 +50,7 @@ def test_the_first_has_it_and_others_are_told_who_it_is(s3):
     assert first.is_held
     with pytest.raises(MachineError) as error:
         second.take()
-    words = r"is being carried out by another process \(1 on a, heard of \d s ago\)\. Wait for it, or stop it; where"
+    words = r"is being carried out by another process \(1 on a, last seen \d s ago\)\. Wait for it, or stop it; where"
     assert error.match(rf"^{HOME}: {words} it was killed, the run is free in 1[12]\d s\.$")
     assert not second.is_held
     with pytest.raises(MachineError, match="1 on a"):
@@ -224,7 +224,7 @@ def test_of_two_processes_that_ask_at_once_one_has_it_and_one_that_was_killed_is
     other.communicate()
     holder.kill()
     holder.communicate()
-    with pytest.raises(MachineError, match=r"carried out by another process \([12] on [ab], heard of"):
+    with pytest.raises(MachineError, match=r"carried out by another process \([12] on [ab], last seen"):
         lease("3 on c").take()
     stored = json.loads(s3.get_object(Bucket="runs", Key="sweeps/dice-1/lease.json")["Body"].read())
     lease("3 on c", place=stored["place"]).take()

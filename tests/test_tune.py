@@ -242,7 +242,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     own.write_text("weights")
     files = {str(own): hashlib.sha256(b"weights").hexdigest()}
     needs = Needs(libraries={}, files=files, detectors=(), classes=(), runs=Path("/proc/self/cwd"))
-    with pytest.raises(MachineError, match=r"^cluster: lacks on some nodes what trials need there") as caught:
+    with pytest.raises(MachineError, match=r"^cluster: some nodes lack what trials need") as caught:
         check_nodes(needs, use, growth)
     message = str(caught.value)
     assert re.search(rf"node [\d.]+ \(\w{{6}}\): {own}: does not exist", message)

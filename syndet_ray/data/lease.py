@@ -147,7 +147,7 @@ class _Found:
 
     def refusal(self, address: str) -> MachineError:
         left_s = self.claim.lasts_s - self.age_s
-        rule = f"is being carried out by another process ({self.claim.who}, heard of {self.age_s:.0f} s ago)"
+        rule = f"is being carried out by another process ({self.claim.who}, last seen {self.age_s:.0f} s ago)"
         do = f"Wait for it, or stop it; where it was killed, the run is free in {left_s:.0f} s."
         return MachineError(address, rule, do=do)
 

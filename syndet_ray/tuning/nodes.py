@@ -115,7 +115,7 @@ def _refuse(problems: Mapping[str, Sequence[str]]) -> None:
     if nodes_of:
         lines = [f"{', '.join(names)}: {problem}" for problem, names in nodes_of.items()]
         do = "Put the files under the same path on every node, such as by file_mounts in cluster.yaml."
-        rule = f"lacks on some nodes what trials need there. {' '.join(lines)}".rstrip(".")
+        rule = f"some nodes lack what trials need. {' '.join(lines)}".rstrip(".")
         raise MachineError("cluster", rule, do=do)
 
 

@@ -1,15 +1,14 @@
 """Packages: whether the machines that train have the packages of the one that carries the run out."""
 
-from collections.abc import Callable
-
 from syndet_ray.results import Trial
 from syndet_ray.tuning import machine
+from syndet_ray.tuning.task import Note
 
 
 class Packages:
     """Follows a search, and notes of each host, once, which packages are others there."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
+    def __init__(self, note: Note) -> None:
         self._note, self._own = note, machine.versions()
         self._seen: set[tuple[str, str]] = set()
 
@@ -29,7 +28,7 @@ class Packages:
 
 def _differences(versions: str, own: dict[str, str]) -> list[str]:
     """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 instead of 2.9.0"."""
-    there = dict(package.rsplit(" ", 1) for package in versions.split(", "))
+    there = machine.versions_of(versions)
     names = sorted({*there, *own})
     changed = [name for name in names if there.get(name) != own.get(name)]
     return [f"{name} {there.get(name, 'missing')} instead of {own.get(name, 'none')}" for name in changed]

@@ -154,7 +154,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
         }
         folder = RunFolder.create(path, sweep, about)
         with folder.lock(), owned(folder, options.storage) as lease:
-            return _carry_out(folder, options, data, runner, display, lease)
+            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
 
 
 def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False) -> Outcome:
@@ -179,7 +179,7 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
             runner.check(folder.sweep, data, options.runs, options.storage)
-            return _carry_out(folder, options, data, runner, display, lease)
+            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
 
 
 def _note_environment(folder: RunFolder) -> None:
@@ -213,6 +213,7 @@ def _carry_out(
     folder: RunFolder,
     options: Options,
     data: RealData,
+    *,
     runner: "OnRay | Local",
     display: Display,
     lease: Lease | None,
@@ -223,7 +224,16 @@ def _carry_out(
     tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": masked(uri)})
     board = _board(folder, display) if options.tensorboard else None
-    attempt = _Attempt(folder, options, data, runner, tracking, display, board, lease)
+    attempt = _Attempt(
+        folder=folder,
+        options=options,
+        data=data,
+        runner=runner,
+        tracking=tracking,
+        display=display,
+        board=board,
+        lease=lease,
+    )
     status, unwritten = "failed", ""
     with backed_up(folder, options.storage, display.note, lease):
         try:
@@ -251,7 +261,7 @@ def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
     return MachineError(place, f"lacks {what}", do=do)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Attempt:
     """One attempt at carrying a run out, as far as it gets."""
 

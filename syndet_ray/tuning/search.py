@@ -149,9 +149,8 @@ class Search:
         """Has every finalist trained anew from the seeds that it misses, see `missing_seeds`; next come those proposals."""
         trials = list(self.trials.values())
         missing = [(trial, seed) for trial in finalists for seed in missing_seeds(trial, trials, self._sweep)]
-        self._to_confirm = sorted(
-            missing, key=lambda pair: pair[1]
-        )  # whenever it is stopped, all have been trained as often
+        # By seeds, so that whenever it is stopped, all have been trained as often.
+        self._to_confirm = sorted(missing, key=lambda pair: pair[1])
 
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
         """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
@@ -194,10 +193,10 @@ class Search:
             state, reason = "COMPLETE", f"all {trial.images} images seen"
         else:
             return
-        found = cause if state == "FAILED" else None
-        values = replace(trial, cause=found).goals(self._sweep.objective)
-        self._study.tell(number, state, values, found)
-        self._record("ended", number, state=state, reason=reason, cause=found, values=values)
+        failure_cause = cause if state == "FAILED" else None
+        values = replace(trial, cause=failure_cause).goals(self._sweep.objective)
+        self._study.tell(number, state, values, failure_cause)
+        self._record("ended", number, state=state, reason=reason, cause=failure_cause, values=values)
         self._stopping.discard(number)
         self._mirror.add(self.trials[number])
         self._warn_of_a_twin(number)

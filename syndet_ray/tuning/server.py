@@ -43,7 +43,7 @@ def check_server(uri: str) -> None:
     answer = _answer(uri, place)
     got = f"HTTP {answer.status_code}"
     if answer.status_code in (401, 403):
-        raise MachineError(place, "lets nobody in without the right name or token", got=got, do=_LOG_IN)
+        raise MachineError(place, "rejects this login", got=got, do=_LOG_IN)
     if not answer.ok:
         raise MachineError(place, "is not healthy", got=got, do=_OTHER)
     kind = answer.headers.get("Content-Type", "")

@@ -50,7 +50,7 @@ def shown(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
         return {"trials": experiments_link(server)}
     parent = folder.about.get("mlflow_run")
     if parent is None:
-        raise DataError(folder.path, "has not come as far as its first trial", do="Go on with it: resume.")
+        raise DataError(folder.path, "has no trial yet", do=f"Continue it: python -m syndet_ray resume {folder.path}")
     client = MlflowClient(uri)
     try:
         experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
