@@ -1,14 +1,13 @@
 """A run's own files are copied to its storage while it is carried out, and can be had back from there."""
 
-# ruff: noqa: F811  fixtures of another file
 import json
 import subprocess
 import sys
 import time
 
 import pytest
+from conftest import keys
 from made_runs import ABOUT, SWEEP, made_run, train
-from test_data_storage import keys, s3, server  # noqa: F401
 
 from syndet_ray.data.lease import Claim, Lease
 from syndet_ray.errors import DataError, MachineError

@@ -6,38 +6,14 @@ import sys
 import threading
 from datetime import datetime, timedelta
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from syndet_ray.data import lease as leasing
 from syndet_ray.data.lease import Claim, Lease, check_free, held
 from syndet_ray.errors import MachineError
 
-HOME = "s3://runs/sweeps/dice-1"
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture
-def s3(server, monkeypatch):
-    """A client of an S3 with an empty bucket, `runs`; the environment leads there."""
-    settings = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1", "ENDPOINT_URL": server}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="runs")
-    yield client
-    for found in client.list_objects_v2(Bucket="runs").get("Contents", []):
-        client.delete_object(Bucket="runs", Key=found["Key"])
-    client.delete_bucket(Bucket="runs")
+HOME = "s3://photos/sweeps/dice-1"
 
 
 def lease(who, place=None, lasts_s=120.0):
@@ -105,7 +81,7 @@ def test_an_answer_that_was_lost_loses_nothing(s3):
     assert mine.is_held
     mine.renew()
     assert mine.taken_by is None
-    s3.delete_object(Bucket="runs", Key="sweeps/dice-1/lease.json")
+    s3.delete_object(Bucket="photos", Key="sweeps/dice-1/lease.json")
     mine.renew()
     assert mine.taken_by == "nobody"
 
@@ -147,7 +123,7 @@ def test_a_store_that_knows_no_conditions_is_asked_before_it_is_written(s3, monk
 
 def test_what_is_no_lease_and_a_store_that_is_not_there_are_named(s3, monkeypatch):
     for content in (b"[]", b"{}", b'{"who": "a", "place": "b", "token": "c", "lasts_s": "soon"}', b"\xff"):
-        s3.put_object(Bucket="runs", Key="sweeps/dice-1/lease.json", Body=content)
+        s3.put_object(Bucket="photos", Key="sweeps/dice-1/lease.json", Body=content)
         with pytest.raises(
             MachineError, match=rf"holds a lease\.json that is no lease .*Delete {HOME}/lease\.json where"
         ):
@@ -170,7 +146,7 @@ def test_it_is_renewed_until_the_end_and_then_given_back(s3):
     mine.renew = counted
     with held(mine, lambda: pytest.fail("nobody has taken it")):
         assert all(renewals.acquire(timeout=30) for _ in range(3))
-    stored = json.loads(s3.get_object(Bucket="runs", Key="sweeps/dice-1/lease.json")["Body"].read())
+    stored = json.loads(s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read())
     assert (stored["who"], stored["lasts_s"]) == ("1 on a", 0.0)
 
 
@@ -226,7 +202,7 @@ def test_of_two_processes_that_ask_at_once_one_has_it_and_one_that_was_killed_is
     holder.communicate()
     with pytest.raises(MachineError, match=r"carried out by another process \([12] on [ab], last seen"):
         lease("3 on c").take()
-    stored = json.loads(s3.get_object(Bucket="runs", Key="sweeps/dice-1/lease.json")["Body"].read())
+    stored = json.loads(s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read())
     lease("3 on c", place=stored["place"]).take()
 
 

@@ -3,49 +3,12 @@
 import json
 import socket
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from conftest import keys
 
 from syndet_ray.data import storage
 from syndet_ray.data.storage import check_bucket, download, filesystem, holds, inside, upload
 from syndet_ray.errors import MachineError
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture
-def s3(server, monkeypatch, tmp_path):
-    """A client of an S3 that has one bucket, `photos`; the environment leads there."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    settings = {
-        "ACCESS_KEY_ID": "a",
-        "SECRET_ACCESS_KEY": "b",
-        "DEFAULT_REGION": "us-east-1",
-        "EC2_METADATA_DISABLED": "true",
-    }
-    settings |= {"ENDPOINT_URL": f"http://{server}", "CONFIG_FILE": f"{tmp_path}/none"}
-    settings |= {"SHARED_CREDENTIALS_FILE": f"{tmp_path}/none"}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="photos")
-    yield client
-    client.delete_bucket_policy(Bucket="photos")
-    for found in client.list_objects_v2(Bucket="photos").get("Contents", []):
-        client.delete_object(Bucket="photos", Key=found["Key"])
-    client.delete_bucket(Bucket="photos")
-
-
-def keys(client):
-    return [found["Key"] for found in client.list_objects_v2(Bucket="photos").get("Contents", [])]
 
 
 def folder(path):

@@ -1,13 +1,12 @@
 """Of every trial the newest checkpoints stay; older ones are removed behind the back of the search, in their order."""
 
-# ruff: noqa: F811  fixtures of another file
 import threading
 from types import SimpleNamespace
 
 import pytest
+from conftest import keys
 from pyarrow import fs
 from ray import tune
-from test_data_storage import keys, s3, server  # noqa: F401
 
 from syndet_ray.data.storage import filesystem
 from syndet_ray.tuning.task import KEPT_CHECKPOINTS
