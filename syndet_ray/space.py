@@ -213,7 +213,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     def _check_condition(self, place: str, condition: str, values: tuple[Any, ...]) -> None:
         parameter = self.root.get(condition)
         if parameter is None:
-            do = nearest(condition, self.root)
+            is_setting = condition in field_paths()
+            do = "Set it in the recipe, and leave this condition out." if is_setting else nearest(condition, self.root)
             raise DefinitionError(place, f"{condition} is not varied by this sweep, so it cannot be a condition", do=do)
         for value in values:
             if isinstance(parameter, Simplex) or not parameter.holds(value):
@@ -235,8 +236,16 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             first = next(reasons, None)
             if first is not None and all(reason is not None for reason in reasons):
                 rule = f"is searched, and nothing acts on it where {first.where}"
-                do = "Name in its `when` values of other settings under which it acts, change the recipe, or leave it out."
-                raise DefinitionError(path, rule, do=do)
+                raise DefinitionError(path, rule, do=self._do_about_effect(path, beside))
+
+    def _do_about_effect(self, path: str, beside: Collection[str]) -> str:
+        """What to do about a parameter without an effect: only what this space varies can be named in a `when`."""
+        varied = sorted(set(beside) & self.root.keys())
+        if not varied:
+            return f"Change that in the recipe, or leave {path} out of the space."
+        return (
+            f"Name in its `when` the values of {' or '.join(varied)} under which it acts, or leave it out of the space."
+        )
 
     def _reasons(self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe) -> Iterator[NoEffect | None]:
         """Why a setting has no effect at each point, None where it has; points that no recipe can be made of are skipped."""
@@ -334,7 +343,8 @@ def _divided(shares: Mapping[str, float]) -> dict[str, Any]:
     """Shares of sources as settings of a mix."""
     synthetic = {source: share for source, share in shares.items() if source != REAL}
     total = sum(synthetic.values())
-    found: dict[str, Any] = {"mix.synthetic": min(1.0, total)} if REAL in shares else {}
+    # Of the real share, which is exactly 0 where nothing is real: the others are rounded, and may not add up to 1.
+    found: dict[str, Any] = {"mix.synthetic": 1 - shares[REAL]} if REAL in shares else {}
     # Where nothing is synthetic, how it is divided means nothing: evenly, as a mix has it.
     return found | {"mix.parts": {source: share / total for source, share in synthetic.items()} if total > 0 else {}}
 

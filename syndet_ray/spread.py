@@ -12,6 +12,7 @@ other recipes, the mean of each array being the model's own score. Higher is bet
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,9 @@ def probability_best(
 ) -> dict[str, float]:
     """The share of draws in which each recipe is the best of all; a tie is shared. Adds up to 1.
 
-    Of two recipes it is what `difference` says. Of more, the noise of each recipe follows its own seeds, see `joint_draws`.
+    Of two recipes it is what `difference` says. Of more, the noise of each recipe follows its own seeds, see `joint_draws`,
+    which knows less than a comparison seed by seed: no recipe is the best with a higher probability than it is better than
+    any other one by `difference`.
     """
     if len(recipes) == 2:
         (one, a), (other, b) = recipes.items()
@@ -164,7 +167,31 @@ def probability_best(
         return {one: probability, other: 1 - probability}
     scores = joint_draws(list(recipes.values()), rng, spread)
     best = scores == scores.max(axis=0)
-    return dict(zip(recipes, (best / best.sum(axis=0)).mean(axis=1).tolist(), strict=True))
+    shares = (best / best.sum(axis=0)).mean(axis=1)
+    limits = _probabilities_above_all(list(recipes.values()), rng, spread)
+    return dict(zip(recipes, _within(shares, limits).tolist(), strict=True))
+
+
+def _probabilities_above_all(
+    recipes: Sequence[BySeed], rng: np.random.Generator, spread: SeedSpread | None
+) -> np.ndarray:
+    """(R,) of each recipe the least of its probabilities to be better than one other recipe."""
+    apart = rng.spawn(1)[0]  # what is drawn from `rng` later does not depend on how many recipes there are
+    limits = np.ones(len(recipes))
+    for (i, one), (j, other) in combinations(enumerate(recipes), 2):
+        probability = difference(one, other, apart, spread).probability
+        limits[i] = min(limits[i], probability)
+        limits[j] = min(limits[j], 1 - probability)
+    return limits
+
+
+def _within(shares: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Shares (R,) that add up to 1, none above its limit where that can be; what is cut goes to those with room left."""
+    cut = np.minimum(shares, limits)
+    room = limits - cut
+    missing = 1 - cut.sum()
+    filled = cut + room * min(1.0, missing / room.sum()) if room.sum() > 0 else cut
+    return filled / filled.sum()
 
 
 def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator, spread: SeedSpread | None = None) -> np.ndarray:

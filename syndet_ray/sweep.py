@@ -348,7 +348,8 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
         raise
     except Exception as error:
         line = getattr(error, "lineno", None) or _line_in(path, error)
-        raise DefinitionError(f"{shown}:{line}", f"is not valid Python ({type(error).__name__}: {error})") from None
+        rule = "is not valid Python" if isinstance(error, SyntaxError) else "cannot be read"
+        raise DefinitionError(f"{shown}:{line}", f"{rule} ({type(error).__name__}: {error})") from None
     if not isinstance(value, kind):
         raise DefinitionError(shown, f"must hold one value {name} = {kind.__name__}(...)", got=type(value).__name__)
     return value

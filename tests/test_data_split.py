@@ -132,7 +132,8 @@ def test_equal_files_lie_on_one_side():
 
 def test_one_photo_alone_cannot_be_cut():
     with pytest.raises(
-        DataError, match=r"at least 2 training images to cut val from train, that show different .* got 1"
+        DataError,
+        match=r"at least 2 training images to cut val from train that do not look like one photo, got 1.*--allow-near-copies",
     ):
         with_validation(dataset(train=source(*ROBOFLOW[:3]), test=source(*TEST)), 0)
 
@@ -169,6 +170,17 @@ def test_near_copies_lie_on_one_side(seed):
     assert len(val) in (2, 4) and sorted(train + val) == sorted(TRAIN)
     assert not {order[name] for name in val} & {order[name] for name in train}
     assert ids(cut_by_looks(given_, pool_of(images), seed)) == ids(found)
+
+
+def test_near_copies_may_be_parted_where_they_are_allowed_and_exact_ones_never():
+    """Photos of a fixed camera may all look like one: then there is another way than to give up."""
+    near = [saved_again(looks(0), quality) for quality in range(60, 80)]
+    given_ = dataset(train=source(*TRAIN), test=source(*TEST))
+    with pytest.raises(DataError, match="that do not look like one photo, got 1"):
+        cut_by_looks(given_, pool_of(near), 0)
+    assert ids(cut_by_looks(given_, pool_of(near), 0, allowed=True)) == ids(with_validation(given_, 0))
+    with pytest.raises(DataError, match="that do not look like one photo, got 1"):
+        cut_by_looks(given_, pool_of([looks(0)] * 20), 0, allowed=True)
 
 
 def test_without_copies_the_cut_is_that_of_names():

@@ -175,7 +175,7 @@ WHEN_STAGED = {"mix.schedule": "staged"}
         (
             {"training.momentum": SHARE},
             {},
-            "training.momentum: .* where training.optimizer is adamw. Name in its `when`",
+            "training.momentum: .* where training.optimizer is adamw. Change that in the recipe",
         ),
         ({"scene.occluders": UNIT}, {}, "scene.occluders: .* where scene.arrangement is tray"),
         (

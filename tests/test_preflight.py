@@ -12,7 +12,7 @@ from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex,
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Recipe
 from syndet_ray.scenes.dice import CLASSES
-from syndet_ray.tuning.preflight import check_assets, real_data
+from syndet_ray.tuning.preflight import check_assets, check_machine, real_data
 
 
 def sweep_of(scene=None, space=None, mix=None, **given):
@@ -534,3 +534,13 @@ def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs,
     data = real_data(bare, drawing_from(theirs, controls=(), **given), quiet)
     assert data.scale.longest_px == 300
     assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)
+
+
+def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for runs in (file, file / "runs"):
+        with pytest.raises(
+            MachineError, match=rf"^{runs}: cannot be made \(.*\)\. Run from a folder that you may write to"
+        ):
+            check_machine(runs, None)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import (
     DONE,
+    SWEEP,
     TIED,
     TRIALS,
     TWO_GOALS,
@@ -24,6 +25,7 @@ from made_runs import (
     variant_run,
 )
 
+from syndet_ray import Confirmation
 from syndet_ray.report import answer, words
 from syndet_ray.spread import Difference
 
@@ -230,12 +232,43 @@ def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
     assert said.endswith("Each was trained anew from a single seed: the spread between seeds is unknown.")
 
 
-def test_trainings_that_diverged_are_told(tmp_path):
-    folder = confirmed_run(tmp_path / "run")
+def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was_trained_twice(tmp_path):
+    folder = made_run(tmp_path / "run")
+    confirm(folder, {0: (0.285,), 3: (0.3,)})
+    models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
+    test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
+    folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
+    assert answer.answer(folder).endswith("Each counts by a single training: the spread between seeds is unknown.")
+
+
+def diverge(folder, number):
+    """Rewrites the end of a trial."""
     ledger = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
-    at = next(k for k, line in enumerate(ledger) if '"ended"' in line and '"trial": 17,' in line)
+    at = next(k for k, line in enumerate(ledger) if '"ended"' in line and f'"trial": {number},' in line)
     ledger[at] = ledger[at].replace('"COMPLETE"', '"FAILED", "cause": "diverged"')
     (folder.path / "ledger.jsonl").write_text("".join(ledger))
+
+
+def test_a_recipe_whose_only_training_diverged_is_not_compared(tmp_path):
+    folder = made_run(tmp_path / "run", scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)})
+    diverge(folder, 0)
+    said = answer.answer(folder)
+    assert "The only training of real only diverged: the two are not compared." in said
+    assert "do not overlap" not in said
+
+
+def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said(tmp_path):
+    folder = made_run(
+        tmp_path / "run", trials=TRIALS[2:3], sweep=SWEEP.replace({"confirm": Confirmation(top=1, seeds=1)})
+    )
+    confirm(folder, {0: (0.28,)})
+    diverge(folder, 1)
+    assert answer.answer(folder).startswith("No answer: every training anew of the best recipes diverged")
+
+
+def test_trainings_that_diverged_are_told(tmp_path):
+    folder = confirmed_run(tmp_path / "run")
+    diverge(folder, 17)
     assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(folder)
 
 

@@ -1,6 +1,7 @@
 """Response curves: a planted curve is found again, too little data says so, and drawings hold the same numbers."""
 
 import warnings
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -139,6 +140,16 @@ def test_pruned_trials_are_shown_and_count_for_nothing():
         ("10", 0.3, "COMPLETE"),
     ]
     assert [(level.x, level.count, level.mean, level.low) for level in response.levels(found)] == [("10", 1, 0.3, None)]
+
+
+def test_what_diverged_counts_as_nothing_reached_whatever_it_reported_before():
+    """Left out, a learning rate that kills two trainings of three looked as good as any other."""
+    before = replace(trial(0, OBJECTS.path, 10, 0.4, "FAILED"), cause="diverged")
+    never = replace(before, number=1, rungs=())
+    found = response.response(OBJECTS, [before, never, trial(2, OBJECTS.path, 10, 0.3)])
+    assert [point.value for point in found.points] == [0.0, 0.0, 0.3]
+    ((x, count, mean),) = [(level.x, level.count, level.mean) for level in response.levels(found)]
+    assert (x, count, mean) == ("10", 3, pytest.approx(0.1))
 
 
 def test_the_interval_of_a_mean_is_students():

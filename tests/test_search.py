@@ -235,6 +235,21 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     assert (mirrored.state.name, mirrored.value) == ("COMPLETE", 0.0)
 
 
+def test_of_several_goals_what_diverged_is_not_told_as_the_cheapest(begin):
+    goals = ("val/mAP", "images", "real_images")
+    sweep = SWEEP.replace({"objective": goals, "sampler": "nsga2"})
+    search, folder, _ = begin(sweep=sweep)
+    for number in range(4):
+        search.propose()
+        if number < 3:
+            search.report(number, 100, {OBJECTIVE: 0.2 + number / 10}, {"real_images": 40 * number})
+            search.end(number)
+    search.end(3, "training: the loss must be finite, got nan", "diverged")
+    ended = [event["values"] for event in folder.events() if event["event"] == "ended"]
+    assert ended[3] == [0.0, 100.0, 80.0]
+    assert 3 not in [trial.number for trial in search._study._study.best_trials]
+
+
 def test_the_sampler_learns_to_keep_away_from_where_training_diverges():
     """The higher the rate the better, and beyond 1e-3 training diverges."""
     space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-2, log=True)})
@@ -643,6 +658,32 @@ def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
     again, _, _ = begin(folder, tracking.parent, sweep=sweep)
     run_all(again)
     assert table(folder) == whole
+
+
+def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
+    """Most points are impossible, so that many a proposal comes from chance and belongs to no generation."""
+    sizes = Choice(values=((30.0, 50.0), *((float(k), 300.0) for k in range(40, 59))))
+    space = SearchSpace(
+        {"scene.image_px": Choice(values=(128, 129)), "scene.size_px": sizes, "mix.synthetic": Float(low=0, high=1)}
+    )
+    recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
+    goals = ("val/mAP", "images")
+    sweep = Sweep(question="?", recipe=recipe, space=(space,), sampler="nsga2", objective=goals, trials=24, controls=())
+    study, events, proposals = Study(sweep), [], []
+    for number in range(24):
+        proposal = study.ask(number)
+        values = [1 - abs(proposal.recipe.mix.synthetic - 0.6), float(number)]
+        facts = {"kind": "search", "recipe": proposal.recipe.flat(), "point": proposal.point}
+        events.append({"event": "asked", "trial": number, "discarded": proposal.discarded, **facts})
+        state = "FAILED" if proposal.impossible else "COMPLETE"
+        study.tell(number, state, values)
+        events.append({"event": "ended", "trial": number, "state": state, "values": values})
+        proposals.append(proposal)
+    assert max(len(proposal.discarded) for proposal in proposals) > 10
+    for cut in (12, 18, 23):
+        again = Study(sweep)
+        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        assert again.ask(cut).point == proposals[cut].point
 
 
 def test_a_space_in_which_nothing_is_possible_ends_with_the_reason(begin):

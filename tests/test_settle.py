@@ -255,7 +255,7 @@ MOMENTUM = Float(low=0.5, high=0.9)
         (
             {"training.momentum": MOMENTUM},
             {},
-            r"momentum: .* nothing acts on it where training\.optimizer is adamw\. Name in",
+            r"momentum: .* nothing acts on it where training\.optimizer is adamw\. Change that",
         ),
         ({"mix.schedule": SCHEDULES, "mix.switch_at": Float(low=0.1, high=0.9)}, {}, r"mix\.schedule is mixed"),
         ({"detector.backbone_rate": MOMENTUM}, {"detector.weights": "imagenet"}, r"detector\.frozen_stages is all"),

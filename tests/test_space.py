@@ -262,6 +262,17 @@ def test_what_one_condition_asks_for_is_not_undone_by_another():
     assert space.conditions_met("scene.size_px", Recipe()) == {"training.batch_size": 8, "scene.blur": 0.1}
 
 
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_without_a_real_share_all_images_are_synthetic_to_the_last_digit(point):
+    """12 digits of each share need not add up to 1: "no real images" was one of a million million."""
+    shares = Simplex(sources=("real", "a", "b", "c")).shares(point)
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b", "c"))})
+    names = [f"mix.shares/{source}" for source in ("real", "a", "b")]
+    changes = space.changes(dict(zip(names, point, strict=True)))
+    assert (changes["mix.synthetic"] == 1.0) == (shares["real"] == 0)
+    assert (changes["mix.synthetic"] == 0.0) == (shares["real"] == 1)
+
+
 WEIGHTS = Choice(values=("none", "imagenet"))
 FROZEN = (0, "all")
 

@@ -1,5 +1,7 @@
 """Spread: intervals that hold the truth as often as they say, and comparisons that cancel what all models share."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,6 +129,24 @@ def test_spreads_between_seeds_are_weighted_by_what_each_recipe_tells():
     found = seed_spread(constant)
     assert (found.between, found.interaction, found.freedom) == (pytest.approx(0.02 / 4), pytest.approx(0), 4)
     assert seed_spread([[np.zeros(10)]]) is None
+
+
+@unhurried
+@given(st.integers(0, 2**31), st.integers(3, 5))
+def test_no_recipe_is_the_best_more_probably_than_it_beats_any_other(seed, count):
+    """What rises and falls together in two of several recipes is noise to the joint draws, and not to a comparison of two."""
+    draws = np.random.default_rng(seed)
+    images, luck = 0.02 * draws.standard_normal(200), 0.1 * draws.standard_normal(3)
+    shared = draws.integers(0, 2, count)
+    recipes = {
+        str(k): {s: 0.05 * k + images + shared[k] * luck[s] + 0.01 * draws.standard_normal(200) for s in range(3)}
+        for k in range(count)
+    }
+    best = probability_best(recipes, rng(seed))
+    assert sum(best.values()) == pytest.approx(1)
+    for one, other in permutations(recipes, 2):
+        beats = difference(recipes[one], recipes[other], rng(seed)).probability
+        assert best[one] <= beats + 0.02
 
 
 def test_equal_recipes_are_as_likely_better_as_worse():

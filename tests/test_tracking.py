@@ -527,3 +527,14 @@ def test_a_link_shows_no_password():
         links["trials"] == "http://host/mlflow/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=p"
     )
     assert links["charts"] == links["trials"] + "&compareRunsMode=CHART"
+
+
+@pytest.mark.parametrize("uri", ["foo", "./mlruns", "ftp://host"])
+def test_an_address_that_is_neither_of_a_server_nor_of_a_database_is_refused(uri):
+    with pytest.raises(MachineError, match=rf"^tracking {uri}: must be the address of a server .* Correct --tracking"):
+        check_server(uri)
+
+
+def test_databases_are_left_to_mlflow(tmp_path):
+    check_server(f"sqlite:///{tmp_path}/mlflow.db")
+    check_server("postgresql+psycopg2://user@host/runs")

@@ -214,7 +214,8 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         _say_where(outcome, trials, console)
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
-        console.print(f"stopped: {outcome.why}; {go_on} and more of it\n{so_far}")
+        more = "--hours" if "hours" in outcome.why else "--images"
+        console.print(f"stopped: {outcome.why}; {go_on} {more} MORE\n{so_far}", soft_wrap=True)
         _say_where(outcome, trials, console)
         raise SystemExit(SPENT)
     test = folder.test()

@@ -51,13 +51,21 @@ def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> D
 
 
 def cut_by_looks(
-    dataset: Dataset, train: Pool, seed: int, share: float = _VAL_SHARE, progress: Progress | None = None
+    dataset: Dataset,
+    train: Pool,
+    seed: int,
+    share: float = _VAL_SHARE,
+    *,
+    allowed: bool = False,
+    progress: Progress | None = None,
 ) -> Dataset:
     """A dataset without val, with a val cut from train as `with_validation` does, of which train holds no near copy.
 
     Where the cut would part near copies they are tied together, and it is made again. Without any it is the same cut.
+    Raises DataError where all training images look like one photo.
 
     train     the images of the train split, in its order
+    allowed   whether near copies may be parted: only exact ones are tied then
     progress  is told (images looked at, images of val), once for each cut
     """
     source = dataset.splits["train"]
@@ -67,6 +75,7 @@ def cut_by_looks(
         whole = _cut(dataset, seed, share, links)
         val, rest = (_positions(source, whole.splits[split]) for split in ("val", "train"))
         near = copies(train.select(val), [train.select(rest)], progress)
+        near = [copy for copy in near if copy.exact or not allowed]
         if not near:
             return whole
         links += [(val[copy.image], rest[copy.original]) for copy in near]
@@ -165,10 +174,11 @@ def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Da
     photo_of = _groups(len(train), links)
     photos = len(set(photo_of))
     if photos < 2:
-        rule = "needs at least 2 training images to cut val from train" + (
-            ", that show different photos" if links else ""
-        )
-        raise DataError(dataset.path, rule, got=photos, do=_ADVICE["train"])
+        rule = "needs at least 2 training images to cut val from train"
+        if len(train) < 2:
+            raise DataError(dataset.path, rule, got=len(train), do=_ADVICE["train"])
+        do = f"If its {len(train)} images are different photos, {_ALLOW} lets them be parted, or make a val split of your own."
+        raise DataError(dataset.path, f"{rule} that do not look like one photo", got=photos, do=do)
     by_id = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
     shuffled = [by_id[i] for i in seeds.generator(seed, "val").permutation(len(train))]
     in_val = _of_whole_groups(shuffled, photo_of, max(1, round(len(train) * share)))

@@ -16,6 +16,11 @@ _MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
 _MOST_VARIANTS = 5  # that a sentence can hold
 _ONCE = "Each was trained once: the spread between seeds is unknown."
 _ANEW_ONCE = "Each was trained anew from a single seed: the spread between seeds is unknown."
+_COUNTS_ONCE = "Each counts by a single training: the spread between seeds is unknown."
+_ALL_DIVERGED = (
+    "No answer: every training anew of the best recipes diverged, so that the test set stayed shut. Search lower values of "
+    "training.learning_rate."
+)
 _NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
 
 
@@ -49,8 +54,14 @@ def _answered(
         said += _ablation(variants, "Of the variants" if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
         said += [f"Best on validation is {best.name}, with {_map(best)}."]
-    once = _ANEW_ONCE if best.anew else _ONCE
-    return [*said, _simplest(best, lines), _uneven(lines) if confirmed else once]
+    return [*said, _simplest(best, lines), _uneven(lines) if confirmed else _once(lines)]
+
+
+def _once(lines: Sequence[TestLine]) -> str:
+    """That nothing is known of the spread between seeds."""
+    if all(line.anew for line in lines):
+        return _ANEW_ONCE
+    return _COUNTS_ONCE if any(line.anew for line in lines) else _ONCE
 
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
@@ -88,8 +99,10 @@ def _uneven(lines: Sequence[TestLine]) -> str:
     if not fewer:
         return ""
     told = ", ".join(f"{name} {count}" for name, count in fewer.items())
-    borrowed = " (the spread between seeds of a single one is that of the others)" if 1 in fewer.values() else ""
-    return f"Not all have {max(counts.values())} finished trainings: {told}{borrowed}."
+    known = max(len(line.seeds) - line.diverged for line in lines) > 1
+    spread = "that of the others" if known else "unknown and left out"
+    single = f" (the spread between seeds of a single one is {spread})" if 1 in fewer.values() else ""
+    return f"Not all have {max(counts.values())} finished trainings: {told}{single}."
 
 
 def _diverged(lines: Sequence[TestLine]) -> str:
@@ -153,6 +166,9 @@ def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
 
 def _apart(best: TestLine, real: TestLine) -> str:
     """What the intervals of the best recipe and of real only say about their difference."""
+    diverged = [line.name for line in (best, real) if line.diverged]
+    if diverged:
+        return f"The only training of {' and of '.join(diverged)} diverged: the two are not compared."
     a, b = best.scores["mAP"], real.scores["mAP"]
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "Without intervals, this run cannot tell the two apart."
@@ -194,6 +210,8 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     missing = [missing_seeds(trial, trials, sweep) for trial in finalists(trials, sweep.confirm.top)]
     running = sum(trial.state == "RUNNING" for trial in again)
     wanted = ended + running + sum(len(seeds) for seeds in missing)
+    if wanted == ended and all(trial.diverged for trial in again if trial.cause != "lost"):
+        return _ALL_DIVERGED
     return f"{said} The best are being trained anew: {ended} of {wanted} trainings have ended."
 
 
@@ -213,7 +231,9 @@ def _none_finished(trials: Sequence[Trial]) -> str:
 def _since(test: TestScores, trials: Sequence[Trial]) -> str:
     """A run that is being extended answers by the last opening, which knew nothing of what came after."""
     later = sum(trial.started > test.opened for trial in trials)
-    return f"Begun since the test set was opened, and no part of this: {later} trials." if later else ""
+    return (
+        f"Begun since the test set was opened, and no part of this: {words.counted(later, 'trial')}." if later else ""
+    )
 
 
 def _offers(trials: Sequence[Trial], sweep: Sweep) -> str:

@@ -99,13 +99,16 @@ def _space(sweep: Sweep) -> SearchSpace:
 
 
 def _completed(space: SearchSpace, trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Where the completed trials lie, and what they reached, but for those whose recipe lies outside the space."""
+    """Where the completed trials lie, and what they reached, but for those whose recipe lies outside the space.
+
+    One that diverged is among them, and reached 0.
+    """
     points, scores = list[dict[str, Any]](), list[float]()
     for trial in trials:
-        point = space.point(Recipe().replace(trial.recipe)) if trial.state == "COMPLETE" else None
-        if point is not None and trial.value is not None:
+        point = None if trial.final is None else space.point(Recipe().replace(trial.recipe))
+        if point is not None and trial.final is not None:
             points.append(point)
-            scores.append(trial.value)
+            scores.append(trial.final)
     return points, np.array(scores)
 
 

@@ -25,13 +25,17 @@ _LEAST_OF_A_LEVEL = 3  # trials; the t interval of two reaches 13 standard error
 
 @dataclass(frozen=True)
 class Tried:
-    """One searched trial in a response. x: of the setting, its text where that is a choice; value: validation mAP."""
+    """One searched trial in a response. x: of the setting, its text where that is a choice; value: validation mAP.
+
+    diverged: whether its training did; its value is then 0, whatever it reported before.
+    """
 
     trial: int
     x: Any
     value: float
     state: str
     images: int
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,11 @@ class Response:
     def complete(self) -> tuple[Tried, ...]:
         """The trials that a curve and means count.
 
-        A pruned one has no final score to count, yet it was pruned for a low one: of bad values only the luckier trials
-        are here, so curves and means lie too high there, and flatter than what the setting does.
+        One that diverged counts as 0. A pruned one has no final score to count, yet it was pruned for a low one: of bad
+        values only the luckier trials are here, so curves and means lie too high there, and flatter than what the setting
+        does.
         """
-        return tuple(point for point in self.points if point.state == "COMPLETE")
+        return tuple(point for point in self.points if point.state == "COMPLETE" or point.diverged)
 
     @property
     def pruned(self) -> int:
@@ -150,13 +155,15 @@ class Front:
 def response(setting: Setting, trials: Sequence[Trial]) -> Response:
     """Every searched trial that reported and for which the setting existed."""
     found = [(trial, setting.of(trial)) for trial in searched(trials)]
-    points = [
-        Tried(t.number, setting.text(x) if setting.is_choice else x, t.value, t.state, t.images)
-        for t, x in found
-        if x is not None and t.value is not None
-    ]
+    points = [_tried(trial, setting.text(x) if setting.is_choice else x) for trial, x in found if x is not None]
     ended = [trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"]
     return Response(setting, tuple(points), {t.kind: t.value for t in ended if t.value is not None})
+
+
+def _tried(trial: Trial, x: Any) -> Tried:
+    value = trial.value if trial.final is None else trial.final
+    assert value is not None, "a searched trial has reported, or diverged"
+    return Tried(trial.number, x, value, trial.state, trial.images, diverged=trial.diverged)
 
 
 def levels(found: Response) -> tuple[Level, ...]:

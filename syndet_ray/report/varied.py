@@ -99,5 +99,5 @@ def _apart(found: Sequence[Setting]) -> tuple[Setting, ...]:
 
 
 def searched(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the search that reported."""
-    return [trial for trial in trials if trial.kind == "search" and trial.value is not None]
+    """The trials of the search that reported, or diverged."""
+    return [trial for trial in trials if trial.kind == "search" and (trial.value is not None or trial.diverged)]

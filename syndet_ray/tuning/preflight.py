@@ -126,7 +126,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
-    dataset, pools = _decoded_splits(dataset, splits, scale, sweep.seed, progress)
+    dataset, pools = _decoded_splits(dataset, splits, scale, sweep.seed, progress, allow_near_copies=allow_near_copies)
     splits = dataset.splits
     _check_splits(sweep, splits, place)  # again: near copies may have moved the border between train and val
     others_pools = _decoded_others(others, scale, progress)
@@ -221,7 +221,13 @@ def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress)
 
 
 def _decoded_splits(
-    dataset: Dataset, cut: Mapping[str, Source], scale: WorkingScale, seed: int, progress: Progress
+    dataset: Dataset,
+    cut: Mapping[str, Source],
+    scale: WorkingScale,
+    seed: int,
+    progress: Progress,
+    *,
+    allow_near_copies: bool,
 ) -> tuple[Dataset, dict[str, Pool]]:
     """A dataset with all three splits, and their photos. A val that is cut from train shares no photo with it.
 
@@ -234,7 +240,8 @@ def _decoded_splits(
     whole = replace(given, records=cut["train"].records + cut["val"].records)
     decoded = _decoded(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
-    dataset = cut_by_looks(dataset, selected(decoded, whole, given), seed, progress=looking)
+    train = selected(decoded, whole, given)
+    dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
     pools = {split: selected(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
     return dataset, pools | {"test": _decoded(dataset.splits["test"], scale, "test", progress)}
 
@@ -449,9 +456,13 @@ def check_generator(generator: str) -> None:
 
 def check_machine(runs: Path, storage: str | None) -> None:
     """Raises MachineError where there is too little disk, or the store of the run cannot be written."""
-    runs.mkdir(parents=True, exist_ok=True)
+    do = "Run from a folder that you may write to, or name one with --runs."
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(runs, f"cannot be made ({error.strerror})", do=do) from None
     if not os.access(runs, os.W_OK):
-        raise MachineError(runs, "cannot be written", do="Run from a folder that you may write to.")
+        raise MachineError(runs, "cannot be written", do=do)
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
         rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"

@@ -6,7 +6,7 @@ It knows nothing of Ray: whoever runs the trials calls it from one thread.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from syndet_ray.results import OBJECTIVE, Cause, Trial
@@ -194,12 +194,23 @@ class Search:
         else:
             return
         failure_cause = cause if state == "FAILED" else None
-        values = replace(trial, cause=failure_cause).goals(self._sweep.objective)
+        values = self._worst_goals(trial) if failure_cause == "diverged" else trial.goals(self._sweep.objective)
         self._study.tell(number, state, values, failure_cause)
         self._record("ended", number, state=state, reason=reason, cause=failure_cause, values=values)
         self._stopping.discard(number)
         self._mirror.add(self.trials[number])
         self._warn_of_a_twin(number)
+
+    def _worst_goals(self, trial: Trial) -> list[float]:
+        """What a trial that diverged is told to have reached: no accuracy, at the greatest cost of all trials.
+
+        What it had seen when it diverged would make it the cheapest.
+        """
+        objective = self._sweep.objective
+        asked = {"images": trial.recipe["training.images"]}
+        costs = zip(*(other.goals(objective) for other in self.trials.values()), strict=True)
+        greatest = dict(zip(objective, map(max, costs), strict=True))
+        return [0.0 if goal == OBJECTIVE else float(max(greatest[goal], asked.get(goal, 0))) for goal in objective]
 
     def interrupt(self) -> None:
         """Leaves running trials to a later `resume`; MLflow must not show them as RUNNING meanwhile."""

@@ -25,6 +25,12 @@ _LOG_IN = (
     "and password: a run does not keep them."
 )
 _MASK = "***"
+_DATABASES = (
+    "sqlite:",
+    "postgresql",
+    "mysql",
+    "mssql",
+)  # those that MLflow keeps runs in; each may name its driver too
 
 
 def is_server(uri: str) -> bool:
@@ -38,6 +44,9 @@ def check_server(uri: str) -> None:
     Asked as MLflow's own client asks: with its token, name and password, certificates, and whatever else is set.
     """
     if not is_server(uri):
+        if not uri.startswith(_DATABASES):
+            rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
+            raise MachineError(f"tracking {masked(uri)}", rule, do="Correct --tracking, or leave it out.")
         return
     place = f"tracking server {masked(uri)}"
     answer = _answer(uri, place)

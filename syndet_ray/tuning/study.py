@@ -175,9 +175,10 @@ class Study:
     def _recall(self, number: int, event: Mapping[str, Any]) -> None:
         """Takes up a trial that was asked for in an earlier attempt."""
         if event["kind"] == "search":
-            for point in event.get("discarded", ()):
-                self._study.tell(self._begin_again(point), state=TrialState.FAIL)
-            self._trials[number] = self._begin_again(event["point"])
+            discarded = event.get("discarded", ())
+            for draws, point in enumerate(discarded):
+                self._study.tell(self._begin_again(point, draws), state=TrialState.FAIL)
+            self._trials[number] = self._begin_again(event["point"], len(discarded))
             self._recipes[number] = Recipe().replace(event["recipe"])
             self._proposed += 1
         elif event["kind"] in self._waiting:
@@ -197,10 +198,10 @@ class Study:
         self._trials[proposal.number] = None if point is None else self._begin(point)[0]
         return proposal
 
-    def _begin_again(self, point: Mapping[str, Any]) -> optuna.Trial:
-        """A trial of an earlier attempt, at the point where the sampler wanted it then."""
+    def _begin_again(self, point: Mapping[str, Any], draws: int) -> optuna.Trial:
+        """A trial of an earlier attempt, at the point where the sampler wanted it then, after so many discarded draws."""
         trial, _ = self._begin(point)
-        sampler = self._sampler(self._proposed)
+        sampler = self._sampler(self._proposed, draws)
         if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
             # It notes generations in the trials that it is asked for, and was not asked for this one.
             generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
