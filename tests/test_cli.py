@@ -8,6 +8,7 @@ from made_runs import TRIALS, made_run, variant_run
 from PIL import Image
 
 from syndet_ray import cli
+from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.terminal import console
@@ -102,3 +103,9 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     ]
     assert counts[0] == 1
     assert counts[1] > 1
+
+
+def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):
+    with pytest.raises(DataError, match=r"nothere: does not exist, so there are no trials to show\. Name the folder"):
+        verbs.ui(runs=tmp_path / "nothere")
+    assert not (tmp_path / "nothere").exists()

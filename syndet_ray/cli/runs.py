@@ -81,6 +81,7 @@ def ui(
     port: Port = 5000,
 ) -> None:
     """Show a run's trials in the MLflow UI: their addresses, and a server on 127.0.0.1 where none runs yet."""
+    from syndet_ray.errors import DataError
     from syndet_ray.run_folder import RunFolder
     from syndet_ray.tuning import ui as pages
     from syndet_ray.tuning.server import check_server, is_server
@@ -89,6 +90,9 @@ def ui(
     folder = None if run is None else RunFolder.open(run)
     if folder is None and tracking is None:
         folder = pages.newest_run(runs)
+        if folder is None and not runs.is_dir():
+            rule = "does not exist, so there are no trials to show"
+            raise DataError(runs, rule, do="Name the folder of your runs with --runs.")
     home = runs if folder is None else folder.path.parent
     if tracking is None and folder is not None:
         tracking = pages.kept_tracking(folder)

@@ -139,6 +139,8 @@ def project(sweep: Sweep, options: Options, data: RealData, display: Display) ->
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
     """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
     data = check(sweep, options, display)
+    for words in data.notes:  # a reader of the results must know them
+        display.note(words)
     asked = sweep
     with _runner(options, display) as runner:
         sweep = settled_sweep(asked, runner.use, data, display.note)

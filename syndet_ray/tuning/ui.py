@@ -77,6 +77,7 @@ def served(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts.resolve().as_uri()]
+    command += ["--uvicorn-opts", "--log-level warning"]  # a line for each request would bury the addresses
     # What it says of itself is none of the verb's own words.
     with subprocess.Popen(command, env=os.environ | _QUIET, stdout=sys.stderr) as server:
         try:
