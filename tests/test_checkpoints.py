@@ -112,6 +112,16 @@ def test_trials_that_end_lose_what_nobody_needs_any_more(run):
     assert (run.root / "trial-002-b" / "result.json").exists()
 
 
+@pytest.mark.parametrize("name", ["what?now", "a#b", "100%25", "\u00fc n\u00ef"])
+def test_whatever_the_folder_of_a_run_is_called_what_is_needed_stays(tmp_path, name):
+    checkpoint = tmp_path / name / "checkpoints" / "trial-000" / "images-000000100"
+    checkpoint.mkdir(parents=True)
+    follower = Checkpoints(str(tmp_path / name), SWEEP, print)
+    follower.follow(trial(0, 0.2, "real_only", checkpoint=str(checkpoint)))
+    follower.flush()
+    assert checkpoint.is_dir()
+
+
 def test_what_a_kill_left_and_what_comes_late_goes_too(run):
     run.make("trial-002-a/checkpoint_000003", "trial-1002/images-1", "mine/checkpoint_000001", "trial-x/checkpoint_1")
     follower = run.follower()

@@ -617,6 +617,36 @@ def test_a_champion_is_registered_once(begin, tmp_path, store):
     assert versions == ["1", "1", "2"]
 
 
+def test_runs_that_others_nest_under_a_sweep_are_left_alone(begin, store):
+    search, folder, tracking = begin()
+    run_one(search, search.propose())
+    tracking.flush()
+    client = MlflowClient(store)
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    client.create_run(experiment, tags={"mlflow.parentRunId": tracking.parent})
+    again, _, _ = begin(folder, tracking.parent)
+    run_all(again)
+    assert again.is_over
+
+
+def test_a_store_whose_driver_is_not_installed_is_named():
+    with pytest.raises(MachineError, match=r"^MLflow's store mysql\+nothere://host/runs: cannot be written \("):
+        Tracking("mysql+nothere://host/runs", None, "driver", SWEEP)
+
+
+def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_lies():
+    """The axes of a simplex were bent in another way once: the sampler was told of divisions that nobody had trained."""
+    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
+    sweep = Sweep(question="?", recipe=Recipe(mix=Mix(sources=sources)), space=(space,), controls=())
+    recipe = sweep.recipe.replace({"mix.synthetic": 0.7, "mix.parts": {"a": 0.1, "b": 0.9}})
+    known = space.point(recipe)
+    for recorded, expected in ((dict.fromkeys(known, 0.5), known), (known, known)):
+        study = Study(sweep)
+        study.replay([{"event": "asked", "trial": 0, "kind": "search", "recipe": recipe.flat(), "point": recorded}])
+        assert study._study.trials[0].params == pytest.approx(expected)
+
+
 def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     search, folder, tracking = begin()
     run_one(search, search.propose())

@@ -131,10 +131,12 @@ def _entries(cache: Path, key: str) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
+    """Bytes of the files in a folder that another process may be writing, renaming or deleting meanwhile."""
     size = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # it is being written, and was renamed meanwhile
-            size += path.stat().st_size
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(place, name).stat().st_size
     return size
 
 

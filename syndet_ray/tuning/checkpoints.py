@@ -4,6 +4,7 @@ A thread deletes, so that a store far away holds nobody up. What goes wrong ther
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from pyarrow import fs
@@ -88,7 +89,8 @@ class Checkpoints:
             for checkpoint in _folders(store, folder.path):
                 name = f"{folder.base_name}/{checkpoint.base_name}"
                 if checkpoint.base_name.startswith(_NAMES) and name != left[number]:
-                    store.delete_dir(checkpoint.path)
+                    with suppress(FileNotFoundError):  # an old one, which whoever runs the trial has removed
+                        store.delete_dir(checkpoint.path)
 
 
 def _folders(store: fs.FileSystem, path: str) -> Iterator[fs.FileInfo]:
@@ -101,7 +103,9 @@ def _newest(trial: Trial) -> str | None:
     """The newest checkpoint of a trial as "trial-007-a1b2/checkpoint_000003": its folder within that of the trial."""
     if trial.checkpoint is None:
         return None
-    return "/".join(PurePosixPath(trial.checkpoint.partition("?")[0]).parts[-2:])
+    is_address = "://" in trial.checkpoint  # a path may have a question mark in it
+    place = trial.checkpoint.partition("?")[0] if is_address else trial.checkpoint
+    return "/".join(PurePosixPath(place).parts[-2:])
 
 
 def _number(folder: str) -> int | None:

@@ -178,11 +178,23 @@ class Study:
             discarded = event.get("discarded", ())
             for draws, point in enumerate(discarded):
                 self._study.tell(self._begin_again(point, draws), state=TrialState.FAIL)
-            self._trials[number] = self._begin_again(event["point"], len(discarded))
-            self._recipes[number] = Recipe().replace(event["recipe"])
+            recipe = Recipe().replace(event["recipe"])
+            self._trials[number] = self._begin_again(self._point_of(event["point"], recipe), len(discarded))
+            self._recipes[number] = recipe
             self._proposed += 1
         elif event["kind"] in self._waiting:
             self._adopt(Proposal(number, event["kind"], {}, Recipe().replace(event["recipe"])))
+
+    def _point_of(self, recorded: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
+        """The point of a recipe as the ledger has it, or where that means another recipe today: where it lies today.
+
+        Axes of a simplex were bent in another way once, under the same names.
+        """
+        try:
+            means_the_same = self._sweep.recipe.replace(self._space.changes(recorded)).mix.shares == recipe.mix.shares
+        except DefinitionError:
+            return recorded
+        return recorded if means_the_same else self._space.point(recipe) or recorded
 
     def _adopt(self, proposal: Proposal) -> Proposal:
         """Makes a recipe that did not come from the sampler part of the study, so that the sampler learns from it.

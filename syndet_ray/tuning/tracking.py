@@ -23,6 +23,7 @@ from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunT
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
 
 from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
@@ -40,6 +41,8 @@ _TRAINING = "custom_model_development"
 _CLIENT_SETTINGS = {
     # MLflow's own client tries seven times, for four minutes, while nothing else is written. We try again ourselves.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # It waits two minutes for an answer, twice, while a machine that is about to go has half a minute left.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     # It prints two lines for every trial that ends, with the password of the address in them.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -97,16 +100,15 @@ class Tracking:
         for name, value in _CLIENT_SETTINGS.items():
             os.environ.setdefault(name, value)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each attempt, otherwise
-        mlflow.set_tracking_uri(
-            uri
-        )  # the model registry looks a models:/ address up there, whatever its client was given
+        # The model registry looks a models:/ address up there, whatever its client was given.
+        mlflow.set_tracking_uri(uri)
         self._uri, self._note = uri, note
-        self._client = MlflowClient(uri)
         self._trials: dict[int, _Written] = {}  # the thread's own, like what follows
         self._unsure: set[int] = set()
         try:
+            self._client = MlflowClient(uri)
             self._begin(sweep_name, sweep, artifacts, parent)
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError, ImportError) as error:  # a database may have no driver here
             rule = f"cannot be written ({_reason(error)})"
             raise MachineError(self.place, rule, do="Correct --tracking, or mend the store.") from None
         self._outbox = Outbox("tracking", self._tell)
@@ -182,7 +184,8 @@ class Tracking:
         if self._client.get_run(self.parent).info.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_run(self.parent)
         self._client.update_run(self.parent, status="RUNNING")
-        self._trials = {int(run.data.tags["trial"]): _found(run) for run in self._children()}
+        ours = [run for run in self._children() if {"trial", "state"} <= run.data.tags.keys()]  # others may nest theirs
+        self._trials = {int(run.data.tags["trial"]): _found(run) for run in ours}
 
     def _run(self, run: str) -> Run | None:
         """A run; None where the store has none: one that goes on elsewhere, or with another server, is written there anew."""
