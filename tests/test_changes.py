@@ -15,7 +15,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import load
 from syndet_ray.tuning import preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
-from syndet_ray.tuning.ingredients import weights_hashes
+from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.run import Options, Origin, _about, _note_environment, _options, _plain
 
 PAIR = (40.0, 60.0)
@@ -237,6 +237,7 @@ def test_what_no_scene_is_made_of_may_change(made_of):
     (parts["assets"] / "nut" / ".hidden.ply").write_text("no mesh")
     preflight.load.cache_clear()
     refuse(run, DATA)
+    assert scenes_hashes(run.sweep) == run.about["scenes"]
 
 
 def test_a_generator_that_is_gone_is_named_and_a_run_that_recorded_none_goes_on(made_of):

@@ -276,8 +276,10 @@ def wait_until_gone(started, sent):
 
 def test_sigterm_stops_a_sweep_as_ctrl_c_does(home, dice):
     home(images=48, rungs=6, trials=1)
-    started, _ = stopped(signal.SIGTERM, dice)
+    started, folder = stopped(signal.SIGTERM, dice)
     wait_until_gone(started, signal.SIGTERM)
+    assert folder.about["status"] == "interrupted"
+    assert "RUNNING" in {trial.state for trial in folder.trials()}, "resume goes on with it"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])

@@ -148,9 +148,8 @@ def _candidates(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[
     for start in range(0, len(images), _BLOCK):
         correlations = patterns[start : start + _BLOCK] @ other_patterns.T
         for row in correlations:
-            alike = np.flatnonzero(
-                row >= _LEAST_CANDIDATE
-            )  # a few, or all of those from one tripod: the rest is not sorted
+            # A few, or all of those from one tripod: the rest is not sorted.
+            alike = np.flatnonzero(row >= _LEAST_CANDIDATE)
             nearest = alike[np.argsort(-row[alike], kind="stable")[:_MOST_CANDIDATES]]
             yield nearest.tolist()
 

@@ -1,6 +1,6 @@
 """Autoscaler: the nodes that a cluster may still get, from the configuration of Ray's own autoscaler."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ class Growth:
 
 
 NO_GROWTH = Growth()
+
+
+def trials_on(nodes: Iterable[Node], cpus: int, gpus: float) -> int:
+    """How many trials fit at once on these nodes, of so many cores and such a share of a GPU each."""
+    return sum(node.fits(cpus, gpus) for node in nodes)
 
 
 def growth_at(gcs_address: str) -> Growth:

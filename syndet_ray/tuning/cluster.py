@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from syndet_ray.errors import MachineError
-from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node
+from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, trials_on
 from syndet_ray.tuning.task import RETRIES, Note, Progress, Resources, quiet, silent
 
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
@@ -75,8 +75,8 @@ def trials_at_once(cpus: int, gpus: float, there: Sequence[Node], growth: Growth
 
 def _fitting(cpus: int, gpus: float, there: Sequence[Node], growth: Growth) -> int:
     """How many trials fit at once on the nodes that are up, or on all that may be."""
-    now = sum(node.fits(cpus, gpus) for node in there)
-    on_heads = sum(node.fits(cpus, gpus) for node in there if node.is_head)
+    now = trials_on(there, cpus, gpus)
+    on_heads = trials_on([node for node in there if node.is_head], cpus, gpus)
     return max(now, on_heads + growth.trials(cpus, gpus))
 
 
@@ -97,7 +97,7 @@ class Room:
 def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
     """Whether trials leave cores of the cluster free, now or on nodes that may join for other work."""
     there = alive_nodes()
-    trials = min(use.parallel, sum(node.fits(use.cpus, use.gpus) for node in there))
+    trials = min(use.parallel, trials_on(there, use.cpus, use.gpus))
     now = sum(node.cpus for node in there) - trials * use.cpus
     return now >= 1 or any(node.cpus >= 1 and not node.fits(use.cpus, use.gpus) for node in growth.nodes)
 
@@ -105,7 +105,7 @@ def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
 def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
     """What a user may not expect of how trials are spread over the cluster, in sentences without full stops."""
     there = alive_nodes()
-    now = sum(node.fits(use.cpus, use.gpus) for node in there)
+    now = trials_on(there, use.cpus, use.gpus)
     words = []
     if not use.gpus and _with_gpus([*there, *growth.nodes]):
         words.append("trials train on CPUs, and the cluster has GPUs: --gpus-per-trial 1 uses them")

@@ -17,7 +17,7 @@ from syndet_ray.recipe import BUILT_IN, Detector
 from syndet_ray.scenes import assets, command
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import at_node, this_node
-from syndet_ray.tuning.autoscaler import Growth
+from syndet_ray.tuning.autoscaler import Growth, trials_on
 from syndet_ray.tuning.cluster import alive_nodes, node_of
 from syndet_ray.tuning.ingredients import file_hash, weights_hashes
 from syndet_ray.tuning.preflight import check_generator, made_of
@@ -77,7 +77,7 @@ def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silen
         if needs.runs is not None and growth.nodes and not any(trains for trains, _ in tasks.values()):
             rule = "is needed where nodes may join: they could not write checkpoints to a folder of this machine"
             raise MachineError("--storage", rule, do=_STORE)
-        fits = sum(node.fits(use.cpus, use.gpus) for node in alive_nodes())
+        fits = trials_on(alive_nodes(), use.cpus, use.gpus)
         if needs.has_files and not fits and growth.is_possible:
             note("waiting for the first node, to see whether it has the files that trials need")
             anywhere = _problems.options(num_cpus=use.cpus, num_gpus=use.gpus)

@@ -126,11 +126,14 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
+    given = dataset
     dataset, pools = _decoded_splits(dataset, splits, scale, sweep.seed, progress, allow_near_copies=allow_near_copies)
     splits = dataset.splits
     _check_splits(sweep, splits, place)  # again: near copies may have moved the border between train and val
     others_pools = _decoded_others(others, scale, progress)
-    near_copies = _near_copies(pools, others_pools, place, progress, allow_near_copies)
+    # A val that was cut has been compared with train already, until there was nothing left to refuse.
+    is_compared = dataset is not given and not allow_near_copies
+    near_copies = _near_copies(pools, others_pools, place, progress, allow_near_copies, is_compared)
     least_px, most_px = _object_range_px(scale, sweep)
     notes = (
         *dataset.notes,
@@ -254,18 +257,25 @@ def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress
 
 
 def _near_copies(
-    pools: Mapping[str, Pool], others: Mapping[str, Pool], place: str, progress: Progress, allowed: bool
+    pools: Mapping[str, Pool],
+    others: Mapping[str, Pool],
+    place: str,
+    progress: Progress,
+    allowed: bool,
+    is_val_compared: bool,
 ) -> list[str]:
-    """Notes on photos that are on two sides. Raises DataError unless near copies are allowed, for exact ones always."""
-    against = {
-        "val": {"train": pools["train"]},
-        "test": {"train": pools["train"], "val": pools["val"]},
-    }
-    scored = {split: pools[split] for split in against}
+    """Notes on photos that are on two sides. Raises DataError unless near copies are allowed, for exact ones always.
+
+    is_val_compared  whether it is known that val shares no photo with train
+    """
+    against = {"test": {"train": pools["train"], "val": pools["val"]}}
+    if not is_val_compared:
+        against = {"val": {"train": pools["train"]}, **against}
+    scored = {split: pools[split] for split in ("val", "test")}
     notes = []
-    for split, pool in scored.items():
+    for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
-        notes += refuse_copies(pool, against[split], f"{place}, {split}", allowed=allowed, progress=looking)
+        notes += refuse_copies(scored[split], originals, f"{place}, {split}", allowed=allowed, progress=looking)
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
         notes += refuse_copies(pool, scored, folder, allowed=allowed, progress=looking)

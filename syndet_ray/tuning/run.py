@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
 from syndet_ray.report.words import recipe_words
-from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
@@ -36,7 +36,7 @@ from syndet_ray.tuning.server import check_server, kept_address, masked
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings, check_gpus
 from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
-from syndet_ray.verdict import Candidate, finalists, missing_seeds
+from syndet_ray.verdict import Candidate, finalists
 
 if TYPE_CHECKING:
     from syndet_ray.tuning.local import Local
@@ -330,16 +330,12 @@ class _Attempt:
         chosen = finalists(self.folder.trials(), sweep.confirm.top)
         if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
             return True
-        is_over = True
-        while is_over and self._lacks_seeds(chosen):  # again for what was lost with its machine
-            search.confirm(chosen)
-            is_over = self._train(search)
-        return is_over
-
-    def _lacks_seeds(self, chosen: Sequence[Trial]) -> bool:
-        """Whether a finalist has to be trained anew once more."""
-        trials, sweep = self.folder.trials(), self.folder.sweep
-        return any(missing_seeds(trial, trials, sweep) for trial in chosen)
+        search.confirm(chosen)
+        while search.remaining:
+            if not self._train(search):
+                return False
+            search.confirm(chosen)  # again for what was lost with its machine
+        return True
 
     def _conclude(self) -> str:
         """Opens the test set for the best recipes and the controls, and keeps the champion; "failed" where none finished."""

@@ -26,7 +26,16 @@ from syndet_ray.errors import SyndetError
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.tuning.cluster import Room, connection, device, has_spare_cores, resource_words, resources, run_tasks
+from syndet_ray.tuning.cluster import (
+    Room,
+    alive_nodes,
+    connection,
+    device,
+    has_spare_cores,
+    resource_words,
+    resources,
+    run_tasks,
+)
 from syndet_ray.tuning.nodes import check_nodes, needs_of
 from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.preflight import RealData
@@ -63,6 +72,8 @@ class OnRay:
 
     def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Raises MachineError, with all of it, where trials would miss something on a node; see `check_nodes`."""
+        if len(alive_nodes()) == 1 and not self.growth.is_possible:
+            return  # this machine is all there is: preflight has seen its files, which need not be hashed once more
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
         check_nodes(needs, self.use, self.growth, self.note)
 
