@@ -35,7 +35,7 @@ def build(detector: Detector, classes: tuple[str, ...], seed: int) -> tuple[nn.M
     """
     assert "auto" not in detector.model_dump().values(), f"settle the detector before it is built: {detector}"
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every GPU, for good
         model = assemble(detector, len(classes), input_of(detector))
         return model, load_weights(model, detector, classes)
 
