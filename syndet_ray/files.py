@@ -1,5 +1,6 @@
-"""Files: written whole or not at all."""
+"""Files: written whole or not at all, and known by their hashes."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,3 +11,9 @@ def write_whole(path: Path, content: bytes) -> Path:
     unfinished.write_bytes(content)
     os.replace(unfinished, path)
     return path
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

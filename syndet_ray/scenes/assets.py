@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndet_ray.data import picture
 from syndet_ray.errors import DataError, nearest
+from syndet_ray.files import file_hash
 from syndet_ray.scenes import cutouts, meshes, shapes
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
@@ -182,11 +183,7 @@ def _is_image(file: Path) -> bool:
 
 def _contents(read: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of each file, by its name."""
-    contents = {}
-    for name, path in read.items():
-        with path.open("rb") as file:
-            contents[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return contents
+    return {name: file_hash(path) for name, path in read.items()}
 
 
 def _hash(classes: tuple[str, ...], contents: Mapping[str, str]) -> str:

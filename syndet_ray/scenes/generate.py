@@ -12,6 +12,7 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.files import file_hash
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import blender, command, looks
 from syndet_ray.scenes.annotate import annotate
@@ -150,8 +151,7 @@ _DRAW = {"raycast": _raycast, "blender": _path_traced}
 
 def _named_files(parameters: SceneParameters) -> list[str]:
     """Hashes of the files that a command's arguments name."""
-    files = command.files_of(parameters.generator)
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    return [file_hash(Path(file)) for file in command.files_of(parameters.generator)]
 
 
 def _hash(*key: object) -> str:

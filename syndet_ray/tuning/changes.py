@@ -9,7 +9,7 @@ from syndet_ray.report.words import commit
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep, load
 from syndet_ray.tuning import machine
-from syndet_ray.tuning.ingredients import file_hash, scenes_hashes
+from syndet_ray.tuning.ingredients import hash_or_nothing, scenes_hashes
 from syndet_ray.tuning.preflight import RealData
 
 _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
@@ -90,7 +90,7 @@ def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
 def _of_the_weights(folder: RunFolder) -> list[str]:
     """Files that trials start from."""
     then = folder.about["weights"]
-    now = {path: file_hash(path) for path in then}
+    now = {path: hash_or_nothing(path) for path in then}
     return [
         _hash_words(f"the starting weights {path}", then[path], now[path]) for path in then if now[path] != then[path]
     ]

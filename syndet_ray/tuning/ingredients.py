@@ -1,9 +1,9 @@
 """Ingredients: hashes of the files outside a sweep that its scenes are made of and that its detectors start from."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from syndet_ray.files import file_hash
 from syndet_ray.recipe import BUILT_IN, NAMED_WEIGHTS
 from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
@@ -21,7 +21,7 @@ def weights_hashes(sweep: Sweep) -> dict[str, str]:
     settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
     weights |= set(sweep.parameters.samples(_WEIGHTS))
-    return {path: file_hash(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
+    return {path: hash_or_nothing(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
 
 
 def scenes_hashes(sweep: Sweep) -> dict[str, str]:
@@ -32,11 +32,10 @@ def scenes_hashes(sweep: Sweep) -> dict[str, str]:
     return dict(sorted(_scenes_hashes(sweep)))
 
 
-def file_hash(path: str) -> str:
+def hash_or_nothing(path: str) -> str:
     """The SHA-256 of a file; "" where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(Path(path))
     except OSError:
         return ""
 
@@ -49,4 +48,4 @@ def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
             if folder not in BUILT_IN:
                 yield f"scene.{part} {folder}", library.hashes[part]
         for file in command.files_of(generator):
-            yield f"scene.generator {file}", file_hash(file)
+            yield f"scene.generator {file}", hash_or_nothing(file)

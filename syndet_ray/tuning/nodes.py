@@ -19,7 +19,7 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import at_node, this_node
 from syndet_ray.tuning.autoscaler import Growth, trials_on
 from syndet_ray.tuning.cluster import alive_nodes, node_of
-from syndet_ray.tuning.ingredients import file_hash, weights_hashes
+from syndet_ray.tuning.ingredients import hash_or_nothing, weights_hashes
 from syndet_ray.tuning.preflight import check_generator, made_of
 from syndet_ray.tuning.settle import detectors_of
 from syndet_ray.tuning.task import Note, Resources, silent, told
@@ -58,7 +58,7 @@ def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | 
     programs = [path for generator, *_ in made for path in command.files_of(generator)]
     return Needs(
         libraries={what: assets.load(*what[1:]).hash for what in made},
-        files={path: file_hash(path) for path in programs} | weights_hashes(sweep),
+        files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),
         detectors=tuple(detector for detector in detectors_of(sweep) if _must_be_fetched(detector)),
         classes=classes,
         runs=runs if storage is None else None,
@@ -160,7 +160,7 @@ def _check_library(what: tuple[str, ...], known: str) -> None:
 def _check_file(path: str, known: str) -> None:
     if not Path(path).is_file():
         raise DataError(path, "does not exist")
-    if file_hash(path) != known:
+    if hash_or_nothing(path) != known:
         raise DataError(path, "is another file than on the driver")
 
 

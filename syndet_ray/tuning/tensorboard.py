@@ -9,6 +9,7 @@ import io
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from syndet_ray.recipe import REAL
 from syndet_ray.results import OBJECTIVE, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.background import Background
 
 _CHAMPION = "champion"
 _PICTURES = ("sheet_training", "best_predictions", "worst_predictions")  # among the figures
@@ -35,11 +35,13 @@ class TensorBoard:
     def __init__(self, folder: RunFolder, sweep: Sweep, note: Callable[[str], None]) -> None:
         self._path, self._varied = folder.path / "tensorboard", sweep.parameters.settings()
         self._examples = examples(sweep)
-        self._note: Callable[[str], None] | None = note
+        self._note = note
+        self._failure: Exception | None = None  # the thread's; told by whoever calls next
+        self._is_told = False
+        self._thread = ThreadPoolExecutor(1, "tensorboard")
         self._writers: dict[int, _Writer] = {}  # the thread's own, like what follows
         self._rungs: dict[int, int] = {}  # written, by trial
         self._over: set[int] = set()
-        self._background = Background("tensorboard")
         self._soon(self._begin)
 
     def follow(self, trial: Trial) -> None:
@@ -48,7 +50,8 @@ class TensorBoard:
 
     def flush(self) -> None:
         """Waits until everything is written."""
-        self._guarded(self._background.flush)
+        self._thread.submit(lambda: None).result()
+        self._tell()
 
     def publish(self, folder: RunFolder) -> None:
         """Writes what the test set said of the champion, and the pictures among the figures; once they are there."""
@@ -61,18 +64,25 @@ class TensorBoard:
         self.flush()
 
     def _soon(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._guarded(self._background.soon, work, *arguments)
+        """Has something done, after all that was given before."""
+        self._tell()
+        self._thread.submit(self._attempt, work, *arguments)
 
-    def _guarded(self, call: Callable[..., Any], *arguments: Any) -> None:
+    def _attempt(self, work: Callable[..., None], *arguments: Any) -> None:
         """What goes wrong here must not end a search of hours, whatever it is; nor must it go unsaid."""
-        if self._note is None:
+        if self._failure is not None:
             return
         try:
-            call(*arguments)
+            work(*arguments)
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            self._note(f"TensorBoard: no more is written to {self._path} ({told}); a later resume writes it anew")
-            self._note = None
+            self._failure = error
+
+    def _tell(self) -> None:
+        if self._failure is None or self._is_told:
+            return
+        cause = f"{type(self._failure).__name__}: {self._failure}"
+        self._note(f"TensorBoard: no more is written to {self._path} ({cause}); a later resume writes it anew")
+        self._is_told = True
 
     def _begin(self) -> None:
         """What TensorBoard's HParams table shows, for all trials alike: each has some of the settings only."""
