@@ -8,7 +8,7 @@ from syndet_ray.recipe import BUILT_IN, NAMED_WEIGHTS
 from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.preflight import made_of
+from syndet_ray.tuning.reach import Materials, materials
 
 _WEIGHTS = "detector.weights"
 
@@ -41,10 +41,9 @@ def hash_or_nothing(path: str) -> str:
 
 
 def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
-    for generator, assets, surroundings, backgrounds in made_of(sweep):
-        library = load(assets, surroundings, backgrounds)
-        folders = {"assets": assets, "surroundings": surroundings, "backgrounds": backgrounds}
-        for part, folder in folders.items():
+    for generator, *folders in materials(sweep):
+        library = load(*folders)
+        for part, folder in zip(Materials._fields[1:], folders, strict=True):
             if folder not in BUILT_IN:
                 yield f"scene.{part} {folder}", library.hashes[part]
         for file in command.files_of(generator):

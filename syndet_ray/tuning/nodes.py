@@ -20,7 +20,8 @@ from syndet_ray.tuning.ahead import at_node, this_node
 from syndet_ray.tuning.autoscaler import Growth, trials_on
 from syndet_ray.tuning.cluster import alive_nodes, node_of
 from syndet_ray.tuning.ingredients import hash_or_nothing, weights_hashes
-from syndet_ray.tuning.preflight import check_generator, made_of
+from syndet_ray.tuning.preflight import check_generator
+from syndet_ray.tuning.reach import Materials, materials
 from syndet_ray.tuning.settle import detectors_of
 from syndet_ray.tuning.task import Note, Resources, silent, told
 
@@ -40,7 +41,7 @@ class Needs:
     storage    the address of that store, which nodes reach with rights and settings of their own
     """
 
-    libraries: Mapping[tuple[str, ...], str]
+    libraries: Mapping[Materials, str]
     files: Mapping[str, str]
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
@@ -54,8 +55,8 @@ class Needs:
 
 def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | None) -> Needs:
     """What the trials of a settled sweep need. Raises DataError for assets that cannot be used on this machine."""
-    made = sorted(what for what in made_of(sweep) if not set(what) <= _IN_PACKAGE)
-    programs = [path for generator, *_ in made for path in command.files_of(generator)]
+    made = sorted(what for what in materials(sweep) if not set(what) <= _IN_PACKAGE)
+    programs = [path for what in made for path in command.files_of(what.generator)]
     return Needs(
         libraries={what: assets.load(*what[1:]).hash for what in made},
         files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),

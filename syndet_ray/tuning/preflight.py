@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -33,12 +33,10 @@ from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.parameter import Simplex
-from syndet_ray.recipe import REAL, Photos, Recipe, SceneParameters, Scenes
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
-from syndet_ray.space import SHARES
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning import reach
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
 
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
@@ -48,11 +46,6 @@ _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 # Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
 # sizes within each make up for the rest.
 _LIKE_SIZES = 1.5
-
-# What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep.
-_MADE_OF = ("generator", "assets", "surroundings", "backgrounds")
-# Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
-_DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
 Progress = Callable[[str, int, int], None]
 
@@ -122,7 +115,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     classes, splits = dataset.classes, with_validation(dataset, sweep.seed).splits
     _check_splits(sweep, splits, place)
     check_assets(sweep, classes, place)
-    others = {folder: _others_photos(folder, classes) for folder in _folders(sweep)}
+    others = {folder: _others_photos(folder, classes) for folder in reach.photo_folders(sweep)}
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
@@ -177,33 +170,13 @@ def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> N
         "val": "recipes cannot be compared on it",
         "test": "no score can be computed",
     }
-    if _shows_real(sweep):
+    if reach.shows_real(sweep):
         rules["train"] = "a detector would learn that there are none"
     for split, consequence in rules.items():
         records = splits[split].records
         if not len(training_boxes_wh(records)):
             rule = f"holds no labelled object on {len(records)} photos, so that {consequence}"
             raise DataError(f"{place}, {split}", rule, do=_DO_LABEL)
-
-
-def _shows_real(sweep: Sweep) -> bool:
-    """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
-    if any(recipe.mix.shares[REAL] > 0 for recipe in sweep.fixed.values()):
-        return True
-    return bool(sweep.trials) and any(recipe.mix.shares[REAL] > 0 for recipe in _proposed_mixes(sweep))
-
-
-def _proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
-    """The sweep's recipe with the ends of all that its search may make of the mix."""
-    proposed = {path: _proposed(sweep, path) for path in _DECIDES_SHARES}
-    shares = dict(sweep.parameters.items()).get(SHARES)
-    if isinstance(shares, Simplex) and REAL in shares.sources:
-        proposed["mix.synthetic"] |= {0.0, 1.0}
-    for values in product(*proposed.values()):
-        try:
-            yield sweep.recipe.replace(dict(zip(_DECIDES_SHARES, values, strict=True)))
-        except DefinitionError:  # each value may be proposed, but not all of them together
-            continue
 
 
 def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
@@ -214,7 +187,7 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
     records, train = splits["train"].records, f"{place}, train"
     training = sweep.recipe.training
     scale = working_scale(records, sweep.recipe.detector.working_px, training.crop_px, train)
-    for asked in _values_in_recipes(sweep, "training.crop_px") - {training.crop_px}:
+    for asked in reach.values(sweep, "training.crop_px") - {training.crop_px}:
         check_crop(records, scale, asked, train)
     return scale
 
@@ -295,7 +268,7 @@ def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
 
 def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
     """A note where rendered objects are of another size than photographed ones at the working scale."""
-    ranges = _rendered_sizes(sweep)
+    ranges = reach.rendered_sizes(sweep)
     if not ranges or not scale.objects:
         return []
     least, median, most = scale.object_px
@@ -316,7 +289,7 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
     """A note where rendered scenes are smaller than the crops of training, which are then filled up with grey."""
-    sides = [scene.image_px for scene in _scenes(sweep) if scene.image_px != "auto"]
+    sides = [scene.image_px for scene in reach.scenes(sweep) if scene.image_px != "auto"]
     if not sides or min(sides) >= scale.crop_px:
         return []
     return [
@@ -339,7 +312,9 @@ def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
     """A note where a tenth of the objects or more are much longer than the longest anchor of some recipe."""
     shapes = {(recipe.detector.architecture, recipe.detector.aspect_ratios) for recipe in sweep.fixed.values()}
     if sweep.trials:
-        searched = product(_proposed(sweep, "detector.architecture"), _proposed(sweep, "detector.aspect_ratios"))
+        searched = product(
+            reach.proposed(sweep, "detector.architecture"), reach.proposed(sweep, "detector.aspect_ratios")
+        )
         shapes.update(searched)
     longest = [longest_shape(ratios) for architecture, ratios in shapes if architecture != "fcos"]
     if not longest:
@@ -349,25 +324,6 @@ def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
         return []
     least = badly_fitted(min(longest))
     return [f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: anchors fit them badly"]
-
-
-def _scenes(sweep: Sweep) -> list[SceneParameters]:
-    """The scenes of all fixed recipes, and of the one that proposals start from, where there are any."""
-    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
-    return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
-
-
-def _rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
-    """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
-    ranges = {scene.size_px for scene in _scenes(sweep)}
-    return ranges | set(sweep.parameters.samples("scene.size_px"))
-
-
-def _folders(sweep: Sweep) -> list[str]:
-    """The folders of others' photos that a recipe of the sweep may ask for."""
-    recipes = (sweep.recipe, *sweep.fixed.values())
-    sources = (source for recipe in recipes for source in recipe.mix.sources.values())
-    return list(dict.fromkeys(source.folder for source in sources if isinstance(source, Photos)))
 
 
 def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
@@ -385,7 +341,7 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
 
 def _check_real_images(sweep: Sweep, available: int) -> None:
     """Raises DataError where a recipe of the sweep trains on more real images than there are."""
-    for count in _values_in_recipes(sweep, "mix.real_images"):
+    for count in reach.values(sweep, "mix.real_images"):
         if isinstance(count, int):
             check_enough(available, count)
 
@@ -405,53 +361,13 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     where a generator cannot be started.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
-    rendered = made_of(sweep)
-    for generator in sorted({generator for generator, *_ in rendered}):
+    rendered = reach.materials(sweep)
+    for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
-    for generator, assets, surroundings, backgrounds in sorted(rendered):
-        library = load(assets, surroundings, backgrounds)
-        if not generator.startswith(command.PREFIX):
+    for materials in sorted(rendered):
+        library = load(materials.assets, materials.surroundings, materials.backgrounds)
+        if not materials.generator.startswith(command.PREFIX):
             check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
-
-
-def made_of(sweep: Sweep) -> set[tuple[str, ...]]:
-    """What scenes of the sweep may be made with and of, each as values of _MADE_OF.
-
-    A source of scenes makes its own changes to the settings of its recipe, or of the search; a source of a fixed recipe
-    that has no share is not drawn.
-    """
-    rendered: set[tuple[str, ...]] = set()
-    for recipe in sweep.fixed.values():
-        for scene, _ in recipe.scenes().values():
-            rendered.add(tuple(str(getattr(scene, name)) for name in _MADE_OF))
-    for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
-        if isinstance(source, Scenes) and _may_be_shown(name, sweep):
-            values = [_values(sweep, source, f"scene.{name}") for name in _MADE_OF]
-            rendered |= set(product(*values))
-    return rendered
-
-
-def _may_be_shown(name: str, sweep: Sweep) -> bool:
-    """Whether the search may propose a recipe in which a source has a share."""
-    parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())  # a Simplex divides them
-    return parts or any(recipe.mix.shares[name] > 0 for recipe in _proposed_mixes(sweep))
-
-
-def _values(sweep: Sweep, source: Scenes, path: str) -> set[str]:
-    """The values that a setting of scenes may have in proposed recipes."""
-    if path in source.changes:
-        return {str(source.changes[path])}
-    return {str(value) for value in _proposed(sweep, path)}
-
-
-def _values_in_recipes(sweep: Sweep, path: str) -> set[Any]:
-    """All values that a setting may have in the sweep's recipes."""
-    return _proposed(sweep, path) | {recipe.get(path) for recipe in sweep.fixed.values()}
-
-
-def _proposed(sweep: Sweep, path: str) -> set[Any]:
-    """All values that a setting may have in the recipes that the search proposes."""
-    return {sweep.recipe.get(path), *sweep.parameters.samples(path)}
 
 
 def check_generator(generator: str) -> None:
