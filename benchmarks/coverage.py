@@ -1,6 +1,7 @@
 """How often do 95 % intervals over images and seeds hold the truth? Scores of a Gaussian toy, where the truth is 0.
 
     python benchmarks/coverage.py
+    python benchmarks/coverage.py --lacking --images 50 --trials 500
 
 An image's score under a model is the sum of normal deviates: how easy the image is for everybody (sd 1) and for the recipe
 (sd 0.5), how lucky the model's seed was, and how easy the image is for this very model. The seed's deviate is given in units
@@ -18,6 +19,11 @@ Columns, each a share of the trials unless it is a width:
                  recipe with all of them: with the spread between seeds of the other recipes, and (alone) without any
     width        mean width over that of an interval whose sd were known; for `by unpaired`, over that of the unpaired one
     apart        one of three equal recipes is called the best, with a probability above .975: wanted is .05 or less
+
+With --lacking the second of the three recipes has not the same five seeds as the others: it lacks one, has another in its
+place, or two others. Columns then: the interval of its difference from the first holds 0, as `syndet_ray.spread` has it,
+as if they had no seed in common, and of the models of common seeds alone; the widths of the first and the last over that of
+the second; and apart.
 """
 
 import argparse
@@ -32,6 +38,8 @@ from syndet_ray import spread
 RESAMPLES = 1000
 OWN = 0.5
 RECIPES = 3
+# Seeds of the second recipe where the others have 0 to 4, by how many are common and how many are others.
+LACKING = {"4 + 0": (0, 1, 2, 3), "4 + 1": (0, 1, 2, 3, 5), "3 + 2": (0, 1, 2, 5, 6)}
 SURELY_BEST = 0.975  # as probable as a difference is positive whose 95 % interval begins at 0
 COLUMNS = {
     "recipe": "recipe",
@@ -47,6 +55,14 @@ COLUMNS = {
     "one left, alone": "alone",
     "one left, difference": "one left, by",
     "one left, difference alone": "alone",
+}
+LACKING_COLUMNS = {
+    "difference": "paired",
+    "unpaired": "unpaired",
+    "common alone": "common alone",
+    "width": "by unpaired",
+    "width, common alone": "by unpaired",
+    "apart": "apart",
 }
 
 
@@ -134,23 +150,71 @@ def _plain(models: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray
     return np.take_along_axis(table, rng.integers(len(models), size=table.shape), axis=1).mean(axis=1)
 
 
-def settings() -> Iterator[Toy]:
+def lacking_coverage(toy: Toy, seeds: Sequence[int], trials: int, rng: np.random.Generator) -> dict[str, float]:
+    """The columns of one toy with --lacking, by their names in LACKING_COLUMNS. seeds: of the second recipe."""
+    rows = [_measure_lacking(toy.draws(rng), seeds, rng) for _ in range(trials)]
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    unpaired = means.pop("width, unpaired")
+    for name in ("width", "width, common alone"):
+        means[name] /= unpaired
+    return means
+
+
+def _measure_lacking(
+    recipes: Sequence[Sequence[np.ndarray]], seeds: Sequence[int], rng: np.random.Generator
+) -> dict[str, float]:
+    a, b, c = ({k: models[k] for k in own} for models, own in zip(recipes, (range(5), seeds, range(5)), strict=True))
+    common = [k for k in seeds if k in a]
+    gap = spread.difference(a, b, rng)
+    unpaired = spread.difference(a, {f"other {k}": draws for k, draws in b.items()}, rng)
+    alone = spread.difference({k: a[k] for k in common}, {k: b[k] for k in common}, rng)
+    best = spread.probability_best({"a": a, "b": b, "c": c}, rng)
+    return {
+        "difference": _holds_0(gap.low, gap.high),
+        "unpaired": _holds_0(unpaired.low, unpaired.high),
+        "common alone": _holds_0(alone.low, alone.high),
+        "width": gap.high - gap.low,
+        "width, unpaired": unpaired.high - unpaired.low,
+        "width, common alone": alone.high - alone.low,
+        "apart": max(best.values()) > SURELY_BEST,
+    }
+
+
+def settings(sizes: Sequence[int], counts: Sequence[int]) -> Iterator[Toy]:
+    """All toys of these numbers of images and of models."""
     spreads = ((0.25, 0), (0.5, 0.5), (1, 0), (1, 1), (3, 0))
-    for shared, images, models, (seed_sd, image_sd) in product((0.0, 0.9), (50, 254), (2, 3, 5), spreads):
+    for shared, images, models, (seed_sd, image_sd) in product((0.0, 0.9), sizes, counts, spreads):
         yield Toy(images=images, models=models, seed_sd=seed_sd, image_sd=image_sd, shared=shared)
+
+
+def show_equal(sizes: Sequence[int], trials: int, seed: int) -> None:
+    print(f"{'shared images models seed sd image sd':38}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
+    for k, toy in enumerate(settings(sizes, (2, 3, 5))):
+        means = coverage(toy, trials, np.random.default_rng([seed, k]))
+        facts = f"{toy.shared:6}{toy.images:7}{toy.models:7}{toy.seed_sd:8}{toy.image_sd:9}"
+        print(f"{facts:38}" + "".join(f"{means[name]:12.3f}" for name in COLUMNS), flush=True)
+
+
+def show_lacking(sizes: Sequence[int], trials: int, seed: int) -> None:
+    titles = "".join(f"{title:>14}" for title in LACKING_COLUMNS.values())
+    print(f"{'shared images  seeds seed sd image sd':38}{titles}")
+    models = 1 + max(max(seeds) for seeds in LACKING.values())
+    for k, (toy, (name, seeds)) in enumerate(product(settings(sizes, (models,)), LACKING.items())):
+        means = lacking_coverage(toy, seeds, trials, np.random.default_rng([seed, k]))
+        facts = f"{toy.shared:6}{toy.images:7}{name:>7}{toy.seed_sd:8}{toy.image_sd:9}"
+        print(f"{facts:38}" + "".join(f"{means[column]:14.3f}" for column in LACKING_COLUMNS), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--images", type=int, nargs="+", default=(50, 254))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lacking", action="store_true", help="of three recipes one has not the same seeds")
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.trials} trials of {RESAMPLES} resamples")
-    print(f"{'shared images models seed sd image sd':38}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
-    for k, toy in enumerate(settings()):
-        means = coverage(toy, given.trials, np.random.default_rng([given.seed, k]))
-        facts = f"{toy.shared:6}{toy.images:7}{toy.models:7}{toy.seed_sd:8}{toy.image_sd:9}"
-        print(f"{facts:38}" + "".join(f"{means[name]:12.3f}" for name in COLUMNS), flush=True)
+    show = show_lacking if given.lacking else show_equal
+    show(given.images, given.trials, given.seed)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ A recipe's score varies for two reasons. Other test images would have been anoth
 each model tell (`detection.bootstrap.bootstrap`), and because every model meets the same images in the same draw, what is hard
 for all of them cancels where two are compared. And another seed would have trained another model: that is what the
 difference between the s models of a recipe tells. The k-th trainings of all recipes have the same seed and see the same
-photos in the same order, so that their scores rise and fall together: what they share cancels as well.
+photos in the same order, so that their scores rise and fall together: what they share cancels as well. Of two recipes that
+have only some seeds in common it cancels as far as these go.
 
 Throughout, models are the draws of one recipe: s arrays (B,), one for each seed, paired by resample with those of all
 other recipes, the mean of each array being the model's own score. Higher is better.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -135,21 +136,31 @@ def combined(
 def difference(a: BySeed, b: BySeed, rng: np.random.Generator, spread: SeedSpread | None = None) -> Difference:
     """The models of recipe a against those of b, paired over images. `difference(b, a)` is its mirror image.
 
-    Where both were trained with the same seeds, three or more, they are compared seed by seed; else unpaired, and of a recipe
-    with a single model the spread between seeds is `spread`.
+    It is that of the means over all models. They are compared seed by seed where they have three seeds or more in common, see
+    `_parts_of_a_difference`. Of a recipe with a single model the spread between seeds is `spread`.
     """
-    seeds = _common_seeds([a, b])
-    if seeds:
-        gaps = [a[seed] - b[seed] for seed in seeds]
-        parts = [_apart(gaps)]
-        image = parts[0].image
-    else:
-        parts = [_apart(list(models.values()), spread) for models in (a, b)]
-        image = parts[0].image - parts[1].image
-    image = np.tile(image, TIMES)
-    noise = _seed_noise(image, parts, rng)
+    one, other = (_apart(list(models.values()), spread) for models in (a, b))
+    image = np.tile(one.image - other.image, TIMES)
+    noise = _seed_noise(image, _parts_of_a_difference(a, b, one, other), rng)
     draws = np.concatenate([image + noise, image - noise])  # both signs: noise then shifts neither mean nor probability
     return Difference(float(image.mean()), *interval(draws), float((np.sign(draws).mean() + 1) / 2))
+
+
+def _parts_of_a_difference(a: BySeed, b: BySeed, one: "_Parts", other: "_Parts") -> list["_Parts"]:
+    """What the variance between seeds of mean(a) - mean(b) is made of; one and other are the parts of a and b alone.
+
+    With variances A and B between the n models of a and the m of b, of which c pairs have a common seed and a covariance C,
+    it is A/n + B/m - 2Cc/(nm) (Derrick et al. 2017, Test statistics for comparing two samples that share both paired and
+    unpaired observations). A pair differs by the variance D = A + B - 2C, and D is what pairs tell; with it, the variance is
+    (1 - c/m) A/n + (1 - c/n) B/m + (c/n)(c/m) D/c. Of what is shared wholly D alone is left, without pairs A and B are.
+    """
+    seeds = _common_seeds([a, b])
+    shared_of_a, shared_of_b = len(seeds) / len(a), len(seeds) / len(b)
+    parts = [one.weighted(1 - shared_of_b), other.weighted(1 - shared_of_a)]
+    if seeds:
+        gaps = _apart([a[seed] - b[seed] for seed in seeds])
+        parts.append(gaps.weighted(shared_of_a * shared_of_b))
+    return parts
 
 
 def probability_best(
@@ -197,37 +208,51 @@ def _within(shares: np.ndarray, limits: np.ndarray) -> np.ndarray:
 def joint_draws(recipes: Sequence[BySeed], rng: np.random.Generator, spread: SeedSpread | None = None) -> np.ndarray:
     """(R, B) draws of the scores of R recipes, to be compared with one another within each draw.
 
-    Other images and other seeds make them vary. Where all recipes were trained with the same seeds, three or more, what a
-    seed adds to all of them alike is left out: the draws of a single recipe then vary less than those of `combined`.
+    Other images and other seeds make them vary. Where all recipes have three seeds or more in common, what these add to all
+    of them alike is left out: the draws of a single recipe then vary less than those of `combined`.
     """
-    if _common_seeds(recipes):
-        return _draws_by_seed(recipes, rng)
+    seeds = _common_seeds(recipes)
+    if seeds:
+        return _draws_by_seed(recipes, seeds, rng)
     tables = [np.array(list(models.values())) for models in recipes]
     common = np.mean([table.mean(axis=0) for table in tables], axis=0)  # images easy or hard for all
     return common + np.array([combined(table - common, rng, spread=spread) for table in tables])
 
 
 def _common_seeds(recipes: Sequence[BySeed]) -> list[Any]:
-    """The seeds of all recipes; none where they are not the same for all, or fewer than three."""
+    """The seeds that all recipes have; none where these are fewer than three."""
     first, *others = recipes
-    same = all(other.keys() == first.keys() for other in others)
-    return list(first) if same and len(first) >= _LEAST_PAIRS else []
+    common = [seed for seed in first if all(seed in other for other in others)]
+    return common if len(common) >= _LEAST_PAIRS else []
 
 
-def _draws_by_seed(recipes: Sequence[BySeed], rng: np.random.Generator) -> np.ndarray:
-    """`joint_draws` of recipes that were trained with the same seeds.
+def _draws_by_seed(recipes: Sequence[BySeed], seeds: Sequence[Any], rng: np.random.Generator) -> np.ndarray:
+    """`joint_draws` of recipes that have these seeds in common, each perhaps others beside them.
 
     Subtracting the mean of all R recipes, seed by seed, leaves (R - 1) / R of the variance that is a recipe's own. The
-    factor makes up for it, so that the noise has the full variance.
+    factor makes up for it, so that the noise has the full variance. Seeds that not all recipes have count as a recipe's own.
     """
-    seeds = _common_seeds(recipes)
-    tables = [np.array([models[seed] for seed in seeds]) for models in recipes]
-    common = np.mean(tables, axis=0)  # (s, B)
-    rests = [table - common for table in tables]
-    factor = np.sqrt(len(tables) / max(len(tables) - 1, 1))
-    parts = [_apart(factor * rest) for rest in rests]
-    noise = [_seed_noise(part.image, [part], rng) for part in parts]
-    return common.mean(axis=0) + np.array([rest.mean(axis=0) for rest in rests]) + np.array(noise)
+    means = np.array([np.mean(list(models.values()), axis=0) for models in recipes])  # (R, B)
+    common = np.mean([[models[seed] for seed in seeds] for models in recipes], axis=0)  # (s, B)
+    rests = means - means.mean(axis=0)
+    factor = np.sqrt(len(recipes) / max(len(recipes) - 1, 1))
+    noise = []
+    for models, rest in zip(recipes, rests, strict=True):
+        share = len(seeds) / len(models)
+        own = _apart(list(models.values())).weighted(1 - share)
+        paired = _apart([factor * (models[seed] - alike) for seed, alike in zip(seeds, common, strict=True)])
+        noise.append(_seed_noise(factor * rest, [own, paired.weighted(share**2)], rng))
+    return means + np.array(noise) + _luck_of_all(recipes, common, rng)
+
+
+def _luck_of_all(recipes: Sequence[BySeed], common: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(R, B) what common seeds add to all recipes alike, less what they add to the recipe of the fewest models.
+
+    common: (s, B) the mean over the recipes of each seed. The more other seeds a recipe has, the less these lift its mean.
+    """
+    shares = np.array([len(common) / len(models) for models in recipes])
+    luck = _seed_noise(common.mean(axis=0), [_apart(common)], rng)
+    return (shares - shares.max())[:, None] * luck
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +269,10 @@ class _Parts:
     between: float
     interaction: float
     freedom: int
+
+    def weighted(self, weight: float) -> "_Parts":
+        """The same as a part of a sum in which its variance has this weight."""
+        return replace(self, between=weight * self.between, interaction=weight * self.interaction)
 
 
 def _apart(models: Sequence[np.ndarray] | np.ndarray, spread: SeedSpread | None = None) -> _Parts:

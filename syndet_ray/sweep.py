@@ -222,7 +222,7 @@ class Sweep(Value):
 
         Where recipes are confirmed, the first training of a control or of a recipe of the search does not count, that of a
         variant does. So that those that count have the same seeds, a variant's begin with that of the first confirmation.
-        A run whose search gets its first trials by `resume --trials` has variants with other seeds; it compares unpaired.
+        A run whose search gets its first trials by `resume --trials` has variants with other seeds, and pairs of what is common.
         """
         is_confirmed = self.proposals > 0 and self.confirm.seeds > 0
         return replica + 1 if of_variant and is_confirmed else replica
