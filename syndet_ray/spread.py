@@ -150,9 +150,9 @@ def _parts_of_a_difference(a: BySeed, b: BySeed, one: "_Parts", other: "_Parts")
     """What the variance between seeds of mean(a) - mean(b) is made of; one and other are the parts of a and b alone.
 
     With variances A and B between the n models of a and the m of b, of which c pairs have a common seed and a covariance C,
-    it is A/n + B/m - 2Cc/(nm) (Derrick et al. 2017, Test statistics for comparing two samples that share both paired and
-    unpaired observations). A pair differs by the variance D = A + B - 2C, and D is what pairs tell; with it, the variance is
-    (1 - c/m) A/n + (1 - c/n) B/m + (c/n)(c/m) D/c. Of what is shared wholly D alone is left, without pairs A and B are.
+    it is A/n + B/m - 2Cc/(nm) (Derrick et al. 2017, Test statistics for the comparison of means for two samples that include
+    both paired and independent observations). A pair differs by the variance D = A + B - 2C, which the pairs tell; with it,
+    that is (1 - c/m) A/n + (1 - c/n) B/m + (c/n)(c/m) D/c. Where all is shared D alone is left, without pairs A and B are.
     """
     seeds = _common_seeds([a, b])
     shared_of_a, shared_of_b = len(seeds) / len(a), len(seeds) / len(b)

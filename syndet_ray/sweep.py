@@ -214,8 +214,12 @@ class Sweep(Value):
 
     def replica(self, kind: str) -> int:
         """Which training of its recipe a control or variant is, from 0."""
+        return self.kinds_alike(kind).index(kind)
+
+    def kinds_alike(self, kind: str) -> tuple[str, ...]:
+        """The kinds of all trainings of a control's or variant's recipe; of any other trial its own alone."""
         rounds = [self.variant_kinds(name) for name in self.variants]
-        return next((kinds.index(kind) for kinds in rounds if kind in kinds), 0)
+        return next((kinds for kinds in rounds if kind in kinds), (kind,))
 
     def seed_number(self, replica: int, *, of_variant: bool) -> int:
         """Which seed the replica-th training of a recipe starts from: trainings with equal numbers meet the same chance.
@@ -226,6 +230,11 @@ class Sweep(Value):
         """
         is_confirmed = self.proposals > 0 and self.confirm.seeds > 0
         return replica + 1 if of_variant and is_confirmed else replica
+
+    @property
+    def spare_seed(self) -> int:
+        """The first seed number that no recipe is planned to be trained with: seeds that are lost are replaced from there."""
+        return 1 + max(self.repeats, self.confirm.seeds)
 
     @staticmethod
     def _round(name: str, k: int) -> tuple[str, str]:

@@ -15,8 +15,9 @@ from syndet_ray.sweep import Sweep
 
 # Of what a trial reports, what says nothing about how it trained.
 _CLOCKS = ("images_per_second",)
-# A training whose machine is lost time and again is begun anew once; then another seed takes its place.
-_TRIES_OF_A_SEED = 2
+# A training whose machine is lost time and again is begun anew once, so that recipes stay comparable seed by seed; then
+# another seed takes its place.
+TRIES_OF_A_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,25 @@ def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> lis
 
     A variant's repeats count, of all others only confirmations. A training that diverged counts as well: another seed in its
     place would make a recipe look safe that is not. What was lost with its machine is trained anew, at first with the same
-    seed, so that recipes stay comparable seed by seed. After as many losses as there are seeds no more is asked for.
+    seed, until the recipe `is_given_up`.
     """
     trainings = [trial for trial in trials if _is_training_of(trial, finalist)]
     lost = Counter(training.seed_number for training in trainings if training.cause == "lost")
     settled = {training.seed_number for training in trainings if training.cause != "lost"}
-    if lost.total() >= max(sweep.confirm.seeds, _TRIES_OF_A_SEED):
+    if is_given_up(lost, sweep.confirm.seeds):
         return []
     of_confirmations = sweep.seed_number(1, of_variant=False)
     first = min([of_confirmations, *(training.seed_number for training in trainings)])
-    usable = (number for number in count(first) if number in settled or lost[number] < _TRIES_OF_A_SEED)
+    usable = (number for number in count(first) if number in settled or lost[number] < TRIES_OF_A_SEED)
     return [number for number in islice(usable, sweep.confirm.seeds) if number not in settled]
+
+
+def is_given_up(lost: Counter[int], planned: int) -> bool:
+    """Whether so many trainings of a recipe were lost, by their seeds, that no more is asked for.
+
+    Each of those that were planned may be lost once, and beside that one of them until another seed has been tried.
+    """
+    return lost.total() >= planned + TRIES_OF_A_SEED
 
 
 def _is_training_of(trial: Trial, finalist: Trial) -> bool:

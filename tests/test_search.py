@@ -1,6 +1,7 @@
 """Study and Search: proposals, pruning, the ledger and MLflow, without Ray."""
 
 import json
+from collections import Counter
 
 import optuna
 import pytest
@@ -206,15 +207,87 @@ def test_a_control_that_was_lost_is_trained_once_more(begin):
     assert rebuilt.remaining == 0
 
 
-def test_a_control_that_is_lost_twice_is_given_up(begin):
+@pytest.mark.parametrize(("losses", "last"), [(2, "COMPLETE"), (3, "FAILED"), (9, "FAILED")])
+def test_a_control_whose_seed_is_lost_twice_gets_another_one_that_is_lost_once(begin, losses, last):
     search, folder, _ = begin()
-    while (assignment := search.propose()) is not None:
-        if assignment.proposal.kind == "real_only":
-            search.end(assignment.proposal.number, "node lost", "lost")
+    run_and_lose(search, folder, {("real_only", 0): losses, ("real_only", 3): losses - 2})
+    found = [(trial.seed_number, trial.state) for trial in folder.trials() if trial.kind == "real_only"]
+    assert found == [(0, "FAILED"), (0, "FAILED"), (3, last)], "1 and 2 are those of its confirmations"
+    assert search.is_over
+
+
+def run_and_lose(search, folder, losses):
+    """Runs all trials, and loses those of a kind and seed so many times. A study rebuilt in between asks for the same."""
+    left = dict(losses)
+    while True:
+        rebuilt = Study(folder.sweep)
+        rebuilt.replay(folder.events())
+        expected = rebuilt.ask(len(search.trials))
+        assignment = search.propose()
+        if assignment is None:
+            assert expected is None
+            break
+        proposal = assignment.proposal
+        assert proposal == expected
+        key = proposal.kind, proposal.seed_number
+        if left.get(key, 0) > 0:
+            left[key] -= 1
+            search.end(proposal.number, "node lost", "lost")
         else:
             run_one(search, assignment)
-    assert [trial.state for trial in folder.trials() if trial.kind == "real_only"] == ["FAILED", "FAILED"]
+
+
+VARIANTS = Sweep(
+    question="?",
+    recipe=SWEEP.recipe,
+    trials=0,
+    controls=(),
+    variants={"a": {}, "b": {"scene.blur": 0.1}},
+    repeats=3,
+)
+
+
+@pytest.mark.parametrize(
+    ("losses", "trained", "failed"),
+    [
+        ({("a", 0): 1}, {"a": [0, 1, 2], "b": [0, 1, 2]}, [0]),
+        ({("a (2)", 1): 2}, {"a": [0, 2, 4], "b": [0, 1, 2]}, [1, 1]),
+        ({("a", 0): 2, ("a (3)", 2): 2, ("b (2)", 1): 2}, {"a": [1, 4, 5], "b": [0, 2, 4]}, [0, 0, 1, 1, 2, 2]),
+        ({("a", 0): 1, ("a (2)", 1): 1, ("a (3)", 2): 1}, {"a": [0, 1, 2], "b": [0, 1, 2]}, [0, 1, 2]),
+        ({("a", 0): 2, ("a", 4): 2, ("a", 5): 9}, {"a": [1, 2], "b": [0, 1, 2]}, [0, 0, 4, 4, 5]),
+    ],
+    ids=["once", "twice", "two of one recipe", "all once", "time and again"],
+)
+def test_lost_repeats_of_variants_are_trained_anew_with_their_seed_and_then_with_one_that_no_recipe_has(
+    begin, losses, trained, failed
+):
+    """Without a search there are no confirmations that would make up for them."""
+    search, folder, _ = begin(sweep=VARIANTS)
+    run_and_lose(search, folder, losses)
     assert search.is_over
+    seeds_of = {c.kind: sorted(trial.seed_number for trial in c.trainings) for c in candidates(folder.trials())}
+    assert seeds_of == trained
+    assert sorted(trial.seed_number for trial in folder.trials() if trial.state == "FAILED") == failed
+
+
+def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with_another(begin):
+    space = SearchSpace({"mix.synthetic": Choice(values=(0.25, 0.5, 0.75))})
+    grid = SWEEP.replace({"space": (space,), "sampler": "grid", "trials": 3, "controls": ()})
+    search, folder, _ = begin(sweep=grid)
+    run_and_lose(search, folder, {("search", 0): 3})
+    first, again, another = (
+        [trial.recipe["mix.synthetic"] for trial in folder.trials() if (trial.state, trial.seed_number) == key]
+        for key in (("FAILED", 0), ("COMPLETE", 0), ("COMPLETE", 3))
+    )
+    assert len(first) == 3
+    assert sorted(again + another) == [0.25, 0.5, 0.75], "no cell of the grid is empty"
+    assert Counter(first)[another[0]] == 2
+
+
+def test_what_a_sampler_has_drawn_is_not_asked_for_again_when_it_is_lost(begin):
+    search, folder, _ = begin()
+    run_and_lose(search, folder, {("search", 0): 1})
+    assert sum(trial.kind == "search" for trial in folder.trials()) == SWEEP.trials
 
 
 def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin):
@@ -784,7 +857,8 @@ def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with
         (1, 1, "COMPLETE"),
         (1, 2, "FAILED"),
         (1, 2, "FAILED"),
-    ], "two losses are as many as there are seeds: no more is asked for"
+        (1, 3, "COMPLETE"),
+    ]
     replicas = [t.replica for t in folder.trials() if t.of == 0]
     assert len(set(replicas)) == len(replicas)
     assert {len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"} == {2}

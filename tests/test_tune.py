@@ -169,7 +169,7 @@ def proposed(proposals):
     return answer
 
 
-def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_once_more(tmp_path):
+def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):
     search, folder = searching(tmp_path, trials=1, controls=("real_only",))
     proposals = tune._Proposals(search, settings(tmp_path), USE, None, lambda: 2, print)
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
@@ -183,8 +183,13 @@ def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_once_more
     search.end(2, "its worker failed 4 times without progress", "lost")
     for name in ("b", "c"):
         proposals.on_trial_complete(name, error=True)
-    assert proposals.suggest("d") == "FINISHED"
-    assert [trial.kind for trial in folder.trials()] == ["real_only", "search", "real_only"]
+    other = proposals.suggest("d")["task"]
+    assert (other.number, other.recipe) == (3, begun[0].recipe)
+    assert other.seed_number == search._sweep.spare_seed
+    search.end(3, "its worker failed 4 times without progress", "lost")
+    proposals.on_trial_complete("d", error=True)
+    assert proposals.suggest("e") == "FINISHED"
+    assert [trial.kind for trial in folder.trials()] == ["real_only", "search", "real_only", "real_only"]
 
 
 SMALL = Recipe(

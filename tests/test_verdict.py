@@ -162,7 +162,9 @@ def test_of_a_recipe_with_one_training_left_the_error_is_the_spread_between_seed
         ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [2]),
         ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [4]),
         ([(2, "FAILED", "lost"), (2, "COMPLETE", None)], [1, 3]),
-        ([(1, "FAILED", "lost"), (1, "FAILED", "lost"), (2, "FAILED", "lost")], []),
+        ([(1, "FAILED", "lost"), (1, "FAILED", "lost"), (2, "FAILED", "lost")], [2, 3, 4]),
+        ([(seed, "FAILED", "lost") for seed in (1, 2, 3, 1)], [2, 3, 4]),
+        ([(seed, "FAILED", "lost") for seed in (1, 2, 3, 1, 4)], []),
     ],
 )
 def test_seeds_that_a_finalist_misses(trainings, missing):

@@ -30,7 +30,7 @@ class Display(Protocol):
 
 
 # What the ledger keeps of a proposal beside its recipe.
-_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded")
+_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded", "given")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ study rebuilt from the ledger of a killed run proposes what the undisturbed one 
 """
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +20,7 @@ from syndet_ray.recipe import Recipe
 from syndet_ray.results import Cause
 from syndet_ray.schedule import is_telling
 from syndet_ray.sweep import Sweep, rung_number
+from syndet_ray.tuning.planned import PlannedTrainings
 from syndet_ray.tuning.pruning import make_pruner
 
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
@@ -29,8 +29,6 @@ _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweep
 # How often a point is drawn anew where no recipe can be made of it. A sampler that keeps to such a corner, which it learns
 # nothing of, gives way to chance after the first ten.
 _MOST_DRAWS, _DRAWS_OF_SAMPLER = 40, 10
-# A control or variant that was lost with its machine is trained once more: every comparison needs it.
-_TRIES_OF_FIXED = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class Proposal:
     seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     discarded   points that the sampler drew before this one, and of which no recipe can be made
+    given       which of the points that the sweep names it is, or of its grid; None for what the sampler drew
     """
 
     number: int
@@ -56,6 +55,7 @@ class Proposal:
     seed_number: int = 0
     impossible: str = ""
     discarded: tuple[dict[str, Any], ...] = ()
+    given: int | None = None
 
 
 class Study:
@@ -64,8 +64,9 @@ class Study:
     def __init__(self, sweep: Sweep) -> None:
         self._sweep, self._space = sweep, sweep.parameters
         self._waiting = dict(sweep.fixed)
-        self._kinds: dict[int, str] = {}  # of controls and variants that were asked for
+        self._planned = PlannedTrainings(sweep)
         self._given = _given_points(sweep)
+        self._lost_points: list[int] = []  # indices of given ones that are to be asked for again
         self._proposed = 0
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()
@@ -80,16 +81,17 @@ class Study:
     @property
     def remaining(self) -> int:
         """Recipes that are still to be asked for."""
-        return len(self._waiting) + max(0, self._sweep.proposals - self._proposed)
+        unasked = max(0, self._sweep.proposals - self._proposed)
+        return len(self._waiting) + len(self._lost_points) + unasked
 
     def ask(self, number: int) -> Proposal | None:
         """The next recipe to try, as trial `number`: controls and variants before all others; None when none is left."""
         if self._waiting:
-            kind = next(iter(self._waiting))
-            replica = self._sweep.replica(kind)
-            seed_number = self._sweep.seed_number(replica, of_variant=kind not in self._sweep.controls)
-            recipe = self._waiting[kind]
+            kind, recipe = next(iter(self._waiting.items()))
+            replica, seed_number = self._sweep.replica(kind), self._planned.next_seed(kind)
             return self._adopt(Proposal(number, kind, {}, recipe, replica=replica, seed_number=seed_number))
+        if self._lost_points:
+            return self._propose_again(number)
         if self._proposed >= self._sweep.proposals:
             return None
         proposal = self._propose(number)
@@ -101,7 +103,8 @@ class Study:
 
         A given point is proposed as it is: whoever named it wants to hear why it cannot be had.
         """
-        given = self._given[self._proposed] if self._proposed < len(self._given) else None
+        index = self._proposed if self._proposed < len(self._given) else None
+        given = None if index is None else self._given[index]
         discarded: list[dict[str, Any]] = []
         while True:
             self._study.sampler = self._sampler(self._proposed, len(discarded))
@@ -113,7 +116,19 @@ class Study:
             self._study.tell(trial, state=TrialState.FAIL)
             discarded.append(point)
         self._trials[number], self._recipes[number] = trial, proposal.recipe
-        return replace(proposal, discarded=tuple(discarded))
+        if index is not None:
+            self._planned.note(number, index, proposal.seed_number)
+        return replace(proposal, discarded=tuple(discarded), given=index)
+
+    def _propose_again(self, number: int) -> Proposal:
+        """A given point whose trial was lost, once more."""
+        index = self._lost_points.pop(0)
+        seed_number = self._planned.next_seed(index)
+        trial, point = self._begin(self._given[index])
+        proposal = self._proposal_at(point, number)
+        self._trials[number], self._recipes[number] = trial, proposal.recipe
+        self._planned.note(number, index, seed_number)
+        return replace(proposal, seed_number=seed_number, given=index)
 
     def _proposal_at(self, point: dict[str, Any], number: int) -> Proposal:
         """What a point of the space asks for, whether or not a recipe can be made of it."""
@@ -150,9 +165,11 @@ class Study:
         counts = state == "COMPLETE" or cause == "diverged"
         if trial is not None:
             self._study.tell(trial, list(values) if counts else None, state=optuna_state(state, cause))
-        kind = self._kinds.get(number)
-        if kind is not None and cause == "lost" and Counter(self._kinds.values())[kind] < _TRIES_OF_FIXED:
-            self._waiting[kind] = self._recipes[number]
+        name = self._planned.lose(number) if cause == "lost" else None
+        if isinstance(name, str):
+            self._waiting[name] = self._recipes[number]
+        elif name is not None:
+            self._lost_points.append(name)
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
         """Brings the study to where the events of a ledger left it, pruner and sampler included.
@@ -174,16 +191,27 @@ class Study:
 
     def _recall(self, number: int, event: Mapping[str, Any]) -> None:
         """Takes up a trial that was asked for in an earlier attempt."""
+        recipe = Recipe().replace(event["recipe"])
+        seed_number = event.get("seed_number", event.get("replica", 0))  # the same, in a ledger of an earlier version
         if event["kind"] == "search":
-            discarded = event.get("discarded", ())
-            for draws, point in enumerate(discarded):
-                self._study.tell(self._begin_again(point, draws), state=TrialState.FAIL)
-            recipe = Recipe().replace(event["recipe"])
-            self._trials[number] = self._begin_again(self._point_of(event["point"], recipe), len(discarded))
             self._recipes[number] = recipe
-            self._proposed += 1
+            self._recall_search(number, event, recipe)
+            if event.get("given") is not None:
+                self._planned.note(number, event["given"], seed_number)
         elif event["kind"] in self._waiting:
-            self._adopt(Proposal(number, event["kind"], {}, Recipe().replace(event["recipe"])))
+            self._adopt(Proposal(number, event["kind"], {}, recipe, seed_number=seed_number))
+
+    def _recall_search(self, number: int, event: Mapping[str, Any], recipe: Recipe) -> None:
+        point = self._point_of(event["point"], recipe)
+        if event.get("given") in self._lost_points:
+            self._lost_points.remove(event["given"])
+            self._trials[number], _ = self._begin(point)
+            return
+        discarded = event.get("discarded", ())
+        for draws, other in enumerate(discarded):
+            self._study.tell(self._begin_again(other, draws), state=TrialState.FAIL)
+        self._trials[number] = self._begin_again(point, len(discarded))
+        self._proposed += 1
 
     def _point_of(self, recorded: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
         """The point of a recipe as the ledger has it, or where that means another recipe today: where it lies today.
@@ -203,7 +231,7 @@ class Study:
         them all out of the joint (intersection) space that TPE models.
         """
         del self._waiting[proposal.kind]
-        self._kinds[proposal.number] = proposal.kind
+        self._planned.note(proposal.number, proposal.kind, proposal.seed_number)
         self._exempt.add(proposal.number)
         self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
