@@ -248,9 +248,12 @@ def _draws_by_seed(recipes: Sequence[BySeed], seeds: Sequence[Any], rng: np.rand
 def _luck_of_all(recipes: Sequence[BySeed], common: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(R, B) what common seeds add to all recipes alike, less what they add to the recipe of the fewest models.
 
-    common: (s, B) the mean over the recipes of each seed. The more other seeds a recipe has, the less these lift its mean.
+    common: (s, B) the mean over the recipes of each seed. The more other seeds a recipe has, the less these lift its mean;
+    where all have as many, (R, 1) zeros.
     """
     shares = np.array([len(common) / len(models) for models in recipes])
+    if shares.min() == shares.max():
+        return np.zeros((len(recipes), 1))
     luck = _seed_noise(common.mean(axis=0), [_apart(common)], rng)
     return (shares - shares.max())[:, None] * luck
 
