@@ -284,10 +284,17 @@ def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with
     assert Counter(first)[another[0]] == 2
 
 
-def test_what_a_sampler_has_drawn_is_not_asked_for_again_when_it_is_lost(begin):
-    search, folder, _ = begin()
-    run_and_lose(search, folder, {("search", 0): 1})
-    assert sum(trial.kind == "search" for trial in folder.trials()) == SWEEP.trials
+@pytest.mark.parametrize(
+    "changes", [{}, {"sampler": "nsga2", "objective": ("val/mAP", "images")}], ids=["tpe", "nsga2"]
+)
+def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(begin, changes):
+    points = ({"mix.synthetic": 0.5, "training.learning_rate": 1e-3},)
+    search, folder, _ = begin(sweep=SWEEP.replace({"points": points, "trials": 13, "controls": (), **changes}))
+    run_and_lose(search, folder, {("search", 0): 3})
+    trials = folder.trials()
+    assert [trial.params["mix.synthetic"] == 0.5 for trial in trials] == 3 * [True] + 12 * [False]
+    assert [trial.seed_number for trial in trials] == [0, 0, 3] + 12 * [0]
+    assert [trial.number for trial in trials if trial.cause == "lost"] == [0, 1, 3]
 
 
 def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin):
