@@ -240,23 +240,41 @@ def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
 
 
 def test_captions_say_what_is_drawn(tmp_path):
-    told = {found.setting.path: responses.caption(found) for found in responses.shown(searched_run(tmp_path / "run"))}
-    assert "Gaussian process" in told["scene.blur"]
-    assert "t interval" in told["scene.arrangement"]
-    assert all("differ in all other settings" in words for words in told.values())
+    content = page.content(searched_run(tmp_path / "run"))
+    told = {key: caption for key, _, caption in content["responses"]}
+    assert "Gaussian process" in told["response_scene_blur"]
+    assert "t interval" in told["response_scene_arrangement"]
+    assert all("differ in the other varied settings too" in words for words in told.values())
+
+
+def test_only_where_others_are_varied_do_trials_differ_in_them():
+    curve = response.response(SHARE, planted(SHARE, hill))
+    assert "The trials differ in the other varied settings too." in responses.caption(curve, is_only=False)
+    assert "differ" not in responses.caption(curve, is_only=True)
+
+
+def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
+    sweep = Sweep(question="What of blur?", space=(SearchSpace({"scene.blur": Float(low=0, high=1)}),))
+    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
+    for number in range(2):
+        params = {"scene.blur": 0.25 * number}
+        folder.append("asked", number, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+        train(folder, number, (0.1, 0.2))
+    ((_, _, caption),) = page.content(folder)["responses"]
+    assert caption.startswith("Each mark is a trial of the search, by its blur. Bars: mean")
 
 
 def test_captions_say_what_pruning_does_to_them(tmp_path):
     folder = searched_run(tmp_path / "run")
     biased = "2 pruned trials are left out: where a value is bad only the luckier trials were completed, which flattens this."
-    assert all(responses.caption(found).endswith(biased) for found in responses.shown(folder)[:2])
+    assert all(responses.caption(found, is_only=False).endswith(biased) for found in responses.shown(folder)[:2])
     html = page.write(folder).read_text()
     assert (
         "2 pruned trials are left out: where a value is bad only the luckier trials were completed, so shares may"
         in html
     )
     whole = response.response(SHARE, planted(SHARE, hill))
-    assert "pruned" not in responses.caption(whole)
+    assert "pruned" not in responses.caption(whole, is_only=True)
 
 
 def test_settings_of_a_sweep_never_share_a_key():

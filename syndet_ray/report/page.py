@@ -51,9 +51,7 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
         "variants": tables.variant_lines(folder),
         "five": five_rows.five_rows(folder),
-        "responses": [
-            (f"response_{r.setting.key}", r.setting.name, responses.caption(r)) for r in responses.shown(folder)
-        ],
+        "responses": _responses(folder),
         "exchange": exchange.exchange_told(folder),
         "importance": important,
         "drawn": chosen.best_and_others_words(len(varied.searched(trials)), chosen.MOST_LINES),
@@ -71,6 +69,16 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "facts": provenance.facts(folder),
         "sweep": sweep.model_dump_json(indent=1),
     }
+
+
+def _responses(folder: RunFolder) -> list[tuple[str, str, str]]:
+    """Of each response curve: the name of its figure, its setting and its caption."""
+    is_only = len(varied.settings(folder.sweep)) == 1
+    told = []
+    for curve in responses.shown(folder):
+        caption = responses.caption(curve, is_only=is_only)
+        told.append((f"response_{curve.setting.key}", curve.setting.name, caption))
+    return told
 
 
 def _changes(trial: Trial) -> bool:

@@ -45,7 +45,7 @@ _POINT = ("what", "trial", "state", "value", "val_mAP", "setting", "size", "opac
 _CURVE = ("setting", "mean", "low", "high")
 _LEVEL = ("setting", "mean", "low", "high", "trials")
 _RULE = ("control", "val_mAP")
-_ALSO = "The trials differ in all other settings too."
+_ALSO = "The trials differ in the other varied settings too."
 
 
 def responses(folder: RunFolder) -> dict[str, Drawing]:
@@ -63,18 +63,25 @@ def shown(folder: RunFolder) -> list[Response]:
     return [response for response in found if len({point.x for point in response.points}) > 1]
 
 
-def caption(found: Response) -> str:
-    """What a figure shows, for those who did not make it."""
-    some = sample_words(len(found.points), MOST_MARKS)
-    what = f"Each mark is a trial of the search, by its {found.setting.name}. {some} {_ALSO}".replace("  ", " ")
+def caption(found: Response, *, is_only: bool) -> str:
+    """What a figure shows, for those who did not make it. is_only: whether the sweep varies no other setting."""
+    marks = f"Each mark is a trial of the search, by its {found.setting.name}."
+    sample = sample_words(len(found.points), MOST_MARKS)
+    also = "" if is_only else _ALSO
+    sentences = [marks, sample, also, *_curve_words(found)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _curve_words(found: Response) -> list[str]:
+    """What is drawn through the marks, and what pruning does to it."""
     without = survivors(found.pruned, "which flattens this")
     if found.fitted:
         line = "Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
-        return f"{what} {line} {without}".rstrip()
+        return [line, without]
     if found.levelled:
         bars = "Bars: mean of the completed trials at a value, with the 95 % t interval where there are three or more."
-        return f"{what} {bars} {without}".rstrip()
-    return f"{what} Too few have been completed for a curve."
+        return [bars, without]
+    return ["Too few have been completed for a curve."]
 
 
 def _drawing(found: Response, folder: RunFolder, best: int | None) -> Drawing:
