@@ -108,7 +108,7 @@ class TestRow:
     intervals    95 %, over test images and, where there are several models, seeds
     models       the trials whose models were scored: one, or confirmations and repeats, each from another seed
     seeds        mAP of each model
-    p_best       probability that it is the best of all rows
+    p_best       probability that it is the best of all rows; None where no recipe was trained more than once
     differences  by control and first variant: mean difference in mAP, its 95 % interval, and the probability that it is above 0
     """
 
@@ -151,6 +151,11 @@ class TestScores:
     models: dict[int, dict[str, float]] = field(default_factory=dict)
     visibility: Visibility | None = None
     confusion: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def has_seed_spread(self) -> bool:
+        """Whether a recipe was trained more than once. Else intervals tell of other images alone."""
+        return any(len(row.seeds) > 1 for row in self.rows)
 
     def row(self, role: str) -> TestRow | None:
         return next((row for row in self.rows if row.role == role), None)

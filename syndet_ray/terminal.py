@@ -24,6 +24,7 @@ from syndet_ray.verdict import unconfirmed, winner
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
+_ONCE = "each recipe trained once: intervals over images alone"
 _LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
 
 
@@ -200,12 +201,12 @@ def test_table(scores: TestScores, width: int) -> Table:
     width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number is cut.
     """
     where = "stand-in images" if scores.stand_in else "real photos"
-    confirmed = any(len(row.seeds) > 1 for row in scores.rows)
-    seeds = f"; means of {words.seeds([len(row.seeds) for row in scores.rows])}" if confirmed else ""
-    title = f"On the test set ({scores.images} {where}, {words.opened(scores)}{seeds})"
+    counts = [len(row.seeds) for row in scores.rows]
+    trained = f"means of {words.seeds(counts)}" if scores.has_seed_spread else _ONCE
+    title = f"On the test set ({scores.images} {where}, {words.opened(scores)}; {trained})"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     against = compared_with(scores)
-    metrics, columns = _columns(against, narrow=width < _WIDTH)
+    metrics, columns = _columns(against, narrow=width < _WIDTH, has_seed_spread=scores.has_seed_spread)
     table.add_column("", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -224,7 +225,7 @@ def test_table(scores: TestScores, width: int) -> Table:
     return table
 
 
-def _columns(against: str | None, narrow: bool) -> tuple[Sequence[str], Sequence[str]]:
+def _columns(against: str | None, *, narrow: bool, has_seed_spread: bool) -> tuple[Sequence[str], Sequence[str]]:
     """The metrics that are shown, and all columns between the name and the difference from `against`."""
     if against is None:
         metrics: Sequence[str] = _SHOWN_METRICS[:-1] if narrow else _SHOWN_METRICS
@@ -232,7 +233,8 @@ def _columns(against: str | None, narrow: bool) -> tuple[Sequence[str], Sequence
     if against in CONTROL_CHANGES:
         metrics = _BESIDE_DIFFERENCES[:-1] if narrow else _BESIDE_DIFFERENCES
         return metrics, ("trial", *metrics, "P(best)")
-    return _OF_VARIANTS, (*(() if narrow else ("trial",)), *_OF_VARIANTS, "seeds", "P(best)")
+    of_seeds = ("seeds", "P(best)") if has_seed_spread else ()
+    return _OF_VARIANTS, (*(() if narrow else ("trial",)), *_OF_VARIANTS, *of_seeds)
 
 
 def _above(found: Difference | None) -> str:

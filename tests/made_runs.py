@@ -99,8 +99,8 @@ def confirm(folder, seeds=SEEDS):
     trials = folder.trials()
     number = len(trials)
     for of, values in seeds.items():
-        for value in values:
-            facts = {"params": trials[of].params, "recipe": trials[of].recipe, "of": of}
+        for seed, value in enumerate(values, 1):
+            facts = {"params": trials[of].params, "recipe": trials[of].recipe, "of": of, "seed_number": seed}
             folder.append("asked", number, kind="confirm", **facts)
             train(folder, number, (value / 3, 2 * value / 3, 0.9 * value, value))
             number += 1

@@ -133,7 +133,9 @@ def test_runs_of_one_training_say_so(tmp_path):
     runs = [made_run(tmp_path / name, scores=scores) for name in ("a", "b")]
     for run in runs:
         with_draws(run)
-    assert "Trained once, so that the spread between seeds is unknown: a, b." in sentences(compare(runs))
+    found = compare(runs)
+    assert "Trained once, so that the spread between seeds is unknown: a, b." in sentences(found)
+    assert [run.p_best for run in found.runs] == [None, None]
 
 
 def test_variants_that_won_are_called_by_their_names(tmp_path):

@@ -17,8 +17,7 @@ def test_the_five_rows_of_synthdet(tmp_path):
         "synthetic + 50 % of real": "not in this sweep; `sweep annotation_budget` runs it",
         "synthetic + all real images": "mixed, all",
     }
-    assert found["synthetic only"].difference.mean == pytest.approx(-0.4)
-    assert found["real only, all real images"].difference is None
+    assert {row.difference for row in found.values()} == {None}, "each was trained once"
 
 
 def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):

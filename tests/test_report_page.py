@@ -485,3 +485,13 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
         ["full", "mean", "0.31"], ["full", "1", "0.3"], ["full", "2", "0.32"],
     ]  # fmt: skip
     assert len(found) == 10
+
+
+def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
+    once = {name: (changes, seeds[:1]) for name, (changes, seeds) in VARIANTS.items()}
+    shown = read(variant_run(tmp_path / "run", once, controls={"real_only": 0.25})).words
+    assert "no blur 0.200 [0.170, 0.230] -0.100 [-0.130, -0.070] 0.500 blur 0" in shown
+    assert "P(best)" not in shown
+    assert "P > 0.99" not in shown
+    assert "95 % intervals over test images alone: each was trained once, and another seed might have given" in shown
+    assert "mAP above real only" not in shown

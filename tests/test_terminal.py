@@ -235,6 +235,34 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
     assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_single_trainings_are_not_told_apart(width):
+    """Over images alone a recipe may be above another one without doubt, and with the next seed below it."""
+    above = {"real_only": Difference(0.003, 0.0004, 0.007, 0.96)}
+    rows = (
+        TestRow("best", 2, METRICS, INTERVALS, (4,), (0.25,), 0.96, above),
+        TestRow("real_only", 0, METRICS, INTERVALS, (3,), (0.25,), 0.04),
+    )
+    console = Console(file=io.StringIO(), width=width)
+    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), width))
+    text = " ".join(console.file.getvalue().split())
+    assert "50 real photos, opened once; each recipe trained once: intervals over images alone)" in text
+    assert "P(best)" not in text
+    assert "above" not in text
+    assert "0.96" not in text
+
+
+def test_single_variants_have_their_differences_and_no_probability():
+    below = {"full": Difference(-0.12, -0.15, -0.09, 0.001)}
+    text = printed(
+        TestRow("best", 0, METRICS, INTERVALS, (0,), (0.2,), 0.996),
+        TestRow("full", 0, METRICS, INTERVALS, (0,), (0.2,), 0.996),
+        TestRow("no blur", 1, METRICS, INTERVALS, (1,), (0.2,), 0.001, below),
+    )
+    assert "-0.120 [-0.150, -0.090]" in text
+    assert "P(best)" not in text
+
+
 def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     below = {"full": Difference(-0.12, -0.15, -0.09, 0.001)}
     name = "no light colour nor anything else that can be had"
@@ -285,7 +313,7 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
 
 def test_a_test_set_that_was_opened_again_is_said_to_be():
     text = printed(TestRow("best", 1, METRICS, {}), openings=3)
-    assert "50 real photos, opened 3 times)" in " ".join(text.split())
+    assert "50 real photos, opened 3 times;" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", ["mix [old]", "[/x]", "[red]", ":dog:"])

@@ -339,6 +339,15 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
     assert sum(row.p_best for row in rows[1:]) == pytest.approx(1)
 
 
+def test_where_each_recipe_was_trained_once_none_is_probably_the_best():
+    trials = [trial(0, 0.1, "real_only", mix="real_only"), trial(1, 0.9)]
+    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.value) for t in trials}, seed=0)
+    assert {row.p_best for row in rows} == {None}
+    twice = [*trials, *(replace(trial(n, 0.9, "confirm", of=1), seed_number=n) for n in (2, 3))]
+    rows = confirm.test_rows(confirm.tested(twice), {t.number: scored(t.value) for t in twice}, seed=0)
+    assert [row.p_best for row in rows] == [1.0], "of a search, only what was trained anew is tested"
+
+
 def trained(tmp_path):
     """A run of two variants that were trained twice, trial 3 being the better training of the better one."""
     sweep = Sweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)

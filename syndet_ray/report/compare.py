@@ -57,7 +57,8 @@ class ComparedRun:
     letter       what it is called in tables
     images       that all its trials saw; seconds that they took, attempts added up
     above_first  mAP of its best recipe less that of the first run's; None for the first, and without draws of both
-    p_best       probability that its best recipe is the best of all runs'; None where any run has no draws
+    p_best       probability that its best recipe is the best of all runs'; None where any run has no draws,
+                 or each of these recipes was trained once
     has_draws    whether the bootstrap draws of its best recipe were kept
     curves       of all trainings of its best recipe
     """
@@ -197,7 +198,8 @@ def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list
     gaps: list[Difference | None] = [None]
     spread = seed_spread([list(own.values()) for own in draws])
     gaps += [difference(own, draws[0], rng, spread) if _paired([own, draws[0]]) else None for own in draws[1:]]
-    if not _paired(draws):
+    once = all(len(own) == 1 for own in draws)
+    if once or not _paired(draws):
         return gaps, [None] * len(draws)
     best = probability_best({str(k): own for k, own in enumerate(draws)}, rng, spread)
     return gaps, [best[str(k)] for k in range(len(draws))]

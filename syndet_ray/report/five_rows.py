@@ -53,8 +53,11 @@ def five_rows(folder: RunFolder) -> tuple[FiveRow, ...]:
 
 
 def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Difference | None:
-    """What a recipe has more than real only, which differences know by any of its roles: one that won has two."""
-    if line is None or real is None:
+    """What a recipe has more than real only, which differences know by any of its roles: one that won has two.
+
+    None where each recipe was trained once: the answer does not tell them apart either.
+    """
+    if line is None or real is None or not test.has_seed_spread:
         return None
     roles = [row.role for row in test.rows if row.trial == real.trial]
     return next((line.differences[role] for role in roles if role in line.differences), None)

@@ -42,7 +42,7 @@ class TestLine:
     seeds        test mAP of each model
     diverged     how many of its trainings diverged: each counts as a model that finds nothing
     anew         whether it was trained anew when the search was over
-    p_best       probability that it is the best of all lines
+    p_best       probability that it is the best of all lines; None where no recipe was trained more than once
     differences  its mAP less that of each control and of the first variant
     best         whether it won, by validation; simplest: whether it is the simplest that is as good, to within the error
     """
@@ -115,7 +115,7 @@ class VariantLine:
 
     score       mAP, mean over its models; ap50 likewise
     seeds       mAP of each model
-    p_best      probability that it is the best of all that met the test set
+    p_best      probability that it is the best of all that met the test set; None where none was trained more than once
     difference  its mAP less that of the first variant; None for the first
     changes     of the sweep's recipe, in words
     """
@@ -169,10 +169,14 @@ def told_once(test: TestScores) -> list[tuple[str, TestRow]]:
 
 
 def compared_with(test: TestScores) -> str | None:
-    """The role that a short table compares all others with: the first variant, or else real images alone."""
+    """The role that a short table compares all others with: the first variant, or else real images alone.
+
+    With real images alone only where the spread between seeds is known: what a sweep recommends hangs on that.
+    """
     found = list(dict.fromkeys(role for row in test.rows for role in row.differences))
     variants = [role for role in found if role not in CONTROL_CHANGES]
-    return next((role for role in (*variants, "real_only") if role in found), None)
+    controls = ["real_only"] if test.has_seed_spread else []
+    return next((role for role in (*variants, *controls) if role in found), None)
 
 
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
@@ -214,7 +218,7 @@ def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
             _score(row, "mAP"),
             _score(row, "AP50"),
             row.seeds or (row.metrics["mAP"],),
-            row.p_best,
+            row.p_best if test is not None and test.has_seed_spread else None,
             row.differences.get(rows[0].role),
             settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
         )
@@ -251,7 +255,7 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
         row.seeds,
         sum(training.diverged for training in found.trainings),
         any(training.of is not None for training in found.trainings),
-        row.p_best,
+        row.p_best if test.has_seed_spread else None,  # runs of an earlier version have one all the same
         row.differences,
         best is not None and row.trial == best.trial,
         row.trial == test.simplest,

@@ -117,7 +117,7 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     draws = {candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()}
     spreads = _seed_spreads(recipes, scored)
     spread = spreads["mAP"]
-    p_best = probability_best({str(number): by_seed for number, by_seed in draws.items()}, rng, spread)
+    p_best = _p_best(draws, rng, spread)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
     gaps: dict[int, dict[str, Difference]] = {number: {} for number in of}
@@ -125,6 +125,19 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
         if number != other:
             gaps[number][role] = difference(draws[number], draws[other], rng, spread)
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+
+
+def _p_best(
+    draws: Mapping[int, Mapping[int, np.ndarray]], rng: np.random.Generator, spread: SeedSpread | None
+) -> dict[int, float]:
+    """By trial, the probability that its recipe is the best. Empty where no recipe was trained more than once.
+
+    Two trainings of one recipe would then look as different as two recipes do: draws over images know nothing of seeds.
+    """
+    if all(len(by_seed) == 1 for by_seed in draws.values()):
+        return {}
+    by_name = {str(number): by_seed for number, by_seed in draws.items()}
+    return {int(name): share for name, share in probability_best(by_name, rng, spread).items()}
 
 
 def _seed_spreads(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]) -> dict[str, SeedSpread | None]:
@@ -153,13 +166,13 @@ def _row(
     candidate: Candidate,
     of: Mapping[int, Sequence[Scored]],
     found: Mapping[int, dict[str, tuple[float, float]]],
-    p_best: Mapping[str, float],
+    p_best: Mapping[int, float],
     gaps: Mapping[int, dict[str, Difference]],
 ) -> TestRow:
     number = candidate.trial.number
     models = tuple(model.number for model in candidate.trainings)
     values = tuple(model.metrics["mAP"] for model in of[number])
-    return TestRow(role, number, _means(of[number]), found[number], models, values, p_best[str(number)], gaps[number])
+    return TestRow(role, number, _means(of[number]), found[number], models, values, p_best.get(number), gaps[number])
 
 
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
