@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from statistics import fmean, median
@@ -138,6 +139,9 @@ class _Nobody:
     def begin(self, trials: int, images: int) -> None: ...
     def trial(self, trial: Any) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
+    def step(self, what: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def end(self) -> None: ...
 
 

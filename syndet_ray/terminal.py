@@ -3,7 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syndet_ray.report import words
-from syndet_ray.report.tables import compared_with, told_once
+from syndet_ray.report.tables import compared_with, test_lines, told_once
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import CONTROL_CHANGES
@@ -25,6 +27,7 @@ _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("m
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
 _ONCE = "each recipe trained once: intervals over images alone"
+_MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
 _LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
 
 
@@ -66,6 +69,12 @@ class Plain:
         if done == total:
             self._line(f"{what}: {total} done")
 
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Says what begins; when it is over the next line says so."""
+        self._line(what)
+        yield
+
     def end(self) -> None:
         """Nothing is left open."""
 
@@ -73,8 +82,18 @@ class Plain:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What goes on that is no training, since when, and how far it is. total: None for a step, which has no parts to count."""
+
+    what: str
+    since: float
+    done: int = 0
+    total: int | None = None
+
+
 class Bar:
-    """One live block: a bar, the best so far, and the running trials.
+    """One live block: a bar, the best so far, the running trials, and what else goes on.
 
     A run has two phases, each with a bar of its own: the search, and from the second `begin` on the trainings that confirm
     the best of it.
@@ -85,7 +104,8 @@ class Bar:
         self._total, self._images, self._inherited = 0, 0, 0
         self._confirming = False
         self._since = time.monotonic()
-        self._task: tuple[str, int, int, float] | None = None  # what, done, of how many, since when
+        self._steps: list[_Work] = []  # each within the one before it
+        self._counts: dict[str, _Work] = {}  # what is counted meanwhile, by its name
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._live.start()
 
@@ -102,9 +122,20 @@ class Bar:
         self._trials[trial.number] = trial
 
     def progress(self, what: str, done: int, total: int) -> None:
-        if self._task is None or self._task[0] != what:
-            self._task = what, done, total, time.monotonic()
-        self._task = None if done == total else (what, done, total, self._task[3])
+        before = self._counts.pop(what, None)
+        if done < total:
+            since = time.monotonic() if before is None else before.since
+            self._counts[what] = _Work(what, since, done, total)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Shows what goes on, and for how long, until the end of the block; what is counted meanwhile stands in its place."""
+        step = _Work(what, time.monotonic())
+        self._steps.append(step)
+        try:
+            yield
+        finally:
+            self._steps.remove(step)
 
     def end(self) -> None:
         self._live.stop()
@@ -114,10 +145,15 @@ class Bar:
         if self._total:
             bar = Table.grid()  # a bar alone does not end its line
             bar.add_row(ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60))
-            parts += [bar, self._summary(), self._best(), self._running()]
-        if self._task is not None:
-            parts.append(_task_line(*self._task))
-        return Group(*parts)
+            parts += [bar, self._summary(), self._best()]
+            running = self._running()
+            parts += [running] if running.row_count else []
+        return Group(*parts, *map(_work_line, self._work()))
+
+    def _work(self) -> list[_Work]:
+        """What is shown of what goes on: what is counted, or else the innermost step."""
+        counts = list(self._counts.values())
+        return counts[-_MOST_COUNTS:] or self._steps[-1:]
 
     def _phase(self) -> list[Trial]:
         """The trials so far of the phase that the bar is about."""
@@ -136,10 +172,9 @@ class Bar:
                 counts.append(f"{count} {state.lower()}")
         elapsed = time.monotonic() - self._since
         counts.append(f"{_clock(elapsed)} gone")
-        trained = self._trained() - self._inherited
-        if trained > 0:
-            left = (self._to_train() - self._trained()) * elapsed / trained
-            counts.append(f"about {_clock(left)} left")
+        trained, missing = self._trained() - self._inherited, self._to_train() - self._trained()
+        if trained > 0 and missing > 0:
+            counts.append(f"about {_clock(missing * elapsed / trained)} left")
         return Text(" · ".join(counts))
 
     def _best(self) -> Text:
@@ -184,14 +219,21 @@ class Bar:
         return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
 
 
-def _task_line(what: str, done: int, total: int, since: float) -> Table:
-    """A bar of its own for what is not training: rendering, decoding, cutting out."""
+def _work_line(work: _Work) -> Table:
+    """A line for what is not training: starting Ray, decoding, rendering. With a bar where it is known how much there is."""
     line = Table.grid(padding=(0, 1))
-    line.add_column(width=24, no_wrap=True)
-    told, gone = f"{done}/{total}", time.monotonic() - since
-    if done and gone:
-        told += f" · {done / gone:.3g}/s · about {_clock((total - done) * gone / done)} left"
-    line.add_row(what, ProgressBar(total=total, completed=done, width=36), Text(told, style="dim"))
+    line.add_column(min_width=24, no_wrap=True)
+    gone = time.monotonic() - work.since
+    if work.total is None:
+        line.add_row(work.what, Text(_clock(gone), style="dim"))
+        return line
+    words = f"{work.done}/{work.total}"
+    if work.done and gone:
+        left = (work.total - work.done) * gone / work.done
+        words += f" · {work.done / gone:.3g}/s · about {_clock(left)} left"
+    else:
+        words += f" · {_clock(gone)} gone"
+    line.add_row(work.what, ProgressBar(total=work.total, completed=work.done, width=36), Text(words, style="dim"))
     return line
 
 
@@ -242,19 +284,27 @@ def _above(found: Difference | None) -> str:
     return "" if found is None else f"{words.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
 
 
+def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
+    """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by their trials alone."""
+    searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
+    return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
+
+
 def _row_name(role: str, row: TestRow) -> str:
-    if role.startswith("finalist "):
-        return "finalist"
     return role if role == "best" else words.role_name(role) + (" (best)" if row.role == "best" else "")
 
 
-def console() -> Console:
+def console(*, beside: bool = False) -> Console:
     """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
 
     What people have named and what went wrong is printed as it is: brackets and colons in it are no markup.
+
+    beside  standard error instead, for progress where standard output is for a program to read
     """
-    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if has_width else _WIDTH, markup=False, emoji=False, highlight=False)
+    stream = sys.stderr if beside else sys.stdout
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    width = None if has_width else _WIDTH
+    return Console(width=width, stderr=beside, markup=False, emoji=False, highlight=False)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ def until_ready(sets, *wanted):
 
 def test_a_set_is_rendered_once_and_brought_to_whoever_asks(tmp_path, monkeypatch):
     sets = ahead.Ahead(tmp_path / "a")
+    assert sets.rendered(PARAMETERS, 3, 7) == 0
     assert not sets.ready(PARAMETERS, 3, 7)
     until_ready(sets, PARAMETERS, 3, 7)
     assert (tmp_path / "a" / scene_hash(PARAMETERS, 3, 7) / "pool.json").exists()

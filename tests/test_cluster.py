@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import boto3
@@ -24,6 +25,10 @@ class Quiet:
     def note(self, text): ...
     def begin(self, trials, images): ...
     def progress(self, what, done, total): ...
+
+    def step(self, what):
+        return nullcontext()
+
     def end(self): ...
 
     def trial(self, trial):

@@ -495,3 +495,11 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     assert "P > 0.99" not in shown
     assert "95 % intervals over test images alone: each was trained once, and another seed might have given" in shown
     assert "mAP above real only" not in shown
+
+
+def test_the_figures_of_a_report_are_counted(tmp_path):
+    counts = []
+    folder = made_run(tmp_path / "run")
+    page.write(folder, lambda done, total: counts.append((done, total)))
+    drawn = len(list(folder.figures.glob("*.png")))
+    assert counts == [(k + 1, drawn) for k in range(drawn)]

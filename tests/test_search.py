@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 
 import optuna
 import pytest
@@ -43,13 +44,20 @@ class Silent:
 
     def __init__(self):
         self.notes = []
+        self.counts = []
 
     def note(self, text):
         self.notes.append(text)
 
     def begin(self, trials, images): ...
     def trial(self, trial): ...
-    def progress(self, what, done, total): ...
+
+    def progress(self, what, done, total):
+        self.counts.append((what, done, total))
+
+    def step(self, what):
+        return nullcontext()
+
     def end(self): ...
 
 
@@ -385,6 +393,19 @@ def test_an_interrupted_search_leaves_nothing_running_in_mlflow(begin, store):
     assert [a.proposal for a in taken] == [first.proposal, second.proposal]
     assert [a.checkpoint for a in taken] == [None, "/somewhere/checkpoint_000000"]
     assert {run.info.status for run in children(store, tracking).values()} == {"RUNNING"}
+
+
+def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
+    search, folder, _ = begin()
+    first, second = search.propose().proposal.number, search.propose().proposal.number
+    search.scenes(first, 3, 8)
+    search.scenes(second, 8, 8)
+    search.scenes(first, 6, 8)
+    search.report(first, 25, {OBJECTIVE: 0.1}, {})
+    search.report(first, 50, {OBJECTIVE: 0.2}, {})
+    names = [f"scenes of trial {number}" for number in (first, second)]
+    assert search._display.counts == [(names[0], 3, 8), (names[1], 8, 8), (names[0], 6, 8), (names[0], 8, 8)]
+    assert [event["event"] for event in folder.events()] == ["attempt", "asked", "asked", "report", "report"]
 
 
 def test_a_rung_reported_twice_counts_once(begin):

@@ -2,11 +2,13 @@
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import confirmed_run
 from rich.console import Console
 
 from syndet_ray import terminal
@@ -158,6 +160,65 @@ def test_it_shows_what_is_going_on_before_there_are_trials():
     assert drawn(lambda display: display.progress("rendering", 9, 9)).strip() == ""
 
 
+def test_a_step_is_shown_until_its_end_and_what_is_counted_in_it_instead():
+    def reading(display):
+        with display.step("reading the data"):
+            assert on_display(display) == ["reading the data 0:00"]
+            display.progress("decoding train", 3, 9)
+            assert on_display(display)[0].startswith("decoding train")
+            display.progress("decoding train", 9, 9)
+            with display.step("opening a store"):
+                assert on_display(display) == ["opening a store 0:00"]
+            assert on_display(display) == ["reading the data 0:00"]
+
+    assert drawn(reading).strip() == ""
+
+
+def test_a_step_that_fails_is_over():
+    def failing(display):
+        with suppress(ZeroDivisionError), display.step("reading the data"):
+            raise ZeroDivisionError
+
+    assert drawn(failing).strip() == ""
+
+
+def test_several_counts_are_shown_at_once():
+    def rendering(display):
+        for number in range(6):
+            display.progress(f"scenes of trial {number}", number, 50)
+        display.progress("scenes of trial 4", 50, 50)
+
+    lines = drawn(rendering).splitlines()
+    assert [line.split()[3] for line in lines] == ["1", "2", "3", "5"]
+
+
+def on_display(display):
+    """The lines of a live display at this moment."""
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(display._draw())
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def test_a_phase_that_is_over_has_no_time_left_and_no_empty_table():
+    def search(display):
+        display.begin(2, 100)
+        for trial in FOUND:
+            display.trial(trial)
+
+    text = drawn(search)
+    assert "2/2 trials" in text
+    assert "left" not in text
+    assert "recipe" not in text
+
+
+def test_a_pipe_is_told_what_begins():
+    file = io.StringIO()
+    display = terminal.display(Console(file=file, width=100))
+    with display.step("starting Ray"):
+        display.progress("decoding train", 9, 9)
+    assert file.getvalue().splitlines() == ["starting Ray", "decoding train: 9 done"]
+
+
 def test_a_pipe_gets_one_line_an_event():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
@@ -233,6 +294,21 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
     assert lines["best"] == "best 12 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] > 0.99 +0.060 [0.031, 0.090]"
     assert lines["real"] == "real only 0 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] < 0.01"
     assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    folder = confirmed_run(tmp_path / "run")
+    console = terminal.console()
+    console.print(terminal.test_table(folder.test(), console.width))
+    terminal.print_lines(console, terminal.recipe_lines(folder.test(), folder.trials()))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("finalist 2 2 0.270") for line in lines)
+    assert lines[-2:] == [
+        "trial 3 70 % synthetic at 40 objects per scene, learning rate 0.001",
+        "trial 2 40 % synthetic at 40 objects per scene, learning rate 0.002",
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 120])

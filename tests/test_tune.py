@@ -141,6 +141,8 @@ def reporting(rungs):
 
     def train(config):
         reports = tune.Reports(False)
+        for scenes in (1, 2, 3):
+            reports.scenes(scenes, 3)
         for images in rungs:
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / "images").write_text(str(images))
@@ -156,6 +158,7 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
     tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE)
     (trial,) = folder.trials()
     assert trial.state == "COMPLETE"
+    assert search._display.counts == [("scenes of trial 0", 1, 3), ("scenes of trial 0", 3, 3)], "at most every 2 s"
     assert trial.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
     with fetched(trial.checkpoint) as copy:

@@ -4,6 +4,7 @@ import signal
 import sys
 import webbrowser
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,10 +43,15 @@ def replay(
 
 def report(run: RunPath) -> None:
     """Build the report of a run anew."""
-    from syndet_ray.report import page
+    from syndet_ray import terminal
     from syndet_ray.run_folder import RunFolder
 
-    print(page.write(RunFolder.open(run)))
+    folder = RunFolder.open(run)
+    with shown(terminal.console(beside=True)) as display, display.step("writing the report"):
+        from syndet_ray.report import page
+
+        path = page.write(folder, partial(display.progress, "figures of the report"))
+    print(path)
 
 
 def compare(

@@ -33,8 +33,12 @@ from syndet_ray.errors import DefinitionError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from syndet_ray.run_folder import RunFolder
     from syndet_ray.sweep import Sweep
+    from syndet_ray.terminal import Bar, Plain
     from syndet_ray.tuning.run import Outcome
+
+_LOADING = "loading PyTorch, Ray and MLflow"  # which takes seconds
 
 
 def sweep(
@@ -59,7 +63,6 @@ def sweep(
     """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
     from syndet_ray import terminal
     from syndet_ray.sweep import find
-    from syndet_ray.tuning import run as running
 
     given: dict[str, Any] = {"trials": trials, "seed": seed}
     definition = _definition(name, trials, seed)
@@ -68,22 +71,24 @@ def sweep(
     if points is not None:
         definition = _with_points(definition, points)
         given["points"] = definition.points
-    options = running.Options(
-        runs=runs,
-        real=real,
-        parallel=parallel,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
-        storage=storage,
-        tracking=tracking,
-        hours=hours,
-        images=images,
-        local=local,
-        tensorboard=tensorboard,
-        allow_near_copies=allow_near_copies,
-    )
-    origin = running.Origin(Path(name).stem, find(name), _said(given))
     with shown(console) as display:
+        with display.step(_LOADING):
+            from syndet_ray.tuning import run as running
+        options = running.Options(
+            runs=runs,
+            real=real,
+            parallel=parallel,
+            gpus_per_trial=gpus_per_trial,
+            address=address,
+            storage=storage,
+            tracking=tracking,
+            hours=hours,
+            images=images,
+            local=local,
+            tensorboard=tensorboard,
+            allow_near_copies=allow_near_copies,
+        )
+        origin = running.Origin(Path(name).stem, find(name), _said(given))
         outcome = running.start(origin, definition, options, display, force=force)
     _finish(outcome, console)
 
@@ -105,12 +110,10 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoints, or extend a finished one."""
     from syndet_ray import terminal
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.tuning import run as running
-    from syndet_ray.tuning.backup import fetch
 
-    folder = fetch(run, runs) if "://" in run else RunFolder.open(Path(run))
     console = terminal.console()
+    with shown(console) as display:
+        folder = _folder(run, runs, display)
     console.print(folder.sweep.question, style="bold")
     given: dict[str, Any] = {
         "trials": trials,
@@ -122,6 +125,8 @@ def resume(
     given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial, "tensorboard": tensorboard or None}
     given["allow_near_copies"] = allow_near_copies or None
     with shown(console) as display:
+        with display.step(_LOADING):
+            from syndet_ray.tuning import run as running
         outcome = running.resume(folder, _said(given), display, force=force)
     _finish(outcome, console)
 
@@ -145,11 +150,13 @@ def check(
 ) -> None:
     """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
     from syndet_ray import listing, terminal
-    from syndet_ray.tuning import cost as costs
-    from syndet_ray.tuning import disk
-    from syndet_ray.tuning import run as running
 
     definition = _definition(name, trials=trials, seed=seed)
+    console = terminal.console()
+    with shown(console) as display, display.step(_LOADING):
+        from syndet_ray.tuning import cost as costs
+        from syndet_ray.tuning import disk
+        from syndet_ray.tuning import run as running
     options = running.Options(
         runs=runs,
         real=real,
@@ -163,7 +170,6 @@ def check(
         local=local,
         allow_near_copies=allow_near_copies,
     )
-    console = terminal.console()
     with shown(console) as display:
         data = running.check(definition, options, display)
         cost = running.project(definition, options, data, display)
@@ -176,6 +182,18 @@ def check(
         costs.check_fits(cost, options.budget)
         disk.check_fits(cost.disk, room, runs, storage)
     console.print("ready", style="bold green")
+
+
+def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
+    """The folder of a run, which comes back from its copy on S3 where an address is given."""
+    from syndet_ray.run_folder import RunFolder
+
+    if "://" not in run:
+        return RunFolder.open(Path(run))
+    with display.step(f"fetching {run}"):
+        from syndet_ray.tuning.backup import fetch
+
+        return fetch(run, runs)
 
 
 def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
@@ -221,6 +239,7 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     test = folder.test()
     if test is not None:
         console.print(terminal.test_table(test, console.width))
+        terminal.print_lines(console, terminal.recipe_lines(test, folder.trials()))
     console.print(answer(folder), style="bold")
     console.print(f"report   {folder.report}", soft_wrap=True)
     _say_where(outcome, trials, console)

@@ -20,14 +20,14 @@ from syndet_ray.report import (
     words,
 )
 from syndet_ray.report.figures import responses
-from syndet_ray.report.figures.catalogue import draw_all
+from syndet_ray.report.figures.catalogue import Progress, draw_all
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 
 
-def write(folder: RunFolder) -> Path:
-    """Draws the figures and writes report.html; returns its path."""
-    drawn = draw_all(folder)
+def write(folder: RunFolder, progress: Progress | None = None) -> Path:
+    """Draws the figures and writes report.html; returns its path. `progress` is told (figures drawn, figures in all)."""
+    drawn = draw_all(folder, progress)
     return write_whole(folder.report, document.html("page.html.j2", drawn, **content(folder)).encode())
 
 

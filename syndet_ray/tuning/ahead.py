@@ -8,8 +8,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.recipe import SceneParameters
-from syndet_ray.scenes.cache import kept, loaded
+from syndet_ray.scenes.cache import is_finished, kept, loaded
 from syndet_ray.scenes.generate import scene_hash
+from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.tuning.render import render_set, result
 
 
@@ -32,6 +33,14 @@ class Ahead:
         if done:
             result(self._sets[key])
         return bool(done)
+
+    def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
+        """How many scenes of a set are there: of one that is being rendered, those of the shards that are whole."""
+        folder = self._cache / scene_hash(parameters, count, seed)
+        if is_finished(folder):
+            return count
+        shards = shards_folder(folder)
+        return sum(len(part) for part in shards_of(count) if is_finished(shard_path(shards, part)))
 
 
 def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str) -> Pool:

@@ -182,6 +182,7 @@ def run_tasks(
     held = ray.put(shared)
     asked = [task.remote(function, held, use.cpus, arguments) for arguments in every]
     waiting = asked
+    progress(0, len(asked))
     while waiting:
         _, waiting = ray.wait(waiting, num_returns=1)
         progress(len(asked) - len(waiting), len(asked))

@@ -59,10 +59,9 @@ class Cost:
 
 def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> Cost:
     """The projected cost of a sweep. Takes some seconds."""
-    display.progress("measuring a few steps", 0, 1)
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
-    (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}])
-    display.progress("measuring a few steps", 1, 1)
+    with display.step("measuring a few steps"):
+        (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}])
     return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
 
 

@@ -55,7 +55,8 @@ class Local:
     def tasks(
         self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
     ) -> list[Any]:
-        found = []
+        found: list[Any] = []
+        progress(0, len(every))
         for arguments in every:
             found.append(function(shared, str(_device(self.use)), self.use.cpus, **arguments))
             progress(len(found), len(every))

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -114,6 +114,14 @@ class Outcome:
 
 def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     """Validates a sweep's data, this machine, its store and its tracking server, and starts nothing."""
+    with display.step("checking the sweep and this machine"):
+        _check_without_data(sweep, options)
+    near = options.allow_near_copies
+    with display.step("reading and checking the data"):
+        return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
+
+
+def _check_without_data(sweep: Sweep, options: Options) -> None:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
     check_gpus(options.gpus_per_trial)
@@ -124,16 +132,26 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
     if options.tracking is not None:
         check_server(options.tracking)
     check_backbones(sweep)
-    near = options.allow_near_copies
-    return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
 
 
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
-        settled = settled_sweep(sweep, runner.use, data, display.note)
-        runner.check(settled, data, options.runs, options.storage)
+        settled = _settled(sweep, options, data, runner, display)
         return cost.project(settled, data, runner, display)
+
+
+def _settled(sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display) -> Sweep:
+    """The sweep with nothing left to "auto". Raises SyndetError where a node or a detector of it could not be used."""
+    with display.step("building the detectors"):
+        settled = settled_sweep(sweep, runner.use, data, display.note)
+    _check_nodes(settled, options, data, runner, display)
+    return settled
+
+
+def _check_nodes(sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display) -> None:
+    with display.step("checking the nodes"):
+        runner.check(sweep, data, options.runs, options.storage)
 
 
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
@@ -143,8 +161,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
         display.note(words)
     asked = sweep
     with _runner(options, display) as runner:
-        sweep = settled_sweep(asked, runner.use, data, display.note)
-        runner.check(sweep, data, options.runs, options.storage)
+        sweep = _settled(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
             cost.check_fits(projection, options.budget)
@@ -180,7 +197,7 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
         _begin_anew(folder, display)
         folder.describe(folder.about | {"options": _plain(options)})
         with _runner(options, display) as runner:
-            runner.check(folder.sweep, data, options.runs, options.storage)
+            _check_nodes(folder.sweep, options, data, runner, display)
             return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
 
 
@@ -223,7 +240,8 @@ def _carry_out(
     about = folder.about
     uri = options.tracking or local_store(options.runs)
     artifacts = None if options.tracking else options.runs / "artifacts"
-    tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
+    with display.step("opening MLflow's store"):
+        tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": masked(uri)})
     board = _board(folder, display) if options.tensorboard else None
     attempt = _Attempt(
@@ -249,7 +267,8 @@ def _carry_out(
             if status in ("finished", "failed"):
                 attempt.publish()
             patience_s = _STOPPED_PATIENCE_S if status == "interrupted" else _PATIENCE_S
-            unwritten = tracking.end(_MLFLOW_STATUS[status], patience_s)
+            with display.step("handing the run to MLflow"):
+                unwritten = tracking.end(_MLFLOW_STATUS[status], patience_s)
             if board is not None:
                 board.end()
             display.end()
@@ -300,8 +319,8 @@ class _Attempt:
 
     def publish(self) -> None:
         """Writes the report and hands it to MLflow."""
-        self.display.note("writing the report")
-        page.write(self.folder)
+        with self.display.step("writing the report"):
+            page.write(self.folder, partial(self.display.progress, "figures of the report"))
         for path in (
             self.folder.report,
             self.folder.figures,
@@ -347,7 +366,12 @@ class _Attempt:
             scoring = partial(self.display.progress, "scoring models")
             test_pool, note = self.data.pools["test"], self.display.note
             confirm.open_test_set(self.folder, recipes, test_pool, self.runner, progress=scoring, note=note)
-        best = recipes["best"]
+        with self.display.step("keeping the best model"):
+            self._keep_best(recipes["best"])
+        return "finished"
+
+    def _keep_best(self, best: Candidate) -> None:
+        """Keeps pictures of what the best recipe was trained on, and hands its scores and its model to MLflow."""
         train, cache = self.data.pools["train"], self.options.cache
         show_training(self.folder, best.trial, train, cache, self.display.note)
         test = self.folder.test()
@@ -365,7 +389,6 @@ class _Attempt:
         self.tracking.register_champion(
             champion_name(self.folder.about["name"]), self.folder.champion, champion, scores
         )
-        return "finished"
 
 
 def _board(folder: RunFolder, display: Display) -> "TensorBoard":
@@ -381,11 +404,14 @@ def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
         from syndet_ray.tuning.local import Local, local_resources
 
         yield Local(local_resources(options.gpus_per_trial), display)
-    else:
-        from syndet_ray.tuning.tune import on_ray
+        return
+    with ExitStack() as stack:
+        with display.step("starting Ray" if options.address is None else f"connecting to Ray at {options.address}"):
+            from syndet_ray.tuning.tune import on_ray
 
-        with on_ray(options.address, options.parallel, options.gpus_per_trial, display.note) as runner:
-            yield runner
+            cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note)
+            runner = stack.enter_context(cluster)
+        yield runner
 
 
 def _models(test: TestScores | None) -> set[int]:

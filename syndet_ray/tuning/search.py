@@ -6,6 +6,7 @@ It knows nothing of Ray: whoever runs the trials calls it from one thread.
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ class Display(Protocol):
     def begin(self, trials: int, images: int) -> None: ...
     def trial(self, trial: Trial) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
+    def step(self, what: str) -> AbstractContextManager[None]: ...
     def end(self) -> None: ...
 
 
@@ -103,6 +105,7 @@ class Search:
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
         self._unfinished = [trial.number for trial in self.trials.values() if trial.state == "RUNNING"]
         self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
+        self._rendering: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
@@ -151,6 +154,13 @@ class Search:
         missing = [(trial, seed) for trial in finalists for seed in missing_seeds(trial, trials, self._sweep)]
         # By seeds, so that whenever it is stopped, all have been trained as often.
         self._to_confirm = sorted(missing, key=lambda pair: pair[1])
+
+    def scenes(self, number: int, done: int, total: int) -> None:
+        """Shows how many of a trial's scenes are rendered. The ledger has nothing of it."""
+        self._rendering[number] = total
+        self._display.progress(_scenes_of(number), done, total)
+        if done == total:
+            del self._rendering[number]
 
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
         """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
@@ -224,6 +234,11 @@ class Search:
         for follower in self._others:
             follower.flush()
 
+    def end_scenes(self, number: int) -> None:
+        """A trial that trains or is over waits for no scenes, whatever was said last of them."""
+        if number in self._rendering:
+            self.scenes(number, self._rendering[number], self._rendering[number])
+
     def _next(self) -> Assignment | None:
         """The next trial by number, whether or not there is anything left to train."""
         if self._unfinished:
@@ -284,6 +299,7 @@ class Search:
             )
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
+        self.end_scenes(number)
         trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial
         self._tell(trial)
@@ -292,6 +308,10 @@ class Search:
         for follower in self._followers:
             follower.follow(trial)
         self._display.trial(trial)
+
+
+def _scenes_of(number: int) -> str:
+    return f"scenes of trial {number}"
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,8 @@ can be torn by a kill); a run is resumed from our ledger.
 """
 
 import json
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +56,8 @@ from syndet_ray.tuning.task import (
     told,
     worth_another_try,
 )
+
+_SCENES_EVERY_S = 2.0  # between two words of a trial on how far its scenes are
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,10 @@ class _Proposals(_Stateless, Searcher):
         try:
             sets = assignment.proposal.recipe.scenes().values()
             ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]  # all are begun
+            if all(ready):
+                self._search.end_scenes(number)
+            else:
+                self._show_scenes(assignment, self._ahead)
             return all(ready)
         except SyndetError as error:
             self._held.remove(assignment)
@@ -216,6 +224,14 @@ class _Proposals(_Stateless, Searcher):
             reason = told(getattr(error, "cause", error))  # Ray's own error wraps the one of the worker
             self._note(f"trial {number} renders its scenes itself: they could not be rendered ahead of it ({reason})")
             return True
+
+    def _show_scenes(self, assignment: Assignment, ahead: Ahead) -> None:
+        """Shows how far the scenes are that a trial waits for."""
+        sets = list(assignment.proposal.recipe.scenes().values())
+        done = sum(ahead.rendered(scene, count, self._settings.seed) for scene, count in sets)
+        total = sum(count for _, count in sets)
+        if done < total:
+            self._search.scenes(assignment.proposal.number, done, total)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running.discard(trial_id)
@@ -244,6 +260,8 @@ class _Decisions(_Stateless, FIFOScheduler):
         if "failure" in result:
             self._search.end(number, result["failure"], result["cause"])
             return TrialScheduler.STOP
+        if "scenes" in result:
+            self._search.scenes(number, **json.loads(result["scenes"]))
         if "told" not in result:  # a trial that is over: Tune shows its last result again, and there may be none
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["told"]))
@@ -274,7 +292,7 @@ class _Events(_Stateless, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        for name in ("told", "config"):  # Tune would keep them in memory; the decision has been made
+        for name in ("told", "config", "scenes"):  # Tune would keep them in memory; the decision has been made
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -331,7 +349,8 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
 
     task: Task = config["task"]
     reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
-    scenes = generate if task.node is None else partial(fetched_set, node=task.node)
+    rendering = partial(generate, progress=reports.scenes)
+    scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     here = torch.device(device())
     try:
         with _restored(task.checkpoint) as folder:
@@ -349,9 +368,17 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
 
 @dataclass
 class Reports:
-    """Reports to Tune. begun: whether the trial ever did, in this attempt or before."""
+    """Reports to Tune. begun: whether the trial ever told how it trains, in this attempt or before."""
 
     begun: bool
+    _scenes_told: float = -math.inf
+
+    def scenes(self, done: int, total: int) -> None:
+        """Tells how many of its scenes are rendered, every few seconds: a report waits until the driver has it."""
+        now = time.monotonic()
+        if done == total or now - self._scenes_told >= _SCENES_EVERY_S:
+            self._scenes_told = now
+            tune.report({"scenes": json.dumps({"done": done, "total": total})})
 
     def report(self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
         self.begun = True

@@ -19,6 +19,8 @@ from syndet_ray.report.figures import (
 from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
 from syndet_ray.run_folder import RunFolder
 
+Progress = Callable[[int, int], None]
+
 _FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
     "test_scores": comparisons.test_scores,
     "accuracy_vs_obstruction": obstruction.accuracy_vs_obstruction,
@@ -39,9 +41,18 @@ _FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
 }
 
 
-def draw_all(folder: RunFolder) -> dict[str, Drawn]:
-    """Draws every figure that the run has numbers for, into its figures/ folder; returns them by name."""
+def draw_all(folder: RunFolder, progress: Progress | None = None) -> dict[str, Drawn]:
+    """Draws every figure that the run has numbers for, into its figures/ folder; returns them by name.
+
+    `progress` is told (figures drawn, figures in all) after each.
+    """
     folder.figures.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
-        drawn = {name: draw(folder) for name, draw in _FIGURES.items()} | responses.responses(folder)
-        return {name: save(made, folder.figures / name) for name, made in drawn.items() if made is not None}
+        drawings = {name: draw(folder) for name, draw in _FIGURES.items()} | responses.responses(folder)
+        present = {name: drawing for name, drawing in drawings.items() if drawing is not None}
+        drawn = {}
+        for name, drawing in present.items():
+            drawn[name] = save(drawing, folder.figures / name)
+            if progress is not None:
+                progress(len(drawn), len(present))
+        return drawn
