@@ -3,6 +3,12 @@
 The names a sweep or search-space file needs. Everything here is light: no torch, no Ray.
 """
 
+import os
+
+# Read when ray and mlflow are first imported, which is always later than this: nothing is sent anywhere.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
 from syndet_ray.errors import SyndetError
 from syndet_ray.parameter import Choice, Float, Int, Simplex
 from syndet_ray.recipe import Detector, Mix, Photos, Recipe, SceneParameters, Scenes, Training

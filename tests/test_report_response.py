@@ -267,7 +267,7 @@ def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
 def test_captions_say_what_pruning_does_to_them(tmp_path):
     folder = searched_run(tmp_path / "run")
     biased = "2 pruned trials are left out: where a value is bad only the luckier trials were completed, which flattens this."
-    assert all(responses.caption(found, is_only=False).endswith(biased) for found in responses.shown(folder)[:2])
+    assert all(responses.caption(found, is_only=False).endswith(biased) for found in responses.curves(folder)[:2])
     html = page.write(folder).read_text()
     assert (
         "2 pruned trials are left out: where a value is bad only the luckier trials were completed, so shares may"

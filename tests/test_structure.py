@@ -1,6 +1,7 @@
 """The package keeps its ranks: a module imports only lower ranks, and heavy packages only where design allows them."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,13 @@ def test_a_definition_file_is_one_expression(path):
     assert all(isinstance(node, ast.ImportFrom) and node.module == "syndet_ray" for node in imported)
     assert isinstance(value, ast.Assign)
     assert value.targets[0].id in ("SWEEP", "SPACE")
+
+
+def test_telemetry_is_off_wherever_one_comes_from():
+    names = ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
+    for name in names:
+        assert [path for path in PACKAGE.rglob("*.py") if name in path.read_text()] == [PACKAGE / "__init__.py"], name
+    code = f"import os, syndet_ray.space; print([os.environ[name] for name in {names}])"
+    bare = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=bare)
+    assert done.stdout.strip() == "['0', 'true']"

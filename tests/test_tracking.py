@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 import warnings
 from dataclasses import replace
@@ -33,7 +34,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import run, ui, view
 from syndet_ray.tuning.names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
-from syndet_ray.tuning.server import check_server, kept_address, masked
+from syndet_ray.tuning.server import check_server, kept_address, mask
 from syndet_ray.tuning.tracking import Tracking, local_store
 
 SWEEP = Sweep(
@@ -375,7 +376,7 @@ def test_a_server_with_a_certificate_of_its_own_is_asked_with_mlflows_settings(t
     ],
 )
 def test_no_password_is_shown(text, shown):
-    assert masked(text) == shown
+    assert mask(text) == shown
 
 
 def test_a_run_goes_on_with_the_password_that_mlflow_has():
@@ -416,6 +417,7 @@ def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_
     state = json.loads(view.view(sweep, "parent"))
     assert state["selectedColumns"][:2] == ["metrics.`val/mAP`", "params.`mix.synthetic`"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/mAP`", False)
+    assert state["isAccordionReordered"], "else MLflow's own sections come before ours"
     coordinates, curves = state["compareRunCharts"]
     assert (coordinates["selectedParams"], coordinates["selectedMetrics"]) == (axes, [OBJECTIVE])
     assert curves["metricKey"] == OBJECTIVE
@@ -464,7 +466,9 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
     shares = (0.125, 0.25, 0.625)
     for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
         recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
-        tracking.follow(replace(trial(number, value / 2, value, state="COMPLETE"), recipe=recipe))
+        learnt = trial(number, value / 2, value, state="COMPLETE")
+        rungs = tuple(Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs)
+        tracking.follow(replace(learnt, recipe=recipe, rungs=rungs))
     assert other.end("FINISHED") == tracking.end("FINISHED") == ""
     table = seen(tracking.link, "because", tmp_path / "profile")
     assert re.findall(r">(trial-\d{3})<", table) == ["trial-001", "trial-002", "trial-000"]
@@ -482,6 +486,7 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
     ):
         assert f">{words}<" in table, words
     charts = seen(f"{tracking.link}&compareRunsMode=CHART", "Parallel Coordinates", tmp_path / "profile")
+    assert charts.index(">Parallel Coordinates<") < charts.index(">busy"), "first of all sections, by any name"
     axes = re.findall(r"<text[^>]*>(mix.synthetic|val/mAP)</text>", charts)
     assert sorted(set(axes)) == ["mix.synthetic", "val/mAP"]
 
@@ -491,7 +496,7 @@ def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
     tracking.flush()
     experiment = tracking._client.get_run(tracking.parent).info.experiment_id
     tracking._client.delete_experiment_tag(experiment, view.VIEW_TAG + tracking.parent)
-    links = ui.shown(store, "http://127.0.0.1:5000", run_of(tracking, tmp_path / "runs" / "x"))
+    links = ui.addresses(store, "http://127.0.0.1:5000", run_of(tracking, tmp_path / "runs" / "x"))
     shown = parse_qs(links["trials"].partition("?")[2])
     assert shown["searchFilter"] == [f"tags.`mlflow.parentRunId` = '{tracking.parent}'"]
     assert (shown["orderByKey"], shown["orderByAsc"]) == (["metrics.`val/mAP`"], ["false"])
@@ -503,9 +508,9 @@ def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
     tracking.parent = "0" * 32
     folder = run_of(tracking, tmp_path / "runs" / "x")
     with pytest.raises(MachineError, match=rf"has nothing of {folder.path}\. Name another with --tracking, or have it"):
-        ui.shown(store, "http://127.0.0.1:5000", folder)
+        ui.addresses(store, "http://127.0.0.1:5000", folder)
     with pytest.raises(DataError, match="has no trial yet"):
-        ui.shown(store, "http://127.0.0.1:5000", run_of(None, tmp_path / "runs" / "y"))
+        ui.addresses(store, "http://127.0.0.1:5000", run_of(None, tmp_path / "runs" / "y"))
 
 
 def test_the_newest_run_is_shown(tmp_path):
@@ -517,8 +522,34 @@ def test_the_newest_run_is_shown(tmp_path):
 
 def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
     port = int(door.partition(":")[2])
-    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.served(store, tmp_path, port):
+    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.server(store, tmp_path, port):
         pass
+
+
+def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it(capfd):
+    command = [sys.executable, "-c", "print('a warning'); print('no such store'); raise SystemExit(3)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        words = ui._Words(process)
+        with pytest.raises(MachineError, match=r"ended before it answered; it says why above, got 3"):
+            ui._wait_until_it_answers(process, "http://127.0.0.1:9", words)
+    assert capfd.readouterr().err.splitlines() == ["a warning", "no such store"]
+
+
+def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is_passed_on(capfd):
+    ready = threading.Event()
+
+    def said():
+        yield b"a warning\n"
+        ready.wait()
+        words.pass_on()
+        yield b"a request failed\n"
+        words.drop()
+        yield b"KeyboardInterrupt\n"
+
+    words = ui._Words(SimpleNamespace(stdout=said()))
+    ready.set()
+    words._reader.join()
+    assert capfd.readouterr().err == "a request failed\n"
 
 
 def test_a_link_shows_no_password():

@@ -3,15 +3,21 @@
 import signal
 import sys
 import webbrowser
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syndet_ray.cli.options import Port, RunPath, Runs, TrackingUri
 from syndet_ray.cli.screen import shown
+from syndet_ray.errors import DataError
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from syndet_ray.terminal import Bar, Plain
 
 
 def replay(
@@ -87,11 +93,29 @@ def ui(
     port: Port = 5000,
 ) -> None:
     """Show a run's trials in the MLflow UI: their addresses, and a server on 127.0.0.1 where none runs yet."""
-    from syndet_ray.errors import DataError
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.tuning import ui as pages
-    from syndet_ray.tuning.server import check_server, is_server
-    from syndet_ray.tuning.tracking import local_store
+    from syndet_ray import terminal
+
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        with shown(terminal.console(beside=True)) as display:
+            links, server = _pages(run, tracking, runs, port, display, stack)
+        for name, link in links.items():
+            print(f"{name:<8} {link}", flush=True)
+        if open_page:
+            webbrowser.open(next(iter(links.values())))
+        if server is not None:
+            print("Ctrl-C ends it", flush=True)
+            server.wait()
+
+
+def _pages(
+    run: Path | None, tracking: str | None, runs: Path, port: int, display: "Plain | Bar", stack: ExitStack
+) -> tuple[dict[str, str], "Popen[bytes] | None"]:
+    """Addresses by what they show, and the server that was begun for them, which `stack` ends; None where one runs."""
+    with display.step("loading MLflow"):
+        from syndet_ray.run_folder import RunFolder
+        from syndet_ray.tuning import ui as pages
+        from syndet_ray.tuning.server import check_server, is_server
+        from syndet_ray.tuning.tracking import local_store
 
     folder = None if run is None else RunFolder.open(run)
     if folder is None and tracking is None:
@@ -103,21 +127,13 @@ def ui(
     if tracking is None and folder is not None:
         tracking = pages.kept_tracking(folder)
     if tracking is not None and is_server(tracking):
-        check_server(tracking)
-        _show(pages.shown(tracking, tracking, folder), open_page)
-        return
-    store = tracking or local_store(home)
-    links = pages.shown(store, pages.local_address(port), folder)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends with us
-    with suppress(KeyboardInterrupt), pages.served(store, home / "artifacts", port) as server:
-        _show(links, open_page)
-        print("Ctrl-C ends it", flush=True)
-        server.wait()
-
-
-def _show(links: dict[str, str], open_page: bool) -> None:
-    """Prints addresses, and opens the first where asked to."""
-    for name, link in links.items():
-        print(f"{name:<8} {link}", flush=True)
-    if open_page:
-        webbrowser.open(next(iter(links.values())))
+        with display.step("asking the tracking server"):
+            check_server(tracking)
+            return pages.addresses(tracking, tracking, folder), None
+    with display.step("opening MLflow's store"):
+        store = tracking or local_store(home)
+        links = pages.addresses(store, pages.local_address(port), folder)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(0))  # so that the server ends with us
+    with display.step("starting MLflow's server"):
+        return links, stack.enter_context(pages.server(store, home / "artifacts", port))

@@ -81,7 +81,7 @@ def cut_by_looks(
         links += [(val[copy.image], rest[copy.original]) for copy in near]
 
 
-def selected(pool: Pool, whole: Source, part: Source) -> Pool:
+def selection(pool: Pool, whole: Source, part: Source) -> Pool:
     """The images of a part of a source, from the pool of the whole; their pixels are not copied."""
     return pool.select(_positions(whole, part))
 

@@ -94,7 +94,7 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    from syndet_ray.tuning.server import check_server, masked
+    from syndet_ray.tuning.server import check_server, mask
 
     check_server(uri)
     before = mlflow.get_tracking_uri()
@@ -102,7 +102,7 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
     except (MlflowException, OSError) as error:
-        rule = masked(f"cannot be had from MLflow's store {uri} ({_first_line(error)})")
+        rule = mask(f"cannot be had from MLflow's store {uri} ({_first_line(error)})")
         raise DataError(model, rule, do=_hint(model, uri)) from None
     finally:
         mlflow.set_tracking_uri(before)

@@ -75,7 +75,7 @@ def _responses(folder: RunFolder) -> list[tuple[str, str, str]]:
     """Of each response curve: the name of its figure, its setting and its caption."""
     is_only = len(varied.settings(folder.sweep)) == 1
     told = []
-    for curve in responses.shown(folder):
+    for curve in responses.curves(folder):
         caption = responses.caption(curve, is_only=is_only)
         told.append((f"response_{curve.setting.key}", curve.setting.name, caption))
     return told

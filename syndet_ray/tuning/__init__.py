@@ -2,8 +2,7 @@
 
 import os
 
-# Read when ray and ray.tune are first imported: no telemetry, no tables of Tune's own, no log files a trial.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Read when ray and ray.tune are first imported: no tables of Tune's own, no log files a trial.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")

@@ -28,7 +28,7 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import cut_by_looks, refuse_copies, selected, with_validation
+from syndet_ray.data.split import cut_by_looks, refuse_copies, selection, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
@@ -216,9 +216,9 @@ def _decoded_splits(
     whole = replace(given, records=cut["train"].records + cut["val"].records)
     decoded = _decoded(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
-    train = selected(decoded, whole, given)
+    train = selection(decoded, whole, given)
     dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
-    pools = {split: selected(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
+    pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
     return dataset, pools | {"test": _decoded(dataset.splits["test"], scale, "test", progress)}
 
 

@@ -32,7 +32,7 @@ from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
-from syndet_ray.tuning.server import check_server, kept_address, masked
+from syndet_ray.tuning.server import check_server, kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.task import TrialSettings, check_gpus
 from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
@@ -242,7 +242,7 @@ def _carry_out(
     artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("opening MLflow's store"):
         tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
-    folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": masked(uri)})
+    folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": mask(uri)})
     board = _board(folder, display) if options.tensorboard else None
     attempt = _Attempt(
         folder=folder,
@@ -456,7 +456,7 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": masked(shlex.join(["syndet_ray", *sys.argv[1:]])),
+        "command": mask(shlex.join(["syndet_ray", *sys.argv[1:]])),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
         "seed": asked.seed,
@@ -473,7 +473,7 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
 def _plain(options: Options) -> dict[str, Any]:
     """Options as run.json keeps them: no password."""
     plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    return plain | {"tracking": None if options.tracking is None else masked(options.tracking)}
+    return plain | {"tracking": None if options.tracking is None else mask(options.tracking)}
 
 
 def _options(saved: Mapping[str, Any]) -> Options:

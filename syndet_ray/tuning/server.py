@@ -1,9 +1,6 @@
 """Server: whether MLflow's tracking server answers, and its address without the password."""
 
-import os
 import re
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
 import requests
 from mlflow.exceptions import MlflowException
@@ -46,9 +43,9 @@ def check_server(uri: str) -> None:
     if not is_server(uri):
         if not uri.startswith(_DATABASES):
             rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
-            raise MachineError(f"tracking {masked(uri)}", rule, do="Correct --tracking, or leave it out.")
+            raise MachineError(f"tracking {mask(uri)}", rule, do="Correct --tracking, or leave it out.")
         return
-    place = f"tracking server {masked(uri)}"
+    place = f"tracking server {mask(uri)}"
     answer = _answer(uri, place)
     got = f"HTTP {answer.status_code}"
     if answer.status_code in (401, 403):
@@ -71,7 +68,7 @@ def _answer(uri: str, place: str) -> requests.Response:
         raise MachineError(place, f"does not answer ({type(cause).__name__})", do=do) from None
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """A text, such as an address or a command line, without the passwords of the addresses in it."""
     text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", rf"\1:{_MASK}@", text)
     return re.sub(r"([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+", rf"\1{_MASK}", text, flags=re.IGNORECASE)

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
-
 import mlflow
 import requests
 from mlflow import MlflowClient
@@ -30,7 +28,7 @@ from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.names import registered_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
-from syndet_ray.tuning.server import check_server, is_server, masked
+from syndet_ray.tuning.server import check_server, is_server, mask
 from syndet_ray.tuning.view import VIEW_TAG, links, view
 
 EXPERIMENT_PREFIX = "syndet_ray"
@@ -117,7 +115,7 @@ class Tracking:
     @property
     def place(self) -> str:
         """The store, as a person is told of it."""
-        return f"MLflow's store {masked(self._uri)}"
+        return f"MLflow's store {mask(self._uri)}"
 
     @property
     def link(self) -> str:
@@ -356,7 +354,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error.__context__, requests.RequestException):
         return type(error.__context__).__name__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return masked(lines[0]).rstrip(".") if lines else type(error).__name__
+    return mask(lines[0]).rstrip(".") if lines else type(error).__name__
 
 
 def _missing_words(missing: Mapping[str, Exception | None]) -> str:

@@ -4,12 +4,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is first imported
 
 import requests
 from mlflow import MlflowClient
@@ -17,12 +16,12 @@ from mlflow.exceptions import MlflowException
 
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning.server import kept_address, masked
+from syndet_ray.tuning.server import kept_address, mask
 from syndet_ray.tuning.view import VIEW_TAG, experiments_link, links
 
 _HOST = "127.0.0.1"
 # Without its job runners the server is 2 processes instead of 10.
-_QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+_FEW_PROCESSES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 _ASK_EVERY_S, _ANSWER_S = 0.1, 5
 
 
@@ -38,7 +37,7 @@ def kept_tracking(folder: RunFolder) -> str | None:
     return None if tracking is None else kept_address(tracking)
 
 
-def shown(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
+def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
     """Addresses by what a browser shows there: the trials of a run and their charts, or all experiments.
 
     uri     MLflow's store
@@ -56,10 +55,10 @@ def shown(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
         experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise MachineError(f"MLflow's store {masked(uri)}", f"cannot be read ({masked(str(error))})") from None
+            raise MachineError(f"MLflow's store {mask(uri)}", f"cannot be read ({mask(str(error))})") from None
         rule = f"has nothing of {folder.path}"
         do = f"Name another with --tracking, or have it written there: python -m syndet_ray resume {folder.path}"
-        raise MachineError(f"MLflow's store {masked(uri)}", rule, do=do) from None
+        raise MachineError(f"MLflow's store {mask(uri)}", rule, do=do) from None
     return links(server, experiment.experiment_id, parent, has_view=VIEW_TAG + parent in experiment.tags)
 
 
@@ -69,22 +68,63 @@ def local_address(port: int) -> str:
 
 
 @contextmanager
-def served(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def server(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """MLflow's server on 127.0.0.1, from when it answers until the end of the block.
 
-    Raises MachineError where the port is in use, or the server ends before it answers.
+    What it says of itself until then is nobody's business, unless it ends over it: then it goes to standard error, like all
+    that it says later. Raises MachineError where the port is in use, or the server ends before it answers.
     """
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts.resolve().as_uri()]
     command += ["--uvicorn-opts", "--log-level warning"]  # a line for each request would bury the addresses
-    # What it says of itself is none of the verb's own words.
-    with subprocess.Popen(command, env=os.environ | _QUIET, stdout=sys.stderr) as server:
+    environment = os.environ | _FEW_PROCESSES
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,  # its own: it would answer Ctrl-C with a traceback, and is ended by us
+    ) as process:
+        words = _Words(process)
         try:
-            _wait_until_it_answers(server, local_address(port))
-            yield server
+            _wait_until_it_answers(process, local_address(port), words)
+            words.pass_on()
+            yield process
         finally:
-            server.terminate()
+            words.drop()
+            process.terminate()
+
+
+class _Words:
+    """What a program says: kept at first, passed on to standard error once it runs, and dropped when it is ended."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        self._stream, self._kept = process.stdout, list[bytes]()
+        self._take: Callable[[bytes], None] = self._kept.append
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def pass_on(self) -> None:
+        self._take = _print
+
+    def drop(self) -> None:
+        self._take = lambda line: None
+
+    def print_kept(self) -> None:
+        """Prints all that a program said that has ended."""
+        self._reader.join()
+        for line in self._kept:
+            _print(line)
+
+    def _read(self) -> None:
+        for line in self._stream:
+            self._take(line)
+
+
+def _print(line: bytes) -> None:
+    print(line.decode(errors="replace"), end="", file=sys.stderr, flush=True)
 
 
 def _check_free(port: int) -> None:
@@ -97,10 +137,11 @@ def _check_free(port: int) -> None:
             raise MachineError(f"port {port}", rule, do="End that, or choose another with --port.") from None
 
 
-def _wait_until_it_answers(server: "subprocess.Popen[bytes]", address: str) -> None:
+def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str, words: _Words) -> None:
     while not _answers(address):
-        if server.poll() is not None:
-            raise MachineError("MLflow's server", "ended before it answered; it says why above", got=server.returncode)
+        if process.poll() is not None:
+            words.print_kept()
+            raise MachineError("MLflow's server", "ended before it answered; it says why above", got=process.returncode)
         time.sleep(_ASK_EVERY_S)
 
 

@@ -37,6 +37,7 @@ def view(sweep: Sweep, parent: str) -> str:
         ],
         "runsHiddenMode": "FIRST_20_RUNS",  # curves of the best; the parallel coordinates show all
         "compareRunSections": [_section()],
+        "isAccordionReordered": True,  # else MLflow sorts by name, and its own sections of every metric come before ours
         "compareRunCharts": _charts(objective, _axes(sweep)),
     }
     return json.dumps(state)

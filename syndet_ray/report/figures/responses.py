@@ -51,10 +51,10 @@ _ALSO = "The trials differ in the other varied settings too."
 def responses(folder: RunFolder) -> dict[str, Drawing]:
     """By "response_<setting>", the most important setting first; none of what was tried at fewer than two values."""
     best = best_number(folder.trials(), folder.test())
-    return {f"response_{found.setting.key}": _drawing(found, folder, best) for found in shown(folder)}
+    return {f"response_{found.setting.key}": _drawing(found, folder, best) for found in curves(folder)}
 
 
-def shown(folder: RunFolder) -> list[Response]:
+def curves(folder: RunFolder) -> list[Response]:
     """What there is a figure of, the most important setting first."""
     trials, sweep = folder.trials(), folder.sweep
     important = importances_of(folder)
