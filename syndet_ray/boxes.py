@@ -58,3 +58,11 @@ class Boxes:
     def select(self, index: np.ndarray) -> "Boxes":
         """The boxes at `index` (integers or a boolean mask), in that order."""
         return Boxes(self.xyxy[index], self.labels[index], self.visibility[index], self.crowd[index])
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inside = (high - low).clip(0).prod(axis=2)
+    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
+    return inside / np.maximum(area_a[:, None] + area_b[None] - inside, 1e-9)

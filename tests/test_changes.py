@@ -7,16 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 import trimesh
+from made_runs import ABOUT, confirmed_run
 from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import load
-from syndet_ray.tuning import preflight
+from syndet_ray.tuning import confirm, preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.tuning.run import Options, Origin, _about, _note_environment, _options, _plain
+from syndet_ray.tuning.run import Options, Origin, _about, _note_environment, _options, _parent_tags, _plain
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
@@ -294,3 +295,13 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
     assert _options(saved) == given
     del saved["allow_near_copies"]
     assert not _options(saved).allow_near_copies
+
+
+def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_path):
+    folder = confirmed_run(tmp_path / "run")
+    best = confirm.tested(folder.trials())["best"]
+    tags = _parent_tags(best, folder.test(), folder.about)
+    assert tags["test_set"].startswith("real photos: 50 images")
+    assert "near_copies" not in tags
+    near = {"real": ABOUT["real"] | {"near_copies": {"test": 3}}}
+    assert _parent_tags(best, folder.test(), folder.about | near)["near_copies"].startswith("3 of 50 test photos look")

@@ -199,8 +199,25 @@ def test_a_photo_of_val_that_trains_saved_again_is_refused_unless_that_is_allowe
     ):
         real_data(photos, photos_alone(), quiet)
     data = real_data(photos, photos_alone(), quiet, allow_near_copies=True)
-    notes = [note for note in data.describe()["notes"] if "near copies are allowed: image 'val/val-1.png'" in note]
+    said = "ours, val: near copies are allowed: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again"
+    notes = [note for note in data.describe()["notes"] if said in note]
     assert len(notes) == 1 and notes[0] in data.notes
+    assert data.describe()["near_copies"] == {"val": 1}
+
+
+def test_scored_photos_that_are_also_elsewhere_are_counted_once_by_their_split(photos, tmp_path):
+    """A photo of test also trains, and is one of others' photos twice; so is another, once."""
+    rename(photos / "train", [f"{k}.jpg" for k in range(6)])
+    saved_again(photos / "test/test-0.png", photos / "train/2.jpg")
+    theirs = write_photos(tmp_path / "theirs", train=[20, 21, 22, 23])
+    rename(theirs / "train", [f"{k}.jpg" for k in range(4)])
+    for original, copy in (("test/test-0.png", "0.jpg"), ("test/test-0.png", "1.jpg"), ("test/test-1.png", "2.jpg")):
+        saved_again(photos / original, theirs / "train" / copy)
+    data = real_data(photos, drawing_from(theirs), quiet, allow_near_copies=True)
+    assert data.near_copies == {"test": 2}
+    assert sum("near copies are allowed" in note for note in data.notes) == 2
+    apart = write_photos(tmp_path / "apart", train=[1, 2], val=[3], test=[4])
+    assert real_data(apart, photos_alone(), quiet, allow_near_copies=True).near_copies == {}
 
 
 def test_a_photo_of_test_in_any_other_split_is_refused(photos, tmp_path):

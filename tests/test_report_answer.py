@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import (
+    ABOUT,
     DONE,
     SWEEP,
     TIED,
@@ -27,6 +28,7 @@ from made_runs import (
 
 from syndet_ray import Confirmation
 from syndet_ray.report import answer, words
+from syndet_ray.report.page import content
 from syndet_ray.spread import Difference
 
 ONCE = "Each was trained once: the spread between seeds is unknown."
@@ -162,6 +164,27 @@ def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
     test = folder.test()
     folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
     assert answer.answer(folder).endswith("Begun since the test set was opened, and no part of this: 19 trials.")
+
+
+@pytest.mark.parametrize(
+    ("copies", "said"),
+    [
+        (
+            {"test": 3, "val": 2},
+            "3 of 50 test photos and 2 of 40 val photos look like photos of another split or source",
+        ),
+        ({"test": 1}, "1 of 50 test photos looks like photos of another"),
+        ({"val": 12}, "12 of 40 val photos look like photos of another"),
+    ],
+)
+def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, said):
+    real = ABOUT["real"] | {"near_copies": copies}
+    folder = confirmed_run(tmp_path / "run", about=ABOUT | {"real": real})
+    told = answer.answer(folder)
+    assert said in told
+    assert told.endswith("which --allow-near-copies let pass: where they are the same photo, scores are too high.")
+    assert content(folder)["answer"] == told
+    assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean"))
 
 
 def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_runs import SWEEP, VARIANTS, confirmed_run, made_run, variant_run
+from made_runs import ABOUT, SWEEP, VARIANTS, confirmed_run, made_run, variant_run
 from rich.console import Console
 
 from syndet_ray import cli, listing
@@ -187,6 +187,13 @@ def test_stand_ins_are_compared_as_what_they_are(tmp_path):
     retested(runs[0], stand_in=True), retested(runs[1], stand_in=True)
     assert any("Stand-in images" in said for said in sentences(compare(runs)))
     assert "stand-in test images" in compare(runs).where
+
+
+def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
+    real = ABOUT["real"] | {"near_copies": {"test": 2}}
+    other = with_draws(confirmed_run(tmp_path / "copies", about=ABOUT | {"real": real}))
+    (caveat,) = [said for said in sentences(compare([two[0], other])) if "allow-near-copies" in said]
+    assert caveat.startswith("copies: 2 of 50 test photos look like photos of another split")
 
 
 @pytest.mark.parametrize("width", [80, 100])

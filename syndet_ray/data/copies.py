@@ -12,6 +12,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from syndet_ray.data.moved import View, show_different_objects
 from syndet_ray.data.pool import Pool
 
 _PLACE = 8  # pixels a side
@@ -64,9 +65,9 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Callable[[int, int],
     Each is listed once, with one original, in the pool's order. Different photos of the same things are no copies, not
     even from a tripod, unless nothing has moved and the working scale shows them at less than a third of their size, or
     every place is full of texture: noise no longer tells two exposures of an untouched scene apart then, and a
-    detector learns the one from the other. Below a fifth some copies are missed. Cropped, turned or mirrored photos are
-    not found, nor JPEGs of a quality much below 60; of blank pictures only exact copies are. `progress` is told (images
-    looked at, images in all) after each.
+    detector learns the one from the other. Objects too faint to tell two such photos apart are known by their labels, see
+    moved.py. Below a fifth some copies are missed. Cropped, turned or mirrored photos are not found, nor JPEGs of a quality
+    much below 60; of blank pictures only exact copies are. `progress` is told (images looked at, images in all) after each.
     """
     places = [(part, i) for part, original in enumerate(originals) for i in range(len(original))]
     others = [_Image(originals[part], i) for part, i in places]
@@ -113,6 +114,13 @@ class _Image:
         """(64, 64) uint8 grey levels."""
         grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)
+
+    def view(self, side: int) -> View:
+        """It and its labelled objects; crowds are no objects."""
+        boxes = self.pool.boxes(self.i)
+        objects = boxes.select(~boxes.crowd)
+        xyxy = objects.xyxy / np.tile(self.pool.sizes_wh[self.i], 2)
+        return View(grey=self.reduced(side), xyxy=xyxy, names=np.array(self.pool.classes)[objects.labels])
 
     def reduced(self, side: int) -> np.ndarray:
         """(side, side) float32 grey levels, unrounded: faint detail must survive."""
@@ -173,22 +181,29 @@ def _is_identical(image: _Image, other: _Image) -> bool:
 
 
 def _is_copy(image: _Image, other: _Image) -> bool:
-    """Whether two images agree in nearly all places with detail, and in all places with contrast."""
+    """Whether two images agree in nearly all places with detail and in all places with contrast, and show the same objects."""
     photo_px = min(image.photo_px, other.photo_px)
     working_px = min(image.least_px, other.least_px)
     most_px = min(photo_px / _REDUCTION, _MOST_SIDE)
-    fine = _compared(image, other, min(most_px, working_px))
+    side = _whole_places(min(most_px, working_px))
+    fine = _compared(image, other, side)
     detailed = fine.correlations[fine.deviations > _DETAIL]
     if not len(detailed) or np.quantile(detailed, _MOST_PLACES) < _LEAST_OF_MOST:
         return False
-    coarse = _compared(image, other, min(most_px, working_px / _CONTRAST_REDUCTION))
+    coarse = _compared(image, other, _whole_places(min(most_px, working_px / _CONTRAST_REDUCTION)))
     contrasting = coarse.concordances[coarse.deviations > _CONTRAST]
-    return bool(contrasting.min(initial=1.0) >= _LEAST_OF_CONTRAST)
+    if contrasting.min(initial=1.0) < _LEAST_OF_CONTRAST:
+        return False
+    return not show_different_objects(image.view(side), other.view(side))
 
 
-def _compared(image: _Image, other: _Image, side_px: float) -> _Comparison:
-    """Compares two images at about side_px a side: a whole number of places."""
-    side = max(round(side_px / _PLACE) * _PLACE, _LEAST_SIDE)
+def _whole_places(side_px: float) -> int:
+    """About side_px: the side of a whole number of places."""
+    return max(round(side_px / _PLACE) * _PLACE, _LEAST_SIDE)
+
+
+def _compared(image: _Image, other: _Image, side: int) -> _Comparison:
+    """Compares two images at a size of a whole number of places."""
     places, other_places = _places(image.reduced(side)), _places(other.reduced(side))
     deviations, other_deviations = _deviations(places), _deviations(other_places)
     covariances = (places * other_places).mean(axis=1)

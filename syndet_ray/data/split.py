@@ -88,8 +88,8 @@ def selection(pool: Pool, whole: Source, part: Source) -> Pool:
 
 def refuse_copies(
     pool: Pool, others: Mapping[str, Pool], place: object, *, allowed: bool = False, progress: Progress | None = None
-) -> list[str]:
-    """Raises DataError where an image shows a photo that is also in one of the others; returns a note where that is allowed.
+) -> "list[Twin]":
+    """Raises DataError where an image shows a photo that is also in one of the others; returns those that are allowed.
 
     Images are compared by what they show: the same photo may have another name, and be saved again or at another size (see
     copies). And by names that say of which photo Roboflow made them, for what is turned or cropped is not known by its looks.
@@ -102,15 +102,15 @@ def refuse_copies(
     twins = [*_by_looks(pool, others, progress), *_by_names(pool, others)]
     refused = [twin for twin in twins if twin.is_exact or not allowed]
     if not refused:
-        return [f"{place}: near copies are allowed: {_listed(twins)}"] if twins else []
+        return twins
     do = "Keep each photo on one side: a model that trains on one has seen the other, which it is scored on."
     if any(not twin.is_exact for twin in refused):
         do += f" If these are different photos, {_ALLOW} lets them pass."
-    raise DataError(place, _listed(refused), do=do)
+    raise DataError(place, listed(refused), do=do)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Twin:
+class Twin:
     """An image that shows the photo of an image of a split. how: by what that is known, in words."""
 
     image: str
@@ -123,11 +123,21 @@ class _Twin:
         return f"image {self.image!r} is also {self.original!r} of {self.split}, {self.how}"
 
 
-def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None) -> Iterator[_Twin]:
+def listed(twins: Sequence[Twin]) -> str:
+    """ "image 'a' is also 'b' of val, saved again; ...; and so are 2 more": each image once."""
+    by_image: dict[str, str] = {}
+    for twin in twins:
+        by_image.setdefault(twin.image, str(twin))
+    pairs = list(by_image.values())
+    more = len(pairs) - _MOST_NAMED
+    return "; ".join(pairs[:_MOST_NAMED]) + (f"; and so are {more} more" if more > 0 else "")
+
+
+def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None) -> Iterator[Twin]:
     splits = list(others)
     for copy in copies(pool, list(others.values()), progress):
         split = splits[copy.part]
-        yield _Twin(
+        yield Twin(
             image=str(pool.image_ids[copy.image]),
             split=split,
             original=str(others[split].image_ids[copy.original]),
@@ -136,23 +146,13 @@ def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None)
         )
 
 
-def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[_Twin]:
+def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[Twin]:
     places = {_photo(name): (split, name) for split, other in others.items() for name in other.image_ids.tolist()}
     for image in pool.image_ids.tolist():
         photo = _photo(image)
         if photo is not None and photo in places:
             split, original = places[photo]
-            yield _Twin(image=image, split=split, original=original, how="made of the same photo by its name")
-
-
-def _listed(twins: Sequence[_Twin]) -> str:
-    """ "image 'a' is also 'b' of val, saved again; ...; and so are 2 more": each image once."""
-    by_image: dict[str, str] = {}
-    for twin in twins:
-        by_image.setdefault(twin.image, str(twin))
-    pairs = list(by_image.values())
-    more = len(pairs) - _MOST_NAMED
-    return "; ".join(pairs[:_MOST_NAMED]) + (f"; and so are {more} more" if more > 0 else "")
+            yield Twin(image=image, split=split, original=original, how="made of the same photo by its name")
 
 
 def _check_apart(dataset: Dataset, contents: Mapping[str, Sequence[str]]) -> None:

@@ -33,7 +33,7 @@ def answer(folder: RunFolder) -> str:
         said += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
     else:
         said = [_so_far(trials, sweep)]
-    said += [_offers(trials, sweep), words.STAND_IN if is_stand_in(folder) else ""]
+    said += [_offers(trials, sweep), words.near_copies(folder.about), words.STAND_IN if is_stand_in(folder) else ""]
     return " ".join(sentence for sentence in said if sentence)
 
 

@@ -91,10 +91,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several runs on one test set. where: that set in words; settings: how the runs differ."""
+    """Several runs on one test set.
+
+    where     that set in words
+    copies    of each run that let near copies pass what it let pass, in a sentence
+    settings  how the runs differ
+    """
 
     where: str
     stand_in: bool
+    copies: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
     settings: tuple[Setting, ...]
 
@@ -111,7 +117,8 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
     draws = [_draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
     found = zip(range(len(folders)), _names(folders), folders, scores, *_differences(draws), draws, strict=True)
     runs = tuple(_compared_run(*one) for one in found)
-    return Comparison(words.where(scores[0]), is_stand_in(folders[0]), runs, _differing(folders))
+    stand_in, copies = is_stand_in(folders[0]), _copies(folders, runs)
+    return Comparison(words.where(scores[0]), stand_in, copies, runs, _differing(folders))
 
 
 def sentences(found: Comparison) -> list[str]:
@@ -121,9 +128,15 @@ def sentences(found: Comparison) -> list[str]:
     once = [run.name for run in found.runs if not run.best.line.confirmed]
     if once:
         said.append(f"Trained once, so that the spread between seeds is unknown: {', '.join(once)}.")
+    said += found.copies
     if found.stand_in:
         said.append(words.STAND_IN)
     return said
+
+
+def _copies(folders: Sequence[RunFolder], runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    caveats = [words.near_copies(folder.about) for folder in folders]
+    return tuple(f"{run.name}: {caveat}" for run, caveat in zip(runs, caveats, strict=True) if caveat)
 
 
 def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from syndet_ray.boxes import iou
 from syndet_ray.results import Picture
 
 What = Literal["label", "found", "missed", "hit", "false alarm"]
@@ -54,14 +55,6 @@ def matches(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
         if len(free) and free.max() >= MATCH_IOU:
             hit[i] = found[free.argmax()] = True
     return hit, found
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = (high - low).clip(0).prod(axis=2)
-    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
-    return inside / np.maximum(area_a[:, None] + area_b[None] - inside, 1e-9)
 
 
 def common_side(pictures: Sequence[Picture]) -> int:

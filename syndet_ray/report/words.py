@@ -62,6 +62,20 @@ def where(test: TestScores) -> str:
     return counted(test.images, "stand-in test image" if test.stand_in else "real test photo")
 
 
+def near_copies(about: Mapping[str, Any]) -> str:
+    """That photos which are scored were let pass though they look like others, from the record of a run; "" where none were."""
+    real = about.get("real") or {}
+    copies, counts = real.get("near_copies") or {}, real.get("counts") or {}
+    parts = [
+        f"{copies[split]} of {counted(counts[split], f'{split} photo')}" for split in ("test", "val") if split in copies
+    ]
+    if not parts:
+        return ""
+    verb = "looks" if list(copies.values()) == [1] else "look"
+    where = "photos of another split or source, which --allow-near-copies let pass"
+    return f"{' and '.join(parts)} {verb} like {where}: where they are the same photo, scores are too high."
+
+
 def opened(test: TestScores) -> str:
     """How often the test set was opened: whoever chose in between chose by it."""
     return "opened once" if test.openings == 1 else f"opened {test.openings} times"

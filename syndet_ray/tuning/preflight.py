@@ -28,7 +28,7 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import cut_by_looks, refuse_copies, selection, with_validation
+from syndet_ray.data.split import Twin, cut_by_looks, listed, refuse_copies, selection, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
@@ -47,6 +47,8 @@ _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 # sizes within each make up for the rest.
 _LIKE_SIZES = 1.5
 
+_SCORED = ("val", "test")  # splits whose photos nothing may be trained on
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -61,6 +63,7 @@ class RealData:
     boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
     notes      what was repaired in the data, and what a reader of the results must know
     others     training images of the other datasets that recipes draw from, by the folder that they name
+    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that was allowed
     """
 
     pools: Mapping[str, Pool]
@@ -70,6 +73,7 @@ class RealData:
     boxes_wh: np.ndarray
     notes: tuple[str, ...] = ()
     others: Mapping[str, Pool] = field(default_factory=dict)
+    near_copies: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stand_in(self) -> bool:
@@ -90,6 +94,7 @@ class RealData:
             "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
+            "near_copies": dict(self.near_copies),
             "notes": [*self.scale_words, *self.notes],
         }
 
@@ -126,11 +131,11 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     others_pools = _decoded_others(others, scale, progress)
     # A val that was cut has been compared with train already, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
-    near_copies = _near_copies(pools, others_pools, place, progress, allow_near_copies, is_compared)
+    twins = _twins(pools, others_pools, place, progress, allow_near_copies, is_compared)
     least_px, most_px = _object_range_px(scale, sweep)
     notes = (
         *dataset.notes,
-        *near_copies,
+        *_notes_on_twins(twins, place),
         *_notes_of_others(others),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
@@ -145,6 +150,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
         boxes_wh=training_boxes_wh(splits["train"].records),
         notes=notes,
         others=others_pools,
+        near_copies=_near_copies(twins),
     )
 
 
@@ -229,30 +235,51 @@ def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress
     }
 
 
-def _near_copies(
+def _twins(
     pools: Mapping[str, Pool],
     others: Mapping[str, Pool],
     place: str,
     progress: Progress,
     allowed: bool,
     is_val_compared: bool,
-) -> list[str]:
-    """Notes on photos that are on two sides. Raises DataError unless near copies are allowed, for exact ones always.
+) -> dict[str, list[Twin]]:
+    """Photos that are on two sides, by "val", "test" or the folder of others' photos. Raises DataError where they are refused.
 
     is_val_compared  whether it is known that val shares no photo with train
     """
     against = {"test": {"train": pools["train"], "val": pools["val"]}}
     if not is_val_compared:
         against = {"val": {"train": pools["train"]}, **against}
-    scored = {split: pools[split] for split in ("val", "test")}
-    notes = []
+    scored = {split: pools[split] for split in _SCORED}
+    twins = {}
     for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
-        notes += refuse_copies(scored[split], originals, f"{place}, {split}", allowed=allowed, progress=looking)
+        where = f"{place}, {split}"
+        twins[split] = refuse_copies(scored[split], originals, where, allowed=allowed, progress=looking)
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
-        notes += refuse_copies(pool, scored, folder, allowed=allowed, progress=looking)
+        twins[folder] = refuse_copies(pool, scored, folder, allowed=allowed, progress=looking)
+    return twins
+
+
+def _notes_on_twins(twins: Mapping[str, Sequence[Twin]], place: str) -> list[str]:
+    """A note for each part of the data that holds photos of another, which was allowed."""
+    notes = []
+    for part, of_part in twins.items():
+        if of_part:
+            where = f"{place}, {part}" if part in _SCORED else part
+            notes.append(f"{where}: near copies are allowed: {listed(of_part)}")
     return notes
+
+
+def _near_copies(twins: Mapping[str, Sequence[Twin]]) -> dict[str, int]:
+    """How many photos that are scored are also elsewhere, by their split."""
+    images: dict[str, set[str]] = {split: set() for split in _SCORED}
+    for part, of_part in twins.items():
+        for twin in of_part:
+            split, image = (part, twin.image) if part in _SCORED else (twin.split, twin.original)
+            images[split].add(image)
+    return {split: len(of_split) for split, of_split in images.items() if of_split}
 
 
 def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:

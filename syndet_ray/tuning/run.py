@@ -19,7 +19,7 @@ from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.report.words import recipe_words
+from syndet_ray.report.words import near_copies, recipe_words
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
@@ -195,7 +195,9 @@ def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, for
         if "trials" in given:
             _extend(folder, given["trials"])
         _begin_anew(folder, display)
-        folder.describe(folder.about | {"options": _plain(options)})
+        # Near copies may be allowed from now on, of which a reader of the scores must know.
+        real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
+        folder.describe(folder.about | {"options": _plain(options), "real": real})
         with _runner(options, display) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
             return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
@@ -376,12 +378,7 @@ class _Attempt:
         show_training(self.folder, best.trial, train, cache, self.display.note)
         test = self.folder.test()
         assert test is not None
-        tags = {
-            "test_set": _test_name(test),
-            "best_trial": str(best.trial.number),
-            "best_recipe": recipe_words(best.trial),
-        }
-        self.tracking.result(_parent_metrics(best, test), tags)
+        self.tracking.result(_parent_metrics(best, test), _parent_tags(best, test, self.folder.about))
         champion = next(trial for trial in self.folder.trials() if trial.number == test.champion)
         row = test.row("best")
         assert row is not None
@@ -444,6 +441,17 @@ def _bounds(best: TestRow) -> dict[str, float]:
         name = f"test/mAP_above_{role}"
         found |= {name: gap.mean, f"{name}_low": gap.low, f"{name}_high": gap.high}
     return found
+
+
+def _parent_tags(best: Candidate, test: TestScores, about: Mapping[str, Any]) -> dict[str, str]:
+    """What the figures of the whole sweep are of, and what a reader of them must know."""
+    tags = {
+        "test_set": _test_name(test),
+        "best_trial": str(best.trial.number),
+        "best_recipe": recipe_words(best.trial),
+    }
+    caveat = near_copies(about)
+    return tags | {"near_copies": caveat} if caveat else tags
 
 
 def _test_name(test: TestScores) -> str:
