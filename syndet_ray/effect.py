@@ -4,9 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from syndet_ray.recipe import Recipe, Scenes
+from syndet_ray.recipe import Recipe, SceneParameters, Scenes
 
 Test = Callable[[Any], bool]
+Facts = Callable[[SceneParameters], Mapping[str, bool]]
+
+# Facts about what scenes are made of, which only a look into folders tells; and the settings that name the folders.
+OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID = "objects are solid", "surroundings are solid"
+_FACTS = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class _Idle:
-    """Values of other settings, by dotted path, that leave a setting without effect where all of them are met."""
+    """Values of other settings, by dotted path, and facts that leave a setting without effect where all of them are met."""
 
     where: Mapping[str, Test]
     by_number: bool = False
@@ -48,6 +53,12 @@ _IN_TRAY = _OURS | {"scene.arrangement": _is("tray")}
 _OF_LAYERS = (_Idle(_IN_TRAY),)
 _OF_TRAY = (_Idle(_OURS | {"scene.arrangement": _is("layers")}),)
 _OF_SURROUNDINGS = (_Idle(_IN_TRAY | {"scene.distractors": _is(0)}, by_number=True),)
+# What a photographed thing mirrored is in its picture: only solid things mirror anew.
+_OF_CUT_OUTS = (
+    _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False), SURROUNDINGS_ARE_SOLID: _is(False)}),
+    _Idle(_IN_TRAY | {OBJECTS_ARE_SOLID: _is(False), "scene.distractors": _is(0)}, by_number=True),
+)
+_OF_ONE = _OURS | {"scene.arrangement": _is("layers"), "scene.objects": _is(1), "scene.distractors": _is(0)}
 _OF_STAGES = _Idle({"mix.schedule": _is_not("staged")})
 _OF_ANCHORS = (_Idle({"detector.architecture": _is("fcos")}),)
 _WITHOUT_REAL = _Idle({"mix.synthetic": _is(1.0)}, by_number=True)
@@ -87,24 +98,32 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.object_shape": (_Idle(_OURS | {"scene.assets": _is_not("dice")}),),
     "scene.poses": _OF_LAYERS,
     "scene.occluders": _OF_LAYERS,
-    "scene.overlap": _OF_LAYERS,
+    "scene.overlap": (*_OF_LAYERS, _Idle(_OF_ONE, by_number=True)),
     "scene.crop": _OF_LAYERS,
+    "scene.gloss": _OF_CUT_OUTS,
     "scene.camera_tilt_deg": _OF_TRAY,
     "scene.object_scale": (*_OF_TRAY, _Idle(_OURS | {"scene.size_px": _has_one_value}, by_number=True)),
 }
 
 
-def no_effect(path: str, recipe: Recipe) -> NoEffect | None:
-    """Why a setting, by dotted path, has no effect in a recipe; None where it has one.
+def nothing_known(parameters: SceneParameters) -> Mapping[str, bool]:
+    """The facts about scenes before anybody has looked into the folders that they name: what needs one has an effect."""
+    return {}
+
+
+def no_effect(path: str, recipe: Recipe, facts: Facts = nothing_known) -> NoEffect | None:
+    """Why a setting, by dotted path, has no effect in a recipe; None where it has one, or that is not known.
 
     Where words and numbers are both a reason, it is the words.
+
+    facts  what is known of scenes with some parameters, by name; asked only where a setting depends on it
     """
-    return _of_scenes(path, recipe) if _is_of_scenes(path) else _reason(path, recipe.flat())
+    return _of_scenes(path, recipe, facts) if _is_of_scenes(path) else _reason(path, recipe.flat())
 
 
 def deciders(path: str) -> frozenset[str]:
     """The settings on which it depends whether a setting has an effect."""
-    named = {name for idle in _IDLE.get(path, ()) for name in idle.where}
+    named = {_FACTS.get(name, name) for name in _named(path)}
     shares = {"mix.schedule", "mix.synthetic", "mix.parts"} if _is_of_scenes(path) else set()
     return frozenset((named | shares) - {path})
 
@@ -113,7 +132,12 @@ def _is_of_scenes(path: str) -> bool:
     return path.startswith("scene.") or path == "mix.synthetic_images"
 
 
-def _of_scenes(path: str, recipe: Recipe) -> NoEffect | None:
+def _named(path: str) -> set[str]:
+    """The settings and facts on which it depends whether a setting has an effect."""
+    return {name for idle in _IDLE.get(path, ()) for name in idle.where}
+
+
+def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
     """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe, and uses it."""
     if recipe.mix.schedule == "real_only":
         return NoEffect("mix.schedule is real_only")
@@ -129,14 +153,21 @@ def _of_scenes(path: str, recipe: Recipe) -> NoEffect | None:
     reasons = []
     for parameters in shown:
         of_source = {f"scene.{name}": value for name, value in parameters.model_dump().items()}
-        reasons.append(_reason(path, settings | of_source))
+        known = facts(parameters) if _named(path) & _FACTS.keys() else {}
+        reasons.append(_reason(path, {**settings, **of_source, **known}))
     return None if None in reasons else reasons[0]
 
 
 def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
-    """Why a setting has no effect beside all settings, by dotted path; None where it has one."""
+    """Why a setting has no effect beside all settings, by dotted path, and the facts that are known; None where it has one."""
     for idle in sorted(_IDLE.get(path, ()), key=lambda idle: idle.by_number):
+        if not idle.where.keys() & _FACTS.keys() <= settings.keys():
+            continue
         if all(test(settings[name]) for name, test in idle.where.items()):
-            named = [name for name in idle.where if name != "scene.generator"]
-            return NoEffect(" and ".join(f"{name} is {settings[name]}" for name in named), idle.by_number)
+            words = [_words(name, settings[name]) for name in idle.where if name != "scene.generator"]
+            return NoEffect(" and ".join(words), idle.by_number)
     return None
+
+
+def _words(name: str, value: Any) -> str:
+    return f"{_FACTS[name]} holds no mesh" if name in _FACTS else f"{name} is {value}"

@@ -183,7 +183,7 @@ class SceneParameters(Value):
     )
     object_color: Share = Field(0.5, description="strength: colours of dice and pips, tints of other objects")
     object_shape: Share = Field(1.0, description="strength: rounding of dice, size and place of their pips")
-    gloss: Share = Field(1.0, description="greatest share of a mirror that an object is")
+    gloss: Share = Field(1.0, description="greatest share of a mirror that an object is; cut-outs are none")
     camera_tilt_deg: float = Field(25.0, ge=0, le=60, description="tray: greatest angle of the camera off the vertical")
     camera_height: Share = Field(0.5, description="strength: distance, by up to 4 times; focal length keeps the size")
     focal_length: Share = Field(0.0, description="strength: zoom beyond size_px, by up to a quarter either way")

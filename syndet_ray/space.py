@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import RootModel, model_validator
 
-from syndet_ray.effect import NoEffect, deciders, no_effect
+from syndet_ray.effect import Facts, NoEffect, deciders, no_effect, nothing_known
 from syndet_ray.errors import DefinitionError, nearest
 from syndet_ray.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.recipe import REAL, Recipe, check_path, check_value, field_paths
@@ -81,8 +81,15 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 recipe.replace({**conditions, path: value})
         if SHARES in self.root:
             self._check_sources(recipe)
+        self.check_effects(recipe)
+
+    def check_effects(self, recipe: Recipe, facts: Facts = nothing_known) -> None:
+        """Raises DefinitionError where trials would vary a parameter that has no effect in them.
+
+        facts  what is known of the scenes that trials may render, see `effect.no_effect`
+        """
         for path in self.root:
-            self._check_effect(path, recipe)
+            self._check_effect(path, recipe, facts)
 
     def suggest(self, choose: Callable[[str, Axis], Any]) -> dict[str, Any]:
         """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was chosen before."""
@@ -222,7 +229,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                     place, f"{condition} must be able to take the value", got=value, do=str(parameter)
                 )
 
-    def _check_effect(self, path: str, recipe: Recipe) -> None:
+    def _check_effect(self, path: str, recipe: Recipe, facts: Facts) -> None:
         """Raises DefinitionError where no value of a parameter has an effect beside some choice of the others.
 
         Along a range some value may leave it without effect, such as a share of 0: no `when` could name that.
@@ -232,7 +239,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         if not beside:
             return
         for points in self._points_by_choice(path, beside):
-            reasons = self._reasons(setting, points, recipe)
+            reasons = self._reasons(setting, points, recipe, facts)
             first = next(reasons, None)
             if first is not None and all(reason is not None for reason in reasons):
                 rule = f"is searched, and nothing acts on it where {first.where}"
@@ -247,14 +254,16 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             f"Name in its `when` the values of {' or '.join(varied)} under which it acts, or leave it out of the space."
         )
 
-    def _reasons(self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe) -> Iterator[NoEffect | None]:
+    def _reasons(
+        self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe, facts: Facts
+    ) -> Iterator[NoEffect | None]:
         """Why a setting has no effect at each point, None where it has; points that no recipe can be made of are skipped."""
         for point in points:
             try:
                 changed = recipe.replace(self.changes(point))
             except DefinitionError:
                 continue
-            yield no_effect(setting, changed)
+            yield no_effect(setting, changed, facts)
 
     def _points_by_choice(self, path: str, beside: Collection[str]) -> list[list[dict[str, Any]]]:
         """Points at which a parameter exists, together those that differ along ranges only, or in the parameter itself.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from syndet_ray.effect import no_effect
+from syndet_ray.effect import Facts, no_effect, nothing_known
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe, Value, definition_error, located
@@ -158,6 +158,24 @@ class Sweep(Value):
         """How many recipes are proposed: `trials`, or as many points as a grid has, where these are fewer."""
         return min(self.trials, len(self.parameters.grid())) if self.sampler == "grid" else self.trials
 
+    def check_variants(self, facts: Facts = nothing_known) -> None:
+        """Raises DefinitionError for a variant that changes nothing but what has no effect.
+
+        It would be compared with what is the same recipe. A variant without changes is there to be compared with.
+
+        facts  what is known of the scenes that recipes render, see `effect.no_effect`
+        """
+        for name, changes in self.variants.items():
+            variant = self.recipe.replace(changes)
+            changed = [path for path in changes if variant.get(path) != self.recipe.get(path)]
+            reasons = [no_effect(path, recipe, facts) for path in changed for recipe in (variant, self.recipe)]
+            if reasons and all(reasons):
+                first = reasons[0]
+                assert first is not None
+                rule = f"is the sweep's own recipe: nothing acts on {changed[0]} where {first.where}"
+                do = "Leave it out, or change what the setting depends on."
+                raise DefinitionError(f"variants: {name}", rule, do=do)
+
     def check_points(self) -> None:
         """Raises DefinitionError, with the point, the setting and its value, unless all points are proposed as they stand.
 
@@ -280,6 +298,7 @@ def load(name_or_path: str, root: Path | None = None) -> Sweep:
         space.check(sweep.recipe)
         whole = sweep.model_copy(update={"space": (space,)})
         assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
+        whole.check_variants()
         whole.check_points()
         return _located(whole, root)
     except SyndetError as error:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex
+from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex, Sweep
 from syndet_ray.effect import deciders, no_effect
-from syndet_ray.errors import DefinitionError
+from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.recipe import SceneParameters, field_paths
 from syndet_ray.scenes.generate import draw_scene
-from syndet_ray.scenes.made_from import made_from
+from syndet_ray.scenes.made_from import facts, made_from
+from syndet_ray.tuning.effective import check_settings
 
 SHARE, UNIT = Float(low=0.2, high=0.8), Float(low=0.0, high=1.0)
 TWO = Mix(sources={"a": Scenes(), "b": Scenes(changes={"scene.objects": 5})})
@@ -39,6 +40,18 @@ def things(tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder with two classes of cut-outs, and one with what surrounds them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    colors = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 4), np.uint8)
+    colors[..., 3] = 255
+    for name, pixels in zip(("found/leaf", "found/nut", "around"), colors, strict=True):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / name / "one.png")
+    return folder
+
+
 # Scenes in which different settings have an effect. Few objects: they are composed fast.
 SCENES = {
     "tray": {},
@@ -48,6 +61,11 @@ SCENES = {
     "plain floor": {"floor_texture": 0.0},
     "cubes": {"assets": "things"},
     "cubes in layers": {"assets": "things", "arrangement": "layers"},
+    "cut-outs": {"assets": "found"},
+    "cut-outs among shapes": {"assets": "found", "distractors": 1, "hue": 0.5},
+    "cut-outs among cut-outs": {"assets": "found", "distractors": 1, "surroundings": "around", "hue": 0.5},
+    "cut-outs before cut-outs": {"assets": "found", "surroundings": "around", "arrangement": "layers"},
+    "one object before clutter": {"objects": 1, "arrangement": "layers"},
 }
 # Another value for every setting, but for those that decide who draws what.
 OTHER = {
@@ -70,9 +88,15 @@ OTHER = {
 }
 
 
-def scene_of(settings, floors, things):
+@pytest.fixture
+def scene_of(floors, things, pictures):
+    return lambda settings: _scene_of(settings, floors, things, pictures)
+
+
+def _scene_of(settings, floors, things, pictures):
     """Parameters of few objects, with the names of folders in place."""
     folders = {"things": things, "things/big": f"{things}/big", "floors": floors}
+    folders |= {"found": str(pictures / "found"), "around": str(pictures / "around")}
     given = {"objects": 4, "image_px": 96, "backgrounds": "floors"} | settings
     return SceneParameters(**{name: folders.get(v, v) if isinstance(v, str) else v for name, v in given.items()})
 
@@ -87,9 +111,9 @@ def drawn(parameters, count):
 
 
 @pytest.mark.parametrize("kind", SCENES)
-def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, floors, things):
+def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, scene_of):
     """A setting that the table says has no effect changes no scene, nor is it read; any other changes one."""
-    parameters = scene_of(SCENES[kind], floors, things)
+    parameters = scene_of(SCENES[kind])
     recipe = Recipe(scene=parameters)
     before, record = drawn(parameters, 2), made_from(parameters)
     for name in OF_SCENES if kind in ("tray", "layers") else DEPENDENT:
@@ -98,9 +122,9 @@ def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, floo
             changes[name] = ""
         if name == "poses" and parameters.arrangement == "tray":
             continue  # a curriculum of a tray is refused
-        changed = scene_of(SCENES[kind] | changes, floors, things)
+        changed = scene_of(SCENES[kind] | changes)
         is_changed = drawn(changed, 2) != before
-        assert is_changed == (no_effect(f"scene.{name}", recipe) is None), name
+        assert is_changed == (no_effect(f"scene.{name}", recipe, facts) is None), name
         assert is_changed == (name in record), name
         assert name not in record or record[name] == parameters.model_dump(mode="json")[name]
 
@@ -248,3 +272,67 @@ def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, ch
 )
 def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes):
     SearchSpace(space).check(Recipe(mix=TWO).replace(changes))
+
+
+def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder(scene_of):
+    """Surroundings that are solid mirror, where there are any: that a number decides."""
+    space = SearchSpace({"scene.gloss": UNIT})
+
+    def recipe_of(settings):
+        return Recipe(mix=TWO, scene=scene_of(settings))
+
+    bare = recipe_of(SCENES["cut-outs"])
+    space.check(bare)
+    with pytest.raises(
+        DefinitionError, match=r"gloss: .* where scene.arrangement is tray and scene.assets holds no mesh and"
+    ):
+        space.check_effects(bare, facts)
+    alone = recipe_of(SCENES["cut-outs among cut-outs"])
+    with pytest.raises(DefinitionError, match=r"scene.assets holds no mesh and scene.surroundings holds no mesh"):
+        space.check_effects(alone, facts)
+    space.check_effects(recipe_of(SCENES["cut-outs among shapes"]), facts)
+    varied = SearchSpace({"scene.gloss": UNIT, "scene.distractors": Int(low=0, high=9)})
+    varied.check_effects(bare, facts)
+    assets = Choice(values=("dice", bare.scene.assets))
+    with pytest.raises(DefinitionError, match=r"Name in its `when` the values of scene.assets under which it acts"):
+        SearchSpace({"scene.gloss": UNIT, "scene.assets": assets}).check_effects(bare, facts)
+    when = Float(low=0, high=1, when={"scene.assets": "dice"})
+    SearchSpace({"scene.gloss": when, "scene.assets": assets}).check_effects(bare, facts)
+
+
+def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distractors_by_chance_does_not(scene_of):
+    proposed = Recipe(mix=Mix(synthetic=1.0), scene=scene_of(SCENES["cut-outs among cut-outs"])).flat()
+    with pytest.raises(SyndetError, match=r"scene.gloss: is searched, and nothing in this training acts on it"):
+        check_settings(proposed, {}, searched=["scene.gloss"])
+    check_settings(proposed | {"scene.surroundings": "shapes", "scene.distractors": 0}, {}, searched=["scene.gloss"])
+
+
+def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
+    """It would be compared with what is the same recipe."""
+    variants = {"full": {}, "grey clutter": {"scene.hue": 0.4}}
+    sweep = Sweep(question="?", trials=0, controls=(), variants=variants)
+    with pytest.raises(
+        DefinitionError, match=r"variants: grey clutter: is the sweep's own recipe: nothing acts on scene.hue"
+    ):
+        sweep.check_variants()
+    matt = {"full": {}, "matt": {"scene.gloss": 0.0}}
+    of_cut_outs = Sweep(question="?", trials=0, variants=matt, recipe=Recipe(scene=scene_of(SCENES["cut-outs"])))
+    of_cut_outs.check_variants()
+    with pytest.raises(
+        DefinitionError, match=r"variants: matt: .* where scene.arrangement is tray and scene.assets holds"
+    ):
+        of_cut_outs.check_variants(facts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"scene.hue": 0.0},
+        {"scene.distractors": 4, "scene.hue": 0.5},
+        {"mix.schedule": "real_only", "scene.blur": 0.1},
+        {"scene.gloss": 0.0},
+    ],
+)
+def test_a_variant_that_changes_something_or_nothing_at_all_passes(changes):
+    Sweep(question="?", trials=0, controls=(), variants={"full": {}, "other": changes}).check_variants(facts)

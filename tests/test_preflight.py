@@ -146,6 +146,20 @@ def test_scenes_that_no_source_draws_are_no_objection(models):
     check_assets(Sweep(question="?", trials=0, controls=(), variants=variants), ("box", "ball"), "photos")
 
 
+def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decoded(photos, tmp_path):
+    """Only a look into their folder tells that they are cut-outs, which mirror nothing anew."""
+    for name in ("cat", "dog"):
+        (tmp_path / "things" / name).mkdir(parents=True)
+        Image.new("RGBA", (8, 8), "red").save(tmp_path / "things" / name / "one.png")
+    scene = {"assets": str(tmp_path / "things")}
+    said = r"scene.gloss: is searched, and nothing acts on it where .* scene.assets holds no mesh"
+    with pytest.raises(DefinitionError, match=said):
+        real_data(photos, sweep_of(scene, {"scene.gloss": Float(low=0, high=1)}), lambda *_: pytest.fail("decoded"))
+    variants = {"full": {}, "matt": {"scene.gloss": 0.0}}
+    with pytest.raises(DefinitionError, match=r"variants: matt: is the sweep's own recipe"):
+        real_data(photos, sweep_of(scene, variants=variants), lambda *_: pytest.fail("decoded"))
+
+
 def test_others_photos_are_decoded_and_described(photos, tmp_path):
     theirs = write_photos(tmp_path / "theirs", names=("dog", "cat"), train=[20, 21, 22], test=[23])
     told = []
@@ -543,7 +557,7 @@ def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(ba
     "given",
     [
         {"trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}},
-        {"trials": 4, "mix": {"schedule": "synthetic_only"}, "space": {"mix.synthetic": Float(low=0, high=1)}},
+        {"trials": 4, "mix": {"schedule": "synthetic_only"}, "space": {"training.warmup": Float(low=0, high=1)}},
         {"trials": 4, "mix": {"synthetic": 1.0}, "space": {"training.warmup": Float(low=0, high=1)}},
     ],
 )

@@ -222,6 +222,8 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
     changed = scene_parameters(["scene.objects=7", "scene.size_px=[20, 30]", "scene.generator=command:x y"])
     assert (changed.objects, changed.size_px, changed.generator) == (7, (20, 30), "command:x y")
     assert scene_parameters([]) == SceneParameters()
+    assert scene_parameters(["scene.hue=0"]) == SceneParameters(), "as it is anyway"
+    assert scene_parameters(["scene.hue=0.5", "scene.distractors=3"]).hue == 0.5
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,11 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
         ("scene.blurr=1", "Did you mean 'scene.blur'"),
         ("scene.blur=2", "scene.blur"),
         ("scene.blur=much", "scene.blur"),
+        (
+            "scene.occluders=0.5",
+            "--set: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
+        ),
+        ("scene.hue=0.5", "nothing acts on scene.hue where scene.arrangement is tray and scene.distractors is 0"),
     ],
 )
 def test_a_wrong_setting_is_named(setting, message):

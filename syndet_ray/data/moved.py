@@ -18,11 +18,11 @@ _COUNTERPART = 0.5  # IoU of a box of the same class, as in the scores of detect
 _MARGIN = 0.25
 _LEAST_PX = 3  # a side of what is compared: less is no pattern
 
-# Around the labelled objects of copies the concordance is .98 or more, however they were saved (the ways and the photos of
-# copies.py, and faint objects under a fixed camera). There objects that are in one photo alone leave .94 or less.
-_MOST_CONCORDANCE = 0.95
-# Empty ground, which a careless box may hold, has no pattern to agree in: of copies there is then little difference at all,
-# up to 3 times the usual one of the two photos. Different objects leave 4.5 times that and more.
+# Around the labelled objects of copies the concordance is .99 or more, however they were saved (the ways and the photos of
+# copies.py, and faint objects under a fixed camera). Objects that are in one of two photos alone leave .96 or less.
+_MOST_CONCORDANCE = 0.97
+# Empty ground, which a careless box may hold, has no pattern to agree in. Copies then hardly differ at all there: by up to
+# 3 times what is usual for the two photos. Different objects leave 4.5 times that and more.
 _LEAST_DIFFERENCE = 4.0  # usual differences
 _LEAST_GREY = 1.0  # grey levels: a copy without loss has no usual difference
 _USUAL_PX = 9  # side of the neighbourhood whose mean, such as a change of brightness, counts for nothing

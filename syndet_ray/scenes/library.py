@@ -73,6 +73,16 @@ class Library:
         sizes = [a.scale * float(np.ptp(a.mesh.vertices, axis=0).max()) for a in self.assets.values() if a.label >= 0]
         return float(np.median(sizes)) if sizes else EDGE_M
 
+    @cached_property
+    def solid_objects(self) -> bool:
+        """Whether any object is solid: the others are cut-outs."""
+        return self.dice or any(asset.label != NO_CLASS and not asset.picture for asset in self.assets.values())
+
+    @cached_property
+    def solid_surroundings(self) -> bool:
+        """Whether anything is solid that only surrounds objects."""
+        return any(asset.label == NO_CLASS and not asset.picture for asset in self.assets.values())
+
     @property
     def seen_per_unit(self) -> float:
         """How wide the box around an object is, on average, in units."""

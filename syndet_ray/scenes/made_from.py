@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any, cast
 
+from syndet_ray.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import compose, library_of
@@ -20,12 +21,19 @@ def made_from(parameters: SceneParameters) -> dict[str, Any]:
     return {name: value for name, value in parameters.model_dump(mode="json").items() if name in names}
 
 
+def facts(parameters: SceneParameters) -> dict[str, bool]:
+    """What the folders say that scenes with these parameters are made of, as `effect` asks for it. Raises DataError."""
+    library = library_of(parameters)
+    return {OBJECTS_ARE_SOLID: library.solid_objects, SURROUNDINGS_ARE_SOLID: library.solid_surroundings}
+
+
 @lru_cache(maxsize=64)
 def _names(parameters: SceneParameters) -> frozenset[str]:
     if parameters.generator.startswith(command.PREFIX):
         return frozenset(SceneParameters.model_fields)
     # A scene of little is composed in milliseconds, and reads what one of much reads.
-    little = parameters.model_copy(update={"objects": 1, "distractors": min(1, parameters.distractors)})
+    fewest = {"objects": min(2, parameters.objects), "distractors": min(1, parameters.distractors)}
+    little = parameters.model_copy(update=fewest)
     library, noted = library_of(little), _Noted(little)
     scene = compose(cast("SceneParameters", noted), library, seed=0, index=0, count=1)
     names = {"generator", "assets"}

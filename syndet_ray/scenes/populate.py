@@ -51,7 +51,14 @@ class Wardrobe:
         return [Die(**own, **looks.paint(color_strength, self._colors)) for own in each]
 
     def glosses(self, n: int) -> list[float]:
-        return (self._parameters.gloss * self._shapes.uniform(0, 1, n)).tolist()
+        strength = self._parameters.gloss if self._mirrors else 0.0
+        return (strength * self._shapes.uniform(0, 1, n)).tolist()
+
+    @property
+    def _mirrors(self) -> bool:
+        """Whether anything in the scene may mirror: what a photographed thing mirrored is in its picture."""
+        is_surrounded = self._parameters.arrangement == "layers" or self._parameters.distractors > 0
+        return self._library.solid_objects or (is_surrounded and self._library.solid_surroundings)
 
     def tint(self, asset: Asset) -> tuple[Color, float]:
         """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their hue."""
@@ -109,6 +116,8 @@ def in_layers(
     distance = camera.focus_m / library.unit_m
     zoom = camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)) / distance
     size_px = parameters.size_px[0] * zoom, parameters.size_px[1] * zoom
+    # What stands alone overlaps with nothing: a parameter is read only where it has an effect, see `made_from`.
+    is_alone = parameters.objects + parameters.distractors == 1
     plan = layers.Plan(
         parameters.objects,
         parameters.distractors,
@@ -116,7 +125,7 @@ def in_layers(
         camera.size_px,
         size_px,
         parameters.background_scale,
-        parameters.overlap,
+        0.0 if is_alone else parameters.overlap,
         parameters.crop,
         distance,
     )
@@ -208,6 +217,5 @@ def _body(
         return Body("die", up_face(turn) - 1, vector(centre), matrix(turn), scale, gloss, die=die)
     asset = library.assets[kind]
     tint, hue_turn = wardrobe.tint(asset)
-    # What a photographed thing mirrored is in its picture.
     gloss = 0.0 if asset.picture else gloss
     return Body(kind, asset.label, vector(centre), matrix(turn), scale, gloss, tint, hue_turn)

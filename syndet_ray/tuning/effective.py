@@ -9,7 +9,7 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.effect import no_effect
 from syndet_ray.errors import SyndetError
 from syndet_ray.recipe import Mix, Recipe, SceneParameters, Scenes
-from syndet_ray.scenes.made_from import made_from
+from syndet_ray.scenes.made_from import facts, made_from
 from syndet_ray.schedule import images_until
 
 # Far above what the arithmetic of doubles loses, far below any difference between two proposals.
@@ -75,7 +75,7 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
     which no setting of real images has an effect, or none of the scenes that take it from the recipe. And which number of
     frozen stages leaves no parameter to train depends on the backbone.
     """
-    reason = no_effect(path, recipe)
+    reason = no_effect(path, recipe, facts)
     if reason is not None:
         return reason.by_number
     if path == "detector.backbone_rate" and not effective["trainable_backbone_parameters"]:

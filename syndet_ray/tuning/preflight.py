@@ -35,6 +35,7 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.made_from import facts
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import reach
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
@@ -120,6 +121,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     classes, splits = dataset.classes, with_validation(dataset, sweep.seed).splits
     _check_splits(sweep, splits, place)
     check_assets(sweep, classes, place)
+    check_effects(sweep)
     others = {folder: _others_photos(folder, classes) for folder in reach.photo_folders(sweep)}
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
@@ -395,6 +397,16 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
         library = load(materials.assets, materials.surroundings, materials.backgrounds)
         if not materials.generator.startswith(command.PREFIX):
             check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
+
+
+def check_effects(sweep: Sweep) -> None:
+    """Raises DefinitionError where recipes would vary what has no effect with the assets that they name.
+
+    Of all else that is known since the sweep was loaded. The assets must have been checked.
+    """
+    if sweep.trials:
+        sweep.parameters.check_effects(sweep.recipe, facts)
+    sweep.check_variants(facts)
 
 
 def check_generator(generator: str) -> None:

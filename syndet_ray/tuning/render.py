@@ -15,11 +15,13 @@ import ray
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
+from syndet_ray.effect import no_effect
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import is_finished, kept
 from syndet_ray.scenes.generate import rendered, scene_hash
+from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
 from syndet_ray.tuning.cluster import connection
 from syndet_ray.tuning.task import RETRIES
@@ -79,7 +81,7 @@ def write_set(
 def scene_parameters(settings: Sequence[str]) -> SceneParameters:
     """The default parameters with settings like "scene.blur=0.2"; a value is JSON, or a text.
 
-    Raises DefinitionError for what is no setting of a scene.
+    Raises DefinitionError for what is no setting of a scene, or changes nothing beside the others.
     """
     changes = {}
     for setting in settings:
@@ -87,7 +89,14 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
         if not equals or not path.startswith("scene."):
             raise DefinitionError("--set", "must read like scene.blur=0.2", got=setting)
         changes[path] = located(path, _value(text), Path.cwd())
-    return Recipe().replace(changes).scene
+    plain = Recipe()
+    recipe = plain.replace(changes)
+    for path in changes:
+        reason = no_effect(path, recipe, facts)
+        if reason is not None and recipe.get(path) != plain.get(path):
+            rule = f"changes nothing: nothing acts on {path} where {reason.where}"
+            raise DefinitionError("--set", rule, do="Leave it out, or set what it depends on.")
+    return recipe.scene
 
 
 def _value(text: str) -> Any:
