@@ -133,8 +133,9 @@ def inspection(found: "Inspection") -> Iterator[Table | str]:
     for name, cells in differences.summary(found):
         summary.add_row(name, *cells)
     yield summary
+    yield "Medians; in brackets from where to where nine tenths of the values lie."
     if found.subjects[1:]:
-        yield "distance: what a value must move on average, in standard deviations of the reference; ∞ where that has none"
+        yield from _inspection_words(found.reference.name)
     for subject in found.subjects[1:]:
         yield _distance_table(found, subject.name)
     for pair in found.twins[:_MOST_TWINS]:
@@ -145,13 +146,20 @@ def inspection(found: "Inspection") -> Iterator[Table | str]:
     yield from (*found.notes, *differences.headline(found))
 
 
+def _inspection_words(reference: str) -> Iterator[str]:
+    """What the columns of a table of distances hold."""
+    yield f"distance   what a value must move on average, in standard deviations of {reference}; ∞ where that has none;"
+    yield "           of the class balance the share of objects whose class would have to change"
+    yield "by chance  what 95 of 100 random divisions of the images of both are not further apart than; dim rows are not"
+    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative distributions, 0 to 1"
+
+
 def _distance_table(found: "Inspection", source: str) -> Table:
     """The statistics of a source, the farthest from the reference first; dim where that is no more than chance."""
     from syndet_ray.report import differences
 
-    table = _table(
-        f"{source} against {found.reference.name}", "distance", "95 % interval", "chance", "KS", "mean", "not"
-    )
+    table = _table("", "distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
+    table.title = f"{source} against {found.reference.name}, the reference"
     for row in differences.rows(found, source):
         cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
         table.add_row(row.name, *cells, style="" if row.wide else "dim")

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
@@ -146,17 +146,37 @@ def _is_training_of(trial: Trial, finalist: Trial) -> bool:
     return is_repeat or trial.of == finalist.number
 
 
-def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> tuple[dict[str, Any], ...]:
-    """The best recipes of an earlier run, as far as a sweep can propose them: values of what it varies, best first.
+@dataclass(frozen=True, kw_only=True)
+class BestPoints:
+    """The best recipes of an earlier run's search, best first, as another sweep would propose them.
 
-    What was confirmed comes first, by its mean, then the rest of the search.
+    points   values of what the sweep varies
+    refused  by the trial of each recipe that it cannot propose, why not
     """
-    found: list[dict[str, Any]] = []
+
+    points: tuple[dict[str, Any], ...]
+    refused: Mapping[int, DefinitionError]
+
+
+def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPoints:
+    """The best recipes of an earlier run, as far as a sweep can propose them; no more than `count`.
+
+    What was confirmed comes first, by its mean, then the rest of the search. What would come after the last that is needed
+    is not looked at.
+    """
+    points: list[dict[str, Any]] = []
+    refused: dict[int, DefinitionError] = {}
     for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
         changes = {path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe}
-        if trial.kind == "search" and changes not in found and _can_propose(sweep, changes):
-            found.append(changes)
-    return tuple(found[:count])
+        if trial.kind != "search" or changes in points or len(points) == count:
+            continue
+        try:
+            sweep.check_point(changes)
+        except DefinitionError as error:
+            refused[trial.number] = error
+        else:
+            points.append(changes)
+    return BestPoints(points=tuple(points), refused=refused)
 
 
 def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]) -> list[Trial]:
@@ -201,15 +221,6 @@ def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
         if trial.kind != "confirm" and _finished(trial) and not is_hopeless:
             found.setdefault(trial.variant or trial.number, []).append(trial)
     return list(found.values())
-
-
-def _can_propose(sweep: Sweep, changes: dict[str, Any]) -> bool:
-    """Whether a sweep can propose its recipe with these changes; it may know other sources than theirs."""
-    try:
-        sweep.check_point(changes)
-    except DefinitionError:
-        return False
-    return True
 
 
 def _finished(trial: Trial) -> bool:

@@ -7,10 +7,11 @@ import pytest
 from made_runs import TRIALS, made_run, variant_run
 from PIL import Image
 
-from syndet_ray import cli
+from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
-from syndet_ray.errors import DataError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.terminal import console
 from syndet_ray.tuning.run import Outcome
 
@@ -72,7 +73,10 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
         shutil.copytree(dice, name)
     status, text = said("data", "inspect", "[a]", "[b]", "--split", "val")
     assert status == 0
-    assert "[b] against [a]" in text
+    assert "[b] against [a], the reference" in text
+    before, table = text.split("[b] against [a]", 1)
+    for column, meaning in (("distance", "what a value must move"), ("by chance", "what 95 of"), ("KS", "Kolmogorov")):
+        assert f"{column} {meaning}" in before and column in table
 
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
@@ -99,10 +103,30 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
 def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     folder = made_run(tmp_path / "run")
     counts = [
-        len(sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path).points) for trials in (1, 8)
+        len(sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points)
+        for trials in (1, 8)
     ]
     assert counts[0] == 1
     assert counts[1] > 1
+
+
+def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
+    run = made_run(tmp_path / "run").path
+    sweep = RunFolder.open(run).sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)})
+    reason = "the best of them, trial 2: scene.objects: must be from 60 to 90, got 40"
+    with pytest.raises(DefinitionError, match=f"--points: of the 3 recipes of .*run none can be proposed .*; {reason}"):
+        sweeps._with_points(sweep, run, print)
+    narrower = sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=30, high=90)}),)})
+    notes = []
+    assert sweeps._with_points(narrower, run, notes.append).points == ({"scene.objects": 40},)
+    (note,) = notes
+    assert note == "--points: trial 5 is left out: scene.objects: must be from 30 to 90, got 10"
+
+
+def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
+    folder = made_run(tmp_path / "run", trials=TRIALS[:2])
+    with pytest.raises(DefinitionError, match=r"run has no finished trial of a search, whose recipe could be proposed"):
+        sweeps._with_points(folder.sweep, folder.path, print)
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):

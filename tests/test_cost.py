@@ -7,9 +7,10 @@ from made_detections import TINY
 from rich.console import Console
 
 from syndet_ray import Confirmation, Mix, Pruning, Recipe, Training, listing
-from syndet_ray.errors import DefinitionError
+from syndet_ray.cli import sweeps as verbs
+from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.sweep import load
-from syndet_ray.tuning.cost import Rates, check_fits, measure, projected
+from syndet_ray.tuning.cost import Rates, check_hours, check_images, measure, projected
 from syndet_ray.tuning.replay import Replay
 from syndet_ray.tuning.search import Budget
 
@@ -47,12 +48,24 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
 
 
 def test_only_what_cannot_fit_is_refused():
-    cost = projected(sweep(confirm=Confirmation(seeds=0)), RATES, 10, 1)
-    check_fits(cost, Budget(hours=cost.least_hours, images=cost.least_images))
+    asked = sweep(confirm=Confirmation(seeds=0))
+    cost = projected(asked, RATES, 10, 1)
+    check_hours(cost, Budget(hours=cost.least_hours))
+    check_images(asked, Budget(images=cost.least_images))
     with pytest.raises(DefinitionError, match=r"--hours: must be at least the .* hours .*got 0\.01.*--force"):
-        check_fits(cost, Budget(hours=0.01))
+        check_hours(cost, Budget(hours=0.01))
     with pytest.raises(DefinitionError, match=r"--images: must be at least the 7,000 "):
-        check_fits(cost, Budget(images=100))
+        check_images(asked, Budget(images=cost.least_images - 1))
+
+
+@pytest.mark.parametrize("verb", [verbs.check, verbs.sweep])
+def test_too_few_images_are_refused_before_anything_is_read_or_measured(home, tmp_path, verb):
+    """Photos that are not there would be the next thing to be missed."""
+    home()
+    with pytest.raises(DefinitionError, match="--images: must be at least the"):
+        verb("tiny", real=tmp_path / "nowhere", images=5, local=True)
+    with pytest.raises(DataError, match="nowhere"):
+        verb("tiny", real=tmp_path / "nowhere", images=5, local=True, force=True)
 
 
 @pytest.mark.parametrize("images", [1, 4, 1000])

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
 
-from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
+from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
 from syndet_ray.errors import DataError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.tuning import replay as module
-from syndet_ray.tuning.replay import candidates, full_curves, replay, stopped_at, truncated
+from syndet_ray.tuning.replay import candidates, full_curves, more_curves, replay, stopped_at, truncated
 from syndet_ray.tuning.study import Study
 
 HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at each rung
@@ -188,11 +189,33 @@ def test_only_whole_curves_of_proposed_trials_are_replayed():
 
 def test_too_few_whole_curves_are_named():
     pruned = curve(8, 0.1, images=(10,), state="PRUNED")
-    text = r"replay: .* at least 4 search trials .* \(1 more were pruned\), got 3\. Run a sweep with .*name='none'"
+    text = r"replay: .* at least 4 search trials .* \(1 more were pruned\), got 3"
     with pytest.raises(DataError, match=text):
         replay([*family(0.1, 0.2, 0.3), pruned], Pruning(), orders=4, parallel=1, seed=0)
-    with pytest.raises(DataError, match=r"^runs/x: .* to their end, got 0\."):
-        full_curves([], "runs/x")
+    with pytest.raises(DataError, match=r"^runs/x: .* to their end, got 0\. Do this"):
+        full_curves([], "runs/x", "Do this.")
+
+
+def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
+    """Advice that can be followed: of eight proposed trials three are whole, one was pruned and one failed."""
+    folder = made_run(tmp_path / "run", sweep=SWEEP.replace({"trials": 8}))
+    resume = f"python -m syndet_ray resume {folder.path}"
+    assert (
+        more_curves(folder)
+        == f"Extend the run: {resume} --trials 9, or run the sweep anew with pruning=Pruning(name='none')."
+    )
+    folder.describe(folder.about | {"status": "spent"})
+    assert more_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+
+
+def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_is_told_so(tmp_path):
+    running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
+    begun = made_run(tmp_path / "begun", trials=(*TRIALS, running))
+    assert more_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
+    two = SearchSpace({"scene.objects": Choice(values=(10, 40))})
+    grid = made_run(tmp_path / "grid", trials=TRIALS[:4], sweep=SWEEP.replace({"space": (two,), "sampler": "grid"}))
+    assert more_curves(grid) == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
+    assert more_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith("this one compares variants.")
 
 
 def test_candidates_differ():

@@ -562,7 +562,7 @@ def test_the_best_of_an_earlier_run_are_what_a_sweep_can_propose(begin):
             "space": (SearchSpace({"mix.synthetic": Float(low=0.5, high=0.7), "scene.blur": Float(low=0, high=1)}),)
         }
     )
-    points = best_points(folder.trials(), narrow)
+    points = best_points(folder.trials(), narrow).points
     assert points
     assert all(0.5 <= point["mix.synthetic"] <= 0.7 and point["scene.blur"] == 0.5 for point in points)
 

@@ -197,7 +197,7 @@ def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
         trial(2, 0.9, mix="synthetic_only"),
         trial(3, 0.8, "real_only", mix="real_only"),
     ]
-    assert verdict.best_points(trials, sweep) == ({"mix.synthetic": 0.5},)
+    assert verdict.best_points(trials, sweep).points == ({"mix.synthetic": 0.5},)
 
 
 def test_best_points_leave_out_what_a_sweep_cannot_express():
@@ -205,7 +205,7 @@ def test_best_points_leave_out_what_a_sweep_cannot_express():
     sweep = Sweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
     own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
     own.recipe["mix.parts"], others.recipe["mix.parts"] = {"a": 1.0, "b": 0.0}, {"sparse": 0.5, "crowded": 0.5}
-    (point,) = verdict.best_points([own, others], sweep)
+    (point,) = verdict.best_points([own, others], sweep).points
     assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
 
 
@@ -216,7 +216,7 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
     trials = [trial(0, 0.1), trial(1, 0.9)]
     for found, share in zip(trials, (0.5, 0.25), strict=True):
         found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
-    assert verdict.best_points(trials, sweep) == ({"mix.synthetic": 0.5, "training.weight_decay": 0.7},)
+    assert verdict.best_points(trials, sweep).points == ({"mix.synthetic": 0.5, "training.weight_decay": 0.7},)
 
 
 def test_best_points_begin_with_the_best_confirmed_mean():
@@ -229,7 +229,7 @@ def test_best_points_begin_with_the_best_confirmed_mean():
         trial(4, 0.3, "confirm", of=1),
         trial(5, 0.9, "real_only", mix="real_only"),
     ]
-    assert [point["mix.synthetic"] for point in verdict.best_points(trials, sweep)] == [0.2, 0.1, 0.3]
+    assert [point["mix.synthetic"] for point in verdict.best_points(trials, sweep).points] == [0.2, 0.1, 0.3]
 
 
 def variants(of, start=0, **changed):

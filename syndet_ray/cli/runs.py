@@ -34,7 +34,7 @@ def replay(
 
     folder = RunFolder.open(run)
     trials = folder.trials()
-    curves = replays.full_curves(trials, str(run))
+    curves = replays.full_curves(trials, run, replays.more_curves(folder))
     console = terminal.console()
     found = []
     with shown(console) as display:

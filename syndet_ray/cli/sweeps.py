@@ -1,6 +1,7 @@
 """Verbs that carry a sweep out, or are about to: sweep, resume and check."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def sweep(
     console = terminal.console()
     console.print(definition.question, style="bold")
     if points is not None:
-        definition = _with_points(definition, points)
+        definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
     with shown(console) as display:
         with display.step(_LOADING):
@@ -170,6 +171,8 @@ def check(
         local=local,
         allow_near_copies=allow_near_copies,
     )
+    if not force:
+        costs.check_images(definition, options.budget)
     with shown(console) as display:
         data = running.check(definition, options, display)
         cost = running.project(definition, options, data, display)
@@ -179,7 +182,7 @@ def check(
     terminal.print_lines(console, lines)
     console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
     if not force:
-        costs.check_fits(cost, options.budget)
+        costs.check_hours(cost, options.budget)
         disk.check_fits(cost.disk, room, runs, storage)
     console.print("ready", style="bold green")
 
@@ -207,15 +210,24 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _with_points(definition: "Sweep", run: Path) -> "Sweep":
-    """The sweep, to propose first what was best in an earlier run."""
+def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -> "Sweep":
+    """The sweep, to propose first what was best in an earlier run. say: is told what is left out of that, and why."""
     from syndet_ray.run_folder import RunFolder
     from syndet_ray.verdict import best_points
 
-    points = best_points(RunFolder.open(run).trials(), definition)[: definition.proposals]
-    if not points:
-        raise DefinitionError("--points", f"no recipe of {run} can be proposed by this sweep", do="Leave it out.")
-    return definition.replace({"points": points})
+    best = best_points(RunFolder.open(run).trials(), definition)
+    reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
+    if not best.points:
+        if not reasons:
+            rule = f"{run} has no finished trial of a search, whose recipe could be proposed"
+            raise DefinitionError("--points", rule, do="Leave it out.")
+        first, reason = next(iter(reasons.items()))
+        why = f"the best of them, trial {first}: {reason}"
+        rule = f"of the {len(reasons)} recipes of {run} none can be proposed by this sweep; {why}"
+        raise DefinitionError("--points", rule, do="Widen the sweep's space, or leave --points out.")
+    for number, reason in reasons.items():
+        say(f"--points: trial {number} is left out: {reason}")
+    return definition.replace({"points": best.points[: definition.proposals]})
 
 
 def _finish(outcome: "Outcome", console: "Console") -> None:

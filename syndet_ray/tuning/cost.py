@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
 
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
+_DO_ABOUT_BUDGET = (
+    "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
+)
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,13 @@ def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> C
 def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cost:
     """What these rates mean for the whole sweep. The recipe's own length stands for all that are searched."""
     length = sweep.recipe.training.images
-    first = length if sweep.first_pruned_rung is None else rung_images(length, sweep.rungs)[sweep.first_pruned_rung - 1]
-    confirmed = 0
-    if sweep.proposals and sweep.confirm.seeds:
-        confirmed = sweep.confirm.seeds * (len(sweep.controls) + min(sweep.confirm.top, sweep.proposals))
-        confirmed += max(0, sweep.confirm.seeds - sweep.repeats) * len(sweep.variants)  # whose repeats count
-    whole = len(sweep.fixed) + confirmed
-    prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
-    images = (whole + sweep.proposals) * length
-    least = images - prunable * (length - first)
+    confirmed = _confirmations(sweep)
+    trainings = len(sweep.fixed) + confirmed + sweep.proposals
+    images, least = trainings * length, _least_images(sweep)
     scenes_s = rates.scene_s * _scenes(sweep)
 
     def scoring_hours(seen: int) -> float:
-        trainings = seen / length
-        return trainings * sweep.rungs * val_images * rates.score_s / parallel / 3600
+        return seen / length * sweep.rungs * val_images * rates.score_s / parallel / 3600
 
     def hours(seen: int) -> float:
         return (seen * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(seen)
@@ -89,7 +85,7 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
     return Cost(
         rates=rates,
         parallel=parallel,
-        trials=whole + sweep.proposals,
+        trials=trainings,
         images=images,
         least_images=least,
         hours=hours(images),
@@ -97,6 +93,24 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
         least_hours=hours(least),
         disk=disk.projected(sweep, rates.checkpoint_bytes, confirmed, parallel),
     )
+
+
+def _confirmations(sweep: Sweep) -> int:
+    """How many trainings anew there are once the search is over."""
+    if not sweep.proposals or not sweep.confirm.seeds:
+        return 0
+    recipes = len(sweep.controls) + min(sweep.confirm.top, sweep.proposals)
+    of_variants = max(0, sweep.confirm.seeds - sweep.repeats) * len(sweep.variants)  # whose repeats count
+    return sweep.confirm.seeds * recipes + of_variants
+
+
+def _least_images(sweep: Sweep) -> int:
+    """Images that all trainings see together where all is pruned that can be, as early as it can be."""
+    length, rung = sweep.recipe.training.images, sweep.first_pruned_rung
+    first = length if rung is None else rung_images(length, sweep.rungs)[rung - 1]
+    prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
+    whole = len(sweep.fixed) + _confirmations(sweep) + sweep.proposals - prunable
+    return whole * length + prunable * first
 
 
 def _scenes(sweep: Sweep) -> int:
@@ -108,15 +122,22 @@ def _scenes(sweep: Sweep) -> int:
     return sum(distinct.values()) + proposed
 
 
-def check_fits(cost: Cost, budget: Budget) -> None:
-    """Raises DefinitionError for a budget that even the least cost exceeds: such a sweep could never end."""
-    do = "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
+def check_images(sweep: Sweep, budget: Budget) -> None:
+    """Raises DefinitionError for a budget of fewer images than the sweep sees at least: it could never end.
+
+    Nothing need be read or measured to know that.
+    """
+    least = _least_images(sweep)
+    if least > budget.images:
+        rule = f"must be at least the {least:,} that the sweep sees if all is pruned that can be"
+        raise DefinitionError("--images", rule, got=budget.images, do=_DO_ABOUT_BUDGET)
+
+
+def check_hours(cost: Cost, budget: Budget) -> None:
+    """Raises DefinitionError for a budget of fewer hours than even the least cost: such a sweep could never end."""
     if cost.least_hours > budget.hours:
         rule = f"must be at least the {cost.least_hours:.2g} hours that the sweep takes if all is pruned that can be"
-        raise DefinitionError("--hours", rule, got=budget.hours, do=do)
-    if cost.least_images > budget.images:
-        rule = f"must be at least the {cost.least_images:,} that the sweep sees if all is pruned that can be"
-        raise DefinitionError("--images", rule, got=budget.images, do=do)
+        raise DefinitionError("--hours", rule, got=budget.hours, do=_DO_ABOUT_BUDGET)
 
 
 def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[str, Any], seed: int) -> Rates:

@@ -16,6 +16,7 @@ from syndet_ray import seeds
 from syndet_ray.errors import DataError, DefinitionError, nearest
 from syndet_ray.recipe import Mix
 from syndet_ray.results import OBJECTIVE, Trial
+from syndet_ray.run_folder import RunFolder
 from syndet_ray.schedule import is_telling
 from syndet_ray.sweep import Pruning
 from syndet_ray.tuning.pruning import make_pruner
@@ -74,11 +75,11 @@ def chosen(name: str | None) -> dict[str, Pruning]:
     return {told: pruning for told, pruning in candidates().items() if name in (None, pruning.name)}
 
 
-def full_curves(trials: Sequence[Trial], place: object = "replay") -> list[Trial]:
+def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "") -> list[Trial]:
     """The proposed trials that were trained to their end: of all others nobody knows what they would have become.
 
     What survived a pruner is no fair sample: see `truncated`. `place` is named in the DataError that is raised where
-    there are too few.
+    there are too few, and `do` is its advice.
     """
     curves = [trial for trial in trials if trial.kind == "search" and trial.state == "COMPLETE" and trial.rungs]
     if len(curves) < LEAST_CURVES:
@@ -87,9 +88,27 @@ def full_curves(trials: Sequence[Trial], place: object = "replay") -> list[Trial
             f"a replay needs at least {LEAST_CURVES} search trials that were trained to their end"
             + (f" ({pruned} more were pruned)" if (pruned := truncated(trials)) else ""),
             got=len(curves),
-            do="Run a sweep with pruning=Pruning(name='none') to record whole ones.",
+            do=do,
         )
     return curves
+
+
+def more_curves(folder: RunFolder) -> str:
+    """How a run comes by more whole learning curves: by its end, by more trials, or not at all."""
+    sweep, trials = folder.sweep, folder.trials()
+    resume = f"python -m syndet_ray resume {folder.path}"
+    if not sweep.trials:
+        return "Replay a run of a sweep that searches: this one compares variants."
+    if folder.about.get("status") == "spent":
+        return f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+    if any(trial.state == "RUNNING" for trial in trials):
+        return f"Finish the run first: {resume}"
+    whole = sum(trial.kind == "search" and trial.state == "COMPLETE" for trial in trials)
+    more = sweep.trials + LEAST_CURVES - whole
+    if sweep.replace({"trials": more}).proposals < more:
+        return f"Replay a run of a sweep with more recipes: the grid of this one has only {sweep.proposals}."
+    pruned = ", or run the sweep anew with pruning=Pruning(name='none')" if truncated(trials) else ""
+    return f"Extend the run: {resume} --trials {more}{pruned}."
 
 
 def truncated(trials: Sequence[Trial]) -> int:

@@ -156,6 +156,8 @@ def _check_nodes(sweep: Sweep, options: Options, data: RealData, runner: "OnRay 
 
 def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
     """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
+    if not force:
+        cost.check_images(sweep, options.budget)
     data = check(sweep, options, display)
     for words in data.notes:  # a reader of the results must know them
         display.note(words)
@@ -164,7 +166,7 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
         sweep = _settled(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
-            cost.check_fits(projection, options.budget)
+            cost.check_hours(projection, options.budget)
             disk.check_fits(projection.disk, disk.room(options.runs, options.cache), options.runs, options.storage)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         about = _about(origin, asked, options, data) | {
