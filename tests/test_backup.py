@@ -4,15 +4,19 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from conftest import keys
 from made_runs import ABOUT, SWEEP, made_run, train
 
 from syndet_ray.data.lease import Claim, Lease
+from syndet_ray.data.storage import upload
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import backup
+from syndet_ray.tuning.checkpoints import Checkpoints
 
 DENY_ALL = {
     "Effect": "Deny",
@@ -27,11 +31,19 @@ def silent(text):
     raise AssertionError(f"nobody was to be told: {text}")
 
 
+def upkeep(folder, store, note=silent, lease=None):
+    return backup.Backup(folder, store, note, lease).upkeep()
+
+
+def ownership(folder, store):
+    return backup.ownership(folder, store, lambda: pytest.fail("nobody has taken it"))
+
+
 def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     folder.checkpoints.mkdir()
     (folder.checkpoints / "0").write_text("large")
-    with backup.backed_up(folder, store, silent):
+    with upkeep(folder, store):
         folder.append("retry", 0)
     back = backup.fetch(f"{store}/dice-1/", tmp_path / "elsewhere")
     assert back.path == tmp_path / "elsewhere" / "dice-1"
@@ -43,7 +55,7 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
 
 def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
-    with backup.backed_up(folder, store, silent):
+    with upkeep(folder, store):
         pass
 
     def cut_short(address, into):
@@ -65,7 +77,7 @@ def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, 
     store.mkdir()
     blocked.write_text("no folder")
     notes = []
-    with backup.backed_up(folder, str(store), notes.append):
+    with upkeep(folder, str(store), notes.append):
         _wait_until(lambda: notes)
         folder.append("retry", 0)
         blocked.unlink()
@@ -88,21 +100,21 @@ def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
     folder = made_run(tmp_path / "run")
     (tmp_path / "store").write_text("no folder")
     message = r"store/run/run: cannot be written .* The run itself is whole, in .*/run: resume it to have it copied"
-    with pytest.raises(MachineError, match=message), backup.backed_up(folder, str(tmp_path / "store"), silent):
+    with pytest.raises(MachineError, match=message), upkeep(folder, str(tmp_path / "store")):
         pass
 
 
 def test_only_what_has_changed_is_copied_again(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
-    copy = backup._Copy(folder, "s3://photos/dice-1/run", silent)
-    copy.renew()
+    copy = backup.Backup(folder, "s3://photos", silent)
+    copy.try_to_renew()
     for found in keys(s3):
         s3.delete_object(Bucket="photos", Key=found)
-    copy.renew()
+    copy.try_to_renew()
     assert keys(s3) == [], "nothing has changed"
     folder.append("retry", 0)
     folder.describe(folder.about)  # the same content in a file that was written anew
-    copy.renew()
+    copy.try_to_renew()
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
     kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
     assert kept == (folder.path / "ledger.jsonl").read_bytes()
@@ -111,7 +123,7 @@ def test_only_what_has_changed_is_copied_again(s3, tmp_path):
 def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     notes = []
-    copy = backup._Copy(folder, "s3://not-yet/dice-1/run", notes.append)
+    copy = backup.Backup(folder, "s3://not-yet", notes.append)
     copy.try_to_renew()
     copy.try_to_renew()
     assert len(notes) == 1, "it is told once"
@@ -155,7 +167,7 @@ def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
 
 def test_without_storage_nothing_is_copied(tmp_path):
     folder = made_run(tmp_path / "runs" / "dice-1")
-    with backup.backed_up(folder, None, silent):
+    with upkeep(folder, None):
         assert backup.home(folder, None) == str(folder.path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert backup.home(folder, "s3://b/c/?scheme=http") == "s3://b/c/dice-1?scheme=http"
@@ -173,12 +185,12 @@ def stored(s3, name="ledger.jsonl"):
 
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, silent, lease):
+    with folder.lock(), ownership(folder, STORE) as lease, upkeep(folder, STORE, lease=lease):
         other = made_run(tmp_path / "b" / "dice-1")
         with (
             other.lock(),
             pytest.raises(MachineError, match=r"carried out by another process"),
-            backup.owned(other, STORE),
+            ownership(other, STORE),
         ):
             pass
         with pytest.raises(MachineError, match=r"carried out by another process"):
@@ -186,7 +198,7 @@ def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetch
         assert not (tmp_path / "c").exists()
     fetched = backup.fetch(HOME, tmp_path / "c")
     assert fetched.trials() == folder.trials()
-    with fetched.lock(), backup.owned(fetched, STORE) as lease:
+    with fetched.lock(), ownership(fetched, STORE) as lease:
         assert lease.is_held, "it was given back"
 
 
@@ -194,67 +206,138 @@ def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     with folder.lock():
         Lease(HOME, Claim(who="killed", place=backup._place(folder.path))).take()
-    with folder.lock(), backup.owned(folder, STORE) as lease:
+    with folder.lock(), ownership(folder, STORE) as lease:
         assert lease.is_held
 
 
 def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), backup.owned(folder, STORE) as lease, backup.backed_up(folder, STORE, silent, lease):
+    with folder.lock(), ownership(folder, STORE) as lease, upkeep(folder, STORE, lease=lease):
         pass
     fetched = backup.fetch(HOME, tmp_path / "b")
-    with fetched.lock(), backup.owned(fetched, STORE) as lease, backup.backed_up(fetched, STORE, silent, lease):
+    with fetched.lock(), ownership(fetched, STORE) as lease, upkeep(fetched, STORE, lease=lease):
         fetched.append("retry", 0)
     words = rf"has not all that its copy at {HOME} has: another machine .*Move the folder away, and resume {HOME}"
-    with folder.lock(), pytest.raises(DataError, match=words), backup.owned(folder, STORE):
+    with folder.lock(), pytest.raises(DataError, match=words), ownership(folder, STORE):
         pass
     assert stored(s3) == (fetched.path / "ledger.jsonl").read_bytes()
     half = stored(s3) + b'{"event": "ret'
     s3.put_object(Bucket="photos", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
     fetched.append("retry", 0)
-    with fetched.lock(), backup.owned(fetched, STORE) as lease:
+    with fetched.lock(), ownership(fetched, STORE) as lease:
         assert lease.is_held, "the copy is of a moment when a line was being written"
 
 
 def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
-    with folder.lock(), backup.owned(folder, STORE) as lease:
+    with folder.lock(), ownership(folder, STORE) as lease:
+        copy = backup.Backup(folder, STORE, silent, lease)
         for _ in range(2):
             folder.append("retry", 0)
-            assert backup.secured(folder, STORE, lease)
+            assert copy.secure()
             assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
     folder.append("retry", 0)
-    assert not backup.secured(folder, STORE, lease), "it was given back"
+    assert not copy.secure(), "it was given back"
     assert stored(s3) != (folder.path / "ledger.jsonl").read_bytes()
-    assert backup.secured(folder, None, None)
+    assert backup.Backup(folder, None, silent).secure()
 
 
 def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
     folder = made_run(tmp_path / "dice-1")
     for storage in (None, str(tmp_path / "store")):
-        with folder.lock(), backup.owned(folder, storage) as lease:
+        with folder.lock(), ownership(folder, storage) as lease:
             assert lease is None
 
 
+@pytest.fixture
+def robbed(s3, tmp_path):
+    """A run whose driver has lost it to another, and has not heard of that yet; with the lease that was the first's."""
+    folder = made_run(tmp_path / "dice-1")
+    mine = Lease(HOME, Claim(who="1 on a", place="a", lasts_s=0.0))
+    mine.take()
+    Lease(HOME, Claim(who="2 on b", place="b")).take()
+    return folder, mine
+
+
+def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, robbed):
+    """It deletes those of trials that run and of trials that ended; the other goes on from them."""
+    folder, mine = robbed
+    copy = backup.Backup(folder, STORE, silent, mine)
+    names = [f"trial-{number:03d}-a/checkpoint_{k:06d}" for number in (0, 1) for k in range(4)]
+    for name in names:
+        s3.put_object(Bucket="photos", Key=f"sweeps/dice-1/checkpoints/{name}/model.json", Body=b"{}")
+
+    def follow_all(is_ours, secure):
+        follower = Checkpoints(HOME, SWEEP, silent, secure, is_ours)
+        for name in names[:4]:
+            follower.follow(running(0, f"{HOME}/checkpoints/{name}"))
+        follower.follow(replace(running(1, f"{HOME}/checkpoints/{names[7]}"), state="FAILED"))
+        follower.flush(30)
+        return [key.split("/", 3)[3].rpartition("/")[0] for key in keys(s3) if key.endswith("model.json")]
+
+    assert mine.taken_by is None, "it does not know"
+    assert follow_all(lambda: copy.is_ours, copy.secure) == names
+    assert follow_all(lambda: copy.is_ours, lambda: True) == names, "lost after the ledger was copied"
+    assert follow_all(lambda: True, lambda: True) == names[2:4], "as whoever has the run would do"
+
+
+def running(number, checkpoint):
+    return Trial(number, "search", {}, SWEEP.recipe.flat(), "RUNNING", checkpoint=checkpoint)
+
+
+def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):
+    folder, mine = robbed
+    copy = backup.Backup(folder, STORE, silent, mine)
+    copy.try_to_renew()
+    assert not copy.secure()
+    with pytest.raises(MachineError, match=r"was taken over by another process \(2 on b\)"), copy.upkeep():
+        pass
+    assert keys(s3) == ["sweeps/dice-1/lease.json"]
+
+
+def test_a_copy_ends_where_the_run_is_lost_in_the_middle_of_it(s3, tmp_path):
+    folder, asked = made_run(tmp_path / "dice-1"), []
+
+    def may_write():
+        asked.append(len(keys(s3)))
+        return len(asked) < 3
+
+    upload(folder.path, HOME, may_write=may_write)
+    assert (asked, len(keys(s3))) == ([0, 1, 2], 2)
+
+
+def test_a_lease_that_expired_while_the_store_was_away_is_renewed_for_the_last_copy(s3, tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    mine = Lease(HOME, Claim(who="1 on a", place="a"))
+    mine.take()
+    mine._renewed -= mine.claim.lasts_s
+    assert not mine.is_held
+    with upkeep(folder, STORE, lease=mine):
+        pass
+    assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
+
+
 DRIVER = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from syndet_ray.data import lease as leasing
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import backup
+from syndet_ray.tuning.stop import Stop
 
 folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+stop = Stop(lambda words: None)
 Claim = backup.Claim
 backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
 try:
-    with folder.lock(), backup.owned(folder, store) as lease, backup.backed_up(folder, store, print, lease):
-        try:
-            print("held", flush=True)
-            time.sleep(60)
-        except KeyboardInterrupt:  # as a run does: it is over, and may be resumed
-            folder.append("retry", 0)
-            print("interrupted", flush=True)
+    with stop, folder.lock(), backup.ownership(folder, store, stop.ask) as lease:
+        with backup.Backup(folder, store, print, lease).upkeep():
+            try:
+                print("held", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:  # as a run does: it is over, and may be resumed
+                folder.append("retry", 0)
+                print("interrupted", flush=True)
 except Exception as error:
     print(type(error).__name__, error, flush=True)
 """

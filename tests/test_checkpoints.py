@@ -140,7 +140,7 @@ def test_what_a_kill_left_and_what_comes_late_goes_too(run):
 def test_what_another_driver_has_taken_over_is_left_to_it(run):
     run.make("trial-002/images-1")
     ours = [False]
-    follower = run.follower(may_delete=lambda: ours[0])
+    follower = run.follower(secure=lambda: ours[0])
     follower.follow(trial(2, 0.1, state="FAILED"))
     follower.flush()
     assert run.present() == {"trial-002/images-1"}
@@ -158,7 +158,7 @@ def test_nothing_is_deleted_before_the_copy_of_the_run_knows_that_the_trial_has_
             raise OSError("the store is gone")
         return True
 
-    follower = run.follower(may_delete=copied)
+    follower = run.follower(secure=copied)
     follower.follow(trial(2, 0.1, state="RUNNING", checkpoint=path))
     follower.flush()
     assert present == [], "there is nothing to delete"

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from syndet_ray.data import lease as leasing
-from syndet_ray.data.lease import Claim, Lease, check_free, held
+from syndet_ray.data.lease import Claim, Lease, check_free, tenure
 from syndet_ray.errors import MachineError
 
 HOME = "s3://photos/sweeps/dice-1"
@@ -144,7 +144,7 @@ def test_it_is_renewed_until_the_end_and_then_given_back(s3):
         renewals.release()
 
     mine.renew = counted
-    with held(mine, lambda: pytest.fail("nobody has taken it")):
+    with tenure(mine, lambda: pytest.fail("nobody has taken it")):
         assert all(renewals.acquire(timeout=30) for _ in range(3))
     stored = json.loads(s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read())
     assert (stored["who"], stored["lasts_s"]) == ("1 on a", 0.0)
@@ -161,17 +161,17 @@ def test_a_store_that_does_not_answer_for_a_moment_loses_nothing(s3):
         renewed.set()
 
     mine.renew = unsure
-    with held(mine, lambda: pytest.fail("nobody has taken it")):
+    with tenure(mine, lambda: pytest.fail("nobody has taken it")):
         assert renewed.wait(30)
 
 
 HOLD = """
 import sys
-from syndet_ray.data.lease import Claim, Lease, held
+from syndet_ray.data.lease import Claim, Lease, tenure
 lease = Lease(sys.argv[1], Claim(who=sys.argv[2], place=sys.argv[2], lasts_s=float(sys.argv[3])))
 sys.stdin.readline()
 try:
-    with held(lease, lambda: print("lost to", lease.taken_by, flush=True)):
+    with tenure(lease, lambda: print("lost to", lease.taken_by, flush=True)):
         print("held", flush=True)
         sys.stdin.readline()
 except Exception as error:

@@ -1,93 +1,114 @@
-"""Of every trial the newest checkpoints stay; older ones are removed behind the back of the search, in their order."""
+"""Of every trial that runs the newest checkpoints stay; older ones are deleted behind the back of the search, in their order."""
 
 import threading
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import keys
-from pyarrow import fs
-from ray import tune
+from made_runs import SWEEP
 
-from syndet_ray.data.storage import filesystem
+from syndet_ray.results import Trial
+from syndet_ray.tuning import checkpoints
+from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.task import KEPT_CHECKPOINTS
-from syndet_ray.tuning.tune import _Events
 
 
 class Slow:
-    """A store that removes nothing until it is let, and notes what it removed."""
-
-    def __init__(self, store):
-        self._store, self.gate, self.removed = store, threading.Event(), []
-        self.type_name = store.type_name
-
-    def delete_dir(self, path):
-        self.gate.wait(30)
-        self._store.delete_dir(path)
-        self.removed.append(path)
-
-
-class Ledger:
-    """As much of a search as checkpoints are told to."""
+    """A store that deletes nothing until it is let, and notes what it deleted."""
 
     def __init__(self):
-        self.checkpoints = []
-        self.trials = dict.fromkeys(range(2), SimpleNamespace(images=0))
+        self.store, self.gate, self.deleted = None, threading.Event(), []
 
-    def checkpoint(self, number, address):
-        self.checkpoints.append((number, address))
+    def get_file_info(self, selector):
+        return self.store.get_file_info(selector)
 
-
-def save(events, store, number, k):
-    """Tells of the k-th checkpoint of a trial, as Tune does."""
-    path = f"photos/run/trial-{number}/checkpoint_{k:06d}"
-    checkpoint = SimpleNamespace(filesystem=store, path=path)
-    trial = SimpleNamespace(config={"task": SimpleNamespace(number=number)}, checkpoint=checkpoint)
-    events.on_trial_save(0, [], trial)
+    def delete_dir(self, path):
+        assert self.gate.wait(30)
+        self.store.delete_dir(path)
+        self.deleted.append(path)
 
 
-def test_reports_do_not_wait_until_old_checkpoints_are_removed_from_s3(s3):
-    store = Slow(filesystem("s3://photos")[0])
+@pytest.fixture
+def slow(monkeypatch):
+    """The store of whatever address, slowly."""
+    real, slow = checkpoints.filesystem, Slow()
+
+    def filesystem(address):
+        slow.store, path = real(address)
+        return slow, path
+
+    monkeypatch.setattr(checkpoints, "filesystem", filesystem)
+    return slow
+
+
+def running(number, checkpoint):
+    return Trial(number, "search", {}, SWEEP.recipe.flat(), "RUNNING", checkpoint=checkpoint)
+
+
+def place(home, number, k):
+    return f"{home}/checkpoints/trial-{number:03d}-a/checkpoint_{k:06d}"
+
+
+def test_reports_do_not_wait_until_old_checkpoints_are_deleted_from_s3(s3, slow):
+    home = "s3://photos/run"
     for number in range(2):
         for k in range(4):
-            s3.put_object(Bucket="photos", Key=f"run/trial-{number}/checkpoint_{k:06d}/model.json", Body=b"{}")
-    ledger = Ledger()
-    with _Events(ledger, "s3://photos/run") as events:
-        for k in range(4):
-            for number in range(2):
-                save(events, store, number, k)
-        assert len(ledger.checkpoints) == 8, "the search knows of all of them while the store has yet to answer"
-        assert store.removed == []
-        store.gate.set()
-    order = [f"photos/run/trial-{number}/checkpoint_{k:06d}" for k in range(2) for number in range(2)]
-    assert store.removed == order
+            s3.put_object(Bucket="photos", Key=f"{place('run', number, k)}/model.json", Body=b"{}")
+    follower = Checkpoints(home, SWEEP, print)
+    for k in range(4):
+        for number in range(2):
+            follower.follow(running(number, place(home, number, k)))
+            follower.follow(running(number, place(home, number, k)))  # as after a retry
+    assert slow.deleted == [], "the search goes on while the store has yet to answer"
+    slow.gate.set()
+    follower.flush(30)
+    order = [place("photos/run", number, k) for k in range(2) for number in range(2)]
+    assert slow.deleted == order
     left = [key for key in keys(s3) if key.endswith(".json")]
     newest = range(4 - KEPT_CHECKPOINTS, 4)
-    assert left == [f"run/trial-{number}/checkpoint_{k:06d}/model.json" for number in range(2) for k in newest]
+    assert left == [f"{place('run', number, k)}/model.json" for number in range(2) for k in newest]
 
 
-def test_a_checkpoint_that_cannot_be_removed_keeps_no_other_from_it(tmp_path):
-    store = fs.LocalFileSystem()
-    paths = [tmp_path / f"checkpoint_{k:06d}" for k in range(4)]
+def test_a_checkpoint_that_is_gone_keeps_no_other_from_deletion(tmp_path):
+    paths = [tmp_path / f"images-{k:09d}" for k in range(4)]
     for path in paths[1:]:
         path.mkdir()
-    with _Events(Ledger(), str(tmp_path)) as events:
-        for path in paths:
-            checkpoint = tune.Checkpoint(str(path), store)
-            trial = SimpleNamespace(config={"task": SimpleNamespace(number=0)}, checkpoint=checkpoint)
-            events.on_trial_save(0, [], trial)
+    follower = Checkpoints(str(tmp_path), SWEEP, print)
+    for path in paths:
+        follower.follow(running(0, str(path)))
+    follower.flush(30)
     assert [path.exists() for path in paths] == [False, False, True, True]
 
 
-def test_whoever_interrupts_a_run_does_not_wait_for_checkpoints_to_be_removed(tmp_path):
-    store = Slow(fs.LocalFileSystem())
+def test_a_checkpoint_that_a_trial_writes_once_more_stays(tmp_path, slow):
+    """It lost its newest ones, and began anew, in the same folders."""
+    first, second, third = (str(tmp_path / f"images-{k:09d}") for k in range(3))
+    other = place(tmp_path, 1, 0)
+    for path in (first, second, third, other):
+        Path(path).mkdir(parents=True)
+    follower = Checkpoints(str(tmp_path), SWEEP, print)
+    follower.follow(replace(running(1, other), state="FAILED"))  # its deletion is the first, and waits at the gate
+    for checkpoint in (first, second, third, None, first):
+        follower.follow(running(0, checkpoint))
+    slow.gate.set()
+    follower.flush(30)
+    assert [Path(path).exists() for path in (first, second, third, other)] == [True, False, True, False]
 
-    def interrupted():
-        with _Events(Ledger(), str(tmp_path)) as events:
-            for k in range(6):
-                save(events, store, 0, k)
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert store.removed == []
-    store.gate.set()
+def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what_is_left(tmp_path, slow):
+    folder, notes = tmp_path / "checkpoints" / "trial-000-a" / "checkpoint_000000", []
+    folder.mkdir(parents=True)
+    follower = Checkpoints(str(tmp_path), SWEEP, notes.append)
+    ended = replace(running(0, str(folder)), state="FAILED")
+    follower.follow(ended)
+    follower.flush(0.01)
+    place = tmp_path / "checkpoints"
+    assert notes == [f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"]
+    assert folder.exists()
+    resumed = Checkpoints(str(tmp_path), SWEEP, notes.append)
+    resumed.follow(ended)
+    slow.gate.set()
+    resumed.flush(30)
+    assert not folder.exists()
+    assert len(notes) == 1

@@ -85,6 +85,14 @@ def test_what_takes_long_without_failing_is_waited_for(outbox):
     assert found == [{}]
 
 
+def test_what_hangs_is_waited_for_within_a_limit_and_then_named(outbox):
+    opened = gate(outbox)
+    outbox.put("a", partial(int, "not a number"))
+    assert outbox.wait(30, limit_s=0.02) == {"gate": None, "a": None}
+    opened.set()
+    assert outbox.wait(0, limit_s=30).keys() == {"a"}, "a failure is not waited for, whatever the limit"
+
+
 def test_a_service_that_fails_time_and_again_is_not_asked_for_all_the_rest():
     """Each attempt may take as long as a time-out: a hundred trials are not tried one by one."""
     outbox, attempts, opened = Outbox("test", lambda error: None, first_pause_s=30), [], Event()

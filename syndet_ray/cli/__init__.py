@@ -1,11 +1,13 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
+import atexit
+import os
 import sys
 
 import typer
 
 from syndet_ray.cli import data, models, runs, sweeps
-from syndet_ray.cli.options import FAILED
+from syndet_ray.cli.options import FAILED, INTERRUPTED
 from syndet_ray.errors import SyndetError
 
 app = typer.Typer(
@@ -35,3 +37,15 @@ def main() -> None:
     except SyndetError as error:
         print(f"syndet_ray: {error}", file=sys.stderr)
         raise SystemExit(FAILED) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _end(INTERRUPTED)
+        raise
+
+
+def _end(status: int) -> None:
+    """Ends this process without a last look for garbage among all of torch and Ray: it takes seconds, and somebody waits."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

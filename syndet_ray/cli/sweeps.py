@@ -28,7 +28,7 @@ from syndet_ray.cli.options import (
     TrackingUri,
     Trials,
 )  # fmt: skip
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import leave, shown
 from syndet_ray.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -72,25 +72,29 @@ def sweep(
     if points is not None:
         definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
-    with shown(console) as display:
-        with display.step(_LOADING):
-            from syndet_ray.tuning import run as running
-        options = running.Options(
-            runs=runs,
-            real=real,
-            parallel=parallel,
-            gpus_per_trial=gpus_per_trial,
-            address=address,
-            storage=storage,
-            tracking=tracking,
-            hours=hours,
-            images=images,
-            local=local,
-            tensorboard=tensorboard,
-            allow_near_copies=allow_near_copies,
-        )
-        origin = running.Origin(Path(name).stem, find(name), _said(given))
-        outcome = running.start(origin, definition, options, display, force=force)
+    try:
+        with shown(console) as display:
+            with display.step(_LOADING):
+                from syndet_ray.tuning import run as running
+            options = running.Options(
+                runs=runs,
+                real=real,
+                parallel=parallel,
+                gpus_per_trial=gpus_per_trial,
+                address=address,
+                storage=storage,
+                tracking=tracking,
+                hours=hours,
+                images=images,
+                local=local,
+                tensorboard=tensorboard,
+                allow_near_copies=allow_near_copies,
+            )
+            origin = running.Origin(Path(name).stem, find(name), _said(given))
+            outcome = running.start(origin, definition, options, display, force=force, leave=leave)
+    except KeyboardInterrupt:
+        console.print("interrupted before the run began: there is nothing to resume")
+        raise SystemExit(INTERRUPTED) from None
     _finish(outcome, console)
 
 
@@ -128,7 +132,7 @@ def resume(
     with shown(console) as display:
         with display.step(_LOADING):
             from syndet_ray.tuning import run as running
-        outcome = running.resume(folder, _said(given), display, force=force)
+        outcome = running.resume(folder, _said(given), display, force=force, leave=leave)
     _finish(outcome, console)
 
 

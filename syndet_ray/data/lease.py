@@ -5,7 +5,6 @@ differ. Who finds another's lease that has not expired stays away; who finds tha
 """
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from syndet_ray.data.storage import inside, refused, s3
 from syndet_ray.errors import MachineError
+from syndet_ray.timer import timer
 
 # A driver that does not get through to the store for so long has lost the run to whoever asks for it.
 LASTS_S = 120.0
@@ -45,7 +45,7 @@ class Claim:
 
 
 class Lease:
-    """One address held by this process; `take` and `held` make it."""
+    """One address held by this process; `tenure` takes and renews it."""
 
     def __init__(self, address: str, claim: Claim) -> None:
         self.address, self.claim = address, claim
@@ -159,30 +159,25 @@ def _claim(body: bytes) -> Claim:
 
 
 @contextmanager
-def held(lease: Lease, lost: Callable[[], None]) -> Iterator[Lease]:
+def tenure(lease: Lease, lost: Callable[[], None]) -> Iterator[Lease]:
     """Takes a lease and renews it until the end, when it is given back. `lost` is called, in a thread, where another takes it.
 
     Raises as `Lease.take` does, and at the end as `Lease.check`.
     """
+
+    def renew() -> None:
+        if lease.taken_by is not None:
+            return  # it was said before
+        with suppress(MachineError):  # the store may answer the next time
+            lease.renew()
+        if lease.taken_by is not None:
+            lost()
+
     lease.take()
-    over = threading.Event()
-    every_s = lease.claim.lasts_s / _RENEWALS
-
-    def keep() -> None:
-        while not over.wait(every_s):
-            with suppress(MachineError):  # the store may answer the next time
-                lease.renew()
-            if lease.taken_by is not None:
-                lost()
-                return
-
-    keeper = threading.Thread(target=keep, name="lease", daemon=True)
-    keeper.start()
     try:
-        yield lease
+        with timer("lease", lease.claim.lasts_s / _RENEWALS, renew):
+            yield lease
     finally:
-        over.set()
-        keeper.join()
         if lease.taken_by is None:
             lease.release()
         lease.check()

@@ -7,7 +7,7 @@ address: Ray pickles file systems, and a key inside one would lie in the run fol
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,19 @@ def filesystem(address: str) -> tuple[fs.FileSystem, str]:
         return fs.FileSystem.from_uri(_with_endpoint(address))
 
 
-def upload(folder: Path, address: str, skip: Path | None = None, uploaded: dict[Path, Version] | None = None) -> None:
+def upload(
+    folder: Path,
+    address: str,
+    skip: Path | None = None,
+    uploaded: dict[Path, Version] | None = None,
+    may_write: Callable[[], bool] = lambda: True,
+) -> None:
     """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError.
 
-    uploaded  the files that were copied there before, in which version: what is still the same is left out, and what is
-              copied now is added
+    uploaded   the files that were copied there before, in which version: what is still the same is left out, and what is
+               copied now is added
+    may_write  asked before each file: all may take long enough for another process to be given the address. Once it says
+               no, the rest is left out
     """
     store, root = filesystem(address)
     versions = {} if uploaded is None else uploaded
@@ -140,6 +148,8 @@ def upload(folder: Path, address: str, skip: Path | None = None, uploaded: dict[
             version = _version(file)  # before it is copied: what is written meanwhile is copied the next time
             if versions.get(file) == version:
                 continue
+            if not may_write():
+                return
             there = f"{root}/{file.relative_to(folder).as_posix()}"
             _make_parent(store, there)
             fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store)

@@ -5,7 +5,6 @@ Of several drivers, on whichever machines, one at a time carries out a run that 
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 import threading
@@ -13,22 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syndet_ray.data.lease import Claim, Lease, check_free, held
+from syndet_ray.data.lease import Claim, Lease, check_free, tenure
 from syndet_ray.data.storage import Version, download, filesystem, holds, inside, is_folder, upload
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.run_folder import LEDGER, RunFolder
+from syndet_ray.timer import timer
+from syndet_ray.tuning.task import Note
 
 KEPT = "run"  # under a run's address: the copy of its own files
 _EVERY_S = 30
 
 
-def _interrupt() -> None:
-    """As Ctrl-C does."""
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 @contextmanager
-def owned(folder: RunFolder, storage: str | None, lost: Callable[[], None] = _interrupt) -> Iterator[Lease | None]:
+def ownership(folder: RunFolder, storage: str | None, lost: Callable[[], None]) -> Iterator[Lease | None]:
     """Holds a run's address on S3 for this process alone, as `RunFolder.lock` holds its folder; None where it has none.
 
     folder  locked: whoever held the address for this very folder before is over
@@ -42,77 +38,92 @@ def owned(folder: RunFolder, storage: str | None, lost: Callable[[], None] = _in
         return
     address = home(folder, storage)
     claim = Claim(who=f"{os.getpid()} on {socket.gethostname()}", place=_place(folder.path))
-    with held(Lease(address, claim), lost) as lease:
+    with tenure(Lease(address, claim), lost) as lease:
         _check_newest(folder, address)
         yield lease
 
 
-@contextmanager
-def backed_up(
-    folder: RunFolder, storage: str | None, note: Callable[[str], None], lease: Lease | None = None
-) -> Iterator[None]:
-    """Renews the copy every half minute, and at the end; keeps none where there is no storage.
+class Backup:
+    """The copy of a run's own files at its storage, and what of them it holds already; none where there is no storage.
 
     note   is told, from another thread, when copies begin to fail, and when they succeed again
     lease  while it is not held nothing is written: another driver may write. None where the storage is no address on S3
-
-    Raises MachineError where the last copy cannot be written.
     """
-    if storage is None:
-        yield
-        return
-    copy, over = _Copy(folder, inside(home(folder, storage), KEPT), note), threading.Event()
 
-    def keep() -> None:
-        while not over.wait(_EVERY_S):
-            if lease is None or lease.is_held:
-                copy.try_to_renew()
-
-    keeper = threading.Thread(target=keep, name="backup", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-        if lease is not None and not lease.is_held:
-            lease.renew()  # the store was away, and may be back
-            lease.check()
-        copy.finish()
-
-
-class _Copy:
-    """The copy of a run's own files at an address, and what of them it holds already."""
-
-    def __init__(self, folder: RunFolder, address: str, note: Callable[[str], None]) -> None:
-        self._folder, self._address, self._note = folder, address, note
+    def __init__(self, folder: RunFolder, storage: str | None, note: Note, lease: Lease | None = None) -> None:
+        self._folder, self._note, self._lease = folder, note, lease
+        self._address = None if storage is None else inside(home(folder, storage), KEPT)
         self._uploaded: dict[Path, Version] = {}
-        self._failing = False
+        self._is_failing = False
+        self._writing = threading.Lock()  # or an older ledger could take the place of a newer one
 
-    def renew(self) -> None:
-        """Copies what has changed since the last copy. Raises MachineError."""
-        upload(self._folder.path, self._address, skip=self._folder.checkpoints, uploaded=self._uploaded)
+    @property
+    def is_ours(self) -> bool:
+        """Whether no other driver can have the run; where one may, nothing of it at the storage is this one's to change."""
+        return self._lease is None or self._lease.is_held
 
-    def finish(self) -> None:
-        """The last copy. Raises MachineError, with what can be done about it."""
+    @contextmanager
+    def upkeep(self) -> Iterator[None]:
+        """Renews the copy every half minute, and at the end. Raises MachineError where the last copy cannot be written."""
+        if self._address is None:
+            yield
+            return
         try:
-            self.renew()
-        except MachineError as error:
-            do = f"The run itself is whole, in {self._folder.path}: resume it to have it copied."
-            raise MachineError(error.place, error.rule, do=do) from None
+            with timer("backup", _EVERY_S, self.try_to_renew):
+                yield
+        finally:
+            self._finish()
 
     def try_to_renew(self) -> None:
         """Copies what has changed; tells of the first copy that fails, and of the first that succeeds again."""
         try:
-            self.renew()
+            self._renew()
         except MachineError as error:  # the next copy holds all that this one missed
-            if not self._failing:
+            if not self._is_failing:
                 self._note(f"the copy of this run falls behind, and is tried again every {_EVERY_S} s: {error}")
-            self._failing = True
+            self._is_failing = True
             return
-        if self._failing:
+        if self._is_failing and self.is_ours:
             self._note(f"the copy of this run is up to date again: {self._address}")
-        self._failing = False
+            self._is_failing = False
+
+    def secure(self) -> bool:
+        """Copies the ledger as it is now, so that whoever goes on with the run from its copy asks for no checkpoint of before.
+
+        False where another driver may have the run. Raises OSError or MachineError where it cannot be copied.
+        """
+        if self._address is None or self._lease is None:
+            return True
+        store, path = filesystem(inside(self._address, LEDGER))
+        with self._writing:
+            if not self.is_ours:
+                return False
+            with store.open_output_stream(path) as copy:
+                copy.write((self._folder.path / LEDGER).read_bytes())
+        return self.is_ours
+
+    def _renew(self) -> None:
+        """Copies what has changed since the last copy. Raises MachineError."""
+        if self._address is None:
+            return
+        with self._writing:
+            folder = self._folder
+            upload(folder.path, self._address, folder.checkpoints, self._uploaded, may_write=lambda: self.is_ours)
+
+    def _finish(self) -> None:
+        """The last copy. Raises MachineError, with what can be done about it."""
+        try:
+            if self._lease is not None and not self.is_ours:
+                self._lease.renew()  # the store was away, and may be back
+                self._lease.check()
+            self._renew()
+            if not self.is_ours:
+                raise MachineError(self._address, "was not written: another driver may have the run by now")
+        except MachineError as error:
+            if self._lease is not None and self._lease.taken_by is not None:
+                raise
+            do = f"The run itself is whole, in {self._folder.path}: resume it to have it copied."
+            raise MachineError(error.place, error.rule, do=do) from None
 
 
 def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
@@ -127,22 +138,6 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     for number in lost:
         folder.append("checkpoint", number, path=None)
     return lost
-
-
-def secured(folder: RunFolder, storage: str | None, lease: Lease | None) -> bool:
-    """Copies the ledger as it is now, so that whoever goes on with the run from its copy asks for no checkpoint of before.
-
-    False where another driver may have the run: nothing of it is this one's to change. Raises OSError or MachineError where
-    it cannot be copied.
-    """
-    if storage is None or lease is None:
-        return True
-    if not lease.is_held:
-        return False
-    store, path = filesystem(inside(home(folder, storage), f"{KEPT}/{LEDGER}"))
-    with store.open_output_stream(path) as copy:
-        copy.write((folder.path / LEDGER).read_bytes())
-    return True
 
 
 def fetch(address: str, runs: Path) -> RunFolder:

@@ -1,10 +1,12 @@
-"""Checkpoints: which of a run's may still be needed, and the deletion of all others as trials end.
+"""Checkpoints: which of a run's may still be needed, and the deletion of all others. Nobody else deletes any.
 
 A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and the search goes on.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import PurePosixPath
 
 from pyarrow import fs
@@ -13,7 +15,7 @@ from syndet_ray.data.storage import filesystem, inside
 from syndet_ray.results import Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.outbox import Outbox
-from syndet_ray.tuning.task import Note, told
+from syndet_ray.tuning.task import KEPT_CHECKPOINTS, Note, told
 from syndet_ray.verdict import finalists, pareto_front
 
 _NAMES = ("checkpoint_", "images-")  # what the folders of checkpoints begin with: Ray Tune's, and those of tuning.local
@@ -37,16 +39,28 @@ def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
 class Checkpoints:
     """Follows a search, and deletes the checkpoints that nobody needs any more.
 
+    Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. What was saved before them, whoever runs the trials leaves to
+    this: Tune would write the state of all trials, and wait for it, at every other checkpoint.
+
     home     the folder or s3:// address under which the run's checkpoints lie
     note     told, once, why some stay
-    may_delete  called before any is deleted: makes sure that whoever goes on with the run knows which trials have ended,
-                and says whether this driver may delete at all
+    secure   called before any of an ended trial is deleted: makes sure that whoever goes on with the run knows which trials
+             have ended, and says whether this driver may delete at all
+    is_ours  whether this driver may delete at this moment, asked before each deletion
     """
 
-    def __init__(self, home: str, sweep: Sweep, note: Note, may_delete: Callable[[], bool] = lambda: True) -> None:
-        self._address, self._sweep, self._may_delete = inside(home, "checkpoints"), sweep, may_delete
+    def __init__(
+        self,
+        home: str,
+        sweep: Sweep,
+        note: Note,
+        secure: Callable[[], bool] = lambda: True,
+        is_ours: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._address, self._sweep, self._secure, self._is_ours = inside(home, "checkpoints"), sweep, secure, is_ours
         self._note = note
         self._trials: dict[int, Trial] = {}
+        self._kept: dict[int, list[str]] = {}  # of each unfinished trial, oldest first
         self._outbox = Outbox("checkpoints", self._note_failure)
         # The thread's own: of each ended trial what it was to leave, and the newest checkpoint there was.
         self._done: dict[int, tuple[str | None, str | None]] = {}
@@ -55,21 +69,43 @@ class Checkpoints:
         """Takes a trial as the ledger has it; what is no longer needed is deleted soon."""
         self._trials[trial.number] = trial
         if trial.state != "RUNNING":
+            self._kept.pop(trial.number, None)
             self._outbox.put("deletion", self._tidy)
+        elif trial.checkpoint is not None:
+            self._keep(trial.number, trial.checkpoint)
 
-    def flush(self) -> None:
-        """Waits until all is deleted that can be."""
+    def flush(self, patience_s: float = math.inf) -> None:
+        """Waits until all is deleted that can be, as long as patience lasts; says so where it does not."""
         self._outbox.put("deletion", self._tidy)
-        self._outbox.wait(0.0)
+        missing = self._outbox.wait(0.0, patience_s)
+        if missing and not any(missing.values()):
+            words = f"old checkpoints are left at {self._address}, which did not answer within {patience_s:g} s"
+            self._note(f"{words}: resume deletes them")
 
     def _note_failure(self, error: Exception) -> None:
         self._note(f"checkpoints that nobody needs any more are left where they are: {told(error)}")
 
+    def _keep(self, number: int, checkpoint: str) -> None:
+        """Keeps one more checkpoint of a trial, and has the oldest deleted where there are too many."""
+        kept = self._kept.setdefault(number, [])
+        if checkpoint not in kept:
+            kept.append(checkpoint)
+        if len(kept) > KEPT_CHECKPOINTS:
+            old = kept.pop(0)
+            self._outbox.put(old, partial(self._delete_old, number, old))
+
+    def _delete_old(self, number: int, checkpoint: str) -> None:
+        has_come_again = checkpoint in self._kept.get(number, ())  # of a trial that began anew, in the same folders
+        if not has_come_again:
+            store, path = filesystem(checkpoint)
+            self._delete(store, path)
+
     def _tidy(self) -> None:
         changed = self._changed()
-        if changed and self._may_delete():
-            self._delete({number: left for number, (left, _) in changed.items()})
-            self._done |= changed
+        if changed and self._secure():
+            self._delete_all_but({number: left for number, (left, _) in changed.items()})
+            if self._is_ours():
+                self._done |= changed
 
     def _changed(self) -> dict[int, tuple[str | None, str | None]]:
         """Of each ended trial that is not as it should be: what it is to leave, and its newest checkpoint."""
@@ -79,7 +115,7 @@ class Checkpoints:
         wanted = {number: (name if number in kept else None, name) for number, name in newest.items()}
         return {number: left for number, left in wanted.items() if self._done.get(number) != left}
 
-    def _delete(self, left: dict[int, str | None]) -> None:
+    def _delete_all_but(self, left: dict[int, str | None]) -> None:
         """Deletes all checkpoints of these trials but one of each, or none."""
         store, root = filesystem(self._address)
         for folder in _folders(store, root):
@@ -89,8 +125,13 @@ class Checkpoints:
             for checkpoint in _folders(store, folder.path):
                 name = f"{folder.base_name}/{checkpoint.base_name}"
                 if checkpoint.base_name.startswith(_NAMES) and name != left[number]:
-                    with suppress(FileNotFoundError):  # an old one, which whoever runs the trial has removed
-                        store.delete_dir(checkpoint.path)
+                    self._delete(store, checkpoint.path)
+
+    def _delete(self, store: fs.FileSystem, path: str) -> None:
+        """Deletes one checkpoint, unless another driver may have the run: that one may go on from it."""
+        if self._is_ours():
+            with suppress(FileNotFoundError):
+                store.delete_dir(path)
 
 
 def _folders(store: fs.FileSystem, path: str) -> Iterator[fs.FileInfo]:

@@ -1,5 +1,6 @@
 """Cluster: a connection to Ray, on this machine or elsewhere, what trials may occupy there, and work spread over it."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ def connection(address: str | None) -> Iterator[None]:
 
     A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must say what that cluster wants.
     """
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             # "local", not None: that would join whatever cluster once ran here, and wait for it if it is gone.
@@ -37,6 +39,8 @@ def connection(address: str | None) -> Iterator[None]:
             f"cannot be reached ({str(error).splitlines()[0]})",
             do="See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides." if address else "",
         ) from None
+    if callable(on_termination):  # Ray has put its own in its place, which leaves without a word
+        signal.signal(signal.SIGTERM, on_termination)
     try:
         yield
     finally:

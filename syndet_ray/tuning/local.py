@@ -21,7 +21,6 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Display, Search
 from syndet_ray.tuning.task import (
-    KEPT_CHECKPOINTS,
     RETRIES,
     Progress,
     Resources,
@@ -101,7 +100,6 @@ class Local:
             path = _kept(written, folder / f"images-{images:09d}")
             stop = search.report(proposal.number, images, metrics, effective)
             search.checkpoint(proposal.number, str(path))
-            _forget_older(folder)
             if stop:
                 raise _Stopped
 
@@ -141,11 +139,6 @@ def _kept(written: Path, path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)  # of an attempt that a kill ended before the ledger knew of it
     os.rename(unfinished, path)
     return path
-
-
-def _forget_older(folder: Path) -> None:
-    for path in sorted(folder.glob("images-*"))[:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(path)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Outbox: deliveries to a service that may be away for hours, by a thread of its own; each is tried until it succeeds."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,17 +54,17 @@ class Outbox:
             self._changed.notify_all()
         self._tell()
 
-    def wait(self, patience_s: float) -> dict[str, Exception | None]:
+    def wait(self, patience_s: float, limit_s: float = math.inf) -> dict[str, Exception | None]:
         """Waits until all is delivered; returns what is not, and why not, once patience is lost.
 
-        Patience is lost with failures alone: a delivery that takes long is waited for.
+        Patience is lost with failures alone: a delivery that takes long is waited for, as long as `limit_s` allows.
         """
-        deadline = time.monotonic() + patience_s
+        began = time.monotonic()
+        deadline, limit = began + patience_s, began + limit_s
         with self._changed:
             self._try_now()
-            while self._deliveries and not self._is_hopeless(deadline):
-                left = deadline - time.monotonic()
-                self._changed.wait(left if left > 0 else None)
+            while self._deliveries and not self._is_hopeless(deadline) and time.monotonic() < limit:
+                self._changed.wait(_next_pause_s(deadline, limit))
             missing = {name: delivery.failure for name, delivery in self._deliveries.items()}
         self._tell()
         return missing
@@ -119,6 +120,13 @@ class Outbox:
             del self._deliveries[name]
         else:  # a newer one came meanwhile
             delivery.due, delivery.failures = 0.0, 0
+
+
+def _next_pause_s(*moments: float) -> float | None:
+    """Seconds until the first of some moments of the monotonic clock that is still to come; None where none is."""
+    now = time.monotonic()
+    ahead = [moment - now for moment in moments if now < moment < math.inf]
+    return min(ahead, default=None)
 
 
 def _failure_of(send: Callable[[], object]) -> Exception | None:

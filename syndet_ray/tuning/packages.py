@@ -1,5 +1,7 @@
 """Packages: whether the machines that train have the packages of the one that carries the run out."""
 
+import math
+
 from syndet_ray.results import Trial
 from syndet_ray.tuning import machine
 from syndet_ray.tuning.task import Note
@@ -22,7 +24,7 @@ class Packages:
         if differences:
             self._note(f"{host} trains with other packages than this machine has: {', '.join(differences)}")
 
-    def flush(self) -> None:
+    def flush(self, patience_s: float = math.inf) -> None:
         """Nothing is left to be done."""
 
 

@@ -1,13 +1,10 @@
 """Run: a sweep from its file to its report. Search, confirmation, then one look at the test set, then the record of it all."""
 
 import math
-import os
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +21,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import backed_up, forget_lost_checkpoints, home, owned, secured
+from syndet_ray.tuning.backup import Backup, forget_lost_checkpoints, home, ownership
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
@@ -34,6 +31,7 @@ from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
 from syndet_ray.tuning.server import check_server, kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
+from syndet_ray.tuning.stop import Stop, again
 from syndet_ray.tuning.task import TrialSettings, check_gpus
 from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
 from syndet_ray.verdict import Candidate, finalists
@@ -44,7 +42,8 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.tune import OnRay
 
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
-# How long a run waits at its end for an MLflow that is away. Who stops a run waits for that, or the machine goes soon.
+# How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for that, or the machine goes
+# soon: then a request that hangs is not waited for either.
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
 
 
@@ -154,14 +153,31 @@ def _check_nodes(sweep: Sweep, options: Options, data: RealData, runner: "OnRay 
         runner.check(sweep, data, options.runs, options.storage)
 
 
-def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False) -> Outcome:
-    """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`."""
+Leave = Callable[[RunFolder | None], None]
+
+
+def start(
+    origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False, leave: Leave = again
+) -> Outcome:
+    """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`.
+
+    Ctrl-C or SIGTERM end it in order, see `Stop`; before there is a folder, by KeyboardInterrupt.
+    """
+    with Stop(display.note, leave) as stop:
+        try:
+            return _start(origin, sweep, options, display, stop, force=force)
+        except KeyboardInterrupt:
+            if stop.folder is None:
+                raise
+            return Outcome(stop.folder, "interrupted")
+
+
+def _start(origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool) -> Outcome:
     if not force:
-        cost.check_images(sweep, options.budget)
-    data = check(sweep, options, display)
+        cost.check_images(asked, options.budget)
+    data = check(asked, options, display)
     for words in data.notes:  # a reader of the results must know them
         display.note(words)
-    asked = sweep
     with _runner(options, display) as runner:
         sweep = _settled(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
@@ -173,21 +189,32 @@ def start(origin: Origin, sweep: Sweep, options: Options, display: Display, *, f
             "parallel": runner.use.parallel,
             "gpus_per_trial": runner.use.gpus,
         }
-        folder = RunFolder.create(path, sweep, about)
-        with folder.lock(), owned(folder, options.storage) as lease:
+        folder = stop.folder = RunFolder.create(path, sweep, about)
+        with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
             return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
 
 
-def resume(folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False) -> Outcome:
+def resume(
+    folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False, leave: Leave = again
+) -> Outcome:
     """Goes on with a run from its ledger. `given` are options, or "trials", to use instead of the old ones.
 
     Raises DefinitionError, with all that differs, where the sweep's file, the data or a package is no longer what the
     run began with, unless `force`.
     """
+    with Stop(display.note, leave) as stop:
+        stop.folder = folder
+        try:
+            return _resume(folder, given, display, stop, force=force)
+        except KeyboardInterrupt:
+            return Outcome(folder, "interrupted")
+
+
+def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool) -> Outcome:
     operational = {key: value for key, value in given.items() if key != "trials"}
     # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
     options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
-    with folder.lock(), owned(folder, options.storage) as lease:
+    with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
@@ -241,44 +268,41 @@ def _carry_out(
     display: Display,
     lease: Lease | None,
 ) -> Outcome:
+    backup = Backup(folder, options.storage, display.note, lease)
+    with backup.upkeep():
+        tracking = _tracking(folder, options, display)
+        attempt = _Attempt(
+            folder=folder,
+            options=options,
+            data=data,
+            runner=runner,
+            tracking=tracking,
+            display=display,
+            board=_board(folder, display) if options.tensorboard else None,
+            backup=backup,
+        )
+        status, unwritten = "failed", ""
+        try:
+            status = attempt.carry_out()
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            unwritten = attempt.end(status)
+            display.end()
+    why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
+    missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
+    return Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+
+
+def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking:
+    """The run in MLflow, which the folder's description names from now on."""
     about = folder.about
     uri = options.tracking or local_store(options.runs)
     artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("opening MLflow's store"):
         tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": mask(uri)})
-    board = _board(folder, display) if options.tensorboard else None
-    attempt = _Attempt(
-        folder=folder,
-        options=options,
-        data=data,
-        runner=runner,
-        tracking=tracking,
-        display=display,
-        board=board,
-        lease=lease,
-    )
-    status, unwritten = "failed", ""
-    with backed_up(folder, options.storage, display.note, lease):
-        try:
-            with _sigterm_as_interrupt():
-                status = attempt.carry_out()
-        except KeyboardInterrupt:
-            status = "interrupted"
-        finally:
-            folder.describe(folder.about | {"finished": time.time(), "status": status})
-            # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
-            if status in ("finished", "failed"):
-                attempt.publish()
-            patience_s = _STOPPED_PATIENCE_S if status == "interrupted" else _PATIENCE_S
-            with display.step("handing the run to MLflow"):
-                unwritten = tracking.end(_MLFLOW_STATUS[status], patience_s)
-            if board is not None:
-                board.end()
-            display.end()
-    why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
-    missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
-    return Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+    return tracking
 
 
 def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
@@ -297,14 +321,13 @@ class _Attempt:
     tracking: Tracking
     display: Display
     board: "TensorBoard | None"
-    lease: Lease | None
+    backup: Backup
 
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        storage = self.options.storage
-        may_delete = partial(secured, self.folder, storage, self.lease)
-        checkpoints = Checkpoints(home(self.folder, storage), sweep, self.display.note, may_delete)
+        place, backup = home(self.folder, self.options.storage), self.backup
+        checkpoints = Checkpoints(place, sweep, self.display.note, backup.secure, lambda: backup.is_ours)
         followers: list[Follower] = [checkpoints, Packages(self.display.note)]
         if self.board is not None:
             followers.append(self.board)
@@ -313,13 +336,30 @@ class _Attempt:
             done = self._train(search) and self._confirm(search)
         except BaseException:
             search.interrupt()
+            search.close(_STOPPED_PATIENCE_S)
             raise
-        finally:
-            search.close()
+        search.close(_PATIENCE_S)
         if done:
             return self._conclude()
         search.interrupt()
         return "spent" if search.spent else "interrupted"
+
+    def end(self, status: str) -> str:
+        """Writes how it ended, here, to the storage and to MLflow; returns what MLflow lacks, in words, or "".
+
+        MLflow comes last: it may hang until the machine is gone.
+        """
+        self.folder.describe(self.folder.about | {"finished": time.time(), "status": status})
+        # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
+        if status in ("finished", "failed"):
+            self.publish()
+        if self.board is not None:
+            self.board.end()
+        self.backup.try_to_renew()
+        with self.display.step("handing the run to MLflow"):
+            if status == "interrupted":
+                return self.tracking.end(_MLFLOW_STATUS[status], _STOPPED_PATIENCE_S, limit_s=_STOPPED_PATIENCE_S)
+            return self.tracking.end(_MLFLOW_STATUS[status], _PATIENCE_S)
 
     def publish(self) -> None:
         """Writes the report and hands it to MLflow."""
@@ -491,23 +531,3 @@ def _options(saved: Mapping[str, Any]) -> Options:
     paths = {key: Path(saved[key]) for key in ("runs", "real") if saved[key] is not None}
     tracking = None if saved["tracking"] is None else kept_address(saved["tracking"])
     return Options(**{**saved, **paths, "tracking": tracking})
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: gracefully, leaving it resumable.
-
-    So it does where a script began the run in the background: its shell has such processes ignore SIGINT.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    if on_interrupt is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    on_termination = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, on_termination)
-        signal.signal(signal.SIGINT, on_interrupt)

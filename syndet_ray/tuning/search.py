@@ -77,7 +77,7 @@ class Follower(Protocol):
     """Tells of the search elsewhere, as far as the ledger has it. Every method is called from the driver's thread."""
 
     def follow(self, trial: Trial) -> None: ...
-    def flush(self) -> None: ...
+    def flush(self, patience_s: float = math.inf) -> None: ...
 
 
 class Search:
@@ -228,11 +228,14 @@ class Search:
             if trial.state == "RUNNING":
                 self._tracking.interrupt(trial)
 
-    def close(self) -> None:
-        """Brings the study's mirror and followers up to date; MLflow may be away, and has until the end of the run."""
+    def close(self, patience_s: float = math.inf) -> None:
+        """Brings the study's mirror and followers up to date; MLflow may be away, and has until the end of the run.
+
+        patience_s: how long to wait for a follower whose store does not answer.
+        """
         self._mirror.write()
         for follower in self._others:
-            follower.flush()
+            follower.flush(patience_s)
 
     def end_scenes(self, number: int) -> None:
         """A trial that trains or is over waits for no scenes, whatever was said last of them."""

@@ -6,6 +6,7 @@ the later attempt. A thread writes; what goes wrong there is noted once, and the
 """
 
 import io
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,8 +49,8 @@ class TensorBoard:
         """Has the events brought to where the ledger has a trial, soon."""
         self._soon(self._write, trial)
 
-    def flush(self) -> None:
-        """Waits until everything is written."""
+    def flush(self, patience_s: float = math.inf) -> None:
+        """Waits until everything is written, whatever the patience: it lies on this machine."""
         self._thread.submit(lambda: None).result()
         self._tell()
 

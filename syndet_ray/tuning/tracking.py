@@ -5,6 +5,7 @@ lag behind the ledger; what is still missing at the end, or after a kill, the ne
 """
 
 import logging
+import math
 import os
 import sqlite3
 import time
@@ -132,9 +133,9 @@ class Tracking:
         """Marks a trial that a later `resume` takes up again."""
         self._outbox.put(_name(trial), partial(self._write_interrupted, trial))
 
-    def flush(self) -> None:
-        """Waits until everything is written, or cannot be."""
-        self._outbox.wait(_PATIENCE_S)
+    def flush(self, patience_s: float = math.inf) -> None:
+        """Waits until everything is written, or cannot be, as long as patience lasts."""
+        self._outbox.wait(_PATIENCE_S, patience_s)
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Metrics and tags of the whole sweep, on the parent run."""
@@ -160,13 +161,14 @@ class Tracking:
         tags = {key: f"{value:.4f}" for key, value in metrics.items()}
         self._outbox.put("the champion", partial(self._write_champion, name, folder, trial, tags))
 
-    def end(self, status: str, patience_s: float = _PATIENCE_S) -> str:
+    def end(self, status: str, patience_s: float = _PATIENCE_S, limit_s: float = math.inf) -> str:
         """Closes the parent run as FINISHED, FAILED or KILLED (resumable). Returns what MLflow lacks, in words, or "".
 
-        patience_s: how long to try, where MLflow cannot be written to.
+        patience_s  how long to try, where MLflow cannot be written to
+        limit_s     how long to wait in all, where it takes its time to answer
         """
         self._outbox.put("the end of the sweep", lambda: self._client.set_terminated(self.parent, status))
-        return _missing_words(self._outbox.wait(patience_s))
+        return _missing_words(self._outbox.wait(patience_s, limit_s))
 
     def _tell(self, error: Exception) -> None:
         self._note(f"{self.place} cannot be written ({_reason(error)}): the search goes on, and it is tried again")

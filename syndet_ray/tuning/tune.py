@@ -39,11 +39,10 @@ from syndet_ray.tuning.cluster import (
     run_tasks,
 )
 from syndet_ray.tuning.nodes import check_nodes, needs_of
-from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Search
+from syndet_ray.tuning.stop import deferral
 from syndet_ray.tuning.task import (
-    KEPT_CHECKPOINTS,
     RETRIES,
     Note,
     Progress,
@@ -122,9 +121,20 @@ def run_trials(
     room  tells how many trials may run at this moment; None where that is `use.parallel`, always
     note  is told what the user should know of the way in which trials are run
     """
-    proposals = _Proposals(search, settings, use, node, room or (lambda: use.parallel), note)
-    events = _Events(search, home)
-    tuner = tune.Tuner(
+    with deferral() as check_interrupt:
+        proposals = _Proposals(search, settings, use, node, room or (lambda: use.parallel), note, check_interrupt)
+        events = _Events(search, home, check_interrupt)
+        try:
+            _tuner(trainable, search, home, use, proposals, events).fit()
+        except KeyboardInterrupt:
+            events.stop_workers()
+            raise
+
+
+def _tuner(
+    trainable: Any, search: Search, home: str, use: Resources, proposals: "_Proposals", events: "_Events"
+) -> tune.Tuner:
+    return tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
@@ -143,8 +153,6 @@ def run_trials(
             verbose=0,
         ),
     )
-    with events:
-        tuner.fit()
 
 
 class _Stateless:
@@ -165,16 +173,18 @@ class _Proposals(_Stateless, Searcher):
         node: str | None,
         room: Callable[[], int],
         note: Note,
+        check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._search, self._settings, self._use, self._node = search, settings, use, node
-        self._room, self._note = room, note
+        self._room, self._note, self._check_interrupt = room, note, check_interrupt
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
         self._ahead = Ahead(Path(settings.cache)) if node else None
         self._unaided: set[int] = set()  # trials that render their scenes themselves, because nobody else could
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        self._check_interrupt()  # while no trial runs, Tune asks again and again, and does nothing else
         room = self._room()
         free = room - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
@@ -269,25 +279,23 @@ class _Decisions(_Stateless, FIFOScheduler):
 
 
 class _Events(_Stateless, tune.Callback):
-    """Passes checkpoints, restarts and ends on to the search.
+    """Passes checkpoints, restarts and ends on to the search, and raises a KeyboardInterrupt that is due between two steps."""
 
-    It also removes old checkpoints. Asked to do that itself, Tune writes the state of all trials, and waits for it, at every
-    other checkpoint. A thread does it, one after the other: on S3 it takes as long as the store does to answer, and reports of
-    all trials would wait. As a context, it waits at the end until the last is removed.
-    """
-
-    def __init__(self, search: Search, home: str) -> None:
-        self._search, self._home = search, home
-        self._removal = Outbox("old checkpoints", lambda error: None)  # one too many does no harm
-        self._checkpoints: dict[int, list[Any]] = defaultdict(list)
+    def __init__(self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None) -> None:
+        self._search, self._home, self._check_interrupt = search, home, check_interrupt
         self._images: dict[int, int] = defaultdict(int)  # how far each trial has come with a checkpoint
+        self._trials: list[Any] = []
 
-    def __enter__(self) -> "_Events":
-        return self
+    def stop_workers(self) -> None:
+        """Ends the trials that run at once: they have their checkpoints, and Tune would wait 10 s for the step they are at."""
+        workers = [trial.temporary_state.ray_actor for trial in self._trials]
+        for worker in workers:
+            if worker is not None:
+                ray.kill(worker)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:  # whoever interrupts a run is not kept waiting
-            self._removal.wait(0.0)
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._trials = trials
+        self._check_interrupt()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -297,13 +305,8 @@ class _Events(_Stateless, tune.Callback):
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.checkpoint is not None:
-            kept = self._checkpoints[_number(trial)]
             self._search.checkpoint(_number(trial), checkpoint_address(trial.checkpoint, self._home))
             self._note_progress(trial)
-            kept.append(trial.checkpoint)
-            if len(kept) > KEPT_CHECKPOINTS:
-                old = kept.pop(0)
-                self._removal.put(old.path, partial(old.filesystem.delete_dir, old.path))
 
     def _note_progress(self, trial: Any) -> None:
         """Grants a trial that came further than ever all its retries again: Tune counts failures over its whole life."""
@@ -327,7 +330,6 @@ class _Events(_Stateless, tune.Callback):
 
     def _forget(self, trial: Any) -> None:
         """Lets go of what nobody asks for any more. Of every number in its results, Tune has kept statistics."""
-        self._checkpoints.pop(_number(trial), None)
         self._images.pop(_number(trial), None)
         newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
         if newest is not None:

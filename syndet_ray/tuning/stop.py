@@ -1,0 +1,107 @@
+"""Stop: how a run ends when it is asked to: by Ctrl-C, or by SIGTERM, as spot machines, Slurm and Kubernetes ask."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning.task import Note
+
+Handler = Callable[[int, FrameType | None], Any]
+
+_WORDS = "stopping; Ctrl-C once more leaves at once"
+_RUN_WORDS = (
+    "stopping: trials keep their last checkpoint, and resume goes on from there; Ctrl-C once more leaves at once"
+)
+
+
+def again(folder: RunFolder | None) -> None:
+    """Interrupts the end itself, in a process that goes on after the run, such as a notebook's."""
+    raise KeyboardInterrupt
+
+
+class Stop:
+    """Has a run end by KeyboardInterrupt when it is first asked to, and leaves at once where Ctrl-C is pressed again.
+
+    SIGTERM asks once: what it began is not cut short by another, which some schedulers send to each process of a job.
+    Where a script began the run in the background, its shell has it ignore SIGINT, and so it does.
+
+    note    told at once what happens
+    leave   called where Ctrl-C is pressed again, with the run; None before there is one
+    folder  of the run, once there is one
+    """
+
+    def __init__(self, note: Note, leave: Callable[[RunFolder | None], None] = again) -> None:
+        self._note, self._leave = note, leave
+        self.folder: RunFolder | None = None
+        self._is_asked = False
+        self._before: dict[int, Any] = {}  # what was done about these signals before
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():  # no other may say what is done about signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                is_ignored = signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGINT
+                if not is_ignored:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def ask(self) -> None:
+        """Asks for the end from any thread, as the machine would."""
+        os.kill(os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_asked:
+            self._is_asked = True
+            words = _WORDS if self.folder is None else _RUN_WORDS
+            # By a thread: the terminal may be in the middle of a line, and wait for what this one holds.
+            threading.Thread(target=self._note, args=(words,), daemon=True).start()
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            self._leave(self.folder)
+
+
+@contextmanager
+def deferral() -> Iterator[Callable[[], None]]:
+    """Keeps KeyboardInterrupt out of a block of somebody else's code; yields a function that raises it where one is due.
+
+    It would come between any two steps of that code, which may be in a destructor: there Python drops it, and the run
+    would go on. Where the function is not called, it is raised after the block.
+    """
+    due = threading.Event()
+
+    def check() -> None:
+        if due.is_set():
+            raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(asked)
+            if callable(handler):
+                before[asked] = signal.signal(asked, _deferred(handler, due))
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    check()
+
+
+def _deferred(handler: Handler, due: threading.Event) -> Handler:
+    """A handler that does the same, but notes that an interrupt is due where that one raises it."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except KeyboardInterrupt:
+            due.set()
+
+    return handle

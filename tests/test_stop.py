@@ -1,0 +1,215 @@
+"""A run that is asked to end says so at once and ends in order; Ctrl-C once more leaves at once."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+from made_runs import made_run
+from test_search import Silent
+
+from syndet_ray.sweep import load
+from syndet_ray.tuning.backup import Backup
+from syndet_ray.tuning.run import Options, Origin, _Attempt, start
+from syndet_ray.tuning.stop import Stop, deferral
+
+
+@pytest.fixture(autouse=True)
+def _python_handles_interrupts():
+    """Where the tests run in the background, SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Notes:
+    """What was said, by threads that may still be about to."""
+
+    def __init__(self):
+        self.said, self._arrived = [], threading.Semaphore(0)
+
+    def __call__(self, text):
+        self.said.append(text)
+        self._arrived.release()
+
+    def first(self):
+        assert self._arrived.acquire(timeout=30)
+        return self.said[0]
+
+
+def interrupted(stop, *signals):
+    """Sends signals, one after the other; returns what they raised."""
+    raised = []
+    with stop:
+        for number in signals:
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt:
+                raised.append(number)
+    return raised
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
+    notes, left = Notes(), []
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    stop = Stop(notes, left.append)
+    stop.folder = SimpleNamespace(path="runs/dice-1")
+    assert interrupted(stop, first, signal.SIGTERM, signal.SIGTERM) == [first]
+    assert notes.first().startswith("stopping: trials keep their last checkpoint, and resume goes on from there")
+    assert (len(notes.said), left) == (1, [])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_ctrl_c_once_more_leaves_and_in_a_notebook_interrupts_the_end_too():
+    left = []
+    stop = Stop(Notes(), left.append)
+    assert interrupted(stop, signal.SIGTERM, signal.SIGINT, signal.SIGINT) == [signal.SIGTERM]
+    assert left == [None, None]
+    assert interrupted(Stop(Notes()), signal.SIGINT, signal.SIGINT) == [signal.SIGINT, signal.SIGINT]
+
+
+def test_a_run_that_a_script_began_in_the_background_heeds_sigterm_alone():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert interrupted(Stop(Notes()), signal.SIGINT, signal.SIGTERM) == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_thread_may_ask_and_a_stop_in_a_thread_changes_no_handler():
+    stop = Stop(Notes())
+
+    def ask_while_main_waits():
+        asking = threading.Thread(target=stop.ask)
+        asking.start()
+        assert not threading.Event().wait(30), "the main thread is woken"
+
+    with pytest.raises(KeyboardInterrupt), stop:
+        ask_while_main_waits()
+    handlers = []
+
+    def in_a_thread():
+        with Stop(Notes()), deferral():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=in_a_thread)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_in_somebody_elses_code_an_interrupt_waits_until_it_is_asked_for():
+    """As in a destructor, where Python drops what is raised."""
+    notes, steps = Notes(), []
+
+    def look_twice(check):
+        check()
+        signal.raise_signal(signal.SIGTERM)
+        steps.append("after the signal")
+        assert notes.first().startswith("stopping"), "it is said at once"
+        check()
+        steps.append("after the check")
+
+    def never_look(check):
+        signal.raise_signal(signal.SIGINT)
+        steps.append("to the end")
+
+    for code in (look_twice, never_look):
+        with pytest.raises(KeyboardInterrupt), Stop(notes), deferral() as check:
+            code(check)
+    assert steps == ["after the signal", "to the end"]
+
+
+LEAVE = """
+import signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from syndet_ray.cli.screen import leave
+from syndet_ray.tuning.stop import Stop
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with Stop(lambda words: print(words, flush=True), leave) as stop:
+    stop.folder = SimpleNamespace(path=Path("runs/dice-1")) if sys.argv[1:] else None
+    try:
+        print("begun", flush=True)
+        signal.pause()
+    finally:  # the end hangs
+        while True:
+            signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "words"), [([], "nothing had begun"), (["dice-1"], "go on with: python -m syndet_ray resume runs/dice-1")]
+)
+def test_ctrl_c_once_more_ends_the_process_with_the_line_that_says_how_to_go_on(run, words):
+    with subprocess.Popen([sys.executable, "-c", LEAVE, *run], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C once more leaves at once" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[0] == f"\nleft at once; {words}\n"
+        assert process.returncode == 130
+
+
+class Interrupting(Silent):
+    """A display that has the process asked to end when something is first shown, as by a machine that goes."""
+
+    def __init__(self, method):
+        super().__init__()
+        setattr(self, method, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def test_sigterm_while_data_are_read_leaves_nothing_behind(home, dice, tmp_path):
+    home()
+    options = Options(runs=tmp_path / "runs", real=dice, local=True)
+    with pytest.raises(KeyboardInterrupt):
+        start(Origin("tiny"), load("tiny"), options, Interrupting("progress"))
+    assert not list(tmp_path.glob("runs/tiny-*"))
+
+
+def test_sigterm_as_soon_as_there_is_a_run_leaves_one_that_can_be_resumed(home, dice, tmp_path):
+    home()
+    options = Options(runs=tmp_path / "runs", real=dice, local=True)
+    outcome = start(Origin("tiny"), load("tiny"), options, Interrupting("begin"))
+    assert outcome.status == "interrupted"
+    assert outcome.folder.about["status"] == "interrupted"
+    with outcome.folder.lock():
+        pass
+
+
+class Hanging:
+    """An MLflow that does not answer: what is at the run's storage by the time that it is waited for, and for how long."""
+
+    def __init__(self, copy):
+        self._copy, self.there, self.limits = copy, {}, []
+
+    def end(self, status, patience_s, limit_s=math.inf):
+        self.there = {path.name: path.read_bytes() for path in self._copy.iterdir()}
+        self.limits.append(limit_s)
+        return "the end of the sweep"
+
+
+@pytest.mark.parametrize(("status", "limits"), [("interrupted", [5.0]), ("spent", [math.inf])])
+def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, status, limits):
+    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    backup = Backup(folder, str(store), print)
+    tracking = Hanging(store / "dice-1" / "run")
+    folder.append("retry", 0)
+    attempt = _Attempt(
+        folder=folder,
+        options=Options(runs=tmp_path),
+        data=None,
+        runner=None,
+        tracking=tracking,
+        display=Silent(),
+        board=None,
+        backup=backup,
+    )
+    assert attempt.end(status) == "the end of the sweep"
+    assert tracking.there["ledger.jsonl"] == (folder.path / "ledger.jsonl").read_bytes()
+    assert json.loads(tracking.there["run.json"])["status"] == status
+    assert tracking.limits == limits
