@@ -175,8 +175,12 @@ def draws(
     """
     images = found[0].objects.shape[1]
     own, drawn = metrics(accuracy(found, np.arange(images))), []
+    scored: dict[bytes, dict[str, float]] = {}  # a handful of images has few halves, and each comes many times
     for done, chosen in enumerate(resampled_images(images, seed=seed, resamples=resamples), start=1):
-        drawn.append(metrics(accuracy(found, chosen)))
+        half = chosen.tobytes()
+        if half not in scored:
+            scored[half] = metrics(accuracy(found, chosen))
+        drawn.append(scored[half])
         if progress is not None:
             progress(done, resamples)
     return {name: _centred(np.array([one[name] for one in drawn]), value) for name, value in own.items()}
