@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from syndet_ray.results import OBJECTIVE, Cause, Trial
 from syndet_ray.run_folder import RunFolder
@@ -16,8 +16,10 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study
 from syndet_ray.tuning.task import Task, TrialSettings
-from syndet_ray.tuning.tracking import Tracking
 from syndet_ray.verdict import curve, missing_seeds
+
+if TYPE_CHECKING:  # workers import this module, and MLflow takes two seconds of each
+    from syndet_ray.tuning.tracking import Tracking
 
 
 class Display(Protocol):
@@ -91,7 +93,7 @@ class Search:
         self,
         folder: RunFolder,
         sweep: Sweep,
-        tracking: Tracking,
+        tracking: "Tracking",
         display: Display,
         budget: Budget | None = None,
         followers: Sequence[Follower] = (),
