@@ -1,6 +1,8 @@
 """What several test files share."""
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -15,6 +17,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
+from syndet_ray.tuning.tracking import local_store
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -32,7 +35,7 @@ def shared():
     return find
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def squares():
     """Makes a pool of pictures with bright squares on dark ground: class "big" or "small"."""
 
@@ -92,26 +95,47 @@ SWEEP = Sweep(
 """
 
 
+VARIES_THE_SHARE = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
+
+
+def write_tiny_sweep(folder, images=16, trials=2, rungs=2, seeds=0, space=VARIES_THE_SHARE):
+    """Writes sweeps/tiny.py under a folder; returns its path."""
+    text = TINY_SWEEP.replace("IMAGES", str(images)).replace("TRIALS", str(trials)).replace("RUNGS", str(rungs))
+    text = text.replace("SEEDS", str(seeds))
+    path = folder / "sweeps" / "tiny.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.replace("SPACE,", f"{space},"))
+    return path
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A working folder with a tiny sweep in it; returns a function that rewrites the sweep and gives its path."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sweeps").mkdir()
+    return partial(write_tiny_sweep, tmp_path)
 
-    def write(images=16, trials=2, rungs=2, seeds=0, space='SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'):
-        text = TINY_SWEEP.replace("IMAGES", str(images)).replace("TRIALS", str(trials)).replace("RUNGS", str(rungs))
-        text = text.replace("SEEDS", str(seeds))
-        path = tmp_path / "sweeps" / "tiny.py"
-        path.write_text(text.replace("SPACE,", f"{space},"))
-        return path
 
-    return write
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """MLflow's store as the first run in a folder makes it: its migrations take a second, and a copy takes none."""
+    runs = tmp_path_factory.mktemp("store")
+    local_store(runs)
+    return runs / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, empty_store):
+    """The address of an MLflow store for all tests of a file."""
+    runs = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, runs)
+    return local_store(runs)
 
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    """Charts are drawn at a quarter of their pixels: tests look at what is in them, and drawing is what takes time."""
+    """Figures are drawn with few pixels: tests look at what is in them, and drawing is what takes time."""
     monkeypatch.setattr("syndet_ray.report.figures.drawing._SCALE", 0.5)
+    monkeypatch.setattr("syndet_ray.report.figures.sheets._DPI", 50)
 
 
 @pytest.fixture(scope="module")

@@ -31,9 +31,10 @@ def champion(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, champion):
+def runs(tmp_path_factory, champion, empty_store):
     """A folder of runs whose store has the champion registered once."""
     runs = tmp_path_factory.mktemp("runs")
+    shutil.copy(empty_store, runs)
     space = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
     sweep = Sweep(question="Which?", recipe=Recipe(), space=(space,), trials=1)
     tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)

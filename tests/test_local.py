@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import write_tiny_sweep
 from mlflow import MlflowClient
 from test_search import Silent
 from test_tune import RUNGS, searching, settings
@@ -17,7 +18,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFinit
 from syndet_ray.report import page
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import find, load
+from syndet_ray.sweep import load
 from syndet_ray.tuning import local
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.run import Options, Origin, resume, start
@@ -25,20 +26,34 @@ from syndet_ray.tuning.task import Resources
 from syndet_ray.tuning.tracking import Tracking
 
 WRITE_IT = "The run has all of it: once the store can be written, python -m syndet_ray resume"
-SHARES = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
+WHOLE = {"trials": 1, "seeds": 2}
 
 
 @pytest.fixture
-def begin(home, dice):
+def begin(home, dice, empty_store):
     """Starts the tiny sweep in this process; returns how it ended."""
 
-    def make(display=None, *, changes=None, hours=None, images=None, **written):
-        home(**written)
-        sweep = load("tiny").model_copy(update=changes or {})
-        options = Options(runs=Path("runs"), real=dice, hours=hours, images=images, local=True)
-        return start(Origin("tiny", find("tiny")), sweep, options, display or Silent(), force=True)
+    def make(display=None, *, images=None, **written):
+        return run_tiny(home(**written), dice, empty_store, display or Silent(), images=images)
 
     return make
+
+
+def run_tiny(file, dice, empty_store, display, images=None):
+    """Runs the tiny sweep that lies in `file`, beside whose folder its runs lie."""
+    runs = file.parents[1] / "runs"
+    if not runs.exists():
+        runs.mkdir()
+        shutil.copy(empty_store, runs)
+    options = Options(runs=runs, real=dice, images=images, local=True)
+    return start(Origin("tiny", file), load(str(file)), options, display, force=True)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, dice, empty_store):
+    """The tiny sweep with one trial and two confirmations of each recipe, undisturbed: for all tests that look at it."""
+    file = write_tiny_sweep(tmp_path_factory.mktemp("whole"), **WHOLE)
+    return run_tiny(file, dice, empty_store, Silent())
 
 
 def table(folder):
@@ -57,10 +72,9 @@ def mlflow_states(folder):
     return parent.info.status, sorted(run.info.status for run in children)
 
 
-def test_a_run_confirms_its_winner_and_says_how_sure_it_is(begin):
-    outcome = begin(trials=2, seeds=2)
-    assert outcome.status == "finished"
-    folder = outcome.folder
+def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
+    assert whole.status == "finished"
+    folder = whole.folder
     confirmed = [trial for trial in folder.trials() if trial.kind == "confirm"]
     assert len(confirmed) == 2 * (2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials()))
     test = folder.test()
@@ -82,9 +96,8 @@ def _own_role(test, row):
     return next((r.role for r in test.rows if r.role != "best" and r.trial == row.trial), "")
 
 
-def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(begin):
-    whole = begin(trials=2, seeds=1)
-    stopped = begin(trials=2, seeds=1, images=40)
+def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(whole, begin):
+    stopped = begin(**WHOLE, images=40)
     assert stopped.status == "spent"
     assert stopped.why == "its budget of 40 images is spent"
     assert stopped.folder.test() is None, "the test set stays shut"
@@ -105,15 +118,24 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
-    with monkeypatch.context() as away:
-        away.setattr(Tracking, "_bring_up", lambda *_: 1 / 0)
-        away.setattr("syndet_ray.tuning.run._PATIENCE_S", 0.0)
+    real, attempts = Tracking._bring_up, []
+
+    def away(tracking, trial):
+        """For the first attempt, always: its thread tries again as long as this process lives."""
+        attempts.append(tracking)
+        if tracking is attempts[0]:
+            raise OSError("MLflow is away")
+        real(tracking, trial)
+
+    monkeypatch.setattr(Tracking, "_bring_up", away)
+    with monkeypatch.context() as hurry:
+        hurry.setattr("syndet_ray.tuning.run._PATIENCE_S", 0.0)
         finished = begin(trials=1, seeds=1)
     folder = finished.folder
     assert finished.status == "finished"
     store = f"MLflow's store sqlite:///{folder.path.parent.resolve() / 'mlflow.db'}: "
     assert str(finished.unwritten).startswith(f"{store}lacks trial 0, trial 1, trial 2, trial 3, ")
-    assert str(finished.unwritten).endswith(f"(division by zero). {WRITE_IT} {folder.path}")
+    assert str(finished.unwritten).endswith(f"(MLflow is away). {WRITE_IT} {folder.path}")
     before, first = table(folder), folder.test()
     again = resume(folder, {}, Silent())
     assert again.unwritten is None
@@ -147,8 +169,7 @@ def test_what_dies_before_its_first_report_is_not_tried_again(begin, monkeypatch
     assert "no such kernel" in outcome.folder.report.read_text()
 
 
-def test_what_fails_later_is_tried_again_from_its_checkpoint(begin, monkeypatch):
-    whole = begin(trials=1)
+def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monkeypatch):
     real, failures = local.run_trial, []
 
     def shaky(task, *args, report, **kwargs):
@@ -162,7 +183,7 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(begin, monkeypatch)
 
     monkeypatch.setattr(local, "run_trial", shaky)
     folder = begin(trials=1).folder
-    assert table(folder) == table(whole.folder)
+    assert table(folder) == table(whole.folder)[:3]
     assert folder.trials()[2].retries == len(failures) >= 1
 
 
@@ -293,8 +314,8 @@ def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 
 
-def test_the_ledger_tells_the_settings_in_force(begin):
-    for trial in begin(trials=1).folder.trials():
+def test_the_ledger_tells_the_settings_in_force(whole):
+    for trial in whole.folder.trials():
         drawn = {key: value for key, value in trial.effective.items() if key.startswith("drawn/")}
         assert sum(drawn.values()) == trial.images
         assert drawn.keys() == {f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")}
@@ -380,17 +401,16 @@ def test_a_search_for_a_setting_that_nothing_acts_on_is_refused(begin):
     assert not list(Path("runs").glob("tiny-*"))
 
 
-def test_confirmations_train_from_other_seeds(begin):
-    trials = begin(trials=1, seeds=2).folder.trials()
+def test_confirmations_train_from_other_seeds(whole):
+    trials = whole.folder.trials()
     again = [trial for trial in trials if trial.of == 0]
     assert [trial.replica for trial in (trials[0], *again)] == [0, 1, 2]
     assert len({trial.effective["seed"] for trial in (trials[0], *again)}) == 3
     assert trials[1].effective["seed"] == trials[0].effective["seed"]
 
 
-def test_a_run_goes_on_in_another_place_with_an_empty_store(begin, tmp_path, dice):
-    whole = begin(trials=1, seeds=1)
-    folder = begin(trials=1, seeds=1, images=20).folder
+def test_a_run_goes_on_in_another_place_with_an_empty_store(whole, begin, tmp_path):
+    folder = begin(**WHOLE, images=20).folder
     there = tmp_path / "elsewhere" / folder.path.name
     there.parent.mkdir()
     shutil.move(folder.path, there)

@@ -15,8 +15,10 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
+from conftest import write_tiny_sweep
 from mlflow import MlflowClient
 
+from syndet_ray import cli
 from syndet_ray.report.answer import answer
 from syndet_ray.report.words import recipe_words
 from syndet_ray.run_folder import RunFolder
@@ -36,6 +38,21 @@ def syndet(*arguments, **given):
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400, check=False, **given)
 
 
+@pytest.fixture
+def syndet_here(capsys, monkeypatch):
+    """Runs the command line in this process, which need not start and import first; returns the same as `syndet`."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, done.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
 def only_run(runs="runs"):
     (path,) = [path for path in Path(runs).iterdir() if (path / "sweep.json").exists()]
     return RunFolder.open(path)
@@ -52,13 +69,8 @@ def mlflow_runs(folder):
 def finished(tmp_path_factory, dice):
     """One sweep on the small dice pictures, run once for all tests that look at what it left behind."""
     home = tmp_path_factory.mktemp("finished")
-    (home / "sweeps").mkdir()
-    from conftest import TINY_SWEEP
-
-    text = TINY_SWEEP.replace("IMAGES", "16").replace("TRIALS", "2").replace("RUNGS", "2").replace("SEEDS", "0")
-    space = 'SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})'
-    (home / "sweeps" / "tiny.py").write_text(text.replace("SPACE,", f"{space},"))
-    done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", cwd=home)
+    write_tiny_sweep(home, space='SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})')
+    done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", "--hours", "1", cwd=home)
     return home, done
 
 
@@ -66,7 +78,15 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     home, done = finished
     assert done.returncode == 0, done.stderr
     assert "On the test set (4 real photos, opened once)" in done.stdout
-    for words in ("best", "real only", "synthetic only", "mAP", "report.html", "trial 0 COMPLETE: all 16 images seen"):
+    for words in (
+        "measuring a few steps",
+        "best",
+        "real only",
+        "synthetic only",
+        "mAP",
+        "report.html",
+        "trial 0 COMPLETE: all 16 images seen",
+    ):
         assert words in done.stdout
     table = done.stdout[done.stdout.index("On the test set") :].split("\n\n")[0]
     assert table.count("[") >= 3
@@ -201,11 +221,11 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
     assert len(folder.report.read_bytes()) == pytest.approx(len(before), rel=0.05)
 
 
-def test_a_sweep_of_which_every_trial_fails_says_why(home, dice):
+def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here):
     home(trials=1)
     text = Path("sweeps/tiny.py").read_text().replace("size_px=(26, 34)", 'size_px=(26, 34), generator="command:true"')
     Path("sweeps/tiny.py").write_text(text.replace("    trials=1", '    controls=("synthetic_only",), trials=1'))
-    done = syndet("sweep", "tiny", "--real", dice)
+    done = syndet_here("sweep", "tiny", "--real", dice, "--local")
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert "No answer" in said
@@ -224,8 +244,9 @@ def wait_for(what, process, seconds=240):
         time.sleep(0.05)
 
 
-def ledger_has(event):
-    return lambda: any(f'"event": "{event}"' in path.read_text() for path in Path("runs").glob("*/ledger.jsonl"))
+def checkpoints():
+    """How many checkpoints the ledger of the run in this folder knows of."""
+    return sum(path.read_text().count('"event": "checkpoint"') for path in Path("runs").glob("*/ledger.jsonl"))
 
 
 def children_of(pid):
@@ -235,18 +256,18 @@ def children_of(pid):
     return [int(child) for child in found] + [grand for child in found for grand in children_of(int(child))]
 
 
-def stopped(sent, dice):
-    """A sweep that gets a signal after its first checkpoint: the processes that it had started, and its folder."""
-    command = [sys.executable, "-m", "syndet_ray", "sweep", "tiny", "--real", str(dice), "--parallel", "1"]
+def stop(sent, *arguments):
+    """Sends a signal after the next checkpoint of a sweep; returns its folder once all that it had started is gone."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "syndet_ray", *map(str, arguments)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=ignores_interrupts if sent == signal.SIGTERM else heeds_interrupts,
     )
-    wait_for(ledger_has("checkpoint"), process)
+    before = checkpoints()
+    wait_for(lambda: checkpoints() > before, process)
     started = children_of(process.pid)
     asked_for = len(only_run().trials())
     process.send_signal(sent)
@@ -256,11 +277,13 @@ def stopped(sent, dice):
         assert process.returncode == 130, errors
         assert f"interrupted; go on with: python -m syndet_ray resume {folder.path}" in output.replace("\n", "")
         assert "Traceback" not in errors
+        assert folder.about["status"] == "interrupted"
         assert len(folder.trials()) == asked_for, "nothing begins after the signal"
         _, parent, children = mlflow_runs(folder)
         assert parent.info.status == "KILLED"
         assert "RUNNING" not in {run.info.status for run in children}
-    return started, folder
+    wait_until_gone(started, sent)
+    return folder
 
 
 def wait_until_gone(started, sent):
@@ -274,20 +297,18 @@ def wait_until_gone(started, sent):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_sigterm_stops_a_sweep_as_ctrl_c_does(home, dice):
+def rungs(folder):
+    return {trial.number: trial.rungs for trial in folder.trials()}
+
+
+def test_a_sweep_that_is_stopped_by_any_signal_is_resumed_to_the_same_trials(home, dice):
+    """By SIGTERM in the background, by a kill and by Ctrl-C, one after the other: starting Ray is what takes time."""
     home(images=48, rungs=6, trials=1)
-    started, folder = stopped(signal.SIGTERM, dice)
-    wait_until_gone(started, signal.SIGTERM)
-    assert folder.about["status"] == "interrupted"
+    folder = stop(signal.SIGTERM, "sweep", "tiny", "--real", dice, "--parallel", "1")
     assert "RUNNING" in {trial.state for trial in folder.trials()}, "resume goes on with it"
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
-    home(images=48, rungs=6, trials=1)
-    started, folder = stopped(sent, dice)
-    wait_until_gone(started, sent)
-    before = {trial.number: trial.rungs for trial in folder.trials()}
+    before = [rungs(folder)]
+    for sent in (signal.SIGKILL, signal.SIGINT):
+        before.append(rungs(stop(sent, "resume", folder.path)))
     done = syndet("resume", folder.path)
     assert done.returncode == 0, done.stderr
     trials = folder.trials()
@@ -296,7 +317,9 @@ def test_a_stopped_sweep_is_resumed_to_the_same_trials(home, dice, sent):
     for trial in trials:
         images = [rung.images for rung in trial.rungs]
         assert images == sorted(set(images)), "no rung twice"
-        assert trial.rungs[: len(before.get(trial.number, ()))] == before.get(trial.number, ())
+        for earlier in before:
+            kept = earlier.get(trial.number, ())
+            assert trial.rungs[: len(kept)] == kept
     _, parent, children = mlflow_runs(folder)
     assert parent.info.status == "FINISHED"
     assert [run.info.status for run in children] == ["FINISHED"] * 3, "no second run for a trial"
@@ -321,20 +344,20 @@ def is_running(pid):
         return False
 
 
-def test_resume_refuses_other_data_and_what_is_no_run(finished, tmp_path, dice):
-    assert "is not the folder of a run" in syndet("resume", dice).stderr
+def test_resume_refuses_other_data_and_what_is_no_run(finished, tmp_path, dice, syndet_here):
+    assert "is not the folder of a run" in syndet_here("resume", dice).stderr
     shutil.copytree(only_run(finished[0] / "runs").path, tmp_path / "copy")
     folder = RunFolder.open(tmp_path / "copy")
     real = folder.about["real"] | {"hashes": folder.about["real"]["hashes"] | {"val": "another"}}
     folder.describe(folder.about | {"real": real})
-    done = syndet("resume", folder.path)
+    done = syndet_here("resume", folder.path)
     assert done.returncode == 1
     assert "something has changed since this run began: the images or labels of val" in done.stderr
 
 
-def test_check_starts_nothing_and_says_what_would_run(home, dice):
+def test_check_starts_nothing_and_says_what_would_run(home, dice, syndet_here):
     home()
-    done = syndet("check", "tiny", "--real", dice)
+    done = syndet_here("check", "tiny", "--real", dice, "--local")
     assert done.returncode == 0, done.stderr
     for words in (
         "2 trials, 2 controls",
@@ -359,18 +382,18 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice):
         (["tiny", "--storage", "bucket/x"], "bucket/x: must be s3://bucket or s3://bucket/prefix"),
     ],
 )
-def test_bad_input_is_one_clear_message(home, arguments, said):
+def test_bad_input_is_one_clear_message(home, arguments, said, syndet_here):
     home()
-    done = syndet("check", *arguments)
+    done = syndet_here("check", *arguments)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistyped_field_is_told_with_its_line(home):
+def test_a_mistyped_field_is_told_with_its_line(home, syndet_here):
     path = home()
     path.write_text(path.read_text().replace("    trials=", "    trails="))
-    done = syndet("sweep", "tiny")
+    done = syndet_here("sweep", "tiny")
     assert done.returncode == 1
     assert "sweeps/tiny.py:4: trails: is not a field. Did you mean 'trials'?" in done.stderr
 

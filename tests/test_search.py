@@ -19,7 +19,7 @@ from syndet_ray.tuning.search import Budget, Search
 from syndet_ray.tuning.server import check_server
 from syndet_ray.tuning.study import Study
 from syndet_ray.tuning.task import TrialSettings
-from syndet_ray.tuning.tracking import Tracking, local_store
+from syndet_ray.tuning.tracking import Tracking
 from syndet_ray.verdict import best_points, candidates, finalists, missing_seeds
 
 RUNGS = (25, 50, 75, 100)
@@ -59,12 +59,6 @@ class Silent:
         return nullcontext()
 
     def end(self): ...
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One sqlite store for all tests of this file: making one takes a second."""
-    return local_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture

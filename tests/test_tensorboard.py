@@ -237,8 +237,10 @@ def test_names_of_folders_hold_no_slash(tmp_path):
     assert folder_name(replace(trial, kind="confirm", of=3)) == "trial-000 again 3"
 
 
-def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dice):
-    home(trials=2, seeds=1)
+def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dice, empty_store):
+    home(trials=1)
+    Path("runs").mkdir()
+    shutil.copy(empty_store, "runs")
     options = Options(runs=Path("runs"), real=dice, images=40, local=True, tensorboard=True)
     stopped = start(Origin("tiny", find("tiny")), load("tiny"), options, Silent(), force=True)
     assert stopped.status == "spent"

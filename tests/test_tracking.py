@@ -49,12 +49,6 @@ def _impatient(monkeypatch):
     monkeypatch.setattr("syndet_ray.tuning.tracking.Outbox", partial(Outbox, first_pause_s=0.01))
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A sqlite store for all tests of this file."""
-    return local_store(tmp_path_factory.mktemp("store"))
-
-
 class Served:
     """MLflow's own server, in a thread, that goes away and comes back at the same address."""
 

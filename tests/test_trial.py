@@ -57,6 +57,10 @@ def reordered(pool):
 
 @pytest.fixture
 def rendered(squares):
+    return generator_of(squares)
+
+
+def generator_of(squares):
     """Takes the place of the generator; `asked` holds what it was asked for."""
 
     def scenes(parameters, count, seed, cache):
@@ -286,11 +290,12 @@ def test_settings_of_scenes_are_those_that_they_are_made_from():
     assert scenes_in_force(recipe.mix, blurred)["scene.blur"] == 0.9
 
 
-@pytest.fixture
-def effective(squares, tmp_path, rendered):
+@pytest.fixture(scope="module")
+def effective(squares, tmp_path_factory):
     """What a trial of many sources, trained with momentum, found in force after all of its 12 images."""
     recipe = MANY.replace({"training.optimizer": "sgd", "mix.schedule": "staged"})
-    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, others={"their/photos": squares(4, seed=9)})
+    others, scenes = {"their/photos": squares(4, seed=9)}, generator_of(squares)
+    reports = run(squares, tmp_path_factory.mktemp("effective"), recipe=recipe, scenes=scenes, others=others)
     check_effective(recipe.flat(), reports[-1][2])
     return recipe.flat(), reports[-1][2]
 

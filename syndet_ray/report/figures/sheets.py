@@ -44,6 +44,7 @@ _TELL = {"hit": "hit", "false alarm": "false alarm", "missed": "missed (true box
 A_HIT = f"a hit is IoU ≥ {MATCH_IOU} and the right class"
 _MOST_COLORS = len(_CLASS_COLORS)
 _MOST_NAMED = 12  # boxes in one picture beyond which only errors are named: names would hide the picture
+_DPI = 150  # of a sheet 10 inches wide
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
 
 
@@ -132,7 +133,7 @@ def _sheet(strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], lege
     cells = [(width - gap * (strip.columns + 1)) / strip.columns for strip in strips]
     rows = [-(-len(strip.pictures) // strip.columns) for strip in strips]
     height = sum(head + n * (cell + gap) for n, cell in zip(rows, cells, strict=True)) + foot
-    figure = Figure(figsize=(width, height), dpi=150)
+    figure = Figure(figsize=(width, height), dpi=_DPI)
     top = height
     for strip, cell in zip(strips, cells, strict=True):
         figure.text(gap / width, (top - head * 0.65) / height, strip.title, fontsize=13, fontweight="bold")
