@@ -5,7 +5,7 @@ import pytest
 from made_detections import A, B, C, found, pool_of, random_case
 
 from syndet_ray import seeds
-from syndet_ray.detection.bootstrap import accuracy, bootstrap, intervals, matches, whole
+from syndet_ray.detection.bootstrap import accuracy, bootstrap, draws, intervals, matches, whole
 from syndet_ray.detection.score import coco, score
 
 
@@ -65,6 +65,20 @@ def test_every_resample_is_scored_with_the_same_images_for_every_model():
     expected = np.array(scores) - np.mean(scores) + score(pool, predictions).metrics["mAP"]
     assert draws["mAP"] == pytest.approx(expected, abs=1e-12)
     assert {name: values.shape for name, values in draws.items()} == dict.fromkeys(NAMES, (5,))
+
+
+def test_a_half_that_comes_again_is_not_scored_again():
+    pool, predictions = random_case(1)
+    three = matches([coco(pool.select([0, 1, 2]), predictions[:3], 100)], 3)
+    seen = []
+
+    def metrics(accuracy):
+        seen.append(accuracy)
+        return whole(accuracy)
+
+    drawn = draws(three, metrics, seed=0, resamples=50)
+    assert len(seen) == 1 + 3, "of all images, and of each alone"
+    assert drawn["mAP"].shape == (50,)
 
 
 def test_what_is_hard_for_two_models_cancels_in_their_difference():

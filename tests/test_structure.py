@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,31 @@ def imports(path: Path) -> list[str]:
     return found
 
 
+@cache
+def imported_at_once(path: Path) -> set[str]:
+    """The modules that importing a file imports, and not those that its functions or type checkers do."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_with(module: str) -> set[str]:
+    """The modules that importing one of the package imports, one through another; those of others are not followed."""
+    names: set[str] = set()
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        names.add(name)
+        place = ROOT / name.replace(".", "/")
+        for path in (place.with_suffix(".py"), place / "__init__.py"):
+            waiting |= imported_at_once(path) - names if path.exists() else set()
+    return names
+
+
 def modules() -> list[Path]:
     return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or not path.name.startswith("__")]
 
@@ -89,6 +115,13 @@ def test_definitions_need_nothing_heavy():
     code = f"import sys, torch; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" in done.stdout, "the check above could not fail"
+
+
+def test_workers_do_without_mlflow():
+    """They import the module of what they are to run, and MLflow would take a second of each of their processes."""
+    for module in ("tune", "trial", "render", "cost", "confirm", "nodes"):
+        assert "mlflow" not in imported_with(f"syndet_ray.tuning.{module}"), module
+    assert "mlflow" in imported_with("syndet_ray.tuning.run"), "the check above could not fail"
 
 
 @pytest.mark.parametrize(
