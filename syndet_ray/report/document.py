@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,6 +19,18 @@ _JPEG_QUALITY = 88
 
 def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
     """A template of this package with its content; `figures` are known to it by their names."""
+    pictures = {name: _embedded(drawn) for name, drawn in figures.items()}
+    charts = {name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None}
+    library = script() if charts else ""
+    return (
+        _environment()
+        .get_template(template)
+        .render(content, pictures=pictures, charts=charts, library=library, darkened=DARK)
+    )
+
+
+@cache  # with the templates that it has compiled, which takes longer than filling them
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("syndet_ray.report", "templates"),
         autoescape=True,
@@ -26,12 +39,7 @@ def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(words, name) for name in _FILTERS}
-    pictures = {name: _embedded(drawn) for name, drawn in figures.items()}
-    charts = {name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None}
-    library = script() if charts else ""
-    return environment.get_template(template).render(
-        content, pictures=pictures, charts=charts, library=library, darkened=DARK
-    )
+    return environment
 
 
 def _embedded(drawn: Drawn) -> str:
