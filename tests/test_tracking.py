@@ -35,7 +35,7 @@ from syndet_ray.tuning import run, ui, view
 from syndet_ray.tuning.names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.server import check_server, kept_address, mask
-from syndet_ray.tuning.tracking import Tracking, local_store
+from syndet_ray.tuning.tracking import Tracking
 
 SWEEP = Sweep(
     question="Which share?",
