@@ -27,6 +27,7 @@ _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("m
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
 _ONCE = "each recipe trained once: intervals over images alone"
+_WORK_WIDTH = 18  # of the bar of what is counted: beside it a name and the time left fit into 80 columns
 _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
 _LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
 
@@ -233,7 +234,8 @@ def _work_line(work: _Work) -> Table:
         words += f" · {work.done / gone:.3g}/s · about {_clock(left)} left"
     else:
         words += f" · {_clock(gone)} gone"
-    line.add_row(work.what, ProgressBar(total=work.total, completed=work.done, width=36), Text(words, style="dim"))
+    bar = ProgressBar(total=work.total, completed=work.done, width=_WORK_WIDTH)
+    line.add_row(work.what, bar, Text(words, style="dim"))
     return line
 
 

@@ -77,7 +77,7 @@ def finished(tmp_path_factory, dice):
 def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     home, done = finished
     assert done.returncode == 0, done.stderr
-    assert "On the test set (4 real photos, opened once)" in done.stdout
+    assert "On the test set (4 real photos, opened once; each recipe trained once" in " ".join(done.stdout.split())
     for words in (
         "measuring a few steps",
         "best",

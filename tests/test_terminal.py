@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from contextlib import suppress
 from dataclasses import replace
 
@@ -172,6 +173,15 @@ def test_a_step_is_shown_until_its_end_and_what_is_counted_in_it_instead():
             assert on_display(display) == ["reading the data 0:00"]
 
     assert drawn(reading).strip() == ""
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_counted_takes_one_line(width):
+    work = terminal._Work("looking for copies of val", time.monotonic() - 100, done=120, total=1200)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(terminal._work_line(work))
+    (line,) = console.file.getvalue().splitlines()
+    assert re.search(r"120/1200 · 1\.2/s · about 15:0\d left", line)
 
 
 def test_a_step_that_fails_is_over():

@@ -220,6 +220,14 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     assert proposals.suggest("another") == "FINISHED"
 
 
+def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
+    search, _ = searching(tmp_path, trials=1, recipe=SMALL)
+    proposals = tune._Proposals(search, settings(tmp_path), USE, this_node(), lambda: 2, print)
+    assert proposed(proposals)["task"].node == this_node()
+    first, *_, last = search._display.counts
+    assert (first, last) == (("scenes of trial 0", 0, 1), ("scenes of trial 0", 1, 1))
+
+
 def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_path):
     """A source's own sizes do not fit the side that the search proposes."""
     sources = {"large": Scenes(changes={"scene.size_px": (70, 80)})}

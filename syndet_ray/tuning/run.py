@@ -185,10 +185,11 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
             cost.check_hours(projection, options.budget)
             disk.check_fits(projection.disk, disk.room(options.runs, options.cache), options.runs, options.storage)
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        about = _about(origin, asked, options, data) | {
-            "parallel": runner.use.parallel,
-            "gpus_per_trial": runner.use.gpus,
-        }
+        with display.step("recording what the run is made with"):
+            about = _about(origin, asked, options, data) | {
+                "parallel": runner.use.parallel,
+                "gpus_per_trial": runner.use.gpus,
+            }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
             return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
