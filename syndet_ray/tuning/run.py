@@ -298,9 +298,10 @@ def _carry_out(
 def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking:
     """The run in MLflow, which the folder's description names from now on."""
     about = folder.about
-    uri = options.tracking or local_store(options.runs)
-    artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("opening MLflow's store"):
+        uri = options.tracking or local_store(options.runs)
+    artifacts = None if options.tracking else options.runs / "artifacts"
+    with display.step("beginning the run in MLflow"):
         tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": mask(uri)})
     return tracking
