@@ -276,6 +276,7 @@ def stop(sent, *arguments):
     if sent != signal.SIGKILL:
         assert process.returncode == 130, errors
         assert f"interrupted; go on with: python -m syndet_ray resume {folder.path}" in output.replace("\n", "")
+        assert output.count("stopping: trials keep their last checkpoint") == 1
         assert "Traceback" not in errors
         assert folder.about["status"] == "interrupted"
         assert len(folder.trials()) == asked_for, "nothing begins after the signal"
