@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import trimesh
-from made_runs import ABOUT, confirmed_run
+from made_runs import ABOUT, confirmed_run, made_run
 from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
@@ -17,7 +17,16 @@ from syndet_ray.sweep import load
 from syndet_ray.tuning import confirm, preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.tuning.run import Options, Origin, _about, _note_environment, _options, _parent_tags, _plain
+from syndet_ray.tuning.run import (
+    Options,
+    Origin,
+    _about,
+    _check_given,
+    _note_environment,
+    _options,
+    _parent_tags,
+    _plain,
+)
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
@@ -305,3 +314,19 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
     assert "near_copies" not in tags
     near = {"real": ABOUT["real"] | {"near_copies": {"test": 3}}}
     assert _parent_tags(best, folder.test(), folder.about | near)["near_copies"].startswith("3 of 50 test photos look")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trials": 4}, "--trials: must be at least what the run has already, 5, got 4"),
+        ({"images": 2200}, "--images: must be more than the 2,200 that its trials have seen, got 2200"),
+        ({"hours": 0.0}, r"--hours: must be more than the \S+ hours that the run has taken, got 0.0"),
+    ],
+)
+def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, said):
+    run = made_run(tmp_path / "run")
+    with pytest.raises(DefinitionError, match=said):
+        _check_given(run, given)
+    _check_given(run, {"trials": 5, "images": 2201, "hours": 1.0})
+    _check_given(run, {})

@@ -216,6 +216,7 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
     # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
     options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
     with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
+        _check_given(folder, given)
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
@@ -252,10 +253,22 @@ def _begin_anew(folder: RunFolder, display: Display) -> None:
         display.note(f"the checkpoints that these trials would go on from are gone, so they begin anew: {numbers}")
 
 
+def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
+    """Raises DefinitionError where a run is given fewer trials than it has, or a budget that is spent already."""
+    trials, images, hours = (given.get(name) for name in ("trials", "images", "hours"))
+    sweep = folder.sweep
+    if trials is not None and trials < sweep.trials:
+        raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
+    seen = sum(trial.images for trial in folder.trials())
+    if images is not None and images <= seen:
+        raise DefinitionError("--images", f"must be more than the {seen:,} that its trials have seen", got=images)
+    elapsed = folder.elapsed_s() / 3600
+    if hours is not None and hours <= elapsed:
+        raise DefinitionError("--hours", f"must be more than the {elapsed:.2g} hours that the run has taken", got=hours)
+
+
 def _extend(folder: RunFolder, trials: int) -> None:
     sweep, about = folder.sweep, folder.about
-    if trials < sweep.trials:
-        raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
     folder.describe(about | {"given": about["given"] | {"trials": trials}})
     folder.define(sweep.replace({"trials": trials}))
 
