@@ -14,7 +14,7 @@ import ray
 from moto.server import ThreadedMotoServer
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
-from ray.tune import Checkpoint
+from ray.tune import Checkpoint, report
 from ray.tune.experiment import Trial
 from test_search import Silent
 
@@ -163,6 +163,27 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
     with fetched(trial.checkpoint) as copy:
         assert (copy / "images").read_text() == "100"
+
+
+def losing(numbers):
+    """A trial whose machine is lost, where it has one of these numbers; any other reports once."""
+
+    def train(config):
+        if config["task"].number in numbers:
+            report({"failure": "its worker is gone", "cause": "lost"})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            tune.Reports(False).report(100, {"val/mAP": 0.5}, {}, Path(folder))
+
+    return train
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_what_is_lost_twice_is_trained_from_another_seed_in_the_same_run(cluster, tmp_path):
+    search, folder = searching(tmp_path, trials=0, space=(), variants={"crisp": {"scene.blur": 0.0}}, rungs=1)
+    tune.run_trials(losing({0, 1}), search, settings(tmp_path), str(tmp_path), USE)
+    assert [trial.state for trial in folder.trials()] == ["FAILED", "FAILED", "COMPLETE"]
+    assert search.is_over
 
 
 def proposed(proposals):

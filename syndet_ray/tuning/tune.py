@@ -139,7 +139,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=_Decisions(search),
-            num_samples=2 * search.remaining,  # at most: what is lost with its machine may be asked for once more
+            num_samples=-1,  # without end: the search says when it is over, and what is lost may be asked for again
             max_concurrent_trials=use.parallel,
             reuse_actors=True,
             trial_name_creator=_trial_name,
