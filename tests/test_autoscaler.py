@@ -10,7 +10,7 @@ import yaml
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.tuning import cluster
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
-from syndet_ray.tuning.cluster import Room, has_spare_cores, resource_words, resources
+from syndet_ray.tuning.cluster import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.tuning.task import Resources, check_gpus
 
 ROOT = Path(__file__).parents[1]
@@ -101,11 +101,11 @@ def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_no
     up((0, 0), (8, 1))
     use = resources(None, None, UNKNOWN)
     assert use == Resources(8, 1, 2)
-    room, asked = Room(use, UNKNOWN, fixed=False), Room(Resources(8, 1, 5), UNKNOWN, fixed=True)
+    capacity, asked = Capacity(use, UNKNOWN, fixed=False), Capacity(Resources(8, 1, 5), UNKNOWN, fixed=True)
     up((0, 0), (8, 1), (8, 1), (8, 1))
-    assert (room.trials(), asked.trials()) == (4, 5)
+    assert (capacity.trials(), asked.trials()) == (4, 5)
     up((0, 0))
-    assert (room.trials(), asked.trials()) == (1, 5)
+    assert (capacity.trials(), asked.trials()) == (1, 5)
 
 
 def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):

@@ -26,7 +26,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import tune
 from syndet_ray.tuning.ahead import this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.tuning.cluster import Room, connection, nodes_once_there_is_a_gpu, resources
+from syndet_ray.tuning.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources
 from syndet_ray.tuning.nodes import Needs, check_nodes
 from syndet_ray.tuning.search import Search
 from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
@@ -270,9 +270,9 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     use = resources(None, None, growth)
     assert use == USE
     monkeypatch.setattr("syndet_ray.tuning.cluster._RECOUNT_S", 0.0)
-    room = Room(use, growth, fixed=False)
+    capacity = Capacity(use, growth, fixed=False)
     cluster.add_node(num_cpus=1)
-    assert room.trials() == 3
+    assert capacity.trials() == 3
 
     monkeypatch.chdir(tmp_path)
     own = Path("/proc/self/cwd/own.safetensors")

@@ -84,7 +84,7 @@ def _fitting(cpus: int, gpus: float, there: Sequence[Node], growth: Growth) -> i
     return max(now, on_heads + growth.trials(cpus, gpus))
 
 
-class Room:
+class Capacity:
     """How many trials may run at once, counted again as nodes come and go, unless the user has said how many."""
 
     def __init__(self, use: Resources, growth: Growth, *, fixed: bool) -> None:

@@ -29,7 +29,7 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.tuning.cluster import (
-    Room,
+    Capacity,
     alive_nodes,
     connection,
     device,
@@ -63,13 +63,13 @@ _SCENES_EVERY_S = 2.0  # between two words of a trial on how far its scenes are
 class OnRay:
     """Runs trials and tasks on a Ray cluster that this process is connected to.
 
-    room   counts how many trials may run at once, as the cluster grows
+    capacity  counts how many trials may run at once, as the cluster grows
     growth what may join it
     note   is told what the user should know
     """
 
     use: Resources
-    room: Room
+    capacity: Capacity
     growth: Growth
     note: Note
 
@@ -84,7 +84,7 @@ class OnRay:
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         pools = data.pools
         trainable = tune.with_parameters(_trainable, train=pools["train"], val=pools["val"], others=data.others)
-        run_trials(trainable, search, settings, home, self.use, node, self.room.trials, self.note)
+        run_trials(trainable, search, settings, home, self.use, node, self.capacity.trials, self.note)
 
     def tasks(
         self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
@@ -102,7 +102,7 @@ def on_ray(
         use = resources(parallel, gpus_per_trial, growth, note)
         for words in resource_words(use, growth):
             note(words)
-        yield OnRay(use, Room(use, growth, fixed=parallel is not None), growth, note)
+        yield OnRay(use, Capacity(use, growth, fixed=parallel is not None), growth, note)
 
 
 def run_trials(
@@ -112,17 +112,19 @@ def run_trials(
     home: str,
     use: Resources,
     node: str | None = None,
-    room: Callable[[], int] | None = None,
+    most_at_once: Callable[[], int] | None = None,
     note: Note = silent,
 ) -> None:
     """Has Tune run all trials that a search proposes. `trainable` finds a Task in its config, and reports by `Reports`.
 
     node  where the scenes of a trial are rendered before it begins; None where trials render them
-    room  tells how many trials may run at this moment; None where that is `use.parallel`, always
+    most_at_once  tells how many trials may run at this moment; None where that is `use.parallel`, always
     note  is told what the user should know of the way in which trials are run
     """
     with deferral() as check_interrupt:
-        proposals = _Proposals(search, settings, use, node, room or (lambda: use.parallel), note, check_interrupt)
+        proposals = _Proposals(
+            search, settings, use, node, most_at_once or (lambda: use.parallel), note, check_interrupt
+        )
         events = _Events(search, home, check_interrupt)
         try:
             _tuner(trainable, search, home, use, proposals, events).fit()
@@ -171,13 +173,13 @@ class _Proposals(_Stateless, Searcher):
         settings: TrialSettings,
         use: Resources,
         node: str | None,
-        room: Callable[[], int],
+        most_at_once: Callable[[], int],
         note: Note,
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._search, self._settings, self._use, self._node = search, settings, use, node
-        self._room, self._note, self._check_interrupt = room, note, check_interrupt
+        self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
         self._ahead = Ahead(Path(settings.cache)) if node else None
@@ -185,8 +187,8 @@ class _Proposals(_Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         self._check_interrupt()  # while no trial runs, Tune asks again and again, and does nothing else
-        room = self._room()
-        free = room - len(self._running)
+        most_at_once = self._most_at_once()
+        free = most_at_once - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
         wanted = free if self._ahead is None else free + 1
         while len(self._held) < wanted:
@@ -198,7 +200,7 @@ class _Proposals(_Stateless, Searcher):
         if is_over or self._search.spent:  # what is held is in the ledger: resume takes it up
             return Searcher.FINISHED
         # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
-        first = self._held[:1] if room == 1 else list(self._held)
+        first = self._held[:1] if most_at_once == 1 else list(self._held)
         ready = [assignment for assignment in first if self._ready(assignment)]
         if not ready or free <= 0:
             return None
