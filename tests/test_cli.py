@@ -25,7 +25,7 @@ def said(capsys, monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
         with pytest.raises(SystemExit) as done:
-            cli.main()
+            cli.run()
         return done.value.code or 0, " ".join(capsys.readouterr().out.split())
 
     return run

@@ -88,7 +88,7 @@ def main(monkeypatch, tmp_path):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
         with pytest.raises(SystemExit) as done:
-            cli.main()
+            cli.run()
         return done.value.code or 0
 
     return run

@@ -236,7 +236,7 @@ def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, caps
     out = tmp_path / "compare.html"
     monkeypatch.setattr(sys, "argv", ["syndet_ray", "compare", *(str(run.path) for run in two), "--out", str(out)])
     with pytest.raises(SystemExit) as done:
-        cli.main()
+        cli.run()
     said = capsys.readouterr().out
     assert done.value.code == 0
     assert "A  obstruction-20261101-101010  19 trials" in said

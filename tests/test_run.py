@@ -46,7 +46,7 @@ def syndet_here(capsys, monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
         with pytest.raises(SystemExit) as done:
-            cli.main()
+            cli.run()
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, done.value.code or 0, printed.out, printed.err)
 

@@ -117,7 +117,7 @@ def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeyp
     runs = [old_run.path] if verb != "compare" else [old_run.path, made_run(tmp_path / "new", scores=TIED).path]
     monkeypatch.setattr(sys, "argv", ["syndet_ray", verb, *map(str, runs)])
     with pytest.raises(SystemExit) as done:
-        cli.main()
+        cli.run()
     assert done.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(

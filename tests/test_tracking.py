@@ -430,7 +430,7 @@ def test_the_trials_of_a_run_have_their_address_on_a_server(served, tmp_path, mo
     for given in ([str(folder.path)], ["--runs", str(folder.path.parent)]):
         monkeypatch.setattr("sys.argv", ["syndet_ray", "ui", *given])
         with pytest.raises(SystemExit) as done:
-            cli.main()
+            cli.run()
         assert not done.value.code
         trials, charts = capsys.readouterr().out.splitlines()
         assert trials == f"trials   {tracking.link}"

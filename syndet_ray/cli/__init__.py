@@ -3,11 +3,13 @@
 import atexit
 import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 import typer
 
 from syndet_ray.cli import data, models, runs, sweeps
-from syndet_ray.cli.options import FAILED, INTERRUPTED
+from syndet_ray.cli.options import FAILED
 from syndet_ray.errors import SyndetError
 
 app = typer.Typer(
@@ -30,22 +32,27 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
     data_app.command()(data_verb)
 
 
-def main() -> None:
-    """The entry point: a SyndetError is one clear message and exit status 1."""
+def main() -> NoReturn:
+    """The entry point: `run`, and then this process ends without a last look for garbage.
+
+    Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
+    """
+    try:
+        run()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it has gone
+            stream.flush()
+    os._exit(status)
+
+
+def run() -> None:
+    """Does what the command line asks for: a SyndetError is one clear message and exit status 1."""
     try:
         app()
     except SyndetError as error:
         print(f"syndet_ray: {error}", file=sys.stderr)
         raise SystemExit(FAILED) from None
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _end(INTERRUPTED)
-        raise
-
-
-def _end(status: int) -> None:
-    """Ends this process without a last look for garbage among all of torch and Ray: it takes seconds, and somebody waits."""
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
