@@ -13,6 +13,7 @@ from made_runs import made_run
 from test_search import Silent
 
 from syndet_ray.sweep import load
+from syndet_ray.tuning import run
 from syndet_ray.tuning.backup import Backup
 from syndet_ray.tuning.run import Options, Origin, _Attempt, start
 from syndet_ray.tuning.stop import Stop, deferral
@@ -193,15 +194,10 @@ class Hanging:
         return "the end of the sweep"
 
 
-@pytest.mark.parametrize(("status", "limits"), [("interrupted", [5.0]), ("spent", [math.inf])])
-def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, status, limits):
-    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
-    backup = Backup(folder, str(store), print)
-    tracking = Hanging(store / "dice-1" / "run")
-    folder.append("retry", 0)
-    attempt = _Attempt(
+def attempt_at(folder, tracking, backup):
+    return _Attempt(
         folder=folder,
-        options=Options(runs=tmp_path),
+        options=Options(runs=folder.path.parent),
         data=None,
         runner=None,
         tracking=tracking,
@@ -209,7 +205,48 @@ def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, st
         board=None,
         backup=backup,
     )
-    assert attempt.end(status) == "the end of the sweep"
+
+
+@pytest.mark.parametrize(("status", "limits"), [("interrupted", [5.0]), ("spent", [math.inf])])
+def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, status, limits):
+    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    backup = Backup(folder, str(store), print)
+    tracking = Hanging(store / "dice-1" / "run")
+    folder.append("retry", 0)
+    attempt = attempt_at(folder, tracking, backup)
+    assert attempt.end(status) == (status, "the end of the sweep")
     assert tracking.there["ledger.jsonl"] == (folder.path / "ledger.jsonl").read_bytes()
     assert json.loads(tracking.there["run.json"])["status"] == status
     assert tracking.limits == limits
+
+
+class Interrupted:
+    """An MLflow during whose end the process is asked to end."""
+
+    def __init__(self):
+        self.ended = []
+
+    def end(self, status, patience_s, limit_s=math.inf):
+        self.ended.append(status)
+        if len(self.ended) == 1:
+            raise KeyboardInterrupt
+        return ""
+
+
+def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
+    folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
+    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == ("interrupted", "")
+    assert tracking.ended[-1] == "KILLED"
+    assert folder.about["status"] == "interrupted", "resume ends what was left"
+
+
+def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(tmp_path, monkeypatch):
+    folder = made_run(tmp_path / "dice-1")
+    finished = run.Outcome(folder, "finished")
+
+    def resumed(folder, given, display, stop, *, force):
+        stop.outcome = finished
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(run, "_resume", resumed)
+    assert run.resume(folder, {}, Silent()) is finished

@@ -169,7 +169,7 @@ def start(
         except KeyboardInterrupt:
             if stop.folder is None:
                 raise
-            return Outcome(stop.folder, "interrupted")
+            return stop.outcome or Outcome(stop.folder, "interrupted")
 
 
 def _start(origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool) -> Outcome:
@@ -192,7 +192,8 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
-            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            return stop.outcome
 
 
 def resume(
@@ -208,7 +209,7 @@ def resume(
         try:
             return _resume(folder, given, display, stop, force=force)
         except KeyboardInterrupt:
-            return Outcome(folder, "interrupted")
+            return stop.outcome or Outcome(folder, "interrupted")
 
 
 def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool) -> Outcome:
@@ -231,7 +232,8 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
         folder.describe(folder.about | {"options": _plain(options), "real": real})
         with _runner(options, display) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
-            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            return stop.outcome
 
 
 def _note_environment(folder: RunFolder) -> None:
@@ -301,8 +303,7 @@ def _carry_out(
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
-            unwritten = attempt.end(status)
-            display.end()
+            status, unwritten = attempt.end(status)
     why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
     missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
     return Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
@@ -359,8 +360,20 @@ class _Attempt:
         search.interrupt()
         return "spent" if search.spent else "interrupted"
 
-    def end(self, status: str) -> str:
-        """Writes how it ended, here, to the storage and to MLflow; returns what MLflow lacks, in words, or "".
+    def end(self, status: str) -> tuple[str, str]:
+        """Writes how it ended; returns that, and what MLflow lacks, in words, or "".
+
+        Where it is asked to end while it does, the rest is left to `resume`: the run counts as interrupted.
+        """
+        try:
+            return status, self._write_end(status)
+        except KeyboardInterrupt:
+            return "interrupted", self._write_end("interrupted")
+        finally:
+            self.display.end()
+
+    def _write_end(self, status: str) -> str:
+        """Writes how it ended, here, to the storage and to MLflow; returns what MLflow lacks.
 
         MLflow comes last: it may hang until the machine is gone.
         """

@@ -33,11 +33,13 @@ class Stop:
     note    told at once what happens
     leave   called where Ctrl-C is pressed again, with the run; None before there is one
     folder  of the run, once there is one
+    outcome  what the run has come to, once it has: an interrupt while the rest is put away changes nothing about it
     """
 
     def __init__(self, note: Note, leave: Callable[[RunFolder | None], None] = again) -> None:
         self._note, self._leave = note, leave
         self.folder: RunFolder | None = None
+        self.outcome: Any = None
         self._is_asked = False
         self._before: dict[int, Any] = {}  # what was done about these signals before
 
