@@ -157,6 +157,10 @@ class TestScores:
         """Whether a recipe was trained more than once. Else intervals tell of other images alone."""
         return any(len(row.seeds) > 1 for row in self.rows)
 
+    def p_best(self, row: TestRow) -> float | None:
+        """Of a row; None where no recipe was trained more than once: runs of an earlier version have kept one all the same."""
+        return row.p_best if self.has_seed_spread else None
+
     def row(self, role: str) -> TestRow | None:
         return next((row for row in self.rows if row.role == role), None)
 

@@ -258,10 +258,11 @@ def test_table(scores: TestScores, width: int) -> Table:
         table.add_column(f"above {words.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH)
     best = scores.row("best")
     for role, row in told_once(scores):
+        p_best = scores.p_best(row)
         found = {
             "trial": str(row.trial),
             "seeds": str(len(row.seeds) or 1),
-            "P(best)": "" if row.p_best is None else words.probability(row.p_best).removeprefix("= "),
+            "P(best)": "" if p_best is None else words.probability(p_best).removeprefix("= "),
             **{key: f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in metrics},
         }
         cells = [found[name] for name in columns] + ([] if against is None else [_above(row.differences.get(against))])

@@ -13,7 +13,7 @@ from made_runs import made_run
 from test_search import Silent
 
 from syndet_ray.sweep import load
-from syndet_ray.tuning import run
+from syndet_ray.tuning import cluster, run
 from syndet_ray.tuning.backup import Backup
 from syndet_ray.tuning.run import Options, Origin, _Attempt, start
 from syndet_ray.tuning.stop import Stop, deferral
@@ -250,3 +250,29 @@ def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(t
 
     monkeypatch.setattr(run, "_resume", resumed)
     assert run.resume(folder, {}, Silent()) is finished
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_a_connection_to_ray_keeps_our_handler_and_is_closed_from_a_thread_too(monkeypatch, is_main):
+    """Ray puts its own handler of SIGTERM in place of ours, in the main thread alone."""
+    closed, handlers = [], []
+
+    def init(**_):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def connect():
+        with cluster.connection(None):
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: closed.append(True))
+    with Stop(Notes()):
+        ours = signal.getsignal(signal.SIGTERM)
+        if is_main:
+            connect()
+        else:
+            thread = threading.Thread(target=connect)
+            thread.start()
+            thread.join()
+    assert (handlers, closed) == ([ours], [True])

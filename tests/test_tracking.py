@@ -22,6 +22,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from made_runs import made_run, made_scores
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.server import app, handlers
@@ -34,8 +35,10 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import run, ui, view
 from syndet_ray.tuning.names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tuning.run import _parent_metrics
 from syndet_ray.tuning.server import check_server, kept_address, mask
 from syndet_ray.tuning.tracking import Tracking
+from syndet_ray.verdict import winner
 
 SWEEP = Sweep(
     question="Which share?",
@@ -563,3 +566,15 @@ def test_an_address_that_is_neither_of_a_server_nor_of_a_database_is_refused(uri
 def test_databases_are_left_to_mlflow(tmp_path):
     check_server(f"sqlite:///{tmp_path}/mlflow.db")
     check_server("postgresql+psycopg2://user@host/runs")
+
+
+def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best(tmp_path):
+    """Runs of an earlier version have kept one all the same, and are handed to MLflow when they are resumed."""
+    best = winner(made_run(tmp_path / "dice-1").trials())
+    once = made_scores({"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)})
+    rows = tuple(replace(row, p_best=0.5) for row in once.rows)
+    names = {"test/p_best", "test/p_best/real_only"}
+    assert not names & _parent_metrics(best, replace(once, rows=rows)).keys()
+    seeds = tuple(replace(row, seeds=(0.3, 0.32)) for row in rows)
+    metrics = _parent_metrics(best, replace(once, rows=seeds))
+    assert {name: metrics[name] for name in names} == dict.fromkeys(names, 0.5)

@@ -218,7 +218,7 @@ def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
             _score(row, "mAP"),
             _score(row, "AP50"),
             row.seeds or (row.metrics["mAP"],),
-            row.p_best if test is not None and test.has_seed_spread else None,
+            None if test is None else test.p_best(row),
             row.differences.get(rows[0].role),
             settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
         )
@@ -255,7 +255,7 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
         row.seeds,
         sum(training.diverged for training in found.trainings),
         any(training.of is not None for training in found.trainings),
-        row.p_best if test.has_seed_spread else None,  # runs of an earlier version have one all the same
+        test.p_best(row),
         row.differences,
         best is not None and row.trial == best.trial,
         row.trial == test.simplest,

@@ -10,6 +10,7 @@ import ray
 
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, trials_on
+from syndet_ray.tuning.stop import restore_handlers
 from syndet_ray.tuning.task import RETRIES, Note, Progress, Resources, quiet, silent
 
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
@@ -39,9 +40,9 @@ def connection(address: str | None) -> Iterator[None]:
             f"cannot be reached ({str(error).splitlines()[0]})",
             do="See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides." if address else "",
         ) from None
-    if callable(on_termination):  # Ray has put its own in its place, which leaves without a word
-        signal.signal(signal.SIGTERM, on_termination)
     try:
+        if callable(on_termination):  # Ray has put its own in its place, which leaves without a word
+            restore_handlers({signal.SIGTERM: on_termination})
         yield
     finally:
         ray.shutdown()

@@ -4,7 +4,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +31,7 @@ from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
 from syndet_ray.tuning.server import check_server, kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
-from syndet_ray.tuning.stop import Stop, again
+from syndet_ray.tuning.stop import Leave, Stop, interrupt_again
 from syndet_ray.tuning.task import TrialSettings, check_gpus
 from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
 from syndet_ray.verdict import Candidate, finalists
@@ -153,11 +153,14 @@ def _check_nodes(sweep: Sweep, options: Options, data: RealData, runner: "OnRay 
         runner.check(sweep, data, options.runs, options.storage)
 
 
-Leave = Callable[[RunFolder | None], None]
-
-
 def start(
-    origin: Origin, sweep: Sweep, options: Options, display: Display, *, force: bool = False, leave: Leave = again
+    origin: Origin,
+    sweep: Sweep,
+    options: Options,
+    display: Display,
+    *,
+    force: bool = False,
+    leave: Leave = interrupt_again,
 ) -> Outcome:
     """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`.
 
@@ -197,7 +200,12 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
 
 
 def resume(
-    folder: RunFolder, given: Mapping[str, Any], display: Display, *, force: bool = False, leave: Leave = again
+    folder: RunFolder,
+    given: Mapping[str, Any],
+    display: Display,
+    *,
+    force: bool = False,
+    leave: Leave = interrupt_again,
 ) -> Outcome:
     """Goes on with a run from its ledger. `given` are options, or "trials", to use instead of the old ones.
 
@@ -496,8 +504,9 @@ def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
         of = "" if is_best else f"/{row.role}"
         found |= {f"test/mAP{of}": row.metrics["mAP"]} | (_bounds(row) if is_best else {})
         found |= {f"test/{name}{of}": row.metrics[name] for name in MAIN_METRICS}
-        if row.p_best is not None:
-            found[f"test/p_best{of}"] = row.p_best
+        p_best = test.p_best(row)
+        if p_best is not None:
+            found[f"test/p_best{of}"] = p_best
     found |= {f"test/{name}": value for row in test.rows if row.role == "best" for name, value in row.metrics.items()}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 

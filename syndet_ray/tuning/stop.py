@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -12,6 +12,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning.task import Note
 
 Handler = Callable[[int, FrameType | None], Any]
+Leave = Callable[[RunFolder | None], None]  # told where a run is to be left at once; None before there is one
 
 _WORDS = "stopping; Ctrl-C once more leaves at once"
 _RUN_WORDS = (
@@ -19,9 +20,33 @@ _RUN_WORDS = (
 )
 
 
-def again(folder: RunFolder | None) -> None:
+def interrupt_again(folder: RunFolder | None) -> None:
     """Interrupts the end itself, in a process that goes on after the run, such as a notebook's."""
     raise KeyboardInterrupt
+
+
+def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[int, Any]:
+    """Replaces the handlers of SIGINT and SIGTERM; returns those that were there, by signal, for `restore_handlers`.
+
+    handler_for: the new handler, given a signal and its present one; None leaves that one in place. Only the main thread
+    may do so: in any other nothing is replaced.
+    """
+    replaced: dict[int, Any] = {}
+    if threading.current_thread() is not threading.main_thread():
+        return replaced
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = handler_for(number, signal.getsignal(number))
+        if handler is not None:
+            replaced[number] = signal.signal(number, handler)
+    return replaced
+
+
+def restore_handlers(replaced: Mapping[int, Any]) -> None:
+    """Puts handlers back, by signal. Only the main thread may do so: in any other nothing is put back."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number, handler in replaced.items():
+        signal.signal(number, handler)
 
 
 class Stop:
@@ -36,7 +61,7 @@ class Stop:
     outcome  what the run has come to, once it has: an interrupt while the rest is put away changes nothing about it
     """
 
-    def __init__(self, note: Note, leave: Callable[[RunFolder | None], None] = again) -> None:
+    def __init__(self, note: Note, leave: Leave = interrupt_again) -> None:
         self._note, self._leave = note, leave
         self.folder: RunFolder | None = None
         self.outcome: Any = None
@@ -44,20 +69,19 @@ class Stop:
         self._before: dict[int, Any] = {}  # what was done about these signals before
 
     def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():  # no other may say what is done about signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                is_ignored = signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGINT
-                if not is_ignored:
-                    self._before[number] = signal.signal(number, self._handle)
+        self._before = replace_handlers(self._handler_for)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        restore_handlers(self._before)
 
     def ask(self) -> None:
         """Asks for the end from any thread, as the machine would."""
         os.kill(os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT)
+
+    def _handler_for(self, number: int, present: Any) -> Handler | None:
+        is_ignored = number == signal.SIGINT and present is signal.SIG_IGN
+        return None if is_ignored else self._handle
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._is_asked:
@@ -83,17 +107,11 @@ def deferral() -> Iterator[Callable[[], None]]:
         if due.is_set():
             raise KeyboardInterrupt
 
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for asked in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(asked)
-            if callable(handler):
-                before[asked] = signal.signal(asked, _deferred(handler, due))
+    before = replace_handlers(lambda _, present: _deferred(present, due) if callable(present) else None)
     try:
         yield check
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore_handlers(before)
     check()
 
 
