@@ -204,6 +204,7 @@ def attempt_at(folder, tracking, backup):
         display=Silent(),
         board=None,
         backup=backup,
+        stop=Stop(print),
     )
 
 
@@ -276,3 +277,36 @@ def test_a_connection_to_ray_keeps_our_handler_and_is_closed_from_a_thread_too(m
             thread.start()
             thread.join()
     assert (handlers, closed) == ([ours], [True])
+
+
+def test_sigterm_while_ray_starts_ends_a_run_as_at_any_other_time(monkeypatch):
+    def init(**_):
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))  # as Ray does
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    notes = Notes()
+    with Stop(notes) as stop, pytest.raises(KeyboardInterrupt), cluster.connection(None):
+        pass
+    assert notes.first().startswith("stopping")
+    assert stop.folder is None
+
+
+def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
+    """Where its lease is lost, say: a signal would reach whoever works in the main thread."""
+    notes, ends = Notes(), []
+
+    def carry_out():
+        with Stop(notes) as stop:
+            stop.ask()
+            try:
+                stop.follow(None)
+            except KeyboardInterrupt:
+                ends.append("interrupted")
+            stop.follow(None)  # what the end itself records is not interrupted again
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    thread.join()
+    assert ends == ["interrupted"]
+    assert notes.first().startswith("stopping")

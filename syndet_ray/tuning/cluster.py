@@ -34,6 +34,12 @@ def connection(address: str | None) -> Iterator[None]:
             logging_level="ERROR",
             configure_logging=True,
         )
+    except SystemExit:  # SIGTERM, of which Ray's handler, in place of ours meanwhile, leaves without a word
+        ray.shutdown()
+        if callable(on_termination):
+            restore_handlers({signal.SIGTERM: on_termination})
+            on_termination(signal.SIGTERM, None)
+        raise
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise MachineError(
             f"Ray cluster {address or 'on this machine'}",

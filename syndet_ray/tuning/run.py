@@ -195,7 +195,7 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
-            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
             return stop.outcome
 
 
@@ -240,7 +240,7 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
         folder.describe(folder.about | {"options": _plain(options), "real": real})
         with _runner(options, display) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
-            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease)
+            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
             return stop.outcome
 
 
@@ -291,6 +291,7 @@ def _carry_out(
     runner: "OnRay | Local",
     display: Display,
     lease: Lease | None,
+    stop: Stop,
 ) -> Outcome:
     backup = Backup(folder, options.storage, display.note, lease)
     with backup.upkeep():
@@ -304,6 +305,7 @@ def _carry_out(
             display=display,
             board=_board(folder, display) if options.tensorboard else None,
             backup=backup,
+            stop=stop,
         )
         status, unwritten = "failed", ""
         try:
@@ -346,13 +348,14 @@ class _Attempt:
     display: Display
     board: "TensorBoard | None"
     backup: Backup
+    stop: Stop
 
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
         place, backup = home(self.folder, self.options.storage), self.backup
         checkpoints = Checkpoints(place, sweep, self.display.note, backup.secure, lambda: backup.is_ours)
-        followers: list[Follower] = [checkpoints, Packages(self.display.note)]
+        followers: list[Follower] = [checkpoints, Packages(self.display.note), self.stop]
         if self.board is not None:
             followers.append(self.board)
         search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)

@@ -1,5 +1,6 @@
 """Stop: how a run ends when it is asked to: by Ctrl-C, or by SIGTERM, as spot machines, Slurm and Kubernetes ask."""
 
+import math
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning.task import Note
 
@@ -66,6 +68,7 @@ class Stop:
         self.folder: RunFolder | None = None
         self.outcome: Any = None
         self._is_asked = False
+        self._is_due = False
         self._before: dict[int, Any] = {}  # what was done about these signals before
 
     def __enter__(self) -> "Stop":
@@ -77,7 +80,20 @@ class Stop:
 
     def ask(self) -> None:
         """Asks for the end from any thread, as the machine would."""
-        os.kill(os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT)
+        if self._before:
+            os.kill(os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT)
+        else:  # a run outside the main thread, in which a signal would stop somebody else's work
+            self._is_asked = self._is_due = True
+            self._note(_RUN_WORDS)
+
+    def follow(self, trial: Trial) -> None:
+        """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once it is asked to end."""
+        if self._is_due:
+            self._is_due = False
+            raise KeyboardInterrupt
+
+    def flush(self, patience_s: float = math.inf) -> None:
+        """There is nothing to write."""
 
     def _handler_for(self, number: int, present: Any) -> Handler | None:
         is_ignored = number == signal.SIGINT and present is signal.SIG_IGN
