@@ -13,6 +13,7 @@ from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, S
 from syndet_ray.scenes.assets import load
 from syndet_ray.tuning import nodes
 from syndet_ray.tuning.nodes import Needs, needs_of, problems_here
+from syndet_ray.tuning.reach import Materials
 
 
 @pytest.fixture
@@ -80,9 +81,9 @@ def test_every_problem_is_said_at_once(files):
     gone, floors, runs = files / "gone.safetensors", str(files / "floors"), files / "runs"
     asked = needs(
         libraries={
-            ("raycast", "dice", "shapes", floors): "of other images",
-            ("raycast", "dice", "shapes", str(files / "lost")): "",
-            ("command:no-such-program", "dice", "shapes", ""): "",
+            Materials("raycast", "dice", "shapes", floors): "of other images",
+            Materials("raycast", "dice", "shapes", str(files / "lost")): "",
+            Materials("command:no-such-program", "dice", "shapes", ""): "",
         },
         files={str(gone): "", str(files / "own.safetensors"): sha256("another")},
         detectors=(Detector(**TINY.model_dump() | {"weights": str(gone)}),),

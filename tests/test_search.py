@@ -392,9 +392,9 @@ def test_an_interrupted_search_leaves_nothing_running_in_mlflow(begin, store):
 def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
     search, folder, _ = begin()
     first, second = search.propose().proposal.number, search.propose().proposal.number
-    search.scenes(first, 3, 8)
-    search.scenes(second, 8, 8)
-    search.scenes(first, 6, 8)
+    search.show_scenes(first, 3, 8)
+    search.show_scenes(second, 8, 8)
+    search.show_scenes(first, 6, 8)
     search.report(first, 25, {OBJECTIVE: 0.1}, {})
     search.report(first, 50, {OBJECTIVE: 0.2}, {})
     names = [f"scenes of trial {number}" for number in (first, second)]

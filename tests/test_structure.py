@@ -118,7 +118,7 @@ def test_definitions_need_nothing_heavy():
 
 
 def test_workers_do_without_mlflow():
-    """They import the module of what they are to run, and MLflow would take a second of each of their processes."""
+    """They import the module of what they are to run, and MLflow would take seconds of each of their processes."""
     for module in ("tune", "trial", "render", "cost", "confirm", "nodes"):
         assert "mlflow" not in imported_with(f"syndet_ray.tuning.{module}"), module
     assert "mlflow" in imported_with("syndet_ray.tuning.run"), "the check above could not fail"

@@ -519,21 +519,22 @@ def test_the_newest_run_is_shown(tmp_path):
 
 def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
     port = int(door.partition(":")[2])
-    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.server(store, tmp_path, port):
+    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.server(store, tmp_path, port, print):
         pass
 
 
-def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it(capfd):
+def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it():
+    lines = []
     command = [sys.executable, "-c", "print('a warning'); print('no such store'); raise SystemExit(3)"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        words = ui._Words(process)
+        words = ui._Words(process, lines.append)
         with pytest.raises(MachineError, match=r"ended before it answered; it says why above, got 3"):
             ui._wait_until_it_answers(process, "http://127.0.0.1:9", words)
-    assert capfd.readouterr().err.splitlines() == ["a warning", "no such store"]
+    assert lines == ["a warning\n", "no such store\n"]
 
 
-def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is_passed_on(capfd):
-    ready = threading.Event()
+def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is_passed_on():
+    lines, ready = [], threading.Event()
 
     def said():
         yield b"a warning\n"
@@ -543,10 +544,10 @@ def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is
         words.drop()
         yield b"KeyboardInterrupt\n"
 
-    words = ui._Words(SimpleNamespace(stdout=said()))
+    words = ui._Words(SimpleNamespace(stdout=said()), lines.append)
     ready.set()
     words._reader.join()
-    assert capfd.readouterr().err == "a request failed\n"
+    assert lines == ["a request failed\n"]
 
 
 def test_a_link_shows_no_password():

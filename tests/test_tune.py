@@ -195,7 +195,7 @@ def proposed(proposals):
 
 def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):
     search, folder = searching(tmp_path, trials=1, controls=("real_only",))
-    proposals = tune._Proposals(search, settings(tmp_path), USE, None, lambda: 2, print)
+    proposals = tune._Proposals(search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print)
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
     assert [task.number for task in begun] == [0, 1]
     assert proposals.suggest("c") is None
@@ -229,7 +229,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     search, folder = searching(tmp_path, trials=1, recipe=SMALL)
     notes = []
     under_a_file = TrialSettings(len(RUNGS), SWEEP.seed, str(tmp_path / "file" / "cache"))
-    proposals = tune._Proposals(search, under_a_file, USE, this_node(), lambda: 2, notes.append)
+    proposals = tune._Proposals(search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append)
     assert proposed(proposals)["task"].node is None
     (note,) = notes
     assert note.startswith(
@@ -243,7 +243,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
-    proposals = tune._Proposals(search, settings(tmp_path), USE, this_node(), lambda: 2, print)
+    proposals = tune._Proposals(search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print)
     assert proposed(proposals)["task"].node == this_node()
     first, *_, last = search._display.counts
     assert (first, last) == (("scenes of trial 0", 0, 1), ("scenes of trial 0", 1, 1))
@@ -255,7 +255,7 @@ def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_pat
     recipe = SMALL.replace({"mix.sources": sources, "scene.image_px": 128})
     space = (SearchSpace({"scene.image_px": Choice(values=(64, 65))}),)
     search, folder = searching(tmp_path, trials=1, recipe=recipe, space=space)
-    proposals = tune._Proposals(search, settings(tmp_path), USE, this_node(), lambda: 2, print)
+    proposals = tune._Proposals(search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print)
     assert proposed(proposals) == "FINISHED"
     (trial,) = folder.trials()
     assert trial.state == "FAILED"

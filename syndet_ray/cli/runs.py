@@ -17,6 +17,7 @@ from syndet_ray.errors import DataError
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from syndet_ray.run_folder import RunFolder
     from syndet_ray.terminal import Bar, Plain
 
 
@@ -97,7 +98,7 @@ def ui(
 
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         with shown(terminal.console(beside=True)) as display:
-            links, server = _pages(run, tracking, runs, port, display, stack)
+            links, server = _links_and_server(run, tracking, runs, port, display=display, stack=stack)
         for name, link in links.items():
             print(f"{name:<8} {link}", flush=True)
         if open_page:
@@ -107,25 +108,17 @@ def ui(
             server.wait()
 
 
-def _pages(
-    run: Path | None, tracking: str | None, runs: Path, port: int, display: "Plain | Bar", stack: ExitStack
+def _links_and_server(
+    run: Path | None, tracking: str | None, runs: Path, port: int, *, display: "Plain | Bar", stack: ExitStack
 ) -> tuple[dict[str, str], "Popen[bytes] | None"]:
     """Addresses by what they show, and the server that was begun for them, which `stack` ends; None where one runs."""
     with display.step("loading MLflow"):
-        from syndet_ray.run_folder import RunFolder
         from syndet_ray.tuning import ui as pages
         from syndet_ray.tuning.server import check_server, is_server
         from syndet_ray.tuning.tracking import local_store
 
-    folder = None if run is None else RunFolder.open(run)
-    if folder is None and tracking is None:
-        folder = pages.newest_run(runs)
-        if folder is None and not runs.is_dir():
-            rule = "does not exist, so there are no trials to show"
-            raise DataError(runs, rule, do="Name the folder of your runs with --runs.")
+    folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
-    if tracking is None and folder is not None:
-        tracking = pages.kept_tracking(folder)
     if tracking is not None and is_server(tracking):
         with display.step("asking the tracking server"):
             check_server(tracking)
@@ -136,4 +129,24 @@ def _pages(
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(0))  # so that the server ends with us
     with display.step("starting MLflow's server"):
-        return links, stack.enter_context(pages.server(store, home / "artifacts", port))
+        say = partial(print, end="", file=sys.stderr, flush=True)
+        return links, stack.enter_context(pages.server(store, home / "artifacts", port, say))
+
+
+def _choice(run: Path | None, tracking: str | None, runs: Path) -> tuple["RunFolder | None", str | None]:
+    """The run whose trials are shown, None for all, and the address of their store, None for the one beside the run.
+
+    Where neither is named it is the newest run. Raises DataError where there is no folder of runs.
+    """
+    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.tuning import ui as pages
+
+    folder = None if run is None else RunFolder.open(run)
+    if folder is None and tracking is None:
+        folder = pages.newest_run(runs)
+        if folder is None and not runs.is_dir():
+            rule = "does not exist, so there are no trials to show"
+            raise DataError(runs, rule, do="Name the folder of your runs with --runs.")
+    if tracking is None and folder is not None:
+        tracking = pages.kept_tracking(folder)
+    return folder, tracking

@@ -86,9 +86,23 @@ def selection(pool: Pool, whole: Source, part: Source) -> Pool:
     return pool.select(_positions(whole, part))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """An image that shows the photo of an image of a split. how: by what that is known, in words."""
+
+    image: str
+    split: str
+    original: str
+    how: str
+    is_exact: bool = False
+
+    def __str__(self) -> str:
+        return f"image {self.image!r} is also {self.original!r} of {self.split}, {self.how}"
+
+
 def refuse_copies(
     pool: Pool, others: Mapping[str, Pool], place: object, *, allowed: bool = False, progress: Progress | None = None
-) -> "list[Twin]":
+) -> list[Twin]:
     """Raises DataError where an image shows a photo that is also in one of the others; returns those that are allowed.
 
     Images are compared by what they show: the same photo may have another name, and be saved again or at another size (see
@@ -106,24 +120,10 @@ def refuse_copies(
     do = "Keep each photo on one side: a model that trains on one has seen the other, which it is scored on."
     if any(not twin.is_exact for twin in refused):
         do += f" If these are different photos, {_ALLOW} lets them pass."
-    raise DataError(place, listed(refused), do=do)
+    raise DataError(place, twin_words(refused), do=do)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Twin:
-    """An image that shows the photo of an image of a split. how: by what that is known, in words."""
-
-    image: str
-    split: str
-    original: str
-    how: str
-    is_exact: bool = False
-
-    def __str__(self) -> str:
-        return f"image {self.image!r} is also {self.original!r} of {self.split}, {self.how}"
-
-
-def listed(twins: Sequence[Twin]) -> str:
+def twin_words(twins: Sequence[Twin]) -> str:
     """ "image 'a' is also 'b' of val, saved again; ...; and so are 2 more": each image once."""
     by_image: dict[str, str] = {}
     for twin in twins:

@@ -1,4 +1,4 @@
-"""Checkpoints: which of a run's may still be needed, and the deletion of all others. Nobody else deletes any.
+"""Checkpoints: which of a run's may still be needed, and the deletion of all others. No other module deletes finished ones.
 
 A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and the search goes on.
 """
@@ -74,12 +74,12 @@ class Checkpoints:
         elif trial.checkpoint is not None:
             self._keep(trial.number, trial.checkpoint)
 
-    def flush(self, patience_s: float = math.inf) -> None:
-        """Waits until all is deleted that can be, as long as patience lasts; says so where it does not."""
+    def flush(self, limit_s: float = math.inf) -> None:
+        """Waits until all is deleted that can be, at most limit_s; says so where that was too short."""
         self._outbox.put("deletion", self._tidy)
-        missing = self._outbox.wait(0.0, patience_s)
+        missing = self._outbox.wait(0.0, limit_s)
         if missing and not any(missing.values()):
-            words = f"old checkpoints are left at {self._address}, which did not answer within {patience_s:g} s"
+            words = f"old checkpoints are left at {self._address}, which did not answer within {limit_s:g} s"
             self._note(f"{words}: resume deletes them")
 
     def _note_failure(self, error: Exception) -> None:

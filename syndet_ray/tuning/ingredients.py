@@ -6,9 +6,8 @@ from pathlib import Path
 from syndet_ray.files import file_hash
 from syndet_ray.recipe import BUILT_IN, NAMED_WEIGHTS
 from syndet_ray.scenes import command
-from syndet_ray.scenes.assets import load
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.reach import Materials, materials
+from syndet_ray.tuning.reach import materials
 
 _WEIGHTS = "detector.weights"
 
@@ -41,10 +40,11 @@ def hash_or_nothing(path: str) -> str:
 
 
 def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
-    for generator, *folders in materials(sweep):
-        library = load(*folders)
-        for part, folder in zip(Materials._fields[1:], folders, strict=True):
+    for what in materials(sweep):
+        library = what.library()
+        folders = {"assets": what.assets, "surroundings": what.surroundings, "backgrounds": what.backgrounds}
+        for part, folder in folders.items():
             if folder not in BUILT_IN:
                 yield f"scene.{part} {folder}", library.hashes[part]
-        for file in command.files_of(generator):
+        for file in command.files_of(what.generator):
             yield f"scene.generator {file}", hash_or_nothing(file)

@@ -14,7 +14,7 @@ import ray
 from syndet_ray.data.storage import check_bucket, inside
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.recipe import BUILT_IN, Detector
-from syndet_ray.scenes import assets, command
+from syndet_ray.scenes import command
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.ahead import at_node, this_node
 from syndet_ray.tuning.autoscaler import Growth, trials_on
@@ -58,7 +58,7 @@ def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | 
     made = sorted(what for what in materials(sweep) if not set(what) <= _IN_PACKAGE)
     programs = [path for what in made for path in command.files_of(what.generator)]
     return Needs(
-        libraries={what: assets.load(*what[1:]).hash for what in made},
+        libraries={what: what.library().hash for what in made},
         files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),
         detectors=tuple(detector for detector in detectors_of(sweep) if _must_be_fetched(detector)),
         classes=classes,
@@ -151,10 +151,10 @@ def _problem(check: Callable[[], None]) -> str:
     return ""
 
 
-def _check_library(what: tuple[str, ...], known: str) -> None:
-    generator, *folders = what
-    check_generator(generator)
-    if assets.load(*folders).hash != known:
+def _check_library(what: Materials, known: str) -> None:
+    check_generator(what.generator)
+    if what.library().hash != known:
+        folders = (what.assets, what.surroundings, what.backgrounds)
         raise DataError(", ".join(filter(None, folders)), "has other files than on the driver")
 
 

@@ -24,7 +24,7 @@ class Packages:
         if differences:
             self._note(f"{host} trains with other packages than this machine has: {', '.join(differences)}")
 
-    def flush(self, patience_s: float = math.inf) -> None:
+    def flush(self, limit_s: float = math.inf) -> None:
         """Nothing is left to be done."""
 
 

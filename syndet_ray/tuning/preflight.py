@@ -28,7 +28,7 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import Twin, cut_by_looks, listed, refuse_copies, selection, with_validation
+from syndet_ray.data.split import Twin, cut_by_looks, refuse_copies, selection, twin_words, with_validation
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
@@ -133,7 +133,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     others_pools = _decoded_others(others, scale, progress)
     # A val that was cut has been compared with train already, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
-    twins = _twins(pools, others_pools, place, progress, allow_near_copies, is_compared)
+    twins = _twins(pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared)
     least_px, most_px = _object_range_px(scale, sweep)
     notes = (
         *dataset.notes,
@@ -242,6 +242,7 @@ def _twins(
     others: Mapping[str, Pool],
     place: str,
     progress: Progress,
+    *,
     allowed: bool,
     is_val_compared: bool,
 ) -> dict[str, list[Twin]]:
@@ -267,21 +268,21 @@ def _twins(
 def _notes_on_twins(twins: Mapping[str, Sequence[Twin]], place: str) -> list[str]:
     """A note for each part of the data that holds photos of another, which was allowed."""
     notes = []
-    for part, of_part in twins.items():
-        if of_part:
+    for part, twins_of_part in twins.items():
+        if twins_of_part:
             where = f"{place}, {part}" if part in _SCORED else part
-            notes.append(f"{where}: near copies are allowed: {listed(of_part)}")
+            notes.append(f"{where}: near copies are allowed: {twin_words(twins_of_part)}")
     return notes
 
 
 def _near_copies(twins: Mapping[str, Sequence[Twin]]) -> dict[str, int]:
     """How many photos that are scored are also elsewhere, by their split."""
     images: dict[str, set[str]] = {split: set() for split in _SCORED}
-    for part, of_part in twins.items():
-        for twin in of_part:
+    for part, twins_of_part in twins.items():
+        for twin in twins_of_part:
             split, image = (part, twin.image) if part in _SCORED else (twin.split, twin.original)
             images[split].add(image)
-    return {split: len(of_split) for split, of_split in images.items() if of_split}
+    return {split: len(images_of_split) for split, images_of_split in images.items() if images_of_split}
 
 
 def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
@@ -394,7 +395,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
     for materials in sorted(rendered):
-        library = load(materials.assets, materials.surroundings, materials.backgrounds)
+        library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
             check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
 
@@ -402,7 +403,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
 def check_effects(sweep: Sweep) -> None:
     """Raises DefinitionError where recipes would vary what has no effect with the assets that they name.
 
-    Of all else that is known since the sweep was loaded. The assets must have been checked.
+    What does not depend on assets was checked when the sweep was loaded. Call it after `check_assets`.
     """
     if sweep.trials:
         sweep.parameters.check_effects(sweep.recipe, facts)

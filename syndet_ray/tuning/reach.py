@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from syndet_ray.errors import DefinitionError
 from syndet_ray.parameter import Simplex
 from syndet_ray.recipe import REAL, Photos, Recipe, SceneParameters, Scenes
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.library import Library
 from syndet_ray.space import SHARES
 from syndet_ray.sweep import Sweep
 
@@ -21,6 +23,10 @@ class Materials(NamedTuple):
     assets: str
     surroundings: str
     backgrounds: str
+
+    def library(self) -> Library:
+        """What scenes are made of. Raises DataError where a folder is no set of assets."""
+        return load(self.assets, self.surroundings, self.backgrounds)
 
 
 def shows_real(sweep: Sweep) -> bool:
@@ -72,7 +78,7 @@ def materials(sweep: Sweep) -> set[Materials]:
     for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
         if isinstance(source, Scenes) and _may_be_shown(name, sweep):
             choices = [_values_of(sweep, source, f"scene.{setting}") for setting in Materials._fields]
-            rendered |= set(map(Materials._make, product(*choices)))
+            rendered |= {Materials(*choice) for choice in product(*choices)}
     return rendered
 
 

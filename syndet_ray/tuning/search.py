@@ -18,12 +18,12 @@ from syndet_ray.tuning.study import Proposal, Study
 from syndet_ray.tuning.task import Task, TrialSettings
 from syndet_ray.verdict import curve, missing_seeds
 
-if TYPE_CHECKING:  # workers import this module, and MLflow takes two seconds of each
+if TYPE_CHECKING:  # workers import this module, and MLflow takes seconds of each
     from syndet_ray.tuning.tracking import Tracking
 
 
 class Display(Protocol):
-    """Shows a search to a person. Every method is called from the driver's thread."""
+    """Shows a search to a person. `note` may be called from any thread, every other method from the driver's alone."""
 
     def note(self, text: str) -> None: ...
     def begin(self, trials: int, images: int) -> None: ...
@@ -34,7 +34,7 @@ class Display(Protocol):
 
 
 # What the ledger keeps of a proposal beside its recipe.
-_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded", "given")
+_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded", "point_index")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Follower(Protocol):
     """Tells of the search elsewhere, as far as the ledger has it. Every method is called from the driver's thread."""
 
     def follow(self, trial: Trial) -> None: ...
-    def flush(self, patience_s: float = math.inf) -> None: ...
+    def flush(self, limit_s: float = math.inf) -> None: ...
 
 
 class Search:
@@ -107,7 +107,7 @@ class Search:
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
         self._unfinished = [trial.number for trial in self.trials.values() if trial.state == "RUNNING"]
         self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
-        self._rendering: dict[int, int] = {}  # by trial, how many scenes it waits for
+        self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
@@ -157,12 +157,18 @@ class Search:
         # By seeds, so that whenever it is stopped, all have been trained as often.
         self._to_confirm = sorted(missing, key=lambda pair: pair[1])
 
-    def scenes(self, number: int, done: int, total: int) -> None:
+    def show_scenes(self, number: int, done: int, total: int) -> None:
         """Shows how many of a trial's scenes are rendered. The ledger has nothing of it."""
-        self._rendering[number] = total
+        self._scenes_awaited[number] = total
         self._display.progress(_scenes_of(number), done, total)
         if done == total:
-            del self._rendering[number]
+            del self._scenes_awaited[number]
+
+    def hide_scenes(self, number: int) -> None:
+        """A trial that trains or is over waits for no scenes, whatever was said last of them."""
+        if number in self._scenes_awaited:
+            total = self._scenes_awaited[number]
+            self.show_scenes(number, total, total)
 
     def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
         """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
@@ -230,19 +236,14 @@ class Search:
             if trial.state == "RUNNING":
                 self._tracking.interrupt(trial)
 
-    def close(self, patience_s: float = math.inf) -> None:
+    def close(self, limit_s: float = math.inf) -> None:
         """Brings the study's mirror and followers up to date; MLflow may be away, and has until the end of the run.
 
-        patience_s: how long to wait for a follower whose store does not answer.
+        limit_s: how long to wait for a follower whose store does not answer.
         """
         self._mirror.write()
         for follower in self._others:
-            follower.flush(patience_s)
-
-    def end_scenes(self, number: int) -> None:
-        """A trial that trains or is over waits for no scenes, whatever was said last of them."""
-        if number in self._rendering:
-            self.scenes(number, self._rendering[number], self._rendering[number])
+            follower.flush(limit_s)
 
     def _next(self) -> Assignment | None:
         """The next trial by number, whether or not there is anything left to train."""
@@ -304,7 +305,7 @@ class Search:
             )
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
-        self.end_scenes(number)
+        self.hide_scenes(number)
         trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial
         self._tell(trial)

@@ -42,7 +42,7 @@ class Proposal:
     seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     discarded   points that the sampler drew before this one, and of which no recipe can be made
-    given       which of the points that the sweep names it is, or of its grid; None for what the sampler drew
+    point_index  of the points that the sweep names, or of its grid, the number of this one; None for what the sampler drew
     """
 
     number: int
@@ -55,7 +55,7 @@ class Proposal:
     seed_number: int = 0
     impossible: str = ""
     discarded: tuple[dict[str, Any], ...] = ()
-    given: int | None = None
+    point_index: int | None = None
 
 
 class Study:
@@ -65,8 +65,8 @@ class Study:
         self._sweep, self._space = sweep, sweep.parameters
         self._waiting = dict(sweep.fixed)
         self._planned = PlannedTrainings(sweep)
-        self._given = _given_points(sweep)
-        self._lost_points: list[int] = []  # indices of given ones that are to be asked for again
+        self._named_points = _named_points(sweep)
+        self._lost_points: list[int] = []  # indices of named ones that are to be asked for again
         self._proposed = 0
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()
@@ -99,36 +99,36 @@ class Study:
         return proposal
 
     def _propose(self, number: int) -> Proposal:
-        """The next given point, or else what the sampler draws: again where no recipe can be made of a point.
+        """The next named point, or else what the sampler draws: again where no recipe can be made of a point.
 
-        A given point is proposed as it is: whoever named it wants to hear why it cannot be had.
+        A named point is proposed as it is: whoever named it wants to hear why it cannot be had.
         """
-        index = self._proposed if self._proposed < len(self._given) else None
-        given = None if index is None else self._given[index]
+        index = self._proposed if self._proposed < len(self._named_points) else None
+        named_point = None if index is None else self._named_points[index]
         discarded: list[dict[str, Any]] = []
         while True:
             self._study.sampler = self._sampler(self._proposed, len(discarded))
-            trial, point = self._begin(given)
+            trial, point = self._begin(named_point)
             proposal = self._proposal_at(point, number)
-            is_last = given is not None or len(discarded) == _MOST_DRAWS
+            is_last = named_point is not None or len(discarded) == _MOST_DRAWS
             if is_last or not proposal.impossible:
                 break
             self._study.tell(trial, state=TrialState.FAIL)
             discarded.append(point)
         self._trials[number], self._recipes[number] = trial, proposal.recipe
         if index is not None:
-            self._planned.note(number, index, proposal.seed_number)
-        return replace(proposal, discarded=tuple(discarded), given=index)
+            self._planned.add(number, index, proposal.seed_number)
+        return replace(proposal, discarded=tuple(discarded), point_index=index)
 
     def _propose_again(self, number: int) -> Proposal:
-        """A given point whose trial was lost, once more."""
+        """A named point whose trial was lost, once more."""
         index = self._lost_points.pop(0)
         seed_number = self._planned.next_seed(index)
-        trial, point = self._begin(self._given[index])
+        trial, point = self._begin(self._named_points[index])
         proposal = self._proposal_at(point, number)
         self._trials[number], self._recipes[number] = trial, proposal.recipe
-        self._planned.note(number, index, seed_number)
-        return replace(proposal, seed_number=seed_number, given=index)
+        self._planned.add(number, index, seed_number)
+        return replace(proposal, seed_number=seed_number, point_index=index)
 
     def _proposal_at(self, point: dict[str, Any], number: int) -> Proposal:
         """What a point of the space asks for, whether or not a recipe can be made of it."""
@@ -196,15 +196,19 @@ class Study:
         if event["kind"] == "search":
             self._recipes[number] = recipe
             self._recall_search(number, event, recipe)
-            if event.get("given") is not None:
-                self._planned.note(number, event["given"], seed_number)
+            if event.get("point_index") is not None:
+                self._planned.add(number, event["point_index"], seed_number)
         elif event["kind"] in self._waiting:
             self._adopt(Proposal(number, event["kind"], {}, recipe, seed_number=seed_number))
 
     def _recall_search(self, number: int, event: Mapping[str, Any], recipe: Recipe) -> None:
+        """Takes up a trial of the search: a lost point asked for again, or the next proposal.
+
+        That comes with what was discarded before it.
+        """
         point = self._point_of(event["point"], recipe)
-        if event.get("given") in self._lost_points:
-            self._lost_points.remove(event["given"])
+        if event.get("point_index") in self._lost_points:
+            self._lost_points.remove(event["point_index"])
             self._trials[number], _ = self._begin(point)
             return
         discarded = event.get("discarded", ())
@@ -231,7 +235,7 @@ class Study:
         them all out of the joint (intersection) space that TPE models.
         """
         del self._waiting[proposal.kind]
-        self._planned.note(proposal.number, proposal.kind, proposal.seed_number)
+        self._planned.add(proposal.number, proposal.kind, proposal.seed_number)
         self._exempt.add(proposal.number)
         self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
@@ -242,16 +246,16 @@ class Study:
         """A trial of an earlier attempt, at the point where the sampler wanted it then, after so many discarded draws."""
         trial, _ = self._begin(point)
         sampler = self._sampler(self._proposed, draws)
-        if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._given):
+        if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._named_points):
             # It notes generations in the trials that it is asked for, and was not asked for this one.
             generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
             sampler.get_parent_population(self._study, generation)
         return trial
 
-    def _begin(self, given: Mapping[str, Any] | None) -> tuple[optuna.Trial, dict[str, Any]]:
-        """A new trial of the study, at a given point or where the sampler wants it."""
-        if given is not None:
-            self._study.enqueue_trial({name: told(value) for name, value in given.items()})
+    def _begin(self, place: Mapping[str, Any] | None) -> tuple[optuna.Trial, dict[str, Any]]:
+        """A new trial of the study, at a place in the space, or at None where the sampler wants it."""
+        if place is not None:
+            self._study.enqueue_trial({name: told(value) for name, value in place.items()})
         trial = self._study.ask()
         return trial, self._space.suggest(lambda name, axis: _suggested(trial, name, axis))
 
@@ -276,7 +280,7 @@ def optuna_state(state: str, cause: Cause | None) -> TrialState:
     return TrialState.COMPLETE if cause == "diverged" else STATES[state]
 
 
-def _given_points(sweep: Sweep) -> list[dict[str, Any]]:
+def _named_points(sweep: Sweep) -> list[dict[str, Any]]:
     """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an order of the seed.
 
     A sweep is refused whose points lie outside its space, see `Sweep.check_points`. Runs that began before that was so go on

@@ -49,8 +49,8 @@ class TensorBoard:
         """Has the events brought to where the ledger has a trial, soon."""
         self._soon(self._write, trial)
 
-    def flush(self, patience_s: float = math.inf) -> None:
-        """Waits until everything is written, whatever the patience: it lies on this machine."""
+    def flush(self, limit_s: float = math.inf) -> None:
+        """Waits until everything is written, whatever the limit: it lies on this machine."""
         self._thread.submit(lambda: None).result()
         self._tell()
 

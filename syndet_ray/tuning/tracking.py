@@ -133,9 +133,9 @@ class Tracking:
         """Marks a trial that a later `resume` takes up again."""
         self._outbox.put(_name(trial), partial(self._write_interrupted, trial))
 
-    def flush(self, patience_s: float = math.inf) -> None:
-        """Waits until everything is written, or cannot be, as long as patience lasts."""
-        self._outbox.wait(_PATIENCE_S, patience_s)
+    def flush(self, limit_s: float = math.inf) -> None:
+        """Waits until everything is written, or cannot be, at most limit_s."""
+        self._outbox.wait(_PATIENCE_S, limit_s)
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Metrics and tags of the whole sweep, on the parent run."""

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,24 @@ def run_trials(
     """
     with deferral() as check_interrupt:
         proposals = _Proposals(
-            search, settings, use, node, most_at_once or (lambda: use.parallel), note, check_interrupt
+            search,
+            settings,
+            use,
+            node=node,
+            most_at_once=most_at_once or (lambda: use.parallel),
+            note=note,
+            check_interrupt=check_interrupt,
         )
         events = _Events(search, home, check_interrupt)
         try:
-            _tuner(trainable, search, home, use, proposals, events).fit()
+            _tuner(trainable, search, home, use, proposals=proposals, events=events).fit()
         except KeyboardInterrupt:
             events.stop_workers()
             raise
 
 
 def _tuner(
-    trainable: Any, search: Search, home: str, use: Resources, proposals: "_Proposals", events: "_Events"
+    trainable: Any, search: Search, home: str, use: Resources, *, proposals: "_Proposals", events: "_Events"
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
@@ -172,6 +178,7 @@ class _Proposals(_Stateless, Searcher):
         search: Search,
         settings: TrialSettings,
         use: Resources,
+        *,
         node: str | None,
         most_at_once: Callable[[], int],
         note: Note,
@@ -223,7 +230,7 @@ class _Proposals(_Stateless, Searcher):
             sets = assignment.proposal.recipe.scenes().values()
             ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]  # all are begun
             if all(ready):
-                self._search.end_scenes(number)
+                self._search.hide_scenes(number)
             else:
                 self._show_scenes(assignment, self._ahead)
             return all(ready)
@@ -243,7 +250,7 @@ class _Proposals(_Stateless, Searcher):
         done = sum(ahead.rendered(scene, count, self._settings.seed) for scene, count in sets)
         total = sum(count for _, count in sets)
         if done < total:
-            self._search.scenes(assignment.proposal.number, done, total)
+            self._search.show_scenes(assignment.proposal.number, done, total)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running.discard(trial_id)
@@ -273,7 +280,7 @@ class _Decisions(_Stateless, FIFOScheduler):
             self._search.end(number, result["failure"], result["cause"])
             return TrialScheduler.STOP
         if "scenes" in result:
-            self._search.scenes(number, **json.loads(result["scenes"]))
+            self._search.show_scenes(number, **json.loads(result["scenes"]))
         if "told" not in result:  # a trial that is over: Tune shows its last result again, and there may be none
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["told"]))
@@ -375,13 +382,13 @@ class Reports:
     """Reports to Tune. begun: whether the trial ever told how it trains, in this attempt or before."""
 
     begun: bool
-    _scenes_told: float = -math.inf
+    _last_scenes_s: float = field(default=-math.inf, init=False)  # when they were told last
 
     def scenes(self, done: int, total: int) -> None:
         """Tells how many of its scenes are rendered, every few seconds: a report waits until the driver has it."""
         now = time.monotonic()
-        if done == total or now - self._scenes_told >= _SCENES_EVERY_S:
-            self._scenes_told = now
+        if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
+            self._last_scenes_s = now
             tune.report({"scenes": json.dumps({"done": done, "total": total})})
 
     def report(self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:

@@ -68,11 +68,14 @@ def local_address(port: int) -> str:
 
 
 @contextmanager
-def server(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def server(store: str, artifacts: Path, port: int, say: Callable[[str], object]) -> Iterator["subprocess.Popen[bytes]"]:
     """MLflow's server on 127.0.0.1, from when it answers until the end of the block.
 
-    What it says of itself until then is nobody's business, unless it ends over it: then it goes to standard error, like all
-    that it says later. Raises MachineError where the port is in use, or the server ends before it answers.
+    Its output before it answers is not shown, unless it ends without an answer. Later output is shown at once.
+
+    say  called with each line that is shown
+
+    Raises MachineError where the port is in use, or the server ends before it answers.
     """
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
@@ -86,7 +89,7 @@ def server(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen
         stderr=subprocess.STDOUT,
         process_group=0,  # its own: it would answer Ctrl-C with a traceback, and is ended by us
     ) as process:
-        words = _Words(process)
+        words = _Words(process, say)
         try:
             _wait_until_it_answers(process, local_address(port), words)
             words.pass_on()
@@ -97,34 +100,30 @@ def server(store: str, artifacts: Path, port: int) -> Iterator["subprocess.Popen
 
 
 class _Words:
-    """What a program says: kept at first, passed on to standard error once it runs, and dropped when it is ended."""
+    """The output of a program: kept at first, passed on to `say` once it runs, and dropped when it is ended."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", say: Callable[[str], object]) -> None:
         assert process.stdout is not None
-        self._stream, self._kept = process.stdout, list[bytes]()
-        self._take: Callable[[bytes], None] = self._kept.append
+        self._stream, self._say, self._kept = process.stdout, say, list[str]()
+        self._take: Callable[[str], object] = self._kept.append
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def pass_on(self) -> None:
-        self._take = _print
+        self._take = self._say
 
     def drop(self) -> None:
         self._take = lambda line: None
 
-    def print_kept(self) -> None:
-        """Prints all that a program said that has ended."""
+    def say_kept(self) -> None:
+        """Says all that was kept of a program that has ended."""
         self._reader.join()
         for line in self._kept:
-            _print(line)
+            self._say(line)
 
     def _read(self) -> None:
         for line in self._stream:
-            self._take(line)
-
-
-def _print(line: bytes) -> None:
-    print(line.decode(errors="replace"), end="", file=sys.stderr, flush=True)
+            self._take(line.decode(errors="replace"))
 
 
 def _check_free(port: int) -> None:
@@ -140,7 +139,7 @@ def _check_free(port: int) -> None:
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str, words: _Words) -> None:
     while not _answers(address):
         if process.poll() is not None:
-            words.print_kept()
+            words.say_kept()
             raise MachineError("MLflow's server", "ended before it answered; it says why above", got=process.returncode)
         time.sleep(_ASK_EVERY_S)
 
