@@ -23,7 +23,8 @@ def main() -> None:
     alone = None
     for trials in (1, 2, 4, 8):
         rate = throughput(given, trials)
-        alone = alone or rate
+        if alone is None:
+            alone = rate
         print(f"{trials} at once: {rate:7.1f} images/s together, {rate / alone:.2f} times one", flush=True)
 
 
@@ -31,6 +32,7 @@ def throughput(given: argparse.Namespace, trials: int) -> float:
     """Images a second of so many trainings at once, all together."""
     context = multiprocessing.get_context("spawn")
     ready, rates = context.Barrier(trials), context.Queue()
+    # Half of a trial's cores for torch, half for the threads that augment its images.
     threads = max(1, (os.cpu_count() or 1) // trials // 2)
     processes = [context.Process(target=train, args=(given, threads, ready, rates)) for _ in range(trials)]
     for process in processes:

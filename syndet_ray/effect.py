@@ -11,7 +11,7 @@ Facts = Callable[[SceneParameters], Mapping[str, bool]]
 
 # Facts about what scenes are made of, which only a look into folders tells; and the settings that name the folders.
 OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID = "objects are solid", "surroundings are solid"
-_FACTS = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
+_SETTING_OF_FACT = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,16 @@ def no_effect(path: str, recipe: Recipe, facts: Facts = nothing_known) -> NoEffe
 
 def deciders(path: str) -> frozenset[str]:
     """The settings on which it depends whether a setting has an effect."""
-    named = {_FACTS.get(name, name) for name in _named(path)}
+    settings = {_SETTING_OF_FACT.get(name, name) for name in _conditions(path)}
     shares = {"mix.schedule", "mix.synthetic", "mix.parts"} if _is_of_scenes(path) else set()
-    return frozenset((named | shares) - {path})
+    return frozenset((settings | shares) - {path})
 
 
 def _is_of_scenes(path: str) -> bool:
     return path.startswith("scene.") or path == "mix.synthetic_images"
 
 
-def _named(path: str) -> set[str]:
+def _conditions(path: str) -> set[str]:
     """The settings and facts on which it depends whether a setting has an effect."""
     return {name for idle in _IDLE.get(path, ()) for name in idle.where}
 
@@ -153,15 +153,16 @@ def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
     reasons = []
     for parameters in shown:
         of_source = {f"scene.{name}": value for name, value in parameters.model_dump().items()}
-        known = facts(parameters) if _named(path) & _FACTS.keys() else {}
-        reasons.append(_reason(path, {**settings, **of_source, **known}))
+        scene_facts = facts(parameters) if _conditions(path) & _SETTING_OF_FACT.keys() else {}
+        reasons.append(_reason(path, {**settings, **of_source, **scene_facts}))
     return None if None in reasons else reasons[0]
 
 
 def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
     """Why a setting has no effect beside all settings, by dotted path, and the facts that are known; None where it has one."""
     for idle in sorted(_IDLE.get(path, ()), key=lambda idle: idle.by_number):
-        if not idle.where.keys() & _FACTS.keys() <= settings.keys():
+        needed_facts = idle.where.keys() & _SETTING_OF_FACT.keys()
+        if not needed_facts <= settings.keys():
             continue
         if all(test(settings[name]) for name, test in idle.where.items()):
             words = [_words(name, settings[name]) for name in idle.where if name != "scene.generator"]
@@ -170,4 +171,4 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
 
 
 def _words(name: str, value: Any) -> str:
-    return f"{_FACTS[name]} holds no mesh" if name in _FACTS else f"{name} is {value}"
+    return f"{_SETTING_OF_FACT[name]} holds no mesh" if name in _SETTING_OF_FACT else f"{name} is {value}"

@@ -133,7 +133,7 @@ def inspection(found: "Inspection") -> Iterator[Table | str]:
     for name, cells in differences.summary(found):
         summary.add_row(name, *cells)
     yield summary
-    yield "Medians; in brackets from where to where nine tenths of the values lie."
+    yield "Medians; in brackets the range of the middle 90 % of the values."
     if found.subjects[1:]:
         yield from _inspection_words(found.reference.name)
     for subject in found.subjects[1:]:
@@ -150,7 +150,7 @@ def _inspection_words(reference: str) -> Iterator[str]:
     """What the columns of a table of distances hold."""
     yield f"distance   what a value must move on average, in standard deviations of {reference}; ∞ where that has none;"
     yield "           of the class balance the share of objects whose class would have to change"
-    yield "by chance  what 95 of 100 random divisions of the images of both are not further apart than; dim rows are not"
+    yield "by chance  95 of 100 random divisions of the images of both are at most so far apart; dim rows do not exceed it"
     yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative distributions, 0 to 1"
 
 

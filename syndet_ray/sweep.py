@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from syndet_ray.effect import Facts, no_effect, nothing_known
+from syndet_ray.effect import Facts, NoEffect, no_effect, nothing_known
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 from syndet_ray.parameter import Choice
 from syndet_ray.recipe import Recipe, Value, definition_error, located
@@ -168,13 +168,18 @@ class Sweep(Value):
         for name, changes in self.variants.items():
             variant = self.recipe.replace(changes)
             changed = [path for path in changes if variant.get(path) != self.recipe.get(path)]
-            reasons = [no_effect(path, recipe, facts) for path in changed for recipe in (variant, self.recipe)]
-            if reasons and all(reasons):
-                first = reasons[0]
-                assert first is not None
-                rule = f"is the sweep's own recipe: nothing acts on {changed[0]} where {first.where}"
+            reasons = [self._idle_reason(path, variant, facts) for path in changed]
+            idle = [reason for reason in reasons if reason is not None]
+            if idle and len(idle) == len(changed):
+                rule = f"is the sweep's own recipe: nothing acts on {changed[0]} where {idle[0].where}"
                 do = "Leave it out, or change what the setting depends on."
                 raise DefinitionError(f"variants: {name}", rule, do=do)
+
+    def _idle_reason(self, path: str, variant: Recipe, facts: Facts) -> NoEffect | None:
+        """Why a setting has no effect in a variant; None where it has one there or in the sweep's recipe."""
+        if no_effect(path, self.recipe, facts) is None:
+            return None
+        return no_effect(path, variant, facts)
 
     def check_points(self) -> None:
         """Raises DefinitionError, with the point, the setting and its value, unless all points are proposed as they stand.

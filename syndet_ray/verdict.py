@@ -167,8 +167,10 @@ def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPo
     points: list[dict[str, Any]] = []
     refused: dict[int, DefinitionError] = {}
     for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
+        if len(points) == count:
+            break
         changes = {path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe}
-        if trial.kind != "search" or changes in points or len(points) == count:
+        if trial.kind != "search" or changes in points:
             continue
         try:
             sweep.check_point(changes)

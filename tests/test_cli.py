@@ -75,7 +75,7 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     assert status == 0
     assert "[b] against [a], the reference" in text
     before, table = text.split("[b] against [a]", 1)
-    for column, meaning in (("distance", "what a value must move"), ("by chance", "what 95 of"), ("KS", "Kolmogorov")):
+    for column, meaning in (("distance", "what a value must move"), ("by chance", "95 of 100"), ("KS", "Kolmogorov")):
         assert f"{column} {meaning}" in before and column in table
 
 
@@ -125,7 +125,7 @@ def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason
 
 def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
     folder = made_run(tmp_path / "run", trials=TRIALS[:2])
-    with pytest.raises(DefinitionError, match=r"run has no finished trial of a search, whose recipe could be proposed"):
+    with pytest.raises(DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"):
         sweeps._with_points(folder.sweep, folder.path, print)
 
 

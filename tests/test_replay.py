@@ -12,7 +12,7 @@ from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Train
 from syndet_ray.errors import DataError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.tuning import replay as module
-from syndet_ray.tuning.replay import candidates, full_curves, more_curves, replay, stopped_at, truncated
+from syndet_ray.tuning.replay import advice_on_curves, candidates, full_curves, replay, stopped_at, truncated
 from syndet_ray.tuning.study import Study
 
 HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at each rung
@@ -201,21 +201,23 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     folder = made_run(tmp_path / "run", sweep=SWEEP.replace({"trials": 8}))
     resume = f"python -m syndet_ray resume {folder.path}"
     assert (
-        more_curves(folder)
+        advice_on_curves(folder)
         == f"Extend the run: {resume} --trials 9, or run the sweep anew with pruning=Pruning(name='none')."
     )
     folder.describe(folder.about | {"status": "spent"})
-    assert more_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+    assert (
+        advice_on_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+    )
 
 
 def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_is_told_so(tmp_path):
     running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
     begun = made_run(tmp_path / "begun", trials=(*TRIALS, running))
-    assert more_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
+    assert advice_on_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
     two = SearchSpace({"scene.objects": Choice(values=(10, 40))})
     grid = made_run(tmp_path / "grid", trials=TRIALS[:4], sweep=SWEEP.replace({"space": (two,), "sampler": "grid"}))
-    assert more_curves(grid) == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
-    assert more_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith("this one compares variants.")
+    assert advice_on_curves(grid) == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
+    assert advice_on_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith("this one compares variants.")
 
 
 def test_candidates_differ():

@@ -128,7 +128,7 @@ LEAVE = """
 import signal, sys
 from pathlib import Path
 from types import SimpleNamespace
-from syndet_ray.cli.screen import leave
+from syndet_ray.cli.ending import leave
 from syndet_ray.tuning.stop import Stop
 
 signal.signal(signal.SIGINT, signal.default_int_handler)

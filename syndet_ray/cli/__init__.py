@@ -1,14 +1,12 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
-import atexit
-import os
 import sys
-from contextlib import suppress
 from typing import NoReturn
 
 import typer
 
 from syndet_ray.cli import data, models, runs, sweeps
+from syndet_ray.cli.ending import end
 from syndet_ray.cli.options import FAILED
 from syndet_ray.errors import SyndetError
 
@@ -33,20 +31,13 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 
 def main() -> NoReturn:
-    """The entry point: `run`, and then this process ends without a last look for garbage.
-
-    Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
-    """
+    """The entry point: `run`, and then the end of this process."""
     try:
         run()
         status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 0
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # whoever read it has gone
-            stream.flush()
-    os._exit(status)
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 0
+    end(status)
 
 
 def run() -> None:

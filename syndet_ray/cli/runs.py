@@ -35,7 +35,7 @@ def replay(
 
     folder = RunFolder.open(run)
     trials = folder.trials()
-    curves = replays.full_curves(trials, run, replays.more_curves(folder))
+    curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
     console = terminal.console()
     found = []
     with shown(console) as display:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syndet_ray.cli.ending import leave
 from syndet_ray.cli.options import (
     FAILED,
     INTERRUPTED,
@@ -28,7 +29,7 @@ from syndet_ray.cli.options import (
     TrackingUri,
     Trials,
 )  # fmt: skip
-from syndet_ray.cli.screen import leave, shown
+from syndet_ray.cli.screen import shown
 from syndet_ray.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -
     reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
     if not best.points:
         if not reasons:
-            rule = f"{run} has no finished trial of a search, whose recipe could be proposed"
+            rule = f"{run} has no finished search trial whose recipe could be proposed"
             raise DefinitionError("--points", rule, do="Leave it out.")
         first, reason = next(iter(reasons.items()))
         why = f"the best of them, trial {first}: {reason}"

@@ -53,7 +53,7 @@ def show_different_objects(view: View, other: View) -> bool:
 
 
 def _without_counterpart(view: View, other: View) -> Iterator[np.ndarray]:
-    """The boxes (4,) of a photo of whose class the other has none in the same place."""
+    """The boxes (4,) of a photo that overlap no box of their class in the other by IoU 0.5."""
     overlaps = iou(view.xyxy, other.xyxy)
     same_class = view.names[:, None] == other.names[None]
     best = np.where(same_class, overlaps, 0.0).max(axis=1, initial=0.0)

@@ -181,7 +181,7 @@ def _sizes(measured: Measured) -> str:
 
 
 def _middle(measured: Measured, name: str) -> str:
-    """The median, and in brackets from where to where nine tenths lie."""
+    """The median, and in brackets the range of the middle 90 % of the values."""
     values = measured.known(name)[0]
     if not len(values):
         return NOT_KNOWN

@@ -63,7 +63,7 @@ def where(test: TestScores) -> str:
 
 
 def near_copies(about: Mapping[str, Any]) -> str:
-    """That photos which are scored were let pass though they look like others, from the record of a run; "" where none were."""
+    """A sentence on scored photos that look like others and were let pass, from run.json; "" where there are none."""
     real = about.get("real") or {}
     copies, counts = real.get("near_copies") or {}, real.get("counts") or {}
     parts = [

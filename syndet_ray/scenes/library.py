@@ -74,12 +74,12 @@ class Library:
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property
-    def solid_objects(self) -> bool:
+    def has_solid_objects(self) -> bool:
         """Whether any object is solid: the others are cut-outs."""
         return self.dice or any(asset.label != NO_CLASS and not asset.picture for asset in self.assets.values())
 
     @cached_property
-    def solid_surroundings(self) -> bool:
+    def has_solid_surroundings(self) -> bool:
         """Whether anything is solid that only surrounds objects."""
         return any(asset.label == NO_CLASS and not asset.picture for asset in self.assets.values())
 

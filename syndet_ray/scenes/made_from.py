@@ -24,7 +24,7 @@ def made_from(parameters: SceneParameters) -> dict[str, Any]:
 def facts(parameters: SceneParameters) -> dict[str, bool]:
     """What the folders say that scenes with these parameters are made of, as `effect` asks for it. Raises DataError."""
     library = library_of(parameters)
-    return {OBJECTS_ARE_SOLID: library.solid_objects, SURROUNDINGS_ARE_SOLID: library.solid_surroundings}
+    return {OBJECTS_ARE_SOLID: library.has_solid_objects, SURROUNDINGS_ARE_SOLID: library.has_solid_surroundings}
 
 
 @lru_cache(maxsize=64)

@@ -58,7 +58,7 @@ class Wardrobe:
     def _mirrors(self) -> bool:
         """Whether anything in the scene may mirror: what a photographed thing mirrored is in its picture."""
         is_surrounded = self._parameters.arrangement == "layers" or self._parameters.distractors > 0
-        return self._library.solid_objects or (is_surrounded and self._library.solid_surroundings)
+        return self._library.has_solid_objects or (is_surrounded and self._library.has_solid_surroundings)
 
     def tint(self, asset: Asset) -> tuple[Color, float]:
         """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their hue."""

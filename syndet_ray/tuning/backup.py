@@ -88,7 +88,7 @@ class Backup:
             self._is_failing = False
 
     def secure(self) -> bool:
-        """Copies the ledger as it is now, so that whoever goes on with the run from its copy asks for no checkpoint of before.
+        """Copies the ledger now, so that whoever resumes from the copy asks for no checkpoint that is about to be deleted.
 
         False where another driver may have the run. Raises OSError or MachineError where it cannot be copied.
         """

@@ -93,7 +93,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
     return curves
 
 
-def more_curves(folder: RunFolder) -> str:
+def advice_on_curves(folder: RunFolder) -> str:
     """How a run comes by more whole learning curves: by its end, by more trials, or not at all."""
     sweep, trials = folder.sweep, folder.trials()
     resume = f"python -m syndet_ray resume {folder.path}"

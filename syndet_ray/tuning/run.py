@@ -136,12 +136,14 @@ def _check_without_data(sweep: Sweep, options: Options) -> None:
 def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
-        settled = _settled(sweep, options, data, runner, display)
+        settled = _settled_and_checked(sweep, options, data, runner, display)
         return cost.project(settled, data, runner, display)
 
 
-def _settled(sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display) -> Sweep:
-    """The sweep with nothing left to "auto". Raises SyndetError where a node or a detector of it could not be used."""
+def _settled_and_checked(
+    sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+) -> Sweep:
+    """The sweep with nothing left to "auto", checked on every node. Raises SyndetError."""
     with display.step("building the detectors"):
         settled = settled_sweep(sweep, runner.use, data, display.note)
     _check_nodes(settled, options, data, runner, display)
@@ -182,7 +184,7 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
     for words in data.notes:  # a reader of the results must know them
         display.note(words)
     with _runner(options, display) as runner:
-        sweep = _settled(asked, options, data, runner, display)
+        sweep = _settled_and_checked(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
             cost.check_hours(projection, options.budget)

@@ -1,0 +1,36 @@
+"""Ending: how this process ends, without waiting for what is left undone."""
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from syndet_ray.cli.options import INTERRUPTED
+
+if TYPE_CHECKING:
+    from syndet_ray.run_folder import RunFolder
+
+
+def end(status: int) -> NoReturn:
+    """Ends this process when all is done, without a last look for garbage.
+
+    Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it has gone
+            stream.flush()
+    os._exit(status)
+
+
+def leave(folder: "RunFolder | None") -> None:
+    """Ends this process at once, in the middle of whatever it does, and says how to resume the run.
+
+    Nothing of Python's or of a terminal's display is used: what was interrupted may hold its locks. It loses no more than
+    a kill does.
+    """
+    cursor = "\x1b[?25h" if sys.stdout.isatty() else ""  # the display has hidden it
+    words = "nothing had begun" if folder is None else f"go on with: python -m syndet_ray resume {folder.path}"
+    os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
+    os._exit(INTERRUPTED)
