@@ -54,6 +54,11 @@ class Difference:
     high: float
     probability: float
 
+    @property
+    def mirrored(self) -> "Difference":
+        """b minus a."""
+        return Difference(-self.mean, -self.high, -self.low, 1 - self.probability)
+
 
 def standard_error(values: Sequence[float]) -> float | None:
     """Standard error of the mean: sample standard deviation / sqrt(n). None where fewer than two values tell nothing."""
@@ -99,7 +104,11 @@ def score_interval(metric: str, draws: np.ndarray) -> tuple[float, float]:
 
 def bounded(metric: str, values: np.ndarray) -> np.ndarray:
     """Values no further than a score can be, 0 to 1; of a slope ("slope/...") as they are."""
-    return values if metric.startswith("slope/") else np.clip(values, 0.0, 1.0)
+    return values if _is_slope(metric) else np.clip(values, 0.0, 1.0)
+
+
+def _is_slope(metric: str) -> bool:
+    return metric.startswith("slope/")
 
 
 def seed_spread(recipes: Iterable[Sequence[np.ndarray]]) -> SeedSpread | None:
@@ -144,6 +153,20 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator, spread: SeedSprea
     noise = _seed_noise(image, _parts_of_a_difference(a, b, one, other), rng)
     draws = np.concatenate([image + noise, image - noise])  # both signs: noise then shifts neither mean nor probability
     return Difference(float(image.mean()), *interval(draws), float((np.sign(draws).mean() + 1) / 2))
+
+
+def score_difference(
+    metric: str, a: BySeed, b: BySeed, rng: np.random.Generator, spread: SeedSpread | None = None
+) -> Difference:
+    """`difference` of two recipes in a metric, its interval no wider than two scores can be apart, -1 to 1.
+
+    A difference of slopes ("slope/...") may be anything, see `score_interval`.
+    """
+    gap = difference(a, b, rng, spread)
+    if _is_slope(metric):
+        return gap
+    low, high = np.clip((gap.low, gap.high), -1.0, 1.0).tolist()
+    return replace(gap, low=low, high=high)
 
 
 def _parts_of_a_difference(a: BySeed, b: BySeed, one: "_Parts", other: "_Parts") -> list["_Parts"]:

@@ -97,6 +97,17 @@ def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path
     assert "[-0.0" in said
 
 
+def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
+    first, second = two
+    third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
+    there, back = compare([first, second]).runs[1].above_first, compare([second, first]).runs[1].above_first
+    mirrored = back.mirrored
+    assert (there.mean, there.low, there.high) == pytest.approx((mirrored.mean, mirrored.low, mirrored.high), abs=1e-12)
+    assert there.probability == pytest.approx(mirrored.probability, abs=1e-12)
+    among = compare([first, third, second]).runs[2].above_first
+    assert (among.low, among.high) == pytest.approx((there.low, there.high), abs=1e-12)
+
+
 @pytest.mark.parametrize("size", [0, 100])
 def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path, size):
     old = confirmed_run(tmp_path / "old")

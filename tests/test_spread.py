@@ -15,6 +15,7 @@ from syndet_ray.spread import (
     joint_draws,
     pooled_deviation,
     probability_best,
+    score_difference,
     score_interval,
     seed_spread,
     standard_error,
@@ -164,6 +165,29 @@ def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
     assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
     assert there.probability + back.probability == pytest.approx(1)
     assert there.low <= there.mean <= there.high
+
+
+def test_a_difference_of_scores_is_within_what_two_scores_can_be_apart():
+    """Two seeds that differ much tell so little that Student's t reaches beyond any score; slopes have no bounds."""
+    one, two = by_seed([np.full(50, 0.05), np.full(50, 0.35)]), by_seed([np.full(50, 0.1), np.full(50, 0.6)])
+    free = difference(one, two, rng())
+    assert free.low < -1 < 1 < free.high
+    bounded = score_difference("mAP", one, two, rng())
+    assert (bounded.mean, bounded.low, bounded.high) == (pytest.approx(-0.15), -1, 1)
+    assert bounded.probability == free.probability
+    assert score_difference("slope/AP", one, two, rng()) == free
+
+
+def test_a_difference_of_scores_that_can_be_is_left_as_it_is():
+    one, two = by_seed([np.linspace(0.3, 0.4, 50)] * 3), by_seed([np.full(50, 0.3)] * 3)
+    assert score_difference("mAP", one, two, rng()) == difference(one, two, rng())
+
+
+def test_a_mirrored_difference_is_the_other_way_round_to_the_last_digit():
+    gap = difference(by_seed(models(1, mean=0.3)), by_seed(models(2)), rng())
+    back = gap.mirrored
+    assert (back.mean, back.low, back.high) == (-gap.mean, -gap.high, -gap.low)
+    assert back.probability == 1 - gap.probability
 
 
 @pytest.mark.parametrize("seeds", ["012", "0123", "01234", "0128", "0189", "89"])

@@ -326,6 +326,36 @@ def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
     assert best.differences["real_only"].low < 0
 
 
+def by_role(values_of):
+    """The rows of recipes by role; values_of: by role, the scores of each one's trainings anew, best first."""
+    numbers = range(len(values_of))
+    kinds = ["mixed" if role == "best" else role for role in values_of]
+    trials = [replace(t, seed_number=t.number) for t in confirmed(kinds, list(values_of.values()))]
+    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0)
+    assert {row.trial for row in rows} == set(numbers)
+    return {row.role: row for row in rows}
+
+
+def test_what_one_recipe_is_above_another_the_other_is_below_it_to_the_last_digit():
+    rows = by_role({"best": (0.5, 0.6), "real_only": (0.2, 0.45), "synthetic_only": (0.1, 0.4)})
+    there, back = rows["real_only"].differences["synthetic_only"], rows["synthetic_only"].differences["real_only"]
+    assert there.mean == pytest.approx(0.075)
+    assert (there.mean, there.low, there.high) == (-back.mean, -back.high, -back.low)
+    assert there.probability == 1 - back.probability
+    assert there.low >= -1
+    assert there.high <= 1
+
+
+def test_how_two_recipes_differ_does_not_hang_on_what_else_is_compared():
+    pair = {"best": (0.5, 0.6), "real_only": (0.2, 0.45)}
+    alone, among = by_role(pair), by_role(pair | {"synthetic_only": (0.3, 0.55)})
+    a, b = alone["best"].differences["real_only"], among["best"].differences["real_only"]
+    assert a.mean == b.mean == pytest.approx(0.225)
+    # What is known of seeds is of these two alone: each has trainings of its own.
+    assert (a.low, a.high, a.probability) == (b.low, b.high, b.probability)
+    assert alone["best"].p_best == a.probability
+
+
 def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_and_the_controls():
     trials = [trial(0, 0.1, "real_only", mix="real_only"), *variants({"a": (None, 0.2), "b": (0.28, 0.27)}, start=1)]
     recipes = confirm.tested(trials)

@@ -15,7 +15,7 @@ from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import BySeed, Difference, difference, probability_best, seed_spread
+from syndet_ray.spread import BySeed, Difference, SeedSpread, probability_best, score_difference, seed_spread
 
 _METRIC = "mAP"
 _HASH_DIGITS = 12
@@ -207,15 +207,27 @@ def _draws(folder: RunFolder, test: TestScores) -> dict[tuple[int, int], np.ndar
 
 def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list[float | None]]:
     """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all."""
-    rng = seeds.generator(0, "compare")
     gaps: list[Difference | None] = [None]
     spread = seed_spread([list(own.values()) for own in draws])
-    gaps += [difference(own, draws[0], rng, spread) if _paired([own, draws[0]]) else None for own in draws[1:]]
+    gaps += [_difference(own, draws[0], spread) for own in draws[1:]]
     once = all(len(own) == 1 for own in draws)
     if once or not _paired(draws):
         return gaps, [None] * len(draws)
-    best = probability_best({str(k): own for k, own in enumerate(draws)}, rng, spread)
+    best = probability_best({str(k): own for k, own in enumerate(draws)}, _generator(), spread)
     return gaps, [best[str(k)] for k in range(len(draws))]
+
+
+def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Difference | None:
+    """None where the draws of the two cannot be paired."""
+    return score_difference(_METRIC, own, first, _generator(), spread) if _paired([own, first]) else None
+
+
+def _generator() -> np.random.Generator:
+    """A generator that starts anew for each comparison.
+
+    The same two runs then differ by the same, whichever is given first and whatever others are given.
+    """
+    return seeds.generator(0, "compare")
 
 
 def _paired(draws: Sequence[BySeed]) -> bool:

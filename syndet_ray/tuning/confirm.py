@@ -2,9 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +24,8 @@ from syndet_ray.spread import (
     Difference,
     SeedSpread,
     combined,
-    difference,
     probability_best,
+    score_difference,
     score_interval,
     seed_spread,
 )
@@ -117,14 +117,40 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     draws = {candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()}
     spreads = _seed_spreads(recipes, scored)
     spread = spreads["mAP"]
-    p_best = _p_best(draws, rng, spread)
+    p_best = _p_best(draws, _generator_of(draws, seed), spread)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
-    gaps: dict[int, dict[str, Difference]] = {number: {} for number in of}
-    for number, (role, other) in product(of, against.items()):
-        if number != other:
-            gaps[number][role] = difference(draws[number], draws[other], rng, spread)
+    differences = _differences(draws, set(against.values()), seed, spread)
+    gaps = {
+        number: {role: differences[number, other] for role, other in against.items() if other != number}
+        for number in of
+    }
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+
+
+def _differences(
+    draws: Mapping[int, Mapping[int, np.ndarray]], references: Collection[int], seed: int, spread: SeedSpread | None
+) -> dict[tuple[int, int], Difference]:
+    """By pair of trials, how much the recipe of the first is above that of the second, where either is a reference.
+
+    Each pair is compared once: what the one is above the other is exactly what the other is below it.
+    """
+    differences = {}
+    for one, other in combinations(sorted(draws), 2):
+        if one in references or other in references:
+            rng = _generator_of((one, other), seed)
+            gap = score_difference("mAP", draws[one], draws[other], rng, spread)
+            differences[one, other], differences[other, one] = gap, gap.mirrored
+    return differences
+
+
+def _generator_of(numbers: Iterable[int], seed: int) -> np.random.Generator:
+    """The generator of a comparison of the recipes of these trials: the same in whatever order, and whatever others there are.
+
+    Of two recipes the probability to be the best is so exactly that of their difference.
+    """
+    names = ", ".join(str(number) for number in sorted(numbers))
+    return seeds.generator(seed, f"comparison of {names}")
 
 
 def _p_best(
@@ -136,7 +162,7 @@ def _p_best(
     """
     if all(len(by_seed) == 1 for by_seed in draws.values()):
         return {}
-    by_name = {str(number): by_seed for number, by_seed in draws.items()}
+    by_name = {str(number): draws[number] for number in sorted(draws)}
     return {int(name): share for name, share in probability_best(by_name, rng, spread).items()}
 
 
