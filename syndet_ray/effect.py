@@ -21,10 +21,12 @@ class NoEffect:
     where      in words, such as "training.optimizer is adamw"
     by_number  whether a number decides it, such as a share of 0: a search comes upon that along a range, or while it
                divides images among sources, and a `when` cannot name it
+    because_of  settings, by dotted path, that would have to change for it to have one
     """
 
     where: str
     by_number: bool = False
+    because_of: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,17 @@ def _conditions(path: str) -> set[str]:
 def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
     """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe, and uses it."""
     if recipe.mix.schedule == "real_only":
-        return NoEffect("mix.schedule is real_only")
+        return NoEffect("mix.schedule is real_only", because_of=frozenset({"mix.schedule"}))
     sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
     takers = [name for name, source in sources.items() if not source.overrides(path)]
     if not takers:
-        return NoEffect("no source of mix.sources renders scenes and takes it from the recipe")
+        where = "no source of mix.sources renders scenes and takes it from the recipe"
+        return NoEffect(where, because_of=frozenset({"mix.sources"}))
     rendered = recipe.scenes()
     shown = [rendered[name][0] for name in takers if name in rendered]
     if not shown:
-        return NoEffect(f"{', '.join(takers)} has no share of the images", by_number=True)
+        shares = frozenset({"mix.synthetic", "mix.parts"})
+        return NoEffect(f"{', '.join(takers)} has no share of the images", by_number=True, because_of=shares)
     settings = recipe.flat()
     reasons = []
     for parameters in shown:
@@ -165,8 +169,10 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
         if not needed_facts <= settings.keys():
             continue
         if all(test(settings[name]) for name, test in idle.where.items()):
-            words = [_words(name, settings[name]) for name in idle.where if name != "scene.generator"]
-            return NoEffect(" and ".join(words), idle.by_number)
+            names = [name for name in idle.where if name != "scene.generator"]
+            words = [_words(name, settings[name]) for name in names]
+            because_of = frozenset(_FACTS.get(name, name) for name in names)
+            return NoEffect(" and ".join(words), idle.by_number, because_of)
     return None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.replay import Replay
 
 _MOST_TWINS = 10
+_MOST_NAMED = 3  # settings that one number leaves without effect
 
 
 def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
@@ -30,10 +31,19 @@ def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
     for variant, changes in sweep.variants.items():
         told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
         yield f"         {variant}: {told}"
+    for where, paths in sweep.parameters.effects_of_numbers(sweep.recipe).items():
+        yield f"         {_named(paths)} no effect where {where}"
     if sweep.proposals:
         yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
     if sweep.proposals and sweep.confirm.seeds:
         yield f"confirm  the best {sweep.confirm.top} and the controls, {counted(sweep.confirm.seeds, 'seed')} each"
+
+
+def _named(paths: Sequence[str]) -> str:
+    """The first few settings, how many more, and the verb: "scene.hue has"."""
+    names = ", ".join(paths[:_MOST_NAMED])
+    more = len(paths) - _MOST_NAMED
+    return f"{names} and {more} more have" if more > 0 else f"{names} {'has' if len(paths) == 1 else 'have'}"
 
 
 def _fixed(sweep: Sweep) -> str:

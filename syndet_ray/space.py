@@ -18,6 +18,7 @@ from syndet_ray.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.recipe import REAL, Recipe, check_path, check_value, field_paths
 
 SHARES = "mix.shares"  # what a Simplex varies: mix.synthetic and mix.parts at once
+_DIVISION = {"mix.synthetic", "mix.parts"}  # of the images among the sources
 _UNIT = Float(low=0.0, high=1.0)
 
 
@@ -91,6 +92,22 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         for path in self.root:
             self._check_effect(path, recipe, facts)
 
+    def effects_of_numbers(self, recipe: Recipe) -> dict[str, list[str]]:
+        """Parameters that a number leaves without an effect, by why: the space may vary them all the same.
+
+        Such as the hue of distractors, of which there are 0 to 4. What a source without images leaves so is not told:
+        that is all that is in its images.
+        """
+        idle: dict[str, list[str]] = defaultdict(list)
+        for path, parameter in self.root.items():
+            setting = _setting(path, parameter)
+            points = [point for group in self._points_by_choice(path, deciders(setting)) for point in group]
+            reasons = self._reasons(setting, points, recipe, nothing_known)
+            told = [reason.where for reason in reasons if reason is not None and not reason.because_of & _DIVISION]
+            for where in dict.fromkeys(told):
+                idle[where].append(path)
+        return dict(idle)
+
     def suggest(self, choose: Callable[[str, Axis], Any]) -> dict[str, Any]:
         """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was chosen before."""
         point: dict[str, Any] = {}
@@ -160,18 +177,16 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     @staticmethod
     def union(spaces: Mapping[str, "SearchSpace"]) -> "SearchSpace":
         """One space of several named ones. Raises DefinitionError where two vary the same setting."""
-        owner: dict[str, str] = {}
-        merged: dict[str, Any] = {}
+        owners: dict[str, str] = {}
         for name, space in spaces.items():
-            for path, parameter in space.items():
-                for varied in ("mix.synthetic", "mix.parts", SHARES) if path == SHARES else (path,):
-                    if varied in owner:
-                        raise DefinitionError(
-                            f"search space {name}", f"{varied} is already varied by {owner[varied]}", do="Name one."
-                        )
-                    owner[varied] = name
-                merged[path] = parameter
-        return SearchSpace(merged)
+            for path, _ in space.items():
+                if path in owners:
+                    rule = f"{path} is already varied by {owners[path]}"
+                    raise DefinitionError(f"search space {name}", rule, do="Name one.")
+                owners[path] = name
+        merged = SearchSpace({path: parameter for space in spaces.values() for path, parameter in space.items()})
+        merged._check_shares()
+        return merged
 
     def _places(self) -> list[_Place]:
         """The parameters, each after all that its conditions ask for. Raises DefinitionError where there is no such order."""
@@ -223,11 +238,13 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             is_setting = condition in field_paths()
             do = "Set it in the recipe, and leave this condition out." if is_setting else nearest(condition, self.root)
             raise DefinitionError(place, f"{condition} is not varied by this sweep, so it cannot be a condition", do=do)
+        if isinstance(parameter, Simplex):
+            rule = f"{condition} cannot be a condition: it divides images, and has no values to name"
+            raise DefinitionError(place, rule, do="Name another setting, or leave this condition out.")
         for value in values:
-            if isinstance(parameter, Simplex) or not parameter.holds(value):
-                raise DefinitionError(
-                    place, f"{condition} must be able to take the value", got=value, do=str(parameter)
-                )
+            if not parameter.holds(value):
+                rule = f"{condition} must be able to take the value"
+                raise DefinitionError(place, rule, got=value, do=_possible(parameter, value))
 
     def _check_effect(self, path: str, recipe: Recipe, facts: Facts) -> None:
         """Raises DefinitionError where no value of a parameter has an effect beside some choice of the others.
@@ -238,21 +255,26 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         beside = deciders(setting)
         if not beside:
             return
-        for points in self._points_by_choice(path, beside):
-            reasons = self._reasons(setting, points, recipe, facts)
-            first = next(reasons, None)
-            if first is not None and all(reason is not None for reason in reasons):
-                rule = f"is searched, and nothing acts on it where {first.where}"
-                raise DefinitionError(path, rule, do=self._do_about_effect(path, beside))
+        groups = self._points_by_choice(path, beside)
+        reasons = [self._shared_reason(setting, points, recipe, facts) for points in groups]
+        idle = [reason for reason in reasons if reason is not None]
+        if idle:
+            rule = f"is searched, and nothing acts on it where {idle[0].where}"
+            acts_elsewhere = len(idle) < len(groups)
+            choices = self._choices_of(idle[0]) if acts_elsewhere else []
+            raise DefinitionError(path, rule, do=_do_about_effect(path, choices))
 
-    def _do_about_effect(self, path: str, beside: Collection[str]) -> str:
-        """What to do about a parameter without an effect: only what this space varies can be named in a `when`."""
-        varied = sorted(set(beside) & self.root.keys())
-        if not varied:
-            return f"Change that in the recipe, or leave {path} out of the space."
-        return (
-            f"Name in its `when` the values of {' or '.join(varied)} under which it acts, or leave it out of the space."
-        )
+    def _choices_of(self, reason: NoEffect) -> list[str]:
+        """The choices of this space that leave a parameter without an effect: their values a `when` can name."""
+        return sorted(path for path in reason.because_of if isinstance(self.root.get(path), Choice))
+
+    def _shared_reason(
+        self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe, facts: Facts
+    ) -> NoEffect | None:
+        """Why a setting has no effect at any of several points, in the words for the first; None where it has at one."""
+        reasons = self._reasons(setting, points, recipe, facts)
+        first = next(reasons, None)
+        return first if all(reason is not None for reason in reasons) else None
 
     def _reasons(
         self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe, facts: Facts
@@ -293,23 +315,32 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return found
 
     def _examples(self, place: _Place) -> list[dict[str, Any]]:
-        """Points of one parameter: all values of a choice; of a range its middle, its end, and what conditions ask for."""
+        """Points of one parameter: all values of a choice; of a range its middle, its ends, and what conditions ask for.
+
+        Of a division among sources the even one, and those that have images of one source alone.
+        """
         parameter = place.parameter
         if isinstance(parameter, Choice):
             return [{place.path: value} for value in parameter.values]
         if isinstance(parameter, Simplex):
-            even = parameter.at(dict.fromkeys(parameter.sources, 1 / len(parameter.sources)))
-            return [dict(zip(place.axes, even, strict=True))]
+            nothing = dict.fromkeys(parameter.sources, 0.0)
+            even = dict.fromkeys(parameter.sources, 1 / len(parameter.sources))
+            divisions = [even, *(nothing | {source: 1.0} for source in parameter.sources)]
+            return [dict(zip(place.axes, parameter.at(shares), strict=True)) for shares in divisions]
         middle = (parameter.low + parameter.high) / 2
         values = [math.floor(middle) if isinstance(parameter, Int) else middle, parameter.high]
         for other in self.root.values():
             values += other.when.get(place.path, ())
-        return [{place.path: value} for value in values]
+        return [{place.path: value} for value in dict.fromkeys([*values, parameter.low])]
+
+    def _check_shares(self) -> None:
+        """Raises DefinitionError where what a Simplex varies is varied by itself too."""
+        for also in sorted(_DIVISION):
+            if SHARES in self.root and also in self.root:
+                raise DefinitionError("space", f"{also} is varied by {SHARES} already", do="Leave one out.")
 
     def _check_sources(self, recipe: Recipe) -> None:
-        for also in ("mix.synthetic", "mix.parts"):
-            if also in self.root:
-                raise DefinitionError(f"space: {SHARES}", f"{also} is varied too, and means the same", do="Drop one.")
+        self._check_shares()
         known = {REAL, *recipe.mix.sources}
         for source in self.root[SHARES].sources:  # type: ignore[union-attr]
             if source not in known:
@@ -318,9 +349,24 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 )
 
 
+def _do_about_effect(path: str, choices: Sequence[str]) -> str:
+    """What to do about a parameter without an effect. choices: what its `when` may name."""
+    if not choices:
+        return f"Change that in the recipe, or leave {path} out of the space."
+    return f"Name in its `when` the values of {' or '.join(choices)} under which it acts, or leave it out of the space."
+
+
+def _possible(parameter: Axis, value: Any) -> str:
+    """A hint at what a parameter may be, for a value that it cannot take."""
+    names = [name for name in parameter.samples() if isinstance(name, str)]
+    if isinstance(value, str) and len(names) == len(parameter.samples()):
+        return nearest(value, names)
+    return f"It is {parameter.words} here."
+
+
 def _varies(path: str) -> set[str]:
     """The settings of a recipe that a parameter varies."""
-    return {"mix.synthetic", "mix.parts"} if path == SHARES else {path}
+    return _DIVISION if path == SHARES else {path}
 
 
 def _setting(path: str, parameter: Parameter) -> str:

@@ -92,6 +92,7 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     assert max(map(len, lines)) <= 100
     scene = "\n".join(listing.sweep_lines("joint", load("joint")))
     assert "mix.switch_at: 0.1 to 0.9, where mix.schedule is staged" in scene
+    assert "scene.hue has no effect where scene.arrangement is tray and scene.distractors is 0" in scene
     never = asked.model_copy(update={"rungs": 2})
     lines = list(listing.sweep_lines("mix", never))
     assert "median, which never acts" in "\n".join(lines)

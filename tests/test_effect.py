@@ -159,7 +159,7 @@ def test_a_setting_without_effect_is_known_with_what_leaves_it_so(path, changes,
     reason = no_effect(path, Recipe().replace(changes))
     assert (reason.where, reason.by_number) == (where, False)
     named = {name for name in field_paths() if name in where}
-    assert named <= deciders(path)
+    assert named == reason.because_of <= deciders(path)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,21 @@ WHEN_STAGED = {"mix.schedule": "staged"}
             {},
             "training.momentum: .* where training.optimizer is adamw. Change that in the recipe",
         ),
-        ({"scene.occluders": UNIT}, {}, "scene.occluders: .* where scene.arrangement is tray"),
+        (
+            {"scene.occluders": UNIT, "mix.synthetic": SHARE},
+            {},
+            "scene.occluders: .* where scene.arrangement is tray. Change that in the recipe, or leave scene.occluders out",
+        ),
+        (
+            {"scene.occluders": UNIT, "mix.synthetic": SHARE, "scene.arrangement": Choice(values=("tray", "layers"))},
+            {},
+            "scene.occluders: .* Name in its `when` the values of scene.arrangement under which it acts",
+        ),
+        (
+            {"scene.occluders": UNIT, "scene.arrangement": Choice(values=("tray", "layers"))},
+            {"mix.sources": {"a": Scenes(changes={"scene.arrangement": "tray"})}},
+            "scene.occluders: .* Change that in the recipe",
+        ),
         (
             {"mix.synthetic": SHARE},
             {"mix.schedule": "synthetic_only"},
@@ -272,6 +286,28 @@ def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, ch
 )
 def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes):
     SearchSpace(space).check(Recipe(mix=TWO).replace(changes))
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "said"),
+    [
+        (
+            {"scene.hue": UNIT, "scene.background_scale": Choice(values=((0.5, 1.0), (1.0, 2.0)))}
+            | {"scene.distractors": Int(low=0, high=4), "mix.synthetic": Float(low=0, high=1)},
+            {},
+            {"scene.arrangement is tray and scene.distractors is 0": ["scene.hue", "scene.background_scale"]},
+        ),
+        ({"scene.hue": UNIT, "scene.distractors": Int(low=1, high=4)}, {}, {}),
+        ({"mix.shares": Simplex(sources=("real", "a", "b")), "scene.objects": Int(low=1, high=9)}, {}, {}),
+        (
+            {"scene.overlap": UNIT, "scene.objects": Int(low=1, high=9)},
+            {"scene.arrangement": "layers", "mix.sources": {"a": Scenes()}},
+            {"scene.arrangement is layers and scene.objects is 1 and scene.distractors is 0": ["scene.overlap"]},
+        ),
+    ],
+)
+def test_what_a_number_leaves_without_effect_in_a_space_is_told(space, changes, said):
+    assert SearchSpace(space).effects_of_numbers(Recipe(mix=TWO).replace(changes)) == said
 
 
 def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder(scene_of):

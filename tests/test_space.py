@@ -195,12 +195,25 @@ def test_a_parameter_that_cannot_be_is_refused(make, said):
         ({"mix.shares": Simplex(sources=("real", "spars"))}, "'spars' is no source of the recipe's mix. Did you mean"),
         (
             {"mix.shares": Simplex(sources=("real", "sparse")), "mix.synthetic": Float(low=0, high=1)},
-            "mix.synthetic is varied too, and means the same",
+            "space: mix.synthetic is varied by mix.shares already. Leave one out.",
         ),
         ({"mix.switch_at": STAGES["mix.switch_at"]}, "mix.schedule is not varied by this sweep"),
         (
             STAGES | {"mix.schedule": Choice(values=("mixed", "annealed"))},
-            "mix.schedule must be able to take the value, got 'staged'",
+            "mix.switch_at: when: mix.schedule must be able to take the value, got 'staged'. Valid: annealed, mixed.",
+        ),
+        (
+            STAGES | {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "stagd"})},
+            "mix.schedule must be able to take the value, got 'stagd'. Did you mean 'staged'?",
+        ),
+        (
+            {"scene.hue": Float(low=0, high=1, when={"scene.distractors": 7}), "scene.distractors": Int(low=0, high=4)},
+            "scene.hue: when: scene.distractors must be able to take the value, got 7. It is from 0 to 4 here.",
+        ),
+        (
+            {"scene.blur": Float(low=0, high=1, when={"mix.shares": 0.5})}
+            | {"mix.shares": Simplex(sources=("real", "sparse"))},
+            "scene.blur: when: mix.shares cannot be a condition: it divides images, and has no values to name. Name",
         ),
         (
             {
@@ -215,6 +228,19 @@ def test_a_space_that_does_not_fit_is_refused(space, said):
     with pytest.raises((DefinitionError, ValueError)) as caught:
         SearchSpace(space).check(Recipe(mix=MIX))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "b"), ("b", "a")])
+def test_shares_and_what_they_mean_are_varied_by_one_parameter(names):
+    shares = {"mix.shares": Simplex(sources=("real", "sparse"))}
+    synthetic = {"mix.synthetic": Float(low=0, high=1)}
+    spaces = dict.fromkeys(names, SearchSpace(shares | synthetic))
+    if len(spaces) == 2:
+        spaces = dict(zip(names, (SearchSpace(shares), SearchSpace(synthetic)), strict=True))
+    with pytest.raises(
+        DefinitionError, match=r"^space: mix\.synthetic is varied by mix\.shares already\. Leave one out\.$"
+    ):
+        SearchSpace.union(spaces)
 
 
 def test_a_grid_of_what_has_no_end_is_refused():
