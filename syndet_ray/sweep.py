@@ -83,10 +83,11 @@ class Sweep(Value):
     confirm: Confirmation = Confirmation()
     seed: int = Field(0, ge=0)
 
-    @field_validator("objective", mode="before")
+    @field_validator("objective", "space", "controls", "points", mode="before")
     @classmethod
-    def _one_goal(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str) else given
+    def _one_alone(cls, given: Any) -> Any:
+        """One may stand alone, for the comma that makes it a tuple is easily forgotten."""
+        return (given,) if isinstance(given, (str, SearchSpace, Mapping)) else given
 
     @model_validator(mode="after")
     def _goals_in_order(self) -> "Sweep":
@@ -200,7 +201,7 @@ class Sweep(Value):
         """Raises DefinitionError where a changed recipe lies outside the space.
 
         It also does where the recipe changes what is not varied there, and would be proposed without that. What has no
-        effect in it may be lost.
+        effect in it may be lost: recipes of another sweep have settings that nothing acts on here.
         """
         recipe = self.recipe.replace(changes)
         proposed = self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
@@ -208,6 +209,23 @@ class Sweep(Value):
             if not _same(path, recipe, proposed) and no_effect(path, recipe) is None:
                 rule = f"is not varied beside the point's other settings, and would be {proposed.get(path)!r}"
                 raise DefinitionError(path, rule, got=recipe.get(path))
+
+    def check_points_act(self) -> None:
+        """Raises DefinitionError for a point that changes what has no effect in it, and would be proposed without that.
+
+        For points that somebody wrote: those of an earlier run are held against `check_points` alone.
+        """
+        for k, changes in enumerate(self.points):
+            recipe = self.recipe.replace(changes)
+            proposed = self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
+            for path in changes:
+                reason = None if _same(path, recipe, proposed) else no_effect(path, recipe)
+                if reason is not None:
+                    rule = (
+                        f"is not varied beside the point's other settings, and nothing acts on it where {reason.where}"
+                    )
+                    do = "Leave it out, or change what the setting depends on."
+                    raise DefinitionError(f"points[{k}]: {path}", rule, got=changes[path], do=do)
 
     @property
     def first_pruned_rung(self) -> int | None:
@@ -305,6 +323,7 @@ def load(name_or_path: str, root: Path | None = None) -> Sweep:
         assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
         whole.check_variants()
         whole.check_points()
+        whole.check_points_act()
         return _located(whole, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
@@ -381,8 +400,10 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
         raise
     except Exception as error:
         line = getattr(error, "lineno", None) or _line_in(path, error)
+        # The message of a SyntaxError names file and line too.
+        reason = error.msg if isinstance(error, SyntaxError) else error
         rule = "is not valid Python" if isinstance(error, SyntaxError) else "cannot be read"
-        raise DefinitionError(f"{shown}:{line}", f"{rule} ({type(error).__name__}: {error})") from None
+        raise DefinitionError(f"{shown}:{line}", f"{rule} ({type(error).__name__}: {reason})") from None
     if not isinstance(value, kind):
         raise DefinitionError(shown, f"must hold one value {name} = {kind.__name__}(...)", got=type(value).__name__)
     return value

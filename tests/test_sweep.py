@@ -89,7 +89,11 @@ def test_a_users_own_file_wins_over_the_packages(home):
             ["mix.synthetic", "already varied by mix"],
         ),
         ("SWEEP = 3", ["sweeps/mine.py", "SWEEP = Sweep(...)", "'int'"]),
-        ("SWEEP = Sweep(", ["sweeps/mine.py:3", "SyntaxError"]),
+        ("SWEEP = Sweep(", ["sweeps/mine.py:3: is not valid Python (SyntaxError: '(' was never closed)."]),
+        (
+            'SWEEP = Sweep(question="?" space=("mix",))',
+            ["sweeps/mine.py:3: is not valid Python (SyntaxError: invalid syntax. Perhaps you forgot a comma?)"],
+        ),
         ("SWEEP = Sweeep()", ["sweeps/mine.py:3", "NameError", "Sweeep"]),
         ("SPACE = 1", ["sweeps/mine.py", "'NoneType'"]),
     ],
@@ -100,6 +104,23 @@ def test_a_mistake_in_a_sweep_file_is_named(home, body, said):
         load("mine")
     for words in said:
         assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "alone"),
+    [
+        ("space", "SearchSpace({'mix.synthetic': Float(low=0, high=1)})"),
+        ("space", "'mix'"),
+        ("points", "{'mix.synthetic': 0.5}"),
+        ("controls", "'real_only'"),
+        ("objective", "'val/mAP'"),
+    ],
+)
+def test_one_may_stand_without_the_comma_of_a_tuple(home, field, alone):
+    others = "" if field == "space" else "space=SearchSpace({'mix.synthetic': Float(low=0, high=1)}), "
+    write(home, f"SWEEP = Sweep(question='?', {others}{field}=({alone}))", name="alone")
+    write(home, f"SWEEP = Sweep(question='?', {others}{field}=({alone},))", name="tuple")
+    assert load("alone") == load("tuple")
 
 
 def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
@@ -305,6 +326,12 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
         ("stages", {"training.final_rate": 0.7}, r"training\.final_rate: is not varied .* would be 0\.01, got 0\.7"),
         ("stages", {"mix.schedule": "annealed"}, r"mix\.schedule: must be one of 'mixed', 'staged', got 'annealed'"),
         (
+            "share",
+            {"mix.synthetic": 0.6, "training.momentum": 0.5},
+            r"training\.momentum: is not varied beside .*, and nothing acts on it where training\.optimizer is adamw, got 0\.5\. "
+            "Leave it out, or change what the setting depends on",
+        ),
+        (
             "shares",
             {"mix.parts": {"a": 0.5, "b": 0.5}},
             r"mix\.shares: must be divided among real, a alone, got .*'b': 0\.25}",
@@ -316,7 +343,8 @@ def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, spa
     recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4), scene=SceneParameters(objects=10))"
     body = f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points={points!r})'
     path = write(home, body)
-    with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {said}\. Change the point, or widen the space"):
+    advice = "" if "Leave it out" in said else r"\. Change the point, or widen the space"
+    with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {said}{advice}"):
         load(str(path))
 
 
@@ -324,26 +352,32 @@ def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, spa
     ("space", "point"),
     [
         ("share", {"mix.synthetic": 0.6000000000000001}),
-        ("objects", {"scene.objects": 30, "scene.blur": 0.5, "training.momentum": 0.3}),
+        ("objects", {"scene.objects": 30, "scene.blur": 0.5, "training.momentum": 0.9}),
         ("stages", {"mix.schedule": "staged", "training.final_rate": 0.7}),
         ("shares", {"mix.synthetic": 0.01, "mix.parts": {"a": 1.0}}),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_a_point_is_proposed_as_it_stands(home, space, point):
-    """What has no effect may be lost: adamw has no momentum."""
+    """What has no effect may stand in it with the recipe's own value: adamw has no momentum."""
     recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4))"
     write(home, f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points=({point!r},))')
     sweep = load("mine")
     at = sweep.parameters.point(sweep.recipe.replace(point))
     proposed = sweep.recipe.replace(sweep.parameters.changes(at))
-    asked = sweep.recipe.replace({path: value for path, value in point.items() if path != "training.momentum"})
+    asked = sweep.recipe.replace(point)
     assert proposed.mix.shares == pytest.approx(asked.mix.shares, abs=1e-12)
     assert {**proposed.flat(), "mix.synthetic": 0, "mix.parts": 0} == {
         **asked.flat(),
         "mix.synthetic": 0,
         "mix.parts": 0,
     }
+
+
+def test_a_recipe_of_another_sweep_may_bring_what_nothing_acts_on(home):
+    write(home, f'SWEEP = Sweep(question="?", space={SPACES["share"]})')
+    points = ({"mix.synthetic": 0.6, "training.momentum": 0.5},)
+    load("mine").replace({"points": points}).check_points()
 
 
 def test_points_that_no_trial_is_left_for_are_refused(home):
