@@ -6,6 +6,7 @@ import sys
 import pytest
 from made_runs import TRIALS, made_run, variant_run
 from PIL import Image
+from typer.testing import CliRunner
 
 from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
@@ -127,6 +128,22 @@ def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
     folder = made_run(tmp_path / "run", trials=TRIALS[:2])
     with pytest.raises(DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"):
         sweeps._with_points(folder.sweep, folder.path, print)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sweep", "smoke", "--hours", "0"), "--hours': 0 is not more than 0."),
+        (("check", "smoke", "--hours", "-1"), "--hours': -1 is not more than 0."),
+        (("resume", "nowhere", "--hours", "nan"), "--hours': nan is not more than 0."),
+        (("sweep", "smoke", "--gpus-per-trial", "2"), "Invalid value for '--gpus-per-trial'"),
+        (("predict", "model", "photos", "--score", "50"), "Invalid value for '--score'"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments, said):
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):

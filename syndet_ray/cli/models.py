@@ -39,7 +39,7 @@ def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")],
     out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path("predictions"),
-    score: Annotated[float, typer.Option(help="Least confidence in pictures and KITTI files, 0 to 1.")] = 0.5,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Least confidence in pictures and KITTI files.")] = 0.5,
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:

@@ -7,6 +7,14 @@ import typer
 
 INTERRUPTED, FAILED, SPENT = 130, 1, 3
 
+
+def _more_than_0(number: float | None) -> float | None:
+    """What was given. Raises BadParameter, before anything is loaded, for 0 and less: a range of typer's includes its ends."""
+    if number is not None and not number > 0:
+        raise typer.BadParameter(f"{number:g} is not more than 0.")
+    return number
+
+
 Name = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, under runs/.")]
 RunAddress = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")]
@@ -16,12 +24,14 @@ Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Defau
 Trials = Annotated[int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the sweep's own seed.")]
 Gpus = Annotated[
-    float | None, typer.Option(min=0, help="Share of a GPU a trial, 0 to 1. Default: 1 where the cluster has any.")
+    float | None, typer.Option(min=0, max=1, help="Share of a GPU a trial. Default: 1 where the cluster has any.")
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
 Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]
 TrackingUri = Annotated[str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")]
-Hours = Annotated[float | None, typer.Option(min=0, help="Wall clock that the run may take in all.")]
+Hours = Annotated[
+    float | None, typer.Option(callback=_more_than_0, help="Wall clock that the run may take in all, more than 0.")
+]
 Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
 Force = Annotated[bool, typer.Option("--force", help="Even where it cannot fit the budget, or something has changed.")]
 Local = Annotated[bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")]
