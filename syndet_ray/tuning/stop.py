@@ -92,7 +92,7 @@ class Stop:
             self._is_due = False
             raise KeyboardInterrupt
 
-    def flush(self, patience_s: float = math.inf) -> None:
+    def flush(self, limit_s: float = math.inf) -> None:
         """There is nothing to write."""
 
     def _handler_for(self, number: int, present: Any) -> Handler | None:
