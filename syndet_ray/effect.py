@@ -171,7 +171,7 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
         if all(test(settings[name]) for name, test in idle.where.items()):
             names = [name for name in idle.where if name != "scene.generator"]
             words = [_words(name, settings[name]) for name in names]
-            because_of = frozenset(_FACTS.get(name, name) for name in names)
+            because_of = frozenset(_SETTING_OF_FACT.get(name, name) for name in names)
             return NoEffect(" and ".join(words), idle.by_number, because_of)
     return None
 
