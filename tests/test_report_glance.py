@@ -44,6 +44,31 @@ def test_the_headline_names_what_differs_most_and_what_is_there_twice(compared):
     assert twice == "1 image is also in another split or source: 1 exactly, 0 nearly."
 
 
+def test_the_headline_names_units_without_the_span_of_values(compared):
+    """ "75.6, not 44.2 L*, 0 to 100" is no sentence; a column of numbers has the span beside it."""
+    told, _ = differences.headline(compared)
+    assert " L*)" in told and "0 to 1" not in told
+    units = {row.name: row.unit for row in differences.rows(compared, "synth")}
+    assert (units["brightness"], units["hue spread"]) == ("L*, 0 to 100", "0 to 1")
+    assert BY_NAME["hue_spread"].scale == "0 to 1" and BY_NAME["noise"].scale == "grey levels"
+
+
+def test_a_reference_of_one_value_is_told_in_words_and_after_what_was_measured(compared):
+    """Its distance in standard deviations is no number: the permutation test says that it differs, not how far."""
+    wide = Distance("synth", "brightness", 2.5, 2.0, 3.0, 0.3, 0.9, (40.0, 60.0))
+    constant = Distance("synth", "image_width", np.inf, None, None, 0.0, 1.0, (96.0, 96.0))
+    chance = Distance("synth", "image_height", np.inf, None, None, np.inf, 0.5, (96.0, 97.0))
+    found = replace(compared, distances=(constant, chance, wide))
+    told, _ = differences.headline(found)
+    assert told.startswith("synth differs from real most in brightness (")
+    assert "), and in image size (image width 96.0, not 96.0 px), where real has one value only; 2 of 3" in told
+    rows = {row.name: (row.value, row.interval, row.floor) for row in differences.rows(found, "synth")}
+    assert rows["image width"] == ("constant", "", "less")
+    assert rows["image height"] == ("constant", "", "as far")
+    only, _ = differences.headline(replace(compared, distances=(constant,)))
+    assert only.startswith("synth differs from real in image size (")
+
+
 def test_sources_that_are_alike_are_called_so(tmp_path):
     images = scenes(6)
     found = inspect([written(tmp_path / "a", images), written(tmp_path / "b", images)], None, quiet)
@@ -75,7 +100,7 @@ def test_rows_stand_by_distance_and_classes_stand_last(compared):
     ("value", "said"),
     [
         *[(0.0, "0"), (-0.0001, "0"), (0.06, "0.060"), (4.444, "4.44"), (32.82, "32.8"), (640.0, "640")],
-        *[(12345.6, "12,346"), (np.inf, "∞"), (None, "n/a"), (np.nan, "n/a")],
+        *[(12345.6, "12,346"), (None, "n/a"), (np.nan, "n/a")],
     ],
 )
 def test_numbers_are_told_shortly(value, said):
@@ -108,7 +133,7 @@ def test_what_chance_makes_infinite_is_no_mark_of_a_chart(compared):
     chart = distributions.distances(found, "synth").figure.to_json()
     assert "Infinity" not in chart
     (row,) = differences.rows(found, "synth")
-    assert (row.value, row.floor, row.wide) == ("2.00", "∞", False)
+    assert (row.value, row.floor, row.wide) == ("2.00", "as far", False)
 
 
 def test_the_page_needs_nothing_else_and_its_numbers_lie_beside_it(compared, tmp_path):

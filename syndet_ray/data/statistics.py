@@ -28,6 +28,7 @@ class Statistic:
     group  what statistics that say nearly the same have in common
     steps  how far apart its values at least are, such as 1 for counts; None for continuous ones
     fine   a standard deviation up to which it does not vary to speak of
+    span   in words, from where to where values may lie
     """
 
     name: str
@@ -37,10 +38,16 @@ class Statistic:
     tells: str
     steps: float | None = None
     fine: float = 0.0
+    span: str = ""
 
     @property
     def title(self) -> str:
         return self.name.replace("_", " ")
+
+    @property
+    def scale(self) -> str:
+        """The unit and the span, as the title of an axis or a column beside the values."""
+        return ", ".join(part for part in (self.unit, self.span) if part)
 
 
 _LAB = f"CIE L*a*b* of the image at {COMMON_PX} px"
@@ -72,10 +79,13 @@ STATISTICS = (
         "visibility_estimated", "object", "visibility, estimated", "visible share", "estimated from boxes that overlap"
     ),
     Statistic("overlaps", "object", "overlaps", "boxes", "other boxes that share area with the box", 1),
-    Statistic("brightness", "image", "brightness", "L*, 0 to 100", f"mean lightness, {_LAB}"),
+    Statistic("brightness", "image", "brightness", "L*", f"mean lightness, {_LAB}", span="0 to 100"),
     Statistic("contrast", "image", "contrast", "L*", f"standard deviation of lightness, {_LAB}"),
     Statistic("saturation", "image", "saturation", "chroma", f"mean distance from grey, {_LAB}"),
-    Statistic("hue_spread", "image", "hue", "0 to 1", f"0: one hue, 1: all or opposite ones alike, by chroma; {_LAB}"),
+    Statistic(
+        *("hue_spread", "image", "hue", "", f"0: one hue, 1: all or opposite ones alike, by chroma; {_LAB}"),
+        span="0 to 1",
+    ),
     Statistic("green_to_red", "image", "colour cast", "a*", f"mean a*: below 0 greener, above redder; {_LAB}"),
     Statistic("blue_to_yellow", "image", "colour cast", "b*", f"mean b*: below 0 bluer, above yellower; {_LAB}"),
     Statistic(

@@ -14,6 +14,7 @@ from syndet_ray.report.words import counted, percent
 _CHANCE = 0.05  # of the statistics of two samples of one source are beyond what is called chance
 _MOST_NAMED = 4  # kinds of statistics that a sentence names
 NOT_KNOWN = "n/a"
+CONSTANT = "constant"  # the reference: what differs from it has no distance in its standard deviations
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ def plain(value: float | None) -> str:
     """Two or three digits, or whole from a hundred on; no exponents."""
     if value is None or np.isnan(value):
         return NOT_KNOWN
-    if isinf(value):
-        return "∞"
     size = abs(value)
     if size < 0.0005:
         return "0"
     return f"{value:,.{3 if size < 0.1 else 2 if size < 10 else 1 if size < 100 else 0}f}"
+
+
+def far(distance: Distance) -> str:
+    """The distance, or a word where there is no standard deviation to tell it in."""
+    return CONSTANT if distance.value is not None and isinf(distance.value) else plain(distance.value)
 
 
 def headline(found: Inspection) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def unvaried(found: Inspection) -> list[str]:
     for name, statistic in BY_NAME.items():
         values = np.concatenate([subject.measured.known(name)[0] for subject in found.subjects])
         if len(values) and np.ptp(values) <= statistic.fine:
-            told.append(f"{statistic.title} {plain(float(values[0]))} {statistic.unit}")
+            told.append(f"{statistic.title} {plain(float(values[0]))} {statistic.unit}".rstrip())
     return told
 
 
@@ -96,14 +100,23 @@ def _compared(found: Inspection, subject: Subject) -> str:
     if len(wide) <= by_chance:
         told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
         return f"{names} no more than two samples of one source would: {told}, and about {by_chance} would be there."
+    # What the reference does not vary in has no distance that could be the greatest: only that it differs is known.
+    measured = _groups(found, subject, [distance for distance in wide if not isinf(distance.value or 0.0)])
+    constant = _groups(found, subject, [distance for distance in wide if isinf(distance.value or 0.0)])
+    where = [f"most in {measured}"] if measured else []
+    where += [f"in {constant}, where {found.reference.name} has one value only"] if constant else []
+    told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
+    return f"{names} {', and '.join(where)}; {told}."
+
+
+def _groups(found: Inspection, subject: Subject, wide: Sequence[Distance]) -> str:
+    """The first few groups of statistics that differ, each with what distinguishes the sources in its first."""
     first: dict[str, str] = {}
     for distance in wide:
-        first.setdefault(
-            BY_NAME[distance.statistic].group, _phrase(distance, found.reference.measured, subject.measured)
-        )
+        phrase = _phrase(distance, found.reference.measured, subject.measured)
+        first.setdefault(BY_NAME[distance.statistic].group, phrase)
     named = [f"{group} ({phrase})" for group, phrase in first.items()][:_MOST_NAMED]
-    most = ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else named[0]
-    return f"{names} most in {most}; {len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance."
+    return ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else "".join(named)
 
 
 def _phrase(distance: Distance, reference: Measured, other: Measured) -> str:
@@ -112,7 +125,7 @@ def _phrase(distance: Distance, reference: Measured, other: Measured) -> str:
     one, two = (measured.known(distance.statistic)[0] for measured in (reference, other))
     wider = abs(float(two.std() - one.std())) > abs(float(two.mean() - one.mean()))
     name = "" if statistic.title == statistic.group else f"{statistic.title} "
-    unit = "" if statistic.unit == "objects" else f" {statistic.unit}"
+    unit = f" {statistic.unit}" if statistic.unit not in ("", "objects") else ""
     if wider:
         more = "more" if two.std() > one.std() else "less"
         return f"{name}varies {more}: standard deviation {plain(float(two.std()))}, not {plain(float(one.std()))}"
@@ -142,12 +155,21 @@ def _are(number: int) -> str:
 
 def _row(distance: Distance) -> Row:
     statistic = BY_NAME.get(distance.statistic)
-    name, unit = (statistic.title, statistic.unit) if statistic else ("class balance", "total variation, 0 to 1")
+    name, unit = (statistic.title, statistic.scale) if statistic else ("class balance", "total variation, 0 to 1")
     means = ("", "") if distance.means is None else (plain(distance.means[0]), plain(distance.means[1]))
     interval = "" if distance.low is None else f"{plain(distance.low)} to {plain(distance.high)}"
-    floor = "" if distance.floor is None else plain(distance.floor)
     ks = "" if distance.ks is None else f"{distance.ks:.2f}"
-    return Row(name, unit, means, plain(distance.value), interval, floor, ks, distance.beyond_chance)
+    return Row(name, unit, means, far(distance), interval, _floor(distance), ks, distance.beyond_chance)
+
+
+def _floor(distance: Distance) -> str:
+    """What chance makes of a distance, in words where no number says it."""
+    if distance.floor is None:
+        return ""
+    if isinf(distance.floor):
+        return "as far"
+    is_constant = distance.value is not None and isinf(distance.value)
+    return "less" if is_constant else plain(distance.floor)
 
 
 def _facts(subject: Subject) -> dict[str, str]:

@@ -60,6 +60,7 @@ def content(found: Inspection, numbers: str) -> dict[str, Any]:
     return {
         "title": " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others",
         "names": names,
+        "constant": differences.CONSTANT,
         "headline": differences.headline(found),
         "has_stand_in": found.stand_in,
         "stand_in": False,  # of the whole page, which the figure macro would mark: here the source's name says it

@@ -9,7 +9,7 @@ import numpy as np
 
 from syndet_ray.data.inspection import Inspection
 from syndet_ray.data.statistics import BY_NAME, STATISTICS, Statistic
-from syndet_ray.report.differences import plain
+from syndet_ray.report.differences import far
 from syndet_ray.report.figures.drawing import (
     BLUE,
     FAINT,
@@ -75,7 +75,7 @@ def distances(found: Inspection, source: str) -> Drawing | None:
             "statistic": BY_NAME[d.statistic].title,
             "what": "not known" if d.floor is None else "beyond chance" if d.beyond_chance else "within chance",
             "distance": min(d.value or 0.0, end),
-            "told": plain(d.value),
+            "told": far(d),
             "low": d.low,
             "high": d.high,
             "chance": None if isinf(d.value or 0.0) or isinf(d.floor or 0.0) else d.floor,
@@ -183,7 +183,7 @@ def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Stat
     many = len(named) > 2
     header = ("what", "low", "high", "share", "zero")
     ticks = alt.Axis(tickCount=5, tickMinStep=statistic.steps or alt.Undefined)
-    place = alt.X("low:Q", title=statistic.unit, scale=alt.Scale(zero=False, nice=False), axis=ticks)
+    place = alt.X("low:Q", title=statistic.scale, scale=alt.Scale(zero=False, nice=False), axis=ticks)
     height = alt.Y("share:Q", stack=None, title=f"share of {statistic.of}s", axis=alt.Axis(format="%", tickCount=4))
     bars = (
         alt.Chart(records(header, [(*row, 0) for row in rows]))
