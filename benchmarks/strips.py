@@ -62,7 +62,7 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("objects in layers", (1, 3, 6, 10, 15, 20), LAYERS),
         ("occluders", SHARES, LAYERS),
         ("overlap", (0.0, 0.1, 0.2, 0.3, 0.5, 1.0), LAYERS | {"objects": 14}),
-        ("crop", (0.0, 0.1, 0.3, 0.5, 0.7, 1.0), LAYERS | {"objects": 10}),
+        ("crop", (0.0, 0.1, 0.3, 0.45, 0.6, 0.75), LAYERS | {"objects": 10}),
         ("background_scale", ((0.3, 0.5), (0.5, 0.8), (0.7, 1.1), (0.9, 1.5), (1.5, 2.5), (4.0, 10.0)), LAYERS),
         ("curriculum, scene", (0, 12, 24, 36, 48, 59), LAYERS | {"poses": "curriculum"}),
     ),

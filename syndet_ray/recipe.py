@@ -159,7 +159,12 @@ class SceneParameters(Value):
     distractors: int = Field(0, ge=0, le=100, description="unlabelled things among the objects")
     occluders: Share = Field(0.0, description="layers: share of objects that something covers by 20 to 30 %")
     overlap: Share = Field(0.3, description="layers: greatest overlap of two objects, share of the smaller one's box")
-    crop: Share = Field(0.5, description="layers: greatest share of an object that the image's border cuts off")
+    crop: float = Field(
+        0.5,
+        ge=0,
+        le=0.75,
+        description="layers: greatest share of an object that the border cuts off; at most .75, for its middle is inside",
+    )
     background_scale: tuple[float, float] = Field(
         (0.9, 1.5), description="clutter's and distractors' size, in objects' sizes"
     )

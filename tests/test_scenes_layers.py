@@ -51,6 +51,20 @@ def test_objects_overlap_and_are_cut_by_no_more_than_asked(seed):
             assert np.prod(np.maximum(common, 0)) <= (0.2 + 0.1) * min(areas[i], areas[j])
 
 
+def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
+    """Of an object whose box is even about its middle, which lies in the image: in a corner a quarter of it is left."""
+
+    def first_places(crop):
+        plan = layers.Plan(1, 0, 0.0, 160, (60.0, 60.0), (1.0, 1.0), 1.0, crop, 5.0)
+        box, nothing = np.array([-30.0, -30, 30, 30]), np.zeros((0, 4))
+        return [layers._free_place(plan, box, nothing, np.zeros(0), np.random.default_rng(k)) for k in range(300)]
+
+    greatest = first_places(0.75)
+    drawn = [np.random.default_rng(k).uniform(0, 160, 2) for k in range(300)]
+    assert np.array_equal(greatest, drawn), "no place is refused"
+    assert not np.array_equal(first_places(0.6), drawn), "a smaller value refuses some"
+
+
 def test_clutter_covers_the_whole_background():
     for seed in range(3):
         scene, library = scene_of(seed=seed)

@@ -160,6 +160,7 @@ def test_a_recipe_is_replaced_by_dotted_path():
     ("changes", "said"),
     [
         ({"mix.synthetic": 1.5}, "recipe: mix.synthetic: must be less than or equal to 1, got 1.5"),
+        ({"scene.crop": 0.8}, "recipe: scene.crop: must be less than or equal to 0.75, got 0.8"),
         ({"mix.synthetics": 0.5}, "recipe.mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?"),
         ({"scene.size_px": (60.0, 50.0)}, "size_px must satisfy"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate"),
