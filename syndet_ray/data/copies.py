@@ -60,7 +60,7 @@ class Copy:
 
 
 def copies(pool: Pool, originals: Sequence[Pool], progress: Callable[[int, int], None] | None = None) -> list[Copy]:
-    """Finds the images of a pool that are also in one of the others: exactly, saved again, resized, or somewhat brighter or darker.
+    """Finds the images of a pool that are also in one of the others: exactly, saved again, resized, brighter or darker.
 
     Each is listed once, with one original, in the pool's order. Different photos of the same things are no copies, not
     even from a tripod, unless nothing has moved and the working scale shows them at less than a third of their size, or
