@@ -1,6 +1,6 @@
 """How often do 95 % intervals of the bootstrap over images hold the mAP of all images there are? A made-up detector.
 
-    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py [--images 4 6 10 20 --population 4000]
 
 A population of images is detected by two made-up models; its mAP is the truth. Test sets are drawn from it, and the intervals
 of each are compared with the truth: of one model's mAP and of the difference of both on the same images. An image is hard for
@@ -129,13 +129,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=int, nargs="+", default=[50, 200])
     given = parser.parse_args()
     models = population(given.population, np.random.default_rng(given.seed))
     truths = [_map(model, np.arange(given.population)) for model in models]
     truths.append(truths[0] - truths[1])
     print(f"seed {given.seed}, population of {given.population}, {given.trials} trials of {given.resamples} resamples")
     print(f"{'images':22}{'truth':>8}{'bias':>8}{'sd':>8}{'width':>8}" + "".join(f"{kind:>11}" for kind in KINDS))
-    for images in (50, 200):
+    for images in given.images:
         rng = np.random.default_rng([given.seed + 1, images])
         table = np.array([trial(models, images, given.resamples, rng) for _ in range(given.trials)])
         for k, name in enumerate(("first model", "second model", "difference")):

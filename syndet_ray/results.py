@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.spread import Difference
+from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import CONTROL_CHANGES
 
 OBJECTIVE = "val/mAP"
@@ -105,7 +105,8 @@ class TestRow:
     role         "best", "finalist <trial>", or the name of a control or variant
     trial        whose recipe it is: the first that trained it
     metrics      means over the trained models
-    intervals    95 %, over test images and, where there are several models, seeds
+    intervals    95 %, over test images and, where there are several models, seeds; none of fewer than `LEAST_IMAGES` images,
+                 nor p_best and differences
     models       the trials whose models were scored: one, or confirmations and repeats, each from another seed
     seeds        mAP of each model
     p_best       probability that it is the best of all rows; None where no recipe was trained more than once
@@ -151,6 +152,11 @@ class TestScores:
     models: dict[int, dict[str, float]] = field(default_factory=dict)
     visibility: Visibility | None = None
     confusion: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether the images are too few to say how sure a score is, and so to tell recipes apart."""
+        return self.images < LEAST_IMAGES
 
     @property
     def has_seed_spread(self) -> bool:

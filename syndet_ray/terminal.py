@@ -26,7 +26,6 @@ from syndet_ray.verdict import unconfirmed, winner
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
-_ONCE = "each recipe trained once: intervals over images alone"
 _WORK_WIDTH = 18  # of the bar of what is counted: beside it a name and the time left fit into 80 columns
 _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
 _LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
@@ -244,10 +243,14 @@ def test_table(scores: TestScores, width: int) -> Table:
 
     width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number is cut.
     """
-    where = "stand-in images" if scores.stand_in else "real photos"
+    where = words.counted(scores.images, "stand-in image" if scores.stand_in else "real photo")
     counts = [len(row.seeds) for row in scores.rows]
-    trained = f"means of {words.seeds(counts)}" if scores.has_seed_spread else _ONCE
-    title = f"On the test set ({scores.images} {where}, {words.opened(scores)}; {trained})"
+    trained = f"means of {words.seeds(counts)}" if scores.has_seed_spread else "each recipe trained once"
+    if scores.is_too_small:
+        trained += ", too few images for intervals"
+    elif not scores.has_seed_spread:
+        trained += ": intervals over images alone"
+    title = f"On the test set ({where}, {words.opened(scores)}; {trained})"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     against = compared_with(scores)
     metrics, columns = _columns(against, narrow=width < _WIDTH, has_seed_spread=scores.has_seed_spread)

@@ -50,6 +50,12 @@ def test_one_image_tells_nothing_of_others():
     assert intervals(pool, predictions, seed=0, resamples=5) == {}
 
 
+@pytest.mark.parametrize(("images", "told"), [(9, False), (10, True)])
+def test_fewer_than_ten_images_make_no_interval(images, told):
+    pool, predictions = pool_of(*[[(A, 0)]] * images), [found((A, 0, 0.9))] * images
+    assert bool(intervals(pool, predictions, seed=0, resamples=5)) == told
+
+
 def test_images_without_an_object_score_0():
     pool, predictions = random_case(0)
     made = matches([coco(pool, predictions, 100)], len(pool))

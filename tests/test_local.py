@@ -16,6 +16,7 @@ from test_tune import RUNGS, searching, settings
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.report import page
+from syndet_ray.report.answer import answer
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import load
@@ -84,16 +85,10 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
         assert set(row.models) <= models, "the search's own trainings do not meet the test set"
         assert len(row.models) == len(row.seeds) == 2
         assert row.metrics["mAP"] == pytest.approx(sum(row.seeds) / 2)
-        low, high = row.intervals["mAP"]
-        assert 0 <= low <= row.metrics["mAP"] <= high <= 1
-        assert set(row.differences) == {"real_only", "synthetic_only"} - {_own_role(test, row)}
-    assert sum({row.trial: row.p_best for row in test.rows}.values()) == pytest.approx(1)
+        assert (row.intervals, row.differences, row.p_best) == ({}, {}, None), "four photos cannot tell"
+    assert answer(folder).startswith("No answer: so few photos cannot tell recipes apart, it takes 10 or more.")
     parent, children = mlflow_states(folder)
     assert (parent, set(children)) == ("FINISHED", {"FINISHED"})
-
-
-def _own_role(test, row):
-    return next((r.role for r in test.rows if r.role != "best" and r.trial == row.trial), "")
 
 
 def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(whole, begin):

@@ -70,6 +70,24 @@ def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real
     assert said.endswith(f"{ends} {ONCE}")
 
 
+@pytest.mark.parametrize(("images", "place"), [(1, "1 real test photo"), (9, "9 real test photos")])
+def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
+    folder = make_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
+    folder.write_test(replace(folder.test(), images=images))
+    assert answer.answer(folder) == (
+        f"No answer: so few photos cannot tell recipes apart, it takes 10 or more. On {place} 40 % synthetic at 40 objects per "
+        "scene, learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
+    )
+
+
+def test_ten_photos_are_enough_for_an_answer(make_run):
+    folder = make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": (0.52, 0.48, 0.56)})
+    folder.write_test(replace(folder.test(), images=10))
+    assert answer.answer(folder).startswith(
+        "Use real data only: on 10 real test photos it reaches 0.52 mAP [0.48, 0.56];"
+    )
+
+
 def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
     trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
     folder = make_run(trials)

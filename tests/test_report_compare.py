@@ -108,6 +108,14 @@ def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
     assert (among.low, among.high) == pytest.approx((there.low, there.high), abs=1e-12)
 
 
+def test_runs_on_a_handful_of_photos_are_not_compared(two):
+    found = compare([retested(run, images=9) for run in two])
+    assert [(run.above_first, run.p_best) for run in found.runs] == [(None, None)] * 2
+    (said,) = sentences(found)
+    assert said.startswith("On the same 9 real test photos: obstruction-20261101-101010 0.310 ")
+    assert said.endswith("; so few cannot tell recipes apart, it takes 10 or more.")
+
+
 @pytest.mark.parametrize("size", [0, 100])
 def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path, size):
     old = confirmed_run(tmp_path / "old")

@@ -1,5 +1,7 @@
 """Exchange: on a known curve synthetic images are worth a known number of photos, and what cannot be told is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -220,6 +222,12 @@ def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
 
 def test_a_run_without_draws_or_sizes_says_so(tmp_path):
     assert "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False))[0]
+
+
+def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
+    folder = budget_run(tmp_path / "run")
+    folder.write_test(replace(folder.test(), images=9))
+    assert exchange_told(folder) == ["It cannot be told: that takes at least 10 test images; there were 9."]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
     assert exchange_told(short) == [
         "It cannot be told: that takes recipes of 3 different numbers of photos alone on the test set; there were 1 (80)."

@@ -77,7 +77,8 @@ def finished(tmp_path_factory, dice):
 def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     home, done = finished
     assert done.returncode == 0, done.stderr
-    assert "On the test set (4 real photos, opened once; each recipe trained once" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "On the test set (4 real photos, opened once; each recipe trained once, too few images for" in said
     for words in (
         "measuring a few steps",
         "best",
@@ -89,7 +90,9 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     ):
         assert words in done.stdout
     table = done.stdout[done.stdout.index("On the test set") :].split("\n\n")[0]
-    assert table.count("[") >= 3
+    assert "[" not in table, "no interval"
+    assert "No answer: so few photos cannot tell recipes apart, it takes 10 or more." in said
+    assert "test: only 4 photos: so few cannot tell recipes apart" in said
     assert max(map(len, table.splitlines())) <= 100
     assert "Traceback" not in done.stderr
 
@@ -131,7 +134,8 @@ def test_the_test_set_is_opened_once_for_best_and_controls(finished):
     assert [row.role for row in test.rows] == ["best", "real_only", "synthetic_only"]
     assert test.hash == folder.about["real"]["hashes"]["test"]
     assert not test.stand_in
-    assert all({"mAP", "AP50", "AP75", "mAR"} <= set(row.intervals) for row in test.rows)
+    assert {"mAP", "AP50", "AP75", "mAR"} <= set(test.rows[0].metrics)
+    assert not any(row.intervals or row.differences for row in test.rows), "four photos do not tell how sure they are"
     assert test.visibility.kind == "estimated", "the pictures tell of no visibility"
     assert all(f"error/{kind}" in row.metrics for row in test.rows for kind in ("missed", "background"))
     assert all(len(folder.draws(model)["mAP"]) == 1000 for row in test.rows for model in row.models)
@@ -151,13 +155,9 @@ def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
     best = folder.test().row("best")
     assert parent.data.metrics["test/mAP"] == pytest.approx(best.metrics["mAP"])
     assert {"test/mAP/real_only", "test/mAP/synthetic_only", "best/val/mAP"} <= parent.data.metrics.keys()
-    low, high = best.intervals["mAP"]
-    bounds = [parent.data.metrics[f"test/mAP{name}"] for name in ("_low", "", "_high")]
-    assert bounds == pytest.approx([low, best.metrics["mAP"], high])
+    assert not {"test/mAP_low", "test/mAP_high", "test/mAP_above_real_only"} & parent.data.metrics.keys()
     known = {f"test/{name.replace('@', '_')}" for name, value in best.metrics.items() if math.isfinite(value)}
     assert known <= parent.data.metrics.keys()
-    above = best.differences.get("real_only")
-    assert parent.data.metrics.get("test/mAP_above_real_only") == (above and pytest.approx(above.mean))
     artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "figures", "sweep.json", "test.json"} <= artifacts
     kinds = {Path(item.path).suffix for item in client.list_artifacts(parent.info.run_id, "figures")}

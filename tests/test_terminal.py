@@ -271,6 +271,16 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(("stand_in", "said"), [(True, "1 stand-in image,"), (False, "1 real photo,")])
+def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
+    rows = (TestRow("best", 2, METRICS, {}), TestRow("real_only", 0, METRICS, {}))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(terminal.test_table(TestScores("x", stand_in, "hash", 1, 0.0, rows), 100))
+    text = " ".join(console.file.getvalue().split())
+    assert f"({said} opened once; each recipe trained once, too few images for intervals)" in text
+    assert "[" not in text
+
+
 def test_a_best_that_is_a_control_stands_there_once():
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = tuple(TestRow(role, trial, metrics, {}) for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1)))

@@ -17,11 +17,12 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import Predictions
 from syndet_ray.parameter import Choice, Float, Simplex
 from syndet_ray.recipe import Mix, Recipe, Scenes
-from syndet_ray.results import OBJECTIVE, Rung, Trial
+from syndet_ray.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
+from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning import confirm
+from syndet_ray.tuning import confirm, run
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
 MIXES = {
@@ -283,17 +284,17 @@ def test_repeats_of_a_variant_are_one_offer_of_the_front():
 PHOTOS = Pool.of(
     "photos",
     ("a", "b"),
-    [np.zeros((8, 8, 3), np.uint8)] * 3,
-    [Boxes.of([[0, 0, 4, 4]], [k % 2]) for k in range(3)],
-    list("xyz"),
+    [np.zeros((8, 8, 3), np.uint8)] * 10,
+    [Boxes.of([[0, 0, 4, 4]], [k % 2]) for k in range(10)],
+    list("abcdefghij"),
 )
 
 
-def scored(value):
-    """A model that finds every object of PHOTOS, and the same again as the other class."""
+def scored(value, photos=10):
+    """A model that finds every object of the first of PHOTOS, and the same again as the other class."""
     draws = {"mAP": value + np.linspace(-0.01, 0.01, 50), "slope/AP": np.linspace(-0.3, -0.1, 50)}
     boxes = np.array([[0.0, 0, 4, 4]] * 2)
-    seen = [Predictions(boxes, np.array([k % 2, 1 - k % 2]), np.array([0.9, 0.3])) for k in range(3)]
+    seen = [Predictions(boxes, np.array([k % 2, 1 - k % 2]), np.array([0.9, 0.3])) for k in range(photos)]
     return confirm.Scored({"mAP": value, "AP50": value, "slope/AP": -0.2}, draws, seen, np.diag([2, 1, 0]))
 
 
@@ -394,12 +395,13 @@ def trained(tmp_path):
     return folder
 
 
-def opened(folder, runner=None):
+def opened(folder, runner=None, photos=10):
     values = {found.checkpoint: found.value for found in folder.trials()}
     works = SimpleNamespace(
-        tasks=lambda function, test, every, progress: [scored(values[task["checkpoint"]]) for task in every]
+        tasks=lambda function, test, every, progress: [scored(values[task["checkpoint"]], photos) for task in every]
     )
-    confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, runner or works)
+    test = PHOTOS.select(range(photos))
+    confirm.open_test_set(folder, confirm.tested(folder.trials()), test, runner or works)
     return folder.test()
 
 
@@ -417,6 +419,27 @@ def test_scores_are_kept_where_the_galleries_cannot_be_written(tmp_path):
     assert [note.partition(":")[0] for note in notes] == [
         "the report does not show where the best model does best and worst"
     ]
+
+
+def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
+    best = trial(2, 0.3)
+    metrics = {"mAP": 0.25, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4, "AP/absent": float("nan")}
+    above = {"real_only": Difference(0.05, 0.01, 0.09, 0.99)}
+    row = TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}, (2,), (0.25,), 0.9, above)
+    values = run._parent_metrics(verdict.candidate(best, [best]), TestScores("x", False, "hash", 50, 0.0, (row,)))
+    assert [values[f"test/mAP{name}"] for name in ("_low", "", "_high")] == [0.2, 0.25, 0.3]
+    assert [values[f"test/mAP_above_real_only{name}"] for name in ("_low", "", "_high")] == [0.01, 0.05, 0.09]
+    assert values["test/p_best"] == 0.9
+    assert "test/AP/absent" not in values
+
+
+@pytest.mark.parametrize(("photos", "told"), [(1, False), (9, False), (10, True)])
+def test_only_ten_photos_or_more_tell_how_sure_scores_are(tmp_path, photos, told):
+    rows = opened(trained(tmp_path), photos=photos).rows
+    assert all("mAP" in row.metrics for row in rows)
+    assert [bool(row.intervals) for row in rows] == [told] * len(rows)
+    assert any(row.differences for row in rows) == told
+    assert any(row.p_best is not None for row in rows) == told
 
 
 def test_an_opening_that_is_cut_short_counts(tmp_path):
@@ -452,7 +475,7 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
         "a slope may be negative, and is not cut off as a score would be"
     )
     assert found.models[3]["mAP"] == found.row("b").seeds[1]
-    assert (found.visibility.kind, found.visibility.bins[-1].objects) == ("estimated", 3)
+    assert (found.visibility.kind, found.visibility.bins[-1].objects) == ("estimated", 10)
     assert found.confusion == ((2, 0, 0), (0, 1, 0), (0, 0, 0))
     assert folder.draws(3)["mAP"] == pytest.approx(scored(0.28).draws["mAP"])
     assert folder.draws(99) == {}, "of a model that never met the test set"

@@ -20,7 +20,8 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, coco_results
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
-from syndet_ray.spread import PAIRED_SEED, RESAMPLES, score_interval
+from syndet_ray.report.words import counted
+from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 from syndet_ray.tuning.pictures import best_and_worst, predicted
 
 _SHOWN = 6  # pictures of either kind
@@ -69,8 +70,12 @@ def judge(
     predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
     scores = partial(progress, "other images, by bootstrap")
     found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
-    intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
-    notes = (*dataset.notes, *([missing] if missing else []))
+    intervals, few = {}, ""
+    if len(pool) >= LEAST_IMAGES:
+        intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
+    else:
+        few = f"no intervals: {counted(len(pool), 'image')} cannot tell how sure a score is, it takes {LEAST_IMAGES} or more"
+    notes = (*dataset.notes, *(note for note in (missing, few) if note))
     return Judged(model, data, chosen, pool, predictions, found, bins_of(pool), intervals, notes)
 
 

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import IOU_50, IOU_75, Predictions, coco
-from syndet_ray.spread import interval
+from syndet_ray.spread import LEAST_IMAGES, interval
 
 _RECALLS = np.linspace(0, 1, 101)  # pycocotools' own, to the bit
 _IOUS = 10
@@ -210,9 +210,9 @@ def intervals(
 
     Of 50 to 200 simulated images they hold the mAP of all images in 88 to 93 % of cases, a little too narrow and too high, and
     paired differences in 91 to 94 % (docs/results.md).
-    Empty for a pool of one image, which does not tell how images differ.
+    Empty for a pool of fewer than `LEAST_IMAGES`, which does not tell how images differ.
     """
-    if len(pool) < 2:
+    if len(pool) < LEAST_IMAGES:
         return {}
     drawn = bootstrap(pool, predictions, seed=seed, resamples=resamples, max_detections=max_detections)
     return {name: interval(np.clip(values, 0, 1)) for name, values in drawn.items()}

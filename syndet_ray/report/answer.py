@@ -8,7 +8,7 @@ from syndet_ray.report.response import Offer, front
 from syndet_ray.report.tables import TestLine, VariantLine, is_stand_in, test_lines, variant_lines
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import Difference
+from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import Sweep
 from syndet_ray.verdict import finalists, missing_seeds, unconfirmed
 
@@ -44,6 +44,8 @@ def _answered(
     best, place = next(line for line in lines if line.best), words.where(test)
     if test.openings > 1:
         place += f" ({words.opened(test)})"
+    if test.is_too_small:
+        return [_too_few(best, lines, test, place)]
     confirmed = any(line.confirmed for line in lines)
     compared = bool(variants) and best.kind != "search"  # then recipes were compared as they stand, and none was sought
     controlled = any(line.is_control for line in lines)
@@ -55,6 +57,16 @@ def _answered(
     if compared and not controlled and best.name != variants[0].name:
         said += [f"Best on validation is {best.name}, with {_map(best)}."]
     return [*said, _simplest(best, lines), _uneven(lines) if confirmed else _once(lines)]
+
+
+def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place: str) -> str:
+    """The scores as they are, and that nothing follows from them."""
+    digits = words.decimals(best.scores["mAP"].value)
+    values = {line.name: words.number(line.scores["mAP"].value, digits) for line in lines}
+    others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
+    photos = "stand-in images" if test.stand_in else "photos"
+    why = f"so few {photos} cannot tell recipes apart, it takes {LEAST_IMAGES} or more"
+    return f"No answer: {why}. On {place} {_recipe(best)}, the best on validation, reaches {values[best.name]} mAP{others}."
 
 
 def _once(lines: Sequence[TestLine]) -> str:

@@ -15,7 +15,15 @@ from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.run_folder import RunFolder
-from syndet_ray.spread import BySeed, Difference, SeedSpread, probability_best, score_difference, seed_spread
+from syndet_ray.spread import (
+    LEAST_IMAGES,
+    BySeed,
+    Difference,
+    SeedSpread,
+    probability_best,
+    score_difference,
+    seed_spread,
+)
 
 _METRIC = "mAP"
 _HASH_DIGITS = 12
@@ -94,11 +102,13 @@ class Comparison:
     """Several runs on one test set.
 
     where     that set in words
+    too_few   whether it holds too few images to compare recipes by
     copies    of each run that let near copies pass what it let pass, in a sentence
     settings  how the runs differ
     """
 
     where: str
+    too_few: bool
     stand_in: bool
     copies: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
@@ -114,17 +124,18 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
     _check_given(folders)
     scores = [_opened(folder) for folder in folders]
     _check_same_test_set(folders, scores)
-    draws = [_draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
+    too_few = scores[0].is_too_small
+    draws = [{} if too_few else _draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
     found = zip(range(len(folders)), _names(folders), folders, scores, *_differences(draws), draws, strict=True)
     runs = tuple(_compared_run(*one) for one in found)
     stand_in, copies = is_stand_in(folders[0]), _copies(folders, runs)
-    return Comparison(words.where(scores[0]), stand_in, copies, runs, _differing(folders))
+    return Comparison(words.where(scores[0]), too_few, stand_in, copies, runs, _differing(folders))
 
 
 def sentences(found: Comparison) -> list[str]:
     """What can be said of the best recipe of every run against the first run's; and how far that goes."""
     first, *others = found.runs
-    said = [_sentence(first, other, found.where) for other in others]
+    said = [_too_few(found)] if found.too_few else [_sentence(first, other, found.where) for other in others]
     once = [run.name for run in found.runs if not run.best.line.confirmed]
     if once:
         said.append(f"Trained once, so that the spread between seeds is unknown: {', '.join(once)}.")
@@ -139,11 +150,20 @@ def _copies(folders: Sequence[RunFolder], runs: Sequence[ComparedRun]) -> tuple[
     return tuple(f"{run.name}: {caveat}" for run, caveat in zip(runs, caveats, strict=True) if caveat)
 
 
+def _too_few(found: Comparison) -> str:
+    scores = ", ".join(_score(run) for run in found.runs)
+    return f"On the same {found.where}: {scores}; so few cannot tell recipes apart, it takes {LEAST_IMAGES} or more."
+
+
+def _score(run: ComparedRun) -> str:
+    return f"{run.name} {run.best.line.scores[_METRIC].text()} mAP"
+
+
 def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
     gap = other.above_first
     if gap is None:
         without = " and ".join(run.name for run in (first, other) if not run.has_draws)
-        scores = ", ".join(f"{run.name} {run.best.line.scores[_METRIC].text()} mAP" for run in (first, other))
+        scores = f"{_score(first)}, {_score(other)}"
         why = f"{without} kept no draws" if without else "their draws were not made alike"
         return f"On the same {where}: {scores}; no paired interval, because {why}."
     if gap.low <= 0 <= gap.high:

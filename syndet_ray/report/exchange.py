@@ -125,8 +125,10 @@ def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.nda
 
 
 def exchange_points(folder: RunFolder) -> list[ExchangePoint]:
-    """The recipes that met the test set, as far as the run kept what it takes; each once."""
+    """The recipes that met the test set, as far as the run kept what it takes; each once. None of a test set too small."""
     test = folder.test()
+    if test is not None and test.is_too_small:
+        return []
     trials = {trial.number: trial for trial in folder.trials()}
     rows = told_once(test) if test else []
     found = [_point(folder, role, row, trials) for role, row in rows]
@@ -148,8 +150,11 @@ def exchange_words(found: Worth, noun: str = "photo") -> str:
 
 def exchange_told(folder: RunFolder) -> list[str]:
     """A sentence for each recipe with synthetic images on the test set, or one that says why there are none."""
-    if folder.test() is None:
+    test = folder.test()
+    if test is None:
         return ["Not measured: the test set has not been opened."]
+    if test.is_too_small:
+        return [f"It cannot be told: that takes at least {spread.LEAST_IMAGES} test images; there were {test.images}."]
     found = exchange(exchange_points(folder))
     noun = "stand-in image" if is_stand_in(folder) else "photo"
     told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths if worth.told]

@@ -44,6 +44,7 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "stand_in": tables.is_stand_in(folder),
         "where": words.where(test) if test else "",
         "opened": words.opened(test) if test else "",
+        "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
         "shown": chosen.chosen_words(lines),
         "metrics": tables.MAIN_METRICS,
         "test": lines,

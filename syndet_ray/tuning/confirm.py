@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from syndet_ray.data.write import as_table
 from syndet_ray.results import TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import (
+    LEAST_IMAGES,
     PAIRED_SEED,
     RESAMPLES,
     TIMES,
@@ -93,13 +94,14 @@ def open_test_set(
     _keep_found(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions, note)
     plain = simplest(candidates(folder.trials()))
+    rows = test_rows(recipes, scored, folder.sweep.seed)
     scores = TestScores(
         test.name,
         test.stand_in,
         test.hash,
         len(test),
         opened,
-        test_rows(recipes, scored, folder.sweep.seed),
+        rows if len(test) >= LEAST_IMAGES else tuple(_without_spread(row) for row in rows),
         openings=openings,
         simplest=plain.trial.number if plain is not None else None,
         champion=champion.number,
@@ -126,6 +128,11 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
         for number in of
     }
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+
+
+def _without_spread(row: TestRow) -> TestRow:
+    """A row of scores alone, as too few images give them."""
+    return replace(row, intervals={}, p_best=None, differences={})
 
 
 def _differences(

@@ -33,9 +33,11 @@ from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.report.words import counted
 from syndet_ray.scenes import blender, command
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.made_from import facts
+from syndet_ray.spread import LEAST_IMAGES
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import reach
 from syndet_ray.tuning.memory import check_photos_fit, memory_words
@@ -141,6 +143,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
         *_notes_of_others(others),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
+        *_notes_on_few(splits),
         *_notes_on_scored(scale, splits),
         *_notes_on_shapes(splits["train"], sweep),
     )
@@ -183,7 +186,7 @@ def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> N
     for split, consequence in rules.items():
         records = splits[split].records
         if not len(training_boxes_wh(records)):
-            rule = f"holds no labelled object on {len(records)} photos, so that {consequence}"
+            rule = f"holds no labelled object on {counted(len(records), 'photo')}, so that {consequence}"
             raise DataError(f"{place}, {split}", rule, do=_DO_LABEL)
 
 
@@ -326,6 +329,20 @@ def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
         f"rendered scenes of {min(sides)} px are smaller than the {scale.crop_px} px training crop and are filled up with "
         'grey, which photos are not: set scene.image_px to "auto"'
     ]
+
+
+def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
+    """A note for each split that is scored and holds too few photos for what it is used for."""
+    consequences = {
+        "val": "which recipe scores best on so few is chance as much as merit",
+        "test": "so few cannot tell recipes apart, and the answer will recommend none",
+    }
+    notes = []
+    for split, consequence in consequences.items():
+        count = len(splits[split])
+        if count < LEAST_IMAGES:
+            notes.append(f"{split}: only {counted(count, 'photo')}: {consequence}; label at least {LEAST_IMAGES}")
+    return notes
 
 
 def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[str]:

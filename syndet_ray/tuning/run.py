@@ -16,7 +16,7 @@ from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.report.words import near_copies, recipe_words
+from syndet_ray.report.words import counted, near_copies, recipe_words
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
@@ -539,7 +539,8 @@ def _parent_tags(best: Candidate, test: TestScores, about: Mapping[str, Any]) ->
 
 
 def _test_name(test: TestScores) -> str:
-    return f"{'stand-in' if test.stand_in else 'real photos'}: {test.images} images, {test.hash[:12]}"
+    kind = "stand-in" if test.stand_in else "real photos"
+    return f"{kind}: {counted(test.images, 'image')}, {test.hash[:12]}"
 
 
 def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> dict[str, Any]:
