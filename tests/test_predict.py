@@ -251,6 +251,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
     assert "4 images and 4 objects of " in said
+    assert "no intervals: 4 images cannot tell how sure a score is, it takes 10 or more" in said
     for words in (
         "mAP",
         "AP/big",
@@ -268,6 +269,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     evaluation.accumulate()
     evaluation.summarize()
     assert scores["metrics"]["mAP"]["value"] == pytest.approx(evaluation.stats[0])
+    assert scores["metrics"]["mAP"]["interval"] is None
     assert scores["classes"] == list(CLASSES)
     assert np.sum(scores["confusion"]) >= 4
     assert (tmp_path / "scores" / "worst_and_best.png").exists()
