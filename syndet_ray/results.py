@@ -163,6 +163,16 @@ class TestScores:
         """Whether a recipe was trained more than once. Else intervals tell of other images alone."""
         return any(len(row.seeds) > 1 for row in self.rows)
 
+    def cautious(self) -> "TestScores":
+        """The same without intervals, differences and P(best) where the images are too few for them.
+
+        Runs of an earlier version have kept them all the same.
+        """
+        if not self.is_too_small:
+            return self
+        rows = tuple(replace(row, intervals={}, p_best=None, differences={}) for row in self.rows)
+        return replace(self, rows=rows)
+
     def p_best(self, row: TestRow) -> float | None:
         """Of a row; None where no recipe was trained more than once: runs of an earlier version have kept one all the same."""
         return row.p_best if self.has_seed_spread else None

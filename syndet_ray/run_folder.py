@@ -212,7 +212,7 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            return _SCORES.validate_json(path.read_bytes())
+            return _SCORES.validate_json(path.read_bytes()).cautious()
         except ValidationError as error:
             raise self._unreadable(path, error) from None
 

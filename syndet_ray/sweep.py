@@ -398,7 +398,7 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
         raise definition_error(f"{shown}:{_line_in(path, error)}", error) from None
     except SyndetError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = getattr(error, "lineno", None) or _line_in(path, error)
         # The message of a SyntaxError names file and line too.
         reason = error.msg if isinstance(error, SyntaxError) else error
@@ -413,7 +413,7 @@ def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _line_in(path: Path, error: Exception) -> int:
+def _line_in(path: Path, error: BaseException) -> int:
     """The last line of `path` that the error passed through."""
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return frames[-1] if frames and frames[-1] else 1

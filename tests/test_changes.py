@@ -320,7 +320,7 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
     ("given", "said"),
     [
         ({"trials": 4}, "--trials: must be at least what the run has already, 5, got 4"),
-        ({"images": 2200}, "--images: must be more than the 2,200 that its trials have seen, got 2200"),
+        ({"images": 2199}, "--images: must be at least the 2,200 that its trials have seen, got 2199"),
         ({"hours": 0.0}, r"--hours: must be more than the \S+ hours that the run has taken, got 0.0"),
     ],
 )

@@ -1,7 +1,9 @@
 """The command line's own words: whatever people have named, and whatever went wrong, is printed as it is."""
 
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from made_runs import TRIALS, made_run, variant_run
@@ -150,3 +152,11 @@ def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):
     with pytest.raises(DataError, match=r"nothere: does not exist, so there are no trials to show\. Name the folder"):
         verbs.ui(runs=tmp_path / "nothere")
     assert not (tmp_path / "nothere").exists()
+
+
+@pytest.mark.parametrize(("output", "status"), [("/dev/null", 0), ("/dev/full", 1)])
+def test_what_cannot_be_printed_is_no_success(output, status):
+    with Path(output).open("w") as stream:
+        command = [sys.executable, "-m", "syndet_ray", "--help"]
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == status

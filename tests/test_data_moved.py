@@ -186,13 +186,14 @@ def test_boxes_that_nearly_agree_are_counterparts_and_parts_too_small_to_compare
     assert not show_different_objects(view(spot, outside), view(flat))
 
 
-def test_an_object_of_one_shape_is_told_from_another_by_its_contrast():
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_an_object_of_one_shape_is_told_from_another_by_its_contrast(share):
     rng = np.random.default_rng(0)
     ground = rng.normal(100, 1, (64, 64)).astype(np.float32)
     ground[:, :12] += 60
     bright, grey = ground.copy(), ground.copy()
     bright[20:28, 20:28] += 40
-    grey[20:28, 20:28] += 20
+    grey[20:28, 20:28] += 40 * share
     box = (20 / 64, 20 / 64, 28 / 64, 28 / 64)
     assert show_different_objects(view(bright, box), view(grey))
     assert not show_different_objects(view(bright, box), view(bright * 0.7))

@@ -95,6 +95,10 @@ def test_a_users_own_file_wins_over_the_packages(home):
             ["sweeps/mine.py:3: is not valid Python (SyntaxError: invalid syntax. Perhaps you forgot a comma?)"],
         ),
         ("SWEEP = Sweeep()", ["sweeps/mine.py:3", "NameError", "Sweeep"]),
+        (
+            "import sys; sys.exit('set PHOTOS first')",
+            ["sweeps/mine.py:3: cannot be read (SystemExit: set PHOTOS first)"],
+        ),
         ("SPACE = 1", ["sweeps/mine.py", "'NoneType'"]),
     ],
 )

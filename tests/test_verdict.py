@@ -425,7 +425,7 @@ def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
     best = trial(2, 0.3)
     metrics = {"mAP": 0.25, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4, "AP/absent": float("nan")}
     above = {"real_only": Difference(0.05, 0.01, 0.09, 0.99)}
-    row = TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}, (2,), (0.25,), 0.9, above)
+    row = TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}, (2, 3), (0.2, 0.3), 0.9, above)
     values = run._parent_metrics(verdict.candidate(best, [best]), TestScores("x", False, "hash", 50, 0.0, (row,)))
     assert [values[f"test/mAP{name}"] for name in ("_low", "", "_high")] == [0.2, 0.25, 0.3]
     assert [values[f"test/mAP_above_real_only{name}"] for name in ("_low", "", "_high")] == [0.01, 0.05, 0.09]

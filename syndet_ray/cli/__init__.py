@@ -36,8 +36,16 @@ def main() -> NoReturn:
         run()
         status = 0
     except SystemExit as leaving:
-        status = leaving.code if isinstance(leaving.code, int) else 0
+        status = _status(leaving.code)
     end(status)
+
+
+def _status(code: str | int | None) -> int:
+    """The exit status of a SystemExit, whose words, if it has any, are printed as Python would."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return FAILED
 
 
 def run() -> None:

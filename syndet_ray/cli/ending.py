@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from syndet_ray.cli.options import INTERRUPTED
+from syndet_ray.cli.options import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from syndet_ray.run_folder import RunFolder
@@ -18,10 +18,21 @@ def end(status: int) -> NoReturn:
     Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
     """
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # whoever read it has gone
-            stream.flush()
-    os._exit(status)
+    os._exit(status if _flush() else status or FAILED)
+
+
+def _flush() -> bool:
+    """Writes what was printed; False, and says so, where that cannot be written, as to a disk that is full."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # it may have been closed by whoever began this process
+                with suppress(BrokenPipeError):  # whoever read it has gone
+                    stream.flush()
+    except OSError as error:
+        with suppress(OSError):
+            os.write(2, f"syndet_ray: what was printed cannot be written ({error})\n".encode())
+        return False
+    return True
 
 
 def leave(folder: "RunFolder | None") -> None:

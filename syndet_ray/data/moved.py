@@ -28,7 +28,7 @@ _MOST_GAIN = 1.6
 # objects under a fixed camera) or changed (a gain of .7 to 1.3, a gamma of .8 to 1.25, a stretched contrast, a slight blur).
 _MOST_CORRELATION = 0.97
 # Objects of one shape, such as a bright and a grey lid, differ by their contrast alone. That of copies is .81 or more.
-_LEAST_CONTRAST = 0.7  # share of the other's
+_LEAST_CONTRAST = 0.8  # share of the other's
 # Empty ground, which a careless box may hold, has no pattern to agree in. Copies then hardly differ at all there: by up to
 # 3 times what is usual for the two photos. Different objects leave 10 times that and more.
 _LEAST_DIFFERENCE = 4.0  # usual differences

@@ -10,14 +10,10 @@ from syndet_ray.detection.bootstrap import Accuracy, Matches, accuracy, draws, m
 from syndet_ray.detection.error_kinds import confusion, error_kinds
 from syndet_ray.detection.obstruction import View, bin_metrics, class_recalls, evaluations, in_images, views
 from syndet_ray.detection.score import Predictions, coco, means, score
-from syndet_ray.spread import RESAMPLES
+from syndet_ray.spread import LEAST_IMAGES, RESAMPLES
 
 _MOST = 100  # detections that COCO counts of a class in an image
 _MANY = 300  # what a crowded tray may need, and what our models keep of an image (architectures._DETECTIONS_PER_IMAGE)
-
-# A half sample misses all of m images with a probability of about 1 / 2**m: with six, fewer than 5 % of the draws lack
-# a class or a bin (1.6 %), or one of the two bins that a slope needs (3.1 %).
-_LEAST_IMAGES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +25,7 @@ class Evaluation:
                capped@300  share of images in which 300 or more were found of all classes together: as many as our models
                            keep of an image, so that they may have dropped others
     draws      by name, each (resamples,), with the metric itself as mean. Always mAP, AP50, AP75 and mAR; AP/<class>,
-               AP_visible/<bin>, recall_visible/<bin>, slope/AP and slope/recall where objects in at least six images tell
+               AP_visible/<bin>, recall_visible/<bin>, slope/AP and slope/recall where objects in ten images or more tell
                them. What has draws depends on the pool alone, and they are paired with those of other models.
                Of a pool of one image all draws are the score, and no interval may be made of them
     confusion  (k + 1, k + 1) int64, see `error_kinds.confusion`
@@ -83,8 +79,8 @@ class _Named:
 def _drawn(found: Sequence[Matches], classes: Sequence[str], seen: Sequence[View]) -> set[str]:
     """The names of what rests on enough images; the same for all models on a pool."""
     images = [np.count_nonzero(one.objects[0]) for one in found]
-    per_class = {f"AP/{name}" for name, count in zip(classes, images, strict=True) if count >= _LEAST_IMAGES}
-    return per_class | in_images(found, seen, _LEAST_IMAGES)
+    per_class = {f"AP/{name}" for name, count in zip(classes, images, strict=True) if count >= LEAST_IMAGES}
+    return per_class | in_images(found, seen, LEAST_IMAGES)
 
 
 def _many(pool: Pool, predictions: Sequence[Predictions], at_most_100: float) -> dict[str, float]:

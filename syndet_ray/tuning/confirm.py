@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from syndet_ray.data.write import as_table
 from syndet_ray.results import TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.spread import (
-    LEAST_IMAGES,
     PAIRED_SEED,
     RESAMPLES,
     TIMES,
@@ -101,7 +100,7 @@ def open_test_set(
         test.hash,
         len(test),
         opened,
-        rows if len(test) >= LEAST_IMAGES else tuple(_without_spread(row) for row in rows),
+        rows,
         openings=openings,
         simplest=plain.trial.number if plain is not None else None,
         champion=champion.number,
@@ -109,7 +108,7 @@ def open_test_set(
         visibility=bins_of(test),
         confusion=tuple(tuple(row) for row in scored[champion.number].confusion.tolist()),
     )
-    folder.write_test(scores)
+    folder.write_test(scores.cautious())
 
 
 def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], seed: int) -> tuple[TestRow, ...]:
@@ -128,11 +127,6 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
         for number in of
     }
     return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
-
-
-def _without_spread(row: TestRow) -> TestRow:
-    """A row of scores alone, as too few images give them."""
-    return replace(row, intervals={}, p_best=None, differences={})
 
 
 def _differences(

@@ -197,8 +197,7 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
-            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
-            return stop.outcome
+            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
 
 
 def resume(
@@ -242,8 +241,7 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
         folder.describe(folder.about | {"options": _plain(options), "real": real})
         with _runner(options, display) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
-            stop.outcome = _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
-            return stop.outcome
+            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
 
 
 def _note_environment(folder: RunFolder) -> None:
@@ -272,11 +270,11 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
     if trials is not None and trials < sweep.trials:
         raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
     seen = sum(trial.images for trial in folder.trials())
-    if images is not None and images <= seen:
-        raise DefinitionError("--images", f"must be more than the {seen:,} that its trials have seen", got=images)
+    if images is not None and images < seen:
+        raise DefinitionError("--images", f"must be at least the {seen:,} that its trials have seen", got=images)
     elapsed = folder.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
-        raise DefinitionError("--hours", f"must be more than the {elapsed:.2g} hours that the run has taken", got=hours)
+        raise DefinitionError("--hours", f"must be more than the {elapsed:.2f} hours that the run has taken", got=hours)
 
 
 def _extend(folder: RunFolder, trials: int) -> None:
@@ -316,9 +314,10 @@ def _carry_out(
             status = "interrupted"
         finally:
             status, unwritten = attempt.end(status)
-    why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
-    missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
-    return Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+        why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
+        missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
+        outcome = stop.outcome = Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+    return outcome
 
 
 def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking:
@@ -369,6 +368,7 @@ class _Attempt:
             raise
         search.close(_PATIENCE_S)
         if done:
+            self.stop.check()
             return self._conclude()
         search.interrupt()
         return "spent" if search.spent else "interrupted"

@@ -88,6 +88,10 @@ class Stop:
 
     def follow(self, trial: Trial) -> None:
         """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once it is asked to end."""
+        self.check()
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt where the end is due and no signal said so."""
         if self._is_due:
             self._is_due = False
             raise KeyboardInterrupt
