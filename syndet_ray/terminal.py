@@ -266,9 +266,11 @@ def test_table(scores: TestScores, width: int) -> Table:
             "trial": str(row.trial),
             "seeds": str(len(row.seeds) or 1),
             "P(best)": "" if p_best is None else words.probability(p_best).removeprefix("= "),
-            **{key: f"{row.metrics[key]:.3f}{_interval(row.intervals.get(key))}" for key in metrics},
+            **{metric: _score(row, metric) for metric in metrics},
         }
-        cells = [found[name] for name in columns] + ([] if against is None else [_above(row.differences.get(against))])
+        cells = [found[name] for name in columns]
+        if against is not None:
+            cells.append(_above(row.differences.get(against)))
         table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
     return table
 
@@ -330,9 +332,14 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
         console.print(grid)
 
 
-def _interval(bounds: tuple[float, float] | None) -> str:
-    """A spread between seeds may reach beyond what a score can be."""
-    return "" if bounds is None else f" [{max(0.0, bounds[0]):.2f}, {min(1.0, bounds[1]):.2f}]"
+def _score(row: TestRow, metric: str) -> str:
+    """ "0.250 [0.20, 0.30]". A spread between seeds may reach beyond what a score can be."""
+    value = row.metrics[metric]
+    if metric not in row.intervals:
+        return f"{value:.3f}"
+    low, high = row.intervals[metric]
+    digits = words.decimals(value)
+    return f"{value:.3f} [{max(0.0, low):.{digits}f}, {min(1.0, high):.{digits}f}]"
 
 
 def _plain(value: float) -> str:

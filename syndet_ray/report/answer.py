@@ -33,6 +33,8 @@ def answer(folder: RunFolder) -> str:
         said += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
     else:
         said = [_so_far(trials, sweep)]
+    if test is not None and not test.is_too_small:
+        said += [words.few_validation_images(folder.about)]
     said += [_offers(trials, sweep), words.near_copies(folder.about), words.STAND_IN if is_stand_in(folder) else ""]
     return " ".join(sentence for sentence in said if sentence)
 

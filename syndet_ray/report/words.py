@@ -7,7 +7,7 @@ from typing import Any
 from syndet_ray.parameter import Choice, Parameter, Simplex
 from syndet_ray.recipe import REAL, Mix, Recipe, Scenes
 from syndet_ray.results import TestScores, Trial
-from syndet_ray.spread import Difference
+from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import CONTROL_CHANGES
 
 _ROLES = {"best": "best recipe", "real_only": "real only", "synthetic_only": "synthetic only"}
@@ -74,6 +74,14 @@ def near_copies(about: Mapping[str, Any]) -> str:
     verb = "looks" if list(copies.values()) == [1] else "look"
     where = "photos of another split or source, which --allow-near-copies let pass"
     return f"{' and '.join(parts)} {verb} like {where}: where they are the same photo, scores are too high."
+
+
+def few_validation_images(about: Mapping[str, Any]) -> str:
+    """A sentence where the images by which the best was chosen are too few to tell it, from run.json; "" elsewhere."""
+    count = ((about.get("real") or {}).get("counts") or {}).get("val")
+    if count is None or count >= LEAST_IMAGES:
+        return ""
+    return f"The best was chosen by {counted(count, 'validation image')}: which it is on so few is chance as much as merit."
 
 
 def opened(test: TestScores) -> str:
