@@ -10,6 +10,7 @@ from syndet_ray.report.compare import ComparedRun, Comparison, Entry
 from syndet_ray.report.words import bounds, counted, decimals, duration, number, signed
 from syndet_ray.sweep import Sweep
 
+_WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
 _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, of how runs differ
 
 if TYPE_CHECKING:
@@ -107,28 +108,32 @@ def run_lines(found: Comparison) -> Iterator[str]:
         yield f"   and {more} more settings, which --out FILE lists"
 
 
-def compare_table(found: Comparison) -> Table:
-    """The best recipe of every run, its simplest and its controls, in a hundred columns."""
+def compare_table(found: Comparison, width: int = 100) -> Table:
+    """The best recipe of every run, its simplest and its controls; what they took where the terminal is wide enough."""
+    costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
     table = Table(title=f"On the same {found.where}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     table.add_column("recipe", overflow="fold")
-    for name in ("seeds", "val mAP", "test mAP", "images", "time"):
+    for name in ("seeds", "val mAP", "test mAP", *costs):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(f"above {found.runs[0].letter}'s best", justify="right", no_wrap=True)
     for run in found.runs:
         for entry in run.entries:
             if entry.told:
-                table.add_row(run.letter, *_compared(run, entry), style="bold" if entry.line.best else "")
+                table.add_row(
+                    run.letter, *_compared(run, entry, with_costs=bool(costs)), style="bold" if entry.line.best else ""
+                )
         table.add_section()
     return table
 
 
-def _compared(run: ComparedRun, entry: Entry) -> list[str]:
+def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
     score, took = line.scores["mAP"], "" if entry.seconds is None else duration(entry.seconds)
     above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
     seeds, validation = str(len(line.seeds) or 1), number(line.validation)
-    return [entry.name, seeds, validation, score.text(decimals(score.value)), f"{entry.images:,}", took, above]
+    costs = [f"{entry.images:,}", took] if with_costs else []
+    return [entry.name, seeds, validation, score.text(decimals(score.value)), *costs, above]
 
 
 def _shortened(value: str) -> str:

@@ -47,8 +47,14 @@ def retested(folder, **changed):
 
 def text(found, width=100):
     console = Console(file=io.StringIO(), width=width)
-    console.print(listing.compare_table(found))
+    console.print(listing.compare_table(found, width))
     return console.file.getvalue()
+
+
+def test_recipes_have_their_names_in_eighty_columns_too(two):
+    lines = text(compare(two), width=80).splitlines()
+    best = [line for line in lines if "best recipe" in line]
+    assert len(best) == 2, "whole, on one line"
 
 
 def test_every_run_shows_its_best_its_simplest_and_its_controls(two):

@@ -77,7 +77,7 @@ def compare(
     console = terminal.console()
     for line in listing.run_lines(found):
         console.print(line, soft_wrap=True)
-    console.print(listing.compare_table(found))
+    console.print(listing.compare_table(found, console.width))
     for sentence in comparing.sentences(found):
         console.print(sentence, style="bold")
     if out is not None:
