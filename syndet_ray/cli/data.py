@@ -72,8 +72,12 @@ def label_style(dataset: Dataset) -> None:
         raise DataError(dataset, "has no training photos", do="See README, section 'Your own data'.")
     with shown(terminal.console()) as display:
         found = measure(photos, progress=partial(display.progress, "measuring"))
-    print(f"from {found.objects} objects that stand alone:")
-    print(" ".join(f"--set {path}={str(value).lower()}" for path, value in found.settings().items()))
+    settings = found.settings()
+    arguments = ", ".join(f"{path.removeprefix('scene.')}={value}" for path, value in settings.items())
+    print(f"from {found.objects} objects that stand alone, in a sweep's recipe:")
+    print(f"scene=SceneParameters({arguments})")
+    print("and for render:")
+    print(" ".join(f"--set {path}={str(value).lower()}" for path, value in settings.items()))
 
 
 def inspect(
