@@ -21,6 +21,7 @@ from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
 REAL = "real"  # the source that is the user's photos
 BUILT_IN = ("", "dice", "shapes")  # values of settings of scenes that name no folder
+_A_WHOLE_IMAGE = 1 - 1e-9  # but for rounding: shares are sums and products
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -129,6 +130,24 @@ class Mix(Value):
         return {REAL: 1 - self.synthetic} | {
             name: self.synthetic * (parts.get(name, 0.0) / whole) for name in self.sources
         }
+
+    @property
+    def others_photos(self) -> list[str]:
+        """The sources of others' photos that have a share."""
+        shares = self.shares
+        return [name for name, source in self.sources.items() if isinstance(source, Photos) and shares[name] > 0]
+
+    def parts_of_scenes(self) -> dict[str, float]:
+        """The parts of the synthetic share where others' photos are left out; {} where there are no scenes.
+
+        Scenes keep their parts in proportion; where these are 0, they are even.
+        """
+        scenes = [name for name, source in self.sources.items() if isinstance(source, Scenes)]
+        parts = {name: self.parts.get(name, 0.0) for name in scenes}
+        if not any(parts.values()):
+            parts = dict.fromkeys(scenes, 1.0)
+        whole = sum(parts.values())
+        return {name: part / whole for name, part in parts.items()}
 
 
 MOST_SCENE_PX = 2048  # side of a scene; a rendering of more takes minutes and gigabytes
@@ -327,6 +346,17 @@ class Recipe(Value):
             rule = f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}"
             raise ValueError(f"detector: random weights cannot be frozen: {rule}")
         return self
+
+    def check_shares(self) -> None:
+        """Raises DefinitionError where a source has a share of the training's images that is less than one image.
+
+        A training would then be that of another recipe, in which the source has no share.
+        """
+        total = self.training.images
+        for name, share in self.mix.shares.items():
+            if 0 < share * total < _A_WHOLE_IMAGE:
+                rule = f"the share of {name!r} must be none or at least one image of {total}"
+                raise DefinitionError("mix", rule, got=f"{share * total:.2g} images", do="Raise training.images.")
 
     def scenes(self) -> dict[str, tuple[SceneParameters, int]]:
         """Parameters and number of the scenes that training needs, by source; a source without a share needs none."""

@@ -116,6 +116,12 @@ class Sweep(Value):
             changes = CONTROL_CHANGES[name]
             if self.recipe.replace(changes).mix.synthetic != changes["mix.synthetic"]:
                 raise ValueError(f"controls: {name} needs real images, and recipe.mix.real_images is 0")
+        if "synthetic_only" in self.controls and not self.recipe.mix.parts_of_scenes():
+            others = [name for name in self.controls if name != "synthetic_only"]
+            raise ValueError(
+                "controls: synthetic_only needs a source of scenes, and all of recipe.mix.sources are photos: "
+                f"write controls={tuple(others)!r}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -158,6 +164,15 @@ class Sweep(Value):
     def proposals(self) -> int:
         """How many recipes are proposed: `trials`, or as many points as a grid has, where these are fewer."""
         return min(self.trials, len(self.parameters.grid())) if self.sampler == "grid" else self.trials
+
+    def check_shares(self) -> None:
+        """Raises DefinitionError for a control, variant or point in which the share of a source is less than one image."""
+        points = {f"points[{k}]": self.recipe.replace(changes) for k, changes in enumerate(self.points)}
+        for name, recipe in (self.fixed | points).items():
+            try:
+                recipe.check_shares()
+            except DefinitionError as error:
+                raise DefinitionError(f"{name}: {error.place}", error.rule, got=error.got, do=error.do) from None
 
     def check_variants(self, facts: Facts = nothing_known) -> None:
         """Raises DefinitionError for a variant that changes nothing but what has no effect.
@@ -245,9 +260,16 @@ class Sweep(Value):
     @property
     def fixed(self) -> dict[str, Recipe]:
         """The recipes that are run as they stand, by the kind of their trial: controls, then variants."""
-        controls = {name: self.recipe.replace(CONTROL_CHANGES[name]) for name in self.controls}
+        controls = {name: self._control(name) for name in self.controls}
         rounds = [self._round(name, k) for k in range(self.repeats) for name in self.variants]
         return controls | {kind: self.recipe.replace(self.variants[name]) for kind, name in rounds}
+
+    def _control(self, name: Control) -> Recipe:
+        """The recipe of a control. That of synthetic images alone leaves out the photos of others."""
+        control = self.recipe.replace(CONTROL_CHANGES[name])
+        if not control.mix.others_photos:
+            return control
+        return control.replace({"mix.parts": control.mix.parts_of_scenes()})
 
     def variant_kinds(self, name: str) -> tuple[str, ...]:
         """The kinds of the trials of a variant: its name, and for each repetition its name and number."""
@@ -321,6 +343,7 @@ def load(name_or_path: str, root: Path | None = None) -> Sweep:
         space.check(sweep.recipe)
         whole = sweep.model_copy(update={"space": (space,)})
         assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
+        whole.check_shares()
         whole.check_variants()
         whole.check_points()
         whole.check_points_act()

@@ -195,15 +195,15 @@ def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Seque
     return sorted(front, key=lambda t: t.goals(objective)[::-1])
 
 
-def twins(trials: Iterable[Trial]) -> list[tuple[int, int]]:
+def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
     """Pairs of trials that were asked for different recipes and trained alike to the last digit: a setting is dead."""
-    seen: dict[str, Trial] = {}
-    found = []
+    first_of: dict[str, Trial] = {}
+    pairs = []
     for trial in trials:
-        twin = seen.setdefault(curve(trial), trial)
+        twin = first_of.setdefault(curve(trial), trial)
         if trial.rungs and twin.recipe != trial.recipe:
-            found.append((twin.number, trial.number))
-    return found
+            pairs.append((twin, trial))
+    return pairs
 
 
 def curve(trial: Trial) -> str:

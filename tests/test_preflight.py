@@ -53,7 +53,7 @@ def photos(tmp_path):
 def drawing_from(folder, **given):
     """A sweep whose synthetic share is made of other people's photos alone."""
     mix = {"sources": {"theirs": Photos(folder=str(folder))}} | given.pop("mix", {})
-    return sweep_of(mix=mix, **given)
+    return sweep_of(mix=mix, **{"controls": ("real_only",), **given})
 
 
 def quiet(*_):
@@ -177,7 +177,7 @@ def test_others_photos_of_variants_are_decoded_too_each_folder_once(photos, tmp_
     first, second = (write_photos(tmp_path / name, train=[k]) for k, name in enumerate(("first", "second"), start=30))
     twice = {"a": Photos(folder=str(first)), "b": Photos(folder=str(first))}
     variants = {"second": {"mix.sources": {"c": Photos(folder=str(second))}}}
-    data = real_data(photos, sweep_of(mix={"sources": twice}, variants=variants), quiet)
+    data = real_data(photos, sweep_of(mix={"sources": twice}, variants=variants, controls=()), quiet)
     assert list(data.others) == [str(first), str(second)]
 
 

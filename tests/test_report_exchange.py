@@ -14,7 +14,6 @@ from syndet_ray.report.exchange import (
     ExchangePoint,
     Scored,
     Worth,
-    _synthetic,
     exchange,
     exchange_points,
     exchange_told,
@@ -26,7 +25,6 @@ from syndet_ray.report.figures import exchange as figure
 from syndet_ray.results import TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.search import _flat
 
 RNG = np.random.default_rng(0)
 HARD = 0.02 * RNG.standard_normal(500)  # images that are hard for every model alike
@@ -159,22 +157,23 @@ BUDGET = {
 }
 
 
-def budget_run(path, names=tuple(BUDGET), draws=True, stand_in=False):
+def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
     """A tested run of variants with 80 real images; each trained once."""
+    names = tuple(of) if names is None else names
     sweep = Sweep(
         question="How many?",
         recipe=Recipe(mix=Mix(synthetic_images=400)),
         trials=0,
         controls=(),
-        variants={name: BUDGET[name][0] for name in names},
+        variants={name: of[name][0] for name in names},
     )
     folder, rows = RunFolder.create(path, sweep, ABOUT | {"stand_in": stand_in}), []
     for number, (name, recipe) in enumerate(sweep.fixed.items()):
-        score, used = BUDGET[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
+        score, used = of[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
         folder.append("asked", number, kind=name, params={}, recipe=recipe.flat())
         train(folder, number, (score / 2, score), effective={"real_images": used, "real_images_there": 80})
         metrics = {"mAP": score, "AP50": min(1, 1.5 * score), "AP75": score / 2, "mAR": score}
-        against = {} if number == 0 else {names[0]: gap(score - BUDGET[names[0]][1])}
+        against = {} if number == 0 else {names[0]: gap(score - of[names[0]][1])}
         rows.append(
             TestRow(name, number, metrics, {"mAP": (score - 0.03, score + 0.03)}, (number,), (score,), 0.1, against)
         )
@@ -200,16 +199,14 @@ def test_points_know_their_photos_and_scenes(tmp_path):
     }
 
 
-def test_photos_of_others_count_as_images_that_are_not_the_users(tmp_path):
-    """The trainer tells of its pools nested; the ledger keeps that as pools/<name>/images."""
-    sources = {"web": Photos(folder="web"), "synthetic": Scenes(), "unused": Photos(folder="unused")}
-    mix = Mix(synthetic_images=400, sources=sources, parts={"web": 0.5, "synthetic": 0.5, "unused": 0.0})
-    sweep = Sweep(question="?", recipe=Recipe(mix=mix), trials=0, controls=(), variants={"mixed": {}})
-    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
-    folder.append("asked", 0, kind="mixed", params={}, recipe=sweep.recipe.flat())
-    pools = {"pools": {"web": {"images": 30}, "real": {"images": 80}}}
-    train(folder, 0, (0.1, 0.2), effective=_flat(pools))
-    assert _synthetic(sweep.recipe, folder.trials()[0]) == 430
+def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_path):
+    """Its score is theirs too. One that leaves them out counts its scenes."""
+    sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
+    changes = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}}
+    with_photos = BUDGET | {"web too": ({"mix.sources": sources}, 0.45), "web left out": (changes, 0.45)}
+    found = {point.name: point.synthetic for point in exchange_points(budget_run(tmp_path / "run", of=with_photos))}
+    assert "web too" not in found
+    assert found["web left out"] == 400
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):

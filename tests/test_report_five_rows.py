@@ -2,9 +2,12 @@
 
 import pytest
 from made_runs import confirmed_run, gap, made_run
-from test_report_exchange import budget_run
+from test_report_exchange import BUDGET, budget_run
 
+from syndet_ray.recipe import Photos, Scenes
 from syndet_ray.report.five_rows import five_rows
+
+ALONE = {"mix.schedule": "synthetic_only"}
 
 
 def test_the_five_rows_of_synthdet(tmp_path):
@@ -18,6 +21,17 @@ def test_the_five_rows_of_synthdet(tmp_path):
         "synthetic + all real images": "mixed, all",
     }
     assert {row.difference for row in found.values()} == {None}, "each was trained once"
+
+
+def test_a_mix_with_photos_of_others_is_in_no_row(tmp_path):
+    sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
+    others = {"all and web": ({"mix.sources": sources}, 0.9), "web only": ({"mix.sources": sources, **ALONE}, 0.9)}
+    left_out = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}, **ALONE}
+    with_photos = BUDGET | others | {"synthetic alone": (left_out, 0.2)}
+    del with_photos["synthetic only"]
+    rows = {row.name: row.line.name for row in five_rows(budget_run(tmp_path / "run", of=with_photos)) if row.line}
+    assert rows["synthetic only"] == "synthetic alone"
+    assert rows["synthetic + all real images"] == "mixed, all"
 
 
 def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 from made_runs import (
     ABOUT,
-    SWEEP,
     TIED,
     TRIALS,
     TWO_GOALS,
@@ -345,12 +345,12 @@ def drawn(folder, name):
 
 def test_a_setting_without_effect_is_told(tmp_path):
     folder = made_run(tmp_path / "run", TRIALS[:3])
-    recipe = SWEEP.recipe.replace({"mix.synthetic": 0.4, "scene.blur": 0.9})
-    folder.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe.flat())
+    recipe = folder.trials()[2].recipe | {"scene.blur": 0.9}
+    folder.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
     for rung in folder.trials()[2].rungs:
         folder.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
     folder.append("ended", 3, state="COMPLETE", reason="")
-    assert "Trials 2 and 3 were asked for different recipes and trained alike to the last digit." in read(folder).words
+    assert "trained alike to the last digit: what they differ in had no effect (blur)." in read(folder).words
     assert "trained alike" not in read(made_run(tmp_path / "other")).words
 
 
@@ -485,6 +485,19 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
         ["full", "mean", "0.31"], ["full", "1", "0.3"], ["full", "2", "0.32"],
     ]  # fmt: skip
     assert len(found) == 10
+
+
+def test_where_there_are_no_intervals_no_figure_names_any(ablation):
+    """Nine images make none."""
+    assert "95 %" in read(ablation).words
+    small = replace(ablation.test(), images=9)
+    bare = tuple(replace(row, intervals={}, differences={}) for row in small.rows)
+    ablation.write_test(replace(small, rows=bare))
+    drawn = draw_all(ablation)
+    shown = read(ablation)
+    assert "test_scores" in drawn and "variants" in drawn
+    assert "95 %" not in shown.words
+    assert "with 95 % interval" not in ablation.report.read_text()
 
 
 def test_a_report_of_single_trainings_tells_no_probability(tmp_path):

@@ -1,6 +1,7 @@
 """Study and Search: proposals, pruning, the ledger and MLflow, without Ray."""
 
 import json
+import re
 from collections import Counter
 from contextlib import nullcontext
 
@@ -570,7 +571,10 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
             search.report(number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {})
         search.end(number)
     assert len(display.notes) == 2
-    assert "trials 0 and 1 were asked for different recipes and trained alike" in display.notes[0]
+    assert display.notes[0] == (
+        "Trials 0 and 1 were asked for different recipes and trained alike to the last digit: "
+        "what they differ in had no effect (synthetic share)"
+    )
 
 
 CHOICES = SearchSpace(
@@ -820,6 +824,30 @@ def test_a_space_in_which_nothing_is_possible_ends_with_the_reason(begin):
     failed = [trial for trial in folder.trials() if trial.kind == "search"]
     assert [trial.state for trial in failed] == ["FAILED", "FAILED"]
     assert all("size_px must be at most image_px" in trial.reason for trial in failed)
+
+
+def test_a_share_of_less_than_one_image_is_no_recipe_of_its_own(begin):
+    """Of 100 images .4 % are none: a training would be that of real images alone."""
+    shares = SearchSpace({"mix.synthetic": Float(low=0.0, high=0.03)})
+    search, folder, _ = begin(sweep=SWEEP.replace({"space": (shares,), "trials": 12}))
+    run_all(search)
+    asked = [trial.recipe["mix.synthetic"] for trial in folder.trials() if trial.kind == "search"]
+    assert min(asked) >= 0.01
+    events = [json.loads(line) for line in (folder.path / "ledger.jsonl").read_text().splitlines()]
+    discarded = [point["mix.synthetic"] for event in events for point in event.get("discarded", ())]
+    assert discarded
+    assert max(discarded) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.004, "'synthetic' .*, got '0.4 images'"), (0.997, "'real' .*, got '0.3 images'")]
+)
+def test_a_grid_with_a_share_of_less_than_one_image_tells_so(begin, share, said):
+    shares = SearchSpace({"mix.synthetic": Choice(values=(0.5, share))})
+    search, folder, _ = begin(sweep=SWEEP.replace({"space": (shares,), "sampler": "grid"}))
+    run_all(search)
+    (failed,) = [trial for trial in folder.trials() if trial.state == "FAILED"]
+    assert re.match(rf"mix: the share of {said}\. Raise training.images\.", failed.reason)
 
 
 def test_a_given_point_of_which_no_recipe_can_be_made_is_told_and_not_replaced(begin):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from syndet_ray import Choice, Float, Int, Mix, Pruning, Recipe, SearchSpace, Sweep, sweep
+from syndet_ray import Choice, Float, Int, Mix, Photos, Pruning, Recipe, Scenes, SearchSpace, Sweep, sweep
 from syndet_ray.errors import DefinitionError, nearest
 from syndet_ray.recipe import Detector, definition_error, field_paths
 from syndet_ray.sweep import load, rung_images
@@ -197,6 +197,57 @@ def test_variants_are_recipes_of_their_own_each_repeated_under_its_own_name():
     assert sweep.variant_kinds("no blur") == ("no blur", "no blur (2)")
 
 
+SPACES_OF_SHARES = 'SearchSpace({"mix.synthetic": Float(low=0, high=1)})'
+PARTS = {"sparse": 0.2, "web": 0.5, "crowded": 0.3}
+SOURCES = {"sparse": Scenes(), "web": Photos(folder="web"), "crowded": Scenes(changes={"scene.objects": 70})}
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"),
+    [
+        ({}, {"sparse": 0.5, "crowded": 0.5}),
+        (PARTS, {"sparse": 0.4, "crowded": 0.6}),
+        ({"web": 1.0}, {"sparse": 0.5, "crowded": 0.5}),
+    ],
+)
+def test_the_control_of_synthetic_images_alone_leaves_out_photos_of_others(parts, shares):
+    recipe = Recipe(mix=Mix(sources=SOURCES, parts=parts))
+    sweep = Sweep(question="?", recipe=recipe, trials=0, variants={"all": {}})
+    assert sweep.fixed["synthetic_only"].mix.shares == pytest.approx({"real": 0, "web": 0} | shares)
+    assert sweep.fixed["real_only"].mix.shares == {"real": 1, "sparse": 0, "web": 0, "crowded": 0}
+    assert sweep.fixed["all"] == recipe
+
+
+def test_a_control_of_synthetic_images_without_any_scenes_is_refused():
+    given = {"question": "?", "recipe": Recipe(mix=Mix(sources={"web": Photos(folder="web")})), "variants": {"all": {}}}
+    said = r"synthetic_only needs a source of scenes, .* are photos: write controls=\('real_only',\)"
+    with pytest.raises(ValueError, match=said):
+        Sweep(**given, trials=0)
+    assert list(Sweep(**given, trials=0, controls="real_only").fixed) == ["real_only", "all"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ('trials=0, variants={"all": {}, "few": {"mix.synthetic": 0.02}}', "few"),
+        (f'space={SPACES_OF_SHARES}, points={{"mix.synthetic": 0.02}}', r"points\[0\]"),
+        (
+            f'space={SPACES_OF_SHARES}, recipe=RECIPE.replace({{"mix.parts": {{"a": 0.99, "b": 0.01}}}})',
+            "synthetic_only",
+        ),
+    ],
+    ids=["variant", "point", "control"],
+)
+def test_a_share_of_less_than_one_image_is_refused_by_name(home, body, place):
+    sources = 'mix=Mix(sources={"a": Scenes(), "b": Scenes(images=3)}, parts={"a": 1.0})'
+    recipe = f"RECIPE = Recipe(training=Training(images=32), {sources})"
+    default = "" if "recipe=" in body else "recipe=RECIPE, "
+    path = write(home, f'{recipe}\nSWEEP = Sweep(question="?", {default}{body})')
+    said = rf"mine\.py: {place}: mix: the share of .* must be none or at least one image of 32, got '0\.\d+ images'"
+    with pytest.raises(DefinitionError, match=said):
+        load(str(path))
+
+
 def test_variants_whose_repeats_would_have_one_name_are_refused():
     with pytest.raises(ValueError, match=r"two of .* have one name"):
         Sweep(question="?", trials=0, repeats=2, variants={"a": {}, "a (2)": {}})
@@ -220,7 +271,7 @@ def test_folders_of_sources_are_absolute_once_a_sweep_is_loaded(home):
     recipe = 'Recipe(mix=Mix(sources={"theirs": Photos(folder="theirs")}))'
     sources = '{"a": Photos(folder="others"), "b": Scenes(changes={"scene.assets": "models"})}'
     variants = f'{{"other": {{"mix.sources": {sources}}}}}'
-    write(home, f'SWEEP = Sweep(question="?", trials=0, recipe={recipe}, variants={variants})')
+    write(home, f'SWEEP = Sweep(question="?", trials=0, recipe={recipe}, controls=(), variants={variants})')
     sweep = load("mine")
     assert sweep.recipe.mix.sources["theirs"].folder == str(home / "theirs")
     other = sweep.fixed["other"]

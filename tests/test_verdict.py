@@ -552,4 +552,5 @@ def test_twins_were_asked_for_different_recipes_and_trained_alike():
     assert verdict.twins(alike) == []
     other = [trial(3, 0.3, mix="staged", loss=0.5), trial(4, 0.3, mix="staged", loss=0.5000001)]
     silent = [trial(5, None, state="FAILED"), trial(6, None, mix="staged", state="FAILED")]
-    assert verdict.twins([*alike, *other, *silent]) == [(0, 3)]
+    ((first, second),) = verdict.twins([*alike, *other, *silent])
+    assert (first.number, second.number) == (0, 3)

@@ -58,8 +58,9 @@ def scores(found: Comparison) -> Drawing:
     told = tooltip("recipe", "trained_on", "seeds", test_mAP=".3f", low_95=".3f", high_95=".3f", val_mAP=".3f")
     base = alt.Chart(records(_SCORES, rows)).encode(y=y, tooltip=told)
     lines = base.mark_rule(color=INK, strokeWidth=1.5).encode(alt.X("low_95:Q"), x2="high_95:Q")
+    title = "test mAP" if found.too_few else "test mAP, with 95 % interval"
     dots = base.mark_point(filled=True, size=90, opacity=1).encode(
-        alt.X("test_mAP:Q", title="test mAP, with 95 % interval", scale=alt.Scale(zero=True)), _colors(found)
+        alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True)), _colors(found)
     )
     chart = _titled(alt.layer(lines, dots), f"On the same {found.where}", _ROW_PX * len(rows))
     return Drawing(chart, _SCORES, rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syndet_ray import spread
-from syndet_ray.recipe import Photos, Recipe
+from syndet_ray.recipe import Recipe
 from syndet_ray.report.tables import is_stand_in, told_once
 from syndet_ray.report.words import counted, role_name
 from syndet_ray.results import TestRow, Trial
@@ -27,7 +27,7 @@ class ExchangePoint:
     """One recipe on the test set.
 
     photos     how many real training images it had
-    synthetic  how many distinct images of all other sources
+    synthetic  how many distinct synthetic images
     models     bootstrap draws of its models by seed, (B,) each, paired by resample with those of all other recipes
     """
 
@@ -125,7 +125,10 @@ def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.nda
 
 
 def exchange_points(folder: RunFolder) -> list[ExchangePoint]:
-    """The recipes that met the test set, as far as the run kept what it takes; each once. None of a test set too small."""
+    """The recipes that met the test set, as far as the run kept what it takes; each once. None of a test set too small.
+
+    Without those that were shown photos of others too: how much of their score is due to synthetic images cannot be told.
+    """
     test = folder.test()
     if test is not None and test.is_too_small:
         return []
@@ -261,9 +264,11 @@ def _first(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
 
 
 def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
-    """None where nothing says how many photos there were, or the run kept no draws."""
+    """None of a recipe with photos of others, or where nothing says how many photos there were, or the run kept no draws."""
     trial = trials[row.trial]
     recipe = Recipe().replace(trial.recipe)
+    if recipe.mix.others_photos:
+        return None
     count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0
     models: dict[int, np.ndarray] = {}
     for number in row.models or (row.trial,):
@@ -274,12 +279,5 @@ def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Tria
     if count is None:
         return None
     name = role_name(role) if role != "best" else f"best recipe (trial {row.trial})"
-    return ExchangePoint(name, count, _synthetic(recipe, trial), models)
-
-
-def _synthetic(recipe: Recipe, trial: Trial) -> int:
-    """How many distinct images there were that were not the user's photos: scenes, and those of other photos' sources."""
-    rendered = sum(count for _, count in recipe.scenes().values())
-    shares, sources = recipe.mix.shares, recipe.mix.sources
-    others = [name for name, source in sources.items() if isinstance(source, Photos) and shares[name] > 0]
-    return rendered + sum(trial.effective.get(f"pools/{name}/images", 0) for name in others)
+    synthetic = sum(images for _, images in recipe.scenes().values())
+    return ExchangePoint(name, count, synthetic, models)

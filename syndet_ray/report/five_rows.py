@@ -76,7 +76,12 @@ def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
 
 
 def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
-    """Whether a mix had synthetic images or not, and of the real ones this share, as nearly as whole images allow."""
+    """Whether a mix had synthetic images or not, and of the real ones this share, as nearly as whole images allow.
+
+    A mix with photos of others is in no row: the table sets synthetic images beside real ones.
+    """
+    if mix.others_photos:
+        return False
     if (mix.synthetic > 0) != synthetic or (mix.synthetic == 1) != (share == 0):
         return False
     if share == 0:

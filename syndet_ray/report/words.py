@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from syndet_ray.parameter import Choice, Parameter, Simplex
-from syndet_ray.recipe import REAL, Mix, Recipe, Scenes
+from syndet_ray.recipe import REAL, Mix, Photos, Recipe, Scenes
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import CONTROL_CHANGES
@@ -46,6 +46,22 @@ _TOLD_AS_DATA = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_ima
 _OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")  # nothing where nothing is synthetic
 STAND_IN = "Stand-in images took the place of photos: this says nothing about real photos."
 SCHEDULES = "Staged: synthetic images first, then real ones. Annealed: ever fewer synthetic images."
+
+
+def others_photos(mix: Mix) -> str:
+    """What the synthetic share counts beside scenes, in a sentence; "" where that is nothing."""
+    names = [name for name, source in mix.sources.items() if isinstance(source, Photos)]
+    return f"The synthetic share counts all that are no photos of your own, also {', '.join(names)}." if names else ""
+
+
+def twins(first: Trial, second: Trial) -> str:
+    """Of two trials of different recipes that trained alike: what had no effect. A sentence without its full stop."""
+    paths = [path for path in first.recipe if first.recipe[path] != second.recipe.get(path)]
+    names = ", ".join(setting_name(path) for path in paths)
+    return (
+        f"Trials {first.number} and {second.number} were asked for different recipes and trained alike to the last digit: "
+        f"what they differ in had no effect ({names})"
+    )
 
 
 def role_name(role: str) -> str:

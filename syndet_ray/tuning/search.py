@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from syndet_ray.report import words
 from syndet_ray.results import OBJECTIVE, Cause, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
@@ -299,10 +300,7 @@ class Search:
         trial = self.trials[number]
         twin = self._curves.setdefault(curve(trial), trial)
         if trial.rungs and twin.recipe != trial.recipe:
-            self._display.note(
-                f"trials {twin.number} and {number} were asked for different recipes and trained alike to the last "
-                "digit: some setting has no effect"
-            )
+            self._display.note(words.twins(twin, trial))
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
         self.hide_scenes(number)

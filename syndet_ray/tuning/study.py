@@ -135,6 +135,7 @@ class Study:
         changes = self._space.changes(point)
         try:
             recipe = self._sweep.recipe.replace(changes)
+            recipe.check_shares()
         except DefinitionError as error:  # each value may be had, but not all of them together
             return Proposal(number, "search", changes, self._sweep.recipe, point, impossible=str(error))
         settings = recipe.flat()  # a schedule may have settled what was proposed

@@ -22,6 +22,7 @@ from syndet_ray.report.figures.drawing import (
 )
 from syndet_ray.report.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.words import decimals, number, where
+from syndet_ray.results import TestScores
 from syndet_ray.run_folder import RunFolder
 
 _SCORE_HEADER = ("role", "trial", "seeds", "metric", "value", "low_95", "high_95")
@@ -29,7 +30,6 @@ _VARIANT_HEADER = (
     *("variant", "seed", "test_mAP", "low_95", "high_95"),
     *("difference", "difference_low_95", "difference_high_95"),
 )
-_INTERVAL_LABEL = "with 95 % interval"
 _VARIANT_HEIGHT = 34  # pixels
 _SIDE_BY_SIDE = alt.Scale(type="band", paddingInner=0.1, paddingOuter=0.05)
 _LETTER = 0.6  # width of a digit, in heights
@@ -41,7 +41,7 @@ def test_scores(folder: RunFolder) -> Drawing | None:
     if test is None:
         return None
     rows = [(x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high) for x in lines for m, s in x.scores.items()]
-    layers = alt.layer(*_bars(lines), *_seed_dots(lines)).resolve_scale(xOffset="independent")
+    layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(xOffset="independent")
     return Drawing(titled(layers, f"Scores on {where(test)}", folder), _SCORE_HEADER, rows)
 
 
@@ -54,9 +54,16 @@ def variants(folder: RunFolder) -> Drawing | None:
     if not lines or test is None:
         return None
     rows = [row for line in lines for row in _variant_rows(line)]
-    layers = alt.layer(*_variant_bars(lines), *_variant_dots(lines)).resolve_scale(yOffset="independent")
+    layers = alt.layer(*_variant_bars(lines, label("mAP", test)), *_variant_dots(lines)).resolve_scale(
+        yOffset="independent"
+    )
     height = _VARIANT_HEIGHT * len(lines)
     return Drawing(titled(layers, f"mAP on {where(test)}", folder, height), _VARIANT_HEADER, rows)
+
+
+def label(metric: str, test: TestScores) -> str:
+    """The title of an axis of scores: with their intervals, where the test set is large enough for any."""
+    return metric if test.is_too_small else f"{metric}, with 95 % interval"
 
 
 def reach(score: Score) -> tuple[float, float]:
@@ -70,7 +77,7 @@ def white_dots(chart: alt.Chart) -> alt.Chart:
     return chart.mark_point(filled=True, fill="#ffffff", stroke=INK, strokeWidth=1, size=26, opacity=1)
 
 
-def _bars(lines: Sequence[TestLine]) -> list[alt.Chart]:
+def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:
     """Bars by metric and recipe, each with its interval and its score above."""
     rows = _bar_rows(lines)
     base = alt.Chart(records(("what", "metric", "value", "low_95", "high_95", "top", "text"), rows))
@@ -79,7 +86,7 @@ def _bars(lines: Sequence[TestLine]) -> list[alt.Chart]:
     seen = tooltip("what", "metric", value=".3f", low_95=".3f", high_95=".3f")
     return [
         base.mark_bar().encode(
-            alt.Y("value:Q", title=f"score, {_INTERVAL_LABEL}", scale=heights),
+            alt.Y("value:Q", title=title, scale=heights),
             colors(recipe_colors(lines)),
             tooltip=seen,
         ),
@@ -133,14 +140,16 @@ def _variant_rows(line: VariantLine) -> list[tuple[Any, ...]]:
     return [mean] + [(line.name, str(k), value, *[None] * 5) for k, value in enumerate(line.seeds, 1)]
 
 
-def _variant_bars(lines: Sequence[VariantLine]) -> list[alt.Chart]:
+def _variant_bars(lines: Sequence[VariantLine], title: str) -> list[alt.Chart]:
     """The first in blue with a dashed line; darker, those that differ from it by more than their interval."""
     inks = [BLUE, *(DIM if line.apart else PALE for line in lines[1:])]
     rows = [(*_variant_rows(line)[0], ink) for line, ink in zip(lines, inks, strict=True)]
     base = alt.Chart(records((*_VARIANT_HEADER, "ink"), rows)).encode(_names(lines))
     shown = dict.fromkeys(("test_mAP", "low_95", "high_95"), ".3f") | dict.fromkeys(_VARIANT_HEADER[5:], "+.3f")
     return [
-        base.mark_bar().encode(_lengths(lines), alt.Color("ink:N", scale=None), tooltip=tooltip("variant", **shown)),
+        base.mark_bar().encode(
+            _lengths(lines, title), alt.Color("ink:N", scale=None), tooltip=tooltip("variant", **shown)
+        ),
         alt.Chart(records(("test_mAP",), [(lines[0].score.value,)]))
         .mark_rule(color=BLUE, strokeDash=[5, 4], strokeWidth=1.4)
         .encode(alt.X("test_mAP:Q")),
@@ -153,9 +162,9 @@ def _names(lines: Sequence[VariantLine]) -> alt.Y:
     return alt.Y("variant:N", sort=[line.name for line in lines], axis=axis, scale=alt.Scale(padding=0.2))
 
 
-def _lengths(lines: Sequence[VariantLine]) -> alt.X:
+def _lengths(lines: Sequence[VariantLine], title: str) -> alt.X:
     top = from_zero([end for line in lines for end in (reach(line.score)[1], *line.seeds)])[1]
-    axis = alt.Axis(title=f"mAP, {_INTERVAL_LABEL}", grid=True, tickCount=6)
+    axis = alt.Axis(title=title, grid=True, tickCount=6)
     return alt.X("test_mAP:Q", axis=axis, scale=alt.Scale(domain=[0, top]))
 
 

@@ -40,9 +40,10 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
     curves = _curves(rows, chosen_lines(folder), f"{name} of the objects in a bin")
     figure = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
     estimated = ["obstruction is estimated from overlapping boxes"] if test.visibility.kind == "estimated" else []
+    intervals = "" if test.is_too_small else ", 95 % intervals"
     title = alt.Title(
         f"{name[0].upper()}{name[1:]} against obstruction",
-        subtitle=[f"on {where(test)}, 95 % intervals", *estimated],
+        subtitle=[f"on {where(test)}{intervals}", *estimated],
         offset=24,
     )
     return Drawing(titled(figure, "", folder).properties(title=title), _HEADER, rows)
