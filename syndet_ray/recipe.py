@@ -465,7 +465,8 @@ _BEGINNINGS_OF_KINDS = ("tuple[", "list[", "dict[", "literal[")
 
 def definition_error(place: object, error: ValidationError) -> DefinitionError:
     """The first broken rule of a pydantic error, in the user's words."""
-    first, *others = error.errors(include_url=False)
+    # A misspelt name is missing too, and that it is none says more.
+    first, *others = sorted(error.errors(include_url=False), key=lambda broken: broken["type"] != "extra_forbidden")
     steps = _fields(first["loc"])
     field = ".".join(map(str, steps))
     at = f"{place}: {field}" if field else str(place)
@@ -477,6 +478,8 @@ def definition_error(place: object, error: ValidationError) -> DefinitionError:
         return DefinitionError(at, str(first["ctx"]["error"]).rstrip("."))
     if first["type"] == "missing":
         return DefinitionError(at, "is missing")
+    if first["type"] == "too_short":
+        return DefinitionError(at, f"must have at least {first['ctx']['min_length']} items", got=first["input"])
     rule = first["msg"].replace("Input should be", "must be")
     for other in others:
         path = _fields(other["loc"])
@@ -503,7 +506,7 @@ def _siblings(title: str, path: tuple[int | str, ...]) -> list[str]:
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation
-    return list(model.model_fields)
+    return [name for name in model.model_fields if name != "kind"]  # which a class writes itself, for JSON
 
 
 def _kinds(base: type[Value]) -> Iterator[type[Value]]:

@@ -37,20 +37,24 @@ def visibility_table(judged: "Judged") -> Table:
     """AP and recall of objects by how much of them can be seen."""
     seen = judged.visibility
     known = "estimated from boxes that overlap" if seen.kind == "estimated" else "as the data tell it"
-    table = _table(f"By visible share of the object, {known}", "visible", "objects", "AP", "95 %", "recall", "95 %")
+    interval = ", 95 %" if judged.intervals else ""
+    table = _table(
+        f"By visible share of the object, {known}", "visible", "objects", f"AP{interval}", f"recall{interval}"
+    )
     for one in seen.bins:
-        cells = [*_score(judged, f"AP_visible/{one.name}"), *_score(judged, f"recall_visible/{one.name}")]
+        scores = [" ".join(_score(judged, f"{kind}_visible/{one.name}")).strip() for kind in ("AP", "recall")]
         few = one.objects < max(seen.minimum, 1)
-        table.add_row(one.name, str(one.objects), *(["too few objects"] if few else cells))
+        table.add_row(one.name, str(one.objects), *(["too few objects"] if few else scores))
     return table
 
 
 def errors_table(judged: "Judged") -> Table:
     """What each kind of mistake costs."""
     metrics = judged.evaluation.metrics
-    kinds = [name.partition("/")[2] for name in metrics if name.startswith("error/")]
-    table = _table("What AP50 would gain without each kind of error (TIDE)", "", *kinds)
-    table.add_row("AP50", *(f"{metrics[f'error/{kind}']:+.3f}" for kind in kinds))
+    table = _table("What AP50 would gain without each kind of error (TIDE)", "", "AP50")
+    for name in metrics:
+        if name.startswith("error/"):
+            table.add_row(name.removeprefix("error/"), f"{metrics[name]:+.3f}")
     return table
 
 

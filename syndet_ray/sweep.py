@@ -418,11 +418,17 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
     try:
         value = runpy.run_path(str(path)).get(name)
     except ValidationError as error:
-        raise definition_error(f"{shown}:{_line_in(path, error)}", error) from None
+        place = f"{shown}:{_line_in(path, error)}"
+        if error.title != kind.__name__:
+            place += f": {error.title}"
+        raise definition_error(place, error) from None
     except SyndetError:
         raise
     except (Exception, SystemExit) as error:
         line = getattr(error, "lineno", None) or _line_in(path, error)
+        if isinstance(error, TypeError) and "BaseModel.__init__" in str(error):
+            rule = "a value is given without its name"
+            raise DefinitionError(f"{shown}:{line}", rule, do="Write such as Float(low=1, high=4).") from None
         # The message of a SyntaxError names file and line too.
         reason = error.msg if isinstance(error, SyntaxError) else error
         rule = "is not valid Python" if isinstance(error, SyntaxError) else "cannot be read"

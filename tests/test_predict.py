@@ -1,8 +1,11 @@
 """The verbs on a saved model: predict writes what is found in any image, evaluate scores it on labelled ones."""
 
+import io
 import json
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from made_detections import TINY, found
 from PIL import ExifTags, Image, ImageDraw
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from rich.console import Console
 
 from syndet_ray import cli, scorecard, terminal
 from syndet_ray.data.pool import decode
@@ -73,11 +77,14 @@ def dataset(tmp_path, squares):
 
 
 def predicted(model, given, out, least=0.2):
-    return apply(model, given, out, least=least, runs=out, tracking=None, progress=lambda done, total: None)
+    return apply(Finder.load(Path(model)), find(given), out, least=least, progress=lambda done, total: None)
 
 
 def judged(model, data, split=None):
-    return judging.judge(str(model), data, split, runs=data, tracking=None, progress=lambda what, done, total: None)
+    data = read(data)
+    chosen = data.split_to_score(split)
+    finder = Finder.load(Path(model))
+    return judging.judge(finder, data, chosen, model=str(model), progress=lambda what, done, total: None)
 
 
 @pytest.fixture
@@ -195,7 +202,7 @@ def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(model, [photos], tmp_path / "out", least=0.5, runs=tmp_path, tracking=None, progress=interrupt)
+        apply(Finder.load(Path(model)), find([photos]), tmp_path / "out", least=0.5, progress=interrupt)
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
@@ -273,6 +280,26 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     assert scores["classes"] == list(CLASSES)
     assert np.sum(scores["confusion"]) >= 4
     assert (tmp_path / "scores" / "worst_and_best.png").exists()
+
+
+def test_in_eighty_columns_no_number_and_no_word_of_a_score_is_cut(model, dataset, monkeypatch, tmp_path):
+    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    done = judged(model, dataset(test=24))
+    console = Console(width=80, file=io.StringIO())
+    console.print(scorecard.visibility_table(done), scorecard.errors_table(done))
+    said = console.file.getvalue()
+    rows = [" ".join(line.split()) for line in said.splitlines()]
+    seen = next(row for row in rows if row.startswith("0.75-1.00"))
+    assert re.fullmatch(r"0.75-1.00 24( 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]){2}", seen)
+    gains = [row.split() for row in rows if re.search(r"[+]\d", row)]
+    assert [name for name, _ in gains] == [
+        "classification",
+        "localisation",
+        "both",
+        "duplicate",
+        "background",
+        "missed",
+    ]
 
 
 def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
@@ -371,7 +398,7 @@ def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
     data = dataset(test=2)
     done = judged(small, data)
     assert done.pool.sizes_wh.tolist() == [[64, 64]] * 2
-    finder = Finder.of(small, data, None)
+    finder = Finder.load(Path(small))
     for i, name in enumerate(("0.png", "1.png")):
         again = finder(data / "test" / name, name)
         expected = in_photo(done.pool, i, done.predictions[i])

@@ -71,7 +71,7 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ),
         (
             'SWEEP = Sweep(question="?", space=("mix",), pruning=Pruning(reduction_factor=1))',
-            ["sweeps/mine.py:3: reduction_factor", "greater than or equal to 2", "got 1"],
+            ["sweeps/mine.py:3: Pruning: reduction_factor", "greater than or equal to 2", "got 1"],
         ),
         ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["a sweep needs trials of a space, or variants"]),
         ('SWEEP = Sweep(question="?", trials=3)', ["trials must be 0 where there is no space", "got 3"]),
@@ -87,6 +87,18 @@ def test_a_users_own_file_wins_over_the_packages(home):
         (
             'SWEEP = Sweep(question="?", space=("mix", SearchSpace({"mix.synthetic": Float(low=0, high=1)})))',
             ["mix.synthetic", "already varied by mix"],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=SearchSpace({"training.learning_rate": Float(1e-4, 1e-2)}))',
+            ["sweeps/mine.py:3: a value is given without its name. Write such as Float(low=1, high=4)."],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=SearchSpace({"training.learning_rate": Float(min=1e-4, max=1e-2)}))',
+            ["sweeps/mine.py:3: Float: min: is not a field. Valid: high, log, low, step, when."],
+        ),
+        (
+            'SWEEP = Sweep(question="?", space=SearchSpace({"scene.objects": Choice(values=(3,))}))',
+            ["sweeps/mine.py:3: Choice: values: must have at least 2 items, got (3,)."],
         ),
         ("SWEEP = 3", ["sweeps/mine.py", "SWEEP = Sweep(...)", "'int'"]),
         ("SWEEP = Sweep(", ["sweeps/mine.py:3: is not valid Python (SyntaxError: '(' was never closed)."]),

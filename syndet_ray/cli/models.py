@@ -1,12 +1,17 @@
 """Verbs on saved models: evaluate and predict."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
 from syndet_ray.cli.screen import shown
+
+if TYPE_CHECKING:
+    from syndet_ray.deploy.finder import Finder
+
+_LOADING = "loading the model"
 
 
 def evaluate(
@@ -18,15 +23,23 @@ def evaluate(
     runs: Runs = Path("runs"),
 ) -> None:
     """Score a saved model on labelled photos: accuracy, how sure it is, and where it goes wrong."""
-    from syndet_ray import scorecard, terminal
-    from syndet_ray.deploy import judge as judging
+    from syndet_ray import terminal
+    from syndet_ray.data.read import read
     from syndet_ray.deploy.output import check_out
 
     if out is not None:
         check_out(out)
     console = terminal.console()
     with shown(console) as display:
-        judged = judging.judge(model, data, split, runs=runs, tracking=tracking, progress=display.progress)
+        with display.step("reading the labels"):
+            dataset = read(data)
+        chosen = dataset.split_to_score(split)
+        with display.step(_LOADING):
+            finder = _finder(model, runs, tracking)
+        from syndet_ray import scorecard
+        from syndet_ray.deploy import judge as judging
+
+        judged = judging.judge(finder, dataset, chosen, model=model, progress=display.progress)
     for table in (scorecard.scores_table(judged), scorecard.visibility_table(judged), scorecard.errors_table(judged)):
         console.print(table)
     for line in scorecard.judged_lines(judged):
@@ -46,14 +59,32 @@ def predict(
     """Find objects in images with a saved model: annotated pictures, JSON and KITTI files."""
     from functools import partial
 
-    from syndet_ray import scorecard, terminal
-    from syndet_ray.deploy.apply import apply
+    from syndet_ray import terminal
+    from syndet_ray.data.unlabelled import find
+    from syndet_ray.deploy.output import check_out
 
+    check_out(out)
+    files = find(images)
     console = terminal.console()
     with shown(console) as display:
+        with display.step(_LOADING):
+            finder = _finder(model, runs, tracking)
+        from syndet_ray import scorecard
+        from syndet_ray.deploy.apply import apply
+
         progress = partial(display.progress, "predicting")
-        applied = apply(model, images, out, least=score, runs=runs, tracking=tracking, progress=progress)
+        applied = apply(finder, files, out, least=score, progress=progress)
     for line in scorecard.applied_lines(applied):
         console.print(line, soft_wrap=True)
     if applied.skipped:
         raise SystemExit(FAILED)
+
+
+def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
+    """The model, ready. Where there is none is known at once, PyTorch takes seconds: in this order."""
+    from syndet_ray.deploy import champions
+
+    with champions.found(model, runs, tracking) as folder:
+        from syndet_ray.deploy.finder import Finder
+
+        return Finder.load(folder)

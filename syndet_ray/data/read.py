@@ -43,6 +43,18 @@ class Dataset:
     splits: dict[str, Source]
     notes: tuple[str, ...] = ()
 
+    def split_to_score(self, name: str | None = None) -> str:
+        """The name of the split that models are scored on: that of this name; None: "test", or the only one there is.
+
+        Raises DataError where there is none.
+        """
+        only = next(iter(self.splits)) if len(self.splits) == 1 else "test"
+        chosen = name or only
+        if chosen not in self.splits:
+            do = f"Choose with --split: {', '.join(self.splits) or 'none'}."
+            raise DataError(self.path, f"has no split {chosen!r}", do=do)
+        return chosen
+
 
 def read(path: Path) -> Dataset:
     """Reads the dataset in a folder; the images of a split stand in the order of their ids.

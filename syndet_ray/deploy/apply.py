@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.data import picture
-from syndet_ray.data.unlabelled import ImageFile, find
+from syndet_ray.data.unlabelled import ImageFile
 from syndet_ray.deploy.finder import Finder
-from syndet_ray.deploy.output import check_out, new_folder
+from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.export import at_least, detections, kitti
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
@@ -45,27 +45,22 @@ class Applied:
 
 
 def apply(
-    model: str,
-    given: Sequence[Path],
+    finder: Finder,
+    files: Sequence[ImageFile],
     out: Path,
     *,
     least: float,
-    runs: Path,
-    tracking: str | None,
     progress: Callable[[int, int], None],
 ) -> Applied:
-    """Predicts the images of `given` into a new folder: annotated/, kitti/ and predictions.json.
+    """Predicts images into a new folder: annotated/, kitti/ and predictions.json.
 
     least  confidence from which a detection is drawn and written for KITTI; JSON has all from 0.05
 
     An image that cannot be read is skipped. Interrupted, what is there of predictions.json is written. Raises
-    DefinitionError, DataError or MachineError before anything is.
+    DefinitionError for `least` outside 0 to 1.
     """
     if not 0 <= least <= 1:
         raise DefinitionError("--score", "must be from 0 to 1", got=least)
-    check_out(out)
-    files = find(given)
-    finder = Finder.of(model, runs, tracking)
     found, began = Applied(_new_folders(out), least), time.monotonic()
     try:
         for done, file in enumerate(files, start=1):

@@ -11,7 +11,6 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.record import Record, Source
-from syndet_ray.deploy import champions
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions
@@ -27,10 +26,9 @@ class Finder:
     device: torch.device
 
     @staticmethod
-    def of(model: str, runs: Path, tracking: str | None) -> "Finder":
-        """The model saved under an address that `champions.found` knows, on the GPU where there is one."""
-        with champions.found(model, runs, tracking) as folder:
-            saved = load_model(folder)
+    def load(folder: Path) -> "Finder":
+        """The model saved in a folder that `champions.found` gives, on the GPU where there is one."""
+        saved = load_model(folder)
         working_px = saved.detector.working_px
         assert working_px != "auto", "a detector is settled before it is built"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

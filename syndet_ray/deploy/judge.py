@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.pool import Pool, aligned
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
 from syndet_ray.deploy.finder import Finder, in_photo
@@ -49,23 +49,21 @@ class Judged:
 
 
 def judge(
-    model: str,
-    data: Path,
-    split: str | None,
+    finder: Finder,
+    dataset: Dataset,
+    split: str,
     *,
-    runs: Path,
-    tracking: str | None,
+    model: str,
     progress: Callable[[str, int, int], None],
 ) -> Judged:
-    """Scores a saved model on a split of a dataset; None: on its test split, or on its only one.
+    """Scores a saved model on a split of a dataset.
 
-    progress is told (what is being done, how many are done, of how many). Raises DataError or MachineError for a model
-    or data that cannot be used, before anything is predicted.
+    model     what it is called in the scores
+    progress  is told (what is being done, how many are done, of how many)
+
+    Raises DataError for data that cannot be used, before anything is predicted.
     """
-    dataset = read(data)
-    chosen, source = _chosen(dataset, split)
-    finder = Finder.of(model, runs, tracking)
-    source, missing = with_classes_of(source, finder.classes, f"{data}, {chosen}")
+    source, missing = with_classes_of(dataset.splits[split], finder.classes, f"{dataset.path}, {split}")
     pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
     scores = partial(progress, "other images, by bootstrap")
@@ -76,7 +74,7 @@ def judge(
     else:
         few = f"no intervals: {counted(len(pool), 'image')} cannot tell how sure a score is, it takes {LEAST_IMAGES} or more"
     notes = (*dataset.notes, *(note for note in (missing, few) if note))
-    return Judged(model, data, chosen, pool, predictions, found, bins_of(pool), intervals, notes)
+    return Judged(model, dataset.path, split, pool, predictions, found, bins_of(pool), intervals, notes)
 
 
 def with_classes_of(source: Source, classes: Sequence[str], place: str) -> tuple[Source, str]:
@@ -139,16 +137,6 @@ def scores(judged: Judged) -> dict[str, Any]:
         "confusion": judged.evaluation.confusion.tolist(),
         "notes": judged.notes,
     }
-
-
-def _chosen(dataset: Dataset, split: str | None) -> tuple[str, Source]:
-    only = next(iter(dataset.splits)) if len(dataset.splits) == 1 else "test"
-    name = split or only
-    if name not in dataset.splits:
-        raise DataError(
-            dataset.path, f"has no split {name!r}", do=f"Choose with --split: {', '.join(dataset.splits) or 'none'}."
-        )
-    return name, dataset.splits[name]
 
 
 def _known(value: float) -> float | None:
