@@ -116,12 +116,6 @@ class Sweep(Value):
             changes = CONTROL_CHANGES[name]
             if self.recipe.replace(changes).mix.synthetic != changes["mix.synthetic"]:
                 raise ValueError(f"controls: {name} needs real images, and recipe.mix.real_images is 0")
-        if "synthetic_only" in self.controls and not self.recipe.mix.parts_of_scenes():
-            others = [name for name in self.controls if name != "synthetic_only"]
-            raise ValueError(
-                "controls: synthetic_only needs a source of scenes, and all of recipe.mix.sources are photos: "
-                f"write controls={tuple(others)!r}"
-            )
         return self
 
     @model_validator(mode="after")
@@ -164,6 +158,16 @@ class Sweep(Value):
     def proposals(self) -> int:
         """How many recipes are proposed: `trials`, or as many points as a grid has, where these are fewer."""
         return min(self.trials, len(self.parameters.grid())) if self.sampler == "grid" else self.trials
+
+    def check_controls(self) -> None:
+        """Raises DefinitionError where the control of synthetic images has none to show: all sources are photos.
+
+        No rule of the definition itself: runs of an earlier version had such controls, of the photos of others.
+        """
+        if "synthetic_only" in self.controls and not self.recipe.mix.parts_of_scenes():
+            others = tuple(name for name in self.controls if name != "synthetic_only")
+            rule = "synthetic_only needs a source of scenes, and all of recipe.mix.sources are photos"
+            raise DefinitionError("controls", rule, do=f"Write controls={others!r}.")
 
     def check_shares(self) -> None:
         """Raises DefinitionError for a control, variant or point in which the share of a source is less than one image."""
@@ -267,9 +271,10 @@ class Sweep(Value):
     def _control(self, name: Control) -> Recipe:
         """The recipe of a control. That of synthetic images alone leaves out the photos of others."""
         control = self.recipe.replace(CONTROL_CHANGES[name])
-        if not control.mix.others_photos:
+        scenes = control.mix.parts_of_scenes()
+        if not control.mix.others_photos or not scenes:
             return control
-        return control.replace({"mix.parts": control.mix.parts_of_scenes()})
+        return control.replace({"mix.parts": scenes})
 
     def variant_kinds(self, name: str) -> tuple[str, ...]:
         """The kinds of the trials of a variant: its name, and for each repetition its name and number."""
@@ -343,6 +348,7 @@ def load(name_or_path: str, root: Path | None = None) -> Sweep:
         space.check(sweep.recipe)
         whole = sweep.model_copy(update={"space": (space,)})
         assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
+        whole.check_controls()
         whole.check_shares()
         whole.check_variants()
         whole.check_points()

@@ -230,12 +230,22 @@ def test_the_control_of_synthetic_images_alone_leaves_out_photos_of_others(parts
     assert sweep.fixed["all"] == recipe
 
 
-def test_a_control_of_synthetic_images_without_any_scenes_is_refused():
-    given = {"question": "?", "recipe": Recipe(mix=Mix(sources={"web": Photos(folder="web")})), "variants": {"all": {}}}
-    said = r"synthetic_only needs a source of scenes, .* are photos: write controls=\('real_only',\)"
-    with pytest.raises(ValueError, match=said):
-        Sweep(**given, trials=0)
-    assert list(Sweep(**given, trials=0, controls="real_only").fixed) == ["real_only", "all"]
+def test_a_control_of_synthetic_images_without_any_scenes_is_refused(home):
+    recipe = 'Recipe(mix=Mix(sources={"web": Photos(folder="web")}))'
+    body = f'SWEEP = Sweep(question="?", recipe={recipe}, variants={{"all": {{}}}}, trials=0, controls=CONTROLS)'
+    path = write(home, body.replace(", controls=CONTROLS", ""))
+    said = r"synthetic_only needs a source of scenes, .* are photos\. Write controls=\('real_only',\)"
+    with pytest.raises(DefinitionError, match=said):
+        load(str(path))
+    write(home, body.replace("CONTROLS", '("real_only",)'))
+    assert list(load("mine").fixed) == ["real_only", "all"]
+
+
+def test_an_earlier_run_with_a_control_of_photos_alone_can_be_read():
+    recipe = Recipe(mix=Mix(sources={"web": Photos(folder="web")}))
+    sweep = Sweep(question="?", recipe=recipe, trials=0, variants={"all": {}})
+    again = Sweep.model_validate_json(sweep.model_dump_json())
+    assert again.fixed["synthetic_only"].mix.shares == {"real": 0, "web": 1}
 
 
 @pytest.mark.parametrize(
