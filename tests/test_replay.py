@@ -142,7 +142,7 @@ def test_a_replay_decides_as_a_sweep_does(pruning):
     """The same curves through the Study of a sweep, one after another."""
     rng = np.random.default_rng(0)
     curves = [curve(k, *np.sort(rng.random(4)) * rng.random(), images=(25, 50, 75, 100)) for k in range(12)]
-    space = (SearchSpace({"mix.synthetic": Float(low=0, high=1)}),)
+    space = (SearchSpace({"mix.synthetic": Float(low=0.1, high=0.9)}),)
     recipe = Recipe(training=Training(images=100))
     study = Study(Sweep(question="?", recipe=recipe, space=space, trials=12, controls=(), rungs=4, pruning=pruning))
     stops = [0] * 12
