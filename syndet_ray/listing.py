@@ -166,8 +166,8 @@ def _inspection_words(reference: str) -> Iterator[str]:
     yield f"distance   what a value must move on average, in standard deviations of {reference};"
     yield f"           constant where {reference} has one value only, and so no deviation;"
     yield "           of the class balance the share of objects whose class would have to change"
-    yield "by chance  95 of 100 random divisions of the images of both are at most so far apart; dim rows do not exceed it"
-    yield "           (less or as far: in words, where no deviation tells how far)"
+    yield "by chance  95 % of random divisions of all images are at most so far apart; dim rows do not exceed it"
+    yield "           (where constant: less, if 95 % of them are less far apart than the sources, or else as far)"
     yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative distributions, 0 to 1"
 
 

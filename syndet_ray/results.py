@@ -84,6 +84,11 @@ class Trial:
         return self.value if self.state == "COMPLETE" else None
 
     @property
+    def score(self) -> float | None:
+        """What it counts as beside all other trials: `final`, or the objective at the last rung of one that is not whole."""
+        return self.value if self.final is None else self.final
+
+    @property
     def diverged(self) -> bool:
         return self.cause == "diverged"
 

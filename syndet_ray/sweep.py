@@ -223,7 +223,7 @@ class Sweep(Value):
         effect in it may be lost: recipes of another sweep have settings that nothing acts on here.
         """
         recipe = self.recipe.replace(changes)
-        proposed = self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
+        proposed = self._proposed_for(recipe)
         for path in recipe.flat():
             if not _same(path, recipe, proposed) and no_effect(path, recipe) is None:
                 rule = f"is not varied beside the point's other settings, and would be {proposed.get(path)!r}"
@@ -236,7 +236,7 @@ class Sweep(Value):
         """
         for k, changes in enumerate(self.points):
             recipe = self.recipe.replace(changes)
-            proposed = self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
+            proposed = self._proposed_for(recipe)
             for path in changes:
                 reason = None if _same(path, recipe, proposed) else no_effect(path, recipe)
                 if reason is not None:
@@ -245,6 +245,10 @@ class Sweep(Value):
                     )
                     do = "Leave it out, or change what the setting depends on."
                     raise DefinitionError(f"points[{k}]: {path}", rule, got=changes[path], do=do)
+
+    def _proposed_for(self, recipe: Recipe) -> Recipe:
+        """What is proposed where a recipe is named as a point. Raises DefinitionError where it lies outside the space."""
+        return self.recipe.replace(self.parameters.changes(self.parameters.locate(recipe)))
 
     @property
     def first_pruned_rung(self) -> int | None:

@@ -302,17 +302,17 @@ def _row_name(role: str, row: TestRow) -> str:
     return role if role == "best" else words.role_name(role) + (" (best)" if row.role == "best" else "")
 
 
-def console(*, beside: bool = False) -> Console:
+def console(*, on_stderr: bool = False) -> Console:
     """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
 
     What people have named and what went wrong is printed as it is: brackets and colons in it are no markup.
 
-    beside  standard error instead, for progress where standard output is for a program to read
+    on_stderr  standard error instead, for progress where standard output is for a program to read
     """
-    stream = sys.stderr if beside else sys.stdout
+    stream = sys.stderr if on_stderr else sys.stdout
     has_width = stream.isatty() or "COLUMNS" in os.environ
     width = None if has_width else _WIDTH
-    return Console(width=width, stderr=beside, markup=False, emoji=False, highlight=False)
+    return Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -78,7 +78,11 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     assert status == 0
     assert "[b] against [a], the reference" in text
     before, table = text.split("[b] against [a]", 1)
-    for column, meaning in (("distance", "what a value must move"), ("by chance", "95 of 100"), ("KS", "Kolmogorov")):
+    for column, meaning in (
+        ("distance", "what a value must move"),
+        ("by chance", "95 % of random"),
+        ("KS", "Kolmogorov"),
+    ):
         assert f"{column} {meaning}" in before and column in table
 
 
@@ -116,8 +120,8 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
 def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
     run = made_run(tmp_path / "run").path
     sweep = RunFolder.open(run).sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)})
-    reason = "the best of them, trial 2: scene.objects: must be from 60 to 90, got 40"
-    with pytest.raises(DefinitionError, match=f"--points: of the 3 recipes of .*run none can be proposed .*; {reason}"):
+    reason = "the best, trial 2: scene.objects: must be from 60 to 90, got 40"
+    with pytest.raises(DefinitionError, match=rf"can propose no recipe of .*run \(3 recipes looked at\); {reason}"):
         sweeps._with_points(sweep, run, print)
     narrower = sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=30, high=90)}),)})
     notes = []

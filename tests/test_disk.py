@@ -51,9 +51,14 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
     with pytest.raises(MachineError) as error:
         check_fits(disk, Room(free=3_999 * MB, cache=2_000 * MB), tmp_path, None)
     words = (
-        "must have 4.0 GB free for 3.0 GB of checkpoints and 1.0 GB of scenes, got '4.0 GB'. Make room, give another"
+        "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another --runs,"
     )
-    assert str(error.value).startswith(f"{tmp_path}: {words}")
+    assert (
+        str(error.value)
+        == f"{tmp_path}: {words} let checkpoints go to S3 with --storage, or begin all the same with --force."
+    )
+    with pytest.raises(MachineError, match=r"give another --runs, or begin all the same with --force\."):
+        check_fits(disk, Room(free=999 * MB, cache=2_000 * MB), tmp_path, "s3://bucket")
 
 
 def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing():

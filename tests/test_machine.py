@@ -32,10 +32,10 @@ def test_gpus_and_their_driver_are_named(tmp_path, monkeypatch):
 def test_a_driver_that_fails_or_does_not_answer_tells_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "gpus" not in machine.machine(), "there is none"
-    program(tmp_path, "nvidia-smi", "exit 9")
+    program(tmp_path, "nvidia-smi", 'echo "NVIDIA H100, 580.95"; exit 9')
     assert "gpus" not in machine.machine()
     monkeypatch.setattr(machine, "_PATIENCE_S", 0.01)
-    program(tmp_path, "nvidia-smi", "exec /bin/sleep 10")
+    program(tmp_path, "nvidia-smi", 'echo "NVIDIA H100, 580.95"; exec /bin/sleep 10')
     assert "gpus" not in machine.machine()
 
 
@@ -79,6 +79,6 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
     for host in ("gpu-2", "gpu-2", "gpu-3"):
         nodes.follow(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))
     nodes.follow(trained_on("gpu-4", "torch 2.7.0", "COMPLETE"))
-    words = "embreex missing instead of 4.4, torch 2.8.0 instead of 2.9.0, trimesh 5.2 instead of none"
+    words = "embreex is missing (4.4 here), torch 2.8.0 (2.9.0 here), trimesh 5.2 (none here)"
     assert notes == [f"gpu-{k} trains with other packages than this machine has: {words}" for k in (2, 3)]
     machine.worker.cache_clear()

@@ -75,7 +75,7 @@ def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
     folder = make_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
     folder.write_test(replace(folder.test(), images=images))
     assert answer.answer(folder) == (
-        f"No answer: so few photos cannot tell recipes apart, it takes 10 or more. On {place} 40 % synthetic at 40 objects per "
+        f"No answer: so few photos cannot tell recipes apart: that takes 10 or more. On {place} 40 % synthetic at 40 objects per "
         "scene, learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
     )
 

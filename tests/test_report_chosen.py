@@ -92,9 +92,13 @@ def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
 
 def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
     content = page.content(many)
-    assert content["drawn"] == "Of 40 trials of the search 9 are drawn: the best 3, and an even sample of the others."
+    sample = "the best 3, and an even sample of the others."
+    assert content["lines_drawn"] == f"Of 40 trials of the search 9 are drawn: {sample}"
+    assert content["curves_drawn"] == f"Of 40 trials of the search 10 are drawn: {sample}", (
+        "the best recipe's beside nine"
+    )
     caption = next(caption for key, _, caption in content["responses"] if key == "response_mix_synthetic")
     assert "Of 40 trials 9 are drawn, an even sample by score. The trials differ in the other varied" in caption
     few = page.content(made_run(tmp_path / "few"))
-    assert few["drawn"] == ""
+    assert (few["lines_drawn"], few["curves_drawn"]) == ("", "")
     assert not any("are drawn" in caption for _, _, caption in few["responses"])

@@ -119,7 +119,10 @@ def test_runs_on_a_handful_of_photos_are_not_compared(two):
     assert [(run.above_first, run.p_best) for run in found.runs] == [(None, None)] * 2
     (said,) = sentences(found)
     assert said.startswith("On the same 9 real test photos: obstruction-20261101-101010 0.310 ")
-    assert said.endswith("; so few cannot tell recipes apart, it takes 10 or more.")
+    assert said.endswith("; so few cannot tell recipes apart: that takes 10 or more.")
+    page = compare_page.write(found, two[0].path / "few.html").read_text()
+    assert "Too few images to compare recipes." in page
+    assert "P(best): " not in page and "no paired interval" not in page and "95 %" not in page
 
 
 @pytest.mark.parametrize("size", [0, 100])

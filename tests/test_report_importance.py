@@ -1,5 +1,7 @@
 """Importance: a planted setting comes out first, too little says so, and lines across the axes lie where they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -156,6 +158,20 @@ def test_lines_cross_each_axis_at_their_value(tmp_path):
         assert line.positions[1] == pytest.approx(params["scene.blur"])
         assert line.positions[4] == params.get("scene.object_scale", ABSENT)
     assert (found.lines[0].positions[-1], found.lines[-1].positions[-1]) == (0, 1), "the best is drawn last"
+
+
+def test_what_diverged_is_the_worst_line_whatever_it_reported_before():
+    sweep, trials = alike(
+        {"scene.blur": UNIT}, [{"scene.blur": 0.1}, {"scene.blur": 0.2}, {"scene.blur": 0.3}], [0.1, 0.9, 0.3]
+    )
+    diverged = replace(trials[1], state="FAILED", cause="diverged")
+    found = coordinates(sweep, [trials[0], diverged, trials[2]], NOTHING)
+    assert [(line.trial, line.value) for line in found.lines] == [
+        (diverged.number, 0.0),
+        (trials[0].number, 0.1),
+        (trials[2].number, 0.3),
+    ]
+    assert found.lines[0].positions[-1] == 0
 
 
 def test_of_many_settings_the_most_important_have_axes():

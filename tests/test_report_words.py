@@ -203,7 +203,9 @@ def test_one_photo_is_not_photos():
     assert words.where(TestScores("t", True, "", 2, 0.0, ())) == "2 stand-in test images"
 
 
-@pytest.mark.parametrize(("count", "said"), [(4, "4 validation images: which"), (1, "1 validation image: "), (10, "")])
+@pytest.mark.parametrize(
+    ("count", "said"), [(4, "4 validation images: on so few"), (1, "1 validation image: "), (10, "")]
+)
 def test_a_choice_by_few_validation_images_is_told(count, said):
     sentence = words.few_validation_images({"real": {"counts": {"val": count}}})
     assert said in sentence

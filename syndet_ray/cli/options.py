@@ -24,7 +24,8 @@ Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Defau
 Trials = Annotated[int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the sweep's own seed.")]
 Gpus = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Share of a GPU a trial. Default: 1 where the cluster has any.")
+    float | None,
+    typer.Option(min=0, max=1, help="Share of a GPU that a trial takes. Default: 1 where the cluster has any."),
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")]
 Storage = Annotated[str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")]

@@ -54,7 +54,7 @@ def report(run: RunPath) -> None:
     from syndet_ray.run_folder import RunFolder
 
     folder = RunFolder.open(run)
-    with shown(terminal.console(beside=True)) as display, display.step("writing the report"):
+    with shown(terminal.console(on_stderr=True)) as display, display.step("writing the report"):
         from syndet_ray.report import page
 
         path = page.write(folder, partial(display.progress, "figures of the report"))
@@ -86,18 +86,19 @@ def compare(
 
 def ui(
     run: Annotated[
-        Path | None, typer.Argument(metavar="RUN", help="Folder of a run. Default: the newest under --runs.")
+        Path | None,
+        typer.Argument(metavar="RUN", help="Folder of a run. Default: the newest under --runs; with --tracking all."),
     ] = None,
     tracking: TrackingUri = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the trials in a browser.")] = False,
     runs: Runs = Path("runs"),
     port: Port = 5000,
 ) -> None:
-    """Show a run's trials in the MLflow UI: their addresses, and a server on 127.0.0.1 where none runs yet."""
+    """Show a run's trials in the MLflow UI: their addresses, and a server for them on 127.0.0.1, if --tracking names none."""
     from syndet_ray import terminal
 
     with suppress(KeyboardInterrupt), ExitStack() as stack:
-        with shown(terminal.console(beside=True)) as display:
+        with shown(terminal.console(on_stderr=True)) as display:
             links, server = _links_and_server(run, tracking, runs, port, display=display, stack=stack)
         for name, link in links.items():
             print(f"{name:<8} {link}", flush=True)
@@ -111,7 +112,7 @@ def ui(
 def _links_and_server(
     run: Path | None, tracking: str | None, runs: Path, port: int, *, display: "Plain | Bar", stack: ExitStack
 ) -> tuple[dict[str, str], "Popen[bytes] | None"]:
-    """Addresses by what they show, and the server that was begun for them, which `stack` ends; None where one runs."""
+    """Addresses by what they show, and the server begun for them, which `stack` ends; None where --tracking names one."""
     with display.step("loading MLflow"):
         from syndet_ray.tuning import ui as pages
         from syndet_ray.tuning.server import check_server, is_server

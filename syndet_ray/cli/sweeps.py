@@ -217,6 +217,7 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
 
 def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -> "Sweep":
     """The sweep, to propose first what was best in an earlier run. say: is told what is left out of that, and why."""
+    from syndet_ray.report.words import counted
     from syndet_ray.run_folder import RunFolder
     from syndet_ray.verdict import best_points
 
@@ -227,8 +228,8 @@ def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -
             rule = f"{run} has no finished search trial whose recipe could be proposed"
             raise DefinitionError("--points", rule, do="Leave it out.")
         first, reason = next(iter(reasons.items()))
-        why = f"the best of them, trial {first}: {reason}"
-        rule = f"of the {len(reasons)} recipes of {run} none can be proposed by this sweep; {why}"
+        looked_at = f"{counted(len(reasons), 'recipe')} looked at"
+        rule = f"this sweep can propose no recipe of {run} ({looked_at}); the best, trial {first}: {reason}"
         raise DefinitionError("--points", rule, do="Widen the sweep's space, or leave --points out.")
     for number, reason in reasons.items():
         say(f"--points: trial {number} is left out: {reason}")

@@ -1,7 +1,8 @@
 """Lease: an object on S3 that says who writes under an address, put on the condition that nobody else has put it meanwhile.
 
-It is renewed while its holder lives, and expires where it is not: by the store's clock alone, for those of two machines may
-differ. Who finds another's lease that has not expired stays away; who finds that another has taken its own stops.
+It is renewed while its holder lives, and expires where it is not: by the store's clock, as far as its answers tell it, for
+those of two machines may differ. Who finds another's lease that has not expired stays away; who finds that another has
+taken its own stops.
 """
 
 import json

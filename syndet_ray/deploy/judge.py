@@ -72,7 +72,7 @@ def judge(
     if len(pool) >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
     else:
-        few = f"no intervals: {counted(len(pool), 'image')} cannot tell how sure a score is, it takes {LEAST_IMAGES} or more"
+        few = f"no intervals: {counted(len(pool), 'image')} cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
     notes = (*dataset.notes, *(note for note in (missing, few) if note))
     return Judged(model, dataset.path, split, pool, predictions, found, bins_of(pool), intervals, notes)
 

@@ -58,8 +58,8 @@ def sample_words(trials: int, most: int) -> str:
     return f"Of {trials} trials {most} are drawn, an even sample by score." if trials > most else ""
 
 
-def best_and_others_words(trials: int, most: int) -> str:
-    """What is drawn of so many trials where it is the best and others; "" where all are."""
+def best_and_others_words(trials: int, drawn: int, most: int) -> str:
+    """What is drawn of so many trials where it is the best and others, see `best_and_others`; "" where all are."""
     best = most // _BEST_PART
-    sample = f"Of {trials} trials of the search {most} are drawn: the best {best}, and an even sample of the others."
-    return sample if trials > most else ""
+    sample = f"Of {trials} trials of the search {drawn} are drawn: the best {best}, and an even sample of the others."
+    return sample if trials > drawn else ""

@@ -152,7 +152,7 @@ def _copies(folders: Sequence[RunFolder], runs: Sequence[ComparedRun]) -> tuple[
 
 def _too_few(found: Comparison) -> str:
     scores = ", ".join(_score(run) for run in found.runs)
-    return f"On the same {found.where}: {scores}; so few cannot tell recipes apart, it takes {LEAST_IMAGES} or more."
+    return f"On the same {found.where}: {scores}; so few cannot tell recipes apart: that takes {LEAST_IMAGES} or more."
 
 
 def _score(run: ComparedRun) -> str:
@@ -243,9 +243,9 @@ def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Differ
 
 
 def _generator() -> np.random.Generator:
-    """A generator that starts anew for each comparison.
+    """A generator that starts anew for each comparison: its numbers are the same, whichever run is given first.
 
-    The same two runs then differ by the same, whichever is given first and whatever others are given.
+    Of a recipe that was trained once the spread between seeds is that of all runs given: its interval depends on them.
     """
     return seeds.generator(0, "compare")
 

@@ -34,7 +34,7 @@ class Upright:
 
 @dataclass(frozen=True)
 class Line:
-    """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value: validation mAP."""
+    """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value: `Trial.score`."""
 
     trial: int
     state: str
@@ -54,13 +54,13 @@ class Coordinates:
 
 def coordinates(sweep: Sweep, trials: Sequence[Trial], important: Importances) -> Coordinates | None:
     """The most important settings, in the order of the sweep; None where no trial reported or nothing was varied."""
-    found = sorted(searched(trials), key=lambda trial: (trial.value or 0, -trial.number))
+    found = sorted(searched(trials), key=lambda trial: (trial.score or 0, -trial.number))
     every = settings(sweep)
     kept = sorted(every, key=lambda setting: important.rank(setting.path))[:MOST_AXES]
     shown = [setting for setting in every if setting in kept]
     if not found or not shown:
         return None
-    scores = [trial.value or 0.0 for trial in found]
+    scores = [trial.score or 0.0 for trial in found]
     axes = [_upright(setting, found) for setting in shown]
     lines = tuple(_line(trial, shown, min(scores), max(scores)) for trial in found)
     ends = (Mark(0.0, number(min(scores))), Mark(1.0, number(max(scores))))
@@ -79,7 +79,7 @@ def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Li
     values = [setting.of(trial) for setting in shown]
     pairs = list(zip(shown, values, strict=True))
     positions = [ABSENT if value is None else setting.position(value) for setting, value in pairs]
-    score = trial.value or 0.0
+    score = trial.score or 0.0
     own = 0.5 if low == high else (score - low) / (high - low)
     texts = tuple("not set" if value is None else setting.text(value) for setting, value in pairs)
     return Line(trial.number, trial.state, score, (*positions, own), texts)

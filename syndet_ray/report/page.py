@@ -19,7 +19,8 @@ from syndet_ray.report import (
     varied,
     words,
 )
-from syndet_ray.report.figures import responses
+from syndet_ray.report.figures import importance as importance_figures
+from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import Progress, draw_all
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
@@ -55,7 +56,8 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "responses": _responses(folder),
         "exchange": exchange.exchange_told(folder),
         "importance": important,
-        "drawn": chosen.best_and_others_words(len(varied.searched(trials)), chosen.MOST_LINES),
+        "curves_drawn": learning.drawn_words(folder),
+        "lines_drawn": importance_figures.drawn_words(folder),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": words.COSTS,
         "front": response.front(trials, sweep),

@@ -161,7 +161,7 @@ def response(setting: Setting, trials: Sequence[Trial]) -> Response:
 
 
 def _tried(trial: Trial, x: Any) -> Tried:
-    value = trial.value if trial.final is None else trial.final
+    value = trial.score
     assert value is not None, "a searched trial has reported, or diverged"
     return Tried(trial.number, x, value, trial.state, trial.images, diverged=trial.diverged)
 

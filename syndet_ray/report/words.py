@@ -97,7 +97,8 @@ def few_validation_images(about: Mapping[str, Any]) -> str:
     count = ((about.get("real") or {}).get("counts") or {}).get("val")
     if count is None or count >= LEAST_IMAGES:
         return ""
-    return f"The best was chosen by {counted(count, 'validation image')}: which it is on so few is chance as much as merit."
+    images = counted(count, "validation image")
+    return f"The best was chosen by {images}: on so few, chance decides as much as merit which recipe scores best."
 
 
 def opened(test: TestScores) -> str:

@@ -28,7 +28,8 @@ _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
 def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
     """The pool in `folder`, made and kept there where there is none; only by one process of this machine at a time.
 
-    It is in use as long as its arrays live. Where it was made, others are dropped that were used longest ago (see `trim`).
+    It is in use as long as its arrays live. Where it was made, others are dropped that were used longest ago. Raises
+    MachineError as `trim` does.
     """
     if _is_read_only(folder):
         return Pool.load(folder)
@@ -65,7 +66,8 @@ def _is_read_only(folder: Path) -> bool:
 def trim(cache: Path) -> None:
     """Drops the sets that were used longest ago, until the others take no more than the bound; never one that is in use.
 
-    What cannot be deleted, since it is somebody else's for example, stays.
+    What cannot be deleted, since it is somebody else's for example, stays. Raises MachineError where $SYNDET_CACHE_GB is no
+    number.
     """
     with _locked(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)

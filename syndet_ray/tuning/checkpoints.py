@@ -43,7 +43,7 @@ class Checkpoints:
     this: Tune would write the state of all trials, and wait for it, at every other checkpoint.
 
     home     the folder or s3:// address under which the run's checkpoints lie
-    note     told, once, why some stay
+    note     told why some stay
     secure   called before any of an ended trial is deleted: makes sure that whoever goes on with the run knows which trials
              have ended, and says whether this driver may delete at all
     is_ours  whether this driver may delete at this moment, asked before each deletion

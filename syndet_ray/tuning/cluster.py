@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from syndet_ray.errors import MachineError
+from syndet_ray.report.words import counted
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, trials_on
 from syndet_ray.tuning.stop import restore_handlers
 from syndet_ray.tuning.task import RETRIES, Note, Progress, Resources, quiet, silent
@@ -125,7 +126,8 @@ def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
             "trials train on CPUs, for no node has a GPU: if nodes with GPUs will join, set --gpus-per-trial 1"
         )
     if growth.nodes and now < use.parallel:
-        words.append(f"{use.parallel} trials may run at once: {now} on the nodes that are up, others as nodes join")
+        trials = counted(use.parallel, "trial")
+        words.append(f"{trials} may run at once: {now} on the nodes that are up, the rest as nodes join")
     return words
 
 

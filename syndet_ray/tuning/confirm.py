@@ -146,7 +146,7 @@ def _differences(
 
 
 def _generator_of(numbers: Iterable[int], seed: int) -> np.random.Generator:
-    """The generator of a comparison of the recipes of these trials: the same in whatever order, and whatever others there are.
+    """The generator of a comparison of the recipes of these trials: it is the same in whatever order, and beside any others.
 
     Of two recipes the probability to be the best is so exactly that of their difference.
     """

@@ -12,7 +12,7 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.sweep import Sweep, rung_images
-from syndet_ray.tuning import disk
+from syndet_ray.tuning import disk, reach
 from syndet_ray.tuning.disk import Disk
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display
@@ -74,7 +74,7 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
     confirmed = _confirmations(sweep)
     trainings = len(sweep.fixed) + confirmed + sweep.proposals
     images, least = trainings * length, _least_images(sweep)
-    scenes_s = rates.scene_s * _scenes(sweep)
+    scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
 
     def scoring_hours(seen: int) -> float:
         return seen / length * sweep.rungs * val_images * rates.score_s / parallel / 3600
@@ -111,15 +111,6 @@ def _least_images(sweep: Sweep) -> int:
     prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
     whole = len(sweep.fixed) + _confirmations(sweep) + sweep.proposals - prunable
     return whole * length + prunable * first
-
-
-def _scenes(sweep: Sweep) -> int:
-    """Scenes to be drawn: a set is drawn once, but where a search varies scenes every proposal has sets of its own."""
-    recipes = (sweep.recipe, *sweep.fixed.values())
-    distinct = {repr(found): found[1] for recipe in recipes for found in recipe.scenes().values()}
-    varied = any(path.startswith("scene.") for path in sweep.parameters.settings())
-    proposed = sum(count for _, count in sweep.recipe.scenes().values()) * (sweep.proposals if varied else 0)
-    return sum(distinct.values()) + proposed
 
 
 def check_images(sweep: Sweep, budget: Budget) -> None:

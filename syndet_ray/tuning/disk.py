@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syndet_ray.errors import MachineError
-from syndet_ray.recipe import Recipe, SceneParameters
+from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.cache import bound
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.memory import memory_words
+from syndet_ray.tuning.reach import rendered_sets
 from syndet_ray.tuning.task import KEPT_CHECKPOINTS
 
 _BYTES_A_PIXEL = 3
@@ -39,24 +40,23 @@ def projected(sweep: Sweep, checkpoint_bytes: int, confirmations: int, parallel:
     """The disk that a sweep takes where one checkpoint takes so much; the recipe's own stands for all.
 
     Kept are the newest checkpoints of trials that run, and one of every training that may meet the test set (see
-    tuning.checkpoints). Every proposal of a search that varies scenes has sets of its own.
+    tuning.checkpoints).
     """
     kept = len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals) + confirmations
     running = parallel * (KEPT_CHECKPOINTS + 1)  # the next is written before the oldest goes
-    recipes = (sweep.recipe, *sweep.fixed.values())
-    distinct = {repr(found): _set_bytes(*found) for recipe in recipes for found in recipe.scenes().values()}
-    varied = any(path.startswith("scene.") for path in sweep.parameters.settings())
-    proposed = _sets_bytes(sweep.recipe) * sweep.proposals if varied else 0
-    return Disk(checkpoints=(kept + running) * checkpoint_bytes, scenes=sum(distinct.values()) + proposed)
+    scenes = sum(_set_bytes(parameters, count) for parameters, count in rendered_sets(sweep))
+    return Disk(checkpoints=(kept + running) * checkpoint_bytes, scenes=scenes)
 
 
 def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None:
     """Raises MachineError where a sweep may take more than is free under `place`. storage: where checkpoints go instead."""
     needed = taken(disk, room, storage)
     if needed > room.free:
-        rule = f"must have {memory_words(needed)} free for {words(disk, room, storage)}"
-        do = "Make room, give another --runs, let checkpoints go to S3 with --storage, or begin all the same with --force."
-        raise MachineError(place, rule, got=memory_words(room.free), do=do)
+        lacking = memory_words(needed - room.free)
+        rule = f"lacks {lacking} for {words(disk, room, storage)} ({memory_words(room.free)} are free)"
+        elsewhere = "" if storage else "let checkpoints go to S3 with --storage, "
+        do = f"Make room, give another --runs, {elsewhere}or begin all the same with --force."
+        raise MachineError(place, rule, do=do)
 
 
 def taken(disk: Disk, room: Room, storage: str | None) -> int:
@@ -71,11 +71,6 @@ def words(disk: Disk, room: Room, storage: str | None) -> str:
     if disk.scenes > room.cache:
         scenes += f" (of {memory_words(disk.scenes)}: those used longest ago are dropped)"
     return scenes if storage else f"{memory_words(disk.checkpoints)} of checkpoints and {scenes}"
-
-
-def _sets_bytes(recipe: Recipe) -> int:
-    """Bytes of the rendered sets of a recipe."""
-    return sum(_set_bytes(parameters, count) for parameters, count in recipe.scenes().values())
 
 
 def _set_bytes(parameters: SceneParameters, count: int) -> int:

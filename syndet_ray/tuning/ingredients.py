@@ -27,6 +27,7 @@ def scenes_hashes(sweep: Sweep) -> dict[str, str]:
     """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in "scene.assets /home/me/screws".
 
     Of a folder it is over the names and bytes of all files that are read of it, of a command over each file that it names.
+    Raises DataError for assets that cannot be used.
     """
     return dict(sorted(_scenes_hashes(sweep)))
 

@@ -29,8 +29,14 @@ class Packages:
 
 
 def _differences(versions: str, own: dict[str, str]) -> list[str]:
-    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 instead of 2.9.0"."""
+    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 (2.9.0 here)"."""
     there = machine.versions_of(versions)
     names = sorted({*there, *own})
     changed = [name for name in names if there.get(name) != own.get(name)]
-    return [f"{name} {there.get(name, 'missing')} instead of {own.get(name, 'none')}" for name in changed]
+    return [_difference(name, there.get(name), own.get(name)) for name in changed]
+
+
+def _difference(name: str, there: str | None, own: str | None) -> str:
+    if there is None:
+        return f"{name} is missing ({own} here)"
+    return f"{name} {there} ({own} here)" if own else f"{name} {there} (none here)"

@@ -112,8 +112,8 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
     """The user's photos, or the stand-in set where there are none, and others' photos that the sweep's recipes name.
 
     All is read before any is decoded. Raises DataError for whatever cannot be used, near copies in two splits among it
-    unless they are allowed, DefinitionError for a sweep that varies the working scale, and MachineError where the decoded
-    photos would not fit into memory.
+    unless they are allowed, DefinitionError for a sweep that varies the working scale, or what has no effect with its assets,
+    and MachineError where the decoded photos would not fit into memory.
     """
     _check_one_scale(sweep)
     if path is None:

@@ -52,6 +52,18 @@ def scenes(sweep: Sweep) -> list[SceneParameters]:
     return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
 
 
+def rendered_sets(sweep: Sweep) -> list[tuple[SceneParameters, int]]:
+    """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each as often as it is rendered.
+
+    A set is rendered once, but where a search varies scenes every proposal has sets of its own: the recipe's stand for them.
+    """
+    recipes = (sweep.recipe, *sweep.fixed.values())
+    distinct = {repr(rendered): rendered for recipe in recipes for rendered in recipe.scenes().values()}
+    varies_scenes = any(path.startswith("scene.") for path in sweep.parameters.settings())
+    of_a_proposal = list(sweep.recipe.scenes().values()) if varies_scenes else []
+    return [*distinct.values(), *(of_a_proposal * sweep.proposals)]
+
+
 def rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
     """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
     ranges = {scene.size_px for scene in scenes(sweep)}

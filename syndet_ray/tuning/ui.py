@@ -43,7 +43,7 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
     uri     MLflow's store
     server  whose pages show what is in it
 
-    Raises MachineError where the store has nothing of the run.
+    Raises DataError where the run has no trial yet, and MachineError where the store has nothing of it.
     """
     if folder is None:
         return {"trials": experiments_link(server)}

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.report import importance as shares
-from syndet_ray.report.chosen import MOST_LINES, best_and_others
+from syndet_ray.report.chosen import MOST_LINES, best_and_others, best_and_others_words
 from syndet_ray.report.coordinates import Coordinates, Line, coordinates
 from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, inline, records, titled, tooltip
 from syndet_ray.report.tables import best_number
@@ -90,6 +90,16 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
     return numbered.encode(
         _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")
     )
+
+
+def drawn_words(folder: RunFolder) -> str:
+    """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all are."""
+    trials = folder.trials()
+    found = coordinates(folder.sweep, trials, shares.importances_of(folder))
+    if found is None:
+        return ""
+    drawn = _drawn(found.lines, best_number(trials, folder.test()))
+    return best_and_others_words(len(found.lines), len(drawn), MOST_LINES)
 
 
 def _drawn(lines: Sequence[Line], best: int | None) -> list[Line]:

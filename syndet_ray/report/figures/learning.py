@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.report.chosen import MOST_LINES, best_and_others
+from syndet_ray.report.chosen import MOST_LINES, best_and_others, best_and_others_words
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -65,6 +65,14 @@ def learning_curves(folder: RunFolder) -> Drawing | None:
     lines = _lines([row for curve in drawn for row in _rows(curve)])
     figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
     return Drawing(titled(figure.interactive(name="zoom"), "Learning curves", folder), _HEADER, rows)
+
+
+def drawn_words(folder: RunFolder) -> str:
+    """Which of many curves are drawn, in a sentence; "" where all are."""
+    trials = folder.trials()
+    found = curves(trials, best_number(trials, folder.test()))
+    all_searched, drawn_searched = (sum(curve.kind == "search" for curve in some) for some in (found, _drawn(found)))
+    return best_and_others_words(all_searched, drawn_searched, MOST_LINES)
 
 
 def _drawn(found: Sequence[Curve]) -> list[Curve]:
