@@ -138,7 +138,7 @@ class Mix(Value):
         return [name for name, source in self.sources.items() if isinstance(source, Photos) and shares[name] > 0]
 
     def parts_of_scenes(self) -> dict[str, float]:
-        """The parts of the synthetic share where others' photos are left out; {} where there are no scenes.
+        """The parts of the synthetic share where others' photos have none of it; {} where there are no scenes.
 
         Scenes keep their parts in proportion; where these are 0, they are even.
         """
@@ -147,7 +147,7 @@ class Mix(Value):
         if not any(parts.values()):
             parts = dict.fromkeys(scenes, 1.0)
         whole = sum(parts.values())
-        return {name: part / whole for name, part in parts.items()}
+        return {name: parts.get(name, 0.0) / whole for name in self.sources} if scenes else {}
 
 
 MOST_SCENE_PX = 2048  # side of a scene; a rendering of more takes minutes and gigabytes

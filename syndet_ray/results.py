@@ -43,6 +43,7 @@ class Trial:
     seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the same chance
     impossible  why no recipe could be made of params, in words; "" nearly always
     cause       what made it fail; None where nothing did
+    values      what the study was told of it when it ended, for each goal; () before, and in a ledger that does not tell
     started, ended  seconds since 1970
     """
 
@@ -63,6 +64,7 @@ class Trial:
     seed_number: int = 0
     impossible: str = ""
     cause: Cause | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def variant(self) -> str | None:
@@ -134,6 +136,7 @@ class TestRow:
 class TestScores:
     """Everything that opening the test set gave.
 
+    with_objects  how many of the images hold an object; None of an earlier run
     openings  how often it was; a run that is extended opens it again, and one that was cut short while it looked
     models    every metric of every model, by its trial
     visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are about
@@ -157,11 +160,13 @@ class TestScores:
     models: dict[int, dict[str, float]] = field(default_factory=dict)
     visibility: Visibility | None = None
     confusion: tuple[tuple[int, ...], ...] = ()
+    with_objects: int | None = None
 
     @property
     def is_too_small(self) -> bool:
-        """Whether the images are too few to say how sure a score is, and so to tell recipes apart."""
-        return self.images < LEAST_IMAGES
+        """Whether the images that hold an object are too few to say how sure a score is, and so to tell recipes apart."""
+        telling = self.images if self.with_objects is None else self.with_objects
+        return telling < LEAST_IMAGES
 
     @property
     def has_seed_spread(self) -> bool:
@@ -219,4 +224,5 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
     cause = event.get("cause")  # a ledger of an earlier version does not tell
-    return replace(trial, state=event["state"], reason=event["reason"], cause=cause, ended=event["time"])
+    values = tuple(event.get("values") or ())
+    return replace(trial, state=event["state"], reason=event["reason"], cause=cause, ended=event["time"], values=values)

@@ -24,12 +24,14 @@ def scores_table(judged: "Judged") -> Table:
     """COCO's metrics and AP of every class, with 95 % intervals over images."""
     pool = judged.pool
     where = f"{counted(len(pool), 'image')} and {counted(_objects(judged), 'object')}"
-    table = _table(f"{where} of {judged.data}, {judged.split}", "", "value", "95 % interval", "objects")
+    intervals = ("95 % interval",) if judged.intervals else ()
+    table = _table(f"{where} of {judged.data}, {judged.split}", "", "value", *intervals, "objects")
+    columns = 1 + len(intervals)
     for name in _of_all(judged):
-        table.add_row(name, *_score(judged, name), "")
+        table.add_row(name, *_score(judged, name)[:columns], "")
     for label, name in enumerate(pool.classes):
         objects = int(((pool.labels == label) & ~pool.crowd).sum())
-        table.add_row(f"AP/{name}", *_score(judged, f"AP/{name}"), str(objects))
+        table.add_row(f"AP/{name}", *_score(judged, f"AP/{name}")[:columns], str(objects))
     return table
 
 

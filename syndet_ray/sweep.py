@@ -170,9 +170,15 @@ class Sweep(Value):
             raise DefinitionError("controls", rule, do=f"Write controls={others!r}.")
 
     def check_shares(self) -> None:
-        """Raises DefinitionError for a control, variant or point in which the share of a source is less than one image."""
+        """Raises DefinitionError for a control, variant or point in which the share of a source is less than one image.
+
+        And for the sweep's own recipe where no proposal changes that.
+        """
         points = {f"points[{k}]": self.recipe.replace(changes) for k, changes in enumerate(self.points)}
-        for name, recipe in (self.fixed | points).items():
+        decides = {"training.images", *(path for path in self.recipe.flat() if path.startswith("mix."))}
+        is_proposed = self.proposals > 0 and not decides.intersection(self.parameters.settings())
+        proposed = {"recipe": self.recipe} if is_proposed else {}
+        for name, recipe in (proposed | self.fixed | points).items():
             try:
                 recipe.check_shares()
             except DefinitionError as error:
@@ -223,6 +229,7 @@ class Sweep(Value):
         effect in it may be lost: recipes of another sweep have settings that nothing acts on here.
         """
         recipe = self.recipe.replace(changes)
+        recipe.check_shares()
         proposed = self._proposed_for(recipe)
         for path in recipe.flat():
             if not _same(path, recipe, proposed) and no_effect(path, recipe) is None:

@@ -49,7 +49,9 @@ class Plain:
 
     def begin(self, trials: int, images: int) -> None:
         if not self._total:
-            self._line(f"{trials} trials of {images} images each, controls and variants included")
+            self._line(
+                f"{trials} trials, controls and variants included, of {images} images where a recipe says nothing else"
+            )
         elif trials > self._total:
             self._line(f"the best recipes and the controls are trained anew: {trials - self._total} more trials")
         self._total = trials

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
 
+from syndet_ray.effect import no_effect
 from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe
 from syndet_ray.results import Trial
@@ -15,6 +16,8 @@ from syndet_ray.sweep import Sweep
 
 # Of what a trial reports, what says nothing about how it trained.
 _CLOCKS = ("images_per_second",)
+# The settings of a mix by which sources get their shares.
+_DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
 # A training whose machine is lost time and again is begun anew once, so that recipes stay comparable seed by seed; then
 # another seed takes its place.
 TRIES_OF_A_SEED = 2
@@ -201,9 +204,34 @@ def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
     pairs = []
     for trial in trials:
         twin = first_of.setdefault(curve(trial), trial)
-        if trial.rungs and twin.recipe != trial.recipe:
+        if trial.rungs and differ(twin, trial):
             pairs.append((twin, trial))
     return pairs
+
+
+def differ(one: Trial, other: Trial) -> tuple[str, ...]:
+    """The settings in which the recipes of two trials differ, by dotted path, as far as they have an effect there.
+
+    Of the mix, what is said in several ways is the same where the shares are: a schedule that shows real images alone and a
+    share of nothing, parts of 0 and sources that are not named.
+    """
+    recipe, other_recipe = Recipe().replace(one.recipe), Recipe().replace(other.recipe)
+    has_same_shares = _shown(recipe) == _shown(other_recipe)
+    paths = []
+    for path in recipe.flat():
+        is_equal = recipe.get(path) == other_recipe.get(path)
+        is_told_by_shares = has_same_shares and path in _DECIDE_SHARES
+        is_idle = no_effect(path, recipe) is not None and no_effect(path, other_recipe) is not None
+        if not (is_equal or is_told_by_shares or is_idle):
+            paths.append(path)
+    return tuple(paths)
+
+
+def _shown(recipe: Recipe) -> tuple[dict[str, float], bool]:
+    """The shares of the sources that are shown, and whether they change during the training."""
+    mix = recipe.mix
+    shares = {name: share for name, share in mix.shares.items() if share > 0}
+    return shares, mix.schedule in ("staged", "annealed") and 0 < mix.synthetic < 1
 
 
 def curve(trial: Trial) -> str:

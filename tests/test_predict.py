@@ -258,7 +258,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
     assert "4 images and 4 objects of " in said
-    assert "no intervals: 4 images cannot tell how sure a score is: that takes 10 or more" in said
+    assert "no intervals: 4 images with an object cannot tell how sure a score is: that takes 10 or more" in said
     for words in (
         "mAP",
         "AP/big",

@@ -95,6 +95,12 @@ class Pool:
         return _starts(self.box_counts)
 
     @property
+    def images_with_objects(self) -> int:
+        """How many images hold an object, crowds not counted."""
+        image_of = np.repeat(np.arange(len(self)), self.box_counts)
+        return len(np.unique(image_of[~self.crowd]))
+
+    @property
     def photo_sizes_wh(self) -> np.ndarray:
         """(n, 2) int64, pixels of the photos as they were before they were brought to the working scale."""
         return np.rint(self.sizes_wh / self.scales).astype(np.int64)

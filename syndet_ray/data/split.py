@@ -101,19 +101,27 @@ class Twin:
 
 
 def refuse_copies(
-    pool: Pool, others: Mapping[str, Pool], place: object, *, allowed: bool = False, progress: Progress | None = None
+    pool: Pool,
+    others: Mapping[str, Pool],
+    place: object,
+    *,
+    allowed: bool = False,
+    of_one_dataset: bool = True,
+    progress: Progress | None = None,
 ) -> list[Twin]:
     """Raises DataError where an image shows a photo that is also in one of the others; returns those that are allowed.
 
     Images are compared by what they show: the same photo may have another name, and be saved again or at another size (see
-    copies). And by names that say of which photo Roboflow made them, for what is turned or cropped is not known by its looks.
+    copies). And, within one dataset, by names that say of which photo Roboflow made them, for what is turned or cropped is
+    not known by its looks; two datasets may both have an IMG_0001.
 
     others    by the name of their split
     place     of the pool
     allowed   whether near copies may be there; exact ones never may
     progress  is told (images looked at, images in all)
     """
-    twins = [*_by_looks(pool, others, progress), *_by_names(pool, others)]
+    by_names = _by_names(pool, others) if of_one_dataset else ()
+    twins = [*_by_looks(pool, others, progress), *by_names]
     refused = [twin for twin in twins if twin.is_exact or not allowed]
     if not refused:
         return twins

@@ -69,10 +69,13 @@ def judge(
     scores = partial(progress, "other images, by bootstrap")
     found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
     intervals, few = {}, ""
-    if len(pool) >= LEAST_IMAGES:
+    if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
     else:
-        few = f"no intervals: {counted(len(pool), 'image')} cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
+        telling = counted(pool.images_with_objects, "image")
+        few = (
+            f"no intervals: {telling} with an object cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
+        )
     notes = (*dataset.notes, *(note for note in (missing, few) if note))
     return Judged(model, dataset.path, split, pool, predictions, found, bins_of(pool), intervals, notes)
 

@@ -67,6 +67,8 @@ def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place:
     values = {line.name: words.number(line.scores["mAP"].value, digits) for line in lines}
     others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
     photos = "stand-in images" if test.stand_in else "photos"
+    if test.with_objects is not None and test.with_objects < test.images:
+        photos += " with an object"
     why = f"so few {photos} cannot tell recipes apart: that takes {LEAST_IMAGES} or more"
     return f"No answer: {why}. On {place} {_recipe(best)}, the best on validation, reaches {values[best.name]} mAP{others}."
 

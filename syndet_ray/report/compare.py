@@ -64,7 +64,8 @@ class ComparedRun:
 
     letter       what it is called in tables
     images       that all its trials saw; seconds that they took, attempts added up
-    above_first  mAP of its best recipe less that of the first run's; None for the first, and without draws of both
+    above_first  mAP of its best recipe less that of the first run's; None for the first, without draws of both, and where
+                 each of the two was trained once
     p_best       probability that its best recipe is the best of all runs'; None where any run has no draws,
                  or each of these recipes was trained once
     has_draws    whether the bootstrap draws of its best recipe were kept
@@ -126,7 +127,10 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
     _check_same_test_set(folders, scores)
     too_few = scores[0].is_too_small
     draws = [{} if too_few else _draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
-    found = zip(range(len(folders)), _names(folders), folders, scores, *_differences(draws), draws, strict=True)
+    diverged = [_diverged(folder) for folder in folders]
+    found = zip(
+        range(len(folders)), _names(folders), folders, scores, *_differences(draws, diverged), draws, strict=True
+    )
     runs = tuple(_compared_run(*one) for one in found)
     stand_in, copies = is_stand_in(folders[0]), _copies(folders, runs)
     return Comparison(words.where(scores[0]), too_few, stand_in, copies, runs, _differing(folders))
@@ -162,10 +166,8 @@ def _score(run: ComparedRun) -> str:
 def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
     gap = other.above_first
     if gap is None:
-        without = " and ".join(run.name for run in (first, other) if not run.has_draws)
         scores = f"{_score(first)}, {_score(other)}"
-        why = f"{without} kept no draws" if without else "their draws were not made alike"
-        return f"On the same {where}: {scores}; no paired interval, because {why}."
+        return f"On the same {where}: {scores}; no paired interval, because {_why_unpaired(first, other)}."
     if gap.low <= 0 <= gap.high:
         told = f"{words.signed(gap.mean)} mAP [{gap.low:.3f}, {gap.high:.3f}]"
         return f"{other.name} and {first.name} cannot be told apart on the same {where}: {told}."
@@ -174,6 +176,16 @@ def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
     digits = 2 if low >= 0.005 else 3  # a bound that rounds to 0 would take its word back
     told = f"{sign * gap.mean:.{digits}f} mAP [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{won.name} beats {lost.name} by {told} on the same {where}."
+
+
+def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
+    without = " and ".join(run.name for run in (first, other) if not run.has_draws)
+    if without:
+        return f"{without} kept no draws"
+    is_once = not first.best.line.confirmed and not other.best.line.confirmed
+    return (
+        "each was trained once, and another seed might turn it round" if is_once else "their draws were not made alike"
+    )
 
 
 def _check_given(folders: Sequence[RunFolder]) -> None:
@@ -225,11 +237,24 @@ def _draws(folder: RunFolder, test: TestScores) -> dict[tuple[int, int], np.ndar
     return by_seed
 
 
-def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list[float | None]]:
-    """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all."""
+def _diverged(folder: RunFolder) -> set[tuple[int, int]]:
+    """The trainings of the best recipe that diverged, by the keys of `_draws`."""
+    return {(folder.sweep.seed, trial.seed_number) for trial in folder.trials() if trial.diverged}
+
+
+def _differences(
+    draws: Sequence[BySeed], diverged: Sequence[set[tuple[int, int]]]
+) -> tuple[list[Difference | None], list[float | None]]:
+    """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all.
+
+    How far trainings that diverged are from the rest says nothing about the spread between seeds of other recipes.
+    """
     gaps: list[Difference | None] = [None]
-    spread = seed_spread([list(own.values()) for own in draws])
-    gaps += [_difference(own, draws[0], spread) for own in draws[1:]]
+    whole = []
+    for models, lost in zip(draws, diverged, strict=True):
+        whole.append([model for seed, model in models.items() if seed not in lost])
+    spread = seed_spread(whole)
+    gaps += [_difference(models, draws[0], spread) for models in draws[1:]]
     once = all(len(own) == 1 for own in draws)
     if once or not _paired(draws):
         return gaps, [None] * len(draws)
@@ -238,8 +263,11 @@ def _differences(draws: Sequence[BySeed]) -> tuple[list[Difference | None], list
 
 
 def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Difference | None:
-    """None where the draws of the two cannot be paired."""
-    return score_difference(_METRIC, own, first, _generator(), spread) if _paired([own, first]) else None
+    """None where the draws of the two cannot be paired, or each was trained once: another seed might turn it round."""
+    both_once = len(own) == len(first) == 1
+    if both_once or not _paired([own, first]):
+        return None
+    return score_difference(_METRIC, own, first, _generator(), spread)
 
 
 def _generator() -> np.random.Generator:

@@ -14,7 +14,7 @@ from syndet_ray import spread
 from syndet_ray.recipe import Recipe
 from syndet_ray.report.tables import is_stand_in, told_once
 from syndet_ray.report.words import counted, role_name
-from syndet_ray.results import TestRow, Trial
+from syndet_ray.results import TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 
 LEAST_SIZES = 3  # of real-only trainings, that a curve is drawn through
@@ -29,12 +29,19 @@ class ExchangePoint:
     photos     how many real training images it had
     synthetic  how many distinct synthetic images
     models     bootstrap draws of its models by seed, (B,) each, paired by resample with those of all other recipes
+    diverged   the seeds of those of its trainings that diverged: they say nothing of the spread between seeds of others
     """
 
     name: str
     photos: int
     synthetic: int
     models: spread.BySeed
+    diverged: frozenset[int] = frozenset()
+
+    @property
+    def whole(self) -> list[np.ndarray]:
+        """The models of the trainings that did not diverge."""
+        return [draws for seed, draws in self.models.items() if seed not in self.diverged]
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
     rng = np.random.default_rng(_SEED)
     real = _by_size([point for point in points if not point.synthetic and point.photos])
     mixed = sorted((point for point in points if point.synthetic), key=lambda point: point.photos)
-    seeds = spread.seed_spread([list(point.models.values()) for point in (*real, *mixed)])
+    seeds = spread.seed_spread([point.whole for point in (*real, *mixed)])
     curve, mixes = (tuple(_scored(point, rng, seeds) for point in some) for some in (real, mixed))
     reason = _too_little(real, mixed)
     if reason:
@@ -159,11 +166,22 @@ def exchange_told(folder: RunFolder) -> list[str]:
     if test.is_too_small:
         return [f"It cannot be told: that takes at least {spread.LEAST_IMAGES} test images; there were {test.images}."]
     found = exchange(exchange_points(folder))
+    left_out = _left_out(folder, test)
     noun = "stand-in image" if is_stand_in(folder) else "photo"
     told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths if worth.told]
     if unknown := [worth.recipe.name for worth in found.worths if not worth.told]:
         told.append(f"Cannot be told, the interval is open at both ends: {'; '.join(unknown)}.")
-    return told or [f"It cannot be told: {found.reason}."]
+    return [*(told or [f"It cannot be told: {found.reason}."]), *left_out]
+
+
+def _left_out(folder: RunFolder, test: TestScores) -> list[str]:
+    """A sentence on the recipes that were shown photos of others too; none where there are none."""
+    trials = {trial.number: trial for trial in folder.trials()}
+    names = []
+    for role, row in told_once(test):
+        if Recipe().replace(trials[row.trial].recipe).mix.others_photos:
+            names.append(_name(role, row))
+    return [f"Left out, for they were shown photos of others too: {'; '.join(names)}."] if names else []
 
 
 def _amount(found: Worth, noun: str) -> str:
@@ -202,7 +220,8 @@ def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
     points = []
     for size, alike in sorted(pooled.items()):
         names = " and ".join(point.name for point in alike)
-        points.append(ExchangePoint(names, size, 0, _mean_by_seed([point.models for point in alike])))
+        diverged = frozenset[int]().union(*(point.diverged for point in alike))
+        points.append(ExchangePoint(names, size, 0, _mean_by_seed([point.models for point in alike]), diverged))
     return points
 
 
@@ -271,13 +290,18 @@ def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Tria
         return None
     count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0
     models: dict[int, np.ndarray] = {}
-    for number in row.models or (row.trial,):
-        draws = folder.draws(number).get(_METRIC)
+    trainings = [trials[number] for number in row.models or (row.trial,)]
+    for training in trainings:
+        draws = folder.draws(training.number).get(_METRIC)
         if draws is None:
             return None
-        models[trials[number].seed_number] = draws
+        models[training.seed_number] = draws
     if count is None:
         return None
-    name = role_name(role) if role != "best" else f"best recipe (trial {row.trial})"
     synthetic = sum(images for _, images in recipe.scenes().values())
-    return ExchangePoint(name, count, synthetic, models)
+    diverged = frozenset(training.seed_number for training in trainings if training.diverged)
+    return ExchangePoint(_name(role, row), count, synthetic, models, diverged)
+
+
+def _name(role: str, row: TestRow) -> str:
+    return role_name(role) if role != "best" else f"best recipe (trial {row.trial})"

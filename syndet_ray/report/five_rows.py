@@ -67,7 +67,9 @@ def _note(trials: Sequence[Trial], sweep: Sweep, synthetic: bool, share: float) 
     """Why no recipe of a row met the test set."""
     if any(_belongs(trial, synthetic, share) for trial in trials):
         return _TRIED
-    planned = any(_is_of(recipe.mix, {}, synthetic, share) for recipe in sweep.fixed.values())
+    begun = {trial.kind for trial in trials}
+    waiting = [recipe for kind, recipe in sweep.fixed.items() if kind not in begun]
+    planned = any(_is_of(recipe.mix, {}, synthetic, share) for recipe in waiting)
     return _PLANNED if planned else _ELSEWHERE
 
 

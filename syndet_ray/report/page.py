@@ -66,7 +66,7 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "limits": words.limits(test) if test else "",
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
-        "others_photos": words.others_photos(sweep.recipe.mix),
+        "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
         "twins": [words.twins(*pair) for pair in verdict.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,

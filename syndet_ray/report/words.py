@@ -1,7 +1,7 @@
 """Words: what settings, recipes, trials, roles and scores are called wherever a reader meets them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from syndet_ray.parameter import Choice, Parameter, Simplex
@@ -9,6 +9,7 @@ from syndet_ray.recipe import REAL, Mix, Photos, Recipe, Scenes
 from syndet_ray.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.verdict import differ
 
 _ROLES = {"best": "best recipe", "real_only": "real only", "synthetic_only": "synthetic only"}
 _SETTINGS = {
@@ -29,7 +30,7 @@ _SETTINGS = {
 _COMMIT_DIGITS = 12
 _SHARES = ("mix.synthetic", "mix.switch_at")
 _LISTS = ("detector.anchor_px", "detector.aspect_ratios")  # several numbers that are no range
-_SCHEDULES = {"real_only": "real images only", "synthetic_only": "synthetic images only"}
+_SCHEDULES = {"real_only": "real images only", "synthetic_only": "no real images"}
 # Settings that are read with their value first; of all others the name comes first.
 _PHRASES: dict[str, Callable[[Any], str]] = {
     "mix.synthetic": lambda share: f"{percent(share)} synthetic",
@@ -48,16 +49,17 @@ STAND_IN = "Stand-in images took the place of photos: this says nothing about re
 SCHEDULES = "Staged: synthetic images first, then real ones. Annealed: ever fewer synthetic images."
 
 
-def others_photos(mix: Mix) -> str:
-    """What the synthetic share counts beside scenes, in a sentence; "" where that is nothing."""
-    names = [name for name, source in mix.sources.items() if isinstance(source, Photos)]
+def others_photos(recipes: Iterable[Recipe]) -> str:
+    """What the synthetic share of recipes counts beside scenes, in a sentence; "" where that is nothing."""
+    names: dict[str, None] = {}
+    for recipe in recipes:
+        names |= {name: None for name, source in recipe.mix.sources.items() if isinstance(source, Photos)}
     return f"The synthetic share counts all that are no photos of your own, also {', '.join(names)}." if names else ""
 
 
 def twins(first: Trial, second: Trial) -> str:
     """Of two trials of different recipes that trained alike: what had no effect. A sentence without its full stop."""
-    paths = [path for path in first.recipe if first.recipe[path] != second.recipe.get(path)]
-    names = ", ".join(setting_name(path) for path in paths)
+    names = ", ".join(setting_name(path) for path in differ(first, second))
     return (
         f"Trials {first.number} and {second.number} were asked for different recipes and trained alike to the last digit: "
         f"what they differ in had no effect ({names})"
@@ -94,7 +96,8 @@ def near_copies(about: Mapping[str, Any]) -> str:
 
 def few_validation_images(about: Mapping[str, Any]) -> str:
     """A sentence where the images by which the best was chosen are too few to tell it, from run.json; "" elsewhere."""
-    count = ((about.get("real") or {}).get("counts") or {}).get("val")
+    real = about.get("real") or {}
+    count = (real.get("with_objects") or real.get("counts") or {}).get("val")
     if count is None or count >= LEAST_IMAGES:
         return ""
     images = counted(count, "validation image")

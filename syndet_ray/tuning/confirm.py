@@ -106,6 +106,7 @@ def open_test_set(
         champion=champion.number,
         models={number: found.metrics for number, found in scored.items()},
         visibility=bins_of(test),
+        with_objects=test.images_with_objects,
         confusion=tuple(tuple(row) for row in scored[champion.number].confusion.tolist()),
     )
     folder.write_test(scores.cautious())

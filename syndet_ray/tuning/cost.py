@@ -70,47 +70,63 @@ def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> C
 
 def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cost:
     """What these rates mean for the whole sweep. The recipe's own length stands for all that are searched."""
-    length = sweep.recipe.training.images
-    confirmed = _confirmations(sweep)
-    trainings = len(sweep.fixed) + confirmed + sweep.proposals
-    images, least = trainings * length, _least_images(sweep)
+    whole, pruned = _lengths(sweep), _least_lengths(sweep)
+    images, least = sum(whole), sum(pruned)
+    rung, prunable = sweep.first_pruned_rung or sweep.rungs, _prunable(sweep)
+    scorings = sweep.rungs * len(whole)
+    least_scorings = scorings - prunable * (sweep.rungs - rung)
     scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
 
-    def scoring_hours(seen: int) -> float:
-        return seen / length * sweep.rungs * val_images * rates.score_s / parallel / 3600
+    def scoring_hours(times: int) -> float:
+        return times * val_images * rates.score_s / parallel / 3600
 
-    def hours(seen: int) -> float:
-        return (seen * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(seen)
+    def hours(seen: int, times: int) -> float:
+        return (seen * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(times)
 
     return Cost(
         rates=rates,
         parallel=parallel,
-        trials=trainings,
+        trials=len(whole),
         images=images,
         least_images=least,
-        hours=hours(images),
-        scoring_hours=scoring_hours(images),
-        least_hours=hours(least),
-        disk=disk.projected(sweep, rates.checkpoint_bytes, confirmed, parallel),
+        hours=hours(images, scorings),
+        scoring_hours=scoring_hours(scorings),
+        least_hours=hours(least, least_scorings),
+        disk=disk.projected(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
 
 
-def _confirmations(sweep: Sweep) -> int:
-    """How many trainings anew there are once the search is over."""
-    if not sweep.proposals or not sweep.confirm.seeds:
-        return 0
-    recipes = len(sweep.controls) + min(sweep.confirm.top, sweep.proposals)
-    of_variants = max(0, sweep.confirm.seeds - sweep.repeats) * len(sweep.variants)  # whose repeats count
-    return sweep.confirm.seeds * recipes + of_variants
+def _lengths(sweep: Sweep) -> list[int]:
+    """The images of every training, where none is pruned: of controls and variants, of the search, and of all trained anew."""
+    fixed = [recipe.training.images for recipe in sweep.fixed.values()]
+    return [*fixed, *_confirmations(sweep), *[sweep.recipe.training.images] * sweep.proposals]
 
 
-def _least_images(sweep: Sweep) -> int:
-    """Images that all trainings see together where all is pruned that can be, as early as it can be."""
+def _least_lengths(sweep: Sweep) -> list[int]:
+    """The same where all is pruned that can be, as early as it can be."""
     length, rung = sweep.recipe.training.images, sweep.first_pruned_rung
     first = length if rung is None else rung_images(length, sweep.rungs)[rung - 1]
-    prunable = max(0, sweep.proposals - min(sweep.confirm.top, sweep.proposals))
-    whole = len(sweep.fixed) + _confirmations(sweep) + sweep.proposals - prunable
-    return whole * length + prunable * first
+    lengths = _lengths(sweep)
+    prunable = _prunable(sweep)
+    return [*lengths[: len(lengths) - prunable], *[first] * prunable]
+
+
+def _prunable(sweep: Sweep) -> int:
+    """How many trials of the search may be pruned: all but those that are confirmed."""
+    return max(0, sweep.proposals - sweep.confirm.top)
+
+
+def _confirmations(sweep: Sweep) -> list[int]:
+    """The images of every training anew once the search is over."""
+    if not sweep.proposals or not sweep.confirm.seeds:
+        return []
+    seeds, fixed = sweep.confirm.seeds, sweep.fixed
+    of_controls = [fixed[name].training.images for name in sweep.controls] * seeds
+    of_variants = [fixed[name].training.images for name in sweep.variants] * max(
+        0, seeds - sweep.repeats
+    )  # repeats count
+    of_the_best = [sweep.recipe.training.images] * (seeds * min(sweep.confirm.top, sweep.proposals))
+    return [*of_controls, *of_variants, *of_the_best]
 
 
 def check_images(sweep: Sweep, budget: Budget) -> None:
@@ -118,7 +134,7 @@ def check_images(sweep: Sweep, budget: Budget) -> None:
 
     Nothing need be read or measured to know that.
     """
-    least = _least_images(sweep)
+    least = sum(_least_lengths(sweep))
     if least > budget.images:
         rule = f"must be at least the {least:,} that the sweep sees if all is pruned that can be"
         raise DefinitionError("--images", rule, got=budget.images, do=_DO_ABOUT_BUDGET)

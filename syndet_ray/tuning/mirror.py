@@ -99,7 +99,7 @@ class Mirror:
         state = optuna_state(trial.state, trial.cause)
         frozen = create_trial(
             state=state,
-            values=trial.goals(self._sweep.objective) if state == TrialState.COMPLETE else None,
+            values=(trial.values or trial.goals(self._sweep.objective)) if state == TrialState.COMPLETE else None,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},
             intermediate_values={} if several else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},

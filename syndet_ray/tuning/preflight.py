@@ -94,6 +94,7 @@ class RealData:
             "path": self.path,
             "counts": _counts(self.pools),
             "objects": _objects(self.pools),
+            "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
             "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
@@ -264,7 +265,7 @@ def _twins(
         twins[split] = refuse_copies(scored[split], originals, where, allowed=allowed, progress=looking)
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
-        twins[folder] = refuse_copies(pool, scored, folder, allowed=allowed, progress=looking)
+        twins[folder] = refuse_copies(pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking)
     return twins
 
 
@@ -332,16 +333,17 @@ def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 
 def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
-    """A note for each split that is scored and holds too few photos for what it is used for."""
+    """A note for each split that is scored and holds too few photos with an object for what it is used for."""
     consequences = {
         "val": "which recipe scores best on so few is chance as much as merit",
         "test": "so few cannot tell recipes apart, and the answer will recommend none",
     }
     notes = []
     for split, consequence in consequences.items():
-        count = len(splits[split])
+        count = sum(bool((~record.boxes.crowd).any()) for record in splits[split].records)
         if count < LEAST_IMAGES:
-            notes.append(f"{split}: only {counted(count, 'photo')}: {consequence}; label at least {LEAST_IMAGES}")
+            photos = counted(count, "photo") + (" with an object" if count < len(splits[split]) else "")
+            notes.append(f"{split}: only {photos}: {consequence}; label at least {LEAST_IMAGES}")
     return notes
 
 

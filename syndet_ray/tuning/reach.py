@@ -15,6 +15,8 @@ from syndet_ray.sweep import Sweep
 # Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
 _DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
 
+_NUMBER = "mix.synthetic_images"
+
 
 class Materials(NamedTuple):
     """What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep."""
@@ -55,12 +57,14 @@ def scenes(sweep: Sweep) -> list[SceneParameters]:
 def rendered_sets(sweep: Sweep) -> list[tuple[SceneParameters, int]]:
     """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each as often as it is rendered.
 
-    A set is rendered once, but where a search varies scenes every proposal has sets of its own: the recipe's stand for them.
+    A set is rendered once, but where a search varies scenes, or how many there are, every proposal has sets of its own: those
+    of the recipe, with the greatest number of scenes, stand for them.
     """
     recipes = (sweep.recipe, *sweep.fixed.values())
     distinct = {repr(rendered): rendered for recipe in recipes for rendered in recipe.scenes().values()}
-    varies_scenes = any(path.startswith("scene.") for path in sweep.parameters.settings())
-    of_a_proposal = list(sweep.recipe.scenes().values()) if varies_scenes else []
+    varies_scenes = any(path.startswith("scene.") or path == _NUMBER for path in sweep.parameters.settings())
+    most = sweep.recipe.replace({_NUMBER: max(proposed(sweep, _NUMBER))})
+    of_a_proposal = list(most.scenes().values()) if varies_scenes else []
     return [*distinct.values(), *(of_a_proposal * sweep.proposals)]
 
 

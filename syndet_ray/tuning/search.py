@@ -17,7 +17,7 @@ from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.mirror import Mirror
 from syndet_ray.tuning.study import Proposal, Study
 from syndet_ray.tuning.task import Task, TrialSettings
-from syndet_ray.verdict import curve, missing_seeds
+from syndet_ray.verdict import curve, differ, missing_seeds
 
 if TYPE_CHECKING:  # workers import this module, and MLflow takes seconds of each
     from syndet_ray.tuning.tracking import Tracking
@@ -299,7 +299,7 @@ class Search:
     def _warn_of_a_twin(self, number: int) -> None:
         trial = self.trials[number]
         twin = self._curves.setdefault(curve(trial), trial)
-        if trial.rungs and twin.recipe != trial.recipe:
+        if trial.rungs and differ(twin, trial):
             self._display.note(words.twins(twin, trial))
 
     def _record(self, event: str, number: int, **facts: Any) -> None:

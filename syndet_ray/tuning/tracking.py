@@ -266,6 +266,8 @@ class Tracking:
             return
         images = self._last_step(known.run) if known.images is None else known.images
         metrics = [metric for rung in trial.rungs if rung.images > images for metric in _metrics(rung)]
+        if trial.diverged:  # else it would stand where its last report puts it, perhaps first
+            metrics.append(Metric(OBJECTIVE, 0.0, int(time.time() * 1000), trial.images + 1))
         params = [] if known.params else _params(trial.recipe)
         self._client.log_batch(known.run, metrics, params, _tags(trial, known))
         if trial.state != "RUNNING":
