@@ -16,6 +16,7 @@ runs/<sweep>-<time>/
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
+import errno
 import fcntl
 import io
 import json
@@ -97,7 +98,12 @@ class RunFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        return json.loads((self.path / "run.json").read_text())
+        """How the run was made. Raises DataError where run.json is damaged."""
+        path = self.path / "run.json"
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise _damaged(path, error) from None
 
     def define(self, sweep: Sweep) -> None:
         """Writes sweep.json anew."""
@@ -152,8 +158,7 @@ class RunFolder:
 
     def _write(self, event: Mapping[str, Any]) -> dict[str, Any]:
         line = json.dumps(event)
-        with self._ledger.open("a") as ledger:
-            ledger.write(line + "\n")
+        _append_whole(self._ledger, f"{line}\n".encode())
         return _parsed(line)
 
     def mend(self) -> None:
@@ -163,10 +168,16 @@ class RunFolder:
             os.truncate(self._ledger, text.rfind(b"\n") + 1)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The events so far; a last line without its end was never finished and does not count."""
+        """The events so far; a last line without its end was never finished and does not count.
+
+        Raises DataError for another line that is no event.
+        """
         if self._ledger.exists():
-            for line in self._ledger.read_text().split("\n")[:-1]:
-                yield _parsed(line)
+            for number, line in enumerate(self._ledger.read_text().split("\n")[:-1], start=1):
+                try:
+                    yield _parsed(line)
+                except ValueError as error:
+                    raise _damaged(f"{self._ledger}, line {number}", error) from None
 
     def continues(self, ledger: bytes) -> bool:
         """Whether a ledger is an earlier state of this one; its last line may have been copied while it was being written."""
@@ -223,7 +234,7 @@ class RunFolder:
         else:
             first = error.errors()[0]
             if first["type"] == "json_invalid":
-                return DataError(path, f"is not JSON ({first['ctx']['error']})", do="Copy the run here again.")
+                return _damaged(path, first["ctx"]["error"])
             broken = definition_error("", error)
         # Its first sentence: the hints after it are for somebody who writes a sweep.
         reason = f"{broken.place}: {broken.rule}".lstrip(": ").partition(". ")[0]
@@ -236,7 +247,7 @@ class RunFolder:
         try:
             about = self.about
             version, started = about["versions"]["syndet_ray"], time.localtime(float(about["started"]))
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        except (OSError, SyndetError, ValueError, KeyError, TypeError, OverflowError):
             return ""
         if not isinstance(version, str):
             return ""
@@ -276,6 +287,24 @@ class RunFolder:
             if path.exists()
             else []
         )
+
+
+def _append_whole(path: Path, line: bytes) -> None:
+    """Appends a line, or nothing of it: after half a line, on a full disk, nothing could be read any more."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            written = file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except BaseException:
+            os.truncate(path, before)
+            raise
+
+
+def _damaged(place: object, reason: object) -> DataError:
+    """What cannot be read: a copy was cut short, or somebody changed it."""
+    return DataError(place, f"is not JSON ({reason})", do="Copy the run here again.")
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_
     assert use == Resources(cpus=8, gpus=1, parallel=8)
     assert has_spare_cores(use, documented), "the node without a GPU renders"
     assert resource_words(use, documented) == [
-        "8 trials may run at once: 0 on the nodes that are up, others as nodes join"
+        "8 trials may run at once: 0 on the nodes that are up, the rest as nodes join"
     ]
     up((0, 0), (16, 0), *[(8, 1)] * 8)
     assert resources(None, 1, documented) == use

@@ -6,11 +6,12 @@ import pytest
 from made_detections import TINY
 from rich.console import Console
 
-from syndet_ray import Confirmation, Mix, Pruning, Recipe, Training, listing
+from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training, listing
 from syndet_ray.cli import sweeps as verbs
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.sweep import load
 from syndet_ray.tuning.cost import Rates, check_hours, check_images, measure, projected
+from syndet_ray.tuning.reach import rendered_sets
 from syndet_ray.tuning.replay import Replay
 from syndet_ray.tuning.search import Budget
 
@@ -32,6 +33,24 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
     assert cost.least_images == cost.images - (10 - 2) * 500, "eight of ten end at the second of four rungs"
     scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
     assert cost.hours * 3600 == pytest.approx(cost.trials * (10 + scoring_s) / 2 + 100 * 0.5)
+
+
+def test_controls_and_variants_cost_their_own_length():
+    lengths = {"short": {"training.images": 200}, "long": {"training.images": 5000}}
+    asked = sweep(variants=lengths, repeats=2, trials=0, controls=("real_only",))
+    cost = projected(asked, RATES, val_images=10, parallel=1)
+    assert cost.images == cost.least_images == 1000 + 2 * (200 + 5000)
+    check_images(asked, Budget(images=cost.images))
+    assert cost.scoring_hours * 3600 == pytest.approx(5 * 4 * 10 * 0.1), "every training is scored at four rungs"
+    anew = sweep(variants=lengths, confirm=Confirmation(top=2, seeds=3))
+    search = 1000 * (10 + 1 + 3 * (2 + 1))
+    assert projected(anew, RATES, 10, 1).images == search + 3 * (200 + 5000)
+
+
+def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposal():
+    space = SearchSpace({"mix.synthetic_images": Int(low=50, high=2000)})
+    asked = sweep(space=(space,), controls=())
+    assert sum(count for _, count in rendered_sets(asked)) == 100 + 10 * 2000
 
 
 def test_what_never_prunes_costs_all_of_it():

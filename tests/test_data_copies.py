@@ -183,6 +183,7 @@ def test_what_roboflow_made_of_one_photo_is_known_by_its_name():
     (twin,) = refuse_copies(train, {"test": test}, "theirs", allowed=True)
     assert str(twin).endswith("made of the same photo by its name")
     assert refuse_copies(train.select([1]), {"test": test}, "theirs") == []
+    assert refuse_copies(train, {"test": test}, "theirs", of_one_dataset=False) == [], "two projects have an IMG_1 each"
 
 
 def test_progress_is_told_to_its_end(scored):

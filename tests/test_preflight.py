@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Sweep, listing
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.recipe import Recipe
+from syndet_ray.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.preflight import check_assets, check_machine, real_data
 
@@ -378,6 +380,23 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
         "val: only 9 photos: which recipe scores best on so few is chance as much as merit; label at least 10",
         "test: only 1 photo: so few cannot tell recipes apart, and the answer will recommend none; label at least 10",
     ]
+
+
+def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
+    photos = write_photos(
+        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=range(2, 12), test=range(20, 32)
+    )
+    file = photos / "test" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = content["annotations"][:3]
+    file.write_text(json.dumps(content))
+    data = real_data(photos, photos_alone(), quiet)
+    (few,) = [note for note in data.notes if ": only " in note]
+    assert few.startswith("test: only 3 photos with an object: so few cannot tell recipes apart")
+    assert data.describe()["with_objects"]["test"] == 3
+    scores = TestScores("real", False, "", 12, 0.0, (), with_objects=data.pools["test"].images_with_objects)
+    assert scores.is_too_small
+    assert not replace(scores, with_objects=None).is_too_small, "of a run that did not count them"
 
 
 def test_ten_photos_are_not_too_few(tmp_path):

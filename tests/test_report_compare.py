@@ -1,6 +1,7 @@
 """Runs that met the same test set, side by side."""
 
 import io
+import json
 import sys
 from dataclasses import replace
 
@@ -215,6 +216,49 @@ def test_stand_ins_are_compared_as_what_they_are(tmp_path):
     retested(runs[0], stand_in=True), retested(runs[1], stand_in=True)
     assert any("Stand-in images" in said for said in sentences(compare(runs)))
     assert "stand-in test images" in compare(runs).where
+
+
+def once(folder):
+    """The run with its best recipe trained once, by the first of its seeds."""
+    test = folder.test()
+    rows = []
+    for row in test.rows:
+        only = {"models": row.models[:1], "seeds": row.seeds[:1]} if row.role == "best" else {}
+        rows.append(replace(row, **only))
+    folder.write_test(replace(test, rows=tuple(rows)))
+    return folder
+
+
+def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
+    """Two equal recipes would differ by more than their interval in four of ten comparisons: seeds are not in it."""
+    found = compare([once(run) for run in two])
+    assert (found.runs[1].above_first, found.runs[1].p_best) == (None, None)
+    said = sentences(found)
+    assert said[0].endswith("no paired interval, because each was trained once, and another seed might turn it round.")
+    assert "beats" not in " ".join(said)
+
+
+def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two, tmp_path):
+    """A third run, of whose trainings one diverged, stands beside two of which one was trained once."""
+    first, second = once(two[0]), two[1]
+    third = with_draws(confirmed_run(tmp_path / "third"), seed=5)
+    lost = third.test().row("best").models[-1]
+    third.write_found(f"draws-{lost}", pa.table({"mAP": np.zeros(400)}))
+    ledger = third.path / "ledger.jsonl"
+    lines = []
+    for line in ledger.read_text().splitlines():
+        event = json.loads(line)
+        if event["event"] == "ended" and event["trial"] == lost:
+            event |= {"state": "FAILED", "cause": "diverged"}
+        lines.append(json.dumps(event))
+    ledger.write_text("\n".join(lines) + "\n")
+    alone, beside = (
+        compare(runs).runs[1].above_first for runs in ([first, second], [first, second, RunFolder(third.path)])
+    )
+    assert beside.mean == alone.mean
+    assert beside.high - beside.low < 2 * (alone.high - alone.low), (
+        "0 instead of .31 would make it thirty times as wide"
+    )
 
 
 def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):

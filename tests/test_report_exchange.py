@@ -70,6 +70,17 @@ def lucky(name, count, synthetic, score):
     return ExchangePoint(name, count, synthetic, {seed: score + HARD + luck for seed, luck in LUCK.items()})
 
 
+def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
+    """A mix of three trainings, one of which found nothing, beside recipes that were trained once."""
+    whole = {seed: known(60) + luck / 100 + HARD for seed, luck in LUCK.items()}
+    mixed = point("mix", 20, 400, known(50))
+    alone = exchange([*REAL, mixed, ExchangePoint("other", 20, 400, whole)]).worths[0]
+    lost = ExchangePoint("other", 20, 400, whole | {4: 0 * HARD}, diverged=frozenset({4}))
+    beside = exchange([*REAL, mixed, lost]).worths[0]
+    assert beside.value == pytest.approx(alone.value)
+    assert beside.high - beside.low < 2 * (alone.high - alone.low), "0 beside .41 would leave nothing to be told"
+
+
 def test_what_seeds_do_to_all_recipes_alike_cancels():
     real = [lucky(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
     found = exchange([*real, lucky("mix", 20, 400, known(50))]).worths[0]
@@ -207,6 +218,9 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_pat
     found = {point.name: point.synthetic for point in exchange_points(budget_run(tmp_path / "run", of=with_photos))}
     assert "web too" not in found
     assert found["web left out"] == 400
+    said = exchange_told(budget_run(tmp_path / "again", of=with_photos))
+    assert said[-1] == "Left out, for they were shown photos of others too: web too."
+    assert "shown photos of others" not in " ".join(exchange_told(budget_run(tmp_path / "none")))
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):

@@ -1,6 +1,8 @@
 """Run folders: a ledger is read when it has changed, and what another version wrote is one line that says what and why."""
 
 import json
+import resource
+import signal
 import sys
 import time
 
@@ -11,6 +13,7 @@ from syndet_ray import cli
 from syndet_ray.errors import DataError
 from syndet_ray.report import page
 from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning.ui import newest_run
 
 
 def rewritten(path, change):
@@ -147,3 +150,43 @@ def test_a_report_reads_the_ledger_twice_at_most(tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "events", lambda self: reads.append(self) or events(self))
     page.write(folder)
     assert 1 <= len(reads) <= 2
+
+
+@pytest.mark.parametrize("free", [0, 1, 60])
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_path, free):
+    """A limit on the size of files cuts a write short as a full disk does: the first bytes fit."""
+    folder = made_run(tmp_path / "run")
+    before = folder.trials()
+    size = (folder.path / "ledger.jsonl").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + free, limits[1]))
+        with pytest.raises(OSError, match=r"File too large|No space left"):
+            folder.append("retry", 0, reason="so long that it does not fit into what is left of the disk")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert folder.trials() == before
+    folder.append("retry", 0)
+    assert folder.trials()[0].retries == before[0].retries + 1
+
+
+def test_a_damaged_line_or_description_is_named(tmp_path):
+    folder = made_run(tmp_path / "run")
+    ledger = folder.path / "ledger.jsonl"
+    lines = ledger.read_text().splitlines()
+    ledger.write_text("\n".join([lines[0], lines[1][:20], *lines[2:]]) + "\n")
+    with pytest.raises(DataError, match=r"run/ledger\.jsonl, line 2: is not JSON \(.+\)\. Copy the run here again\.$"):
+        folder.trials()
+    (folder.path / "run.json").write_text('{"name": ')
+    with pytest.raises(DataError, match=r"run/run\.json: is not JSON"):
+        _ = folder.about
+
+
+def test_of_runs_the_newest_that_can_be_read_is_found(tmp_path):
+    made_run(tmp_path / "a", about=ABOUT | {"started": 1.0})
+    readable = made_run(tmp_path / "b", about=ABOUT | {"started": 2.0})
+    damaged = made_run(tmp_path / "c", about=ABOUT | {"started": 3.0})
+    (damaged.path / "run.json").write_text("{")
+    assert newest_run(tmp_path).path == readable.path

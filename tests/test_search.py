@@ -300,8 +300,8 @@ def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(beg
     assert [trial.number for trial in trials if trial.cause == "lost"] == [0, 1, 3]
 
 
-def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin):
-    search, folder, _ = begin()
+def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin, store):
+    search, folder, tracking = begin()
     numbers = [search.propose().proposal.number for _ in range(3)]
     for number in numbers:
         search.report(number, 25, {OBJECTIVE: 0.9}, {})
@@ -314,6 +314,8 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     rebuilt.replay(folder.events())
     assert rebuilt._study.trials[2].value == 0.0
     search.close()
+    run = children(store, tracking)[2]
+    assert run.data.metrics[OBJECTIVE] == 0.0, "else it would stand first in MLflow"
     (mirrored,) = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials
     assert (mirrored.state.name, mirrored.value) == ("COMPLETE", 0.0)
 
@@ -331,6 +333,10 @@ def test_of_several_goals_what_diverged_is_not_told_as_the_cheapest(begin):
     ended = [event["values"] for event in folder.events() if event["event"] == "ended"]
     assert ended[3] == [0.0, 100.0, 80.0]
     assert 3 not in [trial.number for trial in search._study._study.best_trials]
+    search.close()
+    mirrored = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}")
+    assert mirrored.trials[3].values == ended[3]
+    assert 3 not in [trial.number for trial in mirrored.best_trials]
 
 
 def test_the_sampler_learns_to_keep_away_from_where_training_diverges():

@@ -257,8 +257,12 @@ def test_an_earlier_run_with_a_control_of_photos_alone_can_be_read():
             f'space={SPACES_OF_SHARES}, recipe=RECIPE.replace({{"mix.parts": {{"a": 0.99, "b": 0.01}}}})',
             "synthetic_only",
         ),
+        (
+            'recipe=RECIPE.replace({"mix.synthetic": 0.02}), space=SearchSpace({"scene.blur": Float(low=0, high=1)})',
+            "recipe",
+        ),
     ],
-    ids=["variant", "point", "control"],
+    ids=["variant", "point", "control", "all proposals"],
 )
 def test_a_share_of_less_than_one_image_is_refused_by_name(home, body, place):
     sources = 'mix=Mix(sources={"a": Scenes(), "b": Scenes(images=3)}, parts={"a": 1.0})'

@@ -16,7 +16,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import Predictions
 from syndet_ray.parameter import Choice, Float, Simplex
-from syndet_ray.recipe import Mix, Recipe, Scenes
+from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
 from syndet_ray.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
@@ -545,6 +545,34 @@ def test_whatever_is_off_the_front_is_beaten_by_something_on_it_and_nothing_on_i
 
     for number in range(len(places)):
         assert any(beats(other, number) for other in front) == (number not in front)
+
+
+def as_asked(number, **mix):
+    """A trial that reported what all of these do, of a recipe with this mix."""
+    return replace(trial(number, 0.3), recipe=Recipe(mix=Mix(**mix)).flat())
+
+
+WEB = {"synthetic": Scenes(), "web": Photos(folder="web")}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"synthetic": 0.0}, {"schedule": "real_only"}),
+        ({"synthetic": 1.0}, {"schedule": "synthetic_only"}),
+        ({"synthetic": 1.0, "schedule": "staged"}, {"synthetic": 1.0}),
+        ({"sources": WEB, "parts": {"synthetic": 1.0}}, {"sources": WEB, "parts": {"synthetic": 1.0, "web": 0.0}}),
+        ({"anneal": "cosine"}, {"anneal": "linear"}),
+        ({"synthetic": 0.0, "parts": {"synthetic": 1.0}}, {"synthetic": 0.0}),
+    ],
+)
+def test_what_is_the_same_said_otherwise_is_no_twin(one, other):
+    assert verdict.twins([as_asked(0, **one), as_asked(1, **other)]) == []
+
+
+def test_mixes_that_are_not_the_same_differ():
+    assert verdict.differ(as_asked(0), as_asked(1, schedule="staged")) == ("mix.schedule",)
+    assert verdict.differ(as_asked(0), as_asked(1, synthetic=0.4)) == ("mix.synthetic",)
 
 
 def test_twins_were_asked_for_different_recipes_and_trained_alike():

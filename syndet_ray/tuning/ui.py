@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -26,9 +26,13 @@ _ASK_EVERY_S, _ANSWER_S = 0.1, 5
 
 
 def newest_run(runs: Path) -> RunFolder | None:
-    """The run under a folder that was begun last; None where there is none."""
-    folders = [RunFolder(path.parent) for path in runs.glob("*/sweep.json") if (path.parent / "run.json").is_file()]
-    return max(folders, key=lambda folder: folder.about.get("started", 0.0), default=None)
+    """The run under a folder that was begun last; None where there is none. What cannot be read is passed over."""
+    begun: list[tuple[float, RunFolder]] = []
+    for path in runs.glob("*/sweep.json"):
+        folder = RunFolder(path.parent)
+        with suppress(OSError, DataError):
+            begun.append((folder.about.get("started", 0.0), folder))
+    return max(begun, key=lambda run: run[0])[1] if begun else None
 
 
 def kept_tracking(folder: RunFolder) -> str | None:
