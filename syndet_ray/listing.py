@@ -163,12 +163,14 @@ def inspection(found: "Inspection") -> Iterator[Table | str]:
 
 def _inspection_words(reference: str) -> Iterator[str]:
     """What the columns of a table of distances hold."""
-    yield f"distance   what a value must move on average, in standard deviations of {reference};"
-    yield f"           constant where {reference} has one value only, and so no deviation;"
-    yield "           of the class balance the share of objects whose class would have to change"
-    yield "by chance  95 % of random divisions of all images are at most so far apart; dim rows do not exceed it"
-    yield "           (where constant: less, if 95 % of them are less far apart than the sources, or else as far)"
-    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative distributions, 0 to 1"
+    yield "distance   what a value must move on average, in standard deviations of"
+    yield f"           {reference}; constant where that has one value only;"
+    yield "           of the class balance the share of objects to be classed anew"
+    yield "by chance  95 % of random divisions of all images are at most so far apart;"
+    yield "           dim rows do not exceed it (where constant: less, if 95 % of them"
+    yield "           are less far apart than the sources, or else as far)"
+    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative"
+    yield "           distributions, 0 to 1"
 
 
 def _distance_table(found: "Inspection", source: str) -> Table:

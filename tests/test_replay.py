@@ -206,7 +206,7 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     )
     folder.describe(folder.about | {"status": "spent"})
     assert (
-        advice_on_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+        advice_on_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     )
 
 

@@ -352,3 +352,27 @@ def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     assert uneven.endswith(
         "Not all have 2 finished trainings: no blur 1 (the spread between seeds of a single one is that of the others)."
     )
+
+
+def test_where_nothing_was_learned_nothing_is_recommended(tmp_path):
+    """A detector that finds nothing is no better for having been shown real images alone."""
+    blind = [(*trial[:4], tuple(value / 100 for value in trial[4]), *trial[5:]) for trial in TRIALS]
+    nothing = {"best": (0.002, 0.0, 0.011), "real_only": (0.0, 0.0, 0.001)}
+    assert answer.answer(made_run(tmp_path / "run", blind, scores=nothing)) == (
+        "No answer: no recipe has learned to find anything; on 50 real test photos the highest of 2 recipes is 0.002 mAP. "
+        "Train longer (training.images)."
+    )
+    assert "Train longer" not in answer.answer(made_run(tmp_path / "seen", TRIALS, scores=nothing)), (
+        "validation has more"
+    )
+
+
+@pytest.mark.parametrize("searched", [TRIALS[4:5], TRIALS[6:], ()])
+def test_where_no_searched_recipe_finished_nothing_is_recommended(tmp_path, searched):
+    folder = made_run(tmp_path / "run", [*TRIALS[:2], *searched])
+    folder.write_test(made_scores({"best": (0.3, 0.2, 0.4), "synthetic_only": (0.05, 0.03, 0.07)}, best=0))
+    said = answer.answer(folder)
+    assert "Use real data only" not in said
+    assert said.startswith(
+        f"No answer: none of the {len(searched)} searched recipe{'s' * (len(searched) != 1)} finished."
+    )

@@ -17,7 +17,7 @@ def test_the_five_rows_of_synthdet(tmp_path):
         "real only, all real images": "real only",
         "synthetic only": "synthetic only",
         "synthetic + 10 % of real": "mixed, 8 images",
-        "synthetic + 50 % of real": "not in this sweep; `sweep annotation_budget` runs it",
+        "synthetic + 50 % of real": "not in this sweep: it takes a recipe with mix.real_images 0.5",
         "synthetic + all real images": "mixed, all",
     }
     assert {row.difference for row in found.values()} == {None}, "each was trained once"

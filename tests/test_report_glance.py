@@ -200,3 +200,16 @@ def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path):
     failed = subprocess.run([*verb, "nowhere"], capture_output=True, text=True, cwd=tmp_path)
     assert failed.returncode == 1
     assert failed.stderr == "syndet_ray: nowhere: does not exist. Give the folder that holds the dataset.\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        (65.1, 51.0, ("65.1", "51.0")),
+        (0.1234, 0.1216, ("0.123", "0.122")),
+        (96.004, 96.0, ("96.004", "96.000")),
+        (96.0, 96.0, ("96.0", "96.0")),
+    ],
+)
+def test_values_that_differ_are_never_told_as_equal(one, other, texts):
+    assert differences._apart(one, other) == texts

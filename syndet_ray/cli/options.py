@@ -19,6 +19,10 @@ Name = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, under runs/.")]
 RunAddress = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")]
 Real = Annotated[Path | None, typer.Option(help="Folder of real, labelled photos. Without it, a stand-in set.")]
+_AS_BEGUN = "Default: as the run began."
+RealAgain = Annotated[Path | None, typer.Option("--real", help=f"Where the same photos lie now. {_AS_BEGUN}")]
+AddressAgain = Annotated[str | None, typer.Option("--address", help=f"Ray cluster to join. {_AS_BEGUN}")]
+TrackingAgain = Annotated[str | None, typer.Option("--tracking", help=f"MLflow server. {_AS_BEGUN}")]
 Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
 Parallel = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: one a core, or one a GPU.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")]

@@ -11,6 +11,7 @@ from syndet_ray.cli.options import (
     INTERRUPTED,
     SPENT,
     Address,
+    AddressAgain,
     Board,
     Force,
     Gpus,
@@ -22,10 +23,12 @@ from syndet_ray.cli.options import (
     Parallel,
     Points,
     Real,
+    RealAgain,
     RunAddress,
     Runs,
     Seed,
     Storage,
+    TrackingAgain,
     TrackingUri,
     Trials,
 )  # fmt: skip
@@ -101,13 +104,13 @@ def sweep(
 
 def resume(
     run: RunAddress,
-    real: Real = None,
+    real: RealAgain = None,
     trials: Trials = None,
     hours: Hours = None,
     images: Images = None,
     parallel: Parallel = None,
-    address: Address = None,
-    tracking: TrackingUri = None,
+    address: AddressAgain = None,
+    tracking: TrackingAgain = None,
     gpus_per_trial: Gpus = None,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
@@ -251,7 +254,7 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
         more = "--hours" if "hours" in outcome.why else "--images"
-        console.print(f"stopped: {outcome.why}; {go_on} {more} MORE\n{so_far}", soft_wrap=True)
+        console.print(f"stopped: {outcome.why}; {go_on} {more} TOTAL\n{so_far}", soft_wrap=True)
         _say_where(outcome, trials, console)
         raise SystemExit(SPENT)
     test = folder.test()

@@ -21,6 +21,7 @@ _ALL_DIVERGED = (
     "No answer: every training anew of the best recipes diverged, so that the test set stayed shut. Search lower values of "
     "training.learning_rate."
 )
+_LEARNED = 0.01  # mAP; a recipe below it finds nothing, as the threshold pruner has it by default
 _NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
 
 
@@ -48,6 +49,8 @@ def _answered(
         place += f" ({words.opened(test)})"
     if test.is_too_small:
         return [_too_few(best, lines, test, place)]
+    if all(max(line.validation, line.scores["mAP"].value) < _LEARNED for line in lines):
+        return [_nothing_learned(lines, place)]
     confirmed = any(line.confirmed for line in lines)
     compared = bool(variants) and best.kind != "search"  # then recipes were compared as they stand, and none was sought
     controlled = any(line.is_control for line in lines)
@@ -73,6 +76,13 @@ def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place:
     return f"No answer: {why}. On {place} {_recipe(best)}, the best on validation, reaches {values[best.name]} mAP{others}."
 
 
+def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
+    """That no recipe is better than another where none finds anything."""
+    highest = max(line.scores["mAP"].value for line in lines)
+    reached = f"on {place} the highest of {words.counted(len(lines), 'recipe')} is {words.number(highest)} mAP"
+    return f"No answer: no recipe has learned to find anything; {reached}. Train longer (training.images)."
+
+
 def _once(lines: Sequence[TestLine]) -> str:
     """That nothing is known of the spread between seeds."""
     if all(line.anew for line in lines):
@@ -84,8 +94,10 @@ def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[st
     """The winner against the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.role == "real_only"), None)
     if best.kind == "real_only":
-        said = f"Use real data only: on {place} it reaches {_map(best)}{_gaps(best.differences)}."
-        return [said, _behind(best, lines)]
+        reached = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
+        if all(line.is_control for line in lines):
+            return [f"No answer: no searched recipe was confirmed. Of real only: {reached}."]
+        return [f"Use real data only: {reached}.", _behind(best, lines)]
     found = best.differences.get("real_only")
     if real is None or found is None:
         return [f"On {place} {_told(best)}{_gaps(best.differences)}.", _NO_CONTROL]
@@ -143,8 +155,6 @@ def _lost(lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], 
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
     """How far all others stayed behind real only, on validation, where they were compared."""
     others = [line for line in lines if not line.is_control]
-    if not others:
-        return "No searched recipe was confirmed."
     second = max(others, key=lambda line: line.validation)
     what, verb = ("variant", "tested") if second.is_variant else ("searched recipe", "confirmed")
     told = f"the best of {len(others)} {verb} had {_validation(second)} against {_validation(real)} mAP"
@@ -156,10 +166,12 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.role == "real_only"), None)
     if best.kind == "real_only":
-        return [
-            f"Use real data only: on {place} it reaches {_map(best)}{_beside(best, others)}.",
-            _behind(best, lines) if best.anew else _behind_once(best, trials),
-        ]
+        reached = f"on {place} it reaches {_map(best)}{_beside(best, others)}"
+        is_alone = all(line.is_control for line in lines)
+        behind = _behind(best, lines) if best.anew and not is_alone else _behind_once(best, trials)
+        if not behind:
+            return [f"No answer: {_none_of(trials)} finished. Of real only: {reached}."]
+        return [f"Use real data only: {reached}.", behind]
     if real is None:
         return [f"On {place} {_told(best)}{_beside(best, others)}.", _NO_CONTROL]
     if real.scores["mAP"].value >= best.scores["mAP"].value:
@@ -169,13 +181,22 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
     return [f"{use} {place} {_told(best)}{_beside(best, others)}.", _apart(best, real)]
 
 
+def _none_of(trials: Sequence[Trial]) -> str:
+    """none of the 3 searched recipes"""
+    others = [trial for trial in trials if trial.variant or trial.kind == "search"]
+    what = "variant" if any(trial.variant for trial in others) else "searched recipe"
+    count = len({trial.variant or trial.number for trial in others})
+    return f"none of the {words.counted(count, what)}"
+
+
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
+    """How far all others stayed behind real only, on validation; "" where none finished."""
     others = [trial for trial in trials if trial.variant or trial.kind == "search"]
     what = "variant" if any(trial.variant for trial in others) else "searched recipe"
     count = len({trial.variant or trial.number for trial in others})
     second = next(iter(unconfirmed(others)), None)
     if second is None:
-        return f"None of the {count} {what}s finished."
+        return ""
     gap = f"{words.number(second.mean)} against {words.number(real.validation)} mAP"
     return f"No {what} did better on validation: the best of {count} had {gap}."
 

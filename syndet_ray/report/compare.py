@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, count
 from string import ascii_uppercase
 
 import numpy as np
@@ -173,7 +173,8 @@ def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
         return f"{other.name} and {first.name} cannot be told apart on the same {where}: {told}."
     won, lost, sign = (other, first, 1) if gap.mean > 0 else (first, other, -1)
     low, high = sorted((sign * gap.low, sign * gap.high))
-    digits = 2 if low >= 0.005 else 3  # a bound that rounds to 0 would take its word back
+    # A bound that rounds to 0 would take its word back.
+    digits = next(digits for digits in count(2) if round(low, digits) > 0)
     told = f"{sign * gap.mean:.{digits}f} mAP [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{won.name} beats {lost.name} by {told} on the same {where}."
 

@@ -31,6 +31,9 @@ class Row:
     wide: bool
 
 
+_MOST_DIGITS = 6  # after the point
+
+
 def plain(value: float | None) -> str:
     """Two or three digits, or whole from a hundred on; no exponents."""
     if value is None or np.isnan(value):
@@ -128,8 +131,22 @@ def _phrase(distance: Distance, reference: Measured, other: Measured) -> str:
     unit = f" {statistic.unit}" if statistic.unit not in ("", "objects") else ""
     if wider:
         more = "more" if two.std() > one.std() else "less"
-        return f"{name}varies {more}: standard deviation {plain(float(two.std()))}, not {plain(float(one.std()))}"
-    return f"{name}{plain(float(two.mean()))}, not {plain(float(one.mean()))}{unit}"
+        here, there = _apart(float(two.std()), float(one.std()))
+        return f"{name}varies {more}: standard deviation {here}, not {there}"
+    here, there = _apart(float(two.mean()), float(one.mean()))
+    return f"{name}{here}, not {there}{unit}"
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Two values, with as many digits as tell them apart where they differ."""
+    plainly = plain(one), plain(other)
+    if plainly[0] != plainly[1]:
+        return plainly
+    for digits in range(1, _MOST_DIGITS):
+        texts = f"{one:,.{digits}f}", f"{other:,.{digits}f}"
+        if texts[0] != texts[1]:
+            return texts
+    return plainly
 
 
 def _single(subject: Subject) -> str:

@@ -21,7 +21,6 @@ _FIVE = {
 }
 _TRIED = "tried, but not among the recipes that met the test set"
 _PLANNED = "in this sweep, but its training was never begun"
-_ELSEWHERE = "not in this sweep; `sweep annotation_budget` runs it"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,10 @@ def _note(trials: Sequence[Trial], sweep: Sweep, synthetic: bool, share: float) 
     begun = {trial.kind for trial in trials}
     waiting = [recipe for kind, recipe in sweep.fixed.items() if kind not in begun]
     planned = any(_is_of(recipe.mix, {}, synthetic, share) for recipe in waiting)
-    return _PLANNED if planned else _ELSEWHERE
+    if planned:
+        return _PLANNED
+    settings = f"mix.real_images {share:g}" if synthetic and 0 < share < 1 else f"mix.synthetic {1 if synthetic else 0}"
+    return f"not in this sweep: it takes a recipe with {settings}"
 
 
 def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:

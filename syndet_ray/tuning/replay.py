@@ -100,7 +100,7 @@ def advice_on_curves(folder: RunFolder) -> str:
     if not sweep.trials:
         return "Replay a run of a sweep that searches: this one compares variants."
     if folder.about.get("status") == "spent":
-        return f"Finish the run first, with a larger budget: {resume} --hours MORE, or --images."
+        return f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     if any(trial.state == "RUNNING" for trial in trials):
         return f"Finish the run first: {resume}"
     whole = sum(trial.kind == "search" and trial.state == "COMPLETE" for trial in trials)

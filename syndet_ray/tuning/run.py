@@ -274,7 +274,7 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
         raise DefinitionError("--images", f"must be at least the {seen:,} that its trials have seen", got=images)
     elapsed = folder.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
-        raise DefinitionError("--hours", f"must be more than the {elapsed:.2f} hours that the run has taken", got=hours)
+        raise DefinitionError("--hours", f"must be more than the {elapsed:.3g} hours that the run has taken", got=hours)
 
 
 def _extend(folder: RunFolder, trials: int) -> None:
