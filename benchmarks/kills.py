@@ -42,7 +42,7 @@ from syndet_ray.data.write import write_dataset
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.scenes.generate import rendered
-from syndet_ray.tuning.tracking import local_store
+from syndet_ray.tuning.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
 CLOCKS = {"images_per_second"}

@@ -68,7 +68,8 @@ def ours(trials: int, home: Path) -> None:
     from syndet_ray.tuning import tune
     from syndet_ray.tuning.cluster import connection
     from syndet_ray.tuning.search import Search
-    from syndet_ray.tuning.tracking import Tracking, local_store
+    from syndet_ray.tuning.store import local_store
+    from syndet_ray.tuning.tracking import Tracking
 
     sweep = SWEEP.model_copy(update={"trials": trials})
     folder = RunFolder.create(home / "run", sweep, {})

@@ -17,7 +17,8 @@ from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.parameter import Float
 from syndet_ray.results import OBJECTIVE, Rung, Trial
-from syndet_ray.tuning.tracking import Tracking, local_store
+from syndet_ray.tuning.store import local_store
+from syndet_ray.tuning.tracking import Tracking
 
 CLASSES = ("small", "big")
 NAME = "syndet_ray-tiny"

@@ -255,6 +255,22 @@ def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
     assert "mine" in names and "syndet_ray/tidied" not in names
 
 
+def test_an_experiment_that_another_sweep_made_meanwhile_is_shared(store, monkeypatch):
+    by_name, names = MlflowClient.get_experiment_by_name, []
+
+    def late(client, name):
+        """What another sweep that begins at the same moment makes is not there yet when it is first looked for."""
+        names.append(name)
+        return by_name(client, name) if len(names) > 1 else None
+
+    client = MlflowClient(store)
+    experiment = client.create_experiment("syndet_ray/at once")
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", late)
+    tracking = Tracking(store, None, "at once", SWEEP)
+    assert tracking.end("FINISHED") == ""
+    assert client.get_run(tracking.parent).info.experiment_id == experiment
+
+
 def test_a_store_that_cannot_be_written_is_told_without_its_password():
     with pytest.raises(
         MachineError, match=r"tracking server http://user:\*\*\*@127\.0\.0\.1:9: does not answer \(ConnectionError\)"

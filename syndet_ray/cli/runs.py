@@ -116,7 +116,7 @@ def _links_and_server(
     with display.step("loading MLflow"):
         from syndet_ray.tuning import ui as pages
         from syndet_ray.tuning.server import check_server, is_server
-        from syndet_ray.tuning.tracking import local_store
+        from syndet_ray.tuning.store import local_store, open_store
 
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
@@ -125,7 +125,7 @@ def _links_and_server(
             check_server(tracking)
             return pages.addresses(tracking, tracking, folder), None
     with display.step("opening MLflow's store"):
-        store = tracking or local_store(home)
+        store = local_store(home) if tracking is None else open_store(tracking)
         links = pages.addresses(store, pages.local_address(port), folder)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(0))  # so that the server ends with us

@@ -94,9 +94,10 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    from syndet_ray.tuning.server import check_server, mask
+    from syndet_ray.tuning.server import mask
+    from syndet_ray.tuning.store import check_store
 
-    check_server(uri)
+    check_store(uri)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)  # the registry looks an address up there, whatever it is given
     try:

@@ -29,11 +29,12 @@ from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.pictures import show_training
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
-from syndet_ray.tuning.server import check_server, kept_address, mask
+from syndet_ray.tuning.server import kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.stop import Leave, Stop, interrupt_again
+from syndet_ray.tuning.store import check_store, local_store, open_store, store_address
 from syndet_ray.tuning.task import TrialSettings, check_gpus
-from syndet_ray.tuning.tracking import Tracking, champion_name, local_store
+from syndet_ray.tuning.tracking import Tracking, champion_name
 from syndet_ray.verdict import Candidate, finalists
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def _check_without_data(sweep: Sweep, options: Options) -> None:
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("--hours", "must be more than 0", got=options.hours)
-    if options.tracking is not None:
-        check_server(options.tracking)
+    check_store(options.tracking or store_address(options.runs))
     check_backbones(sweep)
 
 
@@ -324,7 +324,7 @@ def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking
     """The run in MLflow, which the folder's description names from now on."""
     about = folder.about
     with display.step("opening MLflow's store"):
-        uri = options.tracking or local_store(options.runs)
+        uri = local_store(options.runs) if options.tracking is None else open_store(options.tracking)
     artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("beginning the run in MLflow"):
         tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)

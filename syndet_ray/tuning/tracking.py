@@ -7,7 +7,6 @@ lag behind the ledger; what is still missing at the end, or after a kill, the ne
 import logging
 import math
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,20 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
-from sqlalchemy.exc import SQLAlchemyError
 
-from syndet_ray.errors import MachineError
 from syndet_ray.results import OBJECTIVE, Rung, Trial
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning.names import registered_name, safe_names
 from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.server import check_server, is_server, mask
+from syndet_ray.tuning.store import named_failures, reason
 from syndet_ray.tuning.view import VIEW_TAG, links, view
 
 EXPERIMENT_PREFIX = "syndet_ray"
@@ -47,23 +44,6 @@ _CLIENT_SETTINGS = {
 }
 _PATIENCE_S = 60.0  # with a store that fails, once there is nothing else left to do
 _MOST_NAMED = 6  # of what is missing
-
-
-def local_store(runs: Path) -> str:
-    """The address of the sqlite store under `runs`, made if it is not there yet.
-
-    Made here, once, because processes that open a missing store at the same moment race to create it, and in WAL mode
-    because that makes a write about three times cheaper.
-    """
-    runs.mkdir(parents=True, exist_ok=True)
-    path = runs.resolve() / "mlflow.db"
-    uri = f"sqlite:///{path}"
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    MlflowClient(uri).search_experiments(max_results=1)
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-    return uri
 
 
 @dataclass
@@ -104,12 +84,9 @@ class Tracking:
         self._uri, self._note = uri, note
         self._trials: dict[int, _Written] = {}  # the thread's own, like what follows
         self._unsure: set[int] = set()
-        try:
+        with named_failures(uri):
             self._client = MlflowClient(uri)
             self._begin(sweep_name, sweep, artifacts, parent)
-        except (MlflowException, SQLAlchemyError, ImportError) as error:  # a database may have no driver here
-            rule = f"cannot be written ({_reason(error)})"
-            raise MachineError(self.place, rule, do="Correct --tracking, or mend the store.") from None
         self._outbox = Outbox("tracking", self._tell)
         self._outbox.put("the view of the trials", partial(self._write_view, view(sweep, self.parent)))
 
@@ -171,7 +148,7 @@ class Tracking:
         return _missing_words(self._outbox.wait(patience_s, limit_s))
 
     def _tell(self, error: Exception) -> None:
-        self._note(f"{self.place} cannot be written ({_reason(error)}): the search goes on, and it is tried again")
+        self._note(f"{self.place} cannot be written ({reason(error)}): the search goes on, and it is tried again")
 
     def _begin(self, name: str, sweep: Sweep, artifacts: Path | None, parent: str | None) -> None:
         """Makes sure of the experiment and the parent run."""
@@ -198,10 +175,7 @@ class Tracking:
 
     def _experiment_id(self, name: str, artifacts: Path | None, parent: Run | None) -> str:
         """The experiment of an earlier attempt, whatever it is called by now, or the one of that name, made or restored."""
-        experiment = self._earlier_experiment(name, parent)
-        if experiment is None:
-            location = None if artifacts is None else artifacts.resolve().as_uri()
-            return self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
+        experiment = self._earlier_experiment(name, parent) or self._new_experiment(name, artifacts)
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_experiment(experiment.experiment_id)
             self._note(f"MLflow's experiment {experiment.name} had been deleted: it is restored, with the runs in it")
@@ -211,6 +185,18 @@ class Tracking:
         if parent is None:
             return self._client.get_experiment_by_name(name)
         return self._client.get_experiment(parent.info.experiment_id)
+
+    def _new_experiment(self, name: str, artifacts: Path | None) -> Experiment:
+        """The experiment of a name that had none; that of another sweep, which began at the same moment and made it."""
+        location = None if artifacts is None else artifacts.resolve().as_uri()
+        try:
+            made = self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
+        except MlflowException as error:
+            experiment = self._client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
+                raise
+            return experiment
+        return self._client.get_experiment(made)
 
     def _begin_sweep(self, name: str, sweep: Sweep) -> str:
         tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep", "question": sweep.question}
@@ -350,17 +336,6 @@ def _metrics(rung: Rung) -> list[Metric]:
     return [Metric(name, value, now, rung.images) for name, value in safe_names(rung.metrics).items()]
 
 
-def _reason(error: Exception) -> str:
-    """What an exception says first, without the passwords in it; the name of its kind where it says nothing.
-
-    Of a server that does not answer MLflow tells three hundred characters of its libraries; the kind says as much.
-    """
-    if isinstance(error.__context__, requests.RequestException):
-        return type(error.__context__).__name__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return mask(lines[0]).rstrip(".") if lines else type(error).__name__
-
-
 def _missing_words(missing: Mapping[str, Exception | None]) -> str:
     """What was not delivered, and why: "trial 3, trial 4 and 2 more (no answer)"; "" where nothing is missing."""
     if not missing:
@@ -368,7 +343,7 @@ def _missing_words(missing: Mapping[str, Exception | None]) -> str:
     named = ", ".join(list(missing)[:_MOST_NAMED])
     more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
     failures = [failure for failure in missing.values() if failure is not None]
-    why = f" ({_reason(failures[-1])})" if failures else ""
+    why = f" ({reason(failures[-1])})" if failures else ""
     return f"{named}{more}{why}"
 
 

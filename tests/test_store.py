@@ -1,0 +1,128 @@
+"""MLflow's own database: one process at a time opens it, and one that cannot be opened is told with what to do."""
+
+import fcntl
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from test_search import Silent
+
+from syndet_ray import cli
+from syndet_ray.deploy import champions
+from syndet_ray.errors import MachineError
+from syndet_ray.sweep import load
+from syndet_ray.tuning.run import Options, Origin, check, start
+from syndet_ray.tuning.store import check_store, local_store, open_store
+
+
+def at(revision):
+    """Makes of a store one that an MLflow of another revision left."""
+
+    def change(path):
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        database.close()
+
+    return change
+
+
+def newer_still(path):
+    """A store of a revision that is not known here, and without a table that is."""
+    at("f" * 12)(path)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE metrics")
+    database.close()
+
+
+def no_database(path):
+    path.write_bytes(b"a text that somebody saved here " * 64)
+
+
+OTHER_VERSION = (
+    "MLflow's store sqlite:///{path}: has the tables of another version of MLflow. Keep a copy of it, then bring it up to "
+    "date: mlflow db upgrade sqlite:///{path} (or install the newer MLflow that made it)."
+)
+NO_DATABASE = (
+    "MLflow's store sqlite:///{path}: cannot be used (file is not a database). Mend it, or move it away: a new one is made "
+    "in its place, and resume writes a run there anew."
+)
+BROKEN = [(at("451aebb31d03"), OTHER_VERSION), (newer_still, OTHER_VERSION), (no_database, NO_DATABASE)]
+
+
+@pytest.fixture
+def runs(tmp_path, empty_store):
+    """A folder of runs with a store in it."""
+    folder = tmp_path.resolve() / "runs"
+    folder.mkdir()
+    shutil.copy(empty_store, folder)
+    return folder
+
+
+@pytest.mark.parametrize(("damage", "told"), BROKEN)
+def test_a_store_that_cannot_be_opened_is_told_wherever_it_is_opened(runs, damage, told, monkeypatch, capsys):
+    path = runs / "mlflow.db"
+    damage(path)
+    uri = f"sqlite:///{path}"
+    monkeypatch.setattr(sys, "argv", ["syndet_ray", "ui", "--runs", str(runs)])
+    with pytest.raises(SystemExit, match="1"):
+        cli.run()
+    assert capsys.readouterr().err.strip().endswith(f"syndet_ray: {told.format(path=path)}")
+    for use in (check_store, open_store, lambda _: local_store(runs), registered):
+        with pytest.raises(MachineError) as refusal:
+            use(uri)
+        assert str(refusal.value) == told.format(path=path)
+
+
+def registered(uri):
+    with champions.found("models:/any@champion", Path("runs"), uri):
+        pass
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [check, lambda sweep, options, display: start(Origin("tiny"), sweep, options, display)],
+    ids=["check", "sweep"],
+)
+def test_it_is_told_before_data_are_read(home, runs, dice, begin):
+    home()
+    no_database(runs / "mlflow.db")
+    display, options = Silent(), Options(runs=runs, real=dice, local=True)
+    with pytest.raises(MachineError, match="file is not a database"):
+        begin(load("tiny"), options, display)
+    assert display.counts == [], "nothing was decoded"
+
+
+def test_looking_for_a_store_makes_none(tmp_path):
+    check_store(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mlflow.db").touch()
+    check_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert (tmp_path / "mlflow.db").stat().st_size == 0
+
+
+def test_a_database_without_its_driver_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    rule = r"postgresql\+psycopg2://me:\*\*\*@127.0.0.1:9/runs: cannot be used \(.*psycopg2"
+    with pytest.raises(MachineError, match=rule) as told:
+        check_store("postgresql+psycopg2://me:secret@127.0.0.1:9/runs")
+    assert str(told.value).endswith("Correct --tracking, or mend the store.")
+
+
+def test_one_process_at_a_time_opens_a_store(runs, monkeypatch):
+    """MLflow makes its tables in some forty steps, of which two processes would both do each."""
+    held = []
+
+    def opened(client, **_):
+        with (runs / ".mlflow.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.append(client.tracking_uri)
+
+    monkeypatch.setattr(MlflowClient, "search_experiments", opened)
+    uri = local_store(runs)
+    assert open_store(uri) == uri
+    assert held == [uri, uri]
+    with (runs / ".mlflow.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
