@@ -55,7 +55,7 @@ class RunFolder:
         self.path = Path(path)
         self.figures, self.samples = self.path / "figures", self.path / "samples"
         self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
-        self.report = self.path / "report.html"
+        self.report, self.report_error = self.path / "report.html", self.path / "report-error.log"
         self._ledger = self.path / LEDGER
         self._read: tuple[tuple[int, int], tuple[Trial, ...]] | None = None  # the trials, and the ledger's stamp then
 

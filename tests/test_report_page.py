@@ -513,6 +513,8 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
 def test_the_figures_of_a_report_are_counted(tmp_path):
     counts = []
     folder = made_run(tmp_path / "run")
+    folder.report_error.write_text("of an earlier attempt")
     page.write(folder, lambda done, total: counts.append((done, total)))
+    assert not folder.report_error.exists(), "nothing is wrong any more"
     drawn = len(list(folder.figures.glob("*.png")))
     assert counts == [(k + 1, drawn) for k in range(drawn)]

@@ -15,7 +15,7 @@ from test_search import Silent
 from syndet_ray.sweep import load
 from syndet_ray.tuning import cluster, run
 from syndet_ray.tuning.backup import Backup
-from syndet_ray.tuning.run import Options, Origin, _Attempt, start
+from syndet_ray.tuning.run import Options, Origin, _Attempt, _End, start
 from syndet_ray.tuning.stop import Stop, deferral
 
 
@@ -215,7 +215,7 @@ def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, st
     tracking = Hanging(store / "dice-1" / "run")
     folder.append("retry", 0)
     attempt = attempt_at(folder, tracking, backup)
-    assert attempt.end(status) == (status, "the end of the sweep")
+    assert attempt.end(status) == _End(status=status, unwritten="the end of the sweep")
     assert tracking.there["ledger.jsonl"] == (folder.path / "ledger.jsonl").read_bytes()
     assert json.loads(tracking.there["run.json"])["status"] == status
     assert tracking.limits == limits
@@ -236,7 +236,7 @@ class Interrupted:
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
     folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
-    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == ("interrupted", "")
+    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == _End(status="interrupted")
     assert tracking.ended[-1] == "KILLED"
     assert folder.about["status"] == "interrupted", "resume ends what was left"
 

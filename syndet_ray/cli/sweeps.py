@@ -262,9 +262,10 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         console.print(terminal.test_table(test, console.width))
         terminal.print_lines(console, terminal.recipe_lines(test, folder.trials()))
     console.print(answer(folder), style="bold")
-    console.print(f"report   {folder.report}", soft_wrap=True)
+    if outcome.is_reported:
+        console.print(f"report   {folder.report}", soft_wrap=True)
     _say_where(outcome, trials, console)
-    if outcome.status == "failed" or outcome.unwritten is not None:
+    if outcome.status == "failed" or outcome.unwritten is not None or not outcome.is_reported:
         raise SystemExit(FAILED)
 
 

@@ -29,7 +29,9 @@ from syndet_ray.run_folder import RunFolder
 def write(folder: RunFolder, progress: Progress | None = None) -> Path:
     """Draws the figures and writes report.html; returns its path. `progress` is told (figures drawn, figures in all)."""
     drawn = draw_all(folder, progress)
-    return write_whole(folder.report, document.html("page.html.j2", drawn, **content(folder)).encode())
+    path = write_whole(folder.report, document.html("page.html.j2", drawn, **content(folder)).encode())
+    folder.report_error.unlink(missing_ok=True)  # of an earlier attempt at it
+    return path
 
 
 def content(folder: RunFolder) -> dict[str, Any]:

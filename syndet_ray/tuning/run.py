@@ -1,11 +1,13 @@
 """Run: a sweep from its file to its report. Search, confirmation, then one look at the test set, then the record of it all."""
 
+import errno
 import math
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.lease import Lease
 from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.files import write_whole
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
@@ -46,6 +49,8 @@ _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KI
 # How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for that, or the machine goes
 # soon: then a request that hangs is not waited for either.
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
+# What the system says of a full disk, and to a user who has had his share of it.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,7 @@ class Outcome:
 
     trials    where a browser shows its trials; "" where MLflow's store is a file, which no server shows yet
     unwritten why MLflow does not have all of the run, and how it gets it; None where it has
+    is_reported  whether the report is that of the run as it ended; else it could not be written, which was said
     """
 
     folder: RunFolder
@@ -110,6 +116,7 @@ class Outcome:
     why: str = ""
     trials: str = ""
     unwritten: MachineError | None = None
+    is_reported: bool = True
 
 
 def check(sweep: Sweep, options: Options, display: Display) -> RealData:
@@ -307,16 +314,25 @@ def _carry_out(
             backup=backup,
             stop=stop,
         )
-        status, unwritten = "failed", ""
+        status, no_room = "failed", None
         try:
             status = attempt.carry_out()
         except KeyboardInterrupt:
             status = "interrupted"
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            status, no_room = "interrupted", _cannot_go_on(folder, error)
         finally:
-            status, unwritten = attempt.end(status)
+            end = attempt.end(status)
+        failure = no_room or end.failure
+        if failure is not None:
+            raise failure
         why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
-        missing = _unwritten(tracking.place, unwritten, folder) if unwritten else None
-        outcome = stop.outcome = Outcome(folder, status, why or "its budget is spent", tracking.link, missing)
+        missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
+        outcome = stop.outcome = Outcome(
+            folder, end.status, why or "its budget is spent", tracking.link, missing, end.is_reported
+        )
     return outcome
 
 
@@ -335,6 +351,26 @@ def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking
 def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
     do = f"The run has all of it: once the store can be written, python -m syndet_ray resume {folder.path}"
     return MachineError(place, f"lacks {what}", do=do)
+
+
+def _cannot_go_on(folder: RunFolder, error: OSError) -> MachineError:
+    rule = f"cannot go on ({error.strerror or error})"
+    return MachineError(folder.path, rule, do=f"Mend that, then: python -m syndet_ray resume {folder.path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """How an attempt ended.
+
+    unwritten    what MLflow lacks, in words, or ""
+    is_reported  False where the report could not be written
+    failure      why the run's own folder does not say how it ended; None where it does
+    """
+
+    status: str
+    unwritten: str = ""
+    is_reported: bool = True
+    failure: MachineError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,51 +409,72 @@ class _Attempt:
         search.interrupt()
         return "spent" if search.spent else "interrupted"
 
-    def end(self, status: str) -> tuple[str, str]:
-        """Writes how it ended; returns that, and what MLflow lacks, in words, or "".
+    def end(self, status: str) -> _End:
+        """Writes how it ended; returns that.
 
         Where it is asked to end while it does, the rest is left to `resume`: the run counts as interrupted.
         """
         try:
-            return status, self._write_end(status)
+            return self._write_end(status)
         except KeyboardInterrupt:
-            return "interrupted", self._write_end("interrupted")
+            return self._write_end("interrupted")
         finally:
             self.display.end()
 
-    def _write_end(self, status: str) -> str:
-        """Writes how it ended, here, to the storage and to MLflow; returns what MLflow lacks.
+    def _write_end(self, status: str) -> _End:
+        """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing from what comes after it.
 
         MLflow comes last: it may hang until the machine is gone.
         """
-        self.folder.describe(self.folder.about | {"finished": time.time(), "status": status})
+        failure = self._record(status)
+        if failure is not None:
+            status = "interrupted"  # nothing here says that it is over, so `resume` will go on with it
         # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
-        if status in ("finished", "failed"):
-            self.publish()
+        is_reported = self.publish() if status in ("finished", "failed") else True
         if self.board is not None:
             self.board.end()
         self.backup.try_to_renew()
         with self.display.step("handing the run to MLflow"):
-            if status == "interrupted":
-                return self.tracking.end(_MLFLOW_STATUS[status], _STOPPED_PATIENCE_S, limit_s=_STOPPED_PATIENCE_S)
-            return self.tracking.end(_MLFLOW_STATUS[status], _PATIENCE_S)
+            limits_s = (
+                (_STOPPED_PATIENCE_S, _STOPPED_PATIENCE_S) if status == "interrupted" else (_PATIENCE_S, math.inf)
+            )
+            unwritten = self.tracking.end(_MLFLOW_STATUS[status], *limits_s)
+        return _End(status=status, unwritten=unwritten, is_reported=is_reported, failure=failure)
 
-    def publish(self) -> None:
-        """Writes the report and hands it to MLflow."""
-        with self.display.step("writing the report"):
-            page.write(self.folder, partial(self.display.progress, "figures of the report"))
-        for path in (
-            self.folder.report,
-            self.folder.figures,
-            self.folder.path / "sweep.json",
-            self.folder.path / "run.json",
-            self.folder.path / "test.json",
-        ):
+    def _record(self, status: str) -> MachineError | None:
+        """Has the run's own folder say how it ended; returns why it cannot."""
+        try:
+            self.folder.describe(self.folder.about | {"finished": time.time(), "status": status})
+        except OSError as error:
+            return _cannot_go_on(self.folder, error)
+        return None
+
+    def publish(self) -> bool:
+        """Writes the report and hands the run's own files to MLflow; False where there is no report."""
+        folder, is_reported = self.folder, self._report()
+        reports = [folder.report, folder.figures] if is_reported else []
+        for path in (*reports, folder.path / "sweep.json", folder.path / "run.json", folder.path / "test.json"):
             if path.exists():
                 self.tracking.artifact(path)
-        self.tracking.describe(f"{self.folder.sweep.question}\n\n{answer(self.folder)}")
         if self.board is not None:
-            self.board.publish(self.folder)
+            self.board.publish(folder)
+        return is_reported
+
+    def _report(self) -> bool:
+        """Writes the report, and its answer above the run in MLflow; what goes wrong, whatever it is, is noted."""
+        folder = self.folder
+        try:
+            with self.display.step("writing the report"):
+                page.write(folder, partial(self.display.progress, "figures of the report"))
+            self.tracking.describe(f"{folder.sweep.question}\n\n{answer(folder)}")
+        except Exception as error:  # what was trained for hours must still reach the storage and MLflow
+            reason = f"{type(error).__name__}: {error}".rstrip(".")
+            do = f"python -m syndet_ray report {folder.path} makes it"
+            self.display.note(f"the report could not be written ({reason}): {do}")
+            with suppress(OSError):
+                write_whole(folder.report_error, "".join(traceback.format_exception(error)).encode())
+            return False
+        return True
 
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""

@@ -1,0 +1,118 @@
+"""The end of a run: what fails there is told, and keeps nothing from what comes after it."""
+
+import errno
+import json
+import shutil
+
+import pytest
+from made_runs import made_run
+from mlflow import MlflowClient
+from test_search import Silent
+
+from syndet_ray.cli import sweeps
+from syndet_ray.errors import MachineError
+from syndet_ray.report import page
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.terminal import console
+from syndet_ray.tuning import run
+from syndet_ray.tuning.run import Options, _Attempt, _carry_out
+from syndet_ray.tuning.stop import Stop
+
+SCORES = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
+
+
+@pytest.fixture
+def folder(tmp_path, empty_store):
+    """A run of which everything is done but its end, beside a store that has nothing of it yet."""
+    folder = made_run(tmp_path / "runs" / "dice-1", scores=SCORES)
+    shutil.copy(empty_store, tmp_path / "runs")
+    return folder
+
+
+@pytest.fixture
+def carry_out(folder, tmp_path, monkeypatch):
+    """Carries the run out to the end that is given: the words for it, or what is raised."""
+
+    def carry(end):
+        def ended(attempt):
+            if isinstance(end, BaseException):
+                raise end
+            return end
+
+        monkeypatch.setattr(_Attempt, "carry_out", ended)
+        options, display = Options(runs=folder.path.parent, storage=str(tmp_path / "copies")), Silent()
+        carry.notes = display.notes
+        return _carry_out(folder, options, None, runner=None, display=display, lease=None, stop=Stop(print))
+
+    return carry
+
+
+def in_mlflow(folder):
+    """The run as MLflow has it, and the names of its artifacts."""
+    client = MlflowClient(folder.about["mlflow_uri"])
+    parent = folder.about["mlflow_run"]
+    return client.get_run(parent).info.status, {artifact.path for artifact in client.list_artifacts(parent)}
+
+
+def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(folder, tmp_path, carry_out, capsys):
+    folder.figures.write_text("no folder")
+    outcome = carry_out("finished")
+    (note,) = [note for note in carry_out.notes if "report" in note]
+    assert note.startswith("the report could not be written (FileExistsError: [Errno 17] File exists: ")
+    assert note.endswith(f"): python -m syndet_ray report {folder.path} makes it")
+    assert "Traceback" in folder.report_error.read_text()
+    copy = tmp_path / "copies" / "dice-1" / "run"
+    assert json.loads((copy / "run.json").read_text())["status"] == "finished"
+    assert (copy / "report-error.log").exists()
+    assert in_mlflow(folder) == ("FINISHED", {"sweep.json", "run.json", "test.json"})
+    with pytest.raises(SystemExit) as done:
+        sweeps._finish(outcome, console())
+    assert done.value.code == 1
+    assert "report   " not in capsys.readouterr().out, "what is not there is not named"
+
+
+def test_a_mistake_of_ours_in_the_report_is_named_with_its_kind_and_kept_with_its_traceback(
+    folder, carry_out, monkeypatch
+):
+    monkeypatch.setattr(page, "content", lambda folder: 1 / 0)
+    assert carry_out("finished").status == "finished"
+    told = "the report could not be written (ZeroDivisionError: division by zero): python -m syndet_ray report"
+    assert f"{told} {folder.path} makes it" in carry_out.notes
+    assert "in <lambda>" in folder.report_error.read_text()
+    assert in_mlflow(folder)[0] == "FINISHED"
+
+
+def test_an_end_that_the_folder_cannot_say_is_one_line_and_reaches_mlflow_as_one_to_resume(
+    folder, carry_out, monkeypatch
+):
+    def describe(self, about):
+        if "status" in about:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, about)
+
+    write = RunFolder.describe
+    monkeypatch.setattr(RunFolder, "describe", describe)
+    with pytest.raises(MachineError) as told:
+        carry_out("finished")
+    line = f"{folder.path}: cannot go on (No space left on device). Mend that, then: python -m syndet_ray resume {folder.path}"
+    assert str(told.value) == line
+    assert in_mlflow(folder)[0] == "KILLED"
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_any_other_failure_as_what_it_is(folder, carry_out):
+    with pytest.raises(MachineError, match=r"cannot go on \(No space left on device\)\. Mend that, then: .* resume"):
+        carry_out(OSError(errno.ENOSPC, "No space left on device"))
+    assert (folder.about["status"], in_mlflow(folder)[0]) == ("interrupted", "KILLED")
+    folder.figures.write_text("no folder")  # or the report would take its time
+    with pytest.raises(IsADirectoryError):
+        carry_out(IsADirectoryError(errno.EISDIR, "Is a directory"))
+    assert (folder.about["status"], in_mlflow(folder)[0]) == ("failed", "FAILED")
+
+
+def test_a_failure_during_the_run_is_not_hidden_by_one_of_its_end(folder, carry_out, monkeypatch):
+    def refuse(attempt, status):
+        return MachineError(folder.path, "cannot go on")
+
+    monkeypatch.setattr(run._Attempt, "_record", refuse)
+    with pytest.raises(ZeroDivisionError):
+        carry_out(ZeroDivisionError())
