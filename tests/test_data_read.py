@@ -110,3 +110,26 @@ def test_a_class_that_one_side_lacks_is_named(real, synthetic, said):
         DataError, match="photos: the real data and the synthetic data must have the same classes; " + said
     ):
         check_classes(real, synthetic, "photos")
+
+
+def test_classes_of_few_boxes_are_told_with_their_first_box(tmp_path):
+    write_coco(tmp_path, "train.json", ["a.png", "bb.png"], classes=("dog", "cat"))
+    write_coco(tmp_path, "test.json", ["ccc.png"], classes=("bishop", "pieces"))
+    few_boxes = read(tmp_path).few_boxes
+    assert few_boxes == {
+        "dog": "2 boxes, the first: a.png, annotation 0",
+        "cat": "no box",
+        "bishop": "1 box: ccc.png, annotation 0",
+        "pieces": "no box",
+    }
+    said = (
+        r"found bishop \(1 box: ccc\.png, annotation 0\), cat \(no box\) only in the real data; king only in the synth"
+    )
+    with pytest.raises(DataError, match=said):
+        check_classes(("bishop", "cat", "dog"), ("dog", "king"), "photos", few_boxes=few_boxes)
+
+
+def test_a_class_of_many_boxes_is_no_slip(tmp_path):
+    for name in ("train", "test"):
+        write_coco(tmp_path, f"{name}.json", [f"{name}{i}.png" for i in range(5)])
+    assert read(tmp_path).few_boxes == {}

@@ -339,8 +339,8 @@ def test_classes_that_differ_are_told_and_compared_by_name(tmp_path):
     second = written(tmp_path / "b", scenes(3, 1), classes=("dog", "bird"))
     found = inspect([first, second], None, quiet)
     assert found.notes == (
-        "classes that a has and b has not: cat",
-        "classes that b has and a has not: bird",
+        "classes that a has and b has not: cat (3 boxes, the first: images/000000.png, annotation 0)",
+        "classes that b has and a has not: bird (3 boxes, the first: images/000000.png, annotation 1)",
     )
     assert found.classes == ("cat", "dog", "bird")
     assert by_name(found, "b")["classes"].value == pytest.approx(0.5)

@@ -276,7 +276,7 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
     said(tmp_path / "nowhere", "nowhere: does not exist")
     said(write_photos(tmp_path / "held", test=[40]), "held: must have a train split with images in it, has test")
     strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
-    said(strange, r"strange: .* dog only in the real data; fox only in these photos")
+    said(strange, r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(no box\) only in these photos")
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,8 @@ def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large
         question="?", recipe=Recipe().replace({"mix.schedule": "real_only"}), space=space, controls=(), trials=2
     )
     assert real_data(large, sweep, quiet).pools["train"].classes == ("cat", "dog")
-    with pytest.raises(DataError, match="cat, dog only in the real data"):
+    few = r"cat \(4 boxes, the first: .*\), dog \(1 box: train/train-1\.png, annotation 1\)"
+    with pytest.raises(DataError, match=f"found {few} only in the real data; five, four"):
         real_data(large, sweep.replace({"recipe": Recipe()}), quiet)
 
 

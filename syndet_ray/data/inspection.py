@@ -1,6 +1,6 @@
 """Inspection: sources measured, the others held against the first, and the images that are there more than once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 
 from syndet_ray.data import duplicates
 from syndet_ray.data.distance import Distance, Sample, class_distance, distance
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset, class_words, read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.stand_in import FOLDER as STAND_IN_FOLDER
 from syndet_ray.data.statistics import STATISTICS, Measured, measure
@@ -108,7 +108,9 @@ def inspect(paths: Sequence[str], split: str | None, progress: Progress, seed: i
     classes = tuple(dict.fromkeys(name for subject in subjects for name in subject.measured.classes))
     notes = [f"{name}: {note}" for name, dataset in datasets.items() for note in dataset.notes]
     distances = _distances(subjects, classes, seed, progress)
-    return Inspection(subjects, classes, distances, _twins(subjects, progress), (*notes, *_class_notes(subjects)))
+    return Inspection(
+        subjects, classes, distances, _twins(subjects, progress), (*notes, *_class_notes(subjects, datasets))
+    )
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
@@ -192,10 +194,11 @@ def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]
     return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, found.bits)))
 
 
-def _class_notes(subjects: Sequence[Subject]) -> Iterable[str]:
-    """Which classes only one side knows; classes are matched by name."""
+def _class_notes(subjects: Sequence[Subject], datasets: Mapping[str, Dataset]) -> Iterable[str]:
+    """Which classes only one side knows; classes are matched by name. All splits of one dataset know the same."""
     reference, *others = subjects
     for other in others:
         for one, two in ((reference, other), (other, reference)):
-            if only := sorted(set(one.measured.classes) - set(two.measured.classes)):
-                yield f"classes that {one.name} has and {two.name} has not: {', '.join(only)}"
+            if only := set(one.measured.classes) - set(two.measured.classes):
+                words = class_words(only, datasets[one.name].few_boxes)
+                yield f"classes that {one.name} has and {two.name} has not: {words}"

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,7 @@ _LAYOUTS = (
     "images/<split>/; <split>/_annotations.coco.json; one COCO .json beside its images. A split is train, val or test."
 )
 _SPILL_PX = 0.01  # what rounding may put outside the image and nobody needs to hear of
+_FEW_BOXES = 10  # fewer of a class are more likely a slip of who labelled than a class, and are hard to find by eye
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Dataset:
     """Sources by split ("train", "val", "test"; not all need be there), with one list of classes.
 
     notes  what was mended or left out on the way, in words
+    few_boxes  of each class that few boxes have, how many and where the first is, in words
     """
 
     path: Path
@@ -42,6 +45,7 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, Source]
     notes: tuple[str, ...] = ()
+    few_boxes: Mapping[str, str] = field(default_factory=dict)
 
     def split_to_score(self, name: str | None = None) -> str:
         """The name of the split that models are scored on: that of this name; None: "test", or the only one there is.
@@ -78,7 +82,7 @@ def read(path: Path) -> Dataset:
     reading: Reading = FORMATS[kind].read(path, by_split(path, found))
     notes = list(reading.notes)
     splits = {split: _source(reading.classes, split, images, notes) for split, images in reading.splits.items()}
-    return Dataset(path, kind, reading.classes, splits, tuple(notes))
+    return Dataset(path, kind, reading.classes, splits, tuple(notes), _few_boxes(reading))
 
 
 def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
@@ -103,18 +107,44 @@ def check_classes(
     place: object,
     *,
     other_name: str = "the synthetic data",
+    few_boxes: Mapping[str, str] | None = None,
     do: str = "Rename or drop classes on one side.",
 ) -> None:
     """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order.
 
     other_name  what the message calls the other side
+    few_boxes   of each class that few boxes have, how many and where the first is: such as `Dataset` has it of either side
     do          what the reader of the message can do
     """
     sides = {"the real data": set(real) - set(other), other_name: set(other) - set(real)}
-    differences = [f"{', '.join(sorted(names))} only in {side}" for side, names in sides.items() if names]
+    differences = [f"{class_words(names, few_boxes or {})} only in {side}" for side, names in sides.items() if names]
     if differences:
         rule = f"the real data and {other_name} must have the same classes; found {'; '.join(differences)}"
         raise DataError(place, rule, do=do)
+
+
+def class_words(names: Iterable[str], few_boxes: Mapping[str, str]) -> str:
+    """Classes in the order of the alphabet, those of few boxes with where these are: "bishop (1 box: ...), king"."""
+    return ", ".join(f"{name} ({few_boxes[name]})" if name in few_boxes else name for name in sorted(names))
+
+
+def _few_boxes(reading: Reading) -> dict[str, str]:
+    """Of each class with fewer than ten boxes, how many and where the first is: "2 boxes, the first: a.jpg, annotation 7"."""
+    counts = dict.fromkeys(reading.classes, 0)
+    first: dict[str, str] = {}
+    for image in chain.from_iterable(reading.splits.values()):
+        for name, place in zip(image.names, image.box_places, strict=True):
+            counts[name] += 1
+            if name not in first:
+                box = place.rpartition(", ")[2]
+                first[name] = f"{image.image_id}, {box}"
+    return {name: _box_words(count, first.get(name)) for name, count in counts.items() if count < _FEW_BOXES}
+
+
+def _box_words(count: int, first: str | None) -> str:
+    if first is None:
+        return "no box"
+    return f"1 box: {first}" if count == 1 else f"{count} boxes, the first: {first}"
 
 
 def _split_of(folder: Path, file: Path) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.pool import Pool, aligned
-from syndet_ray.data.read import Dataset
+from syndet_ray.data.read import Dataset, class_words
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
 from syndet_ray.deploy.finder import Finder, in_photo
@@ -63,7 +63,8 @@ def judge(
 
     Raises DataError for data that cannot be used, before anything is predicted.
     """
-    source, missing = with_classes_of(dataset.splits[split], finder.classes, f"{dataset.path}, {split}")
+    place = f"{dataset.path}, {split}"
+    source, missing = with_classes_of(dataset.splits[split], finder.classes, place, dataset.few_boxes)
     pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
     scores = partial(progress, "other images, by bootstrap")
@@ -80,14 +81,17 @@ def judge(
     return Judged(model, dataset.path, split, pool, predictions, found, bins_of(pool), intervals, notes)
 
 
-def with_classes_of(source: Source, classes: Sequence[str], place: str) -> tuple[Source, str]:
+def with_classes_of(
+    source: Source, classes: Sequence[str], place: str, few_boxes: Mapping[str, str]
+) -> tuple[Source, str]:
     """The source, its list of classes filled up with those that only the model knows, and a note on these or "".
 
+    few_boxes  of each class of the source that few boxes have, how many and where the first is, in words
     Raises DataError for a class that the model does not know, for no images, and where nothing is labelled.
     """
-    unknown = sorted(set(source.classes) - set(classes))
+    unknown = set(source.classes) - set(classes)
     if unknown:
-        rule = f"holds classes that the model does not know: {', '.join(unknown)}"
+        rule = f"holds classes that the model does not know: {class_words(unknown, few_boxes)}"
         raise DataError(place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}.")
     if not len(source):
         raise DataError(place, "holds no images", do="Choose another with --split.")

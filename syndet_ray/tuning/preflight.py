@@ -123,9 +123,9 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
         place, dataset = str(path), read(path)
     classes, splits = dataset.classes, with_validation(dataset, sweep.seed).splits
     _check_splits(sweep, splits, place)
-    check_assets(sweep, classes, place)
+    check_assets(sweep, classes, place, dataset.few_boxes)
     check_effects(sweep)
-    others = {folder: _others_photos(folder, classes) for folder in reach.photo_folders(sweep)}
+    others = {folder: _others_photos(folder, dataset) for folder in reach.photo_folders(sweep)}
     scale = _scale(sweep, splits, others, place)
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
@@ -375,8 +375,8 @@ def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
     return [f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: anchors fit them badly"]
 
 
-def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
-    """A dataset with training images of the given classes."""
+def _others_photos(folder: str, real: Dataset) -> Dataset:
+    """A dataset with training images of the classes of the user's photos."""
     dataset = read(Path(folder))
     if not dataset.splits.get("train"):
         present = ", ".join(dataset.splits)
@@ -384,7 +384,8 @@ def _others_photos(folder: str, classes: Sequence[str]) -> Dataset:
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
     if not len(training_boxes_wh(dataset.splits["train"].records)):
         raise DataError(f"{folder}, train", "holds no labelled object: nothing can be learned from it", do=_DO_LABEL)
-    check_classes(classes, dataset.classes, folder, other_name="these photos")
+    few_boxes = {**real.few_boxes, **dataset.few_boxes}
+    check_classes(real.classes, dataset.classes, folder, other_name="these photos", few_boxes=few_boxes)
     return dataset
 
 
@@ -403,9 +404,12 @@ def _objects(pools: Mapping[str, Pool]) -> dict[str, int]:
     return {name: int(pool.box_counts.sum()) for name, pool in pools.items()}
 
 
-def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
+def check_assets(
+    sweep: Sweep, classes: Sequence[str], place: object, few_boxes: Mapping[str, str] | None = None
+) -> None:
     """Reads every library that a recipe of the sweep may ask for; raises DataError unless its classes are the photos'.
 
+    few_boxes  of each of `classes` that few boxes have, how many and where the first is, in words
     What a command will write is known only once it has run: its classes are checked by the trial. Raises MachineError
     where a generator cannot be started.
     """
@@ -416,7 +420,7 @@ def check_assets(sweep: Sweep, classes: Sequence[str], place: object) -> None:
     for materials in sorted(rendered):
         library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
-            check_classes(classes, library.classes, place, do=_OTHER_ASSETS)
+            check_classes(classes, library.classes, place, few_boxes=few_boxes, do=_OTHER_ASSETS)
 
 
 def check_effects(sweep: Sweep) -> None:
