@@ -110,9 +110,24 @@ def test_a_full_disk_ends_a_run_in_one_line_and_any_other_failure_as_what_it_is(
 
 
 def test_a_failure_during_the_run_is_not_hidden_by_one_of_its_end(folder, carry_out, monkeypatch):
-    def refuse(attempt, status):
-        return MachineError(folder.path, "cannot go on")
-
-    monkeypatch.setattr(run._Attempt, "_record", refuse)
+    monkeypatch.setattr(run, "_record", lambda folder, status: MachineError(folder.path, "cannot go on"))
     with pytest.raises(ZeroDivisionError):
         carry_out(ZeroDivisionError())
+
+
+def test_a_stop_while_the_run_begins_in_mlflow_leaves_one_to_resume(folder, tmp_path, carry_out, monkeypatch):
+    def stopped(client, *_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stop:
+        stop.setattr(MlflowClient, "log_batch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out("spent")
+    assert folder.about["status"] == "interrupted"
+    assert "mlflow_run" not in folder.about
+    assert json.loads((tmp_path / "copies" / "dice-1" / "run" / "run.json").read_text())["status"] == "interrupted"
+    carry_out("spent")
+    client = MlflowClient(folder.about["mlflow_uri"])
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (parent,) = client.search_runs(experiments)
+    assert (parent.info.run_id, parent.info.status) == (folder.about["mlflow_run"], "KILLED")

@@ -735,7 +735,7 @@ def test_runs_that_others_nest_under_a_sweep_are_left_alone(begin, store):
 
 
 def test_a_store_whose_driver_is_not_installed_is_named():
-    with pytest.raises(MachineError, match=r"^MLflow's store mysql\+nothere://host/runs: cannot be written \("):
+    with pytest.raises(MachineError, match=r"^MLflow's store mysql\+nothere://host/runs: cannot be used \("):
         Tracking("mysql+nothere://host/runs", None, "driver", SWEEP)
 
 

@@ -255,6 +255,47 @@ def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
     assert "mine" in names and "syndet_ray/tidied" not in names
 
 
+@pytest.mark.parametrize("step", ["create_run", "log_batch"])
+def test_a_run_that_is_stopped_while_it_begins_here_is_found_by_resume(store, monkeypatch, step):
+    client, name, begun = MlflowClient(store), f"stopped in {step}", ("it's-1", 1764169107.1234567)
+    other = Tracking(store, None, name, SWEEP, begun=("it's-1", 1764169107.5))
+    with monkeypatch.context() as stopped:
+        stopped.setattr(MlflowClient, step, interrupted(getattr(MlflowClient, step)))
+        with pytest.raises(KeyboardInterrupt):
+            Tracking(store, None, name, SWEEP, begun=begun)
+    experiment = client.get_run(other.parent).info.experiment_id
+    (left,) = [run for run in client.search_runs([experiment]) if run.info.run_id != other.parent]
+    assert left.info.status == "KILLED", "nobody may ever resume it"
+    again = Tracking(store, None, name, SWEEP, begun=begun)
+    assert again.parent == left.info.run_id
+    assert client.get_run(again.parent).info.status == "RUNNING"
+    assert again.end("FINISHED") == other.end("FINISHED") == ""
+    parents = client.search_runs([experiment])
+    assert [run.info.status for run in parents] == ["FINISHED"] * 2
+    assert parents[0].data.params == parents[1].data.params
+    assert parents[0].data.params["trials"] == str(SWEEP.trials)
+
+
+def interrupted(call):
+    """The call, which Ctrl-C interrupts when what it asks for has been done."""
+
+    def made(*arguments, **named):
+        call(*arguments, **named)
+        raise KeyboardInterrupt
+
+    return made
+
+
+def test_a_stop_while_a_run_begins_does_not_wait_for_a_server_that_hangs(store, monkeypatch):
+    hangs = threading.Event()
+    monkeypatch.setattr("syndet_ray.tuning.tracking._LEAVING_S", 0.0)
+    monkeypatch.setattr(MlflowClient, "log_batch", interrupted(MlflowClient.log_batch))
+    monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_: hangs.wait())
+    with pytest.raises(KeyboardInterrupt):
+        Tracking(store, None, "hangs", SWEEP)
+    hangs.set()
+
+
 def test_an_experiment_that_another_sweep_made_meanwhile_is_shared(store, monkeypatch):
     by_name, names = MlflowClient.get_experiment_by_name, []
 

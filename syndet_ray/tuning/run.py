@@ -302,7 +302,13 @@ def _carry_out(
 ) -> Outcome:
     backup = Backup(folder, options.storage, display.note, lease)
     with backup.upkeep():
-        tracking = _tracking(folder, options, display)
+        try:
+            tracking = _tracking(folder, options, display)
+        except KeyboardInterrupt:
+            failure = _record(folder, "interrupted")
+            if failure is not None:
+                raise failure from None
+            raise
         attempt = _Attempt(
             folder=folder,
             options=options,
@@ -343,7 +349,15 @@ def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking
         uri = local_store(options.runs) if options.tracking is None else open_store(options.tracking)
     artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("beginning the run in MLflow"):
-        tracking = Tracking(uri, artifacts, about["name"], folder.sweep, about.get("mlflow_run"), display.note)
+        tracking = Tracking(
+            uri,
+            artifacts,
+            about["name"],
+            folder.sweep,
+            parent=about.get("mlflow_run"),
+            begun=(folder.path.name, about["started"]),
+            note=display.note,
+        )
     folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": mask(uri)})
     return tracking
 
@@ -351,6 +365,15 @@ def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking
 def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
     do = f"The run has all of it: once the store can be written, python -m syndet_ray resume {folder.path}"
     return MachineError(place, f"lacks {what}", do=do)
+
+
+def _record(folder: RunFolder, status: str) -> MachineError | None:
+    """Has the run's own folder say how it ended; returns why it cannot."""
+    try:
+        folder.describe(folder.about | {"finished": time.time(), "status": status})
+    except OSError as error:
+        return _cannot_go_on(folder, error)
+    return None
 
 
 def _cannot_go_on(folder: RunFolder, error: OSError) -> MachineError:
@@ -426,7 +449,7 @@ class _Attempt:
 
         MLflow comes last: it may hang until the machine is gone.
         """
-        failure = self._record(status)
+        failure = _record(self.folder, status)
         if failure is not None:
             status = "interrupted"  # nothing here says that it is over, so `resume` will go on with it
         # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
@@ -440,14 +463,6 @@ class _Attempt:
             )
             unwritten = self.tracking.end(_MLFLOW_STATUS[status], *limits_s)
         return _End(status=status, unwritten=unwritten, is_reported=is_reported, failure=failure)
-
-    def _record(self, status: str) -> MachineError | None:
-        """Has the run's own folder say how it ended; returns why it cannot."""
-        try:
-            self.folder.describe(self.folder.about | {"finished": time.time(), "status": status})
-        except OSError as error:
-            return _cannot_go_on(self.folder, error)
-        return None
 
     def publish(self) -> bool:
         """Writes the report and hands the run's own files to MLflow; False where there is no report."""

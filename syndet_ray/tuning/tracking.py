@@ -16,7 +16,7 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
@@ -43,6 +43,7 @@ _CLIENT_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _PATIENCE_S = 60.0  # with a store that fails, once there is nothing else left to do
+_LEAVING_S = 5.0  # how long whoever stops a run while it begins here waits for that to be marked
 _MOST_NAMED = 6  # of what is missing
 
 
@@ -59,9 +60,12 @@ class _Written:
 
 
 class Tracking:
-    """Writes one sweep into MLflow. `parent` is the id of an earlier attempt's parent run, when resuming.
+    """Writes one sweep into MLflow.
 
-    note  told what a person should know: once, that MLflow cannot be written to
+    parent  the id of an earlier attempt's parent run, when resuming
+    begun   the name of the run's folder, and when it began, in seconds since 1970: what no other run has. The parent run is
+            found by it where an attempt was stopped before it could keep that run's id; None where nobody will look for it
+    note    told what a person should know: once, that MLflow cannot be written to
 
     What goes wrong before the search begins is a MachineError; afterwards it is tried again, and `end` says what is missing.
     """
@@ -73,6 +77,7 @@ class Tracking:
         sweep_name: str,
         sweep: Sweep,
         parent: str | None = None,
+        begun: tuple[str, float] | None = None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         check_server(uri)
@@ -82,11 +87,17 @@ class Tracking:
         # The model registry looks a models:/ address up there, whatever its client was given.
         mlflow.set_tracking_uri(uri)
         self._uri, self._note = uri, note
+        self._experiment, self.parent = "", ""
+        self._identity = {} if begun is None else {"run": begun[0], "begun": repr(begun[1])}
         self._trials: dict[int, _Written] = {}  # the thread's own, like what follows
         self._unsure: set[int] = set()
         with named_failures(uri):
             self._client = MlflowClient(uri)
-            self._begin(sweep_name, sweep, artifacts, parent)
+            try:
+                self._begin(sweep_name, sweep, artifacts, parent)
+            except KeyboardInterrupt:
+                self._leave()
+                raise
         self._outbox = Outbox("tracking", self._tell)
         self._outbox.put("the view of the trials", partial(self._write_view, view(sweep, self.parent)))
 
@@ -151,18 +162,46 @@ class Tracking:
         self._note(f"{self.place} cannot be written ({reason(error)}): the search goes on, and it is tried again")
 
     def _begin(self, name: str, sweep: Sweep, artifacts: Path | None, parent: str | None) -> None:
-        """Makes sure of the experiment and the parent run."""
+        """Makes sure of the experiment, the parent run and its parameters."""
         earlier = None if parent is None else self._run(parent)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
-        if earlier is None:
-            self.parent = self._begin_sweep(name, sweep)
-            return
-        self.parent = earlier.info.run_id
+        earlier = earlier or self._begun_run()
+        run = earlier or self._new_parent(name, sweep)
+        self.parent = run.info.run_id
+        settings = {"trials": sweep.trials, "seed": sweep.seed, "pruner": sweep.pruning.name, **sweep.recipe.flat()}
+        missing = [param for param in _params(settings) if param.key not in run.data.params]
+        if missing:
+            self._client.log_batch(self.parent, params=missing)
+        if earlier is not None:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Goes on with the parent run of an earlier attempt, and finds what that wrote of trials."""
         if self._client.get_run(self.parent).info.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_run(self.parent)
         self._client.update_run(self.parent, status="RUNNING")
         ours = [run for run in self._children() if {"trial", "state"} <= run.data.tags.keys()]  # others may nest theirs
         self._trials = {int(run.data.tags["trial"]): _found(run) for run in ours}
+
+    def _begun_run(self) -> Run | None:
+        """The parent run that an earlier attempt made without keeping its id; None where there is none."""
+        if not self._identity or not self._experiment:
+            return None
+        condition = f"tags.begun = '{self._identity['begun']}'"  # a folder's name may hold any character
+        runs = self._client.search_runs([self._experiment], condition, ViewType.ALL)
+        return next((run for run in runs if run.data.tags.get("run") == self._identity["run"]), None)
+
+    def _leave(self) -> None:
+        """Marks what had begun when a person stopped it as one that a later `resume` takes up, if that takes not too long."""
+        outbox = Outbox("leaving", lambda error: None)
+        outbox.put("the end of the sweep", self._write_left)
+        outbox.wait(_LEAVING_S, _LEAVING_S)
+
+    def _write_left(self) -> None:
+        run = self._begun_run()
+        parent = self.parent or (run.info.run_id if run is not None else "")
+        if parent:
+            self._client.set_terminated(parent, "KILLED")
 
     def _run(self, run: str) -> Run | None:
         """A run; None where the store has none: one that goes on elsewhere, or with another server, is written there anew."""
@@ -198,12 +237,10 @@ class Tracking:
             return experiment
         return self._client.get_experiment(made)
 
-    def _begin_sweep(self, name: str, sweep: Sweep) -> str:
-        tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep", "question": sweep.question}
-        run = self._client.create_run(self._experiment, run_name=f"{name} {time.strftime('%Y-%m-%d %H:%M')}", tags=tags)
-        params = {"trials": sweep.trials, "seed": sweep.seed, "pruner": sweep.pruning.name, **sweep.recipe.flat()}
-        self._client.log_batch(run.info.run_id, params=_params(params))
-        return run.info.run_id
+    def _new_parent(self, name: str, sweep: Sweep) -> Run:
+        tags = {MLFLOW_RUN_NOTE: sweep.question, "kind": "sweep", "question": sweep.question, **self._identity}
+        run_name = f"{name} {time.strftime('%Y-%m-%d %H:%M')}"
+        return self._client.create_run(self._experiment, run_name=run_name, tags=tags)
 
     def _write_view(self, state: str) -> None:
         self._client.set_experiment_tag(self._experiment, VIEW_TAG + self.parent, state)
