@@ -162,6 +162,30 @@ def forgetful(call, name, lost):
     return made
 
 
+def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path, monkeypatch):
+    (tmp_path / "champion").mkdir()
+    (tmp_path / "champion" / "model.json").write_text("{}")
+    tracking, client = Tracking(store, tmp_path / "artifacts", "champion", SWEEP), MlflowClient(store)
+    tracking.flush()
+    lost = {"create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"}
+    for name in list(lost):
+        monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
+    done = trial(0, 0.1, state="COMPLETE")
+    tracking.follow(done)
+    for score in (0.25, 0.5):
+        tracking.register_champion("champion", tmp_path / "champion", done, {"mAP": score})
+        tracking.flush()
+    assert tracking.end("FINISHED") == ""
+    assert not lost
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    models = client.search_logged_models([experiment])
+    versions = client.search_model_versions("name='champion'")
+    assert [model.status for model in models] == ["READY"] * 2, "one for each version, and none that is PENDING"
+    assert {version.source for version in versions} == {f"models:/{model.model_id}" for model in models}
+    found = client.list_logged_model_artifacts(models[0].model_id)
+    assert [artifact.path for artifact in found] == ["model.json"]
+
+
 def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
     tracking, client = Tracking(store, None, "one fails", SWEEP), MlflowClient(store)
     bring_up = tracking._bring_up

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Experiment, LifecycleStage, LoggedModelStatus, Metric, Param, Run, RunTag, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
@@ -256,23 +256,34 @@ class Tracking:
         versions = self._client.search_model_versions(f"name='{name}'")
         version = next((earlier for earlier in versions if earlier.run_id == run and earlier.tags == tags), None)
         if version is None:
-            version = self._new_version(name, folder, trial, run, tags)
+            taken = {earlier.source for earlier in versions}
+            model = self._logged_model(name, folder, trial, run, taken)
+            version = self._new_version(name, model, run, tags)
         self._client.set_registered_model_alias(name, "champion", version.version)
 
-    def _new_version(self, name: str, folder: Path, trial: Trial, run: str, tags: dict[str, str]) -> ModelVersion:
-        model = self._client.create_logged_model(
-            self._experiment, name=name, source_run_id=run, params={k: str(v) for k, v in trial.recipe.items()}
-        )
-        self._client.log_model_artifacts(model.model_id, str(folder))
-        self._client.finalize_logged_model(model.model_id, "READY")
+    def _logged_model(self, name: str, folder: Path, trial: Trial, run: str, taken: Collection[str | None]) -> str:
+        """The id of the model in `folder`, handed over whole. What an attempt that failed has left of it is gone on with.
+
+        taken: addresses of models that are those of earlier versions
+        """
+        condition = f"name = '{name}' AND source_run_id = '{run}'"
+        models = self._client.search_logged_models([self._experiment], condition)
+        model = next((earlier for earlier in models if earlier.model_uri not in taken), None)
+        if model is None:
+            params = {key: str(value) for key, value in trial.recipe.items()}
+            model = self._client.create_logged_model(self._experiment, name=name, source_run_id=run, params=params)
+        if model.status != LoggedModelStatus.READY:
+            self._client.log_model_artifacts(model.model_id, str(folder))
+            self._client.finalize_logged_model(model.model_id, "READY")
+        return model.model_id
+
+    def _new_version(self, name: str, model: str, run: str, tags: dict[str, str]) -> ModelVersion:
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return self._client.create_model_version(
-            name, f"models:/{model.model_id}", run_id=run, model_id=model.model_id, tags=tags
-        )
+        return self._client.create_model_version(name, f"models:/{model}", run_id=run, model_id=model, tags=tags)
 
     def _write(self, trial: Trial) -> None:
         """Brings the run of a trial to where the trial is; an attempt that fails may have done a part of it."""
