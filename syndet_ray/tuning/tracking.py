@@ -231,9 +231,10 @@ class Tracking:
         try:
             made = self._client.create_experiment(name, location, {"mlflow.experimentKind": _TRAINING})
         except MlflowException as error:
-            experiment = self._client.get_experiment_by_name(name)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+            experiment = self._client.get_experiment_by_name(name)
+            assert experiment is not None
             return experiment
         return self._client.get_experiment(made)
 
