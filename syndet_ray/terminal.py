@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -19,6 +19,7 @@ from syndet_ray.report import words
 from syndet_ray.report.tables import compared_with, test_lines, told_once
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
+from syndet_ray.stream import lasting
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.verdict import unconfirmed, winner
 
@@ -40,7 +41,7 @@ class Plain:
     """One line an event, for logs."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self._console = _lasting(console)
         self._seen: dict[int, tuple[str, int]] = {}
         self._total = 0
 
@@ -108,7 +109,7 @@ class Bar:
         self._since = time.monotonic()
         self._steps: list[_Work] = []  # each within the one before it
         self._counts: dict[str, _Work] = {}  # what is counted meanwhile, by its name
-        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=2, transient=True)
+        self._live = Live(console=_lasting(console), get_renderable=self._draw, refresh_per_second=2, transient=True)
         self._live.start()
 
     def note(self, text: str) -> None:
@@ -307,14 +308,21 @@ def _row_name(role: str, row: TestRow) -> str:
 def console(*, on_stderr: bool = False) -> Console:
     """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
 
-    What people have named and what went wrong is printed as it is: brackets and colons in it are no markup.
+    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does. What people have named
+    and what went wrong is printed as it is: brackets and colons in it are no markup.
 
     on_stderr  standard error instead, for progress where standard output is for a program to read
     """
-    stream = sys.stderr if on_stderr else sys.stdout
+    stream = lasting(sys.stderr if on_stderr else sys.stdout)
     has_width = stream.isatty() or "COLUMNS" in os.environ
     width = None if has_width else _WIDTH
-    return Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False)
+    return _lasting(Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False))
+
+
+def _lasting(console: Console) -> Console:
+    """The same console, to which writing never fails from now on."""
+    console.file = cast(TextIO, lasting(cast(TextIO, console.file)))
+    return console
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

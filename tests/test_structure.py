@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
 ORDER = (
-    *("errors", "files", "timer"),
+    *("errors", "files", "stream", "timer"),
     *("boxes", "seeds", "spread", "recipe"),
     *("effect", "schedule", "parameter", "space", "data", "scenes"),
     *("detection", "sweep", "results", "run_folder", "verdict"),

@@ -1,7 +1,7 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 import typer
 
@@ -9,6 +9,7 @@ from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.options import FAILED
 from syndet_ray.errors import SyndetError
+from syndet_ray.stream import lasting
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",
@@ -31,7 +32,9 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 
 def main() -> NoReturn:
-    """The entry point: `run`, and then the end of this process."""
+    """The entry point: `run`, and then the end of this process. Whatever is printed meanwhile, printing it never fails."""
+    sys.stdout = cast(TextIO, lasting(sys.stdout))
+    sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:
         run()
         status = 0

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from syndet_ray.cli.options import FAILED, INTERRUPTED
+from syndet_ray.stream import lasting
 
 if TYPE_CHECKING:
     from syndet_ray.run_folder import RunFolder
@@ -22,17 +23,15 @@ def end(status: int) -> NoReturn:
 
 
 def _flush() -> bool:
-    """Writes what was printed; False, and says so, where that cannot be written, as to a disk that is full."""
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # it may have been closed by whoever began this process
-                with suppress(BrokenPipeError):  # whoever read it has gone
-                    stream.flush()
-    except OSError as error:
+    """Writes what was printed; False, and says so, where some of it could not be written, as to a disk that is full."""
+    streams = [lasting(sys.stdout), lasting(sys.stderr)]
+    for stream in streams:
+        stream.flush()
+    failure = next((stream.failure for stream in streams if stream.failure is not None), None)
+    if failure is not None:
         with suppress(OSError):
-            os.write(2, f"syndet_ray: what was printed cannot be written ({error})\n".encode())
-        return False
-    return True
+            os.write(2, f"syndet_ray: what was printed cannot be written ({failure})\n".encode())
+    return failure is None
 
 
 def leave(folder: "RunFolder | None") -> None:
@@ -41,7 +40,8 @@ def leave(folder: "RunFolder | None") -> None:
     Nothing of Python's or of a terminal's display is used: what was interrupted may hold its locks. It loses no more than
     a kill does.
     """
-    cursor = "\x1b[?25h" if sys.stdout.isatty() else ""  # the display has hidden it
+    cursor = "\x1b[?25h" if lasting(sys.stdout).isatty() else ""  # the display has hidden it
     words = "nothing had begun" if folder is None else f"go on with: python -m syndet_ray resume {folder.path}"
-    os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
+    with suppress(OSError):  # who read it may have gone
+        os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
     os._exit(INTERRUPTED)

@@ -1,0 +1,108 @@
+"""What is shown may be lost, and never ends the work that it is about."""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from rich.console import Console
+
+from syndet_ray import terminal
+from syndet_ray.stream import lasting
+
+LINE = "stopping: trial 3 · val/mAP"
+
+
+def gone():
+    """A pipe that nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w", encoding="utf-8")
+
+
+def full():
+    """A file on a disk that is full."""
+    return open("/dev/full", "w", encoding="utf-8")
+
+
+def let_go(stream):
+    """Closes a stream that cannot be flushed."""
+    with pytest.raises(OSError, match=r"Broken pipe|No space left"):
+        stream.close()
+
+
+@pytest.mark.parametrize(("opened", "is_terminal"), [(gone, False), (gone, True), (full, False), (full, True)])
+def test_no_display_ends_a_search_whose_terminal_is_gone_from_whatever_thread(opened, is_terminal):
+    stream = opened()
+    display = terminal.display(Console(file=stream, force_terminal=is_terminal))
+    raised = []
+    thread = threading.Thread(target=display.note, args=(LINE,))
+    hook, threading.excepthook = threading.excepthook, raised.append
+    thread.start()
+    thread.join()
+    threading.excepthook = hook
+    with display.step("opening MLflow's store"):
+        display.note(LINE)
+    display.end()
+    assert raised == []
+    let_go(stream)
+
+
+def test_what_an_encoding_lacks_is_shown_as_question_marks():
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    terminal.display(Console(file=shown, width=100)).note("Fluß · 3 \udce9")
+    shown.flush()
+    assert shown.buffer.getvalue() == b"Flu? ? 3 ?\n"
+
+
+def test_a_stream_tells_what_is_missing_unless_nobody_reads_it():
+    closed, away, disk = io.StringIO(), gone(), full()
+    closed.close()
+    for stream in (None, closed, away):
+        lost = lasting(stream)
+        assert lost.write(LINE) == len(LINE)
+        lost.flush()
+        assert (lost.failure, lost.isatty()) == (None, False)
+    lost = lasting(disk)
+    lost.write(LINE)
+    lost.flush()
+    assert "No space left" in str(lost.failure)
+    assert lasting(lost) is lost
+    let_go(away)
+    let_go(disk)
+
+
+VERB = """
+import sys
+from syndet_ray import cli, terminal
+def run():
+    print("printed ·", flush=True)
+    terminal.console().print("shown ·")
+    print("an error", file=sys.stderr, flush=True)
+cli.run = run
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("{python} | true", 0, "an error\n"),
+        ("{python} >&-", 0, "an error\n"),
+        ("{python} 2>&-", 0, ""),
+        ("PYTHONIOENCODING=ascii {python} > /dev/null", 0, "an error\n"),
+        (
+            "{python} > /dev/full",
+            1,
+            "an error\nsyndet_ray: what was printed cannot be written ([Errno 28] No space left on device)\n",
+        ),
+    ],
+)
+def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, told):
+    script = command.format(python='"$0" -c "$1"')
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {script}", sys.executable, VERB], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, told)
