@@ -455,6 +455,20 @@ def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
         real_data(photos, sweep, lambda *_: pytest.fail("decoded something"))
 
 
+def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
+    splits = {"train": [1, 2, 3, 4], "val": [5, 6], "test": [7, 8]}
+    folder = tmp_path_factory.mktemp("ours")
+    ours = write_photos(folder, names=("box", "ball"), size=(600, 450), box=(9, 9, 60, 60), **splits)
+    words = "the longest sides of meshes are 1 to 2 in their files, and all are drawn equally long"
+
+    def is_told(**scene):
+        notes = real_data(ours, sweep_of({"assets": str(models), **scene}), quiet).notes
+        return any(note.startswith(words) for note in notes)
+
+    assert is_told()
+    assert not is_told(generator="command:true"), "which sizes a program draws nobody here knows"
+
+
 def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):
     space = (SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)}),)
     sweep = Sweep(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+import trimesh
 
 from syndet_ray import SceneParameters
 from syndet_ray.data.pool import Pool
@@ -66,7 +67,10 @@ class Told:
     """A display that keeps what it is told."""
 
     def __init__(self):
-        self.last = {}
+        self.last, self.notes = {}, []
+
+    def note(self, text):
+        self.notes.append(text)
 
     def progress(self, what, done, total):
         self.last[what] = (done, total)
@@ -85,6 +89,23 @@ def test_the_verb_writes_a_dataset(tmp_path):
     assert [len(record.boxes) for record in source.records] == pool.box_counts.tolist()
     with pytest.raises(DataError, match="must be a new or an empty folder"):
         write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
+
+
+def test_meshes_that_are_drawn_equally_long_are_told_before_anything_is_rendered(tmp_path, monkeypatch):
+    for name, side in (("bolt", 1.0), ("nut", 2.0)):
+        (tmp_path / "assets" / name).mkdir(parents=True)
+        trimesh.creation.box((side, side, side)).export(tmp_path / "assets" / name / "a.stl")
+    parameters = SceneParameters(assets=str(tmp_path / "assets"))
+    display = Told()
+
+    def interrupted(address):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rendering, "connection", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_set(parameters, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
+    (note,) = display.notes
+    assert "are 1 to 2 in their files, and all are drawn equally long" in note
 
 
 @pytest.fixture

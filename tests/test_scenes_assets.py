@@ -1,6 +1,7 @@
 """Folders of meshes, cut-outs and images become a library, or an error that says what to do."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def settings(folder, **content):
 
 
 def read(path, may_be_open=False):
-    return meshes.read(path, may_be_open=may_be_open)
+    return meshes.read(path, may_be_open=may_be_open, settings=path.with_name("assets.json"))
 
 
 def test_dice_have_no_meshes_but_surroundings_have():
@@ -135,6 +136,46 @@ def test_settings_that_are_wrong(folder, content, message):
     settings(folder, **content)
     with pytest.raises(DataError, match=message.replace("?", r"\?")):
         load(str(folder))
+
+
+def test_settings_in_the_folder_of_a_class_are_refused_with_where_they_belong(folder):
+    settings(folder / "nut", open=True)
+    place, right = re.escape(str(folder / "nut" / "assets.json")), re.escape(str(folder / "assets.json"))
+    with pytest.raises(DataError, match=rf"{place}: holds for all classes, and .*\. Move it to {right}\."):
+        load(str(folder))
+
+
+def test_what_says_which_part_of_a_picture_is_the_thing_is_no_settings(folder):
+    card(folder / "nut" / "assets.png", mode="RGB")
+    (folder / "nut" / "assets.json").write_text(json.dumps({"polygon": [[5, 5], [50, 5], [50, 30]]}))
+    assert "nut/assets.png" in load(str(folder)).assets
+
+
+def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
+    box((1, 2, 3.8)).export(folder / "bolt" / "a.stl")
+    card(folder / "nut" / "card.png")  # 1 long, and of no size of its own
+    assert load(str(folder)).notes == ()
+    box((1, 2, 4)).export(folder / "bolt" / "a.stl")
+    load.cache_clear()
+    (note,) = load(str(folder)).notes
+    assert note.startswith("the longest sides of meshes are 3 to 4 in their files, and all are drawn equally long: ")
+    assert f'{{"unit": "metres"}} or {{"unit": "millimetres"}} in {folder / "assets.json"} keeps their sizes' in note
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        ({"unit": "millimetres"}, 0),
+        ({"unit": "normalised"}, 0),
+        ({"size_m": {"nut": 0.1}}, 0),
+        ({"size_m": 0.1}, 1),
+        ({"open": True}, 1),
+    ],
+)
+def test_who_has_said_how_long_meshes_are_is_told_nothing(folder, content, count):
+    box((1, 2, 4)).export(folder / "bolt" / "a.stl")
+    settings(folder, **content)
+    assert len(load(str(folder)).notes) == count
 
 
 def test_the_hash_is_of_the_content(folder, tmp_path_factory):
@@ -291,7 +332,8 @@ def test_open_meshes_are_refused_unless_allowed(folder):
     mesh = box()
     mesh.update_faces(np.arange(12) > 0)
     mesh.export(folder / "nut" / "a.stl")
-    with pytest.raises(DataError, match=r"a.stl: the mesh must be watertight: 3 edges .*\"open\": true"):
+    into = re.escape(f'write {{"open": true}} into {folder / "assets.json"}: its inside')
+    with pytest.raises(DataError, match=rf"a.stl: the mesh must be watertight: 3 edges .*{into}"):
         load(str(folder))
     settings(folder, open=True)
     assert len(load(str(folder)).assets["nut/a.stl"].mesh.faces) == 11

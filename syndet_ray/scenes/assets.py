@@ -10,13 +10,12 @@ of their own, are always that long. Where open is true, meshes may have holes.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from syndet_ray.data import picture
 from syndet_ray.errors import DataError, nearest
@@ -28,19 +27,31 @@ from syndet_ray.scenes.scene import NO_CLASS
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+_SETTINGS = "assets.json"
 _SIZE_M = 0.05
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
+_LIKE_SIZES = 1.3  # of the longest sides of meshes: less is lost in how much sizes vary within scenes
 _METRES = {"metres": 1.0, "millimetres": 1e-3}
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 
 
 class _Settings(BaseModel):
-    """What assets.json may say."""
+    """What assets.json may say. `file` is where it says it, or would."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     unit: Literal["normalised", "metres", "millimetres"] = "normalised"
     size_m: float | dict[str, float] = _SIZE_M
     open: bool = False
+    _file: Path = PrivateAttr(default=Path(_SETTINGS))
+
+    @property
+    def file(self) -> Path:
+        return self._file
+
+    @property
+    def makes_all_equally_long(self) -> bool:
+        """Whether all meshes are drawn equally long, and nobody has asked for that."""
+        return "unit" not in self.model_fields_set and not isinstance(self.size_m, dict)
 
     def size_of(self, name: str) -> float:
         return self.size_m.get(name, _SIZE_M) if isinstance(self.size_m, dict) else self.size_m
@@ -55,7 +66,7 @@ def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Lib
     files read, its hashes are over those of each part. Raises DataError for folders and files that cannot be used.
     """
     files: dict[str, dict[str, Path]] = {"assets": {}, "surroundings": {}, "backgrounds": {}}
-    classes, assets = (CLASSES, {}) if where == "dice" else _classes(_folder(where), files["assets"])
+    classes, assets, notes = (CLASSES, {}, ()) if where == "dice" else _classes(_folder(where), files["assets"])
     if surroundings == "shapes":
         assets |= _shapes(files["surroundings"])
     elif surroundings:
@@ -64,21 +75,51 @@ def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Lib
     contents = {part: _contents(read) for part, read in files.items()}
     hashes = {part: _hash((), of_part) for part, of_part in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
-    return Library(classes, assets, images, _hash(classes, whole), hashes)
+    return Library(classes, assets, images, _hash(classes, whole), hashes, notes)
 
 
-def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset]]:
+def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
+    """The classes, their assets, and what a reader should know of their sizes; what was read is added to `read`."""
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
     if len(folders) < 2:
         rule = "a folder of assets must hold two classes or more, each a folder that has the name of the class"
         do = "Give each class a folder; what is not to be found belongs into a folder of surroundings."
         raise DataError(folder, rule, got=[path.name for path in folders], do=do)
+    for path in folders:
+        _check_settings_above(path, folder)
     classes = tuple(path.name for path in folders)
     settings = _settings(folder, classes, read)
     assets: dict[str, Asset] = {}
     for label, path in enumerate(folders):
         assets |= _assets(path, f"{path.name}/", label, settings, read)
-    return classes, assets
+    return classes, assets, _notes_on_sizes(assets.values(), settings)
+
+
+def _check_settings_above(class_folder: Path, folder: Path) -> None:
+    """Raises DataError for an assets.json in the folder of a class, where nothing it says would count.
+
+    One beside a picture of its name says what of that is the thing.
+    """
+    for file in _files(class_folder):
+        is_of_a_picture = any(file.with_suffix(suffix).is_file() for suffix in IMAGE_SUFFIXES)
+        if file.name == _SETTINGS and not is_of_a_picture:
+            rule = "holds for all classes, and cannot stand in the folder of one"
+            raise DataError(file, rule, do=f"Move it to {(folder / _SETTINGS).absolute()}.")
+
+
+def _notes_on_sizes(assets: Iterable[Asset], settings: _Settings) -> tuple[str, ...]:
+    """A note where meshes are of different sizes in their files, and are drawn equally long for want of a unit."""
+    longest = [asset.mesh.length for asset in assets if not asset.picture]
+    if not longest or not settings.makes_all_equally_long:
+        return ()
+    least, most = min(longest), max(longest)
+    if most <= _LIKE_SIZES * least:
+        return ()
+    keep = '{"unit": "metres"} or {"unit": "millimetres"}'
+    return (
+        f"the longest sides of meshes are {least:.3g} to {most:.3g} in their files, and all are drawn equally long: "
+        f'{keep} in {settings.file} keeps their sizes, {{"unit": "normalised"}} says that it is meant',
+    )
 
 
 def _surroundings(folder: Path, read: dict[str, Path]) -> dict[str, Asset]:
@@ -101,7 +142,7 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
     for file in files:
         name = prefix + file.relative_to(folder).as_posix()
         if file in models:
-            mesh = meshes.read(file, may_be_open=settings.open)
+            mesh = meshes.read(file, may_be_open=settings.open, settings=settings.file)
             assets[name] = Asset(label, mesh, _scale(mesh, file, settings, folder.name))
             parts = [file, *models[file]]
         elif file in pictures and file not in masks:
@@ -117,7 +158,7 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
 
 def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
     """Metres per unit of a mesh's vertices. Raises DataError for a size that no object of a photo has."""
-    longest = float(np.ptp(mesh.vertices, axis=0).max())
+    longest = mesh.length
     if settings.unit == "normalised":
         return settings.size_of(class_name) / longest
     scale = _METRES[settings.unit]
@@ -125,23 +166,18 @@ def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> floa
         rule = f"its longest side must be {_SMALLEST_M} to {_LARGEST_M:.0f} m"
         if longest * scale > _LARGEST_M and settings.unit == "metres":
             rule += "; mesh units look like millimetres"
-        do = 'Set another "unit" in assets.json: "metres", "millimetres" or "normalised".'
+        do = f'Set another "unit" in {settings.file}: "metres", "millimetres" or "normalised".'
         raise DataError(file, rule, got=float(f"{longest * scale:.3g}"), do=do)
     return scale
 
 
 def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:
-    path = folder / "assets.json"
+    path = folder / _SETTINGS
+    settings = _said(path) if path.is_file() else _Settings()
+    settings._file = path.absolute()
     if not path.is_file():
-        return _Settings()
+        return settings
     read[f"{path.name} of {'classes' if classes else 'surroundings'}"] = path
-    try:
-        settings = _Settings.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        found = error.errors()[0]
-        place = ".".join(map(str, found["loc"]))
-        do = 'It may hold "unit" ("normalised", "metres" or "millimetres"), "size_m" (metres) and "open".'
-        raise DataError(path, f"{place}: {found['msg']}", got=found["input"], do=do) from None
     sizes = settings.size_m if isinstance(settings.size_m, dict) else {"all": settings.size_m}
     for name, size in sizes.items():
         if isinstance(settings.size_m, dict) and name not in classes:
@@ -149,6 +185,17 @@ def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> 
         if not _SMALLEST_M <= size <= _LARGEST_M:
             raise DataError(path, f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres", got=size)
     return settings
+
+
+def _said(path: Path) -> _Settings:
+    """What an assets.json says. Raises DataError for what it may not say."""
+    try:
+        return _Settings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"]))
+        do = 'It may hold "unit" ("normalised", "metres" or "millimetres"), "size_m" (metres) and "open".'
+        raise DataError(path, f"{place}: {found['msg']}", got=found["input"], do=do) from None
 
 
 def _backgrounds(folder: Path, read: dict[str, Path]) -> tuple[str, ...]:

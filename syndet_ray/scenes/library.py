@@ -28,6 +28,11 @@ class Mesh:
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
 
+    @property
+    def length(self) -> float:
+        """Its longest side, in the units of its vertices."""
+        return float(np.ptp(self.vertices, axis=0).max())
+
 
 @dataclass(frozen=True, eq=False)
 class Asset:
@@ -52,6 +57,7 @@ class Library:
     """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
 
     hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings of scenes are named
+    notes   what a reader of the pictures should know of them, in words
 
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them (`scene.Die`).
     """
@@ -61,6 +67,7 @@ class Library:
     backgrounds: tuple[str, ...] = ()
     hash: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def dice(self) -> bool:
@@ -70,7 +77,7 @@ class Library:
     @cached_property
     def unit_m(self) -> float:
         """How large an object is, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [a.scale * float(np.ptp(a.mesh.vertices, axis=0).max()) for a in self.assets.values() if a.label >= 0]
+        sizes = [asset.scale * asset.mesh.length for asset in self.assets.values() if asset.label >= 0]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property

@@ -25,8 +25,10 @@ _WELD = 1e-5  # of the longest side: vertices that are closer are one, split for
 _PLAIN = 0.8  # linear grey of what has no colour: light, so that a scene can tint it
 
 
-def read(path: Path, *, may_be_open: bool) -> Mesh:
+def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
     """The mesh in a file, all its parts as one, in the units of the file and centred on its bounding box.
+
+    settings  the assets.json that says whether it may be open, whether it is there or not
 
     Textures and vertex colours are kept, transparency is not. Nothing is fetched from elsewhere than this machine.
     Raises DataError for what cannot be read or drawn, and for holes in the surface unless it may be open.
@@ -39,7 +41,7 @@ def read(path: Path, *, may_be_open: bool) -> Mesh:
             picture.header(file, str(file))  # trimesh leaves out, without a word, what it cannot open
     parts = [_part(geometry, path) for geometry in _geometries(path)]
     mesh = _centred(_joined(parts), path)
-    return _outward(mesh, path, may_be_open)
+    return _outward(mesh, path, may_be_open=may_be_open, settings=settings)
 
 
 def references(path: Path) -> list[Path]:
@@ -217,7 +219,7 @@ def _centred(mesh: Mesh, path: Path) -> Mesh:
     )
 
 
-def _outward(mesh: Mesh, path: Path, may_be_open: bool) -> Mesh:
+def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
     """The mesh with its faces counter-clockwise seen from outside, without those that have no area."""
     grid = np.round(mesh.vertices / (_WELD * np.ptp(mesh.vertices, axis=0).max())).astype(np.int64)
     _, first, welded = np.unique(grid, axis=0, return_index=True, return_inverse=True)
@@ -228,7 +230,7 @@ def _outward(mesh: Mesh, path: Path, may_be_open: bool) -> Mesh:
         if may_be_open:
             return Mesh(mesh.vertices, faces, mesh.colors, mesh.uv, mesh.texture)
         rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
-        do = 'Close its holes, or write {"open": true} into assets.json: its inside is then drawn like its outside.'
+        do = f'Close its holes, or write {{"open": true}} into {settings}: its inside is then drawn like its outside.'
         raise DataError(path, rule, do=do)
     shell = trimesh.Trimesh(mesh.vertices[first], corners, process=False)
     trimesh.repair.fix_normals(shell, multibody=True)

@@ -142,6 +142,7 @@ def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near
         *dataset.notes,
         *_notes_on_twins(twins, place),
         *_notes_of_others(others),
+        *_notes_on_assets(sweep),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
         *_notes_on_few(splits),
@@ -298,6 +299,13 @@ def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
 
 def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
     return [f"{folder}: {note}" for folder, other in others.items() for note in other.notes]
+
+
+def _notes_on_assets(sweep: Sweep) -> list[str]:
+    """What is to be known of the assets that our own generators draw."""
+    ours = [m for m in sorted(reach.materials(sweep)) if not m.generator.startswith(command.PREFIX)]
+    notes = dict.fromkeys(note for materials in ours for note in materials.library().notes)
+    return list(notes)
 
 
 def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:

@@ -20,7 +20,7 @@ from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import is_finished, kept
-from syndet_ray.scenes.generate import rendered, scene_hash
+from syndet_ray.scenes.generate import library_of, rendered, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
 from syndet_ray.tuning.cluster import connection
@@ -32,6 +32,7 @@ Progress = Callable[[int, int], None]
 class Display(Protocol):
     """What a person sees of it."""
 
+    def note(self, text: str) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
 
 
@@ -70,6 +71,9 @@ def write_set(
 ) -> None:
     """Renders a set and writes it as a dataset into `out`, a new or an empty folder. See `write_dataset`."""
     check_empty(out)
+    if not parameters.generator.startswith(command.PREFIX):
+        for words in library_of(parameters).notes:
+            display.note(words)
     display.progress("rendering", 0, count)  # Ray takes seconds to start
     with connection(address):
         pool = render_set(
