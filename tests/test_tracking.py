@@ -79,6 +79,9 @@ class Served:
 def served(store, tmp_path, monkeypatch):
     monkeypatch.setattr(handlers, "_tracking_store", None)
     monkeypatch.setattr(handlers, "_model_registry_store", None)
+    # The server sets both, and champions of later tests would all be registered here.
+    monkeypatch.setattr("mlflow.tracking._model_registry.utils._registry_uri", None)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what MLflow's server imports at its first request
