@@ -149,6 +149,17 @@ def test_what_another_driver_has_taken_over_is_left_to_it(run):
     assert run.present() == set()
 
 
+def test_half_of_a_copy_that_a_kill_left_goes_with_its_trial(run):
+    path = run.make("trial-002/images-2")
+    for half in ("trial-002/.k3x_1a", "trial-003/.k3x_1b"):
+        run.make(half)
+    follower = run.follower()
+    follower.follow(trial(3, None, state="RUNNING"))
+    follower.follow(trial(2, 0.1, state="FAILED", checkpoint=path))
+    follower.flush()
+    assert run.present() == {"trial-003/.k3x_1b"}, "the other trial may be writing it"
+
+
 def test_nothing_is_deleted_before_the_copy_of_the_run_knows_that_the_trial_has_ended(run):
     path, present = run.make("trial-002/images-1"), []
 

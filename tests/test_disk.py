@@ -1,4 +1,8 @@
-"""What a sweep takes of the disk is projected, and refused where there is no room."""
+"""What a sweep takes of the disk is projected, and refused where there is no room; a disk that fills up is found out."""
+
+import errno
+import resource
+from contextlib import contextmanager
 
 import pytest
 from made_detections import TINY
@@ -7,7 +11,7 @@ from syndet_ray import Choice, Confirmation, Mix, Recipe, SceneParameters, Scene
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, measure
 from syndet_ray.tuning.cost import projected as cost_projected
-from syndet_ray.tuning.disk import Disk, Room, check_fits, projected, room, taken
+from syndet_ray.tuning.disk import Disk, Room, check_fits, fault, places, projected, room, taken
 
 MB = 1_000_000
 SCENE_BYTES = 3 * 256 * 256
@@ -82,3 +86,43 @@ def test_the_room_is_that_of_the_disk_now_and_a_bound_that_is_no_number_is_found
     monkeypatch.setenv("SYNDET_CACHE_GB", "two")
     with pytest.raises(MachineError, match=r"\$SYNDET_CACHE_GB"):
         room(tmp_path, tmp_path / "cache")
+
+
+@contextmanager
+def no_file_may_grow():
+    """The system refuses every byte written to a file, as it does on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_cannot_be_written_is_to_blame_whatever_the_error_says(tmp_path):
+    error = RuntimeError("PytorchStreamWriter failed writing file data/0")
+    looked_at = (tmp_path / "of another machine", tmp_path)
+    assert fault(error, looked_at) is None
+    with no_file_may_grow():
+        told = fault(error, looked_at)
+    assert told == f"{tmp_path} cannot be written (File too large)"
+    assert list(tmp_path.iterdir()) == [], "nothing is left of the look"
+
+
+def test_an_error_that_names_the_disk_counts_when_there_is_room_again(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", "checkpoints/x")
+    wrapped = RuntimeError("the checkpoint was not written")
+    wrapped.__cause__ = full
+    told = "a disk could not be written ([Errno 28] No space left on device: 'checkpoints/x')"
+    assert fault(wrapped, [tmp_path]) == fault(full, [tmp_path]) == told
+    assert fault(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path]) is None
+
+
+def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(tmp_path, monkeypatch):
+    """Those too where Python, which writes to it when it first looks for it, finds no folder that can be written."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    cache = tmp_path / "runs" / "cache"
+    with no_file_may_grow():
+        assert places(cache) == (cache.parent, cache, tmp_path)
+    assert places(cache) == (cache.parent, cache, tmp_path)

@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from conftest import write_tiny_sweep
 from mlflow import MlflowClient
+from test_disk import no_file_may_grow
 from test_search import Silent
-from test_tune import RUNGS, searching, settings
+from test_tune import RUNGS, Nobody, searching, settings
 
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.report import page
@@ -23,6 +25,7 @@ from syndet_ray.sweep import load
 from syndet_ray.tuning import local
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.run import Options, Origin, resume, start
+from syndet_ray.tuning.search import Search
 from syndet_ray.tuning.task import Resources
 from syndet_ray.tuning.tracking import Tracking
 
@@ -204,6 +207,40 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
     first, second = folder.trials()
     assert (first.state, first.images, first.retries) == ("COMPLETE", 100, 3)
     assert (second.state, second.images, second.retries, second.reason) == ("FAILED", 50, 1 + 2, "OSError: gone")
+
+
+def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monkeypatch):
+    """It is full when the first report is to be written: to whoever trains that is an error like any other."""
+    disk = ExitStack()
+
+    def trained(task, *_, restore, report, **__):
+        before = 0 if restore is None else int((restore / "images").read_text())
+        for images in RUNGS:
+            if images > before:
+                with tempfile.TemporaryDirectory() as folder:
+                    (Path(folder) / "images").write_text(str(images))
+                    if images == RUNGS[1] and not full:
+                        full.append(disk.enter_context(no_file_may_grow()))
+                    report(images, {OBJECTIVE: 0.5}, {}, Path(folder))
+
+    full = []
+    monkeypatch.setattr(local, "run_trial", trained)
+    search, folder = searching(tmp_path)
+    nothing = SimpleNamespace(pools={"train": None, "val": None}, others={})
+    runner = local.Local(Resources(1, 0, 1), Silent())
+    with disk, pytest.raises(KeyboardInterrupt):
+        runner.search(search, settings(tmp_path), nothing, str(tmp_path))
+    (left,) = folder.trials()
+    assert (left.state, left.images, left.retries) == ("RUNNING", RUNGS[0], 0)
+    where = f"{tmp_path} cannot be written (File too large)"
+    go_on = "trials keep their last checkpoint, and resume goes on once that is mended"
+    assert search._display.notes == [f"stopping: {where}; {go_on}"]
+    assert {path.name for path in (tmp_path / "checkpoints" / "trial-000").iterdir()} == {"images-000000025"}
+    assert search.propose() is None
+
+    again = Search(folder, folder.sweep, Nobody(), Silent())
+    runner.search(again, settings(tmp_path), nothing, str(tmp_path))
+    assert [(trial.state, trial.images, trial.retries) for trial in folder.trials()] == [("COMPLETE", 100, 0)] * 2
 
 
 def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(begin, monkeypatch):

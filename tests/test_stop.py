@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from made_runs import made_run
+from test_disk import no_file_may_grow
 from test_search import Silent
 
 from syndet_ray.sweep import load
@@ -310,3 +311,18 @@ def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
     thread.join()
     assert ends == ["interrupted"]
     assert notes.first().startswith("stopping")
+
+
+def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
+    folder = made_run(tmp_path / "dice-1")
+    before = folder.about
+    attempt = attempt_at(folder, Hanging(folder.path), Backup(folder, None, print))
+    with no_file_may_grow():
+        assert attempt.end("finished") == ("interrupted", "the end of the sweep")
+    reason, record = attempt.display.notes
+    assert reason.startswith(f"stopping: {folder.path} cannot be written (File too large); trials keep their last")
+    assert record == f"{folder.path} does not say how the run ended, which resume does not need"
+    assert folder.about == before
+    broken = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        attempt.blame_the_disk(broken)

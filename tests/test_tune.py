@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import resource
+import socket
 import tempfile
 from contextlib import chdir
 from dataclasses import replace
@@ -184,6 +186,32 @@ def test_what_is_lost_twice_is_trained_from_another_seed_in_the_same_run(cluster
     tune.run_trials(losing({0, 1}), search, settings(tmp_path), str(tmp_path), USE)
     assert [trial.state for trial in folder.trials()] == ["FAILED", "FAILED", "COMPLETE"]
     assert search.is_over
+
+
+def failing_with_its_disk():
+    """A trial that fails, as without data it must, on a worker to which the system refuses every byte of a file."""
+
+    def train(config):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            tune._trainable(config, None, None, {})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return train
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster, tmp_path):
+    search, folder = searching(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tune.run_trials(failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), USE)
+    assert {(trial.state, trial.retries, trial.images) for trial in folder.trials()} == {("RUNNING", 0, 0)}
+    (note,) = search._display.notes
+    assert note.startswith(
+        f"stopping: on {socket.gethostname()}, {tmp_path} cannot be written (File too large); trials keep"
+    )
 
 
 def proposed(proposals):

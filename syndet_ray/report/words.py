@@ -66,6 +66,11 @@ def twins(first: Trial, second: Trial) -> str:
     )
 
 
+def halted(reason: str) -> str:
+    """Of a run that a fault of a machine ends: why, and what becomes of it. A sentence without its full stop."""
+    return f"stopping: {reason}; trials keep their last checkpoint, and resume goes on once that is mended"
+
+
 def role_name(role: str) -> str:
     return _ROLES.get(role, role.replace("_", " "))
 

@@ -18,7 +18,8 @@ from syndet_ray.tuning.outbox import Outbox
 from syndet_ray.tuning.task import KEPT_CHECKPOINTS, Note, told
 from syndet_ray.verdict import finalists, pareto_front
 
-_NAMES = ("checkpoint_", "images-")  # what the folders of checkpoints begin with: Ray Tune's, and those of tuning.local
+# What the folders of checkpoints begin with: Ray Tune's, those of tuning.local, and its copies that a kill left half done.
+_NAMES = ("checkpoint_", "images-", ".")
 
 
 def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:

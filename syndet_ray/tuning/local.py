@@ -18,6 +18,7 @@ from syndet_ray.errors import MachineError
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.generate import generate
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning import disk
 from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Assignment, Display, Search
 from syndet_ray.tuning.task import (
@@ -66,7 +67,7 @@ class Local:
     ) -> None:
         """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint.
 
-        Retries are counted since its last progress.
+        Retries are counted since its last progress. A disk that cannot be written halts the search: it would fail all.
         """
         number, retries = assignment.proposal.number, 0
         while True:
@@ -76,6 +77,10 @@ class Local:
             except _Stopped:
                 pass
             except Exception as error:
+                fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(settings.cache))))
+                if fault is not None:
+                    search.halt(fault)
+                    search.check()
                 trial, failure = search.trials[number], told(error)
                 begun = bool(trial.rungs)
                 retries = 0 if trial.images > images else retries
@@ -135,7 +140,11 @@ def _kept(written: Path, path: Path) -> Path:
     """A copy of a checkpoint, which is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
-    shutil.copytree(written, unfinished, dirs_exist_ok=True)
+    try:
+        shutil.copytree(written, unfinished, dirs_exist_ok=True)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)  # half of it may be what fills the disk
+        raise
     shutil.rmtree(path, ignore_errors=True)  # of an attempt that a kill ended before the ledger knew of it
     os.rename(unfinished, path)
     return path

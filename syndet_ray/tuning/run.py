@@ -1,6 +1,5 @@
 """Run: a sweep from its file to its report. Search, confirmation, then one look at the test set, then the record of it all."""
 
-import errno
 import math
 import shlex
 import sys
@@ -19,7 +18,7 @@ from syndet_ray.files import write_whole
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.report.words import counted, near_copies, recipe_words
+from syndet_ray.report.words import counted, halted, near_copies, recipe_words
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
@@ -49,8 +48,6 @@ _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KI
 # How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for that, or the machine goes
 # soon: then a request that hangs is not waited for either.
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
-# What the system says of a full disk, and to a user who has had his share of it.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,20 +317,18 @@ def _carry_out(
             backup=backup,
             stop=stop,
         )
-        status, no_room = "failed", None
+        status = "failed"
         try:
             status = attempt.carry_out()
         except KeyboardInterrupt:
             status = "interrupted"
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            status, no_room = "interrupted", _cannot_go_on(folder, error)
+        except Exception as error:
+            attempt.blame_the_disk(error)
+            status = "interrupted"
         finally:
             end = attempt.end(status)
-        failure = no_room or end.failure
-        if failure is not None:
-            raise failure
+        if end.failure is not None:
+            raise end.failure
         why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
         missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
         outcome = stop.outcome = Outcome(
@@ -435,14 +430,25 @@ class _Attempt:
     def end(self, status: str) -> _End:
         """Writes how it ended; returns that.
 
-        Where it is asked to end while it does, the rest is left to `resume`: the run counts as interrupted.
+        Where it is asked to end while it does, or the disk is full by then, the rest is left to `resume`: the run counts as
+        interrupted.
         """
         try:
             return self._write_end(status)
         except KeyboardInterrupt:
             return self._write_end("interrupted")
+        except Exception as error:
+            self.blame_the_disk(error)
+            return self._write_end("interrupted")
         finally:
             self.display.end()
+
+    def blame_the_disk(self, error: Exception) -> None:
+        """Says which disk of this machine cannot be written; raises the error again where none is to blame."""
+        fault = disk.fault(error, (self.folder.path, *disk.places(self.options.cache)))
+        if fault is None:
+            raise error
+        self.display.note(halted(fault))
 
     def _write_end(self, status: str) -> _End:
         """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing from what comes after it.
@@ -450,7 +456,10 @@ class _Attempt:
         MLflow comes last: it may hang until the machine is gone.
         """
         failure = _record(self.folder, status)
-        if failure is not None:
+        if failure is not None and status == "interrupted":
+            self.display.note(f"{self.folder.path} does not say how the run ended, which resume does not need")
+            failure = None
+        elif failure is not None:
             status = "interrupted"  # nothing here says that it is over, so `resume` will go on with it
         # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
         is_reported = self.publish() if status in ("finished", "failed") else True

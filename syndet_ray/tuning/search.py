@@ -110,6 +110,7 @@ class Search:
         self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
         self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
+        self._is_halted = False
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
         self._mirror = Mirror(folder, sweep, display.note)
@@ -143,9 +144,9 @@ class Search:
     def propose(self) -> Assignment | None:
         """The next trial to run: first what an earlier attempt left unfinished, then new ones; None when all are asked.
 
-        None too where the budget is spent.
+        None too where the budget is spent, or the search was halted.
         """
-        while self.spent is None:
+        while self.spent is None and not self._is_halted:
             assignment = self._next()
             if assignment is None or not self._is_settled(assignment.proposal.number):
                 return assignment
@@ -194,13 +195,27 @@ class Search:
         """Notes that a trial failed or lost its worker, and starts again from its checkpoint."""
         self._record("retry", number, reason=reason)
 
+    def halt(self, reason: str) -> None:
+        """Halts the search over a fault of a machine, and says so: whatever runs is left to a later `resume`.
+
+        From now on nothing is recorded, for the fault is none of the trials'. `check` raises.
+        """
+        if not self._is_halted:
+            self._is_halted = True
+            self._display.note(words.halted(reason))
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt where the search was halted: the run ends as one that is asked to."""
+        if self._is_halted:
+            raise KeyboardInterrupt
+
     def end(self, number: int, failure: str | None = None, cause: Cause = "mistake") -> None:
         """Ends a trial: FAILED with its reason and cause, PRUNED if it was told to stop, COMPLETE otherwise.
 
         One that stopped because the budget is spent is not over: it stays RUNNING, and `resume` goes on with it.
         """
         trial = self.trials[number]
-        if trial.state != "RUNNING":
+        if trial.state != "RUNNING" or self._is_halted:
             return
         if failure is None and trial.value is None and self.spent is None:
             failure, cause = "ended before its first report", "lost"
@@ -303,6 +318,8 @@ class Search:
             self._display.note(words.twins(twin, trial))
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
+        if self._is_halted:
+            return
         self.hide_scenes(number)
         trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
         self.trials[number] = trial

@@ -7,6 +7,7 @@ can be torn by a kill); a run is resumed from our ledger.
 
 import json
 import math
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import SyndetError
 from syndet_ray.sweep import Sweep
+from syndet_ray.tuning import disk
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.tuning.cluster import (
@@ -121,7 +123,12 @@ def run_trials(
     most_at_once  tells how many trials may run at this moment; None where that is `use.parallel`, always
     note  is told what the user should know of the way in which trials are run
     """
-    with deferral() as check_interrupt:
+    with deferral() as check_signal:
+
+        def check_interrupt() -> None:
+            check_signal()
+            search.check()
+
         proposals = _Proposals(
             search,
             settings,
@@ -220,8 +227,9 @@ class _Proposals(_Stateless, Searcher):
     def _ready(self, assignment: Assignment) -> bool:
         """Whether a trial may begin: its scenes are there, or it must render them itself.
 
-        A trial whose scenes cannot be had has failed, and is held no more. Whatever else goes wrong may have to do with this
-        machine alone, such as a full disk: the trial renders its scenes where it runs, and what goes wrong there is its own.
+        A trial whose scenes cannot be had has failed, and is held no more, unless a disk of this machine is to blame. Whatever
+        else goes wrong may have to do with this machine alone: the trial renders its scenes where it runs, and what goes wrong
+        there is its own.
         """
         number = assignment.proposal.number
         if self._ahead is None or number in self._unaided:
@@ -235,6 +243,10 @@ class _Proposals(_Stateless, Searcher):
                 self._show_scenes(assignment, self._ahead)
             return all(ready)
         except SyndetError as error:
+            fault = disk.fault(error, disk.places(Path(self._settings.cache)))
+            if fault is not None:
+                self._search.halt(fault)
+                return False
             self._held.remove(assignment)
             self._search.end(number, failure=str(error))
             return False
@@ -276,6 +288,9 @@ class _Decisions(_Stateless, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = _number(trial)
+        if "fault" in result:
+            self._search.halt(result["fault"])
+            return TrialScheduler.STOP
         if "failure" in result:
             self._search.end(number, result["failure"], result["cause"])
             return TrialScheduler.STOP
@@ -351,15 +366,30 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
     """What Tune runs in a worker.
 
     A mistake in the recipe, and whatever goes wrong before the first report, is reported and not raised: it would go wrong
-    again. What is raised, Tune tries again from the last checkpoint, as it does for lost workers.
+    again. What is raised, Tune tries again from the last checkpoint, as it does for lost workers. A disk of this machine that
+    cannot be written is reported too, and halts the search: it would fail all trials.
     """
+    task: Task = config["task"]
+    reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
+    try:
+        _train(task, reports, train, val, others)
+    except Exception as error:
+        fault = disk.fault(error, disk.places(Path(task.cache)))
+        if fault is not None:
+            tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
+            return
+        if worth_another_try(error, reports.begun):
+            raise
+        tune.report({"failure": told(error), "cause": cause_of(error, reports.begun)})
+
+
+def _train(task: Task, reports: "Reports", train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+    """Trains a task from where it was left. On a full disk imports may fail too."""
     import torch
 
     from syndet_ray.scenes.generate import generate
     from syndet_ray.tuning.trial import run_trial
 
-    task: Task = config["task"]
-    reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
     rendering = partial(generate, progress=reports.scenes)
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     here = torch.device(device())
@@ -368,10 +398,6 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
             run_trial(
                 task, train, val, others=others, scenes=scenes, device=here, restore=folder, report=reports.report
             )
-    except Exception as error:
-        if worth_another_try(error, reports.begun):
-            raise
-        tune.report({"failure": told(error), "cause": cause_of(error, reports.begun)})
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the next trial runs in the same process
