@@ -204,9 +204,9 @@ def failing_with_its_disk():
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster, tmp_path):
-    search, folder = searching(tmp_path)
+    search, folder = searching(tmp_path, trials=1)
     with pytest.raises(KeyboardInterrupt):
-        tune.run_trials(failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), USE)
+        tune.run_trials(failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), Resources(1, 0, 1))
     assert {(trial.state, trial.retries, trial.images) for trial in folder.trials()} == {("RUNNING", 0, 0)}
     (note,) = search._display.notes
     assert note.startswith(
