@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from syndet_ray.errors import MachineError
 from syndet_ray.sweep import load
-from syndet_ray.tuning import backup, run
+from syndet_ray.tuning import backup, cluster, run
 from syndet_ray.tuning.checkpoints import needed
 
 
@@ -109,3 +109,29 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     assert fetched.trials() == trials
     assert fetched.test() == outcome.folder.test()
     assert Path(outcome.folder.champion / "model.safetensors").exists()
+
+
+SOCKET = "session_2026-11-26_15-20-01_720605_1234567/sockets/plasma_store"
+LONGEST_SOCKET = 107  # bytes, of which Linux leaves room for in an address
+
+
+def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_sockets(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    short = "/tmp/".ljust(cluster._LONGEST_TMPDIR, "x")
+    assert len(f"{short}/ray/{SOCKET}") <= LONGEST_SOCKET
+    monkeypatch.setenv("TMPDIR", short)
+    with cluster._folder_for_sockets() as folder:
+        assert folder is None
+
+    scratch = tmp_path / "scratch-of-a-project-with-a-long-name" / "job-1"
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with cluster._folder_for_sockets() as folder:
+        assert len(f"{folder}/{SOCKET}") <= LONGEST_SOCKET
+        (Path(folder) / "session").write_text("")
+    assert [path.name for path in scratch.iterdir()] == ["session"], "what Ray leaves lies where it was asked to"
+    assert not Path(folder).parent.exists()
+
+    monkeypatch.setattr(cluster, "_SHORT_FOLDERS", (str(tmp_path / "none"),))
+    folder = cluster._folder_for_sockets()
+    with pytest.raises(MachineError, match=r"^\$TMPDIR: is too long for the sockets of Ray.*Set RAY_TMPDIR"), folder:
+        pass

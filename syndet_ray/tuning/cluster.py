@@ -1,9 +1,12 @@
 """Cluster: a connection to Ray, on this machine or elsewhere, what trials may occupy there, and work spread over it."""
 
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,6 +19,10 @@ from syndet_ray.tuning.task import RETRIES, Note, Progress, Resources, quiet, si
 
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
 _MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
+# Bytes of a folder in which Ray can begin: a socket's path has at most 107, of which up to 68 go to
+# "/ray/session_<time>_<process>/sockets/plasma_store".
+_LONGEST_TMPDIR = 38
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 _RECOUNT_S = 5.0  # nodes take minutes to come, and asking Ray for them takes a millisecond
 
 
@@ -25,6 +32,47 @@ def connection(address: str | None) -> Iterator[None]:
 
     A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must say what that cluster wants.
     """
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder_for_sockets()) if address is None else None
+        stack.enter_context(_connection(address, folder))
+        yield
+
+
+@contextmanager
+def _folder_for_sockets() -> Iterator[str | None]:
+    """The folder in which a new Ray keeps its files: None for its own choice; where that is too long, a short link to it.
+
+    The files stay in the temporary folder, which may be the one with room. Raises MachineError where no link can be made.
+    """
+    temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    if len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
+        yield None
+        return
+    try:
+        os.makedirs(temporary, exist_ok=True)
+    except OSError as error:
+        raise MachineError("$TMPDIR", f"cannot be made ({error.strerror})", got=temporary) from None
+    link = Path(_new_short_folder(temporary)) / "r"
+    link.symlink_to(os.path.abspath(temporary))
+    try:
+        yield str(link)
+    finally:
+        with suppress(OSError):
+            link.unlink()
+            link.parent.rmdir()
+
+
+def _new_short_folder(temporary: str) -> str:
+    for short in _SHORT_FOLDERS:
+        with suppress(OSError):
+            return tempfile.mkdtemp(prefix="syndet-", dir=short)
+    rule = f"is too long for the sockets of Ray, and {', '.join(_SHORT_FOLDERS)} cannot be written"
+    do = f"Set RAY_TMPDIR to a folder of at most {_LONGEST_TMPDIR} characters."
+    raise MachineError("$TMPDIR", rule, got=temporary, do=do)
+
+
+@contextmanager
+def _connection(address: str | None, folder: str | None) -> Iterator[None]:
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -34,6 +82,7 @@ def connection(address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level="ERROR",
             configure_logging=True,
+            **({} if folder is None else {"_temp_dir": folder}),
         )
     except SystemExit:  # SIGTERM, of which Ray's handler, in place of ours meanwhile, leaves without a word
         ray.shutdown()
