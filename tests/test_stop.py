@@ -126,7 +126,7 @@ def test_in_somebody_elses_code_an_interrupt_waits_until_it_is_asked_for():
 
 
 LEAVE = """
-import signal, sys
+import signal, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from syndet_ray.cli.ending import leave
@@ -137,10 +137,11 @@ with Stop(lambda words: print(words, flush=True), leave) as stop:
     stop.folder = SimpleNamespace(path=Path("runs/dice-1")) if sys.argv[1:] else None
     try:
         print("begun", flush=True)
-        signal.pause()
+        while True:  # not signal.pause(), which sleeps through a signal that comes just before it
+            time.sleep(0.01)
     finally:  # the end hangs
         while True:
-            signal.pause()
+            time.sleep(0.01)
 """
 
 
