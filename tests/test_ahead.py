@@ -1,18 +1,31 @@
 """Scenes rendered ahead of the trials that ask for them."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import ray
 
 from syndet_ray import SceneParameters
 from syndet_ray.data.pool import Pool
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.scenes.generate import generate, scene_hash
 from syndet_ray.tuning import ahead
 from syndet_ray.tuning.cluster import connection
+from syndet_ray.tuning.task import RETRIES
 
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
+EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
+# A generator that fails so many times before it renders, as one whose licence server does not answer. It counts in a folder.
+FAILING = """
+import os, sys
+failures, counted, example, *request = sys.argv[1:]
+calls = len(os.listdir(counted))
+open(os.path.join(counted, str(calls)), "w").close()
+if calls < int(failures):
+    sys.exit("no licence")
+os.execv(sys.executable, [sys.executable, example, *request])
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,3 +84,36 @@ def test_what_went_wrong_is_said_when_asked(tmp_path):
         until_ready(sets, parameters, 2, 7)
     with pytest.raises(DataError, match="wrote nothing"):
         sets.ready(parameters, 2, 7)
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """Makes scene parameters whose generator fails so many times, and the folder that has a file for each call."""
+
+    def make(failures):
+        script, calls = tmp_path / "failing.py", tmp_path / "calls"
+        script.write_text(FAILING)
+        calls.mkdir()
+        command = f"command:{sys.executable} {script} {failures} {calls} {EXAMPLE}"
+        return PARAMETERS.model_copy(update={"generator": command}), calls
+
+    return make
+
+
+def test_a_generator_that_failed_is_asked_again(tmp_path, failing):
+    parameters, calls = failing(RETRIES)
+    notes = []
+    until_ready(ahead.Ahead(tmp_path / "cache", notes.append), parameters, 2, 7)
+    assert len(Pool.load(tmp_path / "cache" / scene_hash(parameters, 2, 7))) == 2
+    assert len(list(calls.iterdir())) == RETRIES + 1
+    assert len(notes) == RETRIES
+    assert notes[0].startswith("scenes that trials wait for are rendered once more: generator ")
+
+
+def test_a_generator_that_fails_time_and_again_is_not_asked_for_each_trial(tmp_path, failing):
+    sets = ahead.Ahead(tmp_path / "cache")
+    parameters, calls = failing(99)
+    for _ in range(2):
+        with pytest.raises(MachineError, match=r"must end with exit code 0, got 1\. It printed: no licence"):
+            until_ready(sets, parameters, 2, 7)
+    assert len(list(calls.iterdir())) == RETRIES + 1

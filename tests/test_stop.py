@@ -319,7 +319,8 @@ def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
     before = folder.about
     attempt = attempt_at(folder, Hanging(folder.path), Backup(folder, None, print))
     with no_file_may_grow():
-        assert attempt.end("finished") == ("interrupted", "the end of the sweep")
+        end = attempt.end("finished")
+    assert (end.status, end.unwritten) == ("interrupted", "the end of the sweep")
     reason, record = attempt.display.notes
     assert reason.startswith(f"stopping: {folder.path} cannot be written (File too large); trials keep their last")
     assert record == f"{folder.path} does not say how the run ended, which resume does not need"

@@ -269,6 +269,23 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     assert proposals.suggest("another") == "FINISHED"
 
 
+def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_path):
+    """It may work where, or when, the trial renders its scenes itself; where it does not, the trial is lost, and no mistake."""
+    recipe = SMALL.replace({"scene.generator": "command:false"})
+    search, folder = searching(tmp_path, trials=2, recipe=recipe)
+    notes = []
+    proposals = tune._Proposals(
+        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
+    )
+    tasks = [proposed(proposals)["task"] for _ in range(2)]
+    assert [(task.number, task.node) for task in tasks] == [(0, None), (1, None)]
+    assert [trial.state for trial in folder.trials()] == ["RUNNING", "RUNNING"]
+    reason = "generator false: must end with exit code 0, got 1. "
+    alone = [f"trial {n} renders its scenes itself: they could not be rendered ahead of it ({reason}" for n in (0, 1)]
+    again = [f"scenes that trials wait for are rendered once more: {reason}"] * RETRIES
+    assert [note.partition("It printed")[0] for note in notes] == [*again, *alone]
+
+
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
     proposals = tune._Proposals(search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print)

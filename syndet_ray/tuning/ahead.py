@@ -1,5 +1,6 @@
 """Ahead: the scenes that trials will ask for, rendered while the trials before them train, and brought to them."""
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -7,32 +8,55 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.errors import MachineError
 from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.cache import is_finished, kept, loaded
 from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.tuning.render import render_set, result
+from syndet_ray.tuning.task import RETRIES, Note, silent
 
 
 class Ahead:
     """Sets that are being rendered into the driver's cache.
 
     Only where trials leave cores free: a trial that waits for scenes keeps its cores, and rendering would wait for them.
+
+    note  is told where a set is rendered once more
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache, self._sets = cache, dict[str, Any]()
+    def __init__(self, cache: Path, note: Note = silent) -> None:
+        self._cache, self._note = cache, note
+        self._sets: dict[str, Any] = {}
+        self._retries: dict[str, int] = defaultdict(int)
 
     def ready(self, parameters: SceneParameters, count: int, seed: int) -> bool:
-        """Whether a set is whole; asked first, it begins to be rendered. Raises as `render_set` does."""
+        """Whether a set is whole; asked first, it begins to be rendered.
+
+        Raises as `render_set` does, MachineError only where rendering it again has not helped. What could not be rendered is
+        not begun again: whoever else asks for the set is told the same at once.
+        """
         key = scene_hash(parameters, count, seed)
         if key not in self._sets:
-            task = _render_set.options(scheduling_strategy=at_node(this_node()))
-            self._sets[key] = task.remote(parameters, count, seed, self._cache)
+            self._sets[key] = self._begun(parameters, count, seed)
         done, _ = ray.wait([self._sets[key]], timeout=0)
-        if done:
+        if not done:
+            return False
+        try:
             result(self._sets[key])
-        return bool(done)
+        except MachineError as error:
+            if self._retries[key] == RETRIES:
+                raise
+            # Not left to Ray, which would print a traceback into the display.
+            self._retries[key] += 1
+            self._sets[key] = self._begun(parameters, count, seed)
+            self._note(f"scenes that trials wait for are rendered once more: {error}")
+            return False
+        return True
+
+    def _begun(self, parameters: SceneParameters, count: int, seed: int) -> Any:
+        task = _render_set.options(scheduling_strategy=at_node(this_node()))
+        return task.remote(parameters, count, seed, self._cache)
 
     def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
         """How many scenes of a set are there: of one that is being rendered, those of the shards that are whole."""

@@ -302,9 +302,8 @@ def _carry_out(
         try:
             tracking = _tracking(folder, options, display)
         except KeyboardInterrupt:
-            failure = _record(folder, "interrupted")
-            if failure is not None:
-                raise failure from None
+            with suppress(OSError):  # which resume does not need
+                _record(folder, "interrupted")
             raise
         attempt = _Attempt(
             folder=folder,
@@ -327,8 +326,6 @@ def _carry_out(
             status = "interrupted"
         finally:
             end = attempt.end(status)
-        if end.failure is not None:
-            raise end.failure
         why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
         missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
         outcome = stop.outcome = Outcome(
@@ -362,18 +359,9 @@ def _unwritten(place: str, what: str, folder: RunFolder) -> MachineError:
     return MachineError(place, f"lacks {what}", do=do)
 
 
-def _record(folder: RunFolder, status: str) -> MachineError | None:
-    """Has the run's own folder say how it ended; returns why it cannot."""
-    try:
-        folder.describe(folder.about | {"finished": time.time(), "status": status})
-    except OSError as error:
-        return _cannot_go_on(folder, error)
-    return None
-
-
-def _cannot_go_on(folder: RunFolder, error: OSError) -> MachineError:
-    rule = f"cannot go on ({error.strerror or error})"
-    return MachineError(folder.path, rule, do=f"Mend that, then: python -m syndet_ray resume {folder.path}")
+def _record(folder: RunFolder, status: str) -> None:
+    """Has the run's own folder say how it ended."""
+    folder.describe(folder.about | {"finished": time.time(), "status": status})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,13 +370,11 @@ class _End:
 
     unwritten    what MLflow lacks, in words, or ""
     is_reported  False where the report could not be written
-    failure      why the run's own folder does not say how it ended; None where it does
     """
 
     status: str
     unwritten: str = ""
     is_reported: bool = True
-    failure: MachineError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,12 +441,12 @@ class _Attempt:
 
         MLflow comes last: it may hang until the machine is gone.
         """
-        failure = _record(self.folder, status)
-        if failure is not None and status == "interrupted":
+        try:
+            _record(self.folder, status)
+        except OSError:
+            if status != "interrupted":
+                raise
             self.display.note(f"{self.folder.path} does not say how the run ended, which resume does not need")
-            failure = None
-        elif failure is not None:
-            status = "interrupted"  # nothing here says that it is over, so `resume` will go on with it
         # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
         is_reported = self.publish() if status in ("finished", "failed") else True
         if self.board is not None:
@@ -471,7 +457,7 @@ class _Attempt:
                 (_STOPPED_PATIENCE_S, _STOPPED_PATIENCE_S) if status == "interrupted" else (_PATIENCE_S, math.inf)
             )
             unwritten = self.tracking.end(_MLFLOW_STATUS[status], *limits_s)
-        return _End(status=status, unwritten=unwritten, is_reported=is_reported, failure=failure)
+        return _End(status=status, unwritten=unwritten, is_reported=is_reported)
 
     def publish(self) -> bool:
         """Writes the report and hands the run's own files to MLflow; False where there is no report."""

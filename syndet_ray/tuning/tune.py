@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import disk
 from syndet_ray.tuning.ahead import Ahead, fetched_set, this_node
@@ -196,7 +196,7 @@ class _Proposals(_Stateless, Searcher):
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
-        self._ahead = Ahead(Path(settings.cache)) if node else None
+        self._ahead = Ahead(Path(settings.cache), note) if node else None
         self._unaided: set[int] = set()  # trials that render their scenes themselves, because nobody else could
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -227,9 +227,9 @@ class _Proposals(_Stateless, Searcher):
     def _ready(self, assignment: Assignment) -> bool:
         """Whether a trial may begin: its scenes are there, or it must render them itself.
 
-        A trial whose scenes cannot be had has failed, and is held no more, unless a disk of this machine is to blame. Whatever
-        else goes wrong may have to do with this machine alone: the trial renders its scenes where it runs, and what goes wrong
-        there is its own.
+        A trial that asks for scenes which break a rule has failed, and is held no more. Where a disk of this machine is to
+        blame the search halts. Whatever else goes wrong may have to do with this moment alone, such as a generator that fails:
+        the trial renders its scenes where it runs, and what goes wrong there is its own.
         """
         number = assignment.proposal.number
         if self._ahead is None or number in self._unaided:
@@ -242,15 +242,16 @@ class _Proposals(_Stateless, Searcher):
             else:
                 self._show_scenes(assignment, self._ahead)
             return all(ready)
-        except SyndetError as error:
+        except Exception as error:
             fault = disk.fault(error, disk.places(Path(self._settings.cache)))
             if fault is not None:
                 self._search.halt(fault)
                 return False
-            self._held.remove(assignment)
-            self._search.end(number, failure=str(error))
-            return False
-        except Exception as error:
+            breaks_a_rule = isinstance(error, SyndetError) and not isinstance(error, MachineError)
+            if breaks_a_rule:
+                self._held.remove(assignment)
+                self._search.end(number, failure=str(error))
+                return False
             self._unaided.add(number)
             reason = told(getattr(error, "cause", error))  # Ray's own error wraps the one of the worker
             self._note(f"trial {number} renders its scenes itself: they could not be rendered ahead of it ({reason})")
