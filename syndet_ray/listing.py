@@ -155,7 +155,7 @@ def inspection(found: "Inspection") -> Iterator[Table | str]:
         yield _distance_table(found, subject.name)
     for pair in found.twins[:_MOST_TWINS]:
         first, second = differences.twin_name(pair, found)
-        yield f"{'the same' if pair.exact else 'alike'}: {first} and {second}"
+        yield f"{differences.twin_words(pair)}: {first} and {second}"
     if len(found.twins) > _MOST_TWINS:
         yield f"and {len(found.twins) - _MOST_TWINS} more, see duplicates.csv"
     yield from (*found.notes, *differences.headline(found))

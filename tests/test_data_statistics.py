@@ -251,7 +251,7 @@ def test_copies_are_found_and_other_pictures_are_not():
     brighter = np.clip(images[5] * 1.1, 0, 255).astype(np.uint8)
     prints = [print_of(image) for image in [*images, encoded, smaller, brighter, images[6]]]
     told = []
-    found = pairs(prints, [0] * len(prints), lambda *done: told.append(done))
+    found = pairs(prints, [0] * len(prints), progress=lambda *done: told.append(done))
     assert [(pair.first, pair.second, pair.exact) for pair in found] == [
         (3, 30, False), (4, 31, False), (5, 32, False), (6, 33, True)
     ]  # fmt: skip
@@ -297,7 +297,49 @@ def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_told(tmp_pa
         ("train/0.png", "test/4.png", False, True),
         ("train/1.png", "train/6.png", True, False),
     ]
+    assert all(twins.copy for twins in found.twins)
     assert [s.name for s in inspect([path], "test", quiet).subjects] == ["dice"]
+
+
+def still_life(*corners, seed):
+    """(240, 320, 3) what a fixed camera sees of discs at their corners on one ground, with the noise of its exposure."""
+    ground = cv2.resize(scenes(1, 7)[0], (320, 240), interpolation=cv2.INTER_CUBIC)
+    for x, y in corners:
+        cv2.circle(ground, (x + 8, y + 8), 8, (90, 90, 90), -1)
+    noise = np.random.default_rng(seed).normal(0, 2, ground.shape)
+    return np.clip(ground + noise, 0, 255).astype(np.uint8)
+
+
+def discs(*corners):
+    return Boxes.of([(x, y, x + 16, y + 16) for x, y in corners], [0] * len(corners))
+
+
+def test_photos_of_a_fixed_camera_are_twins_only_where_nothing_has_moved(tmp_path):
+    """As `check` judges them. Of several that are alike one may show the same though it is not the likest."""
+    there, elsewhere = (40, 60), (200, 150)
+    saved = cv2.imdecode(cv2.imencode(".jpg", still_life(there, seed=0))[1], cv2.IMREAD_COLOR)
+    first = written(tmp_path / "a", [still_life(there, seed=0)], boxes=[discs(there)])
+    others = [still_life(elsewhere, seed=1), saved]
+    second = written(tmp_path / "b", others, boxes=[discs(elsewhere), discs(there)])
+    prints = [print_of(image) for image in (still_life(there, seed=0), *others)]
+    assert len(pairs(prints, [0, 1, 1])) == 3, "by their looks all are one, or nothing is shown here"
+    (twins,) = inspect([first, second], None, quiet).twins
+    assert (twins.second.image_id, twins.exact, twins.copy) == ("images/000001.png", False, True)
+
+
+def test_the_likest_image_that_shows_the_same_is_told(tmp_path):
+    noise = np.random.default_rng(0).integers(-3, 4, (4, 96, 96, 3))
+    image = scenes(1)[0].astype(int)
+    prints = [print_of((image + k * noise[k]).astype(np.uint8)) for k in (2, 1, 0)]
+    assert [(p.first, p.second) for p in pairs(prints, [0, 0, 1])] == [(0, 1), (1, 2)]
+    asked = []
+
+    def show_the_same(i, j):
+        asked.append((i, j))
+        return j == 0
+
+    assert [(p.first, p.second) for p in pairs(prints, [0, 0, 1], show_the_same)] == [(0, 1), (0, 2)]
+    assert asked == [(1, 0), (2, 1), (2, 0)]
 
 
 def test_visibility_is_estimated_for_all_and_measured_where_it_is_told(tmp_path):

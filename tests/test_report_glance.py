@@ -41,7 +41,20 @@ def test_the_headline_names_what_differs_most_and_what_is_there_twice(compared):
     told, twice = differences.headline(compared)
     assert told.startswith("synth differs from real most in brightness (")
     assert told.endswith(" of 22 statistics are beyond chance.")
-    assert twice == "1 image is also in another split or source: 1 exactly, 0 nearly."
+    assert twice == "1 image is also in another split or source: 1 exactly, 0 saved again or at another size."
+
+
+def test_images_that_are_only_alike_are_not_called_copies(compared):
+    (twins,) = compared.twins
+    saved, alike = replace(twins, exact=False, bits=3), replace(twins, exact=False, copy=False, bits=4)
+    said = differences.headline(replace(compared, twins=(twins, saved, alike)))[1:]
+    assert said == (
+        "2 images are also in another split or source: 1 exactly, 1 saved again or at another size.",
+        "1 image looks like one in another split or source, and is no copy of it.",
+    )
+    assert [differences.twin_words(pair) for pair in (twins, saved, alike)] == ["the same", "saved again", "alike"]
+    several = differences.headline(replace(compared, twins=(alike, alike)))[1:]
+    assert several == ("2 images look like one in another split or source, and are no copies of it.",)
 
 
 def test_the_headline_names_units_without_the_span_of_values(compared):

@@ -88,6 +88,19 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Callable[[int, int],
     return result
 
 
+def is_copy(pool: Pool, i: int, other: Pool, j: int) -> bool:
+    """Whether image i of a pool and image j of another are one photo, as `copies` judges those that look alike."""
+    image, original = _Image(pool, i), _Image(other, j)
+    return _is_identical(image, original) or _is_copy(image, original)
+
+
+def show_the_same(pool: Pool, i: int, other: Pool, j: int) -> bool:
+    """Whether labels, and what is seen there, name no object that is in one of two images alone; see moved.py."""
+    image, original = _Image(pool, i), _Image(other, j)
+    side = _fine_side(image, original)
+    return not show_different_objects(image.view(side), original.view(side))
+
+
 @dataclass(frozen=True, eq=False)
 class _Image:
     """Image i of a pool."""
@@ -182,19 +195,27 @@ def _is_identical(image: _Image, other: _Image) -> bool:
 
 def _is_copy(image: _Image, other: _Image) -> bool:
     """Whether two images agree in nearly all places with detail and in all places with contrast, and show the same objects."""
-    photo_px = min(image.photo_px, other.photo_px)
-    working_px = min(image.least_px, other.least_px)
-    most_px = min(photo_px / _REDUCTION, _MOST_SIDE)
-    side = _whole_places(min(most_px, working_px))
+    side = _fine_side(image, other)
     fine = _compared(image, other, side)
     detailed = fine.correlations[fine.deviations > _DETAIL]
     if not len(detailed) or np.quantile(detailed, _MOST_PLACES) < _LEAST_OF_MOST:
         return False
-    coarse = _compared(image, other, _whole_places(min(most_px, working_px / _CONTRAST_REDUCTION)))
+    working_px = min(image.least_px, other.least_px)
+    coarse_px = min(_most_px(image, other), working_px / _CONTRAST_REDUCTION)
+    coarse = _compared(image, other, _whole_places(coarse_px))
     contrasting = coarse.concordances[coarse.deviations > _CONTRAST]
     if contrasting.min(initial=1.0) < _LEAST_OF_CONTRAST:
         return False
     return not show_different_objects(image.view(side), other.view(side))
+
+
+def _fine_side(image: _Image, other: _Image) -> int:
+    """The side, px, at which two images are compared place by place, and object by object."""
+    return _whole_places(min(_most_px(image, other), image.least_px, other.least_px))
+
+
+def _most_px(image: _Image, other: _Image) -> float:
+    return min(min(image.photo_px, other.photo_px) / _REDUCTION, _MOST_SIDE)
 
 
 def _whole_places(side_px: float) -> int:

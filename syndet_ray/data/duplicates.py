@@ -1,7 +1,8 @@
 """Duplicates: images that are there more than once, exactly or nearly: rescaled, compressed anew, a little brighter."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ MOST_BITS = 10  # of 64 in which the prints of near duplicates differ at most
 # reach 0.971, copies at 0.6 of the size, a tenth brighter and as JPEG of quality 40 at least 0.997.
 LEAST_CORRELATION = 0.99
 _SMALL_PX = 64
+_MOST_LOOKED_AT = 3  # in each part, the likest first, for one that shows the same: of a fixed camera all are alike
 _BLOCK = 512  # images compared with all others at once
 
 
@@ -31,7 +33,7 @@ class Print:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images by their positions, first < second, that are one. bits: by which their prints differ, 0 where exact."""
+    """Two images by their positions, first < second, that are alike. bits: by which their prints differ, 0 where exact."""
 
     first: int
     second: int
@@ -50,13 +52,18 @@ def print_of(rgb: np.ndarray) -> Print:
 
 
 def pairs(
-    prints: Sequence[Print], parts: Sequence[int], progress: Callable[[int, int], None] | None = None
+    prints: Sequence[Print],
+    parts: Sequence[int],
+    show_the_same: Callable[[int, int], bool] = lambda i, j: True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Pair]:
     """Every image with the image before it that it resembles most, one from each part that holds such an image.
 
     So a photo that stands in train, in test and in another source is told for each; but of n equal images in one part
     n - 1 pairs are told, not all. Difference hashes propose, small pictures decide: flat grounds have like hashes.
-    parts (n,): what the images belong to. `progress` is told (images compared, images in all).
+    parts (n,): what the images belong to. `show_the_same` has the last word on two that are alike, given their positions; it
+    is asked where they are not the same to the last bit, of at most three a part. `progress` is told (images compared, images
+    in all).
     """
     bits = np.array([found.bits for found in prints], np.uint64)
     parts_of, found = np.asarray(parts), list[Pair]()
@@ -65,7 +72,11 @@ def pairs(
         differing = np.bitwise_count(bits[start:end, None] ^ bits[None, :end])
         before = np.arange(end) < np.arange(start, end)[:, None]
         for row, others in _grouped(np.argwhere((differing <= MOST_BITS) & before)):
-            found += _best(prints, start + row, others, differing[row], parts_of)
+            i = start + row
+            found += [
+                Pair(j, i, prints[i].exact == prints[j].exact, int(differing[row, j]))
+                for j in _likest(prints, i, others, parts_of, show_the_same)
+            ]
         if progress is not None:
             progress(end, len(prints))
     return found
@@ -77,14 +88,20 @@ def _grouped(places: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return list(zip(rows.tolist(), np.split(places[:, 1], starts[1:]), strict=True)) if len(rows) else []
 
 
-def _best(prints: Sequence[Print], i: int, others: np.ndarray, bits: np.ndarray, parts: np.ndarray) -> list[Pair]:
-    """Image i beside the likest of `others` in each part."""
-    best: dict[int, tuple[float, int]] = {}
+def _likest(
+    prints: Sequence[Print], i: int, others: np.ndarray, parts: np.ndarray, show_the_same: Callable[[int, int], bool]
+) -> Iterator[int]:
+    """Of `others` in each part the likest to image i that shows the same, where one does."""
+    by_part = defaultdict[int, list[tuple[float, int]]](list)
     for j in others.tolist():
-        alike, part = _alike(prints[i], prints[j]), int(parts[j])
-        if alike >= LEAST_CORRELATION and (part not in best or alike > best[part][0]):
-            best[part] = alike, j
-    return [Pair(j, i, prints[i].exact == prints[j].exact, int(bits[j])) for _, j in best.values()]
+        alike = _alike(prints[i], prints[j])
+        if alike >= LEAST_CORRELATION:
+            by_part[int(parts[j])].append((alike, j))
+    for candidates in by_part.values():
+        likest = sorted(candidates, key=lambda candidate: -candidate[0])[:_MOST_LOOKED_AT]
+        one = next((j for _, j in likest if prints[i].exact == prints[j].exact or show_the_same(i, j)), None)
+        if one is not None:
+            yield one
 
 
 def _alike(one: Print, other: Print) -> float:

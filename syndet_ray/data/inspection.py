@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data import duplicates
+from syndet_ray.data import copies, duplicates
 from syndet_ray.data.distance import Distance, Sample, class_distance, distance
+from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, class_words, read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.stand_in import FOLDER as STAND_IN_FOLDER
 from syndet_ray.data.statistics import STATISTICS, Measured, measure
 from syndet_ray.errors import DataError
 
+# Two photos are compared at up to this size: copies.py looks at them at a quarter of it.
+_LONGEST_PX = 1024
+_KEPT = 64  # images, of 2 MB; one is compared with several, one after another
 STAND_IN = "stand-in"  # the word for the built-in set, where a path is expected
 Progress = Callable[[str, int, int], None]
 
@@ -51,11 +56,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Twins:
-    """Two images that are one, exactly or nearly. bits: of 64 by which their hashes differ."""
+    """Two images that are one, or look alike.
+
+    exact  whether they are the same to the last bit
+    copy   whether they are one photo, exactly, saved again or at another size: what `check` refuses in two splits
+    bits   of 64 by which their hashes differ
+    """
 
     first: Place
     second: Place
     exact: bool
+    copy: bool
     bits: int
 
     @property
@@ -179,7 +190,7 @@ def _sample(measured: Measured, statistic: str) -> Sample:
 
 
 def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]:
-    """Those that stand in different splits or sources first, exact ones before near ones."""
+    """Those that stand in different splits or sources first, exact ones before copies, and these before others."""
     places = [
         Place(k, i, subject.name, split, subject.record(i).image_id)
         for k, subject in enumerate(subjects)
@@ -187,11 +198,36 @@ def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]
     ]
     parts = np.unique([f"{place.subject}/{place.split}" for place in places], return_inverse=True)[1]
     prints = [found for subject in subjects for found in subject.measured.prints]
-    pairs = duplicates.pairs(
-        prints, parts.tolist(), lambda done, total: progress("looking for duplicates", done, total)
-    )
-    twins = [Twins(places[pair.first], places[pair.second], pair.exact, pair.bits) for pair in pairs]
-    return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, found.bits)))
+    gallery = _Gallery(subjects, places)
+    looking = partial(progress, "looking for duplicates")
+    pairs = duplicates.pairs(prints, parts.tolist(), gallery.show_the_same, looking)
+    twins = []
+    for pair in pairs:
+        copy = pair.exact or gallery.is_copy(pair.first, pair.second)
+        twins.append(Twins(places[pair.first], places[pair.second], exact=pair.exact, copy=copy, bits=pair.bits))
+    return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, not found.copy, found.bits)))
+
+
+class _Gallery:
+    """The images at `places`, decoded as they are asked for; a few are kept."""
+
+    def __init__(self, subjects: Sequence[Subject], places: Sequence[Place]) -> None:
+        self._subjects, self._places = subjects, places
+        self._pool = lru_cache(maxsize=_KEPT)(self._decoded)
+
+    def show_the_same(self, i: int, j: int) -> bool:
+        """Whether no object is seen, and labelled, in one of two images alone."""
+        return copies.show_the_same(self._pool(i), 0, self._pool(j), 0)
+
+    def is_copy(self, i: int, j: int) -> bool:
+        return copies.is_copy(self._pool(i), 0, self._pool(j), 0)
+
+    def _decoded(self, k: int) -> Pool:
+        """A pool of image k alone."""
+        place = self._places[k]
+        source = self._subjects[place.subject].source.select([place.image])
+        longest_px = max(source.records[0].size_wh)
+        return decode(source, min(longest_px, _LONGEST_PX))
 
 
 def _class_notes(subjects: Sequence[Subject], datasets: Mapping[str, Dataset]) -> Iterable[str]:

@@ -83,6 +83,13 @@ def twin_name(twins: Twins, found: Inspection) -> tuple[str, str]:
     return name(first.source, first.split, first.image_id), name(second.source, second.split, second.image_id)
 
 
+def twin_words(twins: Twins) -> str:
+    """What two images have in common."""
+    if twins.exact:
+        return "the same"
+    return "saved again" if twins.copy else "alike"
+
+
 def unvaried(found: Inspection) -> list[str]:
     """The statistics that have one value everywhere, which a histogram would not show."""
     told = []
@@ -161,9 +168,15 @@ def _twin_sentences(found: Inspection) -> Iterator[str]:
         yield "No image is there twice."
     for apart, where in ((True, "in another split or source"), (False, "in the same split")):
         twins = [pair for pair in found.twins if pair.apart is apart]
-        exact = sum(pair.exact for pair in twins)
-        if twins:
-            yield f"{counted(len(twins), 'image')} {_are(len(twins))} also {where}: {exact} exactly, {len(twins) - exact} nearly."
+        copies = [pair for pair in twins if pair.copy]
+        exact = sum(pair.exact for pair in copies)
+        alike = len(twins) - len(copies)
+        if copies:
+            how = f"{exact} exactly, {len(copies) - exact} saved again or at another size"
+            yield f"{counted(len(copies), 'image')} {_are(len(copies))} also {where}: {how}."
+        if alike:
+            looks, is_one = ("looks", "is no copy") if alike == 1 else ("look", "are no copies")
+            yield f"{counted(alike, 'image')} {looks} like one {where}, and {is_one} of it."
 
 
 def _are(number: int) -> str:

@@ -125,7 +125,7 @@ def _distance_row(distance: Any) -> dict[str, Any]:
 def _twin_row(twins: Twins) -> dict[str, Any]:
     ends = {"first": twins.first, "second": twins.second}
     named = {f"{end}_{key}": getattr(at, key) for end, at in ends.items() for key in ("source", "split", "image_id")}
-    return named | {"exact": twins.exact, "bits": twins.bits, "apart": twins.apart}
+    return named | {"exact": twins.exact, "copy": twins.copy, "bits": twins.bits, "apart": twins.apart}
 
 
 def _write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
@@ -151,7 +151,8 @@ def _shown(twins: Twins, found: Inspection) -> dict[str, Any]:
 
     names = differences.twin_name(twins, found)
     pictures = (small(twins.first), small(twins.second))
-    return {"names": names, "pictures": pictures, "exact": twins.exact, "bits": twins.bits, "apart": twins.apart}
+    how = differences.twin_words(twins)
+    return {"names": names, "pictures": pictures, "how": how, "bits": twins.bits, "apart": twins.apart}
 
 
 def thumbnail(record: Record, *, boxes: bool) -> str:
