@@ -16,18 +16,21 @@ from test_disk import no_file_may_grow
 from test_search import Silent
 from test_tune import RUNGS, Nobody, searching, settings
 
+from syndet_ray import Confirmation
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.results import OBJECTIVE
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import load
-from syndet_ray.tuning import local
+from syndet_ray.tuning import local, run
 from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.confirm import to_be_scored
 from syndet_ray.tuning.run import Options, Origin, resume, start
 from syndet_ray.tuning.search import Search
-from syndet_ray.tuning.task import Resources
+from syndet_ray.tuning.task import RETRIES, Resources, retried
 from syndet_ray.tuning.tracking import Tracking
+from syndet_ray.verdict import winner
 
 WRITE_IT = "The run has all of it: once the store can be written, python -m syndet_ray resume"
 WHOLE = {"trials": 1, "seeds": 2}
@@ -113,6 +116,51 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     assert sum(trial.retries for trial in ended.folder.trials()) == 0
     assert table(ended.folder) == table(whole.folder)
     assert [row.metrics for row in ended.folder.test().rows] == [row.metrics for row in whole.folder.test().rows]
+
+
+def test_models_that_are_gone_are_told_before_anything_trains_or_the_test_set_is_opened(whole, tmp_path):
+    folder = RunFolder(shutil.copytree(whole.folder.path, tmp_path / "runs" / whole.folder.path.name))
+    lost = [trial for trial in folder.trials() if trial.kind == "confirm"][:2]
+    for trial in lost:
+        shutil.rmtree(trial.checkpoint)
+    known = folder.trials()
+    assert run._check_models(folder, {}) is None, "the test set has met them all"
+    message = rf"test set, {lost[0].number}, {lost[1].number}: {lost[0].checkpoint} is gone\. Put them back"
+    with pytest.raises(DataError, match=message):
+        resume(folder, {"trials": 2}, Silent())
+    assert folder.sweep.trials == 1, "it is not extended"
+    openings = folder.note_opening()
+    (folder.path / "test.json").unlink()
+    with pytest.raises(DataError, match=message):
+        resume(folder, {}, Silent())
+    assert folder.trials() == known
+    assert folder.note_opening() == openings + 1, "the test set stayed shut"
+
+
+def test_only_models_that_will_be_scored_must_be_there(whole, tmp_path):
+    folder = RunFolder(shutil.copytree(whole.folder.path, tmp_path / "run"))
+    confirmations = [trial for trial in folder.trials() if trial.kind == "confirm"]
+    own = [trial for trial in folder.trials() if trial.kind != "confirm"]
+    assert to_be_scored(folder.trials(), folder.sweep, None) == confirmations
+    assert to_be_scored(own, folder.sweep, None) == [], "all are trained anew"
+    unconfirmed = folder.sweep.replace({"confirm": Confirmation(seeds=0)})
+    numbers = {trial.number for trial in to_be_scored(own, unconfirmed, None)}
+    assert numbers == {0, 1, winner(own).trial.number}, "the controls and the best"
+
+
+def test_where_the_machine_failed_a_call_is_made_again():
+    failures = [MachineError("store", "is away")] * (RETRIES + 1)
+
+    def fetch():
+        if failures:
+            raise failures.pop()
+        return "there"
+
+    with pytest.raises(MachineError):
+        retried(fetch)
+    assert failures == []
+    failures.extend([MachineError("store", "is away")] * RETRIES)
+    assert retried(fetch) == "there"
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):

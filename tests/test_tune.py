@@ -1,8 +1,10 @@
 """Trials on a real Ray and a made-up training: what is retried, what fails alone, and how many run at once."""
 
 import hashlib
+import os
 import re
 import resource
+import signal
 import socket
 import tempfile
 from contextlib import chdir
@@ -28,7 +30,7 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.tuning import tune
 from syndet_ray.tuning.ahead import this_node
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.tuning.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources
+from syndet_ray.tuning.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources, run_tasks
 from syndet_ray.tuning.nodes import Needs, check_nodes
 from syndet_ray.tuning.search import Search
 from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
@@ -267,6 +269,50 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     assert proposals.suggest("another") is None, "the first still runs"
     proposals.on_trial_complete("ours")
     assert proposals.suggest("another") == "FINISHED"
+
+
+def scoring(folder):
+    """A task that fails so often before it returns, where `dies` by losing its worker. `folder` has a file for each call."""
+
+    def score(shared, device, threads, name, failures=0, dies=False):
+        calls = len(list(folder.glob(f"{name}-*")))
+        (folder / f"{name}-{calls}").touch()
+        if calls < failures and dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if calls < failures:
+            raise MachineError("s3://runs/x", "cannot be read (timeout)", do="See the network.")
+        return f"{shared} {name} on {device}"
+
+    return score
+
+
+def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_path):
+    notes, done = [], []
+    every = [{"name": "a"}, {"name": "b", "failures": RETRIES}, {"name": "c", "failures": 1, "dies": True}]
+    on_ray = tune.OnRay(USE, Capacity(USE, NO_GROWTH, fixed=True), NO_GROWTH, notes.append)
+    results = on_ray.tasks(scoring(tmp_path), "score", every, lambda *counts: done.append(counts))
+    assert results == [f"score {name} on cpu" for name in "abc"]
+    assert (done[0], done[-1]) == ((0, 3), (3, 3))
+    away = "tried once more: s3://runs/x: cannot be read (timeout). See the network."
+    assert notes.count(away) == RETRIES
+    (lost,) = [note for note in notes if note != away]
+    assert lost.startswith("tried once more: a task on the cluster: lost its worker 1 time (")
+
+
+@pytest.mark.parametrize(
+    ("dies", "message"),
+    [
+        (False, r"^s3://runs/x: cannot be read \(timeout\)\. See the network\.$"),
+        (True, r"^a task on the cluster: lost its worker 2 times \(.+\)\. See `ray status`[^\n]+$"),
+    ],
+)
+def test_a_task_that_always_fails_is_told_in_a_sentence(cluster, tmp_path, monkeypatch, dies, message):
+    monkeypatch.setattr("syndet_ray.tuning.cluster.RETRIES", 1)
+    every = [{"name": "a", "failures": 99, "dies": dies}]
+    with pytest.raises(MachineError, match=message) as caught:
+        run_tasks(scoring(tmp_path), "score", every, USE)
+    assert not isinstance(caught.value, ray.exceptions.RayError), "whose words are a traceback"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_path):

@@ -13,7 +13,8 @@ from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.cache import is_finished, kept, loaded
 from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
-from syndet_ray.tuning.render import render_set, result
+from syndet_ray.tuning.cluster import result
+from syndet_ray.tuning.render import render_set
 from syndet_ray.tuning.task import RETRIES, Note, silent
 
 
@@ -43,7 +44,7 @@ class Ahead:
         if not done:
             return False
         try:
-            result(self._sets[key])
+            result(self._sets[key], "rendering ahead")
         except MachineError as error:
             if self._retries[key] == RETRIES:
                 raise
@@ -77,7 +78,7 @@ def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path,
     if copy is not None:
         return copy
     there = _load.options(scheduling_strategy=at_node(node)).remote(parameters, count, seed, cache)
-    pool = result(there)  # before the copy's lock is taken: the cache of `node` may be this one
+    pool = result(there, "fetching scenes")  # before the copy's lock is taken: the cache of `node` may be this one
     return kept(folder, lambda: pool)
 
 

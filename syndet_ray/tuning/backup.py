@@ -8,13 +8,14 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from syndet_ray.data.lease import Claim, Lease, check_free, tenure
 from syndet_ray.data.storage import Version, download, filesystem, holds, inside, is_folder, upload
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.results import Trial
 from syndet_ray.run_folder import LEDGER, RunFolder
 from syndet_ray.timer import timer
 from syndet_ray.tuning.task import Note
@@ -138,6 +139,17 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     for number in lost:
         folder.append("checkpoint", number, path=None)
     return lost
+
+
+def check_models(folder: RunFolder, trials: Sequence[Trial]) -> None:
+    """Raises DataError where checkpoints of these finished trials are gone, MachineError where the store does not tell."""
+    lost = [trial for trial in trials if trial.checkpoint is None or not is_folder(trial.checkpoint)]
+    if not lost:
+        return
+    numbers = ", ".join(str(trial.number) for trial in lost)
+    rule = f"lacks checkpoints of trials that are to be scored on the test set, {numbers}: {lost[0].checkpoint} is gone"
+    do = f"Put them back, or begin a new run: what this one knows without them, report {folder.path} tells."
+    raise DataError(folder.path, rule, do=do)
 
 
 def fetch(address: str, runs: Path) -> RunFolder:

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.report.words import counted
 from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, trials_on
 from syndet_ray.tuning.stop import restore_handlers
@@ -234,21 +234,55 @@ def run_tasks(
     every: Sequence[dict[str, Any]],
     use: Resources,
     progress: Progress = quiet,
+    note: Note = silent,
 ) -> list[Any]:
     """`function(shared, device, threads, **arguments)` for each of `every`, as many at once as trials would run.
 
     Returns what they return, in their order; `progress` is told as they end, in whichever. `shared` goes through the object
-    store: all processes of a node read one copy.
+    store: all processes of a node read one copy. What raises MachineError or loses its worker is done again, up to RETRIES
+    times, of which `note` is told; then it raises MachineError, and nothing else of them goes on.
     """
-    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=RETRIES)
+    # No retries of Ray's own: a worker that was lost and a store that did not answer are counted together.
+    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=0)
     held = ray.put(shared)
-    asked = [task.remote(function, held, use.cpus, arguments) for arguments in every]
-    waiting = asked
-    progress(0, len(asked))
-    while waiting:
-        _, waiting = ray.wait(waiting, num_returns=1)
-        progress(len(asked) - len(waiting), len(asked))
-    return ray.get(asked)
+    running = {task.remote(function, held, use.cpus, arguments): k for k, arguments in enumerate(every)}
+    results: dict[int, Any] = {}
+    attempts = [1] * len(every)
+    progress(0, len(every))
+    try:
+        while running:
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            k = running.pop(done)
+            try:
+                results[k] = result(done, "a task on the cluster", attempts[k])
+            except MachineError as error:
+                if attempts[k] > RETRIES:
+                    raise
+                attempts[k] += 1
+                running[task.remote(function, held, use.cpus, every[k])] = k
+                note(f"tried once more: {error}")
+            progress(len(results), len(every))
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+    return [results[k] for k in range(len(every))]
+
+
+def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
+    """What a task returned. Raises its SyndetError as it was raised there, and MachineError where its worker was lost.
+
+    place     names the task in that error
+    attempts  at it, this one included
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SyndetError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        rule = f"lost its worker {counted(attempts, 'time')} ({str(error).splitlines()[0].rstrip('.')})"
+        raise MachineError(place, rule, do="See `ray status` and the memory of the nodes.") from None
 
 
 def device() -> str:

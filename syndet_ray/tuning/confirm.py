@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,10 @@ from syndet_ray.spread import (
     score_interval,
     seed_spread,
 )
-from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.sweep import CONTROL_CHANGES, Sweep
 from syndet_ray.tuning.pictures import show_predictions
-from syndet_ray.tuning.task import Note, Progress, Runner, quiet, silent
-from syndet_ray.verdict import Candidate, candidates, simplest
+from syndet_ray.tuning.task import Note, Progress, Runner, quiet, retried, silent
+from syndet_ray.verdict import Candidate, candidates, finalists, simplest
 
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
@@ -70,6 +71,36 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     return {"best": found[0], **roles}
 
 
+def to_be_scored(trials: Sequence[Trial], sweep: Sweep, test: TestScores | None) -> list[Trial]:
+    """The finished trials whose models the test set will meet, as far as is known while others are still to be trained.
+
+    None where all is trained, and the test set has met the models that it was to meet.
+    """
+    recipes = tested(trials)
+    is_trained = all(trial.state != "RUNNING" for trial in trials)
+    is_proposed = sum(trial.kind == "search" for trial in trials) >= sweep.proposals
+    if is_trained and is_proposed and is_scored(recipes, test):
+        return []
+    is_confirmed = any(trial.kind == "search" for trial in finalists(trials, sweep.confirm.top))
+    if sweep.confirm.seeds and is_confirmed:  # what is trained anew is scored, and of the rest only a variant's repeats
+        own = [trial for trial in trials if trial.kind == "confirm" or trial.variant]
+        return [trial for trial in own if trial.state == "COMPLETE"]
+    return models_of(recipes)
+
+
+def models_of(recipes: Mapping[str, Candidate]) -> list[Trial]:
+    """The trials that left the models of these recipes, each once."""
+    models = {model.number: model for candidate in recipes.values() for model in candidate.models}
+    return list(models.values())
+
+
+def is_scored(recipes: Mapping[str, Candidate], test: TestScores | None) -> bool:
+    """Whether the test set has met exactly these recipes, in all their trainings."""
+    trainings = {training.number for candidate in recipes.values() for training in candidate.trainings}
+    scored = set() if test is None else {model for row in test.rows for model in row.models}
+    return trainings == scored
+
+
 def open_test_set(
     folder: RunFolder,
     recipes: Mapping[str, Candidate],
@@ -89,7 +120,7 @@ def open_test_set(
     scored = dict(zip(models, runner.tasks(score_checkpoint, test, every, progress), strict=True))
     champion = max(recipes["best"].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
-    _keep_champion(folder, champion.checkpoint)
+    retried(partial(_keep_champion, folder, champion.checkpoint))
     _keep_found(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions, note)
     plain = simplest(candidates(folder.trials()))

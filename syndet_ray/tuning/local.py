@@ -28,6 +28,7 @@ from syndet_ray.tuning.task import (
     TrialSettings,
     cause_of,
     quiet,
+    retried,
     told,
     worth_another_try,
 )
@@ -58,7 +59,7 @@ class Local:
         found: list[Any] = []
         progress(0, len(every))
         for arguments in every:
-            found.append(function(shared, str(_device(self.use)), self.use.cpus, **arguments))
+            found.append(retried(partial(function, shared, str(_device(self.use)), self.use.cpus, **arguments)))
             progress(len(found), len(every))
         return found
 

@@ -16,14 +16,14 @@ import ray
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.effect import no_effect
-from syndet_ray.errors import DefinitionError, MachineError, SyndetError
+from syndet_ray.errors import DefinitionError
 from syndet_ray.recipe import Recipe, SceneParameters, located
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import is_finished, kept
 from syndet_ray.scenes.generate import library_of, rendered, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
-from syndet_ray.tuning.cluster import connection
+from syndet_ray.tuning.cluster import connection, result
 from syndet_ray.tuning.task import RETRIES
 
 Progress = Callable[[int, int], None]
@@ -159,7 +159,7 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
                 key = waiting.pop(0)
                 running[task.remote(work[key])] = key
             (done,), _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(done), result(done)
+            yield running.pop(done), result(done, "rendering", RETRIES + 1)
     finally:
         for left in running:
             ray.cancel(left, force=True)
@@ -180,16 +180,3 @@ def _placement() -> dict[str, Any]:
         "label_selector": avoid,
         "fallback_strategy": [{"label_selector": any_node}],
     }
-
-
-def result(reference: Any) -> Any:
-    """What a task returned. Raises its SyndetError as it was raised there, and MachineError where its worker was lost."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, SyndetError):
-            raise error.cause from None
-        raise
-    except ray.exceptions.RayError as error:
-        rule = f"lost its worker {RETRIES + 1} times ({str(error).splitlines()[0]})"
-        raise MachineError("rendering", rule, do="See `ray status` and the memory of the nodes.") from None

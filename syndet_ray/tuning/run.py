@@ -23,7 +23,7 @@ from syndet_ray.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.run_folder import RunFolder
 from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import Backup, forget_lost_checkpoints, home, ownership
+from syndet_ray.tuning.backup import Backup, check_models, forget_lost_checkpoints, home, ownership
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.machine import environment
@@ -35,7 +35,7 @@ from syndet_ray.tuning.server import kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.stop import Leave, Stop, interrupt_again
 from syndet_ray.tuning.store import check_store, local_store, open_store, store_address
-from syndet_ray.tuning.task import TrialSettings, check_gpus
+from syndet_ray.tuning.task import TrialSettings, check_gpus, retried
 from syndet_ray.tuning.tracking import Tracking, champion_name
 from syndet_ray.verdict import Candidate, finalists
 
@@ -231,6 +231,7 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
     options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
     with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
         _check_given(folder, given)
+        _check_models(folder, given)
         data = check(folder.sweep, options, display)
         if not force:
             changes.refuse(folder, data)
@@ -279,6 +280,13 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
     elapsed = folder.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
         raise DefinitionError("--hours", f"must be more than the {elapsed:.3g} hours that the run has taken", got=hours)
+
+
+def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
+    """Raises DataError where a run, as it is given, could never be scored: models are gone that the test set is to meet."""
+    sweep = folder.sweep.replace({"trials": given["trials"]}) if "trials" in given else folder.sweep
+    trials = confirm.to_be_scored(folder.trials(), sweep, folder.test())
+    retried(partial(check_models, folder, trials))
 
 
 def _extend(folder: RunFolder, trials: int) -> None:
@@ -513,7 +521,8 @@ class _Attempt:
         recipes = confirm.tested(self.folder.trials())
         if not recipes:
             return "failed"
-        if _models(self.folder.test()) != {model.number for c in recipes.values() for model in c.trainings}:
+        if not confirm.is_scored(recipes, self.folder.test()):
+            retried(partial(check_models, self.folder, confirm.models_of(recipes)))
             self.display.note("training is over; scoring the best recipes and the controls on the test set")
             scoring = partial(self.display.progress, "scoring models")
             test_pool, note = self.data.pools["test"], self.display.note
@@ -559,11 +568,6 @@ def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
             cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note)
             runner = stack.enter_context(cluster)
         yield runner
-
-
-def _models(test: TestScores | None) -> set[int]:
-    """The trials whose models have met the test set."""
-    return {model for row in test.rows for model in row.models} if test is not None else set()
 
 
 def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch, no Ray, no MLflow."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.results import Cause
@@ -13,6 +14,8 @@ RETRIES = 3
 # Of each trial: the newest may not have reached the ledger when a kill comes.
 KEPT_CHECKPOINTS = 2
 
+Returned = TypeVar("Returned")
+
 
 def worth_another_try(error: Exception, begun: bool) -> bool:
     """Whether what ended an attempt at a trial may not end the next.
@@ -21,6 +24,14 @@ def worth_another_try(error: Exception, begun: bool) -> bool:
     again where the trial had begun, that is reported, and not where it never got so far.
     """
     return isinstance(error, MachineError) if isinstance(error, SyndetError) else begun
+
+
+def retried(call: Callable[[], Returned]) -> Returned:
+    """What a call returns, which is made up to RETRIES times more where it raises MachineError."""
+    for _ in range(RETRIES):
+        with suppress(MachineError):
+            return call()
+    return call()
 
 
 def cause_of(error: Exception, begun: bool) -> Cause:

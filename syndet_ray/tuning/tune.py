@@ -91,7 +91,7 @@ class OnRay:
     def tasks(
         self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
     ) -> list[Any]:
-        return run_tasks(function, shared, every, self.use, progress)
+        return run_tasks(function, shared, every, self.use, progress, self.note)
 
 
 @contextmanager
