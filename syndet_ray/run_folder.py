@@ -25,7 +25,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,7 @@ from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import write_whole
 from syndet_ray.recipe import definition_error
 from syndet_ray.results import Picture, TestScores, Trial, after_event
+from syndet_ray.run import Run
 from syndet_ray.sweep import Sweep
 
 LEDGER = "ledger.jsonl"
@@ -57,7 +58,6 @@ class RunFolder:
         self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
         self.report, self.report_error = self.path / "report.html", self.path / "report-error.log"
         self._ledger = self.path / LEDGER
-        self._read: tuple[tuple[int, int], tuple[Trial, ...]] | None = None  # the trials, and the ledger's stamp then
 
     @staticmethod
     def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
@@ -89,12 +89,6 @@ class RunFolder:
             return Sweep.model_validate_json(path.read_bytes())
         except (ValidationError, SyndetError) as error:  # a rule of its own, or one of a recipe or space in it
             raise self._unreadable(path, error) from None
-
-    @property
-    def stamp(self) -> tuple[int, int]:
-        """Changes whenever the ledger does: when it was last written, and its length in bytes."""
-        found = self._ledger.stat() if self._ledger.exists() else None
-        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -149,12 +143,7 @@ class RunFolder:
 
     def elapsed_s(self) -> float:
         """How long the run has been carried out, all attempts together, up to the last event."""
-        total, began, last = 0.0, None, 0.0
-        for event in self.events():
-            if event["event"] == "attempt":
-                total, began = total + (0.0 if began is None else last - began), event["time"]
-            last = event["time"]
-        return total + (0.0 if began is None else last - began)
+        return _elapsed_s(self.events())
 
     def _write(self, event: Mapping[str, Any]) -> dict[str, Any]:
         line = json.dumps(event)
@@ -185,16 +174,27 @@ class RunFolder:
         own = self._ledger.read_bytes() if self._ledger.exists() else b""
         return own.startswith(whole)
 
-    def trials(self) -> tuple[Trial, ...]:
-        """Every trial of the ledger, by number; the ledger is read anew only after it has changed."""
-        stamp = self.stamp
-        if self._read is None or self._read[0] != stamp:
-            self._read = stamp, self._trials()
-        return self._read[1]
+    def read(self) -> Run:
+        """All that was kept of the run, as it stands. Raises DataError as `sweep` and `test` do."""
+        events = list(self.events())
+        return Run(
+            path=self.path,
+            sweep=self.sweep,
+            about=self.about,
+            trials=self._trials_of(events),
+            test=self.test(),
+            elapsed_s=_elapsed_s(events),
+            draws=self.draws,
+            pictures=self.pictures,
+        )
 
-    def _trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial of the ledger, by number."""
+        return self._trials_of(self.events())
+
+    def _trials_of(self, events: Iterable[Mapping[str, Any]]) -> tuple[Trial, ...]:
         trials: dict[int, Trial] = {}
-        for event in self.events():
+        for event in events:
             number = event["trial"]
             if number is not None:
                 trials[number] = self.after(trials.get(number), event)
@@ -287,6 +287,15 @@ class RunFolder:
             if path.exists()
             else []
         )
+
+
+def _elapsed_s(events: Iterable[Mapping[str, Any]]) -> float:
+    total, began, last = 0.0, None, 0.0
+    for event in events:
+        if event["event"] == "attempt":
+            total, began = total + (0.0 if began is None else last - began), event["time"]
+        last = event["time"]
+    return total + (0.0 if began is None else last - began)
 
 
 def _append_whole(path: Path, line: bytes) -> None:

@@ -41,7 +41,7 @@ def make_run(tmp_path):
 
 
 def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
-    assert answer.answer(make_run(scores=TIED)) == (
+    assert answer.answer(make_run(scores=TIED).read()) == (
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
         "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
         "The intervals overlap: this run cannot tell the best recipe from real only. "
@@ -50,7 +50,7 @@ def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
 
 
 def test_a_clear_win_is_called_one(make_run):
-    said = answer.answer(make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}))
+    said = answer.answer(make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read())
     assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
 
 
@@ -63,7 +63,7 @@ def test_a_clear_win_is_called_one(make_run):
     ],
 )
 def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real, ends):
-    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}))
+    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}).read())
     score = f"{real[0]} mAP [{real[1]}, {real[2]}]"
     assert said.startswith(f"Use real data only: on 50 real test photos it reaches {score};")
     assert "the best recipe — 40 % synthetic" in said
@@ -74,7 +74,7 @@ def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real
 def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
     folder = make_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
     folder.write_test(replace(folder.test(), images=images))
-    assert answer.answer(folder) == (
+    assert answer.answer(folder.read()) == (
         f"No answer: so few photos cannot tell recipes apart: that takes 10 or more. On {place} 40 % synthetic at 40 objects per "
         "scene, learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
     )
@@ -83,7 +83,7 @@ def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
 def test_ten_photos_are_enough_for_an_answer(make_run):
     folder = make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": (0.52, 0.48, 0.56)})
     folder.write_test(replace(folder.test(), images=10))
-    assert answer.answer(folder).startswith(
+    assert answer.answer(folder.read()).startswith(
         "Use real data only: on 10 real test photos it reaches 0.52 mAP [0.48, 0.56];"
     )
 
@@ -92,30 +92,30 @@ def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make
     trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
     folder = make_run(trials)
     folder.write_test(made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
-    assert answer.answer(folder) == (
+    assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
         f"No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP. {ONCE}"
     )
 
 
 def test_without_a_control_the_answer_says_so(make_run):
-    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}))
+    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}).read())
     assert said.endswith(f"No real-only control was tested: whether synthetic images helped cannot be told. {ONCE}")
 
 
 def test_a_small_score_keeps_the_decimals_that_say_something(make_run):
-    assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(make_run(scores={"best": (0.013, 0.008, 0.019)}))
+    assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(make_run(scores={"best": (0.013, 0.008, 0.019)}).read())
 
 
 def test_no_answer_before_the_test(make_run):
-    assert answer.answer(make_run()) == (
+    assert answer.answer(make_run().read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: "
         "40 % synthetic at 40 objects per scene, learning rate 0.002, 0.310 mAP."
     )
 
 
 def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path):
-    assert answer.answer(confirmed_run(tmp_path / "run", simplest=3)) == (
+    assert answer.answer(confirmed_run(tmp_path / "run", simplest=3).read()) == (
         f"On 50 real test photos {BEST}; 0.06 [0.03, 0.09] above real only (P = 0.99), "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99)."
     )
@@ -123,10 +123,10 @@ def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path
 
 def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
     folder = confirmed_run(tmp_path / "real", simplest=0)
-    assert answer.answer(folder).endswith("Within one standard error on validation, and simpler: real only.")
+    assert answer.answer(folder.read()).endswith("Within one standard error on validation, and simpler: real only.")
     folder = confirmed_run(tmp_path / "other", simplest=2)
     simpler = "40 % synthetic at 40 objects per scene, learning rate 0.002 (trial 2)"
-    assert answer.answer(folder).endswith(f"and simpler: {simpler}.")
+    assert answer.answer(folder.read()).endswith(f"and simpler: {simpler}.")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
     ids=["up to 0", "around 0", "below, around 0", "no difference", "wholly below"],
 )  # fmt: skip
 def test_nothing_is_claimed_that_the_difference_does_not_bear(tmp_path, found, starts, ends):
-    said = answer.answer(confirmed_run(tmp_path / "run", gaps={"best": found}))
+    said = answer.answer(confirmed_run(tmp_path / "run", gaps={"best": found}).read())
     assert said.startswith(starts)
     assert said.endswith(ends)
     assert "70 % synthetic at 40 objects" in said
@@ -150,7 +150,7 @@ def test_nothing_is_claimed_that_the_difference_does_not_bear(tmp_path, found, s
 def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
     means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31, "finalist 3": 0.28}
     gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}
-    assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0)) == (
+    assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0).read()) == (
         "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99). "
         "No searched recipe did better on validation: the best of 2 confirmed had 0.300 ± 0.006 against 0.280 ± 0.006 mAP."
@@ -159,7 +159,7 @@ def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
 
 def test_a_search_that_found_real_images_alone_says_so(tmp_path):
     trials = [*TRIALS[:3], ("search", 40, 0.0, 0.001, (0.2, 0.3), "COMPLETE", DONE)]
-    said = answer.answer(confirmed_run(tmp_path / "run", trials=trials))
+    said = answer.answer(confirmed_run(tmp_path / "run", trials=trials).read())
     assert said.startswith(
         "Use real data only: on 50 real test photos the best recipe — real images only, learning rate"
     )
@@ -171,17 +171,17 @@ def test_confirmed_without_a_control_the_answer_says_so(tmp_path):
     row = made_scores({"best": (0.31, 0.27, 0.35)}, best=0).rows[0]
     row = type(row)(**vars(row) | {"models": (2, 3), "seeds": (0.3, 0.32)})
     folder.write_test(type(made_scores({}))(**vars(made_scores({})) | {"rows": (row,)}))
-    assert answer.answer(folder).endswith(
+    assert answer.answer(folder.read()).endswith(
         "(2 seeds). No real-only control was tested: whether synthetic images helped cannot be told."
     )
 
 
 def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
     folder = confirmed_run(tmp_path / "run", openings=2)
-    assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(folder)
+    assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(folder.read())
     test = folder.test()
     folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
-    assert answer.answer(folder).endswith("Begun since the test set was opened, and no part of this: 19 trials.")
+    assert answer.answer(folder.read()).endswith("Begun since the test set was opened, and no part of this: 19 trials.")
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
 def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, said):
     real = ABOUT["real"] | {"near_copies": copies}
     folder = confirmed_run(tmp_path / "run", about=ABOUT | {"real": real})
-    told = answer.answer(folder)
+    told = answer.answer(folder.read())
     assert said in told
     assert told.endswith("which --allow-near-copies let pass: where they are the same photo, scores are too high.")
-    assert content(folder)["answer"] == told
-    assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean"))
+    assert content(folder.read())["answer"] == told
+    assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
 
 
 def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):
@@ -210,7 +210,7 @@ def test_before_the_test_the_best_single_training_leads_however_its_confirmation
     confirm(folder, {0: (0.9,), 2: (0.1,)})
     folder.append("asked", 9, kind="confirm", params={}, recipe=folder.trials()[3].recipe, of=3)
     train(folder, 9, (0.1,), "RUNNING")
-    assert answer.answer(folder) == (
+    assert answer.answer(folder.read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: 40 % synthetic at 40 objects per "
         "scene, learning rate 0.002, 0.310 mAP. The best are being trained anew: 2 of 12 trainings have ended."
     )
@@ -221,7 +221,7 @@ OFFERS = [(20, 0.25), (80, 0.33), (20, 0.19), (160, 0.30)]
 
 def test_several_goals_say_what_accuracy_costs(tmp_path):
     folder = front_run(tmp_path / "run", OFFERS)
-    assert answer.answer(folder).endswith(
+    assert answer.answer(folder.read()).endswith(
         "On validation, each trained once: with 20 real images 0.25 mAP, with 80 0.33."
     )
 
@@ -230,13 +230,13 @@ def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_dif
     goals = {"objective": ("val/mAP", "real_images", "images")}
     folder = front_run(tmp_path / "run", [(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
     said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
-    assert answer.answer(folder).endswith(f"On validation, each trained once: {said}")
+    assert answer.answer(folder.read()).endswith(f"On validation, each trained once: {said}")
 
 
 def test_a_long_front_is_told_by_its_ends_and_a_few_between(tmp_path):
     folder = front_run(tmp_path / "run", [(10 * n, n / 20) for n in range(1, 12)])
     said = "with 10 real images 0.05 mAP, with 40 0.20, with 70 0.35, with 110 0.55 (7 more on the Pareto front)."
-    assert answer.answer(folder).endswith(said)
+    assert answer.answer(folder.read()).endswith(said)
 
 
 @given(mean=st.floats(-0.5, 0.5), width=st.floats(0.0001, 0.3), probability=st.floats(0, 1))
@@ -252,7 +252,7 @@ def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(me
 
 def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
     folder = variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.35, "synthetic_only": 0.1})
-    assert answer.answer(folder) == (
+    assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.35 mAP [0.32, 0.38]; 0.25 [0.22, 0.28] above synthetic "
         "only (P = 0.99), 0.04 [0.01, 0.07] above full (P = 0.99). No variant did better on validation: the best of 3 "
         "tested had 0.310 ± 0.010 against 0.350 ± 0.014 mAP. Of the variants full reaches 0.31 mAP [0.28, 0.34] (2 seeds); "
@@ -268,7 +268,7 @@ def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
     models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
     folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
-    said = answer.answer(folder)
+    said = answer.answer(folder.read())
     assert "No searched recipe did better on validation: the best of 1 confirmed had 0.280 against 0.285 mAP." in said
     assert said.endswith("Each was trained anew from a single seed: the spread between seeds is unknown.")
 
@@ -279,7 +279,9 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
     models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
     folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
-    assert answer.answer(folder).endswith("Each counts by a single training: the spread between seeds is unknown.")
+    assert answer.answer(folder.read()).endswith(
+        "Each counts by a single training: the spread between seeds is unknown."
+    )
 
 
 def diverge(folder, number):
@@ -293,7 +295,7 @@ def diverge(folder, number):
 def test_a_recipe_whose_only_training_diverged_is_not_compared(tmp_path):
     folder = made_run(tmp_path / "run", scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)})
     diverge(folder, 0)
-    said = answer.answer(folder)
+    said = answer.answer(folder.read())
     assert "The only training of real only diverged: the two are not compared." in said
     assert "do not overlap" not in said
 
@@ -304,13 +306,13 @@ def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said(tm
     )
     confirm(folder, {0: (0.28,)})
     diverge(folder, 1)
-    assert answer.answer(folder).startswith("No answer: every training anew of the best recipes diverged")
+    assert answer.answer(folder.read()).startswith("No answer: every training anew of the best recipes diverged")
 
 
 def test_trainings_that_diverged_are_told(tmp_path):
     folder = confirmed_run(tmp_path / "run")
     diverge(folder, 17)
-    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(folder)
+    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(folder.read())
 
 
 def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
@@ -323,12 +325,12 @@ def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
         train(folder, number, (), "FAILED", "its worker failed 4 times")
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
     folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
-    said = answer.answer(folder)
+    said = answer.answer(folder.read())
     assert "Not compared, because every training of theirs anew failed: the recipes of trial 2." in said
 
 
 def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):
-    said = answer.answer(variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.25}))
+    said = answer.answer(variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.25}).read())
     assert said.startswith(
         "On 50 real test photos the best recipe — full — reaches 0.31 mAP [0.28, 0.34] (2 seeds); 0.06 [0.03, 0.09] "
         "above real only (P = 0.99). Of the variants full reaches"
@@ -337,18 +339,20 @@ def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_control
 
 def test_a_variant_other_than_the_first_that_wins_is_named(tmp_path):
     folder = variant_run(tmp_path / "run", VARIANTS | {"hue": ({"scene.hue": 1.0}, (0.32, 0.36))})
-    assert answer.answer(folder).endswith(
+    assert answer.answer(folder.read()).endswith(
         "Beyond the intervals: no blur. Best on validation is hue, with 0.34 mAP [0.31, 0.37] (2 seeds)."
     )
 
 
 def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     once = {name: (changes, values[:1]) for name, (changes, values) in VARIANTS.items()}
-    said = answer.answer(variant_run(tmp_path / "once", once, {"real_only": 0.5}))
+    said = answer.answer(variant_run(tmp_path / "once", once, {"real_only": 0.5}).read())
     assert said.startswith("Use real data only: on 50 real test photos it reaches 0.50 mAP [0.47, 0.53];")
     assert "No variant did better on validation: the best of 3 had 0.300 against 0.500 mAP." in said
     assert said.endswith(f"Beyond the intervals: no blur. {ONCE}")
-    uneven = answer.answer(variant_run(tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}))
+    uneven = answer.answer(
+        variant_run(tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}).read()
+    )
     assert uneven.endswith(
         "Not all have 2 finished trainings: no blur 1 (the spread between seeds of a single one is that of the others)."
     )
@@ -358,11 +362,11 @@ def test_where_nothing_was_learned_nothing_is_recommended(tmp_path):
     """A detector that finds nothing is no better for having been shown real images alone."""
     blind = [(*trial[:4], tuple(value / 100 for value in trial[4]), *trial[5:]) for trial in TRIALS]
     nothing = {"best": (0.002, 0.0, 0.011), "real_only": (0.0, 0.0, 0.001)}
-    assert answer.answer(made_run(tmp_path / "run", blind, scores=nothing)) == (
+    assert answer.answer(made_run(tmp_path / "run", blind, scores=nothing).read()) == (
         "No answer: no recipe has learned to find anything; on 50 real test photos the highest of 2 recipes is 0.002 mAP. "
         "Train longer (training.images)."
     )
-    assert "Train longer" not in answer.answer(made_run(tmp_path / "seen", TRIALS, scores=nothing)), (
+    assert "Train longer" not in answer.answer(made_run(tmp_path / "seen", TRIALS, scores=nothing).read()), (
         "validation has more"
     )
 
@@ -371,7 +375,7 @@ def test_where_nothing_was_learned_nothing_is_recommended(tmp_path):
 def test_where_no_searched_recipe_finished_nothing_is_recommended(tmp_path, searched):
     folder = made_run(tmp_path / "run", [*TRIALS[:2], *searched])
     folder.write_test(made_scores({"best": (0.3, 0.2, 0.4), "synthetic_only": (0.05, 0.03, 0.07)}, best=0))
-    said = answer.answer(folder)
+    said = answer.answer(folder.read())
     assert "Use real data only" not in said
     assert said.startswith(
         f"No answer: none of the {len(searched)} searched recipe{'s' * (len(searched) != 1)} finished."

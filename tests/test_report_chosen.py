@@ -25,14 +25,14 @@ def folder(tmp_path):
 
 
 def test_the_best_and_the_controls_are_shown_and_then_what_validation_put_first(folder):
-    assert sorted(line.name for line in chosen_lines(folder)) == sorted(KEPT)
+    assert sorted(line.name for line in chosen_lines(folder.read())) == sorted(KEPT)
 
 
 def test_every_figure_shows_the_same_recipes(folder):
-    assert {row[0] for row in mistakes.error_kinds(folder).rows} == set(KEPT)
-    assert {place.recipe for place in obstruction.places(folder, "AP_visible")} == set(KEPT)
+    assert {row[0] for row in mistakes.error_kinds(folder.read()).rows} == set(KEPT)
+    assert {place.recipe for place in obstruction.places(folder.read(), "AP_visible")} == set(KEPT)
     roles = {"best", "real_only", "synthetic_only", "finalist 11", "finalist 12"}
-    assert {row[0] for row in comparisons.test_scores(folder).rows} == roles
+    assert {row[0] for row in comparisons.test_scores(folder.read()).rows} == roles
 
 
 def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
@@ -40,7 +40,7 @@ def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
     told = chosen_words(lines)
     assert told == "5 of 9 recipes: the best, the controls, then those with the best validation mAP."
     assert chosen_words(lines[:5]) == ""
-    captions = re.findall("<figcaption>(.*?)</figcaption>", page.write(folder).read_text(), re.DOTALL)
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page.write(folder.read(), folder).read_text(), re.DOTALL)
     assert sum(told in caption for caption in captions) == 4
 
 
@@ -76,8 +76,8 @@ def trials_in(spec, name):
 
 
 def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
-    lines, curves = importance.parallel_coordinates(many), learning.learning_curves(many)
-    marks = responses.responses(many)["response_mix_synthetic"]
+    lines, curves = importance.parallel_coordinates(many.read()), learning.learning_curves(many.read())
+    marks = responses.responses(many.read())["response_mix_synthetic"]
     assert len(lines.rows) == 40
     assert {row[0] for row in curves.rows} == set(range(42))
     assert sum(row[0] in ("searched", "best recipe") for row in marks.rows) == 40
@@ -91,7 +91,7 @@ def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
 
 
 def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
-    content = page.content(many)
+    content = page.content(many.read())
     sample = "the best 3, and an even sample of the others."
     assert content["lines_drawn"] == f"Of 40 trials of the search 9 are drawn: {sample}"
     assert content["curves_drawn"] == f"Of 40 trials of the search 10 are drawn: {sample}", (
@@ -99,6 +99,6 @@ def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
     )
     caption = next(caption for key, _, caption in content["responses"] if key == "response_mix_synthetic")
     assert "Of 40 trials 9 are drawn, an even sample by score. The trials differ in the other varied" in caption
-    few = page.content(made_run(tmp_path / "few"))
+    few = page.content(made_run(tmp_path / "few").read())
     assert (few["lines_drawn"], few["curves_drawn"]) == ("", "")
     assert not any("are drawn" in caption for _, _, caption in few["responses"])

@@ -17,6 +17,11 @@ from syndet_ray.report import compare_page
 from syndet_ray.report.compare import compare, sentences
 from syndet_ray.run_folder import RunFolder
 
+
+def compared(folders):
+    return compare([folder.read() for folder in folders])
+
+
 _SHARED = np.random.default_rng(5).normal(0, 0.03, 400)  # what other images do to every model alike
 
 
@@ -53,13 +58,13 @@ def text(found, width=100):
 
 
 def test_recipes_have_their_names_in_eighty_columns_too(two):
-    lines = text(compare(two), width=80).splitlines()
+    lines = text(compared(two), width=80).splitlines()
     best = [line for line in lines if "best recipe" in line]
     assert len(best) == 2, "whole, on one line"
 
 
 def test_every_run_shows_its_best_its_simplest_and_its_controls(two):
-    first, second = compare(two).runs
+    first, second = compared(two).runs
     assert [entry.name for entry in first.entries if entry.told] == [
         "best recipe",
         "real only (simplest)",
@@ -76,28 +81,28 @@ def test_every_run_shows_its_best_its_simplest_and_its_controls(two):
 
 
 def test_the_bests_are_compared_pair_by_pair_on_the_same_images(two):
-    first, second = compare(two).runs
+    first, second = compared(two).runs
     assert first.above_first is None
     gap = second.above_first
     assert gap.mean == pytest.approx(0.05, abs=1e-9)
     assert 0.02 < gap.low < gap.mean < gap.high < 0.08, "what all images do to both cancels"
     assert second.p_best + first.p_best == pytest.approx(1)
     assert second.p_best > 0.95
-    said = sentences(compare(two))
+    said = sentences(compared(two))
     assert said[0].startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
     assert said[0].endswith("on the same 50 real test photos.")
 
 
 def test_the_order_changes_the_sign_and_not_the_verdict(two):
-    (said, *_), (other, *_) = sentences(compare(two)), sentences(compare(two[::-1]))
+    (said, *_), (other, *_) = sentences(compared(two)), sentences(compared(two[::-1]))
     assert other.startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
-    assert compare(two[::-1]).runs[1].above_first.mean == pytest.approx(-0.05)
+    assert compared(two[::-1]).runs[1].above_first.mean == pytest.approx(-0.05)
     assert said.split(" by ")[0] == other.split(" by ")[0]
 
 
 def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path):
     same = with_draws(confirmed_run(tmp_path / "again"), shift=0.001, seed=9)
-    (said,) = sentences(compare([two[0], same]))
+    (said,) = sentences(compared([two[0], same]))
     assert said.startswith(
         "again and obstruction-20261101-101010 cannot be told apart on the same 50 real test photos: "
     )
@@ -107,16 +112,16 @@ def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path
 def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
     first, second = two
     third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
-    there, back = compare([first, second]).runs[1].above_first, compare([second, first]).runs[1].above_first
+    there, back = compared([first, second]).runs[1].above_first, compared([second, first]).runs[1].above_first
     mirrored = back.mirrored
     assert (there.mean, there.low, there.high) == pytest.approx((mirrored.mean, mirrored.low, mirrored.high), abs=1e-12)
     assert there.probability == pytest.approx(mirrored.probability, abs=1e-12)
-    among = compare([first, third, second]).runs[2].above_first
+    among = compared([first, third, second]).runs[2].above_first
     assert (among.low, among.high) == pytest.approx((there.low, there.high), abs=1e-12)
 
 
 def test_runs_on_a_handful_of_photos_are_not_compared(two):
-    found = compare([retested(run, images=9) for run in two])
+    found = compared([retested(run, images=9) for run in two])
     assert [(run.above_first, run.p_best) for run in found.runs] == [(None, None)] * 2
     (said,) = sentences(found)
     assert said.startswith("On the same 9 real test photos: obstruction-20261101-101010 0.310 ")
@@ -131,7 +136,7 @@ def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path
     old = confirmed_run(tmp_path / "old")
     if size:
         with_draws(old, size=size)
-    found = compare([two[0], old])
+    found = compared([two[0], old])
     assert found.runs[1].above_first is found.runs[1].p_best is None
     (said,) = sentences(found)
     why = "their draws were not made alike" if size else "old kept no draws"
@@ -141,7 +146,7 @@ def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path
 
 def test_three_runs_are_all_compared_with_the_first(two, tmp_path):
     third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
-    found = compare([*two, third])
+    found = compared([*two, third])
     assert [run.above_first is None for run in found.runs] == [True, False, False]
     assert sum(run.p_best for run in found.runs) == pytest.approx(1)
     assert len(sentences(found)) == 2
@@ -149,7 +154,7 @@ def test_three_runs_are_all_compared_with_the_first(two, tmp_path):
 
 
 def test_how_the_runs_differ_is_told(two):
-    settings = {setting.name: setting.values for setting in compare(two).settings}
+    settings = {setting.name: setting.values for setting in compared(two).settings}
     assert settings["question"] == ("How crowded should <synthetic> scenes be?", "Which rate?")
     assert settings["seed"] == ("0", "3")
     assert settings["scene.blur"][1] == "0.25"
@@ -162,43 +167,43 @@ def test_runs_of_one_training_say_so(tmp_path):
     runs = [made_run(tmp_path / name, scores=scores) for name in ("a", "b")]
     for run in runs:
         with_draws(run)
-    found = compare(runs)
+    found = compared(runs)
     assert "Trained once, so that the spread between seeds is unknown: a, b." in sentences(found)
     assert [run.p_best for run in found.runs] == [None, None]
 
 
 def test_variants_that_won_are_called_by_their_names(tmp_path):
     runs = [variant_run(tmp_path / name, VARIANTS) for name in ("a", "b")]
-    assert compare(runs).runs[0].best.name == "full (best)"
+    assert compared(runs).runs[0].best.name == "full (best)"
 
 
 def test_runs_that_are_called_alike_bear_their_folders(two, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     other = with_draws(confirmed_run(tmp_path / "elsewhere" / two[0].path.name))
-    assert compare([two[0], other]).runs[1].name == str(other.path)
+    assert compared([two[0], other]).runs[1].name == str(other.path)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_run_cannot_be_compared(two, count):
     with pytest.raises(DefinitionError, match=f"compare: needs at least two runs, got {count}"):
-        compare(two[:count])
+        compared(two[:count])
 
 
 def test_a_run_is_not_compared_with_itself(two):
     with pytest.raises(DefinitionError, match="compare: was given the same run twice"):
-        compare([*two, RunFolder(two[0].path / ".." / two[0].path.name)])
+        compared([*two, RunFolder(two[0].path / ".." / two[0].path.name)])
 
 
 def test_a_run_whose_test_set_is_shut_is_refused(two, tmp_path):
     shut = made_run(tmp_path / "shut")
     with pytest.raises(DataError, match=r"shut: has not opened its test set.*resume"):
-        compare([two[0], shut])
+        compared([two[0], shut])
 
 
 def test_runs_on_different_test_sets_are_refused_by_both_their_hashes(two):
     retested(two[1], hash="fedcba9876543210")
     with pytest.raises(DataError) as caught:
-        compare(two)
+        compared(two)
     assert str(caught.value) == (
         f"{two[1].path}: has test set fedcba987654 and {two[0].path} has 0123456789ab: scores on different test sets "
         "cannot be compared. Compare runs that were given the same --real."
@@ -208,14 +213,14 @@ def test_runs_on_different_test_sets_are_refused_by_both_their_hashes(two):
 def test_a_stand_in_and_photos_are_never_mixed(two, tmp_path):
     stand_in = confirmed_run(tmp_path / "stand-in", stand_in=True)
     with pytest.raises(DataError, match=r"tested on a stand-in and .* on real photos"):
-        compare([two[0], stand_in])
+        compared([two[0], stand_in])
 
 
 def test_stand_ins_are_compared_as_what_they_are(tmp_path):
     runs = [confirmed_run(tmp_path / name, stand_in=True) for name in ("a", "b")]
     retested(runs[0], stand_in=True), retested(runs[1], stand_in=True)
-    assert any("Stand-in images" in said for said in sentences(compare(runs)))
-    assert "stand-in test images" in compare(runs).where
+    assert any("Stand-in images" in said for said in sentences(compared(runs)))
+    assert "stand-in test images" in compared(runs).where
 
 
 def once(folder):
@@ -231,7 +236,7 @@ def once(folder):
 
 def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
     """Two equal recipes would differ by more than their interval in four of ten comparisons: seeds are not in it."""
-    found = compare([once(run) for run in two])
+    found = compared([once(run) for run in two])
     assert (found.runs[1].above_first, found.runs[1].p_best) == (None, None)
     said = sentences(found)
     assert said[0].endswith("no paired interval, because each was trained once, and another seed might turn it round.")
@@ -253,7 +258,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
         lines.append(json.dumps(event))
     ledger.write_text("\n".join(lines) + "\n")
     alone, beside = (
-        compare(runs).runs[1].above_first for runs in ([first, second], [first, second, RunFolder(third.path)])
+        compared(runs).runs[1].above_first for runs in ([first, second], [first, second, RunFolder(third.path)])
     )
     assert beside.mean == alone.mean
     assert beside.high - beside.low < 2 * (alone.high - alone.low), (
@@ -264,7 +269,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
 def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
     real = ABOUT["real"] | {"near_copies": {"test": 2}}
     other = with_draws(confirmed_run(tmp_path / "copies", about=ABOUT | {"real": real}))
-    (caveat,) = [said for said in sentences(compare([two[0], other])) if "allow-near-copies" in said]
+    (caveat,) = [said for said in sentences(compared([two[0], other])) if "allow-near-copies" in said]
     assert caveat.startswith("copies: 2 of 50 test photos look like photos of another split")
 
 
@@ -272,7 +277,7 @@ def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
 def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
     variants = {"no light colour and " * 3: ({}, (0.3, 0.31))}
     third = retested(variant_run(tmp_path / "v", variants), hash=two[0].test().hash)
-    found = compare([*two, with_draws(third)])
+    found = compared([*two, with_draws(third)])
     lines = text(found, width).splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in text(found, width)
@@ -281,13 +286,13 @@ def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
 
 
 def test_the_best_of_each_run_is_bold(two):
-    found = compare(two)
+    found = compared(two)
     told = [entry for run in found.runs for entry in run.entries if entry.told]
     assert [row.style for row in listing.compare_table(found).rows] == ["bold" if e.line.best else "" for e in told]
 
 
 def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
-    path = compare_page.write(compare(two), tmp_path / "compare.html")
+    path = compare_page.write(compared(two), tmp_path / "compare.html")
     page = path.read_text()
     assert "beats obstruction-20261101-101010 by 0.05 mAP" in page
     assert "How crowded should &lt;synthetic&gt; scenes be?" in page
@@ -297,7 +302,7 @@ def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
 
 
 def test_the_figures_have_every_recipe_and_every_training(two):
-    found = compare(two)
+    found = compared(two)
     figures = compare_page.figures(found)
     assert len(figures["scores"].rows) == sum(len(run.entries) for run in found.runs) == 8
     assert {row[0] for row in figures["curves"].rows} == {f"A  {two[0].path.name}", f"B  {two[1].path.name}"}

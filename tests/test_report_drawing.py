@@ -59,7 +59,7 @@ def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
     canvases = []
     for count in (2, 12):
         trials = [TRIALS[2], TRIALS[5]] * (count // 2)
-        spec = drawing.specification(figure(made_run(tmp_path / str(count), trials)).figure)
+        spec = drawing.specification(figure(made_run(tmp_path / str(count), trials).read()).figure)
         svg = vl_convert.vegalite_to_svg(json.dumps(drawing._still(spec)))
         assert svg.count("line mark") > count
         canvases.append(svg.count(" clip-path=") + svg.count(' opacity="0.'))
@@ -68,8 +68,8 @@ def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
 
 def test_a_chart_can_still_be_zoomed_and_pointed_at(tmp_path):
     folder = made_run(tmp_path / "run")
-    curves = drawing.specification(learning.learning_curves(folder).figure)
-    lines = drawing.specification(importance.parallel_coordinates(folder).figure)
+    curves = drawing.specification(learning.learning_curves(folder.read()).figure)
+    lines = drawing.specification(importance.parallel_coordinates(folder.read()).figure)
     assert [param["name"] for param in curves["params"] if param.get("bind") == "scales"] == ["zoom"]
     assert [param["name"] for param in lines["params"]] == ["hover"]
     assert not any({"filter": "false"} in layer.get("transform", []) for layer in lines["layer"])

@@ -198,7 +198,7 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
 
 
 def test_points_know_their_photos_and_scenes(tmp_path):
-    found = {p.name: (p.photos, p.synthetic) for p in exchange_points(budget_run(tmp_path / "run"))}
+    found = {p.name: (p.photos, p.synthetic) for p in exchange_points(budget_run(tmp_path / "run").read())}
     assert found == {
         "real only": (80, 0),
         "synthetic only": (0, 400),
@@ -215,41 +215,43 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_pat
     sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
     changes = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}}
     with_photos = BUDGET | {"web too": ({"mix.sources": sources}, 0.45), "web left out": (changes, 0.45)}
-    found = {point.name: point.synthetic for point in exchange_points(budget_run(tmp_path / "run", of=with_photos))}
+    found = {
+        point.name: point.synthetic for point in exchange_points(budget_run(tmp_path / "run", of=with_photos).read())
+    }
     assert "web too" not in found
     assert found["web left out"] == 400
-    said = exchange_told(budget_run(tmp_path / "again", of=with_photos))
+    said = exchange_told(budget_run(tmp_path / "again", of=with_photos).read())
     assert said[-1] == "Left out, for they were shown photos of others too: web too."
-    assert "shown photos of others" not in " ".join(exchange_told(budget_run(tmp_path / "none")))
+    assert "shown photos of others" not in " ".join(exchange_told(budget_run(tmp_path / "none").read()))
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
-    said = exchange_told(budget_run(tmp_path / "run"))
+    said = exchange_told(budget_run(tmp_path / "run").read())
     assert said[0].startswith("synthetic only: Alone, 400 synthetic images are worth at most 8 photos")
     assert said[1].startswith("mixed, 10 %: Beside 8 photos, 400 synthetic images are worth 20 more photos [")
     assert said[3].startswith("mixed, all: Beside 80 photos, 400 synthetic images are worth at least 0 more photos")
-    assert "Beside 8 stand-in images" in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True))[1]
+    assert "Beside 8 stand-in images" in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
 
 
 def test_a_run_without_draws_or_sizes_says_so(tmp_path):
-    assert "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False))[0]
+    assert "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False).read())[0]
 
 
 def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
     folder = budget_run(tmp_path / "run")
     folder.write_test(replace(folder.test(), images=9))
-    assert exchange_told(folder) == ["It cannot be told: that takes at least 10 test images; there were 9."]
+    assert exchange_told(folder.read()) == ["It cannot be told: that takes at least 10 test images; there were 9."]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
-    assert exchange_told(short) == [
+    assert exchange_told(short.read()) == [
         "It cannot be told: that takes recipes of 3 different numbers of photos alone on the test set; there were 1 (80)."
     ]
-    assert figure.exchange(short) is None
+    assert figure.exchange(short.read()) is None
     shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)
-    assert "not been opened" in exchange_told(shut)[0]
+    assert "not been opened" in exchange_told(shut.read())[0]
 
 
 def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
-    drawn = figure.exchange(budget_run(tmp_path / "run"))
+    drawn = figure.exchange(budget_run(tmp_path / "run").read())
     rows = [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
     assert [row["photos"] for row in rows if row["what"] == "real only"] == [8, 20, 80]
     assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(20 * 2**0.5 - 8)

@@ -11,7 +11,7 @@ ALONE = {"mix.schedule": "synthetic_only"}
 
 
 def test_the_five_rows_of_synthdet(tmp_path):
-    found = {row.name: row for row in five_rows(budget_run(tmp_path / "run"))}
+    found = {row.name: row for row in five_rows(budget_run(tmp_path / "run").read())}
     named = {name: row.line.name if row.line else row.note for name, row in found.items()}
     assert named == {
         "real only, all real images": "real only",
@@ -29,7 +29,9 @@ def test_a_mix_with_photos_of_others_is_in_no_row(tmp_path):
     left_out = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}, **ALONE}
     with_photos = BUDGET | others | {"synthetic alone": (left_out, 0.2)}
     del with_photos["synthetic only"]
-    rows = {row.name: row.line.name for row in five_rows(budget_run(tmp_path / "run", of=with_photos)) if row.line}
+    rows = {
+        row.name: row.line.name for row in five_rows(budget_run(tmp_path / "run", of=with_photos).read()) if row.line
+    }
     assert rows["synthetic only"] == "synthetic alone"
     assert rows["synthetic + all real images"] == "mixed, all"
 
@@ -38,23 +40,23 @@ def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
     folder = budget_run(tmp_path / "run")
     recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
     folder.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
-    assert five_rows(folder)[3].note == "tried, but not among the recipes that met the test set"
+    assert five_rows(folder.read())[3].note == "tried, but not among the recipes that met the test set"
 
 
 def test_differences_are_shown_where_real_only_won(tmp_path):
     means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31}
     folder = confirmed_run(tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0)
-    real, synthetic, *_ = five_rows(folder)
+    real, synthetic, *_ = five_rows(folder.read())
     assert (real.line.role, real.difference) == ("best", None)
     assert synthetic.difference.mean == pytest.approx(-0.25)
 
 
 def test_before_the_test_set_is_opened_there_is_no_row(tmp_path):
-    assert five_rows(made_run(tmp_path / "run")) == ()
+    assert five_rows(made_run(tmp_path / "run").read()) == ()
 
 
 def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_again(tmp_path):
     folder = budget_run(tmp_path / "run")
     half = {"mixed, half": {"mix.real_images": 0.5}}
     folder.define(folder.sweep.model_copy(update={"variants": dict(folder.sweep.variants) | half}))
-    assert five_rows(folder)[3].note == "in this sweep, but its training was never begun"
+    assert five_rows(folder.read())[3].note == "in this sweep, but its training was never begun"

@@ -198,14 +198,14 @@ def test_of_many_settings_the_most_important_have_axes():
 
 def test_both_figures_can_be_drawn(tmp_path):
     folder = searched_run(tmp_path / "run")
-    drawn = figures.importance(folder)
+    drawn = figures.importance(folder.read())
     assert next(row[0] for row in drawn.rows) == "scene.blur"
-    lines = figures.parallel_coordinates(folder)
+    lines = figures.parallel_coordinates(folder.read())
     assert len(lines.rows) == 14
     assert len(lines.header) == 3 + len(SPACE)
     for name, each in {"importance": drawn, "lines": lines}.items():
         drawing.save(each, tmp_path / name)
     few = searched_run(tmp_path / "few", 3)
-    assert figures.importance(few) is None
-    assert figures.parallel_coordinates(few) is not None
-    assert figures.parallel_coordinates(searched_run(tmp_path / "none", 0)) is None
+    assert figures.importance(few.read()) is None
+    assert figures.parallel_coordinates(few.read()) is not None
+    assert figures.parallel_coordinates(searched_run(tmp_path / "none", 0).read()) is None

@@ -23,15 +23,15 @@ def folder(tmp_path):
 
 
 def test_a_bin_with_too_few_objects_is_refused_and_named(folder):
-    found = obstruction.places(folder, "AP_visible")
+    found = obstruction.places(folder.read(), "AP_visible")
     assert {place.bin.name for place in found} == {"0.25-0.50", "0.50-0.75", "0.75-1.00"}
     assert "Too few objects for a score, at least 20 are needed, with visibility 0.00-0.25: 7 objects." in (
-        obstruction.summary(folder)
+        obstruction.summary(folder.read())
     )
 
 
 def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin(folder):
-    best = [place for place in obstruction.places(folder, "recall_visible") if place.recipe == "best recipe"]
+    best = [place for place in obstruction.places(folder.read(), "recall_visible") if place.recipe == "best recipe"]
     assert [place.obstruction for place in best] == pytest.approx([0.625, 0.375, 0.125])
     assert [place.accuracy.value for place in best] == pytest.approx([0.5 * 0.31, 0.75 * 0.31, 0.31])
     assert all(place.accuracy.low < place.accuracy.value < place.accuracy.high for place in best)
@@ -39,22 +39,24 @@ def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin
 
 def test_an_estimate_is_never_told_as_a_measurement(tmp_path, folder):
     estimated = examine(confirmed_run(tmp_path / "other"), replace(SEEN, kind="estimated"))
-    assert obstruction.summary(folder)[0].startswith("Visibility was measured")
-    assert obstruction.summary(estimated)[0].startswith("Visibility is an estimate")
-    titles = [str(specification(figures.accuracy_vs_obstruction(run).figure)["title"]) for run in (folder, estimated)]
+    assert obstruction.summary(folder.read())[0].startswith("Visibility was measured")
+    assert obstruction.summary(estimated.read())[0].startswith("Visibility is an estimate")
+    titles = [
+        str(specification(figures.accuracy_vs_obstruction(kept.read()).figure)["title"]) for kept in (folder, estimated)
+    ]
     assert ["estimated" in title for title in titles] == [False, True]
 
 
 def test_slopes_are_told_with_their_intervals_and_their_signs(folder):
-    (told,) = [sentence for sentence in obstruction.summary(folder) if sentence.startswith("AP for every 10 %")]
+    (told,) = [sentence for sentence in obstruction.summary(folder.read()) if sentence.startswith("AP for every 10 %")]
     assert told.startswith("AP for every 10 % more of an object that is hidden, within classes: ")
     assert "best recipe -0.031 [-0.041, -0.021]" in told
-    assert any(sentence.startswith("Recall for every 10 %") for sentence in obstruction.summary(folder))
+    assert any(sentence.startswith("Recall for every 10 %") for sentence in obstruction.summary(folder.read()))
 
 
 def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):
     old = examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={}))
-    assert "within classes" not in " ".join(obstruction.summary(old))
+    assert "within classes" not in " ".join(obstruction.summary(old.read()))
 
 
 def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
@@ -67,19 +69,19 @@ def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
         replace(row, metrics={k: v for k, v in row.metrics.items() if not k.startswith("slope")}) for row in test.rows
     ]
     folder.write_test(replace(test, rows=tuple(rows)))
-    assert figures.accuracy_vs_obstruction(folder) is None
-    assert obstruction.summary(folder)[-1].startswith("With no class that has objects in two bins")
+    assert figures.accuracy_vs_obstruction(folder.read()) is None
+    assert obstruction.summary(folder.read())[-1].startswith("With no class that has objects in two bins")
 
 
 def test_error_kinds_of_every_recipe_are_those_of_the_test(folder):
-    drawn = mistakes.error_kinds(folder)
+    drawn = mistakes.error_kinds(folder.read())
     best = {row[2]: row[4] for row in drawn.rows if row[0] == "best recipe"}
     assert best == pytest.approx({kind: 0.02 * k for k, kind in enumerate(KINDS)})
     assert {row[0] for row in drawn.rows} == {"best recipe", "real only", "synthetic only", "finalist 2"}
 
 
 def test_confusion_counts_the_background_only_where_it_means_something(folder):
-    cells = {(true, seen): (count, share) for true, seen, count, share in mistakes.confusion(folder).rows}
+    cells = {(true, seen): (count, share) for true, seen, count, share in mistakes.confusion(folder.read()).rows}
     assert cells[CLASSES[0], CLASSES[1]] == (1, pytest.approx(1 / 8))
     assert cells[mistakes.BACKGROUND, CLASSES[0]] == (2, pytest.approx(2 / 3))
     assert (mistakes.BACKGROUND, mistakes.MISSED) not in cells
@@ -89,20 +91,20 @@ def test_confusion_counts_the_background_only_where_it_means_something(folder):
 def test_classes_called_as_the_background_stay_apart_from_it(tmp_path):
     classes = ("(background)", "background", "(missed)")
     folder = examine(made_run(tmp_path / "run", scores=TIED, about=ABOUT | {"classes": classes}))
-    cells = {(true, seen): count for true, seen, count, _ in mistakes.confusion(folder).rows}
+    cells = {(true, seen): count for true, seen, count, _ in mistakes.confusion(folder.read()).rows}
     assert len(cells) == (len(CLASSES) + 1) ** 2 - 1, "none was lost"
     assert cells["(background)", "((missed))"] == 2
     assert cells["((background))", "(background)"] == 2
 
 
 def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is_small(tmp_path, folder):
-    drawn = mistakes.class_obstruction(folder)
+    drawn = mistakes.class_obstruction(folder.read())
     found = {(name, held): count for name, held, _, count in drawn.rows}
     assert found[CLASSES[1], "0.75-1.00"] == 100
     assert (CLASSES[0], "0.75-1.00") not in found, "4 objects"
     assert len(found) == 3 * len(CLASSES) - 1
     assert '"field": "objects"' in json.dumps(specification(drawn.figure))
-    old = mistakes.class_obstruction(examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={})))
+    old = mistakes.class_obstruction(examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={})).read())
     assert {row[3] for row in old.rows} == {None}
     assert '"field": "objects"' not in json.dumps(specification(old.figure))
 
@@ -124,22 +126,22 @@ def test_limits_on_predictions_are_told_with_what_they_change(folder):
 
 
 def test_bins_and_quantiles_of_the_best_recipe_have_a_table(folder):
-    found = {group.name: group for group in obstruction.groups(folder)}
+    found = {group.name: group for group in obstruction.groups(folder.read())}
     assert list(found) == ["bin 1", "bin 2", "bin 3", "bin 4", "quantile 1", "quantile 2"]
     assert found["bin 1"].refused and found["bin 1"].ap is None
     assert found["quantile 2"].ap.text() == "0.310 [0.270, 0.350]"
     assert found["quantile 1"].recall.text() == "0.155"
-    shown = re.sub("<[^>]*>", " ", page.write(folder).read_text())
+    shown = re.sub("<[^>]*>", " ", page.write(folder.read(), folder).read_text())
     assert "bin 1 0.00 to 0.25 7 88 % too few objects" in " ".join(shown.split())
     assert "quantile 2 0.80 to 1.00 207 10 % 0.310 [0.270, 0.350] 0.310" in " ".join(shown.split())
 
 
 def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, folder):
     old = made_run(tmp_path / "old", scores=TIED)
-    assert not set(HIDDEN) & set(draw_all(old))
-    assert obstruction.summary(old) == []
+    assert not set(HIDDEN) & set(draw_all(old.read(), old.figures))
+    assert obstruction.summary(old.read()) == []
     assert words.limits(old.test()) == ""
-    html = page.write(old).read_text()
+    html = page.write(old.read(), old).read_text()
     assert "was opened by an earlier version, which did not look at how hidden objects are" in html
     assert "the test set has not been opened" not in html
-    assert set(HIDDEN) <= set(draw_all(folder))
+    assert set(HIDDEN) <= set(draw_all(folder.read(), folder.figures))

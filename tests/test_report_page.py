@@ -62,7 +62,7 @@ class Text(HTMLParser):
 
 
 def read(folder):
-    return Text(page.write(folder).read_text())
+    return Text(page.write(folder.read(), folder).read_text())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def read(folder):
 def test_a_run_without_a_finished_trial_still_has_its_page(make_run, trials, said):
     folder = make_run(trials)
     shown = read(folder)
-    assert answer.answer(folder) == said
+    assert answer.answer(folder.read()) == said
     assert said in shown.words
     assert "The test set has not been opened" in shown.words
     assert ("What failed" in shown.words) == any(trial[5] == "FAILED" for trial in trials)
@@ -96,7 +96,7 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://|fetch\(|import\(", own)
     for told in (
         "How crowded should <synthetic> scenes be?",
-        answer.answer(folder),
+        answer.answer(folder.read()),
         "0.310 [0.270, 0.350]",
         "40 % synthetic at 40 objects per scene, learning rate 0.002",
         "real only",
@@ -123,7 +123,7 @@ def without_charts(html):
 
 def test_the_page_keeps_its_order(make_run):
     folder = make_run(scores=TIED, pictures=True)
-    html = page.write(folder).read_text()
+    html = page.write(folder.read(), folder).read_text()
     assert html.index("<h1>") < html.index('<p class="answer">') < html.index("<h2>")
     heads = iter(re.findall("<h2>(.*?)</h2>", without_charts(html)))
     for head in (  # others may stand between them
@@ -140,7 +140,7 @@ def test_the_page_keeps_its_order(make_run):
 
 def test_what_users_name_is_text_and_never_markup(make_run):
     folder = make_run(scores=TIED, pictures=True)
-    html, shown = page.write(folder).read_text(), read(folder)
+    html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     assert "<b>two</b>" in shown.words
     assert "<b>two" not in html
     assert "<script>alert" not in html
@@ -149,7 +149,7 @@ def test_what_users_name_is_text_and_never_markup(make_run):
 
 def test_every_number_of_a_stand_in_run_is_marked(make_run):
     folder = make_run(scores=TIED, stand_in=True, pictures=True)
-    said, shown = answer.answer(folder), read(folder)
+    said, shown = answer.answer(folder.read()), read(folder)
     assert said.startswith("On 50 stand-in test images the best recipe")
     assert said.endswith("Stand-in images took the place of photos: this says nothing about real photos.")
     assert "Stand-in data. No photos were given." in shown.words
@@ -173,7 +173,7 @@ def test_a_bare_run_json_is_enough(make_run):
 def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
     monkeypatch.undo()  # at their own size
     folder = make_run(scores=TIED, pictures=True)
-    found = draw_all(folder)
+    found = draw_all(folder.read(), folder.figures)
     assert {"test_scores", "validation_vs_test", "learning_curves", "sheet_training"} <= found.keys()
     assert sorted(path.name for path in folder.figures.iterdir()) == sorted(
         f"{name}.{kind}" for name in found for kind in ("png", "csv", "parquet")
@@ -199,7 +199,7 @@ def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
 )
 def test_a_chart_holds_what_its_table_holds(tmp_path, name, key, columns):
     folder = confirmed_run(tmp_path / "run")
-    spec = draw_all(folder)[name].spec
+    spec = draw_all(folder.read(), folder.figures)[name].spec
     told = [row for row in rows(folder, name) if key is None or row[key[0]] in key[1]]
     table = sorted(tuple(row[column] for column in columns) for row in told)
     assert table in [columns_of(data, columns) for data in spec["datasets"].values()]
@@ -214,7 +214,7 @@ def columns_of(data, columns):
 
 def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run):
     folder = make_run(scores=TIED, pictures=True)
-    html = page.write(folder).read_text()
+    html = page.write(folder.read(), folder).read_text()
     figures = re.findall('<figure class="chart">(.*?)</figure>', html, re.DOTALL)
     assert len(figures) >= 3
     for figure in figures:
@@ -228,7 +228,7 @@ def test_names_that_users_gave_cannot_leave_a_specification(tmp_path):
     folder = variant_run(
         tmp_path / "run", {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))}
     )
-    html = page.write(folder).read_text()
+    html = page.write(folder.read(), folder).read_text()
     assert "</script><b>" not in html
     (text,) = re.findall('<script type="application/json" id="spec-variants">(.*?)</script>', html, re.DOTALL)
     assert "</script><b>" in json.dumps(json.loads(text))
@@ -244,7 +244,7 @@ def test_a_browser_draws_every_chart_without_an_error(tmp_path):
         [
             *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
             *(f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=8000"),
-            *("--dump-dom", page.write(folder).as_uri()),
+            *("--dump-dom", page.write(folder.read(), folder).as_uri()),
         ],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
@@ -261,7 +261,7 @@ def rows(folder, name):
 
 def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_path):
     folder = confirmed_run(tmp_path / "run", simplest=0, pictures=True)
-    html, shown = page.write(folder).read_text(), read(folder)
+    html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     heads = re.findall("<h2>(.*?)</h2>", html)
     anew = heads.index("Trained anew: the best recipes and the controls")
     assert heads[anew + 1] == "Test: best recipe beside the controls"
@@ -279,11 +279,11 @@ def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_pat
 
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
     folder = confirmed_run(tmp_path / "run")
-    draw_all(folder)
+    draw_all(folder.read(), folder.figures)
     curves = rows(folder, "learning_curves")
     assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
     assert [row["seeds"] for row in rows(folder, "test_scores")] == ["3"] * 28
-    sorted_table = page.write(folder).read_text().split('id="trials"')[1].split("</table>")[0]
+    sorted_table = page.write(folder.read(), folder).read_text().split('id="trials"')[1].split("</table>")[0]
     assert sorted_table.count("<tr") == 1 + len(TRIALS)
 
 
@@ -339,7 +339,7 @@ def test_fronts_of_few_offers_are_drawn(tmp_path, offers):
 
 
 def drawn(folder, name):
-    draw_all(folder)
+    draw_all(folder.read(), folder.figures)
     return rows(folder, name)
 
 
@@ -392,7 +392,7 @@ ALWAYS = ("test_scores", "validation_vs_test", "learning_curves", "sheet_trainin
 )
 def test_figures_without_numbers_are_left_out_with_a_sentence(make_run, trials, drawn):
     folder = make_run(trials)
-    assert [name for name in draw_all(folder) if name in ALWAYS] == drawn
+    assert [name for name in draw_all(folder.read(), folder.figures) if name in ALWAYS] == drawn
     assert "Training images with their boxes: nothing to show in this run." in read(folder).words
 
 
@@ -402,7 +402,7 @@ def test_pictures_without_a_box_are_drawn(make_run):
     image = np.full((40, 60, 3), 90, np.uint8)
     folder.write_pictures("real", [Picture(image, bare, ())])
     folder.write_pictures("best", [Picture(image, bare, (), (), bare, ())])
-    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(folder).keys()
+    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(folder.read(), folder.figures).keys()
 
 
 def test_labels_are_moved_apart_only_where_they_meet():
@@ -430,7 +430,7 @@ def test_validation_beside_test_tells_both_of_every_recipe(tmp_path):
 
 def test_one_recipe_alone_is_not_compared(make_run):
     folder = make_run(scores={"best": (0.31, 0.27, 0.35)})
-    assert "validation_vs_test" not in draw_all(folder)
+    assert "validation_vs_test" not in draw_all(folder.read(), folder.figures)
     assert "Validation against test" not in read(folder).words
 
 
@@ -439,8 +439,12 @@ def test_a_recipe_that_was_trained_once_has_no_standard_error(make_run):
     assert [row["standard_error"] for row in drawn(folder, "validation_vs_test")] == [""] * 3
 
 
+def curves_spec(folder):
+    return draw_all(folder.read(), folder.figures)["learning_curves"].spec
+
+
 def test_numbers_of_trials_that_end_together_are_moved_apart(make_run):
-    spec = draw_all(make_run())["learning_curves"].spec
+    spec = curves_spec(make_run())
     named = next(data for data in spec["datasets"].values() if "height" in data[0])
     heights = sorted(row["height"] for row in named if row["images"] == 400)
     assert {row["trial"] for row in named} == {"0", "1", "2", "3", "4", "5"}
@@ -448,7 +452,7 @@ def test_numbers_of_trials_that_end_together_are_moved_apart(make_run):
 
 
 def test_of_many_curves_only_the_best_and_the_controls_are_numbered(make_run):
-    spec = draw_all(make_run((*TRIALS[:2], *[TRIALS[2]] * 13)))["learning_curves"].spec
+    spec = curves_spec(make_run((*TRIALS[:2], *[TRIALS[2]] * 13)))
     named = next(data for data in spec["datasets"].values() if "height" in data[0])
     assert [row["trial"] for row in named] == ["0", "1", "2"]
 
@@ -460,11 +464,11 @@ def ablation(tmp_path):
 
 
 def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(ablation):
-    lines = tables.variant_lines(ablation)
+    lines = tables.variant_lines(ablation.read())
     assert [(line.name, round(line.score.value, 3), len(line.seeds), line.apart) for line in lines] == [
         ("full", 0.31, 2, False), ("no blur", 0.19, 2, True), ("no light colour", 0.3, 2, False),
     ]  # fmt: skip
-    assert answer.answer(ablation) == (
+    assert answer.answer(ablation.read()) == (
         "On 50 real test photos full reaches 0.31 mAP [0.28, 0.34] (2 seeds); against it no blur -0.12, "
         "no light colour -0.01. Beyond the intervals: no blur."
     )
@@ -493,7 +497,7 @@ def test_where_there_are_no_intervals_no_figure_names_any(ablation):
     small = replace(ablation.test(), images=9)
     bare = tuple(replace(row, intervals={}, differences={}) for row in small.rows)
     ablation.write_test(replace(small, rows=bare))
-    drawn = draw_all(ablation)
+    drawn = draw_all(ablation.read(), ablation.figures)
     shown = read(ablation)
     assert "test_scores" in drawn and "variants" in drawn
     assert "95 %" not in shown.words
@@ -514,7 +518,7 @@ def test_the_figures_of_a_report_are_counted(tmp_path):
     counts = []
     folder = made_run(tmp_path / "run")
     folder.report_error.write_text("of an earlier attempt")
-    page.write(folder, lambda done, total: counts.append((done, total)))
+    page.write(folder.read(), folder, lambda done, total: counts.append((done, total)))
     assert not folder.report_error.exists(), "nothing is wrong any more"
     drawn = len(list(folder.figures.glob("*.png")))
     assert counts == [(k + 1, drawn) for k in range(drawn)]

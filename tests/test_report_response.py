@@ -227,7 +227,7 @@ def searched_run(path, count=14):
 
 def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
     folder = searched_run(tmp_path / "run")
-    drawn = responses.responses(folder)
+    drawn = responses.responses(folder.read())
     assert next(iter(drawn)) == "response_scene_blur"
     assert set(drawn) == {f"response_{path.replace('.', '_')}" for path, _ in SPACE.items()}
     rows = [
@@ -240,7 +240,7 @@ def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
 
 
 def test_captions_say_what_is_drawn(tmp_path):
-    content = page.content(searched_run(tmp_path / "run"))
+    content = page.content(searched_run(tmp_path / "run").read())
     told = {key: caption for key, _, caption in content["responses"]}
     assert "Gaussian process" in told["response_scene_blur"]
     assert "t interval" in told["response_scene_arrangement"]
@@ -260,15 +260,17 @@ def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
         params = {"scene.blur": 0.25 * number}
         folder.append("asked", number, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
         train(folder, number, (0.1, 0.2))
-    ((_, _, caption),) = page.content(folder)["responses"]
+    ((_, _, caption),) = page.content(folder.read())["responses"]
     assert caption.startswith("Each mark is a trial of the search, by its blur. Bars: mean")
 
 
 def test_captions_say_what_pruning_does_to_them(tmp_path):
     folder = searched_run(tmp_path / "run")
     biased = "2 pruned trials are left out: where a value is bad only the luckier trials were completed, which flattens this."
-    assert all(responses.caption(found, is_only=False).endswith(biased) for found in responses.curves(folder)[:2])
-    html = page.write(folder).read_text()
+    assert all(
+        responses.caption(found, is_only=False).endswith(biased) for found in responses.curves(folder.read())[:2]
+    )
+    html = page.write(folder.read(), folder).read_text()
     assert (
         "2 pruned trials are left out: where a value is bad only the luckier trials were completed, so shares may"
         in html
@@ -287,4 +289,4 @@ def test_settings_of_a_sweep_never_share_a_key():
 
 
 def test_what_was_tried_at_one_value_has_no_figure(tmp_path):
-    assert responses.responses(searched_run(tmp_path / "run", count=1)) == {}
+    assert responses.responses(searched_run(tmp_path / "run", count=1).read()) == {}

@@ -168,7 +168,7 @@ def test_mlflow_says_what_was_asked_and_what_came_of_it(finished):
     folder = only_run(finished[0] / "runs")
     _, parent, children = mlflow_runs(folder)
     tags = parent.data.tags
-    assert tags["mlflow.note.content"] == f"{folder.sweep.question}\n\n{answer(folder)}"
+    assert tags["mlflow.note.content"] == f"{folder.sweep.question}\n\n{answer(folder.read())}"
     assert tags["question"] == folder.sweep.question
     assert tags["test_set"].startswith("real photos: 4 images, ")
     best = next(trial for trial in folder.trials() if trial.number == folder.test().row("best").trial)

@@ -16,7 +16,7 @@ ORDER = (
     *("errors", "files", "stream", "timer"),
     *("boxes", "seeds", "spread", "recipe"),
     *("effect", "schedule", "parameter", "space", "data", "scenes"),
-    *("detection", "sweep", "results", "run_folder", "verdict"),
+    *("detection", "sweep", "results", "run", "run_folder", "verdict"),
     *("report", "tuning", "deploy"),
     *("terminal", "listing", "scorecard", "cli"),
 )

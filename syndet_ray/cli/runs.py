@@ -57,7 +57,7 @@ def report(run: RunPath) -> None:
     with shown(terminal.console(on_stderr=True)) as display, display.step("writing the report"):
         from syndet_ray.report import page
 
-        path = page.write(folder, partial(display.progress, "figures of the report"))
+        path = page.write(folder.read(), folder, partial(display.progress, "figures of the report"))
     print(path)
 
 
@@ -73,7 +73,7 @@ def compare(
     from syndet_ray.report import compare_page
     from syndet_ray.run_folder import RunFolder
 
-    found = comparing.compare([RunFolder.open(run) for run in runs])
+    found = comparing.compare([RunFolder.open(run).read() for run in runs])
     console = terminal.console()
     for line in listing.run_lines(found):
         console.print(line, soft_wrap=True)

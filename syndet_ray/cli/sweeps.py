@@ -257,11 +257,11 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         console.print(f"stopped: {outcome.why}; {go_on} {more} TOTAL\n{so_far}", soft_wrap=True)
         _say_where(outcome, trials, console)
         raise SystemExit(SPENT)
-    test = folder.test()
-    if test is not None:
-        console.print(terminal.test_table(test, console.width))
-        terminal.print_lines(console, terminal.recipe_lines(test, folder.trials()))
-    console.print(answer(folder), style="bold")
+    run = folder.read()
+    if run.test is not None:
+        console.print(terminal.test_table(run.test, console.width))
+        terminal.print_lines(console, terminal.recipe_lines(run.test, run.trials))
+    console.print(answer(run), style="bold")
     if outcome.is_reported:
         console.print(f"report   {folder.report}", soft_wrap=True)
     _say_where(outcome, trials, console)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from syndet_ray.report import words
 from syndet_ray.report.response import Offer, front
-from syndet_ray.report.tables import TestLine, VariantLine, is_stand_in, test_lines, variant_lines
+from syndet_ray.report.tables import TestLine, VariantLine, test_lines, variant_lines
 from syndet_ray.results import TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.sweep import Sweep
 from syndet_ray.verdict import finalists, missing_seeds, unconfirmed
@@ -25,18 +25,18 @@ _LEARNED = 0.01  # mAP; a recipe below it finds nothing, as the threshold pruner
 _NO_CONTROL = "No real-only control was tested: whether synthetic images helped cannot be told."
 
 
-def answer(folder: RunFolder) -> str:
+def answer(run: Run) -> str:
     """The sweep's answer, with its interval."""
-    trials, test, sweep = folder.trials(), folder.test(), folder.sweep
+    trials, test, sweep = run.trials, run.test, run.sweep
     if test is not None:
         lines = test_lines(test, trials)
-        said = _answered(lines, variant_lines(folder), test, trials)
+        said = _answered(lines, variant_lines(run), test, trials)
         said += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
     else:
         said = [_so_far(trials, sweep)]
     if test is not None and not test.is_too_small:
-        said += [words.few_validation_images(folder.about)]
-    said += [_offers(trials, sweep), words.near_copies(folder.about), words.STAND_IN if is_stand_in(folder) else ""]
+        said += [words.few_validation_images(run.about)]
+    said += [_offers(trials, sweep), words.near_copies(run.about), words.STAND_IN if run.stand_in else ""]
     return " ".join(sentence for sentence in said if sentence)
 
 

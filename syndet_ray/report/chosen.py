@@ -7,7 +7,7 @@ import numpy as np
 
 from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.report.words import role_name
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.sweep import CONTROL_CHANGES
 
 MOST_RECIPES = 5
@@ -26,10 +26,10 @@ def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
     return tuple(line for line in lines if line in kept)
 
 
-def chosen_lines(folder: RunFolder) -> tuple[TestLine, ...]:
+def chosen_lines(run: Run) -> tuple[TestLine, ...]:
     """Those of a run; none before the test set is opened."""
-    test = folder.test()
-    return chosen(test_lines(test, folder.trials())) if test is not None else ()
+    test = run.test
+    return chosen(test_lines(test, run.trials)) if test is not None else ()
 
 
 def chosen_words(lines: Sequence[TestLine]) -> str:

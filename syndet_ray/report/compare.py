@@ -12,9 +12,9 @@ from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import words
 from syndet_ray.report.compute import training_s
 from syndet_ray.report.response import Curve, curves
-from syndet_ray.report.tables import TestLine, is_stand_in, test_lines
+from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.results import TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.spread import (
     LEAST_IMAGES,
     BySeed,
@@ -116,24 +116,22 @@ class Comparison:
     settings: tuple[Setting, ...]
 
 
-def compare(folders: Sequence[RunFolder]) -> Comparison:
+def compare(runs: Sequence[Run]) -> Comparison:
     """Sets runs side by side; the first is what the others are compared with.
 
     Raises DataError where one has not opened its test set, or another one than the rest, and DefinitionError for fewer than
     two runs, or the same run twice.
     """
-    _check_given(folders)
-    scores = [_opened(folder) for folder in folders]
-    _check_same_test_set(folders, scores)
+    _check_given(runs)
+    scores = [_opened(run) for run in runs]
+    _check_same_test_set(runs, scores)
     too_few = scores[0].is_too_small
-    draws = [{} if too_few else _draws(folder, test) for folder, test in zip(folders, scores, strict=True)]
-    diverged = [_diverged(folder) for folder in folders]
-    found = zip(
-        range(len(folders)), _names(folders), folders, scores, *_differences(draws, diverged), draws, strict=True
-    )
-    runs = tuple(_compared_run(*one) for one in found)
-    stand_in, copies = is_stand_in(folders[0]), _copies(folders, runs)
-    return Comparison(words.where(scores[0]), too_few, stand_in, copies, runs, _differing(folders))
+    draws = [{} if too_few else _draws(run, test) for run, test in zip(runs, scores, strict=True)]
+    diverged = [_diverged(run) for run in runs]
+    columns = zip(range(len(runs)), _names(runs), runs, scores, *_differences(draws, diverged), draws, strict=True)
+    compared = tuple(_compared_run(*column) for column in columns)
+    copies = _copies(runs, compared)
+    return Comparison(words.where(scores[0]), too_few, runs[0].stand_in, copies, compared, _differing(runs))
 
 
 def sentences(found: Comparison) -> list[str]:
@@ -149,9 +147,9 @@ def sentences(found: Comparison) -> list[str]:
     return said
 
 
-def _copies(folders: Sequence[RunFolder], runs: Sequence[ComparedRun]) -> tuple[str, ...]:
-    caveats = [words.near_copies(folder.about) for folder in folders]
-    return tuple(f"{run.name}: {caveat}" for run, caveat in zip(runs, caveats, strict=True) if caveat)
+def _copies(runs: Sequence[Run], compared: Sequence[ComparedRun]) -> tuple[str, ...]:
+    caveats = [words.near_copies(run.about) for run in runs]
+    return tuple(f"{run.name}: {caveat}" for run, caveat in zip(compared, caveats, strict=True) if caveat)
 
 
 def _too_few(found: Comparison) -> str:
@@ -189,25 +187,25 @@ def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
     )
 
 
-def _check_given(folders: Sequence[RunFolder]) -> None:
-    if len(folders) < 2:
-        raise DefinitionError("compare", "needs at least two runs", got=len(folders))
-    for a, b in combinations(folders, 2):
+def _check_given(runs: Sequence[Run]) -> None:
+    if len(runs) < 2:
+        raise DefinitionError("compare", "needs at least two runs", got=len(runs))
+    for a, b in combinations(runs, 2):
         if a.path.resolve() == b.path.resolve():
             raise DefinitionError("compare", "was given the same run twice", got=str(b.path))
 
 
-def _opened(folder: RunFolder) -> TestScores:
-    test = folder.test()
+def _opened(run: Run) -> TestScores:
+    test = run.test
     if test is None or test.row("best") is None:
         rule = "has not opened its test set, and nothing else can be compared"
-        raise DataError(folder.path, rule, do=f"Finish it: python -m syndet_ray resume {folder.path}")
+        raise DataError(run.path, rule, do=f"Finish it: python -m syndet_ray resume {run.path}")
     return test
 
 
-def _check_same_test_set(folders: Sequence[RunFolder], scores: Sequence[TestScores]) -> None:
-    first, test = folders[0], scores[0]
-    for other, found in zip(folders[1:], scores[1:], strict=True):
+def _check_same_test_set(runs: Sequence[Run], scores: Sequence[TestScores]) -> None:
+    first, test = runs[0], scores[0]
+    for other, found in zip(runs[1:], scores[1:], strict=True):
         kinds = [_kind(first), _kind(other)]
         if kinds[0] != kinds[1]:
             rule = f"was tested on {kinds[1]} and {first.path} on {kinds[0]}: such scores cannot be compared"
@@ -217,30 +215,30 @@ def _check_same_test_set(folders: Sequence[RunFolder], scores: Sequence[TestScor
             raise DataError(other.path, f"{rule}: scores on different test sets cannot be compared", do=_DO_ELSE)
 
 
-def _kind(folder: RunFolder) -> str:
-    return "a stand-in" if is_stand_in(folder) else "real photos"
+def _kind(run: Run) -> str:
+    return "a stand-in" if run.stand_in else "real photos"
 
 
-def _draws(folder: RunFolder, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
+def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
     """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one model has none.
 
     By the seed of the sweep and its number there: models of two runs with equal keys were trained with the same seed.
     """
     best = test.row("best")
     assert best is not None
-    seed_numbers = {trial.number: trial.seed_number for trial in folder.trials()}
+    seed_numbers = {trial.number: trial.seed_number for trial in run.trials}
     by_seed: dict[tuple[int, int], np.ndarray] = {}
     for model in best.models or (best.trial,):
-        draws = folder.draws(model).get(_METRIC)
+        draws = run.draws(model).get(_METRIC)
         if draws is None:
             return {}
-        by_seed[folder.sweep.seed, seed_numbers[model]] = draws
+        by_seed[run.sweep.seed, seed_numbers[model]] = draws
     return by_seed
 
 
-def _diverged(folder: RunFolder) -> set[tuple[int, int]]:
+def _diverged(run: Run) -> set[tuple[int, int]]:
     """The trainings of the best recipe that diverged, by the keys of `_draws`."""
-    return {(folder.sweep.seed, trial.seed_number) for trial in folder.trials() if trial.diverged}
+    return {(run.sweep.seed, trial.seed_number) for trial in run.trials if trial.diverged}
 
 
 def _differences(
@@ -285,22 +283,22 @@ def _paired(draws: Sequence[BySeed]) -> bool:
     return all(draws) and len(counts) == 1
 
 
-def _names(folders: Sequence[RunFolder]) -> list[str]:
+def _names(runs: Sequence[Run]) -> list[str]:
     """What runs are called: by their folders, with the way to them where two are called alike."""
-    names = [folder.path.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder.path) for folder in folders]
+    names = [run.path.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
 
 
 def _compared_run(
     k: int,
     name: str,
-    folder: RunFolder,
+    run: Run,
     test: TestScores,
     above_first: Difference | None,
     p_best: float | None,
     draws: BySeed,
 ) -> ComparedRun:
-    trials = folder.trials()
+    trials = run.trials
     by_number = {trial.number: trial for trial in trials}
     models = {row.trial: [by_number[number] for number in row.models or (row.trial,)] for row in test.rows}
     lines = test_lines(test, trials)
@@ -308,12 +306,12 @@ def _compared_run(
     return ComparedRun(
         ascii_uppercase[k % 26] * (k // 26 + 1),
         name,
-        folder.sweep.question,
+        run.sweep.question,
         words.opened(test),
         tuple(_entry(line, models[line.trial]) for line in lines),
         len(trials),
         sum(trial.images for trial in trials),
-        folder.elapsed_s(),
+        run.elapsed_s,
         above_first,
         p_best,
         bool(draws),
@@ -328,16 +326,16 @@ def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
     return Entry(line, round(images), sum(took) / len(took) if len(took) == len(found) else None)
 
 
-def _differing(folders: Sequence[RunFolder]) -> tuple[Setting, ...]:
-    found = [_settings(folder) for folder in folders]
+def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:
+    found = [_settings(run) for run in runs]
     names = dict.fromkeys(name for settings in found for name in settings)
     rows = [Setting(name, tuple(settings.get(name, "n/a") for settings in found)) for name in names]
     return tuple(row for row in rows if len(set(row.values)) > 1)
 
 
-def _settings(folder: RunFolder) -> dict[str, str]:
+def _settings(run: Run) -> dict[str, str]:
     """All that may set one run apart from another: the sweep, its own recipe and the photos that it was given."""
-    sweep = folder.sweep
+    sweep = run.sweep
     varied = ", ".join(map(words.setting_name, sweep.parameters.settings()))
     own = {
         "question": sweep.question,
@@ -352,7 +350,7 @@ def _settings(folder: RunFolder) -> dict[str, str]:
         "seed": sweep.seed,
     }
     recipe = {path: words.setting_value(path, value) for path, value in sweep.recipe.flat().items()}
-    return {name: str(value) for name, value in own.items()} | _photos(folder.about.get("real") or {}) | recipe
+    return {name: str(value) for name, value in own.items()} | _photos(run.about.get("real") or {}) | recipe
 
 
 def _photos(real: Mapping[str, Mapping[str, object]]) -> dict[str, str]:

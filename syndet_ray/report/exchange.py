@@ -12,10 +12,10 @@ import numpy as np
 
 from syndet_ray import spread
 from syndet_ray.recipe import Recipe
-from syndet_ray.report.tables import is_stand_in, told_once
+from syndet_ray.report.tables import told_once
 from syndet_ray.report.words import counted, role_name
 from syndet_ray.results import TestRow, TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 LEAST_SIZES = 3  # of real-only trainings, that a curve is drawn through
 _METRIC = "mAP"
@@ -131,17 +131,17 @@ def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.nda
     return np.array([_first(sizes, _monotone(row), score) for row, score in zip(scores, reached, strict=True)])
 
 
-def exchange_points(folder: RunFolder) -> list[ExchangePoint]:
+def exchange_points(run: Run) -> list[ExchangePoint]:
     """The recipes that met the test set, as far as the run kept what it takes; each once. None of a test set too small.
 
     Without those that were shown photos of others too: how much of their score is due to synthetic images cannot be told.
     """
-    test = folder.test()
+    test = run.test
     if test is not None and test.is_too_small:
         return []
-    trials = {trial.number: trial for trial in folder.trials()}
+    trials = {trial.number: trial for trial in run.trials}
     rows = told_once(test) if test else []
-    found = [_point(folder, role, row, trials) for role, row in rows]
+    found = [_point(run, role, row, trials) for role, row in rows]
     return [point for point in found if point is not None]
 
 
@@ -158,25 +158,25 @@ def exchange_words(found: Worth, noun: str = "photo") -> str:
     return f"{who} {verb} worth {_amount(found, noun)}."
 
 
-def exchange_told(folder: RunFolder) -> list[str]:
+def exchange_told(run: Run) -> list[str]:
     """A sentence for each recipe with synthetic images on the test set, or one that says why there are none."""
-    test = folder.test()
+    test = run.test
     if test is None:
         return ["Not measured: the test set has not been opened."]
     if test.is_too_small:
         return [f"It cannot be told: that takes at least {spread.LEAST_IMAGES} test images; there were {test.images}."]
-    found = exchange(exchange_points(folder))
-    left_out = _left_out(folder, test)
-    noun = "stand-in image" if is_stand_in(folder) else "photo"
+    found = exchange(exchange_points(run))
+    left_out = _left_out(run, test)
+    noun = "stand-in image" if run.stand_in else "photo"
     told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths if worth.told]
     if unknown := [worth.recipe.name for worth in found.worths if not worth.told]:
         told.append(f"Cannot be told, the interval is open at both ends: {'; '.join(unknown)}.")
     return [*(told or [f"It cannot be told: {found.reason}."]), *left_out]
 
 
-def _left_out(folder: RunFolder, test: TestScores) -> list[str]:
+def _left_out(run: Run, test: TestScores) -> list[str]:
     """A sentence on the recipes that were shown photos of others too; none where there are none."""
-    trials = {trial.number: trial for trial in folder.trials()}
+    trials = {trial.number: trial for trial in run.trials}
     names = []
     for role, row in told_once(test):
         if Recipe().replace(trials[row.trial].recipe).mix.others_photos:
@@ -282,7 +282,7 @@ def _first(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
     return float(np.exp(np.log(sizes[k - 1]) + part * np.log(sizes[k] / sizes[k - 1])))
 
 
-def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
+def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
     """None of a recipe with photos of others, or where nothing says how many photos there were, or the run kept no draws."""
     trial = trials[row.trial]
     recipe = Recipe().replace(trial.recipe)
@@ -292,7 +292,7 @@ def _point(folder: RunFolder, role: str, row: TestRow, trials: Mapping[int, Tria
     models: dict[int, np.ndarray] = {}
     trainings = [trials[number] for number in row.models or (row.trial,)]
     for training in trainings:
-        draws = folder.draws(training.number).get(_METRIC)
+        draws = run.draws(training.number).get(_METRIC)
         if draws is None:
             return None
         models[training.seed_number] = draws

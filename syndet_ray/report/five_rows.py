@@ -7,7 +7,7 @@ from typing import Any
 from syndet_ray.recipe import Mix, Recipe
 from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.results import TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.spread import Difference
 from syndet_ray.sweep import Sweep
 
@@ -33,13 +33,13 @@ class FiveRow:
     note: str = ""
 
 
-def five_rows(folder: RunFolder) -> tuple[FiveRow, ...]:
+def five_rows(run: Run) -> tuple[FiveRow, ...]:
     """Real images alone, synthetic ones alone, and synthetic with 10, 50 and 100 % of the real images, on the test set.
 
     The table of SynthDet (Unity 2020). Of several recipes for one row, the one with the best validation mean. A row that
     no recipe is for is there without scores; all are missing before the test set is opened.
     """
-    test, trials, sweep = folder.test(), folder.trials(), folder.sweep
+    test, trials, sweep = run.test, run.trials, run.sweep
     if test is None:
         return ()
     by_number = {trial.number: trial for trial in trials}

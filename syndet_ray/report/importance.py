@@ -12,7 +12,7 @@ from syndet_ray.recipe import Recipe
 from syndet_ray.report import anova
 from syndet_ray.report.varied import Setting, searched
 from syndet_ray.results import Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -53,14 +53,10 @@ class Importances:
         return paths.index(path) if path in paths else len(paths)
 
 
-def importances_of(folder: RunFolder) -> Importances:
-    """Those of a run, computed once for the ledger as it stands: a page asks for them several times, and forests are slow."""
-    return _computed(folder, folder.stamp)
-
-
 @lru_cache(maxsize=1)
-def _computed(folder: RunFolder, stamp: tuple[int, int]) -> Importances:
-    return importances(folder.sweep, folder.trials())
+def importances_of(run: Run) -> Importances:
+    """Those of a run, computed once: a page asks for them several times, and forests are slow."""
+    return importances(run.sweep, run.trials)
 
 
 def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLES) -> Importances:

@@ -6,7 +6,7 @@ from syndet_ray.data.visibility import Bin, Visibility
 from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.tables import Score, TestLine, test_lines
 from syndet_ray.report.words import counted, signed
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Place:
     accuracy: Score
 
 
-def places(folder: RunFolder, kind: str) -> list[Place]:
+def places(run: Run, kind: str) -> list[Place]:
     """AP ("AP_visible") or recall ("recall_visible") of the recipes of the test set, bin by bin; refused bins are left out."""
-    test = folder.test()
+    test = run.test
     if test is None or test.visibility is None:
         return []
     scored = [
@@ -30,7 +30,7 @@ def places(folder: RunFolder, kind: str) -> list[Place]:
     ]
     return [
         Place(line.name, line.trial, held, 1 - held.mean, line.scores[f"{kind}/{held.name}"])
-        for line in chosen_lines(folder)
+        for line in chosen_lines(run)
         for held in scored
         if held.mean is not None and f"{kind}/{held.name}" in line.scores
     ]
@@ -47,21 +47,21 @@ class Group:
     recall: Score | None
 
 
-def groups(folder: RunFolder) -> list[Group]:
+def groups(run: Run) -> list[Group]:
     """The bins of equal width, then the quantiles, which tell more where few of those are filled: of estimates above all."""
-    test = folder.test()
+    test = run.test
     if test is None or test.visibility is None:
         return []
     seen = test.visibility
-    best = next(line for line in test_lines(test, folder.trials()) if line.best)
+    best = next(line for line in test_lines(test, run.trials) if line.best)
     named = [(f"bin {k}", held.name, held) for k, held in enumerate(seen.bins, 1)]
     named += [(f"quantile {k}", f"q{k}", held) for k, held in enumerate(seen.quantiles, 1)]
     return [_group(name, key, held, seen, best) for name, key, held in named]
 
 
-def summary(folder: RunFolder) -> list[str]:
+def summary(run: Run) -> list[str]:
     """What the figures say, in sentences; the first says how visibility is known."""
-    test = folder.test()
+    test = run.test
     if test is None or test.visibility is None:
         return []
     seen = test.visibility
@@ -70,7 +70,7 @@ def summary(folder: RunFolder) -> list[str]:
         if seen.kind == "measured"
         else "Visibility is an estimate: the data do not tell it, and of two boxes that overlap each is taken to hide half."
     )
-    return [known, *_refused(seen), *_slopes(seen, folder)]
+    return [known, *_refused(seen), *_slopes(seen, run)]
 
 
 def _group(name: str, key: str, held: Bin, seen: Visibility, best: TestLine) -> Group:
@@ -87,14 +87,14 @@ def _refused(seen: Visibility) -> list[str]:
     return [f"Too few objects for a score, at least {seen.minimum} are needed, with visibility {told}."]
 
 
-def _slopes(seen: Visibility, folder: RunFolder) -> list[str]:
+def _slopes(seen: Visibility, run: Run) -> list[str]:
     """How fast each recipe loses accuracy, per 10 % of an object that is hidden.
 
     AP falls also because false alarms weigh more in a bin with few objects; recall knows none.
     """
     # Runs that did not count the objects of each class had slopes through the bins as a whole.
     within = ", within classes" if seen.class_objects else ""
-    found = {name: _slope_of_each(name, folder) for name in ("AP", "recall")}
+    found = {name: _slope_of_each(name, run) for name in ("AP", "recall")}
     told = [
         f"{name[0].upper()}{name[1:]} for every 10 % more of an object that is hidden{within}: {'; '.join(slopes)}."
         for name, slopes in found.items()
@@ -104,9 +104,9 @@ def _slopes(seen: Visibility, folder: RunFolder) -> list[str]:
     return told or [nothing]
 
 
-def _slope_of_each(name: str, folder: RunFolder) -> list[str]:
+def _slope_of_each(name: str, run: Run) -> list[str]:
     found = []
-    for line in chosen_lines(folder):
+    for line in chosen_lines(run):
         slope = line.scores.get(f"slope/{name}")
         if slope is not None and slope.low is not None and slope.high is not None:
             low, high = signed(slope.low / 10), signed(slope.high / 10)

@@ -23,28 +23,32 @@ from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import Progress, draw_all
 from syndet_ray.results import Trial
+from syndet_ray.run import Run
 from syndet_ray.run_folder import RunFolder
 
 
-def write(folder: RunFolder, progress: Progress | None = None) -> Path:
-    """Draws the figures and writes report.html; returns its path. `progress` is told (figures drawn, figures in all)."""
-    drawn = draw_all(folder, progress)
-    path = write_whole(folder.report, document.html("page.html.j2", drawn, **content(folder)).encode())
+def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path:
+    """Draws the figures and writes report.html into the run's folder; returns its path.
+
+    `progress` is told (figures drawn, figures in all).
+    """
+    drawn = draw_all(run, folder.figures, progress)
+    path = write_whole(folder.report, document.html("page.html.j2", drawn, **content(run)).encode())
     folder.report_error.unlink(missing_ok=True)  # of an earlier attempt at it
     return path
 
 
-def content(folder: RunFolder) -> dict[str, Any]:
+def content(run: Run) -> dict[str, Any]:
     """Everything that the page says, but for its figures."""
-    trials, test, sweep = folder.trials(), folder.test(), folder.sweep
+    trials, test, sweep = run.trials, run.test, run.sweep
     best = tables.best_number(trials, test)
     lines = tables.test_lines(test, trials) if test else ()
-    important = importance.importances_of(folder)
+    important = importance.importances_of(run)
     return {
-        "name": folder.about.get("name", folder.path.name),
+        "name": run.about.get("name", run.path.name),
         "question": sweep.question,
-        "answer": answer.answer(folder),
-        "stand_in": tables.is_stand_in(folder),
+        "answer": answer.answer(run),
+        "stand_in": run.stand_in,
         "where": words.where(test) if test else "",
         "opened": words.opened(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
@@ -53,18 +57,18 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "test": lines,
         "confirmed": any(line.confirmed for line in lines),
         "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
-        "variants": tables.variant_lines(folder),
-        "five": five_rows.five_rows(folder),
-        "responses": _responses(folder),
-        "exchange": exchange.exchange_told(folder),
+        "variants": tables.variant_lines(run),
+        "five": five_rows.five_rows(run),
+        "responses": _responses(run),
+        "exchange": exchange.exchange_told(run),
         "importance": important,
-        "curves_drawn": learning.drawn_words(folder),
-        "lines_drawn": importance_figures.drawn_words(folder),
+        "curves_drawn": learning.drawn_words(run),
+        "lines_drawn": importance_figures.drawn_words(run),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": words.COSTS,
         "front": response.front(trials, sweep),
-        "obstruction": obstruction.summary(folder),
-        "groups": obstruction.groups(folder),
+        "obstruction": obstruction.summary(run),
+        "groups": obstruction.groups(run),
         "limits": words.limits(test) if test else "",
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
@@ -72,16 +76,16 @@ def content(folder: RunFolder) -> dict[str, Any]:
         "twins": [words.twins(*pair) for pair in verdict.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
-        "facts": provenance.facts(folder),
+        "facts": provenance.facts(run),
         "sweep": sweep.model_dump_json(indent=1),
     }
 
 
-def _responses(folder: RunFolder) -> list[tuple[str, str, str]]:
+def _responses(run: Run) -> list[tuple[str, str, str]]:
     """Of each response curve: the name of its figure, its setting and its caption."""
-    is_only = len(varied.settings(folder.sweep)) == 1
+    is_only = len(varied.settings(run.sweep)) == 1
     told = []
-    for curve in responses.curves(folder):
+    for curve in responses.curves(run):
         caption = responses.caption(curve, is_only=is_only)
         told.append((f"response_{curve.setting.key}", curve.setting.name, caption))
     return told

@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 from syndet_ray.recipe import Detector
-from syndet_ray.report import tables, words
+from syndet_ray.report import words
 from syndet_ray.report.compute import compute
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
@@ -14,10 +14,10 @@ _DAY = "%Y-%m-%d %H:%M %Z"
 _HASH_DIGITS = 12
 
 
-def facts(folder: RunFolder) -> list[tuple[str, str]]:
+def facts(run: Run) -> list[tuple[str, str]]:
     """How the run was made, as far as run.json and the sweep tell; what is not known is left out."""
-    about, sweep = folder.about, folder.sweep
-    real, test = about.get("real") or {}, folder.test()
+    about, sweep = run.about, run.sweep
+    real, test = about.get("real") or {}, run.test
     found = {
         "command": about.get("command"),
         "stopped": about.get("stopped"),
@@ -29,7 +29,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "confirmation": _confirmation(sweep),
         "test set": words.opened(test) if test else "not opened",
         "detector": _detector(sweep.recipe.detector),
-        "real data": "stand-in set" if tables.is_stand_in(folder) else real.get("path"),
+        "real data": "stand-in set" if run.stand_in else real.get("path"),
         "classes": ", ".join(about.get("classes", ())),
         "images": _listed(real.get("counts")),
         "objects": _listed(real.get("objects")),
@@ -41,7 +41,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _between(about.get("started"), about.get("finished")),
-        "compute": compute(folder.trials(), about.get("gpus_per_trial") or 0),
+        "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
 

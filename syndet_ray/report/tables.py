@@ -8,7 +8,7 @@ import numpy as np
 
 from syndet_ray.report.words import number, recipe_words, role_name, settings
 from syndet_ray.results import OBJECTIVE, TestRow, TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.spread import Difference, bounded
 from syndet_ray.sweep import CONTROL_CHANGES
 from syndet_ray.verdict import Candidate, candidate, unconfirmed, with_pooled_errors
@@ -145,12 +145,6 @@ class ClassTable:
     rows: tuple[tuple[str, tuple[Score, ...]], ...]
 
 
-def is_stand_in(folder: RunFolder) -> bool:
-    """Whether rendered images took the place of photos in this run."""
-    test = folder.test()
-    return bool(folder.about.get("stand_in")) or (test is not None and test.stand_in)
-
-
 def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
     """The first trial of the recipe that won; before the test set is opened, of the one that is ahead on validation."""
     row = test.row("best") if test is not None else None
@@ -208,9 +202,9 @@ def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
     return sorted(((reason, tuple(numbers)) for reason, numbers in found.items()), key=lambda pair: -len(pair[1]))
 
 
-def variant_lines(folder: RunFolder) -> tuple[VariantLine, ...]:
+def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     """The variants that met the test set, in the sweep's order; empty before it was opened."""
-    test, sweep = folder.test(), folder.sweep
+    test, sweep = run.test, run.sweep
     rows = [row for row in (test.rows if test else ()) if row.role in sweep.variants]
     return tuple(
         VariantLine(

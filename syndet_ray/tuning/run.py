@@ -482,9 +482,10 @@ class _Attempt:
         """Writes the report, and its answer above the run in MLflow; what goes wrong, whatever it is, is noted."""
         folder = self.folder
         try:
+            run = folder.read()
             with self.display.step("writing the report"):
-                page.write(folder, partial(self.display.progress, "figures of the report"))
-            self.tracking.describe(f"{folder.sweep.question}\n\n{answer(folder)}")
+                page.write(run, folder, partial(self.display.progress, "figures of the report"))
+            self.tracking.describe(f"{run.sweep.question}\n\n{answer(run)}")
         except Exception as error:  # what was trained for hours must still reach the storage and MLflow
             reason = f"{type(error).__name__}: {error}".rstrip(".")
             do = f"python -m syndet_ray report {folder.path} makes it"

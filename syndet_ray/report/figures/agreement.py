@@ -18,7 +18,7 @@ from syndet_ray.report.figures.drawing import (
 )
 from syndet_ray.report.tables import TestLine, test_lines
 from syndet_ray.report.words import where
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _HEADER = ("role", "what", "trial", "seeds", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95")
 _HEIGHT = 380
@@ -26,19 +26,17 @@ _NAME_GAP = 17 / _HEIGHT  # between names, of the axis
 _MARGIN = 0.05  # around all marks, of what they span
 
 
-def validation_vs_test(folder: RunFolder) -> Drawing | None:
+def validation_vs_test(run: Run) -> Drawing | None:
     """What each recipe reached where recipes are chosen, and what on images that nobody chose by."""
-    test = folder.test()
-    lines = test_lines(test, folder.trials()) if test is not None else ()
+    test = run.test
+    lines = test_lines(test, run.trials) if test is not None else ()
     if test is None or len(lines) < 2:
         return None
     limits = _limits(lines)
-    across = alt.X(
-        "validation_mAP:Q", axis=alt.Axis(title=validation_label(folder), tickCount=6), scale=_within(limits)
-    )
+    across = alt.X("validation_mAP:Q", axis=alt.Axis(title=validation_label(run), tickCount=6), scale=_within(limits))
     up = alt.Y("test_mAP:Q", title=f"mAP on {where(test)}", scale=_within(limits))
     layers = alt.layer(_diagonal(limits), *_named(lines, limits), *_marks(lines)).encode(across, up)
-    return Drawing(titled(layers, "Validation against test", folder, _HEIGHT), _HEADER, [_row(x) for x in lines])
+    return Drawing(titled(layers, "Validation against test", run, _HEIGHT), _HEADER, [_row(x) for x in lines])
 
 
 def _row(line: TestLine) -> tuple[Any, ...]:

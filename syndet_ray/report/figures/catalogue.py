@@ -1,6 +1,7 @@
 """Catalogue: all figures of a run. Each is a PNG with its numbers beside it as CSV and Parquet."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib as mpl
 
@@ -17,11 +18,11 @@ from syndet_ray.report.figures import (
     sheets,
 )
 from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 Progress = Callable[[int, int], None]
 
-_FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
+_FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
     "test_scores": comparisons.test_scores,
     "accuracy_vs_obstruction": obstruction.accuracy_vs_obstruction,
     "recall_vs_obstruction": obstruction.recall_vs_obstruction,
@@ -41,18 +42,18 @@ _FIGURES: dict[str, Callable[[RunFolder], Drawing | None]] = {
 }
 
 
-def draw_all(folder: RunFolder, progress: Progress | None = None) -> dict[str, Drawn]:
-    """Draws every figure that the run has numbers for, into its figures/ folder; returns them by name.
+def draw_all(run: Run, folder: Path, progress: Progress | None = None) -> dict[str, Drawn]:
+    """Draws every figure that the run has numbers for into a folder, which is made; returns them by name.
 
     `progress` is told (figures drawn, figures in all) after each.
     """
-    folder.figures.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
-        drawings = {name: draw(folder) for name, draw in _FIGURES.items()} | responses.responses(folder)
+        drawings = {name: draw(run) for name, draw in _FIGURES.items()} | responses.responses(run)
         present = {name: drawing for name, drawing in drawings.items() if drawing is not None}
         drawn = {}
         for name, drawing in present.items():
-            drawn[name] = save(drawing, folder.figures / name)
+            drawn[name] = save(drawing, folder / name)
             if progress is not None:
                 progress(len(drawn), len(present))
         return drawn

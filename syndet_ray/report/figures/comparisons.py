@@ -23,7 +23,7 @@ from syndet_ray.report.figures.drawing import (
 from syndet_ray.report.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.words import decimals, number, where
 from syndet_ray.results import TestScores
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _SCORE_HEADER = ("role", "trial", "seeds", "metric", "value", "low_95", "high_95")
 _VARIANT_HEADER = (
@@ -35,22 +35,22 @@ _SIDE_BY_SIDE = alt.Scale(type="band", paddingInner=0.1, paddingOuter=0.05)
 _LETTER = 0.6  # width of a digit, in heights
 
 
-def test_scores(folder: RunFolder) -> Drawing | None:
+def test_scores(run: Run) -> Drawing | None:
     """Recipes of the test set side by side; of many a choice, for the table has them all."""
-    test, lines = folder.test(), chosen_lines(folder)
+    test, lines = run.test, chosen_lines(run)
     if test is None:
         return None
     rows = [(x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high) for x in lines for m, s in x.scores.items()]
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(xOffset="independent")
-    return Drawing(titled(layers, f"Scores on {where(test)}", folder), _SCORE_HEADER, rows)
+    return Drawing(titled(layers, f"Scores on {where(test)}", run), _SCORE_HEADER, rows)
 
 
 test_scores.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
 
 
-def variants(folder: RunFolder) -> Drawing | None:
+def variants(run: Run) -> Drawing | None:
     """The variants of a sweep, the first being what the others change."""
-    lines, test = variant_lines(folder), folder.test()
+    lines, test = variant_lines(run), run.test
     if not lines or test is None:
         return None
     rows = [row for line in lines for row in _variant_rows(line)]
@@ -58,7 +58,7 @@ def variants(folder: RunFolder) -> Drawing | None:
         yOffset="independent"
     )
     height = _VARIANT_HEIGHT * len(lines)
-    return Drawing(titled(layers, f"mAP on {where(test)}", folder, height), _VARIANT_HEADER, rows)
+    return Drawing(titled(layers, f"mAP on {where(test)}", run, height), _VARIANT_HEADER, rows)
 
 
 def label(metric: str, test: TestScores) -> str:

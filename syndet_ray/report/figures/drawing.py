@@ -25,8 +25,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from syndet_ray.files import write_whole
-from syndet_ray.report.tables import TestLine, is_stand_in
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.report.tables import TestLine
+from syndet_ray.run import Run
 
 INK, DIM, PALE, FAINT, RULE = "#24282c", "#8b9096", "#9fb6c6", "#d3d9dd", "#dfe2e5"
 # Okabe & Ito (2008): distinguishable with any kind of colour vision.
@@ -144,14 +144,14 @@ def inline(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
         return alt.InlineData(values=rows)
 
 
-def titled(chart: Any, title: str, folder: RunFolder, height: int = HEIGHT) -> Any:
+def titled(chart: Any, title: str, run: Run, height: int = HEIGHT) -> Any:
     """The chart under its title and at its size; one of a stand-in run says so."""
-    marked = is_stand_in(folder) and "stand-in" not in title
+    marked = run.stand_in and "stand-in" not in title
     return chart.properties(title=f"{title} (stand-in)" if marked else title, width=WIDTH, height=height)
 
 
-def validation_label(folder: RunFolder) -> str:
-    return f"mAP on {'stand-in' if is_stand_in(folder) else 'real'} validation images"
+def validation_label(run: Run) -> str:
+    return f"mAP on {'stand-in' if run.stand_in else 'real'} validation images"
 
 
 def colors(named: Mapping[str, str], **given: Any) -> alt.Color:

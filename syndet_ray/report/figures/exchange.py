@@ -8,8 +8,7 @@ import altair as alt
 from syndet_ray.report import exchange as numbers
 from syndet_ray.report.exchange import Exchange, Scored, Worth
 from syndet_ray.report.figures.drawing import BLUE, DIM, GREEN, INK, ORANGE, Drawing, colors, records, titled, tooltip
-from syndet_ray.report.tables import is_stand_in
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _REAL, _BOTH, _SYNTHETIC = "real only", "with synthetic images", "synthetic only"
 _HEADER = (
@@ -29,12 +28,12 @@ _PAPER = "#ffffff"
 _COLORS = {_REAL: GREEN, _BOTH: BLUE, _SYNTHETIC: ORANGE}
 
 
-def exchange(folder: RunFolder) -> Drawing | None:
+def exchange(run: Run) -> Drawing | None:
     """Test mAP by number of photos, real images alone as a curve; from each recipe with more an arrow to the curve."""
-    found = numbers.exchange(numbers.exchange_points(folder))
+    found = numbers.exchange(numbers.exchange_points(run))
     if not found.worths:
         return None
-    noun = "real images (stand-in)" if is_stand_in(folder) else "photos"
+    noun = "real images (stand-in)" if run.stand_in else "photos"
     shown = [worth for worth in found.worths if worth.recipe.photos]  # none has no place on a log axis
     figure = alt.layer(
         *_flat([worth for worth in found.worths if not worth.recipe.photos], found.curve),
@@ -43,7 +42,7 @@ def exchange(folder: RunFolder) -> Drawing | None:
         *_arrows([worth for worth in shown if worth.told]),
     )
     rows = [_row(scored, None) for scored in found.curve] + [_row(worth.recipe, worth) for worth in found.worths]
-    return Drawing(titled(figure, f"What synthetic images are worth in {noun}", folder), _HEADER, rows)
+    return Drawing(titled(figure, f"What synthetic images are worth in {noun}", run), _HEADER, rows)
 
 
 def _what(scored: Scored) -> str:

@@ -11,7 +11,7 @@ from syndet_ray.report.chosen import MOST_LINES, best_and_others, best_and_other
 from syndet_ray.report.coordinates import Coordinates, Line, coordinates
 from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, inline, records, titled, tooltip
 from syndet_ray.report.tables import best_number
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
 _STEP = 26  # of a bar, pixels
@@ -20,9 +20,9 @@ _LETTER, _GAP = 6.8, 8  # pixels: of a name, mean width of a letter and room bes
 _DIM, _FAINT = 0.3, 0.75  # opacity of pruned trials and of others
 
 
-def importance(folder: RunFolder) -> Drawing | None:
+def importance(run: Run) -> Drawing | None:
     """The share of the variance that each setting explains, with its spread."""
-    found = shares.importances_of(folder)
+    found = shares.importances_of(run)
     if not found.settings:
         return None
     rows = [(each.path, each.name, each.share, each.low, each.high) for each in found.settings]
@@ -37,19 +37,19 @@ def importance(folder: RunFolder) -> Drawing | None:
     bars = base.mark_bar(color=PALE, height=14).encode(share)
     spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    return Drawing(titled(alt.layer(bars, spread), "What mattered", folder, height), _HEADER, rows)
+    return Drawing(titled(alt.layer(bars, spread), "What mattered", run, height), _HEADER, rows)
 
 
-def parallel_coordinates(folder: RunFolder) -> Drawing | None:
+def parallel_coordinates(run: Run) -> Drawing | None:
     """One line for each searched trial, across what it varied and what it reached."""
-    trials, sweep = folder.trials(), folder.sweep
-    found = coordinates(sweep, trials, shares.importances_of(folder))
+    trials, sweep = run.trials, run.sweep
+    found = coordinates(sweep, trials, shares.importances_of(run))
     if found is None:
         return None
-    best = best_number(trials, folder.test())
+    best = best_number(trials, run.test)
     header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
     rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
-    return Drawing(titled(_parallel(found, best), "Every trial of the search", folder, 340), header, rows)
+    return Drawing(titled(_parallel(found, best), "Every trial of the search", run, 340), header, rows)
 
 
 def _parallel(found: Coordinates, best: int | None) -> Any:
@@ -92,13 +92,13 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
     )
 
 
-def drawn_words(folder: RunFolder) -> str:
+def drawn_words(run: Run) -> str:
     """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all are."""
-    trials = folder.trials()
-    found = coordinates(folder.sweep, trials, shares.importances_of(folder))
+    trials = run.trials
+    found = coordinates(run.sweep, trials, shares.importances_of(run))
     if found is None:
         return ""
-    drawn = _drawn(found.lines, best_number(trials, folder.test()))
+    drawn = _drawn(found.lines, best_number(trials, run.test))
     return best_and_others_words(len(found.lines), len(drawn), MOST_LINES)
 
 

@@ -27,7 +27,7 @@ from syndet_ray.report.figures.drawing import (
 from syndet_ray.report.response import Curve, curves
 from syndet_ray.report.tables import best_number
 from syndet_ray.report.words import role_name
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 from syndet_ray.sweep import CONTROL_CHANGES
 
 _ANEW, _PRUNED, _FAILED, _BEST = "trained anew", "pruned (×)", "failed (▼)", "best recipe"
@@ -52,25 +52,25 @@ _MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be
 _NUMBER_GAP = 0.055  # between the numbers of trials, of the axis
 
 
-def learning_curves(folder: RunFolder) -> Drawing | None:
+def learning_curves(run: Run) -> Drawing | None:
     """Every trial that reported; a pruned one ends in a cross."""
-    trials = folder.trials()
-    found = curves(trials, best_number(trials, folder.test()))
+    trials = run.trials
+    found = curves(trials, best_number(trials, run.test))
     if not found:
         return None
     rows = [row for curve in found for row in _rows(curve)]
-    images, values = _axes(found, folder)
+    images, values = _axes(found, run)
     drawn = _drawn(found)
     numbered = records(_NUMBER_HEADER, _numbers(found))
     lines = _lines([row for curve in drawn for row in _rows(curve)])
     figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
-    return Drawing(titled(figure.interactive(name="zoom"), "Learning curves", folder), _HEADER, rows)
+    return Drawing(titled(figure.interactive(name="zoom"), "Learning curves", run), _HEADER, rows)
 
 
-def drawn_words(folder: RunFolder) -> str:
+def drawn_words(run: Run) -> str:
     """Which of many curves are drawn, in a sentence; "" where all are."""
-    trials = folder.trials()
-    found = curves(trials, best_number(trials, folder.test()))
+    trials = run.trials
+    found = curves(trials, best_number(trials, run.test))
     all_searched, drawn_searched = (sum(curve.kind == "search" for curve in some) for some in (found, _drawn(found)))
     return best_and_others_words(all_searched, drawn_searched, MOST_LINES)
 
@@ -99,13 +99,13 @@ def _what(curve: Curve) -> str:
     return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(curve.state, "searched")
 
 
-def _axes(found: Sequence[Curve], folder: RunFolder) -> tuple[alt.X, alt.Y]:
+def _axes(found: Sequence[Curve], run: Run) -> tuple[alt.X, alt.Y]:
     """The same for every layer, with room for the numbers of trials at the right."""
     heights = from_zero([value for curve in found for value in curve.values])
     ticks = alt.Axis(title="training images seen", tickCount=6, format=",.0f")
     return (
         alt.X("images:Q", axis=ticks, scale=alt.Scale(domain=[0, _right(found)])),
-        alt.Y("val_mAP:Q", title=validation_label(folder), scale=alt.Scale(domain=heights)),
+        alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(domain=heights)),
     )
 
 

@@ -11,7 +11,7 @@ from syndet_ray.report.figures.drawing import Drawing, colors, recipe_colors, re
 from syndet_ray.report.tables import test_lines
 from syndet_ray.report.words import where
 from syndet_ray.results import TestScores
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 ERROR_KINDS = {
     "classification": "right place, wrong class",
@@ -25,12 +25,12 @@ BACKGROUND, MISSED = "(background)", "(missed)"
 _LEAST_OBJECTS = 5  # of a class in a bin, that a recall is told of
 
 
-def error_kinds(folder: RunFolder) -> Drawing | None:
+def error_kinds(run: Run) -> Drawing | None:
     """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al. 2020)."""
-    test = folder.test()
+    test = run.test
     if test is None or not any(name.startswith("error/") for row in test.rows for name in row.metrics):
         return None
-    lines = chosen_lines(folder)
+    lines = chosen_lines(run)
     header = ("what", "trial", "error", "meaning", "AP50_lost")
     rows = [
         (line.name, line.trial, kind, meaning, line.scores[f"error/{kind}"].value)
@@ -50,27 +50,27 @@ def error_kinds(folder: RunFolder) -> Drawing | None:
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    return Drawing(titled(figure, f"What goes wrong on {where(test)}", folder, height), header, rows)
+    return Drawing(titled(figure, f"What goes wrong on {where(test)}", run, height), header, rows)
 
 
-def confusion(folder: RunFolder) -> Drawing | None:
+def confusion(run: Run) -> Drawing | None:
     """The best model's predictions by true class and predicted class."""
-    test, classes = folder.test(), folder.about.get("classes")
+    test, classes = run.test, run.about.get("classes")
     if test is None or not test.confusion or classes is None:
         return None
     header = ("true_class", "predicted_class", "objects", "share")
     orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
     rows = _confusion_rows(test, *orders)
     figure = _grid(header, rows, orders, share="share", text="objects", formats={"objects": ",", "share": ".0%"})
-    return Drawing(titled(figure, "What is taken for what", folder, _side(len(orders[0]))), header, rows)
+    return Drawing(titled(figure, "What is taken for what", run, _side(len(orders[0]))), header, rows)
 
 
-def class_obstruction(folder: RunFolder) -> Drawing | None:
+def class_obstruction(run: Run) -> Drawing | None:
     """The best recipe's recall by class and by how visible objects are; cells with few objects are refused."""
-    test, classes = folder.test(), folder.about.get("classes", ())
+    test, classes = run.test, run.about.get("classes", ())
     if test is None or test.visibility is None:
         return None
-    rows = _class_rows(test, test.visibility, classes, folder)
+    rows = _class_rows(test, test.visibility, classes, run)
     if not rows:
         return None
     header = ("class_name", "visibility", "recall", "objects")
@@ -78,14 +78,14 @@ def class_obstruction(folder: RunFolder) -> Drawing | None:
     orders = list(classes), [held.name for held in test.visibility.bins]
     figure = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
     title = f"Recall of the best recipe on {where(test)}"
-    return Drawing(titled(figure, title, folder, _side(len(classes))), header, rows)
+    return Drawing(titled(figure, title, run, _side(len(classes))), header, rows)
 
 
 def _class_rows(
-    test: TestScores, seen: Visibility, classes: Sequence[str], folder: RunFolder
+    test: TestScores, seen: Visibility, classes: Sequence[str], run: Run
 ) -> list[tuple[str, str, float, int | None]]:
     """Class, bin, recall and number of objects of every cell with enough; None where objects were not counted by class."""
-    best = next(line for line in test_lines(test, folder.trials()) if line.best)
+    best = next(line for line in test_lines(test, run.trials) if line.best)
     cells = [(name, held.name, _objects(seen, name, k)) for name in classes for k, held in enumerate(seen.bins)]
     scored = [(name, held, best.scores.get(f"recall_visible/{held}/{name}"), count) for name, held, count in cells]
     return [

@@ -11,25 +11,25 @@ from syndet_ray.report.figures.drawing import DIM, INK, RULE, Drawing, colors, r
 from syndet_ray.report.obstruction import places
 from syndet_ray.report.tables import TestLine
 from syndet_ray.report.words import where
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
 _APART = 0.008  # recipes stand beside one another, in obstruction
 _HEADER = ("what", "trial", "visibility", "obstruction", "objects", "accuracy", "low_95", "high_95")
 
 
-def accuracy_vs_obstruction(folder: RunFolder) -> Drawing | None:
+def accuracy_vs_obstruction(run: Run) -> Drawing | None:
     """AP by how hidden objects are."""
-    return _drawing(folder, "AP_visible")
+    return _drawing(run, "AP_visible")
 
 
-def recall_vs_obstruction(folder: RunFolder) -> Drawing | None:
+def recall_vs_obstruction(run: Run) -> Drawing | None:
     """Recall by how hidden objects are."""
-    return _drawing(folder, "recall_visible")
+    return _drawing(run, "recall_visible")
 
 
-def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
-    test, found = folder.test(), places(folder, kind)
+def _drawing(run: Run, kind: str) -> Drawing | None:
+    test, found = run.test, places(run, kind)
     if test is None or test.visibility is None or not found:
         return None
     rows = [
@@ -37,7 +37,7 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
         for x in found
     ]
     name = _KINDS[kind]
-    curves = _curves(rows, chosen_lines(folder), f"{name} of the objects in a bin")
+    curves = _curves(rows, chosen_lines(run), f"{name} of the objects in a bin")
     figure = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
     estimated = ["obstruction is estimated from overlapping boxes"] if test.visibility.kind == "estimated" else []
     intervals = "" if test.is_too_small else ", 95 % intervals"
@@ -46,7 +46,7 @@ def _drawing(folder: RunFolder, kind: str) -> Drawing | None:
         subtitle=[f"on {where(test)}{intervals}", *estimated],
         offset=24,
     )
-    return Drawing(titled(figure, "", folder).properties(title=title), _HEADER, rows)
+    return Drawing(titled(figure, "", run).properties(title=title), _HEADER, rows)
 
 
 def _curves(rows: Sequence[Sequence[Any]], lines: Sequence[TestLine], label: str) -> list[alt.Chart]:

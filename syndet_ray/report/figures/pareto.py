@@ -22,9 +22,8 @@ from syndet_ray.report.figures.drawing import (
     validation_label,
 )
 from syndet_ray.report.response import Front, Offer, front
-from syndet_ray.report.tables import is_stand_in
 from syndet_ray.report.words import COSTS, role_name
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _BEATEN, _FRONT, _ANEW = "beaten at no greater cost", "on the front", "trained anew: mean ± SE"
 # By what an offer is, from those that lie under all to those on top: fill, outline, shape and size.
@@ -40,31 +39,31 @@ _MOST_NUMBERED = 20
 _NUMBER_GAP, _NUMBER_WIDTH = 0.055, 0.04  # of the numbers of trials, of the axes
 
 
-def pareto(folder: RunFolder) -> Drawing | None:
+def pareto(run: Run) -> Drawing | None:
     """Accuracy against each cost, one above the other; None for a sweep with one goal."""
-    found = front(folder.trials(), folder.sweep)
+    found = front(run.trials, run.sweep)
     if found is None:
         return None
-    views = [_view(found, k, folder) for k in range(len(found.costs))]
+    views = [_view(found, k, run) for k in range(len(found.costs))]
     header = ("trial", "kind", *found.costs, "val_mAP", "on_front", "confirmed_mean", "standard_error")
     rows = [(o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error) for o in found.offers]
-    return Drawing(_stacked(views, folder), header, rows)
+    return Drawing(_stacked(views, run), header, rows)
 
 
-def _stacked(views: Sequence[alt.LayerChart], folder: RunFolder) -> Any:
+def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
     title = "What accuracy costs"
     if len(views) == 1:
-        return titled(views[0], title, folder)
-    marked = f"{title} (stand-in)" if is_stand_in(folder) else title
+        return titled(views[0], title, run)
+    marked = f"{title} (stand-in)" if run.stand_in else title
     return alt.vconcat(*[view.properties(width=WIDTH, height=HEIGHT) for view in views], title=marked)
 
 
-def _view(found: Front, k: int, folder: RunFolder) -> alt.LayerChart:
+def _view(found: Front, k: int, run: Run) -> alt.LayerChart:
     """Every offer at its cost number k: the front in blue, joined where it is one line."""
     costs = [offer.costs[k] for offer in found.offers]
     heights = from_zero([offer.value for offer in found.offers])
     across = alt.X("cost:Q", axis=_ticks(costs, COSTS[found.costs[k]]), scale=_scale(costs))
-    up = alt.Y("val_mAP:Q", title=validation_label(folder), scale=alt.Scale(domain=heights))
+    up = alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(domain=heights))
     joined = [_steps(found.efficient, k, max(_span(costs)))] if len(found.costs) == 1 else []
     named = _readable(found.efficient[:_MOST_NUMBERED], k, costs, _NUMBER_GAP * heights[1])
     numbers = _numbers(named, k, _NUMBER_GAP * heights[1])

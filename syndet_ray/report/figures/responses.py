@@ -27,7 +27,7 @@ from syndet_ray.report.response import Response, Tried
 from syndet_ray.report.tables import best_number
 from syndet_ray.report.varied import settings
 from syndet_ray.report.words import role_name, survivors
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
 _X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"  # Vega's own cross is a plus
@@ -48,16 +48,16 @@ _RULE = ("control", "val_mAP")
 _ALSO = "The trials differ in the other varied settings too."
 
 
-def responses(folder: RunFolder) -> dict[str, Drawing]:
+def responses(run: Run) -> dict[str, Drawing]:
     """By "response_<setting>", the most important setting first; none of what was tried at fewer than two values."""
-    best = best_number(folder.trials(), folder.test())
-    return {f"response_{found.setting.key}": _drawing(found, folder, best) for found in curves(folder)}
+    best = best_number(run.trials, run.test)
+    return {f"response_{found.setting.key}": _drawing(found, run, best) for found in curves(run)}
 
 
-def curves(folder: RunFolder) -> list[Response]:
+def curves(run: Run) -> list[Response]:
     """What there is a figure of, the most important setting first."""
-    trials, sweep = folder.trials(), folder.sweep
-    important = importances_of(folder)
+    trials, sweep = run.trials, run.sweep
+    important = importances_of(run)
     ranked = sorted(settings(sweep), key=lambda setting: important.rank(setting.path))
     found = [numbers.response(setting, trials) for setting in ranked]
     return [response for response in found if len({point.x for point in response.points}) > 1]
@@ -84,9 +84,9 @@ def _curve_words(found: Response) -> list[str]:
     return ["Too few have been completed for a curve."]
 
 
-def _drawing(found: Response, folder: RunFolder, best: int | None) -> Drawing:
+def _drawing(found: Response, run: Run, best: int | None) -> Drawing:
     curve, means = numbers.band(found), numbers.levels(found)
-    layers = [*_curve(found, curve), *_rules(found.controls), _points(found, folder, best), *_levels(found, means)]
+    layers = [*_curve(found, curve), *_rules(found.controls), _points(found, run, best), *_levels(found, means)]
     rows: list[tuple[Any, ...]] = [(_what(p, best), p.trial, p.x, p.value, None, None, p.state) for p in found.points]
     rows += [("mean", None, each.x, each.mean, each.low, each.high, None) for each in means]
     if curve is not None:
@@ -94,7 +94,7 @@ def _drawing(found: Response, folder: RunFolder, best: int | None) -> Drawing:
         rows += [("curve", None, x, mean, low, high, None) for x, mean, low, high in fitted]
     rows += [(role_name(kind), None, None, value, None, None, None) for kind, value in found.controls.items()]
     name = found.setting.name
-    return Drawing(titled(alt.layer(*layers), f"Accuracy by {name}", folder), _HEADER, rows)
+    return Drawing(titled(alt.layer(*layers), f"Accuracy by {name}", run), _HEADER, rows)
 
 
 def _what(point: Tried, best: int | None) -> str:
@@ -122,11 +122,11 @@ def _x(found: Response) -> alt.X:
     return alt.X("setting:Q", title=setting.name, scale=scale, axis=axis)
 
 
-def _y(folder: RunFolder) -> alt.Y:
-    return alt.Y("val_mAP:Q", title=validation_label(folder), scale=alt.Scale(zero=False, nice=True, padding=6))
+def _y(run: Run) -> alt.Y:
+    return alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(zero=False, nice=True, padding=6))
 
 
-def _points(found: Response, folder: RunFolder, best: int | None) -> alt.Chart:
+def _points(found: Response, run: Run, best: int | None) -> alt.Chart:
     text = found.setting.text
     rows = [
         (_what(p, best), p.trial, p.state.lower(), text(p.x), p.value, p.x, *_LOOKS[_what(p, best)][2:])
@@ -140,7 +140,7 @@ def _points(found: Response, folder: RunFolder, best: int | None) -> alt.Chart:
         .mark_point(filled=True)
         .encode(
             _x(found),
-            _y(folder),
+            _y(run),
             colors({name: look[0] for name, look in present.items()}),
             alt.Shape("what:N", scale=_shapes(present), sort=list(present)),
             alt.Size("size:Q", scale=None),

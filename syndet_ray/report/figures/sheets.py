@@ -28,9 +28,8 @@ from syndet_ray.report.figures.drawing import (
     save,
 )
 from syndet_ray.report.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
-from syndet_ray.report.tables import is_stand_in
 from syndet_ray.results import Picture
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.run import Run
 
 _CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
 # Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour too.
@@ -59,16 +58,16 @@ class Strip:
     named: bool
 
 
-def training_sheet(folder: RunFolder) -> Drawing | None:
+def training_sheet(run: Run) -> Drawing | None:
     """Real training images above synthetic ones, at one scale."""
-    real = "stand-in for photos" if is_stand_in(folder) else "real"
-    found = {real: folder.pictures("real"), "synthetic": folder.pictures("synthetic")}
+    real = "stand-in for photos" if run.stand_in else "real"
+    found = {real: run.pictures("real"), "synthetic": run.pictures("synthetic")}
     found = {name: pictures for name, pictures in found.items() if pictures}
     if not found:
         return None
     side = common_side([picture for pictures in found.values() for picture in pictures])
     classes = sorted({name for pictures in found.values() for picture in pictures for name in picture.names})
-    colors = dict(zip(folder.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
+    colors = dict(zip(run.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
     legend = [_line(color, "-", name) for name, color in colors.items() if name in classes]
     strips = [
         Strip(f"training images: {name}", pictures, 4, partial(crowded_window, side=side), len(legend) > _MOST_COLORS)
@@ -78,22 +77,22 @@ def training_sheet(folder: RunFolder) -> Drawing | None:
     return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
 
 
-def best_predictions(folder: RunFolder) -> Drawing | None:
+def best_predictions(run: Run) -> Drawing | None:
     """The test images where the best model does best."""
-    return _gallery(folder, "best")
+    return _gallery(run, "best")
 
 
-def worst_predictions(folder: RunFolder) -> Drawing | None:
+def worst_predictions(run: Run) -> Drawing | None:
     """The test images where the best model does worst."""
-    return _gallery(folder, "worst")
+    return _gallery(run, "worst")
 
 
-def _gallery(folder: RunFolder, which: str) -> Drawing | None:
+def _gallery(run: Run, which: str) -> Drawing | None:
     """Predictions of the best model over the true boxes."""
-    pictures = folder.pictures(which)
+    pictures = run.pictures(which)
     if not pictures:
         return None
-    where = "stand-in test images" if is_stand_in(folder) else "real test photos"
+    where = "stand-in test images" if run.stand_in else "real test photos"
     title = f"best model on {where}, {which} images; {A_HIT}"
     return over_truth({which: pictures}, {which: title})
 
