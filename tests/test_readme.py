@@ -1,4 +1,4 @@
-"""README tells the truth about what can be checked: its files, verbs and commands."""
+"""README and the list of files tell the truth about what can be checked: files, verbs and commands."""
 
 import re
 import subprocess
@@ -7,23 +7,34 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+FILES = (ROOT / "docs" / "files.md").read_text()
+MOST_WORDS = 6  # a longer description is not read
 
 
-def test_every_file_has_its_line_in_the_tree():
-    tree = README[README.index("## Files") :]
-    folder, told = "", set()
-    for line in tree.splitlines():
+def described():
+    """The description of every file in the list, by its path."""
+    folder, descriptions = "", {}
+    for line in FILES.splitlines():
         if re.match(r"^[a-z_/]+/$", line):
             folder = line
-        elif match := re.match(r"^    (\w+\.py) +\S", line):
-            told.add(folder + match[1])
+        elif match := re.match(r"^    (\w+\.py) +(\S.*)", line):
+            descriptions[folder + match[1]] = match[2]
+    return descriptions
+
+
+def test_every_file_has_its_line_in_the_list():
     found = {
         str(path.relative_to(ROOT))
         for top in ("sweeps", "search_spaces", "syndet_ray", "benchmarks")
         for path in (ROOT / top).rglob("*.py")
         if path.name != "__init__.py"
     }
-    assert told == found
+    assert set(described()) == found
+
+
+def test_a_file_is_described_in_a_few_words():
+    long = {path: words for path, words in described().items() if len(words.split()) > MOST_WORDS}
+    assert long == {}
 
 
 def test_the_verbs_are_those_of_the_command_line():
@@ -39,8 +50,14 @@ def test_the_verbs_are_those_of_the_command_line():
 
 
 def test_what_it_links_to_is_there():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, text in ((ROOT, README), (ROOT / "docs", (ROOT / "docs" / "guide.md").read_text())):
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            assert (folder / target).exists(), target
+
+
+def test_it_is_read_in_a_few_minutes():
+    assert len(README.splitlines()) <= 140
+    assert len(README.split()) <= 1500
 
 
 def test_the_sweep_it_shows_is_valid():
