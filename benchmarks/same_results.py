@@ -21,7 +21,7 @@ import syndet_ray
 
 ROOT = Path(syndet_ray.__file__).parents[1]
 # Says when, where or how fast, and nothing of what was computed.
-CLOCKS = {"time", "images_per_second", "opened", "device", "threads", "path", "seconds"}
+CLOCKS = {"time", "images_per_second", "opened", "first_step", "machine/host", "machine/versions", "checkpoint", "path"}
 TINY = """
 from syndet_ray import *
 
@@ -55,7 +55,7 @@ SWEEP = Sweep(
 def results(folder: Path) -> dict[str, Any]:
     """What a run came to: events of the ledger, scores on the test set, and the rows of every figure."""
     ledger = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    events = [f"{event['event']} of {event['trial']}: {json.dumps(_timeless(event))}" for event in ledger]
+    events = [_timeless(event) for event in ledger]
     figures = {path.name: _rows(path) for path in sorted((folder / "figures").glob("*.csv"))}
     return {"ledger": events, "test": _timeless(json.loads((folder / "test.json").read_text())), "figures": figures}
 
