@@ -10,7 +10,7 @@ from syndet_ray import SceneParameters
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.scenes.generate import generate, scene_hash
-from syndet_ray.tuning import ahead
+from syndet_ray.tuning import ahead, raylet
 from syndet_ray.tuning.cluster import connection
 from syndet_ray.tuning.task import RETRIES
 
@@ -117,3 +117,10 @@ def test_a_generator_that_fails_time_and_again_is_not_asked_for_each_trial(tmp_p
         with pytest.raises(MachineError, match=r"must end with exit code 0, got 1\. It printed: no licence"):
             until_ready(sets, parameters, 2, 7)
     assert len(list(calls.iterdir())) == RETRIES + 1
+
+
+def test_the_process_that_is_watched_is_the_raylet_of_this_machine():
+    """Stands here for its Ray: where Ray keeps its processes nobody has promised."""
+    process = raylet.started_raylet()
+    assert Path(process.args[0]).name == "raylet"
+    assert process.poll() is None

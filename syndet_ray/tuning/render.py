@@ -24,6 +24,8 @@ from syndet_ray.scenes.generate import library_of, rendered, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
 from syndet_ray.tuning.cluster import connection, result
+from syndet_ray.tuning.raylet import watched_raylet
+from syndet_ray.tuning.stop import interrupt_for
 from syndet_ray.tuning.task import RETRIES
 
 Progress = Callable[[int, int], None]
@@ -75,7 +77,7 @@ def write_set(
         for words in library_of(parameters).notes:
             display.note(words)
     display.progress("rendering", 0, count)  # Ray takes seconds to start
-    with connection(address):
+    with connection(address), watched_raylet(address, interrupt_for(display.note)):
         pool = render_set(
             parameters, count, seed, cache, workers=workers, progress=partial(display.progress, "rendering")
         )

@@ -33,7 +33,7 @@ from syndet_ray.tuning.preflight import RealData
 from syndet_ray.tuning.search import Budget, Display, Follower, Search
 from syndet_ray.tuning.server import kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
-from syndet_ray.tuning.stop import Leave, Stop, interrupt_again
+from syndet_ray.tuning.stop import Leave, Loss, Stop, interrupt_again
 from syndet_ray.tuning.store import check_store, local_store, open_store, store_address
 from syndet_ray.tuning.task import TrialSettings, check_gpus, retried
 from syndet_ray.tuning.tracking import Tracking, champion_name
@@ -187,7 +187,7 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
     data = check(asked, options, display)
     for words in data.notes:  # a reader of the results must know them
         display.note(words)
-    with _runner(options, display) as runner:
+    with _runner(options, display, stop.lose) as runner:
         sweep = _settled_and_checked(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
@@ -244,7 +244,7 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
         # Near copies may be allowed from now on, of which a reader of the scores must know.
         real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
         folder.describe(folder.about | {"options": _plain(options), "real": real})
-        with _runner(options, display) as runner:
+        with _runner(options, display, stop.lose) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
             return _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
 
@@ -555,8 +555,8 @@ def _board(folder: RunFolder, display: Display) -> "TensorBoard":
 
 
 @contextmanager
-def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
-    """Whoever trains and scores: Ray, or this process."""
+def _runner(options: Options, display: Display, on_loss: Loss | None = None) -> Iterator["OnRay | Local"]:
+    """Whoever trains and scores: Ray, or this process. on_loss: told where Ray is gone from this machine, see `on_ray`."""
     if options.local:
         from syndet_ray.tuning.local import Local, local_resources
 
@@ -566,7 +566,7 @@ def _runner(options: Options, display: Display) -> Iterator["OnRay | Local"]:
         with display.step("starting Ray" if options.address is None else f"connecting to Ray at {options.address}"):
             from syndet_ray.tuning.tune import on_ray
 
-            cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note)
+            cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note, on_loss)
             runner = stack.enter_context(cluster)
         yield runner
 

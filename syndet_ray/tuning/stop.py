@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -15,11 +15,25 @@ from syndet_ray.tuning.task import Note
 
 Handler = Callable[[int, FrameType | None], Any]
 Leave = Callable[[RunFolder | None], None]  # told where a run is to be left at once; None before there is one
+Loss = Callable[[str, threading.Event], None]  # told what a run cannot go on without is gone; set once nothing needs it
 
 _WORDS = "stopping; Ctrl-C once more leaves at once"
 _RUN_WORDS = (
     "stopping: trials keep their last checkpoint, and resume goes on from there; Ctrl-C once more leaves at once"
 )
+
+# How long an end in order may take once Ray is gone from this machine. It takes 2 s; after 14 s Ray ends our process.
+_GRACE_S = 9.0
+
+
+def interrupt_for(note: Note) -> Loss:
+    """What to do without a run where Ray is gone: it says so, and interrupts the main thread."""
+
+    def lose(what: str, is_over: threading.Event) -> None:
+        note(what)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    return lose
 
 
 def interrupt_again(folder: RunFolder | None) -> None:
@@ -85,6 +99,23 @@ class Stop:
         else:  # a run outside the main thread, in which a signal would stop somebody else's work
             self._is_asked = self._is_due = True
             self._note(_RUN_WORDS)
+
+    def lose(self, what: str, is_over: threading.Event) -> None:
+        """Ends the run in order, from any thread, because of what it cannot go on without; at once where that takes long.
+
+        what     is gone, in words
+        is_over  set once the run needs it no more
+        """
+        go_on = (
+            "nothing had begun"
+            if self.folder is None
+            else f"go on with: python -m syndet_ray resume {self.folder.path}"
+        )
+        self._note(f"{what}; {go_on}")
+        self.ask()
+        if not is_over.wait(_GRACE_S):
+            with suppress(KeyboardInterrupt):  # of a process that goes on after the run
+                self._leave(self.folder)
 
     def follow(self, trial: Trial) -> None:
         """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once it is asked to end."""

@@ -42,8 +42,9 @@ from syndet_ray.tuning.cluster import (
 )
 from syndet_ray.tuning.nodes import check_nodes, needs_of
 from syndet_ray.tuning.preflight import RealData
+from syndet_ray.tuning.raylet import watched_raylet
 from syndet_ray.tuning.search import Assignment, Search
-from syndet_ray.tuning.stop import deferral
+from syndet_ray.tuning.stop import Loss, deferral, interrupt_for
 from syndet_ray.tuning.task import (
     RETRIES,
     Note,
@@ -96,10 +97,17 @@ class OnRay:
 
 @contextmanager
 def on_ray(
-    address: str | None, parallel: int | None, gpus_per_trial: float | None, note: Note = silent
+    address: str | None,
+    parallel: int | None,
+    gpus_per_trial: float | None,
+    note: Note = silent,
+    on_loss: Loss | None = None,
 ) -> Iterator[OnRay]:
-    """A runner on the Ray cluster at `address`, or on a new one on this machine."""
-    with connection(address):
+    """A runner on the Ray cluster at `address`, or on a new one on this machine.
+
+    on_loss  is told where that new one is gone; None says so and interrupts
+    """
+    with connection(address), watched_raylet(address, on_loss or interrupt_for(note)):
         growth = NO_GROWTH if address is None else growth_at(ray.get_runtime_context().gcs_address)
         use = resources(parallel, gpus_per_trial, growth, note)
         for words in resource_words(use, growth):

@@ -1,0 +1,130 @@
+"""Where the raylet of this machine is killed, a run says so and ends in order, before Ray ends it without a word."""
+
+import signal
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+from test_stop import Notes
+
+from syndet_ray.tuning import stop as stopping
+from syndet_ray.tuning.raylet import LOST, watch, watched_raylet
+from syndet_ray.tuning.stop import Stop, interrupt_for
+
+LOOK_EVERY_S = 0.01
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _python_handles_interrupts():
+    """Where the tests run in the background, SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def process():
+    """A process that runs until it is killed, as a raylet does."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        yield started
+        started.kill()
+
+
+class Losses:
+    """What was lost, as the thread says that looks."""
+
+    def __init__(self):
+        self.told, self._arrived = [], threading.Event()
+
+    def __call__(self, what, is_over):
+        self.told.append((what, is_over.is_set()))
+        self._arrived.set()
+
+    def wait(self):
+        assert self._arrived.wait(PATIENCE_S)
+
+
+def wait_for_interrupt():
+    """Ends by KeyboardInterrupt; in short steps, for a signal that comes just before a step is slept through."""
+    never = threading.Event()
+    for _ in range(int(PATIENCE_S / LOOK_EVERY_S)):
+        never.wait(LOOK_EVERY_S)
+
+
+def watchers():
+    return [thread for thread in threading.enumerate() if thread.name == "raylet"]
+
+
+def test_a_process_that_is_killed_is_missed(process):
+    losses = Losses()
+    with watch(process, losses, LOOK_EVERY_S):
+        process.kill()
+        losses.wait()
+    assert losses.told == [(LOST, False)]
+
+
+def test_a_process_that_ends_with_the_connection_is_not_missed(process):
+    losses = Losses()
+    with watch(process, losses, LOOK_EVERY_S):
+        (watcher,) = watchers()
+    process.kill()
+    watcher.join(PATIENCE_S)
+    assert not watcher.is_alive() and losses.told == []
+
+
+def test_a_ray_that_somebody_else_began_is_not_watched():
+    with watched_raylet("10.0.0.1:6379", Losses()):
+        assert watchers() == []
+
+
+def test_a_run_says_what_was_lost_and_how_to_go_on_and_ends_in_order(process):
+    notes, left = Notes(), []
+    with Stop(notes, left.append) as stop:
+        stop.folder = SimpleNamespace(path="runs/dice-1")
+        with watch(process, stop.lose, LOOK_EVERY_S):
+            (watcher,) = watchers()
+            process.kill()
+            with pytest.raises(KeyboardInterrupt):
+                wait_for_interrupt()
+        watcher.join(PATIENCE_S)
+    assert notes.first() == f"{LOST}; go on with: python -m syndet_ray resume runs/dice-1"
+    assert left == [], "it has ended in time"
+
+
+def test_a_run_that_does_not_end_in_time_is_left_before_ray_ends_it(process, monkeypatch):
+    monkeypatch.setattr(stopping, "_GRACE_S", 0.0)
+    notes, left = Notes(), []
+    with Stop(notes, left.append) as stop, watch(process, stop.lose, LOOK_EVERY_S):
+        (watcher,) = watchers()
+        process.kill()
+        with pytest.raises(KeyboardInterrupt):
+            wait_for_interrupt()
+        watcher.join(PATIENCE_S)
+    assert notes.first() == f"{LOST}; nothing had begun"
+    assert left == [None]
+
+
+def test_in_a_thread_a_run_is_left_without_a_signal(monkeypatch):
+    monkeypatch.setattr(stopping, "_GRACE_S", 0.0)
+    notes, left = Notes(), []
+
+    def carry_out():
+        with Stop(notes, left.append) as stop:
+            stop.lose(LOST, threading.Event())
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    thread.join()
+    assert left == [None]
+
+
+def test_what_is_no_run_is_interrupted(process):
+    notes = Notes()
+    with watch(process, interrupt_for(notes), LOOK_EVERY_S):
+        process.kill()
+        with pytest.raises(KeyboardInterrupt):
+            wait_for_interrupt()
+    assert notes.first() == LOST
