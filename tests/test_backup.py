@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -85,7 +86,7 @@ def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, 
         kept = blocked / "run" / "ledger.jsonl"
         assert kept.read_text() == (folder.path / "ledger.jsonl").read_text()
     failure, success = notes
-    assert failure.startswith(f"the copy of this run falls behind, and is tried again every 0.01 s: {blocked}/run: ")
+    assert failure.startswith(f"the copy of this run falls behind, and is tried again: {blocked}/run: ")
     assert success == f"the copy of this run is up to date again: {blocked}/run"
 
 
@@ -104,17 +105,55 @@ def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
         pass
 
 
+@pytest.fixture
+def gate(monkeypatch):
+    """A store that does not answer until the event is set."""
+    opened = threading.Event()
+
+    def wait_and_upload(*arguments, **named):
+        assert opened.wait(30)
+        upload(*arguments, **named)
+
+    monkeypatch.setattr(backup, "upload", wait_and_upload)
+    yield opened
+    opened.set()
+
+
+def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_told(tmp_path, gate):
+    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    copy = backup.Backup(folder, str(store), silent)
+    message = (
+        rf"{store}/dice-1/run: lacks the end of the run \(it did not answer within 0\.01 s\)\. "
+        rf"The run itself is whole, in {folder.path}: resume it to have it copied"
+    )
+    with pytest.raises(MachineError, match=message), copy.upkeep():
+        copy.renew(60.0, limit_s=0.01)
+    gate.set()
+    assert copy._outbox.wait(30.0) == {}
+    assert not store.exists(), "another may go on with the run by now"
+
+
+def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path, gate):
+    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    copy = backup.Backup(folder, str(store), silent)
+    with copy.upkeep():
+        copy.renew(60.0, limit_s=0.01)
+        gate.set()  # MLflow is told meanwhile
+        _wait_until(lambda: not copy._outbox._deliveries)
+    assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (folder.path / "ledger.jsonl").read_bytes()
+
+
 def test_only_what_has_changed_is_copied_again(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     copy = backup.Backup(folder, "s3://photos", silent)
-    copy.try_to_renew()
+    copy.renew(0.0)
     for found in keys(s3):
         s3.delete_object(Bucket="photos", Key=found)
-    copy.try_to_renew()
+    copy.renew(0.0)
     assert keys(s3) == [], "nothing has changed"
     folder.append("retry", 0)
     folder.describe(folder.about)  # the same content in a file that was written anew
-    copy.try_to_renew()
+    copy.renew(0.0)
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
     kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
     assert kept == (folder.path / "ledger.jsonl").read_bytes()
@@ -124,11 +163,11 @@ def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     notes = []
     copy = backup.Backup(folder, "s3://not-yet", notes.append)
-    copy.try_to_renew()
-    copy.try_to_renew()
+    copy.renew(0.0)
+    copy.renew(0.0)
     assert len(notes) == 1, "it is told once"
     s3.create_bucket(Bucket="not-yet")
-    copy.try_to_renew()
+    copy.renew(0.0)
     assert len(notes) == 2
     names = [found["Key"] for found in s3.list_objects_v2(Bucket="not-yet")["Contents"]]
     assert names == [f"dice-1/run/{name}" for name in ("ledger.jsonl", "run.json", "sweep.json")]
@@ -288,7 +327,7 @@ def running(number, checkpoint):
 def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):
     folder, mine = robbed
     copy = backup.Backup(folder, STORE, silent, mine)
-    copy.try_to_renew()
+    copy.renew(0.0)
     assert not copy.secure()
     with pytest.raises(MachineError, match=r"was taken over by another process \(2 on b\)"), copy.upkeep():
         pass

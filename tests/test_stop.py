@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -156,6 +157,57 @@ def test_ctrl_c_once_more_ends_the_process_with_the_line_that_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30)[0] == f"\nleft at once; {words}\n"
         assert process.returncode == 130
+
+
+HANG = """
+import signal, socket, sys, threading
+from pathlib import Path
+from syndet_ray.cli.ending import end, leave
+from syndet_ray.data.storage import is_folder
+from syndet_ray.run_folder import RunFolder
+from syndet_ray.tuning.backup import Backup
+from syndet_ray.tuning.stop import Stop
+
+def accept_and_be_silent():
+    connections = [server.accept()]
+    print("begun", flush=True)
+    while True:
+        connections.append(server.accept())
+
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=accept_and_be_silent, daemon=True).start()
+folder = RunFolder.open(Path(sys.argv[1]))
+address = f"s3://runs?endpoint_override=127.0.0.1:{server.getsockname()[1]}&scheme=http"
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with Stop(lambda words: None, leave) as stop:
+    stop.folder = folder
+    try:
+        is_folder(address)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    if sys.argv[2] == "end":
+        end(130)
+    Backup(folder, address, print).renew(60.0)
+"""
+
+
+@pytest.mark.parametrize("way", ["end", "leave"])
+def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no_process_from_ending(way, tmp_path):
+    """Arrow gives up after 99 s, and waits for that at the end of a process. The store accepts and says nothing."""
+    folder = made_run(tmp_path / "dice-1")
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | keys
+    command = [sys.executable, "-c", HANG, str(folder.path), way]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        if way == "leave":
+            process.send_signal(signal.SIGINT)
+        last = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    left = f"\nleft at once; go on with: python -m syndet_ray resume {folder.path}\n"
+    assert last == (left if way == "leave" else "")
 
 
 class Interrupting(Silent):

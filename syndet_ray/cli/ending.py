@@ -18,8 +18,16 @@ def end(status: int) -> NoReturn:
 
     Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
     """
+    _forget_requests()
     atexit._run_exitfuncs()
     os._exit(status if _flush() else status or FAILED)
+
+
+def _forget_requests() -> None:
+    """Lets go of requests to a store that does not answer: Arrow, where it is loaded, would wait for them, 99 s for each."""
+    arrow = sys.modules.get("pyarrow.fs")
+    if arrow is not None:
+        atexit.unregister(arrow.ensure_s3_finalized)
 
 
 def _flush() -> bool:

@@ -7,10 +7,13 @@ address: Ray pickles file systems, and a key inside one would lie in the run fol
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import boto3
@@ -22,6 +25,9 @@ from syndet_ray.errors import MachineError
 
 # Of a local file: another where it was written since, or another file took its place. Inode, bytes, time in nanoseconds.
 Version = tuple[int, int, int]
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 _PATIENCE_S = 5.0
 _PROBE = ".syndet-ray-was-here"
@@ -102,6 +108,29 @@ def inside(address: str, name: str) -> str:
     return urlunsplit(place._replace(path=f"{place.path.rstrip('/')}/{name}".rstrip("/")))
 
 
+def _heard(call: Callable[Concatenate[str, Given], Answer]) -> Callable[Concatenate[str, Given], Answer]:
+    """Has a thread ask a store, where the main thread would: inside Arrow it hears no Ctrl-C until the store answers."""
+
+    @wraps(call)
+    def ask(address: str, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        if "://" not in address or threading.current_thread() is not threading.main_thread():
+            return call(address, *args, **kwargs)
+        answer: Future[Answer] = Future()
+        asking = partial(_answer_with, answer, partial(call, address, *args, **kwargs))
+        threading.Thread(target=asking, name="storage", daemon=True).start()
+        return answer.result()
+
+    return ask
+
+
+def _answer_with(answer: "Future[Answer]", call: Callable[[], Answer]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as error:
+        answer.set_exception(error)
+
+
+@_heard
 def holds(address: str, name: str) -> bool:
     """Whether there is a file at `name` under an address, which itself need not be there. Raises MachineError where the
     store does not tell."""
@@ -110,6 +139,15 @@ def holds(address: str, name: str) -> bool:
         return store.get_file_info(path).type == fs.FileType.File
 
 
+@_heard
+def content(address: str) -> bytes:
+    """All of a file. Raises MachineError."""
+    store, path = filesystem(address)
+    with _named(address, "cannot be read"), store.open_input_file(path) as file:
+        return file.read()
+
+
+@_heard
 def is_folder(address: str) -> bool:
     """Whether there are files under an address. Raises MachineError where the store does not tell."""
     store, path = filesystem(address)
@@ -156,6 +194,7 @@ def upload(
             versions[file] = version
 
 
+@_heard
 def download(address: str, folder: Path) -> None:
     """Copies all files under an address into a folder, which is made where it is missing. Raises MachineError."""
     if not is_folder(address):

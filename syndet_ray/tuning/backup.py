@@ -3,6 +3,7 @@
 Of several drivers, on whichever machines, one at a time carries out a run that has such a copy: it holds the run's lease.
 """
 
+import math
 import os
 import shutil
 import socket
@@ -10,18 +11,22 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from syndet_ray.data.lease import Claim, Lease, check_free, tenure
-from syndet_ray.data.storage import Version, download, filesystem, holds, inside, is_folder, upload
+from syndet_ray.data.storage import Version, content, download, filesystem, holds, inside, is_folder, upload
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.results import Trial
 from syndet_ray.run_folder import LEDGER, RunFolder
 from syndet_ray.timer import timer
-from syndet_ray.tuning.task import Note
+from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tuning.task import Note, told
 
 KEPT = "run"  # under a run's address: the copy of its own files
 _EVERY_S = 30
+_COPY = "copy"
+_LIMIT_S = 60.0  # for the last copy of a run that ends before it has begun; the end of any other says how long it waits
 
 
 @contextmanager
@@ -47,16 +52,22 @@ def ownership(folder: RunFolder, storage: str | None, lost: Callable[[], None]) 
 class Backup:
     """The copy of a run's own files at its storage, and what of them it holds already; none where there is no storage.
 
-    note   is told, from another thread, when copies begin to fail, and when they succeed again
+    A thread copies: a store that does not answer holds nobody up, and who waits for one inside Arrow hears no Ctrl-C.
+
+    address  where it lies; None where there is no storage
+    note   is told, from that thread, when copies begin to fail, and when they succeed again
     lease  while it is not held nothing is written: another driver may write. None where the storage is no address on S3
     """
 
     def __init__(self, folder: RunFolder, storage: str | None, note: Note, lease: Lease | None = None) -> None:
         self._folder, self._note, self._lease = folder, note, lease
-        self._address = None if storage is None else inside(home(folder, storage), KEPT)
+        self.address = None if storage is None else inside(home(folder, storage), KEPT)
         self._uploaded: dict[Path, Version] = {}
-        self._is_failing = False
+        self._is_failing = self._is_over = False
         self._writing = threading.Lock()  # or an older ledger could take the place of a newer one
+        self._outbox = None if self.address is None else Outbox("backup", lambda _: None)  # `_copy` tells of it itself
+        self._patience_s, self._limit_s = 0.0, _LIMIT_S
+        self._missing: MachineError | None = None  # why the last copy that was waited for is not there
 
     @property
     def is_ours(self) -> bool:
@@ -66,36 +77,36 @@ class Backup:
     @contextmanager
     def upkeep(self) -> Iterator[None]:
         """Renews the copy every half minute, and at the end. Raises MachineError where the last copy cannot be written."""
-        if self._address is None:
+        if self._outbox is None:
             yield
             return
         try:
-            with timer("backup", _EVERY_S, self.try_to_renew):
+            with timer("backup", _EVERY_S, partial(self._outbox.put, _COPY, self._copy)):
                 yield
         finally:
             self._finish()
 
-    def try_to_renew(self) -> None:
-        """Copies what has changed; tells of the first copy that fails, and of the first that succeeds again."""
-        try:
-            self._renew()
-        except MachineError as error:  # the next copy holds all that this one missed
-            if not self._is_failing:
-                self._note(f"the copy of this run falls behind, and is tried again every {_EVERY_S} s: {error}")
-            self._is_failing = True
+    def renew(self, patience_s: float, limit_s: float = math.inf) -> None:
+        """Copies what has changed, and waits for that; what is not there then, the end of `upkeep` says.
+
+        patience_s  how long to wait where the store fails
+        limit_s     how long to wait in all, where it takes its time to answer
+        """
+        if self._outbox is None:
             return
-        if self._is_failing and self.is_ours:
-            self._note(f"the copy of this run is up to date again: {self._address}")
-            self._is_failing = False
+        self._patience_s, self._limit_s = patience_s, limit_s
+        self._outbox.put(_COPY, self._copy)
+        missing = self._outbox.wait(patience_s, limit_s)
+        self._missing = self._error(missing[_COPY]) if missing else None
 
     def secure(self) -> bool:
         """Copies the ledger now, so that whoever resumes from the copy asks for no checkpoint that is about to be deleted.
 
         False where another driver may have the run. Raises OSError or MachineError where it cannot be copied.
         """
-        if self._address is None or self._lease is None:
+        if self.address is None or self._lease is None:
             return True
-        store, path = filesystem(inside(self._address, LEDGER))
+        store, path = filesystem(inside(self.address, LEDGER))
         with self._writing:
             if not self.is_ours:
                 return False
@@ -103,28 +114,58 @@ class Backup:
                 copy.write((self._folder.path / LEDGER).read_bytes())
         return self.is_ours
 
-    def _renew(self) -> None:
-        """Copies what has changed since the last copy. Raises MachineError."""
-        if self._address is None:
-            return
+    def _copy(self) -> None:
+        """Copies what has changed; tells of the first copy that fails, and of the first that succeeds again."""
+        try:
+            self._upload()
+        except Exception as error:  # the next copy holds all that this one missed
+            if not self._is_failing:
+                self._note(f"the copy of this run falls behind, and is tried again: {told(error)}")
+            self._is_failing = True
+            raise
+        if self._is_failing and self.is_ours:
+            self._note(f"the copy of this run is up to date again: {self.address}")
+            self._is_failing = False
+
+    def _upload(self) -> None:
+        assert self.address is not None
         with self._writing:
             folder = self._folder
-            upload(folder.path, self._address, folder.checkpoints, self._uploaded, may_write=lambda: self.is_ours)
+            upload(folder.path, self.address, folder.checkpoints, self._uploaded, may_write=self._may_write)
+
+    def _may_write(self) -> bool:
+        return self.is_ours and not self._is_over
 
     def _finish(self) -> None:
-        """The last copy. Raises MachineError, with what can be done about it."""
+        """The last copy. Raises MachineError, with what can be done about it.
+
+        One that was waited for in vain is not waited for again: it is there by now, or it is not.
+        """
+        assert self._outbox is not None
         try:
             if self._lease is not None and not self.is_ours:
                 self._lease.renew()  # the store was away, and may be back
                 self._lease.check()
-            self._renew()
+            if self._missing is None:
+                self.renew(self._patience_s, self._limit_s)
+            if self._missing is not None and self._outbox.wait(0.0, limit_s=0.0):
+                raise self._missing
             if not self.is_ours:
-                raise MachineError(self._address, "was not written: another driver may have the run by now")
+                raise MachineError(self.address, "was not written: another driver may have the run by now")
         except MachineError as error:
             if self._lease is not None and self._lease.taken_by is not None:
                 raise
             do = f"The run itself is whole, in {self._folder.path}: resume it to have it copied."
             raise MachineError(error.place, error.rule, do=do) from None
+        finally:
+            self._is_over = True
+
+    def _error(self, failure: Exception | None) -> MachineError:
+        """Why the copy is not there, of its last failure; None where the store has not answered."""
+        if isinstance(failure, MachineError):
+            return failure
+        reason = f"it did not answer within {self._limit_s:g} s" if failure is None else told(failure)
+        return MachineError(self.address, f"lacks the end of the run ({reason})")
 
 
 def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
@@ -190,9 +231,6 @@ def _check_newest(folder: RunFolder, address: str) -> None:
     """Raises DataError where the copy of a run is no earlier state of its folder."""
     if not holds(address, f"{KEPT}/{LEDGER}"):
         return
-    store, path = filesystem(inside(address, f"{KEPT}/{LEDGER}"))
-    with store.open_input_file(path) as file:
-        ledger = file.read()
-    if not folder.continues(ledger):
+    if not folder.continues(content(inside(address, f"{KEPT}/{LEDGER}"))):
         rule = f"has not all that its copy at {address} has: another machine has gone on with the run"
         raise DataError(folder.path, rule, do=f"Move the folder away, and resume {address}.")

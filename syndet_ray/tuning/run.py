@@ -447,7 +447,7 @@ class _Attempt:
     def _write_end(self, status: str) -> _End:
         """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing from what comes after it.
 
-        MLflow comes last: it may hang until the machine is gone.
+        MLflow comes last: it may hang until the machine is gone. What the storage lacks, the end of the backup says.
         """
         try:
             _record(self.folder, status)
@@ -459,12 +459,14 @@ class _Attempt:
         is_reported = self.publish() if status in ("finished", "failed") else True
         if self.board is not None:
             self.board.end()
-        self.backup.try_to_renew()
+        is_stopped = status == "interrupted"
+        patience_s = _STOPPED_PATIENCE_S if is_stopped else _PATIENCE_S
+        limit_s = _STOPPED_PATIENCE_S if is_stopped else math.inf
+        if self.backup.address is not None:
+            with self.display.step(f"copying the run to {self.backup.address}"):
+                self.backup.renew(patience_s, limit_s)
         with self.display.step("handing the run to MLflow"):
-            limits_s = (
-                (_STOPPED_PATIENCE_S, _STOPPED_PATIENCE_S) if status == "interrupted" else (_PATIENCE_S, math.inf)
-            )
-            unwritten = self.tracking.end(_MLFLOW_STATUS[status], *limits_s)
+            unwritten = self.tracking.end(_MLFLOW_STATUS[status], patience_s, limit_s)
         return _End(status=status, unwritten=unwritten, is_reported=is_reported)
 
     def publish(self) -> bool:
