@@ -66,8 +66,8 @@ def _seen(boxes: Boxes, classes: int, rng: np.random.Generator) -> Predictions:
     moved = boxes.xyxy + rng.normal(0, 5, boxes.xyxy.shape)
     labels = np.where(rng.random(len(boxes)) < 0.8, boxes.labels, rng.integers(0, classes, len(boxes)))
     false = _boxes(len(boxes), classes, rng)
-    every = np.concatenate([moved, false.xyxy]), np.concatenate([labels, false.labels])
-    return in_order(Predictions(*every, rng.random(2 * len(boxes))))
+    every_xyxy, every_label = np.concatenate([moved, false.xyxy]), np.concatenate([labels, false.labels])
+    return in_order(Predictions(xyxy=every_xyxy, labels=every_label, scores=rng.random(2 * len(boxes))))
 
 
 if __name__ == "__main__":

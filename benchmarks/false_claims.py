@@ -29,7 +29,9 @@ def main() -> None:
     given = parser.parse_args()
     dataset = read(given.data)
     records = tuple(record for source in dataset.splits.values() for record in source.records)
-    claims = of_photos(measure(Source("photos", dataset.classes, records)), given.images, given.repeats)
+    claims = of_photos(
+        measure(Source(name="photos", classes=dataset.classes, records=records)), given.images, given.repeats
+    )
     for name, count in claims.items():
         print(f"{name}: {count / given.repeats:.3f}")
     for share in RARE:
@@ -59,7 +61,7 @@ def part(measured: Measured, statistic: str, images: np.ndarray) -> Sample:
     position_of = np.full(measured.images, -1)
     position_of[images] = np.arange(len(images))
     is_chosen = position_of[image_of] >= 0
-    return Sample(values[is_chosen], position_of[image_of][is_chosen], len(images))
+    return Sample(values=values[is_chosen], image_of=position_of[image_of][is_chosen], images=len(images))
 
 
 def of_a_rare_event(share: float, images: tuple[int, int]) -> int:
@@ -68,7 +70,9 @@ def of_a_rare_event(share: float, images: tuple[int, int]) -> int:
     claims = 0
     for seed in range(RARE_REPEATS):
         one, two = (np.where(rng.random(count) < share, 1280.0, 640.0) for count in images)
-        first, second = (Sample(values, np.arange(len(values)), len(values)) for values in (one, two))
+        first, second = (
+            Sample(values=values, image_of=np.arange(len(values)), images=len(values)) for values in (one, two)
+        )
         claims += distance("second", "image_width", first, second, seed).beyond_chance
     return claims
 

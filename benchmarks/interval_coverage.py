@@ -76,7 +76,9 @@ def _seen(boxes: Boxes, hard: float, skill: Skill, rng: np.random.Generator) -> 
     false = _objects(rng) if rng.random() < 0.4 else Boxes.none()
     scores = np.concatenate([1 - 0.7 * hard + rng.standard_normal(len(hit)), -1 + rng.standard_normal(len(false))])
     return Predictions(
-        np.concatenate([hit.xyxy + noise, false.xyxy]), np.concatenate([labels, false.labels]), _share(scores)
+        xyxy=np.concatenate([hit.xyxy + noise, false.xyxy]),
+        labels=np.concatenate([labels, false.labels]),
+        scores=_share(scores),
     )
 
 

@@ -61,7 +61,9 @@ def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int
         off_sizes = sizes * np.exp(rng.normal(0, size_scatter, (count, 1)))
         off_centres = centres + sizes * rng.normal(0, place_scatter, (count, 2))
         xyxy = np.concatenate([off_centres - off_sizes / 2, off_centres + off_sizes / 2], axis=1)
-        predictions.append(Predictions(xyxy.astype(np.float32), boxes.labels, rng.random(count).astype(np.float32)))
+        predictions.append(
+            Predictions(xyxy=xyxy.astype(np.float32), labels=boxes.labels, scores=rng.random(count).astype(np.float32))
+        )
     return predictions
 
 

@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = Source("real", ("object",), tuple(photo(Path(folder), i) for i in range(given.count)))
+        source = Source(
+            name="real", classes=("object",), records=tuple(photo(Path(folder), i) for i in range(given.count))
+        )
         scale = working_scale(source.records, "auto", "auto", folder)
         before, began = peak_mib(), time.perf_counter()
         pool = decode(source, scale.longest_px)

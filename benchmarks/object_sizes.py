@@ -59,7 +59,7 @@ def drawn(size_px: tuple[int, int]) -> Source:
     for index in range(TRAIN + VAL):
         image, boxes = render(draw_scene(parameters, 0, index))
         records.append(record(str(index), image, boxes))
-    return Source("real", CLASSES, tuple(records))
+    return Source(name="real", classes=CLASSES, records=tuple(records))
 
 
 def record(name: str, image: np.ndarray, boxes: Boxes) -> Record:

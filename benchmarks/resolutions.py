@@ -56,7 +56,7 @@ def at_size(record: Record, side_px: int) -> Record:
     boxes = record.boxes
     across, down = size_wh[0] / width, size_wh[1] / height
     xyxy = boxes.xyxy * (across, down, across, down)
-    moved = Boxes(xyxy, boxes.labels, boxes.visibility, boxes.crowd)
+    moved = Boxes(xyxy=xyxy, labels=boxes.labels, visibility=boxes.visibility, crowd=boxes.crowd)
     return Record(image_id=record.image_id, image=data, boxes=moved, place=record.place, size_wh=size_wh)
 
 

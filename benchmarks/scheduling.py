@@ -80,7 +80,7 @@ def ours(trials: int, home: Path) -> None:
     _time(tune._Events, "on_trial_complete", END)
     with connection(None):
         search = Search(folder, sweep, tracking, _Nobody())
-        tune.run_trials(_as_ours, search, TrialSettings(RUNGS, sweep.seed, str(home)), str(home), USE)
+        tune.run_trials(_as_ours, search, TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)), str(home), USE)
         began = time.perf_counter()
         search.close()
         tracking.end("FINISHED")

@@ -82,13 +82,13 @@ def stand_in_scene(split: str, index: int, floors: list[Path]) -> Scene:
     dice = _dice(n, half_size, rng("dice"), rng("poses"))
     ground, light = _ground(n, half_size, floors, rng("ground")), _light(rng("light"))
     return Scene(
-        dice + (_things(dice, rng("things")) if ground.wall_height == 0 else ()),
-        ground,
-        light,
-        _camera(dice, rng("camera")),
-        _sensor(light, rng("sensor")),
-        LabelStyle(),
-        seeds.integer(SEED, f"{split}/jitter", index),
+        bodies=dice + (_things(dice, rng("things")) if ground.wall_height == 0 else ()),
+        ground=ground,
+        light=light,
+        camera=_camera(dice, rng("camera")),
+        sensor=_sensor(light, rng("sensor")),
+        label_style=LabelStyle(),
+        jitter=seeds.integer(SEED, f"{split}/jitter", index),
     )
 
 
@@ -108,7 +108,15 @@ def _dice(n: int, half_size: tuple[float, float], rng: _Rng, poses: _Rng) -> tup
     pile = drop(edges, np.array([die.rounding for die, _ in chosen]), half_size, poses)
     turns = [pile.rotations[i] @ _roll(poses) for i in range(n)]
     return tuple(
-        Body("die", up_face(turn) - 1, vector(centre), matrix(turn), float(edge), gloss, die=die)
+        Body(
+            asset="die",
+            label=up_face(turn) - 1,
+            position=vector(centre),
+            rotation=matrix(turn),
+            scale=float(edge),
+            gloss=gloss,
+            die=die,
+        )
         for turn, centre, edge, (die, gloss) in zip(turns, pile.centres, edges, chosen, strict=True)
     )
 
@@ -126,8 +134,18 @@ def _make(rng: _Rng) -> tuple[Die, float]:
     swirl = float(rng.random()) if second != body else 0.0
     offset = min(float(rng.uniform(0.2, 0.28)), 0.5 - radius - 0.6 * rounding)
     phase = vector(rng.uniform(0, 2 * np.pi, 3))
-    paint = (_linear(body), _linear(pips), _linear(second), swirl, phase)
-    return Die(rounding, radius, offset, *paint), float(rng.uniform(0.15, 1))
+    color, pip_color, swirl_color = _linear(body), _linear(pips), _linear(second)
+    die = Die(
+        rounding=rounding,
+        pip_radius=radius,
+        pip_offset=offset,
+        color=color,
+        pip_color=pip_color,
+        swirl_color=swirl_color,
+        swirl=swirl,
+        swirl_phase=phase,
+    )
+    return die, float(rng.uniform(0.15, 1))
 
 
 def library() -> Library:
@@ -136,12 +154,15 @@ def library() -> Library:
     coin, pencil = make.cylinder(0.5, 0.08, sections=48), make.cylinder(0.5, 24.0, sections=6)
     token = make.cylinder(0.5, 0.3, sections=40)
     things = {"coin": (coin, 0.022), "pencil": (pencil, 0.0072), "token": (token, 0.014)}
-    return Library(CLASSES, {name: Asset(NO_CLASS, _mesh(solid), scale) for name, (solid, scale) in things.items()})
+    return Library(
+        classes=CLASSES,
+        assets={name: Asset(label=NO_CLASS, mesh=_mesh(solid), scale=scale) for name, (solid, scale) in things.items()},
+    )
 
 
 def _mesh(solid: Any) -> Mesh:
     vertices, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
-    return Mesh(vertices, faces, np.ones_like(vertices))
+    return Mesh(vertices=vertices, faces=faces, colors=np.ones_like(vertices))
 
 
 _METALS: tuple[_Rgb, ...] = ((196, 150, 92), (186, 188, 190), (176, 108, 74), (214, 190, 120))
@@ -182,7 +203,15 @@ def _thing(name: str, reach: float, rng: _Rng) -> Body:
     place = (*rng.uniform(-reach, reach, 2), 0.5 * height * asset.scale + 1e-4)
     tint = _linear(colors[rng.integers(len(colors))])
     gloss = float(rng.uniform(0.3, 1))
-    return Body(name, NO_CLASS, vector(np.array(place)), matrix(turn), asset.scale, gloss, tint)
+    return Body(
+        asset=name,
+        label=NO_CLASS,
+        position=vector(np.array(place)),
+        rotation=matrix(turn),
+        scale=asset.scale,
+        gloss=gloss,
+        tint=tint,
+    )
 
 
 _HEIGHTS = {"coin": 0.08, "token": 0.3}
@@ -230,9 +259,9 @@ def _light(rng: _Rng) -> Light:
     """A bulb or a window, often a second and a third, and what the room throws back."""
     shares = rng.dirichlet((3.0, 1.0, 0.6))[: rng.integers(1, 4)] * rng.uniform(0.55, 0.9)
     return Light(
-        tuple(_lamp(float(share), rng) for share in shares),
-        vector((1.05 - shares.sum()) * np.array(_TINTS[rng.integers(1, 4)])),
-        (0.0, 0.0),
+        lamps=tuple(_lamp(float(share), rng) for share in shares),
+        sky_color=vector((1.05 - shares.sum()) * np.array(_TINTS[rng.integers(1, 4)])),
+        slope=(0.0, 0.0),
     )
 
 
@@ -240,7 +269,11 @@ def _lamp(share: float, rng: _Rng) -> Lamp:
     height, (cos, sin) = np.radians(rng.uniform(24, 64)), _direction(rng)
     towards = np.array([cos * np.cos(height), sin * np.cos(height), np.sin(height)])
     radius = np.exp(rng.uniform(np.log(0.02), np.log(0.4)))
-    return Lamp(vector(towards), float(radius), vector(share * np.array(_TINTS[rng.integers(len(_TINTS))])))
+    return Lamp(
+        direction=vector(towards),
+        radius=float(radius),
+        color=vector(share * np.array(_TINTS[rng.integers(len(_TINTS))])),
+    )
 
 
 def _camera(dice: tuple[Body, ...], rng: _Rng) -> Camera:
@@ -259,7 +292,14 @@ def _camera(dice: tuple[Body, ...], rng: _Rng) -> Camera:
     focal_px = float(edge_px / 0.016 * distance)
     # Points 2 cm out of focus are up to 1.5 px wide.
     widest = 1.5 * distance**2 / (0.02 * focal_px)
-    return Camera(vector(position), matrix(rows), focal_px, SIZE_PX, float(widest * rng.random()), sharp)
+    return Camera(
+        position=vector(position),
+        rotation=matrix(rows),
+        focal_px=focal_px,
+        size_px=SIZE_PX,
+        aperture_m=float(widest * rng.random()),
+        focus_m=sharp,
+    )
 
 
 def _sensor(light: Light, rng: _Rng) -> Sensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Boxes:
     """n labelled boxes in absolute pixels, origin top-left, continuous edges (x2 and y2 exclusive).
 
@@ -36,10 +36,12 @@ class Boxes:
         array = np.asarray(xyxy, np.float64).reshape(-1, 4)
         n = len(array)
         return Boxes(
-            array,
-            np.asarray(labels, np.int64).reshape(n),
-            np.full(n, np.nan, np.float32) if visibility is None else np.asarray(visibility, np.float32).reshape(n),
-            np.zeros(n, bool) if crowd is None else np.asarray(crowd, bool).reshape(n),
+            xyxy=array,
+            labels=np.asarray(labels, np.int64).reshape(n),
+            visibility=np.full(n, np.nan, np.float32)
+            if visibility is None
+            else np.asarray(visibility, np.float32).reshape(n),
+            crowd=np.zeros(n, bool) if crowd is None else np.asarray(crowd, bool).reshape(n),
         )
 
     @staticmethod
@@ -57,7 +59,9 @@ class Boxes:
 
     def select(self, index: np.ndarray) -> "Boxes":
         """The boxes at `index` (integers or a boolean mask), in that order."""
-        return Boxes(self.xyxy[index], self.labels[index], self.visibility[index], self.crowd[index])
+        return Boxes(
+            xyxy=self.xyxy[index], labels=self.labels[index], visibility=self.visibility[index], crowd=self.crowd[index]
+        )
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID = "objects are solid", "surroundings a
 _SETTING_OF_FACT = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NoEffect:
     """Why a setting has no effect in a recipe.
 
@@ -142,17 +142,17 @@ def _conditions(path: str) -> set[str]:
 def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
     """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe, and uses it."""
     if recipe.mix.schedule == "real_only":
-        return NoEffect("mix.schedule is real_only", because_of=frozenset({"mix.schedule"}))
+        return NoEffect(where="mix.schedule is real_only", because_of=frozenset({"mix.schedule"}))
     sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
     takers = [name for name, source in sources.items() if not source.overrides(path)]
     if not takers:
         where = "no source of mix.sources renders scenes and takes it from the recipe"
-        return NoEffect(where, because_of=frozenset({"mix.sources"}))
+        return NoEffect(where=where, because_of=frozenset({"mix.sources"}))
     rendered = recipe.scenes()
     shown = [rendered[name][0] for name in takers if name in rendered]
     if not shown:
         shares = frozenset({"mix.synthetic", "mix.parts"})
-        return NoEffect(f"{', '.join(takers)} has no share of the images", by_number=True, because_of=shares)
+        return NoEffect(where=f"{', '.join(takers)} has no share of the images", by_number=True, because_of=shares)
     settings = recipe.flat()
     reasons = []
     for parameters in shown:
@@ -172,7 +172,7 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
             names = [name for name in idle.where if name != "scene.generator"]
             words = [_words(name, settings[name]) for name in names]
             because_of = frozenset(_SETTING_OF_FACT.get(name, name) for name in names)
-            return NoEffect(" and ".join(words), idle.by_number, because_of)
+            return NoEffect(where=" and ".join(words), by_number=idle.by_number, because_of=because_of)
     return None
 
 

@@ -26,7 +26,7 @@ class Rung:
     metrics: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One trial, as the ledger tells it.
 
@@ -105,7 +105,7 @@ class Trial:
         return [float(known[goal] or 0) for goal in objective]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestRow:
     """The score of one recipe on the real test set.
 
@@ -132,7 +132,7 @@ class TestRow:
     differences: dict[str, Difference] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestScores:
     """Everything that opening the test set gave.
 
@@ -191,7 +191,7 @@ class TestScores:
         return next((row for row in self.rows if row.role == role), None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Picture:
     """An image to look at. image (h, w, 3) uint8 RGB; xyxy (n, 4) pixels; names n class names.
 
@@ -214,7 +214,7 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         assert kind == "asked", event
         facts = {name: event[name] for name in _ASKED if name in event}
         facts.setdefault("seed_number", event.get("replica", 0))  # the same, in a ledger of an earlier version
-        return Trial(event["trial"], started=event["time"], **facts)
+        return Trial(number=event["trial"], started=event["time"], **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])

@@ -337,10 +337,10 @@ def _picture(path: Path, boxes: Mapping[str, Any]) -> Picture:
     truth = None if boxes["truth"] is None else np.array(boxes["truth"], np.float32).reshape(-1, 4)
     scores = None if boxes["scores"] is None else tuple(boxes["scores"])
     return Picture(
-        pixels,
-        np.array(boxes["xyxy"], np.float32).reshape(-1, 4),
-        tuple(boxes["names"]),
-        scores,
-        truth,
-        tuple(boxes["truth_names"]),
+        image=pixels,
+        xyxy=np.array(boxes["xyxy"], np.float32).reshape(-1, 4),
+        names=tuple(boxes["names"]),
+        scores=scores,
+        truth=truth,
+        truth_names=tuple(boxes["truth_names"]),
     )

@@ -22,7 +22,7 @@ _DIVISION = {"mix.synthetic", "mix.parts"}  # of the images among the sources
 _UNIT = Float(low=0.0, high=1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Place:
     """Where a parameter stands in a space: its dotted setting, and the names and kinds of its axes."""
 
@@ -195,7 +195,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             ready = [path for path, parameter in left.items() if not parameter.when.keys() & left.keys()]
             if not ready:
                 raise DefinitionError("space", f"conditions of {sorted(left)} wait for one another", do="Drop one.")
-            placed += [_Place(path, left[path], _axes(path, left.pop(path))) for path in ready]
+            placed += [_Place(path=path, parameter=left[path], axes=_axes(path, left.pop(path))) for path in ready]
         return placed
 
     def _exists(self, parameter: Any, point: Mapping[str, Any]) -> bool:

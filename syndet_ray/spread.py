@@ -32,7 +32,7 @@ _LEAST_PAIRS = 3
 BySeed = Mapping[Any, np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedSpread:
     """How much trainings of one recipe differ, pooled over several recipes.
 
@@ -49,7 +49,7 @@ class SeedSpread:
 _NO_SPREAD = SeedSpread(between=0.0, interaction=0.0, freedom=1)  # of what nobody knows: left out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """a minus b. low and high bound 95 %; probability that a is better than b, a tie counting half."""
 
@@ -61,7 +61,7 @@ class Difference:
     @property
     def mirrored(self) -> "Difference":
         """b minus a."""
-        return Difference(-self.mean, -self.high, -self.low, 1 - self.probability)
+        return Difference(mean=-self.mean, low=-self.high, high=-self.low, probability=1 - self.probability)
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -126,7 +126,7 @@ def seed_spread(recipes: Iterable[Sequence[np.ndarray]]) -> SeedSpread | None:
         return None
     between = sum(parts.freedom * (parts.freedom + 1) * parts.between for parts in apart) / freedom
     interaction = sum(parts.freedom * (parts.freedom + 1) * parts.interaction for parts in apart) / freedom
-    return SeedSpread(between, interaction, freedom)
+    return SeedSpread(between=between, interaction=interaction, freedom=freedom)
 
 
 def combined(
@@ -156,7 +156,9 @@ def difference(a: BySeed, b: BySeed, rng: np.random.Generator, spread: SeedSprea
     image = np.tile(one.image - other.image, TIMES)
     noise = _seed_noise(image, _parts_of_a_difference(a, b, one, other), rng)
     draws = np.concatenate([image + noise, image - noise])  # both signs: noise then shifts neither mean nor probability
-    return Difference(float(image.mean()), *interval(draws), float((np.sign(draws).mean() + 1) / 2))
+    low, high = interval(draws)
+    probability = float((np.sign(draws).mean() + 1) / 2)
+    return Difference(mean=float(image.mean()), low=low, high=high, probability=probability)
 
 
 def score_difference(
@@ -285,7 +287,7 @@ def _luck_of_all(recipes: Sequence[BySeed], common: np.ndarray, rng: np.random.G
     return (shares - shares.max())[:, None] * luck
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Parts:
     """The draws of a recipe as a two-way table, resamples by models, taken apart.
 
@@ -316,10 +318,10 @@ def _apart(models: Sequence[np.ndarray] | np.ndarray, spread: SeedSpread | None 
     image, own = table.mean(axis=0), table.mean(axis=1)
     if s == 1:
         pooled = spread or _NO_SPREAD
-        return _Parts(image, pooled.between, pooled.interaction, pooled.freedom)
+        return _Parts(image=image, between=pooled.between, interaction=pooled.interaction, freedom=pooled.freedom)
     rest = table - image - own[:, None] + image.mean()
     interaction = (rest**2).sum() / ((s - 1) * (resamples - 1))
-    return _Parts(image, float(own.var(ddof=1) / s), float(interaction / s), s - 1)
+    return _Parts(image=image, between=float(own.var(ddof=1) / s), interaction=float(interaction / s), freedom=s - 1)
 
 
 def _seed_noise(image: np.ndarray, parts: Sequence[_Parts], rng: np.random.Generator) -> np.ndarray:

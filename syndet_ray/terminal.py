@@ -85,7 +85,7 @@ class Plain:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Work:
     """What goes on that is no training, since when, and how far it is. total: None for a step, which has no parts to count."""
 
@@ -128,12 +128,12 @@ class Bar:
         before = self._counts.pop(what, None)
         if done < total:
             since = time.monotonic() if before is None else before.since
-            self._counts[what] = _Work(what, since, done, total)
+            self._counts[what] = _Work(what=what, since=since, done=done, total=total)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """Shows what goes on, and for how long, until the end of the block; what is counted meanwhile stands in its place."""
-        step = _Work(what, time.monotonic())
+        step = _Work(what=what, since=time.monotonic())
         self._steps.append(step)
         try:
             yield

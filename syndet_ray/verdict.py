@@ -23,7 +23,7 @@ _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
 TRIES_OF_A_SEED = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or one trial of the search.
 
@@ -53,7 +53,9 @@ class Candidate:
 def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
     """The recipe of a trial as these trainings show it."""
     values = [training.final for training in trainings if training.final is not None]
-    return Candidate(trial, tuple(trainings), sum(values) / len(values), standard_error(values))
+    return Candidate(
+        trial=trial, trainings=tuple(trainings), mean=sum(values) / len(values), error=standard_error(values)
+    )
 
 
 def with_pooled_errors(found: Sequence[Candidate]) -> list[Candidate]:

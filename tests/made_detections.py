@@ -42,9 +42,9 @@ def pool_of(*images, classes=("a", "b"), ids=None, visibility=None):
 def found(*detections):
     """(box, label, score) of one image."""
     return Predictions(
-        np.array([d[0] for d in detections], np.float64).reshape(-1, 4),
-        np.array([d[1] for d in detections], np.int64),
-        np.array([d[2] for d in detections], np.float64),
+        xyxy=np.array([d[0] for d in detections], np.float64).reshape(-1, 4),
+        labels=np.array([d[1] for d in detections], np.int64),
+        scores=np.array([d[2] for d in detections], np.float64),
     )
 
 

@@ -115,13 +115,32 @@ def made_scores(scores, stand_in=False, best=2, **changed):
         intervals = {name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))}
         per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
-        rows.append(TestRow(role, number, metrics | per_class, intervals, (number,), (value,)))
-    return TestScores("test", stand_in, "0123456789abcdef", 50, OPENED, tuple(rows), **changed)
+        rows.append(
+            TestRow(
+                role=role,
+                trial=number,
+                metrics=metrics | per_class,
+                intervals=intervals,
+                models=(number,),
+                seeds=(value,),
+            )
+        )
+    return TestScores(
+        source="test", stand_in=stand_in, hash="0123456789abcdef", images=50, opened=OPENED, rows=tuple(rows), **changed
+    )
 
 
-BINS = tuple(Bin(k / 4, (k + 1) / 4, count, (k + 0.5) / 4) for k, count in enumerate((7, 30, 60, 300)))
+BINS = tuple(
+    Bin(low=k / 4, high=(k + 1) / 4, objects=count, mean=(k + 0.5) / 4) for k, count in enumerate((7, 30, 60, 300))
+)
 COUNTED = {name: (2, 10, 20, 100 if k else 4) for k, name in enumerate(CLASSES)}  # by class and bin
-SEEN = Visibility("measured", BINS, (Bin(0, 0.8, 190, 0.5), Bin(0.8, 1, 207, 0.9)), 20, COUNTED)
+SEEN = Visibility(
+    kind="measured",
+    bins=BINS,
+    quantiles=(Bin(low=0, high=0.8, objects=190, mean=0.5), Bin(low=0.8, high=1, objects=207, mean=0.9)),
+    minimum=20,
+    class_objects=COUNTED,
+)
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 
 
@@ -162,13 +181,27 @@ def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):
         against = ({"real_only": gaps[role]} if role in gaps else {}) | other
         seeds = tuple(mean + shift for shift in (-0.01, 0.0, 0.01))
         rows.append(
-            TestRow(role, row.trial, row.metrics, row.intervals, tuple(models[row.trial]), seeds, mean, against)
+            TestRow(
+                role=role,
+                trial=row.trial,
+                metrics=row.metrics,
+                intervals=row.intervals,
+                models=tuple(models[row.trial]),
+                seeds=seeds,
+                p_best=mean,
+                differences=against,
+            )
         )
     return TestScores(**{**vars(found), "rows": tuple(rows)})
 
 
 def gap(mean, low=None, high=None, probability=0.99):
-    return Difference(mean, mean - 0.03 if low is None else low, mean + 0.03 if high is None else high, probability)
+    return Difference(
+        mean=mean,
+        low=mean - 0.03 if low is None else low,
+        high=mean + 0.03 if high is None else high,
+        probability=probability,
+    )
 
 
 def confirmed_run(path, means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given):
@@ -209,7 +242,16 @@ def variant_run(path, variants, controls=None, best=None):
     best = best or max(means, key=means.get)
     rows = [_variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))]) for name in scores]
     won = next(row for row in rows if row.role == best)
-    folder.write_test(TestScores("real", False, "hash", 50, OPENED, (TestRow(**vars(won) | {"role": "best"}), *rows)))
+    folder.write_test(
+        TestScores(
+            source="real",
+            stand_in=False,
+            hash="hash",
+            images=50,
+            opened=OPENED,
+            rows=(TestRow(**vars(won) | {"role": "best"}), *rows),
+        )
+    )
     return folder
 
 
@@ -219,7 +261,16 @@ def _variant_row(name, models, seeds, means, against):
     intervals = {"mAP": (mean - 0.03, mean + 0.03)}
     gaps = {role: mean - means[role] for role in against if role != name}
     found = {role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()}
-    return TestRow(name, models[0], metrics, intervals, tuple(models), tuple(seeds), 0.04, found)
+    return TestRow(
+        role=name,
+        trial=models[0],
+        metrics=metrics,
+        intervals=intervals,
+        models=tuple(models),
+        seeds=tuple(seeds),
+        p_best=0.04,
+        differences=found,
+    )
 
 
 def front_run(path, offers, **given):
@@ -239,5 +290,12 @@ def picture(seed, side=96, predicted=False):
     boxes = np.concatenate([corners, corners + 20], axis=1)
     image = rng.integers(0, 255, (side, side, 3), np.uint8)
     if not predicted:
-        return Picture(image, boxes, CLASSES)
-    return Picture(image, boxes + 1.0, (*CLASSES[:2], "one"), (0.9, 0.8, 0.7), boxes, CLASSES)
+        return Picture(image=image, xyxy=boxes, names=CLASSES)
+    return Picture(
+        image=image,
+        xyxy=boxes + 1.0,
+        names=(*CLASSES[:2], "one"),
+        scores=(0.9, 0.8, 0.7),
+        truth=boxes,
+        truth_names=CLASSES,
+    )

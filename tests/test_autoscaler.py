@@ -62,19 +62,24 @@ def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
 @pytest.mark.parametrize(
     ("nodes", "parallel", "gpus", "expected"),
     [
-        ([(4, 0)], None, None, Resources(1, 0, 4)),
-        ([(4, 0)], 2, None, Resources(2, 0, 2)),
-        ([(4, 0), (4, 0), (4, 0)], 2, None, Resources(4, 0, 2)),  # a trial lies on one node
-        ([(4, 0), (4, 0), (4, 0)], 4, None, Resources(2, 0, 4)),
-        ([(4, 0)], 9, None, Resources(1, 0, 9)),
-        ([(16, 2)], None, None, Resources(8, 1, 2)),
-        ([(16, 2)], None, 0.6, Resources(8, 0.6, 2)),  # a third would be of both
-        ([(16, 2)], None, 0.5, Resources(4, 0.5, 4)),
-        ([(12, 1)], None, 0.1, Resources(1, 0.1, 10)),
-        ([(12, 1)], None, 1 / 3, Resources(4, 1 / 3, 3)),
-        ([(0, 0), (4, 1), (16, 1)], None, 1, Resources(4, 1, 2)),
-        ([(64, 0), (4, 1)], None, None, Resources(4, 1, 1)),  # cores without a GPU have nothing for a trial
-        ([(16, 2)], None, 0, Resources(1, 0, 16)),
+        ([(4, 0)], None, None, Resources(cpus=1, gpus=0, parallel=4)),
+        ([(4, 0)], 2, None, Resources(cpus=2, gpus=0, parallel=2)),
+        ([(4, 0), (4, 0), (4, 0)], 2, None, Resources(cpus=4, gpus=0, parallel=2)),  # a trial lies on one node
+        ([(4, 0), (4, 0), (4, 0)], 4, None, Resources(cpus=2, gpus=0, parallel=4)),
+        ([(4, 0)], 9, None, Resources(cpus=1, gpus=0, parallel=9)),
+        ([(16, 2)], None, None, Resources(cpus=8, gpus=1, parallel=2)),
+        ([(16, 2)], None, 0.6, Resources(cpus=8, gpus=0.6, parallel=2)),  # a third would be of both
+        ([(16, 2)], None, 0.5, Resources(cpus=4, gpus=0.5, parallel=4)),
+        ([(12, 1)], None, 0.1, Resources(cpus=1, gpus=0.1, parallel=10)),
+        ([(12, 1)], None, 1 / 3, Resources(cpus=4, gpus=1 / 3, parallel=3)),
+        ([(0, 0), (4, 1), (16, 1)], None, 1, Resources(cpus=4, gpus=1, parallel=2)),
+        (
+            [(64, 0), (4, 1)],
+            None,
+            None,
+            Resources(cpus=4, gpus=1, parallel=1),
+        ),  # cores without a GPU have nothing for a trial
+        ([(16, 2)], None, 0, Resources(cpus=1, gpus=0, parallel=16)),
     ],
 )
 def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up):
@@ -100,8 +105,11 @@ def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_no
     monkeypatch.setattr(cluster, "_RECOUNT_S", 0.0)
     up((0, 0), (8, 1))
     use = resources(None, None, UNKNOWN)
-    assert use == Resources(8, 1, 2)
-    capacity, asked = Capacity(use, UNKNOWN, fixed=False), Capacity(Resources(8, 1, 5), UNKNOWN, fixed=True)
+    assert use == Resources(cpus=8, gpus=1, parallel=2)
+    capacity, asked = (
+        Capacity(use, UNKNOWN, fixed=False),
+        Capacity(Resources(cpus=8, gpus=1, parallel=5), UNKNOWN, fixed=True),
+    )
     up((0, 0), (8, 1), (8, 1), (8, 1))
     assert (capacity.trials(), asked.trials()) == (4, 5)
     up((0, 0))
@@ -113,7 +121,7 @@ def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
     notes = []
     monkeypatch.setattr(cluster, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
     up((0, 0), (16, 0))
-    assert resources(None, 1, UNKNOWN, notes.append) == Resources(3, 1, 3)
+    assert resources(None, 1, UNKNOWN, notes.append) == Resources(cpus=3, gpus=1, parallel=3)
     assert notes == ["waiting for the first node with a GPU"]
 
 
@@ -130,12 +138,12 @@ def test_trials_on_cpus_beside_gpus_are_told(up, documented):
 
 def test_spare_cores_are_those_that_no_trial_can_use(up):
     up((4, 0))
-    assert not has_spare_cores(Resources(1, 0, 4))
-    assert has_spare_cores(Resources(1, 0, 3))
+    assert not has_spare_cores(Resources(cpus=1, gpus=0, parallel=4))
+    assert has_spare_cores(Resources(cpus=1, gpus=0, parallel=3))
     up((8, 1), (8, 1))
-    assert not has_spare_cores(Resources(8, 1, 2))
+    assert not has_spare_cores(Resources(cpus=8, gpus=1, parallel=2))
     up((0, 0), (16, 0), (8, 1))
-    assert has_spare_cores(Resources(8, 1, 8)), "however many trials there may be later"
+    assert has_spare_cores(Resources(cpus=8, gpus=1, parallel=8)), "however many trials there may be later"
 
 
 @pytest.mark.parametrize("config", ["cluster.yaml", None, "gone.yaml"])

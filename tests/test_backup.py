@@ -321,7 +321,9 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
 
 
 def running(number, checkpoint):
-    return Trial(number, "search", {}, SWEEP.recipe.flat(), "RUNNING", checkpoint=checkpoint)
+    return Trial(
+        number=number, kind="search", params={}, recipe=SWEEP.recipe.flat(), state="RUNNING", checkpoint=checkpoint
+    )
 
 
 def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):

@@ -39,7 +39,17 @@ def runs(tmp_path_factory, champion, empty_store):
     space = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
     sweep = Sweep(question="Which?", recipe=Recipe(), space=(space,), trials=1)
     tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)
-    trial = Trial(0, "search", {}, {}, "COMPLETE", "", (Rung(4, {OBJECTIVE: 0.5}),), started=1.0, ended=2.0)
+    trial = Trial(
+        number=0,
+        kind="search",
+        params={},
+        recipe={},
+        state="COMPLETE",
+        reason="",
+        rungs=(Rung(4, {OBJECTIVE: 0.5}),),
+        started=1.0,
+        ended=2.0,
+    )
     tracking.follow(trial)
     tracking.register_champion(NAME, champion, trial, {"mAP": 0.5})
     tracking.end("FINISHED")

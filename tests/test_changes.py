@@ -77,7 +77,7 @@ SWEEP = Sweep(
 def test_a_file_with_pairs_that_nobody_changed_is_not_refused(tmp_path, given):
     file = tmp_path / "pairs.py"
     file.write_text(FILE_WITH_PAIRS)
-    folder = begun(tmp_path, load(str(file)).replace(given), Origin("pairs", file, given))
+    folder = begun(tmp_path, load(str(file)).replace(given), Origin(name="pairs", file=file, given=given))
     refuse(folder, DATA)
     file.write_text(FILE_WITH_PAIRS.replace("PAIR = (40, 60)", "PAIR = (40, 61)"))
     with pytest.raises(DefinitionError, match=r"recipe\.mix\.sources was .*\[40, 60\].* and is .*\[40, 61\]"):
@@ -137,7 +137,7 @@ DATA = SimpleNamespace(
 
 def begun(tmp_path, sweep, origin=None):
     """A run of a sweep that has just begun."""
-    about = _about(origin or Origin("run"), sweep, Options(runs=tmp_path), DATA)
+    about = _about(origin or Origin(name="run"), sweep, Options(runs=tmp_path), DATA)
     return RunFolder.create(tmp_path / "run", sweep, about)
 
 
@@ -280,7 +280,7 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
     git(file.parent, "init", "-q")
     git(file.parent, "add", ".")
     git(file.parent, "commit", "-qm", "one")
-    run = begun(tmp_path, load(str(file)), Origin("pairs", file))
+    run = begun(tmp_path, load(str(file)), Origin(name="pairs", file=file))
     _note_environment(run)
     then = run.about["code"]["sweep"]
     assert (len(then["commit"]), then["dirty"]) == (40, False)

@@ -14,7 +14,7 @@ from syndet_ray.verdict import candidates
 
 def trial(number, value=None, kind="search", state="COMPLETE", **facts):
     rungs = () if value is None else (Rung(400, {"val/mAP": value}),)
-    return Trial(number, kind, {}, SWEEP.recipe.flat(), state, rungs=rungs, **facts)
+    return Trial(number=number, kind=kind, params={}, recipe=SWEEP.recipe.flat(), state=state, rungs=rungs, **facts)
 
 
 SEARCHED = (

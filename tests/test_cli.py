@@ -39,7 +39,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
     folder = made_run(tmp_path / "[red]" / "[/run]", trials=failed)
     with pytest.raises(SystemExit) as done:
-        sweeps._finish(Outcome(folder, status, "of [/hours]"), console())
+        sweeps._finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
     text = capsys.readouterr().out.replace("\n", "")
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
@@ -51,7 +51,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
 @pytest.mark.parametrize("status", ["finished", "interrupted", "spent"])
 def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, capsys, status):
     lacking = MachineError("MLflow's store http://host", "lacks trial 3", do="resume")
-    outcome = Outcome(made_run(tmp_path / "run"), status, trials="http://host/#/x", unwritten=lacking)
+    outcome = Outcome(folder=made_run(tmp_path / "run"), status=status, trials="http://host/#/x", unwritten=lacking)
     with pytest.raises(SystemExit) as done:
         sweeps._finish(outcome, console())
     assert done.value.code == {"finished": 1, "interrupted": 130, "spent": 3}[status]

@@ -71,7 +71,10 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     here = Path("/proc/self/cwd/runs")  # another folder for every process that has another working folder
     with pytest.raises(MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"):
         run.start(
-            run.Origin("tiny"), load(str(path)), run.Options(runs=here, real=dice, address=two_nodes.address), display
+            run.Origin(name="tiny"),
+            load(str(path)),
+            run.Options(runs=here, real=dice, address=two_nodes.address),
+            display,
         )
     assert list(here.iterdir()) == [], "it is refused before anything begins"
     options = run.Options(
@@ -86,7 +89,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         lost.set()
 
     threading.Thread(target=lose_a_node, daemon=True).start()
-    outcome = run.start(run.Origin("tiny"), load(str(path)), options, display)
+    outcome = run.start(run.Origin(name="tiny"), load(str(path)), options, display)
     assert lost.is_set(), [trial.reason for trial in outcome.folder.trials()]
     assert outcome.status == "finished"
     trials = outcome.folder.trials()

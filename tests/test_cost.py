@@ -138,7 +138,20 @@ def test_check_says_one_seed_of_one():
 
 
 def test_what_a_replay_found_fits_on_a_terminal():
-    found = [("median, patience 1", Replay(Pruning(), 0.31, 0.015, 0.105, 0.0011, 0.02, 200))]
+    found = [
+        (
+            "median, patience 1",
+            Replay(
+                pruning=Pruning(),
+                saved=0.31,
+                best_killed=0.015,
+                top3_killed=0.105,
+                regret=0.0011,
+                worst_regret=0.02,
+                orders=200,
+            ),
+        )
+    ]
     console = Console(file=io.StringIO(), width=100)
     console.print(listing.replay_table(found, 24, 3))
     text = console.file.getvalue()

@@ -46,7 +46,7 @@ def source(*images, name="real"):
         )
         for i, data in enumerate(images)
     )
-    return Source(name, ("a",), tuple(records))
+    return Source(name=name, classes=("a",), records=tuple(records))
 
 
 def photos(count, size_wh=(480, 360), seed=0):

@@ -26,7 +26,7 @@ def photos_of(tmp_path: Path, count: int, **style) -> Source:
         )
         for i in range(count)
     ]
-    return Source("real", pool.classes, tuple(records))
+    return Source(name="real", classes=pool.classes, records=tuple(records))
 
 
 @pytest.mark.parametrize("style", [(0.25, 0.06, 0.02, True), (0.1, 0.02, 0.04, False)])

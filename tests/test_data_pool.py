@@ -39,7 +39,7 @@ def source(*images, boxes=None):
         Record(image_id=str(i), image=data, size_wh=size_of(data), boxes=labels, place=f"x.json, image {i}")
         for i, data in enumerate(images)
     )
-    return Source("real", ("cat",), tuple(records))
+    return Source(name="real", classes=("cat",), records=tuple(records))
 
 
 def pool(*counts):

@@ -25,11 +25,11 @@ def source(*names):
         Record(image_id=name, image=name.encode(), size_wh=(8, 6), boxes=Boxes.none(), place=f"x.record, {name}")
         for name in names
     )
-    return Source("real", ("cat",), tuple(records))
+    return Source(name="real", classes=("cat",), records=tuple(records))
 
 
 def dataset(**splits):
-    return Dataset(Path("photos"), "TFRecord", ("cat",), splits)
+    return Dataset(path=Path("photos"), format="TFRecord", classes=("cat",), splits=splits)
 
 
 def ids(found):

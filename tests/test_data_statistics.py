@@ -40,7 +40,7 @@ def pool_of(images, name="made", classes=("cat", "dog"), boxes=None, visibility=
 
 def sample(found, images=None):
     """One value an image."""
-    return Sample(np.asarray(found, float), np.arange(len(found)), images or len(found))
+    return Sample(values=np.asarray(found, float), image_of=np.arange(len(found)), images=images or len(found))
 
 
 def written(folder, images, **given):
@@ -200,8 +200,8 @@ def test_two_samples_of_a_rare_event_are_rarely_called_beyond_chance():
 
 def test_where_hardly_an_image_has_an_object_nothing_is_beyond_chance():
     """Most divisions of such images at random have no object on one side."""
-    one = Sample(np.array([3.0, 4.0]), np.array([0, 0]), 400)
-    other = Sample(np.array([9.0]), np.array([1]), 2)
+    one = Sample(values=np.array([3.0, 4.0]), image_of=np.array([0, 0]), images=400)
+    other = Sample(values=np.array([9.0]), image_of=np.array([1]), images=2)
     found = distance("b", "box_size", one, other, 0)
     assert (found.floor, found.beyond_chance) == (np.inf, False)
     counts = np.zeros((400, 2), int)
@@ -212,10 +212,10 @@ def test_where_hardly_an_image_has_an_object_nothing_is_beyond_chance():
 
 def test_objects_of_one_image_count_as_one_draw():
     rng = np.random.default_rng(0)
-    alone = Sample(rng.normal(size=200), np.arange(200), 200)
-    heaped = Sample(np.repeat(rng.normal(size=20), 10), np.repeat(np.arange(20), 10), 20)
+    alone = Sample(values=rng.normal(size=200), image_of=np.arange(200), images=200)
+    heaped = Sample(values=np.repeat(rng.normal(size=20), 10), image_of=np.repeat(np.arange(20), 10), images=20)
     floors = [
-        distance("b", "noise", one, Sample(one.values + 1, one.image_of, one.images), 0).floor
+        distance("b", "noise", one, Sample(values=one.values + 1, image_of=one.image_of, images=one.images), 0).floor
         for one in (alone, heaped)
     ]
     assert floors[1] > 2 * floors[0]
@@ -233,7 +233,7 @@ def test_a_reference_that_does_not_vary_is_infinitely_far_from_what_differs():
 
 
 def test_what_cannot_be_compared_has_no_distance():
-    nothing = Sample(np.zeros(0), np.zeros(0, int), 3)
+    nothing = Sample(values=np.zeros(0), image_of=np.zeros(0, int), images=3)
     assert distance("b", "box_size", sample([1, 2]), nothing, 0).value is None
     assert distance("b", "noise", sample([1]), sample([2, 3]), 0).value is None  # one value has no deviation
     alone = distance("b", "noise", sample([1, 2]), sample([3]), 0)
@@ -422,6 +422,6 @@ def test_progress_tells_every_image():
         for i, image in enumerate(scenes(3))
     )
     told = []
-    measured = measure(Source("s", ("cat",), records), lambda *done: told.append(done))
+    measured = measure(Source(name="s", classes=("cat",), records=records), lambda *done: told.append(done))
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert measured.objects == 0 and measured.empty == 3

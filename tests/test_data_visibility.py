@@ -123,11 +123,11 @@ def test_what_was_kept_before_classes_were_counted_still_loads():
 
 def test_without_objects_bins_are_empty():
     found = bins_of(pool_of(Boxes.none(), known(NAN, crowd=[True])))
-    assert found.bins[3] == Bin(0.75, 1.0, 0, None)
+    assert found.bins[3] == Bin(low=0.75, high=1.0, objects=0, mean=None)
     assert found.quantiles == ()
 
 
 def test_only_the_bin_up_to_1_holds_1():
     values = np.array([0.5, 0.75, 1.0, NAN])
-    assert Bin(0.5, 0.75, 0, None).holds(values).tolist() == [True, False, False, False]
-    assert Bin(0.75, 1.0, 0, None).holds(values).tolist() == [False, True, True, False]
+    assert Bin(low=0.5, high=0.75, objects=0, mean=None).holds(values).tolist() == [True, False, False, False]
+    assert Bin(low=0.75, high=1.0, objects=0, mean=None).holds(values).tolist() == [False, True, True, False]

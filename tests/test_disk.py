@@ -26,7 +26,9 @@ def sweep(**fields):
 
 def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_set():
     asked = sweep(confirm=Confirmation(top=2, seeds=3))
-    cost = cost_projected(asked, Rates(0.01, 0.1, 0.5, checkpoint_bytes=MB), val_images=10, parallel=4)
+    cost = cost_projected(
+        asked, Rates(train_s=0.01, score_s=0.1, scene_s=0.5, checkpoint_bytes=MB), val_images=10, parallel=4
+    )
     running, controls, best, confirmations = 4 * 3, 2, 2, 3 * (2 + 2)
     assert cost.disk.checkpoints == (running + controls + best + confirmations) * MB
 

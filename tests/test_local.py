@@ -53,7 +53,7 @@ def run_tiny(file, dice, empty_store, display, images=None):
         runs.mkdir()
         shutil.copy(empty_store, runs)
     options = Options(runs=runs, real=dice, images=images, local=True)
-    return start(Origin("tiny", file), load(str(file)), options, display, force=True)
+    return start(Origin(name="tiny", file=file), load(str(file)), options, display, force=True)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,9 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "RETRIES", 2)
     search, folder = searching(tmp_path)
     nothing = SimpleNamespace(pools={"train": None, "val": None}, others={})
-    local.Local(Resources(1, 0, 1), Silent()).search(search, settings(tmp_path), nothing, str(tmp_path))
+    local.Local(Resources(cpus=1, gpus=0, parallel=1), Silent()).search(
+        search, settings(tmp_path), nothing, str(tmp_path)
+    )
     first, second = folder.trials()
     assert (first.state, first.images, first.retries) == ("COMPLETE", 100, 3)
     assert (second.state, second.images, second.retries, second.reason) == ("FAILED", 50, 1 + 2, "OSError: gone")
@@ -277,7 +279,7 @@ def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monk
     monkeypatch.setattr(local, "run_trial", trained)
     search, folder = searching(tmp_path)
     nothing = SimpleNamespace(pools={"train": None, "val": None}, others={})
-    runner = local.Local(Resources(1, 0, 1), Silent())
+    runner = local.Local(Resources(cpus=1, gpus=0, parallel=1), Silent())
     with disk, pytest.raises(KeyboardInterrupt):
         runner.search(search, settings(tmp_path), nothing, str(tmp_path))
     (left,) = folder.trials()
@@ -376,20 +378,20 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     with pytest.raises(
         DefinitionError, match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force"
     ):
-        start(Origin("tiny"), load("tiny"), options, Silent())
+        start(Origin(name="tiny"), load("tiny"), options, Silent())
     assert not list(Path().glob("runs/*/sweep.json"))
 
 
 def test_local_keeps_to_this_machine(home):
     home()
     with pytest.raises(DefinitionError, match="--local: goes with no --address"):
-        start(Origin("tiny"), load("tiny"), Options(runs=Path("runs"), local=True, storage="s3://b/x"), Silent())
+        start(Origin(name="tiny"), load("tiny"), Options(runs=Path("runs"), local=True, storage="s3://b/x"), Silent())
 
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     home()
     with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: .*, got 2"):
-        start(Origin("tiny"), load("tiny"), Options(runs=Path("runs"), local=True, gpus_per_trial=2), Silent())
+        start(Origin(name="tiny"), load("tiny"), Options(runs=Path("runs"), local=True, gpus_per_trial=2), Silent())
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MachineError, match=r"^--gpus-per-trial: this machine has no GPU"):
         local.local_resources(0.5)
@@ -449,7 +451,7 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
         shutil.copy(file, tmp_path / "theirs" / "train")
     (tmp_path / "everything.py").write_text(EVERYTHING)
     sweep = load("everything.py")
-    outcome = start(Origin("everything"), sweep, Options(runs=Path("runs"), real=dice, local=True), Silent())
+    outcome = start(Origin(name="everything"), sweep, Options(runs=Path("runs"), real=dice, local=True), Silent())
     assert outcome.status == "finished"
     trials = outcome.folder.trials()
     assert {trial.state for trial in trials} == {"COMPLETE"}

@@ -65,7 +65,14 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
 
 
 def trained_on(host, versions, state="RUNNING"):
-    return Trial(0, "search", {}, {}, state, effective={"machine/host": host, "machine/versions": versions})
+    return Trial(
+        number=0,
+        kind="search",
+        params={},
+        recipe={},
+        state=state,
+        effective={"machine/host": host, "machine/versions": versions},
+    )
 
 
 def test_nodes_with_other_packages_are_noted_once(monkeypatch):
@@ -74,7 +81,7 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
     notes = []
     nodes = Packages(notes.append)
     nodes.follow(trained_on("gpu-1", machine.worker()["versions"]))
-    nodes.follow(Trial(1, "search", {}, {}))
+    nodes.follow(Trial(number=1, kind="search", params={}, recipe={}))
     assert notes == []
     for host in ("gpu-2", "gpu-2", "gpu-3"):
         nodes.follow(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))

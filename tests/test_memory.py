@@ -13,7 +13,7 @@ from syndet_ray.tuning import memory
 
 def photos(count, wh):
     records = (Record(image_id=str(i), image=b"", size_wh=wh, boxes=Boxes.none(), place=str(i)) for i in range(count))
-    return Source("real", ("cat",), tuple(records))
+    return Source(name="real", classes=("cat",), records=tuple(records))
 
 
 def test_bytes_are_counted_at_the_working_scale():

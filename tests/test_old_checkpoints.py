@@ -43,7 +43,9 @@ def slow(monkeypatch):
 
 
 def running(number, checkpoint):
-    return Trial(number, "search", {}, SWEEP.recipe.flat(), "RUNNING", checkpoint=checkpoint)
+    return Trial(
+        number=number, kind="search", params={}, recipe=SWEEP.recipe.flat(), state="RUNNING", checkpoint=checkpoint
+    )
 
 
 def place(home, number, k):

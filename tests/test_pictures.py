@@ -22,7 +22,14 @@ def picture(found, missed, alarms):
     boxes = np.array([[12.0 * k, 0, 12 * k + 10, 10] for k in range(found + missed + alarms)]).reshape(-1, 4)
     truth = boxes[: found + missed]
     seen = np.concatenate([boxes[:found], boxes[found + missed :]])
-    return Picture(IMAGE, seen, ("a",) * len(seen), (0.9,) * len(seen), truth, ("a",) * len(truth))
+    return Picture(
+        image=IMAGE,
+        xyxy=seen,
+        names=("a",) * len(seen),
+        scores=(0.9,) * len(seen),
+        truth=truth,
+        truth_names=("a",) * len(truth),
+    )
 
 
 def shape(pictures):
@@ -55,7 +62,7 @@ SHOWN = [0, 2, 5, 7, 10, 12, 15, 17]  # of twenty scenes
 
 def trained_on(**changes):
     """A trial of a recipe with small scenes."""
-    return Trial(2, "search", {}, SWEEP.recipe.replace(SMALL | changes).flat())
+    return Trial(number=2, kind="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes).flat())
 
 
 @pytest.fixture

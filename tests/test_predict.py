@@ -354,7 +354,7 @@ def test_empty_data_are_told(model, dataset, given, told):
 
 def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
     monkeypatch.setattr(judging, "RESAMPLES", 2)
-    nothing = Predictions(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+    nothing = Predictions(xyxy=np.zeros((0, 4)), labels=np.zeros(0, np.int64), scores=np.zeros(0))
     monkeypatch.setattr(judging, "predict", lambda model, pool, **_: [nothing] * len(pool))
     done = judged(model, dataset())
     assert done.evaluation.metrics["mAP"] == 0
@@ -422,7 +422,7 @@ def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there
 
     def beside(model, pool, **_):
         boxes = [pool.boxes(i) for i in range(len(pool))]
-        return [Predictions(b.xyxy + shift, b.labels, np.full(len(b), 0.9)) for b in boxes]
+        return [Predictions(xyxy=b.xyxy + shift, labels=b.labels, scores=np.full(len(b), 0.9)) for b in boxes]
 
     monkeypatch.setattr(judging, "predict", beside)
     data = dataset(test=4)

@@ -394,7 +394,15 @@ def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
     (few,) = [note for note in data.notes if ": only " in note]
     assert few.startswith("test: only 3 photos with an object: so few cannot tell recipes apart")
     assert data.describe()["with_objects"]["test"] == 3
-    scores = TestScores("real", False, "", 12, 0.0, (), with_objects=data.pools["test"].images_with_objects)
+    scores = TestScores(
+        source="real",
+        stand_in=False,
+        hash="",
+        images=12,
+        opened=0.0,
+        rows=(),
+        with_objects=data.pools["test"].images_with_objects,
+    )
     assert scores.is_too_small
     assert not replace(scores, with_objects=None).is_too_small, "of a run that did not count them"
 

@@ -21,7 +21,14 @@ HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at eac
 def curve(number, *values, images=(10, 20, 30, 40), state="COMPLETE", kind="search"):
     """A trial that reported these values of val/mAP after these numbers of images."""
     rungs = tuple(Rung(i, {OBJECTIVE: value}) for i, value in zip(images, values, strict=True))
-    return Trial(number, kind, {}, {"mix.schedule": "mixed", "mix.synthetic": 0.5}, state=state, rungs=rungs)
+    return Trial(
+        number=number,
+        kind=kind,
+        params={},
+        recipe={"mix.schedule": "mixed", "mix.synthetic": 0.5},
+        state=state,
+        rungs=rungs,
+    )
 
 
 def family(*ends):

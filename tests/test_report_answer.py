@@ -241,7 +241,7 @@ def test_a_long_front_is_told_by_its_ends_and_a_few_between(tmp_path):
 
 @given(mean=st.floats(-0.5, 0.5), width=st.floats(0.0001, 0.3), probability=st.floats(0, 1))
 def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(mean, width, probability):
-    said = words.gap(Difference(mean, mean - width, mean + width, probability), "real only")
+    said = words.gap(Difference(mean=mean, low=mean - width, high=mean + width, probability=probability), "real only")
     value, low, high, side = re.fullmatch(r"(\S+) \[(\S+), (\S+)\] (above|below) real only \(P .*\)", said).groups()
     sign = 1 if side == "above" else -1
     assert float(value) >= 0

@@ -9,7 +9,7 @@ from syndet_ray.results import Rung, Trial
 def trial(number, rates, ended=7200.0):
     metrics = [{"val/mAP": 0.1} | ({} if rate is None else {"images_per_second": rate}) for rate in rates]
     rungs = tuple(Rung(3600 * k, found) for k, found in enumerate(metrics, 1))
-    return Trial(number, "search", {}, {}, rungs=rungs, started=0.0, ended=ended)
+    return Trial(number=number, kind="search", params={}, recipe={}, rungs=rungs, started=0.0, ended=ended)
 
 
 def test_training_is_what_the_rates_of_its_rungs_say():

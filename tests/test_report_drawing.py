@@ -38,7 +38,7 @@ def test_a_column_has_one_type_and_what_is_missing_is_missing():
 def test_what_is_no_number_costs_no_figure(tmp_path):
     rows = [("a", 0.5), ("b", nan), ("c", inf)]
     chart = alt.Chart(records(("name", "value"), rows)).mark_bar().encode(alt.X("name:N"), alt.Y("value:Q"))
-    drawn = save(Drawing(chart, ("name", "value"), rows), tmp_path / "figure")
+    drawn = save(Drawing(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
     (data,) = drawn.spec["datasets"].values()
     assert [row["value"] for row in data] == [0.5, None, None]
     json.dumps(drawn.spec, allow_nan=False)

@@ -38,10 +38,10 @@ def known(count):
 
 def point(name, count, synthetic, score, noise=0.0):
     own = noise * np.random.default_rng(len(name)).standard_normal(len(HARD))
-    return ExchangePoint(name, count, synthetic, {0: score + HARD + own - own.mean()})
+    return ExchangePoint(name=name, photos=count, synthetic=synthetic, models={0: score + HARD + own - own.mean()})
 
 
-RECIPE = Scored("mixed", 120, 400, 0.08, 0.06, 0.09)
+RECIPE = Scored(name="mixed", photos=120, synthetic=400, score=0.08, low=0.06, high=0.09)
 REAL = [point(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
 
 
@@ -67,15 +67,17 @@ LUCK = {1: 0.03, 2: -0.01, 3: -0.02}
 
 def lucky(name, count, synthetic, score):
     """A recipe whose trainings are lifted by what their seeds lift all recipes by."""
-    return ExchangePoint(name, count, synthetic, {seed: score + HARD + luck for seed, luck in LUCK.items()})
+    return ExchangePoint(
+        name=name, photos=count, synthetic=synthetic, models={seed: score + HARD + luck for seed, luck in LUCK.items()}
+    )
 
 
 def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
     """A mix of three trainings, one of which found nothing, beside recipes that were trained once."""
     whole = {seed: known(60) + luck / 100 + HARD for seed, luck in LUCK.items()}
     mixed = point("mix", 20, 400, known(50))
-    alone = exchange([*REAL, mixed, ExchangePoint("other", 20, 400, whole)]).worths[0]
-    lost = ExchangePoint("other", 20, 400, whole | {4: 0 * HARD}, diverged=frozenset({4}))
+    alone = exchange([*REAL, mixed, ExchangePoint(name="other", photos=20, synthetic=400, models=whole)]).worths[0]
+    lost = ExchangePoint(name="other", photos=20, synthetic=400, models=whole | {4: 0 * HARD}, diverged=frozenset({4}))
     beside = exchange([*REAL, mixed, lost]).worths[0]
     assert beside.value == pytest.approx(alone.value)
     assert beside.high - beside.low < 2 * (alone.high - alone.low), "0 beside .41 would leave nothing to be told"
@@ -123,9 +125,15 @@ def test_an_interval_that_is_open_at_both_ends_tells_nothing():
 @pytest.mark.parametrize(
     ("worth", "said"),
     [
-        (Worth(RECIPE, -57, -92, -41), "less than none: they cost as much as 57 photos fewer would [41, 92]."),
-        (Worth(RECIPE, -100, None, -30), "less than none: they cost at least as much as 30 photos fewer would."),
-        (Worth(RECIPE, -5, -20, 8), "-5 photos [-20, 8]."),
+        (
+            Worth(recipe=RECIPE, value=-57, low=-92, high=-41),
+            "less than none: they cost as much as 57 photos fewer would [41, 92].",
+        ),
+        (
+            Worth(recipe=RECIPE, value=-100, low=None, high=-30),
+            "less than none: they cost at least as much as 30 photos fewer would.",
+        ),
+        (Worth(recipe=RECIPE, value=-5, low=-20, high=8), "-5 photos [-20, 8]."),
     ],
 )
 def test_images_that_do_harm_are_told_as_a_cost(worth, said):
@@ -186,13 +194,29 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
         metrics = {"mAP": score, "AP50": min(1, 1.5 * score), "AP75": score / 2, "mAR": score}
         against = {} if number == 0 else {names[0]: gap(score - of[names[0]][1])}
         rows.append(
-            TestRow(name, number, metrics, {"mAP": (score - 0.03, score + 0.03)}, (number,), (score,), 0.1, against)
+            TestRow(
+                role=name,
+                trial=number,
+                metrics=metrics,
+                intervals={"mAP": (score - 0.03, score + 0.03)},
+                models=(number,),
+                seeds=(score,),
+                p_best=0.1,
+                differences=against,
+            )
         )
         if draws:
             folder.write_found(f"draws-{number}", pa.table({"mAP": score + HARD}))
     best = max(rows, key=lambda row: row.metrics["mAP"])
     folder.write_test(
-        TestScores("real", stand_in, "hash", 50, OPENED, (TestRow(**vars(best) | {"role": "best"}), *rows))
+        TestScores(
+            source="real",
+            stand_in=stand_in,
+            hash="hash",
+            images=50,
+            opened=OPENED,
+            rows=(TestRow(**vars(best) | {"role": "best"}), *rows),
+        )
     )
     return folder
 

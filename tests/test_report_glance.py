@@ -68,9 +68,29 @@ def test_the_headline_names_units_without_the_span_of_values(compared):
 
 def test_a_reference_of_one_value_is_told_in_words_and_after_what_was_measured(compared):
     """Its distance in standard deviations is no number: the permutation test says that it differs, not how far."""
-    wide = Distance("synth", "brightness", 2.5, 2.0, 3.0, 0.3, 0.9, (40.0, 60.0))
-    constant = Distance("synth", "image_width", np.inf, None, None, 0.0, 1.0, (96.0, 96.0))
-    chance = Distance("synth", "image_height", np.inf, None, None, np.inf, 0.5, (96.0, 97.0))
+    wide = Distance(
+        source="synth", statistic="brightness", value=2.5, low=2.0, high=3.0, floor=0.3, ks=0.9, means=(40.0, 60.0)
+    )
+    constant = Distance(
+        source="synth",
+        statistic="image_width",
+        value=np.inf,
+        low=None,
+        high=None,
+        floor=0.0,
+        ks=1.0,
+        means=(96.0, 96.0),
+    )
+    chance = Distance(
+        source="synth",
+        statistic="image_height",
+        value=np.inf,
+        low=None,
+        high=None,
+        floor=np.inf,
+        ks=0.5,
+        means=(96.0, 97.0),
+    )
     found = replace(compared, distances=(constant, chance, wide))
     told, _ = differences.headline(found)
     assert told.startswith("synth differs from real most in brightness (")
@@ -141,7 +161,9 @@ def test_histograms_hold_every_value_of_every_source(compared):
 
 
 def test_what_chance_makes_infinite_is_no_mark_of_a_chart(compared):
-    infinite = Distance("synth", "box_size", 2.0, 1.0, 3.0, np.inf, 0.5, (1.0, 3.0))
+    infinite = Distance(
+        source="synth", statistic="box_size", value=2.0, low=1.0, high=3.0, floor=np.inf, ks=0.5, means=(1.0, 3.0)
+    )
     found = replace(compared, distances=(infinite,))
     chart = distributions.distances(found, "synth").figure.to_json()
     assert "Infinity" not in chart

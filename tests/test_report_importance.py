@@ -19,7 +19,7 @@ from syndet_ray.results import Rung, Trial
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
-NOTHING = importance.Importances((), 0, "")
+NOTHING = importance.Importances(settings=(), trials=0, reason="")
 
 
 def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
@@ -95,7 +95,15 @@ def alike(space, changes, values):
     sweep = Sweep(question="?", space=(SearchSpace(space),), recipe=Recipe().replace(BASE))
     pairs = enumerate(zip(changes, values, strict=True))
     return sweep, [
-        Trial(k, "search", change, sweep.recipe.replace(change).flat(), "COMPLETE", "", (Rung(1, {"val/mAP": v}),))
+        Trial(
+            number=k,
+            kind="search",
+            params=change,
+            recipe=sweep.recipe.replace(change).flat(),
+            state="COMPLETE",
+            reason="",
+            rungs=(Rung(1, {"val/mAP": v}),),
+        )
         for k, (change, v) in pairs
     ]
 
@@ -189,8 +197,8 @@ def test_of_many_settings_the_most_important_have_axes():
     )
     paths = [f"scene.{name}" for name in names]
     sweep, trials = alike(dict.fromkeys(paths, UNIT), [dict.fromkeys(paths, 0.5)] * 2, [0.1, 0.2])
-    last = importance.Importance(paths[-1], "white balance", 0.5, 0.4, 0.6)
-    found = coordinates(sweep, trials, importance.Importances((last,), 8))
+    last = importance.Importance(path=paths[-1], name="white balance", share=0.5, low=0.4, high=0.6)
+    found = coordinates(sweep, trials, importance.Importances(settings=(last,), trials=8))
     assert [axis.name for axis in found.axes][-2:] == ["white balance", "validation mAP"]
     assert (len(found.axes), found.left_out) == (MOST_AXES + 1, 2)
     assert coordinates(sweep, [], NOTHING) is None

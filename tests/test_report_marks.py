@@ -15,7 +15,14 @@ def picture(predicted=(), names=(), scores=(), truth=(), truth_names=(), wh=(100
     def boxes(found):
         return np.array(found, np.float32).reshape(-1, 4)
 
-    return Picture(np.zeros((wh[1], wh[0], 3), np.uint8), boxes(predicted), names, scores, boxes(truth), truth_names)
+    return Picture(
+        image=np.zeros((wh[1], wh[0], 3), np.uint8),
+        xyxy=boxes(predicted),
+        names=names,
+        scores=scores,
+        truth=boxes(truth),
+        truth_names=truth_names,
+    )
 
 
 def whats(shown):
@@ -54,7 +61,7 @@ def test_a_true_box_is_found_once_by_the_most_confident():
         (picture(), []),
         (picture([BOX], ("a",), (0.9,)), ["false alarm"]),
         (picture(truth=[BOX], truth_names=("a",)), ["missed"]),
-        (Picture(np.zeros((9, 9, 3), np.uint8), np.array([BOX]), ("a",)), ["label"]),
+        (Picture(image=np.zeros((9, 9, 3), np.uint8), xyxy=np.array([BOX]), names=("a",)), ["label"]),
     ],
     ids=["nothing", "no truth", "no prediction", "a training image"],
 )
@@ -64,7 +71,7 @@ def test_pictures_with_one_side_only(shown, what):
 
 def test_windows_stay_in_the_picture():
     boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [90, 60, 100, 80]])
-    shown = Picture(np.zeros((80, 100, 3), np.uint8), boxes, ("a",) * 3)
+    shown = Picture(image=np.zeros((80, 100, 3), np.uint8), xyxy=boxes, names=("a",) * 3)
     assert common_side([shown, picture(wh=(60, 200))]) == 60
     assert crowded_window(shown, 40) == (0, 0, 40, 40)
     assert crowded_window(picture(), 40) == (30, 20, 70, 60)

@@ -61,7 +61,10 @@ def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):
 
 def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
     seen = replace(
-        SEEN, bins=tuple(Bin(k / 4, (k + 1) / 4, 0 if k < 3 else 9, None if k < 3 else 1.0) for k in range(4))
+        SEEN,
+        bins=tuple(
+            Bin(low=k / 4, high=(k + 1) / 4, objects=0 if k < 3 else 9, mean=None if k < 3 else 1.0) for k in range(4)
+        ),
     )
     folder = examine(confirmed_run(tmp_path / "run"), seen)
     test = folder.test()

@@ -400,8 +400,8 @@ def test_pictures_without_a_box_are_drawn(make_run):
     folder = make_run(TRIALS[:1])
     bare = np.zeros((0, 4), np.float32)
     image = np.full((40, 60, 3), 90, np.uint8)
-    folder.write_pictures("real", [Picture(image, bare, ())])
-    folder.write_pictures("best", [Picture(image, bare, (), (), bare, ())])
+    folder.write_pictures("real", [Picture(image=image, xyxy=bare, names=())])
+    folder.write_pictures("best", [Picture(image=image, xyxy=bare, names=(), scores=(), truth=bare, truth_names=())])
     assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(folder.read(), folder.figures).keys()
 
 

@@ -21,14 +21,22 @@ from syndet_ray.run_folder import RunFolder
 from syndet_ray.space import SearchSpace
 from syndet_ray.sweep import Sweep
 
-SHARE = varied.Setting("mix.synthetic", Float(low=0, high=1))
-RATE = varied.Setting("training.learning_rate", Float(low=1e-4, high=1e-2, log=True))
-OBJECTS = varied.Setting("scene.objects", Choice(values=(10, 40, 70)))
+SHARE = varied.Setting(path="mix.synthetic", axis=Float(low=0, high=1))
+RATE = varied.Setting(path="training.learning_rate", axis=Float(low=1e-4, high=1e-2, log=True))
+OBJECTS = varied.Setting(path="scene.objects", axis=Choice(values=(10, 40, 70)))
 
 
 def trial(number, path, x, value, state="COMPLETE", kind="search"):
     params = {path: x} if kind == "search" else {}
-    return Trial(number, kind, params, Recipe().replace(params).flat(), state, "", (Rung(100, {"val/mAP": value}),))
+    return Trial(
+        number=number,
+        kind=kind,
+        params=params,
+        recipe=Recipe().replace(params).flat(),
+        state=state,
+        reason="",
+        rungs=(Rung(100, {"val/mAP": value}),),
+    )
 
 
 def planted(setting, truth, count=24, noise=0.01, seed=0):
@@ -90,8 +98,10 @@ def test_a_curve_of_ten_thousand_trials_is_as_soon_there_and_as_good():
     shares = rng.random(10_000)
     values = hill(shares) + 0.05 * rng.standard_normal(10_000)
     points = zip(shares.tolist(), values.tolist(), strict=True)
-    tried = [response.Tried(k, x, value, "COMPLETE", 100) for k, (x, value) in enumerate(points)]
-    band = response.band(response.Response(SHARE, tuple(tried), {}))
+    tried = [
+        response.Tried(trial=k, x=x, value=value, state="COMPLETE", images=100) for k, (x, value) in enumerate(points)
+    ]
+    band = response.band(response.Response(setting=SHARE, points=tuple(tried), controls={}))
     truth = hill(np.array(band.x))
     assert np.abs(np.array(band.mean) - truth).max() < 0.01
     assert np.mean((np.array(band.low) <= truth) & (truth <= np.array(band.high))) > 0.85
@@ -188,7 +198,7 @@ def test_sources_that_share_the_images_are_settings_of_their_own():
         ("share of many", "mix_shares_many"),
     ]
     changes = mix | {"mix.synthetic": 0.6, "mix.parts": {"few": 0.5, "many": 0.5}}
-    one = Trial(0, "search", {"mix.synthetic": 0.6}, Recipe().replace(changes).flat())
+    one = Trial(number=0, kind="search", params={"mix.synthetic": 0.6}, recipe=Recipe().replace(changes).flat())
     assert [setting.of(one) for setting in found] == pytest.approx([0.4, 0.3, 0.3])
 
 

@@ -16,7 +16,17 @@ def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="sear
     rungs = () if value is None else tuple(Rung(n, {"val/mAP": mean, "val/AP50": 0.5}) for n, mean in reports)
     ended = None if state == "RUNNING" else 75.5
     params = params if kind == "search" else {}
-    return Trial(number, kind, params, recipe, state, "why", rungs, started=10.0, ended=ended)
+    return Trial(
+        number=number,
+        kind=kind,
+        params=params,
+        recipe=recipe,
+        state=state,
+        reason="why",
+        rungs=rungs,
+        started=10.0,
+        ended=ended,
+    )
 
 
 TRIALS = (
@@ -54,7 +64,14 @@ def test_curves_leave_out_trials_that_never_reported():
 
 def confirmation(number, of, value):
     return Trial(
-        number, "confirm", of.params, of.recipe, "COMPLETE", "why", (Rung(200, {"val/mAP": value}),), of=of.number
+        number=number,
+        kind="confirm",
+        params=of.params,
+        recipe=of.recipe,
+        state="COMPLETE",
+        reason="why",
+        rungs=(Rung(200, {"val/mAP": value}),),
+        of=of.number,
     )
 
 
@@ -62,7 +79,7 @@ AGAIN = (confirmation(8, TRIALS[2], 0.26), confirmation(9, TRIALS[2], 0.28), con
 
 
 def test_confirmations_are_neither_searched_nor_controls():
-    objects = varied.Setting("scene.objects", Choice(values=(10, 40, 70)))
+    objects = varied.Setting(path="scene.objects", axis=Choice(values=(10, 40, 70)))
     assert response.response(objects, [*TRIALS, *AGAIN]) == response.response(objects, TRIALS)
     table = tables.trial_table([*TRIALS, *AGAIN], 2)
     assert [line.number for line in table.lines] == list(range(8))
@@ -75,7 +92,14 @@ def test_confirmations_are_neither_searched_nor_controls():
 
 
 def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_training():
-    test = TestScores("t", False, "", 9, 0.0, (TestRow("best", 3, {"mAP": 0.3}, {}),))
+    test = TestScores(
+        source="t",
+        stand_in=False,
+        hash="",
+        images=9,
+        opened=0.0,
+        rows=(TestRow(role="best", trial=3, metrics={"mAP": 0.3}, intervals={}),),
+    )
     assert tables.best_number(TRIALS, None) == 2
     assert tables.best_number([*TRIALS, confirmation(8, TRIALS[3], 0.9)], None) == 2
     assert tables.best_number(TRIALS, test) == 3
@@ -84,11 +108,21 @@ def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_t
 
 def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
     rows = (
-        TestRow("best", 2, {"mAP": 0.3}, {"mAP": (-0.02, 1.3)}, (8, 9), (0.28, 0.32), 0.8),
-        TestRow("real_only", 0, {"mAP": 0.2}, {}, (10,), (0.2,)),
-        TestRow("finalist 3", 3, {"mAP": 0.2}, {}),
+        TestRow(
+            role="best",
+            trial=2,
+            metrics={"mAP": 0.3},
+            intervals={"mAP": (-0.02, 1.3)},
+            models=(8, 9),
+            seeds=(0.28, 0.32),
+            p_best=0.8,
+        ),
+        TestRow(role="real_only", trial=0, metrics={"mAP": 0.2}, intervals={}, models=(10,), seeds=(0.2,)),
+        TestRow(role="finalist 3", trial=3, metrics={"mAP": 0.2}, intervals={}),
     )
-    best, real, other = tables.test_lines(TestScores("t", False, "", 9, 0.0, rows, simplest=0), [*TRIALS, *AGAIN])
+    best, real, other = tables.test_lines(
+        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=rows, simplest=0), [*TRIALS, *AGAIN]
+    )
     assert (best.validation, best.error) == (pytest.approx(0.27), pytest.approx(0.01))
     assert (best.name, best.best, best.simplest, best.confirmed, best.p_best) == ("best recipe", True, False, True, 0.8)
     assert (best.scores["mAP"].low, best.scores["mAP"].high) == (0.0, 1.0), "no score lies beyond"
@@ -108,20 +142,25 @@ def test_only_sweeps_with_several_goals_have_a_front():
 
 
 def test_failures_are_told_once_for_each_reason():
-    failed = [Trial(n, "search", {}, {}, "FAILED", reason) for n, reason in enumerate(("a", "b", "b"))]
+    failed = [
+        Trial(number=n, kind="search", params={}, recipe={}, state="FAILED", reason=reason)
+        for n, reason in enumerate(("a", "b", "b"))
+    ]
     assert tables.failures([*failed, *TRIALS[:5]]) == [("b", (1, 2)), ("a", (0,))]
 
 
 def test_classes_have_intervals_where_there_are_some_and_no_number_where_a_model_has_none():
-    best = TestRow("best", 2, {"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2}, {"AP/a": (0.3, 0.5)})
-    real = TestRow("real_only", 0, {"mAP": 0.2, "AP/a": 0.1}, {})
-    table = tables.class_table(TestScores("t", False, "", 9, 0.0, (best, real)), TRIALS)
+    best = TestRow(role="best", trial=2, metrics={"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2}, intervals={"AP/a": (0.3, 0.5)})
+    real = TestRow(role="real_only", trial=0, metrics={"mAP": 0.2, "AP/a": 0.1}, intervals={})
+    table = tables.class_table(
+        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(best, real)), TRIALS
+    )
     assert table.models == ("best recipe", "real only")
-    assert table.rows[0] == ("a", (tables.Score(0.4, 0.3, 0.5), tables.Score(0.1)))
+    assert table.rows[0] == ("a", (tables.Score(value=0.4, low=0.3, high=0.5), tables.Score(value=0.1)))
     assert table.rows[1][1][1].text() == "n/a"
 
 
 def test_scores_are_told_with_their_interval_where_there_is_one():
-    assert tables.Score(0.31, 0.272, 0.349).text() == "0.310 [0.272, 0.349]"
-    assert tables.Score(0.31, 0.272, 0.349).text(2) == "0.31 [0.27, 0.35]"
-    assert tables.Score(0.31).text() == "0.310"
+    assert tables.Score(value=0.31, low=0.272, high=0.349).text() == "0.310 [0.272, 0.349]"
+    assert tables.Score(value=0.31, low=0.272, high=0.349).text(2) == "0.31 [0.27, 0.35]"
+    assert tables.Score(value=0.31).text() == "0.310"

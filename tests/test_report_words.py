@@ -17,7 +17,7 @@ ALIKE = {"a": Scenes(), "b": Scenes(changes={"scene.blur": 0.0})}
 
 def trial(changes=None, params=None, kind="search", of=None, **mix):
     recipe = Recipe(mix=Mix(**mix)).replace({**(changes or {}), **(params or {})})
-    return Trial(3, kind, params or {}, recipe.flat(), of=of)
+    return Trial(number=3, kind=kind, params=params or {}, recipe=recipe.flat(), of=of)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
 )
 def test_settings_in_one_line(params, said):
     assert words.settings(params) == said
-    assert words.trial_words(Trial(0, "search", params, {})) == said
+    assert words.trial_words(Trial(number=0, kind="search", params=params, recipe={})) == said
 
 
 def test_trials_without_params_and_confirmations_say_what_they_are():
@@ -168,7 +168,9 @@ def test_probabilities_are_never_certain(value, said):
 
 def test_seeds_and_openings_are_counted():
     assert [words.seeds(counts) for counts in ([3, 3], [1], [2, 3])] == ["3 seeds", "1 seed", "2 to 3 seeds"]
-    scores = [TestScores("t", False, "", 9, 0.0, (), openings=n) for n in (1, 2)]
+    scores = [
+        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n) for n in (1, 2)
+    ]
     assert [words.opened(score) for score in scores] == ["opened once", "opened 2 times"]
 
 
@@ -199,8 +201,14 @@ def test_durations(seconds, said):
 
 
 def test_one_photo_is_not_photos():
-    assert words.where(TestScores("t", False, "", 1, 0.0, ())) == "1 real test photo"
-    assert words.where(TestScores("t", True, "", 2, 0.0, ())) == "2 stand-in test images"
+    assert (
+        words.where(TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=()))
+        == "1 real test photo"
+    )
+    assert (
+        words.where(TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=()))
+        == "2 stand-in test images"
+    )
 
 
 @pytest.mark.parametrize(

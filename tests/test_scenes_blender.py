@@ -41,7 +41,7 @@ WHITE = (1.0, 1.0, 1.0)
 SLANTED = tuple(np.array([0.5, 0.4, 0.7]) / np.sqrt(0.9))
 LAMP, SKY = (0.6, 0.55, 0.4), (0.3, 0.35, 0.4)
 IMPORTS_BPY = re.compile(r"^\s*(import|from) bpy", re.MULTILINE)
-LAMPS = (Lamp(SLANTED, 0.1, LAMP),)
+LAMPS = (Lamp(direction=SLANTED, radius=0.1, color=LAMP),)
 
 
 @cache
@@ -62,8 +62,10 @@ def painted_box():
     faces = np.array([[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)], np.int32)
     texture = np.full((8, 8, 3), 220, np.uint8)
     texture[:4, :, 1:] = 60
-    mesh = Mesh(corners, faces, 0.5 + 0.5 * corners, corners[:, :2] * (1, 0.5) + 0.5, texture)
-    return Library(CLASSES, {"box": Asset(NO_CLASS, mesh, 0.02)})
+    mesh = Mesh(
+        vertices=corners, faces=faces, colors=0.5 + 0.5 * corners, uv=corners[:, :2] * (1, 0.5) + 0.5, texture=texture
+    )
+    return Library(classes=CLASSES, assets={"box": Asset(label=NO_CLASS, mesh=mesh, scale=0.02)})
 
 
 def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
@@ -72,26 +74,64 @@ def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
     eye = vector((0, 0, 0.01) - forward * 0.4)
     pose = matrix(np.stack([right, np.cross(forward, right), forward]))
     return Scene(
-        tuple(bodies),
-        Ground(0.05, 0.05, 0.01 if bodies else 0.0, 0.003, ground, (0.3, 0.2, 0.1), ground, "plain", 0.08, 0.0, 0),
-        Light(tuple(lamps), sky, (1.0, 0.0) if bodies else (0.0, 0.0)),
-        Camera(eye, pose, 380.0, 128, **camera),
-        Sensor(1.0, WHITE, 0.0, 0.0, 0, 0),
-        LabelStyle(),
-        7,
+        bodies=tuple(bodies),
+        ground=Ground(
+            half_width=0.05,
+            half_depth=0.05,
+            wall_height=0.01 if bodies else 0.0,
+            wall_thickness=0.003,
+            floor_color=ground,
+            wall_color=(0.3, 0.2, 0.1),
+            table_color=ground,
+            texture="plain",
+            texture_scale=0.08,
+            texture_contrast=0.0,
+            texture_seed=0,
+        ),
+        light=Light(lamps=tuple(lamps), sky_color=sky, slope=(1.0, 0.0) if bodies else (0.0, 0.0)),
+        camera=Camera(position=eye, rotation=pose, focal_px=380.0, size_px=128, **camera),
+        sensor=Sensor(exposure=1.0, white_balance=WHITE, blur_sigma_px=0.0, noise_sigma=0.0, jpeg_quality=0, seed=0),
+        label_style=LabelStyle(),
+        jitter=7,
     )
 
 
 def dice_and_box():
     rng = seeds.generator(0, "blender test")
     pile = drop(np.full(8, 0.016), np.full(8, 0.15), (0.03, 0.05), rng)
-    die = Die(0.15, 0.1, 0.24, (0.7, 0.1, 0.1), (0.9, 0.9, 0.9), (0.1, 0.1, 0.7), 0.5, (0.0, 1.0, 2.0))
+    die = Die(
+        rounding=0.15,
+        pip_radius=0.1,
+        pip_offset=0.24,
+        color=(0.7, 0.1, 0.1),
+        pip_color=(0.9, 0.9, 0.9),
+        swirl_color=(0.1, 0.1, 0.7),
+        swirl=0.5,
+        swirl_phase=(0.0, 1.0, 2.0),
+    )
     dice = [
-        Body("die", up_face(turn) - 1, vector(centre), matrix(turn), 0.016, 0.5, die=die)
+        Body(
+            asset="die",
+            label=up_face(turn) - 1,
+            position=vector(centre),
+            rotation=matrix(turn),
+            scale=0.016,
+            gloss=0.5,
+            die=die,
+        )
         for turn, centre in zip(pile.rotations, pile.centres, strict=True)
     ]
     turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
-    box = Body("box", NO_CLASS, (0.04, 0.0, 0.03), matrix(turn), 0.02, 0.2, (1.0, 0.9, 0.7), 0.2)
+    box = Body(
+        asset="box",
+        label=NO_CLASS,
+        position=(0.04, 0.0, 0.03),
+        rotation=matrix(turn),
+        scale=0.02,
+        gloss=0.2,
+        tint=(1.0, 0.9, 0.7),
+        hue_turn=0.2,
+    )
     return scene([*dice, box], ground=(0.2, 0.35, 0.2))
 
 
@@ -126,7 +166,7 @@ def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):
     overhead = replace(LAMPS[0], direction=(0.0, 0.0, 1.0))
     scenes = [scene(sky=(0.0,) * 3), scene(lamps=()), scene(lamps=(overhead, *LAMPS))]
     told = []
-    drawings = blender.draw(scenes, Library(CLASSES), samples=16, progress=lambda *done: told.append(done))
+    drawings = blender.draw(scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: told.append(done))
     for found, expected in zip(drawings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
         assert found.radiance.mean(axis=(0, 1)) == pytest.approx(expected, rel=0.02)
     assert told == [(1, 3), (2, 3), (3, 3)]
@@ -142,7 +182,16 @@ def test_a_lens_blurs_the_picture_and_not_the_ids(bpy):
 
 @pytest.mark.parametrize("hue_turn", [0.0, 0.3])
 def test_one_matrix_stands_for_tint_and_hue(hue_turn):
-    body = Body("box", 0, (0, 0, 0), matrix(np.eye(3)), 1.0, 0.0, (0.5, 1.0, 0.8), hue_turn)
+    body = Body(
+        asset="box",
+        label=0,
+        position=(0, 0, 0),
+        rotation=matrix(np.eye(3)),
+        scale=1.0,
+        gloss=0.0,
+        tint=(0.5, 1.0, 0.8),
+        hue_turn=hue_turn,
+    )
     colors = np.array([[0.4, 0.5, 0.45]], np.float32).T
     assert blender._recolor(body) @ colors == pytest.approx(tinted(colors, body), abs=1e-5)
 
@@ -160,7 +209,7 @@ def failing(tmp_path, commands, **options):
     python.write_text(f"#!/bin/sh\n{commands}\n")
     python.chmod(0o755)
     with pytest.raises(MachineError) as error:
-        blender.draw([scene()], Library(CLASSES), python=str(python), **options)
+        blender.draw([scene()], Library(classes=CLASSES), python=str(python), **options)
     return str(error.value)
 
 
@@ -172,7 +221,7 @@ def test_missing_bpy_says_how_to_get_it(tmp_path):
 
 def test_an_interpreter_that_is_none(tmp_path):
     with pytest.raises(MachineError, match="could not be started"):
-        blender.draw([scene()], Library(CLASSES), python=str(tmp_path / "none"))
+        blender.draw([scene()], Library(classes=CLASSES), python=str(tmp_path / "none"))
 
 
 def test_a_failing_process_is_quoted(tmp_path):

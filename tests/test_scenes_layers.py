@@ -55,7 +55,17 @@ def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
     """Of an object whose box is even about its middle, which lies in the image: in a corner a quarter of it is left."""
 
     def first_places(crop):
-        plan = layers.Plan(1, 0, 0.0, 160, (60.0, 60.0), (1.0, 1.0), 1.0, crop, 5.0)
+        plan = layers.Plan(
+            objects=1,
+            distractors=0,
+            occluders=0.0,
+            image_px=160,
+            size_px=(60.0, 60.0),
+            background_scale=(1.0, 1.0),
+            overlap=1.0,
+            crop=crop,
+            distance=5.0,
+        )
         box, nothing = np.array([-30.0, -30, 30, 30]), np.zeros((0, 4))
         return [layers._free_place(plan, box, nothing, np.zeros(0), np.random.default_rng(k)) for k in range(300)]
 
@@ -201,7 +211,7 @@ def test_visibility_of_meshes_is_that_counted_by_drawing_each_alone():
 def _box(x, y, z):
     solid = trimesh.creation.box((x, y, z))
     vertices = np.asarray(solid.vertices, np.float32)
-    return Mesh(vertices, np.asarray(solid.faces, np.int32), np.ones_like(vertices))
+    return Mesh(vertices=vertices, faces=np.asarray(solid.faces, np.int32), colors=np.ones_like(vertices))
 
 
 def test_a_thing_rests_on_its_stable_faces_the_likelier_the_oftener():
@@ -214,7 +224,7 @@ def test_a_thing_rests_on_its_stable_faces_the_likelier_the_oftener():
 def test_nothing_is_in_anything_else_and_everything_rests():
     library = library_of(SceneParameters())
     rng = np.random.default_rng(0)
-    heap = Heap(0.06, 0.06)
+    heap = Heap(half_width=0.06, half_depth=0.06)
     solids, lowest = [], []
     for name in library.named(NO_CLASS) * 2:
         mesh = library.assets[name].mesh
@@ -238,7 +248,7 @@ def test_nothing_is_in_anything_else_and_everything_rests():
 
 
 def test_a_picture_never_lies_on_its_face():
-    heap, rng = Heap(0.05, 0.05), np.random.default_rng(1)
+    heap, rng = Heap(half_width=0.05, half_depth=0.05), np.random.default_rng(1)
     fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, rng, face_up=True)[1] for _ in range(25)]
     assert min(turn[2, 2] for turn in fallen) > 0
     assert (layers.turns(front=True)[:, 2, 2] >= 0.5 - 1e-9).all()
@@ -250,7 +260,7 @@ def test_a_picture_never_lies_on_its_face():
 
 
 def test_a_thing_wider_than_the_tray_finds_no_place():
-    assert Heap(0.01, 0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0)) is None
+    assert Heap(half_width=0.01, half_depth=0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0)) is None
 
 
 # Label styles
@@ -263,7 +273,7 @@ def test_exact_boxes_stay_exact():
 
 def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
     boxes = np.tile([[100.0, 100.0, 130.0, 120.0]], (4000, 1))
-    drawn = styled(boxes, LabelStyle(0.2, 0.1, 0.05, True, 1), (400, 400))
+    drawn = styled(boxes, LabelStyle(padding=0.2, padding_spread=0.1, jitter=0.05, square=True, seed=1), (400, 400))
     sizes, middles = drawn[:, 2:] - drawn[:, :2], (drawn[:, :2] + drawn[:, 2:]) / 2
     np.testing.assert_allclose(sizes[:, 0], sizes[:, 1])
     assert sizes.mean() == pytest.approx(36, rel=0.02)
@@ -277,7 +287,12 @@ def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
     corner=st.tuples(st.integers(0, 62), st.integers(0, 62)),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     style=st.builds(
-        LabelStyle, st.floats(-0.3, 1), st.floats(0, 0.5), st.floats(0, 0.3), st.booleans(), st.integers(0, 9)
+        LabelStyle,
+        padding=st.floats(-0.3, 1),
+        padding_spread=st.floats(0, 0.5),
+        jitter=st.floats(0, 0.3),
+        square=st.booleans(),
+        seed=st.integers(0, 9),
     ),
 )
 def test_drawn_boxes_stay_inside_the_image_and_have_an_area(corner, size, style):

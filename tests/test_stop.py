@@ -222,14 +222,14 @@ def test_sigterm_while_data_are_read_leaves_nothing_behind(home, dice, tmp_path)
     home()
     options = Options(runs=tmp_path / "runs", real=dice, local=True)
     with pytest.raises(KeyboardInterrupt):
-        start(Origin("tiny"), load("tiny"), options, Interrupting("progress"))
+        start(Origin(name="tiny"), load("tiny"), options, Interrupting("progress"))
     assert not list(tmp_path.glob("runs/tiny-*"))
 
 
 def test_sigterm_as_soon_as_there_is_a_run_leaves_one_that_can_be_resumed(home, dice, tmp_path):
     home()
     options = Options(runs=tmp_path / "runs", real=dice, local=True)
-    outcome = start(Origin("tiny"), load("tiny"), options, Interrupting("begin"))
+    outcome = start(Origin(name="tiny"), load("tiny"), options, Interrupting("begin"))
     assert outcome.status == "interrupted"
     assert outcome.folder.about["status"] == "interrupted"
     with outcome.folder.lock():
@@ -297,7 +297,7 @@ def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
 
 def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(tmp_path, monkeypatch):
     folder = made_run(tmp_path / "dice-1")
-    finished = run.Outcome(folder, "finished")
+    finished = run.Outcome(folder=folder, status="finished")
 
     def resumed(folder, given, display, stop, *, force):
         stop.outcome = finished

@@ -83,7 +83,7 @@ def registered(uri):
 
 @pytest.mark.parametrize(
     "begin",
-    [check, lambda sweep, options, display: start(Origin("tiny"), sweep, options, display)],
+    [check, lambda sweep, options, display: start(Origin(name="tiny"), sweep, options, display)],
     ids=["check", "sweep"],
 )
 def test_it_is_told_before_data_are_read(home, runs, dice, begin):

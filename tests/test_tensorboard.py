@@ -242,7 +242,7 @@ def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dic
     Path("runs").mkdir()
     shutil.copy(empty_store, "runs")
     options = Options(runs=Path("runs"), real=dice, images=40, local=True, tensorboard=True)
-    stopped = start(Origin("tiny", find("tiny")), load("tiny"), options, Silent(), force=True)
+    stopped = start(Origin(name="tiny", file=find("tiny")), load("tiny"), options, Silent(), force=True)
     assert stopped.status == "spent"
     ended = resume(stopped.folder, {"images": 10_000}, Silent())  # and says nothing of TensorBoard: it goes on with it
     assert ended.status == "finished"

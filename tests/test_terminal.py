@@ -18,18 +18,39 @@ from syndet_ray.spread import Difference
 
 RECIPE = {"mix.synthetic": 0.4}
 TRIALS = [
-    Trial(0, "real_only", {}, RECIPE, "COMPLETE", "all 100 images seen", (Rung(100, {OBJECTIVE: 0.31}),)),
     Trial(
-        1,
-        "search",
-        {"mix.synthetic": 0.4, "scene.objects": 40},
-        RECIPE,
-        "PRUNED",
-        "median pruner",
-        (Rung(50, {OBJECTIVE: 0.1}),),
+        number=0,
+        kind="real_only",
+        params={},
+        recipe=RECIPE,
+        state="COMPLETE",
+        reason="all 100 images seen",
+        rungs=(Rung(100, {OBJECTIVE: 0.31}),),
     ),
-    Trial(2, "search", {"mix.synthetic": 0.7, "scene.objects": 10}, RECIPE, rungs=(Rung(25, {OBJECTIVE: 0.2}),)),
-    Trial(3, "search", {"mix.synthetic": 0.1, "scene.objects": 70}, RECIPE, "FAILED", "it broke"),
+    Trial(
+        number=1,
+        kind="search",
+        params={"mix.synthetic": 0.4, "scene.objects": 40},
+        recipe=RECIPE,
+        state="PRUNED",
+        reason="median pruner",
+        rungs=(Rung(50, {OBJECTIVE: 0.1}),),
+    ),
+    Trial(
+        number=2,
+        kind="search",
+        params={"mix.synthetic": 0.7, "scene.objects": 10},
+        recipe=RECIPE,
+        rungs=(Rung(25, {OBJECTIVE: 0.2}),),
+    ),
+    Trial(
+        number=3,
+        kind="search",
+        params={"mix.synthetic": 0.1, "scene.objects": 70},
+        recipe=RECIPE,
+        state="FAILED",
+        reason="it broke",
+    ),
 ]
 
 
@@ -61,7 +82,16 @@ def test_the_live_display_shows_trials_best_and_time():
 
 
 def confirmation(number, of, value, state="COMPLETE", images=100):
-    return Trial(number, "confirm", of.params, RECIPE, state, "", (Rung(images, {OBJECTIVE: value}),), of=of.number)
+    return Trial(
+        number=number,
+        kind="confirm",
+        params=of.params,
+        recipe=RECIPE,
+        state=state,
+        reason="",
+        rungs=(Rung(images, {OBJECTIVE: value}),),
+        of=of.number,
+    )
 
 
 FOUND = [TRIALS[0], replace(TRIALS[2], state="COMPLETE", rungs=(Rung(100, {OBJECTIVE: 0.4}),))]
@@ -177,7 +207,7 @@ def test_a_step_is_shown_until_its_end_and_what_is_counted_in_it_instead():
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_is_counted_takes_one_line(width):
-    work = terminal._Work("looking for copies of val", time.monotonic() - 100, done=120, total=1200)
+    work = terminal._Work(what="looking for copies of val", since=time.monotonic() - 100, done=120, total=1200)
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(terminal._work_line(work))
     (line,) = console.file.getvalue().splitlines()
@@ -261,9 +291,16 @@ def test_a_pipe_is_told_of_both_phases_and_of_every_note():
 @pytest.mark.parametrize(("stand_in", "said"), [(True, "stand-in images"), (False, "real photos")])
 def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
-    rows = (TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}), TestRow("real_only", 0, metrics, {}))
+    rows = (
+        TestRow(role="best", trial=2, metrics=metrics, intervals={"mAP": (0.2, 0.3)}),
+        TestRow(role="real_only", trial=0, metrics=metrics, intervals={}),
+    )
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", stand_in, "hash", 50, 0.0, rows), 100))
+    console.print(
+        terminal.test_table(
+            TestScores(source="x", stand_in=stand_in, hash="hash", images=50, opened=0.0, rows=rows), 100
+        )
+    )
     text = console.file.getvalue()
     assert f"50 {said}, opened once" in text
     assert "real only" in text
@@ -273,9 +310,16 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
 
 @pytest.mark.parametrize(("stand_in", "said"), [(True, "1 stand-in image,"), (False, "1 real photo,")])
 def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
-    rows = (TestRow("best", 2, METRICS, {}), TestRow("real_only", 0, METRICS, {}))
+    rows = (
+        TestRow(role="best", trial=2, metrics=METRICS, intervals={}),
+        TestRow(role="real_only", trial=0, metrics=METRICS, intervals={}),
+    )
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", stand_in, "hash", 1, 0.0, rows), 100))
+    console.print(
+        terminal.test_table(
+            TestScores(source="x", stand_in=stand_in, hash="hash", images=1, opened=0.0, rows=rows), 100
+        )
+    )
     text = " ".join(console.file.getvalue().split())
     assert f"({said} opened once; each recipe trained once, too few images for intervals)" in text
     assert "[" not in text
@@ -283,9 +327,14 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
 
 def test_a_best_that_is_a_control_stands_there_once():
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
-    rows = tuple(TestRow(role, trial, metrics, {}) for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1)))
+    rows = tuple(
+        TestRow(role=role, trial=trial, metrics=metrics, intervals={})
+        for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1))
+    )
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100))
+    console.print(
+        terminal.test_table(TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100)
+    )
     lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
     assert [line[:3] for line in lines] == [["real", "only", "(best)"], ["no", "blur", "1"]]
 
@@ -296,18 +345,51 @@ INTERVALS = {"mAP": (-0.01, 0.3), "AP50": (0.2, 0.3)}
 
 def printed(*rows, **changed):
     console = Console(file=io.StringIO(), width=100)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows, **changed), 100))
+    console.print(
+        terminal.test_table(
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows, **changed), 100
+        )
+    )
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 100
     return text
 
 
 def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
-    above, below = Difference(0.06, 0.031, 0.09, 0.999), Difference(-0.02, -0.05, -0.0004, 0.02)
+    above, below = (
+        Difference(mean=0.06, low=0.031, high=0.09, probability=0.999),
+        Difference(mean=-0.02, low=-0.05, high=-0.0004, probability=0.02),
+    )
     text = printed(
-        TestRow("best", 12, METRICS, INTERVALS, (20, 21, 22), (0.2, 0.3, 0.25), 0.996, {"real_only": above}),
-        TestRow("real_only", 0, METRICS, INTERVALS, (23, 24), (0.2, 0.3), 0.003),
-        TestRow("finalist 7", 7, METRICS, INTERVALS, (25, 26, 27), (0.2, 0.2, 0.2), 0.001, {"real_only": below}),
+        TestRow(
+            role="best",
+            trial=12,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(20, 21, 22),
+            seeds=(0.2, 0.3, 0.25),
+            p_best=0.996,
+            differences={"real_only": above},
+        ),
+        TestRow(
+            role="real_only",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(23, 24),
+            seeds=(0.2, 0.3),
+            p_best=0.003,
+        ),
+        TestRow(
+            role="finalist 7",
+            trial=7,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(25, 26, 27),
+            seeds=(0.2, 0.2, 0.2),
+            p_best=0.001,
+            differences={"real_only": below},
+        ),
     )
     assert "50 real photos, opened once; means of 2 to 3 seeds" in text
     lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if "0.250" in line}
@@ -334,13 +416,28 @@ def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypat
 @pytest.mark.parametrize("width", [80, 120])
 def test_single_trainings_are_not_told_apart(width):
     """Over images alone a recipe may be above another one without doubt, and with the next seed below it."""
-    above = {"real_only": Difference(0.003, 0.0004, 0.007, 0.96)}
+    above = {"real_only": Difference(mean=0.003, low=0.0004, high=0.007, probability=0.96)}
     rows = (
-        TestRow("best", 2, METRICS, INTERVALS, (4,), (0.25,), 0.96, above),
-        TestRow("real_only", 0, METRICS, INTERVALS, (3,), (0.25,), 0.04),
+        TestRow(
+            role="best",
+            trial=2,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(4,),
+            seeds=(0.25,),
+            p_best=0.96,
+            differences=above,
+        ),
+        TestRow(
+            role="real_only", trial=0, metrics=METRICS, intervals=INTERVALS, models=(3,), seeds=(0.25,), p_best=0.04
+        ),
     )
     console = Console(file=io.StringIO(), width=width)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), width))
+    console.print(
+        terminal.test_table(
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), width
+        )
+    )
     text = " ".join(console.file.getvalue().split())
     assert "50 real photos, opened once; each recipe trained once: intervals over images alone)" in text
     assert "P(best)" not in text
@@ -349,23 +446,45 @@ def test_single_trainings_are_not_told_apart(width):
 
 
 def test_single_variants_have_their_differences_and_no_probability():
-    below = {"full": Difference(-0.12, -0.15, -0.09, 0.001)}
+    below = {"full": Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     text = printed(
-        TestRow("best", 0, METRICS, INTERVALS, (0,), (0.2,), 0.996),
-        TestRow("full", 0, METRICS, INTERVALS, (0,), (0.2,), 0.996),
-        TestRow("no blur", 1, METRICS, INTERVALS, (1,), (0.2,), 0.001, below),
+        TestRow(role="best", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0,), seeds=(0.2,), p_best=0.996),
+        TestRow(role="full", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0,), seeds=(0.2,), p_best=0.996),
+        TestRow(
+            role="no blur",
+            trial=1,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(1,),
+            seeds=(0.2,),
+            p_best=0.001,
+            differences=below,
+        ),
     )
     assert "-0.120 [-0.150, -0.090]" in text
     assert "P(best)" not in text
 
 
 def test_variants_are_compared_with_the_first_in_a_hundred_columns():
-    below = {"full": Difference(-0.12, -0.15, -0.09, 0.001)}
+    below = {"full": Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     name = "no light colour nor anything else that can be had"
     text = printed(
-        TestRow("best", 0, METRICS, INTERVALS, (0, 3), (0.2, 0.3), 0.996),
-        TestRow("full", 0, METRICS, INTERVALS, (0, 3), (0.2, 0.3), 0.996),
-        TestRow(name, 1, METRICS, INTERVALS, (1,), (0.2,), 0.001, below),
+        TestRow(
+            role="best", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0, 3), seeds=(0.2, 0.3), p_best=0.996
+        ),
+        TestRow(
+            role="full", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0, 3), seeds=(0.2, 0.3), p_best=0.996
+        ),
+        TestRow(
+            role=name,
+            trial=1,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(1,),
+            seeds=(0.2,),
+            p_best=0.001,
+            differences=below,
+        ),
     )
     lines = [" ".join(line.split()) for line in text.splitlines() if "0.250" in line]
     assert "above full" in text
@@ -381,12 +500,27 @@ WORDLESS = "a-name-of-many-letters-and-no-space-that-would-be-wider-than-half-of
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize("against", ["real only", "real_only", None])
 def test_no_number_is_cut_however_long_names_are(width, against):
-    gap = {} if against is None else {against: Difference(-0.12, -0.15, -0.09, 0.001)}
+    gap = {} if against is None else {against: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     names = [*LONG, WORDLESS] if against == "real only" else ["real_only", "synthetic_only", "finalist 7"]
-    rows = [TestRow("best", 112, METRICS, INTERVALS | {"AP75": (0.2, 0.3)}, (0, 3), (0.2, 0.3), 0.996, gap)]
+    rows = [
+        TestRow(
+            role="best",
+            trial=112,
+            metrics=METRICS,
+            intervals=INTERVALS | {"AP75": (0.2, 0.3)},
+            models=(0, 3),
+            seeds=(0.2, 0.3),
+            p_best=0.996,
+            differences=gap,
+        )
+    ]
     rows += [replace(rows[0], role=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
     console = Console(file=io.StringIO(), width=width)
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, tuple(rows)), width))
+    console.print(
+        terminal.test_table(
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=tuple(rows)), width
+        )
+    )
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
@@ -402,26 +536,39 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
         values = {"a": (0.3, 0.1), "b": (0.28, 0.27)}
         for number, (name, k) in enumerate((name, k) for k in range(2) for name in values):
             rungs, kind = (Rung(100, {OBJECTIVE: values[name][k]}),), name if k == 0 else f"{name} (2)"
-            display.trial(Trial(number, kind, {}, RECIPE, "COMPLETE", "", rungs, replica=k))
+            display.trial(
+                Trial(
+                    number=number,
+                    kind=kind,
+                    params={},
+                    recipe=RECIPE,
+                    state="COMPLETE",
+                    reason="",
+                    rungs=rungs,
+                    replica=k,
+                )
+            )
 
     assert "best so far  val/mAP 0.275  trial 1: b" in drawn(search)
 
 
 def test_a_test_set_that_was_opened_again_is_said_to_be():
-    text = printed(TestRow("best", 1, METRICS, {}), openings=3)
+    text = printed(TestRow(role="best", trial=1, metrics=METRICS, intervals={}), openings=3)
     assert "50 real photos, opened 3 times;" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", ["mix [old]", "[/x]", "[red]", ":dog:"])
 def test_names_are_printed_as_they_are(name, capsys):
-    gaps = {name: Difference(-0.12, -0.15, -0.09, 0.001)}
+    gaps = {name: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     rows = (
-        TestRow("best", 0, METRICS, {}),
-        TestRow(name, 0, METRICS, {}),
-        TestRow("b", 1, METRICS, {}, (), (), 0.1, gaps),
+        TestRow(role="best", trial=0, metrics=METRICS, intervals={}),
+        TestRow(role=name, trial=0, metrics=METRICS, intervals={}),
+        TestRow(role="b", trial=1, metrics=METRICS, intervals={}, models=(), seeds=(), p_best=0.1, differences=gaps),
     )
     console = terminal.console()
-    console.print(terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100))
+    console.print(
+        terminal.test_table(TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100)
+    )
     said = capsys.readouterr().out
     assert f"\n {name} (best)" in said or f"\n{name} (best)" in said
     assert f"above {name}" in said
@@ -430,8 +577,13 @@ def test_names_are_printed_as_they_are(name, capsys):
 
 
 def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
-    rows = (TestRow("best", 1, METRICS, {}), TestRow("real_only", 0, METRICS | {"mAP": 0.9}, {}))
-    table = terminal.test_table(TestScores("x", False, "hash", 50, 0.0, rows), 100)
+    rows = (
+        TestRow(role="best", trial=1, metrics=METRICS, intervals={}),
+        TestRow(role="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
+    )
+    table = terminal.test_table(
+        TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100
+    )
     assert [row.style for row in table.rows] == ["bold", ""]
 
 

@@ -95,7 +95,17 @@ def served(store, tmp_path, monkeypatch):
 def trial(number, *values, state="RUNNING"):
     rungs = tuple(Rung(25 * (k + 1), {OBJECTIVE: value}) for k, value in enumerate(values))
     ended = None if state == "RUNNING" else 2.0
-    return Trial(number, "search", {}, SWEEP.recipe.flat(), state, "because", rungs, started=1.0, ended=ended)
+    return Trial(
+        number=number,
+        kind="search",
+        params={},
+        recipe=SWEEP.recipe.flat(),
+        state=state,
+        reason="because",
+        rungs=rungs,
+        started=1.0,
+        ended=ended,
+    )
 
 
 def runs(client, tracking):
@@ -474,7 +484,7 @@ def test_a_run_keeps_no_password(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["syndet_ray", "sweep", "x", "--tracking", address])
     options = run.Options(runs=tmp_path, tracking=address)
     data = SimpleNamespace(describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())})
-    about = json.dumps(run._about(run.Origin("x"), SWEEP, options, data))
+    about = json.dumps(run._about(run.Origin(name="x"), SWEEP, options, data))
     assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"
     assert "secret" not in about
     kept = json.loads(about)["options"]

@@ -47,7 +47,7 @@ MANY = RECIPE.replace(
 
 def task(tmp_path, recipe, searched=()):
     cache = str(tmp_path / "cache")
-    return Task(0, recipe.flat(), rungs=3, seed=1, cache=cache, threads=1, searched=tuple(searched))
+    return Task(number=0, recipe=recipe.flat(), rungs=3, seed=1, cache=cache, threads=1, searched=tuple(searched))
 
 
 def reordered(pool):

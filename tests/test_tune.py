@@ -100,7 +100,7 @@ def searching(path, **changes):
 
 
 def settings(path):
-    return TrialSettings(len(RUNGS), SWEEP.seed, str(path / "cache"))
+    return TrialSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path / "cache"))
 
 
 @pytest.fixture
@@ -208,7 +208,9 @@ def failing_with_its_disk():
 def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster, tmp_path):
     search, folder = searching(tmp_path, trials=1)
     with pytest.raises(KeyboardInterrupt):
-        tune.run_trials(failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), Resources(1, 0, 1))
+        tune.run_trials(
+            failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), Resources(cpus=1, gpus=0, parallel=1)
+        )
     assert {(trial.state, trial.retries, trial.images) for trial in folder.trials()} == {("RUNNING", 0, 0)}
     (note,) = search._display.notes
     assert note.startswith(
@@ -258,7 +260,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     (tmp_path / "file").write_text("")
     search, folder = searching(tmp_path, trials=1, recipe=SMALL)
     notes = []
-    under_a_file = TrialSettings(len(RUNGS), SWEEP.seed, str(tmp_path / "file" / "cache"))
+    under_a_file = TrialSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache"))
     proposals = tune._Proposals(search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append)
     assert proposed(proposals)["task"].node is None
     (note,) = notes
@@ -289,7 +291,7 @@ def scoring(folder):
 def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_path):
     notes, done = [], []
     every = [{"name": "a"}, {"name": "b", "failures": RETRIES}, {"name": "c", "failures": 1, "dies": True}]
-    on_ray = tune.OnRay(USE, Capacity(USE, NO_GROWTH, fixed=True), NO_GROWTH, notes.append)
+    on_ray = tune.OnRay(use=USE, capacity=Capacity(USE, NO_GROWTH, fixed=True), growth=NO_GROWTH, note=notes.append)
     results = on_ray.tasks(scoring(tmp_path), "score", every, lambda *counts: done.append(counts))
     assert results == [f"score {name} on cpu" for name in "abc"]
     assert (done[0], done[-1]) == ((0, 3), (3, 3))

@@ -38,7 +38,17 @@ def trial(number, value, kind="search", of=None, state="COMPLETE", mix="mixed", 
     recipe = Recipe(mix=MIXES[mix]).flat()
     rungs = () if value is None else (Rung(images, {OBJECTIVE: value, **metrics}),)
     effective = {"real_images": real_images}
-    return Trial(number, kind, {}, recipe, state, "", rungs, effective, of=of)
+    return Trial(
+        number=number,
+        kind=kind,
+        params={},
+        recipe=recipe,
+        state=state,
+        reason="",
+        rungs=rungs,
+        effective=effective,
+        of=of,
+    )
 
 
 def confirmed(mixes, values):
@@ -294,8 +304,15 @@ def scored(value, photos=10):
     """A model that finds every object of the first of PHOTOS, and the same again as the other class."""
     draws = {"mAP": value + np.linspace(-0.01, 0.01, 50), "slope/AP": np.linspace(-0.3, -0.1, 50)}
     boxes = np.array([[0.0, 0, 4, 4]] * 2)
-    seen = [Predictions(boxes, np.array([k % 2, 1 - k % 2]), np.array([0.9, 0.3])) for k in range(photos)]
-    return confirm.Scored({"mAP": value, "AP50": value, "slope/AP": -0.2}, draws, seen, np.diag([2, 1, 0]))
+    seen = [
+        Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3])) for k in range(photos)
+    ]
+    return confirm.Scored(
+        metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
+        draws=draws,
+        predictions=seen,
+        confusion=np.diag([2, 1, 0]),
+    )
 
 
 def test_a_model_that_never_was_finds_nothing_on_the_test_set():
@@ -424,9 +441,21 @@ def test_scores_are_kept_where_the_galleries_cannot_be_written(tmp_path):
 def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
     best = trial(2, 0.3)
     metrics = {"mAP": 0.25, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4, "AP/absent": float("nan")}
-    above = {"real_only": Difference(0.05, 0.01, 0.09, 0.99)}
-    row = TestRow("best", 2, metrics, {"mAP": (0.2, 0.3)}, (2, 3), (0.2, 0.3), 0.9, above)
-    values = run._parent_metrics(verdict.candidate(best, [best]), TestScores("x", False, "hash", 50, 0.0, (row,)))
+    above = {"real_only": Difference(mean=0.05, low=0.01, high=0.09, probability=0.99)}
+    row = TestRow(
+        role="best",
+        trial=2,
+        metrics=metrics,
+        intervals={"mAP": (0.2, 0.3)},
+        models=(2, 3),
+        seeds=(0.2, 0.3),
+        p_best=0.9,
+        differences=above,
+    )
+    values = run._parent_metrics(
+        verdict.candidate(best, [best]),
+        TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=(row,)),
+    )
     assert [values[f"test/mAP{name}"] for name in ("_low", "", "_high")] == [0.2, 0.25, 0.3]
     assert [values[f"test/mAP_above_real_only{name}"] for name in ("_low", "", "_high")] == [0.01, 0.05, 0.09]
     assert values["test/p_best"] == 0.9

@@ -94,7 +94,7 @@ def sweep(
                 tensorboard=tensorboard,
                 allow_near_copies=allow_near_copies,
             )
-            origin = running.Origin(Path(name).stem, find(name), _said(given))
+            origin = running.Origin(name=Path(name).stem, file=find(name), given=_said(given))
             outcome = running.start(origin, definition, options, display, force=force, leave=leave)
     except KeyboardInterrupt:
         console.print("interrupted before the run began: there is nothing to resume")

@@ -29,7 +29,7 @@ _SMALLEST_PX = 12
 _TRIES = 4  # objects tried per cut-out that is wanted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Candidate:
     """The k-th box of a photo; clear where all of it is seen and nothing labelled is near."""
 
@@ -82,7 +82,7 @@ def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate
     Drawn without replacement with a chance in proportion to the area, so that cut-outs come from many photos.
     """
     found = [
-        _Candidate(record, int(k), bool(whole[k]))
+        _Candidate(record=record, k=int(k), clear=bool(whole[k]))
         for record in records
         for whole in [clear(record.boxes)]
         for k in np.flatnonzero((record.boxes.labels == label) & ~record.boxes.crowd)

@@ -13,7 +13,7 @@ _FLOOR = 95  # percentile: chance alone stays below it 19 times in 20
 _ROUNDING = 1e-9  # relative, by which sums over the same values differ in another order
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sample:
     """k values of a statistic, and the image (k,) that each is of, 0 to images - 1: images are drawn, not objects."""
 
@@ -26,7 +26,7 @@ class Sample:
         return _drawn(self.images, rng)[self.image_of]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distance:
     """How far a source is from the reference in one statistic.
 
@@ -67,35 +67,49 @@ class Distance:
 def distance(source: str, statistic: str, reference: Sample, other: Sample, seed: int, fine: float = 0.0) -> Distance:
     """Of two samples of a numeric statistic; fine: a standard deviation up to which it does not vary to speak of."""
     if not len(reference.values) or not len(other.values):
-        return Distance(source, statistic, None)
+        return Distance(source=source, statistic=statistic, value=None)
     line, deviation = Line.of(reference.values, other.values), float(np.std(reference.values))
     moved, ks = line.apart(np.ones(len(reference.values)), np.ones(len(other.values)))
     means = float(reference.values.mean()), float(other.values.mean())
     if moved <= fine:
-        return Distance(source, statistic, 0.0, None, None, 0.0, 0.0, means)
+        return Distance(
+            source=source, statistic=statistic, value=0.0, low=None, high=None, floor=0.0, ks=0.0, means=means
+        )
     if len(reference.values) < 2:  # which tells nothing of how the statistic varies
-        return Distance(source, statistic, None, ks=ks, means=means)
+        return Distance(source=source, statistic=statistic, value=None, ks=ks, means=means)
     varies = deviation > max(fine, 1e-9 * abs(means[0]))
     value = moved / deviation if varies else np.inf
     if min(reference.images, other.images) < 2:
-        return Distance(source, statistic, value, ks=ks, means=means)
+        return Distance(source=source, statistic=statistic, value=value, ks=ks, means=means)
     rng = generator(seed, f"distance {statistic}")
     moved_by_chance = _numeric_floor(reference, other, rng)
     if not varies:
         is_chance = moved <= moved_by_chance * (1 + _ROUNDING)
-        return Distance(source, statistic, value, None, None, np.inf if is_chance else 0.0, ks, means)
+        return Distance(
+            source=source,
+            statistic=statistic,
+            value=value,
+            low=None,
+            high=None,
+            floor=np.inf if is_chance else 0.0,
+            ks=ks,
+            means=means,
+        )
     again = _repeated(lambda: line.apart(reference.weights(rng), other.weights(rng))[0] / deviation)
     floor = moved_by_chance / deviation
-    return Distance(source, statistic, value, *_interval(value, again), floor, ks, means)
+    low, high = _interval(value, again)
+    return Distance(
+        source=source, statistic=statistic, value=value, low=low, high=high, floor=floor, ks=ks, means=means
+    )
 
 
 def class_distance(source: str, reference: np.ndarray, other: np.ndarray, seed: int) -> Distance:
     """Of the class balance of two sources, from (images, classes) counts in one order of classes."""
     if not reference.sum() or not other.sum():
-        return Distance(source, "classes", None)
+        return Distance(source=source, statistic="classes", value=None)
     value = total_variation(reference.sum(axis=0), other.sum(axis=0))
     if min(len(reference), len(other)) < 2:
-        return Distance(source, "classes", value)
+        return Distance(source=source, statistic="classes", value=value)
     rng = generator(seed, "distance of classes")
 
     def resampled() -> float:
@@ -110,7 +124,8 @@ def class_distance(source: str, reference: np.ndarray, other: np.ndarray, seed: 
         return total_variation(one, two) if one.sum() and two.sum() else np.nan
 
     floor = _floor(len(reference), len(other), divided, rng)
-    return Distance(source, "classes", value, *_interval(value, _repeated(resampled)), floor)
+    low, high = _interval(value, _repeated(resampled))
+    return Distance(source=source, statistic="classes", value=value, low=low, high=high, floor=floor)
 
 
 def total_variation(first: np.ndarray, second: np.ndarray) -> float:

@@ -17,7 +17,7 @@ _MOST_LOOKED_AT = 3  # in each part, the likest first, for one that shows the sa
 _BLOCK = 512  # images compared with all others at once
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Print:
     """What an image is known again by.
 
@@ -31,7 +31,7 @@ class Print:
     small: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two images by their positions, first < second, that are alike. bits: by which their prints differ, 0 where exact."""
 
@@ -48,7 +48,7 @@ def print_of(rgb: np.ndarray) -> Print:
     bits = int.from_bytes(np.packbits(coarse[:, :-1] > coarse[:, 1:]).tobytes(), "big")
     small = cv2.resize(grey, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)
     digest = hashlib.sha256(f"{rgb.shape}".encode() + np.ascontiguousarray(rgb).tobytes())
-    return Print(digest.hexdigest(), bits, small)
+    return Print(exact=digest.hexdigest(), bits=bits, small=small)
 
 
 def pairs(
@@ -74,7 +74,7 @@ def pairs(
         for row, others in _grouped(np.argwhere((differing <= MOST_BITS) & before)):
             i = start + row
             found += [
-                Pair(j, i, prints[i].exact == prints[j].exact, int(differing[row, j]))
+                Pair(first=j, second=i, exact=prints[i].exact == prints[j].exact, bits=int(differing[row, j]))
                 for j in _likest(prints, i, others, parts_of, show_the_same)
             ]
         if progress is not None:

@@ -24,7 +24,7 @@ STAND_IN = "stand-in"  # the word for the built-in set, where a path is expected
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Subject:
     """A source that was measured.
 
@@ -43,7 +43,7 @@ class Subject:
         return self.source.records[i]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where an image stands. subject, image: positions."""
 
@@ -54,7 +54,7 @@ class Place:
     image_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Twins:
     """Two images that are one, or look alike.
 
@@ -75,7 +75,7 @@ class Twins:
         return (self.first.source, self.first.split) != (self.second.source, self.second.split)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Inspection:
     """What was found. The first subject is the reference.
 
@@ -120,7 +120,11 @@ def inspect(paths: Sequence[str], split: str | None, progress: Progress, seed: i
     notes = [f"{name}: {note}" for name, dataset in datasets.items() for note in dataset.notes]
     distances = _distances(subjects, classes, seed, progress)
     return Inspection(
-        subjects, classes, distances, _twins(subjects, progress), (*notes, *_class_notes(subjects, datasets))
+        subjects=subjects,
+        classes=classes,
+        distances=distances,
+        twins=_twins(subjects, progress),
+        notes=(*notes, *_class_notes(subjects, datasets)),
     )
 
 
@@ -163,9 +167,13 @@ def _measured(name: str, splits: dict[str, Source], progress: Progress) -> Subje
     """A source of all images of the splits, measured."""
     first = next(iter(splits.values()))
     records = tuple(record for source in splits.values() for record in source.records)
-    source = Source(name, first.classes, records, stand_in=first.stand_in)
+    source = Source(name=name, classes=first.classes, records=records, stand_in=first.stand_in)
     parts = tuple(split for split, part in splits.items() for _ in part.records)
-    return Subject(source, parts, measure(source, lambda done, total: progress(f"measuring {name}", done, total)))
+    return Subject(
+        source=source,
+        splits=parts,
+        measured=measure(source, lambda done, total: progress(f"measuring {name}", done, total)),
+    )
 
 
 def _distances(
@@ -186,13 +194,14 @@ def _distances(
 
 
 def _sample(measured: Measured, statistic: str) -> Sample:
-    return Sample(*measured.known(statistic), measured.images)
+    values, image_of = measured.known(statistic)
+    return Sample(values=values, image_of=image_of, images=measured.images)
 
 
 def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]:
     """Those that stand in different splits or sources first, exact ones before copies, and these before others."""
     places = [
-        Place(k, i, subject.name, split, subject.record(i).image_id)
+        Place(subject=k, image=i, source=subject.name, split=split, image_id=subject.record(i).image_id)
         for k, subject in enumerate(subjects)
         for i, split in enumerate(subject.splits)
     ]
@@ -204,7 +213,9 @@ def _twins(subjects: Sequence[Subject], progress: Progress) -> tuple[Twins, ...]
     twins = []
     for pair in pairs:
         copy = pair.exact or gallery.is_copy(pair.first, pair.second)
-        twins.append(Twins(places[pair.first], places[pair.second], exact=pair.exact, copy=copy, bits=pair.bits))
+        twins.append(
+            Twins(first=places[pair.first], second=places[pair.second], exact=pair.exact, copy=copy, bits=pair.bits)
+        )
     return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, not found.copy, found.bits)))
 
 

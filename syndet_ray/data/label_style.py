@@ -20,7 +20,7 @@ _SQUARE = 0.01  # width and height of square boxes differ by no more, as a share
 _TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """A label style as scene parameters name it, from so many objects whose outline was found."""
 
@@ -76,7 +76,7 @@ def _compared(drawn: np.ndarray, tight: np.ndarray, square: bool) -> Measured:
     padding = float(np.median(grown))
     spread = _TO_DEVIATION * float(np.median(np.abs(grown - padding)))
     jitter = _TO_DEVIATION * float(np.median(np.abs(moved - np.median(moved, axis=0))))
-    return Measured(padding - 1, spread, jitter, square, len(drawn))
+    return Measured(padding=padding - 1, padding_spread=spread, jitter=jitter, square=square, objects=len(drawn))
 
 
 def _are_square(photos: Source) -> bool:

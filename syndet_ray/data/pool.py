@@ -118,7 +118,9 @@ class Pool:
 
     def boxes(self, i: int) -> Boxes:
         part = slice(self._box_starts[i], self._box_starts[i] + self.box_counts[i])
-        return Boxes(self.xyxy[part], self.labels[part], self.visibility[part], self.crowd[part])
+        return Boxes(
+            xyxy=self.xyxy[part], labels=self.labels[part], visibility=self.visibility[part], crowd=self.crowd[part]
+        )
 
     def to_photo(self, i: int | np.ndarray, xyxy: np.ndarray) -> np.ndarray:
         """Boxes (k, 4) on image i, in pixels of its photo, unrounded. i: one image, or (k,) that of each box."""

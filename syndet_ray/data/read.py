@@ -32,7 +32,7 @@ _SPILL_PX = 0.01  # what rounding may put outside the image and nobody needs to 
 _FEW_BOXES = 10  # fewer of a class are more likely a slip of who labelled than a class, and are hard to find by eye
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Sources by split ("train", "val", "test"; not all need be there), with one list of classes.
 
@@ -82,7 +82,14 @@ def read(path: Path) -> Dataset:
     reading: Reading = FORMATS[kind].read(path, by_split(path, found))
     notes = list(reading.notes)
     splits = {split: _source(reading.classes, split, images, notes) for split, images in reading.splits.items()}
-    return Dataset(path, kind, reading.classes, splits, tuple(notes), _few_boxes(reading))
+    return Dataset(
+        path=path,
+        format=kind,
+        classes=reading.classes,
+        splits=splits,
+        notes=tuple(notes),
+        few_boxes=_few_boxes(reading),
+    )
 
 
 def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
@@ -176,7 +183,7 @@ def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes
         records.append(record)
     if spilt:
         notes.append(f"{split}: {spilt} {'box' if spilt == 1 else 'boxes'} clipped to the image")
-    return Source("real", classes, tuple(records))
+    return Source(name="real", classes=classes, records=tuple(records))
 
 
 def _shown(image: Found) -> tuple[np.ndarray, tuple[int, int]]:

@@ -31,7 +31,7 @@ class Record:
         return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """A named set of labelled images, real or synthetic, with the names that its labels index."""
 

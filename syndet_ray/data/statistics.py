@@ -21,7 +21,7 @@ _BORDER_PX = 1.0  # from the border of the image, and nearer
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Statistic:
     """One number of every image, or of every object.
 
@@ -52,49 +52,123 @@ class Statistic:
 
 _LAB = f"CIE L*a*b* of the image at {COMMON_PX} px"
 STATISTICS = (
-    Statistic("image_width", "image", "image size", "px", "width of the image", 1),
-    Statistic("image_height", "image", "image size", "px", "height of the image", 1),
-    Statistic("objects_per_image", "image", "objects per image", "objects", "labelled objects, without crowds", 1),
-    Statistic("box_width", "object", "box size in pixels", "px", "width of the box"),
-    Statistic("box_height", "object", "box size in pixels", "px", "height of the box"),
-    Statistic("box_size", "object", "box size in pixels", "px", "square root of the box's area"),
-    Statistic("relative_width", "object", "relative box size", "of the image", "width of the box by the image's"),
-    Statistic("relative_height", "object", "relative box size", "of the image", "height of the box by the image's"),
+    Statistic(name="image_width", of="image", group="image size", unit="px", tells="width of the image", steps=1),
+    Statistic(name="image_height", of="image", group="image size", unit="px", tells="height of the image", steps=1),
     Statistic(
-        "relative_size", "object", "relative box size", "of the image", "square root of the box's share of the area"
+        name="objects_per_image",
+        of="image",
+        group="objects per image",
+        unit="objects",
+        tells="labelled objects, without crowds",
+        steps=1,
+    ),
+    Statistic(name="box_width", of="object", group="box size in pixels", unit="px", tells="width of the box"),
+    Statistic(name="box_height", of="object", group="box size in pixels", unit="px", tells="height of the box"),
+    Statistic(
+        name="box_size", of="object", group="box size in pixels", unit="px", tells="square root of the box's area"
     ),
     Statistic(
-        "aspect_ratio",
-        "object",
-        "box shape",
-        "log2 of width by height",
-        "0 is square, 1 twice as wide as high",
-        None,
-        0.01,
+        name="relative_width",
+        of="object",
+        group="relative box size",
+        unit="of the image",
+        tells="width of the box by the image's",
     ),
-    Statistic("centre_x", "object", "position", "of the width", "centre of the box, 0 is left"),
-    Statistic("centre_y", "object", "position", "of the height", "centre of the box, 0 is at the top"),
-    Statistic("visibility_measured", "object", "visibility, measured", "visible share", "as the data tell it"),
     Statistic(
-        "visibility_estimated", "object", "visibility, estimated", "visible share", "estimated from boxes that overlap"
+        name="relative_height",
+        of="object",
+        group="relative box size",
+        unit="of the image",
+        tells="height of the box by the image's",
     ),
-    Statistic("overlaps", "object", "overlaps", "boxes", "other boxes that share area with the box", 1),
-    Statistic("brightness", "image", "brightness", "L*", f"mean lightness, {_LAB}", span="0 to 100"),
-    Statistic("contrast", "image", "contrast", "L*", f"standard deviation of lightness, {_LAB}"),
-    Statistic("saturation", "image", "saturation", "chroma", f"mean distance from grey, {_LAB}"),
     Statistic(
-        *("hue_spread", "image", "hue", "", f"0: one hue, 1: all or opposite ones alike, by chroma; {_LAB}"),
+        name="relative_size",
+        of="object",
+        group="relative box size",
+        unit="of the image",
+        tells="square root of the box's share of the area",
+    ),
+    Statistic(
+        name="aspect_ratio",
+        of="object",
+        group="box shape",
+        unit="log2 of width by height",
+        tells="0 is square, 1 twice as wide as high",
+        steps=None,
+        fine=0.01,
+    ),
+    Statistic(
+        name="centre_x", of="object", group="position", unit="of the width", tells="centre of the box, 0 is left"
+    ),
+    Statistic(
+        name="centre_y", of="object", group="position", unit="of the height", tells="centre of the box, 0 is at the top"
+    ),
+    Statistic(
+        name="visibility_measured",
+        of="object",
+        group="visibility, measured",
+        unit="visible share",
+        tells="as the data tell it",
+    ),
+    Statistic(
+        name="visibility_estimated",
+        of="object",
+        group="visibility, estimated",
+        unit="visible share",
+        tells="estimated from boxes that overlap",
+    ),
+    Statistic(
+        name="overlaps",
+        of="object",
+        group="overlaps",
+        unit="boxes",
+        tells="other boxes that share area with the box",
+        steps=1,
+    ),
+    Statistic(
+        name="brightness", of="image", group="brightness", unit="L*", tells=f"mean lightness, {_LAB}", span="0 to 100"
+    ),
+    Statistic(
+        name="contrast", of="image", group="contrast", unit="L*", tells=f"standard deviation of lightness, {_LAB}"
+    ),
+    Statistic(
+        name="saturation", of="image", group="saturation", unit="chroma", tells=f"mean distance from grey, {_LAB}"
+    ),
+    Statistic(
+        name="hue_spread",
+        of="image",
+        group="hue",
+        unit="",
+        tells=f"0: one hue, 1: all or opposite ones alike, by chroma; {_LAB}",
         span="0 to 1",
     ),
-    Statistic("green_to_red", "image", "colour cast", "a*", f"mean a*: below 0 greener, above redder; {_LAB}"),
-    Statistic("blue_to_yellow", "image", "colour cast", "b*", f"mean b*: below 0 bluer, above yellower; {_LAB}"),
     Statistic(
-        *("sharpness", "image", "sharpness", "log10 of levels²"),
-        f"log10 of 1 + variance of the Laplacian of the grey image, its longest side scaled to {COMMON_PX} px",
+        name="green_to_red",
+        of="image",
+        group="colour cast",
+        unit="a*",
+        tells=f"mean a*: below 0 greener, above redder; {_LAB}",
     ),
     Statistic(
-        *("noise", "image", "noise", "grey levels"),
-        "standard deviation at full size (Immerkaer 1996); fine texture counts as noise, JPEG lowers it",
+        name="blue_to_yellow",
+        of="image",
+        group="colour cast",
+        unit="b*",
+        tells=f"mean b*: below 0 bluer, above yellower; {_LAB}",
+    ),
+    Statistic(
+        name="sharpness",
+        of="image",
+        group="sharpness",
+        unit="log10 of levels²",
+        tells=f"log10 of 1 + variance of the Laplacian of the grey image, its longest side scaled to {COMMON_PX} px",
+    ),
+    Statistic(
+        name="noise",
+        of="image",
+        group="noise",
+        unit="grey levels",
+        tells="standard deviation at full size (Immerkaer 1996); fine texture counts as noise, JPEG lowers it",
     ),
 )
 SHARES = {  # of objects, measured beside the statistics: rarely more than a few, and told as what they are
@@ -104,7 +178,7 @@ SHARES = {  # of objects, measured beside the statistics: rarely more than a few
 BY_NAME = {statistic.name: statistic for statistic in STATISTICS}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Measured:
     """What was measured of the n images and m objects of a source; crowds are no objects.
 
@@ -181,7 +255,15 @@ def measure(source: Source, progress: Callable[[int, int], None] | None = None) 
     crowds = sum(int(record.boxes.crowd.sum()) for record in source.records)
     labels = np.concatenate([np.zeros(0, np.int64), *(found.labels for found in boxes)])
     image_of = np.repeat(np.arange(len(boxes)), counts)
-    return Measured(source.classes, len(boxes), crowds, values, image_of, labels, tuple(prints))
+    return Measured(
+        classes=source.classes,
+        images=len(boxes),
+        crowds=crowds,
+        values=values,
+        image_of=image_of,
+        labels=labels,
+        prints=tuple(prints),
+    )
 
 
 def look(rgb: np.ndarray) -> dict[str, float]:

@@ -14,7 +14,7 @@ _EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _QUANTILES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bin:
     """Objects of like visibility: low <= visibility < high, and a bin up to 1 includes 1.
 
@@ -36,7 +36,7 @@ class Bin:
         return (values >= self.low) & ((values < self.high) | ((values == 1) & (self.high == 1)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Visibility:
     """The objects of a pool in bins of visibility; plain values throughout.
 
@@ -68,7 +68,13 @@ def bins_of(pool: Pool, minimum: int = 20) -> Visibility:
     values, kind = visibility(pool)
     known = values[~pool.crowd]
     bins = _bins(known, _EDGES)
-    return Visibility(kind, bins, _bins(known, _quantile_edges(known)), minimum, _class_objects(pool, values, bins))
+    return Visibility(
+        kind=kind,
+        bins=bins,
+        quantiles=_bins(known, _quantile_edges(known)),
+        minimum=minimum,
+        class_objects=_class_objects(pool, values, bins),
+    )
 
 
 def _class_objects(pool: Pool, values: np.ndarray, bins: tuple[Bin, ...]) -> dict[str, tuple[int, ...]]:
@@ -107,8 +113,8 @@ def _bins(values: np.ndarray, edges: tuple[float, ...]) -> tuple[Bin, ...]:
 
 
 def _bin(low: float, high: float, values: np.ndarray) -> Bin:
-    inside = values[Bin(low, high, 0, None).holds(values)]
-    return Bin(low, high, len(inside), float(inside.mean()) if len(inside) else None)
+    inside = values[Bin(low=low, high=high, objects=0, mean=None).holds(values)]
+    return Bin(low=low, high=high, objects=len(inside), mean=float(inside.mean()) if len(inside) else None)
 
 
 def _quantile_edges(values: np.ndarray) -> tuple[float, ...]:

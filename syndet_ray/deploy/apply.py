@@ -24,7 +24,7 @@ KEPT_SCORE = 0.05  # what is less sure is noise to nearly everybody, and most of
 _JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # whole colours: thin lines would smear
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Applied:
     """What has come of it so far.
 
@@ -61,7 +61,7 @@ def apply(
     """
     if not 0 <= least <= 1:
         raise DefinitionError("--score", "must be from 0 to 1", got=least)
-    found, began = Applied(_new_folders(out), least), time.monotonic()
+    found, began = Applied(out=_new_folders(out), least=least), time.monotonic()
     try:
         for done, file in enumerate(files, start=1):
             _one(finder, file, least, found)

@@ -42,7 +42,7 @@ class Finder:
         """What is found in one image, in its own pixels; best first. Raises DataError where it cannot be read."""
         size_wh = picture.header(image, place).shown_wh
         record = Record(image_id=place, image=image, size_wh=size_wh, boxes=Boxes.none(), place=place)
-        pool = self.decoded(Source("image", self.classes, (record,)))
+        pool = self.decoded(Source(name="image", classes=self.classes, records=(record,)))
         (predictions,) = predict(self.model, pool, device=self.device)
         return in_photo(pool, 0, predictions)
 

@@ -27,7 +27,7 @@ from syndet_ray.tuning.pictures import best_and_worst, predicted
 _SHOWN = 6  # pictures of either kind
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Judged:
     """A model on a labelled split.
 
@@ -78,7 +78,17 @@ def judge(
             f"no intervals: {telling} with an object cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
         )
     notes = (*dataset.notes, *(note for note in (missing, few) if note))
-    return Judged(model, dataset.path, split, pool, predictions, found, bins_of(pool), intervals, notes)
+    return Judged(
+        model=model,
+        data=dataset.path,
+        split=split,
+        pool=pool,
+        predictions=predictions,
+        evaluation=found,
+        visibility=bins_of(pool),
+        intervals=intervals,
+        notes=notes,
+    )
 
 
 def with_classes_of(

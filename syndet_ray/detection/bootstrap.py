@@ -22,7 +22,7 @@ _RECALLS = np.linspace(0, 1, 101)  # pycocotools' own, to the bit
 _IOUS = 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Matches:
     """What pycocotools matched of one class in n images: d detections, image after image, best first in each.
 
@@ -72,12 +72,12 @@ def _joined(views: Sequence[Sequence[dict[str, Any]]]) -> Matches:
     neutral = np.concatenate([_side_by_side(cells, "dtIgnore") for cells in views]).astype(bool)
     counts = np.array([len(cell["dtScores"]) for cell in views[0]])
     return Matches(
-        np.concatenate([cell["dtScores"] for cell in views[0]]),
-        matched & ~neutral,
-        ~matched & ~neutral,
-        np.cumsum(counts) - counts,
-        counts,
-        np.array([[np.count_nonzero(cell["gtIgnore"] == 0) for cell in cells] for cells in views]),
+        scores=np.concatenate([cell["dtScores"] for cell in views[0]]),
+        hits=matched & ~neutral,
+        misses=~matched & ~neutral,
+        starts=np.cumsum(counts) - counts,
+        counts=counts,
+        objects=np.array([[np.count_nonzero(cell["gtIgnore"] == 0) for cell in cells] for cells in views]),
     )
 
 

@@ -21,7 +21,7 @@ _RIGHT = "right"
 _FOREGROUND, _BACKGROUND = 0.5, 0.1  # IoU, the paper's t_f and t_b
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Errors:
     """d detections that COCO counts and o objects of a pool, boxes of crowds among them.
 
@@ -71,7 +71,9 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
         targets[wrong] = np.where(at >= 0, at + starts[i], -1)
     objects = np.where(pool.crowd, -1, pool.labels)
     missed = (objects >= 0) & ~np.isin(np.arange(len(objects)), targets)
-    return Errors(found.labels, found.scores, kinds, targets, objects, missed)
+    return Errors(
+        labels=found.labels, scores=found.scores, kinds=kinds, targets=targets, objects=objects, missed=missed
+    )
 
 
 def fixed_ap50(found: Errors, kinds: Iterable[str]) -> float:

@@ -16,7 +16,7 @@ _MOST = 100  # detections that COCO counts of a class in an image
 _MANY = 300  # what a crowded tray may need, and what our models keep of an image (architectures._DETECTIONS_PER_IMAGE)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Evaluation:
     """metrics    by name: those of `score`, `bin_metrics`, `class_recalls` and `error_kinds`, and
 
@@ -54,14 +54,14 @@ def evaluate(
     scores, seen = score(pool, predictions), views(pool)
     found = matches(evaluations(pool, predictions, seen), len(pool))
     own = accuracy(found, np.arange(len(pool)))
-    named = _Named(pool.classes, seen, frozenset(_drawn(found, pool.classes, seen)))
+    named = _Named(classes=pool.classes, seen=seen, drawn=frozenset(_drawn(found, pool.classes, seen)))
     metrics = scores.metrics | _many(pool, predictions, scores.metrics["mAP"])
     metrics |= bin_metrics(own, seen) | class_recalls(own, seen, pool.classes) | error_kinds(pool, predictions)
     drawn = draws(found, named, seed=seed, resamples=resamples, progress=progress)
-    return Evaluation(metrics, drawn, confusion(pool, predictions), scores.absent)
+    return Evaluation(metrics=metrics, draws=drawn, confusion=confusion(pool, predictions), absent=scores.absent)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Named:
     """The metrics that have draws, of any images of the pool. drawn: the names of those besides the four means."""
 

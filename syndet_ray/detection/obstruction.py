@@ -20,7 +20,7 @@ from syndet_ray.detection.score import Predictions, coco
 _LEAST_OBJECTS = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class View:
     """The objects of one bin.
 
@@ -51,7 +51,7 @@ def _view(pool: Pool, values: np.ndarray, name: str, one: Bin, fixed: bool) -> V
     labels, classes = pool.labels[inside], len(pool.classes)
     objects = np.bincount(labels, minlength=classes)
     hidden = np.bincount(labels, weights=1 - values[inside], minlength=classes) / np.maximum(objects, 1)
-    return View(name, fixed, ~inside, objects, hidden)
+    return View(name=name, fixed=fixed, neutral=~inside, objects=objects, hidden=hidden)
 
 
 def evaluations(

@@ -53,4 +53,6 @@ def _image(pool: Pool, i: int, device: torch.device) -> Tensor:
 
 def _predictions(output: dict[str, Tensor]) -> Predictions:
     arrays = {name: value.cpu().numpy() for name, value in output.items()}
-    return in_order(Predictions(arrays["boxes"], arrays["labels"].astype(np.int64) - 1, arrays["scores"]))
+    return in_order(
+        Predictions(xyxy=arrays["boxes"], labels=arrays["labels"].astype(np.int64) - 1, scores=arrays["scores"])
+    )

@@ -23,7 +23,7 @@ _ANY_CLASS = "any"
 _SAME_OBJECT_IOU = 0.5  # as within a class: torchvision's box_nms_thresh
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Predictions:
     """What a model found in one image. xyxy (n, 4) pixels; labels (n,) 0-based; scores (n,) 0 to 1."""
 
@@ -33,10 +33,10 @@ class Predictions:
 
     def select(self, index: np.ndarray) -> "Predictions":
         """The predictions at `index` (integers or a boolean mask), in that order."""
-        return Predictions(self.xyxy[index], self.labels[index], self.scores[index])
+        return Predictions(xyxy=self.xyxy[index], labels=self.labels[index], scores=self.scores[index])
 
 
-NOTHING_FOUND = Predictions(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+NOTHING_FOUND = Predictions(xyxy=np.zeros((0, 4)), labels=np.zeros(0, np.int64), scores=np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def in_order(image: Predictions) -> Predictions:
 def joined(predictions: Sequence[Predictions]) -> Predictions:
     """Those of all images as one, image after image."""
     return Predictions(
-        np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)]),
-        np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)]),
-        np.concatenate([np.zeros(0), *(image.scores for image in predictions)]),
+        xyxy=np.concatenate([np.zeros((0, 4)), *(image.xyxy for image in predictions)]),
+        labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in predictions)]),
+        scores=np.concatenate([np.zeros(0), *(image.scores for image in predictions)]),
     )
 
 
@@ -220,7 +220,7 @@ def _mean(values: np.ndarray) -> float:
 def _collapsed(pool: Pool) -> Pool:
     """The pool with all classes as one."""
     boxes = [pool.boxes(i) for i in range(len(pool))]
-    one = [Boxes(b.xyxy, np.zeros_like(b.labels), b.visibility, b.crowd) for b in boxes]
+    one = [Boxes(xyxy=b.xyxy, labels=np.zeros_like(b.labels), visibility=b.visibility, crowd=b.crowd) for b in boxes]
     empty = [np.zeros((0, 0, 3), np.uint8)] * len(pool)
     return Pool.of(pool.name, (_ANY_CLASS,), empty, one, [str(name) for name in pool.image_ids])
 
@@ -231,4 +231,4 @@ def _collapse(image: Predictions) -> Predictions:
     from torchvision.ops import nms
 
     kept = nms(torch.from_numpy(image.xyxy), torch.from_numpy(image.scores), _SAME_OBJECT_IOU).numpy()
-    return Predictions(image.xyxy[kept], np.zeros_like(image.labels[kept]), image.scores[kept])
+    return Predictions(xyxy=image.xyxy[kept], labels=np.zeros_like(image.labels[kept]), scores=image.scores[kept])

@@ -24,7 +24,7 @@ _LIKE_ANCHORS = 0.01
 _SAVE_AGAIN = "Save the model again."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightsReport:
     """What became of starting weights, by parameter name.
 

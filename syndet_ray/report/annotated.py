@@ -21,7 +21,7 @@ Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Label:
     """The words on a box and where they stand: x1, y1, x2, y2 pixels."""
 
@@ -82,7 +82,7 @@ def _labels(
         worst = _hidden(places, taken) * _LABEL_WEIGHT + _hidden(places, every)
         at = places[worst.argmin()]
         taken = np.vstack([taken, at])
-        yield Label(text, tuple(at.tolist()), ink)
+        yield Label(text=text, at=tuple(at.tolist()), color=ink)
 
 
 def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int]) -> np.ndarray:

@@ -30,7 +30,7 @@ _HASH_DIGITS = 12
 _DO_ELSE = "Compare runs that were given the same --real."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A recipe of a run.
 
@@ -58,7 +58,7 @@ class Entry:
         return self.line.best or self.line.simplest or self.line.is_control
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparedRun:
     """A run beside others.
 
@@ -98,7 +98,7 @@ class Setting:
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Several runs on one test set.
 
@@ -131,7 +131,14 @@ def compare(runs: Sequence[Run]) -> Comparison:
     columns = zip(range(len(runs)), _names(runs), runs, scores, *_differences(draws, diverged), draws, strict=True)
     compared = tuple(_compared_run(*column) for column in columns)
     copies = _copies(runs, compared)
-    return Comparison(words.where(scores[0]), too_few, runs[0].stand_in, copies, compared, _differing(runs))
+    return Comparison(
+        where=words.where(scores[0]),
+        too_few=too_few,
+        stand_in=runs[0].stand_in,
+        copies=copies,
+        runs=compared,
+        settings=_differing(runs),
+    )
 
 
 def sentences(found: Comparison) -> list[str]:
@@ -304,18 +311,18 @@ def _compared_run(
     lines = test_lines(test, trials)
     best = next(line for line in lines if line.best)
     return ComparedRun(
-        ascii_uppercase[k % 26] * (k // 26 + 1),
-        name,
-        run.sweep.question,
-        words.opened(test),
-        tuple(_entry(line, models[line.trial]) for line in lines),
-        len(trials),
-        sum(trial.images for trial in trials),
-        run.elapsed_s,
-        above_first,
-        p_best,
-        bool(draws),
-        curves(models[best.trial], best.trial),
+        letter=ascii_uppercase[k % 26] * (k // 26 + 1),
+        name=name,
+        question=run.sweep.question,
+        opened=words.opened(test),
+        entries=tuple(_entry(line, models[line.trial]) for line in lines),
+        trials=len(trials),
+        images=sum(trial.images for trial in trials),
+        seconds=run.elapsed_s,
+        above_first=above_first,
+        p_best=p_best,
+        has_draws=bool(draws),
+        curves=curves(models[best.trial], best.trial),
     )
 
 
@@ -323,7 +330,7 @@ def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
     found = [training_s(trial) for trial in trainings]
     took = [seconds for seconds in found if seconds is not None]
     images = sum(trial.images for trial in trainings) / len(trainings)
-    return Entry(line, round(images), sum(took) / len(took) if len(took) == len(found) else None)
+    return Entry(line=line, images=round(images), seconds=sum(took) / len(took) if len(took) == len(found) else None)
 
 
 def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:

@@ -63,7 +63,7 @@ def scores(found: Comparison) -> Drawing:
         alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True)), _colors(found)
     )
     chart = _titled(alt.layer(lines, dots), f"On the same {found.where}", _ROW_PX * len(rows))
-    return Drawing(chart, _SCORES, rows)
+    return Drawing(figure=chart, header=_SCORES, rows=rows)
 
 
 def curves(found: Comparison) -> Drawing:
@@ -85,7 +85,9 @@ def curves(found: Comparison) -> Drawing:
             tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),
         )
     )
-    return Drawing(_titled(lines.interactive(), "The best recipes, every training", HEIGHT), _CURVES, rows)
+    return Drawing(
+        figure=_titled(lines.interactive(), "The best recipes, every training", HEIGHT), header=_CURVES, rows=rows
+    )
 
 
 def _what(run: ComparedRun) -> str:

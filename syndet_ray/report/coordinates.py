@@ -22,7 +22,7 @@ class Mark:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Upright:
     """One axis, upright. of_choices: whether its marks are all the values that there are, not just the ends."""
 
@@ -32,7 +32,7 @@ class Upright:
     of_choices: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value: `Trial.score`."""
 
@@ -43,7 +43,7 @@ class Line:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coordinates:
     """All axes, the score's the last, and the lines across them, the worst trial first. left_out: settings without an axis."""
 
@@ -64,7 +64,11 @@ def coordinates(sweep: Sweep, trials: Sequence[Trial], important: Importances) -
     axes = [_upright(setting, found) for setting in shown]
     lines = tuple(_line(trial, shown, min(scores), max(scores)) for trial in found)
     ends = (Mark(0.0, number(min(scores))), Mark(1.0, number(max(scores))))
-    return Coordinates((*axes, Upright("val_mAP", _SCORE, ends, False)), lines, len(every) - len(shown))
+    return Coordinates(
+        axes=(*axes, Upright(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)),
+        lines=lines,
+        left_out=len(every) - len(shown),
+    )
 
 
 def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
@@ -72,7 +76,9 @@ def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
     places = setting.axis.values if setting.is_choice else (setting.axis.low, setting.axis.high)  # type: ignore[union-attr]
     marks = [Mark(setting.position(value), setting.text(value)) for value in places]
     below = [Mark(ABSENT, "not set")] if absent else []
-    return Upright(setting.key, setting.name, (*dict.fromkeys(marks), *below), setting.is_choice)
+    return Upright(
+        key=setting.key, name=setting.name, marks=(*dict.fromkeys(marks), *below), of_choices=setting.is_choice
+    )
 
 
 def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Line:
@@ -82,4 +88,4 @@ def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Li
     score = trial.score or 0.0
     own = 0.5 if low == high else (score - low) / (high - low)
     texts = tuple("not set" if value is None else setting.text(value) for setting, value in pairs)
-    return Line(trial.number, trial.state, score, (*positions, own), texts)
+    return Line(trial=trial.number, state=trial.state, value=score, positions=(*positions, own), texts=texts)

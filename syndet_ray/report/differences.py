@@ -17,7 +17,7 @@ NOT_KNOWN = "n/a"
 CONSTANT = "constant"  # the reference: what differs from it has no distance in its standard deviations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One statistic of a source beside the reference's, as text. wide: whether the distance is beyond chance."""
 
@@ -189,7 +189,16 @@ def _row(distance: Distance) -> Row:
     means = ("", "") if distance.means is None else (plain(distance.means[0]), plain(distance.means[1]))
     interval = "" if distance.low is None else f"{plain(distance.low)} to {plain(distance.high)}"
     ks = "" if distance.ks is None else f"{distance.ks:.2f}"
-    return Row(name, unit, means, far(distance), interval, _floor(distance), ks, distance.beyond_chance)
+    return Row(
+        name=name,
+        unit=unit,
+        means=means,
+        value=far(distance),
+        interval=interval,
+        floor=_floor(distance),
+        ks=ks,
+        wide=distance.beyond_chance,
+    )
 
 
 def _floor(distance: Distance) -> str:

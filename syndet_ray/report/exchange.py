@@ -22,7 +22,7 @@ _METRIC = "mAP"
 _SEED = 0  # of the noise of seeds, which `spread.combined` draws
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ExchangePoint:
     """One recipe on the test set.
 
@@ -44,7 +44,7 @@ class ExchangePoint:
         return [draws for seed, draws in self.models.items() if seed not in self.diverged]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scored:
     """A score and its 95 % interval over test images and seeds; of real images alone pooled over recipes of one size."""
 
@@ -56,7 +56,7 @@ class Scored:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Worth:
     """What the synthetic images of one recipe are worth, in photos.
 
@@ -76,7 +76,7 @@ class Worth:
         return self.low is not None or self.high is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exchange:
     """What can be told of all recipes.
 
@@ -107,7 +107,7 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
     curve, mixes = (tuple(_scored(point, rng, seeds) for point in some) for some in (real, mixed))
     reason = _too_little(real, mixed)
     if reason:
-        return Exchange(curve, (), mixes, (), reason)
+        return Exchange(curve=curve, monotone=(), mixes=mixes, worths=(), reason=reason)
     points = [*real, *mixed]
     joint = spread.joint_draws([point.models for point in points], rng, seeds)
     drawn = {point.name: draws for point, draws in zip(points, joint, strict=True)}
@@ -118,7 +118,7 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
         _worth(found, sizes, photos(sizes, middle, np.array([found.score])), photos(sizes, alone, drawn[found.name]))
         for found in mixes
     ]
-    return Exchange(curve, tuple(_monotone(middle[0]).tolist()), mixes, tuple(worths))
+    return Exchange(curve=curve, monotone=tuple(_monotone(middle[0]).tolist()), mixes=mixes, worths=tuple(worths))
 
 
 def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.ndarray:
@@ -221,7 +221,15 @@ def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
     for size, alike in sorted(pooled.items()):
         names = " and ".join(point.name for point in alike)
         diverged = frozenset[int]().union(*(point.diverged for point in alike))
-        points.append(ExchangePoint(names, size, 0, _mean_by_seed([point.models for point in alike]), diverged))
+        points.append(
+            ExchangePoint(
+                name=names,
+                photos=size,
+                synthetic=0,
+                models=_mean_by_seed([point.models for point in alike]),
+                diverged=diverged,
+            )
+        )
     return points
 
 
@@ -248,7 +256,8 @@ def _scored(point: ExchangePoint, rng: np.random.Generator, seeds: spread.SeedSp
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
     draws = spread.combined(models, rng, spread=seeds)
-    return Scored(point.name, point.photos, point.synthetic, score, *spread.score_interval(_METRIC, draws))
+    low, high = spread.score_interval(_METRIC, draws)
+    return Scored(name=point.name, photos=point.photos, synthetic=point.synthetic, score=score, low=low, high=high)
 
 
 def _worth(recipe: Scored, sizes: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> Worth:
@@ -262,7 +271,7 @@ def _worth(recipe: Scored, sizes: np.ndarray, own: np.ndarray, drawn: np.ndarray
     value = float(own[0]) - recipe.photos if np.isfinite(own[0]) else None
     least = None if low == -np.inf else min(float(low), ends[1]) - recipe.photos
     most = None if high == np.inf else max(float(high), ends[0]) - recipe.photos
-    return Worth(recipe, value, least, most)
+    return Worth(recipe=recipe, value=value, low=least, high=most)
 
 
 def _monotone(scores: np.ndarray) -> np.ndarray:
@@ -300,7 +309,7 @@ def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> Ex
         return None
     synthetic = sum(images for _, images in recipe.scenes().values())
     diverged = frozenset(training.seed_number for training in trainings if training.diverged)
-    return ExchangePoint(_name(role, row), count, synthetic, models, diverged)
+    return ExchangePoint(name=_name(role, row), photos=count, synthetic=synthetic, models=models, diverged=diverged)
 
 
 def _name(role: str, row: TestRow) -> str:

@@ -23,7 +23,7 @@ _TRIED = "tried, but not among the recipes that met the test set"
 _PLANNED = "in this sweep, but its training was never begun"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FiveRow:
     """One row of SynthDet's table. difference: its mAP less that of real only; note: what was done instead of a test."""
 
@@ -46,7 +46,12 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
     lines = sorted(test_lines(test, trials), key=lambda line: -line.validation)
     found = [next((x for x in lines if _belongs(by_number[x.trial], *row)), None) for row in _FIVE.values()]
     return tuple(
-        FiveRow(name, line, _above(line, found[0], test), "" if line is not None else _note(trials, sweep, *row))
+        FiveRow(
+            name=name,
+            line=line,
+            difference=_above(line, found[0], test),
+            note="" if line is not None else _note(trials, sweep, *row),
+        )
         for (name, row), line in zip(_FIVE.items(), found, strict=True)
     )
 

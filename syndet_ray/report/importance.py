@@ -21,7 +21,7 @@ RESAMPLES = 20
 _TREES, _TREES_OF_A_RESAMPLE = 64, 16  # as many as Optuna's evaluator takes, and enough for a bound
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Importance:
     """The share of the variance that a setting explains alone, 0 to 1, and the middle 90 % over bootstrap resamples.
 
@@ -35,7 +35,7 @@ class Importance:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Importances:
     """The most important setting first; none where `reason` says why.
 
@@ -72,20 +72,28 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
     axes = {name: axis for name, axis in space.axes().items() if all(name in point for point in points)}
     reason = _too_little(axes, scores)
     if reason:
-        return Importances((), len(points), reason)
+        return Importances(settings=(), trials=len(points), reason=reason)
     table = anova.table(list(axes.values()), [[point[name] for name in axes] for point in points])
     shares = anova.shares(list(axes.values()), table, scores, _TREES)
     if shares is None:
-        return Importances((), len(points), "no setting tells better trials from worse ones")
+        return Importances(settings=(), trials=len(points), reason="no setting tells better trials from worse ones")
     draws = np.array([shares, *_resampled(list(axes.values()), table, scores, resamples)])
     # A resample holds some trials twice: its shares may all lie beside that of all trials, which a bound then reaches.
     low, high = np.percentile(draws, (5, 95), axis=0)
     found = [
-        Importance(name, Setting(name, axes[name]).name, *map(float, values))
-        for name, *values in zip(axes, shares, np.minimum(low, shares), np.maximum(high, shares), strict=True)
+        Importance(
+            path=name,
+            name=Setting(path=name, axis=axes[name]).name,
+            share=float(share),
+            low=float(least),
+            high=float(most),
+        )
+        for name, share, least, most in zip(
+            axes, shares, np.minimum(low, shares), np.maximum(high, shares), strict=True
+        )
     ]
     pruned = sum(trial.state == "PRUNED" for trial in searched(trials))
-    return Importances(tuple(sorted(found, key=lambda each: -each.share)), len(points), pruned=pruned)
+    return Importances(settings=tuple(sorted(found, key=lambda each: -each.share)), trials=len(points), pruned=pruned)
 
 
 def _space(sweep: Sweep) -> SearchSpace:

@@ -15,7 +15,7 @@ MATCH_IOU = 0.5
 _MARGIN = 1.2  # of the window around all boxes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mark:
     """One box. what: "label" in training images; "found" or "missed" for a true box; "hit" or "false alarm" for a
     prediction, which alone has a score. xyxy in pixels."""
@@ -95,4 +95,4 @@ def _all_boxes(picture: Picture) -> np.ndarray:
 
 
 def _mark(what: What, name: str, box: np.ndarray, score: float | None = None) -> Mark:
-    return Mark(what, name, tuple(round(float(edge), 2) for edge in box), score)
+    return Mark(what=what, name=name, xyxy=tuple(round(float(edge), 2) for edge in box), score=score)

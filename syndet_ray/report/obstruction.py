@@ -9,7 +9,7 @@ from syndet_ray.report.words import counted, signed
 from syndet_ray.run import Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """A recipe in one bin. obstruction: mean of 1 - visibility of the bin's objects."""
 
@@ -29,14 +29,20 @@ def places(run: Run, kind: str) -> list[Place]:
         held for held in test.visibility.bins if held.objects >= test.visibility.minimum and held.mean is not None
     ]
     return [
-        Place(line.name, line.trial, held, 1 - held.mean, line.scores[f"{kind}/{held.name}"])
+        Place(
+            recipe=line.name,
+            trial=line.trial,
+            bin=held,
+            obstruction=1 - held.mean,
+            accuracy=line.scores[f"{kind}/{held.name}"],
+        )
         for line in chosen_lines(run)
         for held in scored
         if held.mean is not None and f"{kind}/{held.name}" in line.scores
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """A bin or a quantile in the table of the best recipe. AP and recall are None where it is refused or was not scored."""
 
@@ -76,7 +82,7 @@ def summary(run: Run) -> list[str]:
 def _group(name: str, key: str, held: Bin, seen: Visibility, best: TestLine) -> Group:
     refused = held.objects < max(seen.minimum, 1)
     ap, recall = (None if refused else best.scores.get(f"{kind}/{key}") for kind in ("AP_visible", "recall_visible"))
-    return Group(name, held, refused, ap, recall)
+    return Group(name=name, bin=held, refused=refused, ap=ap, recall=recall)
 
 
 def _refused(seen: Visibility) -> list[str]:

@@ -23,7 +23,7 @@ _95 = 1.96  # standard deviations of a normal distribution on either side
 _LEAST_OF_A_LEVEL = 3  # trials; the t interval of two reaches 13 standard errors, beyond any score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tried:
     """One searched trial in a response. x: of the setting, its text where that is a choice; value: validation mAP.
 
@@ -38,7 +38,7 @@ class Tried:
     diverged: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Level:
     """The completed trials at one value of a setting. low, high: Student's 95 % interval of the mean; None for one trial."""
 
@@ -49,7 +49,7 @@ class Level:
     high: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Band:
     """A fitted curve at x, and the bounds of 95 % for the curve: not for single trials, which scatter more."""
 
@@ -59,7 +59,7 @@ class Band:
     high: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """Validation mAP against one setting. controls: validation mAP of each control that was trained to the end.
 
@@ -103,7 +103,7 @@ class Response:
         return bool(self.complete) and (self.setting.is_choice or len(self.values) < _LEAST_VALUES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Curve:
     """One trial's validation mAP by training images seen. of: the trial whose recipe a confirmation trains anew."""
 
@@ -116,7 +116,7 @@ class Curve:
     of: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Offer:
     """What a finished trial reached on validation, trained once, and at which costs.
 
@@ -157,13 +157,15 @@ def response(setting: Setting, trials: Sequence[Trial]) -> Response:
     found = [(trial, setting.of(trial)) for trial in searched(trials)]
     points = [_tried(trial, setting.text(x) if setting.is_choice else x) for trial, x in found if x is not None]
     ended = [trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"]
-    return Response(setting, tuple(points), {t.kind: t.value for t in ended if t.value is not None})
+    return Response(
+        setting=setting, points=tuple(points), controls={t.kind: t.value for t in ended if t.value is not None}
+    )
 
 
 def _tried(trial: Trial, x: Any) -> Tried:
     value = trial.score
     assert value is not None, "a searched trial has reported, or diverged"
-    return Tried(trial.number, x, value, trial.state, trial.images, diverged=trial.diverged)
+    return Tried(trial=trial.number, x=x, value=value, state=trial.state, images=trial.images, diverged=trial.diverged)
 
 
 def levels(found: Response) -> tuple[Level, ...]:
@@ -183,20 +185,22 @@ def band(found: Response) -> Band | None:
     at = np.linspace(scaled(x.min()), scaled(x.max()), _STEPS)
     mean, error = _gaussian_process(scaled(x), np.array([point.value for point in found.complete]), at)
     shown = np.exp(at) if found.setting.log else at
-    return Band(*(tuple(v.tolist()) for v in (shown, mean, mean - _95 * error, mean + _95 * error)))
+    low, high = mean - _95 * error, mean + _95 * error
+    shown_x, mean_y, low_y, high_y = (tuple(values.tolist()) for values in (shown, mean, low, high))
+    return Band(x=shown_x, mean=mean_y, low=low_y, high=high_y)
 
 
 def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
     """Learning curves of all trials that reported."""
     return tuple(
         Curve(
-            trial.number,
-            trial.kind,
-            trial.state,
-            tuple(rung.images for rung in trial.rungs),
-            tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
-            trial.number == best,
-            trial.of,
+            trial=trial.number,
+            kind=trial.kind,
+            state=trial.state,
+            images=tuple(rung.images for rung in trial.rungs),
+            values=tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
+            best=trial.number == best,
+            of=trial.of,
         )
         for trial in trials
         if trial.rungs
@@ -216,8 +220,8 @@ def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
         mean, error = (None, None) if again is None else (again.mean, again.error)
         reached = trial.goals(sweep.objective)
         offer = Offer(
-            trial.number, trial.kind, reached[0], tuple(reached[1:]), trial.number in efficient,
-            recipe_words(trial), mean, error,
+            trial=trial.number, kind=trial.kind, value=reached[0], costs=tuple(reached[1:]), efficient=trial.number in efficient,
+            recipe=recipe_words(trial), mean=mean, error=error,
         )  # fmt: skip
         offers.append(offer)
     return Front(costs, tuple(sorted(offers, key=lambda offer: (offer.costs, -offer.value, offer.trial))))
@@ -228,9 +232,9 @@ def _level(x: Any, values: Sequence[float]) -> Level:
 
     mean = float(np.mean(values))
     if len(values) < _LEAST_OF_A_LEVEL:
-        return Level(x, len(values), mean, None, None)
+        return Level(x=x, count=len(values), mean=mean, low=None, high=None)
     reach = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Level(x, len(values), mean, max(0.0, mean - reach), min(1.0, mean + reach))
+    return Level(x=x, count=len(values), mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach))
 
 
 def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +256,7 @@ def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.
     return middle + scale * mean, scale * np.sqrt(variance)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Regression:
     """Trials in p columns, as far as a linear regression of their scores on them has to know. The first column is 1.
 
@@ -270,7 +274,9 @@ class _Regression:
 def _regression(x: np.ndarray, y: np.ndarray, at: np.ndarray, length: float) -> _Regression:
     """The trials once for all kernels of one length: what comes after takes as long for 10 000 trials as for ten."""
     columns, wanted = (np.column_stack([np.ones(len(v)), _columns(v, length)]) for v in (x, at))
-    return _Regression(len(x), columns.T @ columns, columns.T @ y, float(y @ y), wanted)
+    return _Regression(
+        trials=len(x), products=columns.T @ columns, with_scores=columns.T @ y, squares=float(y @ y), wanted=wanted
+    )
 
 
 def _columns(x: np.ndarray, length: float) -> np.ndarray:

@@ -17,7 +17,7 @@ MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
 _DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """A score on the test set and its 95 % interval; low and high are None where none was computed."""
 
@@ -31,7 +31,7 @@ class Score:
         return number(self.value, digits) + interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
@@ -80,7 +80,7 @@ class TestLine:
         return not self.is_control and self.kind != "search"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialLine:
     """One trial. settings are its values of TrialTable.settings, in that order; seconds is None while it runs.
 
@@ -100,7 +100,7 @@ class TrialLine:
     of: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialTable:
     """Every trial. settings: dotted paths of what the search varied, the make-up of the data first."""
 
@@ -109,7 +109,7 @@ class TrialTable:
     confirmations: tuple[TrialLine, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VariantLine:
     """One variant on the test set.
 
@@ -189,7 +189,9 @@ def trial_table(trials: Sequence[Trial], best: int | None) -> TrialTable:
     paths = tuple(sorted(varied, key=lambda path: path not in _DATA_SETTINGS))
     lines = [_trial_line(trial, paths, trial.number == best) for trial in trials]
     return TrialTable(
-        paths, tuple(x for x in lines if x.kind != "confirm"), tuple(x for x in lines if x.kind == "confirm")
+        settings=paths,
+        lines=tuple(x for x in lines if x.kind != "confirm"),
+        confirmations=tuple(x for x in lines if x.kind == "confirm"),
     )
 
 
@@ -208,13 +210,13 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     rows = [row for row in (test.rows if test else ()) if row.role in sweep.variants]
     return tuple(
         VariantLine(
-            row.role,
-            _score(row, "mAP"),
-            _score(row, "AP50"),
-            row.seeds or (row.metrics["mAP"],),
-            None if test is None else test.p_best(row),
-            row.differences.get(rows[0].role),
-            settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
+            name=row.role,
+            score=_score(row, "mAP"),
+            ap50=_score(row, "AP50"),
+            seeds=row.seeds or (row.metrics["mAP"],),
+            p_best=None if test is None else test.p_best(row),
+            difference=row.differences.get(rows[0].role),
+            changes=settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
         )
         for row in rows
     )
@@ -223,7 +225,7 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     metrics = {line.name: line.scores for line in test_lines(test, trials)}
     keys = dict.fromkeys(key for scores in metrics.values() for key in scores if key.startswith("AP/"))
-    missing = Score(float("nan"))
+    missing = Score(value=float("nan"))
     rows = tuple((key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values())) for key in keys)
     return ClassTable(tuple(metrics), rows)
 
@@ -237,44 +239,47 @@ def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
 def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> TestLine:
     best = test.row("best")
     return TestLine(
-        row.role,
-        role_name(role),
-        row.trial,
-        found.kind,
-        found.trial.recipe["mix.synthetic"],
-        recipe_words(found.trial),
-        {name: _score(row, name) for name in row.metrics},
-        found.mean,
-        found.error,
-        row.seeds,
-        sum(training.diverged for training in found.trainings),
-        any(training.of is not None for training in found.trainings),
-        test.p_best(row),
-        row.differences,
-        best is not None and row.trial == best.trial,
-        row.trial == test.simplest,
+        role=row.role,
+        name=role_name(role),
+        trial=row.trial,
+        kind=found.kind,
+        synthetic=found.trial.recipe["mix.synthetic"],
+        recipe=recipe_words(found.trial),
+        scores={name: _score(row, name) for name in row.metrics},
+        validation=found.mean,
+        error=found.error,
+        seeds=row.seeds,
+        diverged=sum(training.diverged for training in found.trainings),
+        anew=any(training.of is not None for training in found.trainings),
+        p_best=test.p_best(row),
+        differences=row.differences,
+        best=best is not None and row.trial == best.trial,
+        simplest=row.trial == test.simplest,
     )
 
 
 def _score(row: TestRow, metric: str) -> Score:
     """A score and its interval, which a spread between seeds may have widened beyond what a score can be."""
     value, bounds = row.metrics[metric], row.intervals.get(metric)
-    return Score(value) if bounds is None else Score(value, *bounded(metric, np.array(bounds)).tolist())
+    if bounds is None:
+        return Score(value=value)
+    low, high = bounded(metric, np.array(bounds)).tolist()
+    return Score(value=value, low=low, high=high)
 
 
 def _trial_line(trial: Trial, paths: tuple[str, ...], best: bool) -> TrialLine:
     last = trial.rungs[-1].metrics if trial.rungs else {}
     seconds = None if trial.ended is None else trial.ended - trial.started
     return TrialLine(
-        trial.number,
-        trial.kind,
-        tuple(trial.recipe.get(path) for path in paths),
-        trial.state,
-        trial.reason,
-        trial.images,
-        last.get(OBJECTIVE),
-        last.get("val/AP50"),
-        seconds,
-        best,
-        trial.of,
+        number=trial.number,
+        kind=trial.kind,
+        settings=tuple(trial.recipe.get(path) for path in paths),
+        state=trial.state,
+        reason=trial.reason,
+        images=trial.images,
+        value=last.get(OBJECTIVE),
+        ap50=last.get("val/AP50"),
+        seconds=seconds,
+        best=best,
+        of=trial.of,
     )

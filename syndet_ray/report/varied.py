@@ -18,7 +18,7 @@ _PERCENT = ("mix.synthetic", "mix.switch_at")
 _LONGEST = 60  # characters of a file's name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """One setting that a search varied.
 
@@ -82,9 +82,9 @@ def settings(sweep: Sweep) -> tuple[Setting, ...]:
     for space in sweep.space:
         for path, parameter in space.items() if isinstance(space, SearchSpace) else ():
             if isinstance(parameter, Simplex):
-                found += [Setting(f"{path}/{source}", Float(low=0, high=1)) for source in parameter.sources]
+                found += [Setting(path=f"{path}/{source}", axis=Float(low=0, high=1)) for source in parameter.sources]
             else:
-                found.append(Setting(path, parameter))
+                found.append(Setting(path=path, axis=parameter))
     return _apart(found)
 
 

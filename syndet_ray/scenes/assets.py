@@ -75,7 +75,9 @@ def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Lib
     contents = {part: _contents(read) for part, read in files.items()}
     hashes = {part: _hash((), of_part) for part, of_part in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
-    return Library(classes, assets, images, _hash(classes, whole), hashes, notes)
+    return Library(
+        classes=classes, assets=assets, backgrounds=images, hash=_hash(classes, whole), hashes=hashes, notes=notes
+    )
 
 
 def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
@@ -128,7 +130,7 @@ def _surroundings(folder: Path, read: dict[str, Path]) -> dict[str, Asset]:
 
 def _shapes(read: dict[str, Path]) -> dict[str, Asset]:
     read["shapes"] = Path(shapes.__file__)  # they are what their code says
-    return {f"shapes/{i}": Asset(NO_CLASS, mesh, _SIZE_M) for i, mesh in enumerate(shapes.shapes())}
+    return {f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=_SIZE_M) for i, mesh in enumerate(shapes.shapes())}
 
 
 def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: dict[str, Path]) -> dict[str, Asset]:
@@ -143,10 +145,12 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
         name = prefix + file.relative_to(folder).as_posix()
         if file in models:
             mesh = meshes.read(file, may_be_open=settings.open, settings=settings.file)
-            assets[name] = Asset(label, mesh, _scale(mesh, file, settings, folder.name))
+            assets[name] = Asset(label=label, mesh=mesh, scale=_scale(mesh, file, settings, folder.name))
             parts = [file, *models[file]]
         elif file in pictures and file not in masks:
-            assets[name] = Asset(label, cutouts.read(file), settings.size_of(folder.name), picture=True)
+            assets[name] = Asset(
+                label=label, mesh=cutouts.read(file), scale=settings.size_of(folder.name), picture=True
+            )
             parts = [file, *filter(None, [cutouts.beside(file)])]
         else:
             continue

@@ -28,7 +28,19 @@ PYTHON_VARIABLE = "SYNDET_BLENDER_PYTHON"
 # Texels along an edge of a die's face, and along a floor's texture.
 _FACE_PX, _GROUND_PX = 96, 512
 _BLACK = (0.0, 0.0, 0.0)
-_NO_GROUND = Ground(1.0, 1.0, 0.0, 0.0, _BLACK, _BLACK, _BLACK, "plain", 1.0, 0.0, 0)
+_NO_GROUND = Ground(
+    half_width=1.0,
+    half_depth=1.0,
+    wall_height=0.0,
+    wall_thickness=0.0,
+    floor_color=_BLACK,
+    wall_color=_BLACK,
+    table_color=_BLACK,
+    texture="plain",
+    texture_scale=1.0,
+    texture_contrast=0.0,
+    texture_seed=0,
+)
 _TABLE_HALF_M = 20.0  # nearly endless
 _POLL_S = 0.05
 _LOG_LINES = 12
@@ -115,7 +127,9 @@ def _painted(body: Body) -> np.ndarray:
     local, every = np.empty((3, len(axis)), np.float32), np.arange(len(axis))
     for values, k in ((0.5 - axis % 2, 0), (u, 1), (v, 2)):
         local[(axis // 2 + k) % 3, every] = values
-    surface = Surface(every, local, axis, np.zeros_like(axis), np.zeros((2, len(axis))))
+    surface = Surface(
+        rays=every, local=local, face=axis, triangles=np.zeros_like(axis), weights=np.zeros((2, len(axis)))
+    )
     alone = Materials((body,), _NO_GROUND, DICE)
     colors = alone.bodies(np.zeros(len(axis), int), surface, body.scale / _FACE_PX)
     return colors.T.reshape(_FACE_PX, 6 * _FACE_PX, 3)

@@ -105,7 +105,7 @@ def _gigabytes(asked: str) -> float:
     return gigabytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Set:
     """Whatever lies in the cache of one set. size in bytes; used: when it was last asked for, seconds since 1970."""
 
@@ -123,7 +123,7 @@ def _sets(cache: Path) -> Iterator[_Set]:
         for path in _entries(cache, key):
             size += _size(path)
         if size:
-            yield _Set(key, size, _last_use(cache, key))
+            yield _Set(key=key, size=size, used=_last_use(cache, key))
 
 
 def _entries(cache: Path, key: str) -> list[Path]:

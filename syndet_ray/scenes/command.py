@@ -129,7 +129,7 @@ def _written(place: str, data: Path, count: int, log: Path) -> Source:
     records = [record for source in dataset.splits.values() for record in source.records]
     if len(records) < count:
         raise DataError(place, f"must write {count} images", got=len(records), do=_last_words(log))
-    return Source("synthetic", dataset.classes, tuple(records[:count]), synthetic=True)
+    return Source(name="synthetic", classes=dataset.classes, records=tuple(records[:count]), synthetic=True)
 
 
 def _place(program: Sequence[str]) -> str:

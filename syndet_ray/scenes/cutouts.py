@@ -62,11 +62,11 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
     uv = inset(vertices[:, :2] / (width, -height) + (0, 1), texture)
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     return Mesh(
-        ((vertices - middle) * (1, -1, 1) / np.ptp(vertices, axis=0).max()).astype(np.float32),
-        faces[:, ::-1].astype(np.int32),  # turning y up has mirrored them
-        np.ones((len(vertices), 3), np.float32),
-        uv.astype(np.float32),
-        texture,
+        vertices=((vertices - middle) * (1, -1, 1) / np.ptp(vertices, axis=0).max()).astype(np.float32),
+        faces=faces[:, ::-1].astype(np.int32),  # turning y up has mirrored them
+        colors=np.ones((len(vertices), 3), np.float32),
+        uv=uv.astype(np.float32),
+        texture=texture,
     )
 
 

@@ -65,13 +65,13 @@ def compose(parameters: SceneParameters, library: Library, seed: int, index: int
         bodies = in_layers(parameters, library, wardrobe, camera, rng("pose"), (index, count))
     light = looks.draw_light(parameters, library, rng("light direction"), rng("light color"), rng("light intensity"))
     return Scene(
-        bodies,
-        looks.draw_ground(parameters, library, rng("floor")),
-        light,
-        camera,
-        looks.draw_sensor(parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
-        looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
-        seeds.integer(seed, "scene/jitter", index),
+        bodies=bodies,
+        ground=looks.draw_ground(parameters, library, rng("floor")),
+        light=light,
+        camera=camera,
+        sensor=looks.draw_sensor(parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
+        label_style=looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
+        jitter=seeds.integer(seed, "scene/jitter", index),
     )
 
 

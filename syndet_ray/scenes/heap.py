@@ -20,7 +20,7 @@ _TIP = 0.35  # radians by which a thing that fell on others is tipped, standard 
 _LEAST_SHARE = 0.02  # stable poses rarer than this are left out
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Heap:
     """A tray that reaches half_width and half_depth metres from the origin, and what has fallen into it.
 

@@ -24,7 +24,7 @@ _SOLID = 0.6  # the inner part of a piece's outline, as a share of its width, th
 _COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Placed:
     """A body: its asset's index, its turn (3, 3), its middle (2,) in the image in pixels, how many pixels one unit of
     its outline spans, and its distance from the camera in objects' sizes."""
@@ -36,7 +36,7 @@ class Placed:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a scene of layers is to hold.
 
@@ -88,7 +88,7 @@ def arrange(
         found = _free_place(plan, _box(flat), boxes, np.where(beside, 0.0, plan.overlap), rng)
         if found is not None:
             boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
-            standing.append(Placed(asset, turn, found, unit, distance))
+            standing.append(Placed(asset=asset, turn=turn, middle_px=found, unit_px=unit, distance=distance))
     targets = [body for body in standing if body.asset not in surroundings]
     return background + standing + _occluders(plan, outlines, targets, others, rng)
 
@@ -165,7 +165,7 @@ def _background(
         hull = cv2.convexHull(((flat * _SOLID + middle) / cell - 0.5).astype(np.float32))
         cv2.fillConvexPoly(covered, np.round(hull * 16).astype(np.int32), 1, shift=4)
         covered[rows[k], columns[k]] = 1
-        placed.append(Placed(asset, turn, middle, unit, behind))
+        placed.append(Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=behind))
     return placed
 
 
@@ -205,7 +205,15 @@ def _occluders(
             own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
             # No longer than its target, however thin it is from here.
             unit = min(float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max()))
-            found.append(Placed(asset, turn, middle, unit, max(target.distance - 1.5, target.distance / 2)))
+            found.append(
+                Placed(
+                    asset=asset,
+                    turn=turn,
+                    middle_px=middle,
+                    unit_px=unit,
+                    distance=max(target.distance - 1.5, target.distance / 2),
+                )
+            )
     return found
 
 

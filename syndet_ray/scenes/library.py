@@ -13,7 +13,7 @@ from syndet_ray.scenes.scene import NO_CLASS
 _SMOOTH = np.cos(np.radians(40))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Mesh:
     """A triangle mesh with its bounding box centred on the origin.
 
@@ -34,7 +34,7 @@ class Mesh:
         return float(np.ptp(self.vertices, axis=0).max())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Asset:
     """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit of its vertices.
 
@@ -52,7 +52,7 @@ class Asset:
         return self.label == NO_CLASS and self.mesh.texture is None and bool((self.mesh.colors == 1).all())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Library:
     """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
 
@@ -105,7 +105,7 @@ class Library:
         return [name for name, asset in self.assets.items() if asset.label == label]
 
 
-DICE = Library(CLASSES)
+DICE = Library(classes=CLASSES)
 
 
 @lru_cache(maxsize=1024)

@@ -197,7 +197,13 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     rows = np.stack([right, np.cross(forward, right), forward])
     target = np.array([*rng.uniform(-0.4, 0.4, 2) * library.tray_half_m, library.unit_m / 2])
     focal = float(zoom * unit_px / library.unit_m * distance)
-    return Camera(vector(target - forward * distance), matrix(rows), focal, parameters.side_px, focus_m=float(distance))
+    return Camera(
+        position=vector(target - forward * distance),
+        rotation=matrix(rows),
+        focal_px=focal,
+        size_px=parameters.side_px,
+        focus_m=float(distance),
+    )
 
 
 def _above(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
@@ -210,7 +216,9 @@ def _above(parameters: SceneParameters, library: Library, rng: np.random.Generat
     focal = float(zoom * mean / library.seen_per_unit * distance)
     position = 0.0, 0.0, deepest * library.unit_m
     rows = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
-    return Camera(position, rows, focal, parameters.side_px, focus_m=distance * library.unit_m)
+    return Camera(
+        position=position, rotation=rows, focal_px=focal, size_px=parameters.side_px, focus_m=distance * library.unit_m
+    )
 
 
 def draw_sensor(
@@ -236,7 +244,11 @@ def draw_sensor(
 
 def draw_label_style(parameters: SceneParameters, seed: int) -> LabelStyle:
     return LabelStyle(
-        parameters.box_padding, parameters.box_padding_spread, parameters.box_jitter, parameters.box_square, seed
+        padding=parameters.box_padding,
+        padding_spread=parameters.box_padding_spread,
+        jitter=parameters.box_jitter,
+        square=parameters.box_square,
+        seed=seed,
     )
 
 
@@ -247,7 +259,7 @@ def _lamp(strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: 
     azimuth = np.pi * (0.25 + strength * around) + turned
     flat = np.cos(elevation)
     direction = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
-    return Lamp(vector(direction), float(_LAMP_RADIUS * 3.5 ** (strength * soft)), vector(color))
+    return Lamp(direction=vector(direction), radius=float(_LAMP_RADIUS * 3.5 ** (strength * soft)), color=vector(color))
 
 
 def _rgb(values: tuple[float, float, float]) -> _Rgb:

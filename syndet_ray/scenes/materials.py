@@ -19,10 +19,19 @@ _TEXTURE_PX = 256
 # Linear light of each sRGB byte, by the power that `sensor` undoes.
 _LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 # Stands where a body is no die, so that every array has a column for every body.
-_NO_DIE = Die(0.1, 0.1, 0.25, (0.0,) * 3, (0.0,) * 3, (0.0,) * 3, 0.0, (0.0,) * 3)
+_NO_DIE = Die(
+    rounding=0.1,
+    pip_radius=0.1,
+    pip_offset=0.25,
+    color=(0.0,) * 3,
+    pip_color=(0.0,) * 3,
+    swirl_color=(0.0,) * 3,
+    swirl=0.0,
+    swirl_phase=(0.0,) * 3,
+)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Surface:
     """Where m rays met bodies.
 

@@ -127,9 +127,9 @@ def _part(geometry: Any, path: Path) -> Mesh:
     image, uv = _image(geometry.visual), getattr(geometry.visual, "uv", None)
     colors = np.ones((len(vertices), 3), np.float32) * _color(geometry.visual, linear)
     if image is None or uv is None:
-        return Mesh(vertices, faces, colors)
+        return Mesh(vertices=vertices, faces=faces, colors=colors)
     texture, uv = _unrolled(_texture(image, path), np.asarray(uv, float))
-    return Mesh(vertices, faces, colors, uv, texture)
+    return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=texture)
 
 
 def _image(visual: Any) -> Any:
@@ -184,13 +184,13 @@ def _joined(parts: list[Mesh]) -> Mesh:
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
     textures = {_key(part): part.texture for part in parts if part.texture is not None}
     if not textures:
-        return Mesh(vertices, faces, colors)
+        return Mesh(vertices=vertices, faces=faces, colors=colors)
     textures |= {_key(part): np.full((1, 1, 3), 255, np.uint8) for part in parts if part.texture is None}
     keys = list(textures)
     side = min(_ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))), max(max(image.shape) for image in textures.values()))
     atlas = np.concatenate([cv2.resize(textures[key], (side, side), interpolation=cv2.INTER_AREA) for key in keys])
     uv = np.concatenate([_placed(part, keys.index(_key(part)), len(keys), side) for part in parts])
-    return Mesh(vertices, faces, colors, uv, atlas)
+    return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=atlas)
 
 
 def _key(part: Mesh) -> bytes:
@@ -211,11 +211,11 @@ def _centred(mesh: Mesh, path: Path) -> Mesh:
     if not (high > low).any():
         raise DataError(path, "all corners of the mesh are one point", do="Export it anew.")
     return Mesh(
-        (vertices - (low + high) / 2).astype(np.float32),
-        faces.reshape(-1, 3).astype(np.int32),
-        mesh.colors[used].astype(np.float32),
-        None if mesh.uv is None else mesh.uv[used].astype(np.float32),
-        mesh.texture,
+        vertices=(vertices - (low + high) / 2).astype(np.float32),
+        faces=faces.reshape(-1, 3).astype(np.int32),
+        colors=mesh.colors[used].astype(np.float32),
+        uv=None if mesh.uv is None else mesh.uv[used].astype(np.float32),
+        texture=mesh.texture,
     )
 
 
@@ -228,14 +228,20 @@ def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Me
     faces, corners = mesh.faces[solid], corners[solid]
     if open_edges := _open_edges(corners):
         if may_be_open:
-            return Mesh(mesh.vertices, faces, mesh.colors, mesh.uv, mesh.texture)
+            return Mesh(vertices=mesh.vertices, faces=faces, colors=mesh.colors, uv=mesh.uv, texture=mesh.texture)
         rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
         do = f'Close its holes, or write {{"open": true}} into {settings}: its inside is then drawn like its outside.'
         raise DataError(path, rule, do=do)
     shell = trimesh.Trimesh(mesh.vertices[first], corners, process=False)
     trimesh.repair.fix_normals(shell, multibody=True)
     turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
-    return Mesh(mesh.vertices, np.where(turned, faces[:, ::-1], faces), mesh.colors, mesh.uv, mesh.texture)
+    return Mesh(
+        vertices=mesh.vertices,
+        faces=np.where(turned, faces[:, ::-1], faces),
+        colors=mesh.colors,
+        uv=mesh.uv,
+        texture=mesh.texture,
+    )
 
 
 def _open_edges(faces: np.ndarray) -> int:

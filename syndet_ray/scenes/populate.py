@@ -85,7 +85,7 @@ def in_tray(
     for kind in kinds[len(factors) :]:
         factor = sizes.uniform(*parameters.background_scale)
         scales.append(factor * library.unit_m / _longest(library.assets[kind].mesh))
-    heap = Heap(library.tray_half_m, library.tray_half_m)
+    heap = Heap(half_width=library.tray_half_m, half_depth=library.tray_half_m)
     dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
@@ -119,15 +119,15 @@ def in_layers(
     # What stands alone overlaps with nothing: a parameter is read only where it has an effect, see `made_from`.
     is_alone = parameters.objects + parameters.distractors == 1
     plan = layers.Plan(
-        parameters.objects,
-        parameters.distractors,
-        parameters.occluders,
-        camera.size_px,
-        size_px,
-        parameters.background_scale,
-        0.0 if is_alone else parameters.overlap,
-        parameters.crop,
-        distance,
+        objects=parameters.objects,
+        distractors=parameters.distractors,
+        occluders=parameters.occluders,
+        image_px=camera.size_px,
+        size_px=size_px,
+        background_scale=parameters.background_scale,
+        overlap=0.0 if is_alone else parameters.overlap,
+        crop=parameters.crop,
+        distance=distance,
     )
     index, total = place
     if parameters.poses == "curriculum":
@@ -159,7 +159,15 @@ def _poured_dice(edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generat
     pile = drop(edges, np.array([die.rounding for die in dice]), (DICE.tray_half_m, DICE.tray_half_m), poses)
     turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=len(edges))]
     return tuple(
-        Body("die", up_face(turn) - 1, vector(centre), matrix(turn), float(edge), gloss, die=die)
+        Body(
+            asset="die",
+            label=up_face(turn) - 1,
+            position=vector(centre),
+            rotation=matrix(turn),
+            scale=float(edge),
+            gloss=gloss,
+            die=die,
+        )
         for centre, turn, edge, gloss, die in zip(pile.centres, turns, edges, glosses, dice, strict=True)
     )
 
@@ -181,7 +189,7 @@ def _mesh(kind: str, library: Library) -> Mesh:
 def _die_mesh() -> Mesh:
     """A die of middling rounding, as it falls among other things."""
     vertices = die_vertices(np.array([0.145]))[0].astype(np.float32)
-    return Mesh(vertices, die_faces(), np.ones_like(vertices))
+    return Mesh(vertices=vertices, faces=die_faces(), colors=np.ones_like(vertices))
 
 
 @lru_cache(maxsize=1024)
@@ -214,8 +222,25 @@ def _body(
     die: Die | None,
 ) -> Body:
     if die is not None:
-        return Body("die", up_face(turn) - 1, vector(centre), matrix(turn), scale, gloss, die=die)
+        return Body(
+            asset="die",
+            label=up_face(turn) - 1,
+            position=vector(centre),
+            rotation=matrix(turn),
+            scale=scale,
+            gloss=gloss,
+            die=die,
+        )
     asset = library.assets[kind]
     tint, hue_turn = wardrobe.tint(asset)
     gloss = 0.0 if asset.picture else gloss
-    return Body(kind, asset.label, vector(centre), matrix(turn), scale, gloss, tint, hue_turn)
+    return Body(
+        asset=kind,
+        label=asset.label,
+        position=vector(centre),
+        rotation=matrix(turn),
+        scale=scale,
+        gloss=gloss,
+        tint=tint,
+        hue_turn=hue_turn,
+    )

@@ -33,7 +33,7 @@ class Drawing:
     ids: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Hits:
     """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than across short ones.
 
@@ -132,7 +132,14 @@ class _World:
         codes = what * 6
         codes[bodies] += face
         codes[walls] += face_axis(outward[:, walls])
-        return _Hits(points, outward, -directions, what, codes, Surface(bodies, local, face, triangles, weights))
+        return _Hits(
+            points=points,
+            normals=outward,
+            towards_eye=-directions,
+            what=what,
+            codes=codes,
+            surface=Surface(rays=bodies, local=local, face=face, triangles=triangles, weights=weights),
+        )
 
     def _oriented(
         self, which: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray

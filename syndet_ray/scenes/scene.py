@@ -13,7 +13,7 @@ Color = tuple[float, float, float]  # linear RGB, 0 to 1
 NO_CLASS = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Die:
     """What makes one die differ from another.
 
@@ -31,7 +31,7 @@ class Die:
     swirl_phase: Vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Body:
     """One thing in a scene: a die or a mesh of the library, at a pose.
 
@@ -53,7 +53,7 @@ class Body:
     die: Die | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ground:
     """The tray on its table; the top of both floors is z = 0. Lengths in metres.
 
@@ -76,7 +76,7 @@ class Ground:
     texture_seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lamp:
     """A distant lamp: a unit direction towards it, its angular radius in radians, and the light that it alone throws
     on a level white floor."""
@@ -86,7 +86,7 @@ class Lamp:
     color: Color
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Light:
     """Lamps and a sky.
 
@@ -99,7 +99,7 @@ class Light:
     slope: tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """A camera: position in metres, a row-major rotation with rows right, down and forward, focal length in pixels.
 
@@ -115,7 +115,7 @@ class Camera:
     focus_m: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sensor:
     """exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a Gaussian;
     noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for a picture that was never compressed."""
@@ -128,7 +128,7 @@ class Sensor:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelStyle:
     """How people draw boxes.
 
@@ -144,7 +144,7 @@ class LabelStyle:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """Poses, materials, light, camera, sensor and labels. jitter seeds the rays that a renderer draws at random."""
 
@@ -164,13 +164,15 @@ class Scene:
         found = _tuples(json.loads(text))
         light = found["light"]
         return Scene(
-            tuple(_body(body) for body in found["bodies"]),
-            Ground(**found["ground"]),
-            Light(tuple(Lamp(**lamp) for lamp in light["lamps"]), light["sky_color"], light["slope"]),
-            Camera(**found["camera"]),
-            Sensor(**found["sensor"]),
-            LabelStyle(**found["label_style"]),
-            found["jitter"],
+            bodies=tuple(_body(body) for body in found["bodies"]),
+            ground=Ground(**found["ground"]),
+            light=Light(
+                lamps=tuple(Lamp(**lamp) for lamp in light["lamps"]), sky_color=light["sky_color"], slope=light["slope"]
+            ),
+            camera=Camera(**found["camera"]),
+            sensor=Sensor(**found["sensor"]),
+            label_style=LabelStyle(**found["label_style"]),
+            jitter=found["jitter"],
         )
 
 

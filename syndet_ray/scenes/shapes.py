@@ -19,7 +19,11 @@ def shapes() -> tuple[Mesh, ...]:
 def _white(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     vertices = (vertices - (low + high) / 2) / (high - low).max()
-    return Mesh(vertices.astype(np.float32), np.asarray(faces, np.int32), np.ones((len(vertices), 3), np.float32))
+    return Mesh(
+        vertices=vertices.astype(np.float32),
+        faces=np.asarray(faces, np.int32),
+        colors=np.ones((len(vertices), 3), np.float32),
+    )
 
 
 def _solids() -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -121,7 +121,7 @@ def resources(
         there = nodes_once_there_is_a_gpu(gpus)
     carriers = _with_gpus([*there, *growth.nodes])
     cpus = _cores_beside_gpus(gpus, carriers) if gpus > 0 else _cores_of(parallel, there, growth)
-    return Resources(cpus, gpus, parallel or trials_at_once(cpus, gpus, there, growth))
+    return Resources(cpus=cpus, gpus=gpus, parallel=parallel or trials_at_once(cpus, gpus, there, growth))
 
 
 def trials_at_once(cpus: int, gpus: float, there: Sequence[Node], growth: Growth) -> int:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Scored:
     """One model on the test set.
 
@@ -126,12 +126,12 @@ def open_test_set(
     plain = simplest(candidates(folder.trials()))
     rows = test_rows(recipes, scored, folder.sweep.seed)
     scores = TestScores(
-        test.name,
-        test.stand_in,
-        test.hash,
-        len(test),
-        opened,
-        rows,
+        source=test.name,
+        stand_in=test.stand_in,
+        hash=test.hash,
+        images=len(test),
+        opened=opened,
+        rows=rows,
         openings=openings,
         simplest=plain.trial.number if plain is not None else None,
         champion=champion.number,
@@ -231,7 +231,16 @@ def _row(
     number = candidate.trial.number
     models = tuple(model.number for model in candidate.trainings)
     values = tuple(model.metrics["mAP"] for model in of[number])
-    return TestRow(role, number, _means(of[number]), found[number], models, values, p_best.get(number), gaps[number])
+    return TestRow(
+        role=role,
+        trial=number,
+        metrics=_means(of[number]),
+        intervals=found[number],
+        models=models,
+        seeds=values,
+        p_best=p_best.get(number),
+        differences=gaps[number],
+    )
 
 
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
@@ -247,7 +256,7 @@ def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | No
 
     predictions = [NOTHING_FOUND] * len(test) if checkpoint is None else _found(test, device, threads, checkpoint)
     found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
-    return Scored(found.metrics, found.draws, predictions, found.confusion)
+    return Scored(metrics=found.metrics, draws=found.draws, predictions=predictions, confusion=found.confusion)
 
 
 def _found(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[Predictions]":

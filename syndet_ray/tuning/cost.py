@@ -27,7 +27,7 @@ _DO_ABOUT_BUDGET = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rates:
     """Seconds for one training image, for one validation image to be scored, and for one scene to be drawn; bytes of one
     checkpoint."""
@@ -38,7 +38,7 @@ class Rates:
     checkpoint_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a sweep takes: at most, every trial trained to its end, and at least, all that can be pruned pruned at once.
 
@@ -171,7 +171,9 @@ def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[s
     began = time.perf_counter()
     predict(trainer.model, photos, device=here)
     score_s = (time.perf_counter() - began) / len(photos)
-    return Rates(train_s, score_s, _scene_s(settled, seed), _checkpoint_bytes(trainer))
+    return Rates(
+        train_s=train_s, score_s=score_s, scene_s=_scene_s(settled, seed), checkpoint_bytes=_checkpoint_bytes(trainer)
+    )
 
 
 def _checkpoint_bytes(trainer: "Trainer") -> int:

@@ -130,7 +130,7 @@ def local_resources(gpus_per_trial: float | None) -> Resources:
         raise MachineError(
             "--gpus-per-trial", "this machine has no GPU that torch can use", got=gpus, do="Leave it out."
         )
-    return Resources(max(1, (os.cpu_count() or 1) - 1), gpus, 1)
+    return Resources(cpus=max(1, (os.cpu_count() or 1) - 1), gpus=gpus, parallel=1)
 
 
 def _device(use: Resources) -> torch.device:

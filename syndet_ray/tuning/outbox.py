@@ -12,7 +12,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _IN_A_ROW = 3  # failures of different deliveries, after which it is the service that fails, and not one of them
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Delivery:
     """One thing to be delivered. send: its answer does not matter; due: not before this moment, s of the monotonic clock."""
 
@@ -48,7 +48,7 @@ class Outbox:
         with self._changed:
             earlier = self._deliveries.get(name)
             if earlier is None:
-                self._deliveries[name] = _Delivery(send)
+                self._deliveries[name] = _Delivery(send=send)
             else:
                 earlier.send = send
             self._changed.notify_all()

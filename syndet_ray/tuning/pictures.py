@@ -95,7 +95,7 @@ def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[
 def labelled(pool: Pool, i: int) -> Picture:
     """An image of a pool with its own boxes."""
     boxes = pool.boxes(i)
-    return Picture(pool.image(i), boxes.xyxy, tuple(pool.classes[label] for label in boxes.labels))
+    return Picture(image=pool.image(i), xyxy=boxes.xyxy, names=tuple(pool.classes[label] for label in boxes.labels))
 
 
 def predicted(pool: Pool, i: int, found: "Predictions") -> Picture:
@@ -104,7 +104,14 @@ def predicted(pool: Pool, i: int, found: "Predictions") -> Picture:
     names = tuple(pool.classes[label] for label in found.labels[shown])
     truth = labelled(pool, i)
     scores = tuple(float(score) for score in found.scores[shown])
-    return Picture(pool.image(i), found.xyxy[shown], names, scores, truth.xyxy, truth.names)
+    return Picture(
+        image=pool.image(i),
+        xyxy=found.xyxy[shown],
+        names=names,
+        scores=scores,
+        truth=truth.xyxy,
+        truth_names=truth.names,
+    )
 
 
 def _f1(picture: Picture) -> float:

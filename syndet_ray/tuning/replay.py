@@ -24,7 +24,7 @@ from syndet_ray.tuning.pruning import make_pruner
 LEAST_CURVES = 4  # three best ones, and one to be pruned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Replay:
     """What a pruner did to recorded curves, started in `orders` random orders. Shares lie in 0 to 1.
 

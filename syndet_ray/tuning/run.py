@@ -90,7 +90,7 @@ class Options:
         return Budget(math.inf if hours is None else hours, math.inf if images is None else images)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where a run's sweep came from: its file, and what was given on the command line instead of what stands there."""
 
@@ -99,7 +99,7 @@ class Origin:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial finished).
 
@@ -178,7 +178,7 @@ def start(
         except KeyboardInterrupt:
             if stop.folder is None:
                 raise
-            return stop.outcome or Outcome(stop.folder, "interrupted")
+            return stop.outcome or Outcome(folder=stop.folder, status="interrupted")
 
 
 def _start(origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool) -> Outcome:
@@ -222,7 +222,7 @@ def resume(
         try:
             return _resume(folder, given, display, stop, force=force)
         except KeyboardInterrupt:
-            return stop.outcome or Outcome(folder, "interrupted")
+            return stop.outcome or Outcome(folder=folder, status="interrupted")
 
 
 def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool) -> Outcome:
@@ -337,7 +337,12 @@ def _carry_out(
         why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
         missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
         outcome = stop.outcome = Outcome(
-            folder, end.status, why or "its budget is spent", tracking.link, missing, end.is_reported
+            folder=folder,
+            status=end.status,
+            why=why or "its budget is spent",
+            trials=tracking.link,
+            unwritten=missing,
+            is_reported=end.is_reported,
         )
     return outcome
 
@@ -500,7 +505,7 @@ class _Attempt:
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""
         sweep = self.folder.sweep
-        settings = TrialSettings(sweep.rungs, sweep.seed, str(self.options.cache))
+        settings = TrialSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
         self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
         if search.remaining:
             self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))

@@ -287,10 +287,10 @@ class Search:
     def _again(self, trial: Trial) -> Proposal:
         recipe = self._sweep.recipe.replace(trial.recipe)
         return Proposal(
-            trial.number,
-            trial.kind,
-            trial.params,
-            recipe,
+            number=trial.number,
+            kind=trial.kind,
+            params=trial.params,
+            recipe=recipe,
             of=trial.of,
             replica=trial.replica,
             seed_number=trial.seed_number,
@@ -304,7 +304,13 @@ class Search:
         own = self._sweep.repeats if trial.variant else 1
         replica = own + sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
-            number, "confirm", trial.params, recipe, of=trial.number, replica=replica, seed_number=seed_number
+            number=number,
+            kind="confirm",
+            params=trial.params,
+            recipe=recipe,
+            of=trial.number,
+            replica=replica,
+            seed_number=seed_number,
         )
 
     def _is_over(self, number: int) -> bool:

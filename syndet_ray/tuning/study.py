@@ -31,7 +31,7 @@ _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweep
 _MOST_DRAWS, _DRAWS_OF_SAMPLER = 40, 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """A recipe to be tried. kind is "search", "confirm", or the name of a control or variant.
 
@@ -89,7 +89,9 @@ class Study:
         if self._waiting:
             kind, recipe = next(iter(self._waiting.items()))
             replica, seed_number = self._sweep.replica(kind), self._planned.next_seed(kind)
-            return self._adopt(Proposal(number, kind, {}, recipe, replica=replica, seed_number=seed_number))
+            return self._adopt(
+                Proposal(number=number, kind=kind, params={}, recipe=recipe, replica=replica, seed_number=seed_number)
+            )
         if self._lost_points:
             return self._propose_again(number)
         if self._proposed >= self._sweep.proposals:
@@ -137,10 +139,17 @@ class Study:
             recipe = self._sweep.recipe.replace(changes)
             recipe.check_shares()
         except DefinitionError as error:  # each value may be had, but not all of them together
-            return Proposal(number, "search", changes, self._sweep.recipe, point, impossible=str(error))
+            return Proposal(
+                number=number,
+                kind="search",
+                params=changes,
+                recipe=self._sweep.recipe,
+                point=point,
+                impossible=str(error),
+            )
         settings = recipe.flat()  # a schedule may have settled what was proposed
         params = {path: settings[path] for path in changes}
-        return Proposal(number, "search", params, recipe, point)
+        return Proposal(number=number, kind="search", params=params, recipe=recipe, point=point)
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
@@ -200,7 +209,7 @@ class Study:
             if event.get("point_index") is not None:
                 self._planned.add(number, event["point_index"], seed_number)
         elif event["kind"] in self._waiting:
-            self._adopt(Proposal(number, event["kind"], {}, recipe, seed_number=seed_number))
+            self._adopt(Proposal(number=number, kind=event["kind"], params={}, recipe=recipe, seed_number=seed_number))
 
     def _recall_search(self, number: int, event: Mapping[str, Any], recipe: Recipe) -> None:
         """Takes up a trial of the search: a lost point asked for again, or the next proposal.

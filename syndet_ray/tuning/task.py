@@ -54,7 +54,7 @@ def check_gpus(gpus_per_trial: float | None) -> None:
         raise DefinitionError("--gpus-per-trial", rule, got=gpus_per_trial, do=do)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resources:
     """What one trial occupies, and how many run at once."""
 
@@ -63,7 +63,7 @@ class Resources:
     parallel: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What a worker needs to know to run a trial.
 
@@ -103,7 +103,7 @@ def silent(text: str) -> None:
     """Tells nobody."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialSettings:
     """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of rendered sets."""
 

@@ -47,7 +47,7 @@ _LEAVING_S = 5.0  # how long whoever stops a run while it begins here waits for 
 _MOST_NAMED = 6  # of what is missing
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Written:
     """What MLflow has of a trial. images: of the last rung; None where nobody has looked."""
 
@@ -310,7 +310,9 @@ class Tracking:
         elif known.status != status:
             self._client.update_run(known.run, status)
         images = max(images, trial.images)
-        self._trials[trial.number] = _Written(known.run, status, trial.state, trial.retries, images, params=True)
+        self._trials[trial.number] = _Written(
+            run=known.run, status=status, state=trial.state, retries=trial.retries, images=images, params=True
+        )
 
     def _write_interrupted(self, trial: Trial) -> None:
         self._write(trial)
@@ -328,7 +330,7 @@ class Tracking:
                 self._trials[trial.number] = _found(run)
             self._unsure.discard(trial.number)
         if trial.number not in self._trials:
-            self._trials[trial.number] = _Written(self._new_run(trial))
+            self._trials[trial.number] = _Written(run=self._new_run(trial))
         return self._trials[trial.number]
 
     def _new_run(self, trial: Trial) -> str:
@@ -355,7 +357,14 @@ def _name(trial: Trial) -> str:
 def _found(run: Run) -> _Written:
     """What an earlier attempt wrote of a trial; a kill may have come between any two writes."""
     retries = int(run.data.tags.get("retries", 0))
-    return _Written(run.info.run_id, run.info.status, run.data.tags["state"], retries, None, bool(run.data.params))
+    return _Written(
+        run=run.info.run_id,
+        status=run.info.status,
+        state=run.data.tags["state"],
+        retries=retries,
+        images=None,
+        params=bool(run.data.params),
+    )
 
 
 def _tags(trial: Trial, known: _Written) -> list[RunTag]:

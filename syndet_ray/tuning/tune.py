@@ -62,7 +62,7 @@ from syndet_ray.tuning.task import (
 _SCENES_EVERY_S = 2.0  # between two words of a trial on how far its scenes are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OnRay:
     """Runs trials and tasks on a Ray cluster that this process is connected to.
 
@@ -112,7 +112,7 @@ def on_ray(
         use = resources(parallel, gpus_per_trial, growth, note)
         for words in resource_words(use, growth):
             note(words)
-        yield OnRay(use, Capacity(use, growth, fixed=parallel is not None), growth, note)
+        yield OnRay(use=use, capacity=Capacity(use, growth, fixed=parallel is not None), growth=growth, note=note)
 
 
 def run_trials(

@@ -40,7 +40,7 @@ def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
         split: [found for path in paths for found in _images(path, contents[path], _ImageFolders(folder, path, split))]
         for split, paths in by_split.items()
     }
-    return Reading(classes, splits, notes)
+    return Reading(classes=classes, splits=splits, notes=notes)
 
 
 class _ImageFolders:
@@ -142,16 +142,16 @@ def _found(path: Path, image: Entry, annotations: list[Entry], names: dict[int, 
     places = [f"{path}, annotation {annotation['id']}" for annotation in annotations]
     xywh = np.array([_bbox(*pair) for pair in zip(places, annotations, strict=True)], np.float64).reshape(-1, 4)
     return Found(
-        Path(os.path.relpath(file, folders.root)).as_posix(),
-        file,
-        np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-        [names[annotation["category_id"]] for annotation in annotations],
-        np.array([_visibility(*pair) for pair in zip(places, annotations, strict=True)], np.float64),
-        np.array([_crowd(*pair) for pair in zip(places, annotations, strict=True)], bool),
-        _size(place, image),
-        False,
-        f"{place} ({name})",
-        places,
+        image_id=Path(os.path.relpath(file, folders.root)).as_posix(),
+        image=file,
+        xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        names=[names[annotation["category_id"]] for annotation in annotations],
+        visibility=np.array([_visibility(*pair) for pair in zip(places, annotations, strict=True)], np.float64),
+        crowd=np.array([_crowd(*pair) for pair in zip(places, annotations, strict=True)], bool),
+        wh=_size(place, image),
+        relative=False,
+        place=f"{place} ({name})",
+        box_places=places,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Found:
     """One image with its n boxes, as the annotation tells it.
 
@@ -35,7 +35,7 @@ class Found:
         assert np.isfinite(self.xyxy).all(), self.place
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
     """A whole dataset: its classes in the format's own order, the images of each split, and what was noteworthy."""
 

@@ -44,7 +44,9 @@ def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
         for split, paths in by_split.items()
     }
     used = {name for images in splits.values() for image in images for name in image.names}
-    return Reading(tuple(label_map[number] for number in sorted(label_map)) or tuple(sorted(used)), splits)
+    return Reading(
+        classes=tuple(label_map[number] for number in sorted(label_map)) or tuple(sorted(used)), splits=splits
+    )
 
 
 def read_label_map(path: Path) -> dict[int, str]:
@@ -88,16 +90,16 @@ def _found(place: str, features: dict[str, Feature], label_map: dict[int, str], 
     name = _bytes(features, "image/filename") or _bytes(features, "image/source_id")
     wh = (_side(features, "image/width"), _side(features, "image/height"))
     return Found(
-        name.decode(errors="replace") or f"{file}, {place.split(', ')[-1].split(' at ')[0]}",
-        encoded,
-        xyxy,
-        _classes(place, features, count, label_map),
-        np.full(count, np.nan),
-        np.array(crowd or [0] * count, bool),
-        wh if min(wh) > 0 else None,
-        True,
-        place,
-        [f"{place}, box {i}" for i in range(count)],
+        image_id=name.decode(errors="replace") or f"{file}, {place.split(', ')[-1].split(' at ')[0]}",
+        image=encoded,
+        xyxy=xyxy,
+        names=_classes(place, features, count, label_map),
+        visibility=np.full(count, np.nan),
+        crowd=np.array(crowd or [0] * count, bool),
+        wh=wh if min(wh) > 0 else None,
+        relative=True,
+        place=place,
+        box_places=[f"{place}, box {i}" for i in range(count)],
     )
 
 

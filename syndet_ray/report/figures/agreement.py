@@ -36,7 +36,9 @@ def validation_vs_test(run: Run) -> Drawing | None:
     across = alt.X("validation_mAP:Q", axis=alt.Axis(title=validation_label(run), tickCount=6), scale=_within(limits))
     up = alt.Y("test_mAP:Q", title=f"mAP on {where(test)}", scale=_within(limits))
     layers = alt.layer(_diagonal(limits), *_named(lines, limits), *_marks(lines)).encode(across, up)
-    return Drawing(titled(layers, "Validation against test", run, _HEIGHT), _HEADER, [_row(x) for x in lines])
+    return Drawing(
+        figure=titled(layers, "Validation against test", run, _HEIGHT), header=_HEADER, rows=[_row(x) for x in lines]
+    )
 
 
 def _row(line: TestLine) -> tuple[Any, ...]:

@@ -42,7 +42,7 @@ def test_scores(run: Run) -> Drawing | None:
         return None
     rows = [(x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high) for x in lines for m, s in x.scores.items()]
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(xOffset="independent")
-    return Drawing(titled(layers, f"Scores on {where(test)}", run), _SCORE_HEADER, rows)
+    return Drawing(figure=titled(layers, f"Scores on {where(test)}", run), header=_SCORE_HEADER, rows=rows)
 
 
 test_scores.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
@@ -58,7 +58,7 @@ def variants(run: Run) -> Drawing | None:
         yOffset="independent"
     )
     height = _VARIANT_HEIGHT * len(lines)
-    return Drawing(titled(layers, f"mAP on {where(test)}", run, height), _VARIANT_HEADER, rows)
+    return Drawing(figure=titled(layers, f"mAP on {where(test)}", run, height), header=_VARIANT_HEADER, rows=rows)
 
 
 def label(metric: str, test: TestScores) -> str:

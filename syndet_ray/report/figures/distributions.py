@@ -84,7 +84,7 @@ def distances(found: Inspection, source: str) -> Drawing | None:
     ]
     title = f"{source} against {found.reference.name}"
     figure = _distance_layers(shown, end).properties(title=title, width=WIDTH, height=24 * len(shown))
-    return Drawing(figure, _DISTANCE_HEADER, rows)
+    return Drawing(figure=figure, header=_DISTANCE_HEADER, rows=rows)
 
 
 def histogram(found: Inspection, statistic: Statistic) -> Drawing | None:
@@ -99,7 +99,7 @@ def histogram(found: Inspection, statistic: Statistic) -> Drawing | None:
         rows += [(source, *row) for row in zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)]
     named = {name: color for name, color in source_colors(found).items() if name in values}
     figure = _bars(rows, named, statistic).properties(title=statistic.title, width=_SMALL_WIDTH, height=_SMALL_HEIGHT)
-    return Drawing(figure, ("source", "low", "high", "share"), rows)
+    return Drawing(figure=figure, header=("source", "low", "high", "share"), rows=rows)
 
 
 def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | None:
@@ -150,7 +150,7 @@ def positions(found: Inspection, k: int) -> Drawing | None:
         )
         .properties(title=found.subjects[k].name, width=_SMALL_WIDTH, height=_SMALL_WIDTH)
     )
-    return Drawing(figure, header, rows)
+    return Drawing(figure=figure, header=header, rows=rows)
 
 
 def classes(found: Inspection) -> Drawing | None:
@@ -175,7 +175,7 @@ def classes(found: Inspection) -> Drawing | None:
         )
         .properties(title="Classes", width=WIDTH, height=max(60, len(shown) * (12 * len(shares) + 8)))
     )
-    return Drawing(figure, ("source", "class", "share"), rows)
+    return Drawing(figure=figure, header=("source", "class", "share"), rows=rows)
 
 
 def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Statistic) -> Any:

@@ -79,7 +79,7 @@ STYLE: dict[Any, Any] = {  # of sheets, which matplotlib draws
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Drawing:
     """A chart or a sheet of pictures, and its numbers as rows under a header."""
 

@@ -42,7 +42,7 @@ def exchange(run: Run) -> Drawing | None:
         *_arrows([worth for worth in shown if worth.told]),
     )
     rows = [_row(scored, None) for scored in found.curve] + [_row(worth.recipe, worth) for worth in found.worths]
-    return Drawing(titled(figure, f"What synthetic images are worth in {noun}", run), _HEADER, rows)
+    return Drawing(figure=titled(figure, f"What synthetic images are worth in {noun}", run), header=_HEADER, rows=rows)
 
 
 def _what(scored: Scored) -> str:

@@ -37,7 +37,7 @@ def importance(run: Run) -> Drawing | None:
     bars = base.mark_bar(color=PALE, height=14).encode(share)
     spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    return Drawing(titled(alt.layer(bars, spread), "What mattered", run, height), _HEADER, rows)
+    return Drawing(figure=titled(alt.layer(bars, spread), "What mattered", run, height), header=_HEADER, rows=rows)
 
 
 def parallel_coordinates(run: Run) -> Drawing | None:
@@ -49,7 +49,9 @@ def parallel_coordinates(run: Run) -> Drawing | None:
     best = best_number(trials, run.test)
     header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
     rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
-    return Drawing(titled(_parallel(found, best), "Every trial of the search", run, 340), header, rows)
+    return Drawing(
+        figure=titled(_parallel(found, best), "Every trial of the search", run, 340), header=header, rows=rows
+    )
 
 
 def _parallel(found: Coordinates, best: int | None) -> Any:

@@ -64,7 +64,7 @@ def learning_curves(run: Run) -> Drawing | None:
     numbered = records(_NUMBER_HEADER, _numbers(found))
     lines = _lines([row for curve in drawn for row in _rows(curve)])
     figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
-    return Drawing(titled(figure.interactive(name="zoom"), "Learning curves", run), _HEADER, rows)
+    return Drawing(figure=titled(figure.interactive(name="zoom"), "Learning curves", run), header=_HEADER, rows=rows)
 
 
 def drawn_words(run: Run) -> str:

@@ -50,7 +50,7 @@ def error_kinds(run: Run) -> Drawing | None:
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    return Drawing(titled(figure, f"What goes wrong on {where(test)}", run, height), header, rows)
+    return Drawing(figure=titled(figure, f"What goes wrong on {where(test)}", run, height), header=header, rows=rows)
 
 
 def confusion(run: Run) -> Drawing | None:
@@ -62,7 +62,9 @@ def confusion(run: Run) -> Drawing | None:
     orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
     rows = _confusion_rows(test, *orders)
     figure = _grid(header, rows, orders, share="share", text="objects", formats={"objects": ",", "share": ".0%"})
-    return Drawing(titled(figure, "What is taken for what", run, _side(len(orders[0]))), header, rows)
+    return Drawing(
+        figure=titled(figure, "What is taken for what", run, _side(len(orders[0]))), header=header, rows=rows
+    )
 
 
 def class_obstruction(run: Run) -> Drawing | None:
@@ -78,7 +80,7 @@ def class_obstruction(run: Run) -> Drawing | None:
     orders = list(classes), [held.name for held in test.visibility.bins]
     figure = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
     title = f"Recall of the best recipe on {where(test)}"
-    return Drawing(titled(figure, title, run, _side(len(classes))), header, rows)
+    return Drawing(figure=titled(figure, title, run, _side(len(classes))), header=header, rows=rows)
 
 
 def _class_rows(

@@ -46,7 +46,7 @@ def _drawing(run: Run, kind: str) -> Drawing | None:
         subtitle=[f"on {where(test)}{intervals}", *estimated],
         offset=24,
     )
-    return Drawing(titled(figure, "", run).properties(title=title), _HEADER, rows)
+    return Drawing(figure=titled(figure, "", run).properties(title=title), header=_HEADER, rows=rows)
 
 
 def _curves(rows: Sequence[Sequence[Any]], lines: Sequence[TestLine], label: str) -> list[alt.Chart]:

@@ -47,7 +47,7 @@ def pareto(run: Run) -> Drawing | None:
     views = [_view(found, k, run) for k in range(len(found.costs))]
     header = ("trial", "kind", *found.costs, "val_mAP", "on_front", "confirmed_mean", "standard_error")
     rows = [(o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error) for o in found.offers]
-    return Drawing(_stacked(views, run), header, rows)
+    return Drawing(figure=_stacked(views, run), header=header, rows=rows)
 
 
 def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:

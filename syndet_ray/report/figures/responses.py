@@ -94,7 +94,7 @@ def _drawing(found: Response, run: Run, best: int | None) -> Drawing:
         rows += [("curve", None, x, mean, low, high, None) for x, mean, low, high in fitted]
     rows += [(role_name(kind), None, None, value, None, None, None) for kind, value in found.controls.items()]
     name = found.setting.name
-    return Drawing(titled(alt.layer(*layers), f"Accuracy by {name}", run), _HEADER, rows)
+    return Drawing(figure=titled(alt.layer(*layers), f"Accuracy by {name}", run), header=_HEADER, rows=rows)
 
 
 def _what(point: Tried, best: int | None) -> str:

@@ -47,7 +47,7 @@ _DPI = 150  # of a sheet 10 inches wide
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Strip:
     """Pictures under one title, `columns` to a row. window: what of a picture is shown; named: boxes bear a class."""
 
@@ -70,11 +70,17 @@ def training_sheet(run: Run) -> Drawing | None:
     colors = dict(zip(run.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
     legend = [_line(color, "-", name) for name, color in colors.items() if name in classes]
     strips = [
-        Strip(f"training images: {name}", pictures, 4, partial(crowded_window, side=side), len(legend) > _MOST_COLORS)
+        Strip(
+            title=f"training images: {name}",
+            pictures=pictures,
+            columns=4,
+            window=partial(crowded_window, side=side),
+            named=len(legend) > _MOST_COLORS,
+        )
         for name, pictures in found.items()
     ]
     figure = _sheet(strips, lambda mark: {"color": colors.get(mark.name, DIM), "linewidth": 1.1}, legend)
-    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
+    return Drawing(figure=figure, header=("source", "picture", *_MARK_HEADER), rows=_rows(found))
 
 
 def best_predictions(run: Run) -> Drawing | None:
@@ -103,9 +109,12 @@ def over_truth(found: Mapping[str, Sequence[Picture]], titles: Mapping[str, str]
     legend = [
         _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}") for what, look in _LOOKS.items()
     ]
-    strips = [Strip(titles[name], pictures, 3, full_window, named=True) for name, pictures in found.items()]
+    strips = [
+        Strip(title=titles[name], pictures=pictures, columns=3, window=full_window, named=True)
+        for name, pictures in found.items()
+    ]
     figure = _sheet(strips, lambda mark: _LOOKS[mark.what], legend)
-    return Drawing(figure, ("source", "picture", *_MARK_HEADER), _rows(found))
+    return Drawing(figure=figure, header=("source", "picture", *_MARK_HEADER), rows=_rows(found))
 
 
 def write_over_truth(found: Mapping[str, Sequence[Picture]], path: Path) -> None:
