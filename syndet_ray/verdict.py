@@ -217,14 +217,17 @@ def differ(one: Trial, other: Trial) -> tuple[str, ...]:
     Of the mix, what is said in several ways is the same where the shares are: a schedule that shows real images alone and a
     share of nothing, parts of 0 and sources that are not named.
     """
+    if one.recipe == other.recipe:  # of nearly every trial, which is asked about itself: no recipe need be validated
+        return ()
     recipe, other_recipe = Recipe().replace(one.recipe), Recipe().replace(other.recipe)
     has_same_shares = _shown(recipe) == _shown(other_recipe)
     paths = []
     for path in recipe.flat():
-        is_equal = recipe.get(path) == other_recipe.get(path)
         is_told_by_shares = has_same_shares and path in _DECIDE_SHARES
+        if recipe.get(path) == other_recipe.get(path) or is_told_by_shares:
+            continue
         is_idle = no_effect(path, recipe) is not None and no_effect(path, other_recipe) is not None
-        if not (is_equal or is_told_by_shares or is_idle):
+        if not is_idle:
             paths.append(path)
     return tuple(paths)
 
