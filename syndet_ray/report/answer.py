@@ -181,20 +181,23 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
     return [f"{use} {place} {_told(best)}{_beside(best, others)}.", _apart(best, real)]
 
 
+def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
+    """The trials of all but controls, what one of their recipes is called, and how many recipes these are."""
+    rivals = [trial for trial in trials if trial.variant or trial.kind == "search"]
+    what = "variant" if any(trial.variant for trial in rivals) else "searched recipe"
+    return rivals, what, len({trial.variant or trial.number for trial in rivals})
+
+
 def _none_of(trials: Sequence[Trial]) -> str:
     """none of the 3 searched recipes"""
-    others = [trial for trial in trials if trial.variant or trial.kind == "search"]
-    what = "variant" if any(trial.variant for trial in others) else "searched recipe"
-    count = len({trial.variant or trial.number for trial in others})
+    _, what, count = _rivals(trials)
     return f"none of the {words.counted(count, what)}"
 
 
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
     """How far all others stayed behind real only, on validation; "" where none finished."""
-    others = [trial for trial in trials if trial.variant or trial.kind == "search"]
-    what = "variant" if any(trial.variant for trial in others) else "searched recipe"
-    count = len({trial.variant or trial.number for trial in others})
-    second = next(iter(unconfirmed(others)), None)
+    rivals, what, count = _rivals(trials)
+    second = next(iter(unconfirmed(rivals)), None)
     if second is None:
         return ""
     gap = f"{words.number(second.mean)} against {words.number(real.validation)} mAP"
