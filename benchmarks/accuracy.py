@@ -23,13 +23,13 @@ from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.split import with_validation
 from syndet_ray.data.subset import nested_subset
+from syndet_ray.definitions.recipe import Mix, Recipe, Training
 from syndet_ray.detection.bootstrap import intervals
 from syndet_ray.detection.models import save_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
-from syndet_ray.recipe import Mix, Recipe, Training
 from syndet_ray.scenes.generate import generate
 
 METRICS = ("mAP", "AP50", "AP75", "AP50_any_class")

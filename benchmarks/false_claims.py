@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data.distance import Sample, class_distance, distance
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
-from syndet_ray.data.statistics import STATISTICS, Measured, measure
+from syndet_ray.inspection.distance import Sample, class_distance, distance
+from syndet_ray.inspection.statistics import STATISTICS, Measured, measure
 
 RARE = (0.005, 0.01, 0.02, 0.05, 0.2)
 RARE_REPEATS = 400

@@ -39,10 +39,10 @@ from mlflow import MlflowClient
 import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
-from syndet_ray.results import Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Trial
 from syndet_ray.scenes.generate import rendered
-from syndet_ray.tuning.store import local_store
+from syndet_ray.tracking.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
 CLOCKS = {"images_per_second"}

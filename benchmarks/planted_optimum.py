@@ -53,12 +53,12 @@ import optuna
 import ray
 
 from syndet_ray import seeds
-from syndet_ray.parameter import Choice, Float, Simplex
-from syndet_ray.recipe import REAL, Mix, Recipe, Scenes, Training
-from syndet_ray.schedule import shares_between
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Pruning, Sweep, rung_images
-from syndet_ray.tuning.study import Study
+from syndet_ray.definitions.parameter import Choice, Float, Simplex
+from syndet_ray.definitions.recipe import REAL, Mix, Recipe, Scenes, Training
+from syndet_ray.definitions.schedule import shares_between
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Pruning, Sweep, rung_images
+from syndet_ray.search.study import Study
 
 RUNGS, PARALLEL = 8, 4
 IMAGES = rung_images(2400, RUNGS)

@@ -24,11 +24,12 @@ import numpy as np
 import optuna
 
 from syndet_ray import Choice, Float, Int, Recipe, SearchSpace, Sweep, Training
-from syndet_ray.report import anova, page, response
-from syndet_ray.report.response import Band, Response
-from syndet_ray.report.varied import settings
-from syndet_ray.results import Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.analysis import anova, response
+from syndet_ray.analysis.response import Band, Response
+from syndet_ray.analysis.varied import settings
+from syndet_ray.report import page
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Trial
 
 NUMBERS: dict[str, Float | Int] = {
     "mix.synthetic": Float(low=0, high=1),

@@ -28,7 +28,7 @@ from statistics import fmean, median
 from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training
-from syndet_ray.tuning.task import Resources, Task, TrialSettings
+from syndet_ray.search.task import Resources, Task, TrialSettings
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
 SWEEP = Sweep(
@@ -64,12 +64,12 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
 
 
 def ours(trials: int, home: Path) -> None:
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.tuning import tune
-    from syndet_ray.tuning.cluster import connection
-    from syndet_ray.tuning.search import Search
-    from syndet_ray.tuning.store import local_store
-    from syndet_ray.tuning.tracking import Tracking
+    from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.search.search import Search
+    from syndet_ray.tracking.mlflow import Tracking
+    from syndet_ray.tracking.store import local_store
+    from syndet_ray.workers import tune
+    from syndet_ray.workers.cluster import connection
 
     sweep = SWEEP.model_copy(update={"trials": trials})
     folder = RunFolder.create(home / "run", sweep, {})
@@ -79,7 +79,7 @@ def ours(trials: int, home: Path) -> None:
     _time(tune._Events, "on_trial_save", REPORT, counts=False)
     _time(tune._Events, "on_trial_complete", END)
     with connection(None):
-        search = Search(folder, sweep, tracking, _Nobody())
+        search = Search(folder, sweep, _Nobody(), [tracking])
         tune.run_trials(_as_ours, search, TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)), str(home), USE)
         began = time.perf_counter()
         search.close()
@@ -88,7 +88,7 @@ def ours(trials: int, home: Path) -> None:
 
 
 def _as_ours(config: dict[str, Any]) -> None:
-    from syndet_ray.tuning.tune import Reports
+    from syndet_ray.workers.tune import Reports
 
     task: Task = config["task"]
     _report_all(task.number, task.recipe, Reports(False).report)
@@ -99,7 +99,7 @@ def plain(trials: int, home: Path) -> None:
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    from syndet_ray.tuning.cluster import connection
+    from syndet_ray.workers.cluster import connection
 
     axes = {name: axis for name, axis in SWEEP.parameters.axes().items() if isinstance(axis, Float)}
     space = {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in axes.items()}

@@ -22,10 +22,10 @@ from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, 
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.recipe import Detector, Mix, Recipe, SceneParameters, Training
 from syndet_ray.detection.augment import Augmenter, Example
 from syndet_ray.detection.settle import settled_detector
 from syndet_ray.detection.train import Trainer
-from syndet_ray.recipe import Detector, Mix, Recipe, SceneParameters, Training
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 

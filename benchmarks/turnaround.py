@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.runs.folder import RunFolder
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ import os
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
+from syndet_ray.definitions.recipe import Detector, Mix, Photos, Recipe, SceneParameters, Scenes, Training
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Confirmation, Pruning, Sweep
 from syndet_ray.errors import SyndetError
-from syndet_ray.parameter import Choice, Float, Int, Simplex
-from syndet_ray.recipe import Detector, Mix, Photos, Recipe, SceneParameters, Scenes, Training
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Confirmation, Pruning, Sweep
 
 __version__ = "0.1.0"
 

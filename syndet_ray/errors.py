@@ -66,3 +66,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         return f"Did you mean {' or '.join(map(repr, completions))}?"
     close = difflib.get_close_matches(name, names, n=1, cutoff=_SIMILAR)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(names)}."
+
+
+def message(error: Exception) -> str:
+    """An error in words for a person: that of a library with its type in front."""
+    return str(error) if isinstance(error, SyndetError) else f"{type(error).__name__}: {error}"

@@ -17,7 +17,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
-from syndet_ray.tuning.store import local_store
+from syndet_ray.tracking.store import local_store
 
 SHARED = Path(__file__).parents[2] / "shared"
 

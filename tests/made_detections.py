@@ -10,8 +10,8 @@ from pycocotools.cocoeval import COCOeval
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.score import Predictions, in_order
-from syndet_ray.recipe import Detector
 
 # The smallest network that timm has, made for tests of its own, for pictures of 96 px.
 TINY = Detector(

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from made_detections import TINY
 
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.models import build
-from syndet_ray.recipe import Detector
 
 CLASSES = ("blue", "red")
 COLOURS = ([0.2, 0.3, 0.9], [0.9, 0.2, 0.2])

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from syndet_ray.data.visibility import Bin, Visibility
-from syndet_ray.parameter import Choice, Float
-from syndet_ray.recipe import Recipe, Training
-from syndet_ray.results import Picture, TestRow, TestScores
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.space import SearchSpace
+from syndet_ray.definitions.parameter import Choice, Float
+from syndet_ray.definitions.recipe import Recipe, Training
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Picture, TestRow, TestScores
 from syndet_ray.spread import Difference
-from syndet_ray.sweep import Sweep
 
 CLASSES = ("one", "<b>two</b>", "$3")
 SWEEP = Sweep(

@@ -10,9 +10,9 @@ from syndet_ray import SceneParameters
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.scenes.generate import generate, scene_hash
-from syndet_ray.tuning import ahead, raylet
-from syndet_ray.tuning.cluster import connection
-from syndet_ray.tuning.task import RETRIES
+from syndet_ray.search.task import RETRIES
+from syndet_ray.workers import ahead, raylet
+from syndet_ray.workers.cluster import connection
 
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from syndet_ray.errors import DefinitionError, MachineError
-from syndet_ray.tuning import cluster
-from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
-from syndet_ray.tuning.cluster import Capacity, has_spare_cores, resource_words, resources
-from syndet_ray.tuning.task import Resources, check_gpus
+from syndet_ray.search.task import Resources, check_gpus
+from syndet_ray.workers import cluster
+from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
+from syndet_ray.workers.cluster import Capacity, has_spare_cores, resource_words, resources
 
 ROOT = Path(__file__).parents[1]
 UNKNOWN = Growth(is_known=False)

@@ -14,9 +14,9 @@ from made_runs import ABOUT, SWEEP, made_run, train
 from syndet_ray.data.lease import Claim, Lease
 from syndet_ray.data.storage import upload
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.results import Trial
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning import backup
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Trial
+from syndet_ray.tracking import backup
 from syndet_ray.tuning.checkpoints import Checkpoints
 
 DENY_ALL = {
@@ -309,8 +309,8 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
     def follow_all(is_ours, secure):
         follower = Checkpoints(HOME, SWEEP, silent, secure, is_ours)
         for name in names[:4]:
-            follower.follow(running(0, f"{HOME}/checkpoints/{name}"))
-        follower.follow(replace(running(1, f"{HOME}/checkpoints/{names[7]}"), state="FAILED"))
+            follower.update(running(0, f"{HOME}/checkpoints/{name}"))
+        follower.update(replace(running(1, f"{HOME}/checkpoints/{names[7]}"), state="FAILED"))
         follower.flush(30)
         return [key.split("/", 3)[3].rpartition("/")[0] for key in keys(s3) if key.endswith("model.json")]
 

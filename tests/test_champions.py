@@ -12,13 +12,13 @@ from moto.server import ThreadedMotoServer
 
 from syndet_ray import Recipe, SearchSpace, Sweep
 from syndet_ray.data import storage
-from syndet_ray.deploy import champions
+from syndet_ray.definitions.parameter import Float
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.parameter import Float
-from syndet_ray.results import OBJECTIVE, Rung, Trial
-from syndet_ray.tuning.store import local_store
-from syndet_ray.tuning.tracking import Tracking
+from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.tracking import champions
+from syndet_ray.tracking.mlflow import Tracking
+from syndet_ray.tracking.store import local_store
 
 CLASSES = ("small", "big")
 NAME = "syndet_ray-tiny"
@@ -50,7 +50,7 @@ def runs(tmp_path_factory, champion, empty_store):
         started=1.0,
         ended=2.0,
     )
-    tracking.follow(trial)
+    tracking.update(trial)
     tracking.register_champion(NAME, champion, trial, {"mAP": 0.5})
     tracking.end("FINISHED")
     return runs

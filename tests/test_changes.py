@@ -11,12 +11,11 @@ from made_runs import ABOUT, confirmed_run, made_run
 from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import DefinitionError
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import load
+from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tuning import confirm, preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
-from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning.run import (
     Options,
     Origin,
@@ -27,6 +26,7 @@ from syndet_ray.tuning.run import (
     _parent_tags,
     _plain,
 )
+from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(

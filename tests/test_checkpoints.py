@@ -6,10 +6,10 @@ import pytest
 from made_runs import SWEEP, TWO_GOALS
 
 from syndet_ray import Confirmation
-from syndet_ray.results import Rung, Trial
+from syndet_ray.analysis.selection import candidates
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tuning import confirm
 from syndet_ray.tuning.checkpoints import Checkpoints, needed
-from syndet_ray.verdict import candidates
 
 
 def trial(number, value=None, kind="search", state="COMPLETE", **facts):
@@ -98,15 +98,15 @@ def test_trials_that_end_lose_what_nobody_needs_any_more(run):
     other = run.make("trial-003/images-000000100", "trial-003/images-000000200")
     (run.root / "trial-002-b" / "result.json").write_text("Tune's own")
     follower = run.follower()
-    follower.follow(replace(first, checkpoint=path))
-    follower.follow(replace(second, checkpoint=other))
+    follower.update(replace(first, checkpoint=path))
+    follower.update(replace(second, checkpoint=other))
     follower.flush()
     assert len(run.present()) == 5, "none has ended"
-    follower.follow(replace(first, checkpoint=path, state="COMPLETE"))
+    follower.update(replace(first, checkpoint=path, state="COMPLETE"))
     follower.flush()
     newest = {"trial-002-b/checkpoint_000001"}
     assert run.present() == newest | {"trial-003/images-000000100", "trial-003/images-000000200"}
-    follower.follow(replace(second, checkpoint=other, state="COMPLETE"))
+    follower.update(replace(second, checkpoint=other, state="COMPLETE"))
     follower.flush()
     assert run.present() == {"trial-003/images-000000200"}, "the better one has come"
     assert (run.root / "trial-002-b" / "result.json").exists()
@@ -117,7 +117,7 @@ def test_whatever_the_folder_of_a_run_is_called_what_is_needed_stays(tmp_path, n
     checkpoint = tmp_path / name / "checkpoints" / "trial-000" / "images-000000100"
     checkpoint.mkdir(parents=True)
     follower = Checkpoints(str(tmp_path / name), SWEEP, print)
-    follower.follow(trial(0, 0.2, "real_only", checkpoint=str(checkpoint)))
+    follower.update(trial(0, 0.2, "real_only", checkpoint=str(checkpoint)))
     follower.flush()
     assert checkpoint.is_dir()
 
@@ -127,12 +127,12 @@ def test_what_a_kill_left_and_what_comes_late_goes_too(run):
     follower = run.follower()
     pruned = trial(2, 0.1, state="PRUNED")
     for known in (pruned, trial(3, 0.4, checkpoint=None), trial(1002, 0.1, state="RUNNING")):
-        follower.follow(known)
+        follower.update(known)
     follower.flush()
     others = {"trial-1002/images-1", "mine/checkpoint_000001", "trial-x/checkpoint_1"}
     assert run.present() == others
     late = run.make("trial-002-a/checkpoint_000004")
-    follower.follow(replace(pruned, checkpoint=late))
+    follower.update(replace(pruned, checkpoint=late))
     follower.flush()
     assert run.present() == others
 
@@ -141,7 +141,7 @@ def test_what_another_driver_has_taken_over_is_left_to_it(run):
     run.make("trial-002/images-1")
     ours = [False]
     follower = run.follower(secure=lambda: ours[0])
-    follower.follow(trial(2, 0.1, state="FAILED"))
+    follower.update(trial(2, 0.1, state="FAILED"))
     follower.flush()
     assert run.present() == {"trial-002/images-1"}
     ours[0] = True
@@ -154,8 +154,8 @@ def test_half_of_a_copy_that_a_kill_left_goes_with_its_trial(run):
     for half in ("trial-002/.k3x_1a", "trial-003/.k3x_1b"):
         run.make(half)
     follower = run.follower()
-    follower.follow(trial(3, None, state="RUNNING"))
-    follower.follow(trial(2, 0.1, state="FAILED", checkpoint=path))
+    follower.update(trial(3, None, state="RUNNING"))
+    follower.update(trial(2, 0.1, state="FAILED", checkpoint=path))
     follower.flush()
     assert run.present() == {"trial-003/.k3x_1b"}, "the other trial may be writing it"
 
@@ -170,7 +170,7 @@ def test_nothing_is_deleted_before_the_copy_of_the_run_knows_that_the_trial_has_
         return True
 
     follower = run.follower(secure=copied)
-    follower.follow(trial(2, 0.1, state="RUNNING", checkpoint=path))
+    follower.update(trial(2, 0.1, state="RUNNING", checkpoint=path))
     follower.flush()
     assert present == [], "there is nothing to delete"
     follower._trials[2] = trial(2, 0.1, state="FAILED", checkpoint=path)
@@ -182,7 +182,7 @@ def test_nothing_is_deleted_before_the_copy_of_the_run_knows_that_the_trial_has_
 
 def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_once(run, monkeypatch):
     follower = run.follower()
-    follower.follow(trial(2, 0.1, state="FAILED"))
+    follower.update(trial(2, 0.1, state="FAILED"))
     follower.flush()
     run.make("trial-003/images-1")
     with monkeypatch.context() as broken:
@@ -192,7 +192,7 @@ def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_onc
 
         broken.setattr("syndet_ray.tuning.checkpoints._folders", failing)
         for number in (3, 4):
-            follower.follow(trial(number, 0.1, state="FAILED"))
+            follower.update(trial(number, 0.1, state="FAILED"))
             follower.flush()
     assert run.notes == ["checkpoints that nobody needs any more are left where they are: OSError: the store is gone"]
     follower.flush()

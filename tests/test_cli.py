@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
+from syndet_ray.cli.terminal import console
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.terminal import console
+from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tuning.run import Outcome
 
 REASON = "cannot read images [/data/x.jpg]"

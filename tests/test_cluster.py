@@ -10,10 +10,12 @@ import pytest
 import ray
 from moto.server import ThreadedMotoServer
 
+from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import MachineError
-from syndet_ray.sweep import load
-from syndet_ray.tuning import backup, cluster, run
+from syndet_ray.tracking import backup
+from syndet_ray.tuning import run
 from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.workers import cluster
 
 
 class Quiet:

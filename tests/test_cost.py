@@ -6,14 +6,15 @@ import pytest
 from made_detections import TINY
 from rich.console import Console
 
-from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training, listing
+from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training
+from syndet_ray.cli import listing
 from syndet_ray.cli import sweeps as verbs
+from syndet_ray.definitions.reach import rendered_sets
+from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.sweep import load
+from syndet_ray.search.replay import Replay
+from syndet_ray.search.search import Budget
 from syndet_ray.tuning.cost import Rates, check_hours, check_images, measure, projected
-from syndet_ray.tuning.reach import rendered_sets
-from syndet_ray.tuning.replay import Replay
-from syndet_ray.tuning.search import Budget
 
 RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
 
@@ -162,7 +163,7 @@ def test_what_a_replay_found_fits_on_a_terminal():
 
 
 def test_replay_names_the_pruners_it_knows():
-    from syndet_ray.tuning.replay import chosen
+    from syndet_ray.search.replay import chosen
 
     assert {pruning.name for pruning in chosen("median").values()} == {"median"}
     assert len(chosen(None)) > len(chosen("median")) > 1

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from syndet_ray.data.label_style import measure
 from syndet_ray.data.record import Record, Source
+from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.errors import DataError
-from syndet_ray.recipe import SceneParameters
+from syndet_ray.inspection.label_style import measure
 from syndet_ray.scenes.generate import generate
 
 

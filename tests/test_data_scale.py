@@ -21,8 +21,8 @@ from syndet_ray.data.scale import (
     working_scale,
     working_sizes,
 )
+from syndet_ray.definitions.recipe import Detector, Training
 from syndet_ray.errors import DataError
-from syndet_ray.recipe import Detector, Training
 
 
 def photo(wh, sides, name="a", crowd=None):

@@ -12,14 +12,14 @@ from PIL import Image
 from scipy import stats
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.distance import Line, Sample, class_distance, distance, total_variation
-from syndet_ray.data.duplicates import pairs, print_of
-from syndet_ray.data.inspection import inspect, unique_names
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.statistics import STATISTICS, box_numbers, look, measure, noise
 from syndet_ray.data.write import write_dataset
 from syndet_ray.errors import DataError
+from syndet_ray.inspection.comparison import inspect, unique_names
+from syndet_ray.inspection.distance import Line, Sample, class_distance, distance, total_variation
+from syndet_ray.inspection.duplicates import pairs, print_of
+from syndet_ray.inspection.statistics import STATISTICS, box_numbers, look, measure, noise
 
 values = st.lists(st.integers(-50, 50), min_size=1, max_size=30).map(lambda found: np.array(found, float))
 

@@ -9,6 +9,7 @@ from made_detections import TINY
 from safetensors.torch import save_file
 
 from syndet_ray import Mix, Photos, Recipe, Scenes, Training
+from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
 from syndet_ray.detection.average import Horizon
 from syndet_ray.detection.in_force import detector_in_force
@@ -16,8 +17,7 @@ from syndet_ray.detection.models import build
 from syndet_ray.detection.train import Trainer
 from syndet_ray.detection.weights_file import copy_fitting
 from syndet_ray.errors import SyndetError
-from syndet_ray.recipe import field_paths
-from syndet_ray.tuning.effective import check_settings
+from syndet_ray.workers.effective import check_settings
 
 CPU = torch.device("cpu")
 SOURCES = {"ours": Scenes(), "few": Scenes(images=2), "theirs": Photos(folder="theirs")}

@@ -6,12 +6,12 @@ from made_models import CLASSES, made
 from made_models import detector as made_detector
 from safetensors.torch import save_file
 
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection import settle
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.settle import settled_detector
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import Detector
 
 SMALL = ("tf_efficientnet_lite0", "imagenet", "all")
 LARGE = ("resnet50_fpn_v2", "coco", 2)

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 import pytest
 from made_detections import TINY
 
-from syndet_ray import Choice, Confirmation, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training, listing
+from syndet_ray import Choice, Confirmation, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training
+from syndet_ray.cli import listing
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, measure
 from syndet_ray.tuning.cost import projected as cost_projected
-from syndet_ray.tuning.disk import Disk, Room, check_fits, fault, places, projected, room, taken
+from syndet_ray.tuning.disk import Disk, Room, check_fits, projected, room, taken
+from syndet_ray.workers.disk import fault, places
 
 MB = 1_000_000
 SCENE_BYTES = 3 * 256 * 256

@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex, Sweep
-from syndet_ray.effect import deciders, no_effect
+from syndet_ray.definitions.effect import deciders, no_effect
+from syndet_ray.definitions.recipe import SceneParameters, field_paths
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.recipe import SceneParameters, field_paths
 from syndet_ray.scenes.generate import draw_scene
 from syndet_ray.scenes.made_from import facts, made_from
-from syndet_ray.tuning.effective import check_settings
+from syndet_ray.workers.effective import check_settings
 
 SHARE, UNIT = Float(low=0.2, high=0.8), Float(low=0.0, high=1.0)
 TWO = Mix(sources={"a": Scenes(), "b": Scenes(changes={"scene.objects": 5})})

@@ -10,12 +10,12 @@ from mlflow import MlflowClient
 from test_search import Silent
 
 from syndet_ray.cli import sweeps
+from syndet_ray.cli.terminal import console
 from syndet_ray.report import page
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.terminal import console
+from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tuning import run
 from syndet_ray.tuning.run import Options, _Attempt, _carry_out
-from syndet_ray.tuning.stop import Stop
+from syndet_ray.workers.stop import Stop
 
 SCORES = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
 

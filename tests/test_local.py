@@ -14,23 +14,24 @@ from conftest import write_tiny_sweep
 from mlflow import MlflowClient
 from test_disk import no_file_may_grow
 from test_search import Silent
-from test_tune import RUNGS, Nobody, searching, settings
+from test_tune import RUNGS, searching, settings
 
 from syndet_ray import Confirmation
+from syndet_ray.analysis.selection import winner
+from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
-from syndet_ray.results import OBJECTIVE
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import load
-from syndet_ray.tuning import local, run
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.search.search import Search
+from syndet_ray.search.task import RETRIES, Resources, retried
+from syndet_ray.tracking.mlflow import Tracking
+from syndet_ray.tuning import run
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.confirm import to_be_scored
 from syndet_ray.tuning.run import Options, Origin, resume, start
-from syndet_ray.tuning.search import Search
-from syndet_ray.tuning.task import RETRIES, Resources, retried
-from syndet_ray.tuning.tracking import Tracking
-from syndet_ray.verdict import winner
+from syndet_ray.workers import local
 
 WRITE_IT = "The run has all of it: once the store can be written, python -m syndet_ray resume"
 WHOLE = {"trials": 1, "seeds": 2}
@@ -290,7 +291,7 @@ def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monk
     assert {path.name for path in (tmp_path / "checkpoints" / "trial-000").iterdir()} == {"images-000000025"}
     assert search.propose() is None
 
-    again = Search(folder, folder.sweep, Nobody(), Silent())
+    again = Search(folder, folder.sweep, Silent())
     runner.search(again, settings(tmp_path), nothing, str(tmp_path))
     assert [(trial.state, trial.images, trial.retries) for trial in folder.trials()] == [("COMPLETE", 100, 0)] * 2
 
@@ -346,7 +347,7 @@ def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_
 
 def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
     folder = begin(trials=1, images=10).folder
-    hold = "import sys, pathlib; from syndet_ray.run_folder import RunFolder\n"
+    hold = "import sys, pathlib; from syndet_ray.runs.folder import RunFolder\n"
     hold += "with RunFolder.open(pathlib.Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
     paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     other = subprocess.Popen(

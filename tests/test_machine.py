@@ -4,9 +4,9 @@ import os
 import subprocess
 
 import syndet_ray
-from syndet_ray.results import Trial
-from syndet_ray.tuning import machine
-from syndet_ray.tuning.packages import Packages
+from syndet_ray.runs import machine
+from syndet_ray.runs.results import Trial
+from syndet_ray.workers.packages import Packages
 
 
 def program(folder, name, text):
@@ -80,12 +80,12 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
     machine.worker.cache_clear()
     notes = []
     nodes = Packages(notes.append)
-    nodes.follow(trained_on("gpu-1", machine.worker()["versions"]))
-    nodes.follow(Trial(number=1, kind="search", params={}, recipe={}))
+    nodes.update(trained_on("gpu-1", machine.worker()["versions"]))
+    nodes.update(Trial(number=1, kind="search", params={}, recipe={}))
     assert notes == []
     for host in ("gpu-2", "gpu-2", "gpu-3"):
-        nodes.follow(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))
-    nodes.follow(trained_on("gpu-4", "torch 2.7.0", "COMPLETE"))
+        nodes.update(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))
+    nodes.update(trained_on("gpu-4", "torch 2.7.0", "COMPLETE"))
     words = "embreex is missing (4.4 here), torch 2.8.0 (2.9.0 here), trimesh 5.2 (none here)"
     assert notes == [f"gpu-{k} trains with other packages than this machine has: {words}" for k in (2, 3)]
     machine.worker.cache_clear()

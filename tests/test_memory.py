@@ -6,9 +6,9 @@ import psutil
 import pytest
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data import memory
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import MachineError
-from syndet_ray.tuning import memory
 
 
 def photos(count, wh):

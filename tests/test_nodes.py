@@ -11,9 +11,9 @@ from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep
 from syndet_ray.scenes.assets import load
-from syndet_ray.tuning import nodes
-from syndet_ray.tuning.nodes import Needs, needs_of, problems_here
-from syndet_ray.tuning.reach import Materials
+from syndet_ray.scenes.needs import Materials
+from syndet_ray.workers import nodes
+from syndet_ray.workers.nodes import Needs, needs_of, problems_here
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from conftest import keys
 from made_runs import SWEEP
 
-from syndet_ray.results import Trial
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.task import KEPT_CHECKPOINTS
 from syndet_ray.tuning import checkpoints
 from syndet_ray.tuning.checkpoints import Checkpoints
-from syndet_ray.tuning.task import KEPT_CHECKPOINTS
 
 
 class Slow:
@@ -60,8 +60,8 @@ def test_reports_do_not_wait_until_old_checkpoints_are_deleted_from_s3(s3, slow)
     follower = Checkpoints(home, SWEEP, print)
     for k in range(4):
         for number in range(2):
-            follower.follow(running(number, place(home, number, k)))
-            follower.follow(running(number, place(home, number, k)))  # as after a retry
+            follower.update(running(number, place(home, number, k)))
+            follower.update(running(number, place(home, number, k)))  # as after a retry
     assert slow.deleted == [], "the search goes on while the store has yet to answer"
     slow.gate.set()
     follower.flush(30)
@@ -78,7 +78,7 @@ def test_a_checkpoint_that_is_gone_keeps_no_other_from_deletion(tmp_path):
         path.mkdir()
     follower = Checkpoints(str(tmp_path), SWEEP, print)
     for path in paths:
-        follower.follow(running(0, str(path)))
+        follower.update(running(0, str(path)))
     follower.flush(30)
     assert [path.exists() for path in paths] == [False, False, True, True]
 
@@ -90,9 +90,9 @@ def test_a_checkpoint_that_a_trial_writes_once_more_stays(tmp_path, slow):
     for path in (first, second, third, other):
         Path(path).mkdir(parents=True)
     follower = Checkpoints(str(tmp_path), SWEEP, print)
-    follower.follow(replace(running(1, other), state="FAILED"))  # its deletion is the first, and waits at the gate
+    follower.update(replace(running(1, other), state="FAILED"))  # its deletion is the first, and waits at the gate
     for checkpoint in (first, second, third, None, first):
-        follower.follow(running(0, checkpoint))
+        follower.update(running(0, checkpoint))
     slow.gate.set()
     follower.flush(30)
     assert [Path(path).exists() for path in (first, second, third, other)] == [True, False, True, False]
@@ -103,13 +103,13 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what
     folder.mkdir(parents=True)
     follower = Checkpoints(str(tmp_path), SWEEP, notes.append)
     ended = replace(running(0, str(folder)), state="FAILED")
-    follower.follow(ended)
+    follower.update(ended)
     follower.flush(0.01)
     place = tmp_path / "checkpoints"
     assert notes == [f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"]
     assert folder.exists()
     resumed = Checkpoints(str(tmp_path), SWEEP, notes.append)
-    resumed.follow(ended)
+    resumed.update(ended)
     slow.gate.set()
     resumed.flush(30)
     assert not folder.exists()

@@ -5,7 +5,7 @@ from threading import Event, Thread, current_thread
 
 import pytest
 
-from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.tracking.outbox import Outbox
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from made_runs import SWEEP, made_run
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.results import Picture, Trial
+from syndet_ray.runs.pictures import best_and_worst, show_training
+from syndet_ray.runs.results import Picture, Trial
 from syndet_ray.scenes import generate as generating
 from syndet_ray.scenes.generate import generate
-from syndet_ray.tuning.pictures import best_and_worst, show_training
 
 IMAGE = np.zeros((50, 50, 3), np.uint8)
 

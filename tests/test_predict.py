@@ -15,14 +15,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
-from syndet_ray import cli, scorecard, terminal
+from syndet_ray import cli
+from syndet_ray.cli import scorecard, terminal
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.unlabelled import find
-from syndet_ray.deploy import judge as judging
-from syndet_ray.deploy.apply import apply
+from syndet_ray.deploy import evaluate as judging
 from syndet_ray.deploy.finder import Finder, in_photo
 from syndet_ray.deploy.output import new_folder
+from syndet_ray.deploy.predict import apply
 from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions

@@ -9,10 +9,11 @@ import pytest
 import trimesh
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Sweep, listing
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Sweep
+from syndet_ray.cli import listing
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import Recipe
-from syndet_ray.results import TestScores
+from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.preflight import check_assets, check_machine, real_data
 
@@ -498,7 +499,7 @@ def test_a_search_of_the_working_scale_is_refused(large):
 
 
 def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(large, monkeypatch):
-    monkeypatch.setattr("syndet_ray.tuning.memory.available_bytes", lambda: 2_000_000)
+    monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 2_000_000)
     with pytest.raises(MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"):
         real_data(large, photos_alone(), lambda *_: pytest.fail("decoded something"))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syndet_ray import Pruning
-from syndet_ray.tuning.pruning import _PRUNERS, make_pruner
+from syndet_ray.search.pruning import _PRUNERS, make_pruner
 
 RUNGS = 4
 NAMES = get_args(Pruning.model_fields["name"].annotation)

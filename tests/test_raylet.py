@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from test_stop import Notes
 
-from syndet_ray.tuning import stop as stopping
-from syndet_ray.tuning.raylet import LOST, watch, watched_raylet
-from syndet_ray.tuning.stop import Stop, interrupt_for
+from syndet_ray.workers import stop as stopping
+from syndet_ray.workers.raylet import LOST, watch, watched_raylet
+from syndet_ray.workers.stop import Stop, interrupt_for
 
 LOOK_EVERY_S = 0.01
 PATIENCE_S = 30.0

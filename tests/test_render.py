@@ -17,9 +17,9 @@ from syndet_ray.data.read import read
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes import shards
 from syndet_ray.scenes.generate import generate, rendered, scene_hash
-from syndet_ray.tuning import render as rendering
-from syndet_ray.tuning.cluster import connection
-from syndet_ray.tuning.render import render_set, scene_parameters, write_set
+from syndet_ray.workers import render as rendering
+from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.render import render_set, scene_parameters, write_set
 
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))

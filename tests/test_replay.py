@@ -10,10 +10,10 @@ from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
 
 from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
 from syndet_ray.errors import DataError
-from syndet_ray.results import OBJECTIVE, Rung, Trial
-from syndet_ray.tuning import replay as module
-from syndet_ray.tuning.replay import advice_on_curves, candidates, full_curves, replay, stopped_at, truncated
-from syndet_ray.tuning.study import Study
+from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.search import replay as module
+from syndet_ray.search.replay import advice_on_curves, candidates, full_curves, replay, stopped_at, truncated
+from syndet_ray.search.study import Study
 
 HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at each rung
 

@@ -11,11 +11,13 @@ import pytest
 from made_runs import ABOUT, SWEEP, VARIANTS, confirmed_run, made_run, variant_run
 from rich.console import Console
 
-from syndet_ray import cli, listing
+from syndet_ray import cli
+from syndet_ray.analysis.compare import compare
+from syndet_ray.cli import listing
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import compare_page
-from syndet_ray.report.compare import compare, sentences
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.report.comparison import sentences
+from syndet_ray.runs.folder import RunFolder
 
 
 def compared(folders):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from syndet_ray.report.compute import compute, training_s
-from syndet_ray.results import Rung, Trial
+from syndet_ray.analysis.compute import compute, training_s
+from syndet_ray.runs.results import Rung, Trial
 
 
 def trial(number, rates, ended=7200.0):

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import ABOUT, OPENED, gap, train
 
-from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
-from syndet_ray.report.exchange import (
+from syndet_ray.analysis.exchange import (
     ExchangePoint,
     Scored,
     Worth,
@@ -20,11 +19,12 @@ from syndet_ray.report.exchange import (
     exchange_words,
     photos,
 )
+from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import exchange as figure
-from syndet_ray.results import TestRow, TestScores
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import Sweep
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import TestRow, TestScores
 
 RNG = np.random.default_rng(0)
 HARD = 0.02 * RNG.standard_normal(500)  # images that are hard for every model alike

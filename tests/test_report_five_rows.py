@@ -4,8 +4,8 @@ import pytest
 from made_runs import confirmed_run, gap, made_run
 from test_report_exchange import BUDGET, budget_run
 
-from syndet_ray.recipe import Photos, Scenes
-from syndet_ray.report.five_rows import five_rows
+from syndet_ray.analysis.five_rows import five_rows
+from syndet_ray.definitions.recipe import Photos, Scenes
 
 ALONE = {"mix.schedule": "synthetic_only"}
 

@@ -11,13 +11,14 @@ import pytest
 from pyarrow import parquet
 from test_data_statistics import coco, quiet, scenes, written
 
-from syndet_ray import listing
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.distance import Distance
-from syndet_ray.data.inspection import inspect
-from syndet_ray.data.statistics import BY_NAME
+from syndet_ray.cli import listing
 from syndet_ray.errors import DataError
-from syndet_ray.report import differences, glance
+from syndet_ray.inspection import differences
+from syndet_ray.inspection.comparison import inspect
+from syndet_ray.inspection.distance import Distance
+from syndet_ray.inspection.statistics import BY_NAME
+from syndet_ray.report import inspection_page as glance
 from syndet_ray.report.figures import distributions
 
 

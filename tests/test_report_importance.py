@@ -9,15 +9,15 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from test_report_response import SPACE, searched_run
 
-from syndet_ray.parameter import Choice, Float, Int, Simplex
-from syndet_ray.recipe import Recipe, Scenes
-from syndet_ray.report import anova, importance
-from syndet_ray.report.coordinates import ABSENT, MOST_AXES, coordinates
+from syndet_ray.analysis import anova, importance
+from syndet_ray.analysis.coordinates import ABSENT, MOST_AXES, coordinates
+from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
+from syndet_ray.definitions.recipe import Recipe, Scenes
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import importance as figures
-from syndet_ray.results import Rung, Trial
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Sweep
+from syndet_ray.runs.results import Rung, Trial
 
 NOTHING = importance.Importances(settings=(), trials=0, reason="")
 

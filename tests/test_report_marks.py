@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from syndet_ray.boxes import iou
-from syndet_ray.report.marks import common_side, crowded_window, full_window, marks
-from syndet_ray.results import Picture
+from syndet_ray.runs.marks import common_side, crowded_window, full_window, marks
+from syndet_ray.runs.results import Picture
 
 BOX = [10.0, 10.0, 30.0, 30.0]
 NONE = np.zeros((0, 4), np.float32)

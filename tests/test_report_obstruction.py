@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from made_runs import ABOUT, CLASSES, KINDS, SEEN, TIED, confirmed_run, examine, made_run
 
+from syndet_ray.analysis import obstruction
 from syndet_ray.data.visibility import Bin
-from syndet_ray.report import obstruction, page, words
+from syndet_ray.report import page, words
 from syndet_ray.report.figures import mistakes
 from syndet_ray.report.figures import obstruction as figures
 from syndet_ray.report.figures.catalogue import draw_all

@@ -28,15 +28,16 @@ from made_runs import (
 from PIL import Image
 from pyarrow import parquet
 
-from syndet_ray.parameter import Simplex
-from syndet_ray.recipe import Mix, Recipe, Scenes
-from syndet_ray.report import answer, page, tables
+from syndet_ray.analysis import tables
+from syndet_ray.definitions.parameter import Simplex
+from syndet_ray.definitions.recipe import Mix, Recipe, Scenes
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.report import answer, page
 from syndet_ray.report.figures.catalogue import draw_all
 from syndet_ray.report.figures.drawing import from_zero, script, spread
-from syndet_ray.results import Picture
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Sweep
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Picture
 
 
 @pytest.fixture

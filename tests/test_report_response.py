@@ -12,14 +12,15 @@ from made_runs import ABOUT, train
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from syndet_ray.parameter import Choice, Float, Int, Simplex
-from syndet_ray.recipe import Recipe, Scenes
-from syndet_ray.report import page, response, varied
+from syndet_ray.analysis import response, varied
+from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
+from syndet_ray.definitions.recipe import Recipe, Scenes
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.report import page
 from syndet_ray.report.figures import drawing, responses
-from syndet_ray.results import Rung, Trial
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Sweep
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Rung, Trial
 
 SHARE = varied.Setting(path="mix.synthetic", axis=Float(low=0, high=1))
 RATE = varied.Setting(path="training.learning_rate", axis=Float(low=1e-4, high=1e-2, log=True))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from syndet_ray.parameter import Choice
-from syndet_ray.recipe import Recipe
-from syndet_ray.report import response, tables, varied
-from syndet_ray.results import Rung, TestRow, TestScores, Trial
-from syndet_ray.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.analysis import response, tables, varied
+from syndet_ray.definitions.parameter import Choice
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 
 
 def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="search", **params):

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syndet_ray.parameter import Choice, Float, Int, Simplex
-from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray import wording
+from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
+from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
 from syndet_ray.report import words
-from syndet_ray.results import TestScores, Trial
+from syndet_ray.runs import names
+from syndet_ray.runs.results import TestScores, Trial
 
 DENSITIES = {"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
 ALIKE = {"a": Scenes(), "b": Scenes(changes={"scene.blur": 0.0})}
@@ -48,18 +50,18 @@ def trial(changes=None, params=None, kind="search", of=None, **mix):
     ],
 )  # fmt: skip
 def test_recipes_in_words(made, said):
-    assert words.recipe_words(made) == said
+    assert names.recipe_words(made) == said
 
 
 def test_what_else_was_varied_follows_unless_it_has_no_effect():
     params = {"training.learning_rate": 0.0021234, "scene.blur": 0.5, "mix.synthetic": 0.4, "scene.objects": 10}
     said = "40 % synthetic at 10 objects per scene, learning rate 0.00212, blur 0.5"
-    assert words.recipe_words(trial(params=params)) == said
+    assert names.recipe_words(trial(params=params)) == said
     assert (
-        words.recipe_words(trial(params=params | {"mix.synthetic": 0.0})) == "real images only, learning rate 0.00212"
+        names.recipe_words(trial(params=params | {"mix.synthetic": 0.0})) == "real images only, learning rate 0.00212"
     )
     several = trial(params={"scene.objects": 20}, sources=DENSITIES | {"other": Scenes()})
-    assert words.recipe_words(several).endswith("17 % other, 20 objects per scene")
+    assert names.recipe_words(several).endswith("17 % other, 20 objects per scene")
 
 
 @pytest.mark.parametrize(
@@ -100,25 +102,25 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
     ],
 )
 def test_settings_in_one_line(params, said):
-    assert words.settings(params) == said
-    assert words.trial_words(Trial(number=0, kind="search", params=params, recipe={})) == said
+    assert names.settings(params) == said
+    assert names.trial_words(Trial(number=0, kind="search", params=params, recipe={})) == said
 
 
 def test_trials_without_params_and_confirmations_say_what_they_are():
-    assert words.trial_words(trial(kind="real_only", synthetic=0.0)) == "real only (control)"
-    assert words.trial_words(trial(kind="no blur")) == "no blur"
+    assert names.trial_words(trial(kind="real_only", synthetic=0.0)) == "real only (control)"
+    assert names.trial_words(trial(kind="no blur")) == "no blur"
     assert (
-        words.trial_words(trial(kind="confirm", of=7, params={"mix.synthetic": 0.2}))
+        names.trial_words(trial(kind="confirm", of=7, params={"mix.synthetic": 0.2}))
         == "seed of trial 7: 20 % synthetic"
     )
-    assert words.trial_words(trial(kind="confirm", of=0, synthetic=0.0)) == "seed of trial 0: real images only"
-    assert words.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
-    assert words.kind_name(trial(kind="synthetic_only")) == "synthetic only"
+    assert names.trial_words(trial(kind="confirm", of=0, synthetic=0.0)) == "seed of trial 0: real images only"
+    assert names.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
+    assert names.kind_name(trial(kind="synthetic_only")) == "synthetic only"
 
 
 @given(st.sampled_from(["mixed", "staged", "annealed"]), st.floats(0, 1), st.one_of(st.just("all"), st.integers(1, 99)))
 def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count):
-    said = words.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
+    said = names.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
     assert ("synthetic" in said) == (share > 0)
     assert ("real image" in said) == (share == 0 or (count != "all" and share < 1))
     assert (schedule in said) == (schedule != "mixed" and 0 < share < 1)
@@ -140,7 +142,7 @@ def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count)
     ],
 )
 def test_values_under_the_name_of_their_setting(path, value, said):
-    assert words.setting_value(path, value) == said
+    assert names.setting_value(path, value) == said
 
 
 @pytest.mark.parametrize(
@@ -156,14 +158,14 @@ def test_values_under_the_name_of_their_setting(path, value, said):
     ],
 )
 def test_what_a_search_may_choose_from(parameter, said):
-    assert words.bounds(parameter) == said
+    assert names.bounds(parameter) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(1.0, "> 0.99"), (0.97, "= 0.97"), (0.5, "= 0.50"), (0.004, "< 0.01"), (0.0, "< 0.01")]
 )
 def test_probabilities_are_never_certain(value, said):
-    assert words.probability(value) == said
+    assert wording.probability(value) == said
 
 
 def test_seeds_and_openings_are_counted():
@@ -171,42 +173,42 @@ def test_seeds_and_openings_are_counted():
     scores = [
         TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n) for n in (1, 2)
     ]
-    assert [words.opened(score) for score in scores] == ["opened once", "opened 2 times"]
+    assert [names.opened(score) for score in scores] == ["opened once", "opened 2 times"]
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")])
 def test_a_difference_of_nothing_has_no_sign(value, said):
-    assert words.signed(value) == said
+    assert wording.signed(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")]
 )
 def test_shares_never_round_to_nothing_or_all(value, said):
-    assert words.percent(value) == said
+    assert wording.percent(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")]
 )
 def test_numbers_that_are_none(value, said):
-    assert words.number(value) == said
+    assert wording.number(value) == said
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")]
 )
 def test_durations(seconds, said):
-    assert words.duration(seconds) == said
+    assert wording.duration(seconds) == said
 
 
 def test_one_photo_is_not_photos():
     assert (
-        words.where(TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=()))
+        names.where(TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=()))
         == "1 real test photo"
     )
     assert (
-        words.where(TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=()))
+        names.where(TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=()))
         == "2 stand-in test images"
     )
 

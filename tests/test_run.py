@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 
 from syndet_ray import cli
 from syndet_ray.report.answer import answer
-from syndet_ray.report.words import recipe_words
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.names import recipe_words
 from syndet_ray.tuning.checkpoints import needed
 
 ROOT = Path(__file__).parents[1]

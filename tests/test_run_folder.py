@@ -14,8 +14,8 @@ from made_runs import ABOUT, TIED, made_run
 from syndet_ray import cli
 from syndet_ray.errors import DataError
 from syndet_ray.report import page
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning.ui import newest_run
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.tracking.ui import newest_run
 
 
 def rewritten(path, change):

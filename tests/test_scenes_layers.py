@@ -8,8 +8,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syndet_ray.definitions.recipe import Recipe, SceneParameters
 from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.scenes import layers
 from syndet_ray.scenes.annotate import annotate, silhouettes, styled
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render

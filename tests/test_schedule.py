@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from syndet_ray import Mix, Photos, Recipe, Scenes
 from syndet_ray.data.mix import BatchMixer
+from syndet_ray.definitions.schedule import images_until, shares_between, switch_at
 from syndet_ray.errors import DefinitionError
-from syndet_ray.schedule import images_until, shares_between, switch_at
 
 unhurried = settings(deadline=None)  # a busy machine is no bug
 SCHEDULES = ("mixed", "staged", "annealed", "real_only", "synthetic_only")

@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from syndet_ray import Choice, Confirmation, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
+from syndet_ray.analysis.selection import best_points, candidates, finalists, missing_seeds
+from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
-from syndet_ray.results import OBJECTIVE
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import CONTROL_CHANGES, rung_images
-from syndet_ray.tuning.search import Budget, Search
-from syndet_ray.tuning.server import check_server
-from syndet_ray.tuning.study import Study
-from syndet_ray.tuning.task import TrialSettings
-from syndet_ray.tuning.tracking import Tracking
-from syndet_ray.verdict import best_points, candidates, finalists, missing_seeds
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.search.search import Budget, Search
+from syndet_ray.search.study import Study
+from syndet_ray.search.task import TrialSettings
+from syndet_ray.tracking.mirror import Mirror
+from syndet_ray.tracking.mlflow import Tracking
+from syndet_ray.tracking.server import check_server
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
@@ -70,7 +71,11 @@ def begin(tmp_path, store, request):
     def make(folder=None, parent=None, sweep=SWEEP, budget=None):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
         folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
-        return Search(folder, sweep, tracking, Silent(), budget), folder, tracking
+        return (
+            Search(folder, sweep, Silent(), [tracking, Mirror(folder, sweep, Silent().note)], budget),
+            folder,
+            tracking,
+        )
 
     return make
 
@@ -95,7 +100,7 @@ def run_all(search):
 
 
 def children(store, tracking):
-    tracking.flush()
+    tracking.wait()
     client = MlflowClient(store)
     experiment = client.get_run(tracking.parent).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{tracking.parent}'")
@@ -365,7 +370,7 @@ def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(begin, tmp
 
     killed, folder, tracking = begin()
     run_all(killed)
-    tracking.flush()  # or it would go on writing after its death
+    tracking.wait()  # or it would go on writing after its death
     lines = (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True)
     torn = lines[kill_after][: len(lines[kill_after]) // 2]  # the kill fell into the middle of a write
     (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kill_after]) + torn)
@@ -479,7 +484,7 @@ def test_the_best_and_the_controls_are_trained_anew_and_never_pruned(begin, stor
 def undisturbed(tmp_path_factory, store):
     """The ledger of a whole search with confirmations, line by line, and its table."""
     folder = RunFolder.create(tmp_path_factory.mktemp("undisturbed") / "run", SWEEP, {})
-    search_and_confirm(Search(folder, SWEEP, Tracking(store, None, "undisturbed", SWEEP), Silent()))
+    search_and_confirm(Search(folder, SWEEP, Silent()))
     return (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True), table(folder)
 
 
@@ -492,7 +497,7 @@ def test_after_a_kill_at_any_event_the_table_is_the_same(undisturbed, tmp_path_f
     folder = RunFolder.create(tmp_path_factory.mktemp("killed") / "run", SWEEP, {})
     (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kept]) + torn)
     tracking = Tracking(store, None, "killed", SWEEP)
-    search = Search(folder, SWEEP, tracking, Silent())
+    search = Search(folder, SWEEP, Silent(), [tracking])
     search_and_confirm(search)
     assert table(folder) == expected
     assert {run.info.status for run in children(store, tracking).values()} == {"FINISHED"}
@@ -669,7 +674,7 @@ def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
 
 
 def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(begin, monkeypatch):
-    monkeypatch.setattr("syndet_ray.tuning.mirror._PATIENCE_S", 0.0)
+    monkeypatch.setattr("syndet_ray.tracking.mirror._PATIENCE_S", 0.0)
     search, folder, tracking = begin()
     (folder.path / "study.db").mkdir()
     run_all(search)
@@ -699,7 +704,7 @@ def test_a_study_file_is_added_to_and_not_written_anew(begin):
 
 def test_a_search_goes_on_without_mlflow(begin):
     search, folder, tracking = begin()
-    tracking.flush()
+    tracking.wait()
     tracking._client = None
     run_all(search)
     assert len(folder.trials()) == 12
@@ -716,7 +721,7 @@ def test_a_champion_is_registered_once(begin, tmp_path, store):
     versions = []
     for value in (0.25, 0.25, 0.5):
         tracking.register_champion("syndet_ray-once", tmp_path / "champion", best, {"mAP": value})
-        tracking.flush()
+        tracking.wait()
         champion = MlflowClient(store).get_model_version_by_alias("syndet_ray-once", "champion")
         versions.append(str(champion.version))
     assert versions == ["1", "1", "2"]
@@ -725,7 +730,7 @@ def test_a_champion_is_registered_once(begin, tmp_path, store):
 def test_runs_that_others_nest_under_a_sweep_are_left_alone(begin, store):
     search, folder, tracking = begin()
     run_one(search, search.propose())
-    tracking.flush()
+    tracking.wait()
     client = MlflowClient(store)
     experiment = client.get_run(tracking.parent).info.experiment_id
     client.create_run(experiment, tags={"mlflow.parentRunId": tracking.parent})
@@ -755,11 +760,11 @@ def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_li
 def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     search, folder, tracking = begin()
     run_one(search, search.propose())
-    tracking.flush()
+    tracking.wait()
     client, trial = MlflowClient(store), folder.trials()[0]
     tags = {"mlflow.parentRunId": tracking.parent, "kind": "search", "trial": "1", "state": "RUNNING"}
     search.propose()
-    tracking.flush()
+    tracking.wait()
     client.delete_run(children(store, tracking)[1].info.run_id)
     client.create_run(client.get_run(tracking.parent).info.experiment_id, tags=tags)  # and no parameters
     again, _, tracking = begin(folder, tracking.parent)

@@ -7,14 +7,14 @@ import pytest
 from made_detections import TINY, pool_of
 
 from syndet_ray import Choice, Float, Recipe, SearchSpace, Sweep
+from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import WorkingScale
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.recipe import Detector
-from syndet_ray.tuning.preflight import RealData
+from syndet_ray.search.task import Resources
 from syndet_ray.tuning.settle import settled_sweep
-from syndet_ray.tuning.task import Resources
 
 SCALE = WorkingScale(
     longest_px=640,

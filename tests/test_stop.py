@@ -14,11 +14,12 @@ from made_runs import made_run
 from test_disk import no_file_may_grow
 from test_search import Silent
 
-from syndet_ray.sweep import load
-from syndet_ray.tuning import cluster, run
-from syndet_ray.tuning.backup import Backup
+from syndet_ray.definitions.sweep import load
+from syndet_ray.tracking.backup import Backup
+from syndet_ray.tuning import run
 from syndet_ray.tuning.run import Options, Origin, _Attempt, _End, start
-from syndet_ray.tuning.stop import Stop, deferral
+from syndet_ray.workers import cluster
+from syndet_ray.workers.stop import Stop, deferral
 
 
 @pytest.fixture(autouse=True)
@@ -354,10 +355,10 @@ def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
         with Stop(notes) as stop:
             stop.ask()
             try:
-                stop.follow(None)
+                stop.update(None)
             except KeyboardInterrupt:
                 ends.append("interrupted")
-            stop.follow(None)  # what the end itself records is not interrupted again
+            stop.update(None)  # what the end itself records is not interrupted again
 
     thread = threading.Thread(target=carry_out)
     thread.start()

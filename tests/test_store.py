@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 from test_search import Silent
 
 from syndet_ray import cli
-from syndet_ray.deploy import champions
+from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import MachineError
-from syndet_ray.sweep import load
+from syndet_ray.tracking import champions
+from syndet_ray.tracking.store import check_store, local_store, open_store
 from syndet_ray.tuning.run import Options, Origin, check, start
-from syndet_ray.tuning.store import check_store, local_store, open_store
 
 
 def at(revision):

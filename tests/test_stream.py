@@ -9,8 +9,8 @@ import threading
 import pytest
 from rich.console import Console
 
-from syndet_ray import terminal
-from syndet_ray.stream import lasting
+from syndet_ray.cli import terminal
+from syndet_ray.cli.stream import lasting
 
 LINE = "stopping: trial 3 · val/mAP"
 

@@ -13,35 +13,38 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
 ORDER = (
-    *("errors", "files", "stream", "timer"),
-    *("boxes", "seeds", "spread", "recipe"),
-    *("effect", "schedule", "parameter", "space", "data", "scenes"),
-    *("detection", "sweep", "results", "run", "run_folder", "verdict"),
-    *("report", "tuning", "deploy"),
-    *("terminal", "listing", "scorecard", "cli"),
+    *("errors", "files", "progress", "timer", "wording", "seeds", "boxes", "spread"),
+    *("definitions",),
+    *("data", "scenes"),
+    *("inspection", "detection"),
+    *("runs",),
+    *("analysis", "search"),
+    *("report", "tracking", "workers"),
+    *("tuning", "deploy"),
+    *("cli",),
 )
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
-    "ray": {"tuning"},
-    "optuna": {"tuning"},
-    "mlflow": {"tuning", "deploy"},
-    "torch": {"detection", "tuning", "deploy", "cli"},
+    "ray": {"workers"},
+    "optuna": {"search", "tracking"},
+    "mlflow": {"tracking"},
+    "torch": {"detection", "workers", "tuning", "deploy", "cli"},
     "torchvision": {"detection"},
     "timm": {"detection"},
     "typer": {"cli"},
-    "rich": {"terminal", "listing", "scorecard", "cli"},
+    "rich": {"cli"},
     "boto3": {"data"},
-    "psutil": {"tuning"},
+    "psutil": {"data", "runs", "workers"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
     "mapbox_earcut": {"scenes"},
-    "cv2": {"data", "scenes", "detection"},
+    "cv2": {"data", "scenes", "inspection", "detection"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "altair": {"report"},
     "vl_convert": {"report"},
-    "sklearn": {"report"},
-    "tensorboardX": {"tuning"},
+    "sklearn": {"analysis"},
+    "tensorboardX": {"tracking"},
 }
 
 
@@ -119,8 +122,9 @@ def test_definitions_need_nothing_heavy():
 
 def test_workers_do_without_mlflow():
     """They import the module of what they are to run, and MLflow would take seconds of each of their processes."""
-    for module in ("tune", "trial", "render", "cost", "confirm", "nodes"):
-        assert "mlflow" not in imported_with(f"syndet_ray.tuning.{module}"), module
+    modules = ("workers.tune", "workers.trial", "workers.render", "workers.nodes", "tuning.cost", "tuning.confirm")
+    for module in modules:
+        assert "mlflow" not in imported_with(f"syndet_ray.{module}"), module
     assert "mlflow" in imported_with("syndet_ray.tuning.run"), "the check above could not fail"
 
 
@@ -139,7 +143,7 @@ def test_telemetry_is_off_wherever_one_comes_from():
     names = ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
     for name in names:
         assert [path for path in PACKAGE.rglob("*.py") if name in path.read_text()] == [PACKAGE / "__init__.py"], name
-    code = f"import os, syndet_ray.space; print([os.environ[name] for name in {names}])"
+    code = f"import os, syndet_ray.definitions.space; print([os.environ[name] for name in {names}])"
     bare = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=bare)
     assert done.stdout.strip() == "['0', 'true']"

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from syndet_ray import Choice, Float, Int, Mix, Photos, Pruning, Recipe, Scenes, SearchSpace, Sweep, sweep
+from syndet_ray import Choice, Float, Int, Mix, Photos, Pruning, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray.definitions import sweep
+from syndet_ray.definitions.recipe import Detector, definition_error, field_paths
+from syndet_ray.definitions.sweep import load, rung_images
 from syndet_ray.errors import DefinitionError, nearest
-from syndet_ray.recipe import Detector, definition_error, field_paths
-from syndet_ray.sweep import load, rung_images
 
 
 @pytest.fixture

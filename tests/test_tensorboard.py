@@ -13,10 +13,10 @@ from test_search import Silent
 
 from syndet_ray import Choice, SearchSpace, Simplex, Sweep
 from syndet_ray.data.readers.example import _frame
-from syndet_ray.sweep import find, load
+from syndet_ray.definitions.sweep import find, load
+from syndet_ray.search.search import Search
+from syndet_ray.tracking.tensorboard import TensorBoard, examples, folder_name, settings
 from syndet_ray.tuning.run import Options, Origin, resume, start
-from syndet_ray.tuning.search import Search
-from syndet_ray.tuning.tensorboard import TensorBoard, examples, folder_name, settings
 
 UNFINISHED = ("search", 40, 0.4, 0.002, (0.12, 0.22), "RUNNING", "")
 
@@ -73,7 +73,7 @@ def followed(folder, notes):
     for event in folder.events():
         number = event["trial"]
         trials[number] = folder.after(trials.get(number), event)
-        found.follow(trials[number])
+        found.update(trials[number])
     found.flush()
     return found
 
@@ -94,7 +94,7 @@ def test_points_can_be_read_while_a_trial_runs(tmp_path, notes):
     place = folder.path / "tensorboard" / "trial-000"
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22)]
     folder.append("report", 0, images=300, metrics={"val/mAP": 0.3}, effective={})
-    live.follow(folder.trials()[0])
+    live.update(folder.trials()[0])
     live.flush()
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22), (300, 0.3)]
     assert not plugin(place, "session_end_info")
@@ -110,7 +110,7 @@ def test_a_resumed_run_has_every_point_once(tmp_path, notes, lost):
     path.write_bytes(path.read_bytes()[: -lost or None])
     again = followed(folder, notes)
     train(folder, 0, (0.12, 0.22))
-    again.follow(replace(folder.trials()[0], rungs=folder.trials()[0].rungs[:2]))
+    again.update(replace(folder.trials()[0], rungs=folder.trials()[0].rungs[:2]))
     again.end()
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22)]
     assert [event.session_log.status for event in events(place)][1] == SessionLog.START, "what was seen is forgotten"
@@ -121,7 +121,7 @@ def test_a_run_that_first_goes_without_has_all_its_trials_in_the_end(tmp_path, n
     folder = made_run(tmp_path / "run")
     late = board(folder, notes)
     for trial in folder.trials():
-        late.follow(trial)
+        late.update(trial)
     late.end()
     assert len([path for path in (folder.path / "tensorboard").iterdir() if path.is_dir()]) == len(folder.trials())
 
@@ -206,7 +206,7 @@ class Telling:
     def __init__(self):
         self.seen = []
 
-    def follow(self, trial):
+    def update(self, trial):
         self.seen.append(trial)
 
     def flush(self): ...
@@ -218,7 +218,7 @@ class Telling:
 def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
     folder = made_run(tmp_path / "run", trials=[], sweep=SWEEP)
     mlflow, made = Telling(), board(folder, notes)
-    search = Search(folder, SWEEP, mlflow, Telling(), followers=[made])
+    search = Search(folder, SWEEP, Telling(), [mlflow, made])
     number = search.propose().proposal.number
     search.report(number, 100, {"val/mAP": 0.1}, {})
     search.close()
@@ -226,7 +226,7 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
     assert scalars(place)["val/mAP"] == [(100, 0.1)]
     shutil.rmtree(folder.path / "tensorboard")
     again = board(folder, notes)
-    Search(folder, SWEEP, mlflow, Telling(), followers=[again]).close()
+    Search(folder, SWEEP, Telling(), [mlflow, again]).close()
     assert scalars(place)["val/mAP"] == [(100, 0.1)]
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from made_runs import confirmed_run
 from rich.console import Console
 
-from syndet_ray import terminal
-from syndet_ray.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.cli import terminal
+from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 RECIPE = {"mix.synthetic": 0.4}

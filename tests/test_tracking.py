@@ -29,16 +29,17 @@ from mlflow.server import app, handlers
 from werkzeug.serving import make_server
 
 from syndet_ray import Choice, Float, Mix, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training, cli
+from syndet_ray.analysis.selection import winner
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.results import OBJECTIVE, Rung, Trial
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning import run, ui, view
-from syndet_ray.tuning.names import registered_name, safe_name, safe_names
-from syndet_ray.tuning.outbox import Outbox
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.tracking import ui, view
+from syndet_ray.tracking.mlflow import Tracking
+from syndet_ray.tracking.names import registered_name, safe_name, safe_names
+from syndet_ray.tracking.outbox import Outbox
+from syndet_ray.tracking.server import check_server, kept_address, mask
+from syndet_ray.tuning import run
 from syndet_ray.tuning.run import _parent_metrics
-from syndet_ray.tuning.server import check_server, kept_address, mask
-from syndet_ray.tuning.tracking import Tracking
-from syndet_ray.verdict import winner
 
 SWEEP = Sweep(
     question="Which share?",
@@ -49,7 +50,7 @@ SWEEP = Sweep(
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr("syndet_ray.tuning.tracking.Outbox", partial(Outbox, first_pause_s=0.01))
+    monkeypatch.setattr("syndet_ray.tracking.mlflow.Outbox", partial(Outbox, first_pause_s=0.01))
 
 
 class Served:
@@ -124,16 +125,16 @@ def history(client, run):
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, capfd):
     notes, client = [], MlflowClient(store)
     tracking = Tracking(served.address, None, "away", SWEEP, note=notes.append)
-    tracking.follow(trial(0, 0.1))
-    tracking.flush()
+    tracking.update(trial(0, 0.1))
+    tracking.wait()
     served.go()
     for k in range(1, 4):
         for number in range(3):
-            tracking.follow(trial(number, *[0.1 * (1 + i) for i in range(k)]))
+            tracking.update(trial(number, *[0.1 * (1 + i) for i in range(k)]))
     missing = tracking.end("KILLED", patience_s=0)
     assert missing.startswith("trial 0, trial 1, trial 2, the end of the sweep (")
     served.come()
-    tracking.follow(trial(1, 0.1, 0.2, 0.3, state="COMPLETE"))
+    tracking.update(trial(1, 0.1, 0.2, 0.3, state="COMPLETE"))
     assert tracking.end("FINISHED") == ""
     found = runs(client, tracking)
     curve = [(25, 0.1), (50, 0.2), (75, pytest.approx(0.3))]
@@ -150,11 +151,11 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, cap
 def test_what_an_attempt_wrote_before_it_failed_is_not_written_twice(store, monkeypatch):
     """As where a server has done what was asked, and its answer is lost."""
     tracking, client = Tracking(store, None, "lost answers", SWEEP), MlflowClient(store)
-    tracking.flush()
+    tracking.wait()
     lost = {"create_run", "log_batch", "set_terminated"}
     for name in list(lost):
         monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
-    tracking.follow(trial(0, 0.1, 0.2, state="COMPLETE"))
+    tracking.update(trial(0, 0.1, 0.2, state="COMPLETE"))
     assert tracking.end("FINISHED") == ""
     assert not lost
     run = runs(client, tracking)[0]
@@ -179,15 +180,15 @@ def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path
     (tmp_path / "champion").mkdir()
     (tmp_path / "champion" / "model.json").write_text("{}")
     tracking, client = Tracking(store, tmp_path / "artifacts", "champion", SWEEP), MlflowClient(store)
-    tracking.flush()
+    tracking.wait()
     lost = {"create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"}
     for name in list(lost):
         monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
     done = trial(0, 0.1, state="COMPLETE")
-    tracking.follow(done)
+    tracking.update(done)
     for score in (0.25, 0.5):
         tracking.register_champion("champion", tmp_path / "champion", done, {"mAP": score})
-        tracking.flush()
+        tracking.wait()
     assert tracking.end("FINISHED") == ""
     assert not lost
     experiment = client.get_run(tracking.parent).info.experiment_id
@@ -204,23 +205,23 @@ def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
     bring_up = tracking._bring_up
     monkeypatch.setattr(tracking, "_bring_up", lambda one: bring_up(one) if one.number else 1 / 0)
     for number in range(3):
-        tracking.follow(trial(number, 0.1, state="COMPLETE"))
+        tracking.update(trial(number, 0.1, state="COMPLETE"))
     assert tracking.end("FINISHED", patience_s=0) == "trial 0 (division by zero)"
     assert sorted(runs(client, tracking)) == [1, 2]
     again = Tracking(store, None, "one fails", SWEEP, tracking.parent)
     for number in range(3):
-        again.follow(trial(number, 0.1, state="COMPLETE"))
+        again.update(trial(number, 0.1, state="COMPLETE"))
     assert again.end("FINISHED") == ""
     assert sorted(runs(client, again)) == [0, 1, 2]
 
 
 def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
     tracking = Tracking(store, None, "all fail", SWEEP)
-    tracking.flush()
+    tracking.wait()
     monkeypatch.setattr(tracking, "_bring_up", lambda one: 1 / 0)
     monkeypatch.setattr(tracking._client, "set_terminated", lambda run, status: None)
     for number in range(9):
-        tracking.follow(trial(number))
+        tracking.update(trial(number))
     told = tracking.end("FINISHED", patience_s=0)
     assert told == "trial 0, trial 1, trial 2, trial 3, trial 4, trial 5 and 3 more (division by zero)"
 
@@ -248,7 +249,7 @@ def test_every_class_has_its_metric_in_mlflow(store):
     tracking, client = Tracking(store, None, "classes", SWEEP), MlflowClient(store)
     metrics = {"AP/a//b": 0.1, "AP/..": 0.2, "AP/a/_/b": 0.3, "AP/ö + x": 0.4, "AP/" + "y" * 300: 0.5}
     named = replace(trial(0, state="COMPLETE"), rungs=(Rung(25, metrics | {OBJECTIVE: 0.5}),), effective={"a//b": 1})
-    tracking.follow(named)
+    tracking.update(named)
     assert tracking.end("FINISHED", patience_s=0) == ""
     run = runs(client, tracking)[0]
     written = run.data.metrics
@@ -269,7 +270,7 @@ def test_a_deleted_experiment_is_restored_and_said_to_be(store):
     experiment = client.get_run(first.parent).info.experiment_id
     client.delete_experiment(experiment)
     second = Tracking(store, None, "deleted", SWEEP, note=notes.append)
-    second.follow(trial(0, 0.1, state="COMPLETE"))
+    second.update(trial(0, 0.1, state="COMPLETE"))
     assert second.end("FINISHED") == ""
     assert client.get_run(second.parent).info.experiment_id == experiment
     assert notes == ["MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with the runs in it"]
@@ -277,14 +278,14 @@ def test_a_deleted_experiment_is_restored_and_said_to_be(store):
 
 def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
     client, tracking = MlflowClient(store), Tracking(store, None, "tidied", SWEEP)
-    tracking.follow(trial(0, 0.1))
+    tracking.update(trial(0, 0.1))
     tracking.end("KILLED")
     experiment = client.get_run(tracking.parent).info.experiment_id
     client.rename_experiment(experiment, "mine")
     client.delete_run(tracking.parent)
     client.delete_experiment(experiment)
     again = Tracking(store, None, "tidied", SWEEP, tracking.parent)
-    again.follow(trial(0, 0.1, 0.2, state="COMPLETE"))
+    again.update(trial(0, 0.1, 0.2, state="COMPLETE"))
     assert again.end("FINISHED") == ""
     assert again.parent == tracking.parent
     assert history(client, runs(client, again)[0]) == [(25, 0.1), (50, 0.2)]
@@ -325,7 +326,7 @@ def interrupted(call):
 
 def test_a_stop_while_a_run_begins_does_not_wait_for_a_server_that_hangs(store, monkeypatch):
     hangs = threading.Event()
-    monkeypatch.setattr("syndet_ray.tuning.tracking._LEAVING_S", 0.0)
+    monkeypatch.setattr("syndet_ray.tracking.mlflow._LEAVING_S", 0.0)
     monkeypatch.setattr(MlflowClient, "log_batch", interrupted(MlflowClient.log_batch))
     monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_: hangs.wait())
     with pytest.raises(KeyboardInterrupt):
@@ -553,13 +554,13 @@ def seen(address, last, profile):
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
 def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_varied(served, tmp_path):
     other, tracking = (Tracking(served.address, None, "seen", SWEEP) for _ in range(2))
-    other.follow(trial(7, 0.99))
+    other.update(trial(7, 0.99))
     shares = (0.125, 0.25, 0.625)
     for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
         recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
         learnt = trial(number, value / 2, value, state="COMPLETE")
         rungs = tuple(Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs)
-        tracking.follow(replace(learnt, recipe=recipe, rungs=rungs))
+        tracking.update(replace(learnt, recipe=recipe, rungs=rungs))
     assert other.end("FINISHED") == tracking.end("FINISHED") == ""
     table = seen(tracking.link, "because", tmp_path / "profile")
     assert re.findall(r">(trial-\d{3})<", table) == ["trial-001", "trial-002", "trial-000"]
@@ -584,7 +585,7 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
 
 def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
     tracking = Tracking(store, None, "no view", SWEEP)
-    tracking.flush()
+    tracking.wait()
     experiment = tracking._client.get_run(tracking.parent).info.experiment_id
     tracking._client.delete_experiment_tag(experiment, view.VIEW_TAG + tracking.parent)
     links = ui.addresses(store, "http://127.0.0.1:5000", run_of(tracking, tmp_path / "runs" / "x"))

@@ -10,14 +10,14 @@ from made_detections import TINY
 
 from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.data.subset import nested_subset
+from syndet_ray.definitions.effect import no_effect
+from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.augment import Augmenter
-from syndet_ray.effect import no_effect
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
-from syndet_ray.recipe import field_paths
-from syndet_ray.tuning import trial as trials
-from syndet_ray.tuning.effective import check_effective, parameters_hash, scenes_in_force
-from syndet_ray.tuning.task import Task
-from syndet_ray.tuning.trial import run_trial, training_data
+from syndet_ray.search.task import Task
+from syndet_ray.workers import trial as trials
+from syndet_ray.workers.effective import check_effective, parameters_hash, scenes_in_force
+from syndet_ray.workers.trial import run_trial, training_data
 
 RECIPE = Recipe(
     mix=Mix(synthetic=0.0),
@@ -231,7 +231,7 @@ def test_a_searched_setting_that_no_scene_is_made_from_fails_the_trial(
 ):
     """As the table of settings has it, and where the table does not know it."""
     monkeypatch.setattr(trials.Trainer, "train_until", never)
-    monkeypatch.setattr("syndet_ray.tuning.effective.made_from", lambda parameters: {"objects": parameters.objects})
+    monkeypatch.setattr("syndet_ray.workers.effective.made_from", lambda parameters: {"objects": parameters.objects})
     recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.synthetic_images": 4})
     with pytest.raises(SyndetError, match=rf"trial: {searched}: is searched, and nothing in this training acts on it"):
         run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects", searched])

@@ -25,15 +25,15 @@ from test_search import Silent
 from syndet_ray import Choice, Float, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import MachineError
-from syndet_ray.results import OBJECTIVE
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning import tune
-from syndet_ray.tuning.ahead import this_node
-from syndet_ray.tuning.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.tuning.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources, run_tasks
-from syndet_ray.tuning.nodes import Needs, check_nodes
-from syndet_ray.tuning.search import Search
-from syndet_ray.tuning.task import RETRIES, Resources, TrialSettings
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.search.search import Search
+from syndet_ray.search.task import RETRIES, Resources, TrialSettings
+from syndet_ray.workers import tune
+from syndet_ray.workers.ahead import this_node
+from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
+from syndet_ray.workers.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources, run_tasks
+from syndet_ray.workers.nodes import Needs, check_nodes
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = Sweep(
@@ -46,14 +46,6 @@ SWEEP = Sweep(
 )
 USE = Resources(cpus=1, gpus=0, parallel=2)
 UNKNOWN = Growth(is_known=False)
-
-
-class Nobody:
-    """A tracking that keeps nothing."""
-
-    def follow(self, trial): ...
-    def flush(self): ...
-    def interrupt(self, number): ...
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +88,7 @@ def searching(path, **changes):
     """A search in a new folder."""
     sweep = SWEEP.replace(changes)
     folder = RunFolder.create(path / "run", sweep, {})
-    return Search(folder, sweep, Nobody(), Silent()), folder
+    return Search(folder, sweep, Silent()), folder
 
 
 def settings(path):
@@ -309,7 +301,7 @@ def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_
     ],
 )
 def test_a_task_that_always_fails_is_told_in_a_sentence(cluster, tmp_path, monkeypatch, dies, message):
-    monkeypatch.setattr("syndet_ray.tuning.cluster.RETRIES", 1)
+    monkeypatch.setattr("syndet_ray.workers.cluster.RETRIES", 1)
     every = [{"name": "a", "failures": 99, "dies": dies}]
     with pytest.raises(MachineError, match=message) as caught:
         run_tasks(scoring(tmp_path), "score", every, USE)
@@ -362,7 +354,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert growth == NO_GROWTH, "this cluster has a monitor, which watches and starts nothing"
     use = resources(None, None, growth)
     assert use == USE
-    monkeypatch.setattr("syndet_ray.tuning.cluster._RECOUNT_S", 0.0)
+    monkeypatch.setattr("syndet_ray.workers.cluster._RECOUNT_S", 0.0)
     capacity = Capacity(use, growth, fixed=False)
     cluster.add_node(num_cpus=1)
     assert capacity.trials() == 3

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from syndet_ray import verdict
+from syndet_ray.analysis import selection as verdict
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.parameter import Choice, Float, Simplex
+from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.detection.score import Predictions
-from syndet_ray.parameter import Choice, Float, Simplex
-from syndet_ray.recipe import Mix, Photos, Recipe, Scenes
-from syndet_ray.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.space import SearchSpace
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
-from syndet_ray.sweep import Sweep
 from syndet_ray.tuning import confirm, run
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}

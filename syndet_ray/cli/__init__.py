@@ -8,8 +8,8 @@ import typer
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.options import FAILED
+from syndet_ray.cli.stream import lasting
 from syndet_ray.errors import SyndetError
-from syndet_ray.stream import lasting
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",

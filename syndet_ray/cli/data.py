@@ -21,8 +21,8 @@ def render(
     runs: Runs = Path("runs"),
 ) -> None:
     """Render a dataset: COCO with visibility, Parquet, and a contact sheet."""
-    from syndet_ray import terminal
-    from syndet_ray.tuning.render import scene_parameters, write_set
+    from syndet_ray.cli import terminal
+    from syndet_ray.workers.render import scene_parameters, write_set
 
     parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
@@ -49,7 +49,7 @@ def cutouts(
     """Cut objects out of the training photos, as assets for scenes."""
     from functools import partial
 
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
     from syndet_ray.data.cutouts import cut_out
 
     with shown(terminal.console()) as display:
@@ -62,10 +62,10 @@ def label_style(dataset: Dataset) -> None:
     """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be labelled alike."""
     from functools import partial
 
-    from syndet_ray import terminal
-    from syndet_ray.data.label_style import measure
+    from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
     from syndet_ray.errors import DataError
+    from syndet_ray.inspection.label_style import measure
 
     photos = read(dataset).splits.get("train")
     if photos is None:
@@ -86,9 +86,9 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path("inspect.html"),
 ) -> None:
     """Show data at a glance, and where other sources differ from the first: synthetic from real, test from train."""
-    from syndet_ray import listing, terminal
-    from syndet_ray.data import inspection
-    from syndet_ray.report import glance
+    from syndet_ray.cli import listing, terminal
+    from syndet_ray.inspection import comparison as inspection
+    from syndet_ray.report import inspection_page as glance
 
     with shown(console := terminal.console()) as display:
         found = inspection.inspect(paths, split, display.progress)

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from syndet_ray.cli.options import FAILED, INTERRUPTED
-from syndet_ray.stream import lasting
+from syndet_ray.cli.stream import lasting
 
 if TYPE_CHECKING:
-    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.runs.folder import RunFolder
 
 
 def end(status: int) -> NoReturn:

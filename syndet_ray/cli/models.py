@@ -23,7 +23,7 @@ def evaluate(
     runs: Runs = Path("runs"),
 ) -> None:
     """Score a saved model on labelled photos: accuracy, how sure it is, and where it goes wrong."""
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
     from syndet_ray.deploy.output import check_out
 
@@ -36,8 +36,8 @@ def evaluate(
         chosen = dataset.split_to_score(split)
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
-        from syndet_ray import scorecard
-        from syndet_ray.deploy import judge as judging
+        from syndet_ray.cli import scorecard
+        from syndet_ray.deploy import evaluate as judging
 
         judged = judging.judge(finder, dataset, chosen, model=model, progress=display.progress)
     for table in (scorecard.scores_table(judged), scorecard.visibility_table(judged), scorecard.errors_table(judged)):
@@ -59,7 +59,7 @@ def predict(
     """Find objects in images with a saved model: annotated pictures, JSON and KITTI files."""
     from functools import partial
 
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
     from syndet_ray.data.unlabelled import find
     from syndet_ray.deploy.output import check_out
 
@@ -69,8 +69,8 @@ def predict(
     with shown(console) as display:
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
-        from syndet_ray import scorecard
-        from syndet_ray.deploy.apply import apply
+        from syndet_ray.cli import scorecard
+        from syndet_ray.deploy.predict import apply
 
         progress = partial(display.progress, "predicting")
         applied = apply(finder, files, out, least=score, progress=progress)
@@ -82,7 +82,7 @@ def predict(
 
 def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
     """The model, ready. Where there is none is known at once, PyTorch takes seconds: in this order."""
-    from syndet_ray.deploy import champions
+    from syndet_ray.tracking import champions
 
     with champions.found(model, runs, tracking) as folder:
         from syndet_ray.deploy.finder import Finder

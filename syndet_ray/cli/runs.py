@@ -17,8 +17,8 @@ from syndet_ray.errors import DataError
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.terminal import Bar, Plain
+    from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.runs.folder import RunFolder
 
 
 def replay(
@@ -29,9 +29,9 @@ def replay(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Replay a run's learning curves through pruners: what each saves, and how often it kills the winner."""
-    from syndet_ray import listing, terminal
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.tuning import replay as replays
+    from syndet_ray.cli import listing, terminal
+    from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.search import replay as replays
 
     folder = RunFolder.open(run)
     trials = folder.trials()
@@ -50,8 +50,8 @@ def replay(
 
 def report(run: RunPath) -> None:
     """Build the report of a run anew."""
-    from syndet_ray import terminal
-    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.cli import terminal
+    from syndet_ray.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
     with shown(terminal.console(on_stderr=True)) as display, display.step("writing the report"):
@@ -68,17 +68,18 @@ def compare(
     ] = None,
 ) -> None:
     """Set several runs side by side; the others are compared with the first."""
-    from syndet_ray import listing, terminal
-    from syndet_ray.report import compare as comparing
+    from syndet_ray.analysis import compare as comparing
+    from syndet_ray.cli import listing, terminal
     from syndet_ray.report import compare_page
-    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.report.comparison import sentences
+    from syndet_ray.runs.folder import RunFolder
 
     found = comparing.compare([RunFolder.open(run).read() for run in runs])
     console = terminal.console()
     for line in listing.run_lines(found):
         console.print(line, soft_wrap=True)
     console.print(listing.compare_table(found, console.width))
-    for sentence in comparing.sentences(found):
+    for sentence in sentences(found):
         console.print(sentence, style="bold")
     if out is not None:
         print(compare_page.write(found, out))
@@ -95,7 +96,7 @@ def ui(
     port: Port = 5000,
 ) -> None:
     """Show a run's trials in the MLflow UI: their addresses, and a server for them on 127.0.0.1, if --tracking names none."""
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
 
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         with shown(terminal.console(on_stderr=True)) as display:
@@ -114,9 +115,9 @@ def _links_and_server(
 ) -> tuple[dict[str, str], "Popen[bytes] | None"]:
     """Addresses by what they show, and the server begun for them, which `stack` ends; None where --tracking names one."""
     with display.step("loading MLflow"):
-        from syndet_ray.tuning import ui as pages
-        from syndet_ray.tuning.server import check_server, is_server
-        from syndet_ray.tuning.store import local_store, open_store
+        from syndet_ray.tracking import ui as pages
+        from syndet_ray.tracking.server import check_server, is_server
+        from syndet_ray.tracking.store import local_store, open_store
 
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
@@ -139,8 +140,8 @@ def _choice(run: Path | None, tracking: str | None, runs: Path) -> tuple["RunFol
 
     Where neither is named it is the newest run. Raises DataError where there is no folder of runs.
     """
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.tuning import ui as pages
+    from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.tracking import ui as pages
 
     folder = None if run is None else RunFolder.open(run)
     if folder is None and tracking is None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from syndet_ray.terminal import Bar, Plain
+    from syndet_ray.cli.terminal import Bar, Plain
 
 
 @contextmanager
 def shown(console: "Console") -> Iterator["Plain | Bar"]:
     """A display, closed at the end whatever happens: what is printed afterwards stands below it."""
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
 
     display = terminal.display(console)
     try:

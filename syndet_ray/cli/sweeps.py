@@ -38,9 +38,9 @@ from syndet_ray.errors import DefinitionError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.sweep import Sweep
-    from syndet_ray.terminal import Bar, Plain
+    from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.definitions.sweep import Sweep
+    from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.run import Outcome
 
 _LOADING = "loading PyTorch, Ray and MLflow"  # which takes seconds
@@ -66,8 +66,8 @@ def sweep(
     runs: Runs = Path("runs"),
 ) -> None:
     """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
-    from syndet_ray import terminal
-    from syndet_ray.sweep import find
+    from syndet_ray.cli import terminal
+    from syndet_ray.definitions.sweep import find
 
     given: dict[str, Any] = {"trials": trials, "seed": seed}
     definition = _definition(name, trials, seed)
@@ -118,7 +118,7 @@ def resume(
     runs: Runs = Path("runs"),
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoints, or extend a finished one."""
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
 
     console = terminal.console()
     with shown(console) as display:
@@ -158,7 +158,7 @@ def check(
     runs: Runs = Path("runs"),
 ) -> None:
     """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
-    from syndet_ray import listing, terminal
+    from syndet_ray.cli import listing, terminal
 
     definition = _definition(name, trials=trials, seed=seed)
     console = terminal.console()
@@ -197,18 +197,18 @@ def check(
 
 def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
     """The folder of a run, which comes back from its copy on S3 where an address is given."""
-    from syndet_ray.run_folder import RunFolder
+    from syndet_ray.runs.folder import RunFolder
 
     if "://" not in run:
         return RunFolder.open(Path(run))
     with display.step(f"fetching {run}"):
-        from syndet_ray.tuning.backup import fetch
+        from syndet_ray.tracking.backup import fetch
 
         return fetch(run, runs)
 
 
 def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
-    from syndet_ray.sweep import load
+    from syndet_ray.definitions.sweep import load
 
     return load(name).replace(_said({"trials": trials, "seed": seed}))
 
@@ -220,9 +220,9 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
 
 def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -> "Sweep":
     """The sweep, to propose first what was best in an earlier run. say: is told what is left out of that, and why."""
-    from syndet_ray.report.words import counted
-    from syndet_ray.run_folder import RunFolder
-    from syndet_ray.verdict import best_points
+    from syndet_ray.analysis.selection import best_points
+    from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.wording import counted
 
     best = best_points(RunFolder.open(run).trials(), definition)
     reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
@@ -241,7 +241,7 @@ def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -
 
 def _finish(outcome: "Outcome", console: "Console") -> None:
     """The last words of a run, and its exit status."""
-    from syndet_ray import terminal
+    from syndet_ray.cli import terminal
     from syndet_ray.report.answer import answer
 
     folder = outcome.folder

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
+from syndet_ray.progress import Progress
 
 _ADVICE = {
     "train": "Put images to train on into it.",
@@ -26,7 +27,6 @@ _ALLOW = "--allow-near-copies"
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
 Link = tuple[int, int]  # positions of two images that must lie on one side
-Progress = Callable[[int, int], None]
 
 
 def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> Dataset:

@@ -17,6 +17,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCN
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.backbones import STRIDES, Backbone, Body, timm_backbone
 from syndet_ray.detection.heads import (
     CELLS,
@@ -33,7 +34,6 @@ from syndet_ray.detection.heads import (
 from syndet_ray.detection.ignoring import IgnoringFCOSHead, IgnoringRetinaNetHead, IgnoringRoIHeads, IgnoringRPN
 from syndet_ray.detection.precision import ReducedSequential, full
 from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import Detector
 
 # Detections below this confidence cost time and change no AP that anybody reports.
 _LEAST_SCORE = 0.02

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.recipe import Training
+from syndet_ray.definitions.recipe import Training
 
 # A crop is placed on an object this often; elsewhere it may fall anywhere, so that empty ground is seen too.
 _ON_OBJECT = 0.9

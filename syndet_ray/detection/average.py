@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from syndet_ray.recipe import Training
+from syndet_ray.definitions.recipe import Training
 
 
 @dataclass(frozen=True, kw_only=True)

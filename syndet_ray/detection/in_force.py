@@ -14,13 +14,13 @@ from torch.optim import Optimizer
 
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.recipe import REAL, Mix, Scenes
+from syndet_ray.definitions.schedule import shares_between, switch_at
 from syndet_ray.detection.architectures import WithoutAnchors, architecture_of
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import MovingAverage
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.recipe import REAL, Mix, Scenes
-from syndet_ray.schedule import shares_between, switch_at
 
 
 def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:

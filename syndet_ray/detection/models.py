@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import assemble
 from syndet_ray.detection.weights import WeightsReport, input_of, load_weights
 from syndet_ray.errors import DataError, SyndetError
-from syndet_ray.recipe import Detector
 
 SAVED_MODEL = "model.safetensors"  # the file in a folder with a model that holds its tensors
 

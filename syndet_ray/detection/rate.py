@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from syndet_ray.recipe import Recipe
-from syndet_ray.schedule import switch_at
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.schedule import switch_at
 
 _ROUNDING = 1e-6  # images; a share of the training times its length is a whole number only up to rounding
 

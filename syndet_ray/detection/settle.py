@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.data.scale import WorkingScale, aspect_ratios
+from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_DETECTORS, COCO_RATIOS, coco_anchors
 from syndet_ray.detection.weights import LITE0, available
 from syndet_ray.detection.weights_file import saved_detector
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.recipe import NAMED_WEIGHTS, Detector, Recipe
 
 _WITH_GPU = "resnet50_fpn_v2"  # torchvision's most accurate Faster R-CNN with COCO weights
 _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights

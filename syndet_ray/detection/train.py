@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.recipe import REAL, Mix, Recipe
+from syndet_ray.definitions.schedule import images_until, shares_between
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.feed import Batch, Feed
@@ -23,8 +25,6 @@ from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
-from syndet_ray.recipe import REAL, Mix, Recipe
-from syndet_ray.schedule import images_until, shares_between
 
 # Gradients of a detector trained from scratch jump in its first steps; this is far above what they are later.
 _GRADIENT_NORM = 5.0

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 
+from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.heads import Input
 from syndet_ray.detection.weights_file import (
@@ -23,7 +24,6 @@ from syndet_ray.detection.weights_file import (
     load_file,
 )
 from syndet_ray.errors import DefinitionError, MachineError
-from syndet_ray.recipe import Detector
 
 LITE0 = "tf_efficientnet_lite0"
 # A package that carries the weights as a file: a pickle of plain tensors, in timm's order, under other names.

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from syndet_ray.definitions.recipe import Detector, definition_error
 from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.backbones import names_in_features
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.recipe import Detector, definition_error
 
 # What names of a backbone's tensors begin with: in our detectors, in torchvision's, and in torchvision's classifiers.
 BODY, TORCHVISION_BODY, TORCHVISION_FEATURES = "backbone.body.net.", "backbone.body.", "features."

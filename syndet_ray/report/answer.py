@@ -3,14 +3,16 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from syndet_ray import wording
+from syndet_ray.analysis.response import Offer, front
+from syndet_ray.analysis.selection import finalists, missing_seeds, unconfirmed
+from syndet_ray.analysis.tables import TestLine, VariantLine, test_lines, variant_lines
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report import words
-from syndet_ray.report.response import Offer, front
-from syndet_ray.report.tables import TestLine, VariantLine, test_lines, variant_lines
-from syndet_ray.results import TestScores, Trial
-from syndet_ray.run import Run
+from syndet_ray.runs import names
+from syndet_ray.runs.results import TestScores, Trial
+from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference
-from syndet_ray.sweep import Sweep
-from syndet_ray.verdict import finalists, missing_seeds, unconfirmed
 
 _MOST_OFFERS = 4  # of a Pareto front that a sentence can hold
 _MOST_VARIANTS = 5  # that a sentence can hold
@@ -36,7 +38,7 @@ def answer(run: Run) -> str:
         said = [_so_far(trials, sweep)]
     if test is not None and not test.is_too_small:
         said += [words.few_validation_images(run.about)]
-    said += [_offers(trials, sweep), words.near_copies(run.about), words.STAND_IN if run.stand_in else ""]
+    said += [_offers(trials, sweep), names.near_copies(run.about), words.STAND_IN if run.stand_in else ""]
     return " ".join(sentence for sentence in said if sentence)
 
 
@@ -44,9 +46,9 @@ def _answered(
     lines: Sequence[TestLine], variants: Sequence[VariantLine], test: TestScores, trials: Sequence[Trial]
 ) -> list[str]:
     """What the test set says."""
-    best, place = next(line for line in lines if line.best), words.where(test)
+    best, place = next(line for line in lines if line.best), names.where(test)
     if test.openings > 1:
-        place += f" ({words.opened(test)})"
+        place += f" ({names.opened(test)})"
     if test.is_too_small:
         return [_too_few(best, lines, test, place)]
     if all(max(line.validation, line.scores["mAP"].value) < _LEARNED for line in lines):
@@ -66,8 +68,8 @@ def _answered(
 
 def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place: str) -> str:
     """The scores as they are, and that nothing follows from them."""
-    digits = words.decimals(best.scores["mAP"].value)
-    values = {line.name: words.number(line.scores["mAP"].value, digits) for line in lines}
+    digits = wording.decimals(best.scores["mAP"].value)
+    values = {line.name: wording.number(line.scores["mAP"].value, digits) for line in lines}
     others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
     photos = "stand-in images" if test.stand_in else "photos"
     if test.with_objects is not None and test.with_objects < test.images:
@@ -79,7 +81,7 @@ def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place:
 def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
     """That no recipe is better than another where none finds anything."""
     highest = max(line.scores["mAP"].value for line in lines)
-    reached = f"on {place} the highest of {words.counted(len(lines), 'recipe')} is {words.number(highest)} mAP"
+    reached = f"on {place} the highest of {wording.counted(len(lines), 'recipe')} is {wording.number(highest)} mAP"
     return f"No answer: no recipe has learned to find anything; {reached}. Train longer (training.images)."
 
 
@@ -191,7 +193,7 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
 def _none_of(trials: Sequence[Trial]) -> str:
     """none of the 3 searched recipes"""
     _, what, count = _rivals(trials)
-    return f"none of the {words.counted(count, what)}"
+    return f"none of the {wording.counted(count, what)}"
 
 
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
@@ -200,7 +202,7 @@ def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
     second = next(iter(unconfirmed(rivals)), None)
     if second is None:
         return ""
-    gap = f"{words.number(second.mean)} against {words.number(real.validation)} mAP"
+    gap = f"{wording.number(second.mean)} against {wording.number(real.validation)} mAP"
     return f"No {what} did better on validation: the best of {count} had {gap}."
 
 
@@ -220,7 +222,7 @@ def _apart(best: TestLine, real: TestLine) -> str:
 
 def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     """What each variant gains or costs against the first, and how far that can be trusted."""
-    first, digits = lines[0], words.decimals(max(line.score.value for line in lines))
+    first, digits = lines[0], wording.decimals(max(line.score.value for line in lines))
     value, _, interval = first.score.text(digits).partition(" ")
     trained = f" ({words.seeds([len(first.seeds)])})" if len(first.seeds) > 1 else ""
     said = f"{where} {first.name} reaches {f'{value} mAP {interval}'.rstrip()}{trained}"
@@ -229,9 +231,9 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
         return [f"{said}."]
     apart = [line.name for line in lines if line.apart]
     if len(found) > _MOST_VARIANTS:
-        told = ", ".join(f"{name} {words.signed(found[name], digits)}" for name in apart) or "none"
+        told = ", ".join(f"{name} {wording.signed(found[name], digits)}" for name in apart) or "none"
         return [f"{said}; of {len(found)} others these differ from it by more than their interval: {told}."]
-    told = ", ".join(f"{name} {words.signed(mean, digits)}" for name, mean in found.items())
+    told = ", ".join(f"{name} {wording.signed(mean, digits)}" for name, mean in found.items())
     sure = f"Beyond the intervals: {', '.join(apart)}." if apart else "No difference is beyond its interval."
     return [f"{said}; against it {told}.", sure]
 
@@ -241,7 +243,7 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     best = next(iter(unconfirmed(trials)), None)
     if best is None:
         return _none_finished(trials)
-    ahead = f"{best.trial.variant or words.recipe_words(best.trial)}, {words.number(best.mean)} mAP"
+    ahead = f"{best.trial.variant or names.recipe_words(best.trial)}, {wording.number(best.mean)} mAP"
     said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
     again = [trial for trial in trials if trial.kind == "confirm"]
     if not again:
@@ -272,7 +274,7 @@ def _since(test: TestScores, trials: Sequence[Trial]) -> str:
     """A run that is being extended answers by the last opening, which knew nothing of what came after."""
     later = sum(trial.started > test.opened for trial in trials)
     return (
-        f"Begun since the test set was opened, and no part of this: {words.counted(later, 'trial')}." if later else ""
+        f"Begun since the test set was opened, and no part of this: {wording.counted(later, 'trial')}." if later else ""
     )
 
 
@@ -283,9 +285,9 @@ def _offers(trials: Sequence[Trial], sweep: Sweep) -> str:
         return ""
     shown = _thinned(found.efficient)
     digits = 2 if len({f"{offer.value:.2f}" for offer in shown}) == len(shown) else 3
-    first = " and ".join(words.cost(name, value) for name, value in zip(found.costs, shown[0].costs, strict=True))
-    told = [f"with {first} {words.number(shown[0].value, digits)} mAP"]
-    told += [f"with {' and '.join(f'{c:.0f}' for c in x.costs)} {words.number(x.value, digits)}" for x in shown[1:]]
+    first = " and ".join(names.cost(name, value) for name, value in zip(found.costs, shown[0].costs, strict=True))
+    told = [f"with {first} {wording.number(shown[0].value, digits)} mAP"]
+    told += [f"with {' and '.join(f'{c:.0f}' for c in x.costs)} {wording.number(x.value, digits)}" for x in shown[1:]]
     left_out = len(found.efficient) - len(shown)
     more = f" ({left_out} more on the Pareto front)" if left_out else ""
     return f"On validation, each trained once: {', '.join(told)}{more}."
@@ -310,21 +312,21 @@ def _recipe(line: TestLine) -> str:
 def _map(line: TestLine) -> str:
     """0.31 mAP [0.27, 0.35] (3 seeds)"""
     score = line.scores["mAP"]
-    value, _, interval = score.text(words.decimals(score.value)).partition(" ")
+    value, _, interval = score.text(wording.decimals(score.value)).partition(" ")
     trained = f" ({words.seeds([len(line.seeds)])})" if line.confirmed else ""
     return f"{value} mAP {interval}".rstrip() + trained
 
 
 def _gaps(differences: Mapping[str, Difference]) -> str:
-    told = ", ".join(words.gap(found, words.role_name(control)) for control, found in differences.items())
+    told = ", ".join(words.gap(found, names.role_name(control)) for control, found in differences.items())
     return f"; {told}" if told else ""
 
 
 def _beside(best: TestLine, others: Sequence[TestLine]) -> str:
-    digits = words.decimals(best.scores["mAP"].value)
+    digits = wording.decimals(best.scores["mAP"].value)
     return "".join(f"; {line.name} {line.scores['mAP'].text(digits)}" for line in others)
 
 
 def _validation(line: TestLine) -> str:
     """0.310 ± 0.004"""
-    return words.number(line.validation) + ("" if line.error is None else f" ± {words.number(line.error)}")
+    return wording.number(line.validation) + ("" if line.error is None else f" ± {wording.number(line.error)}")

@@ -7,9 +7,10 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.analysis.compare import ComparedRun, Comparison
 from syndet_ray.files import write_whole
 from syndet_ray.report import document
-from syndet_ray.report.compare import ComparedRun, Comparison, sentences
+from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.drawing import (
     DIM,
     HEIGHT,

@@ -9,10 +9,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from syndet_ray.report import words
+from syndet_ray import wording
 from syndet_ray.report.figures.drawing import DARK, Drawn, responsive, script
+from syndet_ray.runs import names
 
-_FILTERS = ("number", "percent", "signed", "probability", "duration", "role_name", "setting_name", "setting_value")
+_FILTERS = {
+    "number": wording.number,
+    "percent": wording.percent,
+    "signed": wording.signed,
+    "probability": wording.probability,
+    "duration": wording.duration,
+    "role_name": names.role_name,
+    "setting_name": names.setting_name,
+    "setting_value": names.setting_value,
+}
 
 _JPEG_QUALITY = 88
 
@@ -38,7 +48,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in _FILTERS}
+    environment.filters |= _FILTERS
     return environment
 
 

@@ -3,28 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from syndet_ray import verdict
+from syndet_ray.analysis import chosen, exchange, five_rows, importance, obstruction, response, tables, varied
+from syndet_ray.analysis import selection as verdict
 from syndet_ray.files import write_whole
-from syndet_ray.report import (
-    answer,
-    chosen,
-    document,
-    exchange,
-    five_rows,
-    importance,
-    obstruction,
-    provenance,
-    response,
-    tables,
-    varied,
-    words,
-)
+from syndet_ray.report import answer, document, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import Progress, draw_all
-from syndet_ray.results import Trial
-from syndet_ray.run import Run
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.runs import names
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.results import Trial
+from syndet_ray.runs.run import Run
+from syndet_ray.search import search
 
 
 def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path:
@@ -49,8 +39,8 @@ def content(run: Run) -> dict[str, Any]:
         "question": sweep.question,
         "answer": answer.answer(run),
         "stand_in": run.stand_in,
-        "where": words.where(test) if test else "",
-        "opened": words.opened(test) if test else "",
+        "where": names.where(test) if test else "",
+        "opened": names.opened(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
         "shown": chosen.chosen_words(lines),
         "metrics": tables.MAIN_METRICS,
@@ -65,7 +55,7 @@ def content(run: Run) -> dict[str, Any]:
         "curves_drawn": learning.drawn_words(run),
         "lines_drawn": importance_figures.drawn_words(run),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
-        "costs": words.COSTS,
+        "costs": names.COSTS,
         "front": response.front(trials, sweep),
         "obstruction": obstruction.summary(run),
         "groups": obstruction.groups(run),
@@ -73,7 +63,7 @@ def content(run: Run) -> dict[str, Any]:
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
         "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
-        "twins": [words.twins(*pair) for pair in verdict.twins(trials)],
+        "twins": [search.twins(*pair) for pair in verdict.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
         "facts": provenance.facts(run),

@@ -3,12 +3,13 @@
 import time
 from typing import Any
 
-from syndet_ray.recipe import Detector
-from syndet_ray.report import words
-from syndet_ray.report.compute import compute
-from syndet_ray.run import Run
-from syndet_ray.space import SearchSpace
-from syndet_ray.sweep import Sweep
+from syndet_ray import wording
+from syndet_ray.analysis.compute import compute
+from syndet_ray.definitions.recipe import Detector
+from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs import machine, names
+from syndet_ray.runs.run import Run
 
 _DAY = "%Y-%m-%d %H:%M %Z"
 _HASH_DIGITS = 12
@@ -27,7 +28,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "search": f"{sweep.trials} trials by {sweep.sampler}, {len(sweep.fixed)} controls and variants, {sweep.rungs} rungs",
         "pruner": sweep.pruning.name if len(sweep.goals) == 1 else "none, for there are several goals",
         "confirmation": _confirmation(sweep),
-        "test set": words.opened(test) if test else "not opened",
+        "test set": names.opened(test) if test else "not opened",
         "detector": _detector(sweep.recipe.detector),
         "real data": "stand-in set" if run.stand_in else real.get("path"),
         "classes": ", ".join(about.get("classes", ())),
@@ -37,7 +38,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "notes": "; ".join(real.get("notes", ())),
         "versions": _listed(about.get("versions")),
         "machine": _listed(about.get("machine")),
-        "code": _listed({name: words.commit(state) for name, state in about.get("code", {}).items()}),
+        "code": _listed({name: machine.commit(state) for name, state in about.get("code", {}).items()}),
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _between(about.get("started"), about.get("finished")),
@@ -49,7 +50,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def _detector(detector: Detector) -> str:
     """ "faster_rcnn with resnet50_fpn_v2, starting weights coco, frozen stages 2"."""
     beginning = {"detector.weights": detector.weights, "detector.frozen_stages": detector.frozen_stages}
-    return f"{detector.architecture} with {detector.backbone}, {words.settings(beginning)}"
+    return f"{detector.architecture} with {detector.backbone}, {names.settings(beginning)}"
 
 
 def _space(space: tuple[str | SearchSpace, ...]) -> str:
@@ -58,14 +59,14 @@ def _space(space: tuple[str | SearchSpace, ...]) -> str:
 
 
 def _bounds(space: SearchSpace) -> str:
-    return "; ".join(f"{path}: {words.bounds(parameter)}" for path, parameter in space.items())
+    return "; ".join(f"{path}: {names.bounds(parameter)}" for path, parameter in space.items())
 
 
 def _confirmation(sweep: Sweep) -> str:
     if not sweep.confirm.seeds or not sweep.proposals:
         return ""
     fixed = "the controls and the variants" if sweep.variants else "the controls"
-    return f"the best {sweep.confirm.top} and {fixed}, {words.counted(sweep.confirm.seeds, 'seed')} each"
+    return f"the best {sweep.confirm.top} and {fixed}, {wording.counted(sweep.confirm.seeds, 'seed')} each"
 
 
 def _listed(values: dict[str, Any] | None) -> str:
@@ -77,4 +78,4 @@ def _moment(seconds: float | None) -> str:
 
 
 def _between(started: float | None, finished: float | None) -> str:
-    return "" if started is None or finished is None else words.duration(finished - started)
+    return "" if started is None or finished is None else wording.duration(finished - started)

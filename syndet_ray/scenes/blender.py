@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from syndet_ray.errors import MachineError
+from syndet_ray.progress import Progress
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tinted
@@ -46,7 +47,6 @@ _POLL_S = 0.05
 _LOG_LINES = 12
 _PRECISION = {"faces": np.int32, "texture": np.int32}
 
-Progress = Callable[[int, int], None]
 _Arrays = dict[str, np.ndarray]
 
 

@@ -26,8 +26,8 @@ from typing import Any
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
+from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.recipe import SceneParameters
 
 PREFIX = "command:"
 _LAST_LINES, _LAST_BYTES = 5, 4000

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.errors import MachineError
 from syndet_ray.files import file_hash
-from syndet_ray.recipe import SceneParameters
+from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
@@ -32,8 +35,6 @@ _TRACED_AT_ONCE = 16
 _MOST_BARE = 0.05  # of the background, before a warning says so
 
 _LOG = logging.getLogger("syndet_ray.scenes")
-
-Progress = Callable[[int, int], None]
 
 
 def library_of(parameters: SceneParameters) -> Library:
@@ -156,3 +157,13 @@ def _named_files(parameters: SceneParameters) -> list[str]:
 
 def _hash(*key: object) -> str:
     return hashlib.sha256(json.dumps([*key, RENDERER_VERSION], sort_keys=True).encode()).hexdigest()[:20]
+
+
+def check_generator(generator: str) -> None:
+    """Raises MachineError where a generator cannot be started on this machine."""
+    if generator == "blender":
+        blender.check()
+    elif generator.startswith(command.PREFIX):
+        program = command.program_of(generator)[0]
+        if shutil.which(program) is None:
+            raise MachineError("scene.generator", "names a program that is not installed", got=program)

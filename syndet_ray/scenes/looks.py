@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.recipe import SceneParameters
+from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.scene import Camera, Color, Ground, LabelStyle, Lamp, Light, Sensor, matrix, vector
 

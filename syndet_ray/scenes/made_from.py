@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any, cast
 
-from syndet_ray.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
-from syndet_ray.recipe import SceneParameters
+from syndet_ray.definitions.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
+from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import compose, library_of
 from syndet_ray.scenes.scene import NO_CLASS

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.data.real import RealData
+from syndet_ray.definitions.sweep import Sweep, load
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.report.words import commit
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import Sweep, load
-from syndet_ray.tuning import machine
-from syndet_ray.tuning.ingredients import hash_or_nothing, scenes_hashes
-from syndet_ray.tuning.preflight import RealData
+from syndet_ray.runs import machine
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.machine import commit
+from syndet_ray.workers.ingredients import hash_or_nothing, scenes_hashes
 
 _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
 

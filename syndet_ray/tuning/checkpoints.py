@@ -11,14 +11,17 @@ from pathlib import PurePosixPath
 
 from pyarrow import fs
 
+from syndet_ray.analysis.selection import finalists, pareto_front
 from syndet_ray.data.storage import filesystem, inside
-from syndet_ray.results import Trial
-from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.outbox import Outbox
-from syndet_ray.tuning.task import KEPT_CHECKPOINTS, Note, told
-from syndet_ray.verdict import finalists, pareto_front
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.errors import message
+from syndet_ray.progress import Note
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.listener import Listener
+from syndet_ray.search.task import KEPT_CHECKPOINTS
+from syndet_ray.tracking.outbox import Outbox
 
-# What the folders of checkpoints begin with: Ray Tune's, those of tuning.local, and its copies that a kill left half done.
+# What the folders of checkpoints begin with: Ray Tune's, those of workers.local, and its copies that a kill left half done.
 _NAMES = ("checkpoint_", "images-", ".")
 
 
@@ -37,7 +40,7 @@ def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
     return kept
 
 
-class Checkpoints:
+class Checkpoints(Listener):
     """Follows a search, and deletes the checkpoints that nobody needs any more.
 
     Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. What was saved before them, whoever runs the trials leaves to
@@ -66,7 +69,7 @@ class Checkpoints:
         # The thread's own: of each ended trial what it was to leave, and the newest checkpoint there was.
         self._done: dict[int, tuple[str | None, str | None]] = {}
 
-    def follow(self, trial: Trial) -> None:
+    def update(self, trial: Trial) -> None:
         """Takes a trial as the ledger has it; what is no longer needed is deleted soon."""
         self._trials[trial.number] = trial
         if trial.state != "RUNNING":
@@ -84,7 +87,7 @@ class Checkpoints:
             self._note(f"{words}: resume deletes them")
 
     def _note_failure(self, error: Exception) -> None:
-        self._note(f"checkpoints that nobody needs any more are left where they are: {told(error)}")
+        self._note(f"checkpoints that nobody needs any more are left where they are: {message(error)}")
 
     def _keep(self, number: int, checkpoint: str) -> None:
         """Keeps one more checkpoint of a trial, and has the oldest deleted where there are too many."""

@@ -12,12 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from syndet_ray import seeds
+from syndet_ray.analysis.selection import Candidate, candidates, finalists, simplest
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
-from syndet_ray.results import TestRow, TestScores, Trial
-from syndet_ray.run_folder import RunFolder
+from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.progress import Note, Progress, quiet, silent
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.pictures import show_predictions
+from syndet_ray.runs.results import TestRow, TestScores, Trial
+from syndet_ray.search.task import Runner, retried
 from syndet_ray.spread import (
     PAIRED_SEED,
     RESAMPLES,
@@ -30,10 +35,6 @@ from syndet_ray.spread import (
     score_interval,
     seed_spread,
 )
-from syndet_ray.sweep import CONTROL_CHANGES, Sweep
-from syndet_ray.tuning.pictures import show_predictions
-from syndet_ray.tuning.task import Note, Progress, Runner, quiet, retried, silent
-from syndet_ray.verdict import Candidate, candidates, finalists, simplest
 
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.real import RealData
+from syndet_ray.definitions import reach
+from syndet_ray.definitions.recipe import Recipe, SceneParameters
+from syndet_ray.definitions.sweep import Sweep, rung_images
 from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import Recipe, SceneParameters
 from syndet_ray.scenes.generate import draw_scene, library_of, render
-from syndet_ray.sweep import Sweep, rung_images
-from syndet_ray.tuning import disk, reach
+from syndet_ray.search.search import Budget, Display
+from syndet_ray.search.task import Runner
+from syndet_ray.tuning import disk
 from syndet_ray.tuning.disk import Disk
-from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.search import Budget, Display
-from syndet_ray.tuning.task import Runner
 
 if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer

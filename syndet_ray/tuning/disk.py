@@ -1,25 +1,18 @@
-"""Disk: what a sweep will take of it, whether there is room, and whether it can be written at this moment."""
+"""Disk: what a sweep will take of it, and whether there is room."""
 
-import errno
-import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from syndet_ray.data.memory import memory_words
+from syndet_ray.definitions.reach import rendered_sets
+from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import MachineError
-from syndet_ray.recipe import SceneParameters
 from syndet_ray.scenes.cache import bound
-from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.memory import memory_words
-from syndet_ray.tuning.reach import rendered_sets
-from syndet_ray.tuning.task import KEPT_CHECKPOINTS
+from syndet_ray.search.task import KEPT_CHECKPOINTS
 
 _BYTES_A_PIXEL = 3
-_LOOK_BYTES = 1 << 20  # less than any checkpoint; what a disk keeps back for its own books does not hold it
-# What says by itself that a disk was at fault, though it can be written again: no room, no more quota, read-only, broken.
-_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(frozen=True)
@@ -83,51 +76,3 @@ def words(disk: Disk, room: Room, storage: str | None) -> str:
 def _set_bytes(parameters: SceneParameters, count: int) -> int:
     """Bytes of the pixels of a rendered set; its boxes take next to nothing."""
     return count * parameters.side_px**2 * _BYTES_A_PIXEL
-
-
-def places(cache: Path) -> tuple[Path, ...]:
-    """Where the work of a run writes on the machine that asks: beside its runs, the rendered sets, and temporary files."""
-    return cache.parent, cache, _temporary_folder()
-
-
-def _temporary_folder() -> Path:
-    """The folder of temporary files, also where Python finds none that can be written, and so names none."""
-    try:
-        return Path(tempfile.gettempdir())
-    except OSError:
-        return Path(os.environ.get("TMPDIR", "/tmp"))
-
-
-def fault(error: Exception, places: Iterable[Path]) -> str | None:
-    """Why a disk of this machine is to blame for an error, in words: "/data/runs cannot be written (No space left on device)".
-
-    None where it is not. The error alone does not tell: PyTorch makes a RuntimeError of a full disk, safetensors one of its
-    own. So each place that is there is written to; one that is not yet there, as on another machine, is left out.
-    """
-    for place in places:
-        if place.is_dir():
-            reason = _refusal(place)
-            if reason is not None:
-                return f"{place} cannot be written ({reason})"
-    refusals = (cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS)
-    refusal = next(refusals, None)
-    return None if refusal is None else f"a disk could not be written ({refusal})"
-
-
-def _refusal(folder: Path) -> str | None:
-    """Why a small file cannot be written there, in the words of the system; None where it can. Nothing is left of it."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_LOOK_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that it was raised from or while."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

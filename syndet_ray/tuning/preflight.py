@@ -3,17 +3,16 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from syndet_ray.data.memory import check_photos_fit
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, check_classes, read
+from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
     WorkingScale,
@@ -32,15 +31,17 @@ from syndet_ray.data.split import Twin, cut_by_looks, refuse_copies, selection, 
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
+from syndet_ray.definitions import reach
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.report.words import counted
-from syndet_ray.scenes import blender, command
+from syndet_ray.progress import NamedProgress
+from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.made_from import facts
+from syndet_ray.scenes.needs import materials as materials_of
 from syndet_ray.spread import LEAST_IMAGES
-from syndet_ray.sweep import Sweep
-from syndet_ray.tuning import reach
-from syndet_ray.tuning.memory import check_photos_fit, memory_words
+from syndet_ray.wording import counted
 
 _OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
 _DO_LABEL = "Label objects on its photos, or add photos with labelled objects. Boxes of crowds do not count."
@@ -52,64 +53,8 @@ _LIKE_SIZES = 1.5
 
 _SCORED = ("val", "test")  # splits whose photos nothing may be trained on
 
-Progress = Callable[[str, int, int], None]
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RealData:
-    """The photos of a run, decoded at their working scale.
-
-    pools      "train", "val" and "test" of the user's photos, or of the stand-in set
-    path       the user's dataset; None for the stand-in set
-    scale      what all photos were brought to, and what that makes of their objects
-    anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
-    boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
-    notes      what was repaired in the data, and what a reader of the results must know
-    others     training images of the other datasets that recipes draw from, by the folder that they name
-    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that was allowed
-    """
-
-    pools: Mapping[str, Pool]
-    path: str | None
-    scale: WorkingScale
-    anchor_px: tuple[float, ...]
-    boxes_wh: np.ndarray
-    notes: tuple[str, ...] = ()
-    others: Mapping[str, Pool] = field(default_factory=dict)
-    near_copies: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def stand_in(self) -> bool:
-        return self.pools["test"].stand_in
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes that the decoded photos take."""
-        return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
-        fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
-        return {
-            "path": self.path,
-            "counts": _counts(self.pools),
-            "objects": _objects(self.pools),
-            "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
-            "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
-            "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
-            "scale": asdict(self.scale) | fitting,
-            "near_copies": dict(self.near_copies),
-            "notes": [*self.scale_words, *self.notes],
-        }
-
-    @property
-    def scale_words(self) -> list[str]:
-        """The working scale, the objects that it loses and the memory that it takes, in sentences without full stops."""
-        memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
-        return [words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words]
-
-
-def real_data(path: Path | None, sweep: Sweep, progress: Progress, *, allow_near_copies: bool = False) -> RealData:
+def real_data(path: Path | None, sweep: Sweep, progress: NamedProgress, *, allow_near_copies: bool = False) -> RealData:
     """The user's photos, or the stand-in set where there are none, and others' photos that the sweep's recipes name.
 
     All is read before any is decoded. Raises DataError for whatever cannot be used, near copies in two splits among it
@@ -205,7 +150,7 @@ def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Data
     return scale
 
 
-def _decoded(source: Source, scale: WorkingScale, name: str, progress: Progress) -> Pool:
+def _decoded(source: Source, scale: WorkingScale, name: str, progress: NamedProgress) -> Pool:
     return decode(source, scale.longest_px, partial(progress, f"decoding {name}"))
 
 
@@ -214,7 +159,7 @@ def _decoded_splits(
     cut: Mapping[str, Source],
     scale: WorkingScale,
     seed: int,
-    progress: Progress,
+    progress: NamedProgress,
     *,
     allow_near_copies: bool,
 ) -> tuple[Dataset, dict[str, Pool]]:
@@ -235,7 +180,7 @@ def _decoded_splits(
     return dataset, pools | {"test": _decoded(dataset.splits["test"], scale, "test", progress)}
 
 
-def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress: Progress) -> dict[str, Pool]:
+def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress: NamedProgress) -> dict[str, Pool]:
     """The training images of others' photos, by folder."""
     return {
         folder: _decoded(other.splits["train"], scale, Path(folder).name, progress) for folder, other in others.items()
@@ -246,7 +191,7 @@ def _twins(
     pools: Mapping[str, Pool],
     others: Mapping[str, Pool],
     place: str,
-    progress: Progress,
+    progress: NamedProgress,
     *,
     allowed: bool,
     is_val_compared: bool,
@@ -303,7 +248,7 @@ def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
 
 def _notes_on_assets(sweep: Sweep) -> list[str]:
     """What is to be known of the assets that our own generators draw."""
-    ours = [m for m in sorted(reach.materials(sweep)) if not m.generator.startswith(command.PREFIX)]
+    ours = [m for m in sorted(materials_of(sweep)) if not m.generator.startswith(command.PREFIX)]
     notes = dict.fromkeys(note for materials in ours for note in materials.library().notes)
     return list(notes)
 
@@ -404,14 +349,6 @@ def _check_real_images(sweep: Sweep, available: int) -> None:
             check_enough(available, count)
 
 
-def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
-    return {name: len(pool) for name, pool in pools.items()}
-
-
-def _objects(pools: Mapping[str, Pool]) -> dict[str, int]:
-    return {name: int(pool.box_counts.sum()) for name, pool in pools.items()}
-
-
 def check_assets(
     sweep: Sweep, classes: Sequence[str], place: object, few_boxes: Mapping[str, str] | None = None
 ) -> None:
@@ -422,7 +359,7 @@ def check_assets(
     where a generator cannot be started.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
-    rendered = reach.materials(sweep)
+    rendered = materials_of(sweep)
     for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
     for materials in sorted(rendered):
@@ -439,16 +376,6 @@ def check_effects(sweep: Sweep) -> None:
     if sweep.trials:
         sweep.parameters.check_effects(sweep.recipe, facts)
     sweep.check_variants(facts)
-
-
-def check_generator(generator: str) -> None:
-    """Raises MachineError where a generator cannot be started on this machine."""
-    if generator == "blender":
-        blender.check()
-    elif generator.startswith(command.PREFIX):
-        program = command.program_of(generator)[0]
-        if shutil.which(program) is None:
-            raise MachineError("scene.generator", "names a program that is not installed", got=program)
 
 
 def check_machine(runs: Path, storage: str | None) -> None:

@@ -12,37 +12,41 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syndet_ray.analysis.selection import Candidate, finalists
+from syndet_ray.analysis.tables import MAIN_METRICS
 from syndet_ray.data.lease import Lease
+from syndet_ray.data.real import RealData
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.files import write_whole
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
-from syndet_ray.report.tables import MAIN_METRICS
-from syndet_ray.report.words import counted, halted, near_copies, recipe_words
-from syndet_ray.results import OBJECTIVE, TestRow, TestScores
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.sweep import Sweep
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.machine import environment
+from syndet_ray.runs.names import near_copies, recipe_words
+from syndet_ray.runs.pictures import show_training
+from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores
+from syndet_ray.search.listener import Listener
+from syndet_ray.search.search import Budget, Display, Search, halted
+from syndet_ray.search.task import TrialSettings, check_gpus, retried
+from syndet_ray.tracking.backup import Backup, check_models, forget_lost_checkpoints, home, ownership
+from syndet_ray.tracking.mirror import Mirror
+from syndet_ray.tracking.mlflow import Tracking, champion_name
+from syndet_ray.tracking.server import kept_address, mask
+from syndet_ray.tracking.store import check_store, local_store, open_store, store_address
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
-from syndet_ray.tuning.backup import Backup, check_models, forget_lost_checkpoints, home, ownership
 from syndet_ray.tuning.checkpoints import Checkpoints
-from syndet_ray.tuning.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.tuning.machine import environment
-from syndet_ray.tuning.packages import Packages
-from syndet_ray.tuning.pictures import show_training
-from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.search import Budget, Display, Follower, Search
-from syndet_ray.tuning.server import kept_address, mask
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
-from syndet_ray.tuning.stop import Leave, Loss, Stop, interrupt_again
-from syndet_ray.tuning.store import check_store, local_store, open_store, store_address
-from syndet_ray.tuning.task import TrialSettings, check_gpus, retried
-from syndet_ray.tuning.tracking import Tracking, champion_name
-from syndet_ray.verdict import Candidate, finalists
+from syndet_ray.wording import counted
+from syndet_ray.workers.disk import fault, places
+from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
+from syndet_ray.workers.packages import Packages
+from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
 if TYPE_CHECKING:
-    from syndet_ray.tuning.local import Local
-    from syndet_ray.tuning.tensorboard import TensorBoard
-    from syndet_ray.tuning.tune import OnRay
+    from syndet_ray.tracking.tensorboard import TensorBoard
+    from syndet_ray.workers.local import Local
+    from syndet_ray.workers.tune import OnRay
 
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
 # How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for that, or the machine goes
@@ -409,10 +413,12 @@ class _Attempt:
         sweep = self.folder.sweep
         place, backup = home(self.folder, self.options.storage), self.backup
         checkpoints = Checkpoints(place, sweep, self.display.note, backup.secure, lambda: backup.is_ours)
-        followers: list[Follower] = [checkpoints, Packages(self.display.note), self.stop]
+        note = self.display.note
+        mirror = Mirror(self.folder, sweep, note)
+        listeners: list[Listener] = [self.tracking, mirror, checkpoints, Packages(note), self.stop]
         if self.board is not None:
-            followers.append(self.board)
-        search = Search(self.folder, sweep, self.tracking, self.display, self.options.budget, followers)
+            listeners.append(self.board)
+        search = Search(self.folder, sweep, self.display, listeners, self.options.budget)
         try:
             done = self._train(search) and self._confirm(search)
         except BaseException:
@@ -444,10 +450,10 @@ class _Attempt:
 
     def blame_the_disk(self, error: Exception) -> None:
         """Says which disk of this machine cannot be written; raises the error again where none is to blame."""
-        fault = disk.fault(error, (self.folder.path, *disk.places(self.options.cache)))
-        if fault is None:
+        disk_fault = fault(error, (self.folder.path, *places(self.options.cache)))
+        if disk_fault is None:
             raise error
-        self.display.note(halted(fault))
+        self.display.note(halted(disk_fault))
 
     def _write_end(self, status: str) -> _End:
         """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing from what comes after it.
@@ -556,7 +562,7 @@ class _Attempt:
 
 
 def _board(folder: RunFolder, display: Display) -> "TensorBoard":
-    from syndet_ray.tuning.tensorboard import TensorBoard
+    from syndet_ray.tracking.tensorboard import TensorBoard
 
     return TensorBoard(folder, folder.sweep, display.note)
 
@@ -565,13 +571,13 @@ def _board(folder: RunFolder, display: Display) -> "TensorBoard":
 def _runner(options: Options, display: Display, on_loss: Loss | None = None) -> Iterator["OnRay | Local"]:
     """Whoever trains and scores: Ray, or this process. on_loss: told where Ray is gone from this machine, see `on_ray`."""
     if options.local:
-        from syndet_ray.tuning.local import Local, local_resources
+        from syndet_ray.workers.local import Local, local_resources
 
         yield Local(local_resources(options.gpus_per_trial), display)
         return
     with ExitStack() as stack:
         with display.step("starting Ray" if options.address is None else f"connecting to Ray at {options.address}"):
-            from syndet_ray.tuning.tune import on_ray
+            from syndet_ray.workers.tune import on_ray
 
             cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note, on_loss)
             runner = stack.enter_context(cluster)

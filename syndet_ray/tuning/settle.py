@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import range_words
+from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
+from syndet_ray.definitions.recipe import MOST_SCENE_PX, NAMED_WEIGHTS, Detector, Recipe
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError
-from syndet_ray.recipe import MOST_SCENE_PX, NAMED_WEIGHTS, Detector, Recipe
-from syndet_ray.sweep import Sweep
-from syndet_ray.tuning.preflight import RealData
-from syndet_ray.tuning.task import Resources
+from syndet_ray.search.task import Resources
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
 _FAR_FROM_ANCHORS = 1.5
-_SETTLED = ("detector.", "training.", "scene.image_px")  # what names of settings that may be "auto" begin with
 _BACKBONE_RATE = "detector.backbone_rate"
 
 
@@ -158,7 +158,7 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
     for path, value in variant.flat().items():
         is_auto = changes.get(path) == "auto"
         is_other = path not in changes and value != common[path]
-        if path.startswith(_SETTLED) and (is_auto or is_other):
+        if path.startswith(MAY_BE_AUTO) and (is_auto or is_other):
             own[path] = value
     return own
 
@@ -170,7 +170,7 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     """
     from syndet_ray.detection.models import build
 
-    recipes = _recipes_of_detectors(sweep)
+    recipes = recipes_of_detectors(sweep)
     for recipe in recipes:
         _check_settled(recipe)
     reports = {}
@@ -179,20 +179,6 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
         if detector == sweep.recipe.detector:
             _check_backbone_rate(sweep, model)
     return reports[sweep.recipe.detector]
-
-
-def detectors_of(sweep: Sweep) -> list[Detector]:
-    """The different detectors of a settled sweep's recipes, and those that its search may propose, one setting at a time."""
-    return list(dict.fromkeys(recipe.detector for recipe in _recipes_of_detectors(sweep)))
-
-
-def _recipes_of_detectors(sweep: Sweep) -> list[Recipe]:
-    recipes = [sweep.recipe, *sweep.fixed.values()]
-    for path, parameter in sweep.parameters.items():
-        if path.startswith(_SETTLED):
-            conditions = sweep.parameters.conditions_met(path, sweep.recipe)
-            recipes += [sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()]
-    return recipes
 
 
 def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
@@ -213,7 +199,7 @@ def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
 def _check_settled(recipe: Recipe) -> None:
     """Raises DefinitionError for a setting that is still "auto"."""
     for path, value in recipe.flat().items():
-        if path.startswith(_SETTLED) and value == "auto":
+        if path.startswith(MAY_BE_AUTO) and value == "auto":
             rule = "cannot be auto in a search: it is settled before the search begins"
             raise DefinitionError(path, rule, do="Give its value.")
     for name, (scene, _) in recipe.scenes().items():

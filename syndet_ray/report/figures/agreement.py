@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.report.figures.comparisons import reach
 from syndet_ray.report.figures.drawing import (
     DIM,
@@ -16,9 +17,8 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
     validation_label,
 )
-from syndet_ray.report.tables import TestLine, test_lines
-from syndet_ray.report.words import where
-from syndet_ray.run import Run
+from syndet_ray.runs.names import where
+from syndet_ray.runs.run import Run
 
 _HEADER = ("role", "what", "trial", "seeds", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95")
 _HEIGHT = 380

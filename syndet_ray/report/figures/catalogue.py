@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from syndet_ray.progress import Progress
 from syndet_ray.report.figures import (
     agreement,
     comparisons,
@@ -18,9 +19,7 @@ from syndet_ray.report.figures import (
     sheets,
 )
 from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
-from syndet_ray.run import Run
-
-Progress = Callable[[int, int], None]
+from syndet_ray.runs.run import Run
 
 _FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
     "test_scores": comparisons.test_scores,

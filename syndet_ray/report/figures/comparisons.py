@@ -6,7 +6,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from syndet_ray.report.chosen import chosen_lines
+from syndet_ray.analysis.chosen import chosen_lines
+from syndet_ray.analysis.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -20,10 +21,10 @@ from syndet_ray.report.figures.drawing import (
     titled,
     tooltip,
 )
-from syndet_ray.report.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
-from syndet_ray.report.words import decimals, number, where
-from syndet_ray.results import TestScores
-from syndet_ray.run import Run
+from syndet_ray.runs.names import where
+from syndet_ray.runs.results import TestScores
+from syndet_ray.runs.run import Run
+from syndet_ray.wording import decimals, number
 
 _SCORE_HEADER = ("role", "trial", "seeds", "metric", "value", "low_95", "high_95")
 _VARIANT_HEADER = (

@@ -7,9 +7,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from syndet_ray.data.inspection import Inspection
-from syndet_ray.data.statistics import BY_NAME, STATISTICS, Statistic
-from syndet_ray.report.differences import far
+from syndet_ray.inspection.comparison import Inspection
+from syndet_ray.inspection.differences import far
+from syndet_ray.inspection.statistics import BY_NAME, STATISTICS, Statistic
 from syndet_ray.report.figures.drawing import (
     BLUE,
     FAINT,

@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pyarrow import parquet
 
+from syndet_ray.analysis.tables import TestLine
 from syndet_ray.files import write_whole
-from syndet_ray.report.tables import TestLine
-from syndet_ray.run import Run
+from syndet_ray.runs.run import Run
 
 INK, DIM, PALE, FAINT, RULE = "#24282c", "#8b9096", "#9fb6c6", "#d3d9dd", "#dfe2e5"
 # Okabe & Ito (2008): distinguishable with any kind of colour vision.

@@ -5,10 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.report import exchange as numbers
-from syndet_ray.report.exchange import Exchange, Scored, Worth
+from syndet_ray.analysis import exchange as numbers
+from syndet_ray.analysis.exchange import Exchange, Scored, Worth
 from syndet_ray.report.figures.drawing import BLUE, DIM, GREEN, INK, ORANGE, Drawing, colors, records, titled, tooltip
-from syndet_ray.run import Run
+from syndet_ray.runs.run import Run
 
 _REAL, _BOTH, _SYNTHETIC = "real only", "with synthetic images", "synthetic only"
 _HEADER = (

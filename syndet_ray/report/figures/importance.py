@@ -6,12 +6,12 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.report import importance as shares
-from syndet_ray.report.chosen import MOST_LINES, best_and_others, best_and_others_words
-from syndet_ray.report.coordinates import Coordinates, Line, coordinates
+from syndet_ray.analysis import importance as shares
+from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
+from syndet_ray.analysis.coordinates import Coordinates, Line, coordinates
+from syndet_ray.analysis.tables import best_number
 from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, inline, records, titled, tooltip
-from syndet_ray.report.tables import best_number
-from syndet_ray.run import Run
+from syndet_ray.runs.run import Run
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
 _STEP = 26  # of a bar, pixels

@@ -5,7 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.report.chosen import MOST_LINES, best_and_others, best_and_others_words
+from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
+from syndet_ray.analysis.response import Curve, curves
+from syndet_ray.analysis.tables import best_number
+from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -24,11 +27,8 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
     validation_label,
 )
-from syndet_ray.report.response import Curve, curves
-from syndet_ray.report.tables import best_number
-from syndet_ray.report.words import role_name
-from syndet_ray.run import Run
-from syndet_ray.sweep import CONTROL_CHANGES
+from syndet_ray.runs.names import role_name
+from syndet_ray.runs.run import Run
 
 _ANEW, _PRUNED, _FAILED, _BEST = "trained anew", "pruned (×)", "failed (▼)", "best recipe"
 _SOLID = [1, 0]

@@ -5,13 +5,13 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.analysis.chosen import chosen_lines
+from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import Drawing, colors, recipe_colors, records, titled, tooltip
-from syndet_ray.report.tables import test_lines
-from syndet_ray.report.words import where
-from syndet_ray.results import TestScores
-from syndet_ray.run import Run
+from syndet_ray.runs.names import where
+from syndet_ray.runs.results import TestScores
+from syndet_ray.runs.run import Run
 
 ERROR_KINDS = {
     "classification": "right place, wrong class",

@@ -5,13 +5,13 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.analysis.chosen import chosen_lines
+from syndet_ray.analysis.obstruction import places
+from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.chosen import chosen_lines
 from syndet_ray.report.figures.drawing import DIM, INK, RULE, Drawing, colors, recipe_colors, records, titled, tooltip
-from syndet_ray.report.obstruction import places
-from syndet_ray.report.tables import TestLine
-from syndet_ray.report.words import where
-from syndet_ray.run import Run
+from syndet_ray.runs.names import where
+from syndet_ray.runs.run import Run
 
 _KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
 _APART = 0.008  # recipes stand beside one another, in obstruction

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from syndet_ray.analysis.response import Front, Offer, front
 from syndet_ray.report.figures.drawing import (
     BLUE,
     HEIGHT,
@@ -21,9 +22,8 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
     validation_label,
 )
-from syndet_ray.report.response import Front, Offer, front
-from syndet_ray.report.words import COSTS, role_name
-from syndet_ray.run import Run
+from syndet_ray.runs.names import COSTS, role_name
+from syndet_ray.runs.run import Run
 
 _BEATEN, _FRONT, _ANEW = "beaten at no greater cost", "on the front", "trained anew: mean ± SE"
 # By what an offer is, from those that lie under all to those on top: fill, outline, shape and size.

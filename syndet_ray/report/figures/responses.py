@@ -5,8 +5,12 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.report import response as numbers
-from syndet_ray.report.chosen import MOST_MARKS, even_sample, sample_words
+from syndet_ray.analysis import response as numbers
+from syndet_ray.analysis.chosen import MOST_MARKS, even_sample, sample_words
+from syndet_ray.analysis.importance import importances_of
+from syndet_ray.analysis.response import Response, Tried
+from syndet_ray.analysis.tables import best_number
+from syndet_ray.analysis.varied import settings
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -22,12 +26,9 @@ from syndet_ray.report.figures.drawing import (
     tooltip,
     validation_label,
 )
-from syndet_ray.report.importance import importances_of
-from syndet_ray.report.response import Response, Tried
-from syndet_ray.report.tables import best_number
-from syndet_ray.report.varied import settings
-from syndet_ray.report.words import role_name, survivors
-from syndet_ray.run import Run
+from syndet_ray.report.words import survivors
+from syndet_ray.runs.names import role_name
+from syndet_ray.runs.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
 _X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"  # Vega's own cross is a plus

@@ -27,9 +27,9 @@ from syndet_ray.report.figures.drawing import (
     Drawing,
     save,
 )
-from syndet_ray.report.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
-from syndet_ray.results import Picture
-from syndet_ray.run import Run
+from syndet_ray.runs.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
+from syndet_ray.runs.results import Picture
+from syndet_ray.runs.run import Run
 
 _CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
 # Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour too.

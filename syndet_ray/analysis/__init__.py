@@ -1,0 +1,1 @@
+"""Numbers of a run: selection, scores, response, importance. No sentences."""

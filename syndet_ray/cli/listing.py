@@ -1,0 +1,209 @@
+"""Listing: what `check`, `replay`, `compare` and `data inspect` say, as lines and tables."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs.names import bounds
+from syndet_ray.wording import counted, decimals, duration, number, signed
+
+_WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
+_LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, of how runs differ
+
+if TYPE_CHECKING:
+    from syndet_ray.data.real import RealData
+    from syndet_ray.inspection.comparison import Inspection
+    from syndet_ray.search.replay import Replay
+    from syndet_ray.tuning.cost import Cost
+    from syndet_ray.tuning.disk import Disk, Room
+
+_MOST_TWINS = 10
+_MOST_NAMED = 3  # settings that one number leaves without effect
+
+
+def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
+    """What a sweep asks, and how."""
+    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
+    for path, parameter in sweep.parameters.items():
+        yield f"         {path}: {bounds(parameter)}"
+    for variant, changes in sweep.variants.items():
+        told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
+        yield f"         {variant}: {told}"
+    for where, paths in sweep.parameters.effects_of_numbers(sweep.recipe).items():
+        yield f"         {_named(paths)} no effect where {where}"
+    if sweep.proposals:
+        yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
+    if sweep.proposals and sweep.confirm.seeds:
+        yield f"confirm  the best {sweep.confirm.top} and the controls, {counted(sweep.confirm.seeds, 'seed')} each"
+
+
+def _named(paths: Sequence[str]) -> str:
+    """The first few settings, how many more, and the verb: "scene.hue has"."""
+    names = ", ".join(paths[:_MOST_NAMED])
+    more = len(paths) - _MOST_NAMED
+    return f"{names} and {more} more have" if more > 0 else f"{names} {'has' if len(paths) == 1 else 'have'}"
+
+
+def _fixed(sweep: Sweep) -> str:
+    """How many controls and variants a sweep has, repetitions counted."""
+    kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
+    return " and ".join(counted(count, kind) for kind, count in kinds.items() if count) or "no controls"
+
+
+def data_lines(data: "RealData") -> Iterator[str]:
+    """What a sweep is to be asked on."""
+    where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
+    counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
+    yield f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}"
+    for folder, pool in data.others.items():
+        yield f"         {folder}: {len(pool)} train"
+    for words in (*data.scale_words, *data.notes):
+        yield f"         {words}"
+
+
+def cost_lines(cost: "Cost") -> Iterator[str]:
+    """What it takes. Without what starting processes takes, and what of others' generators is not known."""
+    rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
+    yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate}"
+    if cost.scoring_hours > cost.hours / 2:
+        yield f"         most of it is scoring the validation photos, {cost.rates.score_s:.1f} s each"
+    if cost.least_images < cost.images:
+        yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} images where all is pruned that can be"
+
+
+def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]:
+    """What it takes of the disk."""
+    from syndet_ray.data.memory import memory_words
+    from syndet_ray.tuning.disk import words
+
+    yield f"disk     at most {words(disk, room, storage)}; {memory_words(room.free)} free"
+
+
+def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:
+    """What each pruner would have saved, and what it would have cost."""
+    left_out = f"; {truncated} that the run itself pruned are left out, which flatters" if truncated else ""
+    title = f"{curves} whole learning curves in {found[0][1].orders} orders{left_out}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in ("pruner", "images saved", "best killed", "a top-3 killed", "mAP lost, mean", "worst"):
+        table.add_column(column, justify="left" if column == "pruner" else "right")
+    for name, replay in found:
+        shares = (replay.saved, replay.best_killed, replay.top3_killed)
+        cells = [f"{share:.1%}" for share in shares] + [f"{replay.regret:.4f}", f"{replay.worst_regret:.4f}"]
+        table.add_row(name, *cells)
+    return table
+
+
+def run_lines(found: Comparison) -> Iterator[str]:
+    """Which runs are compared, by the letters that the table calls them by, and how they differ."""
+    for run in found.runs:
+        trained = f"{run.trials} trials, {run.images:,} images, {duration(run.seconds)}"
+        yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
+    for setting in found.settings[:_MOST_SETTINGS]:
+        told = zip(found.runs, setting.values, strict=True)
+        yield f"   {setting.name}: " + "; ".join(f"{run.letter} {_shortened(value)}" for run, value in told)
+    if (more := len(found.settings) - _MOST_SETTINGS) > 0:
+        yield f"   and {more} more settings, which --out FILE lists"
+
+
+def compare_table(found: Comparison, width: int = 100) -> Table:
+    """The best recipe of every run, its simplest and its controls; what they took where the terminal is wide enough."""
+    costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
+    table = Table(title=f"On the same {found.where}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    table.add_column("recipe", overflow="fold")
+    for name in ("seeds", "val mAP", "test mAP", *costs):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(f"above {found.runs[0].letter}'s best", justify="right", no_wrap=True)
+    for run in found.runs:
+        for entry in run.entries:
+            if entry.told:
+                table.add_row(
+                    run.letter, *_compared(run, entry, with_costs=bool(costs)), style="bold" if entry.line.best else ""
+                )
+        table.add_section()
+    return table
+
+
+def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
+    line, gap = entry.line, run.above_first if entry.line.best else None
+    score, took = line.scores["mAP"], "" if entry.seconds is None else duration(entry.seconds)
+    above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
+    seeds, validation = str(len(line.seeds) or 1), number(line.validation)
+    costs = [f"{entry.images:,}", took] if with_costs else []
+    return [entry.name, seeds, validation, score.text(decimals(score.value)), *costs, above]
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
+
+
+def inspection(found: "Inspection") -> Iterator[Table | str]:
+    """What sources are, where the others differ from the first, and what that comes to."""
+    from syndet_ray.inspection import differences
+
+    summary = _table("", *(subject.name for subject in found.subjects))
+    for name, cells in differences.summary(found):
+        summary.add_row(name, *cells)
+    yield summary
+    yield "Medians; in brackets the range of the middle 90 % of the values."
+    if found.subjects[1:]:
+        yield from _inspection_words(found.reference.name)
+    for subject in found.subjects[1:]:
+        yield _distance_table(found, subject.name)
+    for pair in found.twins[:_MOST_TWINS]:
+        first, second = differences.twin_name(pair, found)
+        yield f"{differences.twin_words(pair)}: {first} and {second}"
+    if len(found.twins) > _MOST_TWINS:
+        yield f"and {len(found.twins) - _MOST_TWINS} more, see duplicates.csv"
+    yield from (*found.notes, *differences.headline(found))
+
+
+def _inspection_words(reference: str) -> Iterator[str]:
+    """What the columns of a table of distances hold."""
+    yield "distance   what a value must move on average, in standard deviations of"
+    yield f"           {reference}; constant where that has one value only;"
+    yield "           of the class balance the share of objects to be classed anew"
+    yield "by chance  95 % of random divisions of all images are at most so far apart;"
+    yield "           dim rows do not exceed it (where constant: less, if 95 % of them"
+    yield "           are less far apart than the sources, or else as far)"
+    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative"
+    yield "           distributions, 0 to 1"
+
+
+def _distance_table(found: "Inspection", source: str) -> Table:
+    """The statistics of a source, the farthest from the reference first; dim where that is no more than chance."""
+    from syndet_ray.inspection import differences
+
+    table = _table("", "distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
+    table.title = f"{source} against {found.reference.name}, the reference"
+    for row in differences.rows(found, source):
+        cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
+        table.add_row(row.name, *cells, style="" if row.wide else "dim")
+    return table
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _pruner(sweep: Sweep) -> str:
+    if len(sweep.goals) > 1:
+        return "none, for there are several goals"
+    first = sweep.first_pruned_rung
+    if first is None and sweep.pruning.name != "none":
+        return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
+    return sweep.pruning.name if first is None else f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
+
+
+def _time(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"

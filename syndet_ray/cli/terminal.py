@@ -1,0 +1,365 @@
+"""Terminal: a search as one quiet live display, or as plain lines where the output is no terminal."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from syndet_ray import wording
+from syndet_ray.analysis.selection import unconfirmed, winner
+from syndet_ray.analysis.tables import compared_with, test_lines, told_once
+from syndet_ray.cli.stream import lasting
+from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.report import words
+from syndet_ray.runs import names
+from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.spread import Difference
+
+# Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what else is told of them.
+_SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
+_WIDTH = 100
+_DIFFERENCE_WIDTH = 23
+_WORK_WIDTH = 18  # of the bar of what is counted: beside it a name and the time left fit into 80 columns
+_MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
+_LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
+
+
+def display(console: Console) -> "Plain | Bar":
+    """The live display on a terminal, plain lines elsewhere."""
+    return Bar(console) if console.is_terminal else Plain(console)
+
+
+class Plain:
+    """One line an event, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = _lasting(console)
+        self._seen: dict[int, tuple[str, int]] = {}
+        self._total = 0
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def begin(self, trials: int, images: int) -> None:
+        if not self._total:
+            self._line(
+                f"{trials} trials, controls and variants included, of {images} images where a recipe says nothing else"
+            )
+        elif trials > self._total:
+            self._line(f"the best recipes and the controls are trained anew: {trials - self._total} more trials")
+        self._total = trials
+
+    def trial(self, trial: Trial) -> None:
+        if self._seen.get(trial.number) == (trial.state, trial.images):
+            return  # a checkpoint or a retry: nothing a reader waits for
+        self._seen[trial.number] = trial.state, trial.images
+        if trial.state != "RUNNING":
+            self._line(f"trial {trial.number} {trial.state}: {trial.reason}")
+        elif trial.rungs:
+            self._line(f"trial {trial.number}: {trial.images} images, {OBJECTIVE} {trial.value:.4f}")
+        else:
+            self._line(f"trial {trial.number} starts: {names.trial_words(trial)}")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        if done == total:
+            self._line(f"{what}: {total} done")
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Says what begins; when it is over the next line says so."""
+        self._line(what)
+        yield
+
+    def end(self) -> None:
+        """Nothing is left open."""
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Work:
+    """What goes on that is no training, since when, and how far it is. total: None for a step, which has no parts to count."""
+
+    what: str
+    since: float
+    done: int = 0
+    total: int | None = None
+
+
+class Bar:
+    """One live block: a bar, the best so far, the running trials, and what else goes on.
+
+    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the trainings that confirm
+    the best of it.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._trials: dict[int, Trial] = {}
+        self._total, self._images, self._inherited = 0, 0, 0
+        self._confirming = False
+        self._since = time.monotonic()
+        self._steps: list[_Work] = []  # each within the one before it
+        self._counts: dict[str, _Work] = {}  # what is counted meanwhile, by its name
+        self._live = Live(console=_lasting(console), get_renderable=self._draw, refresh_per_second=2, transient=True)
+        self._live.start()
+
+    def note(self, text: str) -> None:
+        """Stays: it is printed above the block, which is gone when the run is over."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def begin(self, trials: int, images: int) -> None:
+        self._confirming = self._total > 0
+        self._total, self._images, self._since = trials, images, time.monotonic()
+        self._inherited = self._trained()  # by an earlier attempt, in no time of ours
+
+    def trial(self, trial: Trial) -> None:
+        self._trials[trial.number] = trial
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        before = self._counts.pop(what, None)
+        if done < total:
+            since = time.monotonic() if before is None else before.since
+            self._counts[what] = _Work(what=what, since=since, done=done, total=total)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Shows what goes on, and for how long, until the end of the block; what is counted meanwhile stands in its place."""
+        step = _Work(what=what, since=time.monotonic())
+        self._steps.append(step)
+        try:
+            yield
+        finally:
+            self._steps.remove(step)
+
+    def end(self) -> None:
+        self._live.stop()
+
+    def _draw(self) -> Group:
+        parts: list[Any] = []
+        if self._total:
+            bar = Table.grid()  # a bar alone does not end its line
+            bar.add_row(ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60))
+            parts += [bar, self._summary(), self._best()]
+            running = self._running()
+            parts += [running] if running.row_count else []
+        return Group(*parts, *map(_work_line, self._work()))
+
+    def _work(self) -> list[_Work]:
+        """What is shown of what goes on: what is counted, or else the innermost step."""
+        counts = list(self._counts.values())
+        return counts[-_MOST_COUNTS:] or self._steps[-1:]
+
+    def _phase(self) -> list[Trial]:
+        """The trials so far of the phase that the bar is about."""
+        return [trial for trial in self._trials.values() if (trial.kind == "confirm") == self._confirming]
+
+    def _expected(self) -> int:
+        """How many trials this phase has in all."""
+        return self._total - (len(self._trials) - len(self._phase()))
+
+    def _summary(self) -> Text:
+        ended = [trial for trial in self._phase() if trial.state != "RUNNING"]
+        done = f"{len(ended)}/{self._expected()}"
+        counts = [f"confirming: {done} trainings" if self._confirming else f"{done} trials"]
+        for state in ("PRUNED", "FAILED"):
+            if count := sum(trial.state == state for trial in ended):
+                counts.append(f"{count} {state.lower()}")
+        elapsed = time.monotonic() - self._since
+        counts.append(f"{_clock(elapsed)} gone")
+        trained, missing = self._trained() - self._inherited, self._to_train() - self._trained()
+        if trained > 0 and missing > 0:
+            counts.append(f"about {_clock(missing * elapsed / trained)} left")
+        return Text(" · ".join(counts))
+
+    def _best(self) -> Text:
+        """The best single training, until every training anew is over: before, luck would decide who has a mean already."""
+        trials = list(self._trials.values())
+        over = self._confirming and all(trial.state != "RUNNING" for trial in trials) and len(trials) >= self._total
+        found = winner(trials) if over else None
+        if found is not None and found.error is not None:
+            value = f"{OBJECTIVE} {found.mean:.3f} ± {found.error:.3f}"
+            told = f"  {wording.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
+            return Text.assemble("best  ", (value, "bold"), told, names.trial_words(found.trial))
+        ahead = next(iter(unconfirmed(trials)), None)
+        if ahead is None:
+            return Text("no trial has finished yet", style="dim")
+        name = "best of the search" if self._confirming else "best so far"
+        told = f"  trial {ahead.trial.number}: {names.trial_words(ahead.trial)}"
+        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {ahead.mean:.3f}", "bold"), told)
+
+    def _running(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name, width in (("trial", 5), ("images", 11), (OBJECTIVE, 7)):
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
+        table.add_column("recipe")  # which alone gives way
+        for trial in self._trials.values():
+            if trial.state == "RUNNING":
+                value = "" if trial.value is None else f"{trial.value:.3f}"
+                seen = f"{trial.images}/{self._budget(trial)}"
+                recipe = Text(names.trial_words(trial), no_wrap=True, overflow="ellipsis")
+                table.add_row(str(trial.number), seen, value, recipe)
+        return table
+
+    def _budget(self, trial: Trial) -> int:
+        return int(trial.recipe.get("training.images", self._images))
+
+    def _trained(self) -> int:
+        """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its share unused."""
+        return sum(trial.images if trial.state == "RUNNING" else self._budget(trial) for trial in self._phase())
+
+    def _to_train(self) -> int:
+        """Images of this phase; of a trial that has not begun, as many as the sweep's own recipe has."""
+        phase = self._phase()
+        return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
+
+
+def _work_line(work: _Work) -> Table:
+    """A line for what is not training: starting Ray, decoding, rendering. With a bar where it is known how much there is."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(min_width=24, no_wrap=True)
+    gone = time.monotonic() - work.since
+    if work.total is None:
+        line.add_row(work.what, Text(_clock(gone), style="dim"))
+        return line
+    words = f"{work.done}/{work.total}"
+    if work.done and gone:
+        left = (work.total - work.done) * gone / work.done
+        words += f" · {work.done / gone:.3g}/s · about {_clock(left)} left"
+    else:
+        words += f" · {_clock(gone)} gone"
+    bar = ProgressBar(total=work.total, completed=work.done, width=_WORK_WIDTH)
+    line.add_row(work.what, bar, Text(words, style="dim"))
+    return line
+
+
+def test_table(scores: TestScores, width: int) -> Table:
+    """The best recipe, other finalists, the controls and the variants on the test set, with 95 % intervals.
+
+    width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number is cut.
+    """
+    where = wording.counted(scores.images, "stand-in image" if scores.stand_in else "real photo")
+    counts = [len(row.seeds) for row in scores.rows]
+    trained = f"means of {words.seeds(counts)}" if scores.has_seed_spread else "each recipe trained once"
+    if scores.is_too_small:
+        trained += ", too few images for intervals"
+    elif not scores.has_seed_spread:
+        trained += ": intervals over images alone"
+    title = f"On the test set ({where}, {names.opened(scores)}; {trained})"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    against = compared_with(scores)
+    metrics, columns = _columns(against, narrow=width < _WIDTH, has_seed_spread=scores.has_seed_spread)
+    table.add_column("", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    if against is not None:
+        table.add_column(f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH)
+    best = scores.row("best")
+    for role, row in told_once(scores):
+        p_best = scores.p_best(row)
+        found = {
+            "trial": str(row.trial),
+            "seeds": str(len(row.seeds) or 1),
+            "P(best)": "" if p_best is None else wording.probability(p_best).removeprefix("= "),
+            **{metric: _score(row, metric) for metric in metrics},
+        }
+        cells = [found[name] for name in columns]
+        if against is not None:
+            cells.append(_above(row.differences.get(against)))
+        table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
+    return table
+
+
+def _columns(against: str | None, *, narrow: bool, has_seed_spread: bool) -> tuple[Sequence[str], Sequence[str]]:
+    """The metrics that are shown, and all columns between the name and the difference from `against`."""
+    if against is None:
+        metrics: Sequence[str] = _SHOWN_METRICS[:-1] if narrow else _SHOWN_METRICS
+        return metrics, ("trial", *metrics)
+    if against in CONTROL_CHANGES:
+        metrics = _BESIDE_DIFFERENCES[:-1] if narrow else _BESIDE_DIFFERENCES
+        return metrics, ("trial", *metrics, "P(best)")
+    of_seeds = ("seeds", "P(best)") if has_seed_spread else ()
+    return _OF_VARIANTS, (*(() if narrow else ("trial",)), *_OF_VARIANTS, *of_seeds)
+
+
+def _above(found: Difference | None) -> str:
+    """What a row has more than the one that all are compared with."""
+    return "" if found is None else f"{wording.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
+
+
+def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
+    """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by their trials alone."""
+    searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
+    return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
+
+
+def _row_name(role: str, row: TestRow) -> str:
+    return role if role == "best" else names.role_name(role) + (" (best)" if row.role == "best" else "")
+
+
+def console(*, on_stderr: bool = False) -> Console:
+    """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
+
+    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does. What people have named
+    and what went wrong is printed as it is: brackets and colons in it are no markup.
+
+    on_stderr  standard error instead, for progress where standard output is for a program to read
+    """
+    stream = lasting(sys.stderr if on_stderr else sys.stdout)
+    has_width = stream.isatty() or "COLUMNS" in os.environ
+    width = None if has_width else _WIDTH
+    return _lasting(Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False))
+
+
+def _lasting(console: Console) -> Console:
+    """The same console, to which writing never fails from now on."""
+    console.file = cast(TextIO, lasting(cast(TextIO, console.file)))
+    return console
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Prints lines that begin with a label of nine characters.
+
+    In a terminal a long line continues below its text, not below its label. In a file or a pipe each stays one line,
+    for those who search it.
+    """
+    for line in lines:
+        if not console.is_terminal:
+            console.print(line, soft_wrap=True)
+            continue
+        grid = Table.grid()
+        grid.add_column(width=_LABEL_WIDTH)
+        grid.add_column(overflow="fold")
+        grid.add_row(line[:_LABEL_WIDTH], line[_LABEL_WIDTH:])
+        console.print(grid)
+
+
+def _score(row: TestRow, metric: str) -> str:
+    """ "0.250 [0.20, 0.30]". A spread between seeds may reach beyond what a score can be."""
+    value = row.metrics[metric]
+    if metric not in row.intervals:
+        return f"{value:.3f}"
+    low, high = row.intervals[metric]
+    digits = wording.decimals(value)
+    return f"{value:.3f} [{max(0.0, low):.{digits}f}, {min(1.0, high):.{digits}f}]"
+
+
+def _plain(value: float) -> str:
+    """Three decimals, and no sign before nothing."""
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

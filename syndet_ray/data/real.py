@@ -1,0 +1,73 @@
+"""Real: the photos of a run, decoded, with what was found out about them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from syndet_ray.data.memory import memory_words
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.scale import WorkingScale
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RealData:
+    """The photos of a run, decoded at their working scale.
+
+    pools      "train", "val" and "test" of the user's photos, or of the stand-in set
+    path       the user's dataset; None for the stand-in set
+    scale      what all photos were brought to, and what that makes of their objects
+    anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
+    boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
+    notes      what was repaired in the data, and what a reader of the results must know
+    others     training images of the other datasets that recipes draw from, by the folder that they name
+    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that was allowed
+    """
+
+    pools: Mapping[str, Pool]
+    path: str | None
+    scale: WorkingScale
+    anchor_px: tuple[float, ...]
+    boxes_wh: np.ndarray
+    notes: tuple[str, ...] = ()
+    others: Mapping[str, Pool] = field(default_factory=dict)
+    near_copies: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stand_in(self) -> bool:
+        return self.pools["test"].stand_in
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the decoded photos take."""
+        return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
+        fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
+        return {
+            "path": self.path,
+            "counts": _counts(self.pools),
+            "objects": _objects(self.pools),
+            "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
+            "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
+            "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
+            "scale": asdict(self.scale) | fitting,
+            "near_copies": dict(self.near_copies),
+            "notes": [*self.scale_words, *self.notes],
+        }
+
+    @property
+    def scale_words(self) -> list[str]:
+        """The working scale, the objects that it loses and the memory that it takes, in sentences without full stops."""
+        memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
+        return [words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words]
+
+
+def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
+    return {name: len(pool) for name, pool in pools.items()}
+
+
+def _objects(pools: Mapping[str, Pool]) -> dict[str, int]:
+    return {name: int(pool.box_counts.sum()) for name, pool in pools.items()}

@@ -1,0 +1,1 @@
+"""What is asked: recipes, search spaces and sweeps as values."""

@@ -1,0 +1,1 @@
+"""What data look like and where sources differ; knows no run."""

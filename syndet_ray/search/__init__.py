@@ -1,0 +1,1 @@
+"""The study: proposes recipes, records trials, decides what is pruned."""

@@ -1,0 +1,1 @@
+"""Copies of a run for others: MLflow, TensorBoard, optuna-dashboard, S3."""

@@ -1,0 +1,153 @@
+"""Effective: whether the settings in force in a trial are those that were proposed."""
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from syndet_ray.definitions.effect import no_effect
+from syndet_ray.definitions.recipe import Mix, Recipe, SceneParameters, Scenes
+from syndet_ray.definitions.schedule import images_until
+from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.errors import SyndetError
+from syndet_ray.scenes.made_from import facts, made_from
+
+# Far above what the arithmetic of doubles loses, far below any difference between two proposals.
+_RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
+
+
+def check_settings(
+    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+) -> None:
+    """Raises SyndetError, naming the setting, unless the settings in force are those that were proposed.
+
+    proposed   every setting by dotted path
+    effective  those in force, by dotted path, and facts beside them, see Trainer.effective
+    searched   those that the search varies: each must be in force
+    """
+    recipe = Recipe().replace(proposed)
+    for path in searched:
+        if not _is_in_force(path, recipe, effective):
+            rule = "is searched, and nothing in this training acts on it"
+            do = "Take it out of the space, or name in its `when` the values of other settings under which it acts."
+            raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
+    for path, value in proposed.items():
+        if path in effective:
+            _check(path, _expected(path, value, recipe, effective), effective[path])
+
+
+def check_effective(
+    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+) -> None:
+    """Raises SyndetError as check_settings does, and unless a training that has begun did what follows from its settings.
+
+    That is: which sources there are and how they were rendered, how often each was drawn, and the rate of the last step.
+    """
+    check_settings(proposed, effective, searched=searched)
+    recipe = Recipe().replace(proposed)
+    _check_sources(recipe, effective)
+    _check_drawn(recipe, effective)
+    _check_optimizer(recipe, effective)
+
+
+def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
+    """Settings of scenes by dotted path, as scenes are made from them; each from the first source that does not change it.
+
+    A setting that no scene is made from is left out, such as occluders in a tray.
+
+    rendered  the parameters of each source whose scenes were rendered
+    """
+    settings: dict[str, Any] = {}
+    for name, parameters in rendered.items():
+        source = mix.sources[name]
+        assert isinstance(source, Scenes), name
+        for field, value in made_from(parameters).items():
+            path = f"scene.{field}"
+            if not source.overrides(path):
+                settings.setdefault(path, value)
+    return settings
+
+
+def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
+    """Whether a searched setting has an effect and is reported, or is excused.
+
+    Excused is what a number leaves without effect: a search that divides images among sources also proposes shares of 0, by
+    which no setting of real images has an effect, or none of the scenes that take it from the recipe. And which number of
+    frozen stages leaves no parameter to train depends on the backbone.
+    """
+    reason = no_effect(path, recipe, facts)
+    if reason is not None:
+        return reason.by_number
+    if path == "detector.backbone_rate" and not effective["trainable_backbone_parameters"]:
+        return True
+    return path in effective
+
+
+def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
+    """A proposed value in the form in which it is in force: "all" as a number, for example."""
+    if path == "mix.real_images":
+        return recipe.mix.real_count(effective["real_images_there"])
+    if path == "detector.frozen_stages" and value == "all":
+        return effective["backbone_stages"]
+    if path == "detector.anchor_px" and value != "auto":
+        return sorted(set(value))
+    return value
+
+
+def _check(setting: str, proposed: Any, effective: Any) -> None:
+    if not _same(proposed, effective):
+        rule = f"was proposed as {proposed!r}, but another value is in force"
+        raise SyndetError(f"trial: {setting}", rule, got=effective)
+
+
+def _same(proposed: Any, effective: Any) -> bool:
+    """Whether two plain values mean the same: numbers up to rounding, a tuple as a list."""
+    if isinstance(proposed, Mapping):
+        same_keys = isinstance(effective, Mapping) and proposed.keys() == effective.keys()
+        return same_keys and all(_same(value, effective[key]) for key, value in proposed.items())
+    if isinstance(proposed, (list, tuple)):
+        same_length = isinstance(effective, (list, tuple)) and len(proposed) == len(effective)
+        return same_length and all(map(_same, proposed, effective))
+    if isinstance(proposed, float) and isinstance(effective, (int, float)):
+        return math.isclose(proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING)
+    return bool(effective == proposed)
+
+
+def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
+    """Raises SyndetError unless exactly the sources with a share are drawn from, each with the scenes of the recipe."""
+    shares = recipe.mix.shares
+    _check("mix.sources", sorted(name for name in shares if shares[name] > 0), sorted(effective["pools"]))
+    for name, (parameters, count) in recipe.scenes().items():
+        _check(f"mix.sources.{name}.images", count, effective["pools"][name]["images"])
+        _check(f"mix.sources.{name}.changes", parameters_hash(parameters), effective["scenes"].get(name))
+
+
+def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
+    """Raises SyndetError where a source was drawn more or less often than exact batches allow (see Trainer)."""
+    seen, drawn = effective["images_seen"], effective["drawn"]
+    leeway = max(1, len(drawn) - 1)
+    for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
+        count = drawn.get(source, 0)
+        if abs(count - planned) >= leeway:
+            rule = f"{source} was to be {planned:.2f} of {seen} images, to within less than {leeway}"
+            raise SyndetError("trial: mix", rule, got=count)
+
+
+def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
+    """Raises SyndetError unless the last step of every group of parameters had the rates that the recipe says."""
+    training = recipe.training
+    factor = RateSchedule.of(recipe).factor(effective["rate_set_at"])
+    for name, group in effective["optimizer"].items():
+        place = f"({name}, after {effective['rate_set_at']} images)"
+        rate = training.learning_rate * (recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0)
+        decay = training.weight_decay if name.endswith("weights") else 0.0
+        _check(f"training.learning_rate ({name})", rate, group["initial_lr"])
+        _check(f"training.learning_rate {place}", rate * factor, group["lr"])
+        _check(f"training.weight_decay ({name})", decay, group["weight_decay"])
+        if training.optimizer == "sgd":
+            _check(f"training.momentum ({name})", training.momentum, group["momentum"])
+
+
+def parameters_hash(parameters: SceneParameters) -> str:
+    """16 hexadecimal digits of the SHA-256 of scene parameters: equal parameters have equal ones."""
+    return hashlib.sha256(parameters.settled().model_dump_json().encode()).hexdigest()[:16]

@@ -1,0 +1,151 @@
+"""Local: runs the trials of a search one after another in this process, without Ray: to debug, in notebooks, in tests."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.real import RealData
+from syndet_ray.data.storage import fetched
+from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.errors import MachineError, message
+from syndet_ray.progress import Progress, quiet
+from syndet_ray.scenes.generate import generate
+from syndet_ray.search.search import Assignment, Display, Search
+from syndet_ray.search.task import RETRIES, Resources, TrialSettings, cause_of, retried, worth_another_try
+from syndet_ray.workers import disk
+from syndet_ray.workers.trial import run_trial
+
+
+class _Stopped(Exception):
+    """The search wants no more of a trial."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Runs trials and tasks in this process, one at a time."""
+
+    use: Resources
+    display: Display
+
+    def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
+        """Nothing: trials find what this process has found."""
+
+    def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
+        while (assignment := search.propose()) is not None:
+            self._carry_out(assignment, search, settings, data, Path(home) / "checkpoints")
+
+    def tasks(
+        self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+    ) -> list[Any]:
+        found: list[Any] = []
+        progress(0, len(every))
+        for arguments in every:
+            found.append(retried(partial(function, shared, str(_device(self.use)), self.use.cpus, **arguments)))
+            progress(len(found), len(every))
+        return found
+
+    def _carry_out(
+        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+    ) -> None:
+        """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint.
+
+        Retries are counted since its last progress. A disk that cannot be written halts the search: it would fail all.
+        """
+        number, retries = assignment.proposal.number, 0
+        while True:
+            images = search.trials[number].images
+            try:
+                self._attempt(assignment, search, settings, data, checkpoints)
+            except _Stopped:
+                pass
+            except Exception as error:
+                fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(settings.cache))))
+                if fault is not None:
+                    search.halt(fault)
+                    search.check()
+                trial, failure = search.trials[number], message(error)
+                begun = bool(trial.rungs)
+                retries = 0 if trial.images > images else retries
+                if worth_another_try(error, begun) and retries < RETRIES:
+                    retries += 1
+                    search.retry(number, failure)
+                    assignment = Assignment(assignment.proposal, trial.checkpoint)
+                    continue
+                search.end(number, failure, cause_of(error, begun))
+                return
+            search.end(number)
+            return
+
+    def _attempt(
+        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+    ) -> None:
+        proposal = assignment.proposal
+        task = assignment.task(settings, self.use.cpus)
+        folder = checkpoints / f"trial-{proposal.number:03d}"
+
+        def report(images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path) -> None:
+            path = _kept(written, folder / f"images-{images:09d}")
+            stop = search.report(proposal.number, images, metrics, effective)
+            search.checkpoint(proposal.number, str(path))
+            if stop:
+                raise _Stopped
+
+        with _restored(task.checkpoint) as restore:
+            run_trial(
+                task, data.pools["train"], data.pools["val"], others=data.others, scenes=partial(_scenes, self.display),
+                device=_device(self.use), restore=restore, report=report,
+            )  # fmt: skip
+
+
+def _scenes(display: Display, parameters: SceneParameters, count: int, seed: int, cache: Path) -> Pool:
+    return generate(parameters, count, seed, cache, partial(display.progress, "rendering"))
+
+
+def local_resources(gpus_per_trial: float | None) -> Resources:
+    """All cores of this machine but one for the one trial that runs, and its GPU where it has one and nobody said 0.
+
+    Raises MachineError where a GPU is asked for that this machine does not have.
+    """
+    gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
+    if gpus and not torch.cuda.is_available():
+        raise MachineError(
+            "--gpus-per-trial", "this machine has no GPU that torch can use", got=gpus, do="Leave it out."
+        )
+    return Resources(cpus=max(1, (os.cpu_count() or 1) - 1), gpus=gpus, parallel=1)
+
+
+def _device(use: Resources) -> torch.device:
+    return torch.device("cuda" if use.gpus else "cpu")
+
+
+def _kept(written: Path, path: Path) -> Path:
+    """A copy of a checkpoint, which is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
+    try:
+        shutil.copytree(written, unfinished, dirs_exist_ok=True)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)  # half of it may be what fills the disk
+        raise
+    shutil.rmtree(path, ignore_errors=True)  # of an attempt that a kill ended before the ledger knew of it
+    os.rename(unfinished, path)
+    return path
+
+
+@contextmanager
+def _restored(address: str | None) -> Iterator[Path | None]:
+    if address is None:
+        yield None
+    else:
+        with fetched(address) as folder:
+            yield folder

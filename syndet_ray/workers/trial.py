@@ -1,0 +1,149 @@
+"""Trial: train one recipe from rung to rung, scoring the real validation set at each. Knows nothing of Ray."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from syndet_ray import seeds
+from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.read import check_classes
+from syndet_ray.data.subset import nested_subset
+from syndet_ray.definitions.recipe import REAL, Mix, Photos, Recipe, SceneParameters
+from syndet_ray.definitions.sweep import rung_images
+from syndet_ray.detection.error_kinds import error_kinds
+from syndet_ray.detection.in_force import working_px_in_force
+from syndet_ray.detection.predict import predict
+from syndet_ray.detection.score import score
+from syndet_ray.detection.train import Trainer
+from syndet_ray.runs import machine
+from syndet_ray.scenes.generate import generate
+from syndet_ray.search.task import Task
+from syndet_ray.workers.effective import check_effective, check_settings, parameters_hash, scenes_in_force
+
+# (parameters, count, seed, cache) -> the rendered set
+Rendered = Callable[[SceneParameters, int, int, Path], Pool]
+# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise SystemExit to stop the trial
+Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a trial draws from.
+
+    pools   by source
+    scenes  of rendered sources, the parameters that the generator was given
+    """
+
+    pools: Mapping[str, Pool]
+    scenes: Mapping[str, SceneParameters]
+
+
+def run_trial(
+    task: Task,
+    train: Pool,
+    val: Pool,
+    *,
+    others: Mapping[str, Pool] = {},
+    scenes: Rendered = generate,
+    device: torch.device,
+    restore: Path | None,
+    report: Report,
+) -> None:
+    """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every rung not yet passed.
+
+    `others` holds the training images of every dataset that the recipe's mix names, by folder. Raises SyndetError when a
+    setting in force differs from the proposed one, or one that is searched is not in force, before training where it is
+    known then; NonFiniteLoss when training diverges.
+    """
+    torch.set_num_threads(task.threads)
+    recipe = Recipe().replace(task.recipe)
+    data = training_data(task, recipe, train, others, scenes)
+    seed = seeds.integer(task.seed, "train", task.seed_number)
+    trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
+    data_settings = _data_in_force(recipe, data, train, val)
+    check_settings(task.recipe, trainer.effective | data_settings, searched=task.searched)
+    clock = _FirstStep()
+    for images in rung_images(recipe.training.images, task.rungs):
+        if images <= trainer.images_seen:
+            continue
+        stats = trainer.train_until(images, on_step=clock)
+        effective = trainer.effective | data_settings
+        check_effective(task.recipe, effective, searched=task.searched)
+        over = images == recipe.training.images
+        metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
+        with _checkpoint(trainer) as folder:
+            report(images, metrics, effective | {"first_step": clock.first}, folder)
+
+
+def training_data(
+    task: Task, recipe: Recipe, train: Pool, others: Mapping[str, Pool] = {}, scenes: Rendered = generate
+) -> TrainingData:
+    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor kept.
+
+    Raises DataError for other classes than the real images have, or more real images than there are.
+    """
+    shares, rendered = recipe.mix.shares, recipe.scenes()
+    pools, scene_parameters = dict[str, Pool](), dict[str, SceneParameters]()
+    if shares[REAL] > 0:
+        pools[REAL] = _real(recipe.mix, train, task.seed)
+    for name, source in recipe.mix.sources.items():
+        if shares[name] == 0:
+            continue
+        if isinstance(source, Photos):
+            assert source.folder in others, f"preflight decodes every folder, and nobody passed on {source.folder}"
+            pool, place = others[source.folder], source.folder
+        else:
+            parameters, count = rendered[name]
+            pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
+            scene_parameters[name] = parameters
+        check_classes(train.classes, pool.classes, place)
+        pools[name] = aligned(pool, train.classes)
+    return TrainingData(pools=pools, scenes=scene_parameters)
+
+
+def validation_metrics(
+    model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
+) -> dict[str, float]:
+    """COCO scores on the real validation set, each named val/...; with `errors` also what each kind of error costs."""
+    predictions = predict(model, val, device=device)
+    metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
+    return {f"val/{name}": value for name, value in metrics.items()}
+
+
+def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
+    """What is in force and the trainer does not see: how scenes were rendered, the scale of photos, and the machine."""
+    photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
+    return {
+        "detector.working_px": working_px_in_force([val, *photos]),
+        **scenes_in_force(recipe.mix, data.scenes),
+        "scenes": {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
+        "real_images_there": len(train),
+        "machine": machine.worker(),
+    }
+
+
+def _real(mix: Mix, train: Pool, seed: int) -> Pool:
+    return nested_subset(train, mix.real_count(len(train)), seed)
+
+
+class _FirstStep:
+    """Notes when the first training step was done, in seconds since 1970."""
+
+    first: float | None = None
+
+    def __call__(self, images_seen: int) -> None:
+        if self.first is None:
+            self.first = time.time()
+
+
+@contextmanager
+def _checkpoint(trainer: Trainer) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        trainer.save(Path(folder))
+        yield Path(folder)
