@@ -1,10 +1,13 @@
-"""How well does a recipe do on photos? Real ones alone, synthetic ones alone, or both; any number of photos and seeds, one core.
+"""How well does a recipe do on photos? Real ones alone, synthetic ones alone, or both; any number
+of photos and seeds, one core.
 
     python benchmarks/accuracy.py ../shared/data/d6_dice --images 2400 --seeds 0 1 2
-    python benchmarks/accuracy.py ../shared/data/d6_dice --images 1500 --photos 4 --synthetic 0.8 --scenes @dice
+    python benchmarks/accuracy.py ../shared/data/d6_dice --images 1500 --photos 4 --synthetic 0.8
+    --scenes @dice
 
-Scores the photos held out from the training set, or those of the val split; with --test it trains on all of train and scores the
-test photos, once, at the end. `--set` changes any setting of the recipe; `--scenes` any of scenes, or takes a named set.
+Scores the photos held out from the training set, or those of the val split; with --test it trains
+on all of train and scores the test photos, once, at the end. `--set` changes any setting of the
+recipe; `--scenes` any of scenes, or takes a named set.
 """
 
 import argparse
@@ -33,8 +36,8 @@ from syndet_ray.detection.train import Trainer
 from syndet_ray.scenes.generate import generate
 
 METRICS = ("mAP", "AP50", "AP75", "AP50_any_class")
-# Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md, "Synthetic only"), with
-# sizes as they are where its photos are brought to 800 px.
+# Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md,
+# "Synthetic only"), with sizes as they are where its photos are brought to 800 px.
 SCENES: dict[str, dict[str, Any]] = {
     "@dice": {
         "objects": 8, "distractors": 6, "image_px": 384, "size_px": (30.0, 55.0), "noise": 0.15, "jpeg": 0.5,
@@ -51,13 +54,18 @@ def main() -> None:
     dataset = read(given.data) if given.test else with_validation(read(given.data), seed=0)
     recipe, scale = recipe_for(dataset, given)
     device = torch.device(given.device)
-    print(f"{scale.words}; anchors {recipe.detector.anchor_px}, ratios {recipe.detector.aspect_ratios}", flush=True)
+    print(
+        f"{scale.words}; anchors {recipe.detector.anchor_px}, ratios {recipe.detector.aspect_ratios}",
+        flush=True,
+    )
     train = decode(dataset.splits["train"], scale.longest_px)
     held_out = decode(dataset.splits["test" if given.test else "val"], scale.longest_px)
     scores = []
     for seed in given.seeds:
         pools = pools_for(recipe, train, given, seed)
-        scores.append(train_and_score(recipe, pools, held_out, seed=seed, device=device, given=given))
+        scores.append(
+            train_and_score(recipe, pools, held_out, seed=seed, device=device, given=given)
+        )
     if len(scores) > 1:
         for name in METRICS:
             values = [metrics[name] for metrics in scores]
@@ -66,18 +74,30 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=2400)
-    parser.add_argument("--photos", type=int, help="how many training photos are used; all, unless said")
-    parser.add_argument("--synthetic", type=float, default=0.0, help="share of the images that is synthetic")
     parser.add_argument(
-        "--scenes", nargs="*", default=[], metavar="SETTING=VALUE", help="a named set, or settings as JSON"
+        "--photos", type=int, help="how many training photos are used; all, unless said"
+    )
+    parser.add_argument(
+        "--synthetic", type=float, default=0.0, help="share of the images that is synthetic"
+    )
+    parser.add_argument(
+        "--scenes",
+        nargs="*",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="a named set, or settings as JSON",
     )
     parser.add_argument("--count", type=int, default=400, help="distinct scenes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--evaluations", type=int, default=1, help="how often a training is scored")
-    parser.add_argument("--set", nargs="*", default=[], metavar="PATH=VALUE", help="settings of the recipe, as JSON")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="PATH=VALUE", help="settings of the recipe, as JSON"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--keep", type=Path, help="folder for the last model")
@@ -86,9 +106,13 @@ def arguments() -> argparse.Namespace:
 
 
 def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, WorkingScale]:
-    """The recipe with everything settled, as a sweep would settle it; photos of dice from above may be turned."""
+    """The recipe with everything settled, as a sweep would settle it; photos of dice from above may
+    be turned.
+    """
     training = Training(images=given.images, flip_vertical=0.5, transpose=0.5)
-    recipe = Recipe(mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training)
+    recipe = Recipe(
+        mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training
+    )
     recipe = recipe.replace(dict(map(setting, given.set)))
     records = dataset.splits["train"].records
     scale = working_scale(records, recipe.detector.working_px, recipe.training.crop_px, given.data)
@@ -145,11 +169,16 @@ def train_and_score(
         metrics = score(held_out, predictions).metrics
         scores = ", ".join(f"{name} {metrics[name]:.3f}" for name in METRICS)
         speed = stats.metrics["images_per_second"]
-        print(f"seed {seed}, {trainer.images_seen} images: {scores}; {speed:.1f} images/s", flush=True)
+        print(
+            f"seed {seed}, {trainer.images_seen} images: {scores}; {speed:.1f} images/s", flush=True
+        )
     print(f"seed {seed}: {time.process_time() - began:.0f} s of CPU")
     if given.test:
         bounds = intervals(held_out, predictions, seed=seed)
-        print("  " + ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in bounds.items()))
+        print(
+            "  "
+            + ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in bounds.items())
+        )
     if given.keep:
         save_model(given.keep, trainer.model, recipe.detector, held_out.classes)
     return metrics

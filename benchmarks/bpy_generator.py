@@ -1,9 +1,11 @@
-"""A generator from outside that draws with Blender, as a BlenderProc script would: dice on a table, path-traced.
+"""A generator from outside that draws with Blender, as a BlenderProc script would: dice on a table,
+path-traced.
 
     scene.generator = "command:PYTHON benchmarks/bpy_generator.py"
 
-where PYTHON has bpy and NumPy; nothing else is needed. Reads the request that syndet_ray.scenes.command describes and
-writes COCO with visibility. bpy is under the GPL: this script is a program of its own and imports nothing of ours.
+where PYTHON has bpy and NumPy; nothing else is needed. Reads the request that
+syndet_ray.scenes.command describes and writes COCO with visibility. bpy is under the GPL: this
+script is a program of its own and imports nothing of ours.
 """
 
 import argparse
@@ -38,7 +40,13 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
         picture(out / name, side, seed + i)
         images.append({"id": i, "file_name": name, "width": side, "height": side})
         for label, box, visibility in annotated(labels, out / f".{name}.exr", side):
-            entry = {"id": len(annotations), "image_id": i, "category_id": label, "bbox": box, "iscrowd": 0}
+            entry = {
+                "id": len(annotations),
+                "image_id": i,
+                "category_id": label,
+                "bbox": box,
+                "iscrowd": 0,
+            }
             annotations.append(entry | {"area": box[2] * box[3], "visibility": visibility})
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
@@ -48,12 +56,15 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
 def build(parameters: dict[str, Any], rng: np.random.Generator) -> list[int]:
     """Builds a scene anew and returns its dice's labels; die k has the object index k + 1."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    view = parameters["image_px"] / np.mean(parameters["size_px"]) * 1.3 * EDGE  # what the image spans of the table
+    # what the image spans of the table
+    view = parameters["image_px"] / np.mean(parameters["size_px"]) * 1.3 * EDGE
     labels: list[int] = []
     places: list[np.ndarray] = []
     for _ in range(30 * parameters["objects"]):
         place = rng.uniform(-0.45, 0.45, 2) * view
-        if len(labels) < parameters["objects"] and all(np.linalg.norm(place - p) > 1.2 * EDGE for p in places):
+        if len(labels) < parameters["objects"] and all(
+            np.linalg.norm(place - p) > 1.2 * EDGE for p in places
+        ):
             places.append(place)
             labels.append(int(rng.integers(6)))
             _die(len(labels), place, labels[-1] + 1, rng)
@@ -145,7 +156,9 @@ def _ids(file: Path, side: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--request", type=Path, required=True)
     request = json.loads(parser.parse_args().request.read_text())
     write(request["parameters"], request["count"], request["seed"], Path(request["out"]))

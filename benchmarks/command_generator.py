@@ -1,10 +1,11 @@
-"""A generator from outside, as small as one can be: what a BlenderProc script or a Unity build does for a sweep.
+"""A generator from outside, as small as one can be: what a BlenderProc script or a Unity build does
+for a sweep.
 
     scene.generator = "command:python benchmarks/command_generator.py"
 
-reads the request that syndet_ray.scenes.command describes and writes COCO: flat tiles of six classes, one to six, by
-the number of their spots. A BlenderProc script would build its scene from the same parameters, render, and end in the
-same `write`.
+reads the request that syndet_ray.scenes.command describes and writes COCO: flat tiles of six
+classes, one to six, by the number of their spots. A BlenderProc script would build its scene from
+the same parameters, render, and end in the same `write`.
 """
 
 import argparse
@@ -27,8 +28,12 @@ _SPOTS = {
 }
 
 
-def draw(parameters: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, list[int], float]]]:
-    """An image, (h, w, 3) uint8, and its tiles: label, x, y, width, height in pixels, and visible share."""
+def draw(
+    parameters: dict[str, Any], rng: np.random.Generator
+) -> tuple[np.ndarray, list[tuple[int, list[int], float]]]:
+    """An image, (h, w, 3) uint8, and its tiles: label, x, y, width, height in pixels, and visible
+    share.
+    """
     side = parameters["image_px"]
     image = np.full((side, side, 3), rng.integers(40, 200, 3), np.uint8)
     ids = np.zeros((side, side), np.int32)  # which tile is seen at a pixel, counted from 1
@@ -40,14 +45,25 @@ def draw(parameters: dict[str, Any], rng: np.random.Generator) -> tuple[np.ndarr
         ids[y : y + size, x : x + size] = number
         tiles.append((label, [x, y, size, size]))
     seen = np.bincount(ids.ravel(), minlength=len(tiles) + 1)
-    return image, [(label, box, seen[i + 1] / (box[2] * box[3])) for i, (label, box) in enumerate(tiles)]
+    return image, [
+        (label, box, seen[i + 1] / (box[2] * box[3])) for i, (label, box) in enumerate(tiles)
+    ]
 
 
-def _tile(image: np.ndarray, x: int, y: int, size: int, label: int, rng: np.random.Generator) -> None:
+def _tile(
+    image: np.ndarray, x: int, y: int, size: int, label: int, rng: np.random.Generator
+) -> None:
     color = rng.integers(150, 256, 3).tolist()
     cv2.rectangle(image, (x, y), (x + size - 1, y + size - 1), color, -1)
     for u, v in _SPOTS[label + 1]:
-        cv2.circle(image, (round(x + u * size), round(y + v * size)), max(1, size // 10), (20, 20, 20), -1, cv2.LINE_AA)
+        cv2.circle(
+            image,
+            (round(x + u * size), round(y + v * size)),
+            max(1, size // 10),
+            (20, 20, 20),
+            -1,
+            cv2.LINE_AA,
+        )
 
 
 def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
@@ -57,9 +73,22 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
     for i in range(count):
         image, tiles = draw(parameters, np.random.default_rng([seed, i]))
         cv2.imwrite(str(out / f"{i:06d}.png"), image)
-        images.append({"id": i, "file_name": f"{i:06d}.png", "width": image.shape[1], "height": image.shape[0]})
+        images.append(
+            {
+                "id": i,
+                "file_name": f"{i:06d}.png",
+                "width": image.shape[1],
+                "height": image.shape[0],
+            }
+        )
         for label, box, visibility in tiles:
-            entry = {"id": len(annotations), "image_id": i, "category_id": label, "bbox": box, "iscrowd": 0}
+            entry = {
+                "id": len(annotations),
+                "image_id": i,
+                "category_id": label,
+                "bbox": box,
+                "iscrowd": 0,
+            }
             annotations.append(entry | {"area": box[2] * box[3], "visibility": float(visibility)})
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}

@@ -1,4 +1,5 @@
-"""Draws the contact sheets of docs/: trays and layers at several densities, and the same scenes by both renderers.
+"""Draws the contact sheets of docs/: trays and layers at several densities, and the same scenes by
+both renderers.
 
     python benchmarks/contact_sheet.py docs
 
@@ -20,11 +21,19 @@ COLUMNS, SEED = 4, 1
 
 
 def main(out: Path) -> None:
-    save([row(SceneParameters(objects=objects)) for objects in (10, 40, 70, 100)], out / "scenes.png")
-    layers = [SceneParameters(arrangement="layers", objects=n, occluders=0.4, lamps=3) for n in (5, 10, 20)]
+    save(
+        [row(SceneParameters(objects=objects)) for objects in (10, 40, 70, 100)], out / "scenes.png"
+    )
+    layers = [
+        SceneParameters(arrangement="layers", objects=n, occluders=0.4, lamps=3)
+        for n in (5, 10, 20)
+    ]
     save([row(parameters) for parameters in layers], out / "layers.jpg")
     try:
-        save(both(SceneParameters(objects=25, distractors=5, blur=0.0, noise=0.0)), out / "renderers.jpg")
+        save(
+            both(SceneParameters(objects=25, distractors=5, blur=0.0, noise=0.0)),
+            out / "renderers.jpg",
+        )
     except MachineError as error:
         print(error)
 
@@ -48,7 +57,8 @@ def both(parameters: SceneParameters) -> list[np.ndarray]:
 
 def save(rows: list[np.ndarray], path: Path) -> None:
     sheet = Image.fromarray(np.concatenate(rows))
-    if path.suffix == ".png":  # a palette keeps the picture small in the repository and is not seen at this size
+    # a palette keeps the picture small in the repository and is not seen at this size
+    if path.suffix == ".png":
         sheet = sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=200)
     sheet.save(path, optimize=True, quality=88)
 

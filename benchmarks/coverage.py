@@ -1,29 +1,35 @@
-"""How often do 95 % intervals over images and seeds hold the truth? Scores of a Gaussian toy, where the truth is 0.
+"""How often do 95 % intervals over images and seeds hold the truth? Scores of a Gaussian toy, where
+the truth is 0.
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --lacking --images 50 --trials 500
 
-An image's score under a model is the sum of normal deviates: how easy the image is for everybody (sd 1) and for the recipe
-(sd 0.5), how lucky the model's seed was, and how easy the image is for this very model. The seed's deviate is given in units
-of 1 / sqrt(images), which is about the standard error over images; `shared` is the correlation of the deviates of two
-recipes trained with the same seed.
+An image's score under a model is the sum of normal deviates: how easy the image is for everybody
+(sd 1) and for the recipe (sd 0.5), how lucky the model's seed was, and how easy the image is for
+this very model. The seed's deviate is given in units of 1 / sqrt(images), which is about the
+standard error over images; `shared` is the correlation of the deviates of two recipes trained with
+the same seed.
 
 Columns, each a share of the trials unless it is a width:
 
-    recipe       the interval of one recipe holds 0; plain: that of the usual bootstrap, images and seeds both drawn with
-                 replacement
-    difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does, unpaired as it does where
-                 recipes have no seeds in common, and by the usual bootstrap. With two models paired is unpaired too:
-                 `spread` pairs three seeds or more. Set its _LEAST_PAIRS to 2 to see pairs of two.
-    one left     the interval of one recipe of which a single training is left holds 0, and that of its difference from a
-                 recipe with all of them: with the spread between seeds of the other recipes, and (alone) without any
-    width        mean width over that of an interval whose sd were known; for `by unpaired`, over that of the unpaired one
-    apart        one of three equal recipes is called the best, with a probability above .975: wanted is .05 or less
+    recipe       the interval of one recipe holds 0; plain: that of the usual bootstrap, images and
+                 seeds both drawn with replacement
+    difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does,
+                 unpaired as it does where recipes have no seeds in common, and by the usual
+                 bootstrap. With two models paired is unpaired too: `spread` pairs three seeds or
+                 more. Set its _LEAST_PAIRS to 2 to see pairs of two.
+    one left     the interval of one recipe of which a single training is left holds 0, and that of
+                 its difference from a recipe with all of them: with the spread between seeds of the
+                 other recipes, and (alone) without any
+    width        mean width over that of an interval whose sd were known; for `by unpaired`, over
+                 that of the unpaired one
+    apart        one of three equal recipes is called the best, with a probability above .975:
+                 wanted is .05 or less
 
-With --lacking the second of the three recipes has not the same five seeds as the others: it lacks one, has another in its
-place, or two others. Columns then: the interval of its difference from the first holds 0, as `syndet_ray.spread` has it,
-as if they had no seed in common, and of the models of common seeds alone; the widths of the first and the last over that of
-the second; and apart.
+With --lacking the second of the three recipes has not the same five seeds as the others: it lacks
+one, has another in its place, or two others. Columns then: the interval of its difference from the
+first holds 0, as `syndet_ray.spread` has it, as if they had no seed in common, and of the models of
+common seeds alone; the widths of the first and the last over that of the second; and apart.
 """
 
 import argparse
@@ -38,7 +44,8 @@ from syndet_ray import spread
 RESAMPLES = 1000
 OWN = 0.5
 RECIPES = 3
-# Seeds of the second recipe where the others have 0 to 4, by how many are common and how many are others.
+# Seeds of the second recipe where the others have 0 to 4, by how many are common and how many are
+# others.
 LACKING = {"4 + 0": (0, 1, 2, 3), "4 + 1": (0, 1, 2, 3, 5), "3 + 2": (0, 1, 2, 5, 6)}
 SURELY_BEST = 0.975  # as probable as a difference is positive whose 95 % interval begins at 0
 COLUMNS = {
@@ -68,7 +75,9 @@ LACKING_COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """seed_sd in standard errors over images; image_sd of an image under one model, a normal deviate's."""
+    """seed_sd in standard errors over images; image_sd of an image under one model, a normal
+    deviate's.
+    """
 
     images: int
     models: int
@@ -77,14 +86,23 @@ class Toy:
     shared: float
 
     def draws(self, rng: np.random.Generator) -> list[list[np.ndarray]]:
-        """Bootstrap draws, (RESAMPLES,) for each model, of three recipes whose true scores are all 0."""
+        """Bootstrap draws, (RESAMPLES,) for each model, of three recipes whose true scores are all
+        0.
+        """
         shape = self.images, self.models
-        chosen = rng.multinomial(self.images, np.full(self.images, 1 / self.images), size=RESAMPLES) / self.images
+        chosen = (
+            rng.multinomial(self.images, np.full(self.images, 1 / self.images), size=RESAMPLES)
+            / self.images
+        )
         everybody = rng.standard_normal((self.images, 1))
         lucky_for_all = rng.standard_normal(self.models)
         recipes = []
         for _ in range(RECIPES):
-            image = everybody + OWN * rng.standard_normal((self.images, 1)) + self.image_sd * rng.standard_normal(shape)
+            image = (
+                everybody
+                + OWN * rng.standard_normal((self.images, 1))
+                + self.image_sd * rng.standard_normal(shape)
+            )
             own_luck = rng.standard_normal(self.models)
             luck = np.sqrt(self.shared) * lucky_for_all + np.sqrt(1 - self.shared) * own_luck
             scores = image + self.seed_sd / np.sqrt(self.images) * luck
@@ -93,7 +111,9 @@ class Toy:
         return recipes
 
     def widths(self) -> tuple[float, float]:
-        """Of 95 % intervals of one recipe's score and of the difference of two, had all sd been known."""
+        """Of 95 % intervals of one recipe's score and of the difference of two, had all sd been
+        known.
+        """
         one_seed = (self.seed_sd**2 + self.image_sd**2) / self.models
         own_seed = ((1 - self.shared) * self.seed_sd**2 + self.image_sd**2) / self.models
         variances = np.array([1 + OWN**2 + one_seed, 2 * (OWN**2 + own_seed)]) / self.images
@@ -117,12 +137,18 @@ def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) 
     by_seed = [dict(enumerate(models)) for models in recipes]
     one = spread.interval(spread.combined(a, rng))
     paired = spread.difference(by_seed[0], by_seed[1], rng)
-    unpaired = spread.difference(by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng)
+    unpaired = spread.difference(
+        by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng
+    )
     best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
     left = a[:1]
     others = spread.seed_spread(recipes[1:])
-    pooled, alone = (spread.interval(spread.combined(left, rng, spread=known)) for known in (others, None))
-    gap, gap_alone = (spread.difference({0: left[0]}, by_seed[1], rng, known) for known in (others, None))
+    pooled, alone = (
+        spread.interval(spread.combined(left, rng, spread=known)) for known in (others, None)
+    )
+    gap, gap_alone = (
+        spread.difference({0: left[0]}, by_seed[1], rng, known) for known in (others, None)
+    )
     return {
         "one left": _holds_0(*pooled),
         "one left, alone": _holds_0(*alone),
@@ -147,11 +173,17 @@ def _holds_0(low: float, high: float) -> bool:
 def _plain(models: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """(RESAMPLES,) the mean over as many models, drawn with replacement for each resample."""
     table = np.stack(models, axis=1)
-    return np.take_along_axis(table, rng.integers(len(models), size=table.shape), axis=1).mean(axis=1)
+    return np.take_along_axis(table, rng.integers(len(models), size=table.shape), axis=1).mean(
+        axis=1
+    )
 
 
-def lacking_coverage(toy: Toy, seeds: Sequence[int], trials: int, rng: np.random.Generator) -> dict[str, float]:
-    """The columns of one toy with --lacking, by their names in LACKING_COLUMNS. seeds: of the second recipe."""
+def lacking_coverage(
+    toy: Toy, seeds: Sequence[int], trials: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """The columns of one toy with --lacking, by their names in LACKING_COLUMNS. seeds: of the
+    second recipe.
+    """
     rows = [_measure_lacking(toy.draws(rng), seeds, rng) for _ in range(trials)]
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     unpaired = means.pop("width, unpaired")
@@ -163,7 +195,10 @@ def lacking_coverage(toy: Toy, seeds: Sequence[int], trials: int, rng: np.random
 def _measure_lacking(
     recipes: Sequence[Sequence[np.ndarray]], seeds: Sequence[int], rng: np.random.Generator
 ) -> dict[str, float]:
-    a, b, c = ({k: models[k] for k in own} for models, own in zip(recipes, (range(5), seeds, range(5)), strict=True))
+    a, b, c = (
+        {k: models[k] for k in own}
+        for models, own in zip(recipes, (range(5), seeds, range(5)), strict=True)
+    )
     common = [k for k in seeds if k in a]
     gap = spread.difference(a, b, rng)
     unpaired = spread.difference(a, {f"other {k}": draws for k, draws in b.items()}, rng)
@@ -188,7 +223,10 @@ def settings(sizes: Sequence[int], counts: Sequence[int]) -> Iterator[Toy]:
 
 
 def show_equal(sizes: Sequence[int], trials: int, seed: int) -> None:
-    print(f"{'shared images models seed sd image sd':38}" + "".join(f"{title:>12}" for title in COLUMNS.values()))
+    print(
+        f"{'shared images models seed sd image sd':38}"
+        + "".join(f"{title:>12}" for title in COLUMNS.values())
+    )
     for k, toy in enumerate(settings(sizes, (2, 3, 5))):
         means = coverage(toy, trials, np.random.default_rng([seed, k]))
         facts = f"{toy.shared:6}{toy.images:7}{toy.models:7}{toy.seed_sd:8}{toy.image_sd:9}"
@@ -202,15 +240,22 @@ def show_lacking(sizes: Sequence[int], trials: int, seed: int) -> None:
     for k, (toy, (name, seeds)) in enumerate(product(settings(sizes, (models,)), LACKING.items())):
         means = lacking_coverage(toy, seeds, trials, np.random.default_rng([seed, k]))
         facts = f"{toy.shared:6}{toy.images:7}{name:>7}{toy.seed_sd:8}{toy.image_sd:9}"
-        print(f"{facts:38}" + "".join(f"{means[column]:14.3f}" for column in LACKING_COLUMNS), flush=True)
+        print(
+            f"{facts:38}" + "".join(f"{means[column]:14.3f}" for column in LACKING_COLUMNS),
+            flush=True,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--images", type=int, nargs="+", default=(50, 254))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lacking", action="store_true", help="of three recipes one has not the same seeds")
+    parser.add_argument(
+        "--lacking", action="store_true", help="of three recipes one has not the same seeds"
+    )
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.trials} trials of {RESAMPLES} resamples")
     show = show_lacking if given.lacking else show_equal

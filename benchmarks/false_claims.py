@@ -2,8 +2,8 @@
 
     python benchmarks/false_claims.py ../shared/data/d6_dice --images 60 60 --repeats 120
 
-Photos of all splits are divided at random, without replacement, into two samples. Then a rare event: an image of an odd size,
-of which either sample may hold none.
+Photos of all splits are divided at random, without replacement, into two samples. Then a rare
+event: an image of an odd size, of which either sample may hold none.
 """
 
 import argparse
@@ -22,7 +22,9 @@ RARE_REPEATS = 400
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, nargs=2, default=(60, 60))
     parser.add_argument("--repeats", type=int, default=120)
@@ -30,13 +32,17 @@ def main() -> None:
     dataset = read(given.data)
     records = tuple(record for source in dataset.splits.values() for record in source.records)
     claims = of_photos(
-        measure(Source(name="photos", classes=dataset.classes, records=records)), given.images, given.repeats
+        measure(Source(name="photos", classes=dataset.classes, records=records)),
+        given.images,
+        given.repeats,
     )
     for name, count in claims.items():
         print(f"{name}: {count / given.repeats:.3f}")
     for share in RARE:
         claimed = of_a_rare_event(share, given.images)
-        print(f"an image of an odd size in {1 / share:.0f}: {claimed / RARE_REPEATS:.4f}", flush=True)
+        print(
+            f"an image of an odd size in {1 / share:.0f}: {claimed / RARE_REPEATS:.4f}", flush=True
+        )
 
 
 def of_photos(measured: Measured, images: tuple[int, int], repeats: int) -> Counter[str]:
@@ -51,7 +57,9 @@ def of_photos(measured: Measured, images: tuple[int, int], repeats: int) -> Coun
             one, two = (part(measured, statistic.name, chosen) for chosen in (first, second))
             told = distance("second", statistic.name, one, two, seed, statistic.fine)
             claims[statistic.name] += told.beyond_chance
-        claims["classes"] += class_distance("second", counts[first], counts[second], seed).beyond_chance
+        claims["classes"] += class_distance(
+            "second", counts[first], counts[second], seed
+        ).beyond_chance
     return claims
 
 
@@ -61,7 +69,9 @@ def part(measured: Measured, statistic: str, images: np.ndarray) -> Sample:
     position_of = np.full(measured.images, -1)
     position_of[images] = np.arange(len(images))
     is_chosen = position_of[image_of] >= 0
-    return Sample(values=values[is_chosen], image_of=position_of[image_of][is_chosen], images=len(images))
+    return Sample(
+        values=values[is_chosen], image_of=position_of[image_of][is_chosen], images=len(images)
+    )
 
 
 def of_a_rare_event(share: float, images: tuple[int, int]) -> int:
@@ -71,7 +81,8 @@ def of_a_rare_event(share: float, images: tuple[int, int]) -> int:
     for seed in range(RARE_REPEATS):
         one, two = (np.where(rng.random(count) < share, 1280.0, 640.0) for count in images)
         first, second = (
-            Sample(values=values, image_of=np.arange(len(values)), images=len(values)) for values in (one, two)
+            Sample(values=values, image_of=np.arange(len(values)), images=len(values))
+            for values in (one, two)
         )
         claims += distance("second", "image_width", first, second, seed).beyond_chance
     return claims

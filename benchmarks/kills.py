@@ -1,21 +1,26 @@
-"""Is a sweep that was killed and resumed the sweep that it would have been? Kills at random moments, and the tables compared.
+"""Is a sweep that was killed and resumed the sweep that it would have been? Kills at random
+moments, and the tables compared.
 
     python benchmarks/kills.py [--kills 20] [--local 10] [--seed 0] [--work /tmp/kills]
 
-A tiny sweep (8 trials and 3 confirmations, 4 rungs, pruner on) runs undisturbed, then again for each kill, on one worker,
-so that trials end in one order and training is bit-equal. Three of four moments are uniform between the ledger's first
-line and its last, the others from there to the end of the process, while the test set is scored and the report is
-written. They are found again by the ledger's lines: a busy machine does not move them.
+A tiny sweep (8 trials and 3 confirmations, 4 rungs, pruner on) runs undisturbed, then again for
+each kill, on one worker, so that trials end in one order and training is bit-equal. Three of four
+moments are uniform between the ledger's first line and its last, the others from there to the end
+of the process, while the test set is scored and the report is written. They are found again by the
+ledger's lines: a busy machine does not move them.
 
-driver   SIGKILL; then the run's own leftovers of Ray are ended, and `resume` is called. In turn, files of the run are
-         damaged before that: Ray's state files emptied, or gone; study.db cut in half; half a line left in the ledger.
+driver   SIGKILL; then the run's own leftovers of Ray are ended, and `resume` is called. In turn,
+         files of the run are damaged before that: Ray's state files emptied, or gone; study.db cut
+         in half; half a line left in the ledger.
 worker   SIGKILL for the process that trains, waits or scores; the driver has to go on by itself.
 node     SIGKILL for the raylet; whatever happens to the driver, the run or its `resume` has to end.
-local    SIGKILL, SIGTERM or SIGINT for `--local`, which has one process; "again" sends a second one during the resume.
+local    SIGKILL, SIGTERM or SIGINT for `--local`, which has one process; "again" sends a second one
+         during the resume.
 
-A table holds every trial with its parameters, state, reason and rungs, and every row of the test set, but no clocks. It is
-also checked that nothing is left RUNNING in the ledger, in study.db or in MLflow, which has one run a trial; that no rung
-was reported twice; and that only lost workers count as retries.
+A table holds every trial with its parameters, state, reason and rungs, and every row of the test
+set, but no clocks. It is also checked that nothing is left RUNNING in the ledger, in study.db or in
+MLflow, which has one run a trial; that no rung was reported twice; and that only lost workers count
+as retries.
 """
 
 import argparse
@@ -83,7 +88,9 @@ DRIVER, WORKER, NODE = "driver", "worker", "node"
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a sweep comes to when nobody disturbs it. moments: of its ledger's lines and of its end, in seconds."""
+    """What a sweep comes to when nobody disturbs it. moments: of its ledger's lines and of its end,
+    in seconds.
+    """
 
     table: dict[str, Any]
     moments: tuple[float, ...]
@@ -98,7 +105,9 @@ class Undisturbed:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill. sent: the signals, one each time the run goes on; lines, later_s: the moment of the first."""
+    """One kill. sent: the signals, one each time the run goes on; lines, later_s: the moment of the
+    first.
+    """
 
     victim: str
     sent: tuple[signal.Signals, ...]
@@ -120,7 +129,8 @@ def table(folder: RunFolder) -> dict[str, Any]:
 
 def _row(trial: Trial) -> dict[str, Any]:
     rungs = {
-        rung.images: {name: value for name, value in rung.metrics.items() if name not in CLOCKS} for rung in trial.rungs
+        rung.images: {name: value for name, value in rung.metrics.items() if name not in CLOCKS}
+        for rung in trial.rungs
     }
     facts = ("kind", "of", "replica", "seed_number", "params", "recipe", "state", "cause", "reason")
     return {name: getattr(trial, name) for name in facts} | {"rungs": rungs}
@@ -144,10 +154,14 @@ def faults(folder: RunFolder, retries: bool) -> list[str]:
     for trial in trials:
         images = [rung.images for rung in trial.rungs]
         told += [f"trial {trial.number} reported {images}"] * (images != sorted(set(images)))
-        told += [f"trial {trial.number} counts {trial.retries} retries"] * bool(trial.retries and not retries)
+        told += [f"trial {trial.number} counts {trial.retries} retries"] * bool(
+            trial.retries and not retries
+        )
     with sqlite3.connect(folder.path / "study.db") as database:
         mirrored = [state for (state,) in database.execute("select state from trials")]
-    told += [f"study.db holds {len(mirrored)} of {len(trials)} trials"] * (len(mirrored) != len(trials))
+    told += [f"study.db holds {len(mirrored)} of {len(trials)} trials"] * (
+        len(mirrored) != len(trials)
+    )
     told += ["study.db holds a trial that is RUNNING"] * ("RUNNING" in mirrored)
     return told + _faults_of_mlflow(folder, trials)
 
@@ -156,21 +170,31 @@ def _faults_of_mlflow(folder: RunFolder, trials: Sequence[Trial]) -> list[str]:
     client = MlflowClient(folder.about["mlflow_uri"])
     parent = client.get_run(folder.about["mlflow_run"])
     runs = client.search_runs([parent.info.experiment_id], max_results=1000)
-    told = [f"{run.info.run_name} is {run.info.status} in MLflow" for run in runs if run.info.status != "FINISHED"]
+    told = [
+        f"{run.info.run_name} is {run.info.status} in MLflow"
+        for run in runs
+        if run.info.status != "FINISHED"
+    ]
     by_trial = {int(run.data.tags["trial"]): run for run in runs if "trial" in run.data.tags}
-    told += [f"MLflow has {len(runs)} runs of {len(trials)} trials"] * (len(runs) != len(trials) + 1)
+    told += [f"MLflow has {len(runs)} runs of {len(trials)} trials"] * (
+        len(runs) != len(trials) + 1
+    )
     for trial in trials:
         run = by_trial[trial.number]
         settings = [
             path for path, value in trial.recipe.items() if value not in (None, {})
         ]  # the others have no parameter
-        told += [f"trial {trial.number} lacks parameters in MLflow"] * (len(run.data.params) != len(settings))
+        told += [f"trial {trial.number} lacks parameters in MLflow"] * (
+            len(run.data.params) != len(settings)
+        )
         told += [f"trial {trial.number} is {run.data.tags['state']} in MLflow"] * (
             run.data.tags["state"] != trial.state
         )
         history = client.get_metric_history(run.info.run_id, "val/mAP")
         steps = sorted(metric.step for metric in history)
-        told += [f"trial {trial.number} has steps {steps} in MLflow"] * (steps != [r.images for r in trial.rungs])
+        told += [f"trial {trial.number} has steps {steps} in MLflow"] * (
+            steps != [r.images for r in trial.rungs]
+        )
     versions = client.search_model_versions(f"name='syndet_ray-{folder.about['name']}'")
     return told + [f"{len(versions)} versions of the champion"] * (len(versions) != 1)
 
@@ -202,7 +226,9 @@ class Sweeps:
         return Undisturbed(table(folder), (*(event["time"] for event in folder.events()), ended))
 
     def killed(self, name: str, kill: Kill) -> tuple[RunFolder | None, str, list[str]]:
-        """A run that was killed, and resumed until it was finished; what was going on, and what went wrong on the way."""
+        """A run that was killed, and resumed until it was finished; what was going on, and what
+        went wrong on the way.
+        """
         home, told, went = self._home(name), list[str](), ""
         process = self._begin(home)
         for k, sent in enumerate(kill.sent):
@@ -235,14 +261,17 @@ class Sweeps:
 
     def _begin(self, home: Path) -> subprocess.Popen[bytes]:
         how = ["--local"] if self._local else ["--parallel", "1"]
-        return self._start(home, "sweep", "tiny", "--real", str(self._work / "photos"), "--seed", "5", *how)
+        return self._start(
+            home, "sweep", "tiny", "--real", str(self._work / "photos"), "--seed", "5", *how
+        )
 
     def _resume(self, home: Path, folder: RunFolder) -> subprocess.Popen[bytes]:
         return self._start(home, "resume", str(folder.path))
 
     def _start(self, home: Path, *arguments: str) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        # Workers are otherwise so nice, and wait for each other so busily, that whatever else runs here starves them.
+        # Workers are otherwise so nice, and wait for each other so busily, that whatever else runs
+        # here starves them.
         alone = {"RAY_worker_niceness": "0", "OMP_WAIT_POLICY": "passive"}
         environment = os.environ | alone | {"PYTHONPATH": paths, "COLUMNS": "100"}
         with (home / "output.txt").open("ab") as output:
@@ -251,8 +280,12 @@ class Sweeps:
                 cwd=home, env=environment, stdout=output, stderr=output, preexec_fn=_heed_interrupts,
             )  # fmt: skip
 
-    def _end(self, process: subprocess.Popen[bytes], home: Path, victim: str, sent: signal.Signals | None) -> list[str]:
-        """Waits for the end of a process; what was wrong with it. Ray ends a driver whose node is gone as it likes."""
+    def _end(
+        self, process: subprocess.Popen[bytes], home: Path, victim: str, sent: signal.Signals | None
+    ) -> list[str]:
+        """Waits for the end of a process; what was wrong with it. Ray ends a driver whose node is
+        gone as it likes.
+        """
         try:
             status = process.wait(ENDS_S)
         except subprocess.TimeoutExpired:
@@ -261,18 +294,25 @@ class Sweeps:
             process.wait()
             _end_leftovers(left)
             return [f"the driver hung for {ENDS_S} s"]
-        by_signal = (0, 130, -sent, signal.SIGTERM) if sent else ()  # another than 130 where nothing is left to be done
+        # another than 130 where nothing is left to be done
+        by_signal = (0, 130, -sent, signal.SIGTERM) if sent else ()
         expected = {None: (0,), signal.SIGKILL: (0, -signal.SIGKILL)}.get(sent, by_signal)
         if status in expected or (sent and victim == NODE):
             return []
         return [f"the driver ended with {status}: {_last_words(home)}"]
 
 
-def _strike(process: subprocess.Popen[bytes], victim: str, sent: signal.Signals) -> tuple[list[tuple[int, str]], str]:
-    """Sends the signal. Returns the processes that the driver had started, and what was struck; "" where nobody was there."""
+def _strike(
+    process: subprocess.Popen[bytes], victim: str, sent: signal.Signals
+) -> tuple[list[tuple[int, str]], str]:
+    """Sends the signal. Returns the processes that the driver had started, and what was struck; ""
+    where nobody was there.
+    """
     children, struck = _descendants(process.pid), list[str]()
     if victim == WORKER:
-        while not (workers := [pid for pid, _ in children if _works(pid)]) and process.poll() is None:
+        while (
+            not (workers := [pid for pid, _ in children if _works(pid)]) and process.poll() is None
+        ):
             time.sleep(0.05)
             children = _descendants(process.pid)
         targets = workers
@@ -314,7 +354,9 @@ def _damage(folder: RunFolder, damage: str) -> None:
             ledger.write('{"event": "report", "trial": 1, "ti')
 
 
-def _wait_for_lines(process: subprocess.Popen[bytes], home: Path, lines: int, later_s: float) -> None:
+def _wait_for_lines(
+    process: subprocess.Popen[bytes], home: Path, lines: int, later_s: float
+) -> None:
     end = time.monotonic() + ENDS_S
     while _lines(home) < lines and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
@@ -346,7 +388,9 @@ def _last_words(home: Path) -> str:
 
 
 def _descendants(pid: int) -> list[tuple[int, str]]:
-    """All processes under one, each with the time it began, by which it is known from a later one of the same number."""
+    """All processes under one, each with the time it began, by which it is known from a later one
+    of the same number.
+    """
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -384,7 +428,9 @@ def kills_on_ray(count: int, whole: Undisturbed, rng: random.Random) -> list[Kil
     victims = [(DRIVER, WORKER, DRIVER, NODE)[k % 4] for k in range(count)]
     damages = iter(DAMAGES * count)
     return [
-        Kill(victim, (signal.SIGKILL,), *whole.moment(rng), next(damages) if victim == DRIVER else "")
+        Kill(
+            victim, (signal.SIGKILL,), *whole.moment(rng), next(damages) if victim == DRIVER else ""
+        )
         for victim in victims
     ]
 
@@ -392,17 +438,24 @@ def kills_on_ray(count: int, whole: Undisturbed, rng: random.Random) -> list[Kil
 def kills_of_local(count: int, whole: Undisturbed, rng: random.Random) -> list[Kill]:
     every = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
     damages = iter(DAMAGES * count)
-    return [Kill("local", (every[k % 3],) * (1 + (k % 2)), *whole.moment(rng), next(damages)) for k in range(count)]
+    return [
+        Kill("local", (every[k % 3],) * (1 + (k % 2)), *whole.moment(rng), next(damages))
+        for k in range(count)
+    ]
 
 
 def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) -> tuple[int, int]:
-    """Carries the kills out, one line each; returns how many struck, and after how many of those all was equal."""
+    """Carries the kills out, one line each; returns how many struck, and after how many of those
+    all was equal.
+    """
     struck, equal = 0, 0
     for k, kill in enumerate(kills):
         began, name = time.monotonic(), f"{kind}-{k:02d}"
         folder, went, wrong = sweeps.killed(name, kill)
         if folder is not None:
-            wrong += differences(table(folder), whole.table) + faults(folder, kill.victim in (WORKER, NODE))
+            wrong += differences(table(folder), whole.table) + faults(
+                folder, kill.victim in (WORKER, NODE)
+            )
         struck += bool(went)
         equal += bool(went) and not wrong
         how = f"{'+'.join(sent.name for sent in kill.sent)} {went or 'struck nobody: too late'}"
@@ -410,7 +463,8 @@ def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) 
         retries = sum(trial.retries for trial in folder.trials()) if folder else 0
         verdict = "equal" if not wrong else f"WRONG ({name}): " + "; ".join(wrong[:6])
         print(
-            f"{k:3} {kill.victim:7} {how}; {retries} retries, {time.monotonic() - began:.0f} s: {verdict}", flush=True
+            f"{k:3} {kill.victim:7} {how}; {retries} retries, {time.monotonic() - began:.0f} s: {verdict}",
+            flush=True,
         )
     return struck, equal
 
@@ -422,16 +476,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("/tmp/kills"))
     given = parser.parse_args()
-    for local, count, choose in ((False, given.kills, kills_on_ray), (True, given.local, kills_of_local)):
+    for local, count, choose in (
+        (False, given.kills, kills_on_ray),
+        (True, given.local, kills_of_local),
+    ):
         if not count:
             continue
         sweeps, kind = Sweeps(given.work.resolve(), local), "local" if local else "ray"
         whole = sweeps.undisturbed()
-        trials, length = sum(name.startswith("trial") for name in whole.table), whole.moments[-1] - whole.moments[0]
+        trials, length = (
+            sum(name.startswith("trial") for name in whole.table),
+            whole.moments[-1] - whole.moments[0],
+        )
         print(f"{kind}, seed {given.seed}: {trials} trials, {length:.0f} s undisturbed", flush=True)
         kills = choose(count, whole, random.Random(given.seed))
         struck, equal = judge(sweeps, whole, kills, kind)
-        print(f"{kind}: {struck} of {count} kills struck; after {equal} of those the table is the undisturbed one's")
+        print(
+            f"{kind}: {struck} of {count} kills struck; after {equal} of those the table is the undisturbed one's"
+        )
 
 
 if __name__ == "__main__":

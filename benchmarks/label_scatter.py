@@ -1,10 +1,12 @@
-"""How high can a detector score on photos whose labels scatter? The score of the labels themselves, scattered once more.
+"""How high can a detector score on photos whose labels scatter? The score of the labels themselves,
+scattered once more.
 
     python benchmarks/label_scatter.py ../shared/data/d6_dice --model MODEL
 
-Nothing is missed, no class is wrong, confidences are random: only the boxes are off, as far as people's own are. With a
-model (saved by accuracy.py --keep), also how far its boxes are off on the photos that it was trained on and on others. A
-model that fits its training photos no better than others has nothing left to learn there.
+Nothing is missed, no class is wrong, confidences are random: only the boxes are off, as far as
+people's own are. With a model (saved by accuracy.py --keep), also how far its boxes are off on the
+photos that it was trained on and on others. A model that fits its training photos no better than
+others has nothing left to learn there.
 """
 
 import argparse
@@ -21,8 +23,9 @@ from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, score
 
-# Standard deviations of a label's size (log) and place (shares of its width). The first is that of d6_dice, measured on its
-# training photos against the outlines of dice (docs/results.md); the others are those of a detector's residuals.
+# Standard deviations of a label's size (log) and place (shares of its width). The first is that of
+# d6_dice, measured on its training photos against the outlines of dice (docs/results.md); the
+# others are those of a detector's residuals.
 SCATTERS = ((0.09, 0.029), (0.10, 0.030), (0.112, 0.035))
 METRICS = ("mAP", "AP50", "AP75")
 REPEATS = 5
@@ -30,7 +33,9 @@ SURE = 0.3  # confidence of detections that are held against labels: most below 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path)
     given = parser.parse_args()
@@ -38,7 +43,10 @@ def main() -> None:
     splits = with_validation(read(given.data), seed=0).splits
     labels = decode(splits["val"], working_px=800)
     for size_scatter, place_scatter in SCATTERS:
-        scores = [score(labels, scattered(labels, size_scatter, place_scatter, seed)) for seed in range(REPEATS)]
+        scores = [
+            score(labels, scattered(labels, size_scatter, place_scatter, seed))
+            for seed in range(REPEATS)
+        ]
         means = {name: np.mean([repeat.metrics[name] for repeat in scores]) for name in METRICS}
         words = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
         print(f"labels whose size scatters by {size_scatter} and place by {place_scatter}: {words}")
@@ -50,8 +58,12 @@ def main() -> None:
             print(f"{name}: {residual_words(pool, predictions)}", flush=True)
 
 
-def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int) -> list[Predictions]:
-    """The labels of every image as predictions, their boxes off at random and their confidences without meaning."""
+def scattered(
+    labels: Pool, size_scatter: float, place_scatter: float, seed: int
+) -> list[Predictions]:
+    """The labels of every image as predictions, their boxes off at random and their confidences
+    without meaning.
+    """
     rng = np.random.default_rng(seed)
     predictions = []
     for i in range(len(labels)):
@@ -62,13 +74,18 @@ def scattered(labels: Pool, size_scatter: float, place_scatter: float, seed: int
         off_centres = centres + sizes * rng.normal(0, place_scatter, (count, 2))
         xyxy = np.concatenate([off_centres - off_sizes / 2, off_centres + off_sizes / 2], axis=1)
         predictions.append(
-            Predictions(xyxy=xyxy.astype(np.float32), labels=boxes.labels, scores=rng.random(count).astype(np.float32))
+            Predictions(
+                xyxy=xyxy.astype(np.float32),
+                labels=boxes.labels,
+                scores=rng.random(count).astype(np.float32),
+            )
         )
     return predictions
 
 
 def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
-    """Scores, and how the boxes nearest to labels differ from them in size and place: standard deviations and means.
+    """Scores, and how the boxes nearest to labels differ from them in size and place: standard
+    deviations and means.
 
     Size is the logarithm of predicted / labelled, place is in widths and heights of the label.
     """
@@ -88,7 +105,9 @@ def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
     words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
     scatter = f"sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
     right, down = np.mean(places_off, axis=0)
-    bias = f"on average {np.mean(sizes_off):+.3f} in size (log), {right:+.3f} right, {down:+.3f} down"
+    bias = (
+        f"on average {np.mean(sizes_off):+.3f} in size (log), {right:+.3f} right, {down:+.3f} down"
+    )
     return f"{words}; {scatter}; {bias}"
 
 

@@ -1,9 +1,11 @@
-"""Do trials share images? Proportional memory (PSS) of one reader of a pool and of two at once, on one node.
+"""Do trials share images? Proportional memory (PSS) of one reader of a pool and of two at once, on
+one node.
 
     python benchmarks/memory.py
 
-Half of the pictures come through Ray's object store (as real photos do), half from a memory-mapped file (as rendered sets
-do). Proportional memory counts a page that k processes share as 1/k for each, so that sharing shows in the sum.
+Half of the pictures come through Ray's object store (as real photos do), half from a memory-mapped
+file (as rendered sets do). Proportional memory counts a page that k processes share as 1/k for
+each, so that sharing shows in the sum.
 """
 
 import os

@@ -2,7 +2,8 @@
 
     python benchmarks/memory_of_photos.py --count 300
 
-Photos are drawn (noise compresses badly, so they are smooth), saved as JPEG of 4032 x 3024 px and read as a dataset would be.
+Photos are drawn (noise compresses badly, so they are smooth), saved as JPEG of 4032 x 3024 px and
+read as a dataset would be.
 """
 
 import argparse
@@ -24,18 +25,24 @@ OBJECT_PX = 240
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=300)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = Source(
-            name="real", classes=("object",), records=tuple(photo(Path(folder), i) for i in range(given.count))
+            name="real",
+            classes=("object",),
+            records=tuple(photo(Path(folder), i) for i in range(given.count)),
         )
         scale = working_scale(source.records, "auto", "auto", folder)
         before, began = peak_mib(), time.perf_counter()
         pool = decode(source, scale.longest_px)
         taken = time.perf_counter() - began
-    print(f"{scale.words}; {len(pool)} photos hold {pool.pixels.nbytes / 2**20:.0f} MiB, decoded in {taken:.0f} s")
+    print(
+        f"{scale.words}; {len(pool)} photos hold {pool.pixels.nbytes / 2**20:.0f} MiB, decoded in {taken:.0f} s"
+    )
     print(f"peak of the process {peak_mib():.0f} MiB, {before:.0f} MiB before it decoded")
 
 

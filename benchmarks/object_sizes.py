@@ -1,9 +1,11 @@
-"""Does the detector learn objects of any size? The same scenes, drawn larger and larger, as the photos of a sweep would be.
+"""Does the detector learn objects of any size? The same scenes, drawn larger and larger, as the
+photos of a sweep would be.
 
     python benchmarks/object_sizes.py --seeds 0 1 2
 
-For each size 80 scenes to train on and 30 to score, whose images grow with their objects; the working scale, crops and
-anchors are settled from the boxes, as for a user's photos. mAP after 1200 images, one core.
+For each size 80 scenes to train on and 30 to score, whose images grow with their objects; the
+working scale, crops and anchors are settled from the boxes, as for a user's photos. mAP after 1200
+images, one core.
 """
 
 import argparse
@@ -27,13 +29,16 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
-# Side of an image, in objects of middle size: the largest image that can be rendered shows no more of the largest.
+# Side of an image, in objects of middle size: the largest image that can be rendered shows no more
+# of the largest.
 IMAGE_IN_OBJECTS = 4.5
 TRAIN, VAL = 80, 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
@@ -64,7 +69,13 @@ def drawn(size_px: tuple[int, int]) -> Source:
 
 def record(name: str, image: np.ndarray, boxes: Boxes) -> Record:
     data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    return Record(image_id=name, image=data, boxes=boxes, place=name, size_wh=picture.header(data, name).shown_wh)
+    return Record(
+        image_id=name,
+        image=data,
+        boxes=boxes,
+        place=name,
+        size_wh=picture.header(data, name).shown_wh,
+    )
 
 
 def accuracy(source: Source, images: int, seed: int) -> float:
@@ -73,7 +84,9 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     scale = working_scale(train.records, "auto", "auto", "scenes")
     print(f"  {scale.words}, crops of {scale.crop_px} px")
     recipe, _ = settled_recipe(
-        Recipe(mix=Mix(synthetic=0), training=Training(images=images, flip_vertical=0.5, transpose=0.5)),
+        Recipe(
+            mix=Mix(synthetic=0), training=Training(images=images, flip_vertical=0.5, transpose=0.5)
+        ),
         scale,
         training_boxes_wh(train.records),
         anchor_px=anchors(scale.object_px[0], scale.object_px[2]),
@@ -84,7 +97,9 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=seed)
     trainer.train_until(images)
     held_out = decode(val, scale.longest_px)
-    return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics["mAP"]
+    return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics[
+        "mAP"
+    ]
 
 
 if __name__ == "__main__":

@@ -1,39 +1,50 @@
-"""Does the search find a planted optimum, and with how few images? Simulated learning curves, 20 seeds an arm, one run.
+"""Does the search find a planted optimum, and with how few images? Simulated learning curves, 20
+seeds an arm, one run.
 
-    python benchmarks/planted_optimum.py [--landscape interior|face|vertex|late|crossing|all] [--tune]
+    python benchmarks/planted_optimum.py [--landscape interior|face|vertex|late|crossing|all]
+    [--tune]
 
-A recipe divides its images among real, sparse and crowded scenes, and has a schedule and a learning rate. Its final
-validation mAP is made up, so that the best recipe is known: 0.6 times one factor for each of the three.
+A recipe divides its images among real, sparse and crowded scenes, and has a schedule and a learning
+rate. Its final validation mAP is made up, so that the best recipe is known: 0.6 times one factor
+for each of the three.
 
-shares     1 - 0.25 d², d being how far the shares lie from a planted point: concave with one maximum, as in published
-           mixes, where both together do better than either (Tremblay et al. 2018; Borkman et al. 2021). "interior" plants
-           60 % real, 10 % sparse, 30 % crowded: real only then loses 6.5 %, synthetic only 21 to 32 %, about as far apart
-           as docs/results.md has the two. "face" and "vertex" plant points beyond the simplex, so that half real and half
-           crowded, or real only, are best.
-schedule   one is best, another loses 2 % and the third 4 %, times 4 s (1 - s) at a synthetic share of s: where only one of
-           the two is seen, schedules are alike.
-rate       a Gaussian of the logarithm, of width 2 (e-foldings): a rate three times too high or low costs 14 %, between
-           what docs/results.md measured for two and three times. The bounds are those of search_spaces/optimizer.py.
+shares     1 - 0.25 d², d being how far the shares lie from a planted point: concave with one
+           maximum, as in published mixes, where both together do better than either (Tremblay et
+           al. 2018; Borkman et al. 2021). "interior" plants 60 % real, 10 % sparse, 30 % crowded:
+           real only then loses 6.5 %, synthetic only 21 to 32 %, about as far apart as
+           docs/results.md has the two. "face" and "vertex" plant points beyond the simplex, so that
+           half real and half crowded, or real only, are best.
+schedule   one is best, another loses 2 % and the third 4 %, times 4 s (1 - s) at a synthetic share
+           of s: where only one of the two is seen, schedules are alike.
+rate       a Gaussian of the logarithm, of width 2 (e-foldings): a rate three times too high or low
+           costs 14 %, between what docs/results.md measured for two and three times. The bounds are
+           those of search_spaces/optimizer.py.
 
-mAP rises as 1 - exp(-t / T). T is 0.35 of a training at a rate of 1e-3 and falls as the 4th root of the rate: fast starters
-end lower, so curves cross. In "late", which is interior with staged best, recipes also lose up to half of their mAP while they
-see more synthetic images than overall, and leap when real ones come. In "crossing" T falls as the square root. Ranks of random
-recipes after a quarter and after half of the training correlate with the final ones by 0.6 and 0.9 in interior, 0.2 and 0.6 in
-late, 0.1 and 0.6 in crossing; by 0.4 and 0.5 in the 21 curves on real photos of docs/results.md, over this very space. Noise
-of 0.003 mAP (0.5 % of the best) is added to every report; seeds differ by more, but then nobody could tell 1 %.
+mAP rises as 1 - exp(-t / T). T is 0.35 of a training at a rate of 1e-3 and falls as the 4th root of
+the rate: fast starters end lower, so curves cross. In "late", which is interior with staged best,
+recipes also lose up to half of their mAP while they see more synthetic images than overall, and
+leap when real ones come. In "crossing" T falls as the square root. Ranks of random recipes after a
+quarter and after half of the training correlate with the final ones by 0.6 and 0.9 in interior, 0.2
+and 0.6 in late, 0.1 and 0.6 in crossing; by 0.4 and 0.5 in the 21 curves on real photos of
+docs/results.md, over this very space. Noise of 0.003 mAP (0.5 % of the best) is added to every
+report; seeds differ by more, but then nobody could tell 1 %.
 
-All of this was fixed before the first search ran, but for one thing: T fell as the square root everywhere. After the first
-results, what the curves of real sweeps looked like decided for the 4th root; the first version is kept as "crossing".
+All of this was fixed before the first search ran, but for one thing: T fell as the square root
+everywhere. After the first results, what the curves of real sweeps looked like decided for the 4th
+root; the first version is kept as "crossing".
 
-Every arm runs 4 trials at a time, which report 8 times, until as many images are spent as `--trainings` whole trainings take;
-no controls. At any moment a user would pick the finished trial that reported most. "found" is when the noise-free end of
-that pick first lies within 1 % of the best, in images of all trials, pruned ones included, as whole trainings; a run that
-never comes there counts as the limit. "kept" is when it came there to stay: a lucky report can displace a better recipe.
+Every arm runs 4 trials at a time, which report 8 times, until as many images are spent as
+`--trainings` whole trainings take; no controls. At any moment a user would pick the finished trial
+that reported most. "found" is when the noise-free end of that pick first lies within 1 % of the
+best, in images of all trials, pruned ones included, as whole trainings; a run that never comes
+there counts as the limit. "kept" is when it came there to stay: a lucky report can displace a
+better recipe.
 
-Ray's own are OptunaSearch and ASHAScheduler with their defaults (reduction_factor 4), the first report as grace_period. Optuna
-knows no simplex; as its users do, they draw a weight from 0 to 1 for each source and divide by the sum, or else move along
-our axes. They are called as Tune calls them, in the same simulated time as ours: in Tune itself trials that train nothing
-overtake one another by chance. `--tune` runs them there too, until found, which takes some ten minutes a landscape.
+Ray's own are OptunaSearch and ASHAScheduler with their defaults (reduction_factor 4), the first
+report as grace_period. Optuna knows no simplex; as its users do, they draw a weight from 0 to 1 for
+each source and divide by the sum, or else move along our axes. They are called as Tune calls them,
+in the same simulated time as ours: in Tune itself trials that train nothing overtake one another by
+chance. `--tune` runs them there too, until found, which takes some ten minutes a landscape.
 """
 
 import argparse
@@ -76,16 +87,20 @@ TUNABLE = SearchSpace(
         "training.learning_rate": Float(low=LOW, high=HIGH, log=True),
     }
 )
-RECIPE = Recipe(mix=Mix(sources={"sparse": Scenes(), "crowded": Scenes()}), training=Training(images=IMAGES[-1]))
+RECIPE = Recipe(
+    mix=Mix(sources={"sparse": Scenes(), "crowded": Scenes()}), training=Training(images=IMAGES[-1])
+)
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """What a recipe is worth. centre: the planted point; best: the shares nearest to it, which are its own or on an edge.
+    """What a recipe is worth. centre: the planted point; best: the shares nearest to it, which are
+    its own or on an edge.
 
     schedules  from the best one to the worst
     crossing   the power of the learning rate that sets how fast mAP rises
-    lag        share of its mAP that a recipe lacks while all it sees is synthetic and overall nothing is
+    lag        share of its mAP that a recipe lacks while all it sees is synthetic and overall
+               nothing is
     """
 
     centre: tuple[float, float, float]
@@ -99,10 +114,14 @@ class Landscape:
         """(RUNGS,) noise-free mAP at each rung."""
         shares = np.array([mix.shares[source] for source in SOURCES])
         log_rate = math.log(learning_rate / self.learning_rate)
-        final = BEST * self._mix(shares) * self._schedule(mix) * math.exp(-0.5 * (log_rate / 2) ** 2)
+        final = (
+            BEST * self._mix(shares) * self._schedule(mix) * math.exp(-0.5 * (log_rate / 2) ** 2)
+        )
         moments = np.arange(1, RUNGS + 1) / RUNGS
         speed = (learning_rate / 1e-3) ** self.crossing / 0.35
-        return final * np.expm1(-moments * speed) / math.expm1(-speed) * (1 - self.lag * _excess(mix))
+        return (
+            final * np.expm1(-moments * speed) / math.expm1(-speed) * (1 - self.lag * _excess(mix))
+        )
 
     def _mix(self, shares: np.ndarray) -> float:
         def lost(at: np.ndarray) -> float:
@@ -111,7 +130,9 @@ class Landscape:
         return 1 - lost(shares) + lost(np.array(self.best))
 
     def _schedule(self, mix: Mix) -> float:
-        return 1 - 0.02 * self.schedules.index(mix.schedule) * 4 * mix.synthetic * (1 - mix.synthetic)
+        return 1 - 0.02 * self.schedules.index(mix.schedule) * 4 * mix.synthetic * (
+            1 - mix.synthetic
+        )
 
 
 def _excess(mix: Mix) -> np.ndarray:
@@ -124,7 +145,9 @@ INSIDE = (0.6, 0.1, 0.3)
 LANDSCAPES = {
     "interior": Landscape(INSIDE, INSIDE, ("annealed", "staged", "mixed"), 1e-3),
     "face": Landscape((0.55, -0.1, 0.55), (0.5, 0.0, 0.5), ("staged", "annealed", "mixed"), 7e-4),
-    "vertex": Landscape((1.1, -0.05, -0.05), (1.0, 0.0, 0.0), ("annealed", "staged", "mixed"), 2e-3),
+    "vertex": Landscape(
+        (1.1, -0.05, -0.05), (1.0, 0.0, 0.0), ("annealed", "staged", "mixed"), 2e-3
+    ),
     "late": Landscape(INSIDE, INSIDE, ("staged", "annealed", "mixed"), 1e-3, lag=0.5),
     "crossing": Landscape(INSIDE, INSIDE, ("annealed", "staged", "mixed"), 1e-3, crossing=0.5),
 }
@@ -134,7 +157,8 @@ LANDSCAPES = {
 class Tally:
     """What a search has spent, and what a user would have picked at any moment.
 
-    history: (whole trainings spent, true end of the pick as a share of the best), at each finished trial
+    history: (whole trainings spent, true end of the pick as a share of the best), at each finished
+    trial
     """
 
     limit: float
@@ -162,7 +186,9 @@ class Tally:
         return self.history[bad + 1][0] if bad + 1 < len(self.history) else None
 
     def pick(self, spent: float) -> float:
-        """True end of the pick after so many whole trainings, as a share of the best; 0 before the first has ended."""
+        """True end of the pick after so many whole trainings, as a share of the best; 0 before the
+        first has ended.
+        """
         return next((true for at, true in reversed(self.history) if at <= spent), 0.0)
 
 
@@ -188,7 +214,12 @@ class Ours:
 
     def __init__(self, seed: int, sampler: str = "tpe", pruning: Pruning | None = None) -> None:
         given: dict[str, Any] = {"sampler": sampler, "pruning": pruning or Pruning(), "seed": seed}
-        fixed: dict[str, Any] = {"question": "Where?", "recipe": RECIPE, "space": (TUNABLE,), "controls": ()}
+        fixed: dict[str, Any] = {
+            "question": "Where?",
+            "recipe": RECIPE,
+            "space": (TUNABLE,),
+            "controls": (),
+        }
         self._study = Study(Sweep(**fixed, **given, trials=ENDLESS, rungs=RUNGS))
 
     def ask(self, number: int) -> tuple[Mix, float]:
@@ -204,7 +235,9 @@ class Ours:
 
 
 class Rays:
-    """OptunaSearch and ASHAScheduler, called as Ray Tune's controller calls them. axes: "weights" or, ours, "simplex"."""
+    """OptunaSearch and ASHAScheduler, called as Ray Tune's controller calls them. axes: "weights"
+    or, ours, "simplex".
+    """
 
     def __init__(self, seed: int, axes: str = "weights") -> None:
         self._search, self._scheduler = _searcher(seed, axes), _scheduler()
@@ -216,7 +249,10 @@ class Rays:
 
     def report(self, number: int, rung: int, value: float) -> bool:
         result = _result(rung, value)
-        stop: bool = self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=str(number)), result) == "STOP"
+        stop: bool = (
+            self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=str(number)), result)
+            == "STOP"
+        )
         if not stop:
             self._search.on_trial_result(str(number), result)
         return stop
@@ -257,7 +293,11 @@ def _mix(config: Mapping[str, Any]) -> Mix:
         shares = Simplex(sources=SOURCES).shares([config[source] for source in SOURCES[:-1]])
     synthetic = shares["sparse"] + shares["crowded"]
     parts = {source: shares[source] / synthetic for source in SOURCES[1:]} if synthetic > 0 else {}
-    changes = {"mix.schedule": config["schedule"], "mix.synthetic": min(1.0, synthetic), "mix.parts": parts}
+    changes = {
+        "mix.schedule": config["schedule"],
+        "mix.synthetic": min(1.0, synthetic),
+        "mix.parts": parts,
+    }
     return RECIPE.replace(changes).mix
 
 
@@ -266,7 +306,10 @@ def _result(rung: int, value: float) -> dict[str, Any]:
 
 
 def simulate(landscape: Landscape, limit: float, make: Callable[[int], Search], seed: int) -> Tally:
-    """A search whose trials train nothing. They report in the order in which their images would have been seen."""
+    """A search whose trials train nothing.
+
+    They report in the order in which their images would have been seen.
+    """
     search, tally = make(seed), Tally(limit)
     true: list[np.ndarray] = []
     due: list[tuple[int, int, int]] = []  # when, which trial, which of its rungs
@@ -303,7 +346,9 @@ def in_tune(landscape: Landscape, limit: float, seed: int) -> Tally:
     tally = Tally(limit)
 
     class Count(tune.Callback):
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
             tally.images += IMAGES[0]
             if result["images"] == IMAGES[-1]:
                 tally.finished(result["mAP"], result["true"])
@@ -325,7 +370,9 @@ def in_tune(landscape: Landscape, limit: float, seed: int) -> Tally:
                 max_concurrent_trials=PARALLEL,
                 reuse_actors=True,
             ),
-            run_config=tune.RunConfig(storage_path=folder, callbacks=[Count()], stop=Limit(), verbose=0),
+            run_config=tune.RunConfig(
+                storage_path=folder, callbacks=[Count()], stop=Limit(), verbose=0
+            ),
         ).fit()
     return tally
 
@@ -351,7 +398,9 @@ ARMS: dict[str, Callable[[int], Search]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--landscape", choices=[*LANDSCAPES, "all"], default="interior")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trainings", type=int, default=100, help="where a search ends")
@@ -360,20 +409,33 @@ def main() -> None:
     for name in LANDSCAPES if given.landscape == "all" else [given.landscape]:
         found = measure(LANDSCAPES[name], given.trainings, given.seeds)
         if given.tune:
-            found["OptunaSearch, ASHA, in Ray Tune"] = measure_tune(LANDSCAPES[name], given.trainings, given.seeds)
-        print(f"\n{name}, {given.seeds} seeds, at most {given.trainings} trainings\n\n{table(found, given.trainings)}")
+            found["OptunaSearch, ASHA, in Ray Tune"] = measure_tune(
+                LANDSCAPES[name], given.trainings, given.seeds
+            )
+        print(
+            f"\n{name}, {given.seeds} seeds, at most {given.trainings} trainings\n\n{table(found, given.trainings)}"
+        )
 
 
 def measure(landscape: Landscape, limit: float, count: int) -> dict[str, list[Tally]]:
     """The tallies of every arm, one for each seed."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        runs = {name: pool.map(partial(simulate, landscape, limit, make), range(count)) for name, make in ARMS.items()}
+        runs = {
+            name: pool.map(partial(simulate, landscape, limit, make), range(count))
+            for name, make in ARMS.items()
+        }
         return {name: list(tallies) for name, tallies in runs.items()}
 
 
 def measure_tune(landscape: Landscape, limit: float, count: int) -> list[Tally]:
     """The tallies of Ray Tune, one for each seed, one after the other."""
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=PARALLEL)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        num_cpus=PARALLEL,
+    )
     found = [in_tune(landscape, limit, seed) for seed in range(count)]
     ray.shutdown()
     return found
@@ -382,7 +444,14 @@ def measure_tune(landscape: Landscape, limit: float, count: int) -> list[Tally]:
 def table(found: Mapping[str, Sequence[Tally]], limit: float) -> str:
     """A Markdown table, one row for each arm."""
     budgets = [limit / 4, limit / 2, limit]
-    heads = ["arm", "found", "never", "against random", "kept", *(f"pick at {budget:g}" for budget in budgets)]
+    heads = [
+        "arm",
+        "found",
+        "never",
+        "against random",
+        "kept",
+        *(f"pick at {budget:g}" for budget in budgets),
+    ]
     rows = [heads, ["---"] * len(heads)]
     random = [tally.found() for tally in found[RANDOM]]
     for name, tallies in found.items():
@@ -390,7 +459,9 @@ def table(found: Mapping[str, Sequence[Tally]], limit: float) -> str:
         row = [name, _quartiles(when, limit), str(when.count(None)), _ratio(when, random, limit)]
         if max(tally.spent for tally in tallies) >= limit and "in Ray Tune" not in name:
             row.append(_quartiles([tally.kept() for tally in tallies], limit))
-            row += [f"{np.median([tally.pick(budget) for tally in tallies]):.1%}" for budget in budgets]
+            row += [
+                f"{np.median([tally.pick(budget) for tally in tallies]):.1%}" for budget in budgets
+            ]
         rows.append(row + [""] * (len(heads) - len(row)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -402,7 +473,9 @@ def _quartiles(when: Sequence[float | None], limit: float) -> str:
 
 def _ratio(when: Sequence[float | None], reference: Sequence[float | None], limit: float) -> str:
     """Of two medians; a bound where one of them is only known to lie beyond the limit."""
-    a, b = (float(np.median([math.inf if w is None else w for w in each])) for each in (when, reference))
+    a, b = (
+        float(np.median([math.inf if w is None else w for w in each])) for each in (when, reference)
+    )
     if math.isinf(a):
         return "" if math.isinf(b) else f"> {limit / b:.2f}"
     return f"< {a / limit:.2f}" if math.isinf(b) else f"{a / b:.2f}"

@@ -1,9 +1,11 @@
-"""How dense is the code? AST nodes a line, comprehensions, conditional expressions, long lines, vague names, positional fields.
+"""How dense is the code? AST nodes a line, comprehensions, conditional expressions, long lines,
+vague names, positional fields.
 
     python benchmarks/readability.py [FOLDER ...]
 
-Prints a table with a column for each folder; none given: that of the package. A code line is one that holds a token of code:
-no blank line, no comment, no docstring. Nodes are all that `ast.walk` meets.
+Prints a table with a column for each folder; none given: that of the package. A code line is one
+that holds a token of code: no blank line, no comment, no docstring. Nodes are all that `ast.walk`
+meets.
 """
 
 import argparse
@@ -48,11 +50,15 @@ def counts(path: Path) -> Counter[str]:
     names = [name for node in nodes for name in _assigned(node)]
     found["names"] = len(names)
     found["vague names"] = sum(name.strip("_") in VAGUE for name in names)
-    dataclasses = [node for node in nodes if isinstance(node, ast.ClassDef) and _dataclass(node) is not None]
+    dataclasses = [
+        node for node in nodes if isinstance(node, ast.ClassDef) and _dataclass(node) is not None
+    ]
     large = [node for node in dataclasses if _fields(node) >= 3]
     found["large dataclasses"] = len(large)
     found["keyword-only"] = sum(_is_keyword_only(node) for node in large)
-    found["positional calls"] = sum(_positional(node) >= 6 for node in nodes if isinstance(node, ast.Call))
+    found["positional calls"] = sum(
+        _positional(node) >= 6 for node in nodes if isinstance(node, ast.Call)
+    )
     return found
 
 
@@ -77,7 +83,11 @@ def table(folder: Path) -> dict[str, str]:
 
 def _docstring_lines(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
@@ -111,7 +121,9 @@ def _fields(node: ast.ClassDef) -> int:
 
 def _is_keyword_only(node: ast.ClassDef) -> bool:
     decorator = _dataclass(node)
-    return isinstance(decorator, ast.Call) and any(word.arg == "kw_only" for word in decorator.keywords)
+    return isinstance(decorator, ast.Call) and any(
+        word.arg == "kw_only" for word in decorator.keywords
+    )
 
 
 def _positional(call: ast.Call) -> int:

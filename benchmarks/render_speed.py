@@ -1,9 +1,10 @@
 """Scenes per second on one core, where the time goes, and the memory it takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/render_speed.py [objects, 40] [scenes, 60] [image_px, 256] [tray or layers]
+    OMP_NUM_THREADS=1 python benchmarks/render_speed.py [objects, 40] [scenes, 60] [image_px, 256]
+    [tray or layers]
 
-Times are processor time, which other processes distort less than wall time. The median is of all scenes; the
-least is what a scene costs where nobody disturbs it.
+Times are processor time, which other processes distort less than wall time. The median is of all
+scenes; the least is what a scene costs where nobody disturbs it.
 """
 
 import resource
@@ -44,24 +45,35 @@ def _stages(parameters: SceneParameters, index: int) -> np.ndarray:
 
 
 def main(
-    objects: int = 40, count: int = 60, image_px: int = 256, arrangement: Literal["tray", "layers"] = "tray"
+    objects: int = 40,
+    count: int = 60,
+    image_px: int = 256,
+    arrangement: Literal["tray", "layers"] = "tray",
 ) -> None:
     cv2.setNumThreads(1)
     # The same part of the tray fills a larger image: objects grow with it.
     size_px = 29 * image_px / 256, 53 * image_px / 256
-    parameters = SceneParameters(objects=objects, image_px=image_px, size_px=size_px, arrangement=arrangement)
+    parameters = SceneParameters(
+        objects=objects, image_px=image_px, size_px=size_px, arrangement=arrangement
+    )
     spent = measure(parameters, count)
     median, least = np.median(spent, axis=0), _least(spent)
     for stage, a, b in zip(STAGES, median, least, strict=True):
         print(f"{stage:10} median {a:6.1f} ms   least {b:6.1f} ms")
     for name, total in (("median", median.sum()), ("least", least.sum())):
-        print(f"{objects} dice, {image_px} px, {name}: {total:.1f} ms, {1e3 / total:.1f} scenes/s per core")
-    print(f"greatest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+        print(
+            f"{objects} dice, {image_px} px, {name}: {total:.1f} ms, {1e3 / total:.1f} scenes/s per core"
+        )
+    print(
+        f"greatest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+    )
 
 
 def _least(spent: np.ndarray) -> np.ndarray:
     """(stages,) the mean over the distinct scenes of each one's least time."""
-    return np.mean([spent[first::DISTINCT].min(axis=0) for first in range(min(DISTINCT, len(spent)))], axis=0)
+    return np.mean(
+        [spent[first::DISTINCT].min(axis=0) for first in range(min(DISTINCT, len(spent)))], axis=0
+    )
 
 
 if __name__ == "__main__":

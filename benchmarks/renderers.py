@@ -1,10 +1,12 @@
-"""Seconds a scene of the renderers, side by side in one run: the same scenes of 40 dice at 256 x 256, one core each.
+"""Seconds a scene of the renderers, side by side in one run: the same scenes of 40 dice at 256 x
+256, one core each.
 
-    SYNDET_BLENDER_PYTHON=... OMP_NUM_THREADS=1 python benchmarks/renderers.py [scenes, 6] [samples, 32]
+    SYNDET_BLENDER_PYTHON=... OMP_NUM_THREADS=1 python benchmarks/renderers.py [scenes, 6] [samples,
+    32]
 
-raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) where it can be imported. Times are processor
-time, which other processes distort less than wall time; that of the tracers is without their start, and Cycles' with
-the denoising and the pass that finds the ids.
+raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) where it can be
+imported. Times are processor time, which other processes distort less than wall time; that of the
+tracers is without their start, and Cycles' with the denoising and the pass that finds the ids.
 """
 
 import resource
@@ -49,7 +51,9 @@ def _children_time(run: Callable[[], object]) -> Seconds:
 
 
 def time_mitsuba(scenes: list[Scene], library: Library, samples: int) -> Seconds:
-    """Mitsuba's path tracer, scalar, without denoising; the meshes and textures are those that Cycles gets."""
+    """Mitsuba's path tracer, scalar, without denoising; the meshes and textures are those that
+    Cycles gets.
+    """
     import drjit
     import mitsuba
 
@@ -63,7 +67,10 @@ def time_mitsuba(scenes: list[Scene], library: Library, samples: int) -> Seconds
 
 
 def _mitsuba_world(mitsuba: Any, scene: Scene, library: Library) -> Any:
-    things = {f"mesh{i}": _mitsuba_mesh(mitsuba, arrays) for i, arrays in enumerate(blender.meshes(scene, library))}
+    things = {
+        f"mesh{i}": _mitsuba_mesh(mitsuba, arrays)
+        for i, arrays in enumerate(blender.meshes(scene, library))
+    }
     return mitsuba.load_dict(
         {
             "type": "scene",
@@ -82,10 +89,16 @@ def _mitsuba_mesh(mitsuba: Any, arrays: dict[str, np.ndarray]) -> Any:
     else:
         color = {"type": "rgb", "value": arrays["colors"].mean(axis=0).tolist()}
     properties = mitsuba.Properties()
-    properties["bsdf"] = mitsuba.load_dict({"type": "principled", "base_color": color, "roughness": 0.3})
+    properties["bsdf"] = mitsuba.load_dict(
+        {"type": "principled", "base_color": color, "roughness": 0.3}
+    )
     sizes = len(arrays["vertices"]), len(arrays["faces"])
     mesh = mitsuba.Mesh(
-        "mesh", *sizes, props=properties, has_vertex_normals="normals" in arrays, has_vertex_texcoords="uv" in arrays
+        "mesh",
+        *sizes,
+        props=properties,
+        has_vertex_normals="normals" in arrays,
+        has_vertex_texcoords="uv" in arrays,
     )
     parts = mitsuba.traverse(mesh)
     for name, key in (("positions", "vertices"), ("normals", "normals"), ("texcoords", "uv")):
@@ -105,7 +118,12 @@ def _mitsuba_camera(mitsuba: Any, camera: Camera) -> dict[str, Any]:
         "fov": float(2 * np.degrees(np.arctan(camera.size_px / 2 / camera.focal_px))),
         "near_clip": 1e-3,
         "to_world": mitsuba.ScalarTransform4f(pose),
-        "film": {"type": "hdrfilm", "width": camera.size_px, "height": camera.size_px, "rfilter": {"type": "gaussian"}},
+        "film": {
+            "type": "hdrfilm",
+            "width": camera.size_px,
+            "height": camera.size_px,
+            "rfilter": {"type": "gaussian"},
+        },
     }
 
 
@@ -115,11 +133,16 @@ def _mitsuba_lights(light: Light) -> dict[str, Any]:
         f"lamp{i}": {
             "type": "directional",
             "direction": [-x for x in lamp.direction],
-            "irradiance": {"type": "rgb", "value": [np.pi * c / lamp.direction[2] for c in lamp.color]},
+            "irradiance": {
+                "type": "rgb",
+                "value": [np.pi * c / lamp.direction[2] for c in lamp.color],
+            },
         }
         for i, lamp in enumerate(light.lamps)
     }
-    return lamps | {"sky": {"type": "constant", "radiance": {"type": "rgb", "value": list(light.sky_color)}}}
+    return lamps | {
+        "sky": {"type": "constant", "radiance": {"type": "rgb", "value": list(light.sky_color)}}
+    }
 
 
 def main(count: int = 6, samples: int = 32) -> None:

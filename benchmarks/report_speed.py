@@ -1,12 +1,14 @@
-"""How long does the report of many trials take on one core, and are its curves and shares those of slower methods?
+"""How long does the report of many trials take on one core, and are its curves and shares those of
+slower methods?
 
     python benchmarks/report_speed.py [--trials 400 4000] [--folder FOLDER]
 
-Made-up searches over six settings, two of which matter, with ledgers as long as those of real ones: 60 settings in force
-and 12 scores a report, four reports a trial. Nothing is trained. Seconds are CPU time of this process on one core, the
-first page's imports told apart. At the fewest trials the curves are compared with Gaussian processes of all trials, 64 a
-setting, and the importance of numbers with Optuna's evaluator: both are what the report did before, and their time is
-that of the slower method divided by ours, in the same run.
+Made-up searches over six settings, two of which matter, with ledgers as long as those of real ones:
+60 settings in force and 12 scores a report, four reports a trial. Nothing is trained. Seconds are
+CPU time of this process on one core, the first page's imports told apart. At the fewest trials the
+curves are compared with Gaussian processes of all trials, 64 a setting, and the importance of
+numbers with Optuna's evaluator: both are what the report did before, and their time is that of the
+slower method divided by ours, in the same run.
 """
 
 import argparse
@@ -39,15 +41,21 @@ NUMBERS: dict[str, Float | Int] = {
     "scene.lamps": Int(low=1, high=4),
 }
 SPACE = SearchSpace({**NUMBERS, "scene.objects": Choice(values=(10, 40, 70))})
-SWEEP = Sweep(question="How long does it take?", recipe=Recipe(training=Training(images=400)), space=(SPACE,))
+SWEEP = Sweep(
+    question="How long does it take?", recipe=Recipe(training=Training(images=400)), space=(SPACE,)
+)
 RUNGS, SCORES, TREES = 4, 12, 64
 ABOUT = {"name": "made up", "started": 0.0, "finished": 0.0, "stand_in": True, "classes": ("one",)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, nargs="+", default=[400, 4000])
-    parser.add_argument("--folder", type=Path, help="where the runs are left to be looked at; by default nowhere")
+    parser.add_argument(
+        "--folder", type=Path, help="where the runs are left to be looked at; by default nowhere"
+    )
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as temporary:
@@ -55,13 +63,18 @@ def main() -> None:
         folders = {trials: made_run(home / str(trials), trials) for trials in given.trials}
         fewest, most = min(folders), max(folders)
         first = _seconds(page.write, folders[fewest])
-        print(f"the first page, of {fewest} trials, with imports and the charts' JavaScript: {first:.1f} s", flush=True)
+        print(
+            f"the first page, of {fewest} trials, with imports and the charts' JavaScript: {first:.1f} s",
+            flush=True,
+        )
         pages = {}
         for trials, folder in folders.items():
             pages[trials] = _seconds(page.write, RunFolder(folder.path))
             size = folder.report.stat().st_size / 1e6
             print(f"page of {trials} trials: {pages[trials]:.1f} s, {size:.1f} MB", flush=True)
-        print(f"{most / fewest:.0f} times the trials take {pages[most] / pages[fewest]:.1f} times as long")
+        print(
+            f"{most / fewest:.0f} times the trials take {pages[most] / pages[fewest]:.1f} times as long"
+        )
         compare_curves(RunFolder(home / str(fewest)).trials())
         compare_shares(RunFolder(home / str(fewest)).trials())
 
@@ -77,24 +90,35 @@ def made_run(path: Path, trials: int) -> RunFolder:
         share, blur = params["mix.synthetic"], params["scene.blur"]
         height = 0.3 - 0.3 * (share - 0.6) ** 2 - 0.05 * blur + 0.02 * rng.standard_normal()
         for rung in range(1, RUNGS + 1):
-            metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)} | {"val/mAP": height * rung / RUNGS}
+            metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)} | {
+                "val/mAP": height * rung / RUNGS
+            }
             folder.append("report", number, images=100 * rung, metrics=metrics, effective=recipe)
         folder.append("ended", number, state="COMPLETE", reason="all 400 images seen")
     return folder
 
 
 def compare_curves(trials: tuple[Trial, ...]) -> None:
-    """Prints how much longer Gaussian processes of all trials take, and how far curves lie apart, in widths of the band."""
+    """Prints how much longer Gaussian processes of all trials take, and how far curves lie apart,
+    in widths of the band.
+    """
     responses = [response.response(setting, trials) for setting in settings(SWEEP)]
     fitted = [each for each in responses if each.fitted]
     began = time.process_time()
     bands = [response.band(each) for each in fitted]
     ours = time.process_time() - began
     began = time.process_time()
-    exact = [exact_band(each, band) for each, band in zip(fitted, bands, strict=True) if band is not None]
+    exact = [
+        exact_band(each, band) for each, band in zip(fitted, bands, strict=True) if band is not None
+    ]
     theirs = time.process_time() - began
-    apart = [_apart(band, *other) for band, other in zip(bands, exact, strict=True) if band is not None]
-    print(f"{len(bands)} curves: {ours:.2f} s; of all trials {theirs:.1f} s, {theirs / ours:.0f} times", flush=True)
+    apart = [
+        _apart(band, *other) for band, other in zip(bands, exact, strict=True) if band is not None
+    ]
+    print(
+        f"{len(bands)} curves: {ours:.2f} s; of all trials {theirs:.1f} s, {theirs / ours:.0f} times",
+        flush=True,
+    )
     print(f"    apart by {max(apart):.1e} of the band's width at most")
 
 
@@ -107,13 +131,21 @@ def exact_band(found: Response, band: Band) -> tuple[np.ndarray, np.ndarray]:
     x, at = (scaled(np.array(v, float))[:, None] for v in ([p.x for p in found.complete], band.x))
     y = np.array([point.value for point in found.complete])
     fits = []
-    for strength, length, noise in product(response._STRENGTHS, response._LENGTHS, response._NOISES):
-        kernel = ConstantKernel(1.0) + ConstantKernel(strength) * RBF(length * float(np.ptp(x))) + WhiteKernel(noise)
+    for strength, length, noise in product(
+        response._STRENGTHS, response._LENGTHS, response._NOISES
+    ):
+        kernel = (
+            ConstantKernel(1.0)
+            + ConstantKernel(strength) * RBF(length * float(np.ptp(x)))
+            + WhiteKernel(noise)
+        )
         model = GaussianProcessRegressor(kernel, optimizer=None).fit(x, (y - y.mean()) / y.std())
         mean, deviation = model.predict(at, return_std=True)
         fits.append((model.log_marginal_likelihood_value_, mean, deviation**2 - noise))
     likelihoods, means, variances = map(np.array, zip(*fits, strict=True))
-    weights = np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
+    weights = (
+        np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
+    )
     mean = weights @ means
     error = np.sqrt(weights @ (variances + (means - mean) ** 2))
     return y.mean() + y.std() * mean, y.std() * error
@@ -134,7 +166,9 @@ def compare_shares(trials: tuple[Trial, ...]) -> None:
     others = evaluator.evaluate(study, params=list(NUMBERS))
     theirs = time.process_time() - began
     apart = max(abs(share - others[name]) for name, share in zip(NUMBERS, shares, strict=True))
-    print(f"importance, {TREES} trees: {ours:.2f} s; Optuna's {theirs:.1f} s, {theirs / ours:.0f} times")
+    print(
+        f"importance, {TREES} trees: {ours:.2f} s; Optuna's {theirs:.1f} s, {theirs / ours:.0f} times"
+    )
     print(f"    shares apart by {apart:.1e} at most")
 
 
@@ -159,13 +193,22 @@ def _drawn(axis: Any, rng: np.random.Generator) -> Any:
     if isinstance(axis, Int):
         return int(rng.integers(axis.low, axis.high + 1))
     place = rng.random()
-    return float(axis.low * (axis.high / axis.low) ** place if axis.log else axis.low + place * (axis.high - axis.low))
+    return float(
+        axis.low * (axis.high / axis.low) ** place
+        if axis.log
+        else axis.low + place * (axis.high - axis.low)
+    )
 
 
 def _apart(band: Band, mean: np.ndarray, error: np.ndarray) -> float:
-    """The greatest distance of curve and bounds from exact ones, in widths of the exact band at that place."""
+    """The greatest distance of curve and bounds from exact ones, in widths of the exact band at
+    that place.
+    """
     low, high = mean - response._95 * error, mean + response._95 * error
-    gaps = [np.abs(np.array(ours) - theirs) for ours, theirs in ((band.mean, mean), (band.low, low), (band.high, high))]
+    gaps = [
+        np.abs(np.array(ours) - theirs)
+        for ours, theirs in ((band.mean, mean), (band.low, low), (band.high, high))
+    ]
     return float((np.array(gaps) / (high - low)).max())
 
 

@@ -26,7 +26,9 @@ SIDES_PX = (320, 640, 1280, 2560)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
@@ -36,13 +38,21 @@ def main() -> None:
     source = with_validation(read(given.data), seed=0).splits[given.split]
     scores = {}
     for side_px in SIDES_PX:
-        resized = replace(source, records=tuple(at_size(record, side_px) for record in source.records))
+        resized = replace(
+            source, records=tuple(at_size(record, side_px) for record in source.records)
+        )
         pool = aligned(decode(resized, int(saved.detector.working_px)), saved.classes)
         metrics = score(pool, predict(saved.model, pool, device=torch.device("cpu"))).metrics
         scores[side_px] = metrics["AP50_any_class"]
-        print(f"{side_px} px: AP50 of any class {metrics['AP50_any_class']:.3f}, mAP {metrics['mAP']:.3f}", flush=True)
+        print(
+            f"{side_px} px: AP50 of any class {metrics['AP50_any_class']:.3f}, mAP {metrics['mAP']:.3f}",
+            flush=True,
+        )
     best = max(scores.values())
-    print(", ".join(f"{side_px} px {value / best:.2f}" for side_px, value in scores.items()), "of the best")
+    print(
+        ", ".join(f"{side_px} px {value / best:.2f}" for side_px, value in scores.items()),
+        "of the best",
+    )
 
 
 def at_size(record: Record, side_px: int) -> Record:
@@ -51,13 +61,17 @@ def at_size(record: Record, side_px: int) -> Record:
     height, width = image.shape[:2]
     factor = side_px / max(width, height)
     size_wh = (round(width * factor), round(height * factor))
-    smaller = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    smaller = cv2.resize(
+        image, size_wh, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    )
     data = cv2.imencode(".jpg", smaller[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
     boxes = record.boxes
     across, down = size_wh[0] / width, size_wh[1] / height
     xyxy = boxes.xyxy * (across, down, across, down)
     moved = Boxes(xyxy=xyxy, labels=boxes.labels, visibility=boxes.visibility, crowd=boxes.crowd)
-    return Record(image_id=record.image_id, image=data, boxes=moved, place=record.place, size_wh=size_wh)
+    return Record(
+        image_id=record.image_id, image=data, boxes=moved, place=record.place, size_wh=size_wh
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Does a change of the code leave results as they were? What small sweeps put into their ledger, test.json and figures, compared.
+"""Does a change of the code leave results as they were? What small sweeps put into their ledger,
+test.json and figures, compared.
 
     python benchmarks/same_results.py write BEFORE.json      # on the code as it was
     python benchmarks/same_results.py compare BEFORE.json    # on the code as it is
 
-Two sweeps run in one process (`--local`), so that training is bit-identical: `smoke` on the stand-in set, and a tiny one with
-variants, a simplex of three sources, several schedules and confirmations. Clocks, paths and what names a machine are left out.
+Two sweeps run in one process (`--local`), so that training is bit-identical: `smoke` on the
+stand-in set, and a tiny one with variants, a simplex of three sources, several schedules and
+confirmations. Clocks, paths and what names a machine are left out.
 """
 
 import argparse
@@ -21,7 +23,16 @@ import syndet_ray
 
 ROOT = Path(syndet_ray.__file__).parents[1]
 # Says when, where or how fast, and nothing of what was computed.
-CLOCKS = {"time", "images_per_second", "opened", "first_step", "machine/host", "machine/versions", "checkpoint", "path"}
+CLOCKS = {
+    "time",
+    "images_per_second",
+    "opened",
+    "first_step",
+    "machine/host",
+    "machine/versions",
+    "checkpoint",
+    "path",
+}
 TINY = """
 from syndet_ray import *
 
@@ -53,11 +64,17 @@ SWEEP = Sweep(
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """What a run came to: events of the ledger, scores on the test set, and the rows of every figure."""
+    """What a run came to: events of the ledger, scores on the test set, and the rows of every
+    figure.
+    """
     ledger = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
     events = [_timeless(event) for event in ledger]
     figures = {path.name: _rows(path) for path in sorted((folder / "figures").glob("*.csv"))}
-    return {"ledger": events, "test": _timeless(json.loads((folder / "test.json").read_text())), "figures": figures}
+    return {
+        "ledger": events,
+        "test": _timeless(json.loads((folder / "test.json").read_text())),
+        "figures": figures,
+    }
 
 
 def _timeless(value: Any) -> Any:
@@ -68,7 +85,10 @@ def _timeless(value: Any) -> Any:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
-        return [{name: value for name, value in row.items() if name not in CLOCKS} for row in csv.DictReader(file)]
+        return [
+            {name: value for name, value in row.items() if name not in CLOCKS}
+            for row in csv.DictReader(file)
+        ]
 
 
 def run_all(work: Path) -> dict[str, Any]:
@@ -78,9 +98,13 @@ def run_all(work: Path) -> dict[str, Any]:
     found = {}
     for name in ("smoke", "same"):
         command = [sys.executable, "-m", "syndet_ray", "sweep", name, "--local"]
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+        environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        }
         subprocess.run(command, cwd=work, env=environment, check=True, stdout=subprocess.DEVNULL)
-        (folder,) = [path for path in (work / "runs").glob(f"{name}-*") if (path / "sweep.json").exists()]
+        (folder,) = [
+            path for path in (work / "runs").glob(f"{name}-*") if (path / "sweep.json").exists()
+        ]
         found[name] = results(folder)
     return found
 
@@ -89,10 +113,16 @@ def differences(before: Any, after: Any, place: str = "") -> list[str]:
     """Where two results differ, each place once."""
     if isinstance(before, dict) and isinstance(after, dict):
         names = dict.fromkeys([*before, *after])
-        return [text for name in names for text in differences(before.get(name), after.get(name), f"{place}/{name}")]
+        return [
+            text
+            for name in names
+            for text in differences(before.get(name), after.get(name), f"{place}/{name}")
+        ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = enumerate(zip(before, after, strict=True))
-        return [text for k, (one, other) in pairs for text in differences(one, other, f"{place}[{k}]")]
+        return [
+            text for k, (one, other) in pairs for text in differences(one, other, f"{place}[{k}]")
+        ]
     return [] if before == after else [f"{place}: {str(before)[:200]} is now {str(after)[:200]}"]
 
 

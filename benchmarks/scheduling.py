@@ -1,14 +1,17 @@
-"""What the driver spends on a trial besides waiting for it, and how that grows: 2 000 trials that train nothing.
+"""What the driver spends on a trial besides waiting for it, and how that grows: 2 000 trials that
+train nothing.
 
     python benchmarks/scheduling.py [--trials 2000]
 
-ours   the whole way of a search but for the training: Tune, study and pruner, ledger, study.db, MLflow in sqlite
+ours   the whole way of a search but for the training: Tune, study and pruner, ledger, study.db,
+       MLflow in sqlite
 plain  Tune with OptunaSearch, first in, first out: no ledger, no MLflow, no pruner
 
-Both run the same trainable on two workers, each in a driver of its own: 4 reports at once, each with 12 scores, a
-checkpoint of a few bytes and, with ours, the settings in force, over three parameters that TPE proposes. Times are wall
-clock inside what Tune calls (scheduler, searcher and callbacks); proposing is told apart, once a trial. Memory is the
-driver's resident set. The first tenth holds imports and first calls, and does not count for growth.
+Both run the same trainable on two workers, each in a driver of its own: 4 reports at once, each
+with 12 scores, a checkpoint of a few bytes and, with ours, the settings in force, over three
+parameters that TPE proposes. Times are wall clock inside what Tune calls (scheduler, searcher and
+callbacks); proposing is told apart, once a trial. Memory is the driver's resident set. The first
+tenth holds imports and first calls, and does not count for growth.
 """
 
 import argparse
@@ -57,7 +60,9 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
     """What a worker does: all reports of a made-up trial at once."""
     rng = random.Random(number)
     for rung in range(1, RUNGS + 1):
-        metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)} | {"val/mAP": rng.random() * rung}
+        metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)} | {
+            "val/mAP": rng.random() * rung
+        }
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.json").write_text("{}")
             report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
@@ -80,7 +85,13 @@ def ours(trials: int, home: Path) -> None:
     _time(tune._Events, "on_trial_complete", END)
     with connection(None):
         search = Search(folder, sweep, _Nobody(), [tracking])
-        tune.run_trials(_as_ours, search, TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)), str(home), USE)
+        tune.run_trials(
+            _as_ours,
+            search,
+            TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
+            str(home),
+            USE,
+        )
         began = time.perf_counter()
         search.close()
         tracking.end("FINISHED")
@@ -102,7 +113,9 @@ def plain(trials: int, home: Path) -> None:
     from syndet_ray.workers.cluster import connection
 
     axes = {name: axis for name, axis in SWEEP.parameters.axes().items() if isinstance(axis, Float)}
-    space = {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in axes.items()}
+    space = {
+        name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in axes.items()
+    }
     _time(OptunaSearch, "suggest", PROPOSAL)
     _time(OptunaSearch, "on_trial_result", REPORT)
     _time(OptunaSearch, "on_trial_complete", END)
@@ -127,8 +140,12 @@ def plain(trials: int, home: Path) -> None:
 def _as_plain(config: dict[str, Any]) -> None:
     from ray import tune
 
-    def report(images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
-        tune.report({"images": images, **metrics}, checkpoint=tune.Checkpoint.from_directory(folder))
+    def report(
+        images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
+    ) -> None:
+        tune.report(
+            {"images": images, **metrics}, checkpoint=tune.Checkpoint.from_directory(folder)
+        )
 
     _report_all(hash(config["mix.synthetic"]), Recipe().flat(), report)
 
@@ -147,7 +164,9 @@ class _Nobody:
 
 
 def _time(owner: type, name: str, what: str, counts: bool = True) -> None:
-    """Notes how long each call of a method takes; what does not count is added to the call before it."""
+    """Notes how long each call of a method takes; what does not count is added to the call before
+    it.
+    """
     method: Callable[..., Any] = getattr(owner, name)
 
     @wraps(method)
@@ -183,7 +202,9 @@ def measure(arm: str, trials: int) -> None:
 
 def show(arm: str, found: dict[str, Any], trials: int) -> None:
     spent = found["spent"]
-    print(f"\n{arm}: {1000 * found['wall'] / trials:.0f} ms wall and {1000 * found['cpu'] / trials:.0f} ms CPU a trial")
+    print(
+        f"\n{arm}: {1000 * found['wall'] / trials:.0f} ms wall and {1000 * found['cpu'] / trials:.0f} ms CPU a trial"
+    )
     for what, calls in spent.items():
         blocks = _blocks(calls)
         print(
@@ -192,7 +213,9 @@ def show(arm: str, found: dict[str, Any], trials: int) -> None:
         )
         print(" ".join(f"{median(block):.2f}" for block in blocks))
     memory = [block[-1] for block in _blocks(found["memory"])]
-    grown = (memory[-1] - memory[0]) / max(1, len(found["memory"]) - len(found["memory"]) // len(memory))
+    grown = (memory[-1] - memory[0]) / max(
+        1, len(found["memory"]) - len(found["memory"]) // len(memory)
+    )
     print(f"  memory {memory[0] / 1024:.0f} to {memory[-1] / 1024:.0f} MB: {grown:.1f} KB a trial")
 
 

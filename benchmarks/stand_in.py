@@ -1,10 +1,12 @@
 """The stand-in photos: path-traced pictures of dice, with what the raycast defaults do not contain.
 
-    SYNDET_BLENDER_PYTHON=... python benchmarks/stand_in.py WORK [OUT, syndet_ray/data/stand_in_photos]
+    SYNDET_BLENDER_PYTHON=... python benchmarks/stand_in.py WORK [OUT,
+    syndet_ray/data/stand_in_photos]
 
-Other paints, photographed-looking floors, one to three lamps of any hardness, coins and pencils between the dice, views
-from as low as 45 degrees, depth of field, automatic exposure. WORK keeps each drawing, so that a run that was stopped
-goes on; a scene takes about 6 s on one core. OUT gets <split>/*.jpg and <split>/_annotations.coco.json.
+Other paints, photographed-looking floors, one to three lamps of any hardness, coins and pencils
+between the dice, views from as low as 45 degrees, depth of field, automatic exposure. WORK keeps
+each drawing, so that a run that was stopped goes on; a scene takes about 6 s on one core. OUT gets
+<split>/*.jpg and <split>/_annotations.coco.json.
 """
 
 import hashlib
@@ -57,7 +59,8 @@ Made by benchmarks/stand_in.py with Blender's Cycles. License: Apache-2.0, as th
 
 _Rng = np.random.Generator
 _Rgb = tuple[int, int, int]
-# Body, pips and what swirls through the body, sRGB: dice of bone, wood, metal, stone and pastel plastic.
+# Body, pips and what swirls through the body, sRGB: dice of bone, wood, metal, stone and pastel
+# plastic.
 PAINTS: tuple[tuple[_Rgb, _Rgb, _Rgb], ...] = (
     ((240, 231, 205), (70, 40, 20), (226, 212, 176)), ((182, 140, 94), (52, 28, 14), (150, 108, 66)),
     ((150, 154, 160), (18, 18, 22), (150, 154, 160)), ((88, 190, 196), (14, 38, 68), (88, 190, 196)),
@@ -156,7 +159,10 @@ def library() -> Library:
     things = {"coin": (coin, 0.022), "pencil": (pencil, 0.0072), "token": (token, 0.014)}
     return Library(
         classes=CLASSES,
-        assets={name: Asset(label=NO_CLASS, mesh=_mesh(solid), scale=scale) for name, (solid, scale) in things.items()},
+        assets={
+            name: Asset(label=NO_CLASS, mesh=_mesh(solid), scale=scale)
+            for name, (solid, scale) in things.items()
+        },
     )
 
 
@@ -183,9 +189,13 @@ def _things(dice: tuple[Body, ...], rng: _Rng) -> tuple[Body, ...]:
     for _ in range(int(rng.integers(1, 7)) if rng.random() < 0.5 else 0):
         name = ("coin", "coin", "token", "pencil")[rng.integers(4)]
         body = _thing(name, np.abs(taken[:, :2]).max() + 0.04, rng)
-        across = np.array(body.rotation)[:2, 2] * (0.5 * 24.0 * body.scale if name == "pencil" else 0.0)
+        across = np.array(body.rotation)[:2, 2] * (
+            0.5 * 24.0 * body.scale if name == "pencil" else 0.0
+        )
         steps = np.array(body.position[:2]) + np.linspace(-1, 1, 41)[:, None] * across
-        gaps = np.linalg.norm(steps[:, None] - taken[:, :2], axis=2) - taken[:, 2] - 0.5 * body.scale
+        gaps = (
+            np.linalg.norm(steps[:, None] - taken[:, :2], axis=2) - taken[:, 2] - 0.5 * body.scale
+        )
         if gaps.min() > 0:
             found.append(body)
             reach = np.full((len(steps), 1), 0.5 * body.scale)
@@ -199,7 +209,9 @@ def _thing(name: str, reach: float, rng: _Rng) -> Body:
     colors = _METALS if name == "coin" else _PLASTICS
     upright = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
     # A pencil rests on a flat of its hexagon, whose height is that of an equilateral triangle.
-    turn, height = (upright[:, [1, 2, 0]], np.sqrt(0.75)) if name == "pencil" else (upright, _HEIGHTS[name])
+    turn, height = (
+        (upright[:, [1, 2, 0]], np.sqrt(0.75)) if name == "pencil" else (upright, _HEIGHTS[name])
+    )
     place = (*rng.uniform(-reach, reach, 2), 0.5 * height * asset.scale + 1e-4)
     tint = _linear(colors[rng.integers(len(colors))])
     gloss = float(rng.uniform(0.3, 1))
@@ -229,8 +241,15 @@ def _ground(n: int, half_size: tuple[float, float], floors: list[Path], rng: _Rn
     """
     w, d = half_size
     has_tray = rng.random() < 0.3 or n * 0.017**2 > 0.55 * 4 * w * d
-    wood, lining = rng.uniform(0.4, 1.1) * np.array([0.30, 0.17, 0.08]), np.array(_linear(_FELTS[rng.integers(5)]))
-    scale, contrast, floor = rng.uniform(0.3, 0.5), rng.uniform(0.1, 0.3), floors[rng.integers(len(floors))]
+    wood, lining = (
+        rng.uniform(0.4, 1.1) * np.array([0.30, 0.17, 0.08]),
+        np.array(_linear(_FELTS[rng.integers(5)])),
+    )
+    scale, contrast, floor = (
+        rng.uniform(0.3, 0.5),
+        rng.uniform(0.1, 0.3),
+        floors[rng.integers(len(floors))],
+    )
     table = np.array(_linear(_TABLES[rng.integers(len(_TABLES))]))
     return Ground(
         half_width=w,
@@ -280,7 +299,11 @@ def _camera(dice: tuple[Body, ...], rng: _Rng) -> Camera:
     """Held in the hand: from above to 45 degrees, sharp at one of the dice."""
     edge_px = rng.uniform(24, 40) if len(dice) > 5 else rng.uniform(28, 56)
     distance = float(rng.uniform(0.24, 0.5))
-    tilt, roll, (cos, sin) = np.radians(45 * np.sqrt(rng.random())), rng.normal(0, 0.12), _direction(rng)
+    tilt, roll, (cos, sin) = (
+        np.radians(45 * np.sqrt(rng.random())),
+        rng.normal(0, 0.12),
+        _direction(rng),
+    )
     forward = np.array([np.sin(tilt) * cos, np.sin(tilt) * sin, -np.cos(tilt)])
     level = np.array([sin, -cos, 0.0])
     right = np.cos(roll) * level + np.sin(roll) * np.cross(forward, level)
@@ -322,19 +345,31 @@ def _linear(rgb: _Rgb) -> Color:
 def drawn(scenes: list[Scene], folder: Path) -> list[Drawing]:
     """Drawings of scenes, from `folder` where they have been drawn before."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{hashlib.sha256(scene.to_json().encode()).hexdigest()[:16]}.npy" for scene in scenes]
+    files = [
+        folder / f"{hashlib.sha256(scene.to_json().encode()).hexdigest()[:16]}.npy"
+        for scene in scenes
+    ]
     missing = [i for i, file in enumerate(files) if not file.exists()]
     for first in range(0, len(missing), AT_ONCE):
         some = missing[first : first + AT_ONCE]
-        for i, drawing in zip(some, blender.draw([scenes[i] for i in some], library(), samples=SAMPLES), strict=True):
-            np.save(files[i], np.concatenate([drawing.radiance, drawing.ids[..., None]], axis=2).astype(np.float32))
+        for i, drawing in zip(
+            some, blender.draw([scenes[i] for i in some], library(), samples=SAMPLES), strict=True
+        ):
+            np.save(
+                files[i],
+                np.concatenate([drawing.radiance, drawing.ids[..., None]], axis=2).astype(
+                    np.float32
+                ),
+            )
             print(files[i], flush=True)
     found = [np.load(file) for file in files]
     return [Drawing(both[..., :3], both[..., 3].astype(int)) for both in found]
 
 
 def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:
-    """The picture, (h, w, 3) uint8, as automatic exposure takes it: most of the way to a medium grey."""
+    """The picture, (h, w, 3) uint8, as automatic exposure takes it: most of the way to a medium
+    grey.
+    """
     factor = float(np.clip((0.22 / np.median(radiance)) ** 0.6, 0.4, 3))
     return photograph(radiance, replace(scene.sensor, exposure=scene.sensor.exposure * factor))
 
@@ -352,7 +387,9 @@ def write(scenes: list[Scene], drawings: list[Drawing], folder: Path) -> None:
         annotations += _annotations(annotate(scene, drawing.ids, library()), i, len(annotations))
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "_annotations.coco.json").write_text(json.dumps(content, separators=(",", ":")) + "\n")
+    (folder / "_annotations.coco.json").write_text(
+        json.dumps(content, separators=(",", ":")) + "\n"
+    )
 
 
 def _annotations(boxes: Boxes, image: int, first: int) -> list[dict[str, Any]]:
@@ -388,11 +425,15 @@ def floors(folder: Path) -> list[Path]:
 
 
 def _cloud(rng: _Rng, slope: float, stretch: float = 1.0) -> np.ndarray:
-    """(side, side) seamless noise of mean 0 and deviation 1 whose amplitudes fall as frequency to the power `slope`."""
+    """(side, side) seamless noise of mean 0 and deviation 1 whose amplitudes fall as frequency to
+    the power `slope`.
+    """
     f = np.fft.fftfreq(FLOOR_PX) * FLOOR_PX
     radius = np.hypot(f[:, None], f[None] * stretch)
     radius[0, 0] = np.inf
-    found = np.fft.ifft2(np.fft.fft2(rng.standard_normal((FLOOR_PX, FLOOR_PX))) * radius**-slope).real
+    found = np.fft.ifft2(
+        np.fft.fft2(rng.standard_normal((FLOOR_PX, FLOOR_PX))) * radius**-slope
+    ).real
     return found / found.std()
 
 
@@ -404,10 +445,17 @@ def _between(share: np.ndarray, one: _Rgb, other: _Rgb) -> np.ndarray:
 
 def _wood(rng: _Rng) -> np.ndarray:
     dark, light = _pick(
-        rng, (((92, 56, 32), (150, 100, 62)), ((150, 108, 66), (206, 164, 112)), ((60, 44, 36), (96, 74, 58)))
+        rng,
+        (
+            ((92, 56, 32), (150, 100, 62)),
+            ((150, 108, 66), (206, 164, 112)),
+            ((60, 44, 36), (96, 74, 58)),
+        ),
     )
     y = np.arange(FLOOR_PX)[:, None] / FLOOR_PX
-    rings = np.sin(2 * np.pi * (6 * y + 0.9 * _cloud(rng, 1.8, 6.0))) * 0.22 + 0.14 * _cloud(rng, 0.5, 14.0)
+    rings = np.sin(2 * np.pi * (6 * y + 0.9 * _cloud(rng, 1.8, 6.0))) * 0.22 + 0.14 * _cloud(
+        rng, 0.5, 14.0
+    )
     boards = np.floor(y * 4).astype(int)
     gap = np.minimum(np.abs(y * 4 % 1), 1 - y * 4 % 1) < 0.012
     share = 0.5 + rings + rng.normal(0, 0.12, 4)[boards]
@@ -423,19 +471,31 @@ def _felt(rng: _Rng) -> np.ndarray:
 def _weave(rng: _Rng) -> np.ndarray:
     """Checked cloth: threads over and under, stripes both ways."""
     one, other = _pick(
-        rng, (((232, 226, 212), (170, 40, 44)), ((225, 228, 232), (44, 70, 130)), ((120, 110, 96), (60, 54, 50)))
+        rng,
+        (
+            ((232, 226, 212), (170, 40, 44)),
+            ((225, 228, 232), (44, 70, 130)),
+            ((120, 110, 96), (60, 54, 50)),
+        ),
     )
     steps = np.arange(FLOOR_PX)
     stripes = (steps // (FLOOR_PX // 8) % 2).astype(float)
     threads = np.sin(np.pi * steps / 2) * 0.5
     share = (stripes[:, None] + stripes[None]) / 2
-    relief = threads[:, None] * threads[None] * 0.16 + 0.04 * _cloud(rng, 0.2) + 0.03 * _cloud(rng, 1.6)
+    relief = (
+        threads[:, None] * threads[None] * 0.16 + 0.04 * _cloud(rng, 0.2) + 0.03 * _cloud(rng, 1.6)
+    )
     return _between(share, one, other) * (1 + relief)[..., None]
 
 
 def _suede(rng: _Rng) -> np.ndarray:
     dark, light = _pick(
-        rng, (((58, 34, 24), (110, 68, 44)), ((24, 24, 26), (58, 56, 56)), ((96, 32, 28), (140, 60, 46)))
+        rng,
+        (
+            ((58, 34, 24), (110, 68, 44)),
+            ((24, 24, 26), (58, 56, 56)),
+            ((96, 32, 28), (140, 60, 46)),
+        ),
     )
     creases = np.abs(_cloud(rng, 1.0)) + 0.6 * np.abs(_cloud(rng, 0.8))
     return _between(0.15 + 0.55 * creases + 0.12 * _cloud(rng, 2), dark, light)
@@ -443,7 +503,12 @@ def _suede(rng: _Rng) -> np.ndarray:
 
 def _marble(rng: _Rng) -> np.ndarray:
     vein, stone = _pick(
-        rng, (((120, 122, 128), (226, 224, 220)), ((190, 186, 176), (44, 46, 50)), ((128, 100, 76), (214, 196, 168)))
+        rng,
+        (
+            ((120, 122, 128), (226, 224, 220)),
+            ((190, 186, 176), (44, 46, 50)),
+            ((128, 100, 76), (214, 196, 168)),
+        ),
     )
     veins = np.exp(-9 * np.abs(_cloud(rng, 1.9))) * 0.8 + 0.12 * np.abs(_cloud(rng, 1.4))
     return _between(1 - veins, vein, stone)
@@ -451,7 +516,11 @@ def _marble(rng: _Rng) -> np.ndarray:
 
 def _granite(rng: _Rng) -> np.ndarray:
     grains = _pick(
-        rng, (((70, 70, 74), (150, 146, 142), (206, 200, 194)), ((52, 44, 42), (128, 96, 84), (186, 160, 146)))
+        rng,
+        (
+            ((70, 70, 74), (150, 146, 142), (206, 200, 194)),
+            ((52, 44, 42), (128, 96, 84), (186, 160, 146)),
+        ),
     )
     which = np.digitize(_cloud(rng, 0.35), (-0.5, 0.7))
     return np.array(grains)[which] / 255 * (1 + 0.05 * _cloud(rng, 0.1))[..., None]
@@ -459,7 +528,9 @@ def _granite(rng: _Rng) -> np.ndarray:
 
 def _paper(rng: _Rng) -> np.ndarray:
     """Squared paper, as scores are kept on."""
-    line, sheet = _pick(rng, (((120, 150, 190), (240, 238, 230)), ((190, 140, 130), (236, 230, 214))))
+    line, sheet = _pick(
+        rng, (((120, 150, 190), (240, 238, 230)), ((190, 140, 130), (236, 230, 214)))
+    )
     steps = np.arange(FLOOR_PX) % (FLOOR_PX // 32) < 2
     ruled = (steps[:, None] | steps[None]) * 0.8
     return _between(1 - ruled + 0.03 * _cloud(rng, 1.5), line, sheet)
@@ -470,7 +541,10 @@ def _board(rng: _Rng) -> np.ndarray:
     one, other = _pick(rng, (((70, 42, 28), (214, 180, 132)), ((30, 64, 48), (226, 220, 200))))
     cells = np.arange(FLOOR_PX) // (FLOOR_PX // 4)
     share = ((cells[:, None] + cells[None]) % 2).astype(float)
-    return _between(share + 0.06 * _cloud(rng, 1.2, 5.0), one, other) * (1 + 0.05 * _cloud(rng, 0.6, 8.0))[..., None]
+    return (
+        _between(share + 0.06 * _cloud(rng, 1.2, 5.0), one, other)
+        * (1 + 0.05 * _cloud(rng, 0.6, 8.0))[..., None]
+    )
 
 
 def _pick(rng: _Rng, choices: tuple[tuple[_Rgb, ...], ...]) -> tuple[_Rgb, ...]:

@@ -1,9 +1,10 @@
-"""A picture strip for every scene parameter, from nothing to its greatest value: docs/parameters-*.jpg.
+"""A picture strip for every scene parameter, from nothing to its greatest value:
+docs/parameters-*.jpg.
 
     python benchmarks/strips.py docs
 
-Each row is one scene, drawn with nothing changed but the parameter it names: of a few scenes the one in which it changes
-most. The row of the curriculum shows scenes of one set.
+Each row is one scene, drawn with nothing changed but the parameter it names: of a few scenes the
+one in which it changes most. The row of the curriculum shows scenes of one set.
 """
 
 import sys
@@ -63,12 +64,20 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("occluders", SHARES, LAYERS),
         ("overlap", (0.0, 0.1, 0.2, 0.3, 0.5, 1.0), LAYERS | {"objects": 14}),
         ("crop", (0.0, 0.1, 0.3, 0.45, 0.6, 0.75), LAYERS | {"objects": 10}),
-        ("background_scale", ((0.3, 0.5), (0.5, 0.8), (0.7, 1.1), (0.9, 1.5), (1.5, 2.5), (4.0, 10.0)), LAYERS),
+        (
+            "background_scale",
+            ((0.3, 0.5), (0.5, 0.8), (0.7, 1.1), (0.9, 1.5), (1.5, 2.5), (4.0, 10.0)),
+            LAYERS,
+        ),
         ("curriculum, scene", (0, 12, 24, 36, 48, 59), LAYERS | {"poses": "curriculum"}),
     ),
     "labels": (
         ("box_padding", (0.0, 0.1, 0.2, 0.4, 0.7, 1.0), TRAY | {"distractors": 0, "objects": 5}),
-        ("box_padding_spread", (0.0, 0.05, 0.1, 0.2, 0.3, 0.5), TRAY | {"distractors": 0, "objects": 5}),
+        (
+            "box_padding_spread",
+            (0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
+            TRAY | {"distractors": 0, "objects": 5},
+        ),
         ("box_jitter", (0.0, 0.03, 0.06, 0.1, 0.2, 0.3), TRAY | {"distractors": 0, "objects": 5}),
         ("box_square", (False, True), TRAY | {"distractors": 0, "objects": 5}),
     ),
@@ -81,12 +90,17 @@ def main(out: Path) -> None:
     for name, rows in ROWS.items():
         strips = [strip(*row, boxes=name in ("labels", "arrangement")) for row in rows]
         widest = max(s.shape[1] for s in strips)
-        padded = [np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
+        padded = [
+            np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255)
+            for s in strips
+        ]
         picture = cv2.cvtColor(np.concatenate(padded), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(out / f"parameters-{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def strip(parameter: str, values: tuple[Any, ...], base: dict[str, Any], *, boxes: bool) -> np.ndarray:
+def strip(
+    parameter: str, values: tuple[Any, ...], base: dict[str, Any], *, boxes: bool
+) -> np.ndarray:
     """(h, w, 3) the same scene at each value, under a caption."""
     if parameter.startswith("curriculum"):
         every = [drawn(with_changes(base, {}), index, CURRICULUM_SCENES, boxes) for index in values]
@@ -104,7 +118,9 @@ def strip(parameter: str, values: tuple[Any, ...], base: dict[str, Any], *, boxe
 
 
 def with_changes(base: dict[str, Any], changes: dict[str, Any]) -> SceneParameters:
-    return Recipe().replace({f"scene.{name}": value for name, value in (base | changes).items()}).scene
+    return (
+        Recipe().replace({f"scene.{name}": value for name, value in (base | changes).items()}).scene
+    )
 
 
 def most_telling(least: SceneParameters, most: SceneParameters) -> int:

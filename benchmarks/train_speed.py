@@ -1,11 +1,14 @@
 """Training throughput beside torchvision: one core or one GPU, the same photos, one run.
 
-    python benchmarks/train_speed.py                                   # the default beside torchvision's lightest, 384 px
-    python benchmarks/train_speed.py --device cuda --backbone resnet50_fpn_v2 --weights none --crop 640 --batch 16
+    python benchmarks/train_speed.py                                   # the default beside
+                                                                       torchvision's lightest, 384
+                                                                       px
+    python benchmarks/train_speed.py --device cuda --backbone resnet50_fpn_v2 --weights none --crop
+    640 --batch 16
 
-On a CPU the other one is fasterrcnn_mobilenet_v3_large_320_fpn, on a GPU fasterrcnn_resnet50_fpn_v2 as torchvision's own
-reference loop trains it: whole-model autocast, its own transforms, worker processes that decode and augment. Both train in
-turn, so that a machine that slows down slows both.
+On a CPU the other one is fasterrcnn_mobilenet_v3_large_320_fpn, on a GPU fasterrcnn_resnet50_fpn_v2
+as torchvision's own reference loop trains it: whole-model autocast, its own transforms, worker
+processes that decode and augment. Both train in turn, so that a machine that slows down slows both.
 """
 
 import argparse
@@ -18,7 +21,10 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn_v2
+from torchvision.models.detection import (
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
@@ -45,8 +51,14 @@ def main() -> None:
     rates = [(ours(our_steps), theirs(their_steps)) for _ in range(ROUNDS)]
     our_rates, their_rates = zip(*rates, strict=True)
     ratio = statistics.median(our_rate / their_rate for our_rate, their_rate in rates)
-    print_row(f"ours, {given.backbone}", statistics.median(our_rates), f"images/s (best {max(our_rates):.1f})")
-    print_row("torchvision's", statistics.median(their_rates), f"images/s (best {max(their_rates):.2f})")
+    print_row(
+        f"ours, {given.backbone}",
+        statistics.median(our_rates),
+        f"images/s (best {max(our_rates):.1f})",
+    )
+    print_row(
+        "torchvision's", statistics.median(their_rates), f"images/s (best {max(their_rates):.2f})"
+    )
     print_row(f"ratio, median of {ROUNDS} pairs", ratio, "")
 
 
@@ -55,7 +67,9 @@ def print_row(name: str, value: float, rest: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backbone", default="auto")
     parser.add_argument("--weights", default="auto")
@@ -63,7 +77,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=384)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1, help="of torch, and of our augmentation")
-    parser.add_argument("--workers", type=int, default=4, help="processes of torchvision's loader, on a GPU")
+    parser.add_argument(
+        "--workers", type=int, default=4, help="processes of torchvision's loader, on a GPU"
+    )
     return parser.parse_args()
 
 
@@ -79,13 +95,20 @@ def scenes(side: int) -> Pool:
 def ours_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
     """Steps of our trainer, as images a second."""
     frozen = int(given.frozen) if given.frozen.isdigit() else given.frozen
-    named = Detector(backbone=given.backbone, weights=given.weights, frozen_stages=frozen, working_px=2 * given.crop)
+    named = Detector(
+        backbone=given.backbone,
+        weights=given.weights,
+        frozen_stages=frozen,
+        working_px=2 * given.crop,
+    )
     detector, note = settled_detector(named, gpu=given.device == "cuda")
     print(note or detector.backbone)
     sizes = {"anchor_px": (24.0, 34.0, 48.0), "aspect_ratios": (1.0,)}
     open_sizes = {name: value for name, value in sizes.items() if getattr(detector, name) == "auto"}
     training = Training(images=10**6, batch_size=given.batch, crop_px=given.crop)
-    recipe = Recipe(mix=Mix(synthetic=0), detector=detector.model_copy(update=open_sizes), training=training)
+    recipe = Recipe(
+        mix=Mix(synthetic=0), detector=detector.model_copy(update=open_sizes), training=training
+    )
     trainer = Trainer(recipe, {"real": pool}, device=torch.device(given.device), seed=0)
 
     def run(batches: int) -> float:
@@ -97,7 +120,9 @@ def ours_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
 
 
 class Crops(torch.utils.data.Dataset[Any]):
-    """The pool's images, augmented as ours are, one by one in a worker process of torchvision's loader."""
+    """The pool's images, augmented as ours are, one by one in a worker process of torchvision's
+    loader.
+    """
 
     def __init__(self, pool: Pool, training: Training) -> None:
         self.pool, self.augmenter = pool, Augmenter.of(training)
@@ -116,9 +141,15 @@ class Crops(torch.utils.data.Dataset[Any]):
 def theirs_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
     """The loop of torchvision's references/detection around its model, at the crop's own size."""
     device, classes = torch.device(given.device), len(CLASSES) + 1
-    make = fasterrcnn_mobilenet_v3_large_320_fpn if device.type == "cpu" else fasterrcnn_resnet50_fpn_v2
+    make = (
+        fasterrcnn_mobilenet_v3_large_320_fpn
+        if device.type == "cpu"
+        else fasterrcnn_resnet50_fpn_v2
+    )
     size = {"min_size": given.crop, "max_size": given.crop}
-    model: nn.Module = make(weights=None, weights_backbone=None, num_classes=classes, **size).to(device).train()
+    model: nn.Module = (
+        make(weights=None, weights_backbone=None, num_classes=classes, **size).to(device).train()
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     batches = loader(pool, given)
@@ -147,7 +178,11 @@ def theirs_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
 def loader(pool: Pool, given: argparse.Namespace) -> Iterator[Any]:
     workers = given.workers if given.device == "cuda" else 0
     crops = Crops(pool, Training(crop_px=given.crop))
-    return iter(torch.utils.data.DataLoader(crops, given.batch, num_workers=workers, collate_fn=images_and_targets))
+    return iter(
+        torch.utils.data.DataLoader(
+            crops, given.batch, num_workers=workers, collate_fn=images_and_targets
+        )
+    )
 
 
 def images_and_targets(examples: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
@@ -159,7 +194,10 @@ def on_device(tensors: Mapping[str, torch.Tensor], device: torch.device) -> dict
 
 
 def target(boxes: Boxes) -> dict[str, torch.Tensor]:
-    return {"boxes": torch.from_numpy(boxes.xyxy.astype(np.float32)), "labels": torch.from_numpy(boxes.labels + 1)}
+    return {
+        "boxes": torch.from_numpy(boxes.xyxy.astype(np.float32)),
+        "labels": torch.from_numpy(boxes.labels + 1),
+    }
 
 
 if __name__ == "__main__":

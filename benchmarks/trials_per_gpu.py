@@ -1,9 +1,12 @@
-"""How many trials should share one GPU? Their throughput together, for 1, 2, 4 and 8 of them, each a process of its own.
+"""How many trials should share one GPU? Their throughput together, for 1, 2, 4 and 8 of them, each
+a process of its own.
 
     python benchmarks/trials_per_gpu.py --device cuda     # the default detector, 384 px
-    python benchmarks/trials_per_gpu.py --device cuda --backbone resnet50_fpn_v2 --weights none --crop 640 --batch 16
+    python benchmarks/trials_per_gpu.py --device cuda --backbone resnet50_fpn_v2 --weights none
+    --crop 640 --batch 16
 
-The cores of the machine are divided among them. Every trial trains on the same scenes for the same time, once all are ready.
+The cores of the machine are divided among them. Every trial trains on the same scenes for the same
+time, once all are ready.
 """
 
 import argparse
@@ -25,7 +28,10 @@ def main() -> None:
         rate = throughput(given, trials)
         if alone is None:
             alone = rate
-        print(f"{trials} at once: {rate:7.1f} images/s together, {rate / alone:.2f} times one", flush=True)
+        print(
+            f"{trials} at once: {rate:7.1f} images/s together, {rate / alone:.2f} times one",
+            flush=True,
+        )
 
 
 def throughput(given: argparse.Namespace, trials: int) -> float:
@@ -34,7 +40,9 @@ def throughput(given: argparse.Namespace, trials: int) -> float:
     ready, rates = context.Barrier(trials), context.Queue()
     # Half of a trial's cores for torch, half for the threads that augment its images.
     threads = max(1, (os.cpu_count() or 1) // trials // 2)
-    processes = [context.Process(target=train, args=(given, threads, ready, rates)) for _ in range(trials)]
+    processes = [
+        context.Process(target=train, args=(given, threads, ready, rates)) for _ in range(trials)
+    ]
     for process in processes:
         process.start()
     total = sum(rates.get(timeout=300) for _ in processes)

@@ -1,9 +1,11 @@
-"""How long a worker is idle between two trials: from the end of one to the first training step of the next.
+"""How long a worker is idle between two trials: from the end of one to the first training step of
+the next.
 
     python benchmarks/turnaround.py runs/obstruction-...
 
-Reads the ledger of a run that used one worker, or several: a trial is asked for when a worker has become free. Trials that
-had to render their scenes first, and the first of each worker (which imports torch), are told apart.
+Reads the ledger of a run that used one worker, or several: a trial is asked for when a worker has
+become free. Trials that had to render their scenes first, and the first of each worker (which
+imports torch), are told apart.
 """
 
 import statistics
@@ -27,8 +29,12 @@ def main() -> None:
         (warm if known and trial.number >= workers else cold).append(waits[trial.number])
         if draws:
             rendered.add(scenes)
-    print(f"{len(warm)} trials on a warm worker: median {statistics.median(warm):.2f} s, longest {max(warm):.2f} s")
-    print(f"{len(cold)} that imported torch or rendered scenes first: median {statistics.median(cold):.2f} s")
+    print(
+        f"{len(warm)} trials on a warm worker: median {statistics.median(warm):.2f} s, longest {max(warm):.2f} s"
+    )
+    print(
+        f"{len(cold)} that imported torch or rendered scenes first: median {statistics.median(cold):.2f} s"
+    )
 
 
 if __name__ == "__main__":

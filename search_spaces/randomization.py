@@ -1,4 +1,6 @@
-"""How far everything is randomized that is no arrangement: light, colour, texture, sensor. 0 is off."""
+"""How far everything is randomized that is no arrangement: light, colour, texture, sensor. 0 is
+off.
+"""
 
 from syndet_ray import Float, Int, SearchSpace
 
@@ -8,7 +10,8 @@ SPACE = SearchSpace(
         "scene.light_color": Float(low=0.0, high=1.0),
         "scene.light_direction": Float(low=0.0, high=1.0),
         "scene.light_intensity": Float(low=0.0, high=1.0),
-        "scene.hue": Float(low=0.0, high=1.0),  # of distractors and clutter: the recipe must have some, or search them
+        # of distractors and clutter: the recipe must have some, or search them
+        "scene.hue": Float(low=0.0, high=1.0),
         "scene.floor_color": Float(low=0.0, high=1.0),
         "scene.floor_texture": Float(low=0.0, high=1.0),
         "scene.object_color": Float(low=0.0, high=1.0),

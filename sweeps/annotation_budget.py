@@ -1,4 +1,5 @@
-"""How many photos must be labelled? The table of SynthDet (Unity 2020): real images alone, and with synthetic ones.
+"""How many photos must be labelled? The table of SynthDet (Unity 2020): real images alone, and with
+synthetic ones.
 
 On two quiet cores, without photos of your own: about 30 minutes.
 """
@@ -8,7 +9,8 @@ from syndet_ray import Mix, Recipe, Sweep, Training
 SWEEP = Sweep(
     question="How many photos must be labelled, where there are synthetic images beside them?",
     recipe=Recipe(
-        mix=Mix(synthetic=0.5, synthetic_images=400), training=Training(images=2400, flip_vertical=0.5, transpose=0.5)
+        mix=Mix(synthetic=0.5, synthetic_images=400),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={
         "real only": {"mix.schedule": "real_only"},

@@ -1,10 +1,15 @@
-"""Everything at once: how much, when, of what kind, and how trained. For a cluster, or a long night."""
+"""Everything at once: how much, when, of what kind, and how trained. For a cluster, or a long
+night.
+"""
 
 from syndet_ray import Confirmation, Mix, Pruning, Recipe, Sweep, Training
 
 SWEEP = Sweep(
     question="Which recipe, of all that can be varied, makes a detector work best on real photos?",
-    recipe=Recipe(mix=Mix(synthetic_images=400), training=Training(images=4000, flip_vertical=0.5, transpose=0.5)),
+    recipe=Recipe(
+        mix=Mix(synthetic_images=400),
+        training=Training(images=4000, flip_vertical=0.5, transpose=0.5),
+    ),
     space=("schedule", "optimizer", "scene", "randomization", "labels"),
     trials=100,
     rungs=8,

@@ -1,4 +1,5 @@
-"""At which learning rate, and how does it fall? The one setting that every other comparison depends on.
+"""At which learning rate, and how does it fall? The one setting that every other comparison depends
+on.
 
 On two quiet cores, without photos of your own: about 20 minutes.
 """
@@ -8,7 +9,8 @@ from syndet_ray import Choice, Confirmation, Float, Mix, Recipe, SearchSpace, Sw
 SWEEP = Sweep(
     question="At which learning rate should the detector be trained, and how long should it warm up?",
     recipe=Recipe(
-        mix=Mix(synthetic=0.5, synthetic_images=200), training=Training(images=2400, flip_vertical=0.5, transpose=0.5)
+        mix=Mix(synthetic=0.5, synthetic_images=200),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     space=(
         SearchSpace(

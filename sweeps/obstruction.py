@@ -8,7 +8,8 @@ from syndet_ray import Confirmation, Mix, Pruning, Recipe, Sweep, Training
 SWEEP = Sweep(
     question="How crowded should synthetic scenes be, and how much of every batch should they fill?",
     recipe=Recipe(
-        mix=Mix(synthetic=0.5, synthetic_images=200), training=Training(images=1000, flip_vertical=0.5, transpose=0.5)
+        mix=Mix(synthetic=0.5, synthetic_images=200),
+        training=Training(images=1000, flip_vertical=0.5, transpose=0.5),
     ),
     space=("density", "mix", "optimizer"),
     trials=6,

@@ -1,4 +1,5 @@
-"""Which randomizations does it take? Leave-one-out, as in the ablation of Hinterstoisser et al. (2019).
+"""Which randomizations does it take? Leave-one-out, as in the ablation of Hinterstoisser et al.
+(2019).
 
 On two quiet cores, without photos of your own: about 25 minutes.
 """
@@ -10,14 +11,24 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic=1.0, synthetic_images=200),
         scene=SceneParameters(
-            objects=10, distractors=6, lamps=3, hue=0.5, white_balance=0.5, jpeg=0.5, focal_length=0.5
+            objects=10,
+            distractors=6,
+            lamps=3,
+            hue=0.5,
+            white_balance=0.5,
+            jpeg=0.5,
+            focal_length=0.5,
         ),
         training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={
         "full": {},
         "no light colour": {"scene.light_color": 0.0, "scene.white_balance": 0.0},
-        "less light variation": {"scene.light_direction": 0.0, "scene.light_intensity": 0.0, "scene.lamps": 1},
+        "less light variation": {
+            "scene.light_direction": 0.0,
+            "scene.light_intensity": 0.0,
+            "scene.lamps": 1,
+        },
         "no blur": {"scene.blur": 0.0},
         "no noise, no JPEG": {"scene.noise": 0.0, "scene.jpeg": 0.0},
         "no floor colour": {"scene.floor_color": 0.0, "scene.floor_texture": 0.0},

@@ -1,4 +1,5 @@
-"""How large should background clutter be, in sizes of the objects? After Hinterstoisser et al. (2019).
+"""How large should background clutter be, in sizes of the objects? After Hinterstoisser et al.
+(2019).
 
 On two quiet cores, without photos of your own: about 15 minutes.
 """

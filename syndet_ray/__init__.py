@@ -5,12 +5,21 @@ The names a sweep or search-space file needs. Everything here is light: no torch
 
 import os
 
-# Read when ray and mlflow are first imported, which is always later than this: nothing is sent anywhere.
+# Read when ray and mlflow are first imported, which is always later than this: nothing is sent
+# anywhere.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
-from syndet_ray.definitions.recipe import Detector, Mix, Photos, Recipe, SceneParameters, Scenes, Training
+from syndet_ray.definitions.recipe import (
+    Detector,
+    Mix,
+    Photos,
+    Recipe,
+    SceneParameters,
+    Scenes,
+    Training,
+)
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Confirmation, Pruning, Sweep
 from syndet_ray.errors import SyndetError

@@ -12,7 +12,8 @@ class Boxes:
     xyxy        (n, 4) float64, x1 < x2 and y1 < y2
     labels      (n,) int64, 0-based index into the classes of the source the image belongs to
     visibility  (n,) float32, visible share of the whole silhouette, 0 to 1; NaN where unknown
-    crowd       (n,) bool, COCO's iscrowd: a region of uncounted objects, neutral in scores, never trained on
+    crowd       (n,) bool, COCO's iscrowd: a region of uncounted objects, neutral in scores, never
+                trained on
     """
 
     xyxy: np.ndarray
@@ -60,13 +61,19 @@ class Boxes:
     def select(self, index: np.ndarray) -> "Boxes":
         """The boxes at `index` (integers or a boolean mask), in that order."""
         return Boxes(
-            xyxy=self.xyxy[index], labels=self.labels[index], visibility=self.visibility[index], crowd=self.crowd[index]
+            xyxy=self.xyxy[index],
+            labels=self.labels[index],
+            visibility=self.visibility[index],
+            crowd=self.crowd[index],
         )
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    low, high = (
+        np.maximum(a[:, None, :2], b[None, :, :2]),
+        np.minimum(a[:, None, 2:], b[None, :, 2:]),
+    )
     inside = (high - low).clip(0).prod(axis=2)
     area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
     return inside / np.maximum(area_a[:, None] + area_b[None] - inside, 1e-9)

@@ -1,9 +1,11 @@
 """The exceptions a user can meet.
 
-    SyndetError              anything a user can mend; the command line prints it without a traceback
+    SyndetError              anything a user can mend; the command line prints it without a
+                             traceback
     ├── DefinitionError      a sweep, search space or recipe that breaks a rule
     ├── DataError            a dataset, image or annotation that cannot be used as it is
-    ├── MachineError         this machine, cluster, store or tracking server cannot do what was asked
+    ├── MachineError         this machine, cluster, store or tracking server cannot do what was
+                             asked
     └── NonFiniteLoss        training diverged; the trial fails and the sweep goes on
 
 A broken invariant of our own is an `assert`, never one of these.
@@ -20,18 +22,20 @@ _MOST_COMPLETIONS = 3  # a hint of more names than these no longer says which on
 class SyndetError(Exception):
     """A rule was broken at a place the user can reach.
 
-    The message reads "place: rule, got value. What to do." `place` names a file, with a line or an annotation
-    id where there is one.
+    The message reads "place: rule, got value. What to do." `place` names a file, with a line or an
+    annotation id where there is one.
     """
 
     def __init__(self, place: object, rule: str, *, got: Any = ..., do: str = "") -> None:
         self.place, self.rule, self.got, self.do = str(place), rule, got, do
         found = "" if got is ... else f", got {got!r}"
-        stop = "" if f"{rule}{found}".endswith("?") else "."  # a rule that ends with a hint, see nearest
+        # a rule that ends with a hint, see nearest
+        stop = "" if f"{rule}{found}".endswith("?") else "."
         super().__init__(f"{place}: {rule}{found}{stop}" + (f" {do}" if do else ""))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors cross process borders: keep the keyword arguments that Exception's own pickling loses.
+        # Errors cross process borders: keep the keyword arguments that Exception's own pickling
+        # loses.
         return _rebuild, (type(self), self.place, self.rule, self.got, self.do)
 
 
@@ -56,7 +60,8 @@ def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) 
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelt name: the valid names that begin with it, or the closest one, or all when none is close.
+    """A hint for a misspelt name: the valid names that begin with it, or the closest one, or all
+    when none is close.
 
     Each part of a dotted name may begin with it: flip is completed to training.flip_vertical.
     """

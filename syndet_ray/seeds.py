@@ -11,7 +11,9 @@ def _words(seed: int, purpose: str, index: int) -> list[int]:
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """The generator that belongs to (seed, purpose, index): scene 7 is scene 7 wherever it is drawn."""
+    """The generator that belongs to (seed, purpose, index): scene 7 is scene 7 wherever it is
+    drawn.
+    """
     return np.random.default_rng(_words(seed, purpose, index))
 
 

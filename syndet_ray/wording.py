@@ -24,7 +24,9 @@ def probability(value: float) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A score with so many decimals; "n/a" for none, for NaN and for COCO's -1 (no such object in the set)."""
+    """A score with so many decimals; "n/a" for none, for NaN and for COCO's -1 (no such object in
+    the set).
+    """
     return "n/a" if value is None or math.isnan(value) or value < 0 else f"{value:.{digits}f}"
 
 

@@ -56,7 +56,9 @@ def squares():
 
 @pytest.fixture(scope="session")
 def dice(tmp_path_factory):
-    """A COCO dataset of a few small rendered pictures of dice, as a user would bring it: train, val and test."""
+    """A COCO dataset of a few small rendered pictures of dice, as a user would bring it: train, val
+    and test.
+    """
     folder = tmp_path_factory.mktemp("dice")
     parameters = SceneParameters(objects=5, image_px=128, size_px=(26, 34))
     for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
@@ -66,9 +68,13 @@ def dice(tmp_path_factory):
             pixels, boxes = render(draw_scene(parameters, seed, i))
             Image.fromarray(pixels).save(folder / split / f"{i}.png")
             images.append({"id": i, "file_name": f"{i}.png"})
-            for (x1, y1, x2, y2), label in zip(boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True):
+            for (x1, y1, x2, y2), label in zip(
+                boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True
+            ):
                 box = [x1, y1, x2 - x1, y2 - y1]
-                annotations.append({"id": len(annotations), "image_id": i, "category_id": label, "bbox": box})
+                annotations.append(
+                    {"id": len(annotations), "image_id": i, "category_id": label, "bbox": box}
+                )
         categories = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
         content = {"images": images, "annotations": annotations, "categories": categories}
         (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
@@ -100,7 +106,11 @@ VARIES_THE_SHARE = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
 
 def write_tiny_sweep(folder, images=16, trials=2, rungs=2, seeds=0, space=VARIES_THE_SHARE):
     """Writes sweeps/tiny.py under a folder; returns its path."""
-    text = TINY_SWEEP.replace("IMAGES", str(images)).replace("TRIALS", str(trials)).replace("RUNGS", str(rungs))
+    text = (
+        TINY_SWEEP.replace("IMAGES", str(images))
+        .replace("TRIALS", str(trials))
+        .replace("RUNGS", str(rungs))
+    )
     text = text.replace("SEEDS", str(seeds))
     path = folder / "sweeps" / "tiny.py"
     path.parent.mkdir(exist_ok=True)
@@ -110,14 +120,18 @@ def write_tiny_sweep(folder, images=16, trials=2, rungs=2, seeds=0, space=VARIES
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A working folder with a tiny sweep in it; returns a function that rewrites the sweep and gives its path."""
+    """A working folder with a tiny sweep in it; returns a function that rewrites the sweep and
+    gives its path.
+    """
     monkeypatch.chdir(tmp_path)
     return partial(write_tiny_sweep, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
-    """MLflow's store as the first run in a folder makes it: its migrations take a second, and a copy takes none."""
+    """MLflow's store as the first run in a folder makes it: its migrations take a second, and a
+    copy takes none.
+    """
     runs = tmp_path_factory.mktemp("store")
     local_store(runs)
     return runs / "mlflow.db"
@@ -133,7 +147,9 @@ def store(tmp_path_factory, empty_store):
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    """Figures are drawn with few pixels: tests look at what is in them, and drawing is what takes time."""
+    """Figures are drawn with few pixels: tests look at what is in them, and drawing is what takes
+    time.
+    """
     monkeypatch.setattr("syndet_ray.report.figures.drawing._SCALE", 0.5)
     monkeypatch.setattr("syndet_ray.report.figures.sheets._DPI", 50)
 

@@ -1,4 +1,6 @@
-"""Made-up runs for the tests of the report: folders that real code wrote, of trials that nobody trained."""
+"""Made-up runs for the tests of the report: folders that real code wrote, of trials that nobody
+trained.
+"""
 
 from dataclasses import replace
 
@@ -39,7 +41,11 @@ ABOUT = {
     "started": 1_760_000_000.0,
     "finished": 1_760_000_725.0,
     "seed": 7,
-    "real": {"path": "dice/", "hashes": {"test": "0123456789abcdef"}, "counts": {"train": 160, "val": 40, "test": 50}},
+    "real": {
+        "path": "dice/",
+        "hashes": {"test": "0123456789abcdef"},
+        "counts": {"train": 160, "val": 40, "test": 50},
+    },
     "versions": {"torch": "2.9.0"},
     "machine": {"cores": 2},
     "stand_in": False,
@@ -54,16 +60,32 @@ TRIALS = (
     ("search", 40, 0.7, 0.001, (0.10, 0.19, 0.24, 0.27), "COMPLETE", DONE),
     ("search", 70, 0.9, 0.004, (0.04, 0.06), "PRUNED", "median pruner after 200 images"),
     ("search", 10, 0.002, 0.0005, (0.09, 0.18, 0.25, 0.26), "COMPLETE", DONE),
-    ("search", 10, 0.5, 0.005, (), "FAILED", "training loss became nan at image 24 <script>alert(1)</script>"),
+    (
+        "search",
+        10,
+        0.5,
+        0.005,
+        (),
+        "FAILED",
+        "training loss became nan at image 24 <script>alert(1)</script>",
+    ),
 )
 # By the trial that is trained anew: what its seeds reached on validation.
 SEEDS = {0: (0.27, 0.29, 0.28), 1: (0.05, 0.04, 0.06), 2: (0.28, 0.27, 0.29), 3: (0.29, 0.30, 0.31)}
-TIED = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
+TIED = {
+    "best": (0.31, 0.27, 0.35),
+    "real_only": (0.29, 0.25, 0.33),
+    "synthetic_only": (0.05, 0.03, 0.07),
+}
 OPENED = 4e9  # after everything that is written here
 
 
-def made_run(path, trials=TRIALS, scores=None, stand_in=False, pictures=False, about=ABOUT, sweep=SWEEP):
-    """A run of TRIALS unless others are given, tested where `scores` gives (value, low, high) of mAP by role."""
+def made_run(
+    path, trials=TRIALS, scores=None, stand_in=False, pictures=False, about=ABOUT, sweep=SWEEP
+):
+    """A run of TRIALS unless others are given, tested where `scores` gives (value, low, high) of
+    mAP by role.
+    """
     folder = RunFolder.create(path, sweep, about | {"stand_in": stand_in})
     for number, trial in enumerate(trials):
         append(folder, number, *trial)
@@ -87,9 +109,15 @@ def append(folder, number, kind, objects, share, rate, values, state, reason):
 
 def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None):
     for rung, value in enumerate(values, 1):
-        metrics = {"val/mAP": value, "val/AP50": 1.5 * value, "train/loss": 1 / (rung + number / 1000)}
+        metrics = {
+            "val/mAP": value,
+            "val/AP50": 1.5 * value,
+            "train/loss": 1 / (rung + number / 1000),
+        }
         metrics |= {"images_per_second": 20.0}
-        folder.append("report", number, images=100 * rung, metrics=metrics, effective=effective or {})
+        folder.append(
+            "report", number, images=100 * rung, metrics=metrics, effective=effective or {}
+        )
     if state != "RUNNING":
         folder.append("ended", number, state=state, reason=reason)
 
@@ -100,7 +128,12 @@ def confirm(folder, seeds=SEEDS):
     number = len(trials)
     for of, values in seeds.items():
         for seed, value in enumerate(values, 1):
-            facts = {"params": trials[of].params, "recipe": trials[of].recipe, "of": of, "seed_number": seed}
+            facts = {
+                "params": trials[of].params,
+                "recipe": trials[of].recipe,
+                "of": of,
+                "seed_number": seed,
+            }
             folder.append("asked", number, kind="confirm", **facts)
             train(folder, number, (value / 3, 2 * value / 3, 0.9 * value, value))
             number += 1
@@ -111,8 +144,12 @@ def made_scores(scores, stand_in=False, best=2, **changed):
     trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
     rows = []
     for role, (value, low, high) in scores.items():
-        metrics = {name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))}
-        intervals = {name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))}
+        metrics = {
+            name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))
+        }
+        intervals = {
+            name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))
+        }
         per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
         rows.append(
@@ -126,18 +163,28 @@ def made_scores(scores, stand_in=False, best=2, **changed):
             )
         )
     return TestScores(
-        source="test", stand_in=stand_in, hash="0123456789abcdef", images=50, opened=OPENED, rows=tuple(rows), **changed
+        source="test",
+        stand_in=stand_in,
+        hash="0123456789abcdef",
+        images=50,
+        opened=OPENED,
+        rows=tuple(rows),
+        **changed,
     )
 
 
 BINS = tuple(
-    Bin(low=k / 4, high=(k + 1) / 4, objects=count, mean=(k + 0.5) / 4) for k, count in enumerate((7, 30, 60, 300))
+    Bin(low=k / 4, high=(k + 1) / 4, objects=count, mean=(k + 0.5) / 4)
+    for k, count in enumerate((7, 30, 60, 300))
 )
 COUNTED = {name: (2, 10, 20, 100 if k else 4) for k, name in enumerate(CLASSES)}  # by class and bin
 SEEN = Visibility(
     kind="measured",
     bins=BINS,
-    quantiles=(Bin(low=0, high=0.8, objects=190, mean=0.5), Bin(low=0.8, high=1, objects=207, mean=0.9)),
+    quantiles=(
+        Bin(low=0, high=0.8, objects=190, mean=0.5),
+        Bin(low=0.8, high=1, objects=207, mean=0.9),
+    ),
     minimum=20,
     class_objects=COUNTED,
 )
@@ -145,7 +192,9 @@ KINDS = ("classification", "localisation", "both", "duplicate", "background", "m
 
 
 def examine(folder, seen=SEEN, confusion=((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))):
-    """Adds what an opening tells of hidden objects, kinds of errors and confused classes to a tested run."""
+    """Adds what an opening tells of hidden objects, kinds of errors and confused classes to a
+    tested run.
+    """
     test = folder.test()
     rows = [replace(row, **_examined(row, seen)) for row in test.rows]
     folder.write_test(replace(test, rows=tuple(rows), visibility=seen, confusion=confusion))
@@ -154,11 +203,20 @@ def examine(folder, seen=SEEN, confusion=((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 
 
 def _examined(row, seen):
     mean, low, high = row.metrics["mAP"], *row.intervals["mAP"]
-    share = {f"visible/{found.name}": found.high for found in seen.bins if found.objects >= seen.minimum}
+    share = {
+        f"visible/{found.name}": found.high for found in seen.bins if found.objects >= seen.minimum
+    }
     found = {f"{kind}_{name}": k * mean for name, k in share.items() for kind in ("AP", "recall")}
-    bounds = {f"{kind}_{name}": (k * low, k * high) for name, k in share.items() for kind in ("AP", "recall")}
+    bounds = {
+        f"{kind}_{name}": (k * low, k * high)
+        for name, k in share.items()
+        for kind in ("AP", "recall")
+    }
     found |= {f"recall_{name}/{label}": k * mean for name, k in share.items() for label in CLASSES}
-    found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {"slope/AP": -mean, "slope/recall": -mean}
+    found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {
+        "slope/AP": -mean,
+        "slope/recall": -mean,
+    }
     found |= {f"{kind}_visible/q{k}": k * mean / 2 for k in (1, 2) for kind in ("AP", "recall")}
     found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
     bounds |= {f"slope/{kind}": (-mean - 0.1, -mean + 0.1) for kind in ("AP", "recall")}
@@ -167,7 +225,9 @@ def _examined(row, seen):
 
 
 def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):
-    """Test scores of confirmed recipes. means: test mAP by role; gaps: by role, its Difference from real only."""
+    """Test scores of confirmed recipes. means: test mAP by role; gaps: by role, its Difference from
+    real only.
+    """
     models = {}
     for trial in folder.trials():
         if trial.of is not None:
@@ -204,8 +264,12 @@ def gap(mean, low=None, high=None, probability=0.99):
     )
 
 
-def confirmed_run(path, means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given):
-    """A run whose searched trials 2 and 3 and both controls were trained anew: trial 2 had the better luck, 3 is better."""
+def confirmed_run(
+    path, means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given
+):
+    """A run whose searched trials 2 and 3 and both controls were trained anew: trial 2 had the
+    better luck, 3 is better.
+    """
     folder = made_run(path, stand_in=stand_in, **given)
     confirm(folder)
     other = "finalist 2" if best == 3 else "finalist 3"
@@ -223,24 +287,47 @@ VARIANTS = {  # by name, what each changes and what its seeds reach
 
 
 def variant_run(path, variants, controls=None, best=None):
-    """A tested run of variants, each trained as often as it has scores, and of controls; scores on test as on validation."""
+    """A tested run of variants, each trained as often as it has scores, and of controls; scores on
+    test as on validation.
+    """
     controls = controls or {}
     repeats = max(len(values) for _, values in variants.values())
     changes = {name: changed for name, (changed, _) in variants.items()}
-    sweep = Sweep(question="What does it take?", trials=0, controls=tuple(controls), variants=changes, repeats=repeats)
+    sweep = Sweep(
+        question="What does it take?",
+        trials=0,
+        controls=tuple(controls),
+        variants=changes,
+        repeats=repeats,
+    )
     folder = RunFolder.create(path, sweep, ABOUT)
-    scores = {name: (value,) for name, value in controls.items()} | {n: values for n, (_, values) in variants.items()}
+    scores = {name: (value,) for name, value in controls.items()} | {
+        n: values for n, (_, values) in variants.items()
+    }
     models = {name: [] for name in scores}
     for number, (kind, recipe) in enumerate(sweep.fixed.items()):
         replica = sweep.replica(kind)
-        name = kind if kind in controls else next(n for n in variants if kind in sweep.variant_kinds(n))
+        name = (
+            kind
+            if kind in controls
+            else next(n for n in variants if kind in sweep.variant_kinds(n))
+        )
         done = replica < len(scores[name])
         folder.append("asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica)
-        train(folder, number, scores[name][replica : replica + 1], "COMPLETE" if done else "FAILED", "")
+        train(
+            folder,
+            number,
+            scores[name][replica : replica + 1],
+            "COMPLETE" if done else "FAILED",
+            "",
+        )
         models[name] += [number] if done else []
     means = {name: sum(values) / len(values) for name, values in scores.items()}
     best = best or max(means, key=means.get)
-    rows = [_variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))]) for name in scores]
+    rows = [
+        _variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))])
+        for name in scores
+    ]
     won = next(row for row in rows if row.role == best)
     folder.write_test(
         TestScores(
@@ -260,7 +347,9 @@ def _variant_row(name, models, seeds, means, against):
     metrics = {"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}
     intervals = {"mAP": (mean - 0.03, mean + 0.03)}
     gaps = {role: mean - means[role] for role in against if role != name}
-    found = {role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()}
+    found = {
+        role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()
+    }
     return TestRow(
         role=name,
         trial=models[0],

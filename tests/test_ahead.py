@@ -16,7 +16,8 @@ from syndet_ray.workers.cluster import connection
 
 PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
-# A generator that fails so many times before it renders, as one whose licence server does not answer. It counts in a folder.
+# A generator that fails so many times before it renders, as one whose licence server does not
+# answer. It counts in a folder.
 FAILING = """
 import os, sys
 failures, counted, example, *request = sys.argv[1:]
@@ -30,7 +31,9 @@ os.execv(sys.executable, [sys.executable, example, *request])
 
 @pytest.fixture(scope="module", autouse=True)
 def connected():
-    """A Ray cluster on this machine, which asks for no token: Ray settles that once in a process (see test_render)."""
+    """A Ray cluster on this machine, which asks for no token: Ray settles that once in a process
+    (see test_render).
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         with connection(None):
@@ -49,9 +52,15 @@ def test_a_set_is_rendered_once_and_brought_to_whoever_asks(tmp_path, monkeypatc
     until_ready(sets, PARAMETERS, 3, 7)
     assert (tmp_path / "a" / scene_hash(PARAMETERS, 3, 7) / "pool.json").exists()
     alone = generate(PARAMETERS, 3, 7, tmp_path / "b")
-    assert ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash == alone.hash
+    assert (
+        ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash
+        == alone.hash
+    )
     monkeypatch.setattr(ahead, "loaded", lambda folder: None)  # as on a node that has no copy
-    assert ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash == alone.hash
+    assert (
+        ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash
+        == alone.hash
+    )
 
 
 def test_a_set_that_was_dropped_before_it_was_asked_for_is_rendered_again(tmp_path):
@@ -88,7 +97,9 @@ def test_what_went_wrong_is_said_when_asked(tmp_path):
 
 @pytest.fixture
 def failing(tmp_path):
-    """Makes scene parameters whose generator fails so many times, and the folder that has a file for each call."""
+    """Makes scene parameters whose generator fails so many times, and the folder that has a file
+    for each call.
+    """
 
     def make(failures):
         script, calls = tmp_path / "failing.py", tmp_path / "calls"
@@ -114,7 +125,9 @@ def test_a_generator_that_fails_time_and_again_is_not_asked_for_each_trial(tmp_p
     sets = ahead.Ahead(tmp_path / "cache")
     parameters, calls = failing(99)
     for _ in range(2):
-        with pytest.raises(MachineError, match=r"must end with exit code 0, got 1\. It printed: no licence"):
+        with pytest.raises(
+            MachineError, match=r"must end with exit code 0, got 1\. It printed: no licence"
+        ):
             until_ready(sets, parameters, 2, 7)
     assert len(list(calls.iterdir())) == RETRIES + 1
 

@@ -1,4 +1,6 @@
-"""What trials may occupy: shares of GPUs, cores beside them, and nodes that are not up yet but may join."""
+"""What trials may occupy: shares of GPUs, cores beside them, and nodes that are not up yet but may
+join.
+"""
 
 import subprocess
 import sys
@@ -36,7 +38,9 @@ def up(monkeypatch):
     return make
 
 
-def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_is_up(documented, up):
+def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_is_up(
+    documented, up
+):
     up((0, 0), (16, 0))
     use = resources(None, None, documented)
     assert use == Resources(cpus=8, gpus=1, parallel=8)
@@ -52,7 +56,11 @@ def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_
 def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
     kind = {"resources": {"CPU": 4, "GPU": 1}}
     large = {"resources": {"CPU": 8, "GPU": 4}, "max_workers": 1}
-    config = {"max_workers": 3, "head_node_type": "head", "available_node_types": {"head": kind, "a": kind, "b": large}}
+    config = {
+        "max_workers": 3,
+        "head_node_type": "head",
+        "available_node_types": {"head": kind, "a": kind, "b": large},
+    }
     grown = growth_of(config)
     assert (len(grown.nodes), grown.most) == (4, 3)
     assert grown.trials(cpus=1, gpus=1) == 4 + 1 + 1
@@ -64,7 +72,8 @@ def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
     [
         ([(4, 0)], None, None, Resources(cpus=1, gpus=0, parallel=4)),
         ([(4, 0)], 2, None, Resources(cpus=2, gpus=0, parallel=2)),
-        ([(4, 0), (4, 0), (4, 0)], 2, None, Resources(cpus=4, gpus=0, parallel=2)),  # a trial lies on one node
+        # a trial lies on one node
+        ([(4, 0), (4, 0), (4, 0)], 2, None, Resources(cpus=4, gpus=0, parallel=2)),
         ([(4, 0), (4, 0), (4, 0)], 4, None, Resources(cpus=2, gpus=0, parallel=4)),
         ([(4, 0)], 9, None, Resources(cpus=1, gpus=0, parallel=9)),
         ([(16, 2)], None, None, Resources(cpus=8, gpus=1, parallel=2)),
@@ -89,7 +98,9 @@ def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up)
 
 @pytest.mark.parametrize("gpus", [2, 1.5, 1.0001, -1, float("nan")])
 def test_a_trial_trains_on_one_gpu_at_most(gpus):
-    with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: a trial trains on one GPU"):
+    with pytest.raises(
+        DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: a trial trains on one GPU"
+    ):
         check_gpus(gpus)
     for possible in (None, 0, 0.6, 1):
         check_gpus(possible)
@@ -97,7 +108,10 @@ def test_a_trial_trains_on_one_gpu_at_most(gpus):
 
 def test_a_gpu_that_no_node_will_have_is_refused(up):
     up((4, 0))
-    with pytest.raises(MachineError, match=r"--gpus-per-trial: no node has a GPU, and none with one may join, got 1"):
+    with pytest.raises(
+        MachineError,
+        match=r"--gpus-per-trial: no node has a GPU, and none with one may join, got 1",
+    ):
         resources(None, 1)
 
 
@@ -117,7 +131,9 @@ def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_no
 
 
 def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
-    """Where nobody knows what may join: the first node with a GPU is waited for, and the user is told."""
+    """Where nobody knows what may join: the first node with a GPU is waited for, and the user is
+    told.
+    """
     notes = []
     monkeypatch.setattr(cluster, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
     up((0, 0), (16, 0))
@@ -143,11 +159,15 @@ def test_spare_cores_are_those_that_no_trial_can_use(up):
     up((8, 1), (8, 1))
     assert not has_spare_cores(Resources(cpus=8, gpus=1, parallel=2))
     up((0, 0), (16, 0), (8, 1))
-    assert has_spare_cores(Resources(cpus=8, gpus=1, parallel=8)), "however many trials there may be later"
+    assert has_spare_cores(Resources(cpus=8, gpus=1, parallel=8)), (
+        "however many trials there may be later"
+    )
 
 
 @pytest.mark.parametrize("config", ["cluster.yaml", None, "gone.yaml"])
-def test_the_limits_are_those_that_the_autoscaler_of_this_cluster_was_started_with(config, documented):
+def test_the_limits_are_those_that_the_autoscaler_of_this_cluster_was_started_with(
+    config, documented
+):
     arguments = ["monitor.py", "--gcs-address=127.0.0.1:1"]
     if config is not None:
         arguments.append(f"--autoscaling-config={ROOT / config}")

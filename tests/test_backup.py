@@ -1,4 +1,6 @@
-"""A run's own files are copied to its storage while it is carried out, and can be had back from there."""
+"""A run's own files are copied to its storage while it is carried out, and can be had back from
+there.
+"""
 
 import json
 import subprocess
@@ -86,7 +88,9 @@ def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, 
         kept = blocked / "run" / "ledger.jsonl"
         assert kept.read_text() == (folder.path / "ledger.jsonl").read_text()
     failure, success = notes
-    assert failure.startswith(f"the copy of this run falls behind, and is tried again: {blocked}/run: ")
+    assert failure.startswith(
+        f"the copy of this run falls behind, and is tried again: {blocked}/run: "
+    )
     assert success == f"the copy of this run is up to date again: {blocked}/run"
 
 
@@ -119,7 +123,9 @@ def gate(monkeypatch):
     opened.set()
 
 
-def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_told(tmp_path, gate):
+def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_told(
+    tmp_path, gate
+):
     folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
     copy = backup.Backup(folder, str(store), silent)
     message = (
@@ -140,7 +146,9 @@ def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path,
         copy.renew(60.0, limit_s=0.01)
         gate.set()  # MLflow is told meanwhile
         _wait_until(lambda: not copy._outbox._deliveries)
-    assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (folder.path / "ledger.jsonl").read_bytes()
+    assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (
+        folder.path / "ledger.jsonl"
+    ).read_bytes()
 
 
 def test_only_what_has_changed_is_copied_again(s3, tmp_path):
@@ -177,15 +185,25 @@ def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
 
 
 def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
-    """As it is where a head node is lost: its last copy names checkpoints that newer ones have replaced since."""
+    """As it is where a head node is lost: its last copy names checkpoints that newer ones have
+    replaced since.
+    """
     folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
     for number in range(3):
         recipe = SWEEP.recipe.flat()
         folder.append("asked", number, kind="real_only", params={}, recipe=recipe)
         train(folder, number, (0.1,), "COMPLETE" if number == 2 else "RUNNING")
-        folder.append("checkpoint", number, path=f"s3://photos/dice-1/checkpoints/trial-{number}/checkpoint_000001")
-    s3.put_object(Bucket="photos", Key="dice-1/checkpoints/trial-0/checkpoint_000001/model.json", Body=b"{}")
-    s3.put_object(Bucket="photos", Key="dice-1/checkpoints/trial-1/checkpoint_000002/model.json", Body=b"{}")
+        folder.append(
+            "checkpoint",
+            number,
+            path=f"s3://photos/dice-1/checkpoints/trial-{number}/checkpoint_000001",
+        )
+    s3.put_object(
+        Bucket="photos", Key="dice-1/checkpoints/trial-0/checkpoint_000001/model.json", Body=b"{}"
+    )
+    s3.put_object(
+        Bucket="photos", Key="dice-1/checkpoints/trial-1/checkpoint_000002/model.json", Body=b"{}"
+    )
     assert backup.forget_lost_checkpoints(folder) == [1], "of a trial that has ended nobody goes on"
     first, second, third = folder.trials()
     assert first.checkpoint == "s3://photos/dice-1/checkpoints/trial-0/checkpoint_000001"
@@ -290,7 +308,9 @@ def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
 
 @pytest.fixture
 def robbed(s3, tmp_path):
-    """A run whose driver has lost it to another, and has not heard of that yet; with the lease that was the first's."""
+    """A run whose driver has lost it to another, and has not heard of that yet; with the lease that
+    was the first's.
+    """
     folder = made_run(tmp_path / "dice-1")
     mine = Lease(HOME, Claim(who="1 on a", place="a", lasts_s=0.0))
     mine.take()
@@ -304,7 +324,9 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
     copy = backup.Backup(folder, STORE, silent, mine)
     names = [f"trial-{number:03d}-a/checkpoint_{k:06d}" for number in (0, 1) for k in range(4)]
     for name in names:
-        s3.put_object(Bucket="photos", Key=f"sweeps/dice-1/checkpoints/{name}/model.json", Body=b"{}")
+        s3.put_object(
+            Bucket="photos", Key=f"sweeps/dice-1/checkpoints/{name}/model.json", Body=b"{}"
+        )
 
     def follow_all(is_ours, secure):
         follower = Checkpoints(HOME, SWEEP, silent, secure, is_ours)
@@ -312,17 +334,28 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
             follower.update(running(0, f"{HOME}/checkpoints/{name}"))
         follower.update(replace(running(1, f"{HOME}/checkpoints/{names[7]}"), state="FAILED"))
         follower.flush(30)
-        return [key.split("/", 3)[3].rpartition("/")[0] for key in keys(s3) if key.endswith("model.json")]
+        return [
+            key.split("/", 3)[3].rpartition("/")[0]
+            for key in keys(s3)
+            if key.endswith("model.json")
+        ]
 
     assert mine.taken_by is None, "it does not know"
     assert follow_all(lambda: copy.is_ours, copy.secure) == names
-    assert follow_all(lambda: copy.is_ours, lambda: True) == names, "lost after the ledger was copied"
+    assert follow_all(lambda: copy.is_ours, lambda: True) == names, (
+        "lost after the ledger was copied"
+    )
     assert follow_all(lambda: True, lambda: True) == names[2:4], "as whoever has the run would do"
 
 
 def running(number, checkpoint):
     return Trial(
-        number=number, kind="search", params={}, recipe=SWEEP.recipe.flat(), state="RUNNING", checkpoint=checkpoint
+        number=number,
+        kind="search",
+        params={},
+        recipe=SWEEP.recipe.flat(),
+        state="RUNNING",
+        checkpoint=checkpoint,
     )
 
 
@@ -331,7 +364,10 @@ def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):
     copy = backup.Backup(folder, STORE, silent, mine)
     copy.renew(0.0)
     assert not copy.secure()
-    with pytest.raises(MachineError, match=r"was taken over by another process \(2 on b\)"), copy.upkeep():
+    with (
+        pytest.raises(MachineError, match=r"was taken over by another process \(2 on b\)"),
+        copy.upkeep(),
+    ):
         pass
     assert keys(s3) == ["sweeps/dice-1/lease.json"]
 

@@ -81,7 +81,10 @@ def bucket(monkeypatch):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     settings = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}
-    settings |= {"ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "EC2_METADATA_DISABLED": "true"}
+    settings |= {
+        "ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "EC2_METADATA_DISABLED": "true",
+    }
     for name, value in settings.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3")
@@ -100,9 +103,13 @@ def bucket(monkeypatch):
 def test_of_a_run_in_a_store_the_champion_alone_is_fetched(champion, bucket, monkeypatch, inside):
     bucket(**{"runs/1/run/champion": champion, "runs/1/checkpoints/0": champion})
     asked = []
-    monkeypatch.setattr(champions, "fetched", lambda address: asked.append(address) or storage.fetched(address))
+    monkeypatch.setattr(
+        champions, "fetched", lambda address: asked.append(address) or storage.fetched(address)
+    )
     assert classes_of(f"s3://bucket/runs/1{inside}") == CLASSES
-    assert asked == [f"s3://bucket/runs/1/{'checkpoints/0' if 'check' in inside else 'run/champion'}"]
+    assert asked == [
+        f"s3://bucket/runs/1/{'checkpoints/0' if 'check' in inside else 'run/champion'}"
+    ]
 
 
 def test_what_is_no_model_in_a_store_is_told_and_not_fetched(tmp_path, bucket, monkeypatch):
@@ -116,7 +123,9 @@ def test_what_is_no_model_in_a_store_is_told_and_not_fetched(tmp_path, bucket, m
             classes_of(address)
 
 
-@pytest.mark.parametrize(("error", "told"), [(OSError(), "(OSError)"), (MlflowException("\nGone.\nAlas"), "(Gone)")])
+@pytest.mark.parametrize(
+    ("error", "told"), [(OSError(), "(OSError)"), (MlflowException("\nGone.\nAlas"), "(Gone)")]
+)
 def test_a_store_that_fails_without_a_word_is_told(runs, monkeypatch, error, told):
     def fail(*_, **__):
         raise error
@@ -165,12 +174,16 @@ def test_a_server_that_does_not_answer_is_told():
 def test_what_is_no_model_is_told(tmp_path, champion):
     with pytest.raises(DataError, match=r"nope: does not exist\. Give a run"):
         classes_of(tmp_path / "nope")
-    with pytest.raises(DataError, match=r"holds no saved model \(no model.safetensors, here or in champion/\)"):
+    with pytest.raises(
+        DataError, match=r"holds no saved model \(no model.safetensors, here or in champion/\)"
+    ):
         classes_of(tmp_path)
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(DataError, match="is a run without a champion"):
         classes_of(tmp_path)
     shutil.copytree(champion, tmp_path / "torn")
-    (tmp_path / "torn" / "model.safetensors").write_bytes((champion / "model.safetensors").read_bytes()[:999])
+    (tmp_path / "torn" / "model.safetensors").write_bytes(
+        (champion / "model.safetensors").read_bytes()[:999]
+    )
     with pytest.raises(DataError, match=r"torn: is not a saved model \(SafetensorError"):
         classes_of(tmp_path / "torn")

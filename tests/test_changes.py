@@ -1,4 +1,6 @@
-"""What changed since a run began is named; what the run itself settled, and pairs as JSON has them, did not change."""
+"""What changed since a run began is named; what the run itself settled, and pairs as JSON has them,
+did not change.
+"""
 
 import hashlib
 import json
@@ -11,7 +13,7 @@ from made_runs import ABOUT, confirmed_run, made_run
 from PIL import Image
 
 from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
-from syndet_ray.definitions.sweep import load
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tuning import confirm, preflight
@@ -31,7 +33,9 @@ from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
 PAIR = (40.0, 60.0)
 WITH_PAIRS = Sweep(
     question="?",
-    recipe=Recipe(mix=Mix(sources={"small": Scenes(changes={"scene.size_px": (20, 30)}), "other": Scenes()})),
+    recipe=Recipe(
+        mix=Mix(sources={"small": Scenes(changes={"scene.size_px": (20, 30)}), "other": Scenes()})
+    ),
     space=(SearchSpace({"scene.size_px": Choice(values=(PAIR, (50.0, 70.0)))}),),
     variants={"larger": {"scene.size_px": PAIR}},
     points=({"scene.size_px": PAIR},),
@@ -77,10 +81,14 @@ SWEEP = Sweep(
 def test_a_file_with_pairs_that_nobody_changed_is_not_refused(tmp_path, given):
     file = tmp_path / "pairs.py"
     file.write_text(FILE_WITH_PAIRS)
-    folder = begun(tmp_path, load(str(file)).replace(given), Origin(name="pairs", file=file, given=given))
+    folder = begun(
+        tmp_path, load(str(file)).replace(given), Origin(name="pairs", file=file, given=given)
+    )
     refuse(folder, DATA)
     file.write_text(FILE_WITH_PAIRS.replace("PAIR = (40, 60)", "PAIR = (40, 61)"))
-    with pytest.raises(DefinitionError, match=r"recipe\.mix\.sources was .*\[40, 60\].* and is .*\[40, 61\]"):
+    with pytest.raises(
+        DefinitionError, match=r"recipe\.mix\.sources was .*\[40, 60\].* and is .*\[40, 61\]"
+    ):
         refuse(folder, DATA)
 
 
@@ -96,7 +104,9 @@ def changed(**settings):
         (640, 800, "was 640 and is 800"),
     ],
 )
-def test_a_setting_that_is_no_longer_left_to_the_run_has_changed_and_so_has_one_that_now_is(kept, then, now, said):
+def test_a_setting_that_is_no_longer_left_to_the_run_has_changed_and_so_has_one_that_now_is(
+    kept, then, now, said
+):
     path = "detector.working_px"
     began = kept(changed(**{path: then}))
     assert _differences(began, changed(**{path: then})) == []
@@ -113,7 +123,9 @@ def test_numbers_are_equal_however_they_are_written(kept):
 @pytest.fixture
 def files(tmp_path):
     """Weights of the recipe, of a variant, of a point and of a search, by whose they are."""
-    paths = {name: tmp_path / f"{name}.safetensors" for name in ("recipe", "variant", "point", "search")}
+    paths = {
+        name: tmp_path / f"{name}.safetensors" for name in ("recipe", "variant", "point", "search")
+    }
     for name, path in paths.items():
         path.write_bytes(name.encode())
     return paths
@@ -131,7 +143,9 @@ def starting_from(files):
 
 
 DATA = SimpleNamespace(
-    describe=lambda: {"hashes": {"train": "1"}}, stand_in=False, pools={"train": SimpleNamespace(classes=("a",))}
+    describe=lambda: {"hashes": {"train": "1"}},
+    stand_in=False,
+    pools={"train": SimpleNamespace(classes=("a",))},
 )
 
 
@@ -148,14 +162,18 @@ def run(tmp_path, files):
 
 
 def test_a_run_records_the_files_that_its_trials_may_start_from(run, files):
-    expected = {str(path): hashlib.sha256(name.encode()).hexdigest() for name, path in files.items()}
+    expected = {
+        str(path): hashlib.sha256(name.encode()).hexdigest() for name, path in files.items()
+    }
     assert run.about["weights"] == expected
     refuse(run, DATA)
 
 
 def test_named_weights_are_no_files(tmp_path):
     names = Choice(values=("imagenet", "coco", "none"))
-    assert weights_hashes(Sweep(question="?", space=(SearchSpace({"detector.weights": names}),))) == {}
+    assert (
+        weights_hashes(Sweep(question="?", space=(SearchSpace({"detector.weights": names}),))) == {}
+    )
 
 
 @pytest.mark.parametrize("whose", ["recipe", "variant", "point", "search"])
@@ -170,7 +188,9 @@ def test_starting_weights_that_changed_are_named(whose, run, files):
 
 def test_starting_weights_that_are_gone_are_named(run, files):
     files["recipe"].unlink()
-    with pytest.raises(DefinitionError, match=r"the starting weights .*recipe\.safetensors can no longer be read"):
+    with pytest.raises(
+        DefinitionError, match=r"the starting weights .*recipe\.safetensors can no longer be read"
+    ):
         refuse(run, DATA)
 
 
@@ -186,9 +206,16 @@ def test_a_run_of_an_earlier_version_says_so_and_blames_neither_its_file_nor_its
 
 @pytest.fixture
 def made_of(tmp_path):
-    """A run whose scenes are made of a folder of each kind, and by a program; and these, by the settings that name them."""
+    """A run whose scenes are made of a folder of each kind, and by a program; and these, by the
+    settings that name them.
+    """
     parts = {name: tmp_path / name for name in ("assets", "surroundings", "backgrounds")}
-    for folder in (parts["assets"] / "bolt", parts["assets"] / "nut", parts["surroundings"], parts["backgrounds"]):
+    for folder in (
+        parts["assets"] / "bolt",
+        parts["assets"] / "nut",
+        parts["surroundings"],
+        parts["backgrounds"],
+    ):
         folder.mkdir(parents=True)
     for folder in (parts["assets"] / "bolt", parts["assets"] / "nut", parts["surroundings"]):
         trimesh.creation.box((1, 2, 3)).export(folder / "one.ply")
@@ -207,8 +234,13 @@ def made_of(tmp_path):
 
 def test_a_run_records_what_its_scenes_are_made_of(made_of):
     run, parts = made_of
-    assert sorted(run.about["scenes"]) == sorted(f"scene.{name} {path}" for name, path in parts.items())
-    assert run.about["scenes"][f"scene.generator {parts['generator']}"] == hashlib.sha256(b"a generator").hexdigest()
+    assert sorted(run.about["scenes"]) == sorted(
+        f"scene.{name} {path}" for name, path in parts.items()
+    )
+    assert (
+        run.about["scenes"][f"scene.generator {parts['generator']}"]
+        == hashlib.sha256(b"a generator").hexdigest()
+    )
     refuse(run, DATA)
 
 
@@ -222,7 +254,9 @@ def test_a_run_records_what_its_scenes_are_made_of(made_of):
         ("generator", "generator.py"),
     ],
 )
-def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(made_of, tmp_path, setting, file):
+def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(
+    made_of, tmp_path, setting, file
+):
     run, parts = made_of
     if file.endswith(".ply"):
         trimesh.creation.box((1, 2, 4)).export(tmp_path / file)
@@ -234,9 +268,7 @@ def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(made_of, tmp
     with pytest.raises(DefinitionError) as error:
         refuse(run, DATA)
     then = run.about["scenes"][f"scene.{setting} {parts[setting]}"][:12]
-    words = (
-        f"something has changed since this run began: the SHA-256 of scene.{setting} {parts[setting]} was {then} and is"
-    )
+    words = f"something has changed since this run began: the SHA-256 of scene.{setting} {parts[setting]} was {then} and is"
     assert error.value.rule.startswith(words)
     assert error.value.rule.count(" was ") == 1, "and nothing else"
 
@@ -253,7 +285,10 @@ def test_what_no_scene_is_made_of_may_change(made_of):
 def test_a_generator_that_is_gone_is_named_and_a_run_that_recorded_none_goes_on(made_of):
     run, parts = made_of
     parts["generator"].unlink()
-    with pytest.raises(DefinitionError, match=r"began: scene\.generator .*generator\.py can no longer be read\. Start"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"began: scene\.generator .*generator\.py can no longer be read\. Start",
+    ):
         refuse(run, DATA)
     run.describe({name: value for name, value in run.about.items() if name != "scenes"})
     refuse(run, DATA)
@@ -287,7 +322,9 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
     assert (code_notes(run), "resumed" in run.about) == ([], False)
     file.write_text(f"{FILE_WITH_PAIRS}# a comment")
     refuse(run, DATA)
-    assert code_notes(run) == [f"the code of sweep was {then['commit'][:12]} and is {then['commit'][:12]} with changes"]
+    assert code_notes(run) == [
+        f"the code of sweep was {then['commit'][:12]} and is {then['commit'][:12]} with changes"
+    ]
     _note_environment(run)
     git(file.parent, "commit", "-qam", "two")
     _note_environment(run)
@@ -298,7 +335,9 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
 
 
 def test_options_are_had_back_as_they_were_given(tmp_path):
-    """A run that let near copies pass goes on with them; one from before there was the choice did not."""
+    """A run that let near copies pass goes on with them; one from before there was the choice did
+    not.
+    """
     given = Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5, allow_near_copies=True)
     saved = json.loads(json.dumps(_plain(given)))
     assert _options(saved) == given
@@ -313,15 +352,23 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
     assert tags["test_set"].startswith("real photos: 50 images")
     assert "near_copies" not in tags
     near = {"real": ABOUT["real"] | {"near_copies": {"test": 3}}}
-    assert _parent_tags(best, folder.test(), folder.about | near)["near_copies"].startswith("3 of 50 test photos look")
+    assert _parent_tags(best, folder.test(), folder.about | near)["near_copies"].startswith(
+        "3 of 50 test photos look"
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"trials": 4}, "--trials: must be at least what the run has already, 5, got 4"),
-        ({"images": 2199}, "--images: must be at least the 2,200 that its trials have seen, got 2199"),
-        ({"hours": 0.0}, r"--hours: must be more than the \S+ hours that the run has taken, got 0.0"),
+        (
+            {"images": 2199},
+            "--images: must be at least the 2,200 that its trials have seen, got 2199",
+        ),
+        (
+            {"hours": 0.0},
+            r"--hours: must be more than the \S+ hours that the run has taken, got 0.0",
+        ),
     ],
 )
 def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, said):

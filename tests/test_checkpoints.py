@@ -1,4 +1,6 @@
-"""Of a run's checkpoints those stay that may still be needed, however it goes on; all others are deleted as trials end."""
+"""Of a run's checkpoints those stay that may still be needed, however it goes on; all others are
+deleted as trials end.
+"""
 
 from dataclasses import replace
 
@@ -14,7 +16,15 @@ from syndet_ray.tuning.checkpoints import Checkpoints, needed
 
 def trial(number, value=None, kind="search", state="COMPLETE", **facts):
     rungs = () if value is None else (Rung(400, {"val/mAP": value}),)
-    return Trial(number=number, kind=kind, params={}, recipe=SWEEP.recipe.flat(), state=state, rungs=rungs, **facts)
+    return Trial(
+        number=number,
+        kind=kind,
+        params={},
+        recipe=SWEEP.recipe.flat(),
+        state=state,
+        rungs=rungs,
+        **facts,
+    )
 
 
 SEARCHED = (
@@ -36,19 +46,36 @@ def test_unfinished_trials_the_controls_and_the_best_of_the_search_are_needed():
 
 
 def test_confirmations_are_needed_and_so_are_repeats_of_variants():
-    anew = (trial(8, 0.3, "confirm", of=2), trial(9, 0.2, "confirm", of=3), trial(10, 0.1, "confirm", "FAILED", of=4))
+    anew = (
+        trial(8, 0.3, "confirm", of=2),
+        trial(9, 0.2, "confirm", of=3),
+        trial(10, 0.1, "confirm", "FAILED", of=4),
+    )
     variants = (trial(11, 0.1, "dark"), trial(12, 0.2, "dark (2)", replica=1))
     assert needed((*SEARCHED, *anew, *variants), SWEEP) == {0, 1, 2, 4, 7, 8, 9, 11, 12}
 
 
 def test_the_front_of_several_goals_is_needed():
-    reached = {0: (0.1, 5), 1: (0.2, 20), 2: (0.15, 40), 3: (0.3, 80), 4: (0.32, 160), 5: (0.31, 200)}
-    found = [trial(n, value, effective={"real_images": photos}) for n, (value, photos) in reached.items()]
-    assert needed(found, TWO_GOALS) == {0, 1, 3, 4, 5}, "the two best, and what others beat in neither goal"
+    reached = {
+        0: (0.1, 5),
+        1: (0.2, 20),
+        2: (0.15, 40),
+        3: (0.3, 80),
+        4: (0.32, 160),
+        5: (0.31, 200),
+    }
+    found = [
+        trial(n, value, effective={"real_images": photos}) for n, (value, photos) in reached.items()
+    ]
+    assert needed(found, TWO_GOALS) == {0, 1, 3, 4, 5}, (
+        "the two best, and what others beat in neither goal"
+    )
 
 
 @pytest.mark.parametrize("seeds", [0, 2])
-@pytest.mark.parametrize("order", [(0.1, 0.2, 0.3, 0.4, 0.5), (0.5, 0.4, 0.3, 0.2, 0.1), (0.3, 0.5, 0.3, 0.1, 0.5)])
+@pytest.mark.parametrize(
+    "order", [(0.1, 0.2, 0.3, 0.4, 0.5), (0.5, 0.4, 0.3, 0.2, 0.1), (0.3, 0.5, 0.3, 0.1, 0.5)]
+)
 def test_whatever_meets_the_test_set_was_needed_ever_since_it_ended(order, seeds):
     sweep = SWEEP.replace({"confirm": Confirmation(top=2, seeds=seeds)})
     trials, dropped = [trial(0, 0.2, "real_only")], set()
@@ -56,13 +83,18 @@ def test_whatever_meets_the_test_set_was_needed_ever_since_it_ended(order, seeds
     def end(another):
         trials.append(another)
         dropped.update({t.number for t in trials} - needed(trials, sweep))
-        models = {model.number for recipe in confirm.tested(trials).values() for model in recipe.trainings}
+        models = {
+            model.number for recipe in confirm.tested(trials).values() for model in recipe.trainings
+        }
         assert not models & dropped
 
-    for value in order:  # any moment may be the end of the search, which is then confirmed, and extended later
+    # any moment may be the end of the search, which is then confirmed, and extended later
+    for value in order:
         end(trial(len(trials), value))
         if seeds:
-            best = [c.trial.number for c in candidates([t for t in trials if t.kind == "search"])][:2]
+            best = [c.trial.number for c in candidates([t for t in trials if t.kind == "search"])][
+                :2
+            ]
             for of in best:
                 end(trial(len(trials), None, "confirm", "FAILED", of=of))
                 end(trial(len(trials), order[0], "confirm", of=of))
@@ -83,7 +115,9 @@ def run(tmp_path):
             return str(self.root / names[-1])
 
         def present(self):
-            return {str(path.relative_to(self.root)) for path in self.root.glob("*/*") if path.is_dir()}
+            return {
+                str(path.relative_to(self.root)) for path in self.root.glob("*/*") if path.is_dir()
+            }
 
         def follower(self, **given):
             sweep = SWEEP.replace({"confirm": Confirmation(top=1)})
@@ -94,7 +128,11 @@ def run(tmp_path):
 
 def test_trials_that_end_lose_what_nobody_needs_any_more(run):
     first, second = trial(2, 0.3, state="RUNNING"), trial(3, 0.4, state="RUNNING")
-    path = run.make("trial-002-a/checkpoint_000000", "trial-002-b/checkpoint_000000", "trial-002-b/checkpoint_000001")
+    path = run.make(
+        "trial-002-a/checkpoint_000000",
+        "trial-002-b/checkpoint_000000",
+        "trial-002-b/checkpoint_000001",
+    )
     other = run.make("trial-003/images-000000100", "trial-003/images-000000200")
     (run.root / "trial-002-b" / "result.json").write_text("Tune's own")
     follower = run.follower()
@@ -123,7 +161,12 @@ def test_whatever_the_folder_of_a_run_is_called_what_is_needed_stays(tmp_path, n
 
 
 def test_what_a_kill_left_and_what_comes_late_goes_too(run):
-    run.make("trial-002-a/checkpoint_000003", "trial-1002/images-1", "mine/checkpoint_000001", "trial-x/checkpoint_1")
+    run.make(
+        "trial-002-a/checkpoint_000003",
+        "trial-1002/images-1",
+        "mine/checkpoint_000001",
+        "trial-x/checkpoint_1",
+    )
     follower = run.follower()
     pruned = trial(2, 0.1, state="PRUNED")
     for known in (pruned, trial(3, 0.4, checkpoint=None), trial(1002, 0.1, state="RUNNING")):
@@ -194,6 +237,8 @@ def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_onc
         for number in (3, 4):
             follower.update(trial(number, 0.1, state="FAILED"))
             follower.flush()
-    assert run.notes == ["checkpoints that nobody needs any more are left where they are: OSError: the store is gone"]
+    assert run.notes == [
+        "checkpoints that nobody needs any more are left where they are: OSError: the store is gone"
+    ]
     follower.flush()
     assert run.present() == set(), "another time it went well"

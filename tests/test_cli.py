@@ -1,4 +1,6 @@
-"""The command line's own words: whatever people have named, and whatever went wrong, is printed as it is."""
+"""The command line's own words: whatever people have named, and whatever went wrong, is printed as
+it is.
+"""
 
 import shutil
 import subprocess
@@ -44,14 +46,21 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
     assert ("[/data/x.jpg]" in text) == (status == "failed")
-    assert (f"report so far: python -m syndet_ray report {folder.path}" in text) == (status != "failed")
+    assert (f"report so far: python -m syndet_ray report {folder.path}" in text) == (
+        status != "failed"
+    )
     assert text.endswith(f"trials   python -m syndet_ray ui {folder.path} --open".replace("\n", ""))
 
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "spent"])
 def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, capsys, status):
     lacking = MachineError("MLflow's store http://host", "lacks trial 3", do="resume")
-    outcome = Outcome(folder=made_run(tmp_path / "run"), status=status, trials="http://host/#/x", unwritten=lacking)
+    outcome = Outcome(
+        folder=made_run(tmp_path / "run"),
+        status=status,
+        trials="http://host/#/x",
+        unwritten=lacking,
+    )
     with pytest.raises(SystemExit) as done:
         sweeps._finish(outcome, console())
     assert done.value.code == {"finished": 1, "interrupted": 130, "spent": 3}[status]
@@ -88,7 +97,9 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
 def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice, tmp_path, verb):
-    """One photo of test also trains, saved again as JPEG; another as it is, which nothing lets pass."""
+    """One photo of test also trains, saved again as JPEG; another as it is, which nothing lets
+    pass.
+    """
     home()
     photos = tmp_path / "photos"
     shutil.copytree(dice, photos)
@@ -110,7 +121,9 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
 def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     folder = made_run(tmp_path / "run")
     counts = [
-        len(sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points)
+        len(
+            sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points
+        )
         for trials in (1, 8)
     ]
     assert counts[0] == 1
@@ -119,9 +132,13 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
 
 def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
     run = made_run(tmp_path / "run").path
-    sweep = RunFolder.open(run).sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)})
+    sweep = RunFolder.open(run).sweep.replace(
+        {"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)}
+    )
     reason = "the best, trial 2: scene.objects: must be from 60 to 90, got 40"
-    with pytest.raises(DefinitionError, match=rf"can propose no recipe of .*run \(3 recipes looked at\); {reason}"):
+    with pytest.raises(
+        DefinitionError, match=rf"can propose no recipe of .*run \(3 recipes looked at\); {reason}"
+    ):
         sweeps._with_points(sweep, run, print)
     narrower = sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=30, high=90)}),)})
     notes = []
@@ -132,7 +149,9 @@ def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason
 
 def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
     folder = made_run(tmp_path / "run", trials=TRIALS[:2])
-    with pytest.raises(DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"):
+    with pytest.raises(
+        DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"
+    ):
         sweeps._with_points(folder.sweep, folder.path, print)
 
 
@@ -153,7 +172,10 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):
-    with pytest.raises(DataError, match=r"nothere: does not exist, so there are no trials to show\. Name the folder"):
+    with pytest.raises(
+        DataError,
+        match=r"nothere: does not exist, so there are no trials to show\. Name the folder",
+    ):
         verbs.ui(runs=tmp_path / "nothere")
     assert not (tmp_path / "nothere").exists()
 

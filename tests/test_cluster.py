@@ -10,7 +10,7 @@ import pytest
 import ray
 from moto.server import ThreadedMotoServer
 
-from syndet_ray.definitions.sweep import load
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import backup
 from syndet_ray.tuning import run
@@ -59,19 +59,26 @@ def two_nodes(bucket, monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
     cluster.worker = cluster.add_node(num_cpus=1)
     cluster.second = cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_path, dice, home):
     path = home(images=32, rungs=4, trials=1)
     display = Quiet()
-    here = Path("/proc/self/cwd/runs")  # another folder for every process that has another working folder
-    with pytest.raises(MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"):
+    # another folder for every process that has another working folder
+    here = Path("/proc/self/cwd/runs")
+    with pytest.raises(
+        MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"
+    ):
         run.start(
             run.Origin(name="tiny"),
             load(str(path)),
@@ -80,7 +87,11 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         )
     assert list(here.iterdir()) == [], "it is refused before anything begins"
     options = run.Options(
-        runs=tmp_path / "runs", real=dice, address=two_nodes.address, storage="s3://runs-bucket/sweeps", parallel=2
+        runs=tmp_path / "runs",
+        real=dice,
+        address=two_nodes.address,
+        storage="s3://runs-bucket/sweeps",
+        parallel=2,
     )
     lost = threading.Event()
 
@@ -95,20 +106,34 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     assert lost.is_set(), [trial.reason for trial in outcome.folder.trials()]
     assert outcome.status == "finished"
     trials = outcome.folder.trials()
-    assert [trial.state for trial in trials] and all(trial.state in ("COMPLETE", "PRUNED") for trial in trials)
+    assert [trial.state for trial in trials] and all(
+        trial.state in ("COMPLETE", "PRUNED") for trial in trials
+    )
     assert sum(trial.retries for trial in trials) >= 1, "the node that went was running a trial"
     for trial in trials:
         images = [rung.images for rung in trial.rungs]
         assert images == sorted(set(images))
-        assert trial.checkpoint.startswith(f"s3://runs-bucket/sweeps/{outcome.folder.path.name}/checkpoints/trial-")
-    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="runs-bucket", Prefix="sweeps/")["Contents"]]
+        assert trial.checkpoint.startswith(
+            f"s3://runs-bucket/sweeps/{outcome.folder.path.name}/checkpoints/trial-"
+        )
+    keys = [
+        item["Key"]
+        for item in bucket.list_objects_v2(Bucket="runs-bucket", Prefix="sweeps/")["Contents"]
+    ]
     home_key = f"sweeps/{outcome.folder.path.name}"
-    left = {key.rpartition("/")[0] for key in keys if key.endswith("/model.safetensors") and "/checkpoints/" in key}
+    left = {
+        key.rpartition("/")[0]
+        for key in keys
+        if key.endswith("/model.safetensors") and "/checkpoints/" in key
+    }
     wanted = needed(trials, outcome.folder.sweep)
-    assert left == {t.checkpoint.removeprefix("s3://runs-bucket/") for t in trials if t.number in wanted}
-    assert {f"{home_key}/run/{name}" for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")} <= set(
-        keys
-    )
+    assert left == {
+        t.checkpoint.removeprefix("s3://runs-bucket/") for t in trials if t.number in wanted
+    }
+    assert {
+        f"{home_key}/run/{name}"
+        for name in ("sweep.json", "ledger.jsonl", "test.json", "report.html")
+    } <= set(keys)
     assert ray.is_initialized() is False
     fetched = backup.fetch(f"s3://runs-bucket/{home_key}", tmp_path / "elsewhere")
     assert fetched.trials() == trials
@@ -120,7 +145,9 @@ SOCKET = "session_2026-11-26_15-20-01_720605_1234567/sockets/plasma_store"
 LONGEST_SOCKET = 107  # bytes, of which Linux leaves room for in an address
 
 
-def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_sockets(tmp_path, monkeypatch):
+def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_sockets(
+    tmp_path, monkeypatch
+):
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     short = "/tmp/".ljust(cluster._LONGEST_TMPDIR, "x")
     assert len(f"{short}/ray/{SOCKET}") <= LONGEST_SOCKET
@@ -133,10 +160,17 @@ def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_soc
     with cluster._folder_for_sockets() as folder:
         assert len(f"{folder}/{SOCKET}") <= LONGEST_SOCKET
         (Path(folder) / "session").write_text("")
-    assert [path.name for path in scratch.iterdir()] == ["session"], "what Ray leaves lies where it was asked to"
+    assert [path.name for path in scratch.iterdir()] == ["session"], (
+        "what Ray leaves lies where it was asked to"
+    )
     assert not Path(folder).parent.exists()
 
     monkeypatch.setattr(cluster, "_SHORT_FOLDERS", (str(tmp_path / "none"),))
     folder = cluster._folder_for_sockets()
-    with pytest.raises(MachineError, match=r"^\$TMPDIR: is too long for the sockets of Ray.*Set RAY_TMPDIR"), folder:
+    with (
+        pytest.raises(
+            MachineError, match=r"^\$TMPDIR: is too long for the sockets of Ray.*Set RAY_TMPDIR"
+        ),
+        folder,
+    ):
         pass

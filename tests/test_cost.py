@@ -9,8 +9,8 @@ from rich.console import Console
 from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.cli import listing
 from syndet_ray.cli import sweeps as verbs
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.reach import rendered_sets
-from syndet_ray.definitions.sweep import load
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.search.replay import Replay
 from syndet_ray.search.search import Budget
@@ -22,7 +22,14 @@ RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
 def sweep(**fields):
     recipe = Recipe(mix=Mix(synthetic_images=100), training=Training(images=1000))
     return load("smoke").model_copy(
-        update={"recipe": recipe, "trials": 10, "rungs": 4, "controls": ("real_only",), "pruning": Pruning()} | fields
+        update={
+            "recipe": recipe,
+            "trials": 10,
+            "rungs": 4,
+            "controls": ("real_only",),
+            "pruning": Pruning(),
+        }
+        | fields
     )
 
 
@@ -31,7 +38,9 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
     confirmed = 3 * (2 + 1)
     assert cost.trials == 1 + 10 + confirmed
     assert cost.images == 1000 * cost.trials
-    assert cost.least_images == cost.images - (10 - 2) * 500, "eight of ten end at the second of four rungs"
+    assert cost.least_images == cost.images - (10 - 2) * 500, (
+        "eight of ten end at the second of four rungs"
+    )
     scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
     assert cost.hours * 3600 == pytest.approx(cost.trials * (10 + scoring_s) / 2 + 100 * 0.5)
 
@@ -42,7 +51,9 @@ def test_controls_and_variants_cost_their_own_length():
     cost = projected(asked, RATES, val_images=10, parallel=1)
     assert cost.images == cost.least_images == 1000 + 2 * (200 + 5000)
     check_images(asked, Budget(images=cost.images))
-    assert cost.scoring_hours * 3600 == pytest.approx(5 * 4 * 10 * 0.1), "every training is scored at four rungs"
+    assert cost.scoring_hours * 3600 == pytest.approx(5 * 4 * 10 * 0.1), (
+        "every training is scored at four rungs"
+    )
     anew = sweep(variants=lengths, confirm=Confirmation(top=2, seeds=3))
     search = 1000 * (10 + 1 + 3 * (2 + 1))
     assert projected(anew, RATES, 10, 1).images == search + 3 * (200 + 5000)
@@ -55,7 +66,9 @@ def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposa
 
 
 def test_what_never_prunes_costs_all_of_it():
-    cost = projected(sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1)
+    cost = projected(
+        sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1
+    )
     assert cost.least_images == cost.images == 11_000
 
 
@@ -64,7 +77,10 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
     few, many = (projected(asked, RATES, val_images, parallel=1) for val_images in (10, 100))
     assert many.scoring_hours == pytest.approx(11 * 4 * 100 * 0.1 / 3600)
     assert [len(list(listing.cost_lines(cost))) for cost in (few, many)] == [1, 2]
-    assert list(listing.cost_lines(many))[1].strip() == "most of it is scoring the validation photos, 0.1 s each"
+    assert (
+        list(listing.cost_lines(many))[1].strip()
+        == "most of it is scoring the validation photos, 0.1 s each"
+    )
 
 
 def test_only_what_cannot_fit_is_refused():
@@ -72,7 +88,9 @@ def test_only_what_cannot_fit_is_refused():
     cost = projected(asked, RATES, 10, 1)
     check_hours(cost, Budget(hours=cost.least_hours))
     check_images(asked, Budget(images=cost.least_images))
-    with pytest.raises(DefinitionError, match=r"--hours: must be at least the .* hours .*got 0\.01.*--force"):
+    with pytest.raises(
+        DefinitionError, match=r"--hours: must be at least the .* hours .*got 0\.01.*--force"
+    ):
         check_hours(cost, Budget(hours=0.01))
     with pytest.raises(DefinitionError, match=r"--images: must be at least the 7,000 "):
         check_images(asked, Budget(images=cost.least_images - 1))
@@ -100,7 +118,10 @@ def test_a_few_real_steps_are_measured_however_short_the_training(squares, image
 
 def test_check_tells_what_is_asked_how_and_what_it_takes():
     asked = load("mix")
-    lines = [*listing.sweep_lines("mix", asked), *listing.cost_lines(projected(asked, RATES, 10, 2))]
+    lines = [
+        *listing.sweep_lines("mix", asked),
+        *listing.cost_lines(projected(asked, RATES, 10, 2)),
+    ]
     text = "\n".join(lines)
     for words in (
         "mix.shares: any shares of real, sparse, crowded",
@@ -112,7 +133,10 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     assert max(map(len, lines)) <= 100
     scene = "\n".join(listing.sweep_lines("joint", load("joint")))
     assert "mix.switch_at: 0.1 to 0.9, where mix.schedule is staged" in scene
-    assert "scene.hue has no effect where scene.arrangement is tray and scene.distractors is 0" in scene
+    assert (
+        "scene.hue has no effect where scene.arrangement is tray and scene.distractors is 0"
+        in scene
+    )
     never = asked.model_copy(update={"rungs": 2})
     lines = list(listing.sweep_lines("mix", never))
     assert "median, which never acts" in "\n".join(lines)
@@ -125,7 +149,10 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
         ({"trials": 1}, "1 trial, 1 control"),
         ({"controls": ()}, "10 trials, no controls"),
         ({"controls": ("real_only", "synthetic_only")}, "10 trials, 2 controls"),
-        ({"variants": {"plain": {}, "flat": {}}, "repeats": 2}, "10 trials, 1 control and 4 variants"),
+        (
+            {"variants": {"plain": {}, "flat": {}}, "repeats": 2},
+            "10 trials, 1 control and 4 variants",
+        ),
     ],
 )
 def test_check_counts_trials_controls_and_variants(fields, said):
@@ -156,7 +183,10 @@ def test_what_a_replay_found_fits_on_a_terminal():
     console = Console(file=io.StringIO(), width=100)
     console.print(listing.replay_table(found, 24, 3))
     text = console.file.getvalue()
-    assert "24 whole learning curves in 200 orders; 3 that the run itself pruned are left out" in " ".join(text.split())
+    assert (
+        "24 whole learning curves in 200 orders; 3 that the run itself pruned are left out"
+        in " ".join(text.split())
+    )
     for words in ("31.0%", "1.5%", "10.5%", "0.0011", "0.0200"):
         assert words in text
     assert max(map(len, text.splitlines())) <= 100
@@ -167,5 +197,7 @@ def test_replay_names_the_pruners_it_knows():
 
     assert {pruning.name for pruning in chosen("median").values()} == {"median"}
     assert len(chosen(None)) > len(chosen("median")) > 1
-    with pytest.raises(DefinitionError, match=r"--pruner: names no pruner, got 'medan'\. Did you mean 'median'\?"):
+    with pytest.raises(
+        DefinitionError, match=r"--pruner: names no pruner, got 'medan'\. Did you mean 'median'\?"
+    ):
         chosen("medan")

@@ -13,11 +13,21 @@ from syndet_ray.errors import DataError
 
 def content(**changes):
     """Two images of 40 x 20, the second without objects; category ids with holes."""
-    box = {"id": 10, "image_id": 0, "category_id": 7, "bbox": [1, 2, 3.5, 4], "area": 14, "iscrowd": 0}
+    box = {
+        "id": 10,
+        "image_id": 0,
+        "category_id": 7,
+        "bbox": [1, 2, 3.5, 4],
+        "area": 14,
+        "iscrowd": 0,
+    }
     return {
         "images": [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 20} for i in range(2)],
         "categories": [{"id": 90, "name": "dog"}, {"id": 7, "name": "cat"}],
-        "annotations": [box | changes, {**box, "id": 11, "category_id": 90, "iscrowd": 1, "visibility": 0.25}],
+        "annotations": [
+            box | changes,
+            {**box, "id": 11, "category_id": 90, "iscrowd": 1, "visibility": 0.25},
+        ],
     }
 
 
@@ -62,7 +72,11 @@ def test_the_usual_layouts_are_known(tmp_path, annotations, images):
         file = tmp_path / annotations.format(split)
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(content()))
-    assert {split: len(source) for split, source in read(tmp_path).splits.items()} == {"train": 2, "val": 2, "test": 2}
+    assert {split: len(source) for split, source in read(tmp_path).splits.items()} == {
+        "train": 2,
+        "val": 2,
+        "test": 2,
+    }
 
 
 def test_captions_and_keypoints_beside_the_instances_are_left_alone(tmp_path):
@@ -97,7 +111,9 @@ def test_boxes_that_leave_the_image_are_clipped_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize(("wh", "box"), [((20, 40), [1, 2, 4, 6]), ((40, 20), [14, 1, 18, 4])])
-def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown_image(tmp_path, wh, box):
+def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown_image(
+    tmp_path, wh, box
+):
     what = content(bbox=[1, 2, 3, 4])
     what["images"][0] |= {"width": wh[0], "height": wh[1]}
     exif = Image.Exif()
@@ -123,8 +139,14 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
         ({"bbox": [1, 2, 10**400, 4]}, "annotation 10: bbox must be four numbers"),
         ({"bbox": None}, "annotation 10: bbox must be four numbers.*got None"),
         ({"image_id": 5}, "annotation 10: image_id must be the id of an image of this file, got 5"),
-        ({"image_id": "0"}, "annotation 10: image_id must be the id of an image of this file, got '0'"),
-        ({"category_id": 1}, "annotation 10: category_id must be the id of a category of this file, got 1"),
+        (
+            {"image_id": "0"},
+            "annotation 10: image_id must be the id of an image of this file, got '0'",
+        ),
+        (
+            {"category_id": 1},
+            "annotation 10: category_id must be the id of a category of this file, got 1",
+        ),
         ({"category_id": [7]}, r"annotation 10: category_id must be .*got \[7\]"),
         ({"iscrowd": "1"}, "annotation 10: iscrowd must be 0 or 1, got '1'"),
         ({"visibility": 40}, "annotation 10: visibility must be a number from 0 .* got 40"),
@@ -145,8 +167,14 @@ def test_a_bad_annotation_is_named(tmp_path, changes, said):
         ({"id": 1}, "image ids must be unique, got 1"),
         ({"id": "a"}, "image at position 0: id must be a whole number, got 'a'"),
         ({"file_name": None}, "image 0: file_name must be a text, got None"),
-        ({"file_name": "lost.png"}, r"image 0: its image file does not exist, got 'lost.png'. Looked in"),
-        ({"file_name": "1.png"}, r"image 1 \(1.png\): the same image must stand once in a split, got '1.png'"),
+        (
+            {"file_name": "lost.png"},
+            r"image 0: its image file does not exist, got 'lost.png'. Looked in",
+        ),
+        (
+            {"file_name": "1.png"},
+            r"image 1 \(1.png\): the same image must stand once in a split, got '1.png'",
+        ),
         (
             {"width": 41},
             r"image 0 \(0.png\): width and height must be those of the image file, \(40, 20\), got \(41, 20\)",
@@ -166,7 +194,8 @@ def test_an_unreadable_image_is_named_with_its_id_and_file(tmp_path):
     dataset(tmp_path, content())
     (tmp_path / "0.png").write_bytes(b"<html>404</html>")
     with pytest.raises(
-        DataError, match=r"labels.json, image 0 \(0.png\): the image cannot be read .*Replace the image"
+        DataError,
+        match=r"labels.json, image 0 \(0.png\): the image cannot be read .*Replace the image",
     ):
         read(tmp_path)
 
@@ -176,7 +205,9 @@ def test_an_image_cut_in_the_middle_is_named_when_it_is_decoded(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (20, 40, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "0.png")
     (tmp_path / "0.png").write_bytes((tmp_path / "0.png").read_bytes()[:600])
-    with pytest.raises(DataError, match=r"labels.json, image 0 \(0.png\): the image cannot be read"):
+    with pytest.raises(
+        DataError, match=r"labels.json, image 0 \(0.png\): the image cannot be read"
+    ):
         decode(read(tmp_path).splits["train"])
 
 
@@ -186,7 +217,10 @@ def test_an_image_cut_in_the_middle_is_named_when_it_is_decoded(tmp_path):
         ('{"images": [', r"is not valid JSON \(Expecting value"),
         ("[]", "must be COCO instances with a list 'images' of objects"),
         ('{"images": [1], "annotations": [], "categories": []}', "with a list 'images' of objects"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "category 1: name must be a text, got None"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1}]}',
+            "category 1: name must be a text, got None",
+        ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
             "category names must be unique, got 'a'",
@@ -202,7 +236,9 @@ def test_a_bad_file_is_named(tmp_path, text, said):
 def test_the_real_sample_of_datumaro_is_read(shared):
     found = read(shared("data/formats/coco/datumaro_coco_instances"))
     assert found.classes == ("a", "b", "c")
-    assert {split: [r.image_id for r in source.records] for split, source in found.splits.items()} == {
+    assert {
+        split: [r.image_id for r in source.records] for split, source in found.splits.items()
+    } == {
         "train": ["images/train/a.jpg"],
         "val": ["images/val/b.jpg"],
     }
@@ -219,5 +255,8 @@ def test_the_minimal_sample_is_read(shared):
 
 
 def test_ids_of_128_bits_are_read_and_the_missing_image_is_named(shared):
-    with pytest.raises(DataError, match=r"image 91891091516384550185081373185892902457: its image file does not exist"):
+    with pytest.raises(
+        DataError,
+        match=r"image 91891091516384550185081373185892902457: its image file does not exist",
+    ):
         read(shared("data/formats/coco/datasetinsights_uuid_ids"))

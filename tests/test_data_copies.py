@@ -1,4 +1,6 @@
-"""Copies of a photo are known again however they were saved; other photos of the same things are not taken for them."""
+"""Copies of a photo are known again however they were saved; other photos of the same things are
+not taken for them.
+"""
 
 import io
 
@@ -20,9 +22,15 @@ from syndet_ray.errors import DataError
 SAVED = {
     "JPEG of quality 92": lambda photo: encoded(photo, "JPEG", quality=92),
     "PNG": lambda photo: encoded(photo, "PNG"),
-    "PNG of half the size": lambda photo: encoded(photo.resize((photo.width // 2, photo.height // 2)), "PNG"),
-    "JPEG of a third": lambda photo: encoded(photo.resize((photo.width // 3, photo.height // 3)), "JPEG", quality=85),
-    "JPEG stretched to a square": lambda photo: encoded(photo.resize((416, 416)), "JPEG", quality=90),
+    "PNG of half the size": lambda photo: encoded(
+        photo.resize((photo.width // 2, photo.height // 2)), "PNG"
+    ),
+    "JPEG of a third": lambda photo: encoded(
+        photo.resize((photo.width // 3, photo.height // 3)), "JPEG", quality=85
+    ),
+    "JPEG stretched to a square": lambda photo: encoded(
+        photo.resize((416, 416)), "JPEG", quality=90
+    ),
     "WebP, a tenth brighter": lambda photo: encoded(
         photo.point(lambda level: min(level * 1.1, 255)), "WEBP", quality=90
     ),
@@ -65,7 +73,9 @@ def photos(count, size_wh=(480, 360), seed=0):
 
 
 def pool_of(*arrays):
-    return Pool.of("real", ("a",), arrays, [Boxes.none()] * len(arrays), [str(i) for i in range(len(arrays))])
+    return Pool.of(
+        "real", ("a",), arrays, [Boxes.none()] * len(arrays), [str(i) for i in range(len(arrays))]
+    )
 
 
 @pytest.mark.parametrize("save", SAVED.values(), ids=SAVED)
@@ -81,7 +91,9 @@ def test_a_photo_is_known_again_however_it_was_saved(save, working_px):
 @pytest.mark.parametrize("how", list(SAVED)[:3])
 @pytest.mark.parametrize("name", ["d6_dice", "chess", "stand-in"])
 def test_real_photos_are_known_again_and_their_neighbours_are_not_taken_for_them(shared, name, how):
-    """Both sets hold photos that were taken from one place, of dice thrown again and of a board with a piece moved."""
+    """Both sets hold photos that were taken from one place, of dice thrown again and of a board
+    with a piece moved.
+    """
     dataset = stand_in() if name == "stand-in" else read(shared(f"data/{name}"))
     train = dataset.splits["train"]
     working_px = working_scale(train.records, "auto", "auto", name).longest_px
@@ -106,7 +118,9 @@ def test_an_object_that_has_moved_makes_another_photo():
     here[100:140, 100:140] = 255
     there[100:140, 150:190] = 255
     again = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(here), "JPEG", quality=92))))
-    assert copies(pool_of(there, again), [pool_of(here)]) == [Copy(image=1, part=0, original=0, exact=False)]
+    assert copies(pool_of(there, again), [pool_of(here)]) == [
+        Copy(image=1, part=0, original=0, exact=False)
+    ]
 
 
 def test_a_fainter_object_in_the_same_place_makes_another_photo():
@@ -119,21 +133,29 @@ def test_a_fainter_object_in_the_same_place_makes_another_photo():
 def test_of_blank_pictures_only_exact_copies_are_known_again():
     black, grey = (np.full((60, 80, 3), level, np.uint8) for level in (0, 90))
     other = pool_of(np.full((60, 80, 3), 91, np.uint8), grey)
-    assert copies(other, [pool_of(black), pool_of(black, grey)]) == [Copy(image=1, part=1, original=1, exact=True)]
+    assert copies(other, [pool_of(black), pool_of(black, grey)]) == [
+        Copy(image=1, part=1, original=1, exact=True)
+    ]
 
 
 def test_empty_pools_have_no_copies():
     (photo,) = (np.asarray(photo) for photo in photos(1))
-    assert copies(pool_of(), [pool_of(photo)]) == copies(pool_of(photo), [pool_of(), pool_of()]) == []
+    assert (
+        copies(pool_of(), [pool_of(photo)]) == copies(pool_of(photo), [pool_of(), pool_of()]) == []
+    )
     assert copies(pool_of(photo), []) == []
 
 
 @pytest.fixture
 def scored():
-    """Photos that are to be scored, two of val and two of test, as they are and as pools; and two photos of others."""
+    """Photos that are to be scored, two of val and two of test, as they are and as pools; and two
+    photos of others.
+    """
     ours, theirs = photos(4), photos(2, seed=1)
     pools = {
-        "val": decode(source(*[encoded(photo, "JPEG", quality=95) for photo in ours[:2]], name="val"), 320),
+        "val": decode(
+            source(*[encoded(photo, "JPEG", quality=95) for photo in ours[:2]], name="val"), 320
+        ),
         "test": decode(source(*[encoded(photo, "PNG") for photo in ours[2:]], name="test"), 320),
     }
     return ours, theirs, pools
@@ -150,8 +172,13 @@ def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original(score
     said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Keep each .* --allow-near-copies"
     with pytest.raises(DataError, match=said):
         refused(pools, encoded(theirs[0], "PNG"), encoded(half, "PNG"))
-    more = [encoded(photo, "JPEG", quality=92) for photo in (ours[2], ours[0], ours[1], ours[3], ours[3])]
-    with pytest.raises(DataError, match=r"'their 2' is also 'val 1' of val, .* size; and so are 2 more"):
+    more = [
+        encoded(photo, "JPEG", quality=92)
+        for photo in (ours[2], ours[0], ours[1], ours[3], ours[3])
+    ]
+    with pytest.raises(
+        DataError, match=r"'their 2' is also 'val 1' of val, .* size; and so are 2 more"
+    ):
         refused(pools, *more)
 
 
@@ -174,16 +201,23 @@ def test_what_roboflow_made_of_one_photo_is_known_by_its_name():
     boxes = [Boxes.none()]
     test = Pool.of("real", ("a",), [first], boxes, ["test/IMG_1_jpg.rf.0a1b.jpg"])
     train = Pool.of(
-        "real", ("a",), [np.rot90(first), second], boxes * 2, ["IMG_1_jpg.rf.2c3d.jpg", "IMG_2_jpg.rf.4e.jpg"]
+        "real",
+        ("a",),
+        [np.rot90(first), second],
+        boxes * 2,
+        ["IMG_1_jpg.rf.2c3d.jpg", "IMG_2_jpg.rf.4e.jpg"],
     )
     with pytest.raises(
-        DataError, match=r"'IMG_1_jpg.rf.2c3d.jpg' is also 'test/IMG_1_jpg.rf.0a1b.jpg' of test, made of"
+        DataError,
+        match=r"'IMG_1_jpg.rf.2c3d.jpg' is also 'test/IMG_1_jpg.rf.0a1b.jpg' of test, made of",
     ):
         refuse_copies(train, {"test": test}, "theirs")
     (twin,) = refuse_copies(train, {"test": test}, "theirs", allowed=True)
     assert str(twin).endswith("made of the same photo by its name")
     assert refuse_copies(train.select([1]), {"test": test}, "theirs") == []
-    assert refuse_copies(train, {"test": test}, "theirs", of_one_dataset=False) == [], "two projects have an IMG_1 each"
+    assert refuse_copies(train, {"test": test}, "theirs", of_one_dataset=False) == [], (
+        "two projects have an IMG_1 each"
+    )
 
 
 def test_progress_is_told_to_its_end(scored):

@@ -24,7 +24,9 @@ def photo(shapes, seed=0):
 
 
 def dataset(folder, photos, split="train", classes=("disc", "plate")):
-    """A COCO dataset of photos, each a list of (label, shape); boxes are two pixels looser than the shapes."""
+    """A COCO dataset of photos, each a list of (label, shape); boxes are two pixels looser than the
+    shapes.
+    """
     (folder / split).mkdir(parents=True)
     images, annotations = [], []
     for i, content in enumerate(photos):
@@ -32,7 +34,9 @@ def dataset(folder, photos, split="train", classes=("disc", "plate")):
         images.append({"id": i, "file_name": f"{i}.png"})
         for label, (_, (x1, y1, x2, y2), _) in content:
             box = [x1 - 2, y1 - 2, x2 - x1 + 5, y2 - y1 + 5]
-            annotations.append({"id": len(annotations), "image_id": i, "category_id": label, "bbox": box})
+            annotations.append(
+                {"id": len(annotations), "image_id": i, "category_id": label, "bbox": box}
+            )
     categories = [{"id": k, "name": name} for k, name in enumerate(classes)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
@@ -53,13 +57,16 @@ def test_grab_cut_finds_the_thing_and_not_its_box():
 def test_what_has_no_outline_is_no_foreground():
     image, _ = photo([])
     assert not foreground(np.asarray(image)[:90, :90], np.array([15, 15, 76, 76])).any()
-    assert not foreground(np.asarray(image), np.array([0, 0, SIDE, SIDE])).any()  # no background to learn from
+    # no background to learn from
+    assert not foreground(np.asarray(image), np.array([0, 0, SIDE, SIDE])).any()
 
 
 def test_cut_outs_are_transparent_pngs_by_class(tmp_path):
     told = []
     data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]] * 3)
-    counts = cut_out(data, tmp_path / "out", 2, 0, progress=lambda done, total: told.append((done, total)))
+    counts = cut_out(
+        data, tmp_path / "out", 2, 0, progress=lambda done, total: told.append((done, total))
+    )
     assert counts == {"disc": 2, "plate": 2}
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     files = sorted((tmp_path / "out").rglob("*.png"))
@@ -77,7 +84,10 @@ def test_the_same_seed_cuts_the_same(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         cut_out(data, tmp_path / name, 2, seed)
     content = {
-        name: {file.relative_to(tmp_path / name): file.read_bytes() for file in (tmp_path / name).rglob("*.png")}
+        name: {
+            file.relative_to(tmp_path / name): file.read_bytes()
+            for file in (tmp_path / name).rglob("*.png")
+        }
         for name in "abc"
     }
     assert content["a"] == content["b"] != content["c"]
@@ -88,7 +98,10 @@ def test_lonely_things_come_first(tmp_path):
     crowded, alone = [(0, DISC), (1, near)], [(0, DISC), (1, PLATE)]
     data = dataset(tmp_path / "data", [crowded, crowded, alone, crowded])
     cut_out(data, tmp_path / "out", 1, 0)
-    assert sorted(file.name for file in (tmp_path / "out").rglob("*.png")) == ["train_2-0.png", "train_2-1.png"]
+    assert sorted(file.name for file in (tmp_path / "out").rglob("*.png")) == [
+        "train_2-0.png",
+        "train_2-1.png",
+    ]
 
 
 def test_given_masks_are_taken_as_they_are(tmp_path):

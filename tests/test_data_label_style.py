@@ -15,7 +15,12 @@ def photos_of(tmp_path: Path, count: int, **style) -> Source:
     """Rendered dice as encoded photos, with boxes drawn in a known style."""
     import cv2
 
-    pool = generate(SceneParameters(objects=2, blur=0.2, noise=0.1, size_px=(30, 50), **style), count, 0, tmp_path)
+    pool = generate(
+        SceneParameters(objects=2, blur=0.2, noise=0.1, size_px=(30, 50), **style),
+        count,
+        0,
+        tmp_path,
+    )
     records = [
         Record(
             image_id=f"{i}",
@@ -32,9 +37,16 @@ def photos_of(tmp_path: Path, count: int, **style) -> Source:
 @pytest.mark.parametrize("style", [(0.25, 0.06, 0.02, True), (0.1, 0.02, 0.04, False)])
 def test_the_style_that_boxes_were_drawn_in_is_found_again(tmp_path, style):
     padding, spread, jitter, square = style
-    given = {"box_padding": padding, "box_padding_spread": spread, "box_jitter": jitter, "box_square": square}
+    given = {
+        "box_padding": padding,
+        "box_padding_spread": spread,
+        "box_jitter": jitter,
+        "box_square": square,
+    }
     told = []
-    found = measure(photos_of(tmp_path, 22, **given), most=30, progress=lambda *done: told.append(done))
+    found = measure(
+        photos_of(tmp_path, 22, **given), most=30, progress=lambda *done: told.append(done)
+    )
     assert told[-1][0] == told[-1][1]
     assert found.objects >= 20
     assert found.square is square

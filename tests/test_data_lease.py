@@ -1,4 +1,6 @@
-"""One process at a time writes under an address of S3: the first that asks, for as long as it is heard of."""
+"""One process at a time writes under an address of S3: the first that asks, for as long as it is
+heard of.
+"""
 
 import json
 import subprocess
@@ -122,10 +124,16 @@ def test_a_store_that_knows_no_conditions_is_asked_before_it_is_written(s3, monk
 
 
 def test_what_is_no_lease_and_a_store_that_is_not_there_are_named(s3, monkeypatch):
-    for content in (b"[]", b"{}", b'{"who": "a", "place": "b", "token": "c", "lasts_s": "soon"}', b"\xff"):
+    for content in (
+        b"[]",
+        b"{}",
+        b'{"who": "a", "place": "b", "token": "c", "lasts_s": "soon"}',
+        b"\xff",
+    ):
         s3.put_object(Bucket="photos", Key="sweeps/dice-1/lease.json", Body=content)
         with pytest.raises(
-            MachineError, match=rf"holds a lease\.json that is no lease .*Delete {HOME}/lease\.json where"
+            MachineError,
+            match=rf"holds a lease\.json that is no lease .*Delete {HOME}/lease\.json where",
         ):
             lease("1 on a").take()
     with pytest.raises(MachineError, match=r"s3://lost/x: cannot be written \(NoSuchBucket\)"):
@@ -146,12 +154,18 @@ def test_it_is_renewed_until_the_end_and_then_given_back(s3):
     mine.renew = counted
     with tenure(mine, lambda: pytest.fail("nobody has taken it")):
         assert all(renewals.acquire(timeout=30) for _ in range(3))
-    stored = json.loads(s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read())
+    stored = json.loads(
+        s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read()
+    )
     assert (stored["who"], stored["lasts_s"]) == ("1 on a", 0.0)
 
 
 def test_a_store_that_does_not_answer_for_a_moment_loses_nothing(s3):
-    mine, outcomes, renewed = lease("1 on a", lasts_s=0.04), [MachineError("s3", "does not answer")], threading.Event()
+    mine, outcomes, renewed = (
+        lease("1 on a", lasts_s=0.04),
+        [MachineError("s3", "does not answer")],
+        threading.Event(),
+    )
     renew = mine.renew
 
     def unsure():
@@ -182,7 +196,10 @@ except Exception as error:
 def processes(*holders):
     """Processes that ask for the lease as soon as they are told to."""
     command = [sys.executable, "-c", HOLD, HOME]
-    return [subprocess.Popen([*command, *map(str, holder)], stdin=-1, stdout=-1, text=True) for holder in holders]
+    return [
+        subprocess.Popen([*command, *map(str, holder)], stdin=-1, stdout=-1, text=True)
+        for holder in holders
+    ]
 
 
 def say(process):
@@ -200,9 +217,13 @@ def test_of_two_processes_that_ask_at_once_one_has_it_and_one_that_was_killed_is
     other.communicate()
     holder.kill()
     holder.communicate()
-    with pytest.raises(MachineError, match=r"carried out by another process \([12] on [ab], last seen"):
+    with pytest.raises(
+        MachineError, match=r"carried out by another process \([12] on [ab], last seen"
+    ):
         lease("3 on c").take()
-    stored = json.loads(s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read())
+    stored = json.loads(
+        s3.get_object(Bucket="photos", Key="sweeps/dice-1/lease.json")["Body"].read()
+    )
     lease("3 on c", place=stored["place"]).take()
 
 
@@ -210,7 +231,8 @@ def test_a_process_that_was_away_for_too_long_hears_that_another_has_taken_over(
     (first,) = processes(("1 on a", 0.2))
     say(first)
     assert first.stdout.readline() == "held\n"
-    second = lease("2 on b", place="1 on a")  # as if the first had not been heard of for long enough
+    # as if the first had not been heard of for long enough
+    second = lease("2 on b", place="1 on a")
     second.take()
     assert first.stdout.readline() == "lost to 2 on b\n"
     output, _ = first.communicate("end\n")

@@ -21,7 +21,9 @@ def shares(parts):
 
 
 def strays(mixer, asked):
-    """The most by which any source differs from what it was asked to have in all; exact, so that 1 is 1."""
+    """The most by which any source differs from what it was asked to have in all; exact, so that 1
+    is 1.
+    """
     return max(abs(total - mixer.drawn[source]) for source, total in asked.items())
 
 
@@ -31,7 +33,9 @@ def test_no_source_ever_strays_by_a_whole_image(parts, batch_size, batches):
     mixer = BatchMixer(dict.fromkeys(shares(parts), 7), batch_size, seed=1)
     for k in range(1, batches + 1):
         assert len(mixer.draw(shares(parts))) == batch_size
-        asked = {f"s{i}": Fraction(part * batch_size * k, sum(parts)) for i, part in enumerate(parts)}
+        asked = {
+            f"s{i}": Fraction(part * batch_size * k, sum(parts)) for i, part in enumerate(parts)
+        }
         assert strays(mixer, asked) < 1
     assert all(part > 0 or mixer.drawn[f"s{i}"] == 0 for i, part in enumerate(parts))
 
@@ -42,7 +46,10 @@ def test_five_sources_stay_exact_where_the_largest_remainder_strays():
     owed, worst = [Fraction(0)] * 5, Fraction(0)
     for k in range(1, sum(parts) + 1):
         mixer.draw(shares(parts))
-        assert strays(mixer, {f"s{i}": Fraction(part * k, sum(parts)) for i, part in enumerate(parts)}) < 1
+        assert (
+            strays(mixer, {f"s{i}": Fraction(part * k, sum(parts)) for i, part in enumerate(parts)})
+            < 1
+        )
         owed = [due + Fraction(part, sum(parts)) for due, part in zip(owed, parts, strict=True)]
         owed[owed.index(max(owed))] -= 1
         worst = max(worst, *map(abs, owed))
@@ -85,7 +92,9 @@ def test_rounding_does_not_add_up():
 
 @unhurried
 @given(st.integers(1, 40), st.integers(1, 50))
-def test_every_image_is_used_equally_often_and_twice_in_a_batch_only_where_there_are_too_few(size, batch_size):
+def test_every_image_is_used_equally_often_and_twice_in_a_batch_only_where_there_are_too_few(
+    size, batch_size
+):
     mixer = BatchMixer({"real": size}, batch_size, seed=2)
     used = Counter(dict.fromkeys(range(size), 0))
     for _ in range(30):
@@ -101,7 +110,9 @@ def test_the_same_holds_while_places_change(places, size):
     mixer = BatchMixer({"s0": size, "s1": 99}, 8, seed=2)
     used = Counter(dict.fromkeys(range(size), 0))
     for number in places:
-        batch = Counter(index for source, index in mixer.draw(shares([number, 8 - number])) if source == "s0")
+        batch = Counter(
+            index for source, index in mixer.draw(shares([number, 8 - number])) if source == "s0"
+        )
         assert max(batch.values(), default=0) <= -(-number // size)
         used += batch
         assert max(used.values(), default=0) - min(used[index] for index in range(size)) <= 2
@@ -139,7 +150,9 @@ def test_the_state_stays_small():
 
 def test_a_state_of_other_data_is_refused():
     state = BatchMixer({"real": 5}, 4, seed=0).state_dict()
-    with pytest.raises(SyndetError, match=r"was made with sources of \{'real': 5\} images, got \{'real': 6\}"):
+    with pytest.raises(
+        SyndetError, match=r"was made with sources of \{'real': 5\} images, got \{'real': 6\}"
+    ):
         BatchMixer({"real": 6}, 4, seed=0).load_state_dict(state)
 
 
@@ -157,8 +170,16 @@ def test_a_short_last_batch_keeps_the_shares():
         ({"real": 3}, {}, "sum to 1"),
         ({"real": 3}, {"real": float("nan")}, "sum to 1"),
         ({"real": 3, "synthetic": 3}, {"real": 1.5, "synthetic": -0.5}, "0 or more"),
-        ({"real": 3}, {"real": 0.5, "fake": 0.5}, r"fake has a share but is no source, got 0.5. There are \['real'\]"),
-        ({"real": 0}, {"real": 1.0}, r"real has a share but no images, got 1.0. Set its share to 0"),
+        (
+            {"real": 3},
+            {"real": 0.5, "fake": 0.5},
+            r"fake has a share but is no source, got 0.5. There are \['real'\]",
+        ),
+        (
+            {"real": 0},
+            {"real": 1.0},
+            r"real has a share but no images, got 1.0. Set its share to 0",
+        ),
     ],
 )
 def test_shares_that_cannot_be_are_refused(sizes, shares, said):
@@ -167,7 +188,9 @@ def test_shares_that_cannot_be_are_refused(sizes, shares, said):
 
 
 def test_a_source_without_a_share_may_be_empty_or_unknown():
-    assert BatchMixer({"real": 3, "synthetic": 0}, 2, seed=0).draw({"real": 1.0, "synthetic": 0.0, "other": 0.0})
+    assert BatchMixer({"real": 3, "synthetic": 0}, 2, seed=0).draw(
+        {"real": 1.0, "synthetic": 0.0, "other": 0.0}
+    )
 
 
 def test_a_source_in_order_is_dealt_as_it_stands_pass_after_pass():

@@ -32,7 +32,9 @@ def belt():
 
 
 def shot(belt, *places, seed, contrast=12.0):
-    """(360, 480, 3) a photo of faint round objects with their corners at places, with the noise of its own exposure."""
+    """(360, 480, 3) a photo of faint round objects with their corners at places, with the noise of
+    its own exposure.
+    """
     light = belt.copy()
     for x, y in places:
         disc = np.zeros_like(light)
@@ -43,7 +45,9 @@ def shot(belt, *places, seed, contrast=12.0):
 
 
 def labelled(*places, label=0):
-    return Boxes.of([(x, y, x + OBJECT_PX, y + OBJECT_PX) for x, y in places], [label] * len(places))
+    return Boxes.of(
+        [(x, y, x + OBJECT_PX, y + OBJECT_PX) for x, y in places], [label] * len(places)
+    )
 
 
 def pool_of(images, boxes, name="photo"):
@@ -57,7 +61,9 @@ def saved_again(image, quality=70):
 
 
 def times(gain):
-    return lambda image: saved_again(np.clip(gain * image.astype(np.float32), 0, 255).astype(np.uint8), 92)
+    return lambda image: saved_again(
+        np.clip(gain * image.astype(np.float32), 0, 255).astype(np.uint8), 92
+    )
 
 
 def stretched(image):
@@ -99,7 +105,13 @@ def test_two_shots_of_one_object_that_lay_still_are_copies(belt, photos):
 
 @pytest.mark.parametrize(
     "labels",
-    [labelled(PLACES[2]), labelled(*PLACES), labelled(PLACES[2], label=1), Boxes.none(), labelled((0, 0), (456, 336))],
+    [
+        labelled(PLACES[2]),
+        labelled(*PLACES),
+        labelled(PLACES[2], label=1),
+        Boxes.none(),
+        labelled((0, 0), (456, 336)),
+    ],
     ids=["the same", "six", "another class", "none", "empty ground"],
 )
 @pytest.mark.parametrize("change", [*SAVED.values(), *CHANGES.values()], ids=[*SAVED, *CHANGES])
@@ -117,7 +129,9 @@ def stand_in_photos():
 
 
 @pytest.mark.parametrize("change", [*CHANGES.values(), stretched], ids=[*CHANGES, "stretched"])
-def test_other_labels_acquit_no_copy_of_another_brightness_contrast_or_sharpness(stand_in_photos, change):
+def test_other_labels_acquit_no_copy_of_another_brightness_contrast_or_sharpness(
+    stand_in_photos, change
+):
     """Some of these copies are missed for their looks, however they are labelled."""
     positions = range(len(stand_in_photos))
     boxes = [stand_in_photos.boxes(i) for i in positions]
@@ -133,30 +147,43 @@ def test_other_labels_acquit_no_copy_of_another_brightness_contrast_or_sharpness
     pairs = originals(boxes)
     assert len(pairs) >= 9
     assert all(image == original for image, original in pairs)
-    assert originals(one_less) == originals(renamed) == originals([Boxes.none()] * len(boxes)) == pairs
+    assert (
+        originals(one_less) == originals(renamed) == originals([Boxes.none()] * len(boxes)) == pairs
+    )
 
 
 def test_an_exact_copy_is_one_however_it_is_labelled(photos):
-    (copy,) = copies(pool_of(photos[:1], [labelled(PLACES[5])]), [pool_of(photos, [labelled(p) for p in PLACES])])
+    (copy,) = copies(
+        pool_of(photos[:1], [labelled(PLACES[5])]), [pool_of(photos, [labelled(p) for p in PLACES])]
+    )
     assert (copy.original, copy.exact) == (0, True)
 
 
 def test_an_object_of_another_class_in_the_same_place_makes_another_photo(belt):
-    bright, dark = (shot(belt, PLACES[0], seed=k, contrast=contrast) for k, contrast in enumerate((8.0, -8.0)))
+    bright, dark = (
+        shot(belt, PLACES[0], seed=k, contrast=contrast) for k, contrast in enumerate((8.0, -8.0))
+    )
     originals = [pool_of([dark], [labelled(PLACES[0], label=1)])]
     assert copies(pool_of([bright], [labelled(PLACES[0])]), originals) == []
-    assert len(copies(pool_of([bright], [labelled(PLACES[0], label=1)]), originals)) == 1, "nothing says so"
+    assert len(copies(pool_of([bright], [labelled(PLACES[0], label=1)]), originals)) == 1, (
+        "nothing says so"
+    )
 
 
 def test_classes_count_by_their_names(photos):
     """Another dataset may count them in another order."""
-    theirs = Pool.of("theirs", CLASSES[::-1], [saved_again(photos[0])], [labelled(PLACES[0], label=1)], ["x"])
+    theirs = Pool.of(
+        "theirs", CLASSES[::-1], [saved_again(photos[0])], [labelled(PLACES[0], label=1)], ["x"]
+    )
     assert len(copies(theirs, [pool_of(photos[:1], [labelled(PLACES[0])])])) == 1
 
 
 def test_what_is_labelled_as_a_crowd_is_no_object(belt, photos):
     crowd = Boxes.of([(40, 60, 64, 84)], [0], crowd=[True])
-    assert len(copies(pool_of([shot(belt, seed=9)], [Boxes.none()]), [pool_of(photos[:1], [crowd])])) == 1
+    assert (
+        len(copies(pool_of([shot(belt, seed=9)], [Boxes.none()]), [pool_of(photos[:1], [crowd])]))
+        == 1
+    )
 
 
 def test_splits_of_a_fixed_camera_need_no_permission_and_a_copy_among_them_is_refused(photos):
@@ -168,7 +195,11 @@ def test_splits_of_a_fixed_camera_need_no_permission_and_a_copy_among_them_is_re
 
 
 def view(grey, *boxes):
-    return View(grey=grey, xyxy=np.array(boxes, float).reshape(-1, 4), names=np.array(["lid"] * len(boxes), str))
+    return View(
+        grey=grey,
+        xyxy=np.array(boxes, float).reshape(-1, 4),
+        names=np.array(["lid"] * len(boxes), str),
+    )
 
 
 def test_boxes_that_nearly_agree_are_counterparts_and_parts_too_small_to_compare_say_nothing():
@@ -179,7 +210,9 @@ def test_boxes_that_nearly_agree_are_counterparts_and_parts_too_small_to_compare
     around, beside = (0.25, 0.25, 0.5, 0.5), (0.28, 0.25, 0.53, 0.5)
     assert show_different_objects(view(spot, around), view(flat))
     assert show_different_objects(view(flat), view(spot, around)), "whichever comes first"
-    assert not show_different_objects(view(spot, around), view(flat, beside)), "they agree on what is there"
+    assert not show_different_objects(view(spot, around), view(flat, beside)), (
+        "they agree on what is there"
+    )
     assert not show_different_objects(view(spot, (0.3, 0.3, 0.31, 0.5)), view(flat))
     assert not show_different_objects(view(spot), view(flat))
     outside = (0.98, 0.98, 1.0, 1.0)

@@ -1,4 +1,6 @@
-"""Pools hold pictures as they are shown, at the working scale, and come back from disk as they were."""
+"""Pools hold pictures as they are shown, at the working scale, and come back from disk as they
+were.
+"""
 
 import hashlib
 import io
@@ -26,7 +28,9 @@ def encoded(image, form="PNG", **options):
 
 
 def size_of(data):
-    """What a reader finds in the head; for what cannot be read, any size: decoding it is what fails."""
+    """What a reader finds in the head; for what cannot be read, any size: decoding it is what
+    fails.
+    """
     try:
         return picture.header(data, "x").shown_wh
     except DataError:
@@ -36,7 +40,13 @@ def size_of(data):
 def source(*images, boxes=None):
     labels = Boxes.of([[0, 0, 1, 1]], [0], [0.5]) if boxes is None else boxes
     records = (
-        Record(image_id=str(i), image=data, size_wh=size_of(data), boxes=labels, place=f"x.json, image {i}")
+        Record(
+            image_id=str(i),
+            image=data,
+            size_wh=size_of(data),
+            boxes=labels,
+            place=f"x.json, image {i}",
+        )
         for i, data in enumerate(images)
     )
     return Source(name="real", classes=("cat",), records=tuple(records))
@@ -47,7 +57,9 @@ def pool(*counts):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (4 + i, 3, 3), np.uint8) for i in range(len(counts))]
     boxes = [Boxes.of([[0, 0, 1, 2]] * n, [1] * n) for n in counts]
-    return Pool.of("real", ("cat", "dog"), images, boxes, [f"image {i}" for i in range(len(counts))])
+    return Pool.of(
+        "real", ("cat", "dog"), images, boxes, [f"image {i}" for i in range(len(counts))]
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +71,10 @@ def pool(*counts):
         (Image.new("LA", (3, 2), (77, 9)), (77, 77, 77)),
         (Image.new("1", (3, 2), 1), (255, 255, 255)),
         (Image.fromarray(np.full((2, 3), 0x1234, np.uint16)), (0x12, 0x12, 0x12)),
-        (Image.new("RGB", (3, 2), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE), (10, 20, 30)),
+        (
+            Image.new("RGB", (3, 2), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE),
+            (10, 20, 30),
+        ),
     ],
     ids=lambda value: getattr(value, "mode", ""),
 )
@@ -78,7 +93,9 @@ def test_cmyk_becomes_rgb():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_box_turns_with_its_image(orientation):
-    """A white block is drawn into the stored image; the box must surround it in the image that is shown."""
+    """A white block is drawn into the stored image; the box must surround it in the image that is
+    shown.
+    """
     stored = np.zeros((6, 10, 3), np.uint8)
     stored[1:3, 2:7] = 255
     exif = Image.Exif()
@@ -101,16 +118,23 @@ def test_progress_is_told_after_each_image():
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"GIF89a", encoded(Image.effect_noise((64, 64), 50))[:900]], ids=["empty", "head", "cut"]
+    "data",
+    [b"", b"GIF89a", encoded(Image.effect_noise((64, 64), 50))[:900]],
+    ids=["empty", "head", "cut"],
 )
 def test_an_unreadable_image_is_named(data):
-    with pytest.raises(DataError, match=r"x.json, image 1: the image cannot be read .*Replace the image, or remove it"):
+    with pytest.raises(
+        DataError,
+        match=r"x.json, image 1: the image cannot be read .*Replace the image, or remove it",
+    ):
         decode(source(encoded(Image.new("L", (2, 2))), data))
 
 
 def test_a_decompression_bomb_is_named(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(DataError, match=r"x.json, image 0: the image cannot be read .*decompression bomb"):
+    with pytest.raises(
+        DataError, match=r"x.json, image 0: the image cannot be read .*decompression bomb"
+    ):
         decode(source(encoded(Image.new("L", (9, 9)))))
 
 
@@ -135,13 +159,17 @@ def test_a_second_save_keeps_the_first_and_leaves_nothing_behind(tmp_path):
 def test_a_damaged_pool_is_named(tmp_path):
     pool(1).save(tmp_path / "pool")
     (tmp_path / "pool" / "xyxy.npy").write_bytes(b"")
-    with pytest.raises(DataError, match=r"pool: is not a readable pool .*Delete the folder; it is made again"):
+    with pytest.raises(
+        DataError, match=r"pool: is not a readable pool .*Delete the folder; it is made again"
+    ):
         Pool.load(tmp_path / "pool")
 
 
 def test_the_hash_tells_images_boxes_and_visibility_apart():
     a, b = pool(1), pool(2)
-    seen = Pool.of("real", a.classes, [a.image(0)], [Boxes.of([[0, 0, 1, 2]], [1], [0.5])], ["image 0"])
+    seen = Pool.of(
+        "real", a.classes, [a.image(0)], [Boxes.of([[0, 0, 1, 2]], [1], [0.5])], ["image 0"]
+    )
     assert len({a.hash, b.hash, seen.hash}) == 3
     assert a.hash == pool(1).hash
 
@@ -162,7 +190,9 @@ def gradient(width, height):
     return Image.fromarray(np.stack([down, across, across], axis=2).astype(np.uint8))
 
 
-@pytest.mark.parametrize(("form", "size"), [("PNG", (400, 300)), ("JPEG", (400, 300)), ("JPEG", (4032, 3000))])
+@pytest.mark.parametrize(
+    ("form", "size"), [("PNG", (400, 300)), ("JPEG", (400, 300)), ("JPEG", (4032, 3000))]
+)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_is_turned_and_brought_to_the_size_asked(form, size, orientation):
     exif = Image.Exif()
@@ -181,7 +211,9 @@ def test_a_jpeg_is_never_decoded_smaller_than_it_is_wanted(monkeypatch):
     """One pixel more than an eighth needs a quarter, which is then shrunk further."""
     decoded = []
     resized = picture._resized
-    monkeypatch.setattr(picture, "_resized", lambda rgb, wh: decoded.append(rgb.shape[1::-1]) or resized(rgb, wh))
+    monkeypatch.setattr(
+        picture, "_resized", lambda rgb, wh: decoded.append(rgb.shape[1::-1]) or resized(rgb, wh)
+    )
     data = encoded(gradient(800, 400), "JPEG")
     for width, height in ((100, 50), (101, 51), (201, 101), (401, 201), (800, 400), (1600, 800)):
         assert picture.pixels(data, "x", (width, height)).shape == (height, width, 3)
@@ -194,7 +226,12 @@ def test_shrinking_takes_means_and_enlarging_goes_between():
     assert (picture.pixels(encoded(Image.fromarray(stripes)), "x", (4, 2)) == 100).all()
     edge = np.zeros((2, 2, 3), np.uint8)
     edge[:, 1] = 200
-    assert picture.pixels(encoded(Image.fromarray(edge)), "x", (4, 4))[0, :, 0].tolist() == [0, 50, 150, 200]
+    assert picture.pixels(encoded(Image.fromarray(edge)), "x", (4, 4))[0, :, 0].tolist() == [
+        0,
+        50,
+        150,
+        200,
+    ]
 
 
 def test_photos_and_their_boxes_are_decoded_at_the_working_scale():
@@ -206,7 +243,11 @@ def test_photos_and_their_boxes_are_decoded_at_the_working_scale():
     found = decode(source(upright, wide, boxes=boxes), 100)
     assert found.sizes_wh.tolist() == [[100, 75], [100, 75]]
     assert found.photo_sizes_wh.tolist() == [[400, 300], [400, 300]]
-    assert found.boxes(0).xyxy.tolist() == found.boxes(1).xyxy.tolist() == [[0, 0, 100, 75], [10, 7.5, 20, 22.5]]
+    assert (
+        found.boxes(0).xyxy.tolist()
+        == found.boxes(1).xyxy.tolist()
+        == [[0, 0, 100, 75], [10, 7.5, 20, 22.5]]
+    )
     assert found.image(1).shape == (75, 100, 3)
 
 
@@ -216,9 +257,13 @@ def test_boxes_come_back_in_the_photos_own_pixels(size, working_px):
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 0.6, (20, 2)) * size
     xyxy = np.concatenate([low, low + 0.3 * np.array(size)], axis=1)
-    record = Record(image_id="a", image=b"", size_wh=size, boxes=Boxes.of(xyxy, [0] * 20), place="x")
+    record = Record(
+        image_id="a", image=b"", size_wh=size, boxes=Boxes.of(xyxy, [0] * 20), place="x"
+    )
     sizes = working_sizes(np.array([size]), working_px)
-    found = replace(pool(20), sizes_wh=sizes, scales=sizes / [size], xyxy=_scaled(record, sizes[0]).xyxy)
+    found = replace(
+        pool(20), sizes_wh=sizes, scales=sizes / [size], xyxy=_scaled(record, sizes[0]).xyxy
+    )
     assert max(sizes[0]) == working_px
     assert np.abs(found.to_photo(0, found.boxes(0).xyxy) - xyxy).max() < 1e-9
     assert np.abs(found.to_photo(np.zeros(20, int), found.xyxy) - xyxy).max() < 1e-9
@@ -233,7 +278,9 @@ def test_without_a_working_scale_nothing_is_rescaled():
     assert (found.sizes_wh.tolist(), found.scales.tolist()) == ([[9, 7]], [[1, 1]])
     assert found.boxes(0).xyxy.tolist() == boxes.xyxy.tolist()
     again = decode(source(encoded(gradient(9, 7)), boxes=boxes), 9)
-    assert np.array_equal(again.image(0), found.image(0)), "photos of the working size already stay as they are"
+    assert np.array_equal(again.image(0), found.image(0)), (
+        "photos of the working size already stay as they are"
+    )
 
 
 def test_no_images_make_an_empty_pool():
@@ -242,7 +289,9 @@ def test_no_images_make_an_empty_pool():
 
 
 def test_decoding_large_photos_takes_little_more_memory_than_they_do_in_the_end():
-    """8 photos of 12 megapixels, 36 MB each; at most one of them may be whole in memory, and a JPEG not even that."""
+    """8 photos of 12 megapixels, 36 MB each; at most one of them may be whole in memory, and a JPEG
+    not even that.
+    """
     images = source(*[encoded(gradient(4032, 3024), "JPEG", quality=50)] * 8)
     tracemalloc.start()
     found = decode(images, 1024)
@@ -274,7 +323,13 @@ def test_a_selection_shares_pixels_and_is_equal_data():
 
 def test_neighbours_are_not_copied_to_be_alone():
     whole = pool(2, 0, 1, 3)
-    for indices, is_shared in (([1, 2], True), ([2, 3], True), ([0, 1], True), ([2, 1], False), ([0, 2], False)):
+    for indices, is_shared in (
+        ([1, 2], True),
+        ([2, 3], True),
+        ([0, 1], True),
+        ([2, 1], False),
+        ([0, 2], False),
+    ):
         part = whole.select(indices).compacted()
         assert np.shares_memory(part.pixels, whole.pixels) == is_shared
         assert part.pixels.size == part.image_bytes
@@ -326,7 +381,9 @@ def test_photos_have_one_hash_wherever_their_files_lie(tmp_path):
     photos = labelled((64, 48))
     path = tmp_path / "photo.png"
     path.write_bytes(photos.records[0].image)
-    on_disk = replace(photos, records=(replace(photos.records[0], image=path, image_id="other", place="y"),))
+    on_disk = replace(
+        photos, records=(replace(photos.records[0], image=path, image_id="other", place="y"),)
+    )
     assert decode(on_disk).hash == decode(photos).hash
 
 
@@ -349,7 +406,10 @@ def test_the_hash_of_photos_does_not_depend_on_what_decodes_them(monkeypatch):
     ids=lambda change: next(iter(change)),
 )
 def test_the_hash_of_photos_tells_every_label_apart(change):
-    assert decode(labelled((64, 48), boxes=replace(BOXES, **change)), 32).hash != decode(labelled((64, 48)), 32).hash
+    assert (
+        decode(labelled((64, 48), boxes=replace(BOXES, **change)), 32).hash
+        != decode(labelled((64, 48)), 32).hash
+    )
 
 
 def test_the_hash_of_photos_tells_their_bytes_number_order_and_classes_apart():
@@ -381,7 +441,9 @@ def test_selected_photos_have_the_hash_of_those_that_were_decoded_alone():
 
 def test_aligned_photos_have_the_hash_of_photos_whose_classes_stand_in_that_order():
     photos = labelled((64, 48))
-    turned = labelled((64, 48), boxes=replace(BOXES, labels=1 - BOXES.labels), classes=("dog", "cat"))
+    turned = labelled(
+        (64, 48), boxes=replace(BOXES, labels=1 - BOXES.labels), classes=("dog", "cat")
+    )
     assert aligned(decode(turned, 32), ("cat", "dog")).hash == decode(photos).hash
 
 

@@ -13,7 +13,9 @@ from syndet_ray.errors import DataError
 
 def empty_record() -> bytes:
     head = bytes(8)
-    return head + masked_crc32c(head).to_bytes(4, "little") + masked_crc32c(b"").to_bytes(4, "little")
+    return (
+        head + masked_crc32c(head).to_bytes(4, "little") + masked_crc32c(b"").to_bytes(4, "little")
+    )
 
 
 def write_coco(folder, name, images, classes=("cat",)):
@@ -23,13 +25,18 @@ def write_coco(folder, name, images, classes=("cat",)):
     content = {
         "images": [{"id": i, "file_name": image} for i, image in enumerate(images)],
         "categories": [{"id": i, "name": name} for i, name in enumerate(classes)],
-        "annotations": [{"id": i, "image_id": i, "category_id": 0, "bbox": [i, 1, 2, 3]} for i in range(len(images))],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 0, "bbox": [i, 1, 2, 3]}
+            for i in range(len(images))
+        ],
     }
     (folder / name).write_text(json.dumps(content))
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"photos: does not exist. Give the folder that holds the dataset"):
+    with pytest.raises(
+        DataError, match=r"photos: does not exist. Give the folder that holds the dataset"
+    ):
         read(tmp_path / "photos")
     (tmp_path / "photos").write_text("")
     with pytest.raises(DataError, match="photos: is not a folder"):
@@ -39,7 +46,10 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_an_unknown_layout_says_what_was_there_and_what_was_looked_for(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "settings.json").write_text('{"a": 1}')
-    with pytest.raises(DataError, match=r"got \['notes.txt', 'settings.json'\]. Looked for <split>.record .*coco.json"):
+    with pytest.raises(
+        DataError,
+        match=r"got \['notes.txt', 'settings.json'\]. Looked for <split>.record .*coco.json",
+    ):
         read(tmp_path)
 
 
@@ -70,7 +80,9 @@ def test_the_split_is_told_by_file_or_folder(tmp_path, name, split):
 def test_files_that_do_not_tell_their_split_are_named(tmp_path):
     with pytest.raises(DataError, match=r"b.json: must tell its split by its name"):
         by_split(tmp_path, [tmp_path / "train.json", tmp_path / "b.json"])
-    with pytest.raises(DataError, match=r"train_val.json: must name one split, got \['train', 'val'\]"):
+    with pytest.raises(
+        DataError, match=r"train_val.json: must name one split, got \['train', 'val'\]"
+    ):
         by_split(tmp_path, [tmp_path / "train_val.json"])
 
 
@@ -89,7 +101,10 @@ def test_classes_are_those_of_all_splits_in_the_order_of_train(tmp_path):
     write_coco(tmp_path, "test.json", ["bb.png"], classes=("cat", "ant"))
     found = read(tmp_path)
     assert found.classes == ("dog", "cat", "ant")
-    assert np.concatenate([s.records[0].boxes.labels for s in found.splits.values()]).tolist() == [0, 1]
+    assert np.concatenate([s.records[0].boxes.labels for s in found.splits.values()]).tolist() == [
+        0,
+        1,
+    ]
     assert list(found.splits) == ["train", "test"]
 
 
@@ -102,12 +117,17 @@ def test_the_same_classes_in_any_order_pass():
     [
         (("a", "b", "c"), ("b",), "found a, c only in the real data. Rename"),
         (("b",), ("b", "d"), "found d only in the synthetic data. Rename"),
-        (("a", "b"), ("b", "d"), "found a only in the real data; d only in the synthetic data. Rename"),
+        (
+            ("a", "b"),
+            ("b", "d"),
+            "found a only in the real data; d only in the synthetic data. Rename",
+        ),
     ],
 )
 def test_a_class_that_one_side_lacks_is_named(real, synthetic, said):
     with pytest.raises(
-        DataError, match="photos: the real data and the synthetic data must have the same classes; " + said
+        DataError,
+        match="photos: the real data and the synthetic data must have the same classes; " + said,
     ):
         check_classes(real, synthetic, "photos")
 
@@ -122,9 +142,7 @@ def test_classes_of_few_boxes_are_told_with_their_first_box(tmp_path):
         "bishop": "1 box: ccc.png, annotation 0",
         "pieces": "no box",
     }
-    said = (
-        r"found bishop \(1 box: ccc\.png, annotation 0\), cat \(no box\) only in the real data; king only in the synth"
-    )
+    said = r"found bishop \(1 box: ccc\.png, annotation 0\), cat \(no box\) only in the real data; king only in the synth"
     with pytest.raises(DataError, match=said):
         check_classes(("bishop", "cat", "dog"), ("dog", "king"), "photos", few_boxes=few_boxes)
 

@@ -1,4 +1,6 @@
-"""The working scale is settled from objects: near 48 px where that is possible, and where the most can be learned."""
+"""The working scale is settled from objects: near 48 px where that is possible, and where the most
+can be learned.
+"""
 
 import math
 import re
@@ -63,7 +65,9 @@ def test_the_median_object_is_brought_to_its_best_size():
         (20, 10, 64),  # the least that a recipe allows
     ],
 )
-def test_photos_near_their_best_size_stay_as_they_are_and_none_is_enlarged_beyond_twice(native, side, longest):
+def test_photos_near_their_best_size_stay_as_they_are_and_none_is_enlarged_beyond_twice(
+    native, side, longest
+):
     assert settled(squares((native, native // 2), side)).longest_px == longest
 
 
@@ -81,27 +85,36 @@ def test_large_photos_are_not_enlarged_beyond_2048_px(native, side, longest):
 
 def test_what_is_done_to_photos_tells_their_own_size_too():
     scale = settled(squares((4000, 3000), 400, 400))
-    assert scale.words == "photos are brought from 4000 to 480 px on their longer side, where most objects are 48 px"
+    assert (
+        scale.words
+        == "photos are brought from 4000 to 480 px on their longer side, where most objects are 48 px"
+    )
 
 
 @pytest.mark.parametrize(("ratio", "share"), [(1, 0.0), (11, 0.0), (12, 0.5)])
 def test_boxes_that_no_anchor_is_long_enough_for_are_counted(ratio, share):
     boxes_wh = np.array([[10.0, 10.0 * ratio], [20.0, 20.0]])
     longest = longest_shape("auto")
-    assert elongated_share(boxes_wh, longest) == elongated_share(boxes_wh[:, ::-1], longest) == share
+    assert (
+        elongated_share(boxes_wh, longest) == elongated_share(boxes_wh[:, ::-1], longest) == share
+    )
     assert elongated_share(np.zeros((0, 2)), longest) == 0
     assert longest_shape((0.25, 2.0)) == 4
 
 
 def test_large_and_small_photos_are_weighed_alike():
-    """Objects count by their share of their own photo; the median photo is the one that may stay as it is."""
+    """Objects count by their share of their own photo; the median photo is the one that may stay as
+    it is.
+    """
     scale = settled(squares((1000, 800), 96), squares((500, 400), 48), squares((500, 400), 48))
     assert scale.longest_px == 500
     assert scale.object_px == pytest.approx((48, 48, 48))
 
 
 def test_the_scale_moves_to_where_more_objects_can_be_learned():
-    """Most objects are 3/20 of the photo, which asks for 320 px; two fifths are 1/40, under 10 px there."""
+    """Most objects are 3/20 of the photo, which asks for 320 px; two fifths are 1/40, under 10 px
+    there.
+    """
     few_tiny = [800 * 3 / 20] * 6 + [800 / 40] * 4
     scale = settled(squares((800, 800), *few_tiny))
     assert scale.longest_px == round(320 * 2 ** (2 / 4) / 32) * 32 == 448
@@ -136,23 +149,34 @@ def test_what_is_given_as_a_number_stays():
 
 
 def test_crowds_are_no_objects():
-    scale = working_scale([photo((800, 800), [(120, 120), (790, 790)], crowd=[False, True])], "auto", "auto", "photos")
+    scale = working_scale(
+        [photo((800, 800), [(120, 120), (790, 790)], crowd=[False, True])], "auto", "auto", "photos"
+    )
     assert (scale.objects, scale.longest_px) == (1, 320)
-    assert len(training_boxes_wh([photo((800, 800), [(100, 50), (790, 790)], crowd=[False, True])])) == 1
+    assert (
+        len(training_boxes_wh([photo((800, 800), [(100, 50), (790, 790)], crowd=[False, True])]))
+        == 1
+    )
 
 
 def test_without_a_box_photos_keep_their_size():
     scale = settled(photo((500, 300), []), photo((300, 480), []))
     assert (scale.longest_px, scale.crop_px, scale.object_px) == (480, 384, (0, 0, 0))
     assert (scale.objects, scale.too_small, scale.too_large) == (0, 0, 0)
-    assert scale.words == "photos are brought to 480 px on their longer side; no object is labelled on those that train"
+    assert (
+        scale.words
+        == "photos are brought to 480 px on their longer side; no object is labelled on those that train"
+    )
     assert scale.unlearnable_words == ""
 
 
 def test_the_scale_is_told_in_a_sentence():
     sides = np.linspace(26, 56, 31)  # of which a tenth lies below 29 and above 53
     scale = settled(squares((640, 480), *sides), working_px=640)
-    assert scale.words == "photos are brought to 640 px on their longer side, where most objects are 29 to 53 px"
+    assert (
+        scale.words
+        == "photos are brought to 640 px on their longer side, where most objects are 29 to 53 px"
+    )
     assert scale.unlearnable_words == ""
 
 
@@ -182,7 +206,11 @@ def test_an_object_counts_once_though_it_is_thin_and_long():
 
 
 def test_photos_of_wildly_different_sizes_are_named():
-    records = [photo((100, 80), [], "thumbnail.jpg"), photo((400, 300), [], "b"), photo((1001, 700), [], "large.jpg")]
+    records = [
+        photo((100, 80), [], "thumbnail.jpg"),
+        photo((400, 300), [], "b"),
+        photo((1001, 700), [], "large.jpg"),
+    ]
     with pytest.raises(DataError) as raised:
         settled(*records)
     assert str(raised.value) == (
@@ -204,14 +232,19 @@ def test_no_photos_at_all_are_told():
     st.lists(st.floats(0.02, 0.9), min_size=1, max_size=30),
 )
 def test_settled_values_are_valid_settings_within_their_limits(sizes, shares):
-    records = [photo(wh, [(share * wh[0], share * wh[1]) for share in shares], str(i)) for i, wh in enumerate(sizes)]
+    records = [
+        photo(wh, [(share * wh[0], share * wh[1]) for share in shares], str(i))
+        for i, wh in enumerate(sizes)
+    ]
     try:
         scale = settled(*records)
     except DataError:  # sizes too far apart for any scale
         reject()
     longer = sorted(max(wh) for wh in sizes)
     native = longer[(len(longer) - 1) // 2]
-    assert Detector(working_px=scale.longest_px, anchor_px=anchors(scale.object_px[0], scale.object_px[2]))
+    assert Detector(
+        working_px=scale.longest_px, anchor_px=anchors(scale.object_px[0], scale.object_px[2])
+    )
     assert Training(crop_px=scale.crop_px)
     assert 64 <= scale.longest_px <= 2 * native
     assert scale.longest_px == native or scale.longest_px % 32 == 0
@@ -297,5 +330,7 @@ def test_a_crop_that_is_too_small_is_refused_with_advice_that_helps(sides, crop_
     photos = [squares((4000, 3000), *sides)]
     scale = working_scale(photos, 4000, 2048, "photos")
     value = '"auto" (768)' if crop_px == "auto" else crop_px
-    with pytest.raises(DataError, match=re.escape(f"with training.crop_px {value} at least") + f".*{advice}"):
+    with pytest.raises(
+        DataError, match=re.escape(f"with training.crop_px {value} at least") + f".*{advice}"
+    ):
         check_crop(photos, scale, crop_px, "photos")

@@ -9,9 +9,18 @@ from syndet_ray.scenes.dice import CLASSES
 
 def test_the_stand_in_has_three_parts_and_is_named_so():
     splits = stand_in().splits
-    assert {split: len(source) for split, source in splits.items()} == {"train": 120, "val": 40, "test": 80}
-    assert all(source.stand_in and not source.synthetic and source.name == "real" for source in splits.values())
-    assert all(record.size_wh == (256, 256) for source in splits.values() for record in source.records)
+    assert {split: len(source) for split, source in splits.items()} == {
+        "train": 120,
+        "val": 40,
+        "test": 80,
+    }
+    assert all(
+        source.stand_in and not source.synthetic and source.name == "real"
+        for source in splits.values()
+    )
+    assert all(
+        record.size_wh == (256, 256) for source in splits.values() for record in source.records
+    )
 
 
 def test_its_labels_are_whole_and_know_what_is_hidden():

@@ -21,7 +21,9 @@ from syndet_ray.inspection.distance import Line, Sample, class_distance, distanc
 from syndet_ray.inspection.duplicates import pairs, print_of
 from syndet_ray.inspection.statistics import STATISTICS, box_numbers, look, measure, noise
 
-values = st.lists(st.integers(-50, 50), min_size=1, max_size=30).map(lambda found: np.array(found, float))
+values = st.lists(st.integers(-50, 50), min_size=1, max_size=30).map(
+    lambda found: np.array(found, float)
+)
 
 
 def scenes(count, seed=0, side=96):
@@ -40,7 +42,9 @@ def pool_of(images, name="made", classes=("cat", "dog"), boxes=None, visibility=
 
 def sample(found, images=None):
     """One value an image."""
-    return Sample(values=np.asarray(found, float), image_of=np.arange(len(found)), images=images or len(found))
+    return Sample(
+        values=np.asarray(found, float), image_of=np.arange(len(found)), images=images or len(found)
+    )
 
 
 def written(folder, images, **given):
@@ -57,7 +61,8 @@ def coco(folder, splits, classes=("cat", "dog")):
         content = {
             "images": [{"id": i, "file_name": f"{i}.png"} for i in range(len(images))],
             "annotations": [
-                {"id": i, "image_id": i, "category_id": 0, "bbox": [2, 2, 9, 9]} for i in range(len(images))
+                {"id": i, "image_id": i, "category_id": 0, "bbox": [2, 2, 9, 9]}
+                for i in range(len(images))
             ],
             "categories": [{"id": k, "name": name} for k, name in enumerate(classes)],
         }
@@ -84,11 +89,15 @@ def test_a_blurred_copy_is_less_sharp_and_has_less_noise():
 def test_the_noise_that_was_added_is_found_again(sigma):
     x, y = np.meshgrid(np.arange(256), np.arange(256))
     grey = 60 + 0.3 * x + 0.2 * y + np.random.default_rng(1).normal(0, sigma, x.shape)
-    assert noise(np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, 2)) == pytest.approx(sigma, rel=0.08)
+    assert noise(np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, 2)) == pytest.approx(
+        sigma, rel=0.08
+    )
 
 
 def test_colours_are_what_they_are_called():
-    grey, red, blue = (np.full((20, 20, 3), c, np.uint8) for c in ((128, 128, 128), (200, 60, 60), (60, 60, 200)))
+    grey, red, blue = (
+        np.full((20, 20, 3), c, np.uint8) for c in ((128, 128, 128), (200, 60, 60), (60, 60, 200))
+    )
     assert look(grey)["saturation"] == pytest.approx(0, abs=0.1)
     assert (look(grey)["hue_spread"], look(grey)["contrast"]) == (0, 0)
     assert look(red)["green_to_red"] > 30 and look(blue)["blue_to_yellow"] < -30
@@ -111,7 +120,10 @@ def test_boxes_are_told_in_pixels_and_of_the_image():
     assert found["relative_height"].tolist() == [0.1, 0.2, 0.05]
     assert found["relative_size"] == pytest.approx(np.sqrt([0.04, 0.04, 0.005]))
     assert found["aspect_ratio"].tolist() == [1, -1, 0]
-    assert (found["centre_x"].tolist(), found["centre_y"].tolist()) == ([0.2, 0.4, 0.95], [0.1, 0.2, 0.225])
+    assert (found["centre_x"].tolist(), found["centre_y"].tolist()) == (
+        [0.2, 0.4, 0.95],
+        [0.1, 0.2, 0.225],
+    )
     assert found["overlaps"].tolist() == [1, 1, 0]
     assert (found["at_border"].tolist(), found["tiny"].tolist()) == ([1, 0, 1], [0, 0, 1])
 
@@ -130,8 +142,12 @@ def test_crowds_are_counted_and_no_objects(tmp_path):
 def test_distances_are_those_of_scipy_and_symmetric(one, two):
     moved, ks = Line.of(one, two).apart(np.ones(len(one)), np.ones(len(two)))
     assert moved == pytest.approx(stats.wasserstein_distance(one, two))
-    assert ks == pytest.approx(max(abs(np.mean(one <= x) - np.mean(two <= x)) for x in [*one, *two]))
-    assert Line.of(two, one).apart(np.ones(len(two)), np.ones(len(one))) == pytest.approx((moved, ks))
+    assert ks == pytest.approx(
+        max(abs(np.mean(one <= x) - np.mean(two <= x)) for x in [*one, *two])
+    )
+    assert Line.of(two, one).apart(np.ones(len(two)), np.ones(len(one))) == pytest.approx(
+        (moved, ks)
+    )
     assert moved >= 0 and 0 <= ks <= 1
     assert Line.of(one, one).apart(np.ones(len(one)), np.ones(len(one))) == (0, 0)
 
@@ -166,7 +182,10 @@ def test_a_shift_by_one_deviation_is_a_distance_of_one():
 @pytest.mark.parametrize("count", [30, 400])
 def test_samples_of_one_distribution_stay_mostly_within_chance(count):
     rng = np.random.default_rng(0)
-    found = [distance("b", "noise", sample(rng.normal(size=400)), sample(rng.normal(size=count)), k) for k in range(25)]
+    found = [
+        distance("b", "noise", sample(rng.normal(size=400)), sample(rng.normal(size=count)), k)
+        for k in range(25)
+    ]
     assert sum(one.beyond_chance for one in found) <= 5
     assert sum(one.low == 0 for one in found) >= 17
 
@@ -189,12 +208,22 @@ def test_a_rare_event_is_beyond_chance_where_fishers_exact_test_says_so(images):
 
 
 def test_two_samples_of_a_rare_event_are_rarely_called_beyond_chance():
-    """Where an image in fifty is of an odd size; resamples of the reference called 26 in 100 pairs beyond chance."""
+    """Where an image in fifty is of an odd size; resamples of the reference called 26 in 100 pairs
+    beyond chance.
+    """
     rng = np.random.default_rng(0)
-    pairs = [[sample(np.where(rng.random(40) < 0.02, 1280.0, 640.0)) for _ in range(2)] for _ in range(30)]
-    claims = sum(distance("b", "image_width", *pair, k).beyond_chance for k, pair in enumerate(pairs))
+    pairs = [
+        [sample(np.where(rng.random(40) < 0.02, 1280.0, 640.0)) for _ in range(2)]
+        for _ in range(30)
+    ]
+    claims = sum(
+        distance("b", "image_width", *pair, k).beyond_chance for k, pair in enumerate(pairs)
+    )
     assert claims <= 2
-    kinds = [[np.eye(2, dtype=int)[(rng.random(40) < 0.02).astype(int)] for _ in range(2)] for _ in range(30)]
+    kinds = [
+        [np.eye(2, dtype=int)[(rng.random(40) < 0.02).astype(int)] for _ in range(2)]
+        for _ in range(30)
+    ]
     assert sum(class_distance("b", *pair, k).beyond_chance for k, pair in enumerate(kinds)) <= 2
 
 
@@ -213,9 +242,17 @@ def test_where_hardly_an_image_has_an_object_nothing_is_beyond_chance():
 def test_objects_of_one_image_count_as_one_draw():
     rng = np.random.default_rng(0)
     alone = Sample(values=rng.normal(size=200), image_of=np.arange(200), images=200)
-    heaped = Sample(values=np.repeat(rng.normal(size=20), 10), image_of=np.repeat(np.arange(20), 10), images=20)
+    heaped = Sample(
+        values=np.repeat(rng.normal(size=20), 10), image_of=np.repeat(np.arange(20), 10), images=20
+    )
     floors = [
-        distance("b", "noise", one, Sample(values=one.values + 1, image_of=one.image_of, images=one.images), 0).floor
+        distance(
+            "b",
+            "noise",
+            one,
+            Sample(values=one.values + 1, image_of=one.image_of, images=one.images),
+            0,
+        ).floor
         for one in (alone, heaped)
     ]
     assert floors[1] > 2 * floors[0]
@@ -223,19 +260,29 @@ def test_objects_of_one_image_count_as_one_draw():
 
 def test_a_reference_that_does_not_vary_is_infinitely_far_from_what_differs():
     found = distance("b", "image_width", sample([640] * 8), sample([256] * 8), 0)
-    assert (found.value, found.low, found.ks, found.floor, found.beyond_chance) == (np.inf, None, 1, 0, True)
+    assert (found.value, found.low, found.ks, found.floor, found.beyond_chance) == (
+        np.inf,
+        None,
+        1,
+        0,
+        True,
+    )
     few = distance("b", "image_width", sample([640] * 2), sample([256] * 2), 0)
     assert (few.value, few.floor, few.beyond_chance) == (np.inf, np.inf, False), (
         "one of three divisions is no less far apart"
     )
     assert distance("b", "image_width", sample([640, 640]), sample([640]), 0).value == 0
-    assert distance("b", "aspect_ratio", sample([0, 0.001]), sample([0, 0.002]), 0, fine=0.01).value == 0
+    assert (
+        distance("b", "aspect_ratio", sample([0, 0.001]), sample([0, 0.002]), 0, fine=0.01).value
+        == 0
+    )
 
 
 def test_what_cannot_be_compared_has_no_distance():
     nothing = Sample(values=np.zeros(0), image_of=np.zeros(0, int), images=3)
     assert distance("b", "box_size", sample([1, 2]), nothing, 0).value is None
-    assert distance("b", "noise", sample([1]), sample([2, 3]), 0).value is None  # one value has no deviation
+    # one value has no deviation
+    assert distance("b", "noise", sample([1]), sample([2, 3]), 0).value is None
     alone = distance("b", "noise", sample([1, 2]), sample([3]), 0)
     assert (alone.value, alone.low, alone.floor) == (3, None, None)
     assert not alone.beyond_chance, "nobody knows what chance would make of one image"
@@ -246,7 +293,9 @@ def test_what_cannot_be_compared_has_no_distance():
 
 def test_copies_are_found_and_other_pictures_are_not():
     images = scenes(30)
-    encoded = cv2.imdecode(cv2.imencode(".jpg", images[3], [cv2.IMWRITE_JPEG_QUALITY, 50])[1], cv2.IMREAD_COLOR)
+    encoded = cv2.imdecode(
+        cv2.imencode(".jpg", images[3], [cv2.IMWRITE_JPEG_QUALITY, 50])[1], cv2.IMREAD_COLOR
+    )
     smaller = cv2.resize(images[4], (60, 60), interpolation=cv2.INTER_AREA)
     brighter = np.clip(images[5] * 1.1, 0, 255).astype(np.uint8)
     prints = [print_of(image) for image in [*images, encoded, smaller, brighter, images[6]]]
@@ -266,19 +315,28 @@ def test_a_copy_is_told_for_each_part_that_holds_one():
 
 def test_blank_pictures_are_the_same_only_where_all_is_the_same():
     blank = [np.full((40, 40, 3), level, np.uint8) for level in (10, 200, 10)]
-    assert [(p.first, p.second, p.exact) for p in pairs([print_of(image) for image in blank], [0] * 3)] == [
-        (0, 2, True)
-    ]
+    assert [
+        (p.first, p.second, p.exact) for p in pairs([print_of(image) for image in blank], [0] * 3)
+    ] == [(0, 2, True)]
     assert pairs([], []) == []
 
 
 def test_a_brighter_copy_differs_in_brightness_and_not_in_sizes(tmp_path):
     images = scenes(24)
     brighter = [np.clip(image.astype(int) + 40, 0, 255).astype(np.uint8) for image in images]
-    found = inspect([written(tmp_path / "a", images), written(tmp_path / "b", brighter)], None, quiet)
+    found = inspect(
+        [written(tmp_path / "a", images), written(tmp_path / "b", brighter)], None, quiet
+    )
     told = by_name(found, "b")
     assert told["brightness"].beyond_chance and told["brightness"].value > 1
-    for name in ("image_width", "box_size", "relative_size", "objects_per_image", "aspect_ratio", "classes"):
+    for name in (
+        "image_width",
+        "box_size",
+        "relative_size",
+        "objects_per_image",
+        "aspect_ratio",
+        "classes",
+    ):
         assert told[name].value == 0, name
     assert [one.value for one in found.of("b") if one.value is not None] == sorted(
         (one.value for one in found.of("b") if one.value is not None), reverse=True
@@ -287,8 +345,13 @@ def test_a_brighter_copy_differs_in_brightness_and_not_in_sizes(tmp_path):
 
 def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_told(tmp_path):
     images = scenes(9)
-    again = cv2.imdecode(cv2.imencode(".jpg", images[0], [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
-    path = coco(tmp_path / "dice", {"train": [*images[:6], images[1]], "test": [*images[6:], images[2], again]})
+    again = cv2.imdecode(
+        cv2.imencode(".jpg", images[0], [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR
+    )
+    path = coco(
+        tmp_path / "dice",
+        {"train": [*images[:6], images[1]], "test": [*images[6:], images[2], again]},
+    )
     found = inspect([path], None, quiet)
     assert [subject.name for subject in found.subjects] == ["dice train", "dice test"]
     told = [(t.first.image_id, t.second.image_id, t.exact, t.apart) for t in found.twins]
@@ -302,7 +365,9 @@ def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_told(tmp_pa
 
 
 def still_life(*corners, seed):
-    """(240, 320, 3) what a fixed camera sees of discs at their corners on one ground, with the noise of its exposure."""
+    """(240, 320, 3) what a fixed camera sees of discs at their corners on one ground, with the
+    noise of its exposure.
+    """
     ground = cv2.resize(scenes(1, 7)[0], (320, 240), interpolation=cv2.INTER_CUBIC)
     for x, y in corners:
         cv2.circle(ground, (x + 8, y + 8), 8, (90, 90, 90), -1)
@@ -315,14 +380,19 @@ def discs(*corners):
 
 
 def test_photos_of_a_fixed_camera_are_twins_only_where_nothing_has_moved(tmp_path):
-    """As `check` judges them. Of several that are alike one may show the same though it is not the likest."""
+    """As `check` judges them.
+
+    Of several that are alike one may show the same though it is not the likest.
+    """
     there, elsewhere = (40, 60), (200, 150)
     saved = cv2.imdecode(cv2.imencode(".jpg", still_life(there, seed=0))[1], cv2.IMREAD_COLOR)
     first = written(tmp_path / "a", [still_life(there, seed=0)], boxes=[discs(there)])
     others = [still_life(elsewhere, seed=1), saved]
     second = written(tmp_path / "b", others, boxes=[discs(elsewhere), discs(there)])
     prints = [print_of(image) for image in (still_life(there, seed=0), *others)]
-    assert len(pairs(prints, [0, 1, 1])) == 3, "by their looks all are one, or nothing is shown here"
+    assert len(pairs(prints, [0, 1, 1])) == 3, (
+        "by their looks all are one, or nothing is shown here"
+    )
     (twins,) = inspect([first, second], None, quiet).twins
     assert (twins.second.image_id, twins.exact, twins.copy) == ("images/000001.png", False, True)
 
@@ -338,18 +408,25 @@ def test_the_likest_image_that_shows_the_same_is_told(tmp_path):
         asked.append((i, j))
         return j == 0
 
-    assert [(p.first, p.second) for p in pairs(prints, [0, 0, 1], show_the_same)] == [(0, 1), (0, 2)]
+    assert [(p.first, p.second) for p in pairs(prints, [0, 0, 1], show_the_same)] == [
+        (0, 1),
+        (0, 2),
+    ]
     assert asked == [(1, 0), (2, 1), (2, 0)]
 
 
 def test_visibility_is_estimated_for_all_and_measured_where_it_is_told(tmp_path):
-    paths = [written(tmp_path / "a", scenes(3)), written(tmp_path / "b", scenes(3, 1), visibility=[0.25, 1.0])]
+    paths = [
+        written(tmp_path / "a", scenes(3)),
+        written(tmp_path / "b", scenes(3, 1), visibility=[0.25, 1.0]),
+    ]
     found = inspect(paths, None, quiet)
     kinds = [subject.measured.visibility_kind for subject in found.subjects]
     assert kinds == ["estimated", "measured"]
     assert found.subjects[1].measured.values["visibility_measured"][:2].tolist() == [0.25, 1]
     assert found.subjects[1].measured.values["visibility_estimated"].tolist() == [1] * 6
-    assert by_name(found, "b")["visibility_measured"].value is None  # never compared with what is estimated
+    # never compared with what is estimated
+    assert by_name(found, "b")["visibility_measured"].value is None
     assert by_name(found, "b")["visibility_estimated"].value == 0
 
 
@@ -373,7 +450,8 @@ def test_one_image_and_images_of_many_sizes_can_be_inspected(tmp_path):
     found = inspect([many, str(tmp_path / "one")], None, quiet)
     assert by_name(found, "one")["image_width"].value > 0
     assert by_name(found, "one")["image_width"].low is None
-    assert len(found.twins) == 3  # one picture at four sizes: a chain of two in one source, and one across
+    # one picture at four sizes: a chain of two in one source, and one across
+    assert len(found.twins) == 3
 
 
 def test_classes_that_differ_are_told_and_compared_by_name(tmp_path):
@@ -422,6 +500,8 @@ def test_progress_tells_every_image():
         for i, image in enumerate(scenes(3))
     )
     told = []
-    measured = measure(Source(name="s", classes=("cat",), records=records), lambda *done: told.append(done))
+    measured = measure(
+        Source(name="s", classes=("cat",), records=records), lambda *done: told.append(done)
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert measured.objects == 0 and measured.empty == 3

@@ -1,4 +1,6 @@
-"""Folders go to S3 and come back; a bucket that cannot be used is refused before anything starts, with what to do."""
+"""Folders go to S3 and come back; a bucket that cannot be used is refused before anything starts,
+with what to do.
+"""
 
 import json
 import socket
@@ -32,15 +34,25 @@ def test_the_endpoint_may_stand_in_the_address(s3, server, monkeypatch):
 
 
 def test_a_bucket_that_does_not_exist_is_named(s3):
-    with pytest.raises(MachineError, match=r"s3://lost/runs: cannot be written \(NoSuchBucket\). Create the bucket"):
+    with pytest.raises(
+        MachineError, match=r"s3://lost/runs: cannot be written \(NoSuchBucket\). Create the bucket"
+    ):
         check_bucket("s3://lost/runs")
 
 
 def test_a_bucket_that_refuses_is_named(s3):
-    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::photos/*"}
-    s3.put_bucket_policy(Bucket="photos", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::photos/*",
+    }
+    s3.put_bucket_policy(
+        Bucket="photos", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    )
     with pytest.raises(
-        MachineError, match=r"s3://photos: cannot be written .*Let this machine's role or key read, write"
+        MachineError,
+        match=r"s3://photos: cannot be written .*Let this machine's role or key read, write",
     ):
         check_bucket("s3://photos")
 
@@ -49,7 +61,8 @@ def test_missing_credentials_are_named(s3, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(
-        MachineError, match=r"\(NoCredentialsError\). Give this machine a role, or set AWS_ACCESS_KEY_ID"
+        MachineError,
+        match=r"\(NoCredentialsError\). Give this machine a role, or set AWS_ACCESS_KEY_ID",
     ):
         check_bucket("s3://photos")
 
@@ -59,7 +72,8 @@ def test_a_server_that_does_not_answer_is_named_soon(s3, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(
-            MachineError, match=r"\(ReadTimeoutError\). Check the network, the address and AWS_ENDPOINT_URL"
+            MachineError,
+            match=r"\(ReadTimeoutError\). Check the network, the address and AWS_ENDPOINT_URL",
         ):
             check_bucket("s3://photos")
     with pytest.raises(MachineError, match=r"\(EndpointConnectionError\). Check the network"):
@@ -70,7 +84,10 @@ def test_an_endpoint_that_is_no_url_is_named(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
     with pytest.raises(MachineError, match=r"\(InvalidEndpointURL\). Check the network"):
         check_bucket("s3://photos")
-    with pytest.raises(MachineError, match=r"AWS_ENDPOINT_URL: must read like http://host:port, got '127.0.0.1:9000'"):
+    with pytest.raises(
+        MachineError,
+        match=r"AWS_ENDPOINT_URL: must read like http://host:port, got '127.0.0.1:9000'",
+    ):
         filesystem("s3://photos")
 
 
@@ -116,7 +133,9 @@ def test_a_store_holds_files_not_folders(s3, tmp_path):
 
 
 def test_what_cannot_be_copied_is_named(s3, tmp_path):
-    with pytest.raises(MachineError, match=r"s3://photos/lost: holds no files. Correct the address"):
+    with pytest.raises(
+        MachineError, match=r"s3://photos/lost: holds no files. Correct the address"
+    ):
         download("s3://photos/lost", tmp_path / "back")
     with pytest.raises(MachineError, match=r"s3://lost/1: cannot be written \(.*does not exist"):
         upload(folder(tmp_path / "run"), "s3://lost/1")

@@ -13,7 +13,9 @@ from syndet_ray.errors import DataError
 
 def pool_of(count):
     images = [np.full((4, 4, 3), k, np.uint8) for k in range(count)]
-    return Pool.of("real", ("a",), images, [Boxes.none()] * count, [f"photo {k}" for k in range(count)])
+    return Pool.of(
+        "real", ("a",), images, [Boxes.none()] * count, [f"photo {k}" for k in range(count)]
+    )
 
 
 def ids(pool):
@@ -24,7 +26,10 @@ def ids(pool):
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 3))
 def test_fewer_are_a_part_of_more_in_the_order_of_the_pool(there, fewer, more, seed):
     fewer, more = sorted((min(fewer, there), min(more, there)))
-    small, large = nested_subset(pool_of(there), fewer, seed), nested_subset(pool_of(there), more, seed)
+    small, large = (
+        nested_subset(pool_of(there), fewer, seed),
+        nested_subset(pool_of(there), more, seed),
+    )
     assert (len(small), len(large)) == (fewer, more)
     assert set(ids(small)) <= set(ids(large))
     assert ids(large) == [image_id for image_id in ids(pool_of(there)) if image_id in ids(large)]
@@ -39,6 +44,7 @@ def test_another_seed_chooses_others_and_all_are_the_pool_itself():
 
 def test_more_than_there_are_is_refused_with_their_number():
     with pytest.raises(
-        DataError, match=r"mix\.real_images: must be at most the number of real training images, 4, got 5\."
+        DataError,
+        match=r"mix\.real_images: must be at most the number of real training images, 4, got 5\.",
     ):
         nested_subset(pool_of(4), 5, 0)

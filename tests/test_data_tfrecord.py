@@ -1,4 +1,6 @@
-"""TFRecords without TensorFlow: what real files hold is read, what is damaged or incomplete is named."""
+"""TFRecords without TensorFlow: what real files hold is read, what is damaged or incomplete is
+named.
+"""
 
 import io
 import struct
@@ -36,19 +38,31 @@ def feature(values, packed=True):
         return message(1, b"".join(message(1, value) for value in values))
     if any(isinstance(value, float) for value in values):
         numbers = [struct.pack("<f", value) for value in values]
-        return message(2, message(1, b"".join(numbers)) if packed else b"".join(b"\x0d" + n for n in numbers))
+        return message(
+            2, message(1, b"".join(numbers)) if packed else b"".join(b"\x0d" + n for n in numbers)
+        )
     numbers = [varint(value) for value in values]
-    return message(3, message(1, b"".join(numbers)) if packed else b"".join(b"\x08" + n for n in numbers))
+    return message(
+        3, message(1, b"".join(numbers)) if packed else b"".join(b"\x08" + n for n in numbers)
+    )
 
 
 def example(features, packed=True):
-    entries = (message(1, key.encode()) + message(2, feature(values, packed)) for key, values in features.items())
+    entries = (
+        message(1, key.encode()) + message(2, feature(values, packed))
+        for key, values in features.items()
+    )
     return message(1, b"".join(message(1, entry) for entry in entries))
 
 
 def frame(data):
     head = struct.pack("<Q", len(data))
-    return head + struct.pack("<I", masked_crc32c(head)) + data + struct.pack("<I", masked_crc32c(data))
+    return (
+        head
+        + struct.pack("<I", masked_crc32c(head))
+        + data
+        + struct.pack("<I", masked_crc32c(data))
+    )
 
 
 def jpeg(width=40, height=20, orientation=None):
@@ -79,7 +93,9 @@ def features(**changes):
 
 
 def dataset(folder, *records, label_map=LABEL_MAP, packed=True):
-    (folder / "train.record").write_bytes(b"".join(frame(example(record, packed)) for record in records))
+    (folder / "train.record").write_bytes(
+        b"".join(frame(example(record, packed)) for record in records)
+    )
     if label_map:
         (folder / "labels.pbtxt").write_text(label_map)
     return folder
@@ -103,7 +119,8 @@ def test_crc32c_by_blocks_is_crc32c_by_bits(length, seed):
         for _ in range(8):
             crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
     assert crc32c(data[:64]) == crc ^ 0xFFFFFFFF
-    # A crc of the data followed by itself, lowest byte first, is one and the same number for all data.
+    # A crc of the data followed by itself, lowest byte first, is one and the same number for all
+    # data.
     assert crc32c(data + crc32c(data).to_bytes(4, "little")) == 0x48674BC7
 
 
@@ -115,7 +132,11 @@ def test_crc32c_by_blocks_is_crc32c_by_bits(length, seed):
     st.booleans(),
 )
 def test_lists_are_read_packed_and_unpacked(ints, floats, texts, packed):
-    assert parse_example(example({"i": ints, "f": floats, "b": texts}, packed)) == {"i": ints, "f": floats, "b": texts}
+    assert parse_example(example({"i": ints, "f": floats, "b": texts}, packed)) == {
+        "i": ints,
+        "f": floats,
+        "b": texts,
+    }
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -154,8 +175,12 @@ def test_boxes_that_leave_the_image_are_clipped_and_counted(tmp_path):
     assert found.notes == ("train: 1 box clipped to the image",)
 
 
-@pytest.mark.parametrize(("declared", "edges"), [((40, 20), [10, 10, 20, 20]), ((20, 40), [5, 0, 10, 20])])
-def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown_image(tmp_path, declared, edges):
+@pytest.mark.parametrize(
+    ("declared", "edges"), [((40, 20), [10, 10, 20, 20]), ((20, 40), [5, 0, 10, 20])]
+)
+def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown_image(
+    tmp_path, declared, edges
+):
     record = features(encoded=[jpeg(orientation=6)], width=[declared[0]], height=[declared[1]])
     (image,) = read(dataset(tmp_path, record)).splits["train"].records
     assert image.boxes.xyxy[0].tolist() == edges
@@ -174,18 +199,33 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
             {"object__class__label": [1, 7], "object__class__text": []},
             r"box 1: its label must be one of \[1, 2\].*got 7",
         ),
-        ({"object__class__text": [b"cat", b"dgo"]}, "box 1: its class text must be in the label map, got 'dgo'.*'dog'"),
-        ({"object__class__label": [0, 1]}, "box 1: its class text must be that of its label, 'cat', got 'dog'"),
+        (
+            {"object__class__text": [b"cat", b"dgo"]},
+            "box 1: its class text must be in the label map, got 'dgo'.*'dog'",
+        ),
+        (
+            {"object__class__label": [0, 1]},
+            "box 1: its class text must be that of its label, 'cat', got 'dog'",
+        ),
         (
             {"object__class__label": [1], "object__class__text": []},
             "class/label must hold one value for each of the 2 boxes, got 1",
         ),
         ({"object__bbox__ymax": [0.5]}, r"must be of one length, got \[2, 2, 2, 1\]"),
-        ({"object__bbox__xmax": [0.25, 1.0]}, r"box 0: a box must have an area .*got \[10.0, 0.0, 10.0, 10.0\]"),
-        ({"object__bbox__xmax": [10.0, 40.0]}, "box 0: edges must be shares of the image's sides.*Divide"),
+        (
+            {"object__bbox__xmax": [0.25, 1.0]},
+            r"box 0: a box must have an area .*got \[10.0, 0.0, 10.0, 10.0\]",
+        ),
+        (
+            {"object__bbox__xmax": [10.0, 40.0]},
+            "box 0: edges must be shares of the image's sides.*Divide",
+        ),
         ({"object__bbox__xmax": [float("nan"), 1.0]}, "box 0: edges must be shares"),
         ({"object__bbox__xmax": [0.5, float("inf")]}, "box 1: edges must be shares"),
-        ({"object__class__label": [1.0, float("nan")]}, "box 1: class/label must be a whole number, got nan"),
+        (
+            {"object__class__label": [1.0, float("nan")]},
+            "box 1: class/label must be a whole number, got nan",
+        ),
         ({"object__is_crowd": [0.5, 0.0]}, "box 0: is_crowd must be a whole number, got 0.5"),
         ({"object__bbox__xmax": [b"x", b"y"]}, "xmax must hold numbers, not bytes"),
     ],
@@ -197,7 +237,9 @@ def test_a_bad_record_is_named(tmp_path, changes, said):
 
 
 def test_another_kind_of_record_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"must hold image/encoded, got \['frame/height', 'frame/id'\]"):
+    with pytest.raises(
+        DataError, match=r"must hold image/encoded, got \['frame/height', 'frame/id'\]"
+    ):
         read(dataset(tmp_path, {"frame/id": [b"images/1"], "frame/height": [20]}))
 
 
@@ -208,14 +250,18 @@ def test_a_file_cut_in_the_middle_is_named_with_record_and_byte(tmp_path):
     for length in (half + 5, half + 200, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(
-            DataError, match=f"train.record, record 1 at byte {half}: the file ends in the middle of a record"
+            DataError,
+            match=f"train.record, record 1 at byte {half}: the file ends in the middle of a record",
         ):
             read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("byte", "said"),
-    [(3, "the length has a wrong checksum"), (40, "the data has a wrong checksum: the file is damaged")],
+    [
+        (3, "the length has a wrong checksum"),
+        (40, "the data has a wrong checksum: the file is damaged"),
+    ],
 )
 def test_a_flipped_bit_is_found(tmp_path, byte, said):
     path = dataset(tmp_path, features()) / "train.record"
@@ -238,7 +284,9 @@ def test_whatever_a_record_holds_is_an_example_or_refused(data):
 
 def test_bytes_that_are_no_example_are_named(tmp_path):
     (tmp_path / "train.record").write_bytes(frame(b"\x0a\xff"))
-    with pytest.raises(DataError, match=r"record 0 at byte 0: is not a tf.train.Example \(an integer has no end\)"):
+    with pytest.raises(
+        DataError, match=r"record 0 at byte 0: is not a tf.train.Example \(an integer has no end\)"
+    ):
         read(tmp_path)
 
 
@@ -248,7 +296,10 @@ def test_bytes_that_are_no_example_are_named(tmp_path):
         ("", "holds no items"),
         ("item { id: 1 }", "every item must have an id and a name, got 'id: 1'"),
         ("item { id: 0 name: 'x' }", "ids must count from 1, got 0"),
-        ("item { id: 1 name: 'x' } item { id: 2 name: 'x' }", "every id and every name must stand once"),
+        (
+            "item { id: 1 name: 'x' } item { id: 2 name: 'x' }",
+            "every id and every name must stand once",
+        ),
     ],
 )
 def test_a_bad_label_map_is_named(tmp_path, text, said):
@@ -271,8 +322,13 @@ def test_shards_are_one_split_and_a_missing_one_is_named(tmp_path):
 def test_the_dice_are_read_as_they_are(shared):
     found = read(shared("data/d6_dice"))
     assert found.classes == ("one", "two", "three", "four", "five", "six")
-    assert {split: len(source) for split, source in found.splits.items()} == {"train": 200, "test": 50}
-    boxes = {split: sum(len(r.boxes) for r in source.records) for split, source in found.splits.items()}
+    assert {split: len(source) for split, source in found.splits.items()} == {
+        "train": 200,
+        "test": 50,
+    }
+    boxes = {
+        split: sum(len(r.boxes) for r in source.records) for split, source in found.splits.items()
+    }
     assert boxes == {"train": 1487, "test": 308}
     assert found.notes == ()
     few = decode(found.splits["test"].select([0, 1]))
@@ -281,7 +337,8 @@ def test_the_dice_are_read_as_they_are(shared):
 
 def test_an_object_without_class_in_the_real_sample_is_named(shared):
     with pytest.raises(
-        DataError, match=r"train.tfrecord, record 0 at byte 0, box 2: has no class \(label 0, no text\)"
+        DataError,
+        match=r"train.tfrecord, record 0 at byte 0, box 2: has no class \(label 0, no text\)",
     ):
         read(shared("data/formats/tfrecord/datumaro_tf_detection_api"))
 

@@ -60,7 +60,9 @@ def test_what_two_boxes_cover_counts_once():
 
 def test_equal_boxes_cover_each_other_and_crowds_cover_nothing():
     box = [0, 0, 10, 10]
-    values, _ = visibility(pool_of(Boxes.of([box, box], [0, 0]), Boxes.of([box, box], [0, 0], crowd=[True, False])))
+    values, _ = visibility(
+        pool_of(Boxes.of([box, box], [0, 0]), Boxes.of([box, box], [0, 0], crowd=[True, False]))
+    )
     np.testing.assert_array_equal(values, [0.5, 0.5, NAN, 1.0])
 
 
@@ -74,11 +76,18 @@ def test_the_union_is_that_of_pixels(boxes):
     for mask, (x, y, w, h) in zip(masks, boxes, strict=True):
         mask[y : y + h, x : x + w] = True
     others = [np.delete(masks, i, axis=0).any(axis=0) for i in range(len(boxes))]
-    expected = [(mask & other).sum() / mask.sum() for mask, other in zip(masks, others, strict=True)]
+    expected = [
+        (mask & other).sum() / mask.sum() for mask, other in zip(masks, others, strict=True)
+    ]
     assert covered_shares(xyxy) == pytest.approx(np.array(expected))
 
 
-@given(st.lists(st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.75, 0.99, 1.0]) | st.floats(0, 1, width=32), max_size=40))
+@given(
+    st.lists(
+        st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.75, 0.99, 1.0]) | st.floats(0, 1, width=32),
+        max_size=40,
+    )
+)
 def test_every_object_is_in_one_bin_and_one_quantile(values):
     found = bins_of(pool_of(known(*values)))
     own, _ = visibility(pool_of(known(*values)))
@@ -110,14 +119,20 @@ def test_bins_are_plain_values_with_names():
 
 def test_objects_of_each_class_are_counted_by_bin_without_crowds():
     boxes = [[20 * i, 0, 20 * i + 10, 10] for i in range(5)]
-    image = Boxes.of(boxes, [0, 0, 2, 2, 2], [0.1, 0.9, 1.0, 0.8, 0.6], [False, False, False, False, True])
+    image = Boxes.of(
+        boxes, [0, 0, 2, 2, 2], [0.1, 0.9, 1.0, 0.8, 0.6], [False, False, False, False, True]
+    )
     found = bins_of(pool_of(image, Boxes.none(), classes=("a", "b", "c")))
     assert found.class_objects == {"a": (1, 0, 0, 1), "b": (0, 0, 0, 0), "c": (0, 0, 0, 2)}
     assert TypeAdapter(Visibility).validate_json(json.dumps(asdict(found))) == found
 
 
 def test_what_was_kept_before_classes_were_counted_still_loads():
-    kept = {name: value for name, value in asdict(bins_of(pool_of(known(0.3)))).items() if name != "class_objects"}
+    kept = {
+        name: value
+        for name, value in asdict(bins_of(pool_of(known(0.3)))).items()
+        if name != "class_objects"
+    }
     assert TypeAdapter(Visibility).validate_json(json.dumps(kept)).class_objects == {}
 
 
@@ -129,5 +144,15 @@ def test_without_objects_bins_are_empty():
 
 def test_only_the_bin_up_to_1_holds_1():
     values = np.array([0.5, 0.75, 1.0, NAN])
-    assert Bin(low=0.5, high=0.75, objects=0, mean=None).holds(values).tolist() == [True, False, False, False]
-    assert Bin(low=0.75, high=1.0, objects=0, mean=None).holds(values).tolist() == [False, True, True, False]
+    assert Bin(low=0.5, high=0.75, objects=0, mean=None).holds(values).tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert Bin(low=0.75, high=1.0, objects=0, mean=None).holds(values).tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]

@@ -17,9 +17,13 @@ from syndet_ray.errors import DataError
 
 @pytest.fixture
 def pool():
-    """Images of two sizes: two boxes with fractions, a negative, and a crowd whose visibility nobody knows."""
+    """Images of two sizes: two boxes with fractions, a negative, and a crowd whose visibility
+    nobody knows.
+    """
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, size, np.uint8) for size in ((20, 40, 3), (20, 40, 3), (31, 17, 3))]
+    images = [
+        rng.integers(0, 256, size, np.uint8) for size in ((20, 40, 3), (20, 40, 3), (31, 17, 3))
+    ]
     boxes = [
         Boxes.of([[1 / 3, 2.1, 39.7, 19.9], [0, 0, 40, 20]], [1, 0], [0.3, 1.0]),
         Boxes.none(),
@@ -44,7 +48,9 @@ def test_what_is_written_reads_back_as_it_was(pool, tmp_path):
 
 def test_the_json_is_plain_coco(pool, tmp_path):
     write_dataset(pool, tmp_path / "out")
-    content = json.loads((tmp_path / "out/annotations.json").read_text(), parse_constant=pytest.fail)
+    content = json.loads(
+        (tmp_path / "out/annotations.json").read_text(), parse_constant=pytest.fail
+    )
     assert [category["name"] for category in content["categories"]] == ["cat", "dog"]
     assert content["images"][2] == {
         "id": 2,
@@ -55,7 +61,12 @@ def test_the_json_is_plain_coco(pool, tmp_path):
     }
     assert [annotation["id"] for annotation in content["annotations"]] == [0, 1, 2]
     whole, crowd = content["annotations"][1:]
-    assert (whole["bbox"], whole["area"], whole["iscrowd"], whole["visibility"]) == ([0, 0, 40, 20], 800, 0, 1.0)
+    assert (whole["bbox"], whole["area"], whole["iscrowd"], whole["visibility"]) == (
+        [0, 0, 40, 20],
+        800,
+        0,
+        1.0,
+    )
     assert crowd["iscrowd"] == 1
     assert "visibility" not in crowd
 

@@ -1,4 +1,6 @@
-"""Architectures: anchors stand where they should, no label is made up, and each of the three learns."""
+"""Architectures: anchors stand where they should, no label is made up, and each of the three
+learns.
+"""
 
 import numpy as np
 import pytest
@@ -35,7 +37,9 @@ def test_every_map_has_as_many_anchors_and_those_that_were_asked_for_are_known()
     continued = [(15.0, 15 * root, 30.0), (16.0, 20.0, 47.0), (48.0, 48 * root, 96.0)]
     assert [pytest.approx(sizes) for sizes in continued] == list(anchors.sizes)
     assert anchors.sizes_px == (15.0, 16.0, 20.0, 47.0, 48.0)
-    assert Anchors([(32.0, 64.0)] * 3, (1.0,), (32, 32, 64)).sizes_px == (32.0, 64.0), "the same on each map"
+    assert Anchors([(32.0, 64.0)] * 3, (1.0,), (32, 32, 64)).sizes_px == (32.0, 64.0), (
+        "the same on each map"
+    )
 
 
 def test_images_are_padded_to_the_greatest_stride():
@@ -44,7 +48,9 @@ def test_images_are_padded_to_the_greatest_stride():
 
 @pytest.mark.parametrize("side", [96, 128, 160])
 def test_anchors_are_as_far_apart_as_the_cells_of_their_map(side):
-    """Of the coarsest map too, which is rounded up: torchvision has them 48 px apart in an image of 96 px."""
+    """Of the coarsest map too, which is rounded up: torchvision has them 48 px apart in an image of
+    96 px.
+    """
     model = made(anchor_px=(12.0, 200.0))
     image = torch.zeros(1, 3, side, side)
     maps = model.backbone(image)
@@ -57,7 +63,8 @@ def test_anchors_are_as_far_apart_as_the_cells_of_their_map(side):
 
 
 @pytest.mark.parametrize(
-    ("name", "strides"), [("mobilenet_v3_large_fpn", (32, 32, 64)), ("resnet50_fpn_v2", (4, 8, 16, 32, 64))]
+    ("name", "strides"),
+    [("mobilenet_v3_large_fpn", (32, 32, 64)), ("resnet50_fpn_v2", (4, 8, 16, 32, 64))],
 )
 def test_strides_of_cocos_detectors_are_those_of_their_maps(name, strides):
     model, _ = build(coco_detector(name), CLASSES, seed=0)
@@ -69,7 +76,9 @@ def test_strides_of_cocos_detectors_are_those_of_their_maps(name, strides):
 
 @pytest.mark.parametrize("side", [64, 66, 96, 100])
 def test_regions_are_cut_at_the_scale_of_their_maps(side):
-    """Also where the first image that a model sees is much smaller than its frame: torchvision keeps what it sees there."""
+    """Also where the first image that a model sees is much smaller than its frame: torchvision
+    keeps what it sees there.
+    """
     model = made().eval()
     with torch.inference_mode():
         model([torch.zeros(3, side, side)])
@@ -78,7 +87,9 @@ def test_regions_are_cut_at_the_scale_of_their_maps(side):
 
 @pytest.mark.parametrize("size", [10, 30, 60, 90, 150, 250])
 def test_fcos_has_points_for_objects_between_its_anchor_sizes(size):
-    """An object is matched on the level that is made for its size: none may be left out between two of them."""
+    """An object is matched on the level that is made for its size: none may be left out between two
+    of them.
+    """
     model = made(architecture="fcos", anchor_px=(12.0, 200.0))
     objects = []
     compute = model.head.compute_loss
@@ -89,7 +100,9 @@ def test_fcos_has_points_for_objects_between_its_anchor_sizes(size):
 
 @pytest.mark.parametrize("architecture", ["retinanet", "fcos"])
 def test_no_object_is_background(architecture):
-    """Label 0 has a score in torchvision's one-stage detectors; nothing of ours may come out under it."""
+    """Label 0 has a score in torchvision's one-stage detectors; nothing of ours may come out under
+    it.
+    """
     model = made(architecture=architecture).eval()
     model.score_thresh = 0.001
     with torch.inference_mode():
@@ -104,7 +117,8 @@ def test_a_narrow_head_passes_signals_on_as_a_wide_one_does():
     wide = torch.randn(1, 256, 16, 16)
     plain = type(model.head).__base__(256, 2, 3)
     ours, theirs = (
-        float(head.classification_head.conv(x).detach().std()) for head, x in ((model.head, maps), (plain, wide))
+        float(head.classification_head.conv(x).detach().std())
+        for head, x in ((model.head, maps), (plain, wide))
     )
     assert 0.5 < ours / theirs < 2
 

@@ -1,4 +1,6 @@
-"""Backbones: frozen is frozen, a folded net computes what the plain one does, and any family of timm's is trained."""
+"""Backbones: frozen is frozen, a folded net computes what the plain one does, and any family of
+timm's is trained.
+"""
 
 import copy
 
@@ -32,7 +34,9 @@ def float32(monkeypatch):
 
 
 def backbone(name="test_efficientnet", frozen=2, fixed_norms=True, seed=0):
-    """A backbone whose batch norms have statistics, weights and biases that tell them from none at all."""
+    """A backbone whose batch norms have statistics, weights and biases that tell them from none at
+    all.
+    """
     torch.manual_seed(seed)
     found = timm_backbone(name, frozen, fixed_norms=fixed_norms)
     for module in found.modules():
@@ -71,17 +75,32 @@ def test_frozen_stages_stay_bit_identical(frozen, first_trained):
     assert "rpn.head.cls_logits.weight" in moved
     of_body = {name.removeprefix(BODY) for name in moved if name.startswith(BODY)}
     names = [name.removeprefix(BODY) for name in before if name.startswith(BODY)]
-    trained = set() if first_trained is None else {name for name in names if name >= first_trained and "blocks" in name}
+    trained = (
+        set()
+        if first_trained is None
+        else {name for name in names if name >= first_trained and "blocks" in name}
+    )
     assert of_body == trained, "from nothing, also the statistics of trained batch norms move"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_statistics_that_came_with_weights_stay(architecture, tmp_path):
-    save_model(tmp_path, made(architecture=architecture), detector(architecture=architecture), ("blue", "red"))
-    model = made(architecture=architecture, weights=str(tmp_path / "model.safetensors"), frozen_stages=1)
+    save_model(
+        tmp_path,
+        made(architecture=architecture),
+        detector(architecture=architecture),
+        ("blue", "red"),
+    )
+    model = made(
+        architecture=architecture, weights=str(tmp_path / "model.safetensors"), frozen_stages=1
+    )
     before = copied(model.state_dict())
     train(model, 2)
-    moved = {name.removeprefix(BODY) for name in changed(before, model.state_dict()) if name.startswith(BODY)}
+    moved = {
+        name.removeprefix(BODY)
+        for name in changed(before, model.state_dict())
+        if name.startswith(BODY)
+    }
     assert not {name for name in moved if "running" in name or "num_batches" in name}
     assert {"blocks.1.0.conv_exp.weight", "blocks.1.0.bn1.weight"} <= moved
     assert not {name for name in moved if name.startswith(("conv_stem", "bn1", "blocks.0"))}
@@ -98,7 +117,11 @@ def test_torchvisions_own_are_frozen_too(name, frozen, trained):
     model, _ = build(coco_detector(name, frozen_stages=2), ("blue", "red"), seed=0)
     before = copied(model.state_dict())
     train(model, 1, side=64)
-    moved = {name.removeprefix(BODY) for name in changed(before, model.state_dict()) if name.startswith(BODY)}
+    moved = {
+        name.removeprefix(BODY)
+        for name in changed(before, model.state_dict())
+        if name.startswith(BODY)
+    }
     assert not {name for name in moved if name.startswith(frozen)}
     assert {name for name in moved if name.startswith(trained)}
 
@@ -142,11 +165,15 @@ def test_trained_stages_get_the_gradients_of_the_plain_net(monkeypatch, fixed_no
         model = without_folding(monkeypatch, model) if wrapped else model
         sum(found.square().mean() for found in model(IMAGE).values()).backward()
         assert is_folded(model.body) is not wrapped
-        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        gradients.append(
+            {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        )
     folded, plain = gradients
     assert folded.keys() == plain.keys()
     for name, gradient in plain.items():
-        torch.testing.assert_close(folded[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max()))
+        torch.testing.assert_close(
+            folded[name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max())
+        )
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -229,7 +256,9 @@ def relative_error(found, expected):
 
 
 def reduced_error(model, monkeypatch):
-    """How far a folded body in bfloat16 is from the plain one in float32, and how far the plain one in bfloat16 is."""
+    """How far a folded body in bfloat16 is from the plain one in float32, and how far the plain one
+    in bfloat16 is.
+    """
     model.eval()
     monkeypatch.setattr("syndet_ray.detection.backbones.fast_bf16", lambda device: True)
     image, body, wanted = 4 * IMAGE - 2, model.body, slice(-4, None)
@@ -241,27 +270,38 @@ def reduced_error(model, monkeypatch):
     return relative_error(folded, expected), relative_error(plain, expected)
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "resnet18", "test_nfnet", "nf_regnet_b0"])
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_resnet", "resnet18", "test_nfnet", "nf_regnet_b0"]
+)
 def test_a_fold_in_bfloat16_is_right_to_two_hundredths(name, monkeypatch):
-    """Weights that are standardised in bfloat16, as those of the last two were, are off by nearly three."""
+    """Weights that are standardised in bfloat16, as those of the last two were, are off by nearly
+    three.
+    """
     folded, _ = reduced_error(backbone(name, "all"), monkeypatch)
     assert folded < 0.022
 
 
 @pytest.mark.parametrize("name", ["test_nfnet", "resnetv2_50x1_bit"])
 def test_frozen_weights_are_standardised_in_float32(name, monkeypatch):
-    """Autocast leaves trained ones in float32. Random weights of resnetv2 make .23 of any rounding, so that is no bound."""
+    """Autocast leaves trained ones in float32.
+
+    Random weights of resnetv2 make .23 of any rounding, so that is no bound.
+    """
     folded, plain = reduced_error(backbone(name, "all"), monkeypatch)
     assert folded == pytest.approx(plain, rel=0.05)
 
 
 @pytest.mark.usefixtures("float32")
-@pytest.mark.parametrize("kind", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"])
+@pytest.mark.parametrize(
+    "kind", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"]
+)
 @pytest.mark.parametrize("norm", [True, False])
 def test_standardised_weights_become_plain_ones(kind, norm):
     """Also where a batch norm follows, whose scale standardisation would undo."""
     torch.manual_seed(0)
-    net = _Steps(getattr(timm.layers, kind)(3, 8, 3, stride=2), nn.BatchNorm2d(8) if norm else nn.ReLU())
+    net = _Steps(
+        getattr(timm.layers, kind)(3, 8, 3, stride=2), nn.BatchNorm2d(8) if norm else nn.ReLU()
+    )
     if norm:
         nn.init.uniform_(net[1].running_var, 0.5, 2)
     if hasattr(net[0], "gain"):
@@ -284,11 +324,15 @@ class _StandardisesAnew(nn.Conv2d):
     """Takes the mean off its weights in whatever precision they have; a class that nobody knows."""
 
     def forward(self, x):
-        return nn.functional.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), padding=1, stride=2)
+        return nn.functional.conv2d(
+            x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), padding=1, stride=2
+        )
 
 
 def test_a_fold_that_bfloat16_spoils_is_noticed_and_not_used(monkeypatch):
-    """Its weights in bfloat16 are all 8: nothing is left of them. Autocast converts what is left of them in float32."""
+    """Its weights in bfloat16 are all 8: nothing is left of them. Autocast converts what is left of
+    them in float32.
+    """
     net = _Steps(_StandardisesAnew(3, 8, 3), nn.ReLU())
     nn.init.normal_(net[0].weight, mean=8, std=0.01)
     body = backbones.Body(net, ["1"], [0], 1, fixed_norms=True).eval()
@@ -308,7 +352,9 @@ def test_a_norm_of_another_width_is_not_folded():
     assert torch.equal(body(IMAGE)["0"], net(IMAGE)[0])
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_convnext", "test_byobnet", "resnet18"])
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_resnet", "test_convnext", "test_byobnet", "resnet18"]
+)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_family_trains_is_saved_and_predicts(name, architecture, tmp_path):
     settings = detector(backbone=name, architecture=architecture, frozen_stages=1)
@@ -327,10 +373,22 @@ def test_every_family_trains_is_saved_and_predicts(name, architecture, tmp_path)
     ("name", "message"),
     [
         ("resnet81", "is not a backbone that timm knows, got 'resnet81'. Did you mean 'resnet"),
-        ("zzz", r"is not a backbone that timm knows, got 'zzz'. timm.list_models\(\) lists their names."),
-        ("test_vit", r"must give maps at strides 4, 8, 16, 32; test_vit has \[16, 16, 16\]. Use a convolutional"),
-        ("swin_tiny_patch4_window7_224", "must give maps at strides 4, 8, 16, 32 of images of any size, got 'swin"),
-        ("test_mambaout", "must give maps at strides 4, 8, 16, 32 of images of any size, got 'test_mambaout'"),
+        (
+            "zzz",
+            r"is not a backbone that timm knows, got 'zzz'. timm.list_models\(\) lists their names.",
+        ),
+        (
+            "test_vit",
+            r"must give maps at strides 4, 8, 16, 32; test_vit has \[16, 16, 16\]. Use a convolutional",
+        ),
+        (
+            "swin_tiny_patch4_window7_224",
+            "must give maps at strides 4, 8, 16, 32 of images of any size, got 'swin",
+        ),
+        (
+            "test_mambaout",
+            "must give maps at strides 4, 8, 16, 32 of images of any size, got 'test_mambaout'",
+        ),
         ("hrnet_w18_small", "must have stages that follow one another"),
     ],
 )
@@ -339,7 +397,9 @@ def test_a_backbone_that_will_not_do_is_named(name, message):
         build(detector(backbone=name), ("blue", "red"), seed=0)
 
 
-@pytest.mark.parametrize(("name", "frozen", "stages"), [("test_efficientnet", 6, 5), ("test_convnext", 5, 4)])
+@pytest.mark.parametrize(
+    ("name", "frozen", "stages"), [("test_efficientnet", 6, 5), ("test_convnext", 5, 4)]
+)
 def test_no_more_stages_are_frozen_than_there_are(name, frozen, stages):
     message = f"detector.frozen_stages: must be at most the number of stages of the backbone, {stages}, got {frozen}"
     with pytest.raises(DefinitionError, match=message):
@@ -347,7 +407,9 @@ def test_no_more_stages_are_frozen_than_there_are(name, frozen, stages):
 
 
 def test_torchvisions_detectors_have_an_architecture_of_their_own():
-    with pytest.raises(DefinitionError, match="must be faster_rcnn with the backbone mobilenet_v3_large_fpn"):
+    with pytest.raises(
+        DefinitionError, match="must be faster_rcnn with the backbone mobilenet_v3_large_fpn"
+    ):
         build(coco_detector("mobilenet_v3_large_fpn", architecture="fcos"), ("blue", "red"), seed=0)
 
 

@@ -83,7 +83,9 @@ def test_a_detection_wrong_in_both_costs_its_own_class():
 
 
 def test_of_a_fixed_and_a_right_detection_the_better_stays():
-    """Fixing the place of the first makes the second, less sure one a duplicate: both may not count."""
+    """Fixing the place of the first makes the second, less sure one a duplicate: both may not
+    count.
+    """
     truth = pool_of([(A, 0)], [])
     made = errors(truth, [found((NEAR_A, 0, 0.9), (A, 0, 0.5)), found((C, 0, 0.7))])
     assert fixed_ap50(made, ()) == pytest.approx(1 / 3)
@@ -94,14 +96,19 @@ def test_of_a_fixed_and_a_right_detection_the_better_stays():
 def test_without_errors_ap50_is_1_and_with_all_it_is_the_score(seed):
     pool, predictions = random_case(seed)
     made = errors(pool, predictions)
-    assert fixed_ap50(made, ()) == pytest.approx(score(pool, predictions).metrics["AP50"], abs=1e-12)
+    assert fixed_ap50(made, ()) == pytest.approx(
+        score(pool, predictions).metrics["AP50"], abs=1e-12
+    )
     assert fixed_ap50(made, KINDS) == pytest.approx(1)
     assert min(error_kinds(pool, predictions).values()) > -1e-12
 
 
 def test_a_class_that_is_wholly_missed_is_perfect_when_nothing_is_looked_for():
     made = errors(pool_of([(A, 0), (B, 1)]), [found((A, 0, 0.9))])
-    assert (fixed_ap50(made, ()), fixed_ap50(made, ("missed",))) == (pytest.approx(0.5), pytest.approx(1))
+    assert (fixed_ap50(made, ()), fixed_ap50(made, ("missed",))) == (
+        pytest.approx(0.5),
+        pytest.approx(1),
+    )
     alarmed = errors(pool_of([(A, 0), (B, 1)]), [found((A, 0, 0.9), (C, 1, 0.9))])
     assert fixed_ap50(alarmed, ("missed",)) == pytest.approx(0.5)
 
@@ -116,7 +123,9 @@ def test_a_pool_without_objects_gains_nothing():
 
 def test_confusion_counts_every_object_and_every_false_alarm_once():
     truth = pool_of([(A, 0), (B, 1), (C, 1)])
-    table = confusion(truth, [found((A, 1, 0.9), (B, 1, 0.8), ([200, 0, 210, 10], 0, 0.7), (C, 1, 0.4))])
+    table = confusion(
+        truth, [found((A, 1, 0.9), (B, 1, 0.8), ([200, 0, 210, 10], 0, 0.7), (C, 1, 0.4))]
+    )
     assert table.dtype == np.int64
     assert table.tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
 

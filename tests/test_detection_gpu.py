@@ -24,7 +24,10 @@ GPU, CPU = torch.device("cuda"), torch.device("cpu")
 @pytest.fixture(scope="module")
 def pool():
     """Rendered dice, from above, in pictures of two sizes."""
-    drawn = [render(draw_scene(SceneParameters(objects=6, image_px=(160, 192)[i % 2]), 0, i)) for i in range(20)]
+    drawn = [
+        render(draw_scene(SceneParameters(objects=6, image_px=(160, 192)[i % 2]), 0, i))
+        for i in range(20)
+    ]
     images, boxes = zip(*drawn, strict=True)
     return Pool.of("real", CLASSES, list(images), list(boxes), [str(i) for i in range(len(drawn))])
 

@@ -1,4 +1,6 @@
-"""Ignoring: what lies in an ignored region is no background to learn from; all else is learned as torchvision does it."""
+"""Ignoring: what lies in an ignored region is no background to learn from; all else is learned as
+torchvision does it.
+"""
 
 import numpy as np
 import pytest
@@ -34,14 +36,22 @@ def seen(model, wanted):
     features = model.backbone(images.tensors)
     generator = model.rpn.anchor_generator if hasattr(model, "rpn") else model.anchor_generator
     levels = model.rpn.levels if hasattr(model, "rpn") else features
-    return targets, [features[level].detach() for level in levels], generator(images, [features[k] for k in levels])[0]
+    return (
+        targets,
+        [features[level].detach() for level in levels],
+        generator(images, [features[k] for k in levels])[0],
+    )
 
 
 def one_stage(model, wanted):
     """Losses, the gradient of their sum at every anchor's logits, and the anchors."""
     targets, maps, anchors = seen(model, wanted)
     outputs = {name: found.detach().requires_grad_() for name, found in model.head(maps).items()}
-    sizes = [[found.shape[2] * found.shape[3] for found in maps]] if hasattr(model, "center_sampling_radius") else []
+    sizes = (
+        [[found.shape[2] * found.shape[3] for found in maps]]
+        if hasattr(model, "center_sampling_radius")
+        else []
+    )
     losses = model.compute_loss(targets, outputs, [anchors], *sizes)
     sum(losses.values()).backward()
     return losses, outputs["cls_logits"].grad[0], anchors
@@ -63,8 +73,22 @@ def plainly(monkeypatch):
 
 def test_a_box_is_in_a_region_that_shares_more_than_half_of_the_smaller_of_them():
     regions = torch.tensor([[0.0, 0, 10, 10], [50, 50, 90, 90]])
-    boxes = [[0, 0, 10, 10], [4, 0, 14, 10], [6, 0, 16, 10], [-100, -100, 100, 100], [60, 60, 64, 64], [10, 10, 20, 20]]
-    assert in_ignored(torch.tensor(boxes).float(), regions).tolist() == [True, True, False, True, True, False]
+    boxes = [
+        [0, 0, 10, 10],
+        [4, 0, 14, 10],
+        [6, 0, 16, 10],
+        [-100, -100, 100, 100],
+        [60, 60, 64, 64],
+        [10, 10, 20, 20],
+    ]
+    assert in_ignored(torch.tensor(boxes).float(), regions).tolist() == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
     assert in_ignored(torch.tensor(boxes).float(), torch.zeros(0, 4)).tolist() == [False] * 6
     assert in_ignored(torch.zeros(0, 4), regions).shape == (0,)
 
@@ -138,7 +162,9 @@ def test_the_second_stage_samples_no_background_in_a_region():
     found, _, labels, _ = model.roi_heads.select_training_samples([proposals], targets)
     assert found[0].tolist() == [on_object, elsewhere, OBJECT]
     assert labels[0].tolist() == [2, 0, 2]
-    found, _, labels, _ = model.roi_heads.select_training_samples([proposals], [target([], [], [REGION])])
+    found, _, labels, _ = model.roi_heads.select_training_samples(
+        [proposals], [target([], [], [REGION])]
+    )
     assert found[0].tolist() == [on_object, elsewhere]
     assert labels[0].tolist() == [0, 0]
 
@@ -163,7 +189,9 @@ def test_an_image_that_is_all_ignored_has_finite_losses_and_trains(architecture)
 
 @pytest.mark.parametrize("architecture", ONE_STAGE)
 def test_what_a_crop_leaves_of_an_object_has_no_loss(architecture):
-    """From the augmentation to the gradient: less than 30 % of an object is neither object nor background."""
+    """From the augmentation to the gradient: less than 30 % of an object is neither object nor
+    background.
+    """
     example = _cut_off()
     model = made(architecture=architecture)
     wanted = target(example.boxes.xyxy, example.boxes.labels + 1, example.ignored)
@@ -187,12 +215,18 @@ def _matched(model, wanted):
 
 
 def _cut_off():
-    """The first random crop that keeps one object and leaves a little of another, wide enough for a point of FCOS."""
+    """The first random crop that keeps one object and leaves a little of another, wide enough for a
+    point of FCOS.
+    """
     augment = Augmenter.of(Training(crop_px=96, scale_jitter=0))
     image = np.zeros((200, 200, 3), np.uint8)
     boxes = Boxes.of([[40, 40, 80, 80], [120, 40, 160, 80]], [0, 1], [1.0, 1.0])
     for seed in range(100):
         example = augment(image, boxes, np.random.default_rng(seed))
-        if len(example.boxes) == 1 and len(example.ignored) == 1 and np.ptp(example.ignored[0, ::2]) > 8:
+        if (
+            len(example.boxes) == 1
+            and len(example.ignored) == 1
+            and np.ptp(example.ignored[0, ::2]) > 8
+        ):
             return example
     raise AssertionError("no crop cuts an object off")

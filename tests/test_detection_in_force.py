@@ -1,4 +1,6 @@
-"""Settings in force: each is read off the object that acts on it, so that a report follows whatever training really does."""
+"""Settings in force: each is read off the object that acts on it, so that a report follows whatever
+training really does.
+"""
 
 import json
 from dataclasses import replace
@@ -27,8 +29,8 @@ RECIPE = Recipe(
     detector=TINY,
     training=Training(images=16, batch_size=4, crop_px=64, optimizer="sgd", average=0.25),
 )
-# What the trainer cannot tell: "mix.sources" is no value but a plan, whose pools are reported one by one, and the trial
-# knows the scale of photos.
+# What the trainer cannot tell: "mix.sources" is no value but a plan, whose pools are reported one
+# by one, and the trial knows the scale of photos.
 NOT_THE_TRAINERS = {"mix.sources", "detector.working_px"}
 ANNEALED = {"mix.schedule": "annealed", "mix.switch_at": None}
 
@@ -40,15 +42,28 @@ def one_thread():
 
 @pytest.fixture
 def trainer(squares, tmp_path):
-    """Makes a trainer of the recipe above with some settings changed; what is frozen starts from a file of weights."""
+    """Makes a trainer of the recipe above with some settings changed; what is frozen starts from a
+    file of weights.
+    """
 
     def make(changes=()):
         changes = dict(changes)
         if "detector.frozen_stages" in changes:
-            changes.setdefault("detector.weights", body_file(tmp_path, changes.get("detector.backbone", TINY.backbone)))
+            changes.setdefault(
+                "detector.weights",
+                body_file(tmp_path, changes.get("detector.backbone", TINY.backbone)),
+            )
         recipe = RECIPE.replace(changes)
-        counts = {"real": recipe.mix.real_count(8), "ours": recipe.mix.synthetic_images, "few": 2, "theirs": 3}
-        pools = {name: squares(count, seed=k, name=name) for k, (name, count) in enumerate(counts.items())}
+        counts = {
+            "real": recipe.mix.real_count(8),
+            "ours": recipe.mix.synthetic_images,
+            "few": 2,
+            "theirs": 3,
+        }
+        pools = {
+            name: squares(count, seed=k, name=name)
+            for k, (name, count) in enumerate(counts.items())
+        }
         return Trainer(recipe, pools, device=CPU, seed=1)
 
     return make
@@ -57,7 +72,10 @@ def trainer(squares, tmp_path):
 def body_file(folder, backbone=TINY.backbone):
     """A file of starting weights for a backbone, by default that of the recipe above."""
     tensors = build(TINY.model_copy(update={"backbone": backbone}), ("a",), seed=5)[0].state_dict()
-    save_file({name: tensor for name, tensor in tensors.items() if ".body." in name}, folder / "body.safetensors")
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if ".body." in name},
+        folder / "body.safetensors",
+    )
     return str(folder / "body.safetensors")
 
 
@@ -97,7 +115,10 @@ OTHER = {
 
 
 def test_another_value_of_every_setting_is_tried():
-    assert OTHER.keys() == {path for path in field_paths() if not path.startswith("scene.")} - NOT_THE_TRAINERS
+    assert (
+        OTHER.keys()
+        == {path for path in field_paths() if not path.startswith("scene.")} - NOT_THE_TRAINERS
+    )
 
 
 @pytest.mark.parametrize("path", OTHER)
@@ -108,7 +129,9 @@ def test_every_setting_is_reported_as_it_was_asked_for(trainer, tmp_path, path):
     effective = made.effective
     assert effective[path] == pytest.approx(value)
     assert effective[path] != RECIPE.get(path)
-    assert json.loads(json.dumps(effective)) == effective, "plain values: they cross processes, into a ledger"
+    assert json.loads(json.dumps(effective)) == effective, (
+        "plain values: they cross processes, into a ledger"
+    )
     check_settings(made.recipe.flat(), effective | {"real_images_there": 8}, searched=[path])
 
 
@@ -116,7 +139,9 @@ def test_starting_weights_are_told_as_they_were_asked_for(trainer, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     body_file(tmp_path)
     made = trainer({"detector.weights": "./body.safetensors"})
-    check_settings(made.recipe.flat(), made.effective | {"real_images_there": 8}, searched=["detector.weights"])
+    check_settings(
+        made.recipe.flat(), made.effective | {"real_images_there": 8}, searched=["detector.weights"]
+    )
 
 
 def augment_by(name):
@@ -210,7 +235,9 @@ BEHIND = {
     "mix.parts": plan_by("parts", {"ours": 1.0}),
     "detector.architecture": other_model(architecture="fcos"),
     "detector.backbone": other_model(backbone="test_resnet"),
-    "detector.weights": lambda made: setattr(made, "weights", replace(made.weights, source="imagenet")),
+    "detector.weights": lambda made: setattr(
+        made, "weights", replace(made.weights, source="imagenet")
+    ),
     "detector.frozen_stages": freeze_a_stage,
     "detector.backbone_rate": train_backbone_at_the_full_rate,
     "detector.anchor_px": anchor_sizes,
@@ -241,8 +268,12 @@ def test_what_acts_otherwise_than_proposed_is_found_out(trainer, path):
     proposed, there = made.recipe.flat(), {"real_images_there": 8}
     check_settings(proposed, made.effective | there)
     BEHIND[path](made)
-    named = {"mix.switch_at": "mix.synthetic"}.get(path, path)  # the share of a staged training is when it switches
-    with pytest.raises(SyndetError, match=rf"trial: {named}: was proposed as .*, but another value is in force, got "):
+    # the share of a staged training is when it switches
+    named = {"mix.switch_at": "mix.synthetic"}.get(path, path)
+    with pytest.raises(
+        SyndetError,
+        match=rf"trial: {named}: was proposed as .*, but another value is in force, got ",
+    ):
         check_settings(proposed, made.effective | there)
 
 
@@ -255,7 +286,9 @@ CHANGES_TRAINING = [
 
 @pytest.mark.parametrize("path", CHANGES_TRAINING)
 def test_what_is_reported_is_what_acts(trainer, path):
-    """An object that was changed behind the recipe's back trains as one does that a recipe asked for."""
+    """An object that was changed behind the recipe's back trains as one does that a recipe asked
+    for.
+    """
     plain, asked, behind = trainer(), trainer({path: OTHER[path][0]}), trainer()
     BEHIND[path](behind)
     for made in (plain, asked, behind):
@@ -270,10 +303,14 @@ def test_what_nothing_acts_on_is_not_reported(trainer):
     assert "detector.backbone_rate" not in trainer({"detector.frozen_stages": "all"}).effective
     mixed = trainer({"mix.schedule": "mixed"}).effective
     assert not {"mix.switch_at", "mix.anneal", "training.rate_after_switch"} & mixed.keys()
-    only_photos = trainer({"mix.schedule": "mixed", "mix.synthetic": 1.0, "mix.parts": {"theirs": 1.0}}).effective
+    only_photos = trainer(
+        {"mix.schedule": "mixed", "mix.synthetic": 1.0, "mix.parts": {"theirs": 1.0}}
+    ).effective
     assert not {"mix.real_images", "mix.synthetic_images"} & only_photos.keys()
     fcos = trainer({"detector.architecture": "fcos"}).effective
-    assert not {"detector.anchor_px", "detector.aspect_ratios"} & fcos.keys(), "it has points in place of anchors"
+    assert not {"detector.anchor_px", "detector.aspect_ratios"} & fcos.keys(), (
+        "it has points in place of anchors"
+    )
 
 
 @pytest.mark.parametrize("searched", ["training.momentum", "training.rate_after_switch"])
@@ -281,7 +318,10 @@ def test_a_searched_setting_that_nothing_acts_on_is_refused(trainer, searched):
     made = trainer({"training.optimizer": "adamw", "mix.schedule": "mixed"})
     known = made.effective | {"real_images_there": 8}
     check_settings(made.recipe.flat(), known, searched=["training.learning_rate"])
-    with pytest.raises(SyndetError, match=rf"trial: {searched}: is searched, and nothing in this training acts on it"):
+    with pytest.raises(
+        SyndetError,
+        match=rf"trial: {searched}: is searched, and nothing in this training acts on it",
+    ):
         check_settings(made.recipe.flat(), known, searched=["training.learning_rate", searched])
 
 
@@ -293,18 +333,26 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
     known = made.effective | {"real_images_there": 8}
     check_settings(made.recipe.flat(), known)
     wrong = made.recipe.replace({"detector.frozen_stages": 4})
-    with pytest.raises(SyndetError, match=r"frozen_stages: was proposed as 4, but another value is in force, got 5"):
+    with pytest.raises(
+        SyndetError, match=r"frozen_stages: was proposed as 4, but another value is in force, got 5"
+    ):
         check_settings(wrong.flat(), known)
 
 
-def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_is_all_that_it_has(trainer):
+def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_is_all_that_it_has(
+    trainer,
+):
     """The `when` of a search names numbers of stages, whatever backbone is searched beside them."""
     searched = ["detector.backbone_rate"]
     four = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": 4})
     check_settings(four.recipe.flat(), four.effective | {"real_images_there": 8}, searched=searched)
     every = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": "all"})
-    with pytest.raises(SyndetError, match=r"backbone_rate: is searched, and nothing in this training acts on it"):
-        check_settings(every.recipe.flat(), every.effective | {"real_images_there": 8}, searched=searched)
+    with pytest.raises(
+        SyndetError, match=r"backbone_rate: is searched, and nothing in this training acts on it"
+    ):
+        check_settings(
+            every.recipe.flat(), every.effective | {"real_images_there": 8}, searched=searched
+        )
 
 
 @pytest.mark.parametrize("part", ["conv_stem", "bn1", "blocks"])
@@ -327,7 +375,9 @@ def test_detectors_of_torchvision_tell_their_settings(backbone):
     anchors = {"anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
     detector = TINY.model_copy(update={"backbone": backbone, "frozen_stages": 2, **anchors})
     model, weights = build(detector, ("a",), seed=0)
-    optimizer = torch.optim.SGD([{"name": "weights", "params": model.parameters(), "initial_lr": 1.0}])
+    optimizer = torch.optim.SGD(
+        [{"name": "weights", "params": model.parameters(), "initial_lr": 1.0}]
+    )
     effective = detector_in_force(model, weights, optimizer)
     assert effective == {
         "detector.architecture": "faster_rcnn",
@@ -340,7 +390,9 @@ def test_detectors_of_torchvision_tell_their_settings(backbone):
 
 
 def test_weights_of_which_nothing_fits_are_none(tmp_path):
-    """They cannot be had of a file, whose backbone must fit; this is what is told of ImageNet's and COCO's."""
+    """They cannot be had of a file, whose backbone must fit; this is what is told of ImageNet's and
+    COCO's.
+    """
     model, _ = build(TINY, ("a",), seed=0)
     assert copy_fitting(model, {"stranger": torch.zeros(1)}, "imagenet").source == "none"
     name = "backbone.fpn.inner_blocks.0.0.bias"
@@ -348,9 +400,13 @@ def test_weights_of_which_nothing_fits_are_none(tmp_path):
 
 
 def test_an_average_looks_back_over_its_share_of_the_training():
-    """0.25 of 16 images at 4 a step are one step: the average is the newest. 0.5 are two: half of each."""
+    """0.25 of 16 images at 4 a step are one step: the average is the newest. 0.5 are two: half of
+    each.
+    """
     old, new = torch.zeros(1), torch.ones(1)
     for share, expected in {0.25: 1.0, 0.5: 0.5, 1.0: 0.25}.items():
         horizon = Horizon(share=share, images=16, batch_size=4)
         assert horizon(old, new, 100).item() == expected
-    assert Horizon(share=1.0, images=16, batch_size=4)(old, new, 1).item() == 0.5, "of two steps, the mean"
+    assert Horizon(share=1.0, images=16, batch_size=4)(old, new, 1).item() == 0.5, (
+        "of two steps, the mean"
+    )

@@ -1,4 +1,6 @@
-"""Obstruction: AP and recall in a bin of visibility are those of its objects, with all others neutral."""
+"""Obstruction: AP and recall in a bin of visibility are those of its objects, with all others
+neutral.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,14 @@ from made_detections import A, B, C, found, pool_of, random_case
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import accuracy, matches
-from syndet_ray.detection.obstruction import bin_metrics, class_recalls, evaluations, in_images, slope, views
+from syndet_ray.detection.obstruction import (
+    bin_metrics,
+    class_recalls,
+    evaluations,
+    in_images,
+    slope,
+    views,
+)
 from syndet_ray.detection.score import score
 
 SEEN, HIDDEN = "0.75-1.00", "0.25-0.50"
@@ -49,7 +58,8 @@ def test_a_second_detection_of_an_object_outside_the_bin_is_a_false_alarm_in_it(
 def test_one_bin_of_all_objects_scores_as_the_pool(seed):
     pool, predictions = random_case(seed)
     visible = Pool(
-        **{name: getattr(pool, name) for name in pool.__dataclass_fields__} | {"visibility": pool.crowd * 0 + 0.9}
+        **{name: getattr(pool, name) for name in pool.__dataclass_fields__}
+        | {"visibility": pool.crowd * 0 + 0.9}
     )
     metrics, scores = measured(visible, predictions), score(pool, predictions).metrics
     for name in (SEEN, "q1"):
@@ -60,7 +70,9 @@ def test_one_bin_of_all_objects_scores_as_the_pool(seed):
 
 
 def test_recall_of_a_class_is_told_where_five_objects_tell_it():
-    """Class a has five in either bin, b four in one and six in the other; one of each is found in each image."""
+    """Class a has five in either bin, b four in one and six in the other; one of each is found in
+    each image.
+    """
     truth = [[(A, 0), (B, 0), (C, 1)] for _ in range(5)] + [[(A, 1)]] * 4 + [[(B, 1)]]
     values = [[0.9, 0.3, 0.9]] * 5 + [[0.3]] * 4 + [[0.9]]
     metrics = of(truth, values, [found((A, 0, 0.9))] * 5 + [found((A, 1, 0.9)), *[found()] * 4])
@@ -89,7 +101,9 @@ def test_a_pool_without_objects_has_no_bins():
 
 
 def least_squares(scores, hidden, objects):
-    """The slope with a constant for every class, by numpy. All (classes, bins); NaN scores are left out."""
+    """The slope with a constant for every class, by numpy. All (classes, bins); NaN scores are left
+    out.
+    """
     of_class, of_bin = np.nonzero(~np.isnan(scores) & (objects > 0))
     columns = [hidden[of_class, of_bin], *(of_class == k for k in range(len(scores)))]
     root = np.sqrt(objects[of_class, of_bin])
@@ -107,8 +121,12 @@ def test_the_slope_is_that_of_least_squares_with_a_constant_for_each_class(seed)
 
 
 def test_what_only_makes_classes_differ_is_no_slope():
-    """Class a is always visible and found, b always hidden and never found, c either and found: hiding costs no class."""
-    pool = pool_of([(A, 0), (B, 1)], [(A, 2), (B, 2)], classes=("a", "b", "c"), visibility=[[0.9, 0.3]] * 2)
+    """Class a is always visible and found, b always hidden and never found, c either and found:
+    hiding costs no class.
+    """
+    pool = pool_of(
+        [(A, 0), (B, 1)], [(A, 2), (B, 2)], classes=("a", "b", "c"), visibility=[[0.9, 0.3]] * 2
+    )
     metrics = measured(pool, [found((A, 0, 0.9)), found((A, 2, 0.9), (B, 2, 0.9))])
     assert [metrics[f"recall_visible/{name}"] for name in (SEEN, HIDDEN)] == pytest.approx([1, 0.5])
     assert [metrics["slope/AP"], metrics["slope/recall"]] == pytest.approx([0, 0])
@@ -128,8 +146,13 @@ def test_a_class_in_one_bin_leaves_the_slope_of_others_as_it_is():
 
 
 def test_what_rests_on_too_few_images_is_not_named():
-    """Twenty objects of a are visible, one in each image; two hidden ones of a in each of three images, of b in others."""
-    truth = [[(A, 0), (B, 0), (C, 0)] if i < 3 else [(A, 0), (B, 1)] if i < 6 else [(A, 0)] for i in range(20)]
+    """Twenty objects of a are visible, one in each image; two hidden ones of a in each of three
+    images, of b in others.
+    """
+    truth = [
+        [(A, 0), (B, 0), (C, 0)] if i < 3 else [(A, 0), (B, 1)] if i < 6 else [(A, 0)]
+        for i in range(20)
+    ]
     values = [[0.9, 0.3, 0.3] if i < 3 else [0.9, 0.3] if i < 6 else [0.9] for i in range(20)]
     pool = pool_of(*truth, visibility=values)
     seen = tuple(one for one in views(pool, 1) if one.fixed)

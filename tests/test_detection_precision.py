@@ -1,4 +1,6 @@
-"""Precision: a caller may switch bfloat16 on for everything; logits, deltas, anchors, boxes and scores stay float32."""
+"""Precision: a caller may switch bfloat16 on for everything; logits, deltas, anchors, boxes and
+scores stay float32.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def one_thread():
 def fast_bf16(request, monkeypatch):
     """Both kinds of machine: those that are faster in bfloat16, and those that are not."""
     for module in ("backbones", "precision"):
-        monkeypatch.setattr(f"syndet_ray.detection.{module}.fast_bf16", lambda device: request.param)
+        monkeypatch.setattr(
+            f"syndet_ray.detection.{module}.fast_bf16", lambda device: request.param
+        )
     return request.param
 
 
@@ -37,23 +41,32 @@ def everything_in_bf16():
 
 
 def eager(architecture, classes=EIGHTY):
-    """A detector from nothing that finds many things of many classes: its class layers are no longer timid."""
+    """A detector from nothing that finds many things of many classes: its class layers are no
+    longer timid.
+    """
     model = made(classes, architecture=architecture).eval()
     two_stage = architecture == "faster_rcnn"
-    layer = model.roi_heads.box_predictor.cls_score if two_stage else model.head.classification_head.cls_logits
+    layer = (
+        model.roi_heads.box_predictor.cls_score
+        if two_stage
+        else model.head.classification_head.cls_logits
+    )
     torch.manual_seed(1)
     nn.init.normal_(layer.weight, std=0.5)
     nn.init.zeros_(layer.bias)
     if two_stage:
         model.roi_heads.score_thresh = 0.0
     if architecture == "fcos":
-        nn.init.uniform_(model.head.regression_head.bbox_reg.bias, 1, 3)  # the sides of a box are cut off at 0
+        # the sides of a box are cut off at 0
+        nn.init.uniform_(model.head.regression_head.bbox_reg.bias, 1, 3)
     return model
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_detections_do_not_depend_on_the_callers_precision(architecture):
-    """Classes are kept apart by an offset of their boxes: rounded to bfloat16, they would suppress one another."""
+    """Classes are kept apart by an offset of their boxes: rounded to bfloat16, they would suppress
+    one another.
+    """
     model = eager(architecture)
     with torch.inference_mode():
         expected = model([IMAGE])[0]
@@ -81,7 +94,11 @@ def test_boxes_are_float32_and_not_rounded(architecture):
 def test_heads_and_losses_are_float32(architecture):
     model = made(architecture=architecture)
     outputs = []
-    heads = [model.rpn.head, model.roi_heads.box_predictor] if architecture == "faster_rcnn" else [model.head]
+    heads = (
+        [model.rpn.head, model.roi_heads.box_predictor]
+        if architecture == "faster_rcnn"
+        else [model.head]
+    )
     for head in heads:
         head.register_forward_hook(lambda module, args, output: outputs.extend(_tensors(output)))
     with everything_in_bf16():
@@ -112,7 +129,9 @@ def _tensors(found):
 def test_the_backbone_is_reduced_where_that_is_faster(fast_bf16):
     model = made()
     inside = []
-    model.backbone.body.register_forward_hook(lambda module, args, output: inside.extend(output.values()))
+    model.backbone.body.register_forward_hook(
+        lambda module, args, output: inside.extend(output.values())
+    )
     maps = model.backbone(IMAGE[None])
     assert {tensor.dtype for tensor in inside} == {torch.bfloat16 if fast_bf16 else torch.float32}
     assert {tensor.dtype for tensor in maps.values()} == {torch.float32}
@@ -139,8 +158,14 @@ def test_parts_switch_the_callers_precision(fast_bf16):
     assert list(layers.state_dict()) == list(nn.Sequential(nn.Linear(3, 3)).state_dict())
 
 
-# Objects of 40 px that lie on no grid, some of them side by side, in the strip of a photo of 4032 px.
-SQUARES = np.array([[x, 11.25, x + 40, 51.25] for x in (3.5, 255.25, 300.5, 1111.75, 2047.5, 3001.25, 3041.5, 3990.5)])
+# Objects of 40 px that lie on no grid, some of them side by side, in the strip of a photo of 4032
+# px.
+SQUARES = np.array(
+    [
+        [x, 11.25, x + 40, 51.25]
+        for x in (3.5, 255.25, 300.5, 1111.75, 2047.5, 3001.25, 3041.5, 3990.5)
+    ]
+)
 LABELS = np.arange(len(SQUARES)) % 2
 
 
@@ -152,7 +177,9 @@ class PerfectRegions(nn.Module):
 
 
 class PerfectPredictor(nn.Module):
-    """In place of the last layers of the second stage: the right class, and the deltas to the true box."""
+    """In place of the last layers of the second stage: the right class, and the deltas to the true
+    box.
+    """
 
     def __init__(self, coder):
         super().__init__()
@@ -166,7 +193,9 @@ class PerfectPredictor(nn.Module):
 
 
 class PerfectHead(nn.Module):
-    """In place of the head of a one-stage detector: at the anchor next to each object its class, and the exact deltas."""
+    """In place of the head of a one-stage detector: at the anchor next to each object its class,
+    and the exact deltas.
+    """
 
     def __init__(self, model, encode):
         super().__init__()
@@ -187,18 +216,25 @@ class PerfectHead(nn.Module):
 
 
 def product(x):
-    """x by way of a matrix product, as the last layer of a head gives it: in bfloat16 if whoever calls asks for it."""
+    """x by way of a matrix product, as the last layer of a head gives it: in bfloat16 if whoever
+    calls asks for it.
+    """
     return nn.functional.linear(x.float(), torch.eye(x.shape[1]))
 
 
 def perfect(architecture):
     model = made(("a", "b"), architecture=architecture)
     if architecture == "faster_rcnn":
-        model.rpn, model.roi_heads.box_predictor = PerfectRegions(), PerfectPredictor(model.roi_heads.box_coder)
+        model.rpn, model.roi_heads.box_predictor = (
+            PerfectRegions(),
+            PerfectPredictor(model.roi_heads.box_coder),
+        )
     elif architecture == "retinanet":
         model.head = PerfectHead(model, model.box_coder.encode_single)
     else:
-        model.head = PerfectHead(model, lambda boxes, anchors: model.box_coder.encode(anchors, boxes))
+        model.head = PerfectHead(
+            model, lambda boxes, anchors: model.box_coder.encode(anchors, boxes)
+        )
     return model
 
 
@@ -206,7 +242,9 @@ def perfect(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_perfect_deltas_in_a_large_photo_score_one(architecture):
     photo = np.zeros((64, 4032, 3), np.uint8)
-    pool = Pool.of("real", ("a", "b"), [photo], [Boxes.of(SQUARES, LABELS, np.ones(len(SQUARES)))], ["strip"])
+    pool = Pool.of(
+        "real", ("a", "b"), [photo], [Boxes.of(SQUARES, LABELS, np.ones(len(SQUARES)))], ["strip"]
+    )
     with everything_in_bf16():
         found = predict(perfect(architecture), pool, device=CPU)
     assert score(pool, found).metrics["mAP"] == pytest.approx(1.0)

@@ -17,7 +17,9 @@ from syndet_ray.errors import DataError
 
 
 def test_perfect_predictions_score_1():
-    scores = score(pool_of([(A, 0), (B, 1)], [(C, 0)]), [found((A, 0, 0.9), (B, 1, 0.8)), found((C, 0, 0.7))])
+    scores = score(
+        pool_of([(A, 0), (B, 1)], [(C, 0)]), [found((A, 0, 0.9), (B, 1, 0.8)), found((C, 0, 0.7))]
+    )
     assert all(value == pytest.approx(1) for value in scores.metrics.values())
     assert {"mAP", "AP50", "AP75", "mAR", "AP/a", "AP/b"} <= scores.metrics.keys()
 
@@ -64,7 +66,10 @@ def test_the_order_of_tied_scores_changes_nothing():
 def test_100_of_a_class_in_an_image_are_counted_unless_more_are_asked_for():
     many = [([i * 12, 0, i * 12 + 10, 10], 0) for i in range(120)]
     predictions = [found(*[(box, label, 0.9) for box, label in many])]
-    capped, all_of_them = score(pool_of(many), predictions), score(pool_of(many), predictions, max_detections=300)
+    capped, all_of_them = (
+        score(pool_of(many), predictions),
+        score(pool_of(many), predictions, max_detections=300),
+    )
     assert capped.metrics["mAR"] == pytest.approx(100 / 120)
     assert all_of_them.metrics["mAR"] == pytest.approx(1)
 
@@ -77,17 +82,24 @@ def test_an_object_found_under_two_names_is_found_once_for_any_class():
 
 def test_a_right_box_with_a_wrong_class_counts_for_any_class():
     scores = score(pool_of([(A, 0)], [(B, 1)]), [found((A, 1, 0.9)), found((B, 0, 0.9))])
-    assert (scores.metrics["AP50"], scores.metrics["AP50_any_class"]) == (pytest.approx(0), pytest.approx(1))
+    assert (scores.metrics["AP50"], scores.metrics["AP50_any_class"]) == (
+        pytest.approx(0),
+        pytest.approx(1),
+    )
 
 
 def test_a_score_that_is_no_number_is_refused():
-    with pytest.raises(DataError, match=r"predictions of image 0: scores must be finite, got .*nan"):
+    with pytest.raises(
+        DataError, match=r"predictions of image 0: scores must be finite, got .*nan"
+    ):
         score(pool_of([(A, 0)]), [found((A, 0, float("nan")))])
 
 
 def test_no_number_is_refused_by_the_name_of_its_image():
     pool = pool_of([(A, 0)], [(B, 1)], ids=("first", "photo_7"))
-    with pytest.raises(DataError, match=r"predictions of image photo_7: scores must be finite, got .*inf"):
+    with pytest.raises(
+        DataError, match=r"predictions of image photo_7: scores must be finite, got .*inf"
+    ):
         score(pool, [found(), found((A, 0, 0.5), (B, 0, float("inf")))])
 
 
@@ -99,7 +111,11 @@ NAN, INF = float("nan"), float("inf")
     [
         ([NAN] * 4, 0, r"boxes must be finite \(x1, y1, x2, y2\), got \[nan, nan, nan, nan\]"),
         ([0, 0, INF, 10], 0, r"boxes must be finite .*, got \[0.0, 0.0, inf, 10.0\]"),
-        ([10, 0, 0, 10], 0, r"boxes must not end before they begin .*, got \[10.0, 0.0, 0.0, 10.0\]"),
+        (
+            [10, 0, 0, 10],
+            0,
+            r"boxes must not end before they begin .*, got \[10.0, 0.0, 0.0, 10.0\]",
+        ),
         ([0, 10, 10, 9], 0, r"boxes must not end before they begin"),
         (A, 2, "labels must be whole numbers from 0 to 1, got 2"),
         (A, -1, "labels must be whole numbers from 0 to 1, got -1"),
@@ -128,11 +144,15 @@ def test_boxes_of_single_precision_are_subtracted_in_double():
 def test_a_pool_without_objects_scores_0():
     scores = score(pool_of([], []), [found((A, 0, 0.9)), found()])
     assert scores.absent == ("a", "b")
-    assert scores.metrics == dict.fromkeys(("mAP", "AP50", "AP75", "mAR", "mAP_any_class", "AP50_any_class"), 0.0)
+    assert scores.metrics == dict.fromkeys(
+        ("mAP", "AP50", "AP75", "mAR", "mAP_any_class", "AP50_any_class"), 0.0
+    )
 
 
 def test_an_object_may_be_neutral_without_being_a_crowd():
-    """Its overlap is that of an object, and it absorbs one detection, where a crowd would absorb all."""
+    """Its overlap is that of an object, and it absorbs one detection, where a crowd would absorb
+    all.
+    """
     pool = pool_of([(A, 0), (B, 0)])
     seen = found((B, 0, 0.9), (A, 0, 0.5))
     neutral = np.array([False, True])

@@ -1,4 +1,6 @@
-"""What "auto" becomes: a small frozen backbone without a GPU, COCO's ResNet-50 with one, never random weights."""
+"""What "auto" becomes: a small frozen backbone without a GPU, COCO's ResNet-50 with one, never
+random weights.
+"""
 
 import pytest
 import timm
@@ -38,7 +40,9 @@ def missing(monkeypatch):
 def test_without_a_gpu_it_is_the_small_one_and_nothing_is_fetched(cached):
     detector, note = settled_detector(Detector(), gpu=False)
     assert (choice(detector), note) == (SMALL, "")
-    assert detector.anchor_px == detector.aspect_ratios == detector.working_px == "auto", "the photos decide"
+    assert detector.anchor_px == detector.aspect_ratios == detector.working_px == "auto", (
+        "the photos decide"
+    )
     assert cached == []
 
 
@@ -68,7 +72,9 @@ def test_anchors_that_cocos_weights_do_not_fit_are_kept_and_the_small_one_takes_
 
 
 @pytest.mark.usefixtures("missing")
-@pytest.mark.parametrize(("gpu", "backbone"), [(True, "resnet50_fpn_v2"), (False, "mobilenet_v3_large_fpn")])
+@pytest.mark.parametrize(
+    ("gpu", "backbone"), [(True, "resnet50_fpn_v2"), (False, "mobilenet_v3_large_fpn")]
+)
 def test_coco_weights_that_are_asked_for_are_not_swapped_for_others(gpu, backbone):
     detector, note = settled_detector(Detector(weights="coco"), gpu=gpu)
     assert (choice(detector), note) == ((backbone, "coco", 2), "")
@@ -84,10 +90,16 @@ def test_coco_weights_that_are_asked_for_are_not_swapped_for_others(gpu, backbon
         ({"backbone": "resnet18", "weights": "none", "frozen_stages": 1}, ("resnet18", "none", 1)),
         ({"backbone": "resnet18", "frozen_stages": 0}, ("resnet18", "imagenet", 0)),
         ({"backbone": "mobilenet_v3_large_fpn"}, ("mobilenet_v3_large_fpn", "coco", 2)),
-        ({"backbone": "resnet50_fpn_v2", "weights": "imagenet"}, ("resnet50_fpn_v2", "imagenet", 2)),
+        (
+            {"backbone": "resnet50_fpn_v2", "weights": "imagenet"},
+            ("resnet50_fpn_v2", "imagenet", 2),
+        ),
         ({"backbone": "resnet50_fpn_v2", "weights": "none"}, ("resnet50_fpn_v2", "none", 0)),
         ({"architecture": "fcos"}, SMALL),
-        ({"architecture": "retinanet", "frozen_stages": 2}, ("tf_efficientnet_lite0", "imagenet", 2)),
+        (
+            {"architecture": "retinanet", "frozen_stages": 2},
+            ("tf_efficientnet_lite0", "imagenet", 2),
+        ),
         ({"weights": "none"}, ("tf_efficientnet_lite0", "none", 0)),
     ],
 )
@@ -105,7 +117,11 @@ def test_given_anchors_of_cocos_stay():
     assert detector.aspect_ratios == COCO_RATIOS
 
 
-TRAINED = {"backbone": "test_efficientnet", "anchor_px": (34.0, 48.0, 68.0), "aspect_ratios": (1.0, 2.0)}
+TRAINED = {
+    "backbone": "test_efficientnet",
+    "anchor_px": (34.0, 48.0, 68.0),
+    "aspect_ratios": (1.0, 2.0),
+}
 
 
 @pytest.fixture
@@ -117,7 +133,9 @@ def trained(tmp_path):
 
 @pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize("gpu", [True, False])
-@pytest.mark.parametrize("given", [{}, {"anchor_px": (24.0, 34.0, 48.0)}, {"aspect_ratios": (1.0,)}])
+@pytest.mark.parametrize(
+    "given", [{}, {"anchor_px": (24.0, 34.0, 48.0)}, {"aspect_ratios": (1.0,)}]
+)
 def test_a_saved_detector_goes_on_with_its_backbone_and_anchors(given, gpu, trained):
     detector, note = settled_detector(Detector(weights=trained, **given), gpu=gpu)
     assert (choice(detector), note) == (("test_efficientnet", trained, "all"), "")
@@ -135,7 +153,10 @@ def test_what_it_settles_is_what_its_weights_want(trained):
 def test_a_saved_detector_of_torchvisions_goes_on_with_its_own_anchors(tmp_path):
     own = {"backbone": "mobilenet_v3_large_fpn", "anchor_px": (16.0, 32.0, 64.0, 128.0, 256.0)}
     save_model(
-        tmp_path, made(**own, aspect_ratios=COCO_RATIOS), made_detector(**own, aspect_ratios=COCO_RATIOS), CLASSES
+        tmp_path,
+        made(**own, aspect_ratios=COCO_RATIOS),
+        made_detector(**own, aspect_ratios=COCO_RATIOS),
+        CLASSES,
     )
     detector, _ = settled_detector(Detector(weights=str(tmp_path / "model.safetensors")), gpu=True)
     assert (detector.backbone, detector.anchor_px) == tuple(own.values())
@@ -160,6 +181,7 @@ def test_a_file_that_is_not_there_is_named():
 def test_cocos_detectors_have_as_many_anchors_as_their_weights(setting):
     sizes = {"anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS} | setting
     with pytest.raises(
-        DefinitionError, match=f"detector.{next(iter(setting))}: must be [35] numbers with the backbone"
+        DefinitionError,
+        match=f"detector.{next(iter(setting))}: must be [35] numbers with the backbone",
     ):
         made(backbone="resnet50_fpn_v2", **sizes)

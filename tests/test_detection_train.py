@@ -1,4 +1,6 @@
-"""Models, augmentation and training: what is asked is what happens, and a restored trainer goes on bit-equal."""
+"""Models, augmentation and training: what is asked is what happens, and a restored trainer goes on
+bit-equal.
+"""
 
 import json
 import math
@@ -25,7 +27,11 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFinit
 CPU = torch.device("cpu")
 # As a sweep settles torchvision's detectors, without fetching their weights.
 RESNET50 = TINY.model_copy(
-    update={"backbone": "resnet50_fpn_v2", "anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
+    update={
+        "backbone": "resnet50_fpn_v2",
+        "anchor_px": COCO_ANCHORS_PX,
+        "aspect_ratios": COCO_RATIOS,
+    }
 )
 
 
@@ -35,7 +41,9 @@ def recipe(**training):
 
 
 def trainer(squares, seed=1, mix=None, detector=TINY, restore=None, **training):
-    """A trainer of the recipe above, or of another mix; every source of it has a few pictures of its own."""
+    """A trainer of the recipe above, or of another mix; every source of it has a few pictures of
+    its own.
+    """
     made = recipe(**training).replace({f"mix.{name}": value for name, value in (mix or {}).items()})
     made = made.model_copy(update={"detector": detector})
     pools = {"real": squares(8)} | {
@@ -62,7 +70,11 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-THREE = {"ours": Scenes(), "crowded": Scenes(changes={"scene.objects": 70}), "theirs": Photos(folder="theirs")}
+THREE = {
+    "ours": Scenes(),
+    "crowded": Scenes(changes={"scene.objects": 70}),
+    "theirs": Photos(folder="theirs"),
+}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +104,15 @@ def test_a_restored_trainer_goes_on_bit_equal(squares, tmp_path, mix):
 
 @pytest.fixture
 def started_from_a_file(squares, tmp_path):
-    """Makes trainers of a detector that starts from the backbone in a file, its first stages frozen; and the file."""
+    """Makes trainers of a detector that starts from the backbone in a file, its first stages
+    frozen; and the file.
+    """
     file = tmp_path / "body.safetensors"
-    body = {name: tensor for name, tensor in build(TINY, ("a",), seed=5)[0].state_dict().items() if ".body." in name}
+    body = {
+        name: tensor
+        for name, tensor in build(TINY, ("a",), seed=5)[0].state_dict().items()
+        if ".body." in name
+    }
     save_file(body | {"stranger": torch.zeros(2)}, file)
     detector = TINY.model_copy(update={"weights": str(file), "frozen_stages": 2})
 
@@ -104,7 +122,9 @@ def started_from_a_file(squares, tmp_path):
     return make, file
 
 
-def test_a_trainer_is_restored_without_the_file_of_its_starting_weights(started_from_a_file, tmp_path):
+def test_a_trainer_is_restored_without_the_file_of_its_starting_weights(
+    started_from_a_file, tmp_path
+):
     make, file = started_from_a_file
     whole = make()
     whole.train_until(16)
@@ -114,7 +134,9 @@ def test_a_trainer_is_restored_without_the_file_of_its_starting_weights(started_
     file.unlink()
     generator = torch.get_rng_state()
     second = make(restore=tmp_path / "8")
-    assert torch.equal(torch.get_rng_state(), generator), "another trial in the process may draw from it"
+    assert torch.equal(torch.get_rng_state(), generator), (
+        "another trial in the process may draw from it"
+    )
     assert second.weights == first.weights
     assert second.weights.skipped == ("stranger",)
     second.train_until(16)
@@ -127,7 +149,9 @@ def test_a_trainer_is_restored_without_the_file_of_its_starting_weights(started_
     assert third.weights == first.weights, "a trial may be interrupted more than once"
 
 
-def test_a_checkpoint_that_does_not_say_what_was_loaded_needs_the_file(started_from_a_file, tmp_path):
+def test_a_checkpoint_that_does_not_say_what_was_loaded_needs_the_file(
+    started_from_a_file, tmp_path
+):
     make, file = started_from_a_file
     first = make()
     first.train_until(8)
@@ -185,7 +209,12 @@ def test_every_schedule_draws_what_it_plans(squares, mix, after):
 
 
 def test_staged_shows_all_that_is_synthetic_before_anything_real(squares):
-    made = trainer(squares, mix={"schedule": "staged", "switch_at": 0.5, "sources": THREE}, images=24, crop_px=64)
+    made = trainer(
+        squares,
+        mix={"schedule": "staged", "switch_at": 0.5, "sources": THREE},
+        images=24,
+        crop_px=64,
+    )
     shown = [source for source, _ in drawn_in_order(made, 24)]
     assert set(shown[:12]) == set(THREE)
     assert shown[12:] == ["real"] * 12
@@ -217,15 +246,23 @@ def test_a_source_with_a_share_needs_images_and_one_without_needs_none(squares, 
 
 def test_a_curriculum_is_shown_in_order_beside_a_source_that_is_not(squares):
     near_to_far = Scenes(changes={"scene.arrangement": "layers", "scene.poses": "curriculum"})
-    made = trainer(squares, mix={"sources": {"lesson": near_to_far, "plain": Scenes()}, "synthetic": 1.0}, images=24)
+    made = trainer(
+        squares,
+        mix={"sources": {"lesson": near_to_far, "plain": Scenes()}, "synthetic": 1.0},
+        images=24,
+    )
     shown = drawn_in_order(made, 24)
     assert [index for source, index in shown if source == "lesson"] == [*range(6), *range(6)]
     assert [index for source, index in shown if source == "plain"][:6] != list(range(6))
 
 
-@pytest.mark.parametrize(("optimizer", "more"), [("sgd", {"momentum": 0.8}), ("adamw", {"betas": [0.9, 0.999]})])
+@pytest.mark.parametrize(
+    ("optimizer", "more"), [("sgd", {"momentum": 0.8}), ("adamw", {"betas": [0.9, 0.999]})]
+)
 def test_effective_tells_of_every_group_of_parameters(squares, optimizer, more):
-    made = trainer(squares, learning_rate=3e-3, weight_decay=0.2, momentum=0.8, optimizer=optimizer, warmup=0.5)
+    made = trainer(
+        squares, learning_rate=3e-3, weight_decay=0.2, momentum=0.8, optimizer=optimizer, warmup=0.5
+    )
     made.train_until(6)
     found = made.effective
     groups = found["optimizer"]
@@ -243,7 +280,12 @@ def test_effective_tells_of_every_group_of_parameters(squares, optimizer, more):
         about.pop("parameters")
         assert about == {"lr": rate, "initial_lr": rate, "weight_decay": decay, **more}
     assert sum(group["parameters"] for group in groups.values()) == found["trainable_parameters"]
-    assert (found["real_images"], found["device"], found["seed"], found["switch_at"]) == (8, "cpu", 1, None)
+    assert (found["real_images"], found["device"], found["seed"], found["switch_at"]) == (
+        8,
+        "cpu",
+        1,
+        None,
+    )
 
 
 def test_a_loss_that_is_not_finite_ends_training(squares):
@@ -251,7 +293,8 @@ def test_a_loss_that_is_not_finite_ends_training(squares):
     with torch.no_grad():
         next(made.model.parameters()).fill_(float("nan"))
     with pytest.raises(
-        NonFiniteLoss, match=r"training after 0 images: the loss must be finite, got .*nan.* Lower training"
+        NonFiniteLoss,
+        match=r"training after 0 images: the loss must be finite, got .*nan.* Lower training",
     ):
         made.train_until(8)
 
@@ -272,16 +315,24 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_end(images, batch, warmup, 
 
 
 @settings(deadline=None)
-@given(st.integers(1, 500), st.integers(1, 64), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 10))
-def test_the_rate_changes_by_its_factor_at_the_switch_and_nowhere_else(images, batch, warmup, switch, factor):
+@given(
+    st.integers(1, 500), st.integers(1, 64), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 10)
+)
+def test_the_rate_changes_by_its_factor_at_the_switch_and_nowhere_else(
+    images, batch, warmup, switch, factor
+):
     plain = RateSchedule(images=images, batch_size=batch, warmup=warmup, final_rate=0.01)
-    switched, without_stages = (replace(plain, rate_after_switch=factor, switch=moment) for moment in (switch, 1.0))
+    switched, without_stages = (
+        replace(plain, rate_after_switch=factor, switch=moment) for moment in (switch, 1.0)
+    )
     for seen in range(images + 1):
         after = switch < 1 and seen >= switch * images
         if abs(seen - switch * images) > 1e-3 or seen == switch * images:
             expected = plain.factor(seen) * (factor if after else 1)
             assert math.isclose(switched.factor(seen), expected)
-        assert without_stages.factor(seen) == plain.factor(seen), "a training without stages has no switch"
+        assert without_stages.factor(seen) == plain.factor(seen), (
+            "a training without stages has no switch"
+        )
 
 
 def test_the_rate_after_the_switch_reaches_the_optimizer(squares):
@@ -290,27 +341,44 @@ def test_the_rate_after_the_switch_reaches_the_optimizer(squares):
     for images, rate in {4: 1e-3, 8: 1e-3, 12: 1e-4, 16: 1e-4}.items():
         made.train_until(images)
         for name, group in made.effective["optimizer"].items():
-            assert group["lr"] == pytest.approx(rate * (0.1 if name.startswith("backbone_") else 1)), name
+            assert group["lr"] == pytest.approx(
+                rate * (0.1 if name.startswith("backbone_") else 1)
+            ), name
         assert made.effective["training.learning_rate"] == 1e-3, "the peak"
 
 
 @pytest.mark.parametrize(("images", "batch", "warmup"), [(8, 8, 0.0), (8, 8, 0.5), (8, 16, 1.0)])
 def test_one_single_batch_trains_at_the_full_rate(images, batch, warmup):
-    assert RateSchedule(images=images, batch_size=batch, warmup=warmup, final_rate=0.01).factor(0) == 1.0
+    assert (
+        RateSchedule(images=images, batch_size=batch, warmup=warmup, final_rate=0.01).factor(0)
+        == 1.0
+    )
 
 
 # What test_efficientnet is made of, stage by stage: each ends where the stride doubles.
-STAGES = (("conv_stem.", "bn1.", "blocks.0."), ("blocks.1.",), ("blocks.2.",), ("blocks.3.",), ("blocks.4.",))
+STAGES = (
+    ("conv_stem.", "bn1.", "blocks.0."),
+    ("blocks.1.",),
+    ("blocks.2.",),
+    ("blocks.3.",),
+    ("blocks.4.",),
+)
 
 
 def trained_with_frozen(squares, stages):
-    """A trainer of 8 images, the first stages frozen; and which parameters and which running statistics moved."""
+    """A trainer of 8 images, the first stages frozen; and which parameters and which running
+    statistics moved.
+    """
     detector = TINY.model_copy(update={"frozen_stages": stages})
     pools = {"real": squares(4), "synthetic": squares(4)}
     made = Trainer(recipe().model_copy(update={"detector": detector}), pools, device=CPU, seed=0)
     before = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
     made.train_until(8)
-    return made, {name for name, tensor in made.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    return made, {
+        name
+        for name, tensor in made.model.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
 
 
 def of_stages(stages):
@@ -321,11 +389,15 @@ def of_stages(stages):
 def test_frozen_stages_do_not_move(squares, count):
     made, moved = trained_with_frozen(squares, count)
     frozen = of_stages(STAGES[:count])
-    assert not any(name.startswith(frozen) for name in moved), "neither parameters nor running statistics"
+    assert not any(name.startswith(frozen) for name in moved), (
+        "neither parameters nor running statistics"
+    )
     later = {name for name in made.model.state_dict() if name.startswith(of_stages(STAGES[count:]))}
     assert later <= moved
     assert made.effective["detector.frozen_stages"] == count
-    trained = [p.numel() for name, p in made.model.named_parameters() if not name.startswith(frozen)]
+    trained = [
+        p.numel() for name, p in made.model.named_parameters() if not name.startswith(frozen)
+    ]
     assert made.effective["trainable_parameters"] == sum(trained)
 
 
@@ -339,7 +411,9 @@ def test_a_backbone_that_is_frozen_as_a_whole_has_no_group_of_its_own(squares, c
 
 
 def test_more_frozen_stages_than_there_are_is_refused():
-    with pytest.raises(DefinitionError, match=r"detector\.frozen_stages: must be at most .* the backbone, 5, got 6"):
+    with pytest.raises(
+        DefinitionError, match=r"detector\.frozen_stages: must be at most .* the backbone, 5, got 6"
+    ):
         build(TINY.model_copy(update={"frozen_stages": 6}), ("a",), seed=0)
 
 
@@ -348,7 +422,10 @@ def test_a_saved_model_predicts_the_same(squares, tmp_path):
     save_model(tmp_path, model, TINY, ("small", "big"))
     again = load_model(tmp_path)
     assert (again.classes, again.detector) == (("small", "big"), TINY)
-    (a,), (b,) = predict(model, squares(1), device=CPU), predict(again.model, squares(1), device=CPU)
+    (a,), (b,) = (
+        predict(model, squares(1), device=CPU),
+        predict(again.model, squares(1), device=CPU),
+    )
     np.testing.assert_array_equal(a.xyxy, b.xyxy)
     np.testing.assert_array_equal(a.scores, b.scores)
 
@@ -386,7 +463,9 @@ def test_weights_that_do_not_fit_are_reported(tmp_path):
     model, fresh = build(TINY, ("a",), seed=0)
     assert len(fresh.reinitialised) == len(model.state_dict())
     name, file = "backbone.fpn.inner_blocks.0.0.weight", tmp_path / "w.safetensors"
-    body = {key: value for key, value in model.state_dict().items() if key.startswith("backbone.body.")}
+    body = {
+        key: value for key, value in model.state_dict().items() if key.startswith("backbone.body.")
+    }
     save_file(body | {name: torch.zeros(1), "stranger": torch.zeros(2)}, file)
     made, report = build(starting_from(file), ("a",), seed=1)
     assert report.loaded == tuple(sorted(body))
@@ -398,11 +477,21 @@ def test_weights_that_do_not_fit_are_reported(tmp_path):
 
 def test_weights_that_lack_a_part_of_the_backbone_are_refused(tmp_path):
     file = tmp_path / "w.safetensors"
-    body = {key: value for key, value in build(TINY, ("a",), seed=0)[0].state_dict().items() if ".body." in key}
+    body = {
+        key: value
+        for key, value in build(TINY, ("a",), seed=0)[0].state_dict().items()
+        if ".body." in key
+    }
     key = "backbone.body.net.blocks.0.0.conv.weight"
-    for wrong in (body | {key: torch.zeros(1)}, {name: value for name, value in body.items() if name != key}):
+    for wrong in (
+        body | {key: torch.zeros(1)},
+        {name: value for name, value in body.items() if name != key},
+    ):
         save_file(wrong, file)
-        with pytest.raises(DataError, match=r"must hold the backbone test_efficientnet, .* blocks\.0\.0\.conv\.weight"):
+        with pytest.raises(
+            DataError,
+            match=r"must hold the backbone test_efficientnet, .* blocks\.0\.0\.conv\.weight",
+        ):
             build(starting_from(file), ("a",), seed=0)
 
 
@@ -410,14 +499,16 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"nowhere\.safetensors: is not a readable"):
         build(starting_from("nowhere.safetensors"), ("a",), seed=0)
     with pytest.raises(
-        DefinitionError, match=r"there are no COCO weights for test_efficientnet, got 'coco'\. Use imag"
+        DefinitionError,
+        match=r"there are no COCO weights for test_efficientnet, got 'coco'\. Use imag",
     ):
         build(starting_from("coco"), ("a",), seed=0)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     for weights in ("coco", "imagenet"):
         with pytest.raises(
-            MachineError, match=r"torchvision's weights are neither cached nor can they be fetched .*put it into"
+            MachineError,
+            match=r"torchvision's weights are neither cached nor can they be fetched .*put it into",
         ):
             build(starting_from(weights, RESNET50), ("a",), seed=0)
 
@@ -430,7 +521,10 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
 def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line(tmp_path):
     save_model(tmp_path, build(TINY, ("a",), seed=0)[0], TINY, ("a",))
     file = tmp_path / "model.safetensors"
-    tensors = {name.replace("predictor.box.", "predictor.bbox_pred."): value for name, value in load_file(file).items()}
+    tensors = {
+        name.replace("predictor.box.", "predictor.bbox_pred."): value
+        for name, value in load_file(file).items()
+    }
     save_file(tensors, file)
     said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier version are\. Train it again"
     with pytest.raises(DataError, match=said):
@@ -438,10 +532,18 @@ def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line
 
 
 MISFITS = [
-    ("detector.anchor_px", (24.0,), r"rpn\.head\.cls_logits\.weight is \(1, 64, 1, 1\) here, \(2, 64, 1, 1\) there"),
+    (
+        "detector.anchor_px",
+        (24.0,),
+        r"rpn\.head\.cls_logits\.weight is \(1, 64, 1, 1\) here, \(2, 64, 1, 1\) there",
+    ),
     ("detector.architecture", "fcos", r"\S+ is \(.*\) here, missing there"),
     ("detector.frozen_stages", 2, r"the optimizer's group backbone_weights is \d+ here, \d+ there"),
-    ("detector.frozen_stages", "all", r"the optimizer's group backbone_weights is missing here, \d+ there"),
+    (
+        "detector.frozen_stages",
+        "all",
+        r"the optimizer's group backbone_weights is missing here, \d+ there",
+    ),
 ]
 
 
@@ -452,20 +554,25 @@ def test_a_checkpoint_of_a_detector_with_other_parameters_is_refused(
 ):
     trainer(squares, average=average).save(tmp_path)
     other = TINY.model_copy(update={path.removeprefix("detector."): value})
-    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: pytest.fail("loaded what does not fit"))
-    rule = (
-        rf"{tmp_path}: does not fit this detector, whose parameters are others \({difference}\): another version or an"
+    monkeypatch.setattr(
+        torch.nn.Module, "load_state_dict", lambda *_: pytest.fail("loaded what does not fit")
     )
+    rule = rf"{tmp_path}: does not fit this detector, whose parameters are others \({difference}\): another version or an"
     with pytest.raises(DataError, match=rf"{rule}.*\. Start a new sweep, or go on with"):
         trainer(squares, detector=other, average=average, restore=tmp_path)
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error"), ValueError()]
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error"), ValueError()],
 )
 @pytest.mark.parametrize("module", [torch.nn.Module, torch.optim.Optimizer])
-def test_whatever_else_goes_wrong_while_a_checkpoint_is_loaded_passes(squares, tmp_path, monkeypatch, module, error):
-    """A device without memory for a moment is no reason to call the checkpoint unfit, and so to end the trial for good."""
+def test_whatever_else_goes_wrong_while_a_checkpoint_is_loaded_passes(
+    squares, tmp_path, monkeypatch, module, error
+):
+    """A device without memory for a moment is no reason to call the checkpoint unfit, and so to end
+    the trial for good.
+    """
     trainer(squares).save(tmp_path)
 
     def fail(*_):
@@ -480,7 +587,8 @@ def test_whatever_else_goes_wrong_while_a_checkpoint_is_loaded_passes(squares, t
 def test_resnet50_trains_a_step_and_predicts_at_the_photos_own_scale(squares):
     frozen = RESNET50.model_copy(update={"frozen_stages": 3})
     plain = Recipe(mix=Mix(synthetic=0), training=Training(images=1, batch_size=1, crop_px=64))
-    big = plain.model_copy(update={"detector": frozen})  # no recipe freezes random weights, and others are 170 MB here
+    # no recipe freezes random weights, and others are 170 MB here
+    big = plain.model_copy(update={"detector": frozen})
     made = Trainer(big, {"real": squares(1, side=64)}, device=CPU, seed=0)
     assert math.isfinite(made.train_until(1).metrics["train/loss"])
     (found,) = predict(made.model, squares(1, side=64), device=CPU)
@@ -501,7 +609,9 @@ def test_boxes_follow_their_objects_through_every_change(seed, side, jitter):
     crop, kept = made.image, made.boxes
     assert crop.shape == (side, side, 3)
     assert kept.labels.tolist() in ([], [1]), "crowds never train"
-    assert 1 <= len(made.ignored) <= 2 - len(kept), "the crowd, and what is left of an object that is cut off"
+    assert 1 <= len(made.ignored) <= 2 - len(kept), (
+        "the crowd, and what is left of an object that is cut off"
+    )
     bright = np.argwhere(crop.min(axis=2) > 200)
     if len(kept):
         (y1, x1), (y2, x2) = bright.min(axis=0), bright.max(axis=0) + 1
@@ -511,7 +621,9 @@ def test_boxes_follow_their_objects_through_every_change(seed, side, jitter):
 def test_colours_change_and_nothing_else(squares):
     pool = squares(1)
     plain, coloured, again = (
-        Augmenter.of(Training(crop_px=96, color_jitter=c))(pool.image(0), pool.boxes(0), np.random.default_rng(5))
+        Augmenter.of(Training(crop_px=96, color_jitter=c))(
+            pool.image(0), pool.boxes(0), np.random.default_rng(5)
+        )
         for c in (0.0, 0.8, 0.8)
     )
     np.testing.assert_array_equal(plain.boxes.xyxy, coloured.boxes.xyxy)
@@ -520,11 +632,15 @@ def test_colours_change_and_nothing_else(squares):
 
 
 def test_a_crop_and_its_boxes_are_enlarged_alike():
-    """A white square, enlarged by up to 1.5: its middle in the picture is that of its box, to a tenth of a pixel."""
+    """A white square, enlarged by up to 1.5: its middle in the picture is that of its box, to a
+    tenth of a pixel.
+    """
     image = np.zeros((300, 300, 3), np.uint8)
     image[140:160, 140:160] = 255
     rng = np.random.default_rng(1)
-    augment = Augmenter.of(Training(crop_px=120, scale_jitter=0.5, color_jitter=0, flip_horizontal=0))
+    augment = Augmenter.of(
+        Training(crop_px=120, scale_jitter=0.5, color_jitter=0, flip_horizontal=0)
+    )
     compared = 0
     for _ in range(40):
         made = augment(image, Boxes.of([[140, 140, 160, 160]], [0]), rng)
@@ -533,7 +649,10 @@ def test_a_crop_and_its_boxes_are_enlarged_alike():
         if not enlarged or box.min() < 1 or box.max() > 119:
             continue
         brightness, edges = made.image[..., 0].astype(float), np.arange(120) + 0.5
-        middle = np.array([brightness.sum(axis=0) @ edges, brightness.sum(axis=1) @ edges]) / brightness.sum()
+        middle = (
+            np.array([brightness.sum(axis=0) @ edges, brightness.sum(axis=1) @ edges])
+            / brightness.sum()
+        )
         np.testing.assert_allclose(middle, (box[:2] + box[2:]) / 2, atol=0.1)
         compared += 1
     assert compared > 5

@@ -1,4 +1,6 @@
-"""Starting weights: whose they are is certain, rows of classes go by name, and what does not fit is named in time."""
+"""Starting weights: whose they are is certain, rows of classes go by name, and what does not fit is
+named in time.
+"""
 
 import io
 import json
@@ -32,7 +34,10 @@ def saved(folder, classes=CLASSES, metadata=None, without=(), replaced=None, **c
     """A saved detector's file, its tensors or metadata tampered with."""
     save_model(folder, made(classes, **changes), detector(**changes), classes)
     path = folder / "model.safetensors"
-    facts = {"detector": json.dumps(detector(**changes).model_dump()), "classes": json.dumps(classes)}
+    facts = {
+        "detector": json.dumps(detector(**changes).model_dump()),
+        "classes": json.dumps(classes),
+    }
     tensors = {name: tensor for name, tensor in load_file(path).items() if name not in without}
     save_file(tensors | (replaced or {}), path, facts | (metadata or {}))
     return path
@@ -52,11 +57,17 @@ def test_imagenet_lite0_comes_from_the_wheel_in_its_order():
     theirs = list(torch.load(path, weights_only=True).values())
     model, report = build(detector(**LITE0), CLASSES, seed=0)
     ours = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(BODY)}
-    assert len(ours) == len(theirs) - 8, "all but the classifier, and the convolution and norm before it"
+    assert len(ours) == len(theirs) - 8, (
+        "all but the classifier, and the convolution and norm before it"
+    )
     for tensor, expected in zip(ours.values(), theirs, strict=False):
         assert torch.equal(tensor, expected)
     assert set(ours) <= set(report.loaded)
-    assert {name.removeprefix(BODY).split(".")[0] for name in report.skipped} == {"conv_head", "bn2", "classifier"}
+    assert {name.removeprefix(BODY).split(".")[0] for name in report.skipped} == {
+        "conv_head",
+        "bn2",
+        "classifier",
+    }
     assert not [name for name in report.reinitialised if name.startswith("backbone.body")]
 
 
@@ -73,7 +84,10 @@ def test_other_backbones_see_what_timm_says_of_them():
     for name in ("resnet18", "test_efficientnet"):
         known = timm.get_pretrained_cfg(name)
         transform = made(backbone=name).transform
-        assert (tuple(transform.image_mean), tuple(transform.image_std)) == (tuple(known.mean), tuple(known.std))
+        assert (tuple(transform.image_mean), tuple(transform.image_std)) == (
+            tuple(known.mean),
+            tuple(known.std),
+        )
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext", "test_resnet"])
@@ -112,7 +126,9 @@ CLASS_LAYERS = [
 @pytest.mark.parametrize(("settings", "layers"), CLASS_LAYERS)
 @pytest.mark.parametrize("part", ["weight", "bias"])
 def test_rows_of_classes_load_by_name(settings, layers, part, tmp_path):
-    """There (background, blue, red, green), here (background, red, yellow, blue): in every anchor of a place."""
+    """There (background, blue, red, green), here (background, red, yellow, blue): in every anchor
+    of a place.
+    """
     path = saved(tmp_path, ("blue", "red", "green"), **settings)
     classes = ("red", "yellow", "blue")
     model, report = start(path, classes, **settings)
@@ -120,7 +136,9 @@ def test_rows_of_classes_load_by_name(settings, layers, part, tmp_path):
     untouched = made(classes, seed=7, **settings).state_dict()
     for layer, per_class in layers.items():
         name = layer + part
-        there, here, random = (found[name].unflatten(0, (-1, 4, per_class)) for found in (theirs, ours, untouched))
+        there, here, random = (
+            found[name].unflatten(0, (-1, 4, per_class)) for found in (theirs, ours, untouched)
+        )
         assert len(here) == (2 if settings["architecture"] == "retinanet" else 1), "anchors"
         assert torch.equal(here[:, 0], there[:, 0])
         assert torch.equal(here[:, 1], there[:, 2])
@@ -137,7 +155,9 @@ def test_coco_weights_load_but_for_their_classes(monkeypatch):
     monkeypatch.setattr(weights, "_fetched", lambda asked: theirs)
     model, report = build(coco_detector("mobilenet_v3_large_fpn", weights="coco"), CLASSES, seed=0)
     ours = model.state_dict()
-    assert torch.equal(ours[BODY + "4.block.0.0.weight"], theirs["backbone.body.4.block.0.0.weight"])
+    assert torch.equal(
+        ours[BODY + "4.block.0.0.weight"], theirs["backbone.body.4.block.0.0.weight"]
+    )
     assert torch.equal(ours["rpn.head.cls_logits.weight"], theirs["rpn.head.cls_logits.weight"])
     assert {name.rpartition(".")[0] for name in report.reinitialised} == {
         "roi_heads.box_predictor.cls_score",
@@ -192,7 +212,10 @@ def described(**changes):
 
 AGAIN = "Save the model again."
 REFUSED = {
-    "unknown path": (lambda folder: folder / "none.safetensors", "is not a readable .safetensors file (No such file"),
+    "unknown path": (
+        lambda folder: folder / "none.safetensors",
+        "is not a readable .safetensors file (No such file",
+    ),
     "a folder": (lambda folder: folder, "is not a readable .safetensors file ("),
     "no safetensors": (no_safetensors, "is not a readable .safetensors file ("),
     "truncated": (truncated, "is not a readable .safetensors file ("),
@@ -225,7 +248,10 @@ REFUSED = {
         lambda folder: saved(folder, metadata=described(backbone="hf-hub:somebody/net")),
         f"must name a backbone in its metadata that timm knows, got 'hf-hub:somebody/net'. {AGAIN}",
     ),
-    "no classes": (lambda folder: saved(folder, metadata={"classes": "null"}), "must name the classes of its detector"),
+    "no classes": (
+        lambda folder: saved(folder, metadata={"classes": "null"}),
+        "must name the classes of its detector",
+    ),
     "one class too few": (
         lambda folder: saved(folder, metadata={"classes": '["red"]'}),
         "roi_heads.box_predictor.cls_score.weight must have the shape (2, 256) of 1 classes, as its metadata say, "
@@ -259,7 +285,10 @@ REFUSED = {
         wrong_shape,
         f"rpn.head.bbox_pred.bias must have the shape (8,), as its metadata say, got (5,). {AGAIN}",
     ),
-    "other width": (wrong_width, "must have the shape (3, 256) of 2 classes, as its metadata say, got (3, 17)"),
+    "other width": (
+        wrong_width,
+        "must have the shape (3, 256) of 2 classes, as its metadata say, got (3, 17)",
+    ),
     "other net": (
         lambda folder: backbone_file(folder, "test_resnet"),
         "must hold the backbone test_efficientnet, has no fitting ",
@@ -288,8 +317,12 @@ def test_a_file_that_does_not_fit_is_refused(case, tmp_path):
         ("anchor_px", (34.0, 48.0), (34.5, 48.0)),
     ],
 )
-def test_other_anchors_than_it_was_trained_with_are_refused(name, theirs, ours, architecture, tmp_path):
-    """Tensors of as many anchors have the same shapes, and their boxes would be off by as much as the anchors are."""
+def test_other_anchors_than_it_was_trained_with_are_refused(
+    name, theirs, ours, architecture, tmp_path
+):
+    """Tensors of as many anchors have the same shapes, and their boxes would be off by as much as
+    the anchors are.
+    """
     path = saved(tmp_path, architecture=architecture, **{name: theirs})
     with pytest.raises(DefinitionError) as error:
         start(path, architecture=architecture, **{name: ours})
@@ -307,7 +340,9 @@ def test_anchors_as_somebody_types_them_are_those_it_was_trained_with(tmp_path):
 
 def test_fcos_has_no_anchors_to_be_trained_with(tmp_path):
     path = saved(tmp_path, architecture="fcos", anchor_px=(24.0, 34.0))
-    _, report = start(path, architecture="fcos", anchor_px=(48.0, 68.0, 200.0), aspect_ratios=(0.5, 1.0))
+    _, report = start(
+        path, architecture="fcos", anchor_px=(48.0, 68.0, 200.0), aspect_ratios=(0.5, 1.0)
+    )
     assert report.reinitialised == ()
 
 
@@ -327,7 +362,9 @@ def test_imagenet_weights_that_timm_does_not_have():
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """Nothing is cached, no name is found, and nobody may wait to ask again; the hosts that were asked for."""
+    """Nothing is cached, no name is found, and nobody may wait to ask again; the hosts that were
+    asked for.
+    """
     calls = []
 
     def refuse(host, *rest, **settings):
@@ -344,9 +381,14 @@ def no_network(monkeypatch, tmp_path):
 def test_weights_of_timm_without_a_network(no_network):
     with pytest.raises(MachineError) as error:
         made(backbone="resnet18", weights="imagenet")
-    assert "ImageNet weights of resnet18 are neither cached nor can they be fetched" in str(error.value)
+    assert "ImageNet weights of resnet18 are neither cached nor can they be fetched" in str(
+        error.value
+    )
     source = "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors"
-    assert error.value.do == f"Fetch {source} where there is a network, and name the file in detector.weights."
+    assert (
+        error.value.do
+        == f"Fetch {source} where there is a network, and name the file in detector.weights."
+    )
     assert set(no_network) == {"huggingface.co"}
 
 
@@ -364,19 +406,25 @@ def torchvisions(kind):
 def test_weights_of_torchvision_without_a_network(kind, file, no_network, tmp_path):
     with pytest.raises(MachineError) as error:
         build(torchvisions(kind), CLASSES, seed=0)
-    assert "torchvision's weights are neither cached nor can they be fetched (<urlopen error no network" in str(
-        error.value
+    assert (
+        "torchvision's weights are neither cached nor can they be fetched (<urlopen error no network"
+        in str(error.value)
     )
     source, folder = f"https://download.pytorch.org/models/{file}", tmp_path / "checkpoints"
     assert error.value.do == f"Fetch {source} where there is a network, and put it into {folder}."
-    assert str(weights.available(torchvisions(kind))) == str(error.value), "said beforehand in the same words"
+    assert str(weights.available(torchvisions(kind))) == str(error.value), (
+        "said beforehand in the same words"
+    )
 
 
 @pytest.fixture
 def nothing_read(monkeypatch):
     """Weights are neither read nor downloaded."""
     for name in ("torch.load", "torch.hub.download_url_to_file"):
-        monkeypatch.setattr(name, lambda *args, **settings: pytest.fail("reads weights to see whether they can be had"))
+        monkeypatch.setattr(
+            name,
+            lambda *args, **settings: pytest.fail("reads weights to see whether they can be had"),
+        )
 
 
 @pytest.mark.usefixtures("nothing_read")
@@ -390,12 +438,18 @@ def test_cached_weights_of_torchvision_are_available(kind, file, no_network, tmp
 
 @pytest.mark.usefixtures("nothing_read")
 @pytest.mark.parametrize(("kind", "file"), TORCHVISIONS)
-def test_weights_of_torchvision_that_can_be_asked_for_are_available(kind, file, monkeypatch, tmp_path):
+def test_weights_of_torchvision_that_can_be_asked_for_are_available(
+    kind, file, monkeypatch, tmp_path
+):
     asked = []
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(weights, "urlopen", lambda url, timeout: asked.append((url, timeout)) or io.BytesIO())
+    monkeypatch.setattr(
+        weights, "urlopen", lambda url, timeout: asked.append((url, timeout)) or io.BytesIO()
+    )
     assert weights.available(torchvisions(kind)) is None
-    assert asked == [(f"https://download.pytorch.org/models/{file}", 10.0)], "no network is waited for without end"
+    assert asked == [(f"https://download.pytorch.org/models/{file}", 10.0)], (
+        "no network is waited for without end"
+    )
 
 
 def test_a_missing_wheel_is_named(monkeypatch):

@@ -1,4 +1,6 @@
-"""What a sweep takes of the disk is projected, and refused where there is no room; a disk that fills up is found out."""
+"""What a sweep takes of the disk is projected, and refused where there is no room; a disk that
+fills up is found out.
+"""
 
 import errno
 import resource
@@ -7,7 +9,17 @@ from contextlib import contextmanager
 import pytest
 from made_detections import TINY
 
-from syndet_ray import Choice, Confirmation, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training
+from syndet_ray import (
+    Choice,
+    Confirmation,
+    Mix,
+    Recipe,
+    SceneParameters,
+    Scenes,
+    SearchSpace,
+    Sweep,
+    Training,
+)
 from syndet_ray.cli import listing
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, measure
@@ -20,8 +32,15 @@ SCENE_BYTES = 3 * 256 * 256
 
 
 def sweep(**fields):
-    sources = {"few": Scenes(images=100), "many": Scenes(images=1000, changes={"scene.objects": 70})}
-    recipe = Recipe(mix=Mix(sources=sources), scene=SceneParameters(image_px=256), training=Training(images=1000))
+    sources = {
+        "few": Scenes(images=100),
+        "many": Scenes(images=1000, changes={"scene.objects": 70}),
+    }
+    recipe = Recipe(
+        mix=Mix(sources=sources),
+        scene=SceneParameters(image_px=256),
+        training=Training(images=1000),
+    )
     space = fields.pop("space", {"mix.synthetic": Choice(values=(0.2, 0.8))})
     return Sweep(question="?", recipe=recipe, space=(SearchSpace(space),), trials=10, **fields)
 
@@ -29,7 +48,10 @@ def sweep(**fields):
 def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_set():
     asked = sweep(confirm=Confirmation(top=2, seeds=3))
     cost = cost_projected(
-        asked, Rates(train_s=0.01, score_s=0.1, scene_s=0.5, checkpoint_bytes=MB), val_images=10, parallel=4
+        asked,
+        Rates(train_s=0.01, score_s=0.1, scene_s=0.5, checkpoint_bytes=MB),
+        val_images=10,
+        parallel=4,
     )
     running, controls, best, confirmations = 4 * 3, 2, 2, 3 * (2 + 2)
     assert cost.disk.checkpoints == (running + controls + best + confirmations) * MB
@@ -46,7 +68,10 @@ def test_a_checkpoint_is_measured_as_it_will_be_written(squares):
 
     recipe = Recipe(mix=Mix(synthetic=0.0), detector=TINY, training=Training(images=4, crop_px=64))
     rates = measure({"train": squares(4), "val": squares(1)}, "cpu", 1, recipe.flat(), 0)
-    parameters = sum(p.numel() for p in Trainer(recipe, {"real": squares(1)}, device="cpu", seed=0).model.parameters())
+    parameters = sum(
+        p.numel()
+        for p in Trainer(recipe, {"real": squares(1)}, device="cpu", seed=0).model.parameters()
+    )
     assert rates.checkpoint_bytes > 4 * parameters
     assert rates.checkpoint_bytes < 4 * 4 * parameters, (
         "the model, and two numbers of the optimizer for each of its own"
@@ -58,14 +83,14 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
     check_fits(disk, Room(free=4_000 * MB, cache=2_000 * MB), tmp_path, None)
     with pytest.raises(MachineError) as error:
         check_fits(disk, Room(free=3_999 * MB, cache=2_000 * MB), tmp_path, None)
-    words = (
-        "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another --runs,"
-    )
+    words = "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another --runs,"
     assert (
         str(error.value)
         == f"{tmp_path}: {words} let checkpoints go to S3 with --storage, or begin all the same with --force."
     )
-    with pytest.raises(MachineError, match=r"give another --runs, or begin all the same with --force\."):
+    with pytest.raises(
+        MachineError, match=r"give another --runs, or begin all the same with --force\."
+    ):
         check_fits(disk, Room(free=999 * MB, cache=2_000 * MB), tmp_path, "s3://bucket")
 
 
@@ -73,7 +98,10 @@ def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing(
     disk, small = Disk(checkpoints=3_000 * MB, scenes=1_000 * MB), Room(free=5 * MB, cache=400 * MB)
     assert taken(disk, small, "s3://bucket") == 400 * MB
     assert taken(disk, small, None) == 3_400 * MB
-    lines = [*listing.disk_lines(disk, small, None), *listing.disk_lines(disk, small, "s3://bucket")]
+    lines = [
+        *listing.disk_lines(disk, small, None),
+        *listing.disk_lines(disk, small, "s3://bucket"),
+    ]
     assert lines == [
         "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
         "disk     at most 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
@@ -122,8 +150,12 @@ def test_an_error_that_names_the_disk_counts_when_there_is_room_again(tmp_path):
     assert fault(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path]) is None
 
 
-def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(tmp_path, monkeypatch):
-    """Those too where Python, which writes to it when it first looks for it, finds no folder that can be written."""
+def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(
+    tmp_path, monkeypatch
+):
+    """Those too where Python, which writes to it when it first looks for it, finds no folder that
+    can be written.
+    """
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     cache = tmp_path / "runs" / "cache"

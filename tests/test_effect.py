@@ -1,4 +1,6 @@
-"""Settings without effect: the table that says which, the scenes' own record of what they are made from, and the scenes."""
+"""Settings without effect: the table that says which, the scenes' own record of what they are made
+from, and the scenes.
+"""
 
 import numpy as np
 import pytest
@@ -14,9 +16,17 @@ from syndet_ray.workers.effective import check_settings
 
 SHARE, UNIT = Float(low=0.2, high=0.8), Float(low=0.0, high=1.0)
 TWO = Mix(sources={"a": Scenes(), "b": Scenes(changes={"scene.objects": 5})})
-OF_SCENES = [name for name in SceneParameters.model_fields if name not in ("generator", "arrangement", "assets")]
+OF_SCENES = [
+    name
+    for name in SceneParameters.model_fields
+    if name not in ("generator", "arrangement", "assets")
+]
 # Those on which other settings of scenes decide.
-DEPENDENT = [name for name in OF_SCENES if any(other.startswith("scene.") for other in deciders(f"scene.{name}"))]
+DEPENDENT = [
+    name
+    for name in OF_SCENES
+    if any(other.startswith("scene.") for other in deciders(f"scene.{name}"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +73,17 @@ SCENES = {
     "cubes in layers": {"assets": "things", "arrangement": "layers"},
     "cut-outs": {"assets": "found"},
     "cut-outs among shapes": {"assets": "found", "distractors": 1, "hue": 0.5},
-    "cut-outs among cut-outs": {"assets": "found", "distractors": 1, "surroundings": "around", "hue": 0.5},
-    "cut-outs before cut-outs": {"assets": "found", "surroundings": "around", "arrangement": "layers"},
+    "cut-outs among cut-outs": {
+        "assets": "found",
+        "distractors": 1,
+        "surroundings": "around",
+        "hue": 0.5,
+    },
+    "cut-outs before cut-outs": {
+        "assets": "found",
+        "surroundings": "around",
+        "arrangement": "layers",
+    },
     "one object before clutter": {"objects": 1, "arrangement": "layers"},
 }
 # Another value for every setting, but for those that decide who draws what.
@@ -98,7 +117,9 @@ def _scene_of(settings, floors, things, pictures):
     folders = {"things": things, "things/big": f"{things}/big", "floors": floors}
     folders |= {"found": str(pictures / "found"), "around": str(pictures / "around")}
     given = {"objects": 4, "image_px": 96, "backgrounds": "floors"} | settings
-    return SceneParameters(**{name: folders.get(v, v) if isinstance(v, str) else v for name, v in given.items()})
+    return SceneParameters(
+        **{name: folders.get(v, v) if isinstance(v, str) else v for name, v in given.items()}
+    )
 
 
 def other_value(name, parameters):
@@ -112,7 +133,9 @@ def drawn(parameters, count):
 
 @pytest.mark.parametrize("kind", SCENES)
 def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, scene_of):
-    """A setting that the table says has no effect changes no scene, nor is it read; any other changes one."""
+    """A setting that the table says has no effect changes no scene, nor is it read; any other
+    changes one.
+    """
     parameters = scene_of(SCENES[kind])
     recipe = Recipe(scene=parameters)
     before, record = drawn(parameters, 2), made_from(parameters)
@@ -148,7 +171,11 @@ def test_a_program_from_outside_is_handed_every_setting():
         ("mix.anneal", {"mix.schedule": "staged"}, "mix.schedule is staged"),
         ("training.momentum", {}, "training.optimizer is adamw"),
         ("training.rate_after_switch", {"mix.schedule": "annealed"}, "mix.schedule is annealed"),
-        ("detector.backbone_rate", {"detector.frozen_stages": "all"}, "detector.frozen_stages is all"),
+        (
+            "detector.backbone_rate",
+            {"detector.frozen_stages": "all"},
+            "detector.frozen_stages is all",
+        ),
         ("detector.anchor_px", {"detector.architecture": "fcos"}, "detector.architecture is fcos"),
         ("scene.occluders", {}, "scene.arrangement is tray"),
         ("scene.blur", {"mix.schedule": "real_only"}, "mix.schedule is real_only"),
@@ -178,12 +205,15 @@ def test_what_a_number_leaves_without_effect_is_told_apart(path, changes):
 
 
 def test_sources_that_set_it_themselves_leave_a_setting_of_scenes_without_effect():
-    both = Mix(sources={"a": Scenes(changes={"scene.arrangement": "layers"}), "b": Scenes(images=3)})
+    both = Mix(
+        sources={"a": Scenes(changes={"scene.arrangement": "layers"}), "b": Scenes(images=3)}
+    )
     recipe = Recipe(mix=both)
     assert no_effect("scene.occluders", recipe) is None, "one of the two is of layers"
     assert no_effect("scene.camera_tilt_deg", recipe) is None, "the other lies in a tray"
     assert (
-        "takes it from the recipe" in no_effect("scene.blur", Recipe(mix=Mix(sources={"a": Photos(folder="x")}))).where
+        "takes it from the recipe"
+        in no_effect("scene.blur", Recipe(mix=Mix(sources={"a": Photos(folder="x")}))).where
     )
     own = Mix(sources={"a": Scenes(images=3), "b": Photos(folder="x")})
     assert not no_effect("mix.synthetic_images", Recipe(mix=own)).by_number
@@ -207,7 +237,11 @@ WHEN_STAGED = {"mix.schedule": "staged"}
             "scene.occluders: .* where scene.arrangement is tray. Change that in the recipe, or leave scene.occluders out",
         ),
         (
-            {"scene.occluders": UNIT, "mix.synthetic": SHARE, "scene.arrangement": Choice(values=("tray", "layers"))},
+            {
+                "scene.occluders": UNIT,
+                "mix.synthetic": SHARE,
+                "scene.arrangement": Choice(values=("tray", "layers")),
+            },
             {},
             "scene.occluders: .* Name in its `when` the values of scene.arrangement under which it acts",
         ),
@@ -221,7 +255,11 @@ WHEN_STAGED = {"mix.schedule": "staged"}
             {"mix.schedule": "synthetic_only"},
             "mix.synthetic: .* mix.schedule is synthetic_only",
         ),
-        ({"mix.synthetic": SHARE, "mix.schedule": Choice(values=("mixed", "real_only"))}, {}, "schedule is real_only"),
+        (
+            {"mix.synthetic": SHARE, "mix.schedule": Choice(values=("mixed", "real_only"))},
+            {},
+            "schedule is real_only",
+        ),
         (
             {
                 "mix.synthetic": SHARE,
@@ -231,20 +269,51 @@ WHEN_STAGED = {"mix.schedule": "staged"}
             {},
             "mix.synthetic: .* where mix.schedule is staged and mix.switch_at is 0.5",
         ),
-        ({"mix.schedule": STAGES, "mix.switch_at": SHARE}, {}, "mix.switch_at: .* where mix.schedule is mixed"),
-        ({"mix.schedule": STAGES}, {"mix.synthetic": 1.0}, "mix.schedule: .* where mix.schedule is mixed and mix.syn"),
-        ({"mix.anneal": Choice(values=("linear", "cosine"))}, {}, "mix.anneal: .* where mix.schedule is mixed"),
-        ({"mix.shares": Simplex(sources=("real", "a"))}, {"mix.schedule": "real_only"}, "mix.shares: .* is real_only"),
-        ({"mix.shares": Simplex(sources=("a", "b"))}, {"mix.synthetic": 0.0}, "mix.shares: .* mix.synthetic is 0.0"),
-        ({"scene.objects": Int(low=1, high=9)}, {"mix.synthetic": 0.0}, "scene.objects: .* where a has no share"),
-        ({"scene.hue": UNIT, "scene.distractors": Choice(values=(0, 6))}, {}, "tray and scene.distractors is 0"),
+        (
+            {"mix.schedule": STAGES, "mix.switch_at": SHARE},
+            {},
+            "mix.switch_at: .* where mix.schedule is mixed",
+        ),
+        (
+            {"mix.schedule": STAGES},
+            {"mix.synthetic": 1.0},
+            "mix.schedule: .* where mix.schedule is mixed and mix.syn",
+        ),
+        (
+            {"mix.anneal": Choice(values=("linear", "cosine"))},
+            {},
+            "mix.anneal: .* where mix.schedule is mixed",
+        ),
+        (
+            {"mix.shares": Simplex(sources=("real", "a"))},
+            {"mix.schedule": "real_only"},
+            "mix.shares: .* is real_only",
+        ),
+        (
+            {"mix.shares": Simplex(sources=("a", "b"))},
+            {"mix.synthetic": 0.0},
+            "mix.shares: .* mix.synthetic is 0.0",
+        ),
+        (
+            {"scene.objects": Int(low=1, high=9)},
+            {"mix.synthetic": 0.0},
+            "scene.objects: .* where a has no share",
+        ),
+        (
+            {"scene.hue": UNIT, "scene.distractors": Choice(values=(0, 6))},
+            {},
+            "tray and scene.distractors is 0",
+        ),
         (
             {"scene.hue": UNIT, "scene.arrangement": Choice(values=("tray", "layers"))},
             {},
             "scene.hue: .* where scene.arrangement is tray and scene.distractors is 0",
         ),
         (
-            {"mix.switch_at": Float(low=0.1, high=0.9, when={"training.optimizer": "sgd"}), "mix.schedule": STAGES}
+            {
+                "mix.switch_at": Float(low=0.1, high=0.9, when={"training.optimizer": "sgd"}),
+                "mix.schedule": STAGES,
+            }
             | {"training.optimizer": Choice(values=("sgd", "adamw"))},
             {},
             "mix.switch_at: .* where mix.schedule is mixed",
@@ -262,9 +331,22 @@ def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, ch
     [
         ({"training.momentum": SHARE}, {"training.optimizer": "sgd"}),
         ({"mix.schedule": Choice(values=("mixed", "real_only"))}, {"mix.synthetic": 1.0}),
-        ({"mix.synthetic": Float(low=0, high=1), "scene.blur": UNIT, "mix.real_images": Choice(values=(2, 4))}, {}),
+        (
+            {
+                "mix.synthetic": Float(low=0, high=1),
+                "scene.blur": UNIT,
+                "mix.real_images": Choice(values=(2, 4)),
+            },
+            {},
+        ),
         ({"mix.synthetic": SHARE, "mix.schedule": STAGES}, {}),
-        ({"mix.schedule": STAGES, "training.rate_after_switch": Float(low=0.1, high=1, when=WHEN_STAGED)}, {}),
+        (
+            {
+                "mix.schedule": STAGES,
+                "training.rate_after_switch": Float(low=0.1, high=1, when=WHEN_STAGED),
+            },
+            {},
+        ),
         ({"scene.hue": UNIT, "scene.distractors": Int(low=0, high=6)}, {}),
         (
             {
@@ -295,14 +377,30 @@ def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes)
             {"scene.hue": UNIT, "scene.background_scale": Choice(values=((0.5, 1.0), (1.0, 2.0)))}
             | {"scene.distractors": Int(low=0, high=4), "mix.synthetic": Float(low=0, high=1)},
             {},
-            {"scene.arrangement is tray and scene.distractors is 0": ["scene.hue", "scene.background_scale"]},
+            {
+                "scene.arrangement is tray and scene.distractors is 0": [
+                    "scene.hue",
+                    "scene.background_scale",
+                ]
+            },
         ),
         ({"scene.hue": UNIT, "scene.distractors": Int(low=1, high=4)}, {}, {}),
-        ({"mix.shares": Simplex(sources=("real", "a", "b")), "scene.objects": Int(low=1, high=9)}, {}, {}),
+        (
+            {
+                "mix.shares": Simplex(sources=("real", "a", "b")),
+                "scene.objects": Int(low=1, high=9),
+            },
+            {},
+            {},
+        ),
         (
             {"scene.overlap": UNIT, "scene.objects": Int(low=1, high=9)},
             {"scene.arrangement": "layers", "mix.sources": {"a": Scenes()}},
-            {"scene.arrangement is layers and scene.objects is 1 and scene.distractors is 0": ["scene.overlap"]},
+            {
+                "scene.arrangement is layers and scene.objects is 1 and scene.distractors is 0": [
+                    "scene.overlap"
+                ]
+            },
         ),
     ],
 )
@@ -320,27 +418,42 @@ def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder
     bare = recipe_of(SCENES["cut-outs"])
     space.check(bare)
     with pytest.raises(
-        DefinitionError, match=r"gloss: .* where scene.arrangement is tray and scene.assets holds no mesh and"
+        DefinitionError,
+        match=r"gloss: .* where scene.arrangement is tray and scene.assets holds no mesh and",
     ):
         space.check_effects(bare, facts)
     alone = recipe_of(SCENES["cut-outs among cut-outs"])
-    with pytest.raises(DefinitionError, match=r"scene.assets holds no mesh and scene.surroundings holds no mesh"):
+    with pytest.raises(
+        DefinitionError, match=r"scene.assets holds no mesh and scene.surroundings holds no mesh"
+    ):
         space.check_effects(alone, facts)
     space.check_effects(recipe_of(SCENES["cut-outs among shapes"]), facts)
     varied = SearchSpace({"scene.gloss": UNIT, "scene.distractors": Int(low=0, high=9)})
     varied.check_effects(bare, facts)
     assets = Choice(values=("dice", bare.scene.assets))
-    with pytest.raises(DefinitionError, match=r"Name in its `when` the values of scene.assets under which it acts"):
+    with pytest.raises(
+        DefinitionError, match=r"Name in its `when` the values of scene.assets under which it acts"
+    ):
         SearchSpace({"scene.gloss": UNIT, "scene.assets": assets}).check_effects(bare, facts)
     when = Float(low=0, high=1, when={"scene.assets": "dice"})
     SearchSpace({"scene.gloss": when, "scene.assets": assets}).check_effects(bare, facts)
 
 
-def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distractors_by_chance_does_not(scene_of):
-    proposed = Recipe(mix=Mix(synthetic=1.0), scene=scene_of(SCENES["cut-outs among cut-outs"])).flat()
-    with pytest.raises(SyndetError, match=r"scene.gloss: is searched, and nothing in this training acts on it"):
+def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distractors_by_chance_does_not(
+    scene_of,
+):
+    proposed = Recipe(
+        mix=Mix(synthetic=1.0), scene=scene_of(SCENES["cut-outs among cut-outs"])
+    ).flat()
+    with pytest.raises(
+        SyndetError, match=r"scene.gloss: is searched, and nothing in this training acts on it"
+    ):
         check_settings(proposed, {}, searched=["scene.gloss"])
-    check_settings(proposed | {"scene.surroundings": "shapes", "scene.distractors": 0}, {}, searched=["scene.gloss"])
+    check_settings(
+        proposed | {"scene.surroundings": "shapes", "scene.distractors": 0},
+        {},
+        searched=["scene.gloss"],
+    )
 
 
 def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
@@ -348,14 +461,18 @@ def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
     variants = {"full": {}, "grey clutter": {"scene.hue": 0.4}}
     sweep = Sweep(question="?", trials=0, controls=(), variants=variants)
     with pytest.raises(
-        DefinitionError, match=r"variants: grey clutter: is the sweep's own recipe: nothing acts on scene.hue"
+        DefinitionError,
+        match=r"variants: grey clutter: is the sweep's own recipe: nothing acts on scene.hue",
     ):
         sweep.check_variants()
     matt = {"full": {}, "matt": {"scene.gloss": 0.0}}
-    of_cut_outs = Sweep(question="?", trials=0, variants=matt, recipe=Recipe(scene=scene_of(SCENES["cut-outs"])))
+    of_cut_outs = Sweep(
+        question="?", trials=0, variants=matt, recipe=Recipe(scene=scene_of(SCENES["cut-outs"]))
+    )
     of_cut_outs.check_variants()
     with pytest.raises(
-        DefinitionError, match=r"variants: matt: .* where scene.arrangement is tray and scene.assets holds"
+        DefinitionError,
+        match=r"variants: matt: .* where scene.arrangement is tray and scene.assets holds",
     ):
         of_cut_outs.check_variants(facts)
 
@@ -371,4 +488,6 @@ def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
     ],
 )
 def test_a_variant_that_changes_something_or_nothing_at_all_passes(changes):
-    Sweep(question="?", trials=0, controls=(), variants={"full": {}, "other": changes}).check_variants(facts)
+    Sweep(
+        question="?", trials=0, controls=(), variants={"full": {}, "other": changes}
+    ).check_variants(facts)

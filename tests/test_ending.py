@@ -17,7 +17,11 @@ from syndet_ray.tuning import run
 from syndet_ray.tuning.run import Options, _Attempt, _carry_out
 from syndet_ray.workers.stop import Stop
 
-SCORES = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33), "synthetic_only": (0.05, 0.03, 0.07)}
+SCORES = {
+    "best": (0.31, 0.27, 0.35),
+    "real_only": (0.29, 0.25, 0.33),
+    "synthetic_only": (0.05, 0.03, 0.07),
+}
 
 
 @pytest.fixture
@@ -39,9 +43,14 @@ def carry_out(folder, tmp_path, monkeypatch):
             return end
 
         monkeypatch.setattr(_Attempt, "carry_out", ended)
-        options, display = Options(runs=folder.path.parent, storage=str(tmp_path / "copies")), Silent()
+        options, display = (
+            Options(runs=folder.path.parent, storage=str(tmp_path / "copies")),
+            Silent(),
+        )
         carry.notes = display.notes
-        return _carry_out(folder, options, None, runner=None, display=display, lease=None, stop=Stop(print))
+        return _carry_out(
+            folder, options, None, runner=None, display=display, lease=None, stop=Stop(print)
+        )
 
     return carry
 
@@ -50,14 +59,20 @@ def in_mlflow(folder):
     """The run as MLflow has it, and the names of its artifacts."""
     client = MlflowClient(folder.about["mlflow_uri"])
     parent = folder.about["mlflow_run"]
-    return client.get_run(parent).info.status, {artifact.path for artifact in client.list_artifacts(parent)}
+    return client.get_run(parent).info.status, {
+        artifact.path for artifact in client.list_artifacts(parent)
+    }
 
 
-def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(folder, tmp_path, carry_out, capsys):
+def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(
+    folder, tmp_path, carry_out, capsys
+):
     folder.figures.write_text("no folder")
     outcome = carry_out("finished")
     (note,) = [note for note in carry_out.notes if "report" in note]
-    assert note.startswith("the report could not be written (FileExistsError: [Errno 17] File exists: ")
+    assert note.startswith(
+        "the report could not be written (FileExistsError: [Errno 17] File exists: "
+    )
     assert note.endswith(f"): python -m syndet_ray report {folder.path} makes it")
     assert "Traceback" in folder.report_error.read_text()
     copy = tmp_path / "copies" / "dice-1" / "run"
@@ -81,7 +96,9 @@ def test_a_mistake_of_ours_in_the_report_is_named_with_its_kind_and_kept_with_it
     assert in_mlflow(folder)[0] == "FINISHED"
 
 
-def test_an_end_that_the_folder_cannot_say_reaches_mlflow_as_one_to_resume(folder, carry_out, monkeypatch):
+def test_an_end_that_the_folder_cannot_say_reaches_mlflow_as_one_to_resume(
+    folder, carry_out, monkeypatch
+):
     def describe(self, about):
         if "status" in about:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -112,7 +129,9 @@ def test_a_failure_during_the_run_is_not_hidden_by_one_of_its_end(folder, carry_
         carry_out(ZeroDivisionError())
 
 
-def test_a_stop_while_the_run_begins_in_mlflow_leaves_one_to_resume(folder, tmp_path, carry_out, monkeypatch):
+def test_a_stop_while_the_run_begins_in_mlflow_leaves_one_to_resume(
+    folder, tmp_path, carry_out, monkeypatch
+):
     def stopped(client, *_, **__):
         raise KeyboardInterrupt
 
@@ -122,7 +141,10 @@ def test_a_stop_while_the_run_begins_in_mlflow_leaves_one_to_resume(folder, tmp_
             carry_out("spent")
     assert folder.about["status"] == "interrupted"
     assert "mlflow_run" not in folder.about
-    assert json.loads((tmp_path / "copies" / "dice-1" / "run" / "run.json").read_text())["status"] == "interrupted"
+    assert (
+        json.loads((tmp_path / "copies" / "dice-1" / "run" / "run.json").read_text())["status"]
+        == "interrupted"
+    )
     carry_out("spent")
     client = MlflowClient(folder.about["mlflow_uri"])
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]

@@ -18,7 +18,7 @@ from test_tune import RUNGS, searching, settings
 
 from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import winner
-from syndet_ray.definitions.sweep import load
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
@@ -59,7 +59,9 @@ def run_tiny(file, dice, empty_store, display, images=None):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, dice, empty_store):
-    """The tiny sweep with one trial and two confirmations of each recipe, undisturbed: for all tests that look at it."""
+    """The tiny sweep with one trial and two confirmations of each recipe, undisturbed: for all
+    tests that look at it.
+    """
     file = write_tiny_sweep(tmp_path_factory.mktemp("whole"), **WHOLE)
     return run_tiny(file, dice, empty_store, Silent())
 
@@ -67,16 +69,24 @@ def whole(tmp_path_factory, dice, empty_store):
 def table(folder):
     """What a run found, without clocks."""
     rungs = {
-        t.number: [(r.images, {k: v for k, v in r.metrics.items() if k != "images_per_second"}) for r in t.rungs]
+        t.number: [
+            (r.images, {k: v for k, v in r.metrics.items() if k != "images_per_second"})
+            for r in t.rungs
+        ]
         for t in folder.trials()
     }
-    return [(t.number, t.kind, t.of, t.params, t.state, t.reason, rungs[t.number]) for t in folder.trials()]
+    return [
+        (t.number, t.kind, t.of, t.params, t.state, t.reason, rungs[t.number])
+        for t in folder.trials()
+    ]
 
 
 def mlflow_states(folder):
     client = MlflowClient(folder.about["mlflow_uri"])
     parent = client.get_run(folder.about["mlflow_run"])
-    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
     return parent.info.status, sorted(run.info.status for run in children)
 
 
@@ -84,7 +94,9 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
     assert whole.status == "finished"
     folder = whole.folder
     confirmed = [trial for trial in folder.trials() if trial.kind == "confirm"]
-    assert len(confirmed) == 2 * (2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials()))
+    assert len(confirmed) == 2 * (
+        2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials())
+    )
     test = folder.test()
     assert {"best", "real_only", "synthetic_only"} <= {row.role for row in test.rows}
     models = {trial.number for trial in confirmed}
@@ -92,7 +104,9 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
         assert set(row.models) <= models, "the search's own trainings do not meet the test set"
         assert len(row.models) == len(row.seeds) == 2
         assert row.metrics["mAP"] == pytest.approx(sum(row.seeds) / 2)
-        assert (row.intervals, row.differences, row.p_best) == ({}, {}, None), "four photos cannot tell"
+        assert (row.intervals, row.differences, row.p_best) == ({}, {}, None), (
+            "four photos cannot tell"
+        )
     assert answer(folder.read()).startswith(
         "No answer: so few photos cannot tell recipes apart: that takes 10 or more."
     )
@@ -107,7 +121,9 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     assert stopped.folder.test() is None, "the test set stays shut"
     assert mlflow_states(stopped.folder)[0] == "KILLED"
     assert "RUNNING" not in mlflow_states(stopped.folder)[1]
-    assert not stopped.folder.report.exists(), "of a run that is to go on, whoever wants a report asks for one"
+    assert not stopped.folder.report.exists(), (
+        "of a run that is to go on, whoever wants a report asks for one"
+    )
     assert "No answer yet" in page.write(stopped.folder.read(), stopped.folder).read_text()
     left = stopped.folder.trials()[-1]
     assert (left.state, left.images) == ("RUNNING", 8)
@@ -118,11 +134,17 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     assert f"are gone, so they begin anew: {left.number}" in " ".join(display.notes)
     assert sum(trial.retries for trial in ended.folder.trials()) == 0
     assert table(ended.folder) == table(whole.folder)
-    assert [row.metrics for row in ended.folder.test().rows] == [row.metrics for row in whole.folder.test().rows]
+    assert [row.metrics for row in ended.folder.test().rows] == [
+        row.metrics for row in whole.folder.test().rows
+    ]
 
 
-def test_models_that_are_gone_are_told_before_anything_trains_or_the_test_set_is_opened(whole, tmp_path):
-    folder = RunFolder(shutil.copytree(whole.folder.path, tmp_path / "runs" / whole.folder.path.name))
+def test_models_that_are_gone_are_told_before_anything_trains_or_the_test_set_is_opened(
+    whole, tmp_path
+):
+    folder = RunFolder(
+        shutil.copytree(whole.folder.path, tmp_path / "runs" / whole.folder.path.name)
+    )
     lost = [trial for trial in folder.trials() if trial.kind == "confirm"][:2]
     for trial in lost:
         shutil.rmtree(trial.checkpoint)
@@ -189,17 +211,25 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     again = resume(folder, {}, Silent())
     assert again.unwritten is None
     assert mlflow_states(folder) == ("FINISHED", ["FINISHED"] * len(folder.trials()))
-    assert (again.status, folder.test()) == ("finished", first), "nothing new: the test set is not opened again"
+    assert (again.status, folder.test()) == ("finished", first), (
+        "nothing new: the test set is not opened again"
+    )
     outcome = resume(folder, {"trials": 3}, Silent())
     assert outcome.status == "finished"
     assert table(folder)[: len(before)] == before
     assert sum(trial.kind == "search" for trial in folder.trials()) == 3
     assert folder.sweep.trials == 3
     left = [path.parent.name for path in folder.checkpoints.glob("trial-*/images-*")]
-    assert sorted(left) == [f"trial-{number:03d}" for number in sorted(needed(folder.trials(), folder.sweep))]
+    assert sorted(left) == [
+        f"trial-{number:03d}" for number in sorted(needed(folder.trials(), folder.sweep))
+    ]
     models = {m for row in folder.test().rows for m in row.models}
-    assert folder.test().openings == (1 if models == {m for row in first.rows for m in row.models} else 2)
-    with pytest.raises(DefinitionError, match="--trials: must be at least what the run has already, 3, got 2"):
+    assert folder.test().openings == (
+        1 if models == {m for row in first.rows for m in row.models} else 2
+    )
+    with pytest.raises(
+        DefinitionError, match="--trials: must be at least what the run has already, 3, got 2"
+    ):
         resume(folder, {"trials": 2}, Silent())
 
 
@@ -237,7 +267,9 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monke
 
 
 def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
-    """The first trial fails after each of its reports and gets to its end; the second after its second one, always."""
+    """The first trial fails after each of its reports and gets to its end; the second after its
+    second one, always.
+    """
 
     def shaky(task, *_, restore, report, **__):
         before = 0 if restore is None else int((restore / "images").read_text())
@@ -259,11 +291,18 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
     )
     first, second = folder.trials()
     assert (first.state, first.images, first.retries) == ("COMPLETE", 100, 3)
-    assert (second.state, second.images, second.retries, second.reason) == ("FAILED", 50, 1 + 2, "OSError: gone")
+    assert (second.state, second.images, second.retries, second.reason) == (
+        "FAILED",
+        50,
+        1 + 2,
+        "OSError: gone",
+    )
 
 
 def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monkeypatch):
-    """It is full when the first report is to be written: to whoever trains that is an error like any other."""
+    """It is full when the first report is to be written: to whoever trains that is an error like
+    any other.
+    """
     disk = ExitStack()
 
     def trained(task, *_, restore, report, **__):
@@ -288,15 +327,21 @@ def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monk
     where = f"{tmp_path} cannot be written (File too large)"
     go_on = "trials keep their last checkpoint, and resume goes on once that is mended"
     assert search._display.notes == [f"stopping: {where}; {go_on}"]
-    assert {path.name for path in (tmp_path / "checkpoints" / "trial-000").iterdir()} == {"images-000000025"}
+    assert {path.name for path in (tmp_path / "checkpoints" / "trial-000").iterdir()} == {
+        "images-000000025"
+    }
     assert search.propose() is None
 
     again = Search(folder, folder.sweep, Silent())
     runner.search(again, settings(tmp_path), nothing, str(tmp_path))
-    assert [(trial.state, trial.images, trial.retries) for trial in folder.trials()] == [("COMPLETE", 100, 0)] * 2
+    assert [(trial.state, trial.images, trial.retries) for trial in folder.trials()] == [
+        ("COMPLETE", 100, 0)
+    ] * 2
 
 
-def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(begin, monkeypatch):
+def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(
+    begin, monkeypatch
+):
     """Of real images alone the first training anew diverges, and the second is lost four times."""
     real, lost = local.run_trial, set()
 
@@ -321,16 +366,24 @@ def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_f
     assert len(row.models) == 2
     assert row.seeds[0] == 0
     assert row.metrics["mAP"] == pytest.approx(row.seeds[1] / 2)
-    assert "Trainings that diverged count as 0 mAP: real only 1 of 2." in outcome.folder.report.read_text()
+    assert (
+        "Trainings that diverged count as 0 mAP: real only 1 of 2."
+        in outcome.folder.report.read_text()
+    )
 
 
 def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_path):
     folder = begin(trials=1, images=10).folder
     path = Path("sweeps/tiny.py")
-    path.write_text(path.read_text().replace("batch_size=4", "batch_size=2").replace("high=1.0", "high=0.5"))
+    path.write_text(
+        path.read_text().replace("batch_size=4", "batch_size=2").replace("high=1.0", "high=0.5")
+    )
     about = folder.about
     hashes = about["real"]["hashes"] | {"val": "another"}
-    old = {"real": about["real"] | {"hashes": hashes}, "versions": about["versions"] | {"optuna": "4.0.0"}}
+    old = {
+        "real": about["real"] | {"hashes": hashes},
+        "versions": about["versions"] | {"optuna": "4.0.0"},
+    }
     folder.describe(about | old)
     with pytest.raises(DefinitionError) as caught:
         resume(folder, {"images": 10_000}, Silent())
@@ -359,7 +412,9 @@ def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
     )
     try:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(MachineError, match=rf"is being carried out by another process \({other.pid} on "):
+        with pytest.raises(
+            MachineError, match=rf"is being carried out by another process \({other.pid} on "
+        ):
             resume(folder, {}, Silent())
     finally:
         other.kill()
@@ -377,7 +432,8 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     home(trials=2, seeds=1)
     options = Options(runs=Path("runs"), real=dice, images=50, local=True)
     with pytest.raises(
-        DefinitionError, match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force"
+        DefinitionError,
+        match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force",
     ):
         start(Origin(name="tiny"), load("tiny"), options, Silent())
     assert not list(Path().glob("runs/*/sweep.json"))
@@ -386,13 +442,23 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
 def test_local_keeps_to_this_machine(home):
     home()
     with pytest.raises(DefinitionError, match="--local: goes with no --address"):
-        start(Origin(name="tiny"), load("tiny"), Options(runs=Path("runs"), local=True, storage="s3://b/x"), Silent())
+        start(
+            Origin(name="tiny"),
+            load("tiny"),
+            Options(runs=Path("runs"), local=True, storage="s3://b/x"),
+            Silent(),
+        )
 
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     home()
     with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: .*, got 2"):
-        start(Origin(name="tiny"), load("tiny"), Options(runs=Path("runs"), local=True, gpus_per_trial=2), Silent())
+        start(
+            Origin(name="tiny"),
+            load("tiny"),
+            Options(runs=Path("runs"), local=True, gpus_per_trial=2),
+            Silent(),
+        )
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MachineError, match=r"^--gpus-per-trial: this machine has no GPU"):
         local.local_resources(0.5)
@@ -403,8 +469,13 @@ def test_the_ledger_tells_the_settings_in_force(whole):
     for trial in whole.folder.trials():
         drawn = {key: value for key, value in trial.effective.items() if key.startswith("drawn/")}
         assert sum(drawn.values()) == trial.images
-        assert drawn.keys() == {f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")}
-        assert trial.effective["optimizer/weights/initial_lr"] == trial.recipe["training.learning_rate"]
+        assert drawn.keys() == {
+            f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")
+        }
+        assert (
+            trial.effective["optimizer/weights/initial_lr"]
+            == trial.recipe["training.learning_rate"]
+        )
         assert trial.effective["device"] == "cpu"
 
 
@@ -452,15 +523,26 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
         shutil.copy(file, tmp_path / "theirs" / "train")
     (tmp_path / "everything.py").write_text(EVERYTHING)
     sweep = load("everything.py")
-    outcome = start(Origin(name="everything"), sweep, Options(runs=Path("runs"), real=dice, local=True), Silent())
+    outcome = start(
+        Origin(name="everything"),
+        sweep,
+        Options(runs=Path("runs"), real=dice, local=True),
+        Silent(),
+    )
     assert outcome.status == "finished"
     trials = outcome.folder.trials()
     assert {trial.state for trial in trials} == {"COMPLETE"}
     first = trials[2]
     assert first.recipe["mix.synthetic"] == 0.75
     assert first.effective["real_images"] == 2
-    assert [first.effective[f"drawn/{name}"] for name in ("real", "sparse", "crowded", "theirs")] == [3, 3, 3, 3]
-    staged = [t for t in trials if t.recipe["mix.schedule"] == "staged" and 0 < t.recipe["mix.synthetic"] < 1]
+    assert [
+        first.effective[f"drawn/{name}"] for name in ("real", "sparse", "crowded", "theirs")
+    ] == [3, 3, 3, 3]
+    staged = [
+        t
+        for t in trials
+        if t.recipe["mix.schedule"] == "staged" and 0 < t.recipe["mix.synthetic"] < 1
+    ]
     assert staged
     synthetic_only = trials[1]
     assert synthetic_only.goals(sweep.objective)[1] == 0, "a recipe without real images needs none"
@@ -468,7 +550,9 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
 
 
 def test_a_setting_without_any_effect_is_found_out(begin):
-    """Trials of a search share their seed: what differs in nothing but a dead setting trains alike to the last digit."""
+    """Trials of a search share their seed: what differs in nothing but a dead setting trains alike
+    to the last digit.
+    """
     display = Silent()
     # Of so short a training, both are no image to warm up over.
     dead = 'SearchSpace({"training.warmup": Choice(values=(0.0, 0.001, 0.002))})'
@@ -480,8 +564,11 @@ def test_a_setting_without_any_effect_is_found_out(begin):
 
 
 def test_a_search_for_a_setting_that_nothing_acts_on_is_refused(begin):
-    space = 'SearchSpace({"training.momentum": Choice(values=(0.1, 0.5, 0.9))})'  # of sgd; this trains by adamw
-    with pytest.raises(DefinitionError, match=r"momentum: is searched, .* where training\.optimizer is adamw"):
+    # of sgd; this trains by adamw
+    space = 'SearchSpace({"training.momentum": Choice(values=(0.1, 0.5, 0.9))})'
+    with pytest.raises(
+        DefinitionError, match=r"momentum: is searched, .* where training\.optimizer is adamw"
+    ):
         begin(trials=2, space=space)
     assert not list(Path("runs").glob("tiny-*"))
 

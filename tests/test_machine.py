@@ -1,4 +1,6 @@
-"""What a run is carried out with: packages, GPUs and the commits of its code, as far as something tells of them."""
+"""What a run is carried out with: packages, GPUs and the commits of its code, as far as something
+tells of them.
+"""
 
 import os
 import subprocess
@@ -24,7 +26,11 @@ def test_packages_that_are_not_installed_have_no_version(monkeypatch):
 def test_gpus_and_their_driver_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     line = "NVIDIA H100 80GB HBM3, 580.95.05"
-    program(tmp_path, "nvidia-smi", f'test "$1" = --query-gpu=name,driver_version && echo "{line}" && echo "{line}"')
+    program(
+        tmp_path,
+        "nvidia-smi",
+        f'test "$1" = --query-gpu=name,driver_version && echo "{line}" && echo "{line}"',
+    )
     facts = machine.machine()
     assert (facts["gpus"], facts["driver"]) == ("2 NVIDIA H100 80GB HBM3", "580.95.05")
 
@@ -42,7 +48,9 @@ def test_a_driver_that_fails_or_does_not_answer_tells_nothing(tmp_path, monkeypa
 def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeypatch):
     def git(*arguments):
         settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", "-C", tmp_path, *settings, *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", tmp_path, *settings, *arguments], check=True, capture_output=True
+        )
 
     package = tmp_path / "syndet_ray" / "__init__.py"
     package.parent.mkdir()
@@ -54,7 +62,9 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
     assert machine.code(None) == {}, "installed inside of a checkout that does not track it"
     git("add", ".")
     git("commit", "-qm", "two")
-    commit = (tmp_path / ".git/refs/heads" / (tmp_path / ".git/HEAD").read_text().split("/")[-1].strip()).read_text()
+    commit = (
+        tmp_path / ".git/refs/heads" / (tmp_path / ".git/HEAD").read_text().split("/")[-1].strip()
+    ).read_text()
     assert machine.code(package) == {
         name: {"commit": commit.strip(), "dirty": False} for name in ("syndet_ray", "sweep")
     }
@@ -76,7 +86,9 @@ def trained_on(host, versions, state="RUNNING"):
 
 
 def test_nodes_with_other_packages_are_noted_once(monkeypatch):
-    monkeypatch.setattr(machine, "versions", lambda: {"torch": "2.9.0", "scipy": "1.16", "embreex": "4.4"})
+    monkeypatch.setattr(
+        machine, "versions", lambda: {"torch": "2.9.0", "scipy": "1.16", "embreex": "4.4"}
+    )
     machine.worker.cache_clear()
     notes = []
     nodes = Packages(notes.append)
@@ -87,5 +99,7 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
         nodes.update(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))
     nodes.update(trained_on("gpu-4", "torch 2.7.0", "COMPLETE"))
     words = "embreex is missing (4.4 here), torch 2.8.0 (2.9.0 here), trimesh 5.2 (none here)"
-    assert notes == [f"gpu-{k} trains with other packages than this machine has: {words}" for k in (2, 3)]
+    assert notes == [
+        f"gpu-{k} trains with other packages than this machine has: {words}" for k in (2, 3)
+    ]
     machine.worker.cache_clear()

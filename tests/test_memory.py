@@ -12,12 +12,17 @@ from syndet_ray.errors import MachineError
 
 
 def photos(count, wh):
-    records = (Record(image_id=str(i), image=b"", size_wh=wh, boxes=Boxes.none(), place=str(i)) for i in range(count))
+    records = (
+        Record(image_id=str(i), image=b"", size_wh=wh, boxes=Boxes.none(), place=str(i))
+        for i in range(count)
+    )
     return Source(name="real", classes=("cat",), records=tuple(records))
 
 
 def test_bytes_are_counted_at_the_working_scale():
-    assert memory.decoded_bytes([photos(2, (4000, 3000)), photos(1, (500, 1000))], 1000) == 3 * (2 * 750_000 + 500_000)
+    assert memory.decoded_bytes([photos(2, (4000, 3000)), photos(1, (500, 1000))], 1000) == 3 * (
+        2 * 750_000 + 500_000
+    )
     assert memory.decoded_bytes([], 1000) == 0
 
 
@@ -37,7 +42,9 @@ def test_photos_that_leave_too_little_memory_are_refused_with_what_would_help(mo
 def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monkeypatch, tmp_path):
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(memory, "_CGROUP_LIMIT", limit)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=8 * 10**9, available=3 * 10**9))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(total=8 * 10**9, available=3 * 10**9)
+    )
     assert memory.available_bytes() == 3 * 10**9, "no container"
     limit.write_text("max\n")
     assert memory.available_bytes() == 3 * 10**9
@@ -47,6 +54,8 @@ def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monke
     assert memory.available_bytes() == 3 * 10**9, "a limit that the machine does not reach"
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "1 MB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")])
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "1 MB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")]
+)
 def test_memory_is_told_in_words(count, words):
     assert memory.memory_words(count) == words

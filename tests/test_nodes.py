@@ -36,20 +36,36 @@ def sweep_of(files):
         question="What do nodes need?",
         recipe=Recipe(
             mix=Mix(
-                sources={"plain": Scenes(), "floors": Scenes(changes={"scene.backgrounds": str(files / "floors")})}
+                sources={
+                    "plain": Scenes(),
+                    "floors": Scenes(changes={"scene.backgrounds": str(files / "floors")}),
+                }
             ),
             scene=SceneParameters(image_px=64, size_px=(8, 16)),
             detector=TINY,
         ),
         variants={"own": {"detector.weights": str(files / "own.safetensors")}},
-        space=(SearchSpace({"scene.generator": Choice(values=("raycast", f"command:true {files / 'generate.py'}"))}),),
+        space=(
+            SearchSpace(
+                {
+                    "scene.generator": Choice(
+                        values=("raycast", f"command:true {files / 'generate.py'}")
+                    )
+                }
+            ),
+        ),
         trials=1,
     )
 
 
 def comparing(detector):
     """A sweep that asks for nothing but its detector."""
-    return Sweep(question="?", recipe=Recipe(detector=detector), variants={"a": {"mix.synthetic": 0.2}}, trials=0)
+    return Sweep(
+        question="?",
+        recipe=Recipe(detector=detector),
+        variants={"a": {"mix.synthetic": 0.2}},
+        trials=0,
+    )
 
 
 def needs(**given):
@@ -64,7 +80,9 @@ def test_files_of_all_recipes_are_needed_and_what_is_in_the_package_is_not(files
         (command, "dice", "shapes", floors): load("dice", "shapes", floors).hash,
         (command, "dice", "shapes", ""): load("dice", "shapes", "").hash,
     }
-    assert found.files == {str(files / name): sha256(name) for name in ("own.safetensors", "generate.py")}
+    assert found.files == {
+        str(files / name): sha256(name) for name in ("own.safetensors", "generate.py")
+    }
     assert (found.detectors, found.runs, found.storage) == ((), Path("runs"), None)
     assert problems_here(found, None, trains=False) == []
     assert not needs_of(comparing(TINY), ("a",), Path("runs"), None).has_files
@@ -99,7 +117,9 @@ def test_every_problem_is_said_at_once(files):
     *same, weights, store = problems_here(asked, runs / "mark", trains=True)
     assert same == rendering
     assert str(gone) in weights
-    assert store.startswith(f"{runs}: is not seen from here, and checkpoints would go there. Give --storage s3://")
+    assert store.startswith(
+        f"{runs}: is not seen from here, and checkpoints would go there. Give --storage s3://"
+    )
 
 
 def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):
@@ -112,7 +132,9 @@ def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):
     assert (asked.runs, asked.storage, asked.has_files) == (None, storage, False)
     assert problems_here(asked, None, trains=False) == []
     (problem,) = problems_here(asked, None, trains=True)
-    assert problem.startswith(f"{storage}: cannot be written (EndpointConnectionError). Check the network")
+    assert problem.startswith(
+        f"{storage}: cannot be written (EndpointConnectionError). Check the network"
+    )
 
 
 def test_a_mark_that_is_seen_is_no_problem_and_leaves_no_trace(tmp_path):

@@ -1,4 +1,6 @@
-"""Of every trial that runs the newest checkpoints stay; older ones are deleted behind the back of the search, in their order."""
+"""Of every trial that runs the newest checkpoints stay; older ones are deleted behind the back of
+the search, in their order.
+"""
 
 import threading
 from dataclasses import replace
@@ -44,7 +46,12 @@ def slow(monkeypatch):
 
 def running(number, checkpoint):
     return Trial(
-        number=number, kind="search", params={}, recipe=SWEEP.recipe.flat(), state="RUNNING", checkpoint=checkpoint
+        number=number,
+        kind="search",
+        params={},
+        recipe=SWEEP.recipe.flat(),
+        state="RUNNING",
+        checkpoint=checkpoint,
     )
 
 
@@ -90,15 +97,23 @@ def test_a_checkpoint_that_a_trial_writes_once_more_stays(tmp_path, slow):
     for path in (first, second, third, other):
         Path(path).mkdir(parents=True)
     follower = Checkpoints(str(tmp_path), SWEEP, print)
-    follower.update(replace(running(1, other), state="FAILED"))  # its deletion is the first, and waits at the gate
+    # its deletion is the first, and waits at the gate
+    follower.update(replace(running(1, other), state="FAILED"))
     for checkpoint in (first, second, third, None, first):
         follower.update(running(0, checkpoint))
     slow.gate.set()
     follower.flush(30)
-    assert [Path(path).exists() for path in (first, second, third, other)] == [True, False, True, False]
+    assert [Path(path).exists() for path in (first, second, third, other)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
-def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what_is_left(tmp_path, slow):
+def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what_is_left(
+    tmp_path, slow
+):
     folder, notes = tmp_path / "checkpoints" / "trial-000-a" / "checkpoint_000000", []
     folder.mkdir(parents=True)
     follower = Checkpoints(str(tmp_path), SWEEP, notes.append)
@@ -106,7 +121,9 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what
     follower.update(ended)
     follower.flush(0.01)
     place = tmp_path / "checkpoints"
-    assert notes == [f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"]
+    assert notes == [
+        f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"
+    ]
     assert folder.exists()
     resumed = Checkpoints(str(tmp_path), SWEEP, notes.append)
     resumed.update(ended)

@@ -16,7 +16,9 @@ def told():
 
 @pytest.fixture
 def outbox(told):
-    return Outbox("test", lambda error: told.append((str(error), current_thread())), first_pause_s=0.01)
+    return Outbox(
+        "test", lambda error: told.append((str(error), current_thread())), first_pause_s=0.01
+    )
 
 
 def gate(outbox):
@@ -90,7 +92,9 @@ def test_what_hangs_is_waited_for_within_a_limit_and_then_named(outbox):
     outbox.put("a", partial(int, "not a number"))
     assert outbox.wait(30, limit_s=0.02) == {"gate": None, "a": None}
     opened.set()
-    assert outbox.wait(0, limit_s=30).keys() == {"a"}, "a failure is not waited for, whatever the limit"
+    assert outbox.wait(0, limit_s=30).keys() == {"a"}, (
+        "a failure is not waited for, whatever the limit"
+    )
 
 
 def test_a_service_that_fails_time_and_again_is_not_asked_for_all_the_rest():

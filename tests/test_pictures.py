@@ -1,4 +1,6 @@
-"""Pictures: the galleries hold the best and the worst, and what training showed is shown without rendering all of it anew."""
+"""Pictures: the galleries hold the best and the worst, and what training showed is shown without
+rendering all of it anew.
+"""
 
 import shutil
 import sys
@@ -19,7 +21,9 @@ IMAGE = np.zeros((50, 50, 3), np.uint8)
 
 def picture(found, missed, alarms):
     """One with so many objects found, missed, and false alarms."""
-    boxes = np.array([[12.0 * k, 0, 12 * k + 10, 10] for k in range(found + missed + alarms)]).reshape(-1, 4)
+    boxes = np.array(
+        [[12.0 * k, 0, 12 * k + 10, 10] for k in range(found + missed + alarms)]
+    ).reshape(-1, 4)
     truth = boxes[: found + missed]
     seen = np.concatenate([boxes[:found], boxes[found + missed :]])
     return Picture(
@@ -37,7 +41,13 @@ def shape(pictures):
 
 
 def test_the_best_agree_with_the_truth_and_the_worst_do_not():
-    every = [picture(1, 1, 0), picture(3, 0, 0), picture(0, 2, 1), picture(1, 0, 0), picture(2, 1, 3)]
+    every = [
+        picture(1, 1, 0),
+        picture(3, 0, 0),
+        picture(0, 2, 1),
+        picture(1, 0, 0),
+        picture(2, 1, 3),
+    ]
     best, worst = best_and_worst(every, count=2)
     assert shape(best) == [(3, 3), (1, 1)], "among equals the one with more to see"
     assert shape(worst) == [(1, 2), (5, 3)], "the worst first"
@@ -56,13 +66,20 @@ def test_no_picture_is_in_both_galleries():
     assert best_and_worst([]) == ([], [])
 
 
-SMALL = {"scene.objects": 2, "scene.image_px": 64, "scene.size_px": (16, 20), "mix.synthetic_images": 20}
+SMALL = {
+    "scene.objects": 2,
+    "scene.image_px": 64,
+    "scene.size_px": (16, 20),
+    "mix.synthetic_images": 20,
+}
 SHOWN = [0, 2, 5, 7, 10, 12, 15, 17]  # of twenty scenes
 
 
 def trained_on(**changes):
     """A trial of a recipe with small scenes."""
-    return Trial(number=2, kind="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes).flat())
+    return Trial(
+        number=2, kind="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes).flat()
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""The verbs on a saved model: predict writes what is found in any image, evaluate scores it on labelled ones."""
+"""The verbs on a saved model: predict writes what is found in any image, evaluate scores it on
+labelled ones.
+"""
 
 import io
 import json
@@ -69,8 +71,12 @@ def dataset(tmp_path, squares):
             for image in truth["images"]:
                 image["file_name"] += ".png"
                 Image.fromarray(pool.image(image["id"] - 1)).save(folder / image["file_name"])
-            truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(classes, start=1)]
-            truth["annotations"] = [a for a in truth["annotations"] if objects and a["category_id"] <= len(classes)]
+            truth["categories"] = [
+                {"id": k, "name": name} for k, name in enumerate(classes, start=1)
+            ]
+            truth["annotations"] = [
+                a for a in truth["annotations"] if objects and a["category_id"] <= len(classes)
+            ]
             (folder / "_annotations.coco.json").write_text(json.dumps(truth))
         return tmp_path / "data"
 
@@ -78,14 +84,18 @@ def dataset(tmp_path, squares):
 
 
 def predicted(model, given, out, least=0.2):
-    return apply(Finder.load(Path(model)), find(given), out, least=least, progress=lambda done, total: None)
+    return apply(
+        Finder.load(Path(model)), find(given), out, least=least, progress=lambda done, total: None
+    )
 
 
 def judged(model, data, split=None):
     data = read(data)
     chosen = data.split_to_score(split)
     finder = Finder.load(Path(model))
-    return judging.judge(finder, data, chosen, model=str(model), progress=lambda what, done, total: None)
+    return judging.judge(
+        finder, data, chosen, model=str(model), progress=lambda what, done, total: None
+    )
 
 
 @pytest.fixture
@@ -120,7 +130,9 @@ def test_names_differ_whatever_their_case(tmp_path):
 def test_images_that_are_not_there_are_told(tmp_path):
     with pytest.raises(DataError, match=r"nope: does not exist\."):
         find([tmp_path / "nope"])
-    with pytest.raises(DataError, match=r"there are no images\. Looked for files that end in \.bmp"):
+    with pytest.raises(
+        DataError, match=r"there are no images\. Looked for files that end in \.bmp"
+    ):
         find([tmp_path])
 
 
@@ -136,7 +148,9 @@ def test_kitti_has_sixteen_fields_and_types_without_spaces():
 
 def test_detections_are_named_and_a_least_score_is_included():
     kept = export.at_least(SEEN, 0.98765)
-    assert export.detections(kept, CLASSES) == [{"class": "big", "score": 0.9877, "xyxy": [1, 2, 30.13, 40]}]
+    assert export.detections(kept, CLASSES) == [
+        {"class": "big", "score": 0.9877, "xyxy": [1, 2, 30.13, 40]}
+    ]
 
 
 def test_a_picture_shows_box_and_label_and_leaves_the_image_as_it_was():
@@ -148,10 +162,14 @@ def test_a_picture_shows_box_and_label_and_leaves_the_image_as_it_was():
     assert (drawn[45:59, 51:80] != 128).any()  # the label, above
 
 
-@pytest.mark.parametrize("box", [[0, 0, 300, 200], [-5, -5, 8, 8], [280, 180, 330, 240], [10, 10, 10.2, 10.2]])
+@pytest.mark.parametrize(
+    "box", [[0, 0, 300, 200], [-5, -5, 8, 8], [280, 180, 330, 240], [10, 10, 10.2, 10.2]]
+)
 def test_labels_stay_inside_the_picture(box, monkeypatch):
     texts = []
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, xy, text, **_: texts.append((*xy, text)))
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda self, xy, text, **_: texts.append((*xy, text))
+    )
     annotated(np.zeros((200, 300, 3), np.uint8), found((box, 0, 0.5)), CLASSES)
     ((x, y, text),) = texts
     assert text == "small 0.50"
@@ -170,9 +188,16 @@ def test_predict_writes_pictures_kitti_and_json(model, photos, tmp_path):
     applied = predicted(model, [photos], tmp_path / "out")
     assert applied.out == tmp_path / "out"
     assert applied.skipped == []
-    names = {path.relative_to(applied.out).as_posix() for path in applied.out.rglob("*") if path.is_file()}
+    names = {
+        path.relative_to(applied.out).as_posix()
+        for path in applied.out.rglob("*")
+        if path.is_file()
+    }
     of_each = {f"kitti/{name}.txt" for name in ("a", "a-2", "b")}
-    assert names == {"predictions.json", "annotated/a.jpg", "annotated/a-2.png", "annotated/b.jpg"} | of_each
+    assert (
+        names
+        == {"predictions.json", "annotated/a.jpg", "annotated/a-2.png", "annotated/b.jpg"} | of_each
+    )
     images = json.loads((applied.out / "predictions.json").read_text())
     assert [(image["name"], image["width"], image["height"]) for image in images] == [
         ("a", 96, 64),
@@ -187,7 +212,9 @@ def test_predict_writes_pictures_kitti_and_json(model, photos, tmp_path):
         assert min(scores) >= 0.05
         lines = (applied.out / "kitti" / f"{image['name']}.txt").read_text().splitlines()
         assert len(lines) == sum(score >= 0.2 for score in scores) > 0
-    assert sum(applied.counts.values()) == sum(one["score"] >= 0.2 for image in images for one in image["detections"])
+    assert sum(applied.counts.values()) == sum(
+        one["score"] >= 0.2 for image in images for one in image["detections"]
+    )
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -203,7 +230,13 @@ def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(Finder.load(Path(model)), find([photos]), tmp_path / "out", least=0.5, progress=interrupt)
+        apply(
+            Finder.load(Path(model)),
+            find([photos]),
+            tmp_path / "out",
+            least=0.5,
+            progress=interrupt,
+        )
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
@@ -224,7 +257,9 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, phot
     highest = max(found["score"] for image in images for found in image["detections"])
     assert applied.highest == pytest.approx(highest, abs=1e-4)
     first = next(scorecard.applied_lines(applied))
-    told = first.partition(": nothing with a confidence of 1 or more; the highest is ")[2].removesuffix(", see --score")
+    told = first.partition(": nothing with a confidence of 1 or more; the highest is ")[
+        2
+    ].removesuffix(", see --score")
     assert highest - 0.0011 < float(told) <= applied.highest
     nearly = replace(applied, least=0.5, highest=0.4996)
     assert "0.5 or more; the highest is 0.499," in next(scorecard.applied_lines(nearly))
@@ -241,25 +276,38 @@ def test_a_score_must_be_a_share(model, photos, tmp_path, score):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_used_is_told_before_anything_is_written(main, model, photos, tmp_path, capsys):
+def test_what_cannot_be_used_is_told_before_anything_is_written(
+    main, model, photos, tmp_path, capsys
+):
     (tmp_path / "file").touch()
     for arguments, told in {
         (model, tmp_path / "nope"): "nope: does not exist.",
         (tmp_path, photos): "holds no saved model",
-        (model, photos, "--out", "file"): "file: is a file, predictions need a folder. Give a new folder with --out.",
+        (
+            model,
+            photos,
+            "--out",
+            "file",
+        ): "file: is a file, predictions need a folder. Give a new folder with --out.",
     }.items():
         assert main("predict", *arguments) == 1
         assert told in capsys.readouterr().err
     assert not (tmp_path / "predictions").exists()
 
 
-def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, monkeypatch, tmp_path, capsys):
+def test_evaluate_says_and_writes_what_pycocotools_counts(
+    main, model, dataset, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setattr(judging, "RESAMPLES", 10)
-    data = dataset(classes=CLASSES[::-1], test=4)  # the same names in another order: what was small is big
+    # the same names in another order: what was small is big
+    data = dataset(classes=CLASSES[::-1], test=4)
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
     assert "4 images and 4 objects of " in said
-    assert "no intervals: 4 images with an object cannot tell how sure a score is: that takes 10 or more" in said
+    assert (
+        "no intervals: 4 images with an object cannot tell how sure a score is: that takes 10 or more"
+        in said
+    )
     for words in (
         "mAP",
         "AP/big",
@@ -272,7 +320,9 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     assert max(map(len, said.splitlines()[3:-1])) <= 100
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
     truth = COCO(tmp_path / "scores" / "truth.json")
-    evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "scores" / "predictions.json")), "bbox")
+    evaluation = COCOeval(
+        truth, truth.loadRes(str(tmp_path / "scores" / "predictions.json")), "bbox"
+    )
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -283,7 +333,9 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(main, model, dataset, 
     assert (tmp_path / "scores" / "worst_and_best.png").exists()
 
 
-def test_in_eighty_columns_no_number_and_no_word_of_a_score_is_cut(model, dataset, monkeypatch, tmp_path):
+def test_in_eighty_columns_no_number_and_no_word_of_a_score_is_cut(
+    model, dataset, monkeypatch, tmp_path
+):
     monkeypatch.setattr(judging, "RESAMPLES", 2)
     done = judged(model, dataset(test=24))
     console = Console(width=80, file=io.StringIO())
@@ -308,10 +360,14 @@ def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
     done = judged(model, dataset(classes=("big", "small")))
     sides = done.pool.xyxy[:, 2] - done.pool.xyxy[:, 0]
     assert done.pool.classes == CLASSES
-    assert [CLASSES[label] for label in done.pool.labels] == ["big" if side == 20 else "small" for side in sides]
+    assert [CLASSES[label] for label in done.pool.labels] == [
+        "big" if side == 20 else "small" for side in sides
+    ]
 
 
-def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(main, model, dataset, monkeypatch, capsys):
+def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(
+    main, model, dataset, monkeypatch, capsys
+):
     monkeypatch.setattr(judging, "RESAMPLES", 2)
     assert main("evaluate", model, dataset(classes=("small",), val=6)) == 0
     said = capsys.readouterr().out
@@ -347,7 +403,9 @@ def test_without_a_test_split_several_need_a_choice(model, dataset):
         judged(model, dataset(train=1, val=1))
 
 
-@pytest.mark.parametrize(("given", "told"), [({"test": 0}, "holds no images"), ({"objects": False}, "holds no object")])
+@pytest.mark.parametrize(
+    ("given", "told"), [({"test": 0}, "holds no images"), ({"objects": False}, "holds no object")]
+)
 def test_empty_data_are_told(model, dataset, given, told):
     with pytest.raises(DataError, match=told):
         judged(model, dataset(**given))
@@ -372,7 +430,9 @@ def small(tmp_path_factory):
     return str(folder)
 
 
-def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixels(small, photos, tmp_path, monkeypatch):
+def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixels(
+    small, photos, tmp_path, monkeypatch
+):
     """One prediction, the whole image: 64 px long to the model, 96 px to whoever reads it."""
     seen = []
 
@@ -387,8 +447,16 @@ def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixel
     for image in applied.images:
         (one,) = image["detections"]
         assert one["xyxy"] == [0, 0, image["width"], image["height"]]
-    assert [(image["width"], image["height"]) for image in applied.images] == [(96, 64), (96, 64), (64, 96)]
-    assert (applied.out / "kitti" / "b.txt").read_text().startswith("big -1 -1 -10 0.00 0.00 64.00 96.00 ")
+    assert [(image["width"], image["height"]) for image in applied.images] == [
+        (96, 64),
+        (96, 64),
+        (64, 96),
+    ]
+    assert (
+        (applied.out / "kitti" / "b.txt")
+        .read_text()
+        .startswith("big -1 -1 -10 0.00 0.00 64.00 96.00 ")
+    )
     with Image.open(applied.out / "annotated" / "b.jpg") as turned:
         assert turned.size == (64, 96)
 
@@ -407,7 +475,9 @@ def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
         assert np.array_equal(again.xyxy, expected.xyxy)
 
 
-def test_photos_have_one_hash_whichever_model_is_evaluated_on_them(model, small, dataset, monkeypatch):
+def test_photos_have_one_hash_whichever_model_is_evaluated_on_them(
+    model, small, dataset, monkeypatch
+):
     monkeypatch.setattr(judging, "RESAMPLES", 2)
     data = dataset(test=2)
     first, second = judged(model, data), judged(small, data)
@@ -416,14 +486,21 @@ def test_photos_have_one_hash_whichever_model_is_evaluated_on_them(model, small,
     assert judging.scores(first)["hash"] == judging.scores(second)["hash"] == photos.hash
 
 
-def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there(small, dataset, monkeypatch, tmp_path):
-    """Every object is found a pixel too far right at the working scale, which is a pixel and a half of the photo."""
+def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there(
+    small, dataset, monkeypatch, tmp_path
+):
+    """Every object is found a pixel too far right at the working scale, which is a pixel and a half
+    of the photo.
+    """
     monkeypatch.setattr(judging, "RESAMPLES", 2)
     shift = np.array([1, 0, 1, 0])
 
     def beside(model, pool, **_):
         boxes = [pool.boxes(i) for i in range(len(pool))]
-        return [Predictions(xyxy=b.xyxy + shift, labels=b.labels, scores=np.full(len(b), 0.9)) for b in boxes]
+        return [
+            Predictions(xyxy=b.xyxy + shift, labels=b.labels, scores=np.full(len(b), 0.9))
+            for b in boxes
+        ]
 
     monkeypatch.setattr(judging, "predict", beside)
     data = dataset(test=4)

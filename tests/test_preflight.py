@@ -30,7 +30,8 @@ def sweep_of(scene=None, space=None, mix=None, **given):
 
 
 def write_photos(folder, names=("cat", "dog"), size=(30, 20), box=(2, 3, 9, 8), **splits):
-    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal pictures.
+    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal
+    pictures.
 
     size: width and height of each. box: x, y, width and height of the one object of each.
     """
@@ -40,7 +41,10 @@ def write_photos(folder, names=("cat", "dog"), size=(30, 20), box=(2, 3, 9, 8), 
         for image, seed in zip(images, seeds, strict=True):
             pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
             Image.fromarray(pixels).save(folder / split / image["file_name"])
-        boxes = [{"id": k, "image_id": k, "category_id": k % 2, "bbox": list(box)} for k in range(len(seeds))]
+        boxes = [
+            {"id": k, "image_id": k, "category_id": k % 2, "bbox": list(box)}
+            for k in range(len(seeds))
+        ]
         categories = [{"id": k, "name": name} for k, name in enumerate(names)]
         content = {"images": images, "annotations": boxes, "categories": categories}
         (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
@@ -66,7 +70,10 @@ def quiet(*_):
 @pytest.fixture
 def models(tmp_path):
     """A folder of two classes, a mesh each."""
-    for name, solid in {"box": trimesh.creation.box(), "ball": trimesh.creation.icosphere(1)}.items():
+    for name, solid in {
+        "box": trimesh.creation.box(),
+        "ball": trimesh.creation.icosphere(1),
+    }.items():
         (tmp_path / name).mkdir()
         solid.export(tmp_path / name / "model.ply")
     return tmp_path
@@ -78,7 +85,9 @@ def test_dice_and_their_surroundings_are_no_objection():
 
 
 def test_assets_of_other_classes_than_the_photos_are_named(models):
-    with pytest.raises(DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"):
+    with pytest.raises(
+        DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"
+    ):
         check_assets(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
 
@@ -112,7 +121,9 @@ def test_generators_that_cannot_be_started_are_named_variants_included(monkeypat
 
 
 def test_folders_of_variants_are_looked_at():
-    sweep = Sweep(question="?", trials=0, variants={"other": {"scene.surroundings": "/no/such/folder"}})
+    sweep = Sweep(
+        question="?", trials=0, variants={"other": {"scene.surroundings": "/no/such/folder"}}
+    )
     with pytest.raises(DataError, match="/no/such/folder"):
         check_assets(sweep, CLASSES, "photos")
 
@@ -120,9 +131,16 @@ def test_folders_of_variants_are_looked_at():
 def test_what_sources_of_scenes_are_made_of_is_looked_at():
     with pytest.raises(DataError, match="/no/such/folder"):
         check_assets(
-            sweep_of(mix={"sources": {"odd": Scenes(changes={"scene.surroundings": "/no/such/folder"})}}), CLASSES, "p"
+            sweep_of(
+                mix={"sources": {"odd": Scenes(changes={"scene.surroundings": "/no/such/folder"})}}
+            ),
+            CLASSES,
+            "p",
         )
-    sources = {"plain": Scenes(), "odd": Scenes(changes={"scene.generator": "command:no-such-program"})}
+    sources = {
+        "plain": Scenes(),
+        "odd": Scenes(changes={"scene.generator": "command:no-such-program"}),
+    }
     with pytest.raises(MachineError, match="no-such-program"):
         check_assets(sweep_of(mix={"sources": sources}), CLASSES, "photos")
     variants = {"other": {"mix.sources": sources}}
@@ -144,9 +162,13 @@ def test_scenes_that_no_source_draws_are_no_objection(models):
     solids = {"solids": Scenes(changes={"scene.assets": str(models)})}
     check_assets(sweep_of(mix={"sources": solids}), ("box", "ball"), "photos")
     with pytest.raises(DataError, match=r"photos.*(ball|box)"):
-        check_assets(sweep_of(mix={"sources": solids | {"dice": Scenes()}}), ("box", "ball"), "photos")
+        check_assets(
+            sweep_of(mix={"sources": solids | {"dice": Scenes()}}), ("box", "ball"), "photos"
+        )
     variants = {"real": {"mix.schedule": "real_only"}, "solids": {"scene.assets": str(models)}}
-    check_assets(Sweep(question="?", trials=0, controls=(), variants=variants), ("box", "ball"), "photos")
+    check_assets(
+        Sweep(question="?", trials=0, controls=(), variants=variants), ("box", "ball"), "photos"
+    )
 
 
 def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decoded(photos, tmp_path):
@@ -157,7 +179,11 @@ def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decode
     scene = {"assets": str(tmp_path / "things")}
     said = r"scene.gloss: is searched, and nothing acts on it where .* scene.assets holds no mesh"
     with pytest.raises(DefinitionError, match=said):
-        real_data(photos, sweep_of(scene, {"scene.gloss": Float(low=0, high=1)}), lambda *_: pytest.fail("decoded"))
+        real_data(
+            photos,
+            sweep_of(scene, {"scene.gloss": Float(low=0, high=1)}),
+            lambda *_: pytest.fail("decoded"),
+        )
     variants = {"full": {}, "matt": {"scene.gloss": 0.0}}
     with pytest.raises(DefinitionError, match=r"variants: matt: is the sweep's own recipe"):
         real_data(photos, sweep_of(scene, variants=variants), lambda *_: pytest.fail("decoded"))
@@ -166,7 +192,9 @@ def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decode
 def test_others_photos_are_decoded_and_described(photos, tmp_path):
     theirs = write_photos(tmp_path / "theirs", names=("dog", "cat"), train=[20, 21, 22], test=[23])
     told = []
-    data = real_data(photos, drawing_from(theirs), lambda what, done, total: told.append((what, done, total)))
+    data = real_data(
+        photos, drawing_from(theirs), lambda what, done, total: told.append((what, done, total))
+    )
     assert list(data.others) == [str(theirs)]
     assert len(data.others[str(theirs)]) == 3, "the training split alone"
     assert ("decoding theirs", 3, 3) in told
@@ -177,21 +205,31 @@ def test_others_photos_are_decoded_and_described(photos, tmp_path):
 
 
 def test_others_photos_of_variants_are_decoded_too_each_folder_once(photos, tmp_path):
-    first, second = (write_photos(tmp_path / name, train=[k]) for k, name in enumerate(("first", "second"), start=30))
+    first, second = (
+        write_photos(tmp_path / name, train=[k])
+        for k, name in enumerate(("first", "second"), start=30)
+    )
     twice = {"a": Photos(folder=str(first)), "b": Photos(folder=str(first))}
     variants = {"second": {"mix.sources": {"c": Photos(folder=str(second))}}}
-    data = real_data(photos, sweep_of(mix={"sources": twice}, variants=variants, controls=()), quiet)
+    data = real_data(
+        photos, sweep_of(mix={"sources": twice}, variants=variants, controls=()), quiet
+    )
     assert list(data.others) == [str(first), str(second)]
 
 
 def test_an_image_of_others_that_is_to_be_scored_is_named(photos, tmp_path):
     theirs = write_photos(tmp_path / "theirs", train=[20, 8])
-    with pytest.raises(DataError, match=r"theirs: image .*train-1.png.* is also .*val-1.png.* of val, by its pixels"):
+    with pytest.raises(
+        DataError,
+        match=r"theirs: image .*train-1.png.* is also .*val-1.png.* of val, by its pixels",
+    ):
         real_data(photos, drawing_from(theirs), quiet)
     with pytest.raises(DataError, match="of test, by its pixels"):
         real_data(photos, drawing_from(write_photos(tmp_path / "more", train=[9])), quiet)
     shared = write_photos(tmp_path / "shared", train=[1, 2, 20])
-    assert len(real_data(photos, drawing_from(shared), quiet).others) == 1, "what trains may be there twice"
+    assert len(real_data(photos, drawing_from(shared), quiet).others) == 1, (
+        "what trains may be there twice"
+    )
 
 
 def saved_again(image, path):
@@ -212,7 +250,8 @@ def test_a_photo_of_val_that_trains_saved_again_is_refused_unless_that_is_allowe
     rename(photos / "train", [f"{k}.jpg" for k in range(6)])
     saved_again(photos / "val/val-1.png", photos / "train/3.jpg")
     with pytest.raises(
-        DataError, match=r"ours, val: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again"
+        DataError,
+        match=r"ours, val: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again",
     ):
         real_data(photos, photos_alone(), quiet)
     data = real_data(photos, photos_alone(), quiet, allow_near_copies=True)
@@ -228,7 +267,11 @@ def test_scored_photos_that_are_also_elsewhere_are_counted_once_by_their_split(p
     saved_again(photos / "test/test-0.png", photos / "train/2.jpg")
     theirs = write_photos(tmp_path / "theirs", train=[20, 21, 22, 23])
     rename(theirs / "train", [f"{k}.jpg" for k in range(4)])
-    for original, copy in (("test/test-0.png", "0.jpg"), ("test/test-0.png", "1.jpg"), ("test/test-1.png", "2.jpg")):
+    for original, copy in (
+        ("test/test-0.png", "0.jpg"),
+        ("test/test-0.png", "1.jpg"),
+        ("test/test-1.png", "2.jpg"),
+    ):
         saved_again(photos / original, theirs / "train" / copy)
     data = real_data(photos, drawing_from(theirs), quiet, allow_near_copies=True)
     assert data.near_copies == {"test": 2}
@@ -240,12 +283,17 @@ def test_scored_photos_that_are_also_elsewhere_are_counted_once_by_their_split(p
 def test_a_photo_of_test_in_any_other_split_is_refused(photos, tmp_path):
     rename(photos / "val", ["0.jpg", "1.jpg"])
     saved_again(photos / "test/test-0.png", photos / "val/1.jpg")
-    with pytest.raises(DataError, match=r"ours, test: image 'test/test-0.png' is also 'val/1.jpg' of val"):
+    with pytest.raises(
+        DataError, match=r"ours, test: image 'test/test-0.png' is also 'val/1.jpg' of val"
+    ):
         real_data(photos, photos_alone(), quiet)
     other = write_photos(tmp_path / "other", train=[1, 2], val=[3], test=[4])
     rename(other / "train", ["a_jpg.rf.1a.jpg", "b_jpg.rf.2b.jpg"])
     rename(other / "test", ["b_jpg.rf.3c.jpg"])
-    with pytest.raises(DataError, match=r"b_jpg.rf.3c.jpg' is also 'train/b_jpg.rf.2b.jpg' of train, made of the same"):
+    with pytest.raises(
+        DataError,
+        match=r"b_jpg.rf.3c.jpg' is also 'train/b_jpg.rf.2b.jpg' of train, made of the same",
+    ):
         real_data(other, photos_alone(), quiet)
 
 
@@ -258,7 +306,10 @@ def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
     for original, copy in (("x.png", "x (1).jpg"), ("y.png", "y-small.jpg")):
         saved_again(folder / "train" / original, folder / "train" / copy)
     data = real_data(folder, photos_alone().replace({"seed": seed}), quiet)
-    photos = {split: {name[6] for name in data.pools[split].image_ids.tolist()} for split in ("train", "val")}
+    photos = {
+        split: {name[6] for name in data.pools[split].image_ids.tolist()}
+        for split in ("train", "val")
+    }
     assert photos["train"] | photos["val"] == set("0123xy")
     assert not photos["train"] & photos["val"]
     assert len(data.pools["val"]) in (2, 3, 4)
@@ -275,9 +326,15 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
             real_data(photos, drawing_from(folder), lambda *_: pytest.fail("decoded something"))
 
     said(tmp_path / "nowhere", "nowhere: does not exist")
-    said(write_photos(tmp_path / "held", test=[40]), "held: must have a train split with images in it, has test")
+    said(
+        write_photos(tmp_path / "held", test=[40]),
+        "held: must have a train split with images in it, has test",
+    )
     strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
-    said(strange, r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(no box\) only in these photos")
+    said(
+        strange,
+        r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(no box\) only in these photos",
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,19 +347,25 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
     ],
 )
 def test_more_real_images_than_there_are_is_refused_before_anything_is_decoded(photos, given):
-    with pytest.raises(DataError, match="must be at most the number of real training images, 6, got 7"):
+    with pytest.raises(
+        DataError, match="must be at most the number of real training images, 6, got 7"
+    ):
         real_data(photos, sweep_of(**given), lambda *_: pytest.fail("decoded something"))
 
 
 def test_more_real_images_than_the_stand_in_has_is_refused():
-    with pytest.raises(DataError, match=r"must be at most the number of real training images, \d+, got 99999"):
+    with pytest.raises(
+        DataError, match=r"must be at most the number of real training images, \d+, got 99999"
+    ):
         real_data(None, sweep_of(mix={"real_images": 99999}), quiet)
 
 
 def photos_alone(**changes):
     """A sweep that trains on photos and renders nothing, its recipe changed."""
     variants = {"real": {"mix.schedule": "real_only"}}
-    return Sweep(question="?", trials=0, controls=(), recipe=Recipe().replace(changes), variants=variants)
+    return Sweep(
+        question="?", trials=0, controls=(), recipe=Recipe().replace(changes), variants=variants
+    )
 
 
 @pytest.fixture
@@ -316,7 +379,13 @@ def test_all_photos_are_decoded_at_one_scale_settled_from_those_that_train(large
     theirs = write_photos(tmp_path / "theirs", size=(900, 1200), train=[20])
     data = real_data(large, drawing_from(theirs), quiet)
     scale = data.scale
-    assert (scale.longest_px, scale.crop_px, scale.objects, scale.too_small, scale.too_large) == (480, 384, 3, 0, 0)
+    assert (scale.longest_px, scale.crop_px, scale.objects, scale.too_small, scale.too_large) == (
+        480,
+        384,
+        3,
+        0,
+        0,
+    )
     assert scale.object_px == pytest.approx((48, 48, 48))
     assert data.anchor_px == (48.0, 67.88)
     assert data.boxes_wh.shape == (data.scale.objects, 2)
@@ -329,7 +398,9 @@ def test_all_photos_are_decoded_at_one_scale_settled_from_those_that_train(large
 
 def test_the_scale_is_described_and_listed_with_what_it_costs(large):
     data = real_data(large, photos_alone(), quiet)
-    told = "photos are brought from 600 to 480 px on their longer side, where most objects are 48 px"
+    told = (
+        "photos are brought from 600 to 480 px on their longer side, where most objects are 48 px"
+    )
     memory = "decoded, they take 3 MB of memory"  # 5 photos of 480 x 360 px
     described = json.loads(json.dumps(data.describe()))
     assert described["notes"][:2] == [told, memory]
@@ -341,14 +412,20 @@ def test_the_scale_is_described_and_listed_with_what_it_costs(large):
 
 
 def test_a_scale_that_the_recipe_names_is_taken(large):
-    data = real_data(large, photos_alone(**{"detector.working_px": 150, "training.crop_px": 96}), quiet)
+    data = real_data(
+        large, photos_alone(**{"detector.working_px": 150, "training.crop_px": 96}), quiet
+    )
     assert (data.scale.longest_px, data.scale.crop_px) == (150, 96)
     assert data.pools["val"].sizes_wh.tolist() == [[150, 112]]
 
 
-def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_anything_is_decoded(large):
+def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_anything_is_decoded(
+    large,
+):
     tiny = photos_alone(**{"detector.working_px": 64})
-    with pytest.raises(DataError, match=r"large, train: .*3 of 3 objects cannot be learned: 3 smaller than 10 px"):
+    with pytest.raises(
+        DataError, match=r"large, train: .*3 of 3 objects cannot be learned: 3 smaller than 10 px"
+    ):
         real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
 
 
@@ -359,7 +436,9 @@ def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_an
         {"trials": 2, "space": {"training.crop_px": Choice(values=(64, 384))}},
     ],
 )
-def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_decoded(large, tmp_path, given):
+def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_decoded(
+    large, tmp_path, given
+):
     """Objects are 60 px at the scale that is asked for."""
     theirs = write_photos(tmp_path / "theirs", size=(600, 450), box=(30, 45, 60, 60), train=[20])
     sweep = drawing_from(theirs, **given)
@@ -370,12 +449,16 @@ def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_
 
 
 def about_sizes(notes):
-    """The notes without those on how few photos there are, which are true of all these small datasets."""
+    """The notes without those on how few photos there are, which are true of all these small
+    datasets.
+    """
     return tuple(note for note in notes if ": only " not in note)
 
 
 def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
-    photos = write_photos(tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=range(2, 11), test=[20])
+    photos = write_photos(
+        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=range(2, 11), test=[20]
+    )
     few = [note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note]
     assert few == [
         "val: only 9 photos: which recipe scores best on so few is chance as much as merit; label at least 10",
@@ -385,7 +468,12 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
 
 def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
     photos = write_photos(
-        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=range(2, 12), test=range(20, 32)
+        tmp_path / "few",
+        size=(60, 45),
+        box=(5, 5, 30, 30),
+        train=[1],
+        val=range(2, 12),
+        test=range(20, 32),
     )
     file = photos / "test" / "_annotations.coco.json"
     content = json.loads(file.read_text())
@@ -410,17 +498,27 @@ def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
 
 def test_ten_photos_are_not_too_few(tmp_path):
     val, test = range(2, 12), range(20, 30)
-    photos = write_photos(tmp_path / "ten", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=val, test=test)
-    assert not [note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note]
+    photos = write_photos(
+        tmp_path / "ten", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=val, test=test
+    )
+    assert not [
+        note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note
+    ]
 
 
-@pytest.mark.parametrize(("side", "noted"), [(60, False), (430, False), (440, True), (13, False), (12, True)])
-def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_that_train(large, tmp_path, side, noted):
+@pytest.mark.parametrize(
+    ("side", "noted"), [(60, False), (430, False), (440, True), (13, False), (12, True)]
+)
+def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_that_train(
+    large, tmp_path, side, noted
+):
     """10 px at 480 px are 12.5 px of these photos; crops are 384 px."""
     val = write_photos(tmp_path / "other", size=(600, 450), box=(0, 0, side, side), val=[4])
     shutil.rmtree(large / "val")
     shutil.move(val / "val", large)
-    notes = [note for note in real_data(large, photos_alone(), quiet).notes if note.startswith("val: ")]
+    notes = [
+        note for note in real_data(large, photos_alone(), quiet).notes if note.startswith("val: ")
+    ]
     assert bool(about_sizes(notes)) == noted
 
 
@@ -434,8 +532,12 @@ def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_tha
     ],
 )
 def test_elongated_objects_are_noted_where_anchors_fit_them_badly(tmp_path, changes, noted):
-    photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
-    words = f"100% of the objects are more than {noted} times as long as wide: anchors fit them badly"
+    photos = write_photos(
+        tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3]
+    )
+    words = (
+        f"100% of the objects are more than {noted} times as long as wide: anchors fit them badly"
+    )
     notes = about_sizes(real_data(photos, photos_alone(**changes), quiet).notes)
     assert notes == ((words,) if noted else ())
 
@@ -443,7 +545,9 @@ def test_elongated_objects_are_noted_where_anchors_fit_them_badly(tmp_path, chan
 @pytest.mark.parametrize(("ratios", "noted"), [((12.0,), False), ("auto", True)])
 def test_elongated_objects_are_noted_of_the_recipes_that_train_alone(tmp_path, ratios, noted):
     """Nothing trains the sweep's own recipe, which leaves its anchors to auto."""
-    photos = write_photos(tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3])
+    photos = write_photos(
+        tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3]
+    )
     real_only = {"mix.schedule": "real_only"}
     variants = {
         "fcos": real_only | {"detector.architecture": "fcos"},
@@ -457,17 +561,25 @@ def test_elongated_objects_are_noted_of_the_recipes_that_train_alone(tmp_path, r
 def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
     """Objects of 1500 px fit into a crop of 2048 px, and into none that "auto" may choose."""
     box = (30, 45, 1500, 1500)
-    photos = write_photos(tmp_path / "wide", size=(3000, 2000), box=box, train=[1], val=[2], test=[3])
+    photos = write_photos(
+        tmp_path / "wide", size=(3000, 2000), box=box, train=[1], val=[2], test=[3]
+    )
     sweep = photos_alone(**{"detector.working_px": 3000, "training.crop_px": 2048})
-    sweep = sweep.replace({"variants": {"narrow": {"mix.schedule": "real_only", "training.crop_px": crop_px}}})
-    with pytest.raises(DataError, match=r"with training\.crop_px .* at least 80% .*Set a larger crop"):
+    sweep = sweep.replace(
+        {"variants": {"narrow": {"mix.schedule": "real_only", "training.crop_px": crop_px}}}
+    )
+    with pytest.raises(
+        DataError, match=r"with training\.crop_px .* at least 80% .*Set a larger crop"
+    ):
         real_data(photos, sweep, lambda *_: pytest.fail("decoded something"))
 
 
 def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
     splits = {"train": [1, 2, 3, 4], "val": [5, 6], "test": [7, 8]}
     folder = tmp_path_factory.mktemp("ours")
-    ours = write_photos(folder, names=("box", "ball"), size=(600, 450), box=(9, 9, 60, 60), **splits)
+    ours = write_photos(
+        folder, names=("box", "ball"), size=(600, 450), box=(9, 9, 60, 60), **splits
+    )
     words = "the longest sides of meshes are 1 to 2 in their files, and all are drawn equally long"
 
     def is_told(**scene):
@@ -481,7 +593,11 @@ def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
 def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):
     space = (SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)}),)
     sweep = Sweep(
-        question="?", recipe=Recipe().replace({"mix.schedule": "real_only"}), space=space, controls=(), trials=2
+        question="?",
+        recipe=Recipe().replace({"mix.schedule": "real_only"}),
+        space=space,
+        controls=(),
+        trials=2,
     )
     assert real_data(large, sweep, quiet).pools["train"].classes == ("cat", "dog")
     few = r"cat \(4 boxes, the first: .*\), dog \(1 box: train/train-1\.png, annotation 1\)"
@@ -491,16 +607,28 @@ def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large
 
 def test_a_search_of_the_working_scale_is_refused(large):
     space = {"detector.working_px": Int(low=320, high=640)}
-    with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot be searched: photos are decoded once\."):
+    with pytest.raises(
+        DefinitionError,
+        match=r"detector\.working_px: cannot be searched: photos are decoded once\.",
+    ):
         real_data(large, sweep_of(space=space), lambda *_: pytest.fail("decoded something"))
-    for given in ({"variants": {"finer": {"detector.working_px": 640}}}, {"points": ({"detector.working_px": 640},)}):
-        with pytest.raises(DefinitionError, match=r"detector\.working_px: cannot differ between recipes"):
+    for given in (
+        {"variants": {"finer": {"detector.working_px": 640}}},
+        {"points": ({"detector.working_px": 640},)},
+    ):
+        with pytest.raises(
+            DefinitionError, match=r"detector\.working_px: cannot differ between recipes"
+        ):
             real_data(large, sweep_of(**given), quiet)
 
 
-def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(large, monkeypatch):
+def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(
+    large, monkeypatch
+):
     monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 2_000_000)
-    with pytest.raises(MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"):
+    with pytest.raises(
+        MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"
+    ):
         real_data(large, photos_alone(), lambda *_: pytest.fail("decoded something"))
 
 
@@ -521,7 +649,11 @@ def test_photos_of_wildly_different_sizes_in_one_split_are_named(large, split):
         ({"size_px": (29.0, 53.0)}, None, False),
         ({"size_px": (60.0, 90.0)}, None, True),
         ({"size_px": (10.0, 20.0)}, None, True),
-        ({"size_px": (60.0, 90.0)}, {"scene.size_px": Choice(values=((60.0, 90.0), (30.0, 50.0)))}, False),
+        (
+            {"size_px": (60.0, 90.0)},
+            {"scene.size_px": Choice(values=((60.0, 90.0), (30.0, 50.0)))},
+            False,
+        ),
     ],
 )
 def test_rendered_objects_of_another_size_than_photographed_ones_are_noted(scene, space, noted):
@@ -532,7 +664,9 @@ def test_rendered_objects_of_another_size_than_photographed_ones_are_noted(scene
     assert len(words) == noted
     if noted:
         low, high = scene["size_px"]
-        assert words[0].startswith(f"objects are {low:.0f} to {high:.0f} px large on rendered scenes and ")
+        assert words[0].startswith(
+            f"objects are {low:.0f} to {high:.0f} px large on rendered scenes and "
+        )
 
 
 def test_photos_alone_have_no_scenes_to_agree_with():
@@ -554,7 +688,9 @@ def without_labels(folder, split):
         ("test", "no score can be computed"),
     ],
 )
-def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded(large, split, said):
+def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded(
+    large, split, said
+):
     photos = without_labels(large, split)
     count = {"train": "3 photos", "val": "1 photo", "test": "1 photo"}[split]
     words = rf"large, {split}: holds no labelled object on {count}, so that {said}\. Label objects on its photos, or "
@@ -564,7 +700,9 @@ def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded
 
 def test_others_photos_without_a_labelled_object_are_refused(photos, tmp_path):
     theirs = without_labels(write_photos(tmp_path / "theirs", train=[20]), "train")
-    with pytest.raises(DataError, match="theirs, train: holds no labelled object: nothing can be learned from it"):
+    with pytest.raises(
+        DataError, match="theirs, train: holds no labelled object: nothing can be learned from it"
+    ):
         real_data(photos, drawing_from(theirs), lambda *_: pytest.fail("decoded something"))
 
 
@@ -621,8 +759,16 @@ def test_photos_without_labels_are_refused_where_a_recipe_would_train_on_them(ba
     "given",
     [
         {"trials": 0, "variants": {"theirs": SYNTHETIC_ONLY}},
-        {"trials": 4, "mix": {"schedule": "synthetic_only"}, "space": {"training.warmup": Float(low=0, high=1)}},
-        {"trials": 4, "mix": {"synthetic": 1.0}, "space": {"training.warmup": Float(low=0, high=1)}},
+        {
+            "trials": 4,
+            "mix": {"schedule": "synthetic_only"},
+            "space": {"training.warmup": Float(low=0, high=1)},
+        },
+        {
+            "trials": 4,
+            "mix": {"synthetic": 1.0},
+            "space": {"training.warmup": Float(low=0, high=1)},
+        },
     ],
 )
 def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs, given):
@@ -636,6 +782,7 @@ def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
     file.write_text("")
     for runs in (file, file / "runs"):
         with pytest.raises(
-            MachineError, match=rf"^{runs}: cannot be made \(.*\)\. Run from a folder that you may write to"
+            MachineError,
+            match=rf"^{runs}: cannot be made \(.*\)\. Run from a folder that you may write to",
         ):
             check_machine(runs, None)

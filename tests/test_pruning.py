@@ -16,7 +16,9 @@ PRUNERS = {name: Pruning(name=name, patience=int(name == "patient")) for name in
 
 
 def study_of(pruning, rungs=RUNGS):
-    return optuna.create_study(study_name="syndet_ray", direction="maximize", pruner=make_pruner(pruning, rungs))
+    return optuna.create_study(
+        study_name="syndet_ray", direction="maximize", pruner=make_pruner(pruning, rungs)
+    )
 
 
 def run(study, curve, rungs=RUNGS):
@@ -54,7 +56,14 @@ def test_every_name_of_a_sweep_has_a_pruner():
 
 @pytest.mark.parametrize(
     ("name", "rungs"),
-    {"median": 2, "percentile": 2, "successive_halving": 2, "hyperband": 2, "threshold": 2, "patient": 3}.items(),
+    {
+        "median": 2,
+        "percentile": 2,
+        "successive_halving": 2,
+        "hyperband": 2,
+        "threshold": 2,
+        "patient": 3,
+    }.items(),
 )
 def test_a_hopeless_trial_is_pruned_and_the_best_is_kept(name, rungs):
     hopeless = [0.008, 0.004, 0.002, 0.001]
@@ -65,10 +74,14 @@ def test_none_prunes_nothing():
     assert run_all(PRUNERS["none"], [*CROWD, [0.0] * 4]) == [4] * 9
 
 
-@pytest.mark.parametrize("name", ["median", "percentile", "successive_halving", "hyperband", "threshold"])
+@pytest.mark.parametrize(
+    "name", ["median", "percentile", "successive_halving", "hyperband", "threshold"]
+)
 @pytest.mark.parametrize("grace", range(6))
 def test_the_first_rung_after_the_grace_prunes(name, grace):
-    stops = run_all(Pruning(name=name, grace_rungs=grace, reduction_factor=3), [*CROWD, *[[0.0] * 4] * 6])[-6:]
+    stops = run_all(
+        Pruning(name=name, grace_rungs=grace, reduction_factor=3), [*CROWD, *[[0.0] * 4] * 6]
+    )[-6:]
     assert min(stops) == min(grace + 1, 4)
 
 
@@ -82,7 +95,12 @@ def test_the_first_rung_after_the_grace_prunes(name, grace):
 def test_no_trial_is_pruned_within_its_grace_or_its_patience(name, grace, patience, factor, curves):
     patience = max(patience, int(name == "patient"))
     pruning = Pruning(
-        name=name, grace_rungs=grace, patience=patience, reduction_factor=factor, startup_trials=0, least=0.5
+        name=name,
+        grace_rungs=grace,
+        patience=patience,
+        reduction_factor=factor,
+        startup_trials=0,
+        least=0.5,
     )
     earliest = max(grace + 1, patience + 2 if patience else 1)
     assert all(stop >= min(earliest, 8) for stop in run_all(pruning, curves, 8))
@@ -102,7 +120,9 @@ def test_successive_halving_decides_at_powers_of_its_factor(grace, factor, decis
 
 
 def test_what_successive_halving_keeps_depends_on_the_order():
-    """A trial competes with those that came before it: the best first prunes all others, the best last prunes none."""
+    """A trial competes with those that came before it: the best first prunes all others, the best
+    last prunes none.
+    """
     curves = [rising(0.9 - 0.01 * k) for k in range(12)]
     assert run_all(Pruning(name="successive_halving"), curves) == [4] + [2] * 11
     assert run_all(Pruning(name="successive_halving"), curves[::-1]) == [4] * 12
@@ -119,14 +139,19 @@ def test_successive_halving_keeps_one_in_so_many_of_those_so_far(factor, beaten)
 
 def test_brackets_of_hyperband_begin_one_after_another():
     falling = [[0.9] * 4, [0.9] * 4, *[[0.01 * (60 - k)] * 4 for k in range(60)]]
-    assert set(run_all(Pruning(name="hyperband", grace_rungs=0, reduction_factor=3), falling)[20:]) == {1, 3}
-    assert set(run_all(Pruning(name="hyperband", grace_rungs=0, reduction_factor=2), falling)[20:]) == {1, 2, 4}
+    assert set(
+        run_all(Pruning(name="hyperband", grace_rungs=0, reduction_factor=3), falling)[20:]
+    ) == {1, 3}
+    assert set(
+        run_all(Pruning(name="hyperband", grace_rungs=0, reduction_factor=2), falling)[20:]
+    ) == {1, 2, 4}
 
 
 def test_hyperband_after_a_rung_of_grace_is_successive_halving():
     curves = [rising((7 * k % 12) / 12) for k in range(12)]
     hyperband, halving = (
-        run_all(Pruning(name=name, grace_rungs=1), curves) for name in ("hyperband", "successive_halving")
+        run_all(Pruning(name=name, grace_rungs=1), curves)
+        for name in ("hyperband", "successive_halving")
     )
     assert hyperband == halving
 
@@ -145,7 +170,13 @@ def test_a_percentile_is_that_of_the_trials_that_go_on():
 
 
 def test_startup_trials_are_finished_ones():
-    assert run_all(Pruning(startup_trials=3), [rising(0.9 - 0.1 * k) for k in range(5)]) == [4, 4, 4, 2, 2]
+    assert run_all(Pruning(startup_trials=3), [rising(0.9 - 0.1 * k) for k in range(5)]) == [
+        4,
+        4,
+        4,
+        2,
+        2,
+    ]
 
 
 def test_patience_makes_the_median_wait_for_a_trial_that_still_gets_better():
@@ -156,4 +187,6 @@ def test_patience_makes_the_median_wait_for_a_trial_that_still_gets_better():
 
 def test_the_patient_pruner_stops_what_has_got_worse():
     stops = run_all(PRUNERS["patient"], [[0.1, 0.3, 0.2, 0.2], [0.3, 0.2, 0.2, 0.2], [0.0] * 4])
-    assert stops == [4, 3, 4], "one rung was granted; two were enough; and what never moved never got worse"
+    assert stops == [4, 3, 4], (
+        "one rung was granted; two were enough; and what never moved never got worse"
+    )

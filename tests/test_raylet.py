@@ -1,4 +1,6 @@
-"""Where the raylet of this machine is killed, a run says so and ends in order, before Ray ends it without a word."""
+"""Where the raylet of this machine is killed, a run says so and ends in order, before Ray ends it
+without a word.
+"""
 
 import signal
 import subprocess
@@ -48,7 +50,9 @@ class Losses:
 
 
 def wait_for_interrupt():
-    """Ends by KeyboardInterrupt; in short steps, for a signal that comes just before a step is slept through."""
+    """Ends by KeyboardInterrupt; in short steps, for a signal that comes just before a step is
+    slept through.
+    """
     never = threading.Event()
     for _ in range(int(PATIENCE_S / LOOK_EVERY_S)):
         never.wait(LOOK_EVERY_S)

@@ -39,11 +39,27 @@ def test_a_file_is_described_in_a_few_words():
 
 def test_the_verbs_are_those_of_the_command_line():
     done = subprocess.run(
-        [sys.executable, "-m", "syndet_ray", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-m", "syndet_ray", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     verbs = re.findall(r"^  (\w+)  ", done.stdout[done.stdout.index("Commands:") :], re.MULTILINE)
     assert verbs == [
-        *("sweep", "resume", "check", "replay", "report", "evaluate", "predict", "compare", "render", "ui", "data"),
+        *(
+            "sweep",
+            "resume",
+            "check",
+            "replay",
+            "report",
+            "evaluate",
+            "predict",
+            "compare",
+            "render",
+            "ui",
+            "data",
+        ),
     ]
     told = [match for match in re.findall(r"^\| `(\w+)", README, re.MULTILINE) if match in verbs]
     assert list(dict.fromkeys(told)) == verbs

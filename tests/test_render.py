@@ -1,4 +1,6 @@
-"""Sets rendered by Ray: the same whoever renders them, however many they are, and whatever happens to them."""
+"""Sets rendered by Ray: the same whoever renders them, however many they are, and whatever happens
+to them.
+"""
 
 import os
 import signal
@@ -27,7 +29,9 @@ PARAMETERS = SceneParameters(objects=3, image_px=64, size_px=(16, 20))
 
 @pytest.fixture(scope="module", autouse=True)
 def without_token():
-    """Ray settles once in a process whether its clusters ask for a token; those of `Cluster` do not."""
+    """Ray settles once in a process whether its clusters ask for a token; those of `Cluster` do
+    not.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         yield
@@ -79,7 +83,9 @@ class Told:
 def test_the_verb_writes_a_dataset(tmp_path):
     """Stands before the tests that share a cluster: it starts one of its own."""
     display = Told()
-    write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display, workers=2)
+    write_set(
+        PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display, workers=2
+    )
     assert display.last == {"rendering": (3, 3), "writing": (3, 3)}
     assert not ray.is_initialized()
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -91,7 +97,9 @@ def test_the_verb_writes_a_dataset(tmp_path):
         write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
 
 
-def test_meshes_that_are_drawn_equally_long_are_told_before_anything_is_rendered(tmp_path, monkeypatch):
+def test_meshes_that_are_drawn_equally_long_are_told_before_anything_is_rendered(
+    tmp_path, monkeypatch
+):
     for name, side in (("bolt", 1.0), ("nut", 2.0)):
         (tmp_path / "assets" / name).mkdir(parents=True)
         trimesh.creation.box((side, side, side)).export(tmp_path / "assets" / name / "a.stl")
@@ -113,13 +121,19 @@ def nodes():
     """A cluster with a head that runs nothing."""
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
     yield found
     found.shutdown()  # else whatever runs next on this machine would wait for it
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_nodes_without_gpus_are_used_and_their_loss_is_borne(tmp_path, small_shards, monkeypatch, nodes):
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_nodes_without_gpus_are_used_and_their_loss_is_borne(
+    tmp_path, small_shards, monkeypatch, nodes
+):
     with_gpu, without = nodes.add_node(num_cpus=1, num_gpus=1), nodes.add_node(num_cpus=1)
     original, used = rendering.rendered, tmp_path / "used"
     used.mkdir()
@@ -160,7 +174,9 @@ def test_the_curriculum_goes_on_across_shards(tmp_path, small_shards):
 @pytest.mark.parametrize("workers", [1, 4, None])
 def test_a_set_does_not_depend_on_the_number_of_workers(workers, connected, small_shards, tmp_path):
     told = []
-    pool = render_set(PARAMETERS, 7, 3, tmp_path / "a", workers=workers, progress=lambda *done: told.append(done))
+    pool = render_set(
+        PARAMETERS, 7, 3, tmp_path / "a", workers=workers, progress=lambda *done: told.append(done)
+    )
     assert differences(pool, generate(PARAMETERS, 7, 3, tmp_path / "b")) == []
     assert told == sorted(told)
     assert told[-1] == (7, 7)
@@ -172,7 +188,8 @@ def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(
     key = scene_hash(PARAMETERS, 5, 3)
     folder, asked = shards.shards_folder(tmp_path / "a" / key), tmp_path / "asked"
     rendered(PARAMETERS, 5, 3, range(2)).save(shards.shard_path(folder, range(2)))
-    half = folder / f".{shards.shard_path(folder, range(2, 4)).name}-torn"  # as a killed process leaves it
+    # as a killed process leaves it
+    half = folder / f".{shards.shard_path(folder, range(2, 4)).name}-torn"
     half.mkdir()
     (half / "pixels.npy").write_bytes(b"half")
     asked.mkdir()
@@ -183,7 +200,12 @@ def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(
         return original(*key)
 
     monkeypatch.setattr(rendering, "rendered", noted)
-    assert differences(render_set(PARAMETERS, 5, 3, tmp_path / "a"), generate(PARAMETERS, 5, 3, tmp_path / "b")) == []
+    assert (
+        differences(
+            render_set(PARAMETERS, 5, 3, tmp_path / "a"), generate(PARAMETERS, 5, 3, tmp_path / "b")
+        )
+        == []
+    )
     assert sorted(path.name for path in asked.iterdir()) == ["2", "4"]
     assert [path.name for path in (tmp_path / "a").iterdir() if path.is_dir()] == [key]
 
@@ -203,7 +225,9 @@ def test_a_killed_task_is_done_again(connected, small_shards, tmp_path, monkeypa
     assert differences(pool, generate(PARAMETERS, 5, 3, tmp_path / "b")) == []
 
 
-def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(connected, small_shards, tmp_path, monkeypatch):
+def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(
+    connected, small_shards, tmp_path, monkeypatch
+):
     original = rendering.rendered
 
     def killed(parameters, count, seed, part):
@@ -216,7 +240,9 @@ def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(connected, s
         patch.setattr(rendering, "rendered", killed)
         with pytest.raises(MachineError, match="rendering: lost its worker 2 times"):
             render_set(PARAMETERS, 3, 3, tmp_path, workers=1)
-    kept = shards.shard_path(shards.shards_folder(tmp_path / scene_hash(PARAMETERS, 3, 3)), range(2))
+    kept = shards.shard_path(
+        shards.shards_folder(tmp_path / scene_hash(PARAMETERS, 3, 3)), range(2)
+    )
     assert len(Pool.load(kept)) == 2
     assert len(render_set(PARAMETERS, 3, 3, tmp_path)) == 3
 
@@ -227,7 +253,10 @@ def test_a_program_from_outside_renders_as_a_task(connected, tmp_path):
     pool = render_set(parameters, 3, 3, tmp_path)
     assert (len(pool), pool.synthetic) == (3, True)
     key = scene_hash(parameters, 3, 3)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [key, f"{key}-command"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        key,
+        f"{key}-command",
+    ]
     assert differences(render_set(parameters, 3, 3, tmp_path), pool) == []
 
 
@@ -240,7 +269,9 @@ def test_what_is_wrong_with_a_program_is_said_as_it_was_raised(connected, tmp_pa
 
 
 def test_settings_of_the_verb_are_those_of_a_recipe():
-    changed = scene_parameters(["scene.objects=7", "scene.size_px=[20, 30]", "scene.generator=command:x y"])
+    changed = scene_parameters(
+        ["scene.objects=7", "scene.size_px=[20, 30]", "scene.generator=command:x y"]
+    )
     assert (changed.objects, changed.size_px, changed.generator) == (7, (20, 30), "command:x y")
     assert scene_parameters([]) == SceneParameters()
     assert scene_parameters(["scene.hue=0"]) == SceneParameters(), "as it is anyway"
@@ -260,7 +291,10 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
             "scene.occluders=0.5",
             "--set: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
         ),
-        ("scene.hue=0.5", "nothing acts on scene.hue where scene.arrangement is tray and scene.distractors is 0"),
+        (
+            "scene.hue=0.5",
+            "nothing acts on scene.hue where scene.arrangement is tray and scene.distractors is 0",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(setting, message):

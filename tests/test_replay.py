@@ -12,7 +12,14 @@ from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Train
 from syndet_ray.errors import DataError
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search import replay as module
-from syndet_ray.search.replay import advice_on_curves, candidates, full_curves, replay, stopped_at, truncated
+from syndet_ray.search.replay import (
+    advice_on_curves,
+    candidates,
+    full_curves,
+    replay,
+    stopped_at,
+    truncated,
+)
 from syndet_ray.search.study import Study
 
 HALF = (0.5, 0.8, 0.9, 1.0)  # shares of its end that a curve has reached at each rung
@@ -36,26 +43,37 @@ def family(*ends):
     return [curve(k, *(end * share for share in HALF)) for k, end in enumerate(ends)]
 
 
-LATE = [*family(0.2, 0.4, 0.6, 0.7), curve(4, 0.05, 0.05, 0.7, 0.9)]  # the last is behind all others until it overtakes
+# the last is behind all others until it overtakes
+LATE = [*family(0.2, 0.4, 0.6, 0.7), curve(4, 0.05, 0.05, 0.7, 0.9)]
 PRUNINGS = list(candidates().values())
 
 
 def first_in(orders, seed, curves):
     """The index of the curve that is started first, in each order."""
-    return np.array([seeds.generator(seed, "replay", k).permutation(curves)[0] for k in range(orders)])
+    return np.array(
+        [seeds.generator(seed, "replay", k).permutation(curves)[0] for k in range(orders)]
+    )
 
 
 def test_a_case_by_hand():
-    """Median after one trial, one at a time: the 2nd and 4th are below the median of those finished before them."""
-    curves = [curve(k, v, v + 0.1, images=(10, 20)) for k, v in enumerate((0.5, 0.4, 0.6, 0.54, 0.55))]
+    """Median after one trial, one at a time: the 2nd and 4th are below the median of those finished
+    before them.
+    """
+    curves = [
+        curve(k, v, v + 0.1, images=(10, 20)) for k, v in enumerate((0.5, 0.4, 0.6, 0.54, 0.55))
+    ]
     median = Pruning(startup_trials=1, grace_rungs=0)
     assert stopped_at(curves, median, 1) == [20, 10, 20, 10, 20]
     assert stopped_at(curves, median, 5) == [20] * 5, "none has finished when the others are judged"
-    assert stopped_at(curves, median, 2) == [20] * 5, "all but the first two are above their median, 0.45"
+    assert stopped_at(curves, median, 2) == [20] * 5, (
+        "all but the first two are above their median, 0.45"
+    )
 
 
 def test_what_is_saved_and_lost_is_exact():
-    """Two of five are below 0.1 at the second rung, in whatever order they come; one of them ends best."""
+    """Two of five are below 0.1 at the second rung, in whatever order they come; one of them ends
+    best.
+    """
     curves = [*family(0.3, 0.5, 0.4), curve(3, 0.0, 0.05, 0.4, 0.9), curve(4, 0.0, 0.0, 0.0, 0.0)]
     found = replay(curves, Pruning(name="threshold", least=0.1), orders=7, parallel=2, seed=0)
     assert found.saved == pytest.approx(40 / 200)
@@ -113,7 +131,10 @@ def test_the_best_of_curves_that_never_cross_is_kept(ends, pruning, parallel):
 def uneven(draw):
     """Curves that cross, of different lengths, with rungs at different numbers of images."""
     images = draw(
-        st.lists(st.sampled_from([(10, 20, 30, 40), (5, 10), (7, 15, 30), (20, 40, 60, 80), (40,)]), min_size=4)
+        st.lists(
+            st.sampled_from([(10, 20, 30, 40), (5, 10), (7, 15, 30), (20, 40, 60, 80), (40,)]),
+            min_size=4,
+        )
     )
     return [
         curve(k, *draw(st.lists(st.floats(0, 1), min_size=len(at), max_size=len(at))), images=at)
@@ -138,9 +159,25 @@ def test_a_place_that_becomes_free_takes_the_next_and_all_train_equally_fast(mon
         return report(trial, of, rung)
 
     monkeypatch.setattr(module, "_report", listening)
-    curves = [curve(0, 0, 0, 0, 0), *(curve(k, 1, 1, 1, 1) for k in (1, 2)), curve(3, 1, 1, images=(5, 10))]
+    curves = [
+        curve(0, 0, 0, 0, 0),
+        *(curve(k, 1, 1, 1, 1) for k in (1, 2)),
+        curve(3, 1, 1, images=(5, 10)),
+    ]
     assert stopped_at(curves, Pruning(name="threshold", grace_rungs=0), 2) == [10, 40, 40, 10]
-    clock = [(0, 10), (1, 10), (1, 20), (2, 10), (1, 30), (2, 20), (1, 40), (2, 30), (3, 5), (2, 40), (3, 10)]
+    clock = [
+        (0, 10),
+        (1, 10),
+        (1, 20),
+        (2, 10),
+        (1, 30),
+        (2, 20),
+        (1, 40),
+        (2, 30),
+        (3, 5),
+        (2, 40),
+        (3, 10),
+    ]
     assert reported == clock
 
 
@@ -148,10 +185,23 @@ def test_a_place_that_becomes_free_takes_the_next_and_all_train_equally_fast(mon
 def test_a_replay_decides_as_a_sweep_does(pruning):
     """The same curves through the Study of a sweep, one after another."""
     rng = np.random.default_rng(0)
-    curves = [curve(k, *np.sort(rng.random(4)) * rng.random(), images=(25, 50, 75, 100)) for k in range(12)]
+    curves = [
+        curve(k, *np.sort(rng.random(4)) * rng.random(), images=(25, 50, 75, 100))
+        for k in range(12)
+    ]
     space = (SearchSpace({"mix.synthetic": Float(low=0.1, high=0.9)}),)
     recipe = Recipe(training=Training(images=100))
-    study = Study(Sweep(question="?", recipe=recipe, space=space, trials=12, controls=(), rungs=4, pruning=pruning))
+    study = Study(
+        Sweep(
+            question="?",
+            recipe=recipe,
+            space=space,
+            trials=12,
+            controls=(),
+            rungs=4,
+            pruning=pruning,
+        )
+    )
     stops = [0] * 12
     for number in range(12):
         assert study.ask(number) is not None
@@ -171,13 +221,17 @@ def test_the_lowest_number_is_the_best_of_equals():
 
 
 def test_where_nothing_survives_all_is_lost():
-    found = replay(family(0.1, 0.2, 0.3, 0.4), Pruning(name="threshold", least=1), orders=2, parallel=1, seed=0)
+    found = replay(
+        family(0.1, 0.2, 0.3, 0.4), Pruning(name="threshold", least=1), orders=2, parallel=1, seed=0
+    )
     assert (found.saved, found.regret) == (0.5, 0.4)
 
 
 def test_the_same_seed_gives_the_same_replay_and_the_caller_keeps_its_order():
     curves = tuple(LATE)
-    first, again, other = (replay(curves, Pruning(startup_trials=1), orders=9, parallel=1, seed=s) for s in (1, 1, 2))
+    first, again, other = (
+        replay(curves, Pruning(startup_trials=1), orders=9, parallel=1, seed=s) for s in (1, 1, 2)
+    )
     assert first == again != other
     assert curves == tuple(LATE)
 
@@ -185,7 +239,11 @@ def test_the_same_seed_gives_the_same_replay_and_the_caller_keeps_its_order():
 def test_only_whole_curves_of_proposed_trials_are_replayed():
     whole = family(0.1, 0.2, 0.3, 0.4)
     pruned = curve(8, 0.1, images=(10,), state="PRUNED")
-    others = [curve(9, 0.5, 0.5, 0.5, 0.5, kind="real_only"), replace(whole[0], number=10, state="FAILED"), pruned]
+    others = [
+        curve(9, 0.5, 0.5, 0.5, 0.5, kind="real_only"),
+        replace(whole[0], number=10, state="FAILED"),
+        pruned,
+    ]
     assert full_curves([*others, *whole]) == whole
     assert (truncated([*others, *whole]), truncated(whole)) == (1, 0)
     median = Pruning(startup_trials=1)
@@ -204,7 +262,9 @@ def test_too_few_whole_curves_are_named():
 
 
 def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
-    """Advice that can be followed: of eight proposed trials three are whole, one was pruned and one failed."""
+    """Advice that can be followed: of eight proposed trials three are whole, one was pruned and one
+    failed.
+    """
     folder = made_run(tmp_path / "run", sweep=SWEEP.replace({"trials": 8}))
     resume = f"python -m syndet_ray resume {folder.path}"
     assert (
@@ -213,22 +273,40 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     )
     folder.describe(folder.about | {"status": "spent"})
     assert (
-        advice_on_curves(folder) == f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
+        advice_on_curves(folder)
+        == f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     )
 
 
 def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_is_told_so(tmp_path):
     running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
     begun = made_run(tmp_path / "begun", trials=(*TRIALS, running))
-    assert advice_on_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
+    assert (
+        advice_on_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
+    )
     two = SearchSpace({"scene.objects": Choice(values=(10, 40))})
-    grid = made_run(tmp_path / "grid", trials=TRIALS[:4], sweep=SWEEP.replace({"space": (two,), "sampler": "grid"}))
-    assert advice_on_curves(grid) == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
-    assert advice_on_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith("this one compares variants.")
+    grid = made_run(
+        tmp_path / "grid",
+        trials=TRIALS[:4],
+        sweep=SWEEP.replace({"space": (two,), "sampler": "grid"}),
+    )
+    assert (
+        advice_on_curves(grid)
+        == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
+    )
+    assert advice_on_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith(
+        "this one compares variants."
+    )
 
 
 def test_candidates_differ():
     assert len({pruning.model_dump_json() for pruning in PRUNINGS}) == len(PRUNINGS)
-    assert {"none", "median", "percentile", "successive_halving", "hyperband", "threshold", "patient"} == {
-        pruning.name for pruning in PRUNINGS
-    }
+    assert {
+        "none",
+        "median",
+        "percentile",
+        "successive_halving",
+        "hyperband",
+        "threshold",
+        "patient",
+    } == {pruning.name for pruning in PRUNINGS}

@@ -50,7 +50,9 @@ def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
 
 
 def test_a_clear_win_is_called_one(make_run):
-    said = answer.answer(make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read())
+    said = answer.answer(
+        make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read()
+    )
     assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
 
 
@@ -58,8 +60,14 @@ def test_a_clear_win_is_called_one(make_run):
     ("real", "ends"),
     [
         ((0.52, 0.48, 0.56), "Their intervals do not overlap."),
-        ((0.33, 0.29, 0.37), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
-        ((0.31, 0.27, 0.35), "cannot tell the best recipe from real only, and real only is the simpler recipe."),
+        (
+            (0.33, 0.29, 0.37),
+            "cannot tell the best recipe from real only, and real only is the simpler recipe.",
+        ),
+        (
+            (0.31, 0.27, 0.35),
+            "cannot tell the best recipe from real only, and real only is the simpler recipe.",
+        ),
     ],
 )
 def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real, ends):
@@ -91,7 +99,9 @@ def test_ten_photos_are_enough_for_an_answer(make_run):
 def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
     trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
     folder = make_run(trials)
-    folder.write_test(made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0))
+    folder.write_test(
+        made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0)
+    )
     assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
         f"No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP. {ONCE}"
@@ -100,11 +110,15 @@ def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make
 
 def test_without_a_control_the_answer_says_so(make_run):
     said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}).read())
-    assert said.endswith(f"No real-only control was tested: whether synthetic images helped cannot be told. {ONCE}")
+    assert said.endswith(
+        f"No real-only control was tested: whether synthetic images helped cannot be told. {ONCE}"
+    )
 
 
 def test_a_small_score_keeps_the_decimals_that_say_something(make_run):
-    assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(make_run(scores={"best": (0.013, 0.008, 0.019)}).read())
+    assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(
+        make_run(scores={"best": (0.013, 0.008, 0.019)}).read()
+    )
 
 
 def test_no_answer_before_the_test(make_run):
@@ -123,7 +137,9 @@ def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path
 
 def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
     folder = confirmed_run(tmp_path / "real", simplest=0)
-    assert answer.answer(folder.read()).endswith("Within one standard error on validation, and simpler: real only.")
+    assert answer.answer(folder.read()).endswith(
+        "Within one standard error on validation, and simpler: real only."
+    )
     folder = confirmed_run(tmp_path / "other", simplest=2)
     simpler = "40 % synthetic at 40 objects per scene, learning rate 0.002 (trial 2)"
     assert answer.answer(folder.read()).endswith(f"and simpler: {simpler}.")
@@ -148,7 +164,13 @@ def test_nothing_is_claimed_that_the_difference_does_not_bear(tmp_path, found, s
 
 
 def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
-    means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31, "finalist 3": 0.28}
+    means = {
+        "best": 0.31,
+        "synthetic_only": 0.06,
+        "finalist 2": 0.29,
+        "real_only": 0.31,
+        "finalist 3": 0.28,
+    }
     gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}
     assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0).read()) == (
         "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
@@ -181,7 +203,9 @@ def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
     assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(folder.read())
     test = folder.test()
     folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
-    assert answer.answer(folder.read()).endswith("Begun since the test set was opened, and no part of this: 19 trials.")
+    assert answer.answer(folder.read()).endswith(
+        "Begun since the test set was opened, and no part of this: 19 trials."
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +224,9 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
     folder = confirmed_run(tmp_path / "run", about=ABOUT | {"real": real})
     told = answer.answer(folder.read())
     assert said in told
-    assert told.endswith("which --allow-near-copies let pass: where they are the same photo, scores are too high.")
+    assert told.endswith(
+        "which --allow-near-copies let pass: where they are the same photo, scores are too high."
+    )
     assert content(folder.read())["answer"] == told
     assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
 
@@ -228,7 +254,9 @@ def test_several_goals_say_what_accuracy_costs(tmp_path):
 
 def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_differ(tmp_path):
     goals = {"objective": ("val/mAP", "real_images", "images")}
-    folder = front_run(tmp_path / "run", [(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
+    folder = front_run(
+        tmp_path / "run", [(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals)
+    )
     said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
     assert answer.answer(folder.read()).endswith(f"On validation, each trained once: {said}")
 
@@ -240,9 +268,16 @@ def test_a_long_front_is_told_by_its_ends_and_a_few_between(tmp_path):
 
 
 @given(mean=st.floats(-0.5, 0.5), width=st.floats(0.0001, 0.3), probability=st.floats(0, 1))
-def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(mean, width, probability):
-    said = words.gap(Difference(mean=mean, low=mean - width, high=mean + width, probability=probability), "real only")
-    value, low, high, side = re.fullmatch(r"(\S+) \[(\S+), (\S+)\] (above|below) real only \(P .*\)", said).groups()
+def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(
+    mean, width, probability
+):
+    said = words.gap(
+        Difference(mean=mean, low=mean - width, high=mean + width, probability=probability),
+        "real only",
+    )
+    value, low, high, side = re.fullmatch(
+        r"(\S+) \[(\S+), (\S+)\] (above|below) real only \(P .*\)", said
+    ).groups()
     sign = 1 if side == "above" else -1
     assert float(value) >= 0
     assert float(low) <= float(value) <= float(high)
@@ -262,23 +297,36 @@ def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
 
 
 def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
-    """The best of the search had the better luck there: what real only is held against is its training anew."""
+    """The best of the search had the better luck there: what real only is held against is its
+    training anew.
+    """
     folder = made_run(tmp_path / "run")
     confirm(folder, {0: (0.285,), 1: (0.05,), 3: (0.28,)})
     models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
-    folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
+    folder.write_test(
+        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+    )
     said = answer.answer(folder.read())
-    assert "No searched recipe did better on validation: the best of 1 confirmed had 0.280 against 0.285 mAP." in said
-    assert said.endswith("Each was trained anew from a single seed: the spread between seeds is unknown.")
+    assert (
+        "No searched recipe did better on validation: the best of 1 confirmed had 0.280 against 0.285 mAP."
+        in said
+    )
+    assert said.endswith(
+        "Each was trained anew from a single seed: the spread between seeds is unknown."
+    )
 
 
-def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was_trained_twice(tmp_path):
+def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was_trained_twice(
+    tmp_path,
+):
     folder = made_run(tmp_path / "run")
     confirm(folder, {0: (0.285,), 3: (0.3,)})
     models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
-    folder.write_test(replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows)))
+    folder.write_test(
+        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+    )
     assert answer.answer(folder.read()).endswith(
         "Each counts by a single training: the spread between seeds is unknown."
     )
@@ -287,13 +335,17 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
 def diverge(folder, number):
     """Rewrites the end of a trial."""
     ledger = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
-    at = next(k for k, line in enumerate(ledger) if '"ended"' in line and f'"trial": {number},' in line)
+    at = next(
+        k for k, line in enumerate(ledger) if '"ended"' in line and f'"trial": {number},' in line
+    )
     ledger[at] = ledger[at].replace('"COMPLETE"', '"FAILED", "cause": "diverged"')
     (folder.path / "ledger.jsonl").write_text("".join(ledger))
 
 
 def test_a_recipe_whose_only_training_diverged_is_not_compared(tmp_path):
-    folder = made_run(tmp_path / "run", scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)})
+    folder = made_run(
+        tmp_path / "run", scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)}
+    )
     diverge(folder, 0)
     said = answer.answer(folder.read())
     assert "The only training of real only diverged: the two are not compared." in said
@@ -302,17 +354,23 @@ def test_a_recipe_whose_only_training_diverged_is_not_compared(tmp_path):
 
 def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said(tmp_path):
     folder = made_run(
-        tmp_path / "run", trials=TRIALS[2:3], sweep=SWEEP.replace({"confirm": Confirmation(top=1, seeds=1)})
+        tmp_path / "run",
+        trials=TRIALS[2:3],
+        sweep=SWEEP.replace({"confirm": Confirmation(top=1, seeds=1)}),
     )
     confirm(folder, {0: (0.28,)})
     diverge(folder, 1)
-    assert answer.answer(folder.read()).startswith("No answer: every training anew of the best recipes diverged")
+    assert answer.answer(folder.read()).startswith(
+        "No answer: every training anew of the best recipes diverged"
+    )
 
 
 def test_trainings_that_diverged_are_told(tmp_path):
     folder = confirmed_run(tmp_path / "run")
     diverge(folder, 17)
-    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(folder.read())
+    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(
+        folder.read()
+    )
 
 
 def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
@@ -326,7 +384,10 @@ def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
     folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
     said = answer.answer(folder.read())
-    assert "Not compared, because every training of theirs anew failed: the recipes of trial 2." in said
+    assert (
+        "Not compared, because every training of theirs anew failed: the recipes of trial 2."
+        in said
+    )
 
 
 def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):
@@ -347,11 +408,15 @@ def test_a_variant_other_than_the_first_that_wins_is_named(tmp_path):
 def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     once = {name: (changes, values[:1]) for name, (changes, values) in VARIANTS.items()}
     said = answer.answer(variant_run(tmp_path / "once", once, {"real_only": 0.5}).read())
-    assert said.startswith("Use real data only: on 50 real test photos it reaches 0.50 mAP [0.47, 0.53];")
+    assert said.startswith(
+        "Use real data only: on 50 real test photos it reaches 0.50 mAP [0.47, 0.53];"
+    )
     assert "No variant did better on validation: the best of 3 had 0.300 against 0.500 mAP." in said
     assert said.endswith(f"Beyond the intervals: no blur. {ONCE}")
     uneven = answer.answer(
-        variant_run(tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}).read()
+        variant_run(
+            tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}
+        ).read()
     )
     assert uneven.endswith(
         "Not all have 2 finished trainings: no blur 1 (the spread between seeds of a single one is that of the others)."
@@ -366,15 +431,17 @@ def test_where_nothing_was_learned_nothing_is_recommended(tmp_path):
         "No answer: no recipe has learned to find anything; on 50 real test photos the highest of 2 recipes is 0.002 mAP. "
         "Train longer (training.images)."
     )
-    assert "Train longer" not in answer.answer(made_run(tmp_path / "seen", TRIALS, scores=nothing).read()), (
-        "validation has more"
-    )
+    assert "Train longer" not in answer.answer(
+        made_run(tmp_path / "seen", TRIALS, scores=nothing).read()
+    ), "validation has more"
 
 
 @pytest.mark.parametrize("searched", [TRIALS[4:5], TRIALS[6:], ()])
 def test_where_no_searched_recipe_finished_nothing_is_recommended(tmp_path, searched):
     folder = made_run(tmp_path / "run", [*TRIALS[:2], *searched])
-    folder.write_test(made_scores({"best": (0.3, 0.2, 0.4), "synthetic_only": (0.05, 0.03, 0.07)}, best=0))
+    folder.write_test(
+        made_scores({"best": (0.3, 0.2, 0.4), "synthetic_only": (0.05, 0.03, 0.07)}, best=0)
+    )
     said = answer.answer(folder.read())
     assert "Use real data only" not in said
     assert said.startswith(

@@ -1,4 +1,6 @@
-"""Which recipes figures show where there are many: one choice for all of them, and one that readers are told."""
+"""Which recipes figures show where there are many: one choice for all of them, and one that readers
+are told.
+"""
 
 import re
 
@@ -18,9 +20,16 @@ KEPT = ["best recipe", "real only", "synthetic only", "finalist 11", "finalist 1
 
 @pytest.fixture
 def folder(tmp_path):
-    """A run with nine recipes on its test set: trial 2, both controls, and the trials 7 to 12, the last best on validation."""
+    """A run with nine recipes on its test set: trial 2, both controls, and the trials 7 to 12, the
+    last best on validation.
+    """
     folder = made_run(tmp_path / "run", (*TRIALS, *MANY))
-    roles = ["best", *(f"finalist {number}" for number in range(7, 13)), "real_only", "synthetic_only"]
+    roles = [
+        "best",
+        *(f"finalist {number}" for number in range(7, 13)),
+        "real_only",
+        "synthetic_only",
+    ]
     folder.write_test(made_scores(dict.fromkeys(roles, (0.3, 0.2, 0.4))))
     return examine(folder)
 
@@ -39,9 +48,13 @@ def test_every_figure_shows_the_same_recipes(folder):
 def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
     lines = all_lines(folder.test(), folder.trials())
     told = chosen_words(lines)
-    assert told == "5 of 9 recipes: the best, the controls, then those with the best validation mAP."
+    assert (
+        told == "5 of 9 recipes: the best, the controls, then those with the best validation mAP."
+    )
     assert chosen_words(lines[:5]) == ""
-    captions = re.findall("<figcaption>(.*?)</figcaption>", page.write(folder.read(), folder).read_text(), re.DOTALL)
+    captions = re.findall(
+        "<figcaption>(.*?)</figcaption>", page.write(folder.read(), folder).read_text(), re.DOTALL
+    )
     assert sum(told in caption for caption in captions) == 4
 
 
@@ -62,12 +75,17 @@ def test_of_what_is_drawn_a_third_are_the_best():
 
 @pytest.fixture
 def many(tmp_path, monkeypatch):
-    """A search of 40 trials, of which figures draw 9; the trials of higher numbers are better, and both controls are worse."""
+    """A search of 40 trials, of which figures draw 9; the trials of higher numbers are better, and
+    both controls are worse.
+    """
     monkeypatch.setattr(chosen, "MOST_LINES", 9)
     for module in (importance, learning):
         monkeypatch.setattr(module, "MOST_LINES", 9)
     monkeypatch.setattr(responses, "MOST_MARKS", 9)
-    searched = [("search", 10, (k + 1) / 41, 0.001, (0.1 + k / 100, 0.3 + k / 100), "COMPLETE", "") for k in range(40)]
+    searched = [
+        ("search", 10, (k + 1) / 41, 0.001, (0.1 + k / 100, 0.3 + k / 100), "COMPLETE", "")
+        for k in range(40)
+    ]
     return made_run(tmp_path / "many", (*TRIALS[:2], *searched))
 
 
@@ -77,7 +95,10 @@ def trials_in(spec, name):
 
 
 def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
-    lines, curves = importance.parallel_coordinates(many.read()), learning.learning_curves(many.read())
+    lines, curves = (
+        importance.parallel_coordinates(many.read()),
+        learning.learning_curves(many.read()),
+    )
     marks = responses.responses(many.read())["response_mix_synthetic"]
     assert len(lines.rows) == 40
     assert {row[0] for row in curves.rows} == set(range(42))
@@ -98,8 +119,13 @@ def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
     assert content["curves_drawn"] == f"Of 40 trials of the search 10 are drawn: {sample}", (
         "the best recipe's beside nine"
     )
-    caption = next(caption for key, _, caption in content["responses"] if key == "response_mix_synthetic")
-    assert "Of 40 trials 9 are drawn, an even sample by score. The trials differ in the other varied" in caption
+    caption = next(
+        caption for key, _, caption in content["responses"] if key == "response_mix_synthetic"
+    )
+    assert (
+        "Of 40 trials 9 are drawn, an even sample by score. The trials differ in the other varied"
+        in caption
+    )
     few = page.content(made_run(tmp_path / "few").read())
     assert (few["lines_drawn"], few["curves_drawn"]) == ("", "")
     assert not any("are drawn" in caption for _, _, caption in few["responses"])

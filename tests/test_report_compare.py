@@ -28,12 +28,16 @@ _SHARED = np.random.default_rng(5).normal(0, 0.03, 400)  # what other images do 
 
 
 def with_draws(folder, shift=0.0, seed=1, size=400):
-    """Gives every model of a run's best recipe draws around its score; what images do is common to all runs."""
+    """Gives every model of a run's best recipe draws around its score; what images do is common to
+    all runs.
+    """
     rng = np.random.default_rng(seed)
     row = folder.test().row("best")
     for model, score in zip(row.models, row.seeds, strict=True):
         drawn = score + shift + _SHARED[:size] + rng.normal(0, 0.004, size)
-        folder.write_found(f"draws-{model}", pa.table({"mAP": drawn - drawn.mean() + score + shift}))
+        folder.write_found(
+            f"draws-{model}", pa.table({"mAP": drawn - drawn.mean() + score + shift})
+        )
     return folder
 
 
@@ -74,7 +78,9 @@ def test_every_run_shows_its_best_its_simplest_and_its_controls(two):
     ]
     assert (first.letter, second.letter) == ("A", "B")
     best = first.best
-    assert (best.line.scores["mAP"].value, best.line.scores["mAP"].low) == pytest.approx((0.31, 0.27))
+    assert (best.line.scores["mAP"].value, best.line.scores["mAP"].low) == pytest.approx(
+        (0.31, 0.27)
+    )
     assert best.line.validation == pytest.approx(0.30)
     assert (len(best.line.seeds), best.images) == (3, 400)
     assert best.seconds is not None
@@ -91,13 +97,17 @@ def test_the_bests_are_compared_pair_by_pair_on_the_same_images(two):
     assert second.p_best + first.p_best == pytest.approx(1)
     assert second.p_best > 0.95
     said = sentences(compared(two))
-    assert said[0].startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
+    assert said[0].startswith(
+        "rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0"
+    )
     assert said[0].endswith("on the same 50 real test photos.")
 
 
 def test_the_order_changes_the_sign_and_not_the_verdict(two):
     (said, *_), (other, *_) = sentences(compared(two)), sentences(compared(two[::-1]))
-    assert other.startswith("rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0")
+    assert other.startswith(
+        "rate-20261102-101010 beats obstruction-20261101-101010 by 0.05 mAP [0.0"
+    )
     assert compared(two[::-1]).runs[1].above_first.mean == pytest.approx(-0.05)
     assert said.split(" by ")[0] == other.split(" by ")[0]
 
@@ -114,9 +124,14 @@ def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path
 def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
     first, second = two
     third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
-    there, back = compared([first, second]).runs[1].above_first, compared([second, first]).runs[1].above_first
+    there, back = (
+        compared([first, second]).runs[1].above_first,
+        compared([second, first]).runs[1].above_first,
+    )
     mirrored = back.mirrored
-    assert (there.mean, there.low, there.high) == pytest.approx((mirrored.mean, mirrored.low, mirrored.high), abs=1e-12)
+    assert (there.mean, there.low, there.high) == pytest.approx(
+        (mirrored.mean, mirrored.low, mirrored.high), abs=1e-12
+    )
     assert there.probability == pytest.approx(mirrored.probability, abs=1e-12)
     among = compared([first, third, second]).runs[2].above_first
     assert (among.low, among.high) == pytest.approx((there.low, there.high), abs=1e-12)
@@ -237,16 +252,22 @@ def once(folder):
 
 
 def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
-    """Two equal recipes would differ by more than their interval in four of ten comparisons: seeds are not in it."""
+    """Two equal recipes would differ by more than their interval in four of ten comparisons: seeds
+    are not in it.
+    """
     found = compared([once(run) for run in two])
     assert (found.runs[1].above_first, found.runs[1].p_best) == (None, None)
     said = sentences(found)
-    assert said[0].endswith("no paired interval, because each was trained once, and another seed might turn it round.")
+    assert said[0].endswith(
+        "no paired interval, because each was trained once, and another seed might turn it round."
+    )
     assert "beats" not in " ".join(said)
 
 
 def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two, tmp_path):
-    """A third run, of whose trainings one diverged, stands beside two of which one was trained once."""
+    """A third run, of whose trainings one diverged, stands beside two of which one was trained
+    once.
+    """
     first, second = once(two[0]), two[1]
     third = with_draws(confirmed_run(tmp_path / "third"), seed=5)
     lost = third.test().row("best").models[-1]
@@ -260,7 +281,8 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
         lines.append(json.dumps(event))
     ledger.write_text("\n".join(lines) + "\n")
     alone, beside = (
-        compared(runs).runs[1].above_first for runs in ([first, second], [first, second, RunFolder(third.path)])
+        compared(runs).runs[1].above_first
+        for runs in ([first, second], [first, second, RunFolder(third.path)])
     )
     assert beside.mean == alone.mean
     assert beside.high - beside.low < 2 * (alone.high - alone.low), (
@@ -271,7 +293,9 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
 def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
     real = ABOUT["real"] | {"near_copies": {"test": 2}}
     other = with_draws(confirmed_run(tmp_path / "copies", about=ABOUT | {"real": real}))
-    (caveat,) = [said for said in sentences(compared([two[0], other])) if "allow-near-copies" in said]
+    (caveat,) = [
+        said for said in sentences(compared([two[0], other])) if "allow-near-copies" in said
+    ]
     assert caveat.startswith("copies: 2 of 50 test photos look like photos of another split")
 
 
@@ -290,7 +314,9 @@ def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
 def test_the_best_of_each_run_is_bold(two):
     found = compared(two)
     told = [entry for run in found.runs for entry in run.entries if entry.told]
-    assert [row.style for row in listing.compare_table(found).rows] == ["bold" if e.line.best else "" for e in told]
+    assert [row.style for row in listing.compare_table(found).rows] == [
+        "bold" if e.line.best else "" for e in told
+    ]
 
 
 def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
@@ -300,20 +326,27 @@ def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
     assert "How crowded should &lt;synthetic&gt; scenes be?" in page
     assert page.count("data:image/png;base64,") == 2
     assert 'src="http' not in page
-    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(["compare.html", *(run.path.name for run in two)])
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(
+        ["compare.html", *(run.path.name for run in two)]
+    )
 
 
 def test_the_figures_have_every_recipe_and_every_training(two):
     found = compared(two)
     figures = compare_page.figures(found)
     assert len(figures["scores"].rows) == sum(len(run.entries) for run in found.runs) == 8
-    assert {row[0] for row in figures["curves"].rows} == {f"A  {two[0].path.name}", f"B  {two[1].path.name}"}
+    assert {row[0] for row in figures["curves"].rows} == {
+        f"A  {two[0].path.name}",
+        f"B  {two[1].path.name}",
+    }
     assert len({row[:2] for row in figures["curves"].rows}) == 6
 
 
 def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, capsys, monkeypatch):
     out = tmp_path / "compare.html"
-    monkeypatch.setattr(sys, "argv", ["syndet_ray", "compare", *(str(run.path) for run in two), "--out", str(out)])
+    monkeypatch.setattr(
+        sys, "argv", ["syndet_ray", "compare", *(str(run.path) for run in two), "--out", str(out)]
+    )
     with pytest.raises(SystemExit) as done:
         cli.run()
     said = capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""How long trials trained: what rungs told, never interruptions or waiting under the name of training."""
+"""How long trials trained: what rungs told, never interruptions or waiting under the name of
+training.
+"""
 
 import pytest
 
@@ -7,9 +9,13 @@ from syndet_ray.runs.results import Rung, Trial
 
 
 def trial(number, rates, ended=7200.0):
-    metrics = [{"val/mAP": 0.1} | ({} if rate is None else {"images_per_second": rate}) for rate in rates]
+    metrics = [
+        {"val/mAP": 0.1} | ({} if rate is None else {"images_per_second": rate}) for rate in rates
+    ]
     rungs = tuple(Rung(3600 * k, found) for k, found in enumerate(metrics, 1))
-    return Trial(number=number, kind="search", params={}, recipe={}, rungs=rungs, started=0.0, ended=ended)
+    return Trial(
+        number=number, kind="search", params={}, recipe={}, rungs=rungs, started=0.0, ended=ended
+    )
 
 
 def test_training_is_what_the_rates_of_its_rungs_say():
@@ -20,8 +26,13 @@ def test_training_is_what_the_rates_of_its_rungs_say():
 
 def test_interruptions_and_waiting_are_no_training():
     waited = [trial(0, (1.0,), ended=1e6), trial(1, (1.0,), ended=None), trial(2, (), ended=5e5)]
-    assert compute(waited, 0) == "2 hours of training in 2 trials, no GPU (without evaluation and waiting)"
-    assert compute(waited, 0.5).endswith("in 2 trials, 1 GPU-hours (without evaluation and waiting)")
+    assert (
+        compute(waited, 0)
+        == "2 hours of training in 2 trials, no GPU (without evaluation and waiting)"
+    )
+    assert compute(waited, 0.5).endswith(
+        "in 2 trials, 1 GPU-hours (without evaluation and waiting)"
+    )
 
 
 def test_a_run_that_kept_no_rates_is_told_from_start_to_end_of_what_ended():

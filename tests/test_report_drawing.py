@@ -22,7 +22,11 @@ def test_what_users_name_like_numbers_dates_or_nothing_stays_text():
 
 
 def test_a_column_has_one_type_and_what_is_missing_is_missing():
-    rows = [(1, 1, "1", True, None), (None, 0.5, 2, None, None), (np.int64(3), np.float32(0.25), None, False, None)]
+    rows = [
+        (1, 1, "1", True, None),
+        (None, 0.5, 2, None, None),
+        (np.int64(3), np.float32(0.25), None, False, None),
+    ]
     table = arrow(("a", "b", "c", "d", "e"), rows)
     assert table.to_pydict() == {
         "a": [1, None, 3],
@@ -37,7 +41,11 @@ def test_a_column_has_one_type_and_what_is_missing_is_missing():
 
 def test_what_is_no_number_costs_no_figure(tmp_path):
     rows = [("a", 0.5), ("b", nan), ("c", inf)]
-    chart = alt.Chart(records(("name", "value"), rows)).mark_bar().encode(alt.X("name:N"), alt.Y("value:Q"))
+    chart = (
+        alt.Chart(records(("name", "value"), rows))
+        .mark_bar()
+        .encode(alt.X("name:N"), alt.Y("value:Q"))
+    )
     drawn = save(Drawing(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
     (data,) = drawn.spec["datasets"].values()
     assert [row["value"] for row in data] == [0.5, None, None]
@@ -53,9 +61,13 @@ def test_what_is_no_number_costs_no_figure(tmp_path):
     assert from_zero([nan, 0.5]) == from_zero([0.5])
 
 
-@pytest.mark.parametrize("figure", [importance.parallel_coordinates, learning.learning_curves], ids=["lines", "curves"])
+@pytest.mark.parametrize(
+    "figure", [importance.parallel_coordinates, learning.learning_curves], ids=["lines", "curves"]
+)
 def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
-    """A line that is cut to a frame, or transparent as a whole, is composed on one as large as the picture: 10 to 20 ms."""
+    """A line that is cut to a frame, or transparent as a whole, is composed on one as large as the
+    picture: 10 to 20 ms.
+    """
     canvases = []
     for count in (2, 12):
         trials = [TRIALS[2], TRIALS[5]] * (count // 2)
@@ -70,6 +82,8 @@ def test_a_chart_can_still_be_zoomed_and_pointed_at(tmp_path):
     folder = made_run(tmp_path / "run")
     curves = drawing.specification(learning.learning_curves(folder.read()).figure)
     lines = drawing.specification(importance.parallel_coordinates(folder.read()).figure)
-    assert [param["name"] for param in curves["params"] if param.get("bind") == "scales"] == ["zoom"]
+    assert [param["name"] for param in curves["params"] if param.get("bind") == "scales"] == [
+        "zoom"
+    ]
     assert [param["name"] for param in lines["params"]] == ["hover"]
     assert not any({"filter": "false"} in layer.get("transform", []) for layer in lines["layer"])

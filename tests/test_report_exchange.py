@@ -1,4 +1,6 @@
-"""Exchange: on a known curve synthetic images are worth a known number of photos, and what cannot be told is not."""
+"""Exchange: on a known curve synthetic images are worth a known number of photos, and what cannot
+be told is not.
+"""
 
 from dataclasses import replace
 
@@ -38,7 +40,9 @@ def known(count):
 
 def point(name, count, synthetic, score, noise=0.0):
     own = noise * np.random.default_rng(len(name)).standard_normal(len(HARD))
-    return ExchangePoint(name=name, photos=count, synthetic=synthetic, models={0: score + HARD + own - own.mean()})
+    return ExchangePoint(
+        name=name, photos=count, synthetic=synthetic, models={0: score + HARD + own - own.mean()}
+    )
 
 
 RECIPE = Scored(name="mixed", photos=120, synthetic=400, score=0.08, low=0.06, high=0.09)
@@ -53,13 +57,18 @@ def test_on_a_known_curve_the_worth_is_known():
     found = worth(20, known(50), noise=0.02)
     assert found.value == pytest.approx(30)
     assert found.low < 30 < found.high
-    assert found.low == pytest.approx(50 * np.exp(-0.4) - 20, abs=3), "0.1 log n is 0.04 lower at n exp(-0.4)"
+    assert found.low == pytest.approx(50 * np.exp(-0.4) - 20, abs=3), (
+        "0.1 log n is 0.04 lower at n exp(-0.4)"
+    )
 
 
 def test_what_is_hard_for_all_models_alike_cancels():
     found = worth(20, known(50))
     assert (found.low, found.high) == pytest.approx((30, 30))
-    assert exchange_words(found) == "Beside 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
+    assert (
+        exchange_words(found)
+        == "Beside 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
+    )
 
 
 LUCK = {1: 0.03, 2: -0.01, 3: -0.02}
@@ -68,7 +77,10 @@ LUCK = {1: 0.03, 2: -0.01, 3: -0.02}
 def lucky(name, count, synthetic, score):
     """A recipe whose trainings are lifted by what their seeds lift all recipes by."""
     return ExchangePoint(
-        name=name, photos=count, synthetic=synthetic, models={seed: score + HARD + luck for seed, luck in LUCK.items()}
+        name=name,
+        photos=count,
+        synthetic=synthetic,
+        models={seed: score + HARD + luck for seed, luck in LUCK.items()},
     )
 
 
@@ -76,11 +88,21 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
     """A mix of three trainings, one of which found nothing, beside recipes that were trained once."""
     whole = {seed: known(60) + luck / 100 + HARD for seed, luck in LUCK.items()}
     mixed = point("mix", 20, 400, known(50))
-    alone = exchange([*REAL, mixed, ExchangePoint(name="other", photos=20, synthetic=400, models=whole)]).worths[0]
-    lost = ExchangePoint(name="other", photos=20, synthetic=400, models=whole | {4: 0 * HARD}, diverged=frozenset({4}))
+    alone = exchange(
+        [*REAL, mixed, ExchangePoint(name="other", photos=20, synthetic=400, models=whole)]
+    ).worths[0]
+    lost = ExchangePoint(
+        name="other",
+        photos=20,
+        synthetic=400,
+        models=whole | {4: 0 * HARD},
+        diverged=frozenset({4}),
+    )
     beside = exchange([*REAL, mixed, lost]).worths[0]
     assert beside.value == pytest.approx(alone.value)
-    assert beside.high - beside.low < 2 * (alone.high - alone.low), "0 beside .41 would leave nothing to be told"
+    assert beside.high - beside.low < 2 * (alone.high - alone.low), (
+        "0 beside .41 would leave nothing to be told"
+    )
 
 
 def test_what_seeds_do_to_all_recipes_alike_cancels():
@@ -101,9 +123,7 @@ def test_a_recipe_that_stands_there_twice_says_no_more_than_once():
 def test_beyond_the_curve_bounds_are_open():
     above = worth(20, known(500))
     assert (above.value, above.low, above.high) == (None, 140, None)
-    told = (
-        "Beside 20 photos, 400 synthetic images are worth at least 140 more photos (real only never reaches its score)."
-    )
+    told = "Beside 20 photos, 400 synthetic images are worth at least 140 more photos (real only never reaches its score)."
     assert exchange_words(above) == told
     below = worth(0, known(5))
     assert (below.value, below.low, below.high) == (None, None, 10)
@@ -144,13 +164,18 @@ def test_too_few_sizes_or_no_mix_say_why():
     few = exchange([*REAL[:2], point("also 20", 20, 0, 0.3), point("mix", 20, 400, 0.3)])
     assert few.worths == ()
     assert few.reason.endswith("there were 2 (10, 20)")
-    assert [(scored.photos, scored.name) for scored in few.curve] == [(10, "real 10"), (20, "real 20 and also 20")]
+    assert [(scored.photos, scored.name) for scored in few.curve] == [
+        (10, "real 10"),
+        (20, "real 20 and also 20"),
+    ]
     assert exchange(REAL).reason == "no recipe with synthetic images met the test set"
     assert exchange([]).reason.endswith("there were 0 (none)")
 
 
 def test_a_curve_that_falls_is_read_as_one_that_does_not():
-    dip = [point(f"real {n}", n, 0, score) for n, score in ((10, 0.2), (20, 0.4), (40, 0.3), (80, 0.5))]
+    dip = [
+        point(f"real {n}", n, 0, score) for n, score in ((10, 0.2), (20, 0.4), (40, 0.3), (80, 0.5))
+    ]
     assert worth(10, 0.35, real=dip).value == pytest.approx(10), (
         "20 and 40 photos both reach 0.35, as the mean of the two"
     )
@@ -190,7 +215,12 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
     for number, (name, recipe) in enumerate(sweep.fixed.items()):
         score, used = of[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
         folder.append("asked", number, kind=name, params={}, recipe=recipe.flat())
-        train(folder, number, (score / 2, score), effective={"real_images": used, "real_images_there": 80})
+        train(
+            folder,
+            number,
+            (score / 2, score),
+            effective={"real_images": used, "real_images_there": 80},
+        )
         metrics = {"mAP": score, "AP50": min(1, 1.5 * score), "AP75": score / 2, "mAR": score}
         against = {} if number == 0 else {names[0]: gap(score - of[names[0]][1])}
         rows.append(
@@ -222,7 +252,10 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
 
 
 def test_points_know_their_photos_and_scenes(tmp_path):
-    found = {p.name: (p.photos, p.synthetic) for p in exchange_points(budget_run(tmp_path / "run").read())}
+    found = {
+        p.name: (p.photos, p.synthetic)
+        for p in exchange_points(budget_run(tmp_path / "run").read())
+    }
     assert found == {
         "real only": (80, 0),
         "synthetic only": (0, 400),
@@ -238,33 +271,52 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_pat
     """Its score is theirs too. One that leaves them out counts its scenes."""
     sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
     changes = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}}
-    with_photos = BUDGET | {"web too": ({"mix.sources": sources}, 0.45), "web left out": (changes, 0.45)}
+    with_photos = BUDGET | {
+        "web too": ({"mix.sources": sources}, 0.45),
+        "web left out": (changes, 0.45),
+    }
     found = {
-        point.name: point.synthetic for point in exchange_points(budget_run(tmp_path / "run", of=with_photos).read())
+        point.name: point.synthetic
+        for point in exchange_points(budget_run(tmp_path / "run", of=with_photos).read())
     }
     assert "web too" not in found
     assert found["web left out"] == 400
     said = exchange_told(budget_run(tmp_path / "again", of=with_photos).read())
     assert said[-1] == "Left out, for they were shown photos of others too: web too."
-    assert "shown photos of others" not in " ".join(exchange_told(budget_run(tmp_path / "none").read()))
+    assert "shown photos of others" not in " ".join(
+        exchange_told(budget_run(tmp_path / "none").read())
+    )
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
     said = exchange_told(budget_run(tmp_path / "run").read())
-    assert said[0].startswith("synthetic only: Alone, 400 synthetic images are worth at most 8 photos")
-    assert said[1].startswith("mixed, 10 %: Beside 8 photos, 400 synthetic images are worth 20 more photos [")
-    assert said[3].startswith("mixed, all: Beside 80 photos, 400 synthetic images are worth at least 0 more photos")
-    assert "Beside 8 stand-in images" in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
+    assert said[0].startswith(
+        "synthetic only: Alone, 400 synthetic images are worth at most 8 photos"
+    )
+    assert said[1].startswith(
+        "mixed, 10 %: Beside 8 photos, 400 synthetic images are worth 20 more photos ["
+    )
+    assert said[3].startswith(
+        "mixed, all: Beside 80 photos, 400 synthetic images are worth at least 0 more photos"
+    )
+    assert (
+        "Beside 8 stand-in images"
+        in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
+    )
 
 
 def test_a_run_without_draws_or_sizes_says_so(tmp_path):
-    assert "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False).read())[0]
+    assert (
+        "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False).read())[0]
+    )
 
 
 def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
     folder = budget_run(tmp_path / "run")
     folder.write_test(replace(folder.test(), images=9))
-    assert exchange_told(folder.read()) == ["It cannot be told: that takes at least 10 test images; there were 9."]
+    assert exchange_told(folder.read()) == [
+        "It cannot be told: that takes at least 10 test images; there were 9."
+    ]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
     assert exchange_told(short.read()) == [
         "It cannot be told: that takes recipes of 3 different numbers of photos alone on the test set; there were 1 (80)."
@@ -278,5 +330,7 @@ def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
     drawn = figure.exchange(budget_run(tmp_path / "run").read())
     rows = [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
     assert [row["photos"] for row in rows if row["what"] == "real only"] == [8, 20, 80]
-    assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(20 * 2**0.5 - 8)
+    assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(
+        20 * 2**0.5 - 8
+    )
     drawing.save(drawn, tmp_path / "figure")

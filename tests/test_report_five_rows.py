@@ -1,4 +1,6 @@
-"""The table of SynthDet: each row is the recipe that it asks for, beside real images alone, whatever that is called."""
+"""The table of SynthDet: each row is the recipe that it asks for, beside real images alone,
+whatever that is called.
+"""
 
 import pytest
 from made_runs import confirmed_run, gap, made_run
@@ -25,12 +27,17 @@ def test_the_five_rows_of_synthdet(tmp_path):
 
 def test_a_mix_with_photos_of_others_is_in_no_row(tmp_path):
     sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
-    others = {"all and web": ({"mix.sources": sources}, 0.9), "web only": ({"mix.sources": sources, **ALONE}, 0.9)}
+    others = {
+        "all and web": ({"mix.sources": sources}, 0.9),
+        "web only": ({"mix.sources": sources, **ALONE}, 0.9),
+    }
     left_out = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}, **ALONE}
     with_photos = BUDGET | others | {"synthetic alone": (left_out, 0.2)}
     del with_photos["synthetic only"]
     rows = {
-        row.name: row.line.name for row in five_rows(budget_run(tmp_path / "run", of=with_photos).read()) if row.line
+        row.name: row.line.name
+        for row in five_rows(budget_run(tmp_path / "run", of=with_photos).read())
+        if row.line
     }
     assert rows["synthetic only"] == "synthetic alone"
     assert rows["synthetic + all real images"] == "mixed, all"
@@ -40,12 +47,16 @@ def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
     folder = budget_run(tmp_path / "run")
     recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
     folder.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
-    assert five_rows(folder.read())[3].note == "tried, but not among the recipes that met the test set"
+    assert (
+        five_rows(folder.read())[3].note == "tried, but not among the recipes that met the test set"
+    )
 
 
 def test_differences_are_shown_where_real_only_won(tmp_path):
     means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31}
-    folder = confirmed_run(tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0)
+    folder = confirmed_run(
+        tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0
+    )
     real, synthetic, *_ = five_rows(folder.read())
     assert (real.line.role, real.difference) == ("best", None)
     assert synthetic.difference.mean == pytest.approx(-0.25)

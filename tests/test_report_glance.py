@@ -28,7 +28,10 @@ def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     images = scenes(12)
     brighter = [np.clip(image.astype(int) + 40, 0, 255).astype(np.uint8) for image in scenes(8, 1)]
-    paths = [written(folder / "real", images), written(folder / "synth", [*brighter, images[3]], visibility=[0.5, 1.0])]
+    paths = [
+        written(folder / "real", images),
+        written(folder / "synth", [*brighter, images[3]], visibility=[0.5, 1.0]),
+    ]
     return inspect(paths, None, quiet)
 
 
@@ -42,20 +45,32 @@ def test_the_headline_names_what_differs_most_and_what_is_there_twice(compared):
     told, twice = differences.headline(compared)
     assert told.startswith("synth differs from real most in brightness (")
     assert told.endswith(" of 22 statistics are beyond chance.")
-    assert twice == "1 image is also in another split or source: 1 exactly, 0 saved again or at another size."
+    assert (
+        twice
+        == "1 image is also in another split or source: 1 exactly, 0 saved again or at another size."
+    )
 
 
 def test_images_that_are_only_alike_are_not_called_copies(compared):
     (twins,) = compared.twins
-    saved, alike = replace(twins, exact=False, bits=3), replace(twins, exact=False, copy=False, bits=4)
+    saved, alike = (
+        replace(twins, exact=False, bits=3),
+        replace(twins, exact=False, copy=False, bits=4),
+    )
     said = differences.headline(replace(compared, twins=(twins, saved, alike)))[1:]
     assert said == (
         "2 images are also in another split or source: 1 exactly, 1 saved again or at another size.",
         "1 image looks like one in another split or source, and is no copy of it.",
     )
-    assert [differences.twin_words(pair) for pair in (twins, saved, alike)] == ["the same", "saved again", "alike"]
+    assert [differences.twin_words(pair) for pair in (twins, saved, alike)] == [
+        "the same",
+        "saved again",
+        "alike",
+    ]
     several = differences.headline(replace(compared, twins=(alike, alike)))[1:]
-    assert several == ("2 images look like one in another split or source, and are no copies of it.",)
+    assert several == (
+        "2 images look like one in another split or source, and are no copies of it.",
+    )
 
 
 def test_the_headline_names_units_without_the_span_of_values(compared):
@@ -68,9 +83,18 @@ def test_the_headline_names_units_without_the_span_of_values(compared):
 
 
 def test_a_reference_of_one_value_is_told_in_words_and_after_what_was_measured(compared):
-    """Its distance in standard deviations is no number: the permutation test says that it differs, not how far."""
+    """Its distance in standard deviations is no number: the permutation test says that it differs,
+    not how far.
+    """
     wide = Distance(
-        source="synth", statistic="brightness", value=2.5, low=2.0, high=3.0, floor=0.3, ks=0.9, means=(40.0, 60.0)
+        source="synth",
+        statistic="brightness",
+        value=2.5,
+        low=2.0,
+        high=3.0,
+        floor=0.3,
+        ks=0.9,
+        means=(40.0, 60.0),
     )
     constant = Distance(
         source="synth",
@@ -95,8 +119,13 @@ def test_a_reference_of_one_value_is_told_in_words_and_after_what_was_measured(c
     found = replace(compared, distances=(constant, chance, wide))
     told, _ = differences.headline(found)
     assert told.startswith("synth differs from real most in brightness (")
-    assert "), and in image size (image width 96.0, not 96.0 px), where real has one value only; 2 of 3" in told
-    rows = {row.name: (row.value, row.interval, row.floor) for row in differences.rows(found, "synth")}
+    assert (
+        "), and in image size (image width 96.0, not 96.0 px), where real has one value only; 2 of 3"
+        in told
+    )
+    rows = {
+        row.name: (row.value, row.interval, row.floor) for row in differences.rows(found, "synth")
+    }
     assert rows["image width"] == ("constant", "", "less")
     assert rows["image height"] == ("constant", "", "as far")
     only, _ = differences.headline(replace(compared, distances=(constant,)))
@@ -133,7 +162,14 @@ def test_rows_stand_by_distance_and_classes_stand_last(compared):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        *[(0.0, "0"), (-0.0001, "0"), (0.06, "0.060"), (4.444, "4.44"), (32.82, "32.8"), (640.0, "640")],
+        *[
+            (0.0, "0"),
+            (-0.0001, "0"),
+            (0.06, "0.060"),
+            (4.444, "4.44"),
+            (32.82, "32.8"),
+            (640.0, "640"),
+        ],
         *[(12345.6, "12,346"), (None, "n/a"), (np.nan, "n/a")],
     ],
 )
@@ -163,7 +199,14 @@ def test_histograms_hold_every_value_of_every_source(compared):
 
 def test_what_chance_makes_infinite_is_no_mark_of_a_chart(compared):
     infinite = Distance(
-        source="synth", statistic="box_size", value=2.0, low=1.0, high=3.0, floor=np.inf, ks=0.5, means=(1.0, 3.0)
+        source="synth",
+        statistic="box_size",
+        value=2.0,
+        low=1.0,
+        high=3.0,
+        floor=np.inf,
+        ks=0.5,
+        means=(1.0, 3.0),
     )
     found = replace(compared, distances=(infinite,))
     chart = distributions.distances(found, "synth").figure.to_json()
@@ -174,7 +217,9 @@ def test_what_chance_makes_infinite_is_no_mark_of_a_chart(compared):
 
 def test_the_page_needs_nothing_else_and_its_numbers_lie_beside_it(compared, tmp_path):
     told = []
-    page = glance.write(compared, tmp_path / "new" / "inspect.html", lambda *done: told.append(done))
+    page = glance.write(
+        compared, tmp_path / "new" / "inspect.html", lambda *done: told.append(done)
+    )
     text = page.read_text()
     assert "Where does synth differ from real?" in text
     assert "The same everywhere: image width 96.0 px; image height 96.0 px" in text
@@ -228,14 +273,20 @@ def test_the_terminal_says_it_within_a_hundred_columns(compared):
 def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path):
     path = coco(tmp_path / "dice", {"train": scenes(3), "test": scenes(2, 1)})
     verb = [sys.executable, "-m", "syndet_ray", "data", "inspect"]
-    wide = os.environ | {"COLUMNS": "100"}  # what pytest has imported may tell its children otherwise
-    done = subprocess.run([*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path, env=wide)
+    # what pytest has imported may tell its children otherwise
+    wide = os.environ | {"COLUMNS": "100"}
+    done = subprocess.run(
+        [*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path, env=wide
+    )
     assert "dice test against dice train" in done.stdout
     assert "page     inspect.html\nnumbers  inspect_numbers\n" in done.stdout
     assert (tmp_path / "inspect.html").exists()
     failed = subprocess.run([*verb, "nowhere"], capture_output=True, text=True, cwd=tmp_path)
     assert failed.returncode == 1
-    assert failed.stderr == "syndet_ray: nowhere: does not exist. Give the folder that holds the dataset.\n"
+    assert (
+        failed.stderr
+        == "syndet_ray: nowhere: does not exist. Give the folder that holds the dataset.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Importance: a planted setting comes out first, too little says so, and lines across the axes lie where they should."""
+"""Importance: a planted setting comes out first, too little says so, and lines across the axes lie
+where they should.
+"""
 
 from dataclasses import replace
 
@@ -30,7 +32,9 @@ def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
     assert found.settings[0].low > 0.6 > found.settings[1].high
     assert all(0 <= each.low <= each.share <= each.high <= 1 for each in found.settings)
     assert sum(each.share for each in found.settings) <= 1 + 1e-9
-    assert "scene.object_scale" not in {each.path for each in found.settings}, "which only some trials had"
+    assert "scene.object_scale" not in {each.path for each in found.settings}, (
+        "which only some trials had"
+    )
     assert found == importance.importances(folder.sweep, folder.trials(), resamples=5)
     assert found.rank("scene.blur") == 0
     assert found.rank("scene.object_scale") == 4
@@ -48,7 +52,9 @@ def test_of_numbers_the_shares_are_those_of_optunas_evaluator():
     rng = np.random.default_rng(0)
     draws = rng.random((60, 4)) * (4, 1, 4, 5)
     points = [(a - 1, 0.001 * 100**b, 1 + int(c), int(d) / 4) for a, b, c, d in draws]
-    scores = np.array([np.sin(a) + 3 * b + 0.1 * c * d for a, b, c, d in points]) + 0.05 * rng.standard_normal(60)
+    scores = np.array(
+        [np.sin(a) + 3 * b + 0.1 * c * d for a, b, c, d in points]
+    ) + 0.05 * rng.standard_normal(60)
     ours = anova.shares(NUMBERS, anova.table(NUMBERS, points), scores, trees=8)
     assert ours == pytest.approx(optunas(points, scores, trees=8), abs=1e-6)
 
@@ -63,25 +69,37 @@ def optunas(points, scores, trees):
     study = optuna.create_study(direction="maximize")
     for point, score in zip(points, scores, strict=True):
         params = dict(zip(distributions, point, strict=True))
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=score))
-    found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(study, params=list(distributions))
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=distributions, value=score)
+        )
+    found = FanovaImportanceEvaluator(n_trees=trees, seed=0).evaluate(
+        study, params=list(distributions)
+    )
     return [found[name] for name in distributions]
 
 
 def test_every_value_of_a_choice_weighs_the_same():
-    """Scores are sums of what a choice and a number add, at every pair of them: the share of either is known."""
+    """Scores are sums of what a choice and a number add, at every pair of them: the share of either
+    is known.
+    """
     axes = (Choice(values=("low", "middle", "high")), Float(low=0, high=1))
     heights = {"low": 0.0, "middle": 1.0, "high": 5.0}
     points = [(name, place) for name in heights for place in (0.0, 1.0)] * 20
     scores = np.array([heights[name] + 2 * place for name, place in points])
     of_choice, of_number = np.var([0.0, 1.0, 5.0]), np.var([0.0, 2.0])
     shares = anova.shares(axes, anova.table(axes, points), scores, trees=8)
-    assert shares == pytest.approx([of_choice / (of_choice + of_number), of_number / (of_choice + of_number)])
+    assert shares == pytest.approx(
+        [of_choice / (of_choice + of_number), of_number / (of_choice + of_number)]
+    )
 
 
 @pytest.mark.parametrize(
     ("count", "reason"),
-    [(8, "it takes 8 completed trials of the search, and there are 7"), (0, "and there are 0"), (10, "")],
+    [
+        (8, "it takes 8 completed trials of the search, and there are 7"),
+        (0, "and there are 0"),
+        (10, ""),
+    ],
 )
 def test_importance_takes_eight_completed_trials(tmp_path, count, reason):
     folder = searched_run(tmp_path / "run", count)
@@ -113,29 +131,46 @@ UNIT = Float(low=0, high=1)
 
 
 def test_one_setting_or_one_score_say_nothing():
-    one = alike({"scene.blur": UNIT}, [{"scene.blur": k / 9} for k in range(9)], [k / 9 for k in range(9)])
-    assert importance.importances(*one, resamples=2).reason == "there are not two settings that all trials had"
+    one = alike(
+        {"scene.blur": UNIT}, [{"scene.blur": k / 9} for k in range(9)], [k / 9 for k in range(9)]
+    )
+    assert (
+        importance.importances(*one, resamples=2).reason
+        == "there are not two settings that all trials had"
+    )
     both = [{"scene.blur": k / 9, "scene.noise": k / 9} for k in range(9)]
     flat = alike({"scene.blur": UNIT, "scene.noise": UNIT}, both, [0.2] * 9)
     assert importance.importances(*flat, resamples=2).reason == "all trials reached the same score"
     same = [{"scene.blur": 0.5, "scene.noise": 0.5}] * 9
     seeds = alike({"scene.blur": UNIT, "scene.noise": UNIT}, same, [k / 9 for k in range(9)])
-    assert importance.importances(*seeds, resamples=2).reason == "no setting tells better trials from worse ones"
+    assert (
+        importance.importances(*seeds, resamples=2).reason
+        == "no setting tells better trials from worse ones"
+    )
 
 
 def test_resamples_that_tell_nothing_are_left_out():
-    changes = [{"scene.blur": 0.5, "scene.noise": 0.5}] * 8 + [{"scene.blur": 0.9, "scene.noise": 0.1}]
-    few = alike({"scene.blur": UNIT, "scene.noise": UNIT}, changes, [0.1 + k / 90 for k in range(8)] + [0.9])
+    changes = [{"scene.blur": 0.5, "scene.noise": 0.5}] * 8 + [
+        {"scene.blur": 0.9, "scene.noise": 0.1}
+    ]
+    few = alike(
+        {"scene.blur": UNIT, "scene.noise": UNIT}, changes, [0.1 + k / 90 for k in range(8)] + [0.9]
+    )
     assert len(importance.importances(*few, resamples=20).settings) == 2
 
 
 def test_sources_that_share_the_images_have_an_axis_each_but_the_last():
     changes = [
-        {"mix.synthetic": 0.1 * k, "mix.parts": {"few": (k * 7 % 10) / 10, "many": 1 - (k * 7 % 10) / 10}}
+        {
+            "mix.synthetic": 0.1 * k,
+            "mix.parts": {"few": (k * 7 % 10) / 10, "many": 1 - (k * 7 % 10) / 10},
+        }
         for k in range(1, 10)
     ]
     sweep, trials = alike(
-        {"mix.shares": Simplex(sources=("real", "few", "many"))}, changes, [0.05 * k for k in range(1, 10)]
+        {"mix.shares": Simplex(sources=("real", "few", "many"))},
+        changes,
+        [0.05 * k for k in range(1, 10)],
     )
     found = importance.importances(sweep, trials, resamples=2)
     assert [each.name for each in found.settings] == ["share of real", "share of few"]
@@ -165,12 +200,16 @@ def test_lines_cross_each_axis_at_their_value(tmp_path):
         assert line.positions[0] == pytest.approx((params["scene.lamps"] - 1) / 3)
         assert line.positions[1] == pytest.approx(params["scene.blur"])
         assert line.positions[4] == params.get("scene.object_scale", ABSENT)
-    assert (found.lines[0].positions[-1], found.lines[-1].positions[-1]) == (0, 1), "the best is drawn last"
+    assert (found.lines[0].positions[-1], found.lines[-1].positions[-1]) == (0, 1), (
+        "the best is drawn last"
+    )
 
 
 def test_what_diverged_is_the_worst_line_whatever_it_reported_before():
     sweep, trials = alike(
-        {"scene.blur": UNIT}, [{"scene.blur": 0.1}, {"scene.blur": 0.2}, {"scene.blur": 0.3}], [0.1, 0.9, 0.3]
+        {"scene.blur": UNIT},
+        [{"scene.blur": 0.1}, {"scene.blur": 0.2}, {"scene.blur": 0.3}],
+        [0.1, 0.9, 0.3],
     )
     diverged = replace(trials[1], state="FAILED", cause="diverged")
     found = coordinates(sweep, [trials[0], diverged, trials[2]], NOTHING)

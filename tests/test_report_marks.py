@@ -30,9 +30,9 @@ def whats(shown):
 
 
 def test_iou_of_a_half_covered_box():
-    assert iou(np.array([BOX]), np.array([BOX, [20, 10, 40, 30], [50, 50, 60, 60]])) == pytest.approx(
-        np.array([[1, 1 / 3, 0]])
-    )
+    assert iou(
+        np.array([BOX]), np.array([BOX, [20, 10, 40, 30], [50, 50, 60, 60]])
+    ) == pytest.approx(np.array([[1, 1 / 3, 0]]))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,10 @@ def test_a_true_box_is_found_once_by_the_most_confident():
         (picture(), []),
         (picture([BOX], ("a",), (0.9,)), ["false alarm"]),
         (picture(truth=[BOX], truth_names=("a",)), ["missed"]),
-        (Picture(image=np.zeros((9, 9, 3), np.uint8), xyxy=np.array([BOX]), names=("a",)), ["label"]),
+        (
+            Picture(image=np.zeros((9, 9, 3), np.uint8), xyxy=np.array([BOX]), names=("a",)),
+            ["label"],
+        ),
     ],
     ids=["nothing", "no truth", "no prediction", "a training image"],
 )

@@ -1,4 +1,6 @@
-"""Hidden objects and kinds of errors in the report: what is drawn and said is what the test set showed, and no more."""
+"""Hidden objects and kinds of errors in the report: what is drawn and said is what the test set
+showed, and no more.
+"""
 
 import json
 import re
@@ -15,7 +17,13 @@ from syndet_ray.report.figures import obstruction as figures
 from syndet_ray.report.figures.catalogue import draw_all
 from syndet_ray.report.figures.drawing import specification
 
-HIDDEN = ("accuracy_vs_obstruction", "recall_vs_obstruction", "error_kinds", "confusion", "class_obstruction")
+HIDDEN = (
+    "accuracy_vs_obstruction",
+    "recall_vs_obstruction",
+    "error_kinds",
+    "confusion",
+    "class_obstruction",
+)
 
 
 @pytest.fixture
@@ -26,15 +34,22 @@ def folder(tmp_path):
 def test_a_bin_with_too_few_objects_is_refused_and_named(folder):
     found = obstruction.places(folder.read(), "AP_visible")
     assert {place.bin.name for place in found} == {"0.25-0.50", "0.50-0.75", "0.75-1.00"}
-    assert "Too few objects for a score, at least 20 are needed, with visibility 0.00-0.25: 7 objects." in (
-        obstruction.summary(folder.read())
+    assert (
+        "Too few objects for a score, at least 20 are needed, with visibility 0.00-0.25: 7 objects."
+        in (obstruction.summary(folder.read()))
     )
 
 
 def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin(folder):
-    best = [place for place in obstruction.places(folder.read(), "recall_visible") if place.recipe == "best recipe"]
+    best = [
+        place
+        for place in obstruction.places(folder.read(), "recall_visible")
+        if place.recipe == "best recipe"
+    ]
     assert [place.obstruction for place in best] == pytest.approx([0.625, 0.375, 0.125])
-    assert [place.accuracy.value for place in best] == pytest.approx([0.5 * 0.31, 0.75 * 0.31, 0.31])
+    assert [place.accuracy.value for place in best] == pytest.approx(
+        [0.5 * 0.31, 0.75 * 0.31, 0.31]
+    )
     assert all(place.accuracy.low < place.accuracy.value < place.accuracy.high for place in best)
 
 
@@ -43,16 +58,24 @@ def test_an_estimate_is_never_told_as_a_measurement(tmp_path, folder):
     assert obstruction.summary(folder.read())[0].startswith("Visibility was measured")
     assert obstruction.summary(estimated.read())[0].startswith("Visibility is an estimate")
     titles = [
-        str(specification(figures.accuracy_vs_obstruction(kept.read()).figure)["title"]) for kept in (folder, estimated)
+        str(specification(figures.accuracy_vs_obstruction(kept.read()).figure)["title"])
+        for kept in (folder, estimated)
     ]
     assert ["estimated" in title for title in titles] == [False, True]
 
 
 def test_slopes_are_told_with_their_intervals_and_their_signs(folder):
-    (told,) = [sentence for sentence in obstruction.summary(folder.read()) if sentence.startswith("AP for every 10 %")]
+    (told,) = [
+        sentence
+        for sentence in obstruction.summary(folder.read())
+        if sentence.startswith("AP for every 10 %")
+    ]
     assert told.startswith("AP for every 10 % more of an object that is hidden, within classes: ")
     assert "best recipe -0.031 [-0.041, -0.021]" in told
-    assert any(sentence.startswith("Recall for every 10 %") for sentence in obstruction.summary(folder.read()))
+    assert any(
+        sentence.startswith("Recall for every 10 %")
+        for sentence in obstruction.summary(folder.read())
+    )
 
 
 def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):
@@ -64,28 +87,40 @@ def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
     seen = replace(
         SEEN,
         bins=tuple(
-            Bin(low=k / 4, high=(k + 1) / 4, objects=0 if k < 3 else 9, mean=None if k < 3 else 1.0) for k in range(4)
+            Bin(low=k / 4, high=(k + 1) / 4, objects=0 if k < 3 else 9, mean=None if k < 3 else 1.0)
+            for k in range(4)
         ),
     )
     folder = examine(confirmed_run(tmp_path / "run"), seen)
     test = folder.test()
     rows = [
-        replace(row, metrics={k: v for k, v in row.metrics.items() if not k.startswith("slope")}) for row in test.rows
+        replace(row, metrics={k: v for k, v in row.metrics.items() if not k.startswith("slope")})
+        for row in test.rows
     ]
     folder.write_test(replace(test, rows=tuple(rows)))
     assert figures.accuracy_vs_obstruction(folder.read()) is None
-    assert obstruction.summary(folder.read())[-1].startswith("With no class that has objects in two bins")
+    assert obstruction.summary(folder.read())[-1].startswith(
+        "With no class that has objects in two bins"
+    )
 
 
 def test_error_kinds_of_every_recipe_are_those_of_the_test(folder):
     drawn = mistakes.error_kinds(folder.read())
     best = {row[2]: row[4] for row in drawn.rows if row[0] == "best recipe"}
     assert best == pytest.approx({kind: 0.02 * k for k, kind in enumerate(KINDS)})
-    assert {row[0] for row in drawn.rows} == {"best recipe", "real only", "synthetic only", "finalist 2"}
+    assert {row[0] for row in drawn.rows} == {
+        "best recipe",
+        "real only",
+        "synthetic only",
+        "finalist 2",
+    }
 
 
 def test_confusion_counts_the_background_only_where_it_means_something(folder):
-    cells = {(true, seen): (count, share) for true, seen, count, share in mistakes.confusion(folder.read()).rows}
+    cells = {
+        (true, seen): (count, share)
+        for true, seen, count, share in mistakes.confusion(folder.read()).rows
+    }
     assert cells[CLASSES[0], CLASSES[1]] == (1, pytest.approx(1 / 8))
     assert cells[mistakes.BACKGROUND, CLASSES[0]] == (2, pytest.approx(2 / 3))
     assert (mistakes.BACKGROUND, mistakes.MISSED) not in cells
@@ -101,14 +136,18 @@ def test_classes_called_as_the_background_stay_apart_from_it(tmp_path):
     assert cells["((background))", "(background)"] == 2
 
 
-def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is_small(tmp_path, folder):
+def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is_small(
+    tmp_path, folder
+):
     drawn = mistakes.class_obstruction(folder.read())
     found = {(name, held): count for name, held, _, count in drawn.rows}
     assert found[CLASSES[1], "0.75-1.00"] == 100
     assert (CLASSES[0], "0.75-1.00") not in found, "4 objects"
     assert len(found) == 3 * len(CLASSES) - 1
     assert '"field": "objects"' in json.dumps(specification(drawn.figure))
-    old = mistakes.class_obstruction(examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={})).read())
+    old = mistakes.class_obstruction(
+        examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={})).read()
+    )
     assert {row[3] for row in old.rows} == {None}
     assert '"field": "objects"' not in json.dumps(specification(old.figure))
 
@@ -116,7 +155,9 @@ def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is
 def limited(folder, **metrics):
     test = folder.test()
     (best, *others) = test.rows
-    return words.limits(replace(test, rows=(replace(best, metrics=best.metrics | metrics), *others)))
+    return words.limits(
+        replace(test, rows=(replace(best, metrics=best.metrics | metrics), *others))
+    )
 
 
 def test_limits_on_predictions_are_told_with_what_they_change(folder):
@@ -125,7 +166,10 @@ def test_limits_on_predictions_are_told_with_what_they_change(folder):
     assert told.endswith("with up to 300, mAP is 0.350 instead of 0.310.")
     full = "In 2 % of the images the model made as many predictions as it can, 300: it may have left some out."
     assert limited(folder, **{"capped@300": 0.02}) == full
-    assert limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04, "capped@300": 0.02}) == f"{told} {full}"
+    assert (
+        limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04, "capped@300": 0.02})
+        == f"{told} {full}"
+    )
     assert limited(folder).startswith("No limit on predictions was met")
 
 

@@ -92,7 +92,10 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
     shown = read(folder)
     images = [attributes["src"] for tag, attributes in shown.tags if tag == "img"]
     assert len(images) == len(list(folder.figures.glob("*.png")))
-    assert all(source.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for source in images)
+    assert all(
+        source.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+        for source in images
+    )
     own = without_charts(folder.report.read_text())
     assert not re.findall(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://|fetch\(|import\(", own)
     for told in (
@@ -117,7 +120,9 @@ def test_the_page_needs_nothing_else_and_tells_all(make_run):
 
 
 def without_charts(html):
-    """A page less the one library in it and the specifications, which name where their schema lies and ask nobody for it."""
+    """A page less the one library in it and the specifications, which name where their schema lies
+    and ask nobody for it.
+    """
     assert html.count(script()) == 1
     return re.sub('"\\$schema": "[^"]*"', "", html.replace(script(), ""))
 
@@ -152,14 +157,16 @@ def test_every_number_of_a_stand_in_run_is_marked(make_run):
     folder = make_run(scores=TIED, stand_in=True, pictures=True)
     said, shown = answer.answer(folder.read()), read(folder)
     assert said.startswith("On 50 stand-in test images the best recipe")
-    assert said.endswith("Stand-in images took the place of photos: this says nothing about real photos.")
+    assert said.endswith(
+        "Stand-in images took the place of photos: this says nothing about real photos."
+    )
     assert "Stand-in data. No photos were given." in shown.words
     heads = re.findall(r"<h2>(.*?)</h2>", without_charts(folder.report.read_text()))
     unmarked = [head for head in heads if "stand-in" not in head]
     assert unmarked == ["How this run was made"]
-    assert len(re.findall("<figcaption>.*?stand-in.*?</figcaption>", folder.report.read_text(), re.DOTALL)) == len(
-        list(folder.figures.glob("*.png"))
-    )
+    assert len(
+        re.findall("<figcaption>.*?stand-in.*?</figcaption>", folder.report.read_text(), re.DOTALL)
+    ) == len(list(folder.figures.glob("*.png")))
     assert "real test photo" not in shown.words
 
 
@@ -175,18 +182,33 @@ def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
     monkeypatch.undo()  # at their own size
     folder = make_run(scores=TIED, pictures=True)
     found = draw_all(folder.read(), folder.figures)
-    assert {"test_scores", "validation_vs_test", "learning_curves", "sheet_training"} <= found.keys()
+    assert {
+        "test_scores",
+        "validation_vs_test",
+        "learning_curves",
+        "sheet_training",
+    } <= found.keys()
     assert sorted(path.name for path in folder.figures.iterdir()) == sorted(
         f"{name}.{kind}" for name in found for kind in ("png", "csv", "parquet")
     )
     for name, figure in found.items():
         assert figure.png == folder.figures / f"{name}.png"
-        assert parquet.read_table(figure.png.with_suffix(".parquet")).num_rows == len(rows(folder, name))
+        assert parquet.read_table(figure.png.with_suffix(".parquet")).num_rows == len(
+            rows(folder, name)
+        )
         with Image.open(figure.png) as image:
             assert image.width >= 1000
             assert np.ptp(np.asarray(image)) > 100, "an empty picture"
     assert len(rows(folder, "learning_curves")) == sum(len(trial[4]) for trial in TRIALS)
-    assert list(rows(folder, "test_scores")[0].values()) == ["best", "2", "1", "mAP", "0.31", "0.27", "0.35"]
+    assert list(rows(folder, "test_scores")[0].values()) == [
+        "best",
+        "2",
+        "1",
+        "mAP",
+        "0.31",
+        "0.27",
+        "0.35",
+    ]
     assert {row["source"] for row in rows(folder, "sheet_training")} == {"real", "synthetic"}
 
 
@@ -194,8 +216,16 @@ def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
     ("name", "key", "columns"),
     [
         ("learning_curves", None, ("trial", "what", "images", "val_mAP")),
-        ("test_scores", ("metric", ("mAP", "AP50", "AP75", "mAR")), ("metric", "value", "low_95", "high_95")),
-        ("validation_vs_test", None, ("what", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95")),
+        (
+            "test_scores",
+            ("metric", ("mAP", "AP50", "AP75", "mAR")),
+            ("metric", "value", "low_95", "high_95"),
+        ),
+        (
+            "validation_vs_test",
+            None,
+            ("what", "validation_mAP", "standard_error", "test_mAP", "low_95", "high_95"),
+        ),
     ],
 )
 def test_a_chart_holds_what_its_table_holds(tmp_path, name, key, columns):
@@ -210,7 +240,9 @@ def columns_of(data, columns):
     """The rows of a dataset as a CSV file would tell them; none where it lacks a column."""
     if not data or not set(columns) <= data[0].keys():
         return []
-    return sorted(tuple("" if row[column] is None else str(row[column]) for column in columns) for row in data)
+    return sorted(
+        tuple("" if row[column] is None else str(row[column]) for column in columns) for row in data
+    )
 
 
 def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run):
@@ -220,18 +252,23 @@ def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run)
     assert len(figures) >= 3
     for figure in figures:
         (name,) = re.findall('<img [^>]*><div data-chart="([^"]*)"', figure)
-        (text,) = re.findall(f'<script type="application/json" id="spec-{name}">(.*?)</script>', html, re.DOTALL)
+        (text,) = re.findall(
+            f'<script type="application/json" id="spec-{name}">(.*?)</script>', html, re.DOTALL
+        )
         assert "<" not in text, "which could close the script"
         assert json.loads(text)["datasets"]
 
 
 def test_names_that_users_gave_cannot_leave_a_specification(tmp_path):
     folder = variant_run(
-        tmp_path / "run", {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))}
+        tmp_path / "run",
+        {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))},
     )
     html = page.write(folder.read(), folder).read_text()
     assert "</script><b>" not in html
-    (text,) = re.findall('<script type="application/json" id="spec-variants">(.*?)</script>', html, re.DOTALL)
+    (text,) = re.findall(
+        '<script type="application/json" id="spec-variants">(.*?)</script>', html, re.DOTALL
+    )
     assert "</script><b>" in json.dumps(json.loads(text))
 
 
@@ -253,7 +290,9 @@ def test_a_browser_draws_every_chart_without_an_error(tmp_path):
     assert {"learning_curves", "test_scores", "validation_vs_test"} <= {name for name, _ in places}
     assert [name for name, drawn in places if not drawn] == []
     logged = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    assert [line for line in logged if '] "WARN ' not in line] == [], "Vega warns of an empty field, which is no fault"
+    assert [line for line in logged if '] "WARN ' not in line] == [], (
+        "Vega warns of an empty field, which is no fault"
+    )
 
 
 def rows(folder, name):
@@ -284,7 +323,9 @@ def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
     curves = rows(folder, "learning_curves")
     assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
     assert [row["seeds"] for row in rows(folder, "test_scores")] == ["3"] * 28
-    sorted_table = page.write(folder.read(), folder).read_text().split('id="trials"')[1].split("</table>")[0]
+    sorted_table = (
+        page.write(folder.read(), folder).read_text().split('id="trials"')[1].split("</table>")[0]
+    )
     assert sorted_table.count("<tr") == 1 + len(TRIALS)
 
 
@@ -296,8 +337,16 @@ def test_a_test_set_that_was_opened_again_is_said_to_be(tmp_path):
 
 
 def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table(tmp_path):
-    means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31, "finalist 3": 0.28}
-    folder = confirmed_run(tmp_path / "run", means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0)
+    means = {
+        "best": 0.31,
+        "synthetic_only": 0.06,
+        "finalist 2": 0.29,
+        "real_only": 0.31,
+        "finalist 3": 0.28,
+    }
+    folder = confirmed_run(
+        tmp_path / "run", means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0
+    )
     assert [line.name for line in tables.test_lines(folder.test(), folder.trials())] == [
         *("real only", "synthetic only", "finalist 2", "finalist 3"),
     ]
@@ -331,11 +380,15 @@ def test_offers_that_were_trained_anew_show_what_became_of_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "offers", [[(0, 0.0)], [(0, 0.1), (160, 0.3)], [(5, 0.2), (5, 0.2)]], ids=["one", "from 0", "equal"]
+    "offers",
+    [[(0, 0.0)], [(0, 0.1), (160, 0.3)], [(5, 0.2), (5, 0.2)]],
+    ids=["one", "from 0", "equal"],
 )
 def test_fronts_of_few_offers_are_drawn(tmp_path, offers):
     goals = ("val/mAP", "real_images", "images")
-    folder = front_run(tmp_path / "run", offers, sweep=TWO_GOALS.model_copy(update={"objective": goals}))
+    folder = front_run(
+        tmp_path / "run", offers, sweep=TWO_GOALS.model_copy(update={"objective": goals})
+    )
     assert {row["images"] for row in drawn(folder, "pareto")} == {"200.0"}
 
 
@@ -351,19 +404,31 @@ def test_a_setting_without_effect_is_told(tmp_path):
     for rung in folder.trials()[2].rungs:
         folder.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
     folder.append("ended", 3, state="COMPLETE", reason="")
-    assert "trained alike to the last digit: what they differ in had no effect (blur)." in read(folder).words
+    assert (
+        "trained alike to the last digit: what they differ in had no effect (blur)."
+        in read(folder).words
+    )
     assert "trained alike" not in read(made_run(tmp_path / "other")).words
 
 
 def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
     mix = Mix(
-        sources={"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
+        sources={
+            "sparse": Scenes(changes={"scene.objects": 10}),
+            "crowded": Scenes(changes={"scene.objects": 70}),
+        }
     )
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
     sweep = Sweep(question="?", recipe=Recipe(mix=mix), space=(space,))
     folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
-    params = {"mix.synthetic": 0.7, "mix.parts": {"sparse": 5 / 7, "crowded": 2 / 7}, "mix.schedule": "staged"}
-    folder.append("asked", 0, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+    params = {
+        "mix.synthetic": 0.7,
+        "mix.parts": {"sparse": 5 / 7, "crowded": 2 / 7},
+        "mix.schedule": "staged",
+    }
+    folder.append(
+        "asked", 0, kind="search", params=params, recipe=sweep.recipe.replace(params).flat()
+    )
     folder.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
     folder.append("ended", 0, state="COMPLETE", reason="")
     shown = read(folder).words
@@ -402,8 +467,12 @@ def test_pictures_without_a_box_are_drawn(make_run):
     bare = np.zeros((0, 4), np.float32)
     image = np.full((40, 60, 3), 90, np.uint8)
     folder.write_pictures("real", [Picture(image=image, xyxy=bare, names=())])
-    folder.write_pictures("best", [Picture(image=image, xyxy=bare, names=(), scores=(), truth=bare, truth_names=())])
-    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(folder.read(), folder.figures).keys()
+    folder.write_pictures(
+        "best", [Picture(image=image, xyxy=bare, names=(), scores=(), truth=bare, truth_names=())]
+    )
+    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(
+        folder.read(), folder.figures
+    ).keys()
 
 
 def test_labels_are_moved_apart_only_where_they_meet():
@@ -426,7 +495,11 @@ def test_validation_beside_test_tells_both_of_every_recipe(tmp_path):
     assert list(found) == ["best recipe", "real only", "synthetic only", "finalist 2"]
     assert float(found["best recipe"]["validation_mAP"]) == pytest.approx(0.30)
     assert float(found["best recipe"]["standard_error"]) == pytest.approx(0.00577, abs=1e-4)
-    assert [found["best recipe"][name] for name in ("test_mAP", "low_95", "high_95")] == ["0.31", "0.27", "0.35"]
+    assert [found["best recipe"][name] for name in ("test_mAP", "low_95", "high_95")] == [
+        "0.31",
+        "0.27",
+        "0.35",
+    ]
 
 
 def test_one_recipe_alone_is_not_compared(make_run):
@@ -464,7 +537,9 @@ def ablation(tmp_path):
     return variant_run(tmp_path / "ablation", VARIANTS)
 
 
-def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(ablation):
+def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(
+    ablation,
+):
     lines = tables.variant_lines(ablation.read())
     assert [(line.name, round(line.score.value, 3), len(line.seeds), line.apart) for line in lines] == [
         ("full", 0.31, 2, False), ("no blur", 0.19, 2, True), ("no light colour", 0.3, 2, False),
@@ -479,13 +554,19 @@ def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_the
 def test_the_page_of_variants_has_their_figure_and_table(ablation):
     shown = read(ablation)
     assert "Variants compared" in shown.words
-    assert "no blur 0.190 [0.160, 0.220] 2 0.04 -0.120 [-0.150, -0.090] P < 0.01 0.500 blur 0" in shown.words
+    assert (
+        "no blur 0.190 [0.160, 0.220] 2 0.04 -0.120 [-0.150, -0.090] P < 0.01 0.500 blur 0"
+        in shown.words
+    )
     assert "Trained from several seeds" in shown.words
     assert "Test: best recipe beside the other variants" in shown.words
     assert "Trained anew" not in shown.words
     assert (ablation.figures / "variants.png").exists()
     found = (ablation.figures / "variants.csv").read_text().splitlines()
-    assert found[0] == "variant,seed,test_mAP,low_95,high_95,difference,difference_low_95,difference_high_95"
+    assert (
+        found[0]
+        == "variant,seed,test_mAP,low_95,high_95,difference,difference_low_95,difference_high_95"
+    )
     assert [row.split(",")[:3] for row in found[1:4]] == [
         ["full", "mean", "0.31"], ["full", "1", "0.3"], ["full", "2", "0.32"],
     ]  # fmt: skip
@@ -511,7 +592,10 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     assert "no blur 0.200 [0.170, 0.230] -0.100 [-0.130, -0.070] 0.500 blur 0" in shown
     assert "P(best)" not in shown
     assert "P > 0.99" not in shown
-    assert "95 % intervals over test images alone: each was trained once, and another seed might have given" in shown
+    assert (
+        "95 % intervals over test images alone: each was trained once, and another seed might have given"
+        in shown
+    )
     assert "mAP above real only" not in shown
 
 

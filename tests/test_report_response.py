@@ -1,4 +1,6 @@
-"""Response curves: a planted curve is found again, too little data says so, and drawings hold the same numbers."""
+"""Response curves: a planted curve is found again, too little data says so, and drawings hold the
+same numbers.
+"""
 
 import warnings
 from dataclasses import replace
@@ -46,7 +48,10 @@ def planted(setting, truth, count=24, noise=0.01, seed=0):
     low, high, places = setting.axis.low, setting.axis.high, rng.random(count)
     values = [low * (high / low) ** p if setting.log else low + p * (high - low) for p in places]
     pairs = enumerate(zip(values, places, strict=True))
-    return [trial(k, setting.path, float(x), float(truth(p) + noise * rng.standard_normal())) for k, (x, p) in pairs]
+    return [
+        trial(k, setting.path, float(x), float(truth(p) + noise * rng.standard_normal()))
+        for k, (x, p) in pairs
+    ]
 
 
 def hill(place):
@@ -61,22 +66,30 @@ def test_a_planted_curve_lies_within_the_band(setting):
         truth = hill(np.array([setting.position(x) for x in found.x]))
         inside.append(np.mean((np.array(found.low) <= truth) & (truth <= np.array(found.high))))
         assert np.abs(np.array(found.mean) - truth).max() < 0.03
-        assert np.mean(np.array(found.high) - np.array(found.low)) < 0.03, "the noise of single trials is no part of it"
+        assert np.mean(np.array(found.high) - np.array(found.low)) < 0.03, (
+            "the noise of single trials is no part of it"
+        )
     assert np.mean(inside) > 0.85
 
 
 def exact_band(x, y, at):
-    """Mean and standard error by Gaussian processes of all trials, averaged over the kernels that a curve is averaged over."""
+    """Mean and standard error by Gaussian processes of all trials, averaged over the kernels that a
+    curve is averaged over.
+    """
     places, wanted = x[:, None] / np.ptp(x), at[:, None] / np.ptp(x)
     kernels = product(response._STRENGTHS, response._LENGTHS, response._NOISES)
     fits = []
     for strength, length, noise in kernels:
         kernel = ConstantKernel(1.0) + ConstantKernel(strength) * RBF(length) + WhiteKernel(noise)
-        model = GaussianProcessRegressor(kernel, optimizer=None).fit(places, (y - y.mean()) / y.std())
+        model = GaussianProcessRegressor(kernel, optimizer=None).fit(
+            places, (y - y.mean()) / y.std()
+        )
         mean, deviation = model.predict(wanted, return_std=True)
         fits.append((model.log_marginal_likelihood_value_, mean, deviation**2 - noise))
     likelihoods, means, variances = map(np.array, zip(*fits, strict=True))
-    weights = np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
+    weights = (
+        np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
+    )
     mean = weights @ means
     return y.mean() + y.std() * mean, y.std() * np.sqrt(weights @ (variances + (means - mean) ** 2))
 
@@ -100,7 +113,8 @@ def test_a_curve_of_ten_thousand_trials_is_as_soon_there_and_as_good():
     values = hill(shares) + 0.05 * rng.standard_normal(10_000)
     points = zip(shares.tolist(), values.tolist(), strict=True)
     tried = [
-        response.Tried(trial=k, x=x, value=value, state="COMPLETE", images=100) for k, (x, value) in enumerate(points)
+        response.Tried(trial=k, x=x, value=value, state="COMPLETE", images=100)
+        for k, (x, value) in enumerate(points)
     ]
     band = response.band(response.Response(setting=SHARE, points=tuple(tried), controls={}))
     truth = hill(np.array(band.x))
@@ -117,7 +131,9 @@ def test_a_flat_response_is_flat_and_fitting_warns_of_nothing():
 
 def test_the_same_trials_give_the_same_curve():
     trials = planted(SHARE, hill)
-    assert response.band(response.response(SHARE, trials)) == response.band(response.response(SHARE, trials))
+    assert response.band(response.response(SHARE, trials)) == response.band(
+        response.response(SHARE, trials)
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,9 @@ def test_pruned_trials_are_shown_and_count_for_nothing():
         ("10", 0.1, "PRUNED"),
         ("10", 0.3, "COMPLETE"),
     ]
-    assert [(level.x, level.count, level.mean, level.low) for level in response.levels(found)] == [("10", 1, 0.3, None)]
+    assert [(level.x, level.count, level.mean, level.low) for level in response.levels(found)] == [
+        ("10", 1, 0.3, None)
+    ]
 
 
 def test_what_diverged_counts_as_nothing_reached_whatever_it_reported_before():
@@ -170,13 +188,19 @@ def test_the_interval_of_a_mean_is_students():
 
     found = level(0.24, 0.25, 0.26)
     reach = 4.30265 * 0.01 / 3**0.5
-    assert (found.low, found.high) == (pytest.approx(0.25 - reach, abs=1e-5), pytest.approx(0.25 + reach, abs=1e-5))
+    assert (found.low, found.high) == (
+        pytest.approx(0.25 - reach, abs=1e-5),
+        pytest.approx(0.25 + reach, abs=1e-5),
+    )
     assert level(0.1, 0.5, 0.9).low == 0, "no score is less"
     assert level(0.2, 0.3).low is None, "of two it would tell nothing"
 
 
 def test_controls_are_those_that_were_trained_to_the_end():
-    trials = [trial(0, "", 0, 0.25, kind="real_only"), trial(1, "", 0, 0.1, "RUNNING", kind="synthetic_only")]
+    trials = [
+        trial(0, "", 0, 0.25, kind="real_only"),
+        trial(1, "", 0, 0.1, "RUNNING", kind="synthetic_only"),
+    ]
     assert response.response(SHARE, trials).controls == {"real_only": 0.25}
 
 
@@ -199,7 +223,12 @@ def test_sources_that_share_the_images_are_settings_of_their_own():
         ("share of many", "mix_shares_many"),
     ]
     changes = mix | {"mix.synthetic": 0.6, "mix.parts": {"few": 0.5, "many": 0.5}}
-    one = Trial(number=0, kind="search", params={"mix.synthetic": 0.6}, recipe=Recipe().replace(changes).flat())
+    one = Trial(
+        number=0,
+        kind="search",
+        params={"mix.synthetic": 0.6},
+        recipe=Recipe().replace(changes).flat(),
+    )
     assert [setting.of(one) for setting in found] == pytest.approx([0.4, 0.3, 0.3])
 
 
@@ -231,7 +260,13 @@ def searched_run(path, count=14):
         }
         params |= {"scene.background_scale": ((0.5, 1.0), (0.9, 1.5))[rng.integers(2)]}
         params |= {"scene.object_scale": float(rng.random())} if tray else {}
-        folder.append("asked", number, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+        folder.append(
+            "asked",
+            number,
+            kind="search",
+            params=params,
+            recipe=sweep.recipe.replace(params).flat(),
+        )
         train(folder, number, (0.1, 0.3 - 0.2 * blur), *(("PRUNED", "") if number % 6 == 5 else ()))
     return folder
 
@@ -242,7 +277,8 @@ def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
     assert next(iter(drawn)) == "response_scene_blur"
     assert set(drawn) == {f"response_{path.replace('.', '_')}" for path, _ in SPACE.items()}
     rows = [
-        dict(zip(drawn["response_scene_blur"].header, row, strict=True)) for row in drawn["response_scene_blur"].rows
+        dict(zip(drawn["response_scene_blur"].header, row, strict=True))
+        for row in drawn["response_scene_blur"].rows
     ]
     assert sum(row["trial"] is not None for row in rows) == 14
     assert {row["what"] for row in rows} == {"best recipe", "searched", "pruned (×)", "curve"}
@@ -260,16 +296,26 @@ def test_captions_say_what_is_drawn(tmp_path):
 
 def test_only_where_others_are_varied_do_trials_differ_in_them():
     curve = response.response(SHARE, planted(SHARE, hill))
-    assert "The trials differ in the other varied settings too." in responses.caption(curve, is_only=False)
+    assert "The trials differ in the other varied settings too." in responses.caption(
+        curve, is_only=False
+    )
     assert "differ" not in responses.caption(curve, is_only=True)
 
 
 def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
-    sweep = Sweep(question="What of blur?", space=(SearchSpace({"scene.blur": Float(low=0, high=1)}),))
+    sweep = Sweep(
+        question="What of blur?", space=(SearchSpace({"scene.blur": Float(low=0, high=1)}),)
+    )
     folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
     for number in range(2):
         params = {"scene.blur": 0.25 * number}
-        folder.append("asked", number, kind="search", params=params, recipe=sweep.recipe.replace(params).flat())
+        folder.append(
+            "asked",
+            number,
+            kind="search",
+            params=params,
+            recipe=sweep.recipe.replace(params).flat(),
+        )
         train(folder, number, (0.1, 0.2))
     ((_, _, caption),) = page.content(folder.read())["responses"]
     assert caption.startswith("Each mark is a trial of the search, by its blur. Bars: mean")
@@ -279,7 +325,8 @@ def test_captions_say_what_pruning_does_to_them(tmp_path):
     folder = searched_run(tmp_path / "run")
     biased = "2 pruned trials are left out: where a value is bad only the luckier trials were completed, which flattens this."
     assert all(
-        responses.caption(found, is_only=False).endswith(biased) for found in responses.curves(folder.read())[:2]
+        responses.caption(found, is_only=False).endswith(biased)
+        for found in responses.curves(folder.read())[:2]
     )
     html = page.write(folder.read(), folder).read_text()
     assert (
@@ -296,7 +343,11 @@ def test_settings_of_a_sweep_never_share_a_key():
     mix = {"mix.sources": {name: Scenes() for name in names}}
     found = varied.settings(Sweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
     assert len({setting.key for setting in found}) == len(found) == 6
-    assert [setting.key for setting in found[1:4]] == ["mix_shares_a_b", "mix_shares_a_b_2", "mix_shares_a_b_2_2"]
+    assert [setting.key for setting in found[1:4]] == [
+        "mix_shares_a_b",
+        "mix_shares_a_b_2",
+        "mix_shares_a_b_2_2",
+    ]
 
 
 def test_what_was_tried_at_one_value_has_no_figure(tmp_path):

@@ -13,7 +13,11 @@ def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="sear
     params = {"scene.objects": objects, "mix.synthetic": share, **params}
     recipe = Recipe().replace(CONTROL_CHANGES.get(kind, params)).flat()
     reports = ((100, (value or 0) / 2), (200, value))
-    rungs = () if value is None else tuple(Rung(n, {"val/mAP": mean, "val/AP50": 0.5}) for n, mean in reports)
+    rungs = (
+        ()
+        if value is None
+        else tuple(Rung(n, {"val/mAP": mean, "val/AP50": 0.5}) for n, mean in reports)
+    )
     ended = None if state == "RUNNING" else 75.5
     params = params if kind == "search" else {}
     return Trial(
@@ -47,7 +51,13 @@ def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
     assert table.lines[1].settings == (40, 1.0, 0.001)
     assert [line.number for line in table.lines if line.best] == [2]
     line = table.lines[2]
-    assert (line.images, line.value, line.ap50, line.seconds, line.reason) == (200, 0.30, 0.5, 65.5, "why")
+    assert (line.images, line.value, line.ap50, line.seconds, line.reason) == (
+        200,
+        0.30,
+        0.5,
+        65.5,
+        "why",
+    )
     failed = table.lines[5]
     assert (failed.state, failed.images, failed.value, failed.ap50) == ("FAILED", 0, None, None)
 
@@ -75,7 +85,11 @@ def confirmation(number, of, value):
     )
 
 
-AGAIN = (confirmation(8, TRIALS[2], 0.26), confirmation(9, TRIALS[2], 0.28), confirmation(10, TRIALS[0], 0.24))
+AGAIN = (
+    confirmation(8, TRIALS[2], 0.26),
+    confirmation(9, TRIALS[2], 0.28),
+    confirmation(10, TRIALS[0], 0.24),
+)
 
 
 def test_confirmations_are_neither_searched_nor_controls():
@@ -88,7 +102,11 @@ def test_confirmations_are_neither_searched_nor_controls():
     ]
     assert table.settings == tables.trial_table(TRIALS, 2).settings
     curves = response.curves([*TRIALS, *AGAIN], 2)
-    assert [(curve.kind, curve.of) for curve in curves[-3:]] == [("confirm", 2), ("confirm", 2), ("confirm", 0)]
+    assert [(curve.kind, curve.of) for curve in curves[-3:]] == [
+        ("confirm", 2),
+        ("confirm", 2),
+        ("confirm", 0),
+    ]
 
 
 def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_training():
@@ -117,17 +135,35 @@ def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
             seeds=(0.28, 0.32),
             p_best=0.8,
         ),
-        TestRow(role="real_only", trial=0, metrics={"mAP": 0.2}, intervals={}, models=(10,), seeds=(0.2,)),
+        TestRow(
+            role="real_only",
+            trial=0,
+            metrics={"mAP": 0.2},
+            intervals={},
+            models=(10,),
+            seeds=(0.2,),
+        ),
         TestRow(role="finalist 3", trial=3, metrics={"mAP": 0.2}, intervals={}),
     )
     best, real, other = tables.test_lines(
-        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=rows, simplest=0), [*TRIALS, *AGAIN]
+        TestScores(
+            source="t", stand_in=False, hash="", images=9, opened=0.0, rows=rows, simplest=0
+        ),
+        [*TRIALS, *AGAIN],
     )
     assert (best.validation, best.error) == (pytest.approx(0.27), pytest.approx(0.01))
-    assert (best.name, best.best, best.simplest, best.confirmed, best.p_best) == ("best recipe", True, False, True, 0.8)
+    assert (best.name, best.best, best.simplest, best.confirmed, best.p_best) == (
+        "best recipe",
+        True,
+        False,
+        True,
+        0.8,
+    )
     assert (best.scores["mAP"].low, best.scores["mAP"].high) == (0.0, 1.0), "no score lies beyond"
     assert (real.validation, real.confirmed, real.simplest) == (0.24, False, True)
-    assert real.error == pytest.approx(0.01 * 2**0.5), "the spread between single trainings of the best"
+    assert real.error == pytest.approx(0.01 * 2**0.5), (
+        "the spread between single trainings of the best"
+    )
     assert (other.name, other.validation) == ("finalist 3", 0.20)
 
 
@@ -138,7 +174,9 @@ def test_only_sweeps_with_several_goals_have_a_front():
     found = response.front([*TRIALS, *AGAIN], sweep)
     assert [(offer.trial, offer.costs) for offer in found.efficient] == [(2, (200.0,))]
     assert {offer.trial: offer.mean for offer in found.offers}[2] == pytest.approx(0.27)
-    assert {offer.trial: offer.mean for offer in found.offers}[0] is None, "a single seed has no error"
+    assert {offer.trial: offer.mean for offer in found.offers}[0] is None, (
+        "a single seed has no error"
+    )
 
 
 def test_failures_are_told_once_for_each_reason():
@@ -150,13 +188,22 @@ def test_failures_are_told_once_for_each_reason():
 
 
 def test_classes_have_intervals_where_there_are_some_and_no_number_where_a_model_has_none():
-    best = TestRow(role="best", trial=2, metrics={"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2}, intervals={"AP/a": (0.3, 0.5)})
+    best = TestRow(
+        role="best",
+        trial=2,
+        metrics={"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2},
+        intervals={"AP/a": (0.3, 0.5)},
+    )
     real = TestRow(role="real_only", trial=0, metrics={"mAP": 0.2, "AP/a": 0.1}, intervals={})
     table = tables.class_table(
-        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(best, real)), TRIALS
+        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(best, real)),
+        TRIALS,
     )
     assert table.models == ("best recipe", "real only")
-    assert table.rows[0] == ("a", (tables.Score(value=0.4, low=0.3, high=0.5), tables.Score(value=0.1)))
+    assert table.rows[0] == (
+        "a",
+        (tables.Score(value=0.4, low=0.3, high=0.5), tables.Score(value=0.1)),
+    )
     assert table.rows[1][1][1].text() == "n/a"
 
 

@@ -13,7 +13,10 @@ from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.results import TestScores, Trial
 
-DENSITIES = {"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
+DENSITIES = {
+    "sparse": Scenes(changes={"scene.objects": 10}),
+    "crowded": Scenes(changes={"scene.objects": 70}),
+}
 ALIKE = {"a": Scenes(), "b": Scenes(changes={"scene.blur": 0.0})}
 
 
@@ -54,11 +57,17 @@ def test_recipes_in_words(made, said):
 
 
 def test_what_else_was_varied_follows_unless_it_has_no_effect():
-    params = {"training.learning_rate": 0.0021234, "scene.blur": 0.5, "mix.synthetic": 0.4, "scene.objects": 10}
+    params = {
+        "training.learning_rate": 0.0021234,
+        "scene.blur": 0.5,
+        "mix.synthetic": 0.4,
+        "scene.objects": 10,
+    }
     said = "40 % synthetic at 10 objects per scene, learning rate 0.00212, blur 0.5"
     assert names.recipe_words(trial(params=params)) == said
     assert (
-        names.recipe_words(trial(params=params | {"mix.synthetic": 0.0})) == "real images only, learning rate 0.00212"
+        names.recipe_words(trial(params=params | {"mix.synthetic": 0.0}))
+        == "real images only, learning rate 0.00212"
     )
     several = trial(params={"scene.objects": 20}, sources=DENSITIES | {"other": Scenes()})
     assert names.recipe_words(several).endswith("17 % other, 20 objects per scene")
@@ -70,14 +79,28 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         ({"mix.synthetic": 0.7, "scene.objects": 10}, "70 % synthetic, 10 objects per scene"),
         ({"mix.schedule": "mixed", "mix.synthetic": 0.5}, "50 % synthetic"),
         ({"mix.schedule": "mixed"}, "mixed"),
-        ({"mix.schedule": "staged", "mix.switch_at": 0.6}, "staged: synthetic first, real after 60 %"),
+        (
+            {"mix.schedule": "staged", "mix.switch_at": 0.6},
+            "staged: synthetic first, real after 60 %",
+        ),
         ({"mix.switch_at": 0.6}, "real after 60 %"),
         ({"mix.schedule": "annealed", "mix.real_images": 4}, "annealed, 4 real images"),
-        ({"mix.schedule": "real_only", "mix.real_images": "all"}, "real images only, all real images"),
-        ({"mix.synthetic": 0.7, "mix.parts": {"sparse": 1.0, "crowded": 0.0}}, "30 % real, 70 % sparse"),
+        (
+            {"mix.schedule": "real_only", "mix.real_images": "all"},
+            "real images only, all real images",
+        ),
+        (
+            {"mix.synthetic": 0.7, "mix.parts": {"sparse": 1.0, "crowded": 0.0}},
+            "30 % real, 70 % sparse",
+        ),
         ({"mix.synthetic": 0.0, "mix.parts": {}}, "real images only"),
         (
-            {"mix.synthetic": 0.0, "mix.parts": {"a": 1.0}, "mix.schedule": "staged", "mix.switch_at": 0.0},
+            {
+                "mix.synthetic": 0.0,
+                "mix.parts": {"a": 1.0},
+                "mix.schedule": "staged",
+                "mix.switch_at": 0.0,
+            },
             "real images only",
         ),
         ({"mix.parts": {"sparse": 0.6, "crowded": 0.4}}, "synthetic of 60 % sparse, 40 % crowded"),
@@ -88,15 +111,28 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         ({"scene.assets": "/home/somebody/my/dice"}, "assets my/dice"),
         ({"scene.backgrounds": ""}, "backgrounds none"),
         (
-            {"detector.architecture": "fcos", "detector.backbone": "resnet18", "detector.frozen_stages": "all"},
+            {
+                "detector.architecture": "fcos",
+                "detector.backbone": "resnet18",
+                "detector.frozen_stages": "all",
+            },
             "detector fcos, backbone resnet18, frozen stages all",
         ),
-        ({"detector.weights": "/home/somebody/my/w.safetensors"}, "starting weights my/w.safetensors"),
+        (
+            {"detector.weights": "/home/somebody/my/w.safetensors"},
+            "starting weights my/w.safetensors",
+        ),
         ({"detector.backbone_rate": 0.1}, "backbone's factor on the learning rate 0.1"),
-        ({"detector.working_px": 640, "detector.anchor_px": (24.0, 33.94)}, "working px 640, anchor px 24/33.9"),
+        (
+            {"detector.working_px": 640, "detector.anchor_px": (24.0, 33.94)},
+            "working px 640, anchor px 24/33.9",
+        ),
         ({"detector.aspect_ratios": [0.5, 1.0, 2.0]}, "aspect ratios 0.5/1/2"),
         ({"training.crop_px": "auto"}, "crop px auto"),
-        ({"training.flip_vertical": 0.5, "training.transpose": 0.0}, "vertical flips 0.5, transpositions 0"),
+        (
+            {"training.flip_vertical": 0.5, "training.transpose": 0.0},
+            "vertical flips 0.5, transpositions 0",
+        ),
         ({"training.average": 0.05}, "averaging horizon 0.05"),
         ({"training.images": 400, "mix.synthetic_images": 1}, "400 images seen, 1 distinct scene"),
     ],
@@ -113,12 +149,19 @@ def test_trials_without_params_and_confirmations_say_what_they_are():
         names.trial_words(trial(kind="confirm", of=7, params={"mix.synthetic": 0.2}))
         == "seed of trial 7: 20 % synthetic"
     )
-    assert names.trial_words(trial(kind="confirm", of=0, synthetic=0.0)) == "seed of trial 0: real images only"
+    assert (
+        names.trial_words(trial(kind="confirm", of=0, synthetic=0.0))
+        == "seed of trial 0: real images only"
+    )
     assert names.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
     assert names.kind_name(trial(kind="synthetic_only")) == "synthetic only"
 
 
-@given(st.sampled_from(["mixed", "staged", "annealed"]), st.floats(0, 1), st.one_of(st.just("all"), st.integers(1, 99)))
+@given(
+    st.sampled_from(["mixed", "staged", "annealed"]),
+    st.floats(0, 1),
+    st.one_of(st.just("all"), st.integers(1, 99)),
+)
 def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count):
     said = names.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
     assert ("synthetic" in said) == (share > 0)
@@ -154,7 +197,10 @@ def test_values_under_the_name_of_their_setting(path, value, said):
         (Choice(values=("a", "b", "c")), "a, b or c"),
         (Choice(values=((0.5, 1.5), (1.0, 2.0))), "0.5 to 1.5 or 1 to 2"),
         (Simplex(sources=("real", "sparse")), "any shares of real, sparse"),
-        (Float(low=0, high=1, when={"mix.schedule": "staged"}), "0 to 1, where mix.schedule is staged"),
+        (
+            Float(low=0, high=1, when={"mix.schedule": "staged"}),
+            "0 to 1, where mix.schedule is staged",
+        ),
     ],
 )
 def test_what_a_search_may_choose_from(parameter, said):
@@ -162,41 +208,52 @@ def test_what_a_search_may_choose_from(parameter, said):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(1.0, "> 0.99"), (0.97, "= 0.97"), (0.5, "= 0.50"), (0.004, "< 0.01"), (0.0, "< 0.01")]
+    ("value", "said"),
+    [(1.0, "> 0.99"), (0.97, "= 0.97"), (0.5, "= 0.50"), (0.004, "< 0.01"), (0.0, "< 0.01")],
 )
 def test_probabilities_are_never_certain(value, said):
     assert wording.probability(value) == said
 
 
 def test_seeds_and_openings_are_counted():
-    assert [words.seeds(counts) for counts in ([3, 3], [1], [2, 3])] == ["3 seeds", "1 seed", "2 to 3 seeds"]
+    assert [words.seeds(counts) for counts in ([3, 3], [1], [2, 3])] == [
+        "3 seeds",
+        "1 seed",
+        "2 to 3 seeds",
+    ]
     scores = [
-        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n) for n in (1, 2)
+        TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n)
+        for n in (1, 2)
     ]
     assert [names.opened(score) for score in scores] == ["opened once", "opened 2 times"]
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")]
+)
 def test_a_difference_of_nothing_has_no_sign(value, said):
     assert wording.signed(value) == said
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")]
+    ("value", "said"),
+    [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")],
 )
 def test_shares_never_round_to_nothing_or_all(value, said):
     assert wording.percent(value) == said
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")]
+    ("value", "said"),
+    [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")],
 )
 def test_numbers_that_are_none(value, said):
     assert wording.number(value) == said
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")]
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")],
 )
 def test_durations(seconds, said):
     assert wording.duration(seconds) == said
@@ -214,7 +271,8 @@ def test_one_photo_is_not_photos():
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(4, "4 validation images: on so few"), (1, "1 validation image: "), (10, "")]
+    ("count", "said"),
+    [(4, "4 validation images: on so few"), (1, "1 validation image: "), (10, "")],
 )
 def test_a_choice_by_few_validation_images_is_told(count, said):
     sentence = words.few_validation_images({"real": {"counts": {"val": count}}})

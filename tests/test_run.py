@@ -35,12 +35,22 @@ def environment():
 def syndet(*arguments, **given):
     """Runs the command line; returns the finished process."""
     command = [sys.executable, "-m", "syndet_ray", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400, check=False, **given)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=400,
+        check=False,
+        **given,
+    )
 
 
 @pytest.fixture
 def syndet_here(capsys, monkeypatch):
-    """Runs the command line in this process, which need not start and import first; returns the same as `syndet`."""
+    """Runs the command line in this process, which need not start and import first; returns the
+    same as `syndet`.
+    """
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments):
@@ -48,7 +58,9 @@ def syndet_here(capsys, monkeypatch):
         with pytest.raises(SystemExit) as done:
             cli.run()
         printed = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, done.value.code or 0, printed.out, printed.err)
+        return subprocess.CompletedProcess(
+            arguments, done.value.code or 0, printed.out, printed.err
+        )
 
     return run
 
@@ -61,15 +73,21 @@ def only_run(runs="runs"):
 def mlflow_runs(folder):
     client = MlflowClient(folder.about["mlflow_uri"])
     parent = client.get_run(folder.about["mlflow_run"])
-    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
     return client, parent, children
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, dice):
-    """One sweep on the small dice pictures, run once for all tests that look at what it left behind."""
+    """One sweep on the small dice pictures, run once for all tests that look at what it left
+    behind.
+    """
     home = tmp_path_factory.mktemp("finished")
-    write_tiny_sweep(home, space='SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})')
+    write_tiny_sweep(
+        home, space='SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})'
+    )
     done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", "--hours", "1", cwd=home)
     return home, done
 
@@ -78,7 +96,10 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     home, done = finished
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "On the test set (4 real photos, opened once; each recipe trained once, too few images for" in said
+    assert (
+        "On the test set (4 real photos, opened once; each recipe trained once, too few images for"
+        in said
+    )
     for words in (
         "measuring a few steps",
         "best",
@@ -117,7 +138,11 @@ def test_every_trial_tells_the_settings_in_force(finished):
             assert trial.effective["device"] == "cpu"
             drawn = json.loads(json.dumps(trial.effective))
             asked = trial.recipe["mix.synthetic"] * trial.images
-            assert abs(drawn["drawn/synthetic"] - asked) < 1 if "drawn/synthetic" in drawn else asked < 1
+            assert (
+                abs(drawn["drawn/synthetic"] - asked) < 1
+                if "drawn/synthetic" in drawn
+                else asked < 1
+            )
 
 
 def test_only_checkpoints_that_may_be_needed_are_left(finished):
@@ -135,9 +160,13 @@ def test_the_test_set_is_opened_once_for_best_and_controls(finished):
     assert test.hash == folder.about["real"]["hashes"]["test"]
     assert not test.stand_in
     assert {"mAP", "AP50", "AP75", "mAR"} <= set(test.rows[0].metrics)
-    assert not any(row.intervals or row.differences for row in test.rows), "four photos do not tell how sure they are"
+    assert not any(row.intervals or row.differences for row in test.rows), (
+        "four photos do not tell how sure they are"
+    )
     assert test.visibility.kind == "estimated", "the pictures tell of no visibility"
-    assert all(f"error/{kind}" in row.metrics for row in test.rows for kind in ("missed", "background"))
+    assert all(
+        f"error/{kind}" in row.metrics for row in test.rows for kind in ("missed", "background")
+    )
     assert all(len(folder.draws(model)["mAP"]) == 1000 for row in test.rows for model in row.models)
     assert test.opened > max(trial.ended for trial in folder.trials())
 
@@ -154,13 +183,26 @@ def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
         assert by_number[trial.number].data.tags["reason"] == trial.reason
     best = folder.test().row("best")
     assert parent.data.metrics["test/mAP"] == pytest.approx(best.metrics["mAP"])
-    assert {"test/mAP/real_only", "test/mAP/synthetic_only", "best/val/mAP"} <= parent.data.metrics.keys()
-    assert not {"test/mAP_low", "test/mAP_high", "test/mAP_above_real_only"} & parent.data.metrics.keys()
-    known = {f"test/{name.replace('@', '_')}" for name, value in best.metrics.items() if math.isfinite(value)}
+    assert {
+        "test/mAP/real_only",
+        "test/mAP/synthetic_only",
+        "best/val/mAP",
+    } <= parent.data.metrics.keys()
+    assert (
+        not {"test/mAP_low", "test/mAP_high", "test/mAP_above_real_only"}
+        & parent.data.metrics.keys()
+    )
+    known = {
+        f"test/{name.replace('@', '_')}"
+        for name, value in best.metrics.items()
+        if math.isfinite(value)
+    }
     assert known <= parent.data.metrics.keys()
     artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "figures", "sweep.json", "test.json"} <= artifacts
-    kinds = {Path(item.path).suffix for item in client.list_artifacts(parent.info.run_id, "figures")}
+    kinds = {
+        Path(item.path).suffix for item in client.list_artifacts(parent.info.run_id, "figures")
+    }
     assert kinds == {".png", ".csv", ".parquet"}
 
 
@@ -171,7 +213,9 @@ def test_mlflow_says_what_was_asked_and_what_came_of_it(finished):
     assert tags["mlflow.note.content"] == f"{folder.sweep.question}\n\n{answer(folder.read())}"
     assert tags["question"] == folder.sweep.question
     assert tags["test_set"].startswith("real photos: 4 images, ")
-    best = next(trial for trial in folder.trials() if trial.number == folder.test().row("best").trial)
+    best = next(
+        trial for trial in folder.trials() if trial.number == folder.test().row("best").trial
+    )
     assert tags["best_recipe"] == recipe_words(best)
     assert all({"kind", "state", "reason"} <= run.data.tags.keys() for run in children)
 
@@ -184,7 +228,9 @@ def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
 
     folder = only_run(finished[0] / "runs")
     mlflow.set_tracking_uri(folder.about["mlflow_uri"])
-    path = mlflow.artifacts.download_artifacts("models:/syndet_ray-tiny@champion", dst_path=str(tmp_path))
+    path = mlflow.artifacts.download_artifacts(
+        "models:/syndet_ray-tiny@champion", dst_path=str(tmp_path)
+    )
     saved = load_model(Path(path))
     assert saved.classes == ("one", "two", "three", "four", "five", "six")
     assert len(predict(saved.model, squares(2), device=torch.device("cpu"))) == 2
@@ -223,8 +269,14 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
 
 def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here):
     home(trials=1)
-    text = Path("sweeps/tiny.py").read_text().replace("size_px=(26, 34)", 'size_px=(26, 34), generator="command:true"')
-    Path("sweeps/tiny.py").write_text(text.replace("    trials=1", '    controls=("synthetic_only",), trials=1'))
+    text = (
+        Path("sweeps/tiny.py")
+        .read_text()
+        .replace("size_px=(26, 34)", 'size_px=(26, 34), generator="command:true"')
+    )
+    Path("sweeps/tiny.py").write_text(
+        text.replace("    trials=1", '    controls=("synthetic_only",), trials=1')
+    )
     done = syndet_here("sweep", "tiny", "--real", dice, "--local")
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
@@ -246,18 +298,25 @@ def wait_for(what, process, seconds=240):
 
 def checkpoints():
     """How many checkpoints the ledger of the run in this folder knows of."""
-    return sum(path.read_text().count('"event": "checkpoint"') for path in Path("runs").glob("*/ledger.jsonl"))
+    return sum(
+        path.read_text().count('"event": "checkpoint"')
+        for path in Path("runs").glob("*/ledger.jsonl")
+    )
 
 
 def children_of(pid):
     found = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split()
-    return [int(child) for child in found] + [grand for child in found for grand in children_of(int(child))]
+    return [int(child) for child in found] + [
+        grand for child in found for grand in children_of(int(child))
+    ]
 
 
 def stop(sent, *arguments):
-    """Sends a signal after the next checkpoint of a sweep; returns its folder once all that it had started is gone."""
+    """Sends a signal after the next checkpoint of a sweep; returns its folder once all that it had
+    started is gone.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "syndet_ray", *map(str, arguments)],
         env=environment(),
@@ -275,7 +334,10 @@ def stop(sent, *arguments):
     folder = only_run()
     if sent != signal.SIGKILL:
         assert process.returncode == 130, errors
-        assert f"interrupted; go on with: python -m syndet_ray resume {folder.path}" in output.replace("\n", "")
+        assert (
+            f"interrupted; go on with: python -m syndet_ray resume {folder.path}"
+            in output.replace("\n", "")
+        )
         assert output.count("stopping: trials keep their last checkpoint") == 1
         assert "Traceback" not in errors
         assert folder.about["status"] == "interrupted"
@@ -288,9 +350,13 @@ def stop(sent, *arguments):
 
 
 def wait_until_gone(started, sent):
-    """Waits until the workers of a stopped sweep have ended, and ends what a killed driver could not: Ray's own servers."""
+    """Waits until the workers of a stopped sweep have ended, and ends what a killed driver could
+    not: Ray's own servers.
+    """
     deadline = time.monotonic() + 60
-    while alive := [pid for pid in started if is_running(pid) and (sent != signal.SIGKILL or is_worker(pid))]:
+    while alive := [
+        pid for pid in started if is_running(pid) and (sent != signal.SIGKILL or is_worker(pid))
+    ]:
         assert time.monotonic() < deadline, f"{[title(pid) for pid in alive]} outlived the driver"
         time.sleep(0.2)
     for pid in started:
@@ -303,7 +369,9 @@ def rungs(folder):
 
 
 def test_a_sweep_that_is_stopped_and_killed_is_resumed_to_the_same_trials(home, dice):
-    """By Ctrl-C, then by a kill: SIGTERM takes the way of Ctrl-C, see test_stop, and starting Ray takes time."""
+    """By Ctrl-C, then by a kill: SIGTERM takes the way of Ctrl-C, see test_stop, and starting Ray
+    takes time.
+    """
     home(images=48, rungs=6, trials=1)
     folder = stop(signal.SIGINT, "sweep", "tiny", "--real", dice, "--parallel", "1")
     assert "RUNNING" in {trial.state for trial in folder.trials()}, "resume goes on with it"
@@ -332,7 +400,9 @@ def title(pid):
 
 
 def is_worker(pid):
-    """One of Ray's processes that run our code; its own servers and agents outlive a killed driver for a while."""
+    """One of Ray's processes that run our code; its own servers and agents outlive a killed driver
+    for a while.
+    """
     return "ray::" in title(pid) and "Agent" not in title(pid)
 
 
@@ -377,7 +447,10 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice, syndet_here):
     [
         (["tiny", "--real", "nowhere"], "nowhere: does not exist"),
         (["tny"], "Did you mean 'tiny'?"),
-        (["tiny", "--tracking", "http://127.0.0.1:9"], "tracking server http://127.0.0.1:9: does not answer"),
+        (
+            ["tiny", "--tracking", "http://127.0.0.1:9"],
+            "tracking server http://127.0.0.1:9: does not answer",
+        ),
         (["tiny", "--storage", "bucket/x"], "bucket/x: must be s3://bucket or s3://bucket/prefix"),
     ],
 )
@@ -399,7 +472,9 @@ def test_a_mistyped_field_is_told_with_its_line(home, syndet_here):
 
 @pytest.fixture(scope="module")
 def pages(finished, tmp_path_factory):
-    """`ui RUN --open` while it serves: what it printed, by the name of the line, and what it opened in the browser."""
+    """`ui RUN --open` while it serves: what it printed, by the name of the line, and what it opened
+    in the browser.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -408,9 +483,20 @@ def pages(finished, tmp_path_factory):
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
     folder, pipe = only_run(finished[0] / "runs"), subprocess.PIPE
-    command = [sys.executable, "-m", "syndet_ray", "ui", str(folder.path), "--port", str(port), "--open"]
+    command = [
+        sys.executable,
+        "-m",
+        "syndet_ray",
+        "ui",
+        str(folder.path),
+        "--port",
+        str(port),
+        "--open",
+    ]
     environ = environment() | {"BROWSER": f"{browser} %s"}
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, env=environ, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         lines = [process.stdout.readline().split() for _ in range(2)]
         assert process.stdout.readline() == "Ctrl-C ends it\n"
         yield dict(lines), opened.read_text().strip()

@@ -1,4 +1,6 @@
-"""Run folders: a ledger is read when it has changed, and what another version wrote is one line that says what and why."""
+"""Run folders: a ledger is read when it has changed, and what another version wrote is one line
+that says what and why.
+"""
 
 import json
 import resource
@@ -27,7 +29,9 @@ def rewritten(path, change):
 
 @pytest.fixture
 def old_run(tmp_path):
-    """A run whose detectors have a name in place of an architecture, as an earlier version wrote them."""
+    """A run whose detectors have a name in place of an architecture, as an earlier version wrote
+    them.
+    """
     about = ABOUT | {"versions": {"syndet_ray": "0.0.1"}}
     folder = made_run(tmp_path / "run", scores=TIED, about=about)
 
@@ -72,7 +76,8 @@ def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about)
     else:
         file.write_text(about)
     with pytest.raises(
-        DataError, match=r"is not a field\. Open the run with the version that wrote it, or copy it here again\.$"
+        DataError,
+        match=r"is not a field\. Open the run with the version that wrote it, or copy it here again\.$",
     ):
         _ = old_run.sweep
 
@@ -89,14 +94,18 @@ def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about)
 def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
     folder = made_run(tmp_path / "run")
     rewritten(folder.path / "sweep.json", change)
-    with pytest.raises(DataError, match=rf"this version of syndet_ray writes: {reason}\. Open the run with") as raised:
+    with pytest.raises(
+        DataError, match=rf"this version of syndet_ray writes: {reason}\. Open the run with"
+    ) as raised:
         _ = folder.sweep
     assert "\n" not in str(raised.value)
     assert "Valid:" not in str(raised.value), "a hint for somebody who writes a sweep"
 
 
 @pytest.mark.parametrize("name", ["sweep", "test"])
-@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"\xff\x00"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"\xff\x00"]
+)
 def test_a_file_that_is_no_json_is_named(tmp_path, name, damage):
     folder = made_run(tmp_path / "run", scores=TIED)
     file = folder.path / f"{name}.json"
@@ -112,14 +121,19 @@ def test_test_scores_of_another_version_are_told_in_a_line(tmp_path):
     folder = made_run(tmp_path / "run", scores=TIED)
     rewritten(folder.path / "test.json", lambda scores: scores.pop("images"))
     with pytest.raises(
-        DataError, match=r"test\.json: is not what this version of syndet_ray writes: images: is missing\."
+        DataError,
+        match=r"test\.json: is not what this version of syndet_ray writes: images: is missing\.",
     ):
         folder.test()
 
 
 @pytest.mark.parametrize("verb", ["report", "compare", "replay", "resume"])
 def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeypatch, verb):
-    runs = [old_run.path] if verb != "compare" else [old_run.path, made_run(tmp_path / "new", scores=TIED).path]
+    runs = (
+        [old_run.path]
+        if verb != "compare"
+        else [old_run.path, made_run(tmp_path / "new", scores=TIED).path]
+    )
     monkeypatch.setattr(sys, "argv", ["syndet_ray", verb, *map(str, runs)])
     with pytest.raises(SystemExit) as done:
         cli.run()
@@ -134,8 +148,14 @@ def test_a_run_is_read_once_for_a_report(tmp_path, monkeypatch):
     """A ledger of 4000 trials takes seconds to parse: every figure would."""
     folder, opened = made_run(tmp_path / "run", scores=TIED), Counter()
     read_text, read_bytes = Path.read_text, Path.read_bytes
-    monkeypatch.setattr(Path, "read_text", lambda self, *given: opened.update([self.name]) or read_text(self, *given))
-    monkeypatch.setattr(Path, "read_bytes", lambda self: opened.update([self.name]) or read_bytes(self))
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda self, *given: opened.update([self.name]) or read_text(self, *given),
+    )
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: opened.update([self.name]) or read_bytes(self)
+    )
     page.write(folder.read(), folder)
     kept = ("sweep.json", "run.json", "ledger.jsonl", "test.json")
     assert {name: opened[name] for name in kept} == dict.fromkeys(kept, 1)
@@ -159,7 +179,9 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_pa
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + free, limits[1]))
         with pytest.raises(OSError, match=r"File too large|No space left"):
-            folder.append("retry", 0, reason="so long that it does not fit into what is left of the disk")
+            folder.append(
+                "retry", 0, reason="so long that it does not fit into what is left of the disk"
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -173,7 +195,10 @@ def test_a_damaged_line_or_description_is_named(tmp_path):
     ledger = folder.path / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
     ledger.write_text("\n".join([lines[0], lines[1][:20], *lines[2:]]) + "\n")
-    with pytest.raises(DataError, match=r"run/ledger\.jsonl, line 2: is not JSON \(.+\)\. Copy the run here again\.$"):
+    with pytest.raises(
+        DataError,
+        match=r"run/ledger\.jsonl, line 2: is not JSON \(.+\)\. Copy the run here again\.$",
+    ):
         folder.trials()
     (folder.path / "run.json").write_text('{"name": ')
     with pytest.raises(DataError, match=r"run/run\.json: is not JSON"):

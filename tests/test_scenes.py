@@ -1,4 +1,6 @@
-"""Scenes: dice rest and never meet, pictures and labels agree, and each strength moves one property alone."""
+"""Scenes: dice rest and never meet, pictures and labels agree, and each strength moves one property
+alone.
+"""
 
 import hashlib
 import subprocess
@@ -31,8 +33,8 @@ from syndet_ray.scenes.library import DICE
 from syndet_ray.scenes.raycast import draw, project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
-# Strengths that move one property alone. Size and shape of objects also move where they come to rest, and the camera's
-# settings hang together: they have tests of their own.
+# Strengths that move one property alone. Size and shape of objects also move where they come to
+# rest, and the camera's settings hang together: they have tests of their own.
 STRENGTHS = (
     "light_color", "light_direction", "light_intensity", "hue", "floor_color", "floor_texture", "object_color", "gloss",
     "exposure", "white_balance", "blur", "noise", "jpeg",
@@ -49,7 +51,8 @@ def pile_of(n, seed):
 
 
 def overlaps(pile, scale, moved=0.0):
-    """(n, n) whether dice, scaled about their centres, meet once the first is moved down by `moved` metres.
+    """(n, n) whether dice, scaled about their centres, meet once the first is moved down by `moved`
+    metres.
 
     Separating axes, pair by pair in plain loops, of smaller cubes that are grown by their rounding.
     """
@@ -60,13 +63,21 @@ def overlaps(pile, scale, moved=0.0):
             if a == b:
                 continue
             own, other = pile.rotations[a].T, pile.rotations[b].T
-            crossed = [c / np.linalg.norm(c) for u in own for v in other if np.linalg.norm(c := np.cross(u, v)) > 1e-6]
+            crossed = [
+                c / np.linalg.norm(c)
+                for u in own
+                for v in other
+                if np.linalg.norm(c := np.cross(u, v)) > 1e-6
+            ]
             axes = np.array([*own, *other, *crossed])
             between = pile.centres[b] - pile.centres[a] + [0, 0, moved]
             reach = sum(
                 scale
                 * pile.edges[i]
-                * ((0.5 - pile.roundings[i]) * np.abs(axes @ turn.T).sum(axis=1) + pile.roundings[i])
+                * (
+                    (0.5 - pile.roundings[i]) * np.abs(axes @ turn.T).sum(axis=1)
+                    + pile.roundings[i]
+                )
                 for i, turn in ((a, own), (b, other))
             )
             found[a, b] = (np.abs(axes @ between) < reach).all()
@@ -95,11 +106,18 @@ def test_a_die_is_closed_convex_and_of_edge_one():
 
 def test_opposite_faces_sum_to_seven_and_every_face_shows_as_many_pips_as_its_value():
     assert all(FACE_VALUES[i] + FACE_VALUES[i + 1] == 7 for i in (0, 2, 4))
-    u, v = (grid.ravel() for grid in np.meshgrid(np.linspace(-0.45, 0.45, 181), np.linspace(-0.45, 0.45, 181)))
+    u, v = (
+        grid.ravel()
+        for grid in np.meshgrid(np.linspace(-0.45, 0.45, 181), np.linspace(-0.45, 0.45, 181))
+    )
     for face, value in enumerate(FACE_VALUES):
         axis = face // 2
         local = np.empty((3, len(u)))
-        local[axis], local[(axis + 1) % 3], local[(axis + 2) % 3] = 0.5 * FACE_AXES[face, axis], u, v
+        local[axis], local[(axis + 1) % 3], local[(axis + 2) % 3] = (
+            0.5 * FACE_AXES[face, axis],
+            u,
+            v,
+        )
         each = np.full(len(u), 0.1), np.full(len(u), 0.26)
         painted = pip_coverage(local, np.full(len(u), face), *each, 0.005).sum() * 0.005**2
         assert painted == pytest.approx(value * np.pi * 0.1**2, rel=0.02), value
@@ -116,7 +134,9 @@ def test_labels_of_dice_in_a_tray_and_in_layers_are_their_upper_faces():
     for arrangement in ("tray", "layers"):
         scene = scenes_of(30, 1, image_px=96, size_px=(10, 20), arrangement=arrangement)[0]
         dice = [body for body in scene.bodies if body.asset == "die"]
-        assert [body.label for body in dice] == [up_face(np.array(body.rotation)) - 1 for body in dice]
+        assert [body.label for body in dice] == [
+            up_face(np.array(body.rotation)) - 1 for body in dice
+        ]
         assert len({body.label for body in dice}) == 6
         _, boxes = render(scene, library_of(SceneParameters()))
         assert len(boxes)
@@ -180,10 +200,16 @@ def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
 def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
     scene = scenes_of(1, 1)[0]
     die = replace(scene.bodies[0], position=(0.0, 0.0, EDGE_M / 2))
-    straight = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    straight = replace(
+        scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1))
+    )
     # The right border of the image runs through the die's middle.
-    aside = replace(straight, position=(-straight.size_px / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4))
-    whole, half = (render(replace(scene, bodies=(die,), camera=camera))[1] for camera in (straight, aside))
+    aside = replace(
+        straight, position=(-straight.size_px / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4)
+    )
+    whole, half = (
+        render(replace(scene, bodies=(die,), camera=camera))[1] for camera in (straight, aside)
+    )
     assert whole.visibility[0] == pytest.approx(1, abs=0.01)
     assert half.visibility[0] == pytest.approx(0.5, abs=0.1)
     assert half.xyxy[0, 2] == straight.size_px
@@ -193,7 +219,9 @@ def test_a_hidden_die_has_no_box():
     scene = scenes_of(1, 1)[0]
     above = replace(scene.bodies[0], position=(0.0, 0.0, 0.03), scale=0.03)
     below = replace(scene.bodies[0], position=(0.0, 0.0, 0.005), scale=0.005)
-    camera = replace(scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    camera = replace(
+        scene.camera, position=(0, 0, 0.4), rotation=((1, 0, 0), (0, -1, 0), (0, 0, -1))
+    )
     _, boxes = render(replace(scene, bodies=(below, above), camera=camera))
     assert len(boxes) == 1
     assert silhouettes(replace(scene, bodies=(below, above), camera=camera))[0] > 0
@@ -218,7 +246,9 @@ def test_a_scene_is_the_same_on_any_worker():
         "from syndet_ray.scenes.generate import *;"
         f"print(hashlib.sha256(render(draw_scene(P(**{SMALL}), 5, 3))[0].tobytes()).hexdigest())"
     )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert hashlib.sha256(image.tobytes()).hexdigest() == other
     assert (image != render(draw_scene(parameters, 5, 4))[0]).any()
     assert (image != render(draw_scene(parameters, 6, 3))[0]).any()
@@ -238,18 +268,40 @@ def test_a_scene_survives_json_and_draws_at_any_size(size):
 
 def properties(scene):
     """What each strength may change, by its name, and "rest": what none of them may."""
-    lamps, sky, sensor, ground = scene.light.lamps, scene.light.sky_color, scene.sensor, scene.ground
+    lamps, sky, sensor, ground = (
+        scene.light.lamps,
+        scene.light.sky_color,
+        scene.sensor,
+        scene.ground,
+    )
     dice = [body.die for body in scene.bodies if body.die is not None]
-    tints = [np.round(np.divide(color, sum(color)), 9).tolist() for color in (*(lamp.color for lamp in lamps), sky)]
-    kinds = [(body.asset, body.label, body.position, body.rotation, body.scale) for body in scene.bodies]
+    tints = [
+        np.round(np.divide(color, sum(color)), 9).tolist()
+        for color in (*(lamp.color for lamp in lamps), sky)
+    ]
+    kinds = [
+        (body.asset, body.label, body.position, body.rotation, body.scale) for body in scene.bodies
+    ]
     return {
         "light_color": tints,
         "light_direction": ([(lamp.direction, lamp.radius) for lamp in lamps], scene.light.slope),
         "light_intensity": round(sum(sum(lamp.color) for lamp in lamps) / sum(sky), 6),
         "hue": [body.hue_turn for body in scene.bodies],
-        "floor_color": (ground.floor_color, ground.wall_color, ground.table_color, ground.wall_height),
-        "floor_texture": (ground.texture, ground.texture_scale, ground.texture_contrast, ground.texture_seed),
-        "object_color": [(die.color, die.pip_color, die.swirl_color, die.swirl, die.swirl_phase) for die in dice],
+        "floor_color": (
+            ground.floor_color,
+            ground.wall_color,
+            ground.table_color,
+            ground.wall_height,
+        ),
+        "floor_texture": (
+            ground.texture,
+            ground.texture_scale,
+            ground.texture_contrast,
+            ground.texture_seed,
+        ),
+        "object_color": [
+            (die.color, die.pip_color, die.swirl_color, die.swirl, die.swirl_phase) for die in dice
+        ],
         "gloss": [body.gloss for body in scene.bodies],
         "exposure": sensor.exposure,
         "white_balance": sensor.white_balance,
@@ -269,18 +321,26 @@ def properties(scene):
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_a_strength_moves_its_property_and_nothing_else(strength):
     off, on = (
-        [properties(draw_scene(SceneParameters(**MIXED | {strength: value}), 0, i)) for i in range(3)]
+        [
+            properties(draw_scene(SceneParameters(**MIXED | {strength: value}), 0, i))
+            for i in range(3)
+        ]
         for value in (0.0, 1.0)
     )
     for before, after in zip(off, on, strict=True):
         moved = [name for name in before if before[name] != after[name]]
         # A lamp's tint also makes it brighter or darker.
-        assert moved == [strength] or (strength == "light_color" and set(moved) == {"light_color", "light_intensity"})
+        assert moved == [strength] or (
+            strength == "light_color" and set(moved) == {"light_color", "light_intensity"}
+        )
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_strength_zero_is_off_in_every_scene(strength):
-    found = [properties(draw_scene(SceneParameters(**MIXED | {strength: 0.0}), seed, 1))[strength] for seed in (1, 2)]
+    found = [
+        properties(draw_scene(SceneParameters(**MIXED | {strength: 0.0}), seed, 1))[strength]
+        for seed in (1, 2)
+    ]
     if isinstance(found[0], list):
         assert len({str(value) for values in found for value in values}) == 1
     else:
@@ -296,7 +356,9 @@ def test_nothing_clips_and_pips_show_at_default_strengths():
 
 def test_rotations_are_turns():
     turns = rotations(scenes_of(40, 1)[0].bodies)
-    np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
+    )
     np.testing.assert_allclose(np.linalg.det(turns), 1)
 
 
@@ -313,7 +375,12 @@ def test_a_set_is_rendered_once_and_then_read(tmp_path, monkeypatch):
     assert len(told) == 3
     assert first.hash == again.hash
     assert isinstance(again.pixels, np.memmap)
-    assert (again.name, again.classes, again.synthetic, again.stand_in) == ("synthetic", CLASSES, True, False)
+    assert (again.name, again.classes, again.synthetic, again.stand_in) == (
+        "synthetic",
+        CLASSES,
+        True,
+        False,
+    )
 
 
 def test_the_key_of_a_set_covers_all_that_shapes_it(monkeypatch):
@@ -335,7 +402,10 @@ def test_two_processes_that_ask_at_once_render_once(tmp_path):
         f"pool = generate(P(**{SMALL}), 4, 0, Path(sys.argv[1]), lambda done, total: print('rendered', done));"
         "print(pool.hash)"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1, text=True)
+        for _ in range(2)
+    ]
     said = [process.communicate()[0].split("\n") for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum(line.startswith("rendered") for lines in said for line in lines) == 4
@@ -347,4 +417,9 @@ def test_scenes_need_nothing_that_trains():
         "import sys, syndet_ray.scenes.generate; heavy = ('torch', 'ray', 'mlflow', 'optuna');"
         "print([name for name in heavy if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

@@ -31,7 +31,9 @@ def box(sides=(1, 2, 3), at=(5, 0, 0)):
 
 
 def card(path, size=(60, 40), mode="RGBA", hole=False):
-    """A picture: red to the left, blue to the right, with a margin of 5 px that a transparent mode leaves out."""
+    """A picture: red to the left, blue to the right, with a margin of 5 px that a transparent mode
+    leaves out.
+    """
     image = Image.new("RGB", size, "red")
     image.paste("blue", (size[0] // 2, 0, *size))
     alpha = Image.new("L", size)
@@ -75,7 +77,11 @@ def read(path, may_be_open=False):
 def test_dice_have_no_meshes_but_surroundings_have():
     library = load("dice")
     assert library.classes == CLASSES
-    assert library.named(NO_CLASS) == [f"shapes/{i}" for i in range(len(shapes()))] == list(library.assets)
+    assert (
+        library.named(NO_CLASS)
+        == [f"shapes/{i}" for i in range(len(shapes()))]
+        == list(library.assets)
+    )
     assert load("dice", surroundings="").assets == {}
     assert load("dice") is library
     assert len({load("dice").hash, load("dice", surroundings="").hash}) == 2
@@ -103,7 +109,9 @@ def test_folders_are_classes(folder):
         "nut/a.stl": 1,
     }
     mesh = library.assets["nut/a.stl"].mesh
-    assert np.allclose(mesh.vertices.max(axis=0), (0.5, 1, 1.5)) and mesh.vertices.dtype == np.float32
+    assert (
+        np.allclose(mesh.vertices.max(axis=0), (0.5, 1, 1.5)) and mesh.vertices.dtype == np.float32
+    )
     assert mesh.faces.dtype == np.int32 and mesh.colors.dtype == np.float32
 
 
@@ -126,9 +134,15 @@ def test_sizes(folder, content, scale):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"unit": "feet"}, r"assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', got 'feet'"),
+        (
+            {"unit": "feet"},
+            r"assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', got 'feet'",
+        ),
         ({"units": "metres"}, "assets.json: units: Extra inputs are not permitted"),
-        ({"size_m": {"nutt": 1.0}}, "size_m names a class that is no folder, got 'nutt'. Did you mean 'nut'?"),
+        (
+            {"size_m": {"nutt": 1.0}},
+            "size_m names a class that is no folder, got 'nutt'. Did you mean 'nut'?",
+        ),
         ({"size_m": 50.0}, "size_m must be 0.0001 to 10 metres, got 50.0"),
     ],
 )
@@ -140,14 +154,21 @@ def test_settings_that_are_wrong(folder, content, message):
 
 def test_settings_in_the_folder_of_a_class_are_refused_with_where_they_belong(folder):
     settings(folder / "nut", open=True)
-    place, right = re.escape(str(folder / "nut" / "assets.json")), re.escape(str(folder / "assets.json"))
-    with pytest.raises(DataError, match=rf"{place}: holds for all classes, and .*\. Move it to {right}\."):
+    place, right = (
+        re.escape(str(folder / "nut" / "assets.json")),
+        re.escape(str(folder / "assets.json")),
+    )
+    with pytest.raises(
+        DataError, match=rf"{place}: holds for all classes, and .*\. Move it to {right}\."
+    ):
         load(str(folder))
 
 
 def test_what_says_which_part_of_a_picture_is_the_thing_is_no_settings(folder):
     card(folder / "nut" / "assets.png", mode="RGB")
-    (folder / "nut" / "assets.json").write_text(json.dumps({"polygon": [[5, 5], [50, 5], [50, 30]]}))
+    (folder / "nut" / "assets.json").write_text(
+        json.dumps({"polygon": [[5, 5], [50, 5], [50, 30]]})
+    )
     assert "nut/assets.png" in load(str(folder)).assets
 
 
@@ -158,8 +179,13 @@ def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
     box((1, 2, 4)).export(folder / "bolt" / "a.stl")
     load.cache_clear()
     (note,) = load(str(folder)).notes
-    assert note.startswith("the longest sides of meshes are 3 to 4 in their files, and all are drawn equally long: ")
-    assert f'{{"unit": "metres"}} or {{"unit": "millimetres"}} in {folder / "assets.json"} keeps their sizes' in note
+    assert note.startswith(
+        "the longest sides of meshes are 3 to 4 in their files, and all are drawn equally long: "
+    )
+    assert (
+        f'{{"unit": "metres"}} or {{"unit": "millimetres"}} in {folder / "assets.json"} keeps their sizes'
+        in note
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +244,10 @@ def test_a_texture_beside_an_obj(tmp_path):
     plate.export(tmp_path / "a.obj")
     assert (read(tmp_path / "a.obj").texture == (10, 200, 30)).all()
     (tmp_path / "material_0.png").unlink()
-    with pytest.raises(DataError, match=r"a.obj: the mesh needs a file that is not there: material_0.png. Put it to"):
+    with pytest.raises(
+        DataError,
+        match=r"a.obj: the mesh needs a file that is not there: material_0.png. Put it to",
+    ):
         read(tmp_path / "a.obj")
 
 
@@ -232,7 +261,10 @@ def test_an_obj_as_they_are_downloaded_has_a_bump_map_and_options(folder):
     Image.new("RGB", (4, 4)).save(folder / "nut" / "bumps.png")
     settings(folder, open=True)
     library = load(str(folder))
-    assert {name for name in library.assets if name.startswith("nut")} == {"nut/a.stl", "nut/plate.obj"}
+    assert {name for name in library.assets if name.startswith("nut")} == {
+        "nut/a.stl",
+        "nut/plate.obj",
+    }
 
 
 def test_textures_of_one_name_in_two_folders_both_count(tmp_path):
@@ -266,7 +298,9 @@ def test_what_is_to_be_found_keeps_its_white(folder):
 def test_textures_that_are_missing_or_broken(tmp_path):
     header = "ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 0\nend_header\n"
     (tmp_path / "a.ply").write_text(header)
-    with pytest.raises(DataError, match=r"a.ply: the mesh needs a file that is not there: skin.png"):
+    with pytest.raises(
+        DataError, match=r"a.ply: the mesh needs a file that is not there: skin.png"
+    ):
         read(tmp_path / "a.ply")
     (tmp_path / "skin.png").write_text("no image")
     with pytest.raises(DataError, match=r"skin.png: the image cannot be read"):
@@ -275,7 +309,9 @@ def test_textures_that_are_missing_or_broken(tmp_path):
     tree += b" " * (-len(tree) % 4)
     sizes = [np.uint32(size).tobytes() for size in (2, len(tree) + 20, len(tree))]
     (tmp_path / "a.glb").write_bytes(b"glTF" + b"".join(sizes) + b"JSON" + tree)
-    with pytest.raises(DataError, match=r"a.glb: the mesh needs a file that is not there: gone.jpg"):
+    with pytest.raises(
+        DataError, match=r"a.glb: the mesh needs a file that is not there: gone.jpg"
+    ):
         read(tmp_path / "a.glb")
 
 
@@ -292,15 +328,21 @@ def test_a_repeated_texture_is_unrolled(tmp_path):
     image.paste("blue", (0, 0, 4, 8))
     painted(image, repeats=3.0).export(tmp_path / "a.glb")
     mesh = read(tmp_path / "a.glb")
-    assert mesh.texture.shape == (24, 24, 3) and np.allclose((mesh.uv.min(), mesh.uv.max()), (1 / 48, 47 / 48))
+    assert mesh.texture.shape == (24, 24, 3) and np.allclose(
+        (mesh.uv.min(), mesh.uv.max()), (1 / 48, 47 / 48)
+    )
     assert (mesh.texture[:, 8:16] == mesh.texture[:, :8]).all()
 
 
 def test_parts_become_one_mesh_with_one_texture(tmp_path):
     scene = trimesh.Scene()
     for i, color in enumerate(("red", "lime", None)):
-        part = box((1, 1, 1), (0, 0, 0)) if color is None else painted(Image.new("RGB", (8, 8), color))
-        scene.add_geometry(part, transform=trimesh.transformations.translation_matrix((3 * i, 0, 0)))
+        part = (
+            box((1, 1, 1), (0, 0, 0)) if color is None else painted(Image.new("RGB", (8, 8), color))
+        )
+        scene.add_geometry(
+            part, transform=trimesh.transformations.translation_matrix((3 * i, 0, 0))
+        )
     scene.export(tmp_path / "a.glb")
     mesh = read(tmp_path / "a.glb")
     assert np.isclose(np.ptp(mesh.vertices[:, 0]), 6.5)
@@ -358,7 +400,10 @@ def test_files_that_are_no_meshes(tmp_path, suffix, content):
 
 
 def test_points_that_are_no_numbers_or_all_one(tmp_path):
-    for value, rule in (("nan", "vertices must be finite"), ("1", "all corners of the mesh are one point")):
+    for value, rule in (
+        ("nan", "vertices must be finite"),
+        ("1", "all corners of the mesh are one point"),
+    ):
         (tmp_path / "a.obj").write_text(f"v 1 1 {value}\n" * 3 + "f 1 2 3\n")
         with pytest.raises(DataError, match=rule):
             read(tmp_path / "a.obj")
@@ -373,7 +418,10 @@ def test_too_many_faces(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("sides", "hint"),
-    [((20, 20, 30), "; mesh units look like millimetres, got 30"), ((1e-5, 1e-5, 1e-5), ", got 1e-05")],
+    [
+        ((20, 20, 30), "; mesh units look like millimetres, got 30"),
+        ((1e-5, 1e-5, 1e-5), ", got 1e-05"),
+    ],
 )
 def test_sizes_that_nothing_has(folder, sides, hint):
     settings(folder, unit="metres")
@@ -389,13 +437,21 @@ def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
     card(folder / "nut" / "card.png")
     asset = load(str(folder)).assets["nut/card.png"]
     mesh, found = asset.mesh, solid(asset.mesh)
-    assert asset.scale == 0.05 and found.is_watertight and np.isclose(found.volume, 0.6 * THICKNESS, rtol=0.02)
+    assert (
+        asset.scale == 0.05
+        and found.is_watertight
+        and np.isclose(found.volume, 0.6 * THICKNESS, rtol=0.02)
+    )
     assert np.allclose(found.extents, (1, 0.6, THICKNESS), atol=0.01)
     left = mesh.vertices[:, 0] < 0
     assert (mesh.uv[left, 0] < 0.05).all() and (mesh.uv[~left, 0] > 0.95).all()
     upper = mesh.vertices[:, 1] > 0
     assert (mesh.uv[upper, 1] > 0.95).all() and (mesh.uv[~upper, 1] < 0.05).all()
-    assert mesh.texture[0, 0].tolist() == [255, 0, 0] and mesh.texture[-1, -1].tolist() == [0, 0, 255]
+    assert mesh.texture[0, 0].tolist() == [255, 0, 0] and mesh.texture[-1, -1].tolist() == [
+        0,
+        0,
+        255,
+    ]
 
 
 def test_holes_go_through(folder):
@@ -418,15 +474,21 @@ def test_a_picture_with_a_mask_or_polygon(folder, kind):
     if kind == "mask":
         alpha.save(folder / "nut" / "card_mask.png")
     else:
-        (folder / "nut" / "card.json").write_text('{"polygon": [[5, 5], [55, 5], [55, 35], [5, 35]]}')
+        (folder / "nut" / "card.json").write_text(
+            '{"polygon": [[5, 5], [55, 5], [55, 35], [5, 35]]}'
+        )
     library = load(str(folder))
     assert list(library.assets)[1:3] == ["nut/a.stl", "nut/card.jpg"]
-    assert np.allclose(solid(library.assets["nut/card.jpg"].mesh).extents, (1, 0.6, THICKNESS), atol=0.01)
+    assert np.allclose(
+        solid(library.assets["nut/card.jpg"].mesh).extents, (1, 0.6, THICKNESS), atol=0.01
+    )
 
 
 def test_any_mask_gives_a_closed_mesh(folder):
     rng = np.random.default_rng(0)
-    Image.fromarray(np.uint8(rng.integers(0, 2, (24, 24, 4)) * 255)).save(folder / "nut" / "noise.png")
+    Image.fromarray(np.uint8(rng.integers(0, 2, (24, 24, 4)) * 255)).save(
+        folder / "nut" / "noise.png"
+    )
     mesh = load(str(folder)).assets["nut/noise.png"].mesh
     edges = np.sort(trimesh.geometry.faces_to_edges(mesh.faces), axis=1)
     assert (np.unique(edges, axis=0, return_counts=True)[1] % 2 == 0).all()
@@ -435,7 +497,9 @@ def test_any_mask_gives_a_closed_mesh(folder):
 
 def test_cut_outs_without_alpha(folder):
     card(folder / "nut" / "card.png", mode="RGB")
-    with pytest.raises(DataError, match=r"card.png: a cut-out must tell .* no transparency. Save it as PNG with"):
+    with pytest.raises(
+        DataError, match=r"card.png: a cut-out must tell .* no transparency. Save it as PNG with"
+    ):
         load(str(folder))
 
 
@@ -445,18 +509,24 @@ def test_cut_outs_that_show_nothing(folder):
         load(str(folder))
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"polygon": [[1, 2], [3, 4]]}', '{"polygon": [["a", 2]]}'])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", "[]", '{"polygon": [[1, 2], [3, 4]]}', '{"polygon": [["a", 2]]}']
+)
 def test_polygons_that_are_none(folder, content):
     card(folder / "nut" / "card.png", mode="RGB")
     (folder / "nut" / "card.json").write_text(content)
-    with pytest.raises(DataError, match=r'card.json: must hold {"polygon": .* with three points or more'):
+    with pytest.raises(
+        DataError, match=r'card.json: must hold {"polygon": .* with three points or more'
+    ):
         load(str(folder))
 
 
 def test_masks_of_another_size(folder):
     card(folder / "nut" / "card.png", mode="RGB")
     Image.new("L", (4, 6)).save(folder / "nut" / "card_mask.png")
-    with pytest.raises(DataError, match=r"card_mask.png: a mask must be .* 60 x 40 pixels, got \(4, 6\)"):
+    with pytest.raises(
+        DataError, match=r"card_mask.png: a mask must be .* 60 x 40 pixels, got \(4, 6\)"
+    ):
         load(str(folder))
 
 
@@ -503,14 +573,19 @@ def test_folders_of_too_few_classes(tmp_path):
     with pytest.raises(DataError, match=rf"{rule}\[\]"):
         load(str(tmp_path))
     (tmp_path / "nut").mkdir()
-    with pytest.raises(DataError, match=rf"{rule}\['nut'\]. Give each class a folder; what is not to be found"):
+    with pytest.raises(
+        DataError, match=rf"{rule}\['nut'\]. Give each class a folder; what is not to be found"
+    ):
         load(str(tmp_path))
 
 
 def test_classes_without_assets(folder):
     (folder / "empty").mkdir()
     (folder / "empty" / "notes.txt").write_text("")
-    with pytest.raises(DataError, match=r"empty: holds no mesh and no cut-out, got \['notes.txt'\]. Meshes are .glb"):
+    with pytest.raises(
+        DataError,
+        match=r"empty: holds no mesh and no cut-out, got \['notes.txt'\]. Meshes are .glb",
+    ):
         load(str(folder))
 
 

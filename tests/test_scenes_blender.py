@@ -1,4 +1,6 @@
-"""Blender: the path tracer draws what `raycast` draws, in a process of its own that may fail and says how."""
+"""Blender: the path tracer draws what `raycast` draws, in a process of its own that may fail and
+says how.
+"""
 
 import os
 import re
@@ -52,18 +54,28 @@ def has_bpy():
 @pytest.fixture
 def bpy():
     if not has_bpy():
-        pytest.skip(f"{PYTHON} has no bpy: pip install bpy, or name a Python with it in ${blender.PYTHON_VARIABLE}")
+        pytest.skip(
+            f"{PYTHON} has no bpy: pip install bpy, or name a Python with it in ${blender.PYTHON_VARIABLE}"
+        )
 
 
 def painted_box():
-    """A library with a box of 1 x 2 x 0.5 of other colours at each corner and a texture of two halves."""
-    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-1, 1) for z in (-0.25, 0.25)], np.float32)
+    """A library with a box of 1 x 2 x 0.5 of other colours at each corner and a texture of two
+    halves.
+    """
+    corners = np.array(
+        [[x, y, z] for x in (-0.5, 0.5) for y in (-1, 1) for z in (-0.25, 0.25)], np.float32
+    )
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (1, 5, 7, 3), (0, 2, 6, 4))
     faces = np.array([[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)], np.int32)
     texture = np.full((8, 8, 3), 220, np.uint8)
     texture[:4, :, 1:] = 60
     mesh = Mesh(
-        vertices=corners, faces=faces, colors=0.5 + 0.5 * corners, uv=corners[:, :2] * (1, 0.5) + 0.5, texture=texture
+        vertices=corners,
+        faces=faces,
+        colors=0.5 + 0.5 * corners,
+        uv=corners[:, :2] * (1, 0.5) + 0.5,
+        texture=texture,
     )
     return Library(classes=CLASSES, assets={"box": Asset(label=NO_CLASS, mesh=mesh, scale=0.02)})
 
@@ -90,7 +102,14 @@ def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
         ),
         light=Light(lamps=tuple(lamps), sky_color=sky, slope=(1.0, 0.0) if bodies else (0.0, 0.0)),
         camera=Camera(position=eye, rotation=pose, focal_px=380.0, size_px=128, **camera),
-        sensor=Sensor(exposure=1.0, white_balance=WHITE, blur_sigma_px=0.0, noise_sigma=0.0, jpeg_quality=0, seed=0),
+        sensor=Sensor(
+            exposure=1.0,
+            white_balance=WHITE,
+            blur_sigma_px=0.0,
+            noise_sigma=0.0,
+            jpeg_quality=0,
+            seed=0,
+        ),
         label_style=LabelStyle(),
         jitter=7,
     )
@@ -150,11 +169,19 @@ def test_both_renderers_draw_the_same_scene(bpy):
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9
         assert a.mean() == pytest.approx(b.mean(), rel=0.2)
     box = cast.ids == 8
-    assert traced.radiance[box].mean(axis=0) == pytest.approx(cast.radiance[box].mean(axis=0), rel=0.25)
+    assert traced.radiance[box].mean(axis=0) == pytest.approx(
+        cast.radiance[box].mean(axis=0), rel=0.25
+    )
 
 
 def test_layers_are_the_same_to_both_however_far_the_camera_zooms(bpy):
-    settings = {"occluders": 0.5, "focal_length": 1.0, "camera_height": 1.0, "image_px": 96, "size_px": (12.0, 18.0)}
+    settings = {
+        "occluders": 0.5,
+        "focal_length": 1.0,
+        "camera_height": 1.0,
+        "image_px": 96,
+        "size_px": (12.0, 18.0),
+    }
     parameters = SceneParameters(arrangement="layers", objects=5, **settings)
     library = library_of(parameters)
     scenes = [draw_scene(parameters, 3, index) for index in range(2)]
@@ -166,7 +193,9 @@ def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):
     overhead = replace(LAMPS[0], direction=(0.0, 0.0, 1.0))
     scenes = [scene(sky=(0.0,) * 3), scene(lamps=()), scene(lamps=(overhead, *LAMPS))]
     told = []
-    drawings = blender.draw(scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: told.append(done))
+    drawings = blender.draw(
+        scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: told.append(done)
+    )
     for found, expected in zip(drawings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
         assert found.radiance.mean(axis=(0, 1)) == pytest.approx(expected, rel=0.02)
     assert told == [(1, 3), (2, 3), (3, 3)]
@@ -177,7 +206,10 @@ def test_a_lens_blurs_the_picture_and_not_the_ids(bpy):
     blurred = replace(sharp, camera=replace(sharp.camera, aperture_m=0.05, focus_m=0.2))
     a, b = blender.draw([sharp, blurred], painted_box(), samples=16)
     assert (a.ids == b.ids).all()
-    assert np.abs(np.diff(b.radiance, axis=1)).mean() < 0.5 * np.abs(np.diff(a.radiance, axis=1)).mean()
+    assert (
+        np.abs(np.diff(b.radiance, axis=1)).mean()
+        < 0.5 * np.abs(np.diff(a.radiance, axis=1)).mean()
+    )
 
 
 @pytest.mark.parametrize("hue_turn", [0.0, 0.3])
@@ -200,7 +232,9 @@ def test_nothing_of_this_package_imports_bpy():
     for path in blender.SCRIPT.parents[1].rglob("*.py"):
         assert path == blender.SCRIPT or not IMPORTS_BPY.search(path.read_text()), path
     script = blender.SCRIPT.read_text()
-    assert IMPORTS_BPY.search(script) and not re.search(r"^\s*(import|from) syndet_ray", script, re.MULTILINE)
+    assert IMPORTS_BPY.search(script) and not re.search(
+        r"^\s*(import|from) syndet_ray", script, re.MULTILINE
+    )
 
 
 def failing(tmp_path, commands, **options):

@@ -1,4 +1,6 @@
-"""Rendered sets take no more disk than they may: those used longest ago go, and none that anybody makes or uses."""
+"""Rendered sets take no more disk than they may: those used longest ago go, and none that anybody
+makes or uses.
+"""
 
 import fcntl
 import os
@@ -28,7 +30,9 @@ def made():
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache of at most 2.5 MB; returns a function that asks for the set of a key and gives its pool."""
+    """A cache of at most 2.5 MB; returns a function that asks for the set of a key and gives its
+    pool.
+    """
     monkeypatch.setenv("SYNDET_CACHE_GB", "0.0025")
     clock = iter(range(10_000, 20_000))
 
@@ -167,5 +171,7 @@ def test_without_a_number_the_cache_may_take_half_of_what_is_free_or_its_own(tmp
 @pytest.mark.parametrize("asked", ["50 GB", "-1", "nan", "inf"])
 def test_what_is_no_number_of_gigabytes_is_named(asked, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNDET_CACHE_GB", asked)
-    with pytest.raises(MachineError, match=r"\$SYNDET_CACHE_GB: must be a number of gigabytes, such as 50, got"):
+    with pytest.raises(
+        MachineError, match=r"\$SYNDET_CACHE_GB: must be a number of gigabytes, such as 50, got"
+    ):
         bound(tmp_path)

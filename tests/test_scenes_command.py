@@ -44,7 +44,11 @@ def test_the_example_program_follows_the_protocol(tmp_path):
     first = run_command(program, PARAMETERS, 3, 7, tmp_path / "a", limit_s=60)
     assert (first.name, first.synthetic, len(first)) == ("synthetic", True, 3)
     assert first.classes == ("one", "two", "three", "four", "five", "six")
-    assert [record.image_id for record in first.records] == ["000000.png", "000001.png", "000002.png"]
+    assert [record.image_id for record in first.records] == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+    ]
     assert all(len(record.boxes) == 3 for record in first.records)
     visibility = np.concatenate([record.boxes.visibility for record in first.records])
     assert visibility.min() >= 0
@@ -68,19 +72,28 @@ def test_a_set_is_rendered_from_scene_parameters(tmp_path):
     parameters = SceneParameters(generator=generator, objects=4, image_px=64, size_px=(10, 16))
     pool = rendered(parameters, 2, 0, tmp_path / "out")
     assert (len(pool), pool.synthetic, pool.box_counts.tolist()) == (2, True, [4, 4])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.txt", "request.json", "result.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "log.txt",
+        "request.json",
+        "result.json",
+    ]
 
 
 def test_a_program_is_split_as_a_shell_would_but_never_run_by_one():
     assert program_of("command:blender -b 'my scene.py'") == ["blender", "-b", "my scene.py"]
     assert program_of("command:echo $HOME; rm x") == ["echo", "$HOME;", "rm", "x"]
-    for generator, message in (("command: ", "must name a program"), ("command:a 'b", "cannot be split")):
+    for generator, message in (
+        ("command: ", "must name a program"),
+        ("command:a 'b", "cannot be split"),
+    ):
         with pytest.raises(DefinitionError, match=message):
             program_of(generator)
 
 
 def test_a_program_that_is_not_there(tmp_path):
-    with pytest.raises(MachineError, match=r"generator no-such-program -x: cannot be started \(No such file"):
+    with pytest.raises(
+        MachineError, match=r"generator no-such-program -x: cannot be started \(No such file"
+    ):
         run_command(["no-such-program", "-x"], PARAMETERS, 1, 0, tmp_path, limit_s=60)
     (tmp_path / "text").write_text("no program")
     with pytest.raises(MachineError, match="Permission denied"):
@@ -88,7 +101,9 @@ def test_a_program_that_is_not_there(tmp_path):
 
 
 def test_a_program_that_fails_is_quoted(tmp_path):
-    with pytest.raises(MachineError, match=r"must end with exit code 0, got 3. It printed: line 5 \| .* \| line 9 "):
+    with pytest.raises(
+        MachineError, match=r"must end with exit code 0, got 3. It printed: line 5 \| .* \| line 9 "
+    ):
         run("[print('line', i) for i in range(10)]; raise SystemExit(3)", tmp_path)
     assert ended(tmp_path) == 3
     assert (tmp_path / "log.txt").read_text().startswith("line 0\n")
@@ -99,7 +114,9 @@ def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     # The grandchild holds the pipe open: it ends for us when the last of them is gone.
     hang = f"exec 3>{tmp_path}/pipe; echo started; sleep 1000 & wait"
-    with pytest.raises(MachineError, match=r"must end within 0.5 s and was stopped. It printed: started"):
+    with pytest.raises(
+        MachineError, match=r"must end within 0.5 s and was stopped. It printed: started"
+    ):
         run_command(["sh", "-c", hang], PARAMETERS, 1, 0, tmp_path / "out", limit_s=0.5)
     assert ended(tmp_path / "out") is None
     readable, _, _ = select.select([reading], [], [], 10)
@@ -118,13 +135,28 @@ def test_nothing_is_read_from_the_terminal(tmp_path):
     [
         ("print('done')", r"must write a dataset into .*/data and wrote nothing. It printed: done"),
         ("pass", "It printed nothing"),
-        (WRITES.replace("BOX", "[50, 2, 5, 5]"), r"annotation 5: a box must reach into its image.*my camera"),
-        (WRITES.replace("BOX", "[30, 2, 15, 5]"), r"must write boxes that lie within their images, got 'train: 1 box"),
+        (
+            WRITES.replace("BOX", "[50, 2, 5, 5]"),
+            r"annotation 5: a box must reach into its image.*my camera",
+        ),
+        (
+            WRITES.replace("BOX", "[30, 2, 15, 5]"),
+            r"must write boxes that lie within their images, got 'train: 1 box",
+        ),
         (WRITES.replace("BOX", "[3, 2, 0, 5]"), "annotation 5: a box must have an area"),
-        (WRITES.replace("BOX", "[1, 2, float('nan'), 4]"), "annotation 5: bbox must be four numbers.*my camera"),
-        (WRITES.replace("BOX", "[1, 2, float('inf'), 4]"), "annotation 5: bbox must be four numbers.*my camera"),
+        (
+            WRITES.replace("BOX", "[1, 2, float('nan'), 4]"),
+            "annotation 5: bbox must be four numbers.*my camera",
+        ),
+        (
+            WRITES.replace("BOX", "[1, 2, float('inf'), 4]"),
+            "annotation 5: bbox must be four numbers.*my camera",
+        ),
         (WRITES.replace("BOX", "'x'"), "annotation 5: bbox must be four numbers"),
-        (WRITES.replace("BOX", "[1, 2, 3, 4]"), "must write 2 images, got 1.*my camera is at 1 2 3"),
+        (
+            WRITES.replace("BOX", "[1, 2, 3, 4]"),
+            "must write 2 images, got 1.*my camera is at 1 2 3",
+        ),
     ],
 )
 def test_what_a_program_writes_wrong_is_named(code, message, tmp_path):
@@ -144,7 +176,9 @@ def test_a_second_attempt_sees_nothing_of_the_first(tmp_path):
 
 
 def test_images_beyond_those_asked_for_are_left_out(tmp_path):
-    code = WRITES.replace("BOX", "[1, 2, 3, 4]").replace('[{"id": 0, "file_name": "0.png"}]', "images")
+    code = WRITES.replace("BOX", "[1, 2, 3, 4]").replace(
+        '[{"id": 0, "file_name": "0.png"}]', "images"
+    )
     more = "images = [{'id': i, 'file_name': f'{i}.png'} for i in (1, 0)]\nImage.new('RGB', (9, 9)).save(out / '1.png')"
     source = run(code.replace("box =", f"{more}\nbox ="), tmp_path, count=1)
     assert [record.image_id for record in source.records] == ["0.png"]

@@ -1,4 +1,6 @@
-"""Layers and heaps: overlap, crop and cover as asked, nothing inside anything else, and never a hang."""
+"""Layers and heaps: overlap, crop and cover as asked, nothing inside anything else, and never a
+hang.
+"""
 
 import logging
 
@@ -52,7 +54,9 @@ def test_objects_overlap_and_are_cut_by_no_more_than_asked(seed):
 
 
 def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
-    """Of an object whose box is even about its middle, which lies in the image: in a corner a quarter of it is left."""
+    """Of an object whose box is even about its middle, which lies in the image: in a corner a
+    quarter of it is left.
+    """
 
     def first_places(crop):
         plan = layers.Plan(
@@ -67,7 +71,10 @@ def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
             distance=5.0,
         )
         box, nothing = np.array([-30.0, -30, 30, 30]), np.zeros((0, 4))
-        return [layers._free_place(plan, box, nothing, np.zeros(0), np.random.default_rng(k)) for k in range(300)]
+        return [
+            layers._free_place(plan, box, nothing, np.zeros(0), np.random.default_rng(k))
+            for k in range(300)
+        ]
 
     greatest = first_places(0.75)
     drawn = [np.random.default_rng(k).uniform(0, 160, 2) for k in range(300)]
@@ -81,7 +88,9 @@ def test_clutter_covers_the_whole_background():
         assert (draw(scene, library).ids < 0).mean() < 0.01
 
 
-@pytest.mark.parametrize("fixed", [{"background_scale": (0.3, 0.5)}, {"image_px": 400}, {"size_px": (10.0, 16.0)}])
+@pytest.mark.parametrize(
+    "fixed", [{"background_scale": (0.3, 0.5)}, {"image_px": 400}, {"size_px": (10.0, 16.0)}]
+)
 def test_clutter_that_is_small_covers_it_too(fixed):
     scene, library = scene_of(**fixed)
     assert (draw(scene, library).ids < 0).mean() < 0.04
@@ -94,7 +103,9 @@ def test_clutter_too_small_to_cover_is_said(tmp_path, caplog):
 
 
 def test_zoom_makes_all_larger_and_nothing_sinks_into_the_ground():
-    scenes = [scene_of(i, focal_length=1.0, camera_height=1.0, size_px=(10.0, 16.0)) for i in range(12)]
+    scenes = [
+        scene_of(i, focal_length=1.0, camera_height=1.0, size_px=(10.0, 16.0)) for i in range(12)
+    ]
     for scene, library in scenes:
         assert min(vertices[:, 2].min() for vertices in world_vertices(scene, library)) > 0
     widths = [np.ptp(seen_boxes(*found, labelled=True)[:, ::2], axis=1).mean() for found in scenes]
@@ -108,7 +119,11 @@ def test_flat_things_make_no_giant_occluders(tmp_path):
     picture[4:36, 4:196] = 255
     cv2.imwrite(str(tmp_path / "strip.png"), picture)
     scene, library = scene_of(occluders=1.0, surroundings=str(tmp_path))
-    occluders = [i for i, body in enumerate(scene.bodies[-8:], len(scene.bodies) - 8) if body.label == NO_CLASS]
+    occluders = [
+        i
+        for i, body in enumerate(scene.bodies[-8:], len(scene.bodies) - 8)
+        if body.label == NO_CLASS
+    ]
     assert len(occluders) == 8
     for i in occluders:
         outline = project(world_vertices(scene, library)[i], scene.camera)
@@ -143,7 +158,10 @@ def test_occluders_hide_a_part_of_their_targets():
     plain, library = scene_of()
     hidden, _ = scene_of(occluders=1.0)
     assert len(hidden.bodies) == len(plain.bodies) + 8
-    visible = [annotate(scene, draw(scene, library).ids, library).visibility.mean() for scene in (plain, hidden)]
+    visible = [
+        annotate(scene, draw(scene, library).ids, library).visibility.mean()
+        for scene in (plain, hidden)
+    ]
     assert 0.03 < visible[0] - visible[1] < 0.35
 
 
@@ -196,12 +214,19 @@ def test_visibility_of_meshes_is_that_counted_by_drawing_each_alone():
     scene, library = scene_of(objects=6, distractors=6, arrangement="tray")
     ids = draw(scene, library).ids
     every = np.ones(len(scene.bodies), bool)
-    alone = np.array([(draw(replace(scene, bodies=(body,)), library).ids == 0).sum() for body in scene.bodies])
+    alone = np.array(
+        [(draw(replace(scene, bodies=(body,)), library).ids == 0).sum() for body in scene.bodies]
+    )
     whole = silhouettes(scene, library, every)
     outlines = seen_boxes(scene, library, labelled=False)
     assert (outlines > 0).all(axis=1).any(), "no distractor is inside the image"
     for i, body in enumerate(scene.bodies):
-        if body.asset != "die" and alone[i] and not (ids[[0, -1]] == i).any() and not (ids[:, [0, -1]] == i).any():
+        if (
+            body.asset != "die"
+            and alone[i]
+            and not (ids[[0, -1]] == i).any()
+            and not (ids[:, [0, -1]] == i).any()
+        ):
             assert whole[i] == pytest.approx(alone[i], abs=1)
 
 
@@ -211,7 +236,9 @@ def test_visibility_of_meshes_is_that_counted_by_drawing_each_alone():
 def _box(x, y, z):
     solid = trimesh.creation.box((x, y, z))
     vertices = np.asarray(solid.vertices, np.float32)
-    return Mesh(vertices=vertices, faces=np.asarray(solid.faces, np.int32), colors=np.ones_like(vertices))
+    return Mesh(
+        vertices=vertices, faces=np.asarray(solid.faces, np.int32), colors=np.ones_like(vertices)
+    )
 
 
 def test_a_thing_rests_on_its_stable_faces_the_likelier_the_oftener():
@@ -239,7 +266,9 @@ def test_nothing_is_in_anything_else_and_everything_rests():
     assert max(solid.bounds[1, 2] for solid in solids) > 0.045, "it never piled up"
     for i, solid in enumerate(solids):
         for other in solids[:i]:
-            if (solid.bounds[0] < other.bounds[1]).all() and (other.bounds[0] < solid.bounds[1]).all():
+            if (solid.bounds[0] < other.bounds[1]).all() and (
+                other.bounds[0] < solid.bounds[1]
+            ).all():
                 # What touches may do so exactly: a tenth of a millimetre apart nothing meets.
                 apart = np.array([0, 0, 1e-4])
                 for outer, inner, moved in ((other, solid, apart), (solid, other, -apart)):
@@ -256,11 +285,16 @@ def test_a_picture_never_lies_on_its_face():
     shown = [(asset, turn[2, 2]) for asset, turn, _ in (next(poses) for _ in range(60))]
     assert min(up for asset, up in shown if asset > 0) >= 0.5 - 1e-9
     assert min(up for asset, up in shown if asset == 0) < 0
-    assert 18 <= sum(asset == 0 for asset, _ in shown) <= 42, "every class is as likely as any other"
+    assert 18 <= sum(asset == 0 for asset, _ in shown) <= 42, (
+        "every class is as likely as any other"
+    )
 
 
 def test_a_thing_wider_than_the_tray_finds_no_place():
-    assert Heap(half_width=0.01, half_depth=0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0)) is None
+    assert (
+        Heap(half_width=0.01, half_depth=0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0))
+        is None
+    )
 
 
 # Label styles
@@ -273,7 +307,11 @@ def test_exact_boxes_stay_exact():
 
 def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
     boxes = np.tile([[100.0, 100.0, 130.0, 120.0]], (4000, 1))
-    drawn = styled(boxes, LabelStyle(padding=0.2, padding_spread=0.1, jitter=0.05, square=True, seed=1), (400, 400))
+    drawn = styled(
+        boxes,
+        LabelStyle(padding=0.2, padding_spread=0.1, jitter=0.05, square=True, seed=1),
+        (400, 400),
+    )
     sizes, middles = drawn[:, 2:] - drawn[:, :2], (drawn[:, :2] + drawn[:, 2:]) / 2
     np.testing.assert_allclose(sizes[:, 0], sizes[:, 1])
     assert sizes.mean() == pytest.approx(36, rel=0.02)

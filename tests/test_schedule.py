@@ -19,10 +19,16 @@ SCHEDULES = ("mixed", "staged", "annealed", "real_only", "synthetic_only")
 @st.composite
 def mixes(draw, schedules=SCHEDULES, sources=(1, 4)):
     """Any mix of so many synthetic sources."""
-    weights = draw(st.lists(st.integers(0, 9), min_size=sources[0], max_size=sources[1]).filter(any))
+    weights = draw(
+        st.lists(st.integers(0, 9), min_size=sources[0], max_size=sources[1]).filter(any)
+    )
     names = [f"s{i}" for i in range(len(weights))]
     return Mix(
-        synthetic=draw(st.one_of(st.sampled_from([0, 0.25, 0.5, 0.75, 1]), st.floats(0, 1).map(lambda x: round(x, 6)))),
+        synthetic=draw(
+            st.one_of(
+                st.sampled_from([0, 0.25, 0.5, 0.75, 1]), st.floats(0, 1).map(lambda x: round(x, 6))
+            )
+        ),
         schedule=draw(st.sampled_from(schedules)),
         anneal=draw(st.sampled_from(["linear", "cosine"])),
         sources={name: Scenes() for name in names},
@@ -50,14 +56,18 @@ def test_over_a_training_shares_add_up_to_what_the_mix_asks_for(mix, images, bat
         assert math.isclose(sum(shares.values()), 1, abs_tol=1e-9)
         assert all(0 <= share <= 1 for share in shares.values())
         seen = {source: seen[source] + share * count for source, share in shares.items()}
-    assert seen == pytest.approx({source: share * images for source, share in mix.shares.items()}, abs=1e-9 * images)
+    assert seen == pytest.approx(
+        {source: share * images for source, share in mix.shares.items()}, abs=1e-9 * images
+    )
     assert images_until(mix, images, images) == pytest.approx(seen, abs=1e-9 * images)
 
 
 @unhurried
 @given(mixes(), st.integers(1, 300), st.integers(1, 40))
 def test_realised_counts_stay_with_the_plan_from_batch_to_batch(mix, images, batch_size):
-    """Never a whole image ahead, and behind by less than n - 1 where there are n sources: see Trainer for why."""
+    """Never a whole image ahead, and behind by less than n - 1 where there are n sources: see
+    Trainer for why.
+    """
     sources = [source for source, share in mix.shares.items() if share > 0]
     mixer = BatchMixer(dict.fromkeys(sources, 7), batch_size, seed=1)
     for seen, count, shares in through(mix, images, batch_size):
@@ -90,7 +100,8 @@ def test_annealed_falls_and_never_rises(mix, images):
 
 @pytest.mark.parametrize("anneal", ["linear", "cosine"])
 @pytest.mark.parametrize(
-    ("synthetic", "first", "last"), [(0.5, 1, 0), (0.75, 1, 0.5), (0.25, 0.5, 0), (1, 1, 1), (0, 0, 0)]
+    ("synthetic", "first", "last"),
+    [(0.5, 1, 0), (0.75, 1, 0.5), (0.25, 0.5, 0), (1, 1, 1), (0, 0, 0)],
 )
 def test_annealed_goes_as_far_as_shares_allow(anneal, synthetic, first, last):
     mix = Mix(schedule="annealed", synthetic=synthetic, anneal=anneal)
@@ -150,7 +161,10 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"mix.sources": {"real": {"kind": "scenes"}}}, "'real' are the photos that a sweep is given"),
+        (
+            {"mix.sources": {"real": {"kind": "scenes"}}},
+            "'real' are the photos that a sweep is given",
+        ),
         ({"mix.parts": {"synthtic": 1.0}}, "'synthtic' is no source. Did you mean 'synthetic'?"),
         ({"mix.parts": {"synthetic": 0.5}}, "parts must sum to 1, got"),
         ({"mix.real_images": -1}, "real_images must be at least 0 or 'all', got -1"),
@@ -158,7 +172,10 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
             {"mix.real_images": 1.0},
             "mix.real_images: must be a whole number, a share between 0 and 1, or 'all', got 1.0",
         ),
-        ({"mix.schedule": "real_only", "mix.real_images": 0}, "real_images must be at least 1 or 'all', got 0"),
+        (
+            {"mix.schedule": "real_only", "mix.real_images": 0},
+            "real_images must be at least 1 or 'all', got 0",
+        ),
         (
             {"mix.sources": {"a": {"kind": "scenes", "changes": {"scene.objcts": 3}}}},
             "mix.sources: a: recipe.scene.objcts: is not a setting of a recipe. Did you mean 'scene.objects'?",
@@ -167,7 +184,10 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
             {"mix.sources": {"a": {"kind": "scenes", "changes": {"scene.objects": 0}}}},
             "mix.sources: a: scene: objects: must be greater than or equal to 1, got 0",
         ),
-        ({"mix.sources": {"a": {"kind": "scenes", "changes": {"mix.synthetic": 0}}}}, "is not a setting of scenes"),
+        (
+            {"mix.sources": {"a": {"kind": "scenes", "changes": {"mix.synthetic": 0}}}},
+            "is not a setting of scenes",
+        ),
     ],
 )
 def test_a_mix_that_cannot_be_is_refused(changes, said):

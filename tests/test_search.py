@@ -11,7 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from syndet_ray import Choice, Confirmation, Float, Mix, Pruning, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training
+from syndet_ray import (
+    Choice,
+    Confirmation,
+    Float,
+    Mix,
+    Pruning,
+    Recipe,
+    Scenes,
+    SearchSpace,
+    Simplex,
+    Sweep,
+    Training,
+)
 from syndet_ray.analysis.selection import best_points, candidates, finalists, missing_seeds
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
@@ -30,7 +42,10 @@ SWEEP = Sweep(
     recipe=Recipe(training=Training(images=100)),
     space=(
         SearchSpace(
-            {"mix.synthetic": Float(low=0, high=1), "training.learning_rate": Float(low=1e-4, high=1e-2, log=True)}
+            {
+                "mix.synthetic": Float(low=0, high=1),
+                "training.learning_rate": Float(low=1e-4, high=1e-2, log=True),
+            }
         ),
     ),
     trials=10,
@@ -72,7 +87,9 @@ def begin(tmp_path, store, request):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
         folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
         return (
-            Search(folder, sweep, Silent(), [tracking, Mirror(folder, sweep, Silent().note)], budget),
+            Search(
+                folder, sweep, Silent(), [tracking, Mirror(folder, sweep, Silent().note)], budget
+            ),
             folder,
             tracking,
         )
@@ -89,7 +106,9 @@ def run_one(search, assignment, rungs=RUNGS):
     """Runs one trial on the made-up curve, as far as it is let."""
     proposal = assignment.proposal
     for images in rungs:
-        if search.report(proposal.number, images, {OBJECTIVE: curve(proposal.recipe, images)}, {"device": "cpu"}):
+        if search.report(
+            proposal.number, images, {OBJECTIVE: curve(proposal.recipe, images)}, {"device": "cpu"}
+        ):
             break
     search.end(proposal.number)
 
@@ -123,25 +142,36 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
     run_all(search)
     pruned = [trial for trial in folder.trials() if trial.state == "PRUNED"]
     assert pruned
-    assert all(50 <= trial.images < 100 for trial in pruned), "one rung of grace, and never at the last"
+    assert all(50 <= trial.images < 100 for trial in pruned), (
+        "one rung of grace, and never at the last"
+    )
     assert all(trial.kind == "search" for trial in pruned)
     assert f"median pruner after {pruned[0].images} images" == pruned[0].reason
     told = {trial.number: trial for trial in search._study._study.trials}
     assert told[pruned[0].number].state.name == "PRUNED"
-    assert sorted(told[pruned[0].number].intermediate_values) == [k + 1 for k in range(len(pruned[0].rungs))]
+    assert sorted(told[pruned[0].number].intermediate_values) == [
+        k + 1 for k in range(len(pruned[0].rungs))
+    ]
 
 
 def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
     search, *_ = begin()
     settings = TrialSettings(rungs=4, seed=3, cache="cache")
     tasks = [search.propose().task(settings, threads=1) for _ in range(3)]
-    assert [task.searched for task in tasks] == [(), (), ("mix.synthetic", "training.learning_rate")]
+    assert [task.searched for task in tasks] == [
+        (),
+        (),
+        ("mix.synthetic", "training.learning_rate"),
+    ]
     assert [task.recipe["mix.synthetic"] for task in tasks[:2]] == [0.0, 1.0]
 
 
 def test_controls_are_never_pruned():
     worse = SWEEP.model_copy(
-        update={"controls": ("real_only", "synthetic_only"), "pruning": Pruning(startup_trials=0, grace_rungs=0)}
+        update={
+            "controls": ("real_only", "synthetic_only"),
+            "pruning": Pruning(startup_trials=0, grace_rungs=0),
+        }
     )
     study = Study(worse)
     numbers = [study.ask(number).number for number in range(4)]
@@ -150,7 +180,9 @@ def test_controls_are_never_pruned():
             study.report(number, images, 0.9)
     for number in numbers[2:]:
         study.tell(number, "COMPLETE", [0.9])
-    assert not any(study.report(number, images, 0.0) for number in numbers[:2] for images in RUNGS[:3])
+    assert not any(
+        study.report(number, images, 0.0) for number in numbers[:2] for images in RUNGS[:3]
+    )
     assert study.report(study.ask(4).number, 25, 0.0), "a proposal that does as badly is pruned"
 
 
@@ -171,8 +203,13 @@ def test_mlflow_has_one_nested_run_a_trial(begin, store):
 
 
 def test_mlflow_has_numbers_where_it_can_draw_them(begin, store):
-    """One word among the values of a setting, and its axis in the UI's parallel coordinates is one of words."""
-    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    """One word among the values of a setting, and its axis in the UI's parallel coordinates is one
+    of words.
+    """
+    sources = {
+        "a": Scenes(changes={"scene.objects": 10}),
+        "b": Scenes(changes={"scene.objects": 70}),
+    }
     recipe = Recipe(mix=Mix(sources=sources), training=Training(images=100))
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
     search, folder, tracking = begin(sweep=SWEEP.replace({"recipe": recipe, "space": (space,)}))
@@ -195,7 +232,11 @@ def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):
     search.end(1)
     run_all(search)
     _, without_report, failed = folder.trials()[:3]
-    assert (failed.state, failed.cause, failed.reason) == ("FAILED", "mistake", "scene.blur differs")
+    assert (failed.state, failed.cause, failed.reason) == (
+        "FAILED",
+        "mistake",
+        "scene.blur differs",
+    )
     assert (without_report.state, without_report.cause) == ("FAILED", "lost")
     assert without_report.reason == "ended before its first report"
     assert children(store, tracking)[2].info.status == "FAILED"
@@ -210,7 +251,9 @@ def test_a_control_that_was_lost_is_trained_once_more(begin):
     run_all(search)
     again = [trial for trial in folder.trials() if trial.kind == "real_only"]
     assert [(trial.state, trial.seed_number) for trial in again] == [("FAILED", 0), ("COMPLETE", 0)]
-    assert sum(trial.kind == "synthetic_only" for trial in folder.trials()) == 1, "a mistake would be made again"
+    assert sum(trial.kind == "synthetic_only" for trial in folder.trials()) == 1, (
+        "a mistake would be made again"
+    )
     rebuilt, _, _ = begin(folder, tracking.parent)
     assert rebuilt.remaining == 0
 
@@ -219,13 +262,20 @@ def test_a_control_that_was_lost_is_trained_once_more(begin):
 def test_a_control_whose_seed_is_lost_twice_gets_another_one_that_is_lost_once(begin, losses, last):
     search, folder, _ = begin()
     run_and_lose(search, folder, {("real_only", 0): losses, ("real_only", 3): losses - 2})
-    found = [(trial.seed_number, trial.state) for trial in folder.trials() if trial.kind == "real_only"]
-    assert found == [(0, "FAILED"), (0, "FAILED"), (3, last)], "1 and 2 are those of its confirmations"
+    found = [
+        (trial.seed_number, trial.state) for trial in folder.trials() if trial.kind == "real_only"
+    ]
+    assert found == [(0, "FAILED"), (0, "FAILED"), (3, last)], (
+        "1 and 2 are those of its confirmations"
+    )
     assert search.is_over
 
 
 def run_and_lose(search, folder, losses):
-    """Runs all trials, and loses those of a kind and seed so many times. A study rebuilt in between asks for the same."""
+    """Runs all trials, and loses those of a kind and seed so many times.
+
+    A study rebuilt in between asks for the same.
+    """
     left = dict(losses)
     while True:
         rebuilt = Study(folder.sweep)
@@ -260,8 +310,16 @@ VARIANTS = Sweep(
     [
         ({("a", 0): 1}, {"a": [0, 1, 2], "b": [0, 1, 2]}, [0]),
         ({("a (2)", 1): 2}, {"a": [0, 2, 4], "b": [0, 1, 2]}, [1, 1]),
-        ({("a", 0): 2, ("a (3)", 2): 2, ("b (2)", 1): 2}, {"a": [1, 4, 5], "b": [0, 2, 4]}, [0, 0, 1, 1, 2, 2]),
-        ({("a", 0): 1, ("a (2)", 1): 1, ("a (3)", 2): 1}, {"a": [0, 1, 2], "b": [0, 1, 2]}, [0, 1, 2]),
+        (
+            {("a", 0): 2, ("a (3)", 2): 2, ("b (2)", 1): 2},
+            {"a": [1, 4, 5], "b": [0, 2, 4]},
+            [0, 0, 1, 1, 2, 2],
+        ),
+        (
+            {("a", 0): 1, ("a (2)", 1): 1, ("a (3)", 2): 1},
+            {"a": [0, 1, 2], "b": [0, 1, 2]},
+            [0, 1, 2],
+        ),
         ({("a", 0): 2, ("a", 4): 2, ("a", 5): 9}, {"a": [1, 2], "b": [0, 1, 2]}, [0, 0, 4, 4, 5]),
     ],
     ids=["once", "twice", "two of one recipe", "all once", "time and again"],
@@ -273,9 +331,14 @@ def test_lost_repeats_of_variants_are_trained_anew_with_their_seed_and_then_with
     search, folder, _ = begin(sweep=VARIANTS)
     run_and_lose(search, folder, losses)
     assert search.is_over
-    seeds_of = {c.kind: sorted(trial.seed_number for trial in c.trainings) for c in candidates(folder.trials())}
+    seeds_of = {
+        c.kind: sorted(trial.seed_number for trial in c.trainings)
+        for c in candidates(folder.trials())
+    }
     assert seeds_of == trained
-    assert sorted(trial.seed_number for trial in folder.trials() if trial.state == "FAILED") == failed
+    assert (
+        sorted(trial.seed_number for trial in folder.trials() if trial.state == "FAILED") == failed
+    )
 
 
 def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with_another(begin):
@@ -284,7 +347,11 @@ def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with
     search, folder, _ = begin(sweep=grid)
     run_and_lose(search, folder, {("search", 0): 3})
     first, again, another = (
-        [trial.recipe["mix.synthetic"] for trial in folder.trials() if (trial.state, trial.seed_number) == key]
+        [
+            trial.recipe["mix.synthetic"]
+            for trial in folder.trials()
+            if (trial.state, trial.seed_number) == key
+        ]
         for key in (("FAILED", 0), ("COMPLETE", 0), ("COMPLETE", 3))
     )
     assert len(first) == 3
@@ -297,7 +364,9 @@ def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with
 )
 def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(begin, changes):
     points = ({"mix.synthetic": 0.5, "training.learning_rate": 1e-3},)
-    search, folder, _ = begin(sweep=SWEEP.replace({"points": points, "trials": 13, "controls": (), **changes}))
+    search, folder, _ = begin(
+        sweep=SWEEP.replace({"points": points, "trials": 13, "controls": (), **changes})
+    )
     run_and_lose(search, folder, {("search", 0): 3})
     trials = folder.trials()
     assert [trial.params["mix.synthetic"] == 0.5 for trial in trials] == 3 * [True] + 12 * [False]
@@ -321,7 +390,9 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     search.close()
     run = children(store, tracking)[2]
     assert run.data.metrics[OBJECTIVE] == 0.0, "else it would stand first in MLflow"
-    (mirrored,) = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials
+    (mirrored,) = optuna.load_study(
+        study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}"
+    ).trials
     assert (mirrored.state.name, mirrored.value) == ("COMPLETE", 0.0)
 
 
@@ -363,7 +434,9 @@ def test_the_sampler_learns_to_keep_away_from_where_training_diverges():
 
 
 @pytest.mark.parametrize("kill_after", [1, 5, 12, 23, 30])
-def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(begin, tmp_path, store, kill_after):
+def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(
+    begin, tmp_path, store, kill_after
+):
     undisturbed = RunFolder.create(tmp_path / "undisturbed", SWEEP, {})
     whole, _, _ = begin(undisturbed)
     run_all(whole)
@@ -372,7 +445,8 @@ def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(begin, tmp
     run_all(killed)
     tracking.wait()  # or it would go on writing after its death
     lines = (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True)
-    torn = lines[kill_after][: len(lines[kill_after]) // 2]  # the kill fell into the middle of a write
+    # the kill fell into the middle of a write
+    torn = lines[kill_after][: len(lines[kill_after]) // 2]
     (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kill_after]) + torn)
 
     resumed, _, tracking = begin(folder, tracking.parent)
@@ -410,8 +484,19 @@ def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
     search.report(first, 25, {OBJECTIVE: 0.1}, {})
     search.report(first, 50, {OBJECTIVE: 0.2}, {})
     names = [f"scenes of trial {number}" for number in (first, second)]
-    assert search._display.counts == [(names[0], 3, 8), (names[1], 8, 8), (names[0], 6, 8), (names[0], 8, 8)]
-    assert [event["event"] for event in folder.events()] == ["attempt", "asked", "asked", "report", "report"]
+    assert search._display.counts == [
+        (names[0], 3, 8),
+        (names[1], 8, 8),
+        (names[0], 6, 8),
+        (names[0], 8, 8),
+    ]
+    assert [event["event"] for event in folder.events()] == [
+        "attempt",
+        "asked",
+        "asked",
+        "report",
+        "report",
+    ]
 
 
 def test_a_rung_reported_twice_counts_once(begin):
@@ -419,20 +504,28 @@ def test_a_rung_reported_twice_counts_once(begin):
     number = search.propose().proposal.number
     for value in (0.1, 0.9):
         search.report(number, 25, {OBJECTIVE: value}, {})
-    assert [(rung.images, rung.metrics[OBJECTIVE]) for rung in folder.trials()[0].rungs] == [(25, 0.1)]
+    assert [(rung.images, rung.metrics[OBJECTIVE]) for rung in folder.trials()[0].rungs] == [
+        (25, 0.1)
+    ]
 
 
 def test_a_control_outside_the_space_is_run_but_not_modelled():
-    narrow = SWEEP.model_copy(update={"space": (SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8)}),)})
+    narrow = SWEEP.model_copy(
+        update={"space": (SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8)}),)}
+    )
     study = Study(narrow)
     kinds = [study.ask(number).kind for number in range(3)]
     assert kinds == ["real_only", "synthetic_only", "search"]
-    assert [trial.number for trial in study._study.trials] == [0], "only the proposal is in Optuna's study"
+    assert [trial.number for trial in study._study.trials] == [0], (
+        "only the proposal is in Optuna's study"
+    )
     study.tell(0, "COMPLETE", [0.3])
 
 
 def test_a_tracking_server_that_does_not_answer_is_named():
-    with pytest.raises(MachineError, match=r"tracking server http://127\.0\.0\.1:9: does not answer .*Start it"):
+    with pytest.raises(
+        MachineError, match=r"tracking server http://127\.0\.0\.1:9: does not answer .*Start it"
+    ):
         check_server("http://127.0.0.1:9")
 
 
@@ -468,9 +561,13 @@ def test_the_best_and_the_controls_are_trained_anew_and_never_pruned(begin, stor
     search, folder, tracking = begin()
     search_and_confirm(search)
     trials = folder.trials()
-    best = sorted((t for t in trials if t.kind == "search" and t.state == "COMPLETE"), key=lambda t: -t.value)[:2]
+    best = sorted(
+        (t for t in trials if t.kind == "search" and t.state == "COMPLETE"), key=lambda t: -t.value
+    )[:2]
     confirmed = [t for t in trials if t.kind == "confirm"]
-    assert [t.of for t in confirmed] == 2 * [0, 1, *(t.number for t in best)], "one round of seeds after the other"
+    assert [t.of for t in confirmed] == 2 * [0, 1, *(t.number for t in best)], (
+        "one round of seeds after the other"
+    )
     assert {t.state for t in confirmed} == {"COMPLETE"}
     assert all(t.recipe == trials[t.of].recipe for t in confirmed)
     assert search.is_over
@@ -488,12 +585,18 @@ def undisturbed(tmp_path_factory, store):
     return (folder.path / "ledger.jsonl").read_bytes().splitlines(keepends=True), table(folder)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(data=st.data())
-def test_after_a_kill_at_any_event_the_table_is_the_same(undisturbed, tmp_path_factory, store, data):
+def test_after_a_kill_at_any_event_the_table_is_the_same(
+    undisturbed, tmp_path_factory, store, data
+):
     lines, expected = undisturbed
     kept = data.draw(st.integers(0, len(lines)))
-    torn = lines[kept][: data.draw(st.integers(0, len(lines[kept]) - 1))] if kept < len(lines) else b""
+    torn = (
+        lines[kept][: data.draw(st.integers(0, len(lines[kept]) - 1))] if kept < len(lines) else b""
+    )
     folder = RunFolder.create(tmp_path_factory.mktemp("killed") / "run", SWEEP, {})
     (folder.path / "ledger.jsonl").write_bytes(b"".join(lines[:kept]) + torn)
     tracking = Tracking(store, None, "killed", SWEEP)
@@ -515,7 +618,10 @@ def test_a_kill_between_the_pruners_word_and_the_end_costs_no_rung(begin):
     assert before.state == "RUNNING"
     assignment = again.propose()
     assert assignment is None or assignment.proposal.number != number, "it is not trained on"
-    assert (folder.trials()[number].state, folder.trials()[number].rungs) == ("PRUNED", before.rungs)
+    assert (folder.trials()[number].state, folder.trials()[number].rungs) == (
+        "PRUNED",
+        before.rungs,
+    )
 
 
 def test_a_spent_budget_starts_nothing_and_leaves_running_trials_to_resume(begin, store):
@@ -545,14 +651,21 @@ def test_hours_count_from_attempt_to_attempt(begin, monkeypatch):
     lines = [json.dumps(event | {"time": 1000.0 + 600 * i}) for i, event in enumerate(events)]
     (folder.path / "ledger.jsonl").write_text("\n".join(lines) + "\n")
     assert folder.elapsed_s() == 600 * (len(events) - 1)
-    again, _, _ = begin(folder, tracking.parent, budget=Budget(hours=600 * (len(events) - 1) / 3600))
+    again, _, _ = begin(
+        folder, tracking.parent, budget=Budget(hours=600 * (len(events) - 1) / 3600)
+    )
     assert again.propose() is None
     assert again.spent.startswith("its budget of")
 
 
 def test_the_sweep_says_what_to_propose_first():
     sweep = SWEEP.model_copy(
-        update={"points": ({"mix.synthetic": 0.25}, {"mix.synthetic": 0.5, "training.learning_rate": 1e-3})}
+        update={
+            "points": (
+                {"mix.synthetic": 0.25},
+                {"mix.synthetic": 0.5, "training.learning_rate": 1e-3},
+            )
+        }
     )
     study = Study(sweep)
     proposals = [study.ask(number) for number in range(5)][2:]
@@ -565,12 +678,18 @@ def test_the_best_of_an_earlier_run_are_what_a_sweep_can_propose(begin):
     run_all(search)
     narrow = SWEEP.model_copy(
         update={
-            "space": (SearchSpace({"mix.synthetic": Float(low=0.5, high=0.7), "scene.blur": Float(low=0, high=1)}),)
+            "space": (
+                SearchSpace(
+                    {"mix.synthetic": Float(low=0.5, high=0.7), "scene.blur": Float(low=0, high=1)}
+                ),
+            )
         }
     )
     points = best_points(folder.trials(), narrow).points
     assert points
-    assert all(0.5 <= point["mix.synthetic"] <= 0.7 and point["scene.blur"] == 0.5 for point in points)
+    assert all(
+        0.5 <= point["mix.synthetic"] <= 0.7 and point["scene.blur"] == 0.5 for point in points
+    )
 
 
 def test_trials_that_train_alike_from_different_recipes_are_told(begin):
@@ -579,7 +698,9 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
     for _ in range(3):
         number = search.propose().proposal.number
         for images in RUNGS:
-            search.report(number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {})
+            search.report(
+                number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {}
+            )
         search.end(number)
     assert len(display.notes) == 2
     assert display.notes[0] == (
@@ -607,7 +728,12 @@ def test_a_grid_is_searched_whole_and_ends():
 
 def test_several_goals_are_searched_without_pruning():
     sweep = Sweep(
-        question="?", space=(CHOICES,), sampler="nsga2", objective=("val/mAP", "images"), trials=30, controls=()
+        question="?",
+        space=(CHOICES,),
+        sampler="nsga2",
+        objective=("val/mAP", "images"),
+        trials=30,
+        controls=(),
     )
     study = Study(sweep)
     for number in range(30):
@@ -618,11 +744,17 @@ def test_several_goals_are_searched_without_pruning():
 
 
 @pytest.mark.parametrize(
-    ("sampler", "objective"), [("nsga2", ("val/mAP", "images")), ("random", "val/mAP"), ("tpe", "val/mAP")]
+    ("sampler", "objective"),
+    [("nsga2", ("val/mAP", "images")), ("random", "val/mAP"), ("tpe", "val/mAP")],
 )
 def test_a_study_rebuilt_from_events_proposes_the_same(sampler, objective):
-    shares = {"mix.schedule": Choice(values=("mixed", "staged")), "mix.synthetic": Float(low=0, high=1)}
-    space = SearchSpace(shares | {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})})
+    shares = {
+        "mix.schedule": Choice(values=("mixed", "staged")),
+        "mix.synthetic": Float(low=0, high=1),
+    }
+    space = SearchSpace(
+        shares | {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})}
+    )
     sweep = Sweep(question="?", space=(space,), sampler=sampler, objective=objective, trials=26)
     study, events, proposals = Study(sweep), [], []
     for number in range(28):
@@ -653,7 +785,9 @@ def test_the_study_can_be_opened_by_optuna(begin):
     search.close()
     again, _, _ = begin(folder)
     again.close()
-    study = optuna.load_study(study_name=folder.path.name, storage=f"sqlite:///{folder.path / 'study.db'}")
+    study = optuna.load_study(
+        study_name=folder.path.name, storage=f"sqlite:///{folder.path / 'study.db'}"
+    )
     states = {trial.user_attrs["trial"]: trial.state.name for trial in study.trials}
     assert states == {trial.number: trial.state for trial in folder.trials()}
     pruned = next(trial for trial in study.trials if trial.state.name == "PRUNED")
@@ -673,7 +807,9 @@ def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
         assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{path}").trials) == 12
 
 
-def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(begin, monkeypatch):
+def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(
+    begin, monkeypatch
+):
     monkeypatch.setattr("syndet_ray.tracking.mirror._PATIENCE_S", 0.0)
     search, folder, tracking = begin()
     (folder.path / "study.db").mkdir()
@@ -686,7 +822,14 @@ def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on
     (folder.path / "study.db").rmdir()
     again, _, _ = begin(folder, tracking.parent)
     again.close()
-    assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials) == 12
+    assert (
+        len(
+            optuna.load_study(
+                study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}"
+            ).trials
+        )
+        == 12
+    )
 
 
 def test_a_study_file_is_added_to_and_not_written_anew(begin):
@@ -697,7 +840,9 @@ def test_a_study_file_is_added_to_and_not_written_anew(begin):
     again, _, _ = begin(folder, tracking.parent)
     run_all(again)
     again.close()
-    trials = optuna.load_study(study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}").trials
+    trials = optuna.load_study(
+        study_name="run", storage=f"sqlite:///{folder.path / 'study.db'}"
+    ).trials
     assert [trial.user_attrs["trial"] for trial in trials] == list(range(12))
     assert (folder.path / "study.db").stat().st_ino == before
 
@@ -740,20 +885,39 @@ def test_runs_that_others_nest_under_a_sweep_are_left_alone(begin, store):
 
 
 def test_a_store_whose_driver_is_not_installed_is_named():
-    with pytest.raises(MachineError, match=r"^MLflow's store mysql\+nothere://host/runs: cannot be used \("):
+    with pytest.raises(
+        MachineError, match=r"^MLflow's store mysql\+nothere://host/runs: cannot be used \("
+    ):
         Tracking("mysql+nothere://host/runs", None, "driver", SWEEP)
 
 
 def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_lies():
-    """The axes of a simplex were bent in another way once: the sampler was told of divisions that nobody had trained."""
-    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    """The axes of a simplex were bent in another way once: the sampler was told of divisions that
+    nobody had trained.
+    """
+    sources = {
+        "a": Scenes(changes={"scene.objects": 10}),
+        "b": Scenes(changes={"scene.objects": 70}),
+    }
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
-    sweep = Sweep(question="?", recipe=Recipe(mix=Mix(sources=sources)), space=(space,), controls=())
+    sweep = Sweep(
+        question="?", recipe=Recipe(mix=Mix(sources=sources)), space=(space,), controls=()
+    )
     recipe = sweep.recipe.replace({"mix.synthetic": 0.7, "mix.parts": {"a": 0.1, "b": 0.9}})
     known = space.point(recipe)
     for recorded, expected in ((dict.fromkeys(known, 0.5), known), (known, known)):
         study = Study(sweep)
-        study.replay([{"event": "asked", "trial": 0, "kind": "search", "recipe": recipe.flat(), "point": recorded}])
+        study.replay(
+            [
+                {
+                    "event": "asked",
+                    "trial": 0,
+                    "kind": "search",
+                    "recipe": recipe.flat(),
+                    "point": recorded,
+                }
+            ]
+        )
         assert study._study.trials[0].params == pytest.approx(expected)
 
 
@@ -762,20 +926,31 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     run_one(search, search.propose())
     tracking.wait()
     client, trial = MlflowClient(store), folder.trials()[0]
-    tags = {"mlflow.parentRunId": tracking.parent, "kind": "search", "trial": "1", "state": "RUNNING"}
+    tags = {
+        "mlflow.parentRunId": tracking.parent,
+        "kind": "search",
+        "trial": "1",
+        "state": "RUNNING",
+    }
     search.propose()
     tracking.wait()
     client.delete_run(children(store, tracking)[1].info.run_id)
-    client.create_run(client.get_run(tracking.parent).info.experiment_id, tags=tags)  # and no parameters
+    # and no parameters
+    client.create_run(client.get_run(tracking.parent).info.experiment_id, tags=tags)
     again, _, tracking = begin(folder, tracking.parent)
     run_all(again)
     runs = children(store, tracking)
-    assert runs[1].data.params.keys() == {path for path, value in trial.recipe.items() if value not in (None, {})}
+    assert runs[1].data.params.keys() == {
+        path for path, value in trial.recipe.items() if value not in (None, {})
+    }
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
 
 
 SIZES = SearchSpace(
-    {"scene.image_px": Choice(values=(128, 640)), "scene.size_px": Choice(values=((30.0, 50.0), (90.0, 300.0)))}
+    {
+        "scene.image_px": Choice(values=(128, 640)),
+        "scene.size_px": Choice(values=((30.0, 50.0), (90.0, 300.0))),
+    }
 )
 
 
@@ -791,7 +966,9 @@ def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
     asked = [event for event in folder.events() if event["event"] == "asked"]
     discarded = [point for event in asked for point in event["discarded"]]
     assert discarded
-    assert all(point == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]} for point in discarded)
+    assert all(
+        point == {"scene.image_px": 128, "scene.size_px": [90.0, 300.0]} for point in discarded
+    )
     lines = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
     at = next(i for i, line in enumerate(lines) if '"discarded": [{' in line)
     (folder.path / "ledger.jsonl").write_text("".join(lines[: at + 1]))  # asked for, and killed
@@ -801,14 +978,28 @@ def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
 
 
 def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
-    """Most points are impossible, so that many a proposal comes from chance and belongs to no generation."""
+    """Most points are impossible, so that many a proposal comes from chance and belongs to no
+    generation.
+    """
     sizes = Choice(values=((30.0, 50.0), *((float(k), 300.0) for k in range(40, 59))))
     space = SearchSpace(
-        {"scene.image_px": Choice(values=(128, 129)), "scene.size_px": sizes, "mix.synthetic": Float(low=0, high=1)}
+        {
+            "scene.image_px": Choice(values=(128, 129)),
+            "scene.size_px": sizes,
+            "mix.synthetic": Float(low=0, high=1),
+        }
     )
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
     goals = ("val/mAP", "images")
-    sweep = Sweep(question="?", recipe=recipe, space=(space,), sampler="nsga2", objective=goals, trials=24, controls=())
+    sweep = Sweep(
+        question="?",
+        recipe=recipe,
+        space=(space,),
+        sampler="nsga2",
+        objective=goals,
+        trials=24,
+        controls=(),
+    )
     study, events, proposals = Study(sweep), [], []
     for number in range(24):
         proposal = study.ask(number)
@@ -830,7 +1021,9 @@ def test_a_space_in_which_nothing_is_possible_ends_with_the_reason(begin):
     large = Choice(values=((90.0, 300.0), (100.0, 300.0)))
     space = SearchSpace({"scene.image_px": Choice(values=(128, 130)), "scene.size_px": large})
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
-    search, folder, _ = begin(sweep=SWEEP.replace({"space": (space,), "recipe": recipe, "trials": 2}))
+    search, folder, _ = begin(
+        sweep=SWEEP.replace({"space": (space,), "recipe": recipe, "trials": 2})
+    )
     run_all(search)
     failed = [trial for trial in folder.trials() if trial.kind == "search"]
     assert [trial.state for trial in failed] == ["FAILED", "FAILED"]
@@ -851,7 +1044,8 @@ def test_a_share_of_less_than_one_image_is_no_recipe_of_its_own(begin):
 
 
 @pytest.mark.parametrize(
-    ("share", "said"), [(0.004, "'synthetic' .*, got '0.4 images'"), (0.997, "'real' .*, got '0.3 images'")]
+    ("share", "said"),
+    [(0.004, "'synthetic' .*, got '0.4 images'"), (0.997, "'real' .*, got '0.3 images'")],
 )
 def test_a_grid_with_a_share_of_less_than_one_image_tells_so(begin, share, said):
     shares = SearchSpace({"mix.synthetic": Choice(values=(0.5, share))})
@@ -871,7 +1065,9 @@ def test_a_given_point_of_which_no_recipe_can_be_made_is_told_and_not_replaced(b
 
 
 def test_trials_of_different_lengths_are_pruned_at_equal_rungs():
-    """Where the search varies how long a trial trains, numbers of images meet nowhere: nothing was ever pruned."""
+    """Where the search varies how long a trial trains, numbers of images meet nowhere: nothing was
+    ever pruned.
+    """
     lengths = tuple(range(100, 400, 7))
     space = SearchSpace({"training.images": Choice(values=lengths)})
     sweep = SWEEP.replace({"space": (space,), "controls": (), "trials": 20, "sampler": "random"})
@@ -892,7 +1088,9 @@ def test_trials_of_different_lengths_are_pruned_at_equal_rungs():
 
 
 def confirm_all(search, ends):
-    """Trains finalists anew until no seed is missing. ends: how each goes, by trial of the search and seed, in order."""
+    """Trains finalists anew until no seed is missing. ends: how each goes, by trial of the search
+    and seed, in order.
+    """
     chosen, trials = finalists(list(search.trials.values()), 2), search.trials
     while any(missing_seeds(trial, list(trials.values()), SWEEP) for trial in chosen):
         search.confirm(chosen)
@@ -922,18 +1120,24 @@ def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with
     ]
     replicas = [t.replica for t in folder.trials() if t.of == 0]
     assert len(set(replicas)) == len(replicas)
-    assert {len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"} == {2}
+    assert {
+        len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"
+    } == {2}
 
 
 def test_a_confirmation_that_diverges_counts_as_nothing_found(begin):
     search, folder, _ = begin()
     run_all(search)
     confirm_all(search, {(0, 1): ["diverged"], (1, 1): ["mistake"]})
-    real, synthetic = (next(c for c in candidates(folder.trials()) if c.kind == kind) for kind in CONTROL_CHANGES)
+    real, synthetic = (
+        next(c for c in candidates(folder.trials()) if c.kind == kind) for kind in CONTROL_CHANGES
+    )
     assert [training.seed_number for training in real.trainings] == [1, 2]
     assert [training.diverged for training in real.trainings] == [True, False]
     assert real.mean == pytest.approx(real.trainings[1].value / 2)
-    assert [training.seed_number for training in synthetic.trainings] == [2], "a mistake is not made twice"
+    assert [training.seed_number for training in synthetic.trainings] == [2], (
+        "a mistake is not made twice"
+    )
 
 
 def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
@@ -945,12 +1149,16 @@ def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
 
 def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_twice(begin):
     variants, confirm = {"a": {}, "b": {"scene.blur": 0.1}}, Confirmation(top=1, seeds=3)
-    sweep = SWEEP.replace({"variants": variants, "repeats": 2, "controls": ("real_only",), "confirm": confirm})
+    sweep = SWEEP.replace(
+        {"variants": variants, "repeats": 2, "controls": ("real_only",), "confirm": confirm}
+    )
     search, folder, _ = begin(sweep=sweep)
     search_and_confirm(search, top=1)
     replicas = {}
     for trial in folder.trials():
-        name = trial.variant or (trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of)
+        name = trial.variant or (
+            trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of
+        )
         replicas.setdefault(name, []).append(trial.replica)
     assert replicas["a"] == replicas["b"] == [0, 1, 2]
     assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
@@ -960,14 +1168,18 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
 def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
     variants = {"a": {}, "b": {"scene.blur": 0.1}}
     confirm = Confirmation(top=1, seeds=3)
-    sweep = SWEEP.replace({"variants": variants, "repeats": repeats, "controls": ("real_only",), "confirm": confirm})
+    sweep = SWEEP.replace(
+        {"variants": variants, "repeats": repeats, "controls": ("real_only",), "confirm": confirm}
+    )
     search, folder, _ = begin(sweep=sweep)
     search_and_confirm(search, top=1)
     trained = candidates(folder.trials())
     assert sorted(candidate.kind for candidate in trained) == ["a", "b", "real_only", "search"]
     for candidate in trained:
         assert sorted(training.seed_number for training in candidate.trainings) == [1, 2, 3]
-    assert {trial.seed_number for trial in folder.trials() if trial.kind in ("search", "real_only")} == {0}
+    assert {
+        trial.seed_number for trial in folder.trials() if trial.kind in ("search", "real_only")
+    } == {0}
 
 
 def test_without_a_search_the_first_trainings_share_the_first_seed():
@@ -985,7 +1197,9 @@ def test_a_staged_trial_is_judged_only_once_it_has_seen_real_images():
     switch = Float(low=0.3, high=0.9, when={"mix.schedule": "staged"})
     space = SearchSpace({"mix.schedule": schedule, "mix.switch_at": switch})
     points = ({"mix.schedule": "staged", "mix.switch_at": 0.6}, {"mix.schedule": "mixed"})
-    sweep = SWEEP.replace({"space": (space,), "controls": (), "points": (*[points[1]] * 3, *points), "trials": 5})
+    sweep = SWEEP.replace(
+        {"space": (space,), "controls": (), "points": (*[points[1]] * 3, *points), "trials": 5}
+    )
     study = Study(sweep)
     for number in range(3):
         study.ask(number)

@@ -71,7 +71,11 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     detector, training = found.recipe.detector, found.recipe.training
     assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 427)
     assert (detector.anchor_px, detector.aspect_ratios) == ((24.0, 33.94), (1.0,))
-    assert (detector.backbone, detector.weights, detector.frozen_stages) == ("small", "imagenet", "all")
+    assert (detector.backbone, detector.weights, detector.frozen_stages) == (
+        "small",
+        "imagenet",
+        "all",
+    )
     assert notes == [
         "a note",
         "the detector is faster_rcnn on small, weights imagenet, all stages frozen; anchors 24, 34 px, height / width 1; "
@@ -91,23 +95,36 @@ def test_the_machine_is_told_of_its_gpu(detectors):
 
 
 def test_what_a_sweep_says_stays(detectors):
-    given = {"detector.working_px": 800, "training.crop_px": 256, "detector.aspect_ratios": (0.5, 2.0)}
+    given = {
+        "detector.working_px": 800,
+        "training.crop_px": 256,
+        "detector.aspect_ratios": (0.5, 2.0),
+    }
     recipe = settled_sweep(sweep(**given), CPU, DATA, lambda words: None).recipe
     assert {path: recipe.get(path) for path in given} == given
     assert recipe.detector.anchor_px == (24.0, 33.94)
-    assert recipe.scene.image_px == 285, "scenes fill the crop that the sweep asks for, and a tenth more of it"
+    assert recipe.scene.image_px == 285, (
+        "scenes fill the crop that the sweep asks for, and a tenth more of it"
+    )
 
 
 @pytest.mark.parametrize(("transpose", "ratios"), [(0.0, (2.0,)), (0.5, (0.5, 1.0, 2.0))])
 def test_bottles_that_training_lays_down_have_anchors_for_it(detectors, transpose, ratios):
     bottles = replace(DATA, boxes_wh=np.array([[20.0, 40.0]] * 9))
-    recipe = settled_sweep(sweep(**{"training.transpose": transpose}), CPU, bottles, lambda words: None).recipe
+    recipe = settled_sweep(
+        sweep(**{"training.transpose": transpose}), CPU, bottles, lambda words: None
+    ).recipe
     assert recipe.detector.aspect_ratios == ratios
 
 
 def test_anchors_that_starting_weights_need_are_kept(monkeypatch, built):
     def settle(detector, gpu):
-        chosen = {"backbone": "resnet50_fpn_v2", "weights": "coco", "frozen_stages": 2, "anchor_px": (32.0, 64.0)}
+        chosen = {
+            "backbone": "resnet50_fpn_v2",
+            "weights": "coco",
+            "frozen_stages": 2,
+            "anchor_px": (32.0, 64.0),
+        }
         return detector.model_copy(update=chosen), ""
 
     monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
@@ -148,7 +165,12 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
             "is not a backbone that timm knows",
         ),
         (
-            {"space": (SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))}),), "trials": 2},
+            {
+                "space": (
+                    SearchSpace({"detector.weights": Choice(values=("none", "gone.safetensors"))}),
+                ),
+                "trials": 2,
+            },
             DataError,
             r"gone\.safetensors: is not a readable",
         ),
@@ -163,13 +185,21 @@ def test_what_cannot_be_built_is_told_before_anything_starts(given, error, said)
     ("recipe", "change", "settings"),
     [
         ({}, {"detector.weights": "none"}, {"frozen_stages": 0, "backbone": "small"}),
-        ({"detector.anchor_px": (50.0, 60.0)}, {"detector.anchor_px": "auto"}, {"anchor_px": (24.0, 33.94)}),
+        (
+            {"detector.anchor_px": (50.0, 60.0)},
+            {"detector.anchor_px": "auto"},
+            {"anchor_px": (24.0, 33.94)},
+        ),
     ],
 )
 def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, settings):
     def settle(detector, gpu):
         random = detector.weights == "none"
-        chosen = {"backbone": "small", "weights": "none" if random else "imagenet", "frozen_stages": 0 if random else 4}
+        chosen = {
+            "backbone": "small",
+            "weights": "none" if random else "imagenet",
+            "frozen_stages": 0 if random else 4,
+        }
         return detector.model_copy(update=chosen), ""
 
     monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
@@ -178,17 +208,27 @@ def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, sett
     plain, other = found.fixed["plain"].detector, found.fixed["other"].detector
     assert found.variants["plain"] == {}
     assert found.variants["other"] == change | {
-        f"detector.{name}": value for name, value in settings.items() if getattr(plain, name) != value
+        f"detector.{name}": value
+        for name, value in settings.items()
+        if getattr(plain, name) != value
     }
     assert {name: getattr(other, name) for name in settings} == settings
 
 
 @pytest.mark.parametrize("change", [{"training.crop_px": 512}, {"training.scale_jitter": 0.325}])
 def test_scenes_are_as_large_for_all_as_the_most_demanding_variant_needs(detectors, change):
-    asked = sweep().replace({"variants": {"plain": {}, "demanding": change, "own": {"scene.image_px": 300}}})
+    asked = sweep().replace(
+        {"variants": {"plain": {}, "demanding": change, "own": {"scene.image_px": 300}}}
+    )
     fixed = settled_sweep(asked, CPU, DATA, lambda words: None).fixed
     sides = {name: recipe.scene.image_px for name, recipe in fixed.items()}
-    assert sides == {"real_only": 569, "synthetic_only": 569, "plain": 569, "demanding": 569, "own": 300}
+    assert sides == {
+        "real_only": 569,
+        "synthetic_only": 569,
+        "plain": 569,
+        "demanding": 569,
+        "own": 300,
+    }
 
 
 def test_a_variant_that_sets_its_own_scenes_does_not_enlarge_those_of_others(detectors):
@@ -198,7 +238,11 @@ def test_a_variant_that_sets_its_own_scenes_does_not_enlarge_those_of_others(det
 
 
 def test_a_variant_may_leave_to_auto_what_the_recipe_leaves_to_it(detectors):
-    open_too = {"training.crop_px": "auto", "detector.frozen_stages": "auto", "scene.image_px": "auto"}
+    open_too = {
+        "training.crop_px": "auto",
+        "detector.frozen_stages": "auto",
+        "scene.image_px": "auto",
+    }
     asked = sweep().replace({"variants": {"plain": {}, "open too": open_too}})
     fixed = settled_sweep(asked, CPU, DATA, lambda words: None).fixed
     assert fixed["open too"] == fixed["plain"]
@@ -215,32 +259,42 @@ def test_a_variant_may_go_back_to_the_crop_that_fits(detectors):
 
 def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
     space = SearchSpace({"training.crop_px": Choice(values=(256, 512, 320))})
-    found = settled_sweep(varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None)
+    found = settled_sweep(
+        varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None
+    )
     assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 569)
     assert found.variants == {"plain": {}}
 
 
 @pytest.mark.parametrize(("jitter", "side"), [(0.0, 384), (0.5, 768), (0.9, 2048)])
 def test_scenes_fill_the_crop_however_small_they_are_made(detectors, jitter, side):
-    recipe = settled_sweep(sweep(**{"training.scale_jitter": jitter}), CPU, DATA, lambda words: None).recipe
+    recipe = settled_sweep(
+        sweep(**{"training.scale_jitter": jitter}), CPU, DATA, lambda words: None
+    ).recipe
     assert recipe.scene.image_px == side
 
 
 def test_a_source_of_scenes_takes_its_size_from_the_recipe(built):
     sources = {"own": {"kind": "scenes", "changes": {"scene.image_px": "auto"}}}
     with pytest.raises(DefinitionError, match=r"own: scene\.image_px: cannot be auto"):
-        settled_sweep(varied({"mix.sources": sources}, variants={"plain": {}}), CPU, DATA, lambda words: None)
+        settled_sweep(
+            varied({"mix.sources": sources}, variants={"plain": {}}), CPU, DATA, lambda words: None
+        )
 
 
 def test_a_search_is_held_against_what_was_settled(built):
     space = SearchSpace({"scene.size_px": Choice(values=((20.0, 30.0), (100.0, 430.0)))})
-    with pytest.raises(DefinitionError, match=r"size_px must be at most image_px, 427, got 100\.0, 430\.0"):
+    with pytest.raises(
+        DefinitionError, match=r"size_px must be at most image_px, 427, got 100\.0, 430\.0"
+    ):
         settled_sweep(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
 
 @pytest.mark.parametrize("path", ["detector.anchor_px", "training.crop_px", "scene.image_px"])
 def test_a_search_proposes_nothing_that_would_have_to_be_settled(built, path):
-    space = SearchSpace({path: Choice(values=("auto", (30.0, 40.0, 50.0)) if "anchor" in path else ("auto", 256))})
+    space = SearchSpace(
+        {path: Choice(values=("auto", (30.0, 40.0, 50.0)) if "anchor" in path else ("auto", 256))}
+    )
     with pytest.raises(DefinitionError, match=rf"{path}: cannot be auto in a search"):
         settled_sweep(varied(space=(space,), trials=2), CPU, DATA, lambda words: None)
 
@@ -257,19 +311,31 @@ MOMENTUM = Float(low=0.5, high=0.9)
             {},
             r"momentum: .* nothing acts on it where training\.optimizer is adamw\. Change that",
         ),
-        ({"mix.schedule": SCHEDULES, "mix.switch_at": Float(low=0.1, high=0.9)}, {}, r"mix\.schedule is mixed"),
-        ({"detector.backbone_rate": MOMENTUM}, {"detector.weights": "imagenet"}, r"detector\.frozen_stages is all"),
+        (
+            {"mix.schedule": SCHEDULES, "mix.switch_at": Float(low=0.1, high=0.9)},
+            {},
+            r"mix\.schedule is mixed",
+        ),
+        (
+            {"detector.backbone_rate": MOMENTUM},
+            {"detector.weights": "imagenet"},
+            r"detector\.frozen_stages is all",
+        ),
     ],
 )
 def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, said):
-    asked = Sweep(question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2)
+    asked = Sweep(
+        question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2
+    )
     with pytest.raises(DefinitionError, match=said):
         settled_sweep(asked, CPU, DATA, lambda words: None)
 
 
 def test_a_search_may_name_the_values_under_which_a_setting_acts(built):
     staged = Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})
-    space = SearchSpace({"mix.schedule": SCHEDULES, "mix.switch_at": staged, "training.momentum": MOMENTUM})
+    space = SearchSpace(
+        {"mix.schedule": SCHEDULES, "mix.switch_at": staged, "training.momentum": MOMENTUM}
+    )
     asked = varied({"training.optimizer": "sgd"}, space=(space,), trials=2)
     assert settled_sweep(asked, CPU, DATA, lambda words: None).parameters == asked.parameters
 
@@ -297,13 +363,17 @@ def test_what_own_weights_bring_is_said(trained):
     path = trained(CLASSES)
     (words,) = notes_on_weights(**{"detector.weights": path})
     assert words.startswith(f"weights {path}: ")
-    assert words.endswith(f" loaded, 0 skipped, 0 re-initialised parameters; the file knows {', '.join(CLASSES)}")
+    assert words.endswith(
+        f" loaded, 0 skipped, 0 re-initialised parameters; the file knows {', '.join(CLASSES)}"
+    )
 
 
 def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
     (words,) = notes_on_weights(**{"detector.weights": path})
-    assert words.endswith(f", but for the rows of {CLASSES[0]}, which the file does not know: they begin at random")
+    assert words.endswith(
+        f", but for the rows of {CLASSES[0]}, which the file does not know: they begin at random"
+    )
 
 
 def test_named_weights_need_no_words(built):
@@ -315,7 +385,9 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
     space = SearchSpace({"detector.backbone_rate": Float(low=0.01, high=1.0)})
     given = {"detector.weights": trained(CLASSES), "detector.frozen_stages": stages}
     asked = varied(given, space=(space,), trials=2)
-    with pytest.raises(DefinitionError, match=rf"backbone_rate: .*with frozen_stages {stages} no parameter of the"):
+    with pytest.raises(
+        DefinitionError, match=rf"backbone_rate: .*with frozen_stages {stages} no parameter of the"
+    ):
         settled_sweep(asked, CPU, DATA, lambda words: None)
     fewer = varied(given | {"detector.frozen_stages": stages - 1}, space=(space,), trials=2)
     assert settled_sweep(fewer, CPU, DATA, lambda words: None).parameters == fewer.parameters
@@ -351,6 +423,7 @@ def test_a_point_outside_the_space_is_refused_before_a_run_begins(built):
     space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)})
     asked = varied(space=(space,), trials=2, points=({"training.learning_rate": 5e-3},))
     with pytest.raises(
-        DefinitionError, match=r"points\[0\]: training\.learning_rate: must be from 0\.0001 to 0\.001, got 0"
+        DefinitionError,
+        match=r"points\[0\]: training\.learning_rate: must be from 0\.0001 to 0\.001, got 0",
     ):
         settled_sweep(asked, CPU, DATA, lambda words: None)

@@ -13,11 +13,18 @@ from syndet_ray import Choice, Float, Int, Mix, Recipe, Scenes, SearchSpace, Sim
 from syndet_ray.errors import DefinitionError
 
 SOURCES = ("real", "sparse", "crowded", "other")
-MIX = Mix(sources={"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})})
+MIX = Mix(
+    sources={
+        "sparse": Scenes(changes={"scene.objects": 10}),
+        "crowded": Scenes(changes={"scene.objects": 70}),
+    }
+)
 STAGES = {
     "mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"}),
     "mix.schedule": Choice(values=("mixed", "staged")),
-    "training.rate_after_switch": Float(low=0.1, high=1, log=True, when={"mix.schedule": ["staged"]}),
+    "training.rate_after_switch": Float(
+        low=0.1, high=1, log=True, when={"mix.schedule": ["staged"]}
+    ),
 }
 
 
@@ -60,17 +67,24 @@ def test_even_draws_along_the_axes_are_even_draws_from_each_face(present):
     assert len(ours) > 800
     even = np.random.default_rng(1).exponential(size=(20_000, len(present)))
     even /= even.sum(axis=1, keepdims=True)
-    spread = 4 / np.sqrt(len(ours))  # four standard errors of a mean of values from 0 to 1, or fewer
+    # four standard errors of a mean of values from 0 to 1, or fewer
+    spread = 4 / np.sqrt(len(ours))
     for moment in (1, 2, 3):
-        assert (ours**moment).mean(axis=0) == pytest.approx((even**moment).mean(axis=0), abs=0.3 * spread)
+        assert (ours**moment).mean(axis=0) == pytest.approx(
+            (even**moment).mean(axis=0), abs=0.3 * spread
+        )
     for level in (0.1, 0.3, 0.6):
-        assert (ours < level).mean(axis=0) == pytest.approx((even < level).mean(axis=0), abs=0.5 * spread)
+        assert (ours < level).mean(axis=0) == pytest.approx(
+            (even < level).mean(axis=0), abs=0.5 * spread
+        )
     assert np.corrcoef(ours.T) == pytest.approx(np.corrcoef(even.T), abs=spread)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_faces_of_one_size_are_equally_likely_whatever_the_order_of_the_sources(count):
-    """Corners have the probability of a corner of the even simplex in which all others stay below the margin."""
+    """Corners have the probability of a corner of the even simplex in which all others stay below
+    the margin.
+    """
     draws, sources = 20_000, SOURCES[:count]
     faces = Counter()
     for k, order in enumerate((sources, sources[::-1])):
@@ -100,23 +114,36 @@ def test_any_number_of_sources_can_be_divided(count):
     simplex = Simplex(sources=tuple(map(str, range(count))))
     for share in (0.0, 1e-6, 0.5, 1.0):
         rest = dict.fromkeys(simplex.sources[1:], (1 - share) / (count - 1))
-        assert simplex.shares(simplex.at({"0": share} | rest)) == pytest.approx({"0": share} | rest, abs=1e-12)
+        assert simplex.shares(simplex.at({"0": share} | rest)) == pytest.approx(
+            {"0": share} | rest, abs=1e-12
+        )
 
 
 def test_a_simplex_sets_the_synthetic_share_and_its_parts():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
-    recipe = Recipe(mix=MIX).replace(space.changes({"mix.shares/real": 0.5, "mix.shares/sparse": 0.5}))
+    recipe = Recipe(mix=MIX).replace(
+        space.changes({"mix.shares/real": 0.5, "mix.shares/sparse": 0.5})
+    )
     assert sum(recipe.mix.shares.values()) == pytest.approx(1)
-    assert Recipe(mix=MIX).replace(space.changes(space.point(recipe))).mix.shares == pytest.approx(recipe.mix.shares)
-    alone = Recipe(mix=MIX).replace(space.changes({"mix.shares/real": 1.0, "mix.shares/sparse": 0.3}))
+    assert Recipe(mix=MIX).replace(space.changes(space.point(recipe))).mix.shares == pytest.approx(
+        recipe.mix.shares
+    )
+    alone = Recipe(mix=MIX).replace(
+        space.changes({"mix.shares/real": 1.0, "mix.shares/sparse": 0.3})
+    )
     assert alone.mix.shares == {"real": 1.0, "sparse": 0.0, "crowded": 0.0}
 
 
 def test_without_real_a_simplex_divides_the_synthetic_share():
     space = SearchSpace({"mix.shares": Simplex(sources=("sparse", "crowded"))})
-    recipe = Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes({"mix.shares/sparse": 1.0}))
+    recipe = Recipe(mix=MIX).replace(
+        {"mix.synthetic": 0.4} | space.changes({"mix.shares/sparse": 1.0})
+    )
     assert recipe.mix.shares == pytest.approx({"real": 0.6, "sparse": 0.4, "crowded": 0.0})
-    assert Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes(space.point(recipe))) == recipe
+    assert (
+        Recipe(mix=MIX).replace({"mix.synthetic": 0.4} | space.changes(space.point(recipe)))
+        == recipe
+    )
 
 
 def test_a_parameter_exists_only_where_its_condition_holds():
@@ -141,13 +168,17 @@ def test_a_parameter_exists_only_where_its_condition_holds():
 
 def test_what_needs_another_setting_is_tried_with_it():
     poses = Choice(values=("random", "curriculum"), when={"scene.arrangement": "layers"})
-    space = SearchSpace({"scene.poses": poses, "scene.arrangement": Choice(values=("tray", "layers"))})
+    space = SearchSpace(
+        {"scene.poses": poses, "scene.arrangement": Choice(values=("tray", "layers"))}
+    )
     space.check(Recipe())
     assert len(space.grid()) == 3
 
 
 def test_a_recipe_outside_the_space_has_no_point():
-    space = SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8), "scene.objects": Choice(values=(10, 40))})
+    space = SearchSpace(
+        {"mix.synthetic": Float(low=0.2, high=0.8), "scene.objects": Choice(values=(10, 40))}
+    )
     assert space.point(Recipe()) == {"mix.synthetic": 0.5, "scene.objects": 40}
     assert space.point(Recipe().replace({"mix.synthetic": 1.0})) is None
     assert space.point(Recipe().replace({"scene.objects": 41})) is None
@@ -175,10 +206,18 @@ def test_a_grid_has_every_point_once():
         (lambda: Float(low=1, high=0), "low must be less than high, got low=1.0, high=0.0"),
         (lambda: Int(low=3, high=3), "low must be less than high, got low=3, high=3"),
         (lambda: Float(low=0, high=1, log=True), "a log range must start above 0, got low=0.0"),
-        (lambda: SearchSpace({"mix.synthetic": Simplex(sources=("a", "b"))}), "shares of sources are varied as"),
-        (lambda: SearchSpace({"mix.shares": Float(low=0, high=1)}), "by a Simplex, and by nothing else"),
         (
-            lambda: SearchSpace({"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.shedule": "staged"})}),
+            lambda: SearchSpace({"mix.synthetic": Simplex(sources=("a", "b"))}),
+            "shares of sources are varied as",
+        ),
+        (
+            lambda: SearchSpace({"mix.shares": Float(low=0, high=1)}),
+            "by a Simplex, and by nothing else",
+        ),
+        (
+            lambda: SearchSpace(
+                {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.shedule": "staged"})}
+            ),
             "mix.switch_at: when: 'mix.shedule' is not a setting of a recipe. Did you mean 'mix.schedule'?",
         ),
     ],
@@ -192,9 +231,15 @@ def test_a_parameter_that_cannot_be_is_refused(make, said):
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"mix.shares": Simplex(sources=("real", "spars"))}, "'spars' is no source of the recipe's mix. Did you mean"),
         (
-            {"mix.shares": Simplex(sources=("real", "sparse")), "mix.synthetic": Float(low=0, high=1)},
+            {"mix.shares": Simplex(sources=("real", "spars"))},
+            "'spars' is no source of the recipe's mix. Did you mean",
+        ),
+        (
+            {
+                "mix.shares": Simplex(sources=("real", "sparse")),
+                "mix.synthetic": Float(low=0, high=1),
+            },
             "space: mix.synthetic is varied by mix.shares already. Leave one out.",
         ),
         ({"mix.switch_at": STAGES["mix.switch_at"]}, "mix.schedule is not varied by this sweep"),
@@ -207,7 +252,10 @@ def test_a_parameter_that_cannot_be_is_refused(make, said):
             "mix.schedule must be able to take the value, got 'stagd'. Did you mean 'staged'?",
         ),
         (
-            {"scene.hue": Float(low=0, high=1, when={"scene.distractors": 7}), "scene.distractors": Int(low=0, high=4)},
+            {
+                "scene.hue": Float(low=0, high=1, when={"scene.distractors": 7}),
+                "scene.distractors": Int(low=0, high=4),
+            },
             "scene.hue: when: scene.distractors must be able to take the value, got 7. It is from 0 to 4 here.",
         ),
         (
@@ -238,7 +286,8 @@ def test_shares_and_what_they_mean_are_varied_by_one_parameter(names):
     if len(spaces) == 2:
         spaces = dict(zip(names, (SearchSpace(shares), SearchSpace(synthetic)), strict=True))
     with pytest.raises(
-        DefinitionError, match=r"^space: mix\.synthetic is varied by mix\.shares already\. Leave one out\.$"
+        DefinitionError,
+        match=r"^space: mix\.synthetic is varied by mix\.shares already\. Leave one out\.$",
     ):
         SearchSpace.union(spaces)
 
@@ -271,21 +320,37 @@ def test_values_are_held_against_the_recipe_of_the_sweep():
     sizes.check(Recipe())  # as large as the training crops, whatever these will be
     with pytest.raises(DefinitionError, match="size_px must be at most image_px, 256"):
         sizes.check(Recipe().replace({"scene.image_px": 256}))
-    with pytest.raises(ValueError, match=r"mix\.synthetic: must be less than or equal to 1, got 1\.2"):
+    with pytest.raises(
+        ValueError, match=r"mix\.synthetic: must be less than or equal to 1, got 1\.2"
+    ):
         SearchSpace({"mix.synthetic": Float(low=0, high=1.2)})
 
 
 def test_steps_lead_from_low_to_high():
-    assert SearchSpace({"scene.blur": Float(low=0.1, high=0.7, step=0.1)}).grid()[-1] == {"scene.blur": 0.7}
-    with pytest.raises(ValueError, match=r"whole steps must lead from low to high, got low=0\.0, high=1\.0, step=0\.3"):
+    assert SearchSpace({"scene.blur": Float(low=0.1, high=0.7, step=0.1)}).grid()[-1] == {
+        "scene.blur": 0.7
+    }
+    with pytest.raises(
+        ValueError,
+        match=r"whole steps must lead from low to high, got low=0\.0, high=1\.0, step=0\.3",
+    ):
         Float(low=0, high=1, step=0.3)
 
 
 def test_what_one_condition_asks_for_is_not_undone_by_another():
-    sizes, blur = Choice(values=(4, 8)), Choice(values=(0.1, 0.2), when={"training.batch_size": (4, 8)})
-    both = Choice(values=((20.0, 30.0), (30.0, 40.0)), when={"training.batch_size": (8,), "scene.blur": (0.1,)})
+    sizes, blur = (
+        Choice(values=(4, 8)),
+        Choice(values=(0.1, 0.2), when={"training.batch_size": (4, 8)}),
+    )
+    both = Choice(
+        values=((20.0, 30.0), (30.0, 40.0)),
+        when={"training.batch_size": (8,), "scene.blur": (0.1,)},
+    )
     space = SearchSpace({"training.batch_size": sizes, "scene.blur": blur, "scene.size_px": both})
-    assert space.conditions_met("scene.size_px", Recipe()) == {"training.batch_size": 8, "scene.blur": 0.1}
+    assert space.conditions_met("scene.size_px", Recipe()) == {
+        "training.batch_size": 8,
+        "scene.blur": 0.1,
+    }
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
@@ -305,9 +370,13 @@ FROZEN = (0, "all")
 
 @pytest.mark.parametrize("order", [("scene.blur", "scene.noise"), ("scene.noise", "scene.blur")])
 def test_conditions_of_conditions_are_met_together(order):
-    """One exists with any weights, the other with ImageNet's alone, and random weights cannot be frozen."""
+    """One exists with any weights, the other with ImageNet's alone, and random weights cannot be
+    frozen.
+    """
     weights = {"scene.blur": ("none", "imagenet"), "scene.noise": ("imagenet",)}
-    varied = {path: Choice(values=(0.1, 0.2), when={"detector.weights": weights[path]}) for path in order}
+    varied = {
+        path: Choice(values=(0.1, 0.2), when={"detector.weights": weights[path]}) for path in order
+    }
     frozen = Choice(values=FROZEN, when=dict.fromkeys(order, (0.1,)))
     space = SearchSpace({"detector.weights": WEIGHTS, **varied, "detector.frozen_stages": frozen})
     recipe = Recipe().replace({"detector.weights": "none", "detector.frozen_stages": 0})
@@ -319,7 +388,11 @@ def test_conditions_of_conditions_are_met_together(order):
 def test_a_condition_that_the_recipe_meets_counts_only_where_its_own_are_met():
     backbone = Choice(values=("resnet18", "resnet34"), when={"detector.weights": ("imagenet",)})
     frozen = Choice(values=FROZEN, when={"detector.backbone": ("resnet18",)})
-    varied = {"detector.weights": WEIGHTS, "detector.backbone": backbone, "detector.frozen_stages": frozen}
+    varied = {
+        "detector.weights": WEIGHTS,
+        "detector.backbone": backbone,
+        "detector.frozen_stages": frozen,
+    }
     own = {"detector.weights": "none", "detector.backbone": "resnet18", "detector.frozen_stages": 0}
     met = SearchSpace(varied).conditions_met("detector.frozen_stages", Recipe().replace(own))
     assert met == {"detector.weights": "imagenet", "detector.backbone": "resnet18"}
@@ -329,13 +402,20 @@ def test_conditions_that_the_recipe_meets_leave_it_as_it_is():
     frozen = Choice(values=FROZEN, when={"detector.weights": ("none", "imagenet")})
     space = SearchSpace({"detector.weights": WEIGHTS, "detector.frozen_stages": frozen})
     recipe = Recipe().replace({"detector.weights": "imagenet", "detector.frozen_stages": "auto"})
-    assert space.conditions_met("detector.frozen_stages", recipe) == {"detector.weights": "imagenet"}
+    assert space.conditions_met("detector.frozen_stages", recipe) == {
+        "detector.weights": "imagenet"
+    }
     space.check(recipe)
 
 
 def test_conditions_that_are_never_met_together_are_refused():
     blur = Choice(values=(0.1, 0.2), when={"training.batch_size": (4,)})
     noise = Choice(values=(0.1, 0.2), when={"training.batch_size": (8,), "scene.blur": (0.1,)})
-    space = SearchSpace({"training.batch_size": Choice(values=(4, 8)), "scene.blur": blur, "scene.noise": noise})
-    with pytest.raises(DefinitionError, match=r"scene\.noise: when: its conditions are never met together\. Drop one"):
+    space = SearchSpace(
+        {"training.batch_size": Choice(values=(4, 8)), "scene.blur": blur, "scene.noise": noise}
+    )
+    with pytest.raises(
+        DefinitionError,
+        match=r"scene\.noise: when: its conditions are never met together\. Drop one",
+    ):
         space.check(Recipe())

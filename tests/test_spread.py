@@ -1,4 +1,6 @@
-"""Spread: intervals that hold the truth as often as they say, and comparisons that cancel what all models share."""
+"""Spread: intervals that hold the truth as often as they say, and comparisons that cancel what all
+models share.
+"""
 
 from itertools import permutations
 
@@ -36,7 +38,9 @@ def models(seed, count=3, resamples=200, mean=0.0):
 
 
 def by_seed(draws, prefix="", first=0):
-    """The models of a recipe by seed, numbered from `first`; recipes of different prefixes have no seed in common."""
+    """The models of a recipe by seed, numbered from `first`; recipes of different prefixes have no
+    seed in common.
+    """
     return {f"{prefix}{k}": model for k, model in enumerate(draws, first)}
 
 
@@ -54,7 +58,10 @@ def test_within_one_error_counts_the_error_of_the_best():
 
 
 def test_within_one_error_of_a_best_without_an_error_are_its_ties():
-    assert within_one_error({"c": 0.2, "a": 0.3, "b": 0.3}, {"a": None, "b": 0.1, "c": None}) == ["a", "b"]
+    assert within_one_error({"c": 0.2, "a": 0.3, "b": 0.3}, {"a": None, "b": 0.1, "c": None}) == [
+        "a",
+        "b",
+    ]
 
 
 def test_interval_is_the_middle_95_percent():
@@ -79,19 +86,30 @@ def test_combined_draws_depend_on_the_generator_alone_and_keep_the_mean():
 
 
 def test_combined_draws_vary_as_images_and_seeds_do_together():
-    """Images alike for all models give variance 4; 100 seeds of sd 10 give 1, and of the models' own deviates 0.01."""
+    """Images alike for all models give variance 4; 100 seeds of sd 10 give 1, and of the models'
+    own deviates 0.01.
+    """
     own, count, resamples = rng(4), 100, 20_000
     seeds = 10 * own.standard_normal(count)
-    table = 2 * own.standard_normal(resamples) + seeds[:, None] + own.standard_normal((count, resamples))
-    assert combined(list(table), own).var() == pytest.approx(4 + seeds.var(ddof=1) / count, rel=0.05)
+    table = (
+        2 * own.standard_normal(resamples)
+        + seeds[:, None]
+        + own.standard_normal((count, resamples))
+    )
+    assert combined(list(table), own).var() == pytest.approx(
+        4 + seeds.var(ddof=1) / count, rel=0.05
+    )
 
 
 def test_the_interaction_of_seeds_and_images_counts_once():
-    """Models that differ only by the images that they find hard: their mean varies as their draws say, and no more."""
+    """Models that differ only by the images that they find hard: their mean varies as their draws
+    say, and no more.
+    """
     own, resamples = rng(5), 2000
     wide, tight = [], []
     for _ in range(200):
-        luck = own.standard_normal((20, 1))  # sd 1 between the models, and sd 1 between resamples of each
+        # sd 1 between the models, and sd 1 between resamples of each
+        luck = own.standard_normal((20, 1))
         table = luck + own.standard_normal((20, resamples))
         wide.append(combined(list(table), own).var())
         tight.append(table.mean(axis=0).var())
@@ -108,7 +126,9 @@ def test_what_all_models_share_cancels_in_a_difference():
 
 
 def test_a_recipe_with_one_training_left_has_the_spread_between_seeds_of_the_others():
-    """Five recipes of three trainings, and one of a single training that is no better: its interval must be as wide."""
+    """Five recipes of three trainings, and one of a single training that is no better: its interval
+    must be as wide.
+    """
     draws = np.random.default_rng(1)
     images = 0.1 * draws.standard_normal(1000)
     seeds_sd = 3.0
@@ -130,19 +150,28 @@ def test_spreads_between_seeds_are_weighted_by_what_each_recipe_tells():
     assert pooled_deviation([[0.9], [0.1]]) is None
     constant = [[np.full(10, value) for value in recipe] for recipe in recipes]
     found = seed_spread(constant)
-    assert (found.between, found.interaction, found.freedom) == (pytest.approx(0.02 / 4), pytest.approx(0), 4)
+    assert (found.between, found.interaction, found.freedom) == (
+        pytest.approx(0.02 / 4),
+        pytest.approx(0),
+        4,
+    )
     assert seed_spread([[np.zeros(10)]]) is None
 
 
 @unhurried
 @given(st.integers(0, 2**31), st.integers(3, 5))
 def test_no_recipe_is_the_best_more_probably_than_it_beats_any_other(seed, count):
-    """What rises and falls together in two of several recipes is noise to the joint draws, and not to a comparison of two."""
+    """What rises and falls together in two of several recipes is noise to the joint draws, and not
+    to a comparison of two.
+    """
     draws = np.random.default_rng(seed)
     images, luck = 0.02 * draws.standard_normal(200), 0.1 * draws.standard_normal(3)
     shared = draws.integers(0, 2, count)
     recipes = {
-        str(k): {s: 0.05 * k + images + shared[k] * luck[s] + 0.01 * draws.standard_normal(200) for s in range(3)}
+        str(k): {
+            s: 0.05 * k + images + shared[k] * luck[s] + 0.01 * draws.standard_normal(200)
+            for s in range(3)
+        }
         for k in range(count)
     }
     best = probability_best(recipes, rng(seed))
@@ -158,7 +187,13 @@ def test_equal_recipes_are_as_likely_better_as_worse():
 
 
 @unhurried
-@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4), st.floats(-3, 3), st.sampled_from(["", "other "]))
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.floats(-3, 3),
+    st.sampled_from(["", "other "]),
+)
 def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
     one, two = by_seed(models(seed, a, mean=mean)), by_seed(models(seed + 1, b), prefix)
     there, back = difference(one, two, rng(seed)), difference(two, one, rng(seed))
@@ -168,8 +203,13 @@ def test_a_difference_is_the_mirror_of_its_reverse(seed, a, b, mean, prefix):
 
 
 def test_a_difference_of_scores_is_within_what_two_scores_can_be_apart():
-    """Two seeds that differ much tell so little that Student's t reaches beyond any score; slopes have no bounds."""
-    one, two = by_seed([np.full(50, 0.05), np.full(50, 0.35)]), by_seed([np.full(50, 0.1), np.full(50, 0.6)])
+    """Two seeds that differ much tell so little that Student's t reaches beyond any score; slopes
+    have no bounds.
+    """
+    one, two = (
+        by_seed([np.full(50, 0.05), np.full(50, 0.35)]),
+        by_seed([np.full(50, 0.1), np.full(50, 0.6)]),
+    )
     free = difference(one, two, rng())
     assert free.low < -1 < 1 < free.high
     bounded = score_difference("mAP", one, two, rng())
@@ -210,7 +250,9 @@ def test_recipes_are_compared_seed_by_seed_only_where_they_have_three_seeds_or_m
 
 
 def half_width(variances, freedom):
-    """Of the 95 % interval of a sum of parts: Student's t with the degrees of freedom of Welch and Satterthwaite."""
+    """Of the 95 % interval of a sum of parts: Student's t with the degrees of freedom of Welch and
+    Satterthwaite.
+    """
     total = sum(variances)
     parts = sum(variance**2 / own for variance, own in zip(variances, freedom, strict=True))
     return stats.t.ppf(0.975, total**2 / parts) * np.sqrt(total)
@@ -222,13 +264,25 @@ def variance(values):
 
 @pytest.mark.parametrize(
     ("seeds", "weights"),
-    [("0123", (0, 1 / 5, 4 / 5)), ("01238", (1 / 5, 1 / 5, 16 / 25)), ("01289", (2 / 5, 2 / 5, 9 / 25))],
+    [
+        ("0123", (0, 1 / 5, 4 / 5)),
+        ("01238", (1 / 5, 1 / 5, 16 / 25)),
+        ("01289", (2 / 5, 2 / 5, 9 / 25)),
+    ],
     ids=["one lacks a seed", "another in its place", "two others"],
 )
 def test_seeds_that_only_one_of_two_recipes_has_do_not_unpair_the_others(seeds, weights):
-    """By hand: A / n, B / m and D / c, the variances of either recipe and of the pairs, weighted as their shares ask for."""
-    flat, luck = np.zeros(2000), dict(zip("0123489", (0.0, 0.1, 0.4, 0.2, 0.3, 0.15, 0.05), strict=True))
-    ours = {seed: luck[seed] + gap for seed, gap in zip("01234", (0.01, 0.02, 0.03, 0.02, 0.01), strict=True)}
+    """By hand: A / n, B / m and D / c, the variances of either recipe and of the pairs, weighted as
+    their shares ask for.
+    """
+    flat, luck = (
+        np.zeros(2000),
+        dict(zip("0123489", (0.0, 0.1, 0.4, 0.2, 0.3, 0.15, 0.05), strict=True)),
+    )
+    ours = {
+        seed: luck[seed] + gap
+        for seed, gap in zip("01234", (0.01, 0.02, 0.03, 0.02, 0.01), strict=True)
+    }
     theirs = {seed: luck[seed] for seed in seeds}
     pairs = [ours[seed] - theirs[seed] for seed in seeds if seed in ours]
     alone = variance(list(ours.values())) / 5, variance(list(theirs.values())) / len(theirs)
@@ -241,7 +295,9 @@ def test_seeds_that_only_one_of_two_recipes_has_do_not_unpair_the_others(seeds, 
 
 
 def test_what_seeds_share_cancels_in_a_difference():
-    """Three seeds that lift both recipes by up to 0.4, which differ by 0.01 to 0.03: by hand, t(2) = 4.30."""
+    """Three seeds that lift both recipes by up to 0.4, which differ by 0.01 to 0.03: by hand, t(2)
+    = 4.30.
+    """
     luck, gaps = np.array([0.0, 0.1, 0.4]), np.array([0.01, 0.02, 0.03])
     flat = np.zeros(2000)
     one = by_seed([flat + shared + gap for shared, gap in zip(luck, gaps, strict=True)])
@@ -257,7 +313,9 @@ def test_what_seeds_share_cancels_in_a_difference():
 def test_what_seeds_share_decides_nothing_about_the_best():
     luck = np.array([[0.0], [0.1], [0.4]])
     flat = np.zeros(2000)
-    recipes = {name: by_seed(luck + gap + flat) for name, gap in (("a", 0.02), ("b", 0.0), ("c", -0.01))}
+    recipes = {
+        name: by_seed(luck + gap + flat) for name, gap in (("a", 0.02), ("b", 0.0), ("c", -0.01))
+    }
     assert probability_best(recipes, rng()) == {"a": 1, "b": 0, "c": 0}
     recipes["c"] = by_seed(recipes["c"].values(), "other ")
     unpaired = probability_best(recipes, rng())
@@ -268,7 +326,9 @@ def test_a_seed_that_one_recipe_lacks_does_not_make_the_others_luck():
     """Unpaired, the best of these three was so with .63, and the second with .29."""
     luck = np.array([[0.0], [0.1], [0.4], [0.2], [0.3]])
     flat = np.zeros(2000)
-    recipes = {name: by_seed(luck + gap + flat) for name, gap in (("a", 0.05), ("b", 0.0), ("c", -0.1))}
+    recipes = {
+        name: by_seed(luck + gap + flat) for name, gap in (("a", 0.05), ("b", 0.0), ("c", -0.1))
+    }
     del recipes["c"]["4"]
     assert probability_best(recipes, rng())["a"] > 0.98
 
@@ -304,7 +364,10 @@ def test_a_tie_for_the_best_is_shared():
 
 @pytest.mark.parametrize("prefix", ["", "other "])
 def test_of_two_recipes_the_better_is_the_best(prefix):
-    a, b = by_seed(models(8, mean=1.0, resamples=20_000)), by_seed(models(9, resamples=20_000), prefix)
+    a, b = (
+        by_seed(models(8, mean=1.0, resamples=20_000)),
+        by_seed(models(9, resamples=20_000), prefix),
+    )
     expected = difference(a, b, rng()).probability
     assert 0.5 < expected < 0.95
     assert probability_best({"a": a, "b": b}, rng())["a"] == pytest.approx(expected, abs=0.03)
@@ -312,7 +375,8 @@ def test_of_two_recipes_the_better_is_the_best(prefix):
 
 @pytest.mark.parametrize(("count", "lacking", "shared"), [(3, 0, 0.0), (3, 0, 0.9), (5, 1, 0.0)])
 def test_intervals_hold_the_truth_as_often_as_they_say(count, lacking, shared):
-    """benchmarks/coverage.py in small: 50 images, seeds and models' own images each half as wide as the images.
+    """benchmarks/coverage.py in small: 50 images, seeds and models' own images each half as wide as
+    the images.
 
     lacking: how many of the seeds one of the recipes lacks
     shared: how the luck of two recipes that were trained with the same seed correlates

@@ -14,7 +14,7 @@ from made_runs import made_run
 from test_disk import no_file_may_grow
 from test_search import Silent
 
-from syndet_ray.definitions.sweep import load
+from syndet_ray.definitions.loader import load
 from syndet_ray.tracking.backup import Backup
 from syndet_ray.tuning import run
 from syndet_ray.tuning.run import Options, Origin, _Attempt, _End, start
@@ -64,7 +64,9 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     stop = Stop(notes, left.append)
     stop.folder = SimpleNamespace(path="runs/dice-1")
     assert interrupted(stop, first, signal.SIGTERM, signal.SIGTERM) == [first]
-    assert notes.first().startswith("stopping: trials keep their last checkpoint, and resume goes on from there")
+    assert notes.first().startswith(
+        "stopping: trials keep their last checkpoint, and resume goes on from there"
+    )
     assert (len(notes.said), left) == (1, [])
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -74,7 +76,10 @@ def test_ctrl_c_once_more_leaves_and_in_a_notebook_interrupts_the_end_too():
     stop = Stop(Notes(), left.append)
     assert interrupted(stop, signal.SIGTERM, signal.SIGINT, signal.SIGINT) == [signal.SIGTERM]
     assert left == [None, None]
-    assert interrupted(Stop(Notes()), signal.SIGINT, signal.SIGINT) == [signal.SIGINT, signal.SIGINT]
+    assert interrupted(Stop(Notes()), signal.SIGINT, signal.SIGINT) == [
+        signal.SIGINT,
+        signal.SIGINT,
+    ]
 
 
 def test_a_run_that_a_script_began_in_the_background_heeds_sigterm_alone():
@@ -148,10 +153,16 @@ with Stop(lambda words: print(words, flush=True), leave) as stop:
 
 
 @pytest.mark.parametrize(
-    ("run", "words"), [([], "nothing had begun"), (["dice-1"], "go on with: python -m syndet_ray resume runs/dice-1")]
+    ("run", "words"),
+    [
+        ([], "nothing had begun"),
+        (["dice-1"], "go on with: python -m syndet_ray resume runs/dice-1"),
+    ],
 )
 def test_ctrl_c_once_more_ends_the_process_with_the_line_that_says_how_to_go_on(run, words):
-    with subprocess.Popen([sys.executable, "-c", LEAVE, *run], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVE, *run], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
         assert "Ctrl-C once more leaves at once" in process.stdout.readline()
@@ -193,11 +204,22 @@ with Stop(lambda words: None, leave) as stop:
 
 
 @pytest.mark.parametrize("way", ["end", "leave"])
-def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no_process_from_ending(way, tmp_path):
-    """Arrow gives up after 99 s, and waits for that at the end of a process. The store accepts and says nothing."""
+def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no_process_from_ending(
+    way, tmp_path
+):
+    """Arrow gives up after 99 s, and waits for that at the end of a process.
+
+    The store accepts and says nothing.
+    """
     folder = made_run(tmp_path / "dice-1")
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | keys
+    keys = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("AWS_")
+    } | keys
     command = [sys.executable, "-c", HANG, str(folder.path), way]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdout.readline() == "begun\n"
@@ -212,7 +234,9 @@ def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no
 
 
 class Interrupting(Silent):
-    """A display that has the process asked to end when something is first shown, as by a machine that goes."""
+    """A display that has the process asked to end when something is first shown, as by a machine
+    that goes.
+    """
 
     def __init__(self, method):
         super().__init__()
@@ -238,7 +262,9 @@ def test_sigterm_as_soon_as_there_is_a_run_leaves_one_that_can_be_resumed(home, 
 
 
 class Hanging:
-    """An MLflow that does not answer: what is at the run's storage by the time that it is waited for, and for how long."""
+    """An MLflow that does not answer: what is at the run's storage by the time that it is waited
+    for, and for how long.
+    """
 
     def __init__(self, copy):
         self._copy, self.there, self.limits = copy, {}, []
@@ -291,12 +317,16 @@ class Interrupted:
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
     folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
-    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == _End(status="interrupted")
+    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == _End(
+        status="interrupted"
+    )
     assert tracking.ended[-1] == "KILLED"
     assert folder.about["status"] == "interrupted", "resume ends what was left"
 
 
-def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(tmp_path, monkeypatch):
+def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(
+    tmp_path, monkeypatch
+):
     folder = made_run(tmp_path / "dice-1")
     finished = run.Outcome(folder=folder, status="finished")
 
@@ -309,7 +339,9 @@ def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(t
 
 
 @pytest.mark.parametrize("is_main", [True, False])
-def test_a_connection_to_ray_keeps_our_handler_and_is_closed_from_a_thread_too(monkeypatch, is_main):
+def test_a_connection_to_ray_keeps_our_handler_and_is_closed_from_a_thread_too(
+    monkeypatch, is_main
+):
     """Ray puts its own handler of SIGTERM in place of ours, in the main thread alone."""
     closed, handlers = [], []
 
@@ -375,7 +407,9 @@ def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
         end = attempt.end("finished")
     assert (end.status, end.unwritten) == ("interrupted", "the end of the sweep")
     reason, record = attempt.display.notes
-    assert reason.startswith(f"stopping: {folder.path} cannot be written (File too large); trials keep their last")
+    assert reason.startswith(
+        f"stopping: {folder.path} cannot be written (File too large); trials keep their last"
+    )
     assert record == f"{folder.path} does not say how the run ended, which resume does not need"
     assert folder.about == before
     broken = RuntimeError("a bug")

@@ -1,4 +1,6 @@
-"""MLflow's own database: one process at a time opens it, and one that cannot be opened is told with what to do."""
+"""MLflow's own database: one process at a time opens it, and one that cannot be opened is told with
+what to do.
+"""
 
 import fcntl
 import shutil
@@ -11,7 +13,7 @@ from mlflow import MlflowClient
 from test_search import Silent
 
 from syndet_ray import cli
-from syndet_ray.definitions.sweep import load
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.store import check_store, local_store, open_store
@@ -49,7 +51,11 @@ NO_DATABASE = (
     "MLflow's store sqlite:///{path}: cannot be used (file is not a database). Mend it, or move it away: a new one is made "
     "in its place, and resume writes a run there anew."
 )
-BROKEN = [(at("451aebb31d03"), OTHER_VERSION), (newer_still, OTHER_VERSION), (no_database, NO_DATABASE)]
+BROKEN = [
+    (at("451aebb31d03"), OTHER_VERSION),
+    (newer_still, OTHER_VERSION),
+    (no_database, NO_DATABASE),
+]
 
 
 @pytest.fixture
@@ -62,7 +68,9 @@ def runs(tmp_path, empty_store):
 
 
 @pytest.mark.parametrize(("damage", "told"), BROKEN)
-def test_a_store_that_cannot_be_opened_is_told_wherever_it_is_opened(runs, damage, told, monkeypatch, capsys):
+def test_a_store_that_cannot_be_opened_is_told_wherever_it_is_opened(
+    runs, damage, told, monkeypatch, capsys
+):
     path = runs / "mlflow.db"
     damage(path)
     uri = f"sqlite:///{path}"

@@ -33,7 +33,9 @@ def let_go(stream):
         stream.close()
 
 
-@pytest.mark.parametrize(("opened", "is_terminal"), [(gone, False), (gone, True), (full, False), (full, True)])
+@pytest.mark.parametrize(
+    ("opened", "is_terminal"), [(gone, False), (gone, True), (full, False), (full, True)]
+)
 def test_no_display_ends_a_search_whose_terminal_is_gone_from_whatever_thread(opened, is_terminal):
     stream = opened()
     display = terminal.display(Console(file=stream, force_terminal=is_terminal))
@@ -103,6 +105,9 @@ cli.main()
 def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, told):
     script = command.format(python='"$0" -c "$1"')
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {script}", sys.executable, VERB], capture_output=True, text=True, check=False
+        ["bash", "-c", f"set -o pipefail; {script}", sys.executable, VERB],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (status, told)

@@ -1,4 +1,6 @@
-"""The package keeps its ranks: a module imports only lower ranks, and heavy packages only where design allows them."""
+"""The package keeps its ranks: a module imports only lower ranks, and heavy packages only where
+design allows them.
+"""
 
 import ast
 import os
@@ -11,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "syndet_ray"
-# Lowest first. Rooms that the design gives the same rank stand in the order in which they may know each other.
+# Lowest first. Rooms that the design gives the same rank stand in the order in which they may know
+# each other.
 ORDER = (
     *("errors", "files", "progress", "timer", "wording", "seeds", "boxes", "spread"),
     *("definitions",),
@@ -61,13 +64,17 @@ def imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found += [node.module or ""]
-            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module == "syndet_ray"]
+            found += [
+                f"{node.module}.{alias.name}" for alias in node.names if node.module == "syndet_ray"
+            ]
     return found
 
 
 @cache
 def imported_at_once(path: Path) -> set[str]:
-    """The modules that importing a file imports, and not those that its functions or type checkers do."""
+    """The modules that importing a file imports, and not those that its functions or type checkers
+    do.
+    """
     names = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
@@ -78,7 +85,9 @@ def imported_at_once(path: Path) -> set[str]:
 
 
 def imported_with(module: str) -> set[str]:
-    """The modules that importing one of the package imports, one through another; those of others are not followed."""
+    """The modules that importing one of the package imports, one through another; those of others
+    are not followed.
+    """
     names: set[str] = set()
     waiting = {module}
     while waiting:
@@ -91,7 +100,11 @@ def imported_with(module: str) -> set[str]:
 
 
 def modules() -> list[Path]:
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or not path.name.startswith("__")]
+    return [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.parent != PACKAGE or not path.name.startswith("__")
+    ]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -113,7 +126,9 @@ def test_every_module_has_a_rank_and_a_sentence():
 def test_definitions_need_nothing_heavy():
     heavy = ("torch", "timm", "ray", "mlflow", "optuna", "matplotlib", "pyarrow", "trimesh")
     code = f"import sys, syndet_ray.cli, syndet_ray; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"
     code = f"import sys, torch; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -121,20 +136,33 @@ def test_definitions_need_nothing_heavy():
 
 
 def test_workers_do_without_mlflow():
-    """They import the module of what they are to run, and MLflow would take seconds of each of their processes."""
-    modules = ("workers.tune", "workers.trial", "workers.render", "workers.nodes", "tuning.cost", "tuning.confirm")
+    """They import the module of what they are to run, and MLflow would take seconds of each of
+    their processes.
+    """
+    modules = (
+        "workers.tune",
+        "workers.trial",
+        "workers.render",
+        "workers.nodes",
+        "tuning.cost",
+        "tuning.confirm",
+    )
     for module in modules:
         assert "mlflow" not in imported_with(f"syndet_ray.{module}"), module
     assert "mlflow" in imported_with("syndet_ray.tuning.run"), "the check above could not fail"
 
 
 @pytest.mark.parametrize(
-    "path", sorted([*ROOT.glob("sweeps/*.py"), *ROOT.glob("search_spaces/*.py")]), ids=lambda p: p.stem
+    "path",
+    sorted([*ROOT.glob("sweeps/*.py"), *ROOT.glob("search_spaces/*.py")]),
+    ids=lambda p: p.stem,
 )
 def test_a_definition_file_is_one_expression(path):
     docstring, *imported, value = ast.parse(path.read_text()).body
     assert isinstance(docstring, ast.Expr)
-    assert all(isinstance(node, ast.ImportFrom) and node.module == "syndet_ray" for node in imported)
+    assert all(
+        isinstance(node, ast.ImportFrom) and node.module == "syndet_ray" for node in imported
+    )
     assert isinstance(value, ast.Assign)
     assert value.targets[0].id in ("SWEEP", "SPACE")
 
@@ -142,8 +170,12 @@ def test_a_definition_file_is_one_expression(path):
 def test_telemetry_is_off_wherever_one_comes_from():
     names = ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
     for name in names:
-        assert [path for path in PACKAGE.rglob("*.py") if name in path.read_text()] == [PACKAGE / "__init__.py"], name
+        assert [path for path in PACKAGE.rglob("*.py") if name in path.read_text()] == [
+            PACKAGE / "__init__.py"
+        ], name
     code = f"import os, syndet_ray.definitions.space; print([os.environ[name] for name in {names}])"
     bare = {name: value for name, value in os.environ.items() if name not in names}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=bare)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=bare
+    )
     assert done.stdout.strip() == "['0', 'true']"

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from syndet_ray import Choice, Float, Int, Mix, Photos, Pruning, Recipe, Scenes, SearchSpace, Sweep
-from syndet_ray.definitions import sweep
+from syndet_ray.definitions import loader
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Detector, definition_error, field_paths
-from syndet_ray.definitions.sweep import load, rung_images
+from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.errors import DefinitionError, nearest
 
 
@@ -29,7 +30,7 @@ def write(home, body, name="mine", kind="sweeps"):
     return path
 
 
-@pytest.mark.parametrize("name", sorted(sweep.available()))
+@pytest.mark.parametrize("name", sorted(loader.available()))
 def test_every_sweep_that_comes_with_the_package_loads_and_survives_json(name):
     loaded = load(name)
     assert len(loaded.parameters) >= 1 or loaded.variants
@@ -74,13 +75,22 @@ def test_a_users_own_file_wins_over_the_packages(home):
             'SWEEP = Sweep(question="?", space=("mix",), pruning=Pruning(reduction_factor=1))',
             ["sweeps/mine.py:3: Pruning: reduction_factor", "greater than or equal to 2", "got 1"],
         ),
-        ('SWEEP = Sweep(question="?", space=("mix",), trials=0)', ["a sweep needs trials of a space, or variants"]),
-        ('SWEEP = Sweep(question="?", trials=3)', ["trials must be 0 where there is no space", "got 3"]),
+        (
+            'SWEEP = Sweep(question="?", space=("mix",), trials=0)',
+            ["a sweep needs trials of a space, or variants"],
+        ),
+        (
+            'SWEEP = Sweep(question="?", trials=3)',
+            ["trials must be 0 where there is no space", "got 3"],
+        ),
         (
             'SWEEP = Sweep(question="?", trials=0, variants={"no blur": {"scene.blurr": 0}})',
             ["variants: no blur", "scene.blurr", "scene.blur"],
         ),
-        ('SWEEP = Sweep(question="?", trials=0, variants={"best": {}})', ["'best' has another meaning"]),
+        (
+            'SWEEP = Sweep(question="?", trials=0, variants={"best": {}})',
+            ["'best' has another meaning"],
+        ),
         (
             'SWEEP = Sweep(question="?", space=("mix",), rungs=9, recipe=Recipe(training=Training(images=8)))',
             ["rungs", "8", "9"],
@@ -91,7 +101,9 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ),
         (
             'SWEEP = Sweep(question="?", space=SearchSpace({"training.learning_rate": Float(1e-4, 1e-2)}))',
-            ["sweeps/mine.py:3: a value is given without its name. Write such as Float(low=1, high=4)."],
+            [
+                "sweeps/mine.py:3: a value is given without its name. Write such as Float(low=1, high=4)."
+            ],
         ),
         (
             'SWEEP = Sweep(question="?", space=SearchSpace({"training.learning_rate": Float(min=1e-4, max=1e-2)}))',
@@ -102,10 +114,15 @@ def test_a_users_own_file_wins_over_the_packages(home):
             ["sweeps/mine.py:3: Choice: values: must have at least 2 items, got (3,)."],
         ),
         ("SWEEP = 3", ["sweeps/mine.py", "SWEEP = Sweep(...)", "'int'"]),
-        ("SWEEP = Sweep(", ["sweeps/mine.py:3: is not valid Python (SyntaxError: '(' was never closed)."]),
+        (
+            "SWEEP = Sweep(",
+            ["sweeps/mine.py:3: is not valid Python (SyntaxError: '(' was never closed)."],
+        ),
         (
             'SWEEP = Sweep(question="?" space=("mix",))',
-            ["sweeps/mine.py:3: is not valid Python (SyntaxError: invalid syntax. Perhaps you forgot a comma?)"],
+            [
+                "sweeps/mine.py:3: is not valid Python (SyntaxError: invalid syntax. Perhaps you forgot a comma?)"
+            ],
         ),
         ("SWEEP = Sweeep()", ["sweeps/mine.py:3", "NameError", "Sweeep"]),
         (
@@ -134,14 +151,19 @@ def test_a_mistake_in_a_sweep_file_is_named(home, body, said):
     ],
 )
 def test_one_may_stand_without_the_comma_of_a_tuple(home, field, alone):
-    others = "" if field == "space" else "space=SearchSpace({'mix.synthetic': Float(low=0, high=1)}), "
+    others = (
+        "" if field == "space" else "space=SearchSpace({'mix.synthetic': Float(low=0, high=1)}), "
+    )
     write(home, f"SWEEP = Sweep(question='?', {others}{field}=({alone}))", name="alone")
     write(home, f"SWEEP = Sweep(question='?', {others}{field}=({alone},))", name="tuple")
     assert load("alone") == load("tuple")
 
 
 def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
-    with pytest.raises(DefinitionError, match=r"sweeps/obstrction\.py: does not exist\. Did you mean 'obstruction'\?"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"sweeps/obstrction\.py: does not exist\. Did you mean 'obstruction'\?",
+    ):
         load("obstrction")
     with pytest.raises(DefinitionError, match=r"\./nowhere\.py: is not a file"):
         load("./nowhere.py")
@@ -156,8 +178,14 @@ def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
         (lambda: Float(low=0, high=1, log=True), "a log range must start above 0"),
         (lambda: Float(low=0.1, high=1, log=True, step=0.1), "a log range takes no step"),
         (lambda: Choice(values=(1,)), "at least 2 items"),
-        (lambda: SearchSpace({"scene.objects": Int(low=1, high=200)}), "less than or equal to 100, got 200"),
-        (lambda: SearchSpace({"detector.architecture": Choice(values=("faster_rcnn", "yolo"))}), "got 'yolo'"),
+        (
+            lambda: SearchSpace({"scene.objects": Int(low=1, high=200)}),
+            "less than or equal to 100, got 200",
+        ),
+        (
+            lambda: SearchSpace({"detector.architecture": Choice(values=("faster_rcnn", "yolo"))}),
+            "got 'yolo'",
+        ),
     ],
 )
 def test_bounds_that_cannot_be_are_refused(make, said):
@@ -178,7 +206,10 @@ def test_a_recipe_is_replaced_by_dotted_path():
     [
         ({"mix.synthetic": 1.5}, "recipe: mix.synthetic: must be less than or equal to 1, got 1.5"),
         ({"scene.crop": 0.8}, "recipe: scene.crop: must be less than or equal to 0.75, got 0.8"),
-        ({"mix.synthetics": 0.5}, "recipe.mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?"),
+        (
+            {"mix.synthetics": 0.5},
+            "recipe.mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?",
+        ),
         ({"scene.size_px": (60.0, 50.0)}, "size_px must satisfy"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate"),
     ],
@@ -212,7 +243,11 @@ def test_variants_are_recipes_of_their_own_each_repeated_under_its_own_name():
 
 SPACES_OF_SHARES = 'SearchSpace({"mix.synthetic": Float(low=0, high=1)})'
 PARTS = {"sparse": 0.2, "web": 0.5, "crowded": 0.3}
-SOURCES = {"sparse": Scenes(), "web": Photos(folder="web"), "crowded": Scenes(changes={"scene.objects": 70})}
+SOURCES = {
+    "sparse": Scenes(),
+    "web": Photos(folder="web"),
+    "crowded": Scenes(changes={"scene.objects": 70}),
+}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +270,9 @@ def test_a_control_of_synthetic_images_without_any_scenes_is_refused(home):
     recipe = 'Recipe(mix=Mix(sources={"web": Photos(folder="web")}))'
     body = f'SWEEP = Sweep(question="?", recipe={recipe}, variants={{"all": {{}}}}, trials=0, controls=CONTROLS)'
     path = write(home, body.replace(", controls=CONTROLS", ""))
-    said = r"synthetic_only needs a source of scenes, .* are photos\. Write controls=\('real_only',\)"
+    said = (
+        r"synthetic_only needs a source of scenes, .* are photos\. Write controls=\('real_only',\)"
+    )
     with pytest.raises(DefinitionError, match=said):
         load(str(path))
     write(home, body.replace("CONTROLS", '("real_only",)'))
@@ -286,7 +323,9 @@ def test_files_that_a_sweep_names_are_absolute_once_it_is_loaded(home):
     scene = 'scene=SceneParameters(assets="models", generator="command:python draw.py --fast")'
     space = 'SearchSpace({"scene.backgrounds": Choice(values=("", "photos"))})'
     variants = 'variants={"other": {"scene.surroundings": "things"}}'
-    write(home, f'SWEEP = Sweep(question="?", recipe=Recipe({scene}), space=({space},), {variants})')
+    write(
+        home, f'SWEEP = Sweep(question="?", recipe=Recipe({scene}), space=({space},), {variants})'
+    )
     sweep = load("mine")
     assert sweep.recipe.scene.assets == str(home / "models")
     assert sweep.recipe.scene.generator == f"command:python {home / 'draw.py'} --fast"
@@ -298,7 +337,10 @@ def test_folders_of_sources_are_absolute_once_a_sweep_is_loaded(home):
     recipe = 'Recipe(mix=Mix(sources={"theirs": Photos(folder="theirs")}))'
     sources = '{"a": Photos(folder="others"), "b": Scenes(changes={"scene.assets": "models"})}'
     variants = f'{{"other": {{"mix.sources": {sources}}}}}'
-    write(home, f'SWEEP = Sweep(question="?", trials=0, recipe={recipe}, controls=(), variants={variants})')
+    write(
+        home,
+        f'SWEEP = Sweep(question="?", trials=0, recipe={recipe}, controls=(), variants={variants})',
+    )
     sweep = load("mine")
     assert sweep.recipe.mix.sources["theirs"].folder == str(home / "theirs")
     other = sweep.fixed["other"]
@@ -346,7 +388,9 @@ def test_a_search_that_cannot_be_is_refused(fields, said):
 
 
 def test_trials_of_nothing_are_refused_however_they_are_asked_for():
-    with pytest.raises(DefinitionError, match="trials must be 0 where there is no space to search, got 5"):
+    with pytest.raises(
+        DefinitionError, match="trials must be 0 where there is no space to search, got 5"
+    ):
         load("annotation_budget").replace({"trials": 5})
 
 
@@ -368,7 +412,8 @@ def test_random_weights_are_never_frozen(frozen_stages):
     recipe = Recipe().replace({"detector.weights": "none"})
     assert recipe.detector.frozen_stages == "auto"
     with pytest.raises(
-        DefinitionError, match=f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}"
+        DefinitionError,
+        match=f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}",
     ):
         recipe.replace({"detector.frozen_stages": frozen_stages})
 
@@ -377,9 +422,18 @@ def test_random_weights_are_never_frozen(frozen_stages):
     ("given", "said"),
     [
         ({"working_px": "big"}, "f: working_px: must be a valid integer, .* or 'auto', got 'big'"),
-        ({"working_px": 20}, "f: working_px: must be greater than or equal to 64, or 'auto', got 20"),
-        ({"anchor_px": (0.5,)}, "f: anchor_px.0: must be greater than or equal to 1, or 'auto', got 0.5"),
-        ({"frozen_stages": "al"}, "f: frozen_stages: must be a valid integer, .* or 'auto' or 'all', got 'al'"),
+        (
+            {"working_px": 20},
+            "f: working_px: must be greater than or equal to 64, or 'auto', got 20",
+        ),
+        (
+            {"anchor_px": (0.5,)},
+            "f: anchor_px.0: must be greater than or equal to 1, or 'auto', got 0.5",
+        ),
+        (
+            {"frozen_stages": "al"},
+            "f: frozen_stages: must be a valid integer, .* or 'auto' or 'all', got 'al'",
+        ),
     ],
 )
 def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, said):
@@ -401,13 +455,41 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
 @pytest.mark.parametrize(
     ("space", "point", "said"),
     [
-        ("share", {"mix.synthetic": 0.9}, r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.9"),
-        ("share", {"mix.synthetic": 0.5}, r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.5"),
-        ("objects", {"scene.objects": 40}, r"scene\.objects: must be from 10 to 50 in steps of 20, got 40"),
-        ("objects", {"scene.objects": 30, "scene.blur": 0.9}, r"scene\.blur: is not varied .* would be 0\.5, got 0\.9"),
-        ("objects", {"scene.objects": 30, "mix.synthetic": 0.9}, r"mix\.synthetic: is not varied .* got 0\.9"),
-        ("stages", {"training.final_rate": 0.7}, r"training\.final_rate: is not varied .* would be 0\.01, got 0\.7"),
-        ("stages", {"mix.schedule": "annealed"}, r"mix\.schedule: must be one of 'mixed', 'staged', got 'annealed'"),
+        (
+            "share",
+            {"mix.synthetic": 0.9},
+            r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.9",
+        ),
+        (
+            "share",
+            {"mix.synthetic": 0.5},
+            r"mix\.synthetic: must be from 0\.2 to 0\.8 in steps of 0\.2, got 0\.5",
+        ),
+        (
+            "objects",
+            {"scene.objects": 40},
+            r"scene\.objects: must be from 10 to 50 in steps of 20, got 40",
+        ),
+        (
+            "objects",
+            {"scene.objects": 30, "scene.blur": 0.9},
+            r"scene\.blur: is not varied .* would be 0\.5, got 0\.9",
+        ),
+        (
+            "objects",
+            {"scene.objects": 30, "mix.synthetic": 0.9},
+            r"mix\.synthetic: is not varied .* got 0\.9",
+        ),
+        (
+            "stages",
+            {"training.final_rate": 0.7},
+            r"training\.final_rate: is not varied .* would be 0\.01, got 0\.7",
+        ),
+        (
+            "stages",
+            {"mix.schedule": "annealed"},
+            r"mix\.schedule: must be one of 'mixed', 'staged', got 'annealed'",
+        ),
         (
             "share",
             {"mix.synthetic": 0.6, "training.momentum": 0.5},
@@ -423,8 +505,14 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
 )
 def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, space, point, said):
     points = [{"mix.parts": {"a": 1.0}} if space == "shares" else {}, point]
-    recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4), scene=SceneParameters(objects=10))"
-    body = f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points={points!r})'
+    recipe = (
+        TWO_SOURCES
+        if space == "shares"
+        else "Recipe(mix=Mix(synthetic=0.4), scene=SceneParameters(objects=10))"
+    )
+    body = (
+        f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points={points!r})'
+    )
     path = write(home, body)
     advice = "" if "Leave it out" in said else r"\. Change the point, or widen the space"
     with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {said}{advice}"):
@@ -444,7 +532,10 @@ def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, spa
 def test_a_point_is_proposed_as_it_stands(home, space, point):
     """What has no effect may stand in it with the recipe's own value: adamw has no momentum."""
     recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4))"
-    write(home, f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points=({point!r},))')
+    write(
+        home,
+        f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points=({point!r},))',
+    )
     sweep = load("mine")
     at = sweep.parameters.point(sweep.recipe.replace(point))
     proposed = sweep.recipe.replace(sweep.parameters.changes(at))
@@ -465,8 +556,13 @@ def test_a_recipe_of_another_sweep_may_bring_what_nothing_acts_on(home):
 
 def test_points_that_no_trial_is_left_for_are_refused(home):
     points = '({"mix.synthetic": 0.2}, {"mix.synthetic": 0.4})'
-    write(home, f'SWEEP = Sweep(question="?", space=({SPACES["share"]},), trials=1, points={points})')
-    with pytest.raises(DefinitionError, match=r"points: must be at most as many .* proposed, 1, got 2\. Raise trials"):
+    write(
+        home, f'SWEEP = Sweep(question="?", space=({SPACES["share"]},), trials=1, points={points})'
+    )
+    with pytest.raises(
+        DefinitionError,
+        match=r"points: must be at most as many .* proposed, 1, got 2\. Raise trials",
+    ):
         load("mine")
 
 

@@ -13,7 +13,7 @@ from test_search import Silent
 
 from syndet_ray import Choice, SearchSpace, Simplex, Sweep
 from syndet_ray.data.readers.example import _frame
-from syndet_ray.definitions.sweep import find, load
+from syndet_ray.definitions.loader import find, load
 from syndet_ray.search.search import Search
 from syndet_ray.tracking.tensorboard import TensorBoard, examples, folder_name, settings
 from syndet_ray.tuning.run import Options, Origin, resume, start
@@ -37,7 +37,9 @@ def scalars(folder):
     for event in events(folder):
         for value in event.summary.value:
             if value.WhichOneof("value") == "simple_value":
-                found.setdefault(value.tag, []).append((event.step, pytest.approx(value.simple_value)))
+                found.setdefault(value.tag, []).append(
+                    (event.step, pytest.approx(value.simple_value))
+                )
     return found
 
 
@@ -56,7 +58,9 @@ OPEN = []
 
 @pytest.fixture
 def notes():
-    """What boards have noted; they are ended with the test, as a process that is killed would end them."""
+    """What boards have noted; they are ended with the test, as a process that is killed would end
+    them.
+    """
     yield []
     while OPEN:
         OPEN.pop().end()
@@ -113,7 +117,9 @@ def test_a_resumed_run_has_every_point_once(tmp_path, notes, lost):
     again.update(replace(folder.trials()[0], rungs=folder.trials()[0].rungs[:2]))
     again.end()
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22)]
-    assert [event.session_log.status for event in events(place)][1] == SessionLog.START, "what was seen is forgotten"
+    assert [event.session_log.status for event in events(place)][1] == SessionLog.START, (
+        "what was seen is forgotten"
+    )
     assert len(list(place.iterdir())) == 1
 
 
@@ -123,7 +129,9 @@ def test_a_run_that_first_goes_without_has_all_its_trials_in_the_end(tmp_path, n
     for trial in folder.trials():
         late.update(trial)
     late.end()
-    assert len([path for path in (folder.path / "tensorboard").iterdir() if path.is_dir()]) == len(folder.trials())
+    assert len([path for path in (folder.path / "tensorboard").iterdir() if path.is_dir()]) == len(
+        folder.trials()
+    )
 
 
 def test_the_hparams_are_what_the_search_varied(tmp_path, notes):
@@ -135,8 +143,16 @@ def test_the_hparams_are_what_the_search_varied(tmp_path, notes):
     assert [info.name.tag for info in experiment.experiment.metric_infos] == ["val/mAP"]
     place = folder.path / "tensorboard" / "trial-002"
     (start,) = plugin(place, "session_start_info")
-    told = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.session_start_info.hparams.items()}
-    assert told == {"kind": "search", "scene.objects": 40, "training.learning_rate": 0.002, "mix.synthetic": 0.4}
+    told = {
+        name: getattr(value, value.WhichOneof("kind"))
+        for name, value in start.session_start_info.hparams.items()
+    }
+    assert told == {
+        "kind": "search",
+        "scene.objects": 40,
+        "training.learning_rate": 0.002,
+        "mix.synthetic": 0.4,
+    }
     assert len(plugin(place, "session_end_info")) == 1
 
 
@@ -158,13 +174,22 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
         "mix.real_images": "any",
         "scene.blur": 0.0,
     }
-    trial = replace(made_run(tmp_path / "run").trials()[2], recipe={"mix.parts": {"a": 0.25, "b": 0.75}, "x": None})
-    assert settings(trial, ["mix.parts", "x", "y"]) == {"kind": "search", "mix.parts/a": 0.25, "mix.parts/b": 0.75}
+    trial = replace(
+        made_run(tmp_path / "run").trials()[2],
+        recipe={"mix.parts": {"a": 0.25, "b": 0.75}, "x": None},
+    )
+    assert settings(trial, ["mix.parts", "x", "y"]) == {
+        "kind": "search",
+        "mix.parts/a": 0.25,
+        "mix.parts/b": 0.75,
+    }
 
 
 def test_the_champion_has_test_scores_and_pictures(tmp_path, notes):
     folder = confirmed_run(tmp_path / "run")
-    folder.write_test(replace(folder.test(), champion=14, models={14: {"mAP": 0.33, "AP_visible/0.25-0.50": 0.1}}))
+    folder.write_test(
+        replace(folder.test(), champion=14, models={14: {"mAP": 0.33, "AP_visible/0.25-0.50": 0.1}})
+    )
     folder.figures.mkdir()
     for name in ("sheet_training", "best_predictions", "learning_curves"):
         Image.new("RGB", (30, 20), "red").save(folder.figures / f"{name}.png")
@@ -173,10 +198,18 @@ def test_the_champion_has_test_scores_and_pictures(tmp_path, notes):
     made.end()
     place = folder.path / "tensorboard" / "champion"
     assert scalars(place) == {"test/mAP": [(400, 0.33)], "test/AP_visible/0.25-0.50": [(400, 0.1)]}
-    shown = {v.tag: v.image for event in events(place) for v in event.summary.value if v.WhichOneof("value") == "image"}
+    shown = {
+        v.tag: v.image
+        for event in events(place)
+        for v in event.summary.value
+        if v.WhichOneof("value") == "image"
+    }
     assert set(shown) == {"sheet_training", "best_predictions"}
     assert (shown["sheet_training"].width, shown["sheet_training"].height) == (30, 20)
-    assert shown["sheet_training"].encoded_image_string == (folder.figures / "sheet_training.png").read_bytes()
+    assert (
+        shown["sheet_training"].encoded_image_string
+        == (folder.figures / "sheet_training.png").read_bytes()
+    )
     assert not notes
 
 
@@ -242,9 +275,12 @@ def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dic
     Path("runs").mkdir()
     shutil.copy(empty_store, "runs")
     options = Options(runs=Path("runs"), real=dice, images=40, local=True, tensorboard=True)
-    stopped = start(Origin(name="tiny", file=find("tiny")), load("tiny"), options, Silent(), force=True)
+    stopped = start(
+        Origin(name="tiny", file=find("tiny")), load("tiny"), options, Silent(), force=True
+    )
     assert stopped.status == "spent"
-    ended = resume(stopped.folder, {"images": 10_000}, Silent())  # and says nothing of TensorBoard: it goes on with it
+    # and says nothing of TensorBoard: it goes on with it
+    ended = resume(stopped.folder, {"images": 10_000}, Silent())
     assert ended.status == "finished"
     place = ended.folder.path / "tensorboard"
     for trial in ended.folder.trials():
@@ -252,7 +288,12 @@ def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dic
         assert found["val/mAP"] == [(rung.images, rung.metrics["val/mAP"]) for rung in trial.rungs]
         assert len(found["train/loss"]) == len(trial.rungs)
     assert scalars(place / "champion")["test/mAP"][0][0] == 16
-    shown = [value.tag for event in events(place / "champion") for value in event.summary.value if value.image.height]
+    shown = [
+        value.tag
+        for event in events(place / "champion")
+        for value in event.summary.value
+        if value.image.height
+    ]
     assert {"sheet_training", "best_predictions"} <= set(shown)
 
 

@@ -122,7 +122,11 @@ def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
 
 def test_once_all_are_trained_anew_the_best_mean_is_the_best():
     values = {0: (0.30, 0.32), 2: (0.29, 0.28)}
-    again = [confirmation(4 + 2 * k + i, FOUND[k], values[of][i]) for k, of in enumerate(values) for i in range(2)]
+    again = [
+        confirmation(4 + 2 * k + i, FOUND[k], values[of][i])
+        for k, of in enumerate(values)
+        for i in range(2)
+    ]
     text = confirming(*again)
     assert "confirming: 4/4 trainings" in text
     assert "best  val/mAP 0.310 ± 0.010  2 seeds of trial 0: real only (control)" in text
@@ -133,7 +137,10 @@ def test_once_all_are_trained_anew_the_best_mean_is_the_best():
 def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
     """However far trials have come, and however many of them an earlier attempt left."""
     display = terminal.Bar(Console(file=io.StringIO(), force_terminal=True))
-    trials = [replace(TRIALS[2], number=n, rungs=(Rung(images, {OBJECTIVE: 0.1}),)) for n, images in enumerate(seen)]
+    trials = [
+        replace(TRIALS[2], number=n, rungs=(Rung(images, {OBJECTIVE: 0.1}),))
+        for n, images in enumerate(seen)
+    ]
     for trial in trials[:begun]:
         display.trial(trial)
     display.begin(len(trials), 100)
@@ -160,7 +167,9 @@ def test_notes_stay_above_the_live_block_when_it_is_gone():
     console = Console(file=file, force_terminal=True, width=100, color_system=None)
     display = terminal.display(console)
     display.begin(6, 100)
-    display.note("trials 2 and 3 were asked for different recipes and trained alike [to the last digit]")
+    display.note(
+        "trials 2 and 3 were asked for different recipes and trained alike [to the last digit]"
+    )
     display.note("writing the report")
     display.end()
     assert on_screen(file.getvalue()) == [
@@ -170,7 +179,9 @@ def test_notes_stay_above_the_live_block_when_it_is_gone():
 
 
 def on_screen(text):
-    """The lines that a terminal shows at the end of all that was written to it, as far as Rich moves about."""
+    """The lines that a terminal shows at the end of all that was written to it, as far as Rich
+    moves about.
+    """
     lines, row = [""], 0
     for code, plain in re.findall(r"\x1b\[([?0-9;]*[A-Za-z])|([^\x1b]+)", text):
         if code == "1A":
@@ -207,7 +218,9 @@ def test_a_step_is_shown_until_its_end_and_what_is_counted_in_it_instead():
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_is_counted_takes_one_line(width):
-    work = terminal._Work(what="looking for copies of val", since=time.monotonic() - 100, done=120, total=1200)
+    work = terminal._Work(
+        what="looking for copies of val", since=time.monotonic() - 100, done=120, total=1200
+    )
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(terminal._work_line(work))
     (line,) = console.file.getvalue().splitlines()
@@ -263,7 +276,12 @@ def test_a_pipe_gets_one_line_an_event():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     running = replace(TRIALS[2], rungs=())
-    for trial in (running, TRIALS[2], TRIALS[2], replace(TRIALS[2], state="COMPLETE", reason="done")):
+    for trial in (
+        running,
+        TRIALS[2],
+        TRIALS[2],
+        replace(TRIALS[2], state="COMPLETE", reason="done"),
+    ):
         display.trial(trial)
     assert file.getvalue().splitlines() == [
         "trial 2 starts: 70 % synthetic, 10 objects per scene",
@@ -298,7 +316,10 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     console = Console(file=io.StringIO(), width=100)
     console.print(
         terminal.test_table(
-            TestScores(source="x", stand_in=stand_in, hash="hash", images=50, opened=0.0, rows=rows), 100
+            TestScores(
+                source="x", stand_in=stand_in, hash="hash", images=50, opened=0.0, rows=rows
+            ),
+            100,
         )
     )
     text = console.file.getvalue()
@@ -308,7 +329,9 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     assert max(map(len, text.splitlines())) <= 100
 
 
-@pytest.mark.parametrize(("stand_in", "said"), [(True, "1 stand-in image,"), (False, "1 real photo,")])
+@pytest.mark.parametrize(
+    ("stand_in", "said"), [(True, "1 stand-in image,"), (False, "1 real photo,")]
+)
 def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
     rows = (
         TestRow(role="best", trial=2, metrics=METRICS, intervals={}),
@@ -317,7 +340,8 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
     console = Console(file=io.StringIO(), width=100)
     console.print(
         terminal.test_table(
-            TestScores(source="x", stand_in=stand_in, hash="hash", images=1, opened=0.0, rows=rows), 100
+            TestScores(source="x", stand_in=stand_in, hash="hash", images=1, opened=0.0, rows=rows),
+            100,
         )
     )
     text = " ".join(console.file.getvalue().split())
@@ -333,7 +357,10 @@ def test_a_best_that_is_a_control_stands_there_once():
     )
     console = Console(file=io.StringIO(), width=100)
     console.print(
-        terminal.test_table(TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100)
+        terminal.test_table(
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
+            100,
+        )
     )
     lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
     assert [line[:3] for line in lines] == [["real", "only", "(best)"], ["no", "blur", "1"]]
@@ -347,7 +374,10 @@ def printed(*rows, **changed):
     console = Console(file=io.StringIO(), width=100)
     console.print(
         terminal.test_table(
-            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows, **changed), 100
+            TestScores(
+                source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows, **changed
+            ),
+            100,
         )
     )
     text = console.file.getvalue()
@@ -392,8 +422,13 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
         ),
     )
     assert "50 real photos, opened once; means of 2 to 3 seeds" in text
-    lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if "0.250" in line}
-    assert lines["best"] == "best 12 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] > 0.99 +0.060 [0.031, 0.090]"
+    lines = {
+        line.split()[0]: " ".join(line.split()) for line in text.splitlines() if "0.250" in line
+    }
+    assert (
+        lines["best"]
+        == "best 12 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] > 0.99 +0.060 [0.031, 0.090]"
+    )
     assert lines["real"] == "real only 0 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] < 0.01"
     assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
 
@@ -415,7 +450,9 @@ def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypat
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_single_trainings_are_not_told_apart(width):
-    """Over images alone a recipe may be above another one without doubt, and with the next seed below it."""
+    """Over images alone a recipe may be above another one without doubt, and with the next seed
+    below it.
+    """
     above = {"real_only": Difference(mean=0.003, low=0.0004, high=0.007, probability=0.96)}
     rows = (
         TestRow(
@@ -429,17 +466,27 @@ def test_single_trainings_are_not_told_apart(width):
             differences=above,
         ),
         TestRow(
-            role="real_only", trial=0, metrics=METRICS, intervals=INTERVALS, models=(3,), seeds=(0.25,), p_best=0.04
+            role="real_only",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(3,),
+            seeds=(0.25,),
+            p_best=0.04,
         ),
     )
     console = Console(file=io.StringIO(), width=width)
     console.print(
         terminal.test_table(
-            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), width
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
+            width,
         )
     )
     text = " ".join(console.file.getvalue().split())
-    assert "50 real photos, opened once; each recipe trained once: intervals over images alone)" in text
+    assert (
+        "50 real photos, opened once; each recipe trained once: intervals over images alone)"
+        in text
+    )
     assert "P(best)" not in text
     assert "above" not in text
     assert "0.96" not in text
@@ -448,8 +495,24 @@ def test_single_trainings_are_not_told_apart(width):
 def test_single_variants_have_their_differences_and_no_probability():
     below = {"full": Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     text = printed(
-        TestRow(role="best", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0,), seeds=(0.2,), p_best=0.996),
-        TestRow(role="full", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0,), seeds=(0.2,), p_best=0.996),
+        TestRow(
+            role="best",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(0,),
+            seeds=(0.2,),
+            p_best=0.996,
+        ),
+        TestRow(
+            role="full",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(0,),
+            seeds=(0.2,),
+            p_best=0.996,
+        ),
         TestRow(
             role="no blur",
             trial=1,
@@ -470,10 +533,22 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     name = "no light colour nor anything else that can be had"
     text = printed(
         TestRow(
-            role="best", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0, 3), seeds=(0.2, 0.3), p_best=0.996
+            role="best",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(0, 3),
+            seeds=(0.2, 0.3),
+            p_best=0.996,
         ),
         TestRow(
-            role="full", trial=0, metrics=METRICS, intervals=INTERVALS, models=(0, 3), seeds=(0.2, 0.3), p_best=0.996
+            role="full",
+            trial=0,
+            metrics=METRICS,
+            intervals=INTERVALS,
+            models=(0, 3),
+            seeds=(0.2, 0.3),
+            p_best=0.996,
         ),
         TestRow(
             role=name,
@@ -493,15 +568,26 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     assert len(lines) == 2
 
 
-LONG = ("real only", *(f"{how}, {share} % of real" for how in ("staged", "mixed") for share in (5, 10, 25, 50, 100)))
+LONG = (
+    "real only",
+    *(f"{how}, {share} % of real" for how in ("staged", "mixed") for share in (5, 10, 25, 50, 100)),
+)
 WORDLESS = "a-name-of-many-letters-and-no-space-that-would-be-wider-than-half-of-any-screen"
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize("against", ["real only", "real_only", None])
 def test_no_number_is_cut_however_long_names_are(width, against):
-    gap = {} if against is None else {against: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
-    names = [*LONG, WORDLESS] if against == "real only" else ["real_only", "synthetic_only", "finalist 7"]
+    gap = (
+        {}
+        if against is None
+        else {against: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
+    )
+    names = (
+        [*LONG, WORDLESS]
+        if against == "real only"
+        else ["real_only", "synthetic_only", "finalist 7"]
+    )
     rows = [
         TestRow(
             role="best",
@@ -518,7 +604,10 @@ def test_no_number_is_cut_however_long_names_are(width, against):
     console = Console(file=io.StringIO(), width=width)
     console.print(
         terminal.test_table(
-            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=tuple(rows)), width
+            TestScores(
+                source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=tuple(rows)
+            ),
+            width,
         )
     )
     text = console.file.getvalue()
@@ -535,7 +624,10 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
         display.begin(4, 100)
         values = {"a": (0.3, 0.1), "b": (0.28, 0.27)}
         for number, (name, k) in enumerate((name, k) for k in range(2) for name in values):
-            rungs, kind = (Rung(100, {OBJECTIVE: values[name][k]}),), name if k == 0 else f"{name} (2)"
+            rungs, kind = (
+                (Rung(100, {OBJECTIVE: values[name][k]}),),
+                name if k == 0 else f"{name} (2)",
+            )
             display.trial(
                 Trial(
                     number=number,
@@ -563,11 +655,23 @@ def test_names_are_printed_as_they_are(name, capsys):
     rows = (
         TestRow(role="best", trial=0, metrics=METRICS, intervals={}),
         TestRow(role=name, trial=0, metrics=METRICS, intervals={}),
-        TestRow(role="b", trial=1, metrics=METRICS, intervals={}, models=(), seeds=(), p_best=0.1, differences=gaps),
+        TestRow(
+            role="b",
+            trial=1,
+            metrics=METRICS,
+            intervals={},
+            models=(),
+            seeds=(),
+            p_best=0.1,
+            differences=gaps,
+        ),
     )
     console = terminal.console()
     console.print(
-        terminal.test_table(TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100)
+        terminal.test_table(
+            TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
+            100,
+        )
     )
     said = capsys.readouterr().out
     assert f"\n {name} (best)" in said or f"\n{name} (best)" in said
@@ -593,7 +697,8 @@ def lines_printed(monkeypatch, columns, *, is_terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=is_terminal, no_color=True)
     terminal.print_lines(
-        console, ["data     photos: 3 train, 1 val", "         brought to 640 px on their longer side"]
+        console,
+        ["data     photos: 3 train, 1 val", "         brought to 640 px on their longer side"],
     )
     return out.getvalue().splitlines()
 
@@ -608,7 +713,10 @@ def test_a_long_line_goes_on_beside_its_label(monkeypatch):
 
 
 def test_in_a_pipe_a_long_line_stays_one(monkeypatch):
-    assert lines_printed(monkeypatch, 31, is_terminal=False)[1] == "         brought to 640 px on their longer side"
+    assert (
+        lines_printed(monkeypatch, 31, is_terminal=False)[1]
+        == "         brought to 640 px on their longer side"
+    )
 
 
 @pytest.mark.parametrize(("columns", "width"), [(None, 100), ("72", 72)])

@@ -1,4 +1,6 @@
-"""Tracking: an MLflow that goes away, asks for a name and password, or was tidied up by a person ends no sweep."""
+"""Tracking: an MLflow that goes away, asks for a name and password, or was tidied up by a person
+ends no sweep.
+"""
 
 import base64
 import importlib
@@ -28,7 +30,18 @@ from mlflow.entities import ViewType
 from mlflow.server import app, handlers
 from werkzeug.serving import make_server
 
-from syndet_ray import Choice, Float, Mix, Recipe, Scenes, SearchSpace, Simplex, Sweep, Training, cli
+from syndet_ray import (
+    Choice,
+    Float,
+    Mix,
+    Recipe,
+    Scenes,
+    SearchSpace,
+    Simplex,
+    Sweep,
+    Training,
+    cli,
+)
 from syndet_ray.analysis.selection import winner
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
@@ -119,7 +132,10 @@ def runs(client, tracking):
 
 
 def history(client, run):
-    return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, OBJECTIVE)]
+    return [
+        (metric.step, metric.value)
+        for metric in client.get_metric_history(run.info.run_id, OBJECTIVE)
+    ]
 
 
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, capfd):
@@ -138,7 +154,9 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, cap
     assert tracking.end("FINISHED") == ""
     found = runs(client, tracking)
     curve = [(25, 0.1), (50, 0.2), (75, pytest.approx(0.3))]
-    assert {number: history(client, run) for number, run in found.items()} == dict.fromkeys(range(3), curve)
+    assert {number: history(client, run) for number, run in found.items()} == dict.fromkeys(
+        range(3), curve
+    )
     assert [found[number].info.status for number in range(3)] == ["RUNNING", "FINISHED", "RUNNING"]
     assert client.get_run(tracking.parent).info.status == "FINISHED"
     (note,) = notes
@@ -154,7 +172,9 @@ def test_what_an_attempt_wrote_before_it_failed_is_not_written_twice(store, monk
     tracking.wait()
     lost = {"create_run", "log_batch", "set_terminated"}
     for name in list(lost):
-        monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
+        monkeypatch.setattr(
+            tracking._client, name, forgetful(getattr(tracking._client, name), name, lost)
+        )
     tracking.update(trial(0, 0.1, 0.2, state="COMPLETE"))
     assert tracking.end("FINISHED") == ""
     assert not lost
@@ -179,11 +199,21 @@ def forgetful(call, name, lost):
 def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path, monkeypatch):
     (tmp_path / "champion").mkdir()
     (tmp_path / "champion" / "model.json").write_text("{}")
-    tracking, client = Tracking(store, tmp_path / "artifacts", "champion", SWEEP), MlflowClient(store)
+    tracking, client = (
+        Tracking(store, tmp_path / "artifacts", "champion", SWEEP),
+        MlflowClient(store),
+    )
     tracking.wait()
-    lost = {"create_logged_model", "log_model_artifacts", "finalize_logged_model", "create_model_version"}
+    lost = {
+        "create_logged_model",
+        "log_model_artifacts",
+        "finalize_logged_model",
+        "create_model_version",
+    }
     for name in list(lost):
-        monkeypatch.setattr(tracking._client, name, forgetful(getattr(tracking._client, name), name, lost))
+        monkeypatch.setattr(
+            tracking._client, name, forgetful(getattr(tracking._client, name), name, lost)
+        )
     done = trial(0, 0.1, state="COMPLETE")
     tracking.update(done)
     for score in (0.25, 0.5):
@@ -194,8 +224,12 @@ def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path
     experiment = client.get_run(tracking.parent).info.experiment_id
     models = client.search_logged_models([experiment])
     versions = client.search_model_versions("name='champion'")
-    assert [model.status for model in models] == ["READY"] * 2, "one for each version, and none that is PENDING"
-    assert {version.source for version in versions} == {f"models:/{model.model_id}" for model in models}
+    assert [model.status for model in models] == ["READY"] * 2, (
+        "one for each version, and none that is PENDING"
+    )
+    assert {version.source for version in versions} == {
+        f"models:/{model.model_id}" for model in models
+    }
     found = client.list_logged_model_artifacts(models[0].model_id)
     assert [artifact.path for artifact in found] == ["model.json"]
 
@@ -223,7 +257,9 @@ def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
     for number in range(9):
         tracking.update(trial(number))
     told = tracking.end("FINISHED", patience_s=0)
-    assert told == "trial 0, trial 1, trial 2, trial 3, trial 4, trial 5 and 3 more (division by zero)"
+    assert (
+        told == "trial 0, trial 1, trial 2, trial 3, trial 4, trial 5 and 3 more (division by zero)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,13 +283,28 @@ def test_names_of_users_become_names_that_mlflow_takes(name, safe):
 
 def test_every_class_has_its_metric_in_mlflow(store):
     tracking, client = Tracking(store, None, "classes", SWEEP), MlflowClient(store)
-    metrics = {"AP/a//b": 0.1, "AP/..": 0.2, "AP/a/_/b": 0.3, "AP/ö + x": 0.4, "AP/" + "y" * 300: 0.5}
-    named = replace(trial(0, state="COMPLETE"), rungs=(Rung(25, metrics | {OBJECTIVE: 0.5}),), effective={"a//b": 1})
+    metrics = {
+        "AP/a//b": 0.1,
+        "AP/..": 0.2,
+        "AP/a/_/b": 0.3,
+        "AP/ö + x": 0.4,
+        "AP/" + "y" * 300: 0.5,
+    }
+    named = replace(
+        trial(0, state="COMPLETE"),
+        rungs=(Rung(25, metrics | {OBJECTIVE: 0.5}),),
+        effective={"a//b": 1},
+    )
     tracking.update(named)
     assert tracking.end("FINISHED", patience_s=0) == ""
     run = runs(client, tracking)[0]
     written = run.data.metrics
-    assert [written[key] for key in ("AP/a/_/b", "AP/__", "AP/a/_/b_2", "AP/ö _ x")] == [0.1, 0.2, 0.3, 0.4]
+    assert [written[key] for key in ("AP/a/_/b", "AP/__", "AP/a/_/b_2", "AP/ö _ x")] == [
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ]
     assert sorted(written.values()) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
     assert run.data.tags["effective.a/_/b"] == "1"
     assert safe_names({"a+": 1, "a-": 2, "a*": 3}) == {"a_": 1, "a-": 2, "a__2": 3}
@@ -273,7 +324,9 @@ def test_a_deleted_experiment_is_restored_and_said_to_be(store):
     second.update(trial(0, 0.1, state="COMPLETE"))
     assert second.end("FINISHED") == ""
     assert client.get_run(second.parent).info.experiment_id == experiment
-    assert notes == ["MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with the runs in it"]
+    assert notes == [
+        "MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with the runs in it"
+    ]
 
 
 def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
@@ -338,7 +391,9 @@ def test_an_experiment_that_another_sweep_made_meanwhile_is_shared(store, monkey
     by_name, names = MlflowClient.get_experiment_by_name, []
 
     def late(client, name):
-        """What another sweep that begins at the same moment makes is not there yet when it is first looked for."""
+        """What another sweep that begins at the same moment makes is not there yet when it is first
+        looked for.
+        """
         names.append(name)
         return by_name(client, name) if len(names) > 1 else None
 
@@ -352,7 +407,8 @@ def test_an_experiment_that_another_sweep_made_meanwhile_is_shared(store, monkey
 
 def test_a_store_that_cannot_be_written_is_told_without_its_password():
     with pytest.raises(
-        MachineError, match=r"tracking server http://user:\*\*\*@127\.0\.0\.1:9: does not answer \(ConnectionError\)"
+        MachineError,
+        match=r"tracking server http://user:\*\*\*@127\.0\.0\.1:9: does not answer \(ConnectionError\)",
     ):
         Tracking("http://user:secret@127.0.0.1:9", None, "x", SWEEP)
 
@@ -367,7 +423,9 @@ class _Door(BaseHTTPRequestHandler):
         is_known = self.headers.get("Authorization") in self.keys
         body = json.dumps({"experiments": []}).encode()
         self.send_response(200 if is_known else 401)
-        self.send_header("Content-Type", "application/json" if "html" not in self.path else "text/html")
+        self.send_header(
+            "Content-Type", "application/json" if "html" not in self.path else "text/html"
+        )
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -421,9 +479,9 @@ def own_certificate(folder):
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     day, now = timedelta(days=1), datetime.now(UTC)
     of_address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    unsigned = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day).add_extension(
-        of_address, True
-    )
+    unsigned = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - day, now + day
+    ).add_extension(of_address, True)
     signed = unsigned.sign(key, hashes.SHA256())
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     path = folder / "certificate.pem"
@@ -432,7 +490,9 @@ def own_certificate(folder):
     return path
 
 
-def test_a_server_with_a_certificate_of_its_own_is_asked_with_mlflows_settings(tmp_path, monkeypatch):
+def test_a_server_with_a_certificate_of_its_own_is_asked_with_mlflows_settings(
+    tmp_path, monkeypatch
+):
     certificate = own_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -445,7 +505,8 @@ def test_a_server_with_a_certificate_of_its_own_is_asked_with_mlflows_settings(t
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
     try:
         with pytest.raises(
-            MachineError, match=r"does not answer \(SSLError\)\. Name the authority's file in MLFLOW_TR"
+            MachineError,
+            match=r"does not answer \(SSLError\)\. Name the authority's file in MLFLOW_TR",
         ):
             check_server(address)
         monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
@@ -475,7 +536,8 @@ def test_a_run_goes_on_with_the_password_that_mlflow_has():
     assert kept_address("http://user:***@host:5000/a") == "http://host:5000/a"
     assert kept_address("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
     with pytest.raises(
-        MachineError, match=r"postgresql://u:\*\*\*@db/x: is kept without its password\. Give the whole"
+        MachineError,
+        match=r"postgresql://u:\*\*\*@db/x: is kept without its password\. Give the whole",
     ):
         kept_address("postgresql://u:***@db/x")
 
@@ -484,17 +546,24 @@ def test_a_run_keeps_no_password(monkeypatch, tmp_path):
     address = "http://user:secret@host:5000"
     monkeypatch.setattr("sys.argv", ["syndet_ray", "sweep", "x", "--tracking", address])
     options = run.Options(runs=tmp_path, tracking=address)
-    data = SimpleNamespace(describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())})
+    data = SimpleNamespace(
+        describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())}
+    )
     about = json.dumps(run._about(run.Origin(name="x"), SWEEP, options, data))
     assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"
     assert "secret" not in about
     kept = json.loads(about)["options"]
-    assert run._options(kept).tracking == "http://host:5000", "and MLflow's own settings have the password"
+    assert run._options(kept).tracking == "http://host:5000", (
+        "and MLflow's own settings have the password"
+    )
     assert run._options(kept | {"tracking": address}).tracking == address
 
 
 def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_trials_have_it():
-    sources = {"a": Scenes(changes={"scene.objects": 10}), "b": Scenes(changes={"scene.objects": 70})}
+    sources = {
+        "a": Scenes(changes={"scene.objects": 10}),
+        "b": Scenes(changes={"scene.objects": 70}),
+    }
     space = SearchSpace(
         {
             "mix.shares": Simplex(sources=("real", "a", "b")),
@@ -503,7 +572,9 @@ def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_
         }
     )
     recipe = Recipe(mix=Mix(sources=sources), training=Training(images=100))
-    sweep = Sweep(question="?", recipe=recipe, space=(space,), variants={"blurred": {"scene.blur": 0.1}})
+    sweep = Sweep(
+        question="?", recipe=recipe, space=(space,), variants={"blurred": {"scene.blur": 0.1}}
+    )
     axes = ["mix.synthetic", "mix.parts.a", "mix.parts.b", "mix.schedule"]
     assert view.settings(sweep) == [*axes, "mix.switch_at", "scene.blur"]
     state = json.loads(view.view(sweep, "parent"))
@@ -518,7 +589,9 @@ def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_
 def run_of(tracked, path, **options):
     """The folder of a run that is tracked there."""
     about = {"name": "x", "started": 1.0, "options": {"tracking": None} | options}
-    return RunFolder.create(path, SWEEP, about | ({} if tracked is None else {"mlflow_run": tracked.parent}))
+    return RunFolder.create(
+        path, SWEEP, about | ({} if tracked is None else {"mlflow_run": tracked.parent})
+    )
 
 
 def test_the_trials_of_a_run_have_their_address_on_a_server(served, tmp_path, monkeypatch, capsys):
@@ -540,26 +613,39 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def seen(address, last, profile):
-    """What a browser shows at an address of MLflow's UI, as HTML; looked at again where the last of it is not there yet."""
+    """What a browser shows at an address of MLflow's UI, as HTML; looked at again where the last of
+    it is not there yet.
+    """
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={profile}", "--window-size=1600,1200", "--virtual-time-budget=20000"]
-    command += ["--run-all-compositor-stages-before-draw", "--dump-dom", address]  # charts wait until they are in view
+    command += [
+        f"--user-data-dir={profile}",
+        "--window-size=1600,1200",
+        "--virtual-time-budget=20000",
+    ]
+    # charts wait until they are in view
+    command += ["--run-all-compositor-stages-before-draw", "--dump-dom", address]
     for _ in range(3):
-        html = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        html = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
         if last in html:
             break
     return html
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_varied(served, tmp_path):
+def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_varied(
+    served, tmp_path
+):
     other, tracking = (Tracking(served.address, None, "seen", SWEEP) for _ in range(2))
     other.update(trial(7, 0.99))
     shares = (0.125, 0.25, 0.625)
     for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
         recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
         learnt = trial(number, value / 2, value, state="COMPLETE")
-        rungs = tuple(Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs)
+        rungs = tuple(
+            Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs
+        )
         tracking.update(replace(learnt, recipe=recipe, rungs=rungs))
     assert other.end("FINISHED") == tracking.end("FINISHED") == ""
     table = seen(tracking.link, "because", tmp_path / "profile")
@@ -577,8 +663,12 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
         "because",
     ):
         assert f">{words}<" in table, words
-    charts = seen(f"{tracking.link}&compareRunsMode=CHART", "Parallel Coordinates", tmp_path / "profile")
-    assert charts.index(">Parallel Coordinates<") < charts.index(">busy"), "first of all sections, by any name"
+    charts = seen(
+        f"{tracking.link}&compareRunsMode=CHART", "Parallel Coordinates", tmp_path / "profile"
+    )
+    assert charts.index(">Parallel Coordinates<") < charts.index(">busy"), (
+        "first of all sections, by any name"
+    )
     axes = re.findall(r"<text[^>]*>(mix.synthetic|val/mAP)</text>", charts)
     assert sorted(set(axes)) == ["mix.synthetic", "val/mAP"]
 
@@ -599,7 +689,10 @@ def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
     tracking = Tracking(store, None, "elsewhere", SWEEP)
     tracking.parent = "0" * 32
     folder = run_of(tracking, tmp_path / "runs" / "x")
-    with pytest.raises(MachineError, match=rf"has nothing of {folder.path}\. Name another with --tracking, or have it"):
+    with pytest.raises(
+        MachineError,
+        match=rf"has nothing of {folder.path}\. Name another with --tracking, or have it",
+    ):
         ui.addresses(store, "http://127.0.0.1:5000", folder)
     with pytest.raises(DataError, match="has no trial yet"):
         ui.addresses(store, "http://127.0.0.1:5000", run_of(None, tmp_path / "runs" / "y"))
@@ -614,16 +707,25 @@ def test_the_newest_run_is_shown(tmp_path):
 
 def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
     port = int(door.partition(":")[2])
-    with pytest.raises(MachineError, match=rf"port {port}: is in use"), ui.server(store, tmp_path, port, print):
+    with (
+        pytest.raises(MachineError, match=rf"port {port}: is in use"),
+        ui.server(store, tmp_path, port, print),
+    ):
         pass
 
 
 def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it():
     lines = []
-    command = [sys.executable, "-c", "print('a warning'); print('no such store'); raise SystemExit(3)"]
+    command = [
+        sys.executable,
+        "-c",
+        "print('a warning'); print('no such store'); raise SystemExit(3)",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         words = ui._Words(process, lines.append)
-        with pytest.raises(MachineError, match=r"ended before it answered; it says why above, got 3"):
+        with pytest.raises(
+            MachineError, match=r"ended before it answered; it says why above, got 3"
+        ):
             ui._wait_until_it_answers(process, "http://127.0.0.1:9", words)
     assert lines == ["a warning\n", "no such store\n"]
 
@@ -648,14 +750,18 @@ def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is
 def test_a_link_shows_no_password():
     links = view.links("http://user:secret@host/mlflow/", "3", "p", has_view=True)
     assert (
-        links["trials"] == "http://host/mlflow/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=p"
+        links["trials"]
+        == "http://host/mlflow/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=p"
     )
     assert links["charts"] == links["trials"] + "&compareRunsMode=CHART"
 
 
 @pytest.mark.parametrize("uri", ["foo", "./mlruns", "ftp://host"])
 def test_an_address_that_is_neither_of_a_server_nor_of_a_database_is_refused(uri):
-    with pytest.raises(MachineError, match=rf"^tracking {uri}: must be the address of a server .* Correct --tracking"):
+    with pytest.raises(
+        MachineError,
+        match=rf"^tracking {uri}: must be the address of a server .* Correct --tracking",
+    ):
         check_server(uri)
 
 
@@ -665,7 +771,9 @@ def test_databases_are_left_to_mlflow(tmp_path):
 
 
 def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best(tmp_path):
-    """Runs of an earlier version have kept one all the same, and are handed to MLflow when they are resumed."""
+    """Runs of an earlier version have kept one all the same, and are handed to MLflow when they are
+    resumed.
+    """
     best = winner(made_run(tmp_path / "dice-1").trials())
     once = made_scores({"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)})
     rows = tuple(replace(row, p_best=0.5) for row in once.rows)

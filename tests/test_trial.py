@@ -1,4 +1,6 @@
-"""A trial without Ray: rungs, resumption, and the check that the settings in force are those proposed."""
+"""A trial without Ray: rungs, resumption, and the check that the settings in force are those
+proposed.
+"""
 
 import json
 import shutil
@@ -26,8 +28,9 @@ RECIPE = Recipe(
 )
 
 
-# Six sources in all: two sets of scenes with the same parameters, one that follows the mix in how many there are, one
-# without a share, and other people's photos, whose classes stand in another order.
+# Six sources in all: two sets of scenes with the same parameters, one that follows the mix in how
+# many there are, one without a share, and other people's photos, whose classes stand in another
+# order.
 MANY = RECIPE.replace(
     {
         "mix.sources": {
@@ -47,7 +50,15 @@ MANY = RECIPE.replace(
 
 def task(tmp_path, recipe, searched=()):
     cache = str(tmp_path / "cache")
-    return Task(number=0, recipe=recipe.flat(), rungs=3, seed=1, cache=cache, threads=1, searched=tuple(searched))
+    return Task(
+        number=0,
+        recipe=recipe.flat(),
+        rungs=3,
+        seed=1,
+        cache=cache,
+        threads=1,
+        searched=tuple(searched),
+    )
 
 
 def reordered(pool):
@@ -79,7 +90,11 @@ def run(squares, tmp_path, restore=None, recipe=RECIPE, searched=(), val=None, *
         shutil.copytree(folder, tmp_path / str(images))
         reports.append((images, metrics, effective))
 
-    made, val, device = task(tmp_path, recipe, searched), val or squares(3, seed=7), torch.device("cpu")
+    made, val, device = (
+        task(tmp_path, recipe, searched),
+        val or squares(3, seed=7),
+        torch.device("cpu"),
+    )
     run_trial(made, squares(8), val, device=device, restore=restore, report=report, **given)
     return reports
 
@@ -87,9 +102,13 @@ def run(squares, tmp_path, restore=None, recipe=RECIPE, searched=(), val=None, *
 def test_a_trial_reports_at_every_rung_and_goes_on_from_any(squares, tmp_path):
     whole = run(squares, tmp_path)
     assert [images for images, _, _ in whole] == [4, 8, 12]
-    assert {"val/mAP", "val/AP50", "val/AP/big", "train/loss", "images_per_second"} <= whole[0][1].keys()
+    assert {"val/mAP", "val/AP50", "val/AP/big", "train/loss", "images_per_second"} <= whole[0][
+        1
+    ].keys()
     kinds = [{name for name in metrics if name.startswith("val/error/")} for _, metrics, _ in whole]
-    assert [len(found) for found in kinds] == [0, 0, 6], "what each kind of error costs is told once, at the end"
+    assert [len(found) for found in kinds] == [0, 0, 6], (
+        "what each kind of error costs is told once, at the end"
+    )
     (tmp_path / "again").mkdir()
     rest = run(squares, tmp_path / "again", restore=tmp_path / "4")
     assert [images for images, _, _ in rest] == [8, 12]
@@ -99,7 +118,9 @@ def test_a_trial_reports_at_every_rung_and_goes_on_from_any(squares, tmp_path):
 
 
 def test_a_source_without_a_share_is_not_rendered(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "generate", lambda *_: pytest.fail("rendered scenes that nobody sees"))
+    monkeypatch.setattr(
+        trials, "generate", lambda *_: pytest.fail("rendered scenes that nobody sees")
+    )
     assert run(squares, tmp_path)
 
 
@@ -129,7 +150,9 @@ def test_every_source_with_a_share_is_rendered_or_taken_from_others(squares, tmp
     }
     assert rendered.asked == [(40, 5, 1), (40, 5, 1), (70, 7, 1)]
     assert data.scenes["ours"] == data.scenes["again"] != data.scenes["crowded"]
-    assert data.pools["theirs"].hash == squares(4, seed=9).hash, "classes are put in the order of the photos"
+    assert data.pools["theirs"].hash == squares(4, seed=9).hash, (
+        "classes are put in the order of the photos"
+    )
     assert data.pools["real"].hash == nested_subset(squares(8), 3, seed=1).hash
 
 
@@ -143,12 +166,21 @@ def test_real_images_without_a_share_are_not_taken(squares, tmp_path, rendered, 
 
 
 def test_sources_that_do_not_fit_the_photos_are_named(squares, tmp_path, rendered):
-    recipe = RECIPE.replace({"mix.synthetic": 1.0, "mix.sources": {"theirs": Photos(folder="their/photos")}})
+    recipe = RECIPE.replace(
+        {"mix.synthetic": 1.0, "mix.sources": {"theirs": Photos(folder="their/photos")}}
+    )
     strange = replace(squares(4), classes=("small", "huge"))
-    with pytest.raises(DataError, match=r"their/photos: .*big only in the real data; huge only in the synthetic data"):
-        training_data(task(tmp_path, recipe), recipe, squares(8), {"their/photos": strange}, rendered)
+    with pytest.raises(
+        DataError,
+        match=r"their/photos: .*big only in the real data; huge only in the synthetic data",
+    ):
+        training_data(
+            task(tmp_path, recipe), recipe, squares(8), {"their/photos": strange}, rendered
+        )
     recipe = RECIPE.replace({"mix.real_images": 9})
-    with pytest.raises(DataError, match="must be at most the number of real training images, 8, got 9"):
+    with pytest.raises(
+        DataError, match="must be at most the number of real training images, 8, got 9"
+    ):
         training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
 
 
@@ -165,11 +197,26 @@ def test_as_many_real_images_are_used_as_were_asked_for_and_fewer_are_a_part_of_
 @pytest.mark.parametrize("schedule", ["mixed", "staged", "annealed"])
 def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, rendered, schedule):
     recipe = MANY.replace({"mix.schedule": schedule, "training.rate_after_switch": 0.1})
-    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, others={"their/photos": squares(4, seed=9)})
+    reports = run(
+        squares,
+        tmp_path,
+        recipe=recipe,
+        scenes=rendered,
+        others={"their/photos": squares(4, seed=9)},
+    )
     (_, metrics, effective) = reports[-1]
     assert json.loads(json.dumps(effective)) == effective
-    assert effective["planned"] == {"real": 4.8, "ours": 1.8, "again": 1.8, "crowded": 1.8, "theirs": 1.8}
-    assert all(abs(effective["drawn"][name] - planned) < 1 for name, planned in effective["planned"].items())
+    assert effective["planned"] == {
+        "real": 4.8,
+        "ours": 1.8,
+        "again": 1.8,
+        "crowded": 1.8,
+        "theirs": 1.8,
+    }
+    assert all(
+        abs(effective["drawn"][name] - planned) < 1
+        for name, planned in effective["planned"].items()
+    )
     assert (effective["real_images"], effective["real_images_there"]) == (3, 8)
     assert effective["scenes"]["ours"] == parameters_hash(recipe.scene)
     assert f"torch {torch.__version__.partition('+')[0]}" in effective["machine"]["versions"]
@@ -179,13 +226,19 @@ def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [("training.learning_rate", 0.5), ("training.batch_size", 3), ("mix.synthetic", 0.1)]
+    ("path", "value"),
+    [("training.learning_rate", 0.5), ("training.batch_size", 3), ("mix.synthetic", 0.1)],
 )
-def test_a_setting_that_is_not_in_force_fails_the_trial(squares, tmp_path, monkeypatch, path, value):
+def test_a_setting_that_is_not_in_force_fails_the_trial(
+    squares, tmp_path, monkeypatch, path, value
+):
     effective = trials.Trainer.effective.fget
-    monkeypatch.setattr(trials.Trainer, "effective", property(lambda self: effective(self) | {path: value}))
+    monkeypatch.setattr(
+        trials.Trainer, "effective", property(lambda self: effective(self) | {path: value})
+    )
     with pytest.raises(
-        SyndetError, match=rf"trial: {path}: was proposed as .*, but another value is in force, got {value}"
+        SyndetError,
+        match=rf"trial: {path}: was proposed as .*, but another value is in force, got {value}",
     ):
         run(squares, tmp_path)
 
@@ -194,19 +247,31 @@ def never(*_):
     pytest.fail("reported a training that is not what was proposed")
 
 
-def test_an_object_that_acts_otherwise_than_the_recipe_says_fails_the_trial(squares, tmp_path, monkeypatch):
+def test_an_object_that_acts_otherwise_than_the_recipe_says_fails_the_trial(
+    squares, tmp_path, monkeypatch
+):
     asked = Augmenter.of
-    monkeypatch.setattr(Augmenter, "of", lambda training: replace(asked(training), flip_horizontal=0.0))
+    monkeypatch.setattr(
+        Augmenter, "of", lambda training: replace(asked(training), flip_horizontal=0.0)
+    )
     made, device = task(tmp_path, RECIPE), torch.device("cpu")
-    with pytest.raises(SyndetError, match=r"trial: training\.flip_horizontal: was proposed as 0\.5, .*, got 0\.0"):
+    with pytest.raises(
+        SyndetError, match=r"trial: training\.flip_horizontal: was proposed as 0\.5, .*, got 0\.0"
+    ):
         run_trial(made, squares(8), squares(3), device=device, restore=None, report=never)
 
 
 @pytest.mark.parametrize("where", ["validation", "training", "other photos"])
 def test_photos_at_another_scale_fail_the_trial(squares, tmp_path, rendered, where):
-    sides = {place: 64 if place == where else 96 for place in ("validation", "training", "other photos")}
+    sides = {
+        place: 64 if place == where else 96 for place in ("validation", "training", "other photos")
+    }
     pools = {place: squares(8, seed=9, side=side) for place, side in sides.items()}
-    made, device, others = task(tmp_path, MANY), torch.device("cpu"), {"their/photos": pools["other photos"]}
+    made, device, others = (
+        task(tmp_path, MANY),
+        torch.device("cpu"),
+        {"their/photos": pools["other photos"]},
+    )
     rule = r"trial: detector\.working_px: was proposed as 96, but another value is in force, got \[64, 96\]"
     with pytest.raises(SyndetError, match=rule):
         run_trial(
@@ -215,7 +280,9 @@ def test_photos_at_another_scale_fail_the_trial(squares, tmp_path, rendered, whe
         )  # fmt: skip
 
 
-def test_a_searched_setting_that_nothing_acts_on_fails_the_trial_before_it_trains(squares, tmp_path, monkeypatch):
+def test_a_searched_setting_that_nothing_acts_on_fails_the_trial_before_it_trains(
+    squares, tmp_path, monkeypatch
+):
     monkeypatch.setattr(trials.Trainer, "train_until", never)
     with pytest.raises(SyndetError) as raised:
         run(squares, tmp_path, searched=["training.learning_rate", "training.momentum"])
@@ -231,16 +298,22 @@ def test_a_searched_setting_that_no_scene_is_made_from_fails_the_trial(
 ):
     """As the table of settings has it, and where the table does not know it."""
     monkeypatch.setattr(trials.Trainer, "train_until", never)
-    monkeypatch.setattr("syndet_ray.workers.effective.made_from", lambda parameters: {"objects": parameters.objects})
+    monkeypatch.setattr(
+        "syndet_ray.workers.effective.made_from", lambda parameters: {"objects": parameters.objects}
+    )
     recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.synthetic_images": 4})
-    with pytest.raises(SyndetError, match=rf"trial: {searched}: is searched, and nothing in this training acts on it"):
+    with pytest.raises(
+        SyndetError,
+        match=rf"trial: {searched}: is searched, and nothing in this training acts on it",
+    ):
         run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects", searched])
 
 
 def test_a_share_that_the_schedule_settles_is_not_searched(squares, tmp_path):
     recipe = RECIPE.replace({"mix.schedule": "real_only"})
     with pytest.raises(
-        SyndetError, match=r"trial: mix\.synthetic: is searched, and nothing in this training acts on it"
+        SyndetError,
+        match=r"trial: mix\.synthetic: is searched, and nothing in this training acts on it",
     ):
         run(squares, tmp_path, recipe=recipe, searched=["mix.synthetic"])
 
@@ -252,17 +325,33 @@ def test_a_share_that_the_schedule_settles_is_not_searched(squares, tmp_path):
         (1.0, ["mix.real_images", "mix.switch_at", "training.rate_after_switch"]),
     ],
 )
-def test_settings_of_what_a_search_gives_no_share_are_not_missed(squares, tmp_path, rendered, share, searched):
-    recipe = RECIPE.replace({"mix.synthetic": share, "mix.synthetic_images": 4, "mix.schedule": "staged"})
-    reports = run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.synthetic", *searched])
+def test_settings_of_what_a_search_gives_no_share_are_not_missed(
+    squares, tmp_path, rendered, share, searched
+):
+    recipe = RECIPE.replace(
+        {"mix.synthetic": share, "mix.synthetic_images": 4, "mix.schedule": "staged"}
+    )
+    reports = run(
+        squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.synthetic", *searched]
+    )
     assert len(reports) == 3
 
 
-def test_a_setting_of_scenes_that_every_source_changes_is_refused_where_it_is_searched(squares, tmp_path, rendered):
-    sources = {"sparse": Scenes(changes={"scene.objects": 10}), "crowded": Scenes(changes={"scene.objects": 70})}
-    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "mix.synthetic_images": 4})
+def test_a_setting_of_scenes_that_every_source_changes_is_refused_where_it_is_searched(
+    squares, tmp_path, rendered
+):
+    sources = {
+        "sparse": Scenes(changes={"scene.objects": 10}),
+        "crowded": Scenes(changes={"scene.objects": 70}),
+    }
+    recipe = RECIPE.replace(
+        {"mix.synthetic": 0.5, "mix.sources": sources, "mix.synthetic_images": 4}
+    )
     run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.blur"])
-    with pytest.raises(SyndetError, match=r"trial: scene\.objects: is searched, and nothing in this training acts on"):
+    with pytest.raises(
+        SyndetError,
+        match=r"trial: scene\.objects: is searched, and nothing in this training acts on",
+    ):
         run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["scene.objects"])
 
 
@@ -273,29 +362,46 @@ def test_a_setting_of_scenes_is_not_missed_where_those_that_follow_it_have_no_sh
     sources = {"plain": Scenes(), "crowded": Scenes(changes={"scene.objects": 70}, images=4)}
     shares = {"mix.synthetic": 0.5, "mix.parts": {"plain": 0.0, "crowded": 1.0}}
     recipe = RECIPE.replace({"mix.sources": sources, **shares})
-    assert len(run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.parts", searched])) == 3
+    assert (
+        len(
+            run(squares, tmp_path, recipe=recipe, scenes=rendered, searched=["mix.parts", searched])
+        )
+        == 3
+    )
 
 
 def test_settings_of_scenes_are_those_that_they_are_made_from():
     sources = {"crowded": Scenes(changes={"scene.objects": 70}), "plain": Scenes()}
-    recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)})
+    recipe = RECIPE.replace(
+        {"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)}
+    )
     given = {name: parameters for name, (parameters, _) in recipe.scenes().items()}
     found = scenes_in_force(recipe.mix, given)
     assert found["scene.objects"] == recipe.scene.objects, "of the source that does not change it"
     assert found["scene.size_px"] == [30, 40]
     of_scenes = {path for path in field_paths() if path.startswith("scene.")}
-    assert of_scenes - found.keys() == {path for path in of_scenes if no_effect(path, recipe) is not None}
-    assert not {"scene.occluders", "scene.hue"} & found.keys(), "of layers, and of distractors, which these scenes lack"
-    blurred = {name: parameters.model_copy(update={"blur": 0.9}) for name, parameters in given.items()}
+    assert of_scenes - found.keys() == {
+        path for path in of_scenes if no_effect(path, recipe) is not None
+    }
+    assert not {"scene.occluders", "scene.hue"} & found.keys(), (
+        "of layers, and of distractors, which these scenes lack"
+    )
+    blurred = {
+        name: parameters.model_copy(update={"blur": 0.9}) for name, parameters in given.items()
+    }
     assert scenes_in_force(recipe.mix, blurred)["scene.blur"] == 0.9
 
 
 @pytest.fixture(scope="module")
 def effective(squares, tmp_path_factory):
-    """What a trial of many sources, trained with momentum, found in force after all of its 12 images."""
+    """What a trial of many sources, trained with momentum, found in force after all of its 12
+    images.
+    """
     recipe = MANY.replace({"training.optimizer": "sgd", "mix.schedule": "staged"})
     others, scenes = {"their/photos": squares(4, seed=9)}, generator_of(squares)
-    reports = run(squares, tmp_path_factory.mktemp("effective"), recipe=recipe, scenes=scenes, others=others)
+    reports = run(
+        squares, tmp_path_factory.mktemp("effective"), recipe=recipe, scenes=scenes, others=others
+    )
     check_effective(recipe.flat(), reports[-1][2])
     return recipe.flat(), reports[-1][2]
 
@@ -303,15 +409,35 @@ def effective(squares, tmp_path_factory):
 @pytest.mark.parametrize(
     ("at", "value", "said"),
     [
-        ("drawn/real", 0, r"trial: mix: real was to be 4\.80 of 12 images, to within less than 4, got 0"),
+        (
+            "drawn/real",
+            0,
+            r"trial: mix: real was to be 4\.80 of 12 images, to within less than 4, got 0",
+        ),
         ("drawn/ours", 6, r"trial: mix: ours was to be 1\.80 of 12 images"),
-        ("pools/idle", {"images": 7}, r"trial: mix\.sources: .*, but another value is in force, got \[.*'idle'"),
-        ("pools/crowded/images", 6, r"trial: mix\.sources\.crowded\.images: was proposed as 7, .*, got 6"),
+        (
+            "pools/idle",
+            {"images": 7},
+            r"trial: mix\.sources: .*, but another value is in force, got \[.*'idle'",
+        ),
+        (
+            "pools/crowded/images",
+            6,
+            r"trial: mix\.sources\.crowded\.images: was proposed as 7, .*, got 6",
+        ),
         ("scenes/crowded", "0" * 16, r"trial: mix\.sources\.crowded\.changes: .* got '0000"),
         ("scenes", {}, r"trial: mix\.sources\.ours\.changes: .*, got None"),
-        ("mix.real_images", 8, r"trial: mix\.real_images: was proposed as 3, but another value is in force, got 8"),
+        (
+            "mix.real_images",
+            8,
+            r"trial: mix\.real_images: was proposed as 3, but another value is in force, got 8",
+        ),
         ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
-        ("optimizer/weights/lr", 1e-4, r"trial: training\.learning_rate \(weights, after 8 images\)"),
+        (
+            "optimizer/weights/lr",
+            1e-4,
+            r"trial: training\.learning_rate \(weights, after 8 images\)",
+        ),
         (
             "optimizer/biases_and_norms/initial_lr",
             1e-4,
@@ -327,16 +453,36 @@ def effective(squares, tmp_path_factory):
             1e-3,
             r"trial: training\.learning_rate \(backbone_weights\): was proposed as 0\.0001",
         ),
-        ("optimizer/backbone_weights/lr", 1e-3, r"trial: training\.learning_rate \(backbone_weights, after 8 images\)"),
-        ("optimizer/backbone_weights/weight_decay", 0, r"trial: training\.weight_decay \(backbone_weights\)"),
+        (
+            "optimizer/backbone_weights/lr",
+            1e-3,
+            r"trial: training\.learning_rate \(backbone_weights, after 8 images\)",
+        ),
+        (
+            "optimizer/backbone_weights/weight_decay",
+            0,
+            r"trial: training\.weight_decay \(backbone_weights\)",
+        ),
         (
             "optimizer/backbone_biases_and_norms/weight_decay",
             0.05,
             r"training\.weight_decay \(backbone_biases_and_norms",
         ),
-        ("detector.backbone", "resnet18", r"trial: detector\.backbone: was proposed as 'test_efficientnet'"),
-        ("detector.frozen_stages", 2, r"trial: detector\.frozen_stages: was proposed as 0, .*, got 2"),
-        ("optimizer/weights/momentum", 0.5, r"trial: training\.momentum \(weights\): was proposed as 0\.9"),
+        (
+            "detector.backbone",
+            "resnet18",
+            r"trial: detector\.backbone: was proposed as 'test_efficientnet'",
+        ),
+        (
+            "detector.frozen_stages",
+            2,
+            r"trial: detector\.frozen_stages: was proposed as 0, .*, got 2",
+        ),
+        (
+            "optimizer/weights/momentum",
+            0.5,
+            r"trial: training\.momentum \(weights\): was proposed as 0\.9",
+        ),
         ("training.momentum", 0.5, r"trial: training\.momentum: was proposed as 0\.9"),
         (
             "training.crop_px",
@@ -344,7 +490,11 @@ def effective(squares, tmp_path_factory):
             r"trial: training\.crop_px: was proposed as 96, but another value is in force, got 64",
         ),
         ("detector.working_px", 64, r"trial: detector\.working_px: was proposed as 96"),
-        ("scene.blur", 0.4, r"trial: scene\.blur: was proposed as 0\.5, but another value is in force, got 0\.4"),
+        (
+            "scene.blur",
+            0.4,
+            r"trial: scene\.blur: was proposed as 0\.5, but another value is in force, got 0\.4",
+        ),
     ],
 )
 def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, said):
@@ -361,9 +511,12 @@ def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, s
 
 def test_every_setting_is_reported_but_those_that_another_one_excludes(effective):
     proposed, found = effective
-    without_effect = {path for path in field_paths() if no_effect(path, Recipe().replace(proposed)) is not None}
+    without_effect = {
+        path for path in field_paths() if no_effect(path, Recipe().replace(proposed)) is not None
+    }
     assert {"mix.anneal", "scene.poses", "scene.hue"} <= without_effect
-    # Sources are reported one by one, and a staged training whose switch nobody has set switches as its share says.
+    # Sources are reported one by one, and a staged training whose switch nobody has set switches as
+    # its share says.
     assert set(field_paths()) - found.keys() == {"mix.sources", "mix.switch_at"} | without_effect
     check_effective(proposed, found, searched=[path for path in proposed if path in found])
 
@@ -380,7 +533,9 @@ def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered
     recipe = RECIPE.replace({"mix.synthetic": 0.5, "mix.synthetic_images": 4})
     found = run(squares, tmp_path, recipe=recipe, scenes=rendered)[-1][2]
     assert found["drawn"] == {"real": 6, "synthetic": 6}
-    with pytest.raises(SyndetError, match=r"real was to be 6\.00 of 12 images, to within less than 1, got 7"):
+    with pytest.raises(
+        SyndetError, match=r"real was to be 6\.00 of 12 images, to within less than 1, got 7"
+    ):
         check_effective(recipe.flat(), found | {"drawn": {"real": 7, "synthetic": 5}})
 
 
@@ -388,7 +543,11 @@ def test_equal_settings_pass_whatever_their_type(effective):
     proposed, found = effective
     sources = proposed["mix.sources"]
     parts = {name: part + 1e-12 for name, part in reversed(proposed["mix.parts"].items())}
-    as_read_back = {"mix.sources": json.loads(json.dumps(sources)), "scene.size_px": [29, 53.0], "mix.parts": parts}
+    as_read_back = {
+        "mix.sources": json.loads(json.dumps(sources)),
+        "scene.size_px": [29, 53.0],
+        "mix.parts": parts,
+    }
     check_effective(proposed, found | as_read_back)
     with pytest.raises(SyndetError, match=r"mix\.parts"):
         check_effective(proposed, found | {"mix.parts": parts | {"ours": 0.3}})

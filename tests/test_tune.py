@@ -1,4 +1,6 @@
-"""Trials on a real Ray and a made-up training: what is retried, what fails alone, and how many run at once."""
+"""Trials on a real Ray and a made-up training: what is retried, what fails alone, and how many run
+at once.
+"""
 
 import hashlib
 import os
@@ -22,7 +24,17 @@ from ray.tune import Checkpoint, report
 from ray.tune.experiment import Trial
 from test_search import Silent
 
-from syndet_ray import Choice, Float, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep, Training
+from syndet_ray import (
+    Choice,
+    Float,
+    Mix,
+    Recipe,
+    SceneParameters,
+    Scenes,
+    SearchSpace,
+    Sweep,
+    Training,
+)
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
@@ -32,7 +44,13 @@ from syndet_ray.search.task import RETRIES, Resources, TrialSettings
 from syndet_ray.workers import tune
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.workers.cluster import Capacity, connection, nodes_once_there_is_a_gpu, resources, run_tasks
+from syndet_ray.workers.cluster import (
+    Capacity,
+    connection,
+    nodes_once_there_is_a_gpu,
+    resources,
+    run_tasks,
+)
 from syndet_ray.workers.nodes import Needs, check_nodes
 
 RUNGS = (25, 50, 75, 100)
@@ -50,7 +68,9 @@ UNKNOWN = Growth(is_known=False)
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head that two trials fit on, with this process connected to it; S3 keys are in the environment of its workers."""
+    """A head that two trials fit on, with this process connected to it; S3 keys are in the
+    environment of its workers.
+    """
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +80,9 @@ def cluster():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        found = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+        )
         with connection(found.address):
             yield found
         found.shutdown()
@@ -68,7 +90,10 @@ def cluster():
 
 @pytest.fixture
 def endpoint():
-    """The host and port of an S3 on 127.0.0.1 that nothing but an address leads to. It has one bucket, `runs`."""
+    """The host and port of an S3 on 127.0.0.1 that nothing but an address leads to.
+
+    It has one bucket, `runs`.
+    """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     place = "{}:{}".format(*server.get_host_and_port())
@@ -116,13 +141,17 @@ def trial(cluster, tmp_path):
         trial.handle_error()
         return trial.should_recover()
 
-    return SimpleNamespace(save=save, fail=fail, over=lambda: events.on_trial_error(0, [trial], trial), run=run)
+    return SimpleNamespace(
+        save=save, fail=fail, over=lambda: events.on_trial_error(0, [trial], trial), run=run
+    )
 
 
 def test_failures_are_counted_since_the_last_progress(trial):
     assert [trial.fail() for _ in range(RETRIES)] == [True] * RETRIES
     trial.save(25)
-    assert [trial.fail() for _ in range(RETRIES)] == [True] * RETRIES, "it came further: it has all its retries again"
+    assert [trial.fail() for _ in range(RETRIES)] == [True] * RETRIES, (
+        "it came further: it has all its retries again"
+    )
     trial.save(50)
     assert trial.fail()
     trial.save(50)  # the report was known, and its checkpoint had been lost: no progress
@@ -133,7 +162,9 @@ def test_failures_are_counted_since_the_last_progress(trial):
 
 
 def reporting(rungs):
-    """A trial that reports at every rung and learns nothing. Made in a function: workers cannot import this file."""
+    """A trial that reports at every rung and learns nothing. Made in a function: workers cannot
+    import this file.
+    """
 
     def train(config):
         reports = tune.Reports(False)
@@ -147,14 +178,18 @@ def reporting(rungs):
     return train
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_path):
     search, folder = searching(tmp_path, trials=1)
     home = f"s3://runs/sweeps/a?endpoint_override={endpoint}&scheme=http"
     tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE)
     (trial,) = folder.trials()
     assert trial.state == "COMPLETE"
-    assert search._display.counts == [("scenes of trial 0", 1, 3), ("scenes of trial 0", 3, 3)], "at most every 2 s"
+    assert search._display.counts == [("scenes of trial 0", 1, 3), ("scenes of trial 0", 3, 3)], (
+        "at most every 2 s"
+    )
     assert trial.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
     with fetched(trial.checkpoint) as copy:
@@ -174,16 +209,22 @@ def losing(numbers):
     return train
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_what_is_lost_twice_is_trained_from_another_seed_in_the_same_run(cluster, tmp_path):
-    search, folder = searching(tmp_path, trials=0, space=(), variants={"crisp": {"scene.blur": 0.0}}, rungs=1)
+    search, folder = searching(
+        tmp_path, trials=0, space=(), variants={"crisp": {"scene.blur": 0.0}}, rungs=1
+    )
     tune.run_trials(losing({0, 1}), search, settings(tmp_path), str(tmp_path), USE)
     assert [trial.state for trial in folder.trials()] == ["FAILED", "FAILED", "COMPLETE"]
     assert search.is_over
 
 
 def failing_with_its_disk():
-    """A trial that fails, as without data it must, on a worker to which the system refuses every byte of a file."""
+    """A trial that fails, as without data it must, on a worker to which the system refuses every
+    byte of a file.
+    """
 
     def train(config):
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -196,14 +237,22 @@ def failing_with_its_disk():
     return train
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster, tmp_path):
     search, folder = searching(tmp_path, trials=1)
     with pytest.raises(KeyboardInterrupt):
         tune.run_trials(
-            failing_with_its_disk(), search, settings(tmp_path), str(tmp_path), Resources(cpus=1, gpus=0, parallel=1)
+            failing_with_its_disk(),
+            search,
+            settings(tmp_path),
+            str(tmp_path),
+            Resources(cpus=1, gpus=0, parallel=1),
         )
-    assert {(trial.state, trial.retries, trial.images) for trial in folder.trials()} == {("RUNNING", 0, 0)}
+    assert {(trial.state, trial.retries, trial.images) for trial in folder.trials()} == {
+        ("RUNNING", 0, 0)
+    }
     (note,) = search._display.notes
     assert note.startswith(
         f"stopping: on {socket.gethostname()}, {tmp_path} cannot be written (File too large); trials keep"
@@ -219,14 +268,20 @@ def proposed(proposals):
 
 def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):
     search, folder = searching(tmp_path, trials=1, controls=("real_only",))
-    proposals = tune._Proposals(search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print)
+    proposals = tune._Proposals(
+        search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print
+    )
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
     assert [task.number for task in begun] == [0, 1]
     assert proposals.suggest("c") is None
     search.end(0, "its worker failed 4 times without progress", "lost")
     proposals.on_trial_complete("a", error=True)
     again = proposals.suggest("c")["task"]
-    assert (again.number, again.recipe, again.seed_number) == (2, begun[0].recipe, begun[0].seed_number)
+    assert (again.number, again.recipe, again.seed_number) == (
+        2,
+        begun[0].recipe,
+        begun[0].seed_number,
+    )
     search.end(1, "wrong", "mistake")
     search.end(2, "its worker failed 4 times without progress", "lost")
     for name in ("b", "c"):
@@ -237,7 +292,12 @@ def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp
     search.end(3, "its worker failed 4 times without progress", "lost")
     proposals.on_trial_complete("d", error=True)
     assert proposals.suggest("e") == "FINISHED"
-    assert [trial.kind for trial in folder.trials()] == ["real_only", "search", "real_only", "real_only"]
+    assert [trial.kind for trial in folder.trials()] == [
+        "real_only",
+        "search",
+        "real_only",
+        "real_only",
+    ]
 
 
 SMALL = Recipe(
@@ -248,12 +308,18 @@ SMALL = Recipe(
 
 
 def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp_path):
-    """The cache lies under a file, which no rule of ours foresees: the trial is to find out for itself."""
+    """The cache lies under a file, which no rule of ours foresees: the trial is to find out for
+    itself.
+    """
     (tmp_path / "file").write_text("")
     search, folder = searching(tmp_path, trials=1, recipe=SMALL)
     notes = []
-    under_a_file = TrialSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache"))
-    proposals = tune._Proposals(search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append)
+    under_a_file = TrialSettings(
+        rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache")
+    )
+    proposals = tune._Proposals(
+        search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
+    )
     assert proposed(proposals)["task"].node is None
     (note,) = notes
     assert note.startswith(
@@ -266,7 +332,10 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
 
 
 def scoring(folder):
-    """A task that fails so often before it returns, where `dies` by losing its worker. `folder` has a file for each call."""
+    """A task that fails so often before it returns, where `dies` by losing its worker.
+
+    `folder` has a file for each call.
+    """
 
     def score(shared, device, threads, name, failures=0, dies=False):
         calls = len(list(folder.glob(f"{name}-*")))
@@ -282,8 +351,14 @@ def scoring(folder):
 
 def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_path):
     notes, done = [], []
-    every = [{"name": "a"}, {"name": "b", "failures": RETRIES}, {"name": "c", "failures": 1, "dies": True}]
-    on_ray = tune.OnRay(use=USE, capacity=Capacity(USE, NO_GROWTH, fixed=True), growth=NO_GROWTH, note=notes.append)
+    every = [
+        {"name": "a"},
+        {"name": "b", "failures": RETRIES},
+        {"name": "c", "failures": 1, "dies": True},
+    ]
+    on_ray = tune.OnRay(
+        use=USE, capacity=Capacity(USE, NO_GROWTH, fixed=True), growth=NO_GROWTH, note=notes.append
+    )
     results = on_ray.tasks(scoring(tmp_path), "score", every, lambda *counts: done.append(counts))
     assert results == [f"score {name} on cpu" for name in "abc"]
     assert (done[0], done[-1]) == ((0, 3), (3, 3))
@@ -300,7 +375,9 @@ def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_
         (True, r"^a task on the cluster: lost its worker 2 times \(.+\)\. See `ray status`[^\n]+$"),
     ],
 )
-def test_a_task_that_always_fails_is_told_in_a_sentence(cluster, tmp_path, monkeypatch, dies, message):
+def test_a_task_that_always_fails_is_told_in_a_sentence(
+    cluster, tmp_path, monkeypatch, dies, message
+):
     monkeypatch.setattr("syndet_ray.workers.cluster.RETRIES", 1)
     every = [{"name": "a", "failures": 99, "dies": dies}]
     with pytest.raises(MachineError, match=message) as caught:
@@ -310,7 +387,9 @@ def test_a_task_that_always_fails_is_told_in_a_sentence(cluster, tmp_path, monke
 
 
 def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_path):
-    """It may work where, or when, the trial renders its scenes itself; where it does not, the trial is lost, and no mistake."""
+    """It may work where, or when, the trial renders its scenes itself; where it does not, the trial
+    is lost, and no mistake.
+    """
     recipe = SMALL.replace({"scene.generator": "command:false"})
     search, folder = searching(tmp_path, trials=2, recipe=recipe)
     notes = []
@@ -321,14 +400,19 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
     assert [(task.number, task.node) for task in tasks] == [(0, None), (1, None)]
     assert [trial.state for trial in folder.trials()] == ["RUNNING", "RUNNING"]
     reason = "generator false: must end with exit code 0, got 1. "
-    alone = [f"trial {n} renders its scenes itself: they could not be rendered ahead of it ({reason}" for n in (0, 1)]
+    alone = [
+        f"trial {n} renders its scenes itself: they could not be rendered ahead of it ({reason}"
+        for n in (0, 1)
+    ]
     again = [f"scenes that trials wait for are rendered once more: {reason}"] * RETRIES
     assert [note.partition("It printed")[0] for note in notes] == [*again, *alone]
 
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
-    proposals = tune._Proposals(search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print)
+    proposals = tune._Proposals(
+        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
+    )
     assert proposed(proposals)["task"].node == this_node()
     first, *_, last = search._display.counts
     assert (first, last) == (("scenes of trial 0", 0, 1), ("scenes of trial 0", 1, 1))
@@ -340,16 +424,22 @@ def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_pat
     recipe = SMALL.replace({"mix.sources": sources, "scene.image_px": 128})
     space = (SearchSpace({"scene.image_px": Choice(values=(64, 65))}),)
     search, folder = searching(tmp_path, trials=1, recipe=recipe, space=space)
-    proposals = tune._Proposals(search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print)
+    proposals = tune._Proposals(
+        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
+    )
     assert proposed(proposals) == "FINISHED"
     (trial,) = folder.trials()
     assert trial.state == "FAILED"
     assert "size_px must be at most image_px" in trial.reason
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp_path, monkeypatch):
-    """/proc/self/cwd is another folder for the driver than for the workers: what lies in it, only the driver has."""
+    """/proc/self/cwd is another folder for the driver than for the workers: what lies in it, only
+    the driver has.
+    """
     growth = growth_at(ray.get_runtime_context().gcs_address)
     assert growth == NO_GROWTH, "this cluster has a monitor, which watches and starts nothing"
     use = resources(None, None, growth)

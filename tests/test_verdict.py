@@ -34,7 +34,17 @@ MIXES = {
 }
 
 
-def trial(number, value, kind="search", of=None, state="COMPLETE", mix="mixed", images=100, real_images=0, **metrics):
+def trial(
+    number,
+    value,
+    kind="search",
+    of=None,
+    state="COMPLETE",
+    mix="mixed",
+    images=100,
+    real_images=0,
+    **metrics,
+):
     recipe = Recipe(mix=MIXES[mix]).flat()
     rungs = () if value is None else (Rung(images, {OBJECTIVE: value, **metrics}),)
     effective = {"real_images": real_images}
@@ -53,7 +63,10 @@ def trial(number, value, kind="search", of=None, state="COMPLETE", mix="mixed", 
 
 def confirmed(mixes, values):
     """Trials of these mixes that all had 0.5, and their confirmations with these values."""
-    found = [trial(n, 0.5, kind=mix if mix.endswith("only") else "search", mix=mix) for n, mix in enumerate(mixes)]
+    found = [
+        trial(n, 0.5, kind=mix if mix.endswith("only") else "search", mix=mix)
+        for n, mix in enumerate(mixes)
+    ]
     for of, seeds in enumerate(values):
         found += [trial(len(found) + k, value, "confirm", of=of) for k, value in enumerate(seeds)]
     return found
@@ -63,7 +76,9 @@ def test_the_winner_is_the_best_mean_and_not_the_luckiest_training():
     trials = [trial(0, 0.40), trial(1, 0.30), trial(2, 0.90)]
     assert verdict.winner(trials).trial.number == 2
     for of, values in {0: (0.30, 0.32, 0.31), 1: (0.29, 0.60, 0.10), 2: (0.20, 0.21, 0.22)}.items():
-        trials += [trial(len(trials) + k, value, "confirm", of=of) for k, value in enumerate(values)]
+        trials += [
+            trial(len(trials) + k, value, "confirm", of=of) for k, value in enumerate(values)
+        ]
     won = verdict.winner(trials)
     assert (won.trial.number, won.mean) == (1, pytest.approx(0.33))
     assert [found.trial.number for found in verdict.candidates(trials)] == [1, 0, 2]
@@ -82,7 +97,14 @@ def test_a_recipe_that_was_not_confirmed_cannot_win_once_others_were():
 
 
 def test_without_confirmations_the_one_training_counts_and_its_error_is_unknown():
-    won = verdict.winner([trial(0, 0.3), trial(1, 0.3), trial(2, 0.9, state="PRUNED"), trial(3, None, state="FAILED")])
+    won = verdict.winner(
+        [
+            trial(0, 0.3),
+            trial(1, 0.3),
+            trial(2, 0.9, state="PRUNED"),
+            trial(3, None, state="FAILED"),
+        ]
+    )
     assert (won.trial.number, won.trainings, won.error) == (0, (won.trial,), None)
     assert verdict.simplest([won]) is None
     assert verdict.winner([]) is None and verdict.simplest([]) is None
@@ -94,7 +116,9 @@ def test_without_confirmations_the_one_training_counts_and_its_error_is_unknown(
     )
 )  # fmt: skip
 def test_the_winner_has_the_greatest_mean_and_what_is_simplest_is_within_its_error(values):
-    trials = confirmed(["mixed"] * len(values), [[value / 1000 for value in seeds] for seeds in values])
+    trials = confirmed(
+        ["mixed"] * len(values), [[value / 1000 for value in seeds] for seeds in values]
+    )
     found = verdict.candidates(trials)
     assert found[0].mean == pytest.approx(max(mean(seeds) for seeds in values) / 1000)
     plain = verdict.simplest(found)
@@ -128,7 +152,9 @@ def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_c
 
 
 def test_a_schedule_that_has_nothing_to_change_to_makes_nothing_less_simple():
-    found = verdict.candidates(confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)]))
+    found = verdict.candidates(
+        confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)])
+    )
     staged = Recipe(mix=Mix(synthetic=1.0, schedule="staged")).flat()
     found[0].trial.recipe.update(staged)
     assert verdict.simplest(found).trial.number == 0
@@ -138,7 +164,11 @@ def test_a_training_that_diverged_counts_as_nothing_found():
     trials = confirmed(["mixed", "mixed"], [(0.4, 0.4), (0.3, 0.3)])
     trials.append(replace(trial(6, None, "confirm", of=0, state="FAILED"), cause="diverged"))
     best, safe = sorted(verdict.candidates(trials), key=lambda c: -c.mean)
-    assert (best.trial.number, best.mean, safe.mean) == (1, pytest.approx(0.3), pytest.approx(0.8 / 3))
+    assert (best.trial.number, best.mean, safe.mean) == (
+        1,
+        pytest.approx(0.3),
+        pytest.approx(0.8 / 3),
+    )
     assert [len(c.trainings) for c in (best, safe)] == [2, 3]
     assert [training.number for training in safe.models] == [2, 3]
 
@@ -171,7 +201,15 @@ def test_of_a_recipe_with_one_training_left_the_error_is_the_spread_between_seed
         ([(1, "COMPLETE", None), (2, "RUNNING", None)], [3]),
         ([(1, "FAILED", "diverged"), (2, "FAILED", "mistake"), (3, "FAILED", None)], []),
         ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [2]),
-        ([(1, "COMPLETE", None), (2, "FAILED", "lost"), (2, "FAILED", "lost"), (3, "COMPLETE", None)], [4]),
+        (
+            [
+                (1, "COMPLETE", None),
+                (2, "FAILED", "lost"),
+                (2, "FAILED", "lost"),
+                (3, "COMPLETE", None),
+            ],
+            [4],
+        ),
         ([(2, "FAILED", "lost"), (2, "COMPLETE", None)], [1, 3]),
         ([(1, "FAILED", "lost"), (1, "FAILED", "lost"), (2, "FAILED", "lost")], [2, 3, 4]),
         ([(seed, "FAILED", "lost") for seed in (1, 2, 3, 1)], [2, 3, 4]),
@@ -215,19 +253,26 @@ def test_best_points_leave_out_what_a_sweep_cannot_express():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
     sweep = Sweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
     own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
-    own.recipe["mix.parts"], others.recipe["mix.parts"] = {"a": 1.0, "b": 0.0}, {"sparse": 0.5, "crowded": 0.5}
+    own.recipe["mix.parts"], others.recipe["mix.parts"] = (
+        {"a": 1.0, "b": 0.0},
+        {"sparse": 0.5, "crowded": 0.5},
+    )
     (point,) = verdict.best_points([own, others], sweep).points
     assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
 
 
 def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it():
     decay = Float(low=0, high=1, when={"mix.synthetic": 0.5})
-    space = SearchSpace({"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay})
+    space = SearchSpace(
+        {"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay}
+    )
     sweep = Sweep(question="?", space=(space,))
     trials = [trial(0, 0.1), trial(1, 0.9)]
     for found, share in zip(trials, (0.5, 0.25), strict=True):
         found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
-    assert verdict.best_points(trials, sweep).points == ({"mix.synthetic": 0.5, "training.weight_decay": 0.7},)
+    assert verdict.best_points(trials, sweep).points == (
+        {"mix.synthetic": 0.5, "training.weight_decay": 0.7},
+    )
 
 
 def test_best_points_begin_with_the_best_confirmed_mean():
@@ -240,7 +285,11 @@ def test_best_points_begin_with_the_best_confirmed_mean():
         trial(4, 0.3, "confirm", of=1),
         trial(5, 0.9, "real_only", mix="real_only"),
     ]
-    assert [point["mix.synthetic"] for point in verdict.best_points(trials, sweep).points] == [0.2, 0.1, 0.3]
+    assert [point["mix.synthetic"] for point in verdict.best_points(trials, sweep).points] == [
+        0.2,
+        0.1,
+        0.3,
+    ]
 
 
 def variants(of, start=0, **changed):
@@ -250,7 +299,11 @@ def variants(of, start=0, **changed):
         for name, values in of.items():
             state = "FAILED" if values[k] is None else "COMPLETE"
             kind = name if k == 0 else f"{name} ({k + 1})"
-            yield replace(trial(next(numbers), values[k], kind, state=state, **changed), replica=k, seed_number=k)
+            yield replace(
+                trial(next(numbers), values[k], kind, state=state, **changed),
+                replica=k,
+                seed_number=k,
+            )
 
 
 def test_the_trials_of_a_variant_know_its_name():
@@ -258,7 +311,9 @@ def test_the_trials_of_a_variant_know_its_name():
     for name in sweep.variants:
         for kind in sweep.variant_kinds(name):
             assert replace(trial(0, 0.1, kind), replica=sweep.replica(kind)).variant == name
-    assert [trial(0, 0.1, kind).variant for kind in ("search", "confirm", "real_only", "synthetic_only")] == 4 * [None]
+    assert [
+        trial(0, 0.1, kind).variant for kind in ("search", "confirm", "real_only", "synthetic_only")
+    ] == 4 * [None]
 
 
 def test_a_variant_is_one_recipe_with_all_its_trainings():
@@ -266,7 +321,10 @@ def test_a_variant_is_one_recipe_with_all_its_trainings():
     assert [(c.kind, c.trial.number, len(c.trainings)) for c in found] == [("b", 1, 2), ("a", 0, 2)]
     assert (found[0].mean, found[0].error) == (pytest.approx(0.275), pytest.approx(0.005))
     assert verdict.simplest(found) is found[0]
-    (a, b) = sorted(verdict.candidates(list(variants({"a": (None, 0.3), "b": (0.2, None)}))), key=lambda c: c.kind)
+    (a, b) = sorted(
+        verdict.candidates(list(variants({"a": (None, 0.3), "b": (0.2, None)}))),
+        key=lambda c: c.kind,
+    )
     assert (a.trial.number, a.error, b.trial.number) == (2, None, 1)
 
 
@@ -279,11 +337,15 @@ def test_a_variant_is_confirmed_once_and_its_repeats_count():
     assert [found.number for found in verdict.finalists(trials, 1)] == [0, 1, 4, 5]
     space = (SearchSpace({"mix.synthetic": Float(low=0, high=1)}),)
     sweep = Sweep(question="?", variants={"a": {}}, repeats=2, space=space)
-    missing = [verdict.missing_seeds(found, trials, sweep) for found in verdict.finalists(trials, 1)]
+    missing = [
+        verdict.missing_seeds(found, trials, sweep) for found in verdict.finalists(trials, 1)
+    ]
     assert missing == [[1, 2, 3], [2], [2], [1, 2, 3]], "these variants began with seed 0"
     trials += [trial(6, 0.5, "confirm", of=1), trial(7, 0.4, "confirm", of=5)]
     means = {found.kind: found.mean for found in verdict.candidates(trials)}
-    assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, "the control was not trained anew"
+    assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, (
+        "the control was not trained anew"
+    )
 
 
 def test_repeats_of_a_variant_are_one_offer_of_the_front():
@@ -301,11 +363,14 @@ PHOTOS = Pool.of(
 
 
 def scored(value, photos=10):
-    """A model that finds every object of the first of PHOTOS, and the same again as the other class."""
+    """A model that finds every object of the first of PHOTOS, and the same again as the other
+    class.
+    """
     draws = {"mAP": value + np.linspace(-0.01, 0.01, 50), "slope/AP": np.linspace(-0.3, -0.1, 50)}
     boxes = np.array([[0.0, 0, 4, 4]] * 2)
     seen = [
-        Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3])) for k in range(photos)
+        Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3]))
+        for k in range(photos)
     ]
     return confirm.Scored(
         metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
@@ -324,7 +389,10 @@ def test_a_model_that_never_was_finds_nothing_on_the_test_set():
 
 def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
     trials = confirmed(["mixed", "real_only"], [(0.4, 0.4), (0.3, 0.31)])
-    trials = [*trials, replace(trial(6, 0.9, "confirm", of=0, state="FAILED"), cause="diverged", seed_number=7)]
+    trials = [
+        *trials,
+        replace(trial(6, 0.9, "confirm", of=0, state="FAILED"), cause="diverged", seed_number=7),
+    ]
     trials = [replace(t, seed_number=t.number) for t in trials]
     recipes = confirm.tested(trials)
     rows = confirm.test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
@@ -335,8 +403,13 @@ def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
 
 def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
     """Two equal recipes whose seeds differ by far more than images do: one training says little."""
-    trials = [replace(t, seed_number=t.number) for t in confirmed(["mixed", "real_only"], [(0.5,), (0.2, 0.35, 0.5)])]
-    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0)
+    trials = [
+        replace(t, seed_number=t.number)
+        for t in confirmed(["mixed", "real_only"], [(0.5,), (0.2, 0.35, 0.5)])
+    ]
+    rows = confirm.test_rows(
+        confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0
+    )
     best = rows[0]
     assert best.trial == 0
     low, high = best.intervals["mAP"]
@@ -345,18 +418,25 @@ def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
 
 
 def by_role(values_of):
-    """The rows of recipes by role; values_of: by role, the scores of each one's trainings anew, best first."""
+    """The rows of recipes by role; values_of: by role, the scores of each one's trainings anew,
+    best first.
+    """
     numbers = range(len(values_of))
     kinds = ["mixed" if role == "best" else role for role in values_of]
     trials = [replace(t, seed_number=t.number) for t in confirmed(kinds, list(values_of.values()))]
-    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0)
+    rows = confirm.test_rows(
+        confirm.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0
+    )
     assert {row.trial for row in rows} == set(numbers)
     return {row.role: row for row in rows}
 
 
 def test_what_one_recipe_is_above_another_the_other_is_below_it_to_the_last_digit():
     rows = by_role({"best": (0.5, 0.6), "real_only": (0.2, 0.45), "synthetic_only": (0.1, 0.4)})
-    there, back = rows["real_only"].differences["synthetic_only"], rows["synthetic_only"].differences["real_only"]
+    there, back = (
+        rows["real_only"].differences["synthetic_only"],
+        rows["synthetic_only"].differences["real_only"],
+    )
     assert there.mean == pytest.approx(0.075)
     assert (there.mean, there.low, there.high) == (-back.mean, -back.high, -back.low)
     assert there.probability == 1 - back.probability
@@ -375,29 +455,47 @@ def test_how_two_recipes_differ_does_not_hang_on_what_else_is_compared():
 
 
 def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_and_the_controls():
-    trials = [trial(0, 0.1, "real_only", mix="real_only"), *variants({"a": (None, 0.2), "b": (0.28, 0.27)}, start=1)]
+    trials = [
+        trial(0, 0.1, "real_only", mix="real_only"),
+        *variants({"a": (None, 0.2), "b": (0.28, 0.27)}, start=1),
+    ]
     recipes = confirm.tested(trials)
-    assert list(recipes) == ["best", "real_only", "a", "b"], "the sweep's order, though a's first training failed"
+    assert list(recipes) == ["best", "real_only", "a", "b"], (
+        "the sweep's order, though a's first training failed"
+    )
     rows = confirm.test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
     assert [(row.role, row.trial, row.models) for row in rows] == [
         ("best", 2, (2, 4)), ("real_only", 0, (0,)), ("a", 3, (3,)), ("b", 2, (2, 4)),
     ]  # fmt: skip
-    assert [set(row.differences) for row in rows] == [{"real_only", "a"}, {"a"}, {"real_only"}, {"real_only", "a"}]
+    assert [set(row.differences) for row in rows] == [
+        {"real_only", "a"},
+        {"a"},
+        {"real_only"},
+        {"real_only", "a"},
+    ]
     assert rows[3].differences["a"].mean == pytest.approx(0.075)
     assert sum(row.p_best for row in rows[1:]) == pytest.approx(1)
 
 
 def test_where_each_recipe_was_trained_once_none_is_probably_the_best():
     trials = [trial(0, 0.1, "real_only", mix="real_only"), trial(1, 0.9)]
-    rows = confirm.test_rows(confirm.tested(trials), {t.number: scored(t.value) for t in trials}, seed=0)
+    rows = confirm.test_rows(
+        confirm.tested(trials), {t.number: scored(t.value) for t in trials}, seed=0
+    )
     assert {row.p_best for row in rows} == {None}
     twice = [*trials, *(replace(trial(n, 0.9, "confirm", of=1), seed_number=n) for n in (2, 3))]
-    rows = confirm.test_rows(confirm.tested(twice), {t.number: scored(t.value) for t in twice}, seed=0)
-    assert [row.p_best for row in rows] == [1.0], "of a search, only what was trained anew is tested"
+    rows = confirm.test_rows(
+        confirm.tested(twice), {t.number: scored(t.value) for t in twice}, seed=0
+    )
+    assert [row.p_best for row in rows] == [1.0], (
+        "of a search, only what was trained anew is tested"
+    )
 
 
 def trained(tmp_path):
-    """A run of two variants that were trained twice, trial 3 being the better training of the better one."""
+    """A run of two variants that were trained twice, trial 3 being the better training of the
+    better one.
+    """
     sweep = Sweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)
     folder = RunFolder.create(tmp_path / "run", sweep, {})
     for found in variants({"a": (0.30, 0.10), "b": (0.27, 0.28)}):
@@ -405,8 +503,17 @@ def trained(tmp_path):
         at.mkdir()
         for name in ("model.safetensors", "model.json"):
             (at / name).write_text(str(found.number))
-        folder.append("asked", found.number, kind=found.kind, params={}, recipe=found.recipe, replica=found.replica)
-        folder.append("report", found.number, images=100, metrics={OBJECTIVE: found.value}, effective={})
+        folder.append(
+            "asked",
+            found.number,
+            kind=found.kind,
+            params={},
+            recipe=found.recipe,
+            replica=found.replica,
+        )
+        folder.append(
+            "report", found.number, images=100, metrics={OBJECTIVE: found.value}, effective={}
+        )
         folder.append("checkpoint", found.number, path=str(at))
         folder.append("ended", found.number, state="COMPLETE", reason="")
     return folder
@@ -415,7 +522,9 @@ def trained(tmp_path):
 def opened(folder, runner=None, photos=10):
     values = {found.checkpoint: found.value for found in folder.trials()}
     works = SimpleNamespace(
-        tasks=lambda function, test, every, progress: [scored(values[task["checkpoint"]], photos) for task in every]
+        tasks=lambda function, test, every, progress: [
+            scored(values[task["checkpoint"]], photos) for task in every
+        ]
     )
     test = PHOTOS.select(range(photos))
     confirm.open_test_set(folder, confirm.tested(folder.trials()), test, runner or works)
@@ -430,7 +539,9 @@ def test_scores_are_kept_where_the_galleries_cannot_be_written(tmp_path):
     folder, notes = trained(tmp_path), []
     (folder.path / "samples").write_text("no folder")
     values = {found.checkpoint: found.value for found in folder.trials()}
-    works = SimpleNamespace(tasks=lambda _, test, every, progress: [scored(values[t["checkpoint"]]) for t in every])
+    works = SimpleNamespace(
+        tasks=lambda _, test, every, progress: [scored(values[t["checkpoint"]]) for t in every]
+    )
     confirm.open_test_set(folder, confirm.tested(folder.trials()), PHOTOS, works, note=notes.append)
     assert folder.test().row("best").role == "best"
     assert [note.partition(":")[0] for note in notes] == [
@@ -457,7 +568,11 @@ def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
         TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=(row,)),
     )
     assert [values[f"test/mAP{name}"] for name in ("_low", "", "_high")] == [0.2, 0.25, 0.3]
-    assert [values[f"test/mAP_above_real_only{name}"] for name in ("_low", "", "_high")] == [0.01, 0.05, 0.09]
+    assert [values[f"test/mAP_above_real_only{name}"] for name in ("_low", "", "_high")] == [
+        0.01,
+        0.05,
+        0.09,
+    ]
     assert values["test/p_best"] == 0.9
     assert "test/AP/absent" not in values
 
@@ -556,20 +671,34 @@ def test_the_front_leaves_out_what_another_beats_at_no_greater_cost():
 
 def test_the_front_of_one_goal_is_the_best():
     trials = [trial(0, 0.3), trial(1, 0.4), trial(2, 0.4), trial(3, None, state="FAILED")]
-    assert [found.number for found in verdict.pareto_front(trials, ("val/mAP",), ("maximize",))] == [1, 2]
+    assert [
+        found.number for found in verdict.pareto_front(trials, ("val/mAP",), ("maximize",))
+    ] == [1, 2]
     assert verdict.pareto_front([], ("val/mAP",), ("maximize",)) == []
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=12
+    )
+)
 def test_whatever_is_off_the_front_is_beaten_by_something_on_it_and_nothing_on_it_is(places):
-    trials = [trial(n, value / 10, real_images=real, images=seen) for n, (value, real, seen) in enumerate(places)]
-    goals = {"objective": ("val/mAP", "real_images", "images"), "goals": ("maximize", "minimize", "minimize")}
+    trials = [
+        trial(n, value / 10, real_images=real, images=seen)
+        for n, (value, real, seen) in enumerate(places)
+    ]
+    goals = {
+        "objective": ("val/mAP", "real_images", "images"),
+        "goals": ("maximize", "minimize", "minimize"),
+    }
     front = {found.number for found in verdict.pareto_front(trials, **goals)}
 
     def beats(a, b):
         (value_a, *costs_a), (value_b, *costs_b) = places[a], places[b]
         return (
-            places[a] != places[b] and value_a >= value_b and all(x <= y for x, y in zip(costs_a, costs_b, strict=True))
+            places[a] != places[b]
+            and value_a >= value_b
+            and all(x <= y for x, y in zip(costs_a, costs_b, strict=True))
         )
 
     for number in range(len(places)):
@@ -590,7 +719,10 @@ WEB = {"synthetic": Scenes(), "web": Photos(folder="web")}
         ({"synthetic": 0.0}, {"schedule": "real_only"}),
         ({"synthetic": 1.0}, {"schedule": "synthetic_only"}),
         ({"synthetic": 1.0, "schedule": "staged"}, {"synthetic": 1.0}),
-        ({"sources": WEB, "parts": {"synthetic": 1.0}}, {"sources": WEB, "parts": {"synthetic": 1.0, "web": 0.0}}),
+        (
+            {"sources": WEB, "parts": {"synthetic": 1.0}},
+            {"sources": WEB, "parts": {"synthetic": 1.0, "web": 0.0}},
+        ),
         ({"anneal": "cosine"}, {"anneal": "linear"}),
         ({"synthetic": 0.0, "parts": {"synthetic": 1.0}}, {"synthetic": 0.0}),
     ],

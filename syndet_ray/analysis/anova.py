@@ -1,4 +1,6 @@
-"""Anova: how much of a random forest's variance over a space each axis explains alone. Plain numbers."""
+"""Anova: how much of a random forest's variance over a space each axis explains alone. Plain
+numbers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +14,8 @@ _DEEPEST = 64  # levels of a tree, as in Optuna
 
 
 def table(axes: Sequence[Axis], points: Sequence[Sequence[Any]]) -> np.ndarray:
-    """Points of a space (n, axes) as a forest takes them, (n, columns): a number from 0 to 1 over its range; of a choice
-    one column for each of its values, which is 1 where a point has it.
+    """Points of a space (n, axes) as a forest takes them, (n, columns): a number from 0 to 1 over
+    its range; of a choice one column for each of its values, which is 1 where a point has it.
     """
     columns: list[list[float]] = []
     for axis, values in zip(axes, zip(*points, strict=True), strict=True):
@@ -24,13 +26,17 @@ def table(axes: Sequence[Axis], points: Sequence[Sequence[Any]]) -> np.ndarray:
     return np.array(columns).T
 
 
-def shares(axes: Sequence[Axis], found: np.ndarray, scores: np.ndarray, trees: int) -> np.ndarray | None:
-    """The share of the variance that each axis explains alone, (axes,), as the mean over the trees of a forest.
+def shares(
+    axes: Sequence[Axis], found: np.ndarray, scores: np.ndarray, trees: int
+) -> np.ndarray | None:
+    """The share of the variance that each axis explains alone, (axes,), as the mean over the trees
+    of a forest.
 
-    found: (n, columns) as `table` makes them; scores: (n,). None where no tree finds anything to divide. It is functional
-    ANOVA (Hutter, Hoos & Leyton-Brown 2014), and for numbers computes what Optuna's evaluator does. That asks a tree anew for
-    every place where it splits, which is quadratic in the trials; here the leaves are sorted once for each axis. Of a choice
-    every value weighs the same, and no weight falls on having two values or none.
+    found: (n, columns) as `table` makes them; scores: (n,). None where no tree finds anything to
+    divide. It is functional ANOVA (Hutter, Hoos & Leyton-Brown 2014), and for numbers computes what
+    Optuna's evaluator does. That asks a tree anew for every place where it splits, which is
+    quadratic in the trials; here the leaves are sorted once for each axis. Of a choice every value
+    weighs the same, and no weight falls on having two values or none.
     """
     from sklearn.ensemble import RandomForestRegressor
 
@@ -57,7 +63,9 @@ def _shares_of_tree(tree: Any, axes: Sequence[Axis]) -> np.ndarray | None:
 
 @dataclass(frozen=True, eq=False)
 class _Ranges:
-    """What the leaves of a tree reach of a number: from low to high, (leaves,) each, where all of it is 0 to 1."""
+    """What the leaves of a tree reach of a number: from low to high, (leaves,) each, where all of
+    it is 0 to 1.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -97,7 +105,11 @@ def _extents(axes: Sequence[Axis], low: np.ndarray, high: np.ndarray) -> list[_R
     for axis in axes:
         last = first + (len(axis.values) if isinstance(axis, Choice) else 1)
         own_low, own_high = low[:, first:last], high[:, first:last]
-        extents.append(_held(own_low, own_high) if isinstance(axis, Choice) else _Ranges(own_low[:, 0], own_high[:, 0]))
+        extents.append(
+            _held(own_low, own_high)
+            if isinstance(axis, Choice)
+            else _Ranges(own_low[:, 0], own_high[:, 0])
+        )
         first = last
     return extents
 
@@ -110,8 +122,13 @@ def _held(low: np.ndarray, high: np.ndarray) -> _Values:
 
 
 def _leaves(tree: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The least and the greatest place (leaves, columns) that lead to each leaf, and what it predicts (leaves,)."""
-    low, high = np.zeros((tree.node_count, tree.n_features)), np.ones((tree.node_count, tree.n_features))
+    """The least and the greatest place (leaves, columns) that lead to each leaf, and what it
+    predicts (leaves,).
+    """
+    low, high = (
+        np.zeros((tree.node_count, tree.n_features)),
+        np.ones((tree.node_count, tree.n_features)),
+    )
     level = np.zeros(1, int)
     while len(level):
         inner = level[tree.children_left[level] >= 0]

@@ -1,4 +1,6 @@
-"""Chosen: which recipes and trials a figure shows where all would be a tangle, and what its reader is told of it."""
+"""Chosen: which recipes and trials a figure shows where all would be a tangle, and what its reader
+is told of it.
+"""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,7 +13,8 @@ from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
 MOST_RECIPES = 5
-# Trials of the search in one figure: more lines are one area to the eye, and more marks keep a browser busy for seconds.
+# Trials of the search in one figure: more lines are one area to the eye, and more marks keep a
+# browser busy for seconds.
 MOST_LINES, MOST_MARKS = 200, 1000
 _BEST_PART = 3  # one in three of those is of the best trials
 _CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # which a variant may be called too
@@ -20,8 +23,12 @@ Drawn = TypeVar("Drawn")
 
 
 def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
-    """At most five, in the order of `lines`: the best, then controls and variants of their names, then by validation mAP."""
-    ranked = sorted(lines, key=lambda line: (not line.best, line.name not in _CONTROLS, -line.validation))
+    """At most five, in the order of `lines`: the best, then controls and variants of their names,
+    then by validation mAP.
+    """
+    ranked = sorted(
+        lines, key=lambda line: (not line.best, line.name not in _CONTROLS, -line.validation)
+    )
     kept = ranked[:MOST_RECIPES]
     return tuple(line for line in lines if line in kept)
 
@@ -40,7 +47,9 @@ def chosen_words(lines: Sequence[TestLine]) -> str:
 
 
 def even_sample(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
-    """At most `most` of what is ranked, in its order: the first, the last, and evenly what lies between."""
+    """At most `most` of what is ranked, in its order: the first, the last, and evenly what lies
+    between.
+    """
     if len(ranked) <= most:
         return list(ranked)
     places = np.linspace(0, len(ranked) - 1, most).round().astype(int)
@@ -48,7 +57,9 @@ def even_sample(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
 
 
 def best_and_others(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
-    """At most `most` of what is ranked, the best first: a third of so many are the best, and of the others an even sample."""
+    """At most `most` of what is ranked, the best first: a third of so many are the best, and of the
+    others an even sample.
+    """
     best = most // _BEST_PART
     return [*ranked[:best], *even_sample(ranked[best:], most - best)]
 
@@ -59,7 +70,9 @@ def sample_words(trials: int, most: int) -> str:
 
 
 def best_and_others_words(trials: int, drawn: int, most: int) -> str:
-    """What is drawn of so many trials where it is the best and others, see `best_and_others`; "" where all are."""
+    """What is drawn of so many trials where it is the best and others, see `best_and_others`; ""
+    where all are.
+    """
     best = most // _BEST_PART
     sample = f"Of {trials} trials of the search {drawn} are drawn: the best {best}, and an even sample of the others."
     return sample if trials > drawn else ""

@@ -35,7 +35,8 @@ class Entry:
 
     line     what its run's own report says of it
     images   that a training of it saw: mean over its trainings
-    seconds  that one trained, without evaluation and waiting: mean over its trainings; None where any did not tell its speed
+    seconds  that one trained, without evaluation and waiting: mean over its trainings; None where
+             any did not tell its speed
     """
 
     line: TestLine
@@ -48,7 +49,11 @@ class Entry:
         line = self.line
         fixed = line.is_control or line.is_variant
         name = names.role_name(line.kind) if fixed else line.name
-        also = [what for what, true in (("best", line.best and fixed), ("simplest", line.simplest)) if true]
+        also = [
+            what
+            for what, true in (("best", line.best and fixed), ("simplest", line.simplest))
+            if true
+        ]
         return f"{name} ({', '.join(also)})" if also else name
 
     @property
@@ -63,10 +68,10 @@ class ComparedRun:
 
     letter       what it is called in tables
     images       that all its trials saw; seconds that they took, attempts added up
-    above_first  mAP of its best recipe less that of the first run's; None for the first, without draws of both, and where
-                 each of the two was trained once
-    p_best       probability that its best recipe is the best of all runs'; None where any run has no draws,
-                 or each of these recipes was trained once
+    above_first  mAP of its best recipe less that of the first run's; None for the first, without
+                 draws of both, and where each of the two was trained once
+    p_best       probability that its best recipe is the best of all runs'; None where any run has
+                 no draws, or each of these recipes was trained once
     has_draws    whether the bootstrap draws of its best recipe were kept
     curves       of all trainings of its best recipe
     """
@@ -118,8 +123,8 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Sets runs side by side; the first is what the others are compared with.
 
-    Raises DataError where one has not opened its test set, or another one than the rest, and DefinitionError for fewer than
-    two runs, or the same run twice.
+    Raises DataError where one has not opened its test set, or another one than the rest, and
+    DefinitionError for fewer than two runs, or the same run twice.
     """
     _check_given(runs)
     scores = [_opened(run) for run in runs]
@@ -127,7 +132,15 @@ def compare(runs: Sequence[Run]) -> Comparison:
     too_few = scores[0].is_too_small
     draws = [{} if too_few else _draws(run, test) for run, test in zip(runs, scores, strict=True)]
     diverged = [_diverged(run) for run in runs]
-    columns = zip(range(len(runs)), _names(runs), runs, scores, *_differences(draws, diverged), draws, strict=True)
+    columns = zip(
+        range(len(runs)),
+        _names(runs),
+        runs,
+        scores,
+        *_differences(draws, diverged),
+        draws,
+        strict=True,
+    )
     compared = tuple(_compared_run(*column) for column in columns)
     copies = _copies(runs, compared)
     return Comparison(
@@ -142,7 +155,9 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 def _copies(runs: Sequence[Run], compared: Sequence[ComparedRun]) -> tuple[str, ...]:
     caveats = [names.near_copies(run.about) for run in runs]
-    return tuple(f"{run.name}: {caveat}" for run, caveat in zip(compared, caveats, strict=True) if caveat)
+    return tuple(
+        f"{run.name}: {caveat}" for run, caveat in zip(compared, caveats, strict=True) if caveat
+    )
 
 
 def _check_given(runs: Sequence[Run]) -> None:
@@ -170,7 +185,9 @@ def _check_same_test_set(runs: Sequence[Run], scores: Sequence[TestScores]) -> N
             raise DataError(other.path, rule, do=_DO_ELSE)
         if found.hash != test.hash:
             rule = f"has test set {found.hash[:_HASH_DIGITS]} and {first.path} has {test.hash[:_HASH_DIGITS]}"
-            raise DataError(other.path, f"{rule}: scores on different test sets cannot be compared", do=_DO_ELSE)
+            raise DataError(
+                other.path, f"{rule}: scores on different test sets cannot be compared", do=_DO_ELSE
+            )
 
 
 def _kind(run: Run) -> str:
@@ -178,9 +195,11 @@ def _kind(run: Run) -> str:
 
 
 def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
-    """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one model has none.
+    """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one
+    model has none.
 
-    By the seed of the sweep and its number there: models of two runs with equal keys were trained with the same seed.
+    By the seed of the sweep and its number there: models of two runs with equal keys were trained
+    with the same seed.
     """
     best = test.row("best")
     assert best is not None
@@ -202,9 +221,11 @@ def _diverged(run: Run) -> set[tuple[int, int]]:
 def _differences(
     draws: Sequence[BySeed], diverged: Sequence[set[tuple[int, int]]]
 ) -> tuple[list[Difference | None], list[float | None]]:
-    """Of each run's best recipe: what it has more than the first run's, and how probably it is the best of all.
+    """Of each run's best recipe: what it has more than the first run's, and how probably it is the
+    best of all.
 
-    How far trainings that diverged are from the rest says nothing about the spread between seeds of other recipes.
+    How far trainings that diverged are from the rest says nothing about the spread between seeds of
+    other recipes.
     """
     gaps: list[Difference | None] = [None]
     whole = []
@@ -220,7 +241,9 @@ def _differences(
 
 
 def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Difference | None:
-    """None where the draws of the two cannot be paired, or each was trained once: another seed might turn it round."""
+    """None where the draws of the two cannot be paired, or each was trained once: another seed
+    might turn it round.
+    """
     both_once = len(own) == len(first) == 1
     if both_once or not _paired([own, first]):
         return None
@@ -228,15 +251,19 @@ def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Differ
 
 
 def _generator() -> np.random.Generator:
-    """A generator that starts anew for each comparison: its numbers are the same, whichever run is given first.
+    """A generator that starts anew for each comparison: its numbers are the same, whichever run is
+    given first.
 
-    Of a recipe that was trained once the spread between seeds is that of all runs given: its interval depends on them.
+    Of a recipe that was trained once the spread between seeds is that of all runs given: its
+    interval depends on them.
     """
     return seeds.generator(0, "compare")
 
 
 def _paired(draws: Sequence[BySeed]) -> bool:
-    """Whether all runs have draws, and all models equally many: those of one test set, resampled alike."""
+    """Whether all runs have draws, and all models equally many: those of one test set, resampled
+    alike.
+    """
     counts = {len(model) for models in draws for model in models.values()}
     return all(draws) and len(counts) == 1
 
@@ -258,7 +285,9 @@ def _compared_run(
 ) -> ComparedRun:
     trials = run.trials
     by_number = {trial.number: trial for trial in trials}
-    models = {row.trial: [by_number[number] for number in row.models or (row.trial,)] for row in test.rows}
+    models = {
+        row.trial: [by_number[number] for number in row.models or (row.trial,)] for row in test.rows
+    }
     lines = test_lines(test, trials)
     best = next(line for line in lines if line.best)
     return ComparedRun(
@@ -281,7 +310,11 @@ def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
     found = [training_s(trial) for trial in trainings]
     took = [seconds for seconds in found if seconds is not None]
     images = sum(trial.images for trial in trainings) / len(trainings)
-    return Entry(line=line, images=round(images), seconds=sum(took) / len(took) if len(took) == len(found) else None)
+    return Entry(
+        line=line,
+        images=round(images),
+        seconds=sum(took) / len(took) if len(took) == len(found) else None,
+    )
 
 
 def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:
@@ -292,7 +325,9 @@ def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    """All that may set one run apart from another: the sweep, its own recipe and the photos that it was given."""
+    """All that may set one run apart from another: the sweep, its own recipe and the photos that it
+    was given.
+    """
     sweep = run.sweep
     varied = ", ".join(map(names.setting_name, sweep.parameters.settings()))
     own = {
@@ -308,11 +343,19 @@ def _settings(run: Run) -> dict[str, str]:
         "seed": sweep.seed,
     }
     recipe = {path: names.setting_value(path, value) for path, value in sweep.recipe.flat().items()}
-    return {name: str(value) for name, value in own.items()} | _photos(run.about.get("real") or {}) | recipe
+    return (
+        {name: str(value) for name, value in own.items()}
+        | _photos(run.about.get("real") or {})
+        | recipe
+    )
 
 
 def _photos(real: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """How many photos a run had to train and to choose by, and which."""
     counts, hashes = real.get("counts") or {}, real.get("hashes") or {}
-    known = {split: str(hashes.get(split, ""))[:_HASH_DIGITS] for split in ("train", "val") if split in counts}
+    known = {
+        split: str(hashes.get(split, ""))[:_HASH_DIGITS]
+        for split in ("train", "val")
+        if split in counts
+    }
     return {f"{split} photos": f"{counts[split]} {name}".strip() for split, name in known.items()}

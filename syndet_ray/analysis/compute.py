@@ -9,19 +9,25 @@ _RATE = "images_per_second"
 
 
 def training_s(trial: Trial) -> float | None:
-    """Seconds of training up to the last rung, by the rates that its rungs reported; None where one of them told none.
+    """Seconds of training up to the last rung, by the rates that its rungs reported; None where one
+    of them told none.
 
-    Without evaluation, waiting and interruptions, and without what a lost worker had trained since its checkpoint.
+    Without evaluation, waiting and interruptions, and without what a lost worker had trained since
+    its checkpoint.
     """
     rates = [rung.metrics.get(_RATE) or 0.0 for rung in trial.rungs]
     if not rates or not all(rate > 0 for rate in rates):
         return None
     ends = [rung.images for rung in trial.rungs]
-    return sum((end - start) / rate for start, end, rate in zip([0, *ends], ends, rates, strict=False))
+    return sum(
+        (end - start) / rate for start, end, rate in zip([0, *ends], ends, rates, strict=False)
+    )
 
 
 def compute(trials: Sequence[Trial], gpus: float) -> str:
-    """How long all trials that reported trained, one after another, and on how many GPUs each; "" where none did."""
+    """How long all trials that reported trained, one after another, and on how many GPUs each; ""
+    where none did.
+    """
     trained = [seconds for trial in trials if trial.rungs for seconds in [training_s(trial)]]
     known = [seconds for seconds in trained if seconds is not None]
     if known and len(known) == len(trained):
@@ -35,4 +41,6 @@ def _told(seconds: Sequence[float], what: str, beside: str, gpus: float) -> str:
     if not hours:
         return ""
     told = f"{hours:.2g} hours {what} in {wording.counted(len(seconds), 'trial')}"
-    return f"{told}, {hours * gpus:.2g} GPU-hours ({beside})" if gpus else f"{told}, no GPU ({beside})"
+    return (
+        f"{told}, {hours * gpus:.2g} GPU-hours ({beside})" if gpus else f"{told}, no GPU ({beside})"
+    )

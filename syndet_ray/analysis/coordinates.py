@@ -1,4 +1,6 @@
-"""Coordinates: every searched trial as a line across the axes of what the search varied, as plain values."""
+"""Coordinates: every searched trial as a line across the axes of what the search varied, as plain
+values.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Upright:
-    """One axis, upright. of_choices: whether its marks are all the values that there are, not just the ends."""
+    """One axis, upright. of_choices: whether its marks are all the values that there are, not just
+    the ends.
+    """
 
     key: str
     name: str
@@ -34,7 +38,9 @@ class Upright:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value: `Trial.score`."""
+    """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value:
+    `Trial.score`.
+    """
 
     trial: int
     state: str
@@ -45,15 +51,21 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinates:
-    """All axes, the score's the last, and the lines across them, the worst trial first. left_out: settings without an axis."""
+    """All axes, the score's the last, and the lines across them, the worst trial first. left_out:
+    settings without an axis.
+    """
 
     axes: tuple[Upright, ...]
     lines: tuple[Line, ...]
     left_out: int
 
 
-def coordinates(sweep: Sweep, trials: Sequence[Trial], important: Importances) -> Coordinates | None:
-    """The most important settings, in the order of the sweep; None where no trial reported or nothing was varied."""
+def coordinates(
+    sweep: Sweep, trials: Sequence[Trial], important: Importances
+) -> Coordinates | None:
+    """The most important settings, in the order of the sweep; None where no trial reported or
+    nothing was varied.
+    """
     found = sorted(searched(trials), key=lambda trial: (trial.score or 0, -trial.number))
     every = settings(sweep)
     kept = sorted(every, key=lambda setting: important.rank(setting.path))[:MOST_AXES]
@@ -77,7 +89,10 @@ def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
     marks = [Mark(setting.position(value), setting.text(value)) for value in places]
     below = [Mark(ABSENT, "not set")] if absent else []
     return Upright(
-        key=setting.key, name=setting.name, marks=(*dict.fromkeys(marks), *below), of_choices=setting.is_choice
+        key=setting.key,
+        name=setting.name,
+        marks=(*dict.fromkeys(marks), *below),
+        of_choices=setting.is_choice,
     )
 
 
@@ -88,4 +103,6 @@ def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Li
     score = trial.score or 0.0
     own = 0.5 if low == high else (score - low) / (high - low)
     texts = tuple("not set" if value is None else setting.text(value) for setting, value in pairs)
-    return Line(trial=trial.number, state=trial.state, value=score, positions=(*positions, own), texts=texts)
+    return Line(
+        trial=trial.number, state=trial.state, value=score, positions=(*positions, own), texts=texts
+    )

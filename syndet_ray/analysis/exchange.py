@@ -1,8 +1,9 @@
 """Exchange: how many photos a recipe's synthetic images are worth, as plain values and in words.
 
-The recipes without synthetic images, trained on different numbers of photos, give a curve: what real images alone reach
-with n photos. A recipe of n photos and synthetic images beside them reaches some score; where the curve reaches the same,
-with n + M photos, the synthetic images are worth M photos.
+The recipes without synthetic images, trained on different numbers of photos, give a curve: what
+real images alone reach with n photos. A recipe of n photos and synthetic images beside them reaches
+some score; where the curve reaches the same, with n + M photos, the synthetic images are worth M
+photos.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,10 @@ class ExchangePoint:
 
     photos     how many real training images it had
     synthetic  how many distinct synthetic images
-    models     bootstrap draws of its models by seed, (B,) each, paired by resample with those of all other recipes
-    diverged   the seeds of those of its trainings that diverged: they say nothing of the spread between seeds of others
+    models     bootstrap draws of its models by seed, (B,) each, paired by resample with those of
+               all other recipes
+    diverged   the seeds of those of its trainings that diverged: they say nothing of the spread
+               between seeds of others
     """
 
     name: str
@@ -47,7 +50,9 @@ class ExchangePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A score and its 95 % interval over test images and seeds; of real images alone pooled over recipes of one size."""
+    """A score and its 95 % interval over test images and seeds; of real images alone pooled over
+    recipes of one size.
+    """
 
     name: str
     photos: int
@@ -61,9 +66,11 @@ class Scored:
 class Worth:
     """What the synthetic images of one recipe are worth, in photos.
 
-    value      by the scores themselves; None where the curve of real images alone does not reach as high, or begins higher
-    low, high  95 % over test images and seeds; None: the interval is open on this side, for more than 2.5 % of the draws
-               leave the curve there, and all that they tell is that M lies beyond the curve's last or first size
+    value      by the scores themselves; None where the curve of real images alone does not reach as
+               high, or begins higher
+    low, high  95 % over test images and seeds; None: the interval is open on this side, for more
+               than 2.5 % of the draws leave the curve there, and all that they tell is that M lies
+               beyond the curve's last or first size
     """
 
     recipe: Scored
@@ -95,11 +102,13 @@ class Exchange:
 
 
 def exchange(points: Sequence[ExchangePoint]) -> Exchange:
-    """The worth of every recipe with synthetic images; between the sizes of the curve linear in the logarithm of photos.
+    """The worth of every recipe with synthetic images; between the sizes of the curve linear in the
+    logarithm of photos.
 
-    The curve is made monotone by isotonic regression (Barlow et al. 1972), draw by draw: more photos never teach less,
-    and what says so is chance. Interval: each draw of a recipe is held against the curve of the same draw, in which what
-    images and seeds do to all recipes alike cancels.
+    The curve is made monotone by isotonic regression (Barlow et al. 1972), draw by draw: more
+    photos never teach less, and what says so is chance. Interval: each draw of a recipe is held
+    against the curve of the same draw, in which what images and seeds do to all recipes alike
+    cancels.
     """
     rng = np.random.default_rng(_SEED)
     real = _by_size([point for point in points if not point.synthetic and point.photos])
@@ -116,26 +125,41 @@ def exchange(points: Sequence[ExchangePoint]) -> Exchange:
     alone = np.stack([drawn[point.name] for point in real], axis=1)
     middle = np.array([[found.score for found in curve]])
     worths = [
-        _worth(found, sizes, photos(sizes, middle, np.array([found.score])), photos(sizes, alone, drawn[found.name]))
+        _worth(
+            found,
+            sizes,
+            photos(sizes, middle, np.array([found.score])),
+            photos(sizes, alone, drawn[found.name]),
+        )
         for found in mixes
     ]
-    return Exchange(curve=curve, monotone=tuple(_monotone(middle[0]).tolist()), mixes=mixes, worths=tuple(worths))
+    return Exchange(
+        curve=curve,
+        monotone=tuple(_monotone(middle[0]).tolist()),
+        mixes=mixes,
+        worths=tuple(worths),
+    )
 
 
 def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """(B,) the fewest photos with which real images alone reach a score; inf above the curve, -inf below it.
+    """(B,) the fewest photos with which real images alone reach a score; inf above the curve, -inf
+    below it.
 
     sizes    (k,) numbers of photos, ascending
     scores   (B, k) what real images alone reach with each, before they are made monotone
     reached  (B,) the score that is sought
     """
-    return np.array([_first(sizes, _monotone(row), score) for row, score in zip(scores, reached, strict=True)])
+    return np.array(
+        [_first(sizes, _monotone(row), score) for row, score in zip(scores, reached, strict=True)]
+    )
 
 
 def exchange_points(run: Run) -> list[ExchangePoint]:
-    """The recipes that met the test set, as far as the run kept what it takes; each once. None of a test set too small.
+    """The recipes that met the test set, as far as the run kept what it takes; each once. None of a
+    test set too small.
 
-    Without those that were shown photos of others too: how much of their score is due to synthetic images cannot be told.
+    Without those that were shown photos of others too: how much of their score is due to synthetic
+    images cannot be told.
     """
     test = run.test
     if test is not None and test.is_too_small:
@@ -150,7 +174,9 @@ def exchange_words(found: Worth, noun: str = "photo") -> str:
     """ "Beside 16 photos, 400 synthetic images are worth 31 more photos [12, 60]." """
     recipe = found.recipe
     images = counted(recipe.synthetic, "synthetic image")
-    who = f"Beside {counted(recipe.photos, noun)}, {images}" if recipe.photos else f"Alone, {images}"
+    who = (
+        f"Beside {counted(recipe.photos, noun)}, {images}" if recipe.photos else f"Alone, {images}"
+    )
     verb = "is" if recipe.synthetic == 1 else "are"
     if not found.told:
         return f"{who}: what they are worth cannot be told, the interval is open at both ends."
@@ -160,16 +186,24 @@ def exchange_words(found: Worth, noun: str = "photo") -> str:
 
 
 def exchange_told(run: Run) -> list[str]:
-    """A sentence for each recipe with synthetic images on the test set, or one that says why there are none."""
+    """A sentence for each recipe with synthetic images on the test set, or one that says why there
+    are none.
+    """
     test = run.test
     if test is None:
         return ["Not measured: the test set has not been opened."]
     if test.is_too_small:
-        return [f"It cannot be told: that takes at least {spread.LEAST_IMAGES} test images; there were {test.images}."]
+        return [
+            f"It cannot be told: that takes at least {spread.LEAST_IMAGES} test images; there were {test.images}."
+        ]
     found = exchange(exchange_points(run))
     left_out = _left_out(run, test)
     noun = "stand-in image" if run.stand_in else "photo"
-    told = [f"{worth.recipe.name}: {exchange_words(worth, noun)}" for worth in found.worths if worth.told]
+    told = [
+        f"{worth.recipe.name}: {exchange_words(worth, noun)}"
+        for worth in found.worths
+        if worth.told
+    ]
     if unknown := [worth.recipe.name for worth in found.worths if not worth.told]:
         told.append(f"Cannot be told, the interval is open at both ends: {'; '.join(unknown)}.")
     return [*(told or [f"It cannot be told: {found.reason}."]), *left_out]
@@ -182,17 +216,29 @@ def _left_out(run: Run, test: TestScores) -> list[str]:
     for role, row in told_once(test):
         if Recipe().replace(trials[row.trial].recipe).mix.others_photos:
             names.append(_name(role, row))
-    return [f"Left out, for they were shown photos of others too: {'; '.join(names)}."] if names else []
+    return (
+        [f"Left out, for they were shown photos of others too: {'; '.join(names)}."]
+        if names
+        else []
+    )
 
 
 def _amount(found: Worth, noun: str) -> str:
-    """31 more photos [12, 60]; at least 12 more photos (31 by the scores themselves); at most -3 photos."""
+    """31 more photos [12, 60]; at least 12 more photos (31 by the scores themselves); at most -3
+    photos.
+    """
     more = "more " if found.recipe.photos else ""
     if found.low is not None and found.high is not None and found.value is not None:
         value, low, high = (round(v) for v in (found.value, found.low, found.high))
         return f"{_photos(value, more, noun)} [{low}, {high}]"
-    beyond = "real only never reaches its score" if found.high is None else "real only starts above its score"
-    itself = f" ({beyond if found.value is None else f'{round(found.value)} by the scores themselves'})"
+    beyond = (
+        "real only never reaches its score"
+        if found.high is None
+        else "real only starts above its score"
+    )
+    itself = (
+        f" ({beyond if found.value is None else f'{round(found.value)} by the scores themselves'})"
+    )
     if found.low is None:
         assert found.high is not None
         return f"at most {_photos(round(found.high), more, noun)}{itself}"
@@ -201,7 +247,9 @@ def _amount(found: Worth, noun: str) -> str:
 
 
 def _cost(found: Worth, noun: str) -> str:
-    """they cost as much as 57 photos fewer would [41, 92]; of what is worth less than none for certain."""
+    """they cost as much as 57 photos fewer would [41, 92]; of what is worth less than none for
+    certain.
+    """
     assert found.high is not None
     least = round(-found.high)
     if found.low is None or found.value is None:
@@ -214,7 +262,9 @@ def _photos(count: int, more: str, noun: str) -> str:
 
 
 def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
-    """One point for each number of photos, ascending: seed by seed the mean over all recipes that had as many."""
+    """One point for each number of photos, ascending: seed by seed the mean over all recipes that
+    had as many.
+    """
     pooled: dict[int, list[ExchangePoint]] = {}
     for point in real:
         pooled.setdefault(point.photos, []).append(point)
@@ -235,7 +285,9 @@ def _by_size(real: Sequence[ExchangePoint]) -> list[ExchangePoint]:
 
 
 def _mean_by_seed(recipes: Sequence[spread.BySeed]) -> spread.BySeed:
-    """The draws of several recipes as those of one: of each seed the mean over the recipes that were trained with it."""
+    """The draws of several recipes as those of one: of each seed the mean over the recipes that
+    were trained with it.
+    """
     seeds = dict.fromkeys(seed for models in recipes for seed in models)
     means = {}
     for seed in seeds:
@@ -248,26 +300,41 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     """Why nothing can be told; "" where something can."""
     if len(real) < LEAST_SIZES:
         sizes = ", ".join(str(point.photos) for point in real) or "none"
-        wanted = f"that takes recipes of {LEAST_SIZES} different numbers of photos alone on the test set"
+        wanted = (
+            f"that takes recipes of {LEAST_SIZES} different numbers of photos alone on the test set"
+        )
         return f"{wanted}; there were {len(real)} ({sizes})"
     return "" if mixed else "no recipe with synthetic images met the test set"
 
 
-def _scored(point: ExchangePoint, rng: np.random.Generator, seeds: spread.SeedSpread | None) -> Scored:
+def _scored(
+    point: ExchangePoint, rng: np.random.Generator, seeds: spread.SeedSpread | None
+) -> Scored:
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
     draws = spread.combined(models, rng, spread=seeds)
     low, high = spread.score_interval(_METRIC, draws)
-    return Scored(name=point.name, photos=point.photos, synthetic=point.synthetic, score=score, low=low, high=high)
+    return Scored(
+        name=point.name,
+        photos=point.photos,
+        synthetic=point.synthetic,
+        score=score,
+        low=low,
+        high=high,
+    )
 
 
 def _worth(recipe: Scored, sizes: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> Worth:
-    """own: (1,) photos by the scores themselves, drawn: (B,) by the draws, both as `photos` gives them.
+    """own: (1,) photos by the scores themselves, drawn: (B,) by the draws, both as `photos` gives
+    them.
 
-    A bound that lies beyond the curve, as that of "at least" does where nearly all draws do, is the curve's end: that far
-    real images alone were tried.
+    A bound that lies beyond the curve, as that of "at least" does where nearly all draws do, is the
+    curve's end: that far real images alone were tried.
     """
-    low, high = np.percentile(drawn, 2.5, method="lower"), np.percentile(drawn, 97.5, method="higher")
+    low, high = (
+        np.percentile(drawn, 2.5, method="lower"),
+        np.percentile(drawn, 97.5, method="higher"),
+    )
     ends = float(sizes[0]), float(sizes[-1])
     value = float(own[0]) - recipe.photos if np.isfinite(own[0]) else None
     least = None if low == -np.inf else min(float(low), ends[1]) - recipe.photos
@@ -293,7 +360,9 @@ def _first(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
 
 
 def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
-    """None of a recipe with photos of others, or where nothing says how many photos there were, or the run kept no draws."""
+    """None of a recipe with photos of others, or where nothing says how many photos there were, or
+    the run kept no draws.
+    """
     trial = trials[row.trial]
     recipe = Recipe().replace(trial.recipe)
     if recipe.mix.others_photos:
@@ -310,7 +379,9 @@ def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> Ex
         return None
     synthetic = sum(images for _, images in recipe.scenes().values())
     diverged = frozenset(training.seed_number for training in trainings if training.diverged)
-    return ExchangePoint(name=_name(role, row), photos=count, synthetic=synthetic, models=models, diverged=diverged)
+    return ExchangePoint(
+        name=_name(role, row), photos=count, synthetic=synthetic, models=models, diverged=diverged
+    )
 
 
 def _name(role: str, row: TestRow) -> str:

@@ -1,4 +1,6 @@
-"""Five rows: the table of SynthDet, from real images alone over synthetic ones alone to both, as plain values."""
+"""Five rows: the table of SynthDet, from real images alone over synthetic ones alone to both, as
+plain values.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ _PLANNED = "in this sweep, but its training was never begun"
 
 @dataclass(frozen=True, kw_only=True)
 class FiveRow:
-    """One row of SynthDet's table. difference: its mAP less that of real only; note: what was done instead of a test."""
+    """One row of SynthDet's table. difference: its mAP less that of real only; note: what was done
+    instead of a test.
+    """
 
     name: str
     line: TestLine | None
@@ -34,17 +38,22 @@ class FiveRow:
 
 
 def five_rows(run: Run) -> tuple[FiveRow, ...]:
-    """Real images alone, synthetic ones alone, and synthetic with 10, 50 and 100 % of the real images, on the test set.
+    """Real images alone, synthetic ones alone, and synthetic with 10, 50 and 100 % of the real
+    images, on the test set.
 
-    The table of SynthDet (Unity 2020). Of several recipes for one row, the one with the best validation mean. A row that
-    no recipe is for is there without scores; all are missing before the test set is opened.
+    The table of SynthDet (Unity 2020). Of several recipes for one row, the one with the best
+    validation mean. A row that no recipe is for is there without scores; all are missing before the
+    test set is opened.
     """
     test, trials, sweep = run.test, run.trials, run.sweep
     if test is None:
         return ()
     by_number = {trial.number: trial for trial in trials}
     lines = sorted(test_lines(test, trials), key=lambda line: -line.validation)
-    found = [next((x for x in lines if _belongs(by_number[x.trial], *row)), None) for row in _FIVE.values()]
+    found = [
+        next((x for x in lines if _belongs(by_number[x.trial], *row)), None)
+        for row in _FIVE.values()
+    ]
     return tuple(
         FiveRow(
             name=name,
@@ -57,7 +66,8 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
 
 
 def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Difference | None:
-    """What a recipe has more than real only, which differences know by any of its roles: one that won has two.
+    """What a recipe has more than real only, which differences know by any of its roles: one that
+    won has two.
 
     None where each recipe was trained once: the answer does not tell them apart either.
     """
@@ -76,7 +86,11 @@ def _note(trials: Sequence[Trial], sweep: Sweep, synthetic: bool, share: float) 
     planned = any(_is_of(recipe.mix, {}, synthetic, share) for recipe in waiting)
     if planned:
         return _PLANNED
-    settings = f"mix.real_images {share:g}" if synthetic and 0 < share < 1 else f"mix.synthetic {1 if synthetic else 0}"
+    settings = (
+        f"mix.real_images {share:g}"
+        if synthetic and 0 < share < 1
+        else f"mix.synthetic {1 if synthetic else 0}"
+    )
     return f"not in this sweep: it takes a recipe with {settings}"
 
 
@@ -85,7 +99,8 @@ def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
 
 
 def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
-    """Whether a mix had synthetic images or not, and of the real ones this share, as nearly as whole images allow.
+    """Whether a mix had synthetic images or not, and of the real ones this share, as nearly as
+    whole images allow.
 
     A mix with photos of others is in no row: the table sets synthetic images beside real ones.
     """

@@ -1,4 +1,6 @@
-"""Importance: how much of what trials reached each setting explains, by functional ANOVA. Plain values."""
+"""Importance: how much of what trials reached each setting explains, by functional ANOVA. Plain
+values.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ _TREES, _TREES_OF_A_RESAMPLE = 64, 16  # as many as Optuna's evaluator takes, an
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """The share of the variance that a setting explains alone, 0 to 1, and the middle 90 % over bootstrap resamples.
+    """The share of the variance that a setting explains alone, 0 to 1, and the middle 90 % over
+    bootstrap resamples.
 
-    Of sources that share the images, the axis of one is its part of what the sources before it leave over.
+    Of sources that share the images, the axis of one is its part of what the sources before it
+    leave over.
     """
 
     path: str
@@ -60,25 +64,31 @@ def importances_of(run: Run) -> Importances:
 
 
 def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLES) -> Importances:
-    """fANOVA (Hutter, Hoos & Leyton-Brown 2014): a random forest is fitted to the completed trials, and its variance over
-    the whole space divided among the settings. What settings do only together belongs to none of them.
+    """fANOVA (Hutter, Hoos & Leyton-Brown 2014): a random forest is fitted to the completed trials,
+    and its variance over the whole space divided among the settings. What settings do only together
+    belongs to none of them.
 
-    The spread is that over bootstrap resamples of the trials, which had other trials been drawn is what would have come
-    out. Settings that exist only under conditions are left out: a forest needs all trials to have them. Without
-    resamples the bounds are the share itself.
+    The spread is that over bootstrap resamples of the trials, which had other trials been drawn is
+    what would have come out. Settings that exist only under conditions are left out: a forest needs
+    all trials to have them. Without resamples the bounds are the share itself.
     """
     space = _space(sweep)
     points, scores = _completed(space, searched(trials))
-    axes = {name: axis for name, axis in space.axes().items() if all(name in point for point in points)}
+    axes = {
+        name: axis for name, axis in space.axes().items() if all(name in point for point in points)
+    }
     reason = _too_little(axes, scores)
     if reason:
         return Importances(settings=(), trials=len(points), reason=reason)
     table = anova.table(list(axes.values()), [[point[name] for name in axes] for point in points])
     shares = anova.shares(list(axes.values()), table, scores, _TREES)
     if shares is None:
-        return Importances(settings=(), trials=len(points), reason="no setting tells better trials from worse ones")
+        return Importances(
+            settings=(), trials=len(points), reason="no setting tells better trials from worse ones"
+        )
     draws = np.array([shares, *_resampled(list(axes.values()), table, scores, resamples)])
-    # A resample holds some trials twice: its shares may all lie beside that of all trials, which a bound then reaches.
+    # A resample holds some trials twice: its shares may all lie beside that of all trials, which a
+    # bound then reaches.
     low, high = np.percentile(draws, (5, 95), axis=0)
     found = [
         Importance(
@@ -93,7 +103,11 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
         )
     ]
     pruned = sum(trial.state == "PRUNED" for trial in searched(trials))
-    return Importances(settings=tuple(sorted(found, key=lambda each: -each.share)), trials=len(points), pruned=pruned)
+    return Importances(
+        settings=tuple(sorted(found, key=lambda each: -each.share)),
+        trials=len(points),
+        pruned=pruned,
+    )
 
 
 def _space(sweep: Sweep) -> SearchSpace:
@@ -102,8 +116,11 @@ def _space(sweep: Sweep) -> SearchSpace:
     return sweep.parameters if known else SearchSpace({})
 
 
-def _completed(space: SearchSpace, trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Where the completed trials lie, and what they reached, but for those whose recipe lies outside the space.
+def _completed(
+    space: SearchSpace, trials: Sequence[Trial]
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Where the completed trials lie, and what they reached, but for those whose recipe lies
+    outside the space.
 
     One that diverged is among them, and reached 0.
     """
@@ -119,13 +136,17 @@ def _completed(space: SearchSpace, trials: Sequence[Trial]) -> tuple[list[dict[s
 def _too_little(axes: Collection[str], scores: np.ndarray) -> str:
     """Why importance cannot be told; "" where it can."""
     if len(scores) < LEAST_TRIALS:
-        return f"it takes {LEAST_TRIALS} completed trials of the search, and there are {len(scores)}"
+        return (
+            f"it takes {LEAST_TRIALS} completed trials of the search, and there are {len(scores)}"
+        )
     if len(axes) < 2:
         return "there are not two settings that all trials had"
     return "" if len(set(scores)) > 1 else "all trials reached the same score"
 
 
-def _resampled(axes: Sequence[Axis], table: np.ndarray, scores: np.ndarray, resamples: int) -> list[np.ndarray]:
+def _resampled(
+    axes: Sequence[Axis], table: np.ndarray, scores: np.ndarray, resamples: int
+) -> list[np.ndarray]:
     """The shares of bootstrap resamples; none of those that tell nothing."""
     rng = np.random.default_rng(0)
     draws = [rng.integers(len(scores), size=len(scores)) for _ in range(resamples)]

@@ -1,4 +1,6 @@
-"""Obstruction: accuracy on objects that are more and more hidden, on the test set, as plain values and in words."""
+"""Obstruction: accuracy on objects that are more and more hidden, on the test set, as plain values
+and in words.
+"""
 
 from dataclasses import dataclass
 
@@ -21,12 +23,16 @@ class Place:
 
 
 def places(run: Run, kind: str) -> list[Place]:
-    """AP ("AP_visible") or recall ("recall_visible") of the recipes of the test set, bin by bin; refused bins are left out."""
+    """AP ("AP_visible") or recall ("recall_visible") of the recipes of the test set, bin by bin;
+    refused bins are left out.
+    """
     test = run.test
     if test is None or test.visibility is None:
         return []
     scored = [
-        held for held in test.visibility.bins if held.objects >= test.visibility.minimum and held.mean is not None
+        held
+        for held in test.visibility.bins
+        if held.objects >= test.visibility.minimum and held.mean is not None
     ]
     return [
         Place(
@@ -44,7 +50,10 @@ def places(run: Run, kind: str) -> list[Place]:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A bin or a quantile in the table of the best recipe. AP and recall are None where it is refused or was not scored."""
+    """A bin or a quantile in the table of the best recipe.
+
+    AP and recall are None where it is refused or was not scored.
+    """
 
     name: str
     bin: Bin
@@ -54,7 +63,9 @@ class Group:
 
 
 def groups(run: Run) -> list[Group]:
-    """The bins of equal width, then the quantiles, which tell more where few of those are filled: of estimates above all."""
+    """The bins of equal width, then the quantiles, which tell more where few of those are filled:
+    of estimates above all.
+    """
     test = run.test
     if test is None or test.visibility is None:
         return []
@@ -81,7 +92,10 @@ def summary(run: Run) -> list[str]:
 
 def _group(name: str, key: str, held: Bin, seen: Visibility, best: TestLine) -> Group:
     refused = held.objects < max(seen.minimum, 1)
-    ap, recall = (None if refused else best.scores.get(f"{kind}/{key}") for kind in ("AP_visible", "recall_visible"))
+    ap, recall = (
+        None if refused else best.scores.get(f"{kind}/{key}")
+        for kind in ("AP_visible", "recall_visible")
+    )
     return Group(name=name, bin=held, refused=refused, ap=ap, recall=recall)
 
 
@@ -90,7 +104,9 @@ def _refused(seen: Visibility) -> list[str]:
     if not few:
         return []
     told = ", ".join(f"{held.name}: {counted(held.objects, 'object')}" for held in few)
-    return [f"Too few objects for a score, at least {seen.minimum} are needed, with visibility {told}."]
+    return [
+        f"Too few objects for a score, at least {seen.minimum} are needed, with visibility {told}."
+    ]
 
 
 def _slopes(seen: Visibility, run: Run) -> list[str]:

@@ -1,4 +1,6 @@
-"""Response: how accuracy answers to what a search varied, as plain values. The numbers behind its figures."""
+"""Response: how accuracy answers to what a search varied, as plain values. The numbers behind its
+figures.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ from syndet_ray.runs.results import OBJECTIVE, Trial
 
 _LEAST_TRIALS, _LEAST_VALUES = 6, 4  # that a curve is fitted to
 _STEPS = 61  # of a curve
-# Of the kernels that a curve is averaged over: variance of the curve and of the noise, where that of the scores is 1,
-# and its length, where the range that was tried is 1.
+# Of the kernels that a curve is averaged over: variance of the curve and of the noise, where that
+# of the scores is 1, and its length, where the range that was tried is 1.
 _STRENGTHS, _LENGTHS, _NOISES = (0.1, 0.4, 1.5, 5.0), (0.2, 0.4, 0.8, 1.6), (0.03, 0.1, 0.3, 0.9)
 _NOTHING = 1e-10  # of the greatest eigenvalue: what is smaller is rounding
 _95 = 1.96  # standard deviations of a normal distribution on either side
@@ -25,7 +27,8 @@ _LEAST_OF_A_LEVEL = 3  # trials; the t interval of two reaches 13 standard error
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One searched trial in a response. x: of the setting, its text where that is a choice; value: validation mAP.
+    """One searched trial in a response. x: of the setting, its text where that is a choice; value:
+    validation mAP.
 
     diverged: whether its training did; its value is then 0, whatever it reported before.
     """
@@ -40,7 +43,9 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The completed trials at one value of a setting. low, high: Student's 95 % interval of the mean; None for one trial."""
+    """The completed trials at one value of a setting. low, high: Student's 95 % interval of the
+    mean; None for one trial.
+    """
 
     x: Any
     count: int
@@ -51,7 +56,9 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A fitted curve at x, and the bounds of 95 % for the curve: not for single trials, which scatter more."""
+    """A fitted curve at x, and the bounds of 95 % for the curve: not for single trials, which
+    scatter more.
+    """
 
     x: tuple[float, ...]
     mean: tuple[float, ...]
@@ -61,10 +68,12 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """Validation mAP against one setting. controls: validation mAP of each control that was trained to the end.
+    """Validation mAP against one setting. controls: validation mAP of each control that was trained
+    to the end.
 
-    It is a marginal response: the trials differ in all other settings too, which a sampler that learns moves together
-    with this one. What the curve shows is not what changing this setting alone would do.
+    It is a marginal response: the trials differ in all other settings too, which a sampler that
+    learns moves together with this one. What the curve shows is not what changing this setting
+    alone would do.
     """
 
     setting: Setting
@@ -75,9 +84,9 @@ class Response:
     def complete(self) -> tuple[Tried, ...]:
         """The trials that a curve and means count.
 
-        One that diverged counts as 0. A pruned one has no final score to count, yet it was pruned for a low one: of bad
-        values only the luckier trials are here, so curves and means lie too high there, and flatter than what the setting
-        does.
+        One that diverged counts as 0. A pruned one has no final score to count, yet it was pruned
+        for a low one: of bad values only the luckier trials are here, so curves and means lie too
+        high there, and flatter than what the setting does.
         """
         return tuple(point for point in self.points if point.state == "COMPLETE" or point.diverged)
 
@@ -89,13 +98,21 @@ class Response:
     def values(self) -> list[Any]:
         """The distinct values of the completed trials."""
         found = {point.x for point in self.complete}
-        return [x for x in self.setting.choices if x in found] if self.setting.is_choice else sorted(found)
+        return (
+            [x for x in self.setting.choices if x in found]
+            if self.setting.is_choice
+            else sorted(found)
+        )
 
     @property
     def fitted(self) -> bool:
         """Whether there is enough for a curve."""
         enough = len(self.complete) >= _LEAST_TRIALS and len(self.values) >= _LEAST_VALUES
-        return enough and not self.setting.is_choice and len({point.value for point in self.complete}) > 1
+        return (
+            enough
+            and not self.setting.is_choice
+            and len({point.value for point in self.complete}) > 1
+        )
 
     @property
     def levelled(self) -> bool:
@@ -105,7 +122,9 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One trial's validation mAP by training images seen. of: the trial whose recipe a confirmation trains anew."""
+    """One trial's validation mAP by training images seen. of: the trial whose recipe a confirmation
+    trains anew.
+    """
 
     trial: int
     kind: str
@@ -136,7 +155,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Front:
-    """Accuracy against what it costs. costs: names, as a sweep's objective has them; offers: the cheapest first."""
+    """Accuracy against what it costs. costs: names, as a sweep's objective has them; offers: the
+    cheapest first.
+    """
 
     costs: tuple[str, ...]
     offers: tuple[Offer, ...]
@@ -148,24 +169,41 @@ class Front:
     @property
     def efficient(self) -> tuple[Offer, ...]:
         """The Pareto front; of several trials at one place, the first."""
-        places = {(offer.costs, offer.value): offer for offer in reversed(self.offers) if offer.efficient}
+        places = {
+            (offer.costs, offer.value): offer for offer in reversed(self.offers) if offer.efficient
+        }
         return tuple(reversed(places.values()))
 
 
 def response(setting: Setting, trials: Sequence[Trial]) -> Response:
     """Every searched trial that reported and for which the setting existed."""
     found = [(trial, setting.of(trial)) for trial in searched(trials)]
-    points = [_tried(trial, setting.text(x) if setting.is_choice else x) for trial, x in found if x is not None]
-    ended = [trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"]
+    points = [
+        _tried(trial, setting.text(x) if setting.is_choice else x)
+        for trial, x in found
+        if x is not None
+    ]
+    ended = [
+        trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"
+    ]
     return Response(
-        setting=setting, points=tuple(points), controls={t.kind: t.value for t in ended if t.value is not None}
+        setting=setting,
+        points=tuple(points),
+        controls={t.kind: t.value for t in ended if t.value is not None},
     )
 
 
 def _tried(trial: Trial, x: Any) -> Tried:
     value = trial.score
     assert value is not None, "a searched trial has reported, or diverged"
-    return Tried(trial=trial.number, x=x, value=value, state=trial.state, images=trial.images, diverged=trial.diverged)
+    return Tried(
+        trial=trial.number,
+        x=x,
+        value=value,
+        state=trial.state,
+        images=trial.images,
+        diverged=trial.diverged,
+    )
 
 
 def levels(found: Response) -> tuple[Level, ...]:
@@ -183,7 +221,9 @@ def band(found: Response) -> Band | None:
     scaled = np.log if found.setting.log else np.asarray
     x = np.array([point.x for point in found.complete], float)
     at = np.linspace(scaled(x.min()), scaled(x.max()), _STEPS)
-    mean, error = _gaussian_process(scaled(x), np.array([point.value for point in found.complete]), at)
+    mean, error = _gaussian_process(
+        scaled(x), np.array([point.value for point in found.complete]), at
+    )
     shown = np.exp(at) if found.setting.log else at
     low, high = mean - _95 * error, mean + _95 * error
     shown_x, mean_y, low_y, high_y = (tuple(values.tolist()) for values in (shown, mean, low, high))
@@ -208,12 +248,16 @@ def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
 
 
 def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
-    """What every recipe offers, by its first training; None for a sweep with one goal, or before a trial has finished."""
+    """What every recipe offers, by its first training; None for a sweep with one goal, or before a
+    trial has finished.
+    """
     costs = sweep.objective[1:]
     efficient = {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
     if not costs or not efficient:
         return None
-    confirmed = {found.trial.number: found for found in candidates(trials) if len(found.trainings) > 1}
+    confirmed = {
+        found.trial.number: found for found in candidates(trials) if len(found.trainings) > 1
+    }
     offers = []
     for trial in [candidate.trial for candidate in unconfirmed(trials)]:
         again = confirmed.get(trial.number)
@@ -224,7 +268,9 @@ def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
             recipe=recipe_words(trial), mean=mean, error=error,
         )  # fmt: skip
         offers.append(offer)
-    return Front(costs, tuple(sorted(offers, key=lambda offer: (offer.costs, -offer.value, offer.trial))))
+    return Front(
+        costs, tuple(sorted(offers, key=lambda offer: (offer.costs, -offer.value, offer.trial)))
+    )
 
 
 def _level(x: Any, values: Sequence[float]) -> Level:
@@ -233,16 +279,24 @@ def _level(x: Any, values: Sequence[float]) -> Level:
     mean = float(np.mean(values))
     if len(values) < _LEAST_OF_A_LEVEL:
         return Level(x=x, count=len(values), mean=mean, low=None, high=None)
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Level(x=x, count=len(values), mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach))
+    reach = float(
+        stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    )
+    return Level(
+        x=x, count=len(values), mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach)
+    )
 
 
-def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error of the curve at `at`, by Gaussian process regression (Rasmussen & Williams 2006, ch. 2).
+def _gaussian_process(
+    x: np.ndarray, y: np.ndarray, at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of the curve at `at`, by Gaussian process regression (Rasmussen &
+    Williams 2006, ch. 2).
 
-    x, y: (n,) of the trials; x is brought to 0..1 and y to variance 1. Not one kernel but many, weighted by their
-    likelihood (5.2 there): of a dozen trials the likeliest alone gives bands that hold the truth in 60 to 80 of 100
-    cases. The error leaves the noise out, which is what the other settings and the seeds did to each trial.
+    x, y: (n,) of the trials; x is brought to 0..1 and y to variance 1. Not one kernel but many,
+    weighted by their likelihood (5.2 there): of a dozen trials the likeliest alone gives bands that
+    hold the truth in 60 to 80 of 100 cases. The error leaves the noise out, which is what the other
+    settings and the seeds did to each trial.
     """
     low, span, middle, scale = x.min(), np.ptp(x), y.mean(), y.std()
     places, wanted = ((v - low) / span for v in (x, at))
@@ -250,7 +304,10 @@ def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.
     kernels = product(regressions, _STRENGTHS, _NOISES)
     fits = [_fit(regression, strength, noise) for regression, strength, noise in kernels]
     likelihoods, means, variances = (np.array(part) for part in zip(*fits, strict=True))
-    weights = np.exp(likelihoods - likelihoods.max())[:, None] / np.exp(likelihoods - likelihoods.max()).sum()
+    weights = (
+        np.exp(likelihoods - likelihoods.max())[:, None]
+        / np.exp(likelihoods - likelihoods.max()).sum()
+    )
     mean = (weights * means).sum(axis=0)
     variance = (weights * (variances + (means - mean) ** 2)).sum(axis=0)
     return middle + scale * mean, scale * np.sqrt(variance)
@@ -258,9 +315,11 @@ def _gaussian_process(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Regression:
-    """Trials in p columns, as far as a linear regression of their scores on them has to know. The first column is 1.
+    """Trials in p columns, as far as a linear regression of their scores on them has to know. The
+    first column is 1.
 
-    products  (p, p) of the columns with one another; with_scores (p,) with the scores; squares: of the scores, summed
+    products  (p, p) of the columns with one another; with_scores (p,) with the scores; squares: of
+              the scores, summed
     wanted    (steps, p) the columns where the curve is wanted
     """
 
@@ -272,18 +331,25 @@ class _Regression:
 
 
 def _regression(x: np.ndarray, y: np.ndarray, at: np.ndarray, length: float) -> _Regression:
-    """The trials once for all kernels of one length: what comes after takes as long for 10 000 trials as for ten."""
+    """The trials once for all kernels of one length: what comes after takes as long for 10 000
+    trials as for ten.
+    """
     columns, wanted = (np.column_stack([np.ones(len(v)), _columns(v, length)]) for v in (x, at))
     return _Regression(
-        trials=len(x), products=columns.T @ columns, with_scores=columns.T @ y, squares=float(y @ y), wanted=wanted
+        trials=len(x),
+        products=columns.T @ columns,
+        with_scores=columns.T @ y,
+        squares=float(y @ y),
+        wanted=wanted,
     )
 
 
 def _columns(x: np.ndarray, length: float) -> np.ndarray:
-    """Columns (n, p) whose products row by row are the kernel: smooth curves on 0..1 have few degrees of freedom.
+    """Columns (n, p) whose products row by row are the kernel: smooth curves on 0..1 have few
+    degrees of freedom.
 
-    By the Nyström method on even places (Rasmussen & Williams 2006, ch. 8.1), which lie so close for these lengths that
-    the kernel is met to nine digits.
+    By the Nyström method on even places (Rasmussen & Williams 2006, ch. 8.1), which lie so close
+    for these lengths that the kernel is met to nine digits.
     """
     even = np.linspace(0, 1, _STEPS)
     values, vectors = np.linalg.eigh(_kernel(even, even, length))
@@ -297,9 +363,11 @@ def _kernel(x: np.ndarray, other: np.ndarray, length: float) -> np.ndarray:
 
 
 def _fit(data: _Regression, strength: float, noise: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log likelihood, mean and variance of the curve under one kernel: an unknown level, a smooth curve about it, noise.
+    """Log likelihood, mean and variance of the curve under one kernel: an unknown level, a smooth
+    curve about it, noise.
 
-    It is Bayesian linear regression on the columns, the same as the Gaussian process (Rasmussen & Williams 2006, ch. 2.1).
+    It is Bayesian linear regression on the columns, the same as the Gaussian process (Rasmussen &
+    Williams 2006, ch. 2.1).
     """
     deviations = np.full(len(data.with_scores), np.sqrt(strength))
     deviations[0] = 1.0  # of the level

@@ -1,4 +1,6 @@
-"""Verdict: which recipe won, how sure that is before the test set is opened, and what can be had for less."""
+"""Verdict: which recipe won, how sure that is before the test set is opened, and what can be had
+for less.
+"""
 
 import json
 from collections import Counter
@@ -18,20 +20,21 @@ from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 _CLOCKS = ("images_per_second",)
 # The settings of a mix by which sources get their shares.
 _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
-# A training whose machine is lost time and again is begun anew once, so that recipes stay comparable seed by seed; then
-# another seed takes its place.
+# A training whose machine is lost time and again is begun anew once, so that recipes stay
+# comparable seed by seed; then another seed takes its place.
 TRIES_OF_A_SEED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or one trial of the search.
+    """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or
+    one trial of the search.
 
     trial  the first that trained the recipe
     trainings  that ended; one that diverged counts, as a model that finds nothing
     mean   of the validation mAP
-    error  standard error of the mean; of a single training it is the spread between the seeds of other recipes, or None
-           where no recipe was trained twice
+    error  standard error of the mean; of a single training it is the spread between the seeds of
+           other recipes, or None where no recipe was trained twice
     """
 
     trial: Trial
@@ -54,14 +57,19 @@ def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
     """The recipe of a trial as these trainings show it."""
     values = [training.final for training in trainings if training.final is not None]
     return Candidate(
-        trial=trial, trainings=tuple(trainings), mean=sum(values) / len(values), error=standard_error(values)
+        trial=trial,
+        trainings=tuple(trainings),
+        mean=sum(values) / len(values),
+        error=standard_error(values),
     )
 
 
 def with_pooled_errors(found: Sequence[Candidate]) -> list[Candidate]:
-    """The same, with an error for those trained once: the standard deviation between seeds, pooled over all others.
+    """The same, with an error for those trained once: the standard deviation between seeds, pooled
+    over all others.
 
-    Trainings that diverged are left out of it: how far they are from the rest says nothing about other recipes.
+    Trainings that diverged are left out of it: how far they are from the rest says nothing about
+    other recipes.
     """
     scores = [[model.value for model in each.models if model.value is not None] for each in found]
     pooled = pooled_deviation(scores)
@@ -69,11 +77,12 @@ def with_pooled_errors(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
-    """The recipes that may be the winner, best first. A variant is one of them, with all its trainings.
+    """The recipes that may be the winner, best first. A variant is one of them, with all its
+    trainings.
 
-    Once any recipe is confirmed, a search's own trials do not count: the best of many owes its place partly to luck, and must
-    not be compared with means that do not. A variant's repeats always do, for nobody chose among them. What diverged in every
-    training comes last.
+    Once any recipe is confirmed, a search's own trials do not count: the best of many owes its
+    place partly to luck, and must not be compared with means that do not. A variant's repeats
+    always do, for nobody chose among them. What diverged in every training comes last.
     """
     anew = [trial for trial in trials if trial.of is not None and _finished(trial)]
     found = []
@@ -84,11 +93,15 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
         if trainings:
             found.append(candidate(own[0], trainings))
     found = with_pooled_errors(found)
-    return sorted(found, key=lambda candidate: (not candidate.models, -candidate.mean, candidate.trial.number))
+    return sorted(
+        found, key=lambda candidate: (not candidate.models, -candidate.mean, candidate.trial.number)
+    )
 
 
 def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
-    """The recipes as the search alone shows them, best first, whatever confirmations have said since."""
+    """The recipes as the search alone shows them, best first, whatever confirmations have said
+    since.
+    """
     return candidates([trial for trial in trials if trial.kind != "confirm"])
 
 
@@ -99,32 +112,41 @@ def winner(trials: Sequence[Trial]) -> Candidate | None:
 
 
 def simplest(found: Sequence[Candidate]) -> Candidate | None:
-    """The simplest of the confirmed recipes within one standard error of the best (Breiman et al. 1984, ch. 3.4.3).
+    """The simplest of the confirmed recipes within one standard error of the best (Breiman et al.
+    1984, ch. 3.4.3).
 
-    Real images alone are simpler than synthetic ones alone, those than a mix, a constant mix than one that changes, and
-    fewer sources than more. None where nothing says how large the error is.
+    Real images alone are simpler than synthetic ones alone, those than a mix, a constant mix than
+    one that changes, and fewer sources than more. None where nothing says how large the error is.
     """
     if not found or found[0].error is None:
         return None
     by_name = {str(candidate.trial.number): candidate for candidate in found}
     means = {name: candidate.mean for name, candidate in by_name.items()}
     errors = {name: candidate.error for name, candidate in by_name.items()}
-    return min((by_name[name] for name in within_one_error(means, errors)), key=lambda c: _complexity(c.trial))
+    return min(
+        (by_name[name] for name in within_one_error(means, errors)),
+        key=lambda c: _complexity(c.trial),
+    )
 
 
 def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
-    """The recipes to be confirmed: each control and variant that finished, once, and the best `top` of the search."""
+    """The recipes to be confirmed: each control and variant that finished, once, and the best `top`
+    of the search.
+    """
     found = [candidate.trial for candidate in unconfirmed(trials)]
-    fixed = sorted((trial for trial in found if trial.kind != "search"), key=lambda trial: trial.number)
+    fixed = sorted(
+        (trial for trial in found if trial.kind != "search"), key=lambda trial: trial.number
+    )
     return fixed + [trial for trial in found if trial.kind == "search"][:top]
 
 
 def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> list[int]:
-    """The numbers of the seeds that a finalist still has to be trained with, in order, until it has `confirm.seeds`.
+    """The numbers of the seeds that a finalist still has to be trained with, in order, until it has
+    `confirm.seeds`.
 
-    A variant's repeats count, of all others only confirmations. A training that diverged counts as well: another seed in its
-    place would make a recipe look safe that is not. What was lost with its machine is trained anew, at first with the same
-    seed, until the recipe `is_given_up`.
+    A variant's repeats count, of all others only confirmations. A training that diverged counts as
+    well: another seed in its place would make a recipe look safe that is not. What was lost with
+    its machine is trained anew, at first with the same seed, until the recipe `is_given_up`.
     """
     trainings = [trial for trial in trials if _is_training_of(trial, finalist)]
     lost = Counter(training.seed_number for training in trainings if training.cause == "lost")
@@ -133,14 +155,17 @@ def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> lis
         return []
     of_confirmations = sweep.seed_number(1, of_variant=False)
     first = min([of_confirmations, *(training.seed_number for training in trainings)])
-    usable = (number for number in count(first) if number in settled or lost[number] < TRIES_OF_A_SEED)
+    usable = (
+        number for number in count(first) if number in settled or lost[number] < TRIES_OF_A_SEED
+    )
     return [number for number in islice(usable, sweep.confirm.seeds) if number not in settled]
 
 
 def is_given_up(lost: Counter[int], planned: int) -> bool:
     """Whether so many trainings of a recipe were lost, by their seeds, that no more is asked for.
 
-    Each of those that were planned may be lost once, and beside that one of them until another seed has been tried.
+    Each of those that were planned may be lost once, and beside that one of them until another seed
+    has been tried.
     """
     return lost.total() >= planned + TRIES_OF_A_SEED
 
@@ -166,15 +191,17 @@ class BestPoints:
 def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPoints:
     """The best recipes of an earlier run, as far as a sweep can propose them; no more than `count`.
 
-    What was confirmed comes first, by its mean, then the rest of the search. What would come after the last that is needed
-    is not looked at.
+    What was confirmed comes first, by its mean, then the rest of the search. What would come after
+    the last that is needed is not looked at.
     """
     points: list[dict[str, Any]] = []
     refused: dict[int, DefinitionError] = {}
     for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
         if len(points) == count:
             break
-        changes = {path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe}
+        changes = {
+            path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe
+        }
         if trial.kind != "search" or changes in points:
             continue
         try:
@@ -186,14 +213,20 @@ def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPo
     return BestPoints(points=tuple(points), refused=refused)
 
 
-def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]) -> list[Trial]:
-    """The recipes that no other beats in one goal without losing in another, each by its first training; cheapest first.
+def pareto_front(
+    trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]
+) -> list[Trial]:
+    """The recipes that no other beats in one goal without losing in another, each by its first
+    training; cheapest first.
 
     goals: "maximize" or "minimize", for each name of the objective.
     """
     firsts = [own[0] for own in _by_recipe(trials) if not own[0].diverged]
     found = {
-        t.number: [v if goal == "maximize" else -v for v, goal in zip(t.goals(objective), goals, strict=True)]
+        t.number: [
+            v if goal == "maximize" else -v
+            for v, goal in zip(t.goals(objective), goals, strict=True)
+        ]
         for t in firsts
     }
     front = [t for t in firsts if not any(_beats(v, found[t.number]) for v in found.values())]
@@ -201,7 +234,9 @@ def pareto_front(trials: Sequence[Trial], objective: Sequence[str], goals: Seque
 
 
 def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
-    """Pairs of trials that were asked for different recipes and trained alike to the last digit: a setting is dead."""
+    """Pairs of trials that were asked for different recipes and trained alike to the last digit: a
+    setting is dead.
+    """
     first_of: dict[str, Trial] = {}
     pairs = []
     for trial in trials:
@@ -212,12 +247,14 @@ def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
 
 
 def differ(one: Trial, other: Trial) -> tuple[str, ...]:
-    """The settings in which the recipes of two trials differ, by dotted path, as far as they have an effect there.
+    """The settings in which the recipes of two trials differ, by dotted path, as far as they have
+    an effect there.
 
-    Of the mix, what is said in several ways is the same where the shares are: a schedule that shows real images alone and a
-    share of nothing, parts of 0 and sources that are not named.
+    Of the mix, what is said in several ways is the same where the shares are: a schedule that shows
+    real images alone and a share of nothing, parts of 0 and sources that are not named.
     """
-    if one.recipe == other.recipe:  # of nearly every trial, which is asked about itself: no recipe need be validated
+    # of nearly every trial, which is asked about itself: no recipe need be validated
+    if one.recipe == other.recipe:
         return ()
     recipe, other_recipe = Recipe().replace(one.recipe), Recipe().replace(other.recipe)
     has_same_shares = _shown(recipe) == _shown(other_recipe)
@@ -240,13 +277,19 @@ def _shown(recipe: Recipe) -> tuple[dict[str, float], bool]:
 
 
 def curve(trial: Trial) -> str:
-    """All that a trial reported but how fast it was: equal for two only where they trained alike to the last digit."""
-    kept = [(r.images, {name: v for name, v in r.metrics.items() if name not in _CLOCKS}) for r in trial.rungs]
+    """All that a trial reported but how fast it was: equal for two only where they trained alike to
+    the last digit.
+    """
+    kept = [
+        (r.images, {name: v for name, v in r.metrics.items() if name not in _CLOCKS})
+        for r in trial.rungs
+    ]
     return json.dumps(kept, sort_keys=True)
 
 
 def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The finished trials but confirmations: the repeats of a variant together, all others by themselves.
+    """The finished trials but confirmations: the repeats of a variant together, all others by
+    themselves.
 
     A recipe of the search that diverged is none: nothing is gained by training it again.
     """
@@ -265,7 +308,8 @@ def _finished(trial: Trial) -> bool:
 def _complexity(trial: Trial) -> tuple[int, bool, int, int]:
     mix = Recipe().replace(trial.recipe).mix
     kinds = 0 if mix.synthetic == 0 else 1 if mix.synthetic == 1 else 2
-    changes = kinds == 2 and mix.schedule in ("staged", "annealed")  # what is all of one kind has nothing to change to
+    # what is all of one kind has nothing to change to
+    changes = kinds == 2 and mix.schedule in ("staged", "annealed")
     return kinds, changes, sum(share > 0 for share in mix.shares.values()), trial.number
 
 

@@ -15,7 +15,14 @@ from syndet_ray.spread import Difference, bounded
 from syndet_ray.wording import number
 
 MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
-_DATA_SETTINGS = ("mix.synthetic", "mix.parts", "mix.real_images", "mix.schedule", "mix.switch_at", "scene.objects")
+_DATA_SETTINGS = (
+    "mix.synthetic",
+    "mix.parts",
+    "mix.real_images",
+    "mix.schedule",
+    "mix.switch_at",
+    "scene.objects",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +35,11 @@ class Score:
 
     def text(self, digits: int = 3) -> str:
         """0.310 [0.272, 0.349]"""
-        interval = "" if self.low is None else f" [{number(self.low, digits)}, {number(self.high, digits)}]"
+        interval = (
+            ""
+            if self.low is None
+            else f" [{number(self.low, digits)}, {number(self.high, digits)}]"
+        )
         return number(self.value, digits) + interval
 
 
@@ -39,13 +50,16 @@ class TestLine:
     kind         "search", or the name of a control or variant
     synthetic    the share of all that it saw which was synthetic
     scores       by metric
-    validation   mean mAP of its models on the validation set, which it was chosen by, and its standard error
+    validation   mean mAP of its models on the validation set, which it was chosen by, and its
+                 standard error
     seeds        test mAP of each model
     diverged     how many of its trainings diverged: each counts as a model that finds nothing
     anew         whether it was trained anew when the search was over
-    p_best       probability that it is the best of all lines; None where no recipe was trained more than once
+    p_best       probability that it is the best of all lines; None where no recipe was trained more
+                 than once
     differences  its mAP less that of each control and of the first variant
-    best         whether it won, by validation; simplest: whether it is the simplest that is as good, to within the error
+    best         whether it won, by validation; simplest: whether it is the simplest that is as
+                 good, to within the error
     """
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
@@ -83,7 +97,8 @@ class TestLine:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialLine:
-    """One trial. settings are its values of TrialTable.settings, in that order; seconds is None while it runs.
+    """One trial. settings are its values of TrialTable.settings, in that order; seconds is None
+    while it runs.
 
     of: the trial whose recipe a confirmation trains anew.
     """
@@ -116,7 +131,8 @@ class VariantLine:
 
     score       mAP, mean over its models; ap50 likewise
     seeds       mAP of each model
-    p_best      probability that it is the best of all that met the test set; None where none was trained more than once
+    p_best      probability that it is the best of all that met the test set; None where none was
+                trained more than once
     difference  its mAP less that of the first variant; None for the first
     changes     of the sweep's recipe, in words
     """
@@ -131,7 +147,9 @@ class VariantLine:
 
     @property
     def apart(self) -> bool:
-        """Whether it differs from the first variant by more than images and seeds explain: the interval excludes 0."""
+        """Whether it differs from the first variant by more than images and seeds explain: the
+        interval excludes 0.
+        """
         return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
 
 
@@ -147,7 +165,9 @@ class ClassTable:
 
 
 def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
-    """The first trial of the recipe that won; before the test set is opened, of the one that is ahead on validation."""
+    """The first trial of the recipe that won; before the test set is opened, of the one that is
+    ahead on validation.
+    """
     row = test.row("best") if test is not None else None
     if row is not None:
         return row.trial
@@ -156,17 +176,23 @@ def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
 
 
 def told_once(test: TestScores) -> list[tuple[str, TestRow]]:
-    """The rows and the roles to call them by: a best that is a control or a variant stands there once, as what it is."""
+    """The rows and the roles to call them by: a best that is a control or a variant stands there
+    once, as what it is.
+    """
     best = test.row("best")
     others = [row for row in test.rows if row is not best]
     own = next((row.role for row in others if best is not None and row.trial == best.trial), "best")
-    return ([(own, best)] if best is not None else []) + [(row.role, row) for row in others if row.role != own]
+    return ([(own, best)] if best is not None else []) + [
+        (row.role, row) for row in others if row.role != own
+    ]
 
 
 def compared_with(test: TestScores) -> str | None:
-    """The role that a short table compares all others with: the first variant, or else real images alone.
+    """The role that a short table compares all others with: the first variant, or else real images
+    alone.
 
-    With real images alone only where the spread between seeds is known: what a sweep recommends hangs on that.
+    With real images alone only where the spread between seeds is known: what a sweep recommends
+    hangs on that.
     """
     found = list(dict.fromkeys(role for row in test.rows for role in row.differences))
     variants = [role for role in found if role not in CONTROL_CHANGES]
@@ -178,7 +204,10 @@ def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...
     """The recipes of the test set, each once."""
     rows = told_once(test)
     recipes = with_pooled_errors([_candidate(row, trials) for _, row in rows])
-    return tuple(_test_line(role, row, test, recipe) for (role, row), recipe in zip(rows, recipes, strict=True))
+    return tuple(
+        _test_line(role, row, test, recipe)
+        for (role, row), recipe in zip(rows, recipes, strict=True)
+    )
 
 
 test_lines.__test__ = False  # type: ignore[attr-defined]
@@ -202,7 +231,10 @@ def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
     for trial in trials:
         if trial.state == "FAILED":
             found.setdefault(trial.reason, []).append(trial.number)
-    return sorted(((reason, tuple(numbers)) for reason, numbers in found.items()), key=lambda pair: -len(pair[1]))
+    return sorted(
+        ((reason, tuple(numbers)) for reason, numbers in found.items()),
+        key=lambda pair: -len(pair[1]),
+    )
 
 
 def variant_lines(run: Run) -> tuple[VariantLine, ...]:
@@ -225,16 +257,23 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
 
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     metrics = {line.name: line.scores for line in test_lines(test, trials)}
-    keys = dict.fromkeys(key for scores in metrics.values() for key in scores if key.startswith("AP/"))
+    keys = dict.fromkeys(
+        key for scores in metrics.values() for key in scores if key.startswith("AP/")
+    )
     missing = Score(value=float("nan"))
-    rows = tuple((key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values())) for key in keys)
+    rows = tuple(
+        (key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values()))
+        for key in keys
+    )
     return ClassTable(tuple(metrics), rows)
 
 
 def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
     """A recipe by the models that were scored: a run that is being extended may have more by now."""
     by_number = {trial.number: trial for trial in trials}
-    return candidate(by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)])
+    return candidate(
+        by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)]
+    )
 
 
 def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> TestLine:
@@ -260,7 +299,9 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
 
 
 def _score(row: TestRow, metric: str) -> Score:
-    """A score and its interval, which a spread between seeds may have widened beyond what a score can be."""
+    """A score and its interval, which a spread between seeds may have widened beyond what a score
+    can be.
+    """
     value, bounds = row.metrics[metric], row.intervals.get(metric)
     if bounds is None:
         return Score(value=value)

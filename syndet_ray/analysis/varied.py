@@ -38,7 +38,9 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """The path as a name for files and columns, of which no two settings of a sweep have the same."""
+        """The path as a name for files and columns, of which no two settings of a sweep have the
+        same.
+        """
         return re.sub(r"\W+", "_", self.path)[:_LONGEST] + self.suffix
 
     @property
@@ -57,7 +59,11 @@ class Setting:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values of a choice, in words, in the order of the space; of a number none."""
-        return tuple(dict.fromkeys(map(self.text, self.axis.values))) if isinstance(self.axis, Choice) else ()
+        return (
+            tuple(dict.fromkeys(map(self.text, self.axis.values)))
+            if isinstance(self.axis, Choice)
+            else ()
+        )
 
     def text(self, value: Any) -> str:
         """A value in words."""
@@ -70,20 +76,29 @@ class Setting:
         return trial.params.get(self.path)
 
     def position(self, value: Any) -> float:
-        """Where a value lies between the ends of the setting's range, 0 to 1; on a log scale where the search had one."""
+        """Where a value lies between the ends of the setting's range, 0 to 1; on a log scale where
+        the search had one.
+        """
         if isinstance(self.axis, Choice):
             return self.choices.index(self.text(value)) / max(1, len(self.choices) - 1)
-        low, high, value = (math.log(v) if self.log else float(v) for v in (self.axis.low, self.axis.high, value))
+        low, high, value = (
+            math.log(v) if self.log else float(v) for v in (self.axis.low, self.axis.high, value)
+        )
         return (value - low) / (high - low)
 
 
 def settings(sweep: Sweep) -> tuple[Setting, ...]:
-    """What the sweep varies, in its order; nothing of a space that is only named and was never looked up."""
+    """What the sweep varies, in its order; nothing of a space that is only named and was never
+    looked up.
+    """
     found: list[Setting] = []
     for space in sweep.space:
         for path, parameter in space.items() if isinstance(space, SearchSpace) else ():
             if isinstance(parameter, Simplex):
-                found += [Setting(path=f"{path}/{source}", axis=Float(low=0, high=1)) for source in parameter.sources]
+                found += [
+                    Setting(path=f"{path}/{source}", axis=Float(low=0, high=1))
+                    for source in parameter.sources
+                ]
             else:
                 found.append(Setting(path=path, axis=parameter))
     return _apart(found)
@@ -101,4 +116,8 @@ def _apart(found: Sequence[Setting]) -> tuple[Setting, ...]:
 
 def searched(trials: Sequence[Trial]) -> list[Trial]:
     """The trials of the search that reported, or diverged."""
-    return [trial for trial in trials if trial.kind == "search" and (trial.value is not None or trial.diverged)]
+    return [
+        trial
+        for trial in trials
+        if trial.kind == "search" and (trial.value is not None or trial.diverged)
+    ]

@@ -32,7 +32,9 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 
 def main() -> NoReturn:
-    """The entry point: `run`, and then the end of this process. Whatever is printed meanwhile, printing it never fails."""
+    """The entry point: `run`, and then the end of this process. Whatever is printed meanwhile,
+    printing it never fails.
+    """
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:

@@ -43,7 +43,9 @@ def cutouts(
     dataset: Dataset,
     out: Out,
     per_class: Annotated[int, typer.Option(min=1, help="Cut-outs of each class.")] = 20,
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks, as the photos are named.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks, as the photos are named.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Cut objects out of the training photos, as assets for scenes."""
@@ -53,13 +55,17 @@ def cutouts(
     from syndet_ray.data.cutouts import cut_out
 
     with shown(terminal.console()) as display:
-        counts = cut_out(dataset, out, per_class, seed, masks, partial(display.progress, "cutting out"))
+        counts = cut_out(
+            dataset, out, per_class, seed, masks, partial(display.progress, "cutting out")
+        )
     print(", ".join(f"{name} {found}" for name, found in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
 def label_style(dataset: Dataset) -> None:
-    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be labelled alike."""
+    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be
+    labelled alike.
+    """
     from functools import partial
 
     from syndet_ray.cli import terminal
@@ -69,11 +75,15 @@ def label_style(dataset: Dataset) -> None:
 
     photos = read(dataset).splits.get("train")
     if photos is None:
-        raise DataError(dataset, "has no training photos", do="See README, section 'Your own data'.")
+        raise DataError(
+            dataset, "has no training photos", do="See README, section 'Your own data'."
+        )
     with shown(terminal.console()) as display:
         found = measure(photos, progress=partial(display.progress, "measuring"))
     settings = found.settings()
-    arguments = ", ".join(f"{path.removeprefix('scene.')}={value}" for path, value in settings.items())
+    arguments = ", ".join(
+        f"{path.removeprefix('scene.')}={value}" for path, value in settings.items()
+    )
     print(f"from {found.objects} objects that stand alone, in a sweep's recipe:")
     print(f"scene=SceneParameters({arguments})")
     print("and for render:")
@@ -81,11 +91,20 @@ def label_style(dataset: Dataset) -> None:
 
 
 def inspect(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".')],
-    split: Annotated[str | None, typer.Option(help="train, val or test alone. Default: all.")] = None,
-    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path("inspect.html"),
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".'),
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="train, val or test alone. Default: all.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path(
+        "inspect.html"
+    ),
 ) -> None:
-    """Show data at a glance, and where other sources differ from the first: synthetic from real, test from train."""
+    """Show data at a glance, and where other sources differ from the first: synthetic from real,
+    test from train.
+    """
     from syndet_ray.cli import listing, terminal
     from syndet_ray.inspection import comparison as inspection
     from syndet_ray.report import inspection_page as glance

@@ -24,14 +24,18 @@ def end(status: int) -> NoReturn:
 
 
 def _forget_requests() -> None:
-    """Lets go of requests to a store that does not answer: Arrow, where it is loaded, would wait for them, 99 s for each."""
+    """Lets go of requests to a store that does not answer: Arrow, where it is loaded, would wait
+    for them, 99 s for each.
+    """
     arrow = sys.modules.get("pyarrow.fs")
     if arrow is not None:
         atexit.unregister(arrow.ensure_s3_finalized)
 
 
 def _flush() -> bool:
-    """Writes what was printed; False, and says so, where some of it could not be written, as to a disk that is full."""
+    """Writes what was printed; False, and says so, where some of it could not be written, as to a
+    disk that is full.
+    """
     streams = [lasting(sys.stdout), lasting(sys.stderr)]
     for stream in streams:
         stream.flush()
@@ -45,11 +49,15 @@ def _flush() -> bool:
 def leave(folder: "RunFolder | None") -> None:
     """Ends this process at once, in the middle of whatever it does, and says how to resume the run.
 
-    Nothing of Python's or of a terminal's display is used: what was interrupted may hold its locks. It loses no more than
-    a kill does.
+    Nothing of Python's or of a terminal's display is used: what was interrupted may hold its locks.
+    It loses no more than a kill does.
     """
     cursor = "\x1b[?25h" if lasting(sys.stdout).isatty() else ""  # the display has hidden it
-    words = "nothing had begun" if folder is None else f"go on with: python -m syndet_ray resume {folder.path}"
+    words = (
+        "nothing had begun"
+        if folder is None
+        else f"go on with: python -m syndet_ray resume {folder.path}"
+    )
     with suppress(OSError):  # who read it may have gone
         os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
     os._exit(INTERRUPTED)

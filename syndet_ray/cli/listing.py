@@ -31,7 +31,10 @@ def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
     for path, parameter in sweep.parameters.items():
         yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
-        told = ", ".join(f"{path} {value}" for path, value in changes.items()) or "the sweep's own recipe"
+        told = (
+            ", ".join(f"{path} {value}" for path, value in changes.items())
+            or "the sweep's own recipe"
+        )
         yield f"         {variant}: {told}"
     for where, paths in sweep.parameters.effects_of_numbers(sweep.recipe).items():
         yield f"         {_named(paths)} no effect where {where}"
@@ -45,13 +48,20 @@ def _named(paths: Sequence[str]) -> str:
     """The first few settings, how many more, and the verb: "scene.hue has"."""
     names = ", ".join(paths[:_MOST_NAMED])
     more = len(paths) - _MOST_NAMED
-    return f"{names} and {more} more have" if more > 0 else f"{names} {'has' if len(paths) == 1 else 'have'}"
+    return (
+        f"{names} and {more} more have"
+        if more > 0
+        else f"{names} {'has' if len(paths) == 1 else 'have'}"
+    )
 
 
 def _fixed(sweep: Sweep) -> str:
     """How many controls and variants a sweep has, repetitions counted."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
-    return " and ".join(counted(count, kind) for kind, count in kinds.items() if count) or "no controls"
+    return (
+        " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
+        or "no controls"
+    )
 
 
 def data_lines(data: "RealData") -> Iterator[str]:
@@ -66,7 +76,10 @@ def data_lines(data: "RealData") -> Iterator[str]:
 
 
 def cost_lines(cost: "Cost") -> Iterator[str]:
-    """What it takes. Without what starting processes takes, and what of others' generators is not known."""
+    """What it takes.
+
+    Without what starting processes takes, and what of others' generators is not known.
+    """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate}"
     if cost.scoring_hours > cost.hours / 2:
@@ -85,14 +98,28 @@ def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]
 
 def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:
     """What each pruner would have saved, and what it would have cost."""
-    left_out = f"; {truncated} that the run itself pruned are left out, which flatters" if truncated else ""
+    left_out = (
+        f"; {truncated} that the run itself pruned are left out, which flatters"
+        if truncated
+        else ""
+    )
     title = f"{curves} whole learning curves in {found[0][1].orders} orders{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in ("pruner", "images saved", "best killed", "a top-3 killed", "mAP lost, mean", "worst"):
+    for column in (
+        "pruner",
+        "images saved",
+        "best killed",
+        "a top-3 killed",
+        "mAP lost, mean",
+        "worst",
+    ):
         table.add_column(column, justify="left" if column == "pruner" else "right")
     for name, replay in found:
         shares = (replay.saved, replay.best_killed, replay.top3_killed)
-        cells = [f"{share:.1%}" for share in shares] + [f"{replay.regret:.4f}", f"{replay.worst_regret:.4f}"]
+        cells = [f"{share:.1%}" for share in shares] + [
+            f"{replay.regret:.4f}",
+            f"{replay.worst_regret:.4f}",
+        ]
         table.add_row(name, *cells)
     return table
 
@@ -104,15 +131,24 @@ def run_lines(found: Comparison) -> Iterator[str]:
         yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
     for setting in found.settings[:_MOST_SETTINGS]:
         told = zip(found.runs, setting.values, strict=True)
-        yield f"   {setting.name}: " + "; ".join(f"{run.letter} {_shortened(value)}" for run, value in told)
+        yield f"   {setting.name}: " + "; ".join(
+            f"{run.letter} {_shortened(value)}" for run, value in told
+        )
     if (more := len(found.settings) - _MOST_SETTINGS) > 0:
         yield f"   and {more} more settings, which --out FILE lists"
 
 
 def compare_table(found: Comparison, width: int = 100) -> Table:
-    """The best recipe of every run, its simplest and its controls; what they took where the terminal is wide enough."""
+    """The best recipe of every run, its simplest and its controls; what they took where the
+    terminal is wide enough.
+    """
     costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
-    table = Table(title=f"On the same {found.where}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=f"On the same {found.where}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("")
     table.add_column("recipe", overflow="fold")
     for name in ("seeds", "val mAP", "test mAP", *costs):
@@ -122,7 +158,9 @@ def compare_table(found: Comparison, width: int = 100) -> Table:
         for entry in run.entries:
             if entry.told:
                 table.add_row(
-                    run.letter, *_compared(run, entry, with_costs=bool(costs)), style="bold" if entry.line.best else ""
+                    run.letter,
+                    *_compared(run, entry, with_costs=bool(costs)),
+                    style="bold" if entry.line.best else "",
                 )
         table.add_section()
     return table
@@ -175,7 +213,9 @@ def _inspection_words(reference: str) -> Iterator[str]:
 
 
 def _distance_table(found: "Inspection", source: str) -> Table:
-    """The statistics of a source, the farthest from the reference first; dim where that is no more than chance."""
+    """The statistics of a source, the farthest from the reference first; dim where that is no more
+    than chance.
+    """
     from syndet_ray.inspection import differences
 
     table = _table("", "distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
@@ -200,7 +240,11 @@ def _pruner(sweep: Sweep) -> str:
     first = sweep.first_pruned_rung
     if first is None and sweep.pruning.name != "none":
         return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
-    return sweep.pruning.name if first is None else f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
+    return (
+        sweep.pruning.name
+        if first is None
+        else f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
+    )
 
 
 def _time(hours: float) -> str:

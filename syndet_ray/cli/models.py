@@ -17,8 +17,12 @@ _LOADING = "loading the model"
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled photos.")],
-    split: Annotated[str | None, typer.Option(help="Default: test, or the only one there is.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for scores, predictions and pictures.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Default: test, or the only one there is.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for scores, predictions and pictures.")
+    ] = None,
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -40,7 +44,11 @@ def evaluate(
         from syndet_ray.deploy import evaluate as judging
 
         judged = judging.judge(finder, dataset, chosen, model=model, progress=display.progress)
-    for table in (scorecard.scores_table(judged), scorecard.visibility_table(judged), scorecard.errors_table(judged)):
+    for table in (
+        scorecard.scores_table(judged),
+        scorecard.visibility_table(judged),
+        scorecard.errors_table(judged),
+    ):
         console.print(table)
     for line in scorecard.judged_lines(judged):
         console.print(line, soft_wrap=True)
@@ -50,9 +58,15 @@ def evaluate(
 
 def predict(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")],
-    out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path("predictions"),
-    score: Annotated[float, typer.Option(min=0, max=1, help="Least confidence in pictures and KITTI files.")] = 0.5,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")
+    ],
+    out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path(
+        "predictions"
+    ),
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="Least confidence in pictures and KITTI files.")
+    ] = 0.5,
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:

@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 
 def replay(
     run: RunPath,
-    pruner: Annotated[str | None, typer.Option(help="One of Optuna's, as sweeps name it. Default: all.")] = None,
-    orders: Annotated[int, typer.Option(min=1, help="Orders in which the trials might have started.")] = 200,
+    pruner: Annotated[
+        str | None, typer.Option(help="One of Optuna's, as sweeps name it. Default: all.")
+    ] = None,
+    orders: Annotated[
+        int, typer.Option(min=1, help="Orders in which the trials might have started.")
+    ] = 200,
     parallel: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Replay a run's learning curves through pruners: what each saves, and how often it kills the winner."""
+    """Replay a run's learning curves through pruners: what each saves, and how often it kills the
+    winner.
+    """
     from syndet_ray.cli import listing, terminal
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search import replay as replays
@@ -43,7 +49,9 @@ def replay(
         chosen = own | replays.chosen(pruner)
         for done, (name, pruning) in enumerate(chosen.items()):
             display.progress("replaying", done, len(chosen))
-            found.append((name, replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)))
+            found.append(
+                (name, replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed))
+            )
         display.progress("replaying", len(chosen), len(chosen))
     console.print(listing.replay_table(found, len(curves), replays.truncated(trials)))
 
@@ -62,9 +70,13 @@ def report(run: RunPath) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs that met one test set.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Folders of runs that met one test set."),
+    ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html."),
     ] = None,
 ) -> None:
     """Set several runs side by side; the others are compared with the first."""
@@ -88,19 +100,28 @@ def compare(
 def ui(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="Folder of a run. Default: the newest under --runs; with --tracking all."),
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a run. Default: the newest under --runs; with --tracking all.",
+        ),
     ] = None,
     tracking: TrackingUri = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the trials in a browser.")] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the trials in a browser.")
+    ] = False,
     runs: Runs = Path("runs"),
     port: Port = 5000,
 ) -> None:
-    """Show a run's trials in the MLflow UI: their addresses, and a server for them on 127.0.0.1, if --tracking names none."""
+    """Show a run's trials in the MLflow UI: their addresses, and a server for them on 127.0.0.1, if
+    --tracking names none.
+    """
     from syndet_ray.cli import terminal
 
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         with shown(terminal.console(on_stderr=True)) as display:
-            links, server = _links_and_server(run, tracking, runs, port, display=display, stack=stack)
+            links, server = _links_and_server(
+                run, tracking, runs, port, display=display, stack=stack
+            )
         for name, link in links.items():
             print(f"{name:<8} {link}", flush=True)
         if open_page:
@@ -111,9 +132,17 @@ def ui(
 
 
 def _links_and_server(
-    run: Path | None, tracking: str | None, runs: Path, port: int, *, display: "Plain | Bar", stack: ExitStack
+    run: Path | None,
+    tracking: str | None,
+    runs: Path,
+    port: int,
+    *,
+    display: "Plain | Bar",
+    stack: ExitStack,
 ) -> tuple[dict[str, str], "Popen[bytes] | None"]:
-    """Addresses by what they show, and the server begun for them, which `stack` ends; None where --tracking names one."""
+    """Addresses by what they show, and the server begun for them, which `stack` ends; None where
+    --tracking names one.
+    """
     with display.step("loading MLflow"):
         from syndet_ray.tracking import ui as pages
         from syndet_ray.tracking.server import check_server, is_server
@@ -135,8 +164,11 @@ def _links_and_server(
         return links, stack.enter_context(pages.server(store, home / "artifacts", port, say))
 
 
-def _choice(run: Path | None, tracking: str | None, runs: Path) -> tuple["RunFolder | None", str | None]:
-    """The run whose trials are shown, None for all, and the address of their store, None for the one beside the run.
+def _choice(
+    run: Path | None, tracking: str | None, runs: Path
+) -> tuple["RunFolder | None", str | None]:
+    """The run whose trials are shown, None for all, and the address of their store, None for the
+    one beside the run.
 
     Where neither is named it is the newest run. Raises DataError where there is no folder of runs.
     """

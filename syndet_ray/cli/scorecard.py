@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _MANY = "mAP@300"
 _OF_ALL = ("mAP", "AP50", "AP75", "mAR", _MANY, "mAP_any_class", "AP50_any_class")
-_USED_UP = "Whoever looks at a test set again and again, and chooses by it, has no test set any more."
+_USED_UP = (
+    "Whoever looks at a test set again and again, and chooses by it, has no test set any more."
+)
 _MOST_SKIPPED = 20  # lines of a terminal
 _WIDTH = 100  # columns of a terminal
 
@@ -38,13 +40,22 @@ def scores_table(judged: "Judged") -> Table:
 def visibility_table(judged: "Judged") -> Table:
     """AP and recall of objects by how much of them can be seen."""
     seen = judged.visibility
-    known = "estimated from boxes that overlap" if seen.kind == "estimated" else "as the data tell it"
+    known = (
+        "estimated from boxes that overlap" if seen.kind == "estimated" else "as the data tell it"
+    )
     interval = ", 95 %" if judged.intervals else ""
     table = _table(
-        f"By visible share of the object, {known}", "visible", "objects", f"AP{interval}", f"recall{interval}"
+        f"By visible share of the object, {known}",
+        "visible",
+        "objects",
+        f"AP{interval}",
+        f"recall{interval}",
     )
     for one in seen.bins:
-        scores = [" ".join(_score(judged, f"{kind}_visible/{one.name}")).strip() for kind in ("AP", "recall")]
+        scores = [
+            " ".join(_score(judged, f"{kind}_visible/{one.name}")).strip()
+            for kind in ("AP", "recall")
+        ]
         few = one.objects < max(seen.minimum, 1)
         table.add_row(one.name, str(one.objects), *(["too few objects"] if few else scores))
     return table
@@ -75,7 +86,9 @@ def judged_lines(judged: "Judged") -> Iterator[str]:
 def applied_lines(applied: "Applied") -> Iterator[str]:
     """What was found, where it lies, and what could not be read."""
     images = len(applied.images)
-    counts = ", ".join(f"{name} {count}" for name, count in applied.counts.most_common()) or _nothing(applied)
+    counts = ", ".join(
+        f"{name} {count}" for name, count in applied.counts.most_common()
+    ) or _nothing(applied)
     rate = f" ({images / applied.seconds:.3g} a second)" if images and applied.seconds else ""
     yield f"{counted(images, 'image')}{rate}: {counts}"
     yield f"{applied.out}: annotated/, kitti/, predictions.json"
@@ -97,7 +110,11 @@ def _nothing(applied: "Applied") -> str:
 def _of_all(judged: "Judged") -> list[str]:
     """The metrics over all classes; with 300 detections an image only where that is not the same."""
     metrics = judged.evaluation.metrics
-    return [name for name in _OF_ALL if name in metrics and (name != _MANY or metrics[_MANY] != metrics["mAP"])]
+    return [
+        name
+        for name in _OF_ALL
+        if name in metrics and (name != _MANY or metrics[_MANY] != metrics["mAP"])
+    ]
 
 
 def _objects(judged: "Judged") -> int:
@@ -105,7 +122,9 @@ def _objects(judged: "Judged") -> int:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, min_width=min(_WIDTH, len(title)))
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, min_width=min(_WIDTH, len(title))
+    )
     for at, column in enumerate(columns):
         table.add_column(column, justify="right" if at else "left")
     return table

@@ -1,4 +1,6 @@
-"""Screen: the display of what goes on, for as long as it does. Rich is imported only when there is something to show."""
+"""Screen: the display of what goes on, for as long as it does. Rich is imported only when there is
+something to show.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

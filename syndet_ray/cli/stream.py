@@ -1,17 +1,24 @@
-"""Stream: where text is shown, and writing never fails, whatever becomes of the terminal, pipe or disk behind it."""
+"""Stream: where text is shown, and writing never fails, whatever becomes of the terminal, pipe or
+disk behind it.
+"""
 
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
 
 def lasting(stream: TextIO | None) -> "Lasting":
-    """The same stream, as one to which writing never fails. None, as where it was closed by whoever began, shows nothing."""
-    proxied = getattr(stream, "rich_proxied_file", stream)  # while a live display has taken its place
+    """The same stream, as one to which writing never fails.
+
+    None, as where it was closed by whoever began, shows nothing.
+    """
+    # while a live display has taken its place
+    proxied = getattr(stream, "rich_proxied_file", stream)
     return proxied if isinstance(proxied, Lasting) else Lasting(cast(TextIO | None, proxied))
 
 
 class Lasting:
-    """A text stream that loses what cannot be written, so that no work ends over what is shown of it.
+    """A text stream that loses what cannot be written, so that no work ends over what is shown of
+    it.
 
     What the stream's encoding lacks is shown as question marks.
 
@@ -49,6 +56,8 @@ class Lasting:
             self._note(error)
 
     def _note(self, error: Exception) -> None:
-        """Keeps why something is missing: not that its reader has gone, nor ValueError, of a stream that somebody closed."""
+        """Keeps why something is missing: not that its reader has gone, nor ValueError, of a stream
+        that somebody closed.
+        """
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             self.failure = error

@@ -65,9 +65,11 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
+    """Run a sweep: search, confirm the best, score them on the real test set once, write the
+    report.
+    """
     from syndet_ray.cli import terminal
-    from syndet_ray.definitions.sweep import find
+    from syndet_ray.definitions.loader import find
 
     given: dict[str, Any] = {"trials": trials, "seed": seed}
     definition = _definition(name, trials, seed)
@@ -131,7 +133,12 @@ def resume(
         "parallel": parallel,
         "address": address,
     }
-    given |= {"real": real, "tracking": tracking, "gpus_per_trial": gpus_per_trial, "tensorboard": tensorboard or None}
+    given |= {
+        "real": real,
+        "tracking": tracking,
+        "gpus_per_trial": gpus_per_trial,
+        "tensorboard": tensorboard or None,
+    }
     given["allow_near_copies"] = allow_near_copies or None
     with shown(console) as display:
         with display.step(_LOADING):
@@ -185,7 +192,11 @@ def check(
         data = running.check(definition, options, display)
         cost = running.project(definition, options, data, display)
     room = disk.room(runs, options.cache)
-    lines = [*listing.sweep_lines(name, definition), *listing.data_lines(data), *listing.cost_lines(cost)]
+    lines = [
+        *listing.sweep_lines(name, definition),
+        *listing.data_lines(data),
+        *listing.cost_lines(cost),
+    ]
     lines += listing.disk_lines(cost.disk, room, storage)
     terminal.print_lines(console, lines)
     console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
@@ -208,7 +219,7 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
 
 
 def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
-    from syndet_ray.definitions.sweep import load
+    from syndet_ray.definitions.loader import load
 
     return load(name).replace(_said({"trials": trials, "seed": seed}))
 
@@ -219,7 +230,9 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -> "Sweep":
-    """The sweep, to propose first what was best in an earlier run. say: is told what is left out of that, and why."""
+    """The sweep, to propose first what was best in an earlier run. say: is told what is left out of
+    that, and why.
+    """
     from syndet_ray.analysis.selection import best_points
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.wording import counted
@@ -233,7 +246,9 @@ def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -
         first, reason = next(iter(reasons.items()))
         looked_at = f"{counted(len(reasons), 'recipe')} looked at"
         rule = f"this sweep can propose no recipe of {run} ({looked_at}); the best, trial {first}: {reason}"
-        raise DefinitionError("--points", rule, do="Widen the sweep's space, or leave --points out.")
+        raise DefinitionError(
+            "--points", rule, do="Widen the sweep's space, or leave --points out."
+        )
     for number, reason in reasons.items():
         say(f"--points: trial {number} is left out: {reason}")
     return definition.replace({"points": best.points[: definition.proposals]})

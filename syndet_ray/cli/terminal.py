@@ -25,13 +25,20 @@ from syndet_ray.runs import names
 from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
-# Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what else is told of them.
-_SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = ("mAP", "AP50", "AP75"), ("mAP", "AP50"), ("mAP",)
+# Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what
+# else is told of them.
+_SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = (
+    ("mAP", "AP50", "AP75"),
+    ("mAP", "AP50"),
+    ("mAP",),
+)
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
-_WORK_WIDTH = 18  # of the bar of what is counted: beside it a name and the time left fit into 80 columns
+# of the bar of what is counted: beside it a name and the time left fit into 80 columns
+_WORK_WIDTH = 18
 _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
-_LABEL_WIDTH = 9  # characters that begin each line of `check`, as listing.py writes it: what the line is about
+# characters that begin each line of `check`, as listing.py writes it: what the line is about
+_LABEL_WIDTH = 9
 
 
 def display(console: Console) -> "Plain | Bar":
@@ -56,7 +63,9 @@ class Plain:
                 f"{trials} trials, controls and variants included, of {images} images where a recipe says nothing else"
             )
         elif trials > self._total:
-            self._line(f"the best recipes and the controls are trained anew: {trials - self._total} more trials")
+            self._line(
+                f"the best recipes and the controls are trained anew: {trials - self._total} more trials"
+            )
         self._total = trials
 
     def trial(self, trial: Trial) -> None:
@@ -66,7 +75,9 @@ class Plain:
         if trial.state != "RUNNING":
             self._line(f"trial {trial.number} {trial.state}: {trial.reason}")
         elif trial.rungs:
-            self._line(f"trial {trial.number}: {trial.images} images, {OBJECTIVE} {trial.value:.4f}")
+            self._line(
+                f"trial {trial.number}: {trial.images} images, {OBJECTIVE} {trial.value:.4f}"
+            )
         else:
             self._line(f"trial {trial.number} starts: {names.trial_words(trial)}")
 
@@ -89,7 +100,9 @@ class Plain:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Work:
-    """What goes on that is no training, since when, and how far it is. total: None for a step, which has no parts to count."""
+    """What goes on that is no training, since when, and how far it is. total: None for a step,
+    which has no parts to count.
+    """
 
     what: str
     since: float
@@ -100,8 +113,8 @@ class _Work:
 class Bar:
     """One live block: a bar, the best so far, the running trials, and what else goes on.
 
-    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the trainings that confirm
-    the best of it.
+    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the
+    trainings that confirm the best of it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -111,7 +124,12 @@ class Bar:
         self._since = time.monotonic()
         self._steps: list[_Work] = []  # each within the one before it
         self._counts: dict[str, _Work] = {}  # what is counted meanwhile, by its name
-        self._live = Live(console=_lasting(console), get_renderable=self._draw, refresh_per_second=2, transient=True)
+        self._live = Live(
+            console=_lasting(console),
+            get_renderable=self._draw,
+            refresh_per_second=2,
+            transient=True,
+        )
         self._live.start()
 
     def note(self, text: str) -> None:
@@ -134,7 +152,9 @@ class Bar:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Shows what goes on, and for how long, until the end of the block; what is counted meanwhile stands in its place."""
+        """Shows what goes on, and for how long, until the end of the block; what is counted
+        meanwhile stands in its place.
+        """
         step = _Work(what=what, since=time.monotonic())
         self._steps.append(step)
         try:
@@ -149,7 +169,9 @@ class Bar:
         parts: list[Any] = []
         if self._total:
             bar = Table.grid()  # a bar alone does not end its line
-            bar.add_row(ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60))
+            bar.add_row(
+                ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60)
+            )
             parts += [bar, self._summary(), self._best()]
             running = self._running()
             parts += [running] if running.row_count else []
@@ -162,7 +184,11 @@ class Bar:
 
     def _phase(self) -> list[Trial]:
         """The trials so far of the phase that the bar is about."""
-        return [trial for trial in self._trials.values() if (trial.kind == "confirm") == self._confirming]
+        return [
+            trial
+            for trial in self._trials.values()
+            if (trial.kind == "confirm") == self._confirming
+        ]
 
     def _expected(self) -> int:
         """How many trials this phase has in all."""
@@ -183,13 +209,21 @@ class Bar:
         return Text(" · ".join(counts))
 
     def _best(self) -> Text:
-        """The best single training, until every training anew is over: before, luck would decide who has a mean already."""
+        """The best single training, until every training anew is over: before, luck would decide
+        who has a mean already.
+        """
         trials = list(self._trials.values())
-        over = self._confirming and all(trial.state != "RUNNING" for trial in trials) and len(trials) >= self._total
+        over = (
+            self._confirming
+            and all(trial.state != "RUNNING" for trial in trials)
+            and len(trials) >= self._total
+        )
         found = winner(trials) if over else None
         if found is not None and found.error is not None:
             value = f"{OBJECTIVE} {found.mean:.3f} ± {found.error:.3f}"
-            told = f"  {wording.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
+            told = (
+                f"  {wording.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
+            )
             return Text.assemble("best  ", (value, "bold"), told, names.trial_words(found.trial))
         ahead = next(iter(unconfirmed(trials)), None)
         if ahead is None:
@@ -215,17 +249,26 @@ class Bar:
         return int(trial.recipe.get("training.images", self._images))
 
     def _trained(self) -> int:
-        """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its share unused."""
-        return sum(trial.images if trial.state == "RUNNING" else self._budget(trial) for trial in self._phase())
+        """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its
+        share unused.
+        """
+        return sum(
+            trial.images if trial.state == "RUNNING" else self._budget(trial)
+            for trial in self._phase()
+        )
 
     def _to_train(self) -> int:
-        """Images of this phase; of a trial that has not begun, as many as the sweep's own recipe has."""
+        """Images of this phase; of a trial that has not begun, as many as the sweep's own recipe
+        has.
+        """
         phase = self._phase()
         return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
 
 
 def _work_line(work: _Work) -> Table:
-    """A line for what is not training: starting Ray, decoding, rendering. With a bar where it is known how much there is."""
+    """A line for what is not training: starting Ray, decoding, rendering. With a bar where it is
+    known how much there is.
+    """
     line = Table.grid(padding=(0, 1))
     line.add_column(min_width=24, no_wrap=True)
     gone = time.monotonic() - work.since
@@ -244,26 +287,36 @@ def _work_line(work: _Work) -> Table:
 
 
 def test_table(scores: TestScores, width: int) -> Table:
-    """The best recipe, other finalists, the controls and the variants on the test set, with 95 % intervals.
+    """The best recipe, other finalists, the controls and the variants on the test set, with 95 %
+    intervals.
 
-    width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number is cut.
+    width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number
+    is cut.
     """
     where = wording.counted(scores.images, "stand-in image" if scores.stand_in else "real photo")
     counts = [len(row.seeds) for row in scores.rows]
-    trained = f"means of {words.seeds(counts)}" if scores.has_seed_spread else "each recipe trained once"
+    trained = (
+        f"means of {words.seeds(counts)}" if scores.has_seed_spread else "each recipe trained once"
+    )
     if scores.is_too_small:
         trained += ", too few images for intervals"
     elif not scores.has_seed_spread:
         trained += ": intervals over images alone"
     title = f"On the test set ({where}, {names.opened(scores)}; {trained})"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     against = compared_with(scores)
-    metrics, columns = _columns(against, narrow=width < _WIDTH, has_seed_spread=scores.has_seed_spread)
+    metrics, columns = _columns(
+        against, narrow=width < _WIDTH, has_seed_spread=scores.has_seed_spread
+    )
     table.add_column("", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     if against is not None:
-        table.add_column(f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH)
+        table.add_column(
+            f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
+        )
     best = scores.row("best")
     for role, row in told_once(scores):
         p_best = scores.p_best(row)
@@ -280,8 +333,12 @@ def test_table(scores: TestScores, width: int) -> Table:
     return table
 
 
-def _columns(against: str | None, *, narrow: bool, has_seed_spread: bool) -> tuple[Sequence[str], Sequence[str]]:
-    """The metrics that are shown, and all columns between the name and the difference from `against`."""
+def _columns(
+    against: str | None, *, narrow: bool, has_seed_spread: bool
+) -> tuple[Sequence[str], Sequence[str]]:
+    """The metrics that are shown, and all columns between the name and the difference from
+    `against`.
+    """
     if against is None:
         metrics: Sequence[str] = _SHOWN_METRICS[:-1] if narrow else _SHOWN_METRICS
         return metrics, ("trial", *metrics)
@@ -294,31 +351,44 @@ def _columns(against: str | None, *, narrow: bool, has_seed_spread: bool) -> tup
 
 def _above(found: Difference | None) -> str:
     """What a row has more than the one that all are compared with."""
-    return "" if found is None else f"{wording.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
+    return (
+        ""
+        if found is None
+        else f"{wording.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
+    )
 
 
 def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
-    """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by their trials alone."""
+    """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by
+    their trials alone.
+    """
     searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 
 def _row_name(role: str, row: TestRow) -> str:
-    return role if role == "best" else names.role_name(role) + (" (best)" if row.role == "best" else "")
+    return (
+        role
+        if role == "best"
+        else names.role_name(role) + (" (best)" if row.role == "best" else "")
+    )
 
 
 def console(*, on_stderr: bool = False) -> Console:
     """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
 
-    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does. What people have named
-    and what went wrong is printed as it is: brackets and colons in it are no markup.
+    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does.
+    What people have named and what went wrong is printed as it is: brackets and colons in it are no
+    markup.
 
     on_stderr  standard error instead, for progress where standard output is for a program to read
     """
     stream = lasting(sys.stderr if on_stderr else sys.stdout)
     has_width = stream.isatty() or "COLUMNS" in os.environ
     width = None if has_width else _WIDTH
-    return _lasting(Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False))
+    return _lasting(
+        Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False)
+    )
 
 
 def _lasting(console: Console) -> Console:
@@ -330,8 +400,8 @@ def _lasting(console: Console) -> Console:
 def print_lines(console: Console, lines: Iterable[str]) -> None:
     """Prints lines that begin with a label of nine characters.
 
-    In a terminal a long line continues below its text, not below its label. In a file or a pipe each stays one line,
-    for those who search it.
+    In a terminal a long line continues below its text, not below its label. In a file or a pipe
+    each stays one line, for those who search it.
     """
     for line in lines:
         if not console.is_terminal:

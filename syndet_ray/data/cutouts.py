@@ -22,9 +22,12 @@ _MARGIN = 0.3  # of the box, on each side: what GrabCut learns the background fr
 _WORK_PX = 192  # longest side of what GrabCut sees: fewer pixels tell it too little, more take long
 _ROUNDS = 6
 _GUESSES = (0.75, 0.9, 1.0)  # shares of the box's width and height
-_WEAKEST_EDGE = 7.0  # levels per pixel; below it all outlines of photographed dice looked wrong, above nearly none
-_LEAST, _MOST = 0.2, 0.98  # of the box: less is a part of the thing or of its pattern, more is no outline at all
-_HOLE = 0.1  # of the foreground: smaller holes are dark spots on the thing, larger ones go through it
+# levels per pixel; below it all outlines of photographed dice looked wrong, above nearly none
+_WEAKEST_EDGE = 7.0
+# of the box: less is a part of the thing or of its pattern, more is no outline at all
+_LEAST, _MOST = 0.2, 0.98
+# of the foreground: smaller holes are dark spots on the thing, larger ones go through it
+_HOLE = 0.1
 _SMALLEST_PX = 12
 _TRIES = 4  # objects tried per cut-out that is wanted
 
@@ -50,18 +53,25 @@ def cut_out(
     masks: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
-    """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png; how many, by class.
+    """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png; how
+    many, by class.
 
-    Whole, lonely and large objects come first. What is foreground GrabCut finds, or a file in `masks` tells: MASKS/
-    <image>.png, with the photo's path in the dataset and its size, bright where objects are. Objects without a
-    plausible outline are left out, so a class can end with fewer than per_class. `progress` is told (cut-outs made,
-    cut-outs wanted in all). Raises DataError for a dataset that cannot be used, for a mask that is missing, and where
-    `out` holds something.
+    Whole, lonely and large objects come first. What is foreground GrabCut finds, or a file in
+    `masks` tells: MASKS/ <image>.png, with the photo's path in the dataset and its size, bright
+    where objects are. Objects without a plausible outline are left out, so a class can end with
+    fewer than per_class. `progress` is told (cut-outs made, cut-outs wanted in all). Raises
+    DataError for a dataset that cannot be used, for a mask that is missing, and where `out` holds
+    something.
     """
     check_empty(out)
     found = read(dataset)
     if "train" not in found.splits:
-        raise DataError(dataset, "has no training photos", got=sorted(found.splits), do="Cut-outs come from no other.")
+        raise DataError(
+            dataset,
+            "has no training photos",
+            got=sorted(found.splits),
+            do="Cut-outs come from no other.",
+        )
     counts = dict.fromkeys(found.classes, 0)
     for label, name in enumerate(found.classes):
         candidates = _ranked(found.splits["train"].records, label, seed)[: _TRIES * per_class]
@@ -79,7 +89,8 @@ def cut_out(
 def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
     """The boxes of a class that are worth a try: clear ones first, large ones probably early.
 
-    Drawn without replacement with a chance in proportion to the area, so that cut-outs come from many photos.
+    Drawn without replacement with a chance in proportion to the area, so that cut-outs come from
+    many photos.
     """
     found = [
         _Candidate(record=record, k=int(k), clear=bool(whole[k]))
@@ -95,7 +106,9 @@ def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate
 
 
 def clear(boxes: Boxes) -> np.ndarray:
-    """(n,) whether an object is not known to be hidden, and no other box reaches into its surroundings."""
+    """(n,) whether an object is not known to be hidden, and no other box reaches into its
+    surroundings.
+    """
     low, high = boxes.xyxy[:, :2], boxes.xyxy[:, 2:]
     reach = _MARGIN * (high - low)
     apart = (low[None] >= (high + reach)[:, None]) | (high[None] <= (low - reach)[:, None])
@@ -104,7 +117,9 @@ def clear(boxes: Boxes) -> np.ndarray:
     return ~near.any(axis=1) & ~(boxes.visibility < 0.9)
 
 
-def _cuts(candidates: Sequence[_Candidate], masks: Path | None) -> Iterator[tuple[_Candidate, np.ndarray]]:
+def _cuts(
+    candidates: Sequence[_Candidate], masks: Path | None
+) -> Iterator[tuple[_Candidate, np.ndarray]]:
     for candidate in candidates:
         if (rgba := _cut(candidate, masks)) is not None:
             yield candidate, rgba
@@ -118,7 +133,9 @@ def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     reach = np.ceil(_MARGIN * (edges[2:] - edges[:2])).astype(int)
     low, high = np.maximum(edges[:2] - reach, 0), np.minimum(edges[2:] + reach, rgb.shape[1::-1])
     crop, box = np.s_[low[1] : high[1], low[0] : high[0]], edges - np.tile(low, 2)
-    alpha = foreground(rgb[crop], box) if masks is None else _given(masks, record, rgb.shape[:2])[crop]
+    alpha = (
+        foreground(rgb[crop], box) if masks is None else _given(masks, record, rgb.shape[:2])[crop]
+    )
     alpha = _within(alpha, box)
     if np.count_nonzero(alpha >= 128) < _LEAST * np.prod(box[2:] - box[:2]):
         return None
@@ -128,10 +145,12 @@ def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
 
 
 def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(h, w) uint8 alpha of the object in box, x1 y1 x2 y2 in whole pixels of rgb (h, w, 3) uint8, by GrabCut.
+    """(h, w) uint8 alpha of the object in box, x1 y1 x2 y2 in whole pixels of rgb (h, w, 3) uint8,
+    by GrabCut.
 
-    What is outside the box is background. Of what several first guesses lead to, the outline along the strongest edges
-    is taken. Nothing is foreground where no outline follows edges, and where there is no background to learn from.
+    What is outside the box is background. Of what several first guesses lead to, the outline along
+    the strongest edges is taken. Nothing is foreground where no outline follows edges, and where
+    there is no background to learn from.
     """
     scale = _WORK_PX / max(rgb.shape[:2])
     size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
@@ -141,7 +160,9 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     strengths = [_strength(edges, mask) if _plausible(mask, inside) else 0.0 for mask in masks]
     best = int(np.argmax(strengths))
     alpha = masks[best] if strengths[best] >= _WEAKEST_EDGE else np.zeros_like(masks[best])
-    return cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+    return cv2.resize(
+        alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    )
 
 
 def _plausible(mask: np.ndarray, box: np.ndarray) -> bool:
@@ -152,12 +173,16 @@ def _plausible(mask: np.ndarray, box: np.ndarray) -> bool:
 def _edges(rgb: np.ndarray) -> np.ndarray:
     """(h, w) the steepest slope of any colour within two pixels, in levels per pixel."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 1.5)
-    slope = np.hypot(cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)) / 32
+    slope = (
+        np.hypot(cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)) / 32
+    )
     return cv2.dilate(slope.max(axis=2), np.ones((5, 5)))
 
 
 def _strength(edges: np.ndarray, mask: np.ndarray) -> float:
-    """The slope that four fifths of a mask's outline exceed: through shadows and across the thing there is none."""
+    """The slope that four fifths of a mask's outline exceed: through shadows and across the thing
+    there is none.
+    """
     rings, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     x, y = np.concatenate(rings)[:, 0].T
     return float(np.percentile(edges[y, x], 20))
@@ -173,18 +198,29 @@ def _grab_cut(rgb: np.ndarray, box: np.ndarray, share: float) -> np.ndarray:
     guess[y1:y2, x1:x2] = cv2.GC_PR_BGD
     if (guess != cv2.GC_BGD).all():
         return np.zeros_like(guess)
-    cv2.ellipse(guess, (((x1 + x2) / 2, (y1 + y2) / 2), ((x2 - x1) * share, (y2 - y1) * share), 0.0), cv2.GC_PR_FGD, -1)
+    cv2.ellipse(
+        guess,
+        (((x1 + x2) / 2, (y1 + y2) / 2), ((x2 - x1) * share, (y2 - y1) * share), 0.0),
+        cv2.GC_PR_FGD,
+        -1,
+    )
     cv2.setRNGSeed(0)  # GrabCut's clusters are drawn from OpenCV's own generator
-    cv2.grabCut(rgb, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        rgb, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK
+    )
     return np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
 
 
 def _cleaned(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The largest piece of a mask (h, w) within a box, smooth and without small holes; 0 or 255."""
     inside = _within(mask, box)
-    tight = cv2.morphologyEx(cv2.morphologyEx(inside, cv2.MORPH_CLOSE, _disc(mask)), cv2.MORPH_OPEN, _disc(mask))
+    tight = cv2.morphologyEx(
+        cv2.morphologyEx(inside, cv2.MORPH_CLOSE, _disc(mask)), cv2.MORPH_OPEN, _disc(mask)
+    )
     smooth = cv2.GaussianBlur(tight, (0, 0), max(mask.shape) / 64)
-    rings, tree = cv2.findContours((smooth >= 128).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    rings, tree = cv2.findContours(
+        (smooth >= 128).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    )
     solid = np.zeros_like(mask)
     if not rings:
         return solid
@@ -213,7 +249,11 @@ def _disc(mask: np.ndarray) -> np.ndarray:
 def _given(masks: Path, record: Record, size: tuple[int, int]) -> np.ndarray:
     path = masks / f"{_stem(record)}.png"
     if not path.is_file():
-        raise DataError(path, f"no mask for {record.image_id}", do="Put one, or let GrabCut find the foreground.")
+        raise DataError(
+            path,
+            f"no mask for {record.image_id}",
+            do="Put one, or let GrabCut find the foreground.",
+        )
     mask = picture.pixels(path, str(path)).max(axis=2)
     if mask.shape != size:
         rule = f"a mask must be as large as its photo, {size[1]} x {size[0]} pixels"

@@ -1,8 +1,9 @@
-"""Lease: an object on S3 that says who writes under an address, put on the condition that nobody else has put it meanwhile.
+"""Lease: an object on S3 that says who writes under an address, put on the condition that nobody
+else has put it meanwhile.
 
-It is renewed while its holder lives, and expires where it is not: by the store's clock, as far as its answers tell it, for
-those of two machines may differ. Who finds another's lease that has not expired stays away; who finds that another has
-taken its own stops.
+It is renewed while its holder lives, and expires where it is not: by the store's clock, as far as
+its answers tell it, for those of two machines may differ. Who finds another's lease that has not
+expired stays away; who finds that another has taken its own stops.
 """
 
 import json
@@ -20,13 +21,22 @@ from syndet_ray.data.storage import inside, refused, s3
 from syndet_ray.errors import MachineError
 from syndet_ray.timer import timer
 
-# A driver that does not get through to the store for so long has lost the run to whoever asks for it.
+# A driver that does not get through to the store for so long has lost the run to whoever asks for
+# it.
 LASTS_S = 120.0
 _RENEWALS = 4  # while it lasts: three may fail
 _TRIES = 5  # where others put theirs at the same moment
 _NAME = "lease.json"
-# What S3 answers where the condition of a put does not hold, or might not: the last where two puts meet.
-_CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict", "409")
+# What S3 answers where the condition of a put does not hold, or might not: the last where two puts
+# meet.
+_CONDITION_FAILED = (
+    "PreconditionFailed",
+    "412",
+    "NoSuchKey",
+    "404",
+    "ConditionalRequestConflict",
+    "409",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +44,8 @@ class Claim:
     """Who holds a lease, as the store has it.
 
     who     for a person: "4711 on host"
-    place   equal for two claims only where the later knows that the earlier is over, as by a lock on one machine
+    place   equal for two claims only where the later knows that the earlier is over, as by a lock
+            on one machine
     token   of this one lease
     lasts_s how long it holds from when it was put; 0 once it is given back
     """
@@ -61,7 +72,10 @@ class Lease:
         return self.taken_by is None and _clock_s() - self._renewed < self.claim.lasts_s
 
     def take(self) -> None:
-        """Takes the lease where it is free. Raises MachineError where another holds it, or the store does not answer."""
+        """Takes the lease where it is free.
+
+        Raises MachineError where another holds it, or the store does not answer.
+        """
         with _named(self.address):
             for _ in range(_TRIES):
                 found = self._found()
@@ -69,15 +83,20 @@ class Lease:
                     raise found.refusal(self.address)
                 if self._put({"IfNoneMatch": "*"} if found is None else {"IfMatch": found.etag}):
                     return
-        raise MachineError(self.address, "is being taken by another process", do="Try again in a minute.")
+        raise MachineError(
+            self.address, "is being taken by another process", do="Try again in a minute."
+        )
 
     def renew(self) -> None:
-        """Makes it last anew. Raises MachineError where the store does not answer; another's lease is noted in `taken_by`."""
+        """Makes it last anew. Raises MachineError where the store does not answer; another's lease
+        is noted in `taken_by`.
+        """
         with _named(self.address):
             if self._put({"IfMatch": self._etag}):
                 return
             found = self._found()
-            if found is not None and found.claim.token == self.claim.token:  # the answer to an earlier put was lost
+            # the answer to an earlier put was lost
+            if found is not None and found.claim.token == self.claim.token:
                 self._etag = found.etag
                 self._put({"IfMatch": self._etag})
             else:
@@ -85,7 +104,9 @@ class Lease:
 
     def release(self) -> None:
         """Gives it back, so that others need not wait. What fails is left to expire."""
-        self.claim = Claim(who=self.claim.who, place=self.claim.place, token=self.claim.token, lasts_s=0.0)
+        self.claim = Claim(
+            who=self.claim.who, place=self.claim.place, token=self.claim.token, lasts_s=0.0
+        )
         with suppress(MachineError):
             self.renew()
 
@@ -93,7 +114,11 @@ class Lease:
         """Raises MachineError where another has taken it."""
         if self.taken_by is not None:
             rule = f"was taken over by another process ({self.taken_by}), because this one did not get through to the store"
-            raise MachineError(self.address, rule, do="Let that one go on: what this one has not copied there is lost.")
+            raise MachineError(
+                self.address,
+                rule,
+                do="Let that one go on: what this one has not copied there is lost.",
+            )
 
     def _put(self, condition: Mapping[str, str]) -> bool:
         """Puts the claim; False where the condition does not hold."""
@@ -102,7 +127,9 @@ class Lease:
         if not self._is_conditional and not self._holds(condition):
             return False
         try:
-            answer = self._client.put_object(**self._where, Body=body, **(condition if self._is_conditional else {}))
+            answer = self._client.put_object(
+                **self._where, Body=body, **(condition if self._is_conditional else {})
+            )
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _CONDITION_FAILED:
@@ -115,7 +142,9 @@ class Lease:
         return True
 
     def _holds(self, condition: Mapping[str, str]) -> bool:
-        """Whether a condition holds, for older stores that know none: two drivers within one moment both find that it does."""
+        """Whether a condition holds, for older stores that know none: two drivers within one moment
+        both find that it does.
+        """
         found = self._found()
         if "IfNoneMatch" in condition:
             return found is None
@@ -156,12 +185,15 @@ class _Found:
 def _claim(body: bytes) -> Claim:
     """Raises ValueError for what is no claim."""
     facts = json.loads(body)
-    return Claim(**{name: facts[name] for name in ("who", "place", "token")}, lasts_s=float(facts["lasts_s"]))
+    return Claim(
+        **{name: facts[name] for name in ("who", "place", "token")}, lasts_s=float(facts["lasts_s"])
+    )
 
 
 @contextmanager
 def tenure(lease: Lease, lost: Callable[[], None]) -> Iterator[Lease]:
-    """Takes a lease and renews it until the end, when it is given back. `lost` is called, in a thread, where another takes it.
+    """Takes a lease and renews it until the end, when it is given back. `lost` is called, in a
+    thread, where another takes it.
 
     Raises as `Lease.take` does, and at the end as `Lease.check`.
     """
@@ -194,8 +226,14 @@ def check_free(address: str, place: str) -> None:
 
 
 def _clock_s() -> float:
-    """Seconds of a clock that goes on while the machine sleeps: whoever wakes up may have lost the lease long ago."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    """Seconds of a clock that goes on while the machine sleeps: whoever wakes up may have lost the
+    lease long ago.
+    """
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )
 
 
 @contextmanager

@@ -23,7 +23,9 @@ def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
 
 
 def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
-    """Raises MachineError where the decoded photos would take more than 60 % of the memory that is available."""
+    """Raises MachineError where the decoded photos would take more than 60 % of the memory that is
+    available.
+    """
     needed, available = decoded_bytes(sources, longest_px), available_bytes()
     if needed <= _MOST_OF_AVAILABLE * available:
         return
@@ -36,16 +38,24 @@ def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
 
 
 def available_bytes() -> int:
-    """Bytes that processes can still be given without swapping; within a container, no more than its limit."""
+    """Bytes that processes can still be given without swapping; within a container, no more than
+    its limit.
+    """
     return int(min(psutil.virtual_memory().available, _container_bytes()))
 
 
 def memory_words(size_bytes: int) -> str:
     """ "1.5 GB", "45 MB"; at least 1 MB."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
+    return (
+        f"{size_bytes / 1e9:.1f} GB"
+        if size_bytes >= 1e9
+        else f"{max(1, round(size_bytes / 1e6))} MB"
+    )
 
 
 def _container_bytes() -> float:
-    """The limit of the container's control group, of which psutil knows nothing; infinite where there is none ("max")."""
+    """The limit of the container's control group, of which psutil knows nothing; infinite where
+    there is none ("max").
+    """
     limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.exists() else "max"
     return int(limit) if limit.isdigit() else float("inf")

@@ -1,8 +1,10 @@
-"""Moved: whether two photos that look alike show different objects, by their labels and by what is seen there.
+"""Moved: whether two photos that look alike show different objects, by their labels and by what is
+seen there.
 
-Photos of a fixed camera over one ground agree in nearly all places. Labels say where to look: at a box of one photo that
-the other has no counterpart of. What is seen there decides, for labels alone do not tell: one photo may be labelled twice,
-by different people, or not at all in one of two exports.
+Photos of a fixed camera over one ground agree in nearly all places. Labels say where to look: at a
+box of one photo that the other has no counterpart of. What is seen there decides, for labels alone
+do not tell: one photo may be labelled twice, by different people, or not at all in one of two
+exports.
 """
 
 from collections.abc import Iterator
@@ -18,22 +20,27 @@ _COUNTERPART = 0.5  # IoU of a box of the same class, as in the scores of detect
 _MARGIN = 0.25
 _LEAST_PX = 3  # a side of what is compared: less is no pattern
 
-# A copy may be darker, of more contrast, or slightly blurred: both photos are smoothed, and brought to one deviation. What
-# looks like a copy is at most by this gain brighter or darker; objects that are in one photo alone could feign more.
+# A copy may be darker, of more contrast, or slightly blurred: both photos are smoothed, and brought
+# to one deviation. What looks like a copy is at most by this gain brighter or darker; objects that
+# are in one photo alone could feign more.
 _SMOOTHING_PX = 0.7  # standard deviation, the least after which noise hides no small object
 _MOST_GAIN = 1.6
 
-# Then the patterns around objects that are in one of two photos alone correlate at .96 or less. Those of copies that differ
-# enough to be asked correlate at .98 or more, however they were saved (the ways and the photos of copies.py, and faint
-# objects under a fixed camera) or changed (a gain of .7 to 1.3, a gamma of .8 to 1.25, a stretched contrast, a slight blur).
+# Then the patterns around objects that are in one of two photos alone correlate at .96 or less.
+# Those of copies that differ enough to be asked correlate at .98 or more, however they were saved
+# (the ways and the photos of copies.py, and faint objects under a fixed camera) or changed (a gain
+# of .7 to 1.3, a gamma of .8 to 1.25, a stretched contrast, a slight blur).
 _MOST_CORRELATION = 0.97
-# Objects of one shape, such as a bright and a grey lid, differ by their contrast alone. That of copies is .81 or more.
+# Objects of one shape, such as a bright and a grey lid, differ by their contrast alone. That of
+# copies is .81 or more.
 _LEAST_CONTRAST = 0.8  # share of the other's
-# Empty ground, which a careless box may hold, has no pattern to agree in. Copies then hardly differ at all there: by up to
-# 3 times what is usual for the two photos. Different objects leave 10 times that and more.
+# Empty ground, which a careless box may hold, has no pattern to agree in. Copies then hardly differ
+# at all there: by up to 3 times what is usual for the two photos. Different objects leave 10 times
+# that and more.
 _LEAST_DIFFERENCE = 4.0  # usual differences
 _LEAST_GREY = 1.0  # grey levels: a copy without loss has no usual difference
-_USUAL_PX = 9  # side of the neighbourhood whose mean, such as a change of brightness, counts for nothing
+# side of the neighbourhood whose mean, such as a change of brightness, counts for nothing
+_USUAL_PX = 9
 _TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 _FLAT = 1e-6  # grey levels, or their square; what is flat is divided by it instead of by 0
 
@@ -53,7 +60,9 @@ class View:
 
 
 def show_different_objects(view: View, other: View) -> bool:
-    """Whether an object is labelled in one photo alone, and the two differ where it is: then neither is a copy."""
+    """Whether an object is labelled in one photo alone, and the two differ where it is: then
+    neither is a copy.
+    """
     grey, other_grey = _alike(view.grey, other.grey)
     usual = _usual_difference(grey, other_grey)
     least = max(_LEAST_DIFFERENCE * usual, _LEAST_GREY)
@@ -78,14 +87,18 @@ def _without_counterpart(view: View, other: View) -> Iterator[np.ndarray]:
 
 
 def _usual_difference(grey: np.ndarray, other: np.ndarray) -> float:
-    """Standard deviation, grey levels, of what differs anywhere: noise and compression. A few objects do not count."""
+    """Standard deviation, grey levels, of what differs anywhere: noise and compression. A few
+    objects do not count.
+    """
     difference = grey - other
     faint = difference - cv2.blur(difference, (_USUAL_PX, _USUAL_PX))
     return _TO_DEVIATION * float(np.median(np.abs(faint)))
 
 
 def _differs(grey: np.ndarray, other: np.ndarray, box: np.ndarray, least: float) -> bool:
-    """Whether two photos differ in and around a box by `least` grey levels, and in the pattern or contrast seen there."""
+    """Whether two photos differ in and around a box by `least` grey levels, and in the pattern or
+    contrast seen there.
+    """
     part, other_part = _around(grey, box), _around(other, box)
     if min(part.shape) < _LEAST_PX:
         return False

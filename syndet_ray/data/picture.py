@@ -31,11 +31,15 @@ class Header:
 
     @property
     def shown_wh(self) -> tuple[int, int]:
-        """The size after EXIF orientation: what viewers and labelling tools show, and what we train on."""
+        """The size after EXIF orientation: what viewers and labelling tools show, and what we train
+        on.
+        """
         return self.stored_wh if self.orientation < 5 else self.stored_wh[::-1]
 
     def shown(self, xyxy: np.ndarray) -> np.ndarray:
-        """Boxes (n, 4) of the stored frame in the frame that is shown, for the orientations that swap the sides."""
+        """Boxes (n, 4) of the stored frame in the frame that is shown, for the orientations that
+        swap the sides.
+        """
         assert self.orientation >= 5
         width, height = self.stored_wh
         x1, y1, x2, y2 = xyxy.T
@@ -55,7 +59,8 @@ def header(image: bytes | Path, place: str) -> Header:
 
 
 def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
-    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises DataError.
+    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises
+    DataError.
 
     size_wh  what the shown image is resized to, pixels; None leaves it as it is
     """
@@ -63,7 +68,8 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
         if size_wh is not None:
             _decode_small(picture, size_wh)
         upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
+        # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
+        if upright.mode.startswith("I"):
             high_bytes = np.asarray(upright).astype(np.int64) >> 8
             upright = Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8))
         rgb = np.asarray(upright.convert("RGB"))
@@ -74,21 +80,26 @@ def _header(picture: Image.Image) -> Header:
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     # Pillow, like browsers, takes any other value for "as stored".
     orientation = orientation if orientation in range(1, 9) else 1
-    swapped = picture.format == "TIFF" and orientation >= 5  # Pillow gives the size of a TIFF as it is shown
+    # Pillow gives the size of a TIFF as it is shown
+    swapped = picture.format == "TIFF" and orientation >= 5
     return Header(picture.size[::-1] if swapped else picture.size, orientation)
 
 
 def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:
-    """Sets a JPEG to be decoded at a half, a quarter or an eighth of its sides, which are still at least the shown size_wh.
+    """Sets a JPEG to be decoded at a half, a quarter or an eighth of its sides, which are still at
+    least the shown size_wh.
 
-    Four times less to decode at each halving. Other formats, and whatever is to be enlarged, are decoded whole.
+    Four times less to decode at each halving. Other formats, and whatever is to be enlarged, are
+    decoded whole.
     """
     sides_swap = _header(picture).orientation >= 5
     picture.draft(None, size_wh[::-1] if sides_swap else size_wh)  # None keeps the mode
 
 
 def _resized(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8 of exactly size_wh: means over the pixels' areas where it shrinks, bilinear where it grows."""
+    """(h, w, 3) uint8 of exactly size_wh: means over the pixels' areas where it shrinks, bilinear
+    where it grows.
+    """
     height, width = rgb.shape[:2]
     if (width, height) == size_wh:
         return rgb
@@ -102,6 +113,8 @@ def _opened(image: bytes | Path, place: str) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
             yield picture
     except UnidentifiedImageError:
-        raise DataError(place, "the image cannot be read (not a format that Pillow knows)", do=_DO) from None
+        raise DataError(
+            place, "the image cannot be read (not a format that Pillow knows)", do=_DO
+        ) from None
     except _BROKEN as error:
         raise DataError(place, f"the image cannot be read ({error})", do=_DO) from None

@@ -27,21 +27,24 @@ _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
 class Pool:
     """n decoded images with their boxes, in a handful of flat arrays.
 
-    Arrays rather than lists, because Ray's object store and memory-mapped files hand arrays to every process of a
-    node without copying them. They may be read-only: copy before you change an image.
+    Arrays rather than lists, because Ray's object store and memory-mapped files hand arrays to
+    every process of a node without copying them. They may be read-only: copy before you change an
+    image.
 
-    Everything is in pixels of the working scale, at which the detector sees images. Of photos, `to_photo` leads back to
-    their own pixels.
+    Everything is in pixels of the working scale, at which the detector sees images. Of photos,
+    `to_photo` leads back to their own pixels.
 
-    pixels        flat uint8, RGB, each image row-major (h, w, 3); may hold images of others too, see `select`
+    pixels        flat uint8, RGB, each image row-major (h, w, 3); may hold images of others too,
+                  see `select`
     pixel_starts  (n,) int64, where in `pixels` each image begins
     sizes_wh      (n, 2) int64
-    scales        (n, 2) float64, working pixels per pixel of the photo, of width and height: both are rounded; 1 for scenes
+    scales        (n, 2) float64, working pixels per pixel of the photo, of width and height: both
+                  are rounded; 1 for scenes
     xyxy, labels, visibility, crowd   the boxes of all images one after another, as in `Boxes`
     box_counts    (n,) int64
     image_ids     (n,) unicode
-    digests       (n, 32) uint8, SHA-256 of each image's file and of its labels in the photo's own pixels; None where images
-                  were never files
+    digests       (n, 32) uint8, SHA-256 of each image's file and of its labels in the photo's own
+                  pixels; None where images were never files
     """
 
     name: str
@@ -71,7 +74,9 @@ class Pool:
         synthetic: bool = False,
         stand_in: bool = False,
     ) -> "Pool":
-        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, none of them rescaled."""
+        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, none of them
+        rescaled.
+        """
         assert len(images) == len(boxes) == len(image_ids)
         sizes_wh = np.array([image.shape[1::-1] for image in images], np.int64).reshape(-1, 2)
         return Pool(
@@ -79,7 +84,9 @@ class Pool:
             classes=classes,
             synthetic=synthetic,
             stand_in=stand_in,
-            pixels=np.concatenate([np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)]),
+            pixels=np.concatenate(
+                [np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)]
+            ),
             pixel_starts=_starts(_bytes_of(sizes_wh)),
             sizes_wh=sizes_wh,
             scales=np.ones((len(images), 2)),
@@ -102,7 +109,9 @@ class Pool:
 
     @property
     def photo_sizes_wh(self) -> np.ndarray:
-        """(n, 2) int64, pixels of the photos as they were before they were brought to the working scale."""
+        """(n, 2) int64, pixels of the photos as they were before they were brought to the working
+        scale.
+        """
         return np.rint(self.sizes_wh / self.scales).astype(np.int64)
 
     @property
@@ -119,15 +128,23 @@ class Pool:
     def boxes(self, i: int) -> Boxes:
         part = slice(self._box_starts[i], self._box_starts[i] + self.box_counts[i])
         return Boxes(
-            xyxy=self.xyxy[part], labels=self.labels[part], visibility=self.visibility[part], crowd=self.crowd[part]
+            xyxy=self.xyxy[part],
+            labels=self.labels[part],
+            visibility=self.visibility[part],
+            crowd=self.crowd[part],
         )
 
     def to_photo(self, i: int | np.ndarray, xyxy: np.ndarray) -> np.ndarray:
-        """Boxes (k, 4) on image i, in pixels of its photo, unrounded. i: one image, or (k,) that of each box."""
+        """Boxes (k, 4) on image i, in pixels of its photo, unrounded. i: one image, or (k,) that of
+        each box.
+        """
         return xyxy / np.tile(self.scales[i], 2)
 
     def labels_in_photos(self) -> "Pool":
-        """The boxes and image sizes in the photos' own pixels. Of the images only the sizes are there."""
+        """The boxes and image sizes in the photos' own pixels.
+
+        Of the images only the sizes are there.
+        """
         image_of = np.repeat(np.arange(len(self)), self.box_counts)
         return replace(
             self,
@@ -139,9 +156,14 @@ class Pool:
         )
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Pool":
-        """The images at `indices`, in that order. Their pixels are those of this pool, and are not copied."""
+        """The images at `indices`, in that order.
+
+        Their pixels are those of this pool, and are not copied.
+        """
         images = np.array(indices, np.int64)
-        boxes = [np.arange(self._box_starts[i], self._box_starts[i] + self.box_counts[i]) for i in images]
+        boxes = [
+            np.arange(self._box_starts[i], self._box_starts[i] + self.box_counts[i]) for i in images
+        ]
         rows = np.concatenate([np.zeros(0, np.int64), *boxes])
         return replace(
             self,
@@ -156,7 +178,8 @@ class Pool:
         )
 
     def compacted(self) -> "Pool":
-        """The pool with the pixels of its own images alone, in their order; itself where it has no others.
+        """The pool with the pixels of its own images alone, in their order; itself where it has no
+        others.
 
         They are copied only where its images do not lie one after another already.
         """
@@ -165,8 +188,12 @@ class Pool:
         if np.array_equal(self.pixel_starts - first, starts):
             if self.pixels.size == self.image_bytes:
                 return self
-            return replace(self, pixels=self.pixels[first : first + self.image_bytes], pixel_starts=starts)
-        pixels = np.concatenate([np.zeros(0, np.uint8), *(self.image(i).reshape(-1) for i in range(len(self)))])
+            return replace(
+                self, pixels=self.pixels[first : first + self.image_bytes], pixel_starts=starts
+            )
+        pixels = np.concatenate(
+            [np.zeros(0, np.uint8), *(self.image(i).reshape(-1) for i in range(len(self)))]
+        )
         return replace(self, pixels=pixels, pixel_starts=starts)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -175,10 +202,12 @@ class Pool:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over class names, and images with their labels in order: equal pools are equal data.
+        """SHA-256 over class names, and images with their labels in order: equal pools are equal
+        data.
 
-        Of images that were files it is over their bytes, and boxes in the photos' own pixels: the same at every working
-        scale, and whatever decodes them. Of others it is over pixels and boxes.
+        Of images that were files it is over their bytes, and boxes in the photos' own pixels: the
+        same at every working scale, and whatever decodes them. Of others it is over pixels and
+        boxes.
         """
         digest = hashlib.sha256("\n".join(self.classes).encode())
         if self.digests is not None:
@@ -186,7 +215,14 @@ class Pool:
             return digest.hexdigest()
         for i in range(len(self)):
             digest.update(np.ascontiguousarray(self.image(i)).data)
-        for array in (self.sizes_wh, self.box_counts, self.xyxy, self.labels, self.visibility, self.crowd):
+        for array in (
+            self.sizes_wh,
+            self.box_counts,
+            self.xyxy,
+            self.labels,
+            self.visibility,
+            self.crowd,
+        ):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -202,7 +238,12 @@ class Pool:
                 np.save(unfinished / "scales.npy", self.scales, allow_pickle=False)
             if self.digests is not None:
                 np.save(unfinished / "digests.npy", self.digests, allow_pickle=False)
-            about = {"name": self.name, "classes": self.classes, "synthetic": self.synthetic, "stand_in": self.stand_in}
+            about = {
+                "name": self.name,
+                "classes": self.classes,
+                "synthetic": self.synthetic,
+                "stand_in": self.stand_in,
+            }
             (unfinished / "pool.json").write_text(json.dumps(about, indent=1))
             os.chmod(unfinished, 0o755)
             os.rename(unfinished, folder)
@@ -214,7 +255,9 @@ class Pool:
 
     @staticmethod
     def load(folder: Path) -> "Pool":
-        """The pool saved in `folder`, memory-mapped: processes of one node share its pages. Raises DataError."""
+        """The pool saved in `folder`, memory-mapped: processes of one node share its pages. Raises
+        DataError.
+        """
         try:
             about = json.loads((folder / "pool.json").read_text())
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SAVED}
@@ -235,7 +278,9 @@ def _loaded(file: Path) -> np.ndarray | None:
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
-    """The pool with its labels counted in the order of `classes`, which must be the same names (see check_classes)."""
+    """The pool with its labels counted in the order of `classes`, which must be the same names (see
+    check_classes).
+    """
     if pool.classes == classes:
         return pool
     assert sorted(pool.classes) == sorted(classes), (pool.classes, classes)
@@ -243,15 +288,23 @@ def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
     return replace(pool, classes=classes, labels=order[pool.labels])
 
 
-def decode(source: Source, working_px: int | None = None, progress: Callable[[int, int], None] | None = None) -> Pool:
-    """Decodes every image of a source, one after another, straight into the pool: no image is in memory twice for long.
+def decode(
+    source: Source,
+    working_px: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pool:
+    """Decodes every image of a source, one after another, straight into the pool: no image is in
+    memory twice for long.
 
-    working_px  longer side that every image is brought to, and its boxes with it; None leaves all as it is
+    working_px  longer side that every image is brought to, and its boxes with it; None leaves all
+                as it is
     progress    is told (images done, images in all) after each
 
     Raises DataError naming the record whose image cannot be read.
     """
-    photo_sizes_wh = np.array([record.size_wh for record in source.records], np.int64).reshape(-1, 2)
+    photo_sizes_wh = np.array([record.size_wh for record in source.records], np.int64).reshape(
+        -1, 2
+    )
     sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
     sizes = _bytes_of(sizes_wh)
     starts = _starts(sizes)
@@ -259,7 +312,9 @@ def decode(source: Source, working_px: int | None = None, progress: Callable[[in
     digests = np.zeros((len(source), 32), np.uint8)
     for i, record in enumerate(source.records):
         width, height = sizes_wh[i].tolist()
-        image = picture.pixels(record.image, record.place, None if working_px is None else (width, height))
+        image = picture.pixels(
+            record.image, record.place, None if working_px is None else (width, height)
+        )
         assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
         pixels[starts[i] : starts[i] + sizes[i]] = image.reshape(-1)
         digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
@@ -283,8 +338,9 @@ def decode(source: Source, working_px: int | None = None, progress: Callable[[in
 def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
 
-    Boxes are those of the record: scaled and scaled back, they would differ in their last bits. Classes count by name, so
-    that a pool whose classes are put in another order keeps its digests (see aligned).
+    Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
+    Classes count by name, so that a pool whose classes are put in another order keeps its digests
+    (see aligned).
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
@@ -302,14 +358,17 @@ def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
     assert not ((boxes.xyxy < 0) | (boxes.xyxy > photo_edges)).any(), record.place
     if np.array_equal(photo_edges, edges):
         return boxes
-    # The product first: a box that reaches the photo's edge then ends exactly at the edge of the image.
+    # The product first: a box that reaches the photo's edge then ends exactly at the edge of the
+    # image.
     return replace(boxes, xyxy=boxes.xyxy * edges / photo_edges)
 
 
 def _flat(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """The boxes of many images as the columns of a pool."""
     parts = [Boxes.none(), *boxes]  # of no image at all the columns still need their types
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BOX_COLUMNS}
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _BOX_COLUMNS
+    }
     return columns | {"box_counts": np.array([len(image_boxes) for image_boxes in boxes], np.int64)}
 
 

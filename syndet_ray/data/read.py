@@ -29,7 +29,8 @@ _LAYOUTS = (
     "images/<split>/; <split>/_annotations.coco.json; one COCO .json beside its images. A split is train, val or test."
 )
 _SPILL_PX = 0.01  # what rounding may put outside the image and nobody needs to hear of
-_FEW_BOXES = 10  # fewer of a class are more likely a slip of who labelled than a class, and are hard to find by eye
+# fewer of a class are more likely a slip of who labelled than a class, and are hard to find by eye
+_FEW_BOXES = 10
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,7 +49,8 @@ class Dataset:
     few_boxes: Mapping[str, str] = field(default_factory=dict)
 
     def split_to_score(self, name: str | None = None) -> str:
-        """The name of the split that models are scored on: that of this name; None: "test", or the only one there is.
+        """The name of the split that models are scored on: that of this name; None: "test", or the
+        only one there is.
 
         Raises DataError where there is none.
         """
@@ -63,7 +65,8 @@ class Dataset:
 def read(path: Path) -> Dataset:
     """Reads the dataset in a folder; the images of a split stand in the order of their ids.
 
-    Raises DataError for a folder, layout, annotation or image that cannot be used. Of the images only the heads are
+    Raises DataError for a folder, layout, annotation or image that cannot be used. Of the images
+    only the heads are
     read: `decode` finds those that are damaged further down.
     """
     if not path.is_dir():
@@ -72,16 +75,24 @@ def read(path: Path) -> Dataset:
     files = {kind: found for kind, reader in FORMATS.items() if (found := reader.files(path))}
     if not files:
         raise DataError(
-            path, "holds no dataset of a known layout", got=sorted(p.name for p in path.iterdir())[:8], do=_LAYOUTS
+            path,
+            "holds no dataset of a known layout",
+            got=sorted(p.name for p in path.iterdir())[:8],
+            do=_LAYOUTS,
         )
     if len(files) > 1:
         raise DataError(
-            path, f"must hold one dataset, not both {' and '.join(files)}", do="Give each a folder of its own."
+            path,
+            f"must hold one dataset, not both {' and '.join(files)}",
+            do="Give each a folder of its own.",
         )
     ((kind, found),) = files.items()
     reading: Reading = FORMATS[kind].read(path, by_split(path, found))
     notes = list(reading.notes)
-    splits = {split: _source(reading.classes, split, images, notes) for split, images in reading.splits.items()}
+    splits = {
+        split: _source(reading.classes, split, images, notes)
+        for split, images in reading.splits.items()
+    }
     return Dataset(
         path=path,
         format=kind,
@@ -102,7 +113,9 @@ def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
         split = _split_of(folder, file) or ("train" if len(files) == 1 else None)
         if split is None:
             raise DataError(
-                file, "must tell its split by its name or its folder's", do="Put train, val or test into it."
+                file,
+                "must tell its split by its name or its folder's",
+                do="Put train, val or test into it.",
             )
         found.setdefault(split, []).append(file)
     return {split: found[split] for split in SPLITS if split in found}
@@ -117,26 +130,38 @@ def check_classes(
     few_boxes: Mapping[str, str] | None = None,
     do: str = "Rename or drop classes on one side.",
 ) -> None:
-    """Raises DataError naming the difference, both ways, unless both sides know the same class names in any order.
+    """Raises DataError naming the difference, both ways, unless both sides know the same class
+    names in any order.
 
     other_name  what the message calls the other side
-    few_boxes   of each class that few boxes have, how many and where the first is: such as `Dataset` has it of either side
+    few_boxes   of each class that few boxes have, how many and where the first is: such as
+                `Dataset` has it of either side
     do          what the reader of the message can do
     """
     sides = {"the real data": set(real) - set(other), other_name: set(other) - set(real)}
-    differences = [f"{class_words(names, few_boxes or {})} only in {side}" for side, names in sides.items() if names]
+    differences = [
+        f"{class_words(names, few_boxes or {})} only in {side}"
+        for side, names in sides.items()
+        if names
+    ]
     if differences:
         rule = f"the real data and {other_name} must have the same classes; found {'; '.join(differences)}"
         raise DataError(place, rule, do=do)
 
 
 def class_words(names: Iterable[str], few_boxes: Mapping[str, str]) -> str:
-    """Classes in the order of the alphabet, those of few boxes with where these are: "bishop (1 box: ...), king"."""
-    return ", ".join(f"{name} ({few_boxes[name]})" if name in few_boxes else name for name in sorted(names))
+    """Classes in the order of the alphabet, those of few boxes with where these are: "bishop (1
+    box: ...), king".
+    """
+    return ", ".join(
+        f"{name} ({few_boxes[name]})" if name in few_boxes else name for name in sorted(names)
+    )
 
 
 def _few_boxes(reading: Reading) -> dict[str, str]:
-    """Of each class with fewer than ten boxes, how many and where the first is: "2 boxes, the first: a.jpg, annotation 7"."""
+    """Of each class with fewer than ten boxes, how many and where the first is: "2 boxes, the
+    first: a.jpg, annotation 7".
+    """
     counts = dict.fromkeys(reading.classes, 0)
     first: dict[str, str] = {}
     for image in chain.from_iterable(reading.splits.values()):
@@ -145,7 +170,11 @@ def _few_boxes(reading: Reading) -> dict[str, str]:
             if name not in first:
                 box = place.rpartition(", ")[2]
                 first[name] = f"{image.image_id}, {box}"
-    return {name: _box_words(count, first.get(name)) for name, count in counts.items() if count < _FEW_BOXES}
+    return {
+        name: _box_words(count, first.get(name))
+        for name, count in counts.items()
+        if count < _FEW_BOXES
+    }
 
 
 def _box_words(count: int, first: str | None) -> str:
@@ -165,12 +194,25 @@ def _split_of(folder: Path, file: Path) -> str | None:
     return None
 
 
-def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes: list[str]) -> Source:
-    """The images of a split as records; boxes that leave their image are clipped, and a note says how many."""
-    twice = [image_id for image_id, count in Counter(image.image_id for image in images).items() if count > 1]
+def _source(
+    classes: tuple[str, ...], split: str, images: Sequence[Found], notes: list[str]
+) -> Source:
+    """The images of a split as records; boxes that leave their image are clipped, and a note says
+    how many.
+    """
+    twice = [
+        image_id
+        for image_id, count in Counter(image.image_id for image in images).items()
+        if count > 1
+    ]
     if twice:
         places = [image.place for image in images if image.image_id == twice[0]]
-        raise DataError(places[1], "the same image must stand once in a split", got=twice[0], do=f"Also {places[0]}.")
+        raise DataError(
+            places[1],
+            "the same image must stand once in a split",
+            got=twice[0],
+            do=f"Also {places[0]}.",
+        )
     labels, spilt = {name: label for label, name in enumerate(classes)}, 0
     records = []
     for image in sorted(images, key=lambda image: image.image_id):
@@ -178,8 +220,12 @@ def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes
         inside = np.clip(edges, 0, np.tile(wh, 2))
         _check_area(image, edges, inside, wh)
         spilt += int((np.abs(inside - edges).max(axis=1, initial=0) > _SPILL_PX).sum())
-        boxes = Boxes.of(inside, [labels[name] for name in image.names], image.visibility, image.crowd)
-        record = Record(image_id=image.image_id, image=image.image, size_wh=wh, boxes=boxes, place=image.place)
+        boxes = Boxes.of(
+            inside, [labels[name] for name in image.names], image.visibility, image.crowd
+        )
+        record = Record(
+            image_id=image.image_id, image=image.image, size_wh=wh, boxes=boxes, place=image.place
+        )
         records.append(record)
     if spilt:
         notes.append(f"{split}: {spilt} {'box' if spilt == 1 else 'boxes'} clipped to the image")
@@ -189,14 +235,17 @@ def _source(classes: tuple[str, ...], split: str, images: Sequence[Found], notes
 def _shown(image: Found) -> tuple[np.ndarray, tuple[int, int]]:
     """Boxes (n, 4) in pixels of the frame that is shown, and that frame's size.
 
-    The size that the annotation tells shows whether it was made on the image as stored or as shown, where EXIF swaps
-    the sides. Where it cannot show that, people label what they see.
+    The size that the annotation tells shows whether it was made on the image as stored or as shown,
+    where EXIF swaps the sides. Where it cannot show that, people label what they see.
     """
     head = picture.header(image.image, image.place)
     stored = image.wh == head.stored_wh != head.shown_wh
-    if not (image.relative or stored or image.wh in (None, head.shown_wh)):  # shares also fit an image resized since
+    # shares also fit an image resized since
+    if not (image.relative or stored or image.wh in (None, head.shown_wh)):
         rule = f"width and height must be those of the image file, {head.shown_wh}"
-        raise DataError(image.place, rule, got=image.wh, do="Export the annotations for these image files.")
+        raise DataError(
+            image.place, rule, got=image.wh, do="Export the annotations for these image files."
+        )
     frame = head.stored_wh if stored else head.shown_wh
     xyxy = image.xyxy * np.tile(frame, 2) if image.relative else image.xyxy
     return (head.shown(xyxy) if stored else xyxy), head.shown_wh
@@ -208,7 +257,10 @@ def _check_area(image: Found, edges: np.ndarray, inside: np.ndarray, wh: tuple[i
         got = edges[i].round(2).tolist()
         if (edges[i, :2] >= edges[i, 2:]).any():
             raise DataError(
-                image.box_places[i], "a box must have an area (x1, y1, x2, y2)", got=got, do="Mend or delete it."
+                image.box_places[i],
+                "a box must have an area (x1, y1, x2, y2)",
+                got=got,
+                do="Mend or delete it.",
             )
         rule = f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
         raise DataError(image.box_places[i], rule, got=got, do="Mend or delete it.")

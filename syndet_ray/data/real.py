@@ -21,8 +21,10 @@ class RealData:
     anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
     boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
     notes      what was repaired in the data, and what a reader of the results must know
-    others     training images of the other datasets that recipes draw from, by the folder that they name
-    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that was allowed
+    others     training images of the other datasets that recipes draw from, by the folder that they
+               name
+    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that
+                 was allowed
     """
 
     pools: Mapping[str, Pool]
@@ -44,14 +46,18 @@ class RealData:
         return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal data."""
+        """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal
+        data.
+        """
         fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
         return {
             "path": self.path,
             "counts": _counts(self.pools),
             "objects": _objects(self.pools),
             "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
-            "hashes": {name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())},
+            "hashes": {
+                name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())
+            },
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
             "near_copies": dict(self.near_copies),
@@ -60,9 +66,13 @@ class RealData:
 
     @property
     def scale_words(self) -> list[str]:
-        """The working scale, the objects that it loses and the memory that it takes, in sentences without full stops."""
+        """The working scale, the objects that it loses and the memory that it takes, in sentences
+        without full stops.
+        """
         memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
-        return [words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words]
+        return [
+            words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words
+        ]
 
 
 def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:

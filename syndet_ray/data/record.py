@@ -12,8 +12,8 @@ from syndet_ray.boxes import Boxes
 class Record:
     """One labelled image, still encoded.
 
-    image_id  unique within its source, and the same wherever the dataset lies: a name that the dataset itself gives,
-              or the path of the image file within the dataset's folder
+    image_id  unique within its source, and the same wherever the dataset lies: a name that the
+              dataset itself gives, or the path of the image file within the dataset's folder
     image     the encoded bytes, or the path of the file that holds them
     size_wh   pixels of the image as it is *shown*, from the head of the file
     boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
@@ -47,8 +47,12 @@ class Source:
     @property
     def ids_hash(self) -> str:
         """SHA-256 over the sorted image ids: which images these are, whatever their order."""
-        return hashlib.sha256("\n".join(sorted(record.image_id for record in self.records)).encode()).hexdigest()
+        return hashlib.sha256(
+            "\n".join(sorted(record.image_id for record in self.records)).encode()
+        ).hexdigest()
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Source":
         """The records at `indices`, in that order."""
-        return replace(self, name=name or self.name, records=tuple(self.records[i] for i in indices))
+        return replace(
+            self, name=name or self.name, records=tuple(self.records[i] for i in indices)
+        )

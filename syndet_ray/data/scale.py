@@ -10,32 +10,42 @@ import numpy as np
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
 
-_STEP_PX = 32  # working sizes and crops are multiples of it: the stride of the coarsest feature maps
+# working sizes and crops are multiples of it: the stride of the coarsest feature maps
+_STEP_PX = 32
 _LEAST_WORKING_PX, _MOST_WORKING_PX = 64, 8192  # what recipes allow
 
-# Apparent size of the median object at which the default detector learns best. Smaller ones span too few cells of the
-# feature maps to be told apart, larger ones only cost time.
+# Apparent size of the median object at which the default detector learns best. Smaller ones span
+# too few cells of the feature maps to be told apart, larger ones only cost time.
 _BEST_OBJECT_PX = 48.0
-_UNCHANGED_RANGE = (0.9, 1.1)  # resampling costs sharpness, so photos this near to their best size are left alone
-_UNCHANGED_UP_TO = 1.5  # the same for photos no larger than a crop: enlarged, each would cost more to train on
+# resampling costs sharpness, so photos this near to their best size are left alone
+_UNCHANGED_RANGE = (0.9, 1.1)
+# the same for photos no larger than a crop: enlarged, each would cost more to train on
+_UNCHANGED_UP_TO = 1.5
 _MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
-_MOST_ENLARGED_PX = 2048  # nor are large photos enlarged beyond: 300 of them would take more than 3.8 GB
-_SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))  # quarters of an octave, the nearest first
-# The scale does not change for a gain of fewer objects than this share: slivers of hidden objects, a few in a hundred
-# in a pile, would drag it up without end.
+# nor are large photos enlarged beyond: 300 of them would take more than 3.8 GB
+_MOST_ENLARGED_PX = 2048
+# quarters of an octave, the nearest first
+_SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))
+# The scale does not change for a gain of fewer objects than this share: slivers of hidden objects,
+# a few in a hundred in a pile, would drag it up without end.
 _TIE_SHARE = 0.05
 
 _LEAST_OBJECT_PX = 10.0  # a smaller object leaves a single cell of a feature map at stride 8
 _MOST_OF_CROP = 0.9  # a longer object is nearly always cut by the crop
-_MOST_UNLEARNABLE = 0.2  # share of the objects; beyond it a score says more about the scale than about a recipe
-_LEARNABLE = f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned"
-_MOST_APART = 10.0  # longest sides of two photos of one set; beyond it an object's relative size means nothing
+# share of the objects; beyond it a score says more about the scale than about a recipe
+_MOST_UNLEARNABLE = 0.2
+_LEARNABLE = (
+    f"at least {1 - _MOST_UNLEARNABLE:.0%} of the objects must be of a size that can be learned"
+)
+# longest sides of two photos of one set; beyond it an object's relative size means nothing
+_MOST_APART = 10.0
 
 _LEAST_CROP_PX, _MOST_CROP_PX = 384, 768  # context around a small object; what a step may cost
 _CROP_IN_OBJECTS = 1.5  # sides of the largest object: whole in the crop, with surroundings
 
 _FIRST_ANCHOR_PX, _ANCHOR_RATIO = 24.0, math.sqrt(2)
-_ANCHORS_REACH = 1.1  # the default scale jitter of training shows objects larger and smaller by this factor
+# the default scale jitter of training shows objects larger and smaller by this factor
+_ANCHORS_REACH = 1.1
 _NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95  # longer / shorter side, and share of the boxes
 _ROUNDING = 1e-9  # of a logarithm: a box of exactly 3 by 2 is nearly square
 _MOST_ELONGATED = 3  # powers of 2: 8 times as high as wide, or as wide as high
@@ -52,7 +62,8 @@ class WorkingScale:
     photo_px    median of their longer sides as they are
     crop_px     side of the square that training cuts out of them
     auto_crop_px  what "auto" means for it at this scale
-    object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at that scale; 0 without objects
+    object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at
+                that scale; 0 without objects
     objects     how many there are, crowds left out
     too_small   how many of them are less than 10 px large
     too_large   how many are longer than nine tenths of a crop that is smaller than the photo
@@ -89,9 +100,15 @@ class WorkingScale:
         if self.too_small:
             reasons.append(f"{self.too_small} smaller than {_LEAST_OBJECT_PX:.0f} px")
         if self.too_large:
-            reasons.append(f"{self.too_large} longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop")
+            reasons.append(
+                f"{self.too_large} longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
+            )
         lost = self.too_small + self.too_large
-        return f"{lost} of {self.objects} objects cannot be learned: {' and '.join(reasons)}" if reasons else ""
+        return (
+            f"{lost} of {self.objects} objects cannot be learned: {' and '.join(reasons)}"
+            if reasons
+            else ""
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,28 +124,35 @@ class _Objects:
 
 
 def working_sizes(photo_sizes_wh: np.ndarray, longest_px: int) -> np.ndarray:
-    """(n, 2) int64 width and height of photos (n, 2) with their longer side at longest_px; no side is less than 1."""
+    """(n, 2) int64 width and height of photos (n, 2) with their longer side at longest_px; no side
+    is less than 1.
+    """
     longer = photo_sizes_wh.max(axis=1, keepdims=True, initial=1)
     return np.maximum(1, np.rint(photo_sizes_wh * longest_px / longer)).astype(np.int64)
 
 
 def working_scale(
-    records: Sequence[Record], working_px: int | Literal["auto"], crop_px: int | Literal["auto"], place: object
+    records: Sequence[Record],
+    working_px: int | Literal["auto"],
+    crop_px: int | Literal["auto"],
+    place: object,
 ) -> WorkingScale:
     """The scale for these training photos; sizes that are numbers stay as they are.
 
-    "auto" brings the median object to 48 px, except that photos stay as they are where that is near, and are enlarged
-    to at most twice their size or 2048 px; where objects differ much in size, the scale moves on to where the most can be
-    learned.
-    Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of the objects are too
-    small or too large to be learned. `place` names the dataset.
+    "auto" brings the median object to 48 px, except that photos stay as they are where that is
+    near, and are enlarged to at most twice their size or 2048 px; where objects differ much in
+    size, the scale moves on to where the most can be learned.
+    Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of
+    the objects are too small or too large to be learned. `place` names the dataset.
     """
     if not records:
         raise DataError(place, "holds no photos to train on")
     check_alike(records, place)
     objects = _objects(records)
     native_px = _median_longer_side(records)
-    longest_px = _best_working_px(objects, native_px, crop_px) if working_px == "auto" else working_px
+    longest_px = (
+        _best_working_px(objects, native_px, crop_px) if working_px == "auto" else working_px
+    )
     scale = _scale_at(longest_px, native_px, objects, crop_px)
     _check_learnable(scale, working_px, place)
     return scale
@@ -136,11 +160,17 @@ def working_scale(
 
 def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
     """The same scale and crop with the objects of other photos, such as those that are scored."""
-    return _scale_at(scale.longest_px, _median_longer_side(records), _objects(records), scale.crop_px)
+    return _scale_at(
+        scale.longest_px, _median_longer_side(records), _objects(records), scale.crop_px
+    )
 
 
-def check_crop(records: Sequence[Record], scale: WorkingScale, crop_px: int | Literal["auto"], place: object) -> None:
-    """Raises DataError where another crop, at the scale of the others, makes more than a fifth of the objects too large."""
+def check_crop(
+    records: Sequence[Record], scale: WorkingScale, crop_px: int | Literal["auto"], place: object
+) -> None:
+    """Raises DataError where another crop, at the scale of the others, makes more than a fifth of
+    the objects too large.
+    """
     objects = _objects(records)
     cropped = _scale_at(scale.longest_px, scale.photo_px, objects, crop_px)
     if not cropped.is_learnable:
@@ -172,10 +202,12 @@ def training_boxes_wh(records: Sequence[Record]) -> np.ndarray:
 
 
 def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
-    """Anchor sizes for objects of least_px to most_px: 24 px times powers of the square root of 2, smallest first.
+    """Anchor sizes for objects of least_px to most_px: 24 px times powers of the square root of 2,
+    smallest first.
 
-    At least two. Every size in the range, widened by the scale jitter, has one within a factor of 2^(1/4), at which two
-    concentric boxes still overlap by an IoU of 0.7. Sizes that are too small to be learned have none.
+    At least two. Every size in the range, widened by the scale jitter, has one within a factor of
+    2^(1/4), at which two concentric boxes still overlap by an IoU of 0.7. Sizes that are too small
+    to be learned have none.
     """
     least = max(least_px, _LEAST_OBJECT_PX) / _ANCHORS_REACH
     most = max(most_px, _LEAST_OBJECT_PX) * _ANCHORS_REACH
@@ -185,11 +217,14 @@ def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
 
 
 def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...]:
-    """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square, else powers of 2.
+    """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square,
+    else powers of 2.
 
-    Every ratio in the middle 80 % has one within a factor of the square root of 2, or is beyond 4 either way.
+    Every ratio in the middle 80 % has one within a factor of the square root of 2, or is beyond 4
+    either way.
 
-    transposed  whether training swaps the axes of some images: every box is then seen lying as well as standing
+    transposed  whether training swaps the axes of some images: every box is then seen lying as well
+                as standing
     """
     if not len(boxes_wh):
         return (1.0,)
@@ -200,7 +235,9 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     if nearly_square.mean() >= _NEARLY_ALL:
         return (1.0,)
     low, _, high = np.quantile(logs, _QUANTILES)
-    first, last = (int(np.clip(round(edge), -_MOST_ELONGATED, _MOST_ELONGATED)) for edge in (low, high))
+    first, last = (
+        int(np.clip(round(edge), -_MOST_ELONGATED, _MOST_ELONGATED)) for edge in (low, high)
+    )
     return tuple(2.0**power for power in range(first, last + 1))
 
 
@@ -212,7 +249,9 @@ def longest_shape(aspect_ratios: tuple[float, ...] | Literal["auto"]) -> float:
 
 
 def badly_fitted(longest: float) -> float:
-    """From which longer side / shorter side on a box is badly fitted by anchors of that shape and shorter ones."""
+    """From which longer side / shorter side on a box is badly fitted by anchors of that shape and
+    shorter ones.
+    """
     return longest * math.sqrt(2)
 
 
@@ -243,14 +282,16 @@ def _objects(records: Sequence[Record]) -> _Objects:
 
 
 def _median_longer_side(records: Sequence[Record]) -> int:
-    """The median longer side of the photos, px; the lower of two: a mean of two would resample both."""
+    """The median longer side of the photos, px; the lower of two: a mean of two would resample
+    both.
+    """
     longer_sides = sorted(max(record.size_wh) for record in records)
     return longer_sides[(len(longer_sides) - 1) // 2]
 
 
 def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["auto"]) -> int:
-    """The longer side at which most objects can be learned; among nearly equal ones the nearest to where their median
-    is 48 px."""
+    """The longer side at which most objects can be learned; among nearly equal ones the nearest to
+    where their median is 48 px."""
     if not len(objects.sizes):
         return _within_limits(native_px)
     most_px = max(native_px, min(_MOST_ENLARGED * native_px, _MOST_ENLARGED_PX))
@@ -266,18 +307,26 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
     sides_px = [_within_limits(candidate) for candidate in candidates]
     learnable = [_learnable(objects, side_px, native_px, crop_px) for side_px in sides_px]
     enough = max(learnable) - _TIE_SHARE * len(objects.sizes)
-    return next(side_px for side_px, count in zip(sides_px, learnable, strict=True) if count >= enough)
+    return next(
+        side_px for side_px, count in zip(sides_px, learnable, strict=True) if count >= enough
+    )
 
 
-def _learnable(objects: _Objects, longest_px: int, photo_px: int, crop_px: int | Literal["auto"]) -> int:
+def _learnable(
+    objects: _Objects, longest_px: int, photo_px: int, crop_px: int | Literal["auto"]
+) -> int:
     """How many objects can be learned at that scale."""
     scale = _scale_at(longest_px, photo_px, objects, crop_px)
     return scale.objects - scale.too_small - scale.too_large
 
 
-def _scale_at(longest_px: int, photo_px: int, objects: _Objects, crop_px: int | Literal["auto"]) -> WorkingScale:
+def _scale_at(
+    longest_px: int, photo_px: int, objects: _Objects, crop_px: int | Literal["auto"]
+) -> WorkingScale:
     sizes_px = objects.sizes * longest_px
-    low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
+    low, middle, high = (
+        np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
+    )
     sides_px = objects.sides * longest_px
     largest_px = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
     auto_crop = _crop(longest_px, largest_px)

@@ -21,7 +21,8 @@ _ADVICE = {
     "test": "Set some photos aside for it, about a fifth: they are opened once, when the search is over.",
 }
 _VAL_SHARE = 0.2
-# Roboflow calls every image that it makes of one photo, turned, cropped or brightened, NAME_jpg.rf.HASH.jpg.
+# Roboflow calls every image that it makes of one photo, turned, cropped or brightened,
+# NAME_jpg.rf.HASH.jpg.
 _AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
 _ALLOW = "--allow-near-copies"
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
@@ -30,24 +31,36 @@ Link = tuple[int, int]  # positions of two images that must lie on one side
 
 
 def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> Dataset:
-    """The dataset with all three splits: what is there stays as it is, a missing val is cut from train.
+    """The dataset with all three splits: what is there stays as it is, a missing val is cut from
+    train.
 
-    val gets `share` of the images of train, rounded, at least 1; which ones depends on their ids and the seed alone. What is
-    one photo by the bytes or the names of its files lies on one side; `cut_by_looks` also knows what images show.
-    Raises DataError where train or test is missing, where a split is empty, or where an image is in two splits.
+    val gets `share` of the images of train, rounded, at least 1; which ones depends on their ids
+    and the seed alone. What is one photo by the bytes or the names of its files lies on one side;
+    `cut_by_looks` also knows what images show. Raises DataError where train or test is missing,
+    where a split is empty, or where an image is in two splits.
     """
     assert 0 < share < 1, share
     for split in ("train", "test", *dataset.splits):
         if split not in dataset.splits:
             present = ", ".join(dataset.splits)
-            raise DataError(dataset.path, f"must have a {split} split, has only {present}", do=_ADVICE[split])
+            raise DataError(
+                dataset.path, f"must have a {split} split, has only {present}", do=_ADVICE[split]
+            )
         if not len(dataset.splits[split]):
             raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
-    contents = {split: [_content(record) for record in source.records] for split, source in dataset.splits.items()}
+    contents = {
+        split: [_content(record) for record in source.records]
+        for split, source in dataset.splits.items()
+    }
     _check_apart(dataset, contents)
     if "val" in dataset.splits:
         return dataset
-    return _cut(dataset, seed, share, [*_links(_photos(dataset.splits["train"])), *_links(contents["train"])])
+    return _cut(
+        dataset,
+        seed,
+        share,
+        [*_links(_photos(dataset.splits["train"])), *_links(contents["train"])],
+    )
 
 
 def cut_by_looks(
@@ -59,10 +72,11 @@ def cut_by_looks(
     allowed: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """A dataset without val, with a val cut from train as `with_validation` does, of which train holds no near copy.
+    """A dataset without val, with a val cut from train as `with_validation` does, of which train
+    holds no near copy.
 
-    Where the cut would part near copies they are tied together, and it is made again. Without any it is the same cut.
-    Raises DataError where all training images look like one photo.
+    Where the cut would part near copies they are tied together, and it is made again. Without any
+    it is the same cut. Raises DataError where all training images look like one photo.
 
     train     the images of the train split, in its order
     allowed   whether near copies may be parted: only exact ones are tied then
@@ -109,11 +123,13 @@ def refuse_copies(
     of_one_dataset: bool = True,
     progress: Progress | None = None,
 ) -> list[Twin]:
-    """Raises DataError where an image shows a photo that is also in one of the others; returns those that are allowed.
+    """Raises DataError where an image shows a photo that is also in one of the others; returns
+    those that are allowed.
 
-    Images are compared by what they show: the same photo may have another name, and be saved again or at another size (see
-    copies). And, within one dataset, by names that say of which photo Roboflow made them, for what is turned or cropped is
-    not known by its looks; two datasets may both have an IMG_0001.
+    Images are compared by what they show: the same photo may have another name, and be saved again
+    or at another size (see copies). And, within one dataset, by names that say of which photo
+    Roboflow made them, for what is turned or cropped is not known by its looks; two datasets may
+    both have an IMG_0001.
 
     others    by the name of their split
     place     of the pool
@@ -155,16 +171,27 @@ def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None)
 
 
 def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[Twin]:
-    places = {_photo(name): (split, name) for split, other in others.items() for name in other.image_ids.tolist()}
+    places = {
+        _photo(name): (split, name)
+        for split, other in others.items()
+        for name in other.image_ids.tolist()
+    }
     for image in pool.image_ids.tolist():
         photo = _photo(image)
         if photo is not None and photo in places:
             split, original = places[photo]
-            yield Twin(image=image, split=split, original=original, how="made of the same photo by its name")
+            yield Twin(
+                image=image,
+                split=split,
+                original=original,
+                how="made of the same photo by its name",
+            )
 
 
 def _check_apart(dataset: Dataset, contents: Mapping[str, Sequence[str]]) -> None:
-    """Raises DataError where one image, by its id or its bytes, is in two splits: a score on it would be too high."""
+    """Raises DataError where one image, by its id or its bytes, is in two splits: a score on it
+    would be too high.
+    """
     origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and content
     for split, source in dataset.splits.items():
         for record, content in zip(source.records, contents[split], strict=True):
@@ -177,7 +204,9 @@ def _check_apart(dataset: Dataset, contents: Mapping[str, Sequence[str]]) -> Non
 
 
 def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
-    """A val of whole groups of linked images, in random order, as near to its share of the images as these come."""
+    """A val of whole groups of linked images, in random order, as near to its share of the images
+    as these come.
+    """
     train = dataset.splits["train"]
     photo_of = _groups(len(train), links)
     photos = len(set(photo_of))
@@ -200,10 +229,12 @@ def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Da
 
 
 def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) -> set[int]:
-    """The first groups in an order, as many as come nearest to `count` images; never all of them, and at least one.
+    """The first groups in an order, as many as come nearest to `count` images; never all of them,
+    and at least one.
 
-    Larger groups than that are passed over. Small ones that come later do not fill up what is missing: groups of which not
-    all links are known are small, and `cut_by_looks` would find them out one by one.
+    Larger groups than that are passed over. Small ones that come later do not fill up what is
+    missing: groups of which not all links are known are small, and `cut_by_looks` would find them
+    out one by one.
     """
     members: dict[int, list[int]] = {}
     for i in order:
@@ -252,7 +283,9 @@ def _photos(source: Source) -> list[str | None]:
 
 
 def _photo(image_id: str) -> str | None:
-    """The photo that Roboflow made an image of, by the image's name; None where the name does not tell."""
+    """The photo that Roboflow made an image of, by the image's name; None where the name does not
+    tell.
+    """
     match = _AUGMENTED.fullmatch(image_id)
     return None if match is None else match["photo"]
 

@@ -1,8 +1,10 @@
 """Storage: folders on this machine or on S3.
 
-An address is a path, or s3://bucket/prefix. Credentials come from the environment or the machine's role, never from an
-address: Ray pickles file systems, and a key inside one would lie in the run folder. AWS_ENDPOINT_URL, or Arrow's own
-?endpoint_override=host:port&scheme=http in the address, leads to other stores that speak S3.
+An address is a path, or s3://bucket/prefix. Credentials come from the environment or the machine's
+role, never from an
+address: Ray pickles file systems, and a key inside one would lie in the run folder.
+AWS_ENDPOINT_URL, or Arrow's own ?endpoint_override=host:port&scheme=http in the address, leads to
+other stores that speak S3.
 """
 
 import os
@@ -23,7 +25,8 @@ from pyarrow import fs
 
 from syndet_ray.errors import MachineError
 
-# Of a local file: another where it was written since, or another file took its place. Inode, bytes, time in nanoseconds.
+# Of a local file: another where it was written since, or another file took its place. Inode, bytes,
+# time in nanoseconds.
 Version = tuple[int, int, int]
 
 Given = ParamSpec("Given")
@@ -62,13 +65,16 @@ _WHAT_TO_DO = {
 
 
 def check_bucket(address: str) -> None:
-    """Writes, reads and deletes a small object under an s3:// address; waits a few seconds for an answer at most.
+    """Writes, reads and deletes a small object under an s3:// address; waits a few seconds for an
+    answer at most.
 
     Raises MachineError, with what to do, where that cannot be done.
     """
     place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:
-        raise MachineError(address, "must be s3://bucket or s3://bucket/prefix", do="Correct the address.")
+        raise MachineError(
+            address, "must be s3://bucket or s3://bucket/prefix", do="Correct the address."
+        )
     try:
         client, where = s3(inside(address, _PROBE))
         client.put_object(**where, Body=b"")
@@ -76,22 +82,28 @@ def check_bucket(address: str) -> None:
         client.delete_object(**where)
     except ClientError as error:
         raise refused(address, error.response["Error"]["Code"], str(error)) from None
-    except (BotoCoreError, ValueError) as error:  # botocore raises ValueError for an endpoint that is no URL
+    # botocore raises ValueError for an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:
         code = "InvalidEndpointURL" if isinstance(error, ValueError) else type(error).__name__
         raise refused(address, code, str(error)) from None
 
 
 def s3(address: str) -> tuple[Any, dict[str, str]]:
-    """A client of boto3 that gives up soon, and the bucket and key of an s3:// address, as its calls take them.
+    """A client of boto3 that gives up soon, and the bucket and key of an s3:// address, as its
+    calls take them.
 
     The endpoint is the address's, else the environment's.
     """
     place = urlsplit(address)
     query = dict(parse_qsl(place.query))
     host = query.get("endpoint_override")
-    config = Config(connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1})
+    config = Config(
+        connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1}
+    )
     endpoint = None if host is None else f"{query.get('scheme', 'https')}://{host}"
-    client = boto3.Session().client("s3", config=config, endpoint_url=endpoint, region_name=query.get("region"))
+    client = boto3.Session().client(
+        "s3", config=config, endpoint_url=endpoint, region_name=query.get("region")
+    )
     return client, {"Bucket": place.netloc, "Key": place.path.strip("/")}
 
 
@@ -101,15 +113,21 @@ def refused(address: str, code: str, message: str) -> MachineError:
 
 
 def inside(address: str, name: str) -> str:
-    """The address of what lies at `name` under an address, whose ?query stays its end; of "" itself."""
+    """The address of what lies at `name` under an address, whose ?query stays its end; of ""
+    itself.
+    """
     if "://" not in address:
         return str(Path(address) / name)
     place = urlsplit(address)
     return urlunsplit(place._replace(path=f"{place.path.rstrip('/')}/{name}".rstrip("/")))
 
 
-def _heard(call: Callable[Concatenate[str, Given], Answer]) -> Callable[Concatenate[str, Given], Answer]:
-    """Has a thread ask a store, where the main thread would: inside Arrow it hears no Ctrl-C until the store answers."""
+def _heard(
+    call: Callable[Concatenate[str, Given], Answer],
+) -> Callable[Concatenate[str, Given], Answer]:
+    """Has a thread ask a store, where the main thread would: inside Arrow it hears no Ctrl-C until
+    the store answers.
+    """
 
     @wraps(call)
     def ask(address: str, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
@@ -132,8 +150,8 @@ def _answer_with(answer: "Future[Answer]", call: Callable[[], Answer]) -> None:
 
 @_heard
 def holds(address: str, name: str) -> bool:
-    """Whether there is a file at `name` under an address, which itself need not be there. Raises MachineError where the
-    store does not tell."""
+    """Whether there is a file at `name` under an address, which itself need not be there. Raises
+    MachineError where the store does not tell."""
     store, path = filesystem(inside(address, name))
     with _named(address, "cannot be read"):
         return store.get_file_info(path).type == fs.FileType.File
@@ -156,7 +174,10 @@ def is_folder(address: str) -> bool:
 
 
 def filesystem(address: str) -> tuple[fs.FileSystem, str]:
-    """The Arrow file system of an address, and the path in it. Raises MachineError for an address it cannot use."""
+    """The Arrow file system of an address, and the path in it.
+
+    Raises MachineError for an address it cannot use.
+    """
     if "://" not in address:
         return fs.LocalFileSystem(), str(Path(address).absolute())
     with _named(address, "cannot be used"):
@@ -172,10 +193,10 @@ def upload(
 ) -> None:
     """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError.
 
-    uploaded   the files that were copied there before, in which version: what is still the same is left out, and what is
-               copied now is added
-    may_write  asked before each file: all may take long enough for another process to be given the address. Once it says
-               no, the rest is left out
+    uploaded   the files that were copied there before, in which version: what is still the same is
+               left out, and what is copied now is added
+    may_write  asked before each file: all may take long enough for another process to be given the
+               address. Once it says no, the rest is left out
     """
     store, root = filesystem(address)
     versions = {} if uploaded is None else uploaded
@@ -183,33 +204,44 @@ def upload(
         for file in sorted(folder.rglob("*")):
             if not file.is_file() or (skip is not None and file.is_relative_to(skip)):
                 continue
-            version = _version(file)  # before it is copied: what is written meanwhile is copied the next time
+            # before it is copied: what is written meanwhile is copied the next time
+            version = _version(file)
             if versions.get(file) == version:
                 continue
             if not may_write():
                 return
             there = f"{root}/{file.relative_to(folder).as_posix()}"
             _make_parent(store, there)
-            fs.copy_files(str(file), there, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store)
+            fs.copy_files(
+                str(file),
+                there,
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=store,
+            )
             versions[file] = version
 
 
 @_heard
 def download(address: str, folder: Path) -> None:
-    """Copies all files under an address into a folder, which is made where it is missing. Raises MachineError."""
+    """Copies all files under an address into a folder, which is made where it is missing.
+
+    Raises MachineError.
+    """
     if not is_folder(address):
         raise MachineError(address, "holds no files", do="Correct the address.")
     store, root = filesystem(address)
     with _named(address, "cannot be read"):
         folder.mkdir(parents=True, exist_ok=True)
-        fs.copy_files(root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem())
+        fs.copy_files(
+            root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem()
+        )
 
 
 def _with_endpoint(address: str) -> str:
     """The address with the environment's endpoint as Arrow wants it.
 
-    Arrow reads AWS_ENDPOINT_URL itself, but then puts the bucket into the host name, which fails for 127.0.0.1 and for
-    most stores that are not Amazon's.
+    Arrow reads AWS_ENDPOINT_URL itself, but then puts the bucket into the host name, which fails
+    for 127.0.0.1 and for most stores that are not Amazon's.
     """
     place = urlsplit(address)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

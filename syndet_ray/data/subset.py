@@ -6,10 +6,11 @@ from syndet_ray.errors import DataError
 
 
 def nested_subset(pool: Pool, count: int, seed: int) -> Pool:
-    """`count` images of a pool, in the pool's order: the first of one random order, which depends on the seed alone.
+    """`count` images of a pool, in the pool's order: the first of one random order, which depends
+    on the seed alone.
 
-    So a sweep that asks how many images are needed compares 20 with those same 20 and more, and what it finds is not
-    the luck of the draw. Raises DataError where there are fewer than `count`.
+    So a sweep that asks how many images are needed compares 20 with those same 20 and more, and
+    what it finds is not the luck of the draw. Raises DataError where there are fewer than `count`.
     """
     assert count >= 0, count
     check_enough(len(pool), count)

@@ -1,4 +1,6 @@
-"""Unlabelled: image files as a user names them, one by one or by folder, each once and under a name of its own."""
+"""Unlabelled: image files as a user names them, one by one or by folder, each once and under a name
+of its own.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +14,20 @@ _KNOWN = f"Looked for files that end in {', '.join(SUFFIXES)}."
 
 @dataclass(frozen=True)
 class ImageFile:
-    """name: what is written about the image is called so; no other has it, whatever case a file system ignores."""
+    """name: what is written about the image is called so; no other has it, whatever case a file
+    system ignores.
+    """
 
     path: Path
     name: str
 
 
 def find(given: Sequence[Path]) -> tuple[ImageFile, ...]:
-    """The files in the order given, and in place of a folder the images that lie in it, sorted; not in folders of it.
+    """The files in the order given, and in place of a folder the images that lie in it, sorted; not
+    in folders of it.
 
-    A file counts once, however often it is given. Raises DataError for a path that does not exist, and where there is
-    no image at all. Whether a file can be read is not looked at.
+    A file counts once, however often it is given. Raises DataError for a path that does not exist,
+    and where there is no image at all. Whether a file can be read is not looked at.
     """
     once: dict[Path, Path] = {}
     for path in (file for one in given for file in _files(one)):
@@ -34,8 +39,11 @@ def find(given: Sequence[Path]) -> tuple[ImageFile, ...]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        inside = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
-        return sorted(file for file in inside if not file.name.startswith("."))  # ._x.jpg of macOS is no image
+        inside = [
+            file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
+        ]
+        # ._x.jpg of macOS is no image
+        return sorted(file for file in inside if not file.name.startswith("."))
     if not path.exists():
         raise DataError(path, "does not exist", do="Give image files, or folders that hold them.")
     return [path]

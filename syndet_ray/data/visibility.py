@@ -1,4 +1,6 @@
-"""Visibility: how much of each object can be seen, measured or estimated from boxes, and objects in bins of it."""
+"""Visibility: how much of each object can be seen, measured or estimated from boxes, and objects in
+bins of it.
+"""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -41,9 +43,11 @@ class Visibility:
     """The objects of a pool in bins of visibility; plain values throughout.
 
     bins       four, of equal width
-    quantiles  four, of about as many objects each, from 0 to 1; fewer where many objects are visible alike
+    quantiles  four, of about as many objects each, from 0 to 1; fewer where many objects are
+               visible alike
     minimum    a bin with fewer objects tells too little to be scored
-    class_objects  how many objects of each class there are in each of `bins`; empty where it was not counted
+    class_objects  how many objects of each class there are in each of `bins`; empty where it was
+                   not counted
     """
 
     kind: Kind
@@ -54,9 +58,11 @@ class Visibility:
 
 
 def visibility(pool: Pool) -> tuple[np.ndarray, Kind]:
-    """(boxes,) float64 visible share of every box of the pool, 0 to 1, and how it is known. NaN for crowds.
+    """(boxes,) float64 visible share of every box of the pool, 0 to 1, and how it is known. NaN for
+    crowds.
 
-    Measured where the data tell it of every object; otherwise all are estimated, since the two kinds must not be mixed.
+    Measured where the data tell it of every object; otherwise all are estimated, since the two
+    kinds must not be mixed.
     """
     if np.isfinite(pool.visibility[~pool.crowd]).all():
         return np.where(pool.crowd, np.nan, pool.visibility.astype(np.float64)), "measured"
@@ -77,16 +83,23 @@ def bins_of(pool: Pool, minimum: int = 20) -> Visibility:
     )
 
 
-def _class_objects(pool: Pool, values: np.ndarray, bins: tuple[Bin, ...]) -> dict[str, tuple[int, ...]]:
-    counts = np.array([np.bincount(pool.labels[one.holds(values)], minlength=len(pool.classes)) for one in bins])
-    return {name: tuple(column) for name, column in zip(pool.classes, counts.T.tolist(), strict=True)}
+def _class_objects(
+    pool: Pool, values: np.ndarray, bins: tuple[Bin, ...]
+) -> dict[str, tuple[int, ...]]:
+    counts = np.array(
+        [np.bincount(pool.labels[one.holds(values)], minlength=len(pool.classes)) for one in bins]
+    )
+    return {
+        name: tuple(column) for name, column in zip(pool.classes, counts.T.tolist(), strict=True)
+    }
 
 
 def covered_shares(xyxy: np.ndarray) -> np.ndarray:
-    """(n,) share of each box that lies under the union of the others, exact. xyxy (n, 4) pixels, of one image.
+    """(n,) share of each box that lies under the union of the others, exact. xyxy (n, 4) pixels, of
+    one image.
 
-    All edges together cut the image into a grid whose cells are wholly inside or outside each box; a cell of a box is
-    covered where at least two boxes hold it.
+    All edges together cut the image into a grid whose cells are wholly inside or outside each box;
+    a cell of a box is covered where at least two boxes hold it.
     """
     x, y = np.unique(xyxy[:, [0, 2]]), np.unique(xyxy[:, [1, 3]])
     columns = (xyxy[:, [0]] <= x[:-1]) & (x[1:] <= xyxy[:, [2]])
@@ -100,8 +113,8 @@ def covered_shares(xyxy: np.ndarray) -> np.ndarray:
 def _estimated(boxes: Boxes) -> np.ndarray:
     """(n,) 1 - covered share / 2, so 0.5 to 1; NaN for crowds, which hide nothing.
 
-    Boxes do not tell which of two overlapping objects lies in front: each is behind in one of two cases, so what is
-    covered counts half. What lies between box and silhouette is neglected.
+    Boxes do not tell which of two overlapping objects lies in front: each is behind in one of two
+    cases, so what is covered counts half. What lies between box and silhouette is neglected.
     """
     values = np.full(len(boxes), np.nan)
     values[~boxes.crowd] = 1 - 0.5 * covered_shares(boxes.xyxy[~boxes.crowd])
@@ -114,7 +127,9 @@ def _bins(values: np.ndarray, edges: tuple[float, ...]) -> tuple[Bin, ...]:
 
 def _bin(low: float, high: float, values: np.ndarray) -> Bin:
     inside = values[Bin(low=low, high=high, objects=0, mean=None).holds(values)]
-    return Bin(low=low, high=high, objects=len(inside), mean=float(inside.mean()) if len(inside) else None)
+    return Bin(
+        low=low, high=high, objects=len(inside), mean=float(inside.mean()) if len(inside) else None
+    )
 
 
 def _quantile_edges(values: np.ndarray) -> tuple[float, ...]:

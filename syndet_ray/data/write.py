@@ -20,7 +20,8 @@ from syndet_ray.errors import DataError
 Format = Literal["png", "jpeg"]
 _ENCODING: dict[Format, dict[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}}
 _SHEET_IMAGES, _CELL_PX, _GAP_PX = 24, 256, 4
-# One row a box; image_id and category are those of the COCO file beside it, x2 and y2 exclusive as in `Boxes`.
+# One row a box; image_id and category are those of the COCO file beside it, x2 and y2 exclusive as
+# in `Boxes`.
 _COLUMNS = pa.schema(
     [
         ("image_id", pa.int64()),
@@ -37,12 +38,18 @@ _COLUMNS = pa.schema(
 
 
 def write_dataset(
-    pool: Pool, out: Path, progress: Callable[[int, int], None] | None = None, *, image_format: Format = "png"
+    pool: Pool,
+    out: Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    image_format: Format = "png",
 ) -> None:
-    """Writes `out`/images/, annotations.json, annotations.parquet and contact_sheet.png, whole or not at all.
+    """Writes `out`/images/, annotations.json, annotations.parquet and contact_sheet.png, whole or
+    not at all.
 
-    PNG keeps every pixel, JPEG (quality 95) is smaller. Images without boxes stand in the JSON only. `progress` is told
-    (images written, images in all). Raises DataError where `out` exists and is no empty folder.
+    PNG keeps every pixel, JPEG (quality 95) is smaller. Images without boxes stand in the JSON
+    only. `progress` is told (images written, images in all). Raises DataError where `out` exists
+    and is no empty folder.
     """
     check_empty(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +59,9 @@ def write_dataset(
         _write_images(pool, unfinished / "images", names, progress)
         rows = _rows(pool, names)
         (unfinished / "annotations.json").write_text(json.dumps(_coco(pool, names, rows)))
-        parquet.write_table(pa.Table.from_pylist(rows, _COLUMNS), unfinished / "annotations.parquet")
+        parquet.write_table(
+            pa.Table.from_pylist(rows, _COLUMNS), unfinished / "annotations.parquet"
+        )
         contact_sheet(pool, unfinished / "contact_sheet.png")
         os.chmod(unfinished, 0o755)
         os.rename(unfinished, out)  # replaces an empty folder
@@ -70,11 +79,15 @@ def check_empty(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(out, "is a file, a dataset needs a folder", do="Give a new folder.")
     if out.is_dir() and (inside := sorted(path.name for path in out.iterdir())):
-        raise DataError(out, "must be a new or an empty folder", got=inside[:4], do="Give another, or empty it.")
+        raise DataError(
+            out, "must be a new or an empty folder", got=inside[:4], do="Give another, or empty it."
+        )
 
 
 def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = True) -> None:
-    """The pool's first 24 images in one PNG, each scaled into a cell of 256 px; `boxes` are coloured by class."""
+    """The pool's first 24 images in one PNG, each scaled into a cell of 256 px; `boxes` are
+    coloured by class.
+    """
     shown = [_cell(pool, i, boxes) for i in range(min(_SHEET_IMAGES, len(pool)))]
     step, rows = _CELL_PX + _GAP_PX, max(1, math.ceil(len(shown) / columns))
     sheet = Image.new("RGB", (columns * step - _GAP_PX, rows * step - _GAP_PX), "white")
@@ -86,7 +99,9 @@ def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = Tru
 def _cell(pool: Pool, i: int, boxes: bool) -> Image.Image:
     width, height = pool.sizes_wh[i].tolist()
     scale = _CELL_PX / max(width, height)
-    cell = Image.fromarray(pool.image(i)).resize((max(1, round(width * scale)), max(1, round(height * scale))))
+    cell = Image.fromarray(pool.image(i)).resize(
+        (max(1, round(width * scale)), max(1, round(height * scale)))
+    )
     if boxes:
         found, draw = pool.boxes(i), ImageDraw.Draw(cell)
         for box, label in zip((found.xyxy * scale).tolist(), found.labels.tolist(), strict=True):
@@ -100,7 +115,9 @@ def _color(label: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _write_images(pool: Pool, folder: Path, names: list[str], progress: Callable[[int, int], None] | None) -> None:
+def _write_images(
+    pool: Pool, folder: Path, names: list[str], progress: Callable[[int, int], None] | None
+) -> None:
     folder.mkdir()
     for i, name in enumerate(names):
         suffix: Any = name.rsplit(".", 1)[1]
@@ -111,7 +128,13 @@ def _write_images(pool: Pool, folder: Path, names: list[str], progress: Callable
 
 def _coco(pool: Pool, names: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
     images = [
-        {"id": i, "file_name": name, "width": width, "height": height, "source_id": str(pool.image_ids[i])}
+        {
+            "id": i,
+            "file_name": name,
+            "width": width,
+            "height": height,
+            "source_id": str(pool.image_ids[i]),
+        }
         for i, (name, (width, height)) in enumerate(zip(names, pool.sizes_wh.tolist(), strict=True))
     ]
     annotations = [_annotation(i, row) for i, row in enumerate(rows)]
@@ -138,7 +161,12 @@ def _rows(pool: Pool, names: list[str]) -> list[dict[str, Any]]:
     for i, name in enumerate(names):
         (width, height), boxes = pool.sizes_wh[i].tolist(), pool.boxes(i)
         image = {"image_id": i, "file_name": name, "width": width, "height": height}
-        columns = (boxes.xyxy.tolist(), boxes.labels.tolist(), boxes.visibility.tolist(), boxes.crowd.tolist())
+        columns = (
+            boxes.xyxy.tolist(),
+            boxes.labels.tolist(),
+            boxes.visibility.tolist(),
+            boxes.crowd.tolist(),
+        )
         for xyxy, label, visibility, crowd in zip(*columns, strict=True):
             rows.append(
                 image

@@ -9,7 +9,8 @@ from syndet_ray.definitions.recipe import Recipe, SceneParameters, Scenes
 Test = Callable[[Any], bool]
 Facts = Callable[[SceneParameters], Mapping[str, bool]]
 
-# Facts about what scenes are made of, which only a look into folders tells; and the settings that name the folders.
+# Facts about what scenes are made of, which only a look into folders tells; and the settings that
+# name the folders.
 OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID = "objects are solid", "surroundings are solid"
 _SETTING_OF_FACT = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
 
@@ -19,8 +20,8 @@ class NoEffect:
     """Why a setting has no effect in a recipe.
 
     where      in words, such as "training.optimizer is adamw"
-    by_number  whether a number decides it, such as a share of 0: a search comes upon that along a range, or while it
-               divides images among sources, and a `when` cannot name it
+    by_number  whether a number decides it, such as a share of 0: a search comes upon that along a
+               range, or while it divides images among sources, and a `when` cannot name it
     because_of  settings, by dotted path, that would have to change for it to have one
     """
 
@@ -31,7 +32,9 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class _Idle:
-    """Values of other settings, by dotted path, and facts that leave a setting without effect where all of them are met."""
+    """Values of other settings, by dotted path, and facts that leave a setting without effect where
+    all of them are met.
+    """
 
     where: Mapping[str, Test]
     by_number: bool = False
@@ -60,14 +63,18 @@ _OF_CUT_OUTS = (
     _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False), SURROUNDINGS_ARE_SOLID: _is(False)}),
     _Idle(_IN_TRAY | {OBJECTS_ARE_SOLID: _is(False), "scene.distractors": _is(0)}, by_number=True),
 )
-_OF_ONE = _OURS | {"scene.arrangement": _is("layers"), "scene.objects": _is(1), "scene.distractors": _is(0)}
+_OF_ONE = _OURS | {
+    "scene.arrangement": _is("layers"),
+    "scene.objects": _is(1),
+    "scene.distractors": _is(0),
+}
 _OF_STAGES = _Idle({"mix.schedule": _is_not("staged")})
 _OF_ANCHORS = (_Idle({"detector.architecture": _is("fcos")}),)
 _WITHOUT_REAL = _Idle({"mix.synthetic": _is(1.0)}, by_number=True)
 _AT_ANY_TIME = {"mix.schedule": _is("mixed", "staged", "annealed")}
 
-# The settings that have no effect beside some values of others; whatever is not named here always has one. What holds for
-# all settings of scenes stands in `_of_scenes`.
+# The settings that have no effect beside some values of others; whatever is not named here always
+# has one. What holds for all settings of scenes stands in `_of_scenes`.
 _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "mix.synthetic": (
         _Idle({"mix.schedule": _is("real_only", "synthetic_only")}),
@@ -76,7 +83,10 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     ),
     "mix.schedule": (
         _Idle(_AT_ANY_TIME | {"mix.synthetic": _is(1.0)}, by_number=True),
-        _Idle(_AT_ANY_TIME | {"mix.synthetic": _is(0.0), "training.rate_after_switch": _is(1.0)}, by_number=True),
+        _Idle(
+            _AT_ANY_TIME | {"mix.synthetic": _is(0.0), "training.rate_after_switch": _is(1.0)},
+            by_number=True,
+        ),
     ),
     "mix.switch_at": (_OF_STAGES, _WITHOUT_REAL),
     "mix.anneal": (
@@ -104,21 +114,28 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.crop": _OF_LAYERS,
     "scene.gloss": _OF_CUT_OUTS,
     "scene.camera_tilt_deg": _OF_TRAY,
-    "scene.object_scale": (*_OF_TRAY, _Idle(_OURS | {"scene.size_px": _has_one_value}, by_number=True)),
+    "scene.object_scale": (
+        *_OF_TRAY,
+        _Idle(_OURS | {"scene.size_px": _has_one_value}, by_number=True),
+    ),
 }
 
 
 def nothing_known(parameters: SceneParameters) -> Mapping[str, bool]:
-    """The facts about scenes before anybody has looked into the folders that they name: what needs one has an effect."""
+    """The facts about scenes before anybody has looked into the folders that they name: what needs
+    one has an effect.
+    """
     return {}
 
 
 def no_effect(path: str, recipe: Recipe, facts: Facts = nothing_known) -> NoEffect | None:
-    """Why a setting, by dotted path, has no effect in a recipe; None where it has one, or that is not known.
+    """Why a setting, by dotted path, has no effect in a recipe; None where it has one, or that is
+    not known.
 
     Where words and numbers are both a reason, it is the words.
 
-    facts  what is known of scenes with some parameters, by name; asked only where a setting depends on it
+    facts  what is known of scenes with some parameters, by name; asked only where a setting depends
+           on it
     """
     return _of_scenes(path, recipe, facts) if _is_of_scenes(path) else _reason(path, recipe.flat())
 
@@ -140,10 +157,14 @@ def _conditions(path: str) -> set[str]:
 
 
 def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
-    """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe, and uses it."""
+    """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe,
+    and uses it.
+    """
     if recipe.mix.schedule == "real_only":
         return NoEffect(where="mix.schedule is real_only", because_of=frozenset({"mix.schedule"}))
-    sources = {name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)}
+    sources = {
+        name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)
+    }
     takers = [name for name, source in sources.items() if not source.overrides(path)]
     if not takers:
         where = "no source of mix.sources renders scenes and takes it from the recipe"
@@ -152,7 +173,11 @@ def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
     shown = [rendered[name][0] for name in takers if name in rendered]
     if not shown:
         shares = frozenset({"mix.synthetic", "mix.parts"})
-        return NoEffect(where=f"{', '.join(takers)} has no share of the images", by_number=True, because_of=shares)
+        return NoEffect(
+            where=f"{', '.join(takers)} has no share of the images",
+            by_number=True,
+            because_of=shares,
+        )
     settings = recipe.flat()
     reasons = []
     for parameters in shown:
@@ -163,7 +188,9 @@ def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
 
 
 def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
-    """Why a setting has no effect beside all settings, by dotted path, and the facts that are known; None where it has one."""
+    """Why a setting has no effect beside all settings, by dotted path, and the facts that are
+    known; None where it has one.
+    """
     for idle in sorted(_IDLE.get(path, ()), key=lambda idle: idle.by_number):
         needed_facts = idle.where.keys() & _SETTING_OF_FACT.keys()
         if not needed_facts <= settings.keys():
@@ -172,9 +199,15 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
             names = [name for name in idle.where if name != "scene.generator"]
             words = [_words(name, settings[name]) for name in names]
             because_of = frozenset(_SETTING_OF_FACT.get(name, name) for name in names)
-            return NoEffect(where=" and ".join(words), by_number=idle.by_number, because_of=because_of)
+            return NoEffect(
+                where=" and ".join(words), by_number=idle.by_number, because_of=because_of
+            )
     return None
 
 
 def _words(name: str, value: Any) -> str:
-    return f"{_SETTING_OF_FACT[name]} holds no mesh" if name in _SETTING_OF_FACT else f"{name} is {value}"
+    return (
+        f"{_SETTING_OF_FACT[name]} holds no mesh"
+        if name in _SETTING_OF_FACT
+        else f"{name} is {value}"
+    )

@@ -11,15 +11,18 @@ from syndet_ray.definitions.recipe import Value
 # How far a value may lie from a step, in steps: rounding, as far as Optuna allows it.
 _OFF_STEP = 1e-8
 
-# The share that stands for nothing, for each source that there is, and at most that of all sources together: else no sampler
-# would ever come upon a share of exactly nothing, or of all. It is wider where there are more sources, for corners are rarer
-# there; but a search must also come upon divisions that leave no source out.
+# The share that stands for nothing, for each source that there is, and at most that of all sources
+# together: else no sampler would ever come upon a share of exactly nothing, or of all. It is wider
+# where there are more sources, for corners are rarer there; but a search must also come upon
+# divisions that leave no source out.
 _NOTHING, _MOST_NOTHING = 0.025, 0.3
 _DIGITS = 12  # of a share: fewer than arithmetic keeps, far more than any training can tell
 
 
 class _Parameter(Value):
-    """when: settings of the same space, and the values that they must have for this parameter to exist."""
+    """when: settings of the same space, and the values that they must have for this parameter to
+    exist.
+    """
 
     when: dict[str, tuple[Any, ...]] = Field({})
 
@@ -59,9 +62,16 @@ class Float(_Parameter):
 
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not self.low <= value <= self.high
+        ):
             return False
-        return self.step is None or abs(math.remainder(value - self.low, self.step)) < _OFF_STEP * self.step
+        return (
+            self.step is None
+            or abs(math.remainder(value - self.low, self.step)) < _OFF_STEP * self.step
+        )
 
     @property
     def words(self) -> str:
@@ -93,7 +103,11 @@ class Int(_Parameter):
 
     def holds(self, value: Any) -> bool:
         """Whether the value may be proposed."""
-        whole = not isinstance(value, bool) and isinstance(value, int) and self.low <= value <= self.high
+        whole = (
+            not isinstance(value, bool)
+            and isinstance(value, int)
+            and self.low <= value <= self.high
+        )
         return whole and (value - self.low) % (self.step or 1) == 0
 
     @property
@@ -103,7 +117,9 @@ class Int(_Parameter):
 
 
 class Choice(_Parameter):
-    """One of several values, in no order; a value may be several numbers, such as a least and a greatest width."""
+    """One of several values, in no order; a value may be several numbers, such as a least and a
+    greatest width.
+    """
 
     kind: Literal["choice"] = "choice"
     values: tuple[str | bool | int | float | tuple[float, ...], ...] = Field(min_length=2)
@@ -133,13 +149,15 @@ class Choice(_Parameter):
 class Simplex(_Parameter):
     """The shares of several sources in all images seen, which sum to 1: any division among them.
 
-    Sources are "real" and those of the recipe's mix. K sources have K - 1 axes from 0 to 1, by stick-breaking: each axis
-    says how much of what the sources before have left over goes to the next one. An axis is bent so that even draws along
-    all axes are even draws from the simplex (the part that is broken off follows Beta(1, sources that come after); Devroye
-    1986, Non-Uniform Random Variate Generation, ch. 11.4). A source that would get less than a margin gets nothing, and what
-    the others have beyond the margin is stretched to the whole. So each face, a set of sources that have a share, is as
-    likely as any other of its size, corners included, whatever the order of the sources; draws from a face are even; and a
-    face lies beside the divisions that are nearest to it, where a sampler that looks near good points finds it.
+    Sources are "real" and those of the recipe's mix. K sources have K - 1 axes from 0 to 1, by
+    stick-breaking: each axis says how much of what the sources before have left over goes to the
+    next one. An axis is bent so that even draws along all axes are even draws from the simplex (the
+    part that is broken off follows Beta(1, sources that come after); Devroye 1986, Non-Uniform
+    Random Variate Generation, ch. 11.4). A source that would get less than a margin gets nothing,
+    and what the others have beyond the margin is stretched to the whole. So each face, a set of
+    sources that have a share, is as likely as any other of its size, corners included, whatever the
+    order of the sources; draws from a face are even; and a face lies beside the divisions that are
+    nearest to it, where a sampler that looks near good points finds it.
     """
 
     kind: Literal["simplex"] = "simplex"
@@ -164,18 +182,27 @@ class Simplex(_Parameter):
 
     @property
     def margin(self) -> float:
-        """The share before stretching up to which a source gets nothing; less than 1 / K, so that one is always above it."""
+        """The share before stretching up to which a source gets nothing; less than 1 / K, so that
+        one is always above it.
+        """
         count = len(self.sources)
         return min(_NOTHING * count, _MOST_NOTHING / count)
 
     def shares(self, point: Sequence[float]) -> dict[str, float]:
-        """The share of each source at a point, K - 1 numbers from 0 to 1; rounded, so that 0.75 comes back as 0.75."""
+        """The share of each source at a point, K - 1 numbers from 0 to 1; rounded, so that 0.75
+        comes back as 0.75.
+        """
         beyond = [max(0.0, part - self.margin) for part in _broken(point)]
         total = sum(beyond)
-        return {source: round(part / total, _DIGITS) for source, part in zip(self.sources, beyond, strict=True)}
+        return {
+            source: round(part / total, _DIGITS)
+            for source, part in zip(self.sources, beyond, strict=True)
+        }
 
     def at(self, shares: Mapping[str, float]) -> tuple[float, ...]:
-        """A point with these shares: the inverse of `shares`. Of all points of a face it is that in the middle of the margin."""
+        """A point with these shares: the inverse of `shares`. Of all points of a face it is that in
+        the middle of the margin.
+        """
         missing = sum(shares[source] <= 0 for source in self.sources)
         present = len(self.sources) - missing
         total = 1 - self.margin * (present + missing / 2)
@@ -221,4 +248,6 @@ def _check_bounds(low: float, high: float, log: bool, step: float | None) -> Non
     if log and step is not None:
         raise ValueError(f"a log range takes no step, got step={step}")
     if step is not None and abs(math.remainder(high - low, step)) > 1e-9 * step:
-        raise ValueError(f"whole steps must lead from low to high, got low={low}, high={high}, step={step}")
+        raise ValueError(
+            f"whole steps must lead from low to high, got low={low}, high={high}, step={step}"
+        )

@@ -1,4 +1,6 @@
-"""Reach: what recipes of a sweep may come to, those that it names and all that its search may propose."""
+"""Reach: what recipes of a sweep may come to, those that it names and all that its search may
+propose.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -23,7 +25,9 @@ def shows_real(sweep: Sweep) -> bool:
     """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
     if any(recipe.mix.shares[REAL] > 0 for recipe in sweep.fixed.values()):
         return True
-    return bool(sweep.trials) and any(recipe.mix.shares[REAL] > 0 for recipe in proposed_mixes(sweep))
+    return bool(sweep.trials) and any(
+        recipe.mix.shares[REAL] > 0 for recipe in proposed_mixes(sweep)
+    )
 
 
 def values(sweep: Sweep, path: str) -> set[Any]:
@@ -37,20 +41,27 @@ def proposed(sweep: Sweep, path: str) -> set[Any]:
 
 
 def scenes(sweep: Sweep) -> list[SceneParameters]:
-    """The scenes of all fixed recipes, and of the one that proposals start from, where there are any."""
+    """The scenes of all fixed recipes, and of the one that proposals start from, where there are
+    any.
+    """
     recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
     return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
 
 
 def rendered_sets(sweep: Sweep) -> list[tuple[SceneParameters, int]]:
-    """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each as often as it is rendered.
+    """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each
+    as often as it is rendered.
 
-    A set is rendered once, but where a search varies scenes, or how many there are, every proposal has sets of its own: those
-    of the recipe, with the greatest number of scenes, stand for them.
+    A set is rendered once, but where a search varies scenes, or how many there are, every proposal
+    has sets of its own: those of the recipe, with the greatest number of scenes, stand for them.
     """
     recipes = (sweep.recipe, *sweep.fixed.values())
-    distinct = {repr(rendered): rendered for recipe in recipes for rendered in recipe.scenes().values()}
-    varies_scenes = any(path.startswith("scene.") or path == _NUMBER for path in sweep.parameters.settings())
+    distinct = {
+        repr(rendered): rendered for recipe in recipes for rendered in recipe.scenes().values()
+    }
+    varies_scenes = any(
+        path.startswith("scene.") or path == _NUMBER for path in sweep.parameters.settings()
+    )
     most = sweep.recipe.replace({_NUMBER: max(proposed(sweep, _NUMBER))})
     of_a_proposal = list(most.scenes().values()) if varies_scenes else []
     return [*distinct.values(), *(of_a_proposal * sweep.proposals)]
@@ -83,7 +94,9 @@ def proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
 
 
 def detectors_of(sweep: Sweep) -> list[Detector]:
-    """The different detectors of a settled sweep's recipes, and those that its search may propose, one setting at a time."""
+    """The different detectors of a settled sweep's recipes, and those that its search may propose,
+    one setting at a time.
+    """
     return list(dict.fromkeys(recipe.detector for recipe in recipes_of_detectors(sweep)))
 
 
@@ -92,5 +105,7 @@ def recipes_of_detectors(sweep: Sweep) -> list[Recipe]:
     for path, parameter in sweep.parameters.items():
         if path.startswith(MAY_BE_AUTO):
             conditions = sweep.parameters.conditions_met(path, sweep.recipe)
-            recipes += [sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()]
+            recipes += [
+                sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()
+            ]
     return recipes

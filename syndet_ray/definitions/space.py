@@ -1,7 +1,8 @@
-"""SearchSpace: which settings of a recipe a sweep varies, within which bounds, and under which conditions.
+"""SearchSpace: which settings of a recipe a sweep varies, within which bounds, and under which
+conditions.
 
-A sampler knows nothing of recipes: it moves a point along `axes`, each a plain number or choice. `changes` says what a
-point means for a recipe, and `point` where a recipe lies.
+A sampler knows nothing of recipes: it moves a point along `axes`, each a plain number or choice.
+`changes` says what a point means for a recipe, and `point` where a recipe lies.
 """
 
 import math
@@ -32,10 +33,11 @@ class _Place:
 
 
 class SearchSpace(RootModel[dict[str, Parameter]]):
-    """Dotted settings of a recipe and the values each may take: `SearchSpace({"mix.synthetic": Float(low=0, high=1)})`.
+    """Dotted settings of a recipe and the values each may take:
+    `SearchSpace({"mix.synthetic": Float(low=0, high=1)})`.
 
-    A parameter with `when` exists only where other parameters of the space have certain values; elsewhere the recipe's own
-    value stands.
+    A parameter with `when` exists only where other parameters of the space have certain values;
+    elsewhere the recipe's own value stands.
     """
 
     model_config = {"frozen": True}
@@ -69,7 +71,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return len(self.root)
 
     def check(self, recipe: Recipe) -> None:
-        """Raises DefinitionError unless conditions, sources and values fit one another and the recipe.
+        """Raises DefinitionError unless conditions, sources and values fit one another and the
+        recipe.
 
         It also does where trials would vary a parameter that has no effect in them, see `effect`.
         """
@@ -93,23 +96,34 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             self._check_effect(path, recipe, facts)
 
     def effects_of_numbers(self, recipe: Recipe) -> dict[str, list[str]]:
-        """Parameters that a number leaves without an effect, by why: the space may vary them all the same.
+        """Parameters that a number leaves without an effect, by why: the space may vary them all
+        the same.
 
-        Such as the hue of distractors, of which there are 0 to 4. What a source without images leaves so is not told:
-        that is all that is in its images.
+        Such as the hue of distractors, of which there are 0 to 4. What a source without images
+        leaves so is not told: that is all that is in its images.
         """
         idle: dict[str, list[str]] = defaultdict(list)
         for path, parameter in self.root.items():
             setting = _setting(path, parameter)
-            points = [point for group in self._points_by_choice(path, deciders(setting)) for point in group]
+            points = [
+                point
+                for group in self._points_by_choice(path, deciders(setting))
+                for point in group
+            ]
             reasons = self._reasons(setting, points, recipe, nothing_known)
-            told = [reason.where for reason in reasons if reason is not None and not reason.because_of & _DIVISION]
+            told = [
+                reason.where
+                for reason in reasons
+                if reason is not None and not reason.because_of & _DIVISION
+            ]
             for where in dict.fromkeys(told):
                 idle[where].append(path)
         return dict(idle)
 
     def suggest(self, choose: Callable[[str, Axis], Any]) -> dict[str, Any]:
-        """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was chosen before."""
+        """A point, axis by axis: `choose(name, axis)` is asked for each that exists, given what was
+        chosen before.
+        """
         point: dict[str, Any] = {}
         for place in self._places():
             if self._exists(place.parameter, point):
@@ -117,7 +131,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return point
 
     def samples(self, path: str) -> tuple[Any, ...]:
-        """Values that a setting, by dotted path, may get, least and greatest among them; () where it is not varied."""
+        """Values that a setting, by dotted path, may get, least and greatest among them; () where
+        it is not varied.
+        """
         return self.root[path].samples() if path in self.root else ()
 
     def settings(self) -> list[str]:
@@ -149,27 +165,39 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             return None
 
     def locate(self, recipe: Recipe) -> dict[str, Any]:
-        """Where a recipe lies. Raises DefinitionError, with the parameter and the value, for one that lies outside."""
+        """Where a recipe lies.
+
+        Raises DefinitionError, with the parameter and the value, for one that lies outside.
+        """
         found: dict[str, Any] = {}
         for place in self._places():
             if not self._exists(place.parameter, found):
                 continue
             values = _values(place.parameter, place.path, recipe)
-            if values is None or not all(a.holds(v) for a, v in zip(place.axes.values(), values, strict=True)):
+            if values is None or not all(
+                a.holds(v) for a, v in zip(place.axes.values(), values, strict=True)
+            ):
                 value = recipe.mix.shares if place.path == SHARES else recipe.get(place.path)
                 raise DefinitionError(place.path, f"must be {place.parameter.words}", got=value)
             axes = zip(place.axes.items(), values, strict=True)
-            found |= {name: axis.own(v) if isinstance(axis, Choice) else v for (name, axis), v in axes}
+            found |= {
+                name: axis.own(v) if isinstance(axis, Choice) else v for (name, axis), v in axes
+            }
         return found
 
     def grid(self) -> list[dict[str, Any]]:
-        """Every point, in order. Raises DefinitionError where a parameter has no finite number of values."""
+        """Every point, in order.
+
+        Raises DefinitionError where a parameter has no finite number of values.
+        """
         points: list[dict[str, Any]] = [{}]
         for place in self._places():
             values = None if isinstance(place.parameter, Simplex) else place.parameter.grid()
             if values is None:
                 raise DefinitionError(
-                    f"space: {place.path}", "must have finitely many values for a grid", do="Use Choice or a step."
+                    f"space: {place.path}",
+                    "must have finitely many values for a grid",
+                    do="Use Choice or a step.",
                 )
             points = self._crossed(points, place, [{place.path: value} for value in values])
         return points
@@ -184,27 +212,42 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                     rule = f"{path} is already varied by {owners[path]}"
                     raise DefinitionError(f"search space {name}", rule, do="Name one.")
                 owners[path] = name
-        merged = SearchSpace({path: parameter for space in spaces.values() for path, parameter in space.items()})
+        merged = SearchSpace(
+            {path: parameter for space in spaces.values() for path, parameter in space.items()}
+        )
         merged._check_shares()
         return merged
 
     def _places(self) -> list[_Place]:
-        """The parameters, each after all that its conditions ask for. Raises DefinitionError where there is no such order."""
+        """The parameters, each after all that its conditions ask for.
+
+        Raises DefinitionError where there is no such order.
+        """
         left, placed = dict(self.root), list[_Place]()
         while left:
-            ready = [path for path, parameter in left.items() if not parameter.when.keys() & left.keys()]
+            ready = [
+                path for path, parameter in left.items() if not parameter.when.keys() & left.keys()
+            ]
             if not ready:
-                raise DefinitionError("space", f"conditions of {sorted(left)} wait for one another", do="Drop one.")
-            placed += [_Place(path=path, parameter=left[path], axes=_axes(path, left.pop(path))) for path in ready]
+                raise DefinitionError(
+                    "space", f"conditions of {sorted(left)} wait for one another", do="Drop one."
+                )
+            placed += [
+                _Place(path=path, parameter=left[path], axes=_axes(path, left.pop(path)))
+                for path in ready
+            ]
         return placed
 
     def _exists(self, parameter: Any, point: Mapping[str, Any]) -> bool:
-        return all(path in point and point[path] in values for path, values in parameter.when.items())
+        return all(
+            path in point and point[path] in values for path, values in parameter.when.items()
+        )
 
     def conditions_met(self, path: str, recipe: Recipe) -> dict[str, Any]:
         """Values of other parameters under which one exists, as near to the recipe as can be.
 
-        Raises DefinitionError where its conditions, and those of the parameters that they name, are never met together.
+        Raises DefinitionError where its conditions, and those of the parameters that they name, are
+        never met together.
         """
         asking = self._with_conditions([path])
         points: list[dict[str, Any]] = [{}]
@@ -212,7 +255,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             if place.path in asking - {path}:
                 assert not isinstance(place.parameter, Simplex), "no condition can name it"
                 own = recipe.get(place.path)
-                asked = [value for other in asking for value in self.root[other].when.get(place.path, ())]
+                asked = [
+                    value for other in asking for value in self.root[other].when.get(place.path, ())
+                ]
                 values = dict.fromkeys([own, *asked] if place.parameter.holds(own) else asked)
                 examples = [{place.path: value} for value in values]
                 points = self._crossed(points, place, examples)
@@ -220,12 +265,19 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         if not met:
             rule = "its conditions are never met together"
             raise DefinitionError(f"{path}: when", rule, do="Drop one, or give it more values.")
-        return min(met, key=lambda point: sum(recipe.get(other) != value for other, value in point.items()))
+        return min(
+            met, key=lambda point: sum(recipe.get(other) != value for other, value in point.items())
+        )
 
     def _crossed(
-        self, points: Sequence[Mapping[str, Any]], place: _Place, examples: Sequence[Mapping[str, Any]]
+        self,
+        points: Sequence[Mapping[str, Any]],
+        place: _Place,
+        examples: Sequence[Mapping[str, Any]],
     ) -> list[dict[str, Any]]:
-        """Every point with each example of one more parameter; the point as it is where that does not exist there."""
+        """Every point with each example of one more parameter; the point as it is where that does
+        not exist there.
+        """
         crossed: list[dict[str, Any]] = []
         for point in points:
             additions = examples if self._exists(place.parameter, point) else [{}]
@@ -236,20 +288,34 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         parameter = self.root.get(condition)
         if parameter is None:
             is_setting = condition in field_paths()
-            do = "Set it in the recipe, and leave this condition out." if is_setting else nearest(condition, self.root)
-            raise DefinitionError(place, f"{condition} is not varied by this sweep, so it cannot be a condition", do=do)
+            do = (
+                "Set it in the recipe, and leave this condition out."
+                if is_setting
+                else nearest(condition, self.root)
+            )
+            raise DefinitionError(
+                place,
+                f"{condition} is not varied by this sweep, so it cannot be a condition",
+                do=do,
+            )
         if isinstance(parameter, Simplex):
-            rule = f"{condition} cannot be a condition: it divides images, and has no values to name"
-            raise DefinitionError(place, rule, do="Name another setting, or leave this condition out.")
+            rule = (
+                f"{condition} cannot be a condition: it divides images, and has no values to name"
+            )
+            raise DefinitionError(
+                place, rule, do="Name another setting, or leave this condition out."
+            )
         for value in values:
             if not parameter.holds(value):
                 rule = f"{condition} must be able to take the value"
                 raise DefinitionError(place, rule, got=value, do=_possible(parameter, value))
 
     def _check_effect(self, path: str, recipe: Recipe, facts: Facts) -> None:
-        """Raises DefinitionError where no value of a parameter has an effect beside some choice of the others.
+        """Raises DefinitionError where no value of a parameter has an effect beside some choice of
+        the others.
 
-        Along a range some value may leave it without effect, such as a share of 0: no `when` could name that.
+        Along a range some value may leave it without effect, such as a share of 0: no `when` could
+        name that.
         """
         setting = _setting(path, self.root[path])
         beside = deciders(setting)
@@ -265,13 +331,17 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             raise DefinitionError(path, rule, do=_do_about_effect(path, choices))
 
     def _choices_of(self, reason: NoEffect) -> list[str]:
-        """The choices of this space that leave a parameter without an effect: their values a `when` can name."""
+        """The choices of this space that leave a parameter without an effect: their values a `when`
+        can name.
+        """
         return sorted(path for path in reason.because_of if isinstance(self.root.get(path), Choice))
 
     def _shared_reason(
         self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe, facts: Facts
     ) -> NoEffect | None:
-        """Why a setting has no effect at any of several points, in the words for the first; None where it has at one."""
+        """Why a setting has no effect at any of several points, in the words for the first; None
+        where it has at one.
+        """
         reasons = self._reasons(setting, points, recipe, facts)
         first = next(reasons, None)
         return first if all(reason is not None for reason in reasons) else None
@@ -279,7 +349,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     def _reasons(
         self, setting: str, points: Sequence[Mapping[str, Any]], recipe: Recipe, facts: Facts
     ) -> Iterator[NoEffect | None]:
-        """Why a setting has no effect at each point, None where it has; points that no recipe can be made of are skipped."""
+        """Why a setting has no effect at each point, None where it has; points that no recipe can
+        be made of are skipped.
+        """
         for point in points:
             try:
                 changed = recipe.replace(self.changes(point))
@@ -288,12 +360,15 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             yield no_effect(setting, changed, facts)
 
     def _points_by_choice(self, path: str, beside: Collection[str]) -> list[list[dict[str, Any]]]:
-        """Points at which a parameter exists, together those that differ along ranges only, or in the parameter itself.
+        """Points at which a parameter exists, together those that differ along ranges only, or in
+        the parameter itself.
 
-        Of a range there are a few values. Parameters that neither are `beside` it nor a condition of one that is are left
-        out.
+        Of a range there are a few values. Parameters that neither are `beside` it nor a condition
+        of one that is are left out.
         """
-        wanted = self._with_conditions([path, *(other for other in self.root if _varies(other) & set(beside))])
+        wanted = self._with_conditions(
+            [path, *(other for other in self.root if _varies(other) & set(beside))]
+        )
         points: list[dict[str, Any]] = [{}]
         for place in self._places():
             if place.path in wanted:
@@ -302,7 +377,11 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         together = defaultdict(list)
         for point in points:
             if own.keys() <= point.keys():
-                choices = {name: value for name, value in point.items() if isinstance(self.root.get(name), Choice)}
+                choices = {
+                    name: value
+                    for name, value in point.items()
+                    if isinstance(self.root.get(name), Choice)
+                }
                 choices.pop(path, None)
                 together[repr(choices)].append(point)
         return list(together.values())
@@ -315,7 +394,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return found
 
     def _examples(self, place: _Place) -> list[dict[str, Any]]:
-        """Points of one parameter: all values of a choice; of a range its middle, its ends, and what conditions ask for.
+        """Points of one parameter: all values of a choice; of a range its middle, its ends, and
+        what conditions ask for.
 
         Of a division among sources the even one, and those that have images of one source alone.
         """
@@ -326,7 +406,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             nothing = dict.fromkeys(parameter.sources, 0.0)
             even = dict.fromkeys(parameter.sources, 1 / len(parameter.sources))
             divisions = [even, *(nothing | {source: 1.0} for source in parameter.sources)]
-            return [dict(zip(place.axes, parameter.at(shares), strict=True)) for shares in divisions]
+            return [
+                dict(zip(place.axes, parameter.at(shares), strict=True)) for shares in divisions
+            ]
         middle = (parameter.low + parameter.high) / 2
         values = [math.floor(middle) if isinstance(parameter, Int) else middle, parameter.high]
         for other in self.root.values():
@@ -337,7 +419,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         """Raises DefinitionError where what a Simplex varies is varied by itself too."""
         for also in sorted(_DIVISION):
             if SHARES in self.root and also in self.root:
-                raise DefinitionError("space", f"{also} is varied by {SHARES} already", do="Leave one out.")
+                raise DefinitionError(
+                    "space", f"{also} is varied by {SHARES} already", do="Leave one out."
+                )
 
     def _check_sources(self, recipe: Recipe) -> None:
         self._check_shares()
@@ -345,7 +429,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         for source in self.root[SHARES].sources:  # type: ignore[union-attr]
             if source not in known:
                 raise DefinitionError(
-                    f"space: {SHARES}", f"{source!r} is no source of the recipe's mix", do=nearest(source, known)
+                    f"space: {SHARES}",
+                    f"{source!r} is no source of the recipe's mix",
+                    do=nearest(source, known),
                 )
 
 
@@ -388,7 +474,11 @@ def _values(parameter: Parameter, path: str, recipe: Recipe) -> Sequence[Any] | 
         return (recipe.get(path),)
     shares = recipe.mix.shares
     if REAL not in parameter.sources:  # the simplex divides the synthetic share alone
-        shares = {name: share / recipe.mix.synthetic for name, share in shares.items() if recipe.mix.synthetic}
+        shares = {
+            name: share / recipe.mix.synthetic
+            for name, share in shares.items()
+            if recipe.mix.synthetic
+        }
     if abs(sum(shares.get(source, 0.0) for source in parameter.sources) - 1) > 1e-9:
         return None
     return parameter.at({source: shares.get(source, 0.0) for source in parameter.sources})
@@ -398,10 +488,15 @@ def _divided(shares: Mapping[str, float]) -> dict[str, Any]:
     """Shares of sources as settings of a mix."""
     synthetic = {source: share for source, share in shares.items() if source != REAL}
     total = sum(synthetic.values())
-    # Of the real share, which is exactly 0 where nothing is real: the others are rounded, and may not add up to 1.
+    # Of the real share, which is exactly 0 where nothing is real: the others are rounded, and may
+    # not add up to 1.
     found: dict[str, Any] = {"mix.synthetic": 1 - shares[REAL]} if REAL in shares else {}
     # Where nothing is synthetic, how it is divided means nothing: evenly, as a mix has it.
-    return found | {"mix.parts": {source: share / total for source, share in synthetic.items()} if total > 0 else {}}
+    return found | {
+        "mix.parts": {source: share / total for source, share in synthetic.items()}
+        if total > 0
+        else {}
+    }
 
 
 def _check_known(path: str, place: str) -> None:

@@ -1,4 +1,6 @@
-"""Judge: a saved model on a labelled split: its scores, how sure they are, and where it is right and wrong."""
+"""Judge: a saved model on a labelled split: its scores, how sure they are, and where it is right
+and wrong.
+"""
 
 import json
 import math
@@ -31,7 +33,8 @@ _SHOWN = 6  # pictures of either kind
 class Judged:
     """A model on a labelled split.
 
-    pool         the split at the model's working scale, its labels counted in the order of the model's classes
+    pool         the split at the model's working scale, its labels counted in the order of the
+                 model's classes
     predictions  one for each image of it, in pixels of the pool
     intervals    by metric, 95 % over images: of whatever has draws
     notes        what a reader of the scores must know, in words
@@ -64,9 +67,13 @@ def judge(
     Raises DataError for data that cannot be used, before anything is predicted.
     """
     place = f"{dataset.path}, {split}"
-    source, missing = with_classes_of(dataset.splits[split], finder.classes, place, dataset.few_boxes)
+    source, missing = with_classes_of(
+        dataset.splits[split], finder.classes, place, dataset.few_boxes
+    )
     pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
-    predictions = predict(finder.model, pool, device=finder.device, progress=partial(progress, "predicting"))
+    predictions = predict(
+        finder.model, pool, device=finder.device, progress=partial(progress, "predicting")
+    )
     scores = partial(progress, "other images, by bootstrap")
     found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
     intervals, few = {}, ""
@@ -74,9 +81,7 @@ def judge(
         intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
     else:
         telling = counted(pool.images_with_objects, "image")
-        few = (
-            f"no intervals: {telling} with an object cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
-        )
+        few = f"no intervals: {telling} with an object cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
     notes = (*dataset.notes, *(note for note in (missing, few) if note))
     return Judged(
         model=model,
@@ -94,26 +99,38 @@ def judge(
 def with_classes_of(
     source: Source, classes: Sequence[str], place: str, few_boxes: Mapping[str, str]
 ) -> tuple[Source, str]:
-    """The source, its list of classes filled up with those that only the model knows, and a note on these or "".
+    """The source, its list of classes filled up with those that only the model knows, and a note on
+    these or "".
 
-    few_boxes  of each class of the source that few boxes have, how many and where the first is, in words
-    Raises DataError for a class that the model does not know, for no images, and where nothing is labelled.
+    few_boxes  of each class of the source that few boxes have, how many and where the first is, in
+               words
+    Raises DataError for a class that the model does not know, for no images, and where nothing is
+    labelled.
     """
     unknown = set(source.classes) - set(classes)
     if unknown:
         rule = f"holds classes that the model does not know: {class_words(unknown, few_boxes)}"
-        raise DataError(place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}.")
+        raise DataError(
+            place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}."
+        )
     if not len(source):
         raise DataError(place, "holds no images", do="Choose another with --split.")
     if not any((~record.boxes.crowd).any() for record in source.records):
-        raise DataError(place, "holds no object, so there is nothing to find", do="Label some, or use predict.")
+        raise DataError(
+            place, "holds no object, so there is nothing to find", do="Label some, or use predict."
+        )
     missing = [name for name in classes if name not in source.classes]
-    note = f"the data have no class {', '.join(missing)}: what is found of it counts nowhere" if missing else ""
+    note = (
+        f"the data have no class {', '.join(missing)}: what is found of it counts nowhere"
+        if missing
+        else ""
+    )
     return replace(source, classes=(*source.classes, *missing)), note
 
 
 def write(judged: Judged, out: Path) -> Path:
-    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new folder.
+    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new
+    folder.
 
     The JSON is in the photos' own pixels, the sheet shows photos as the model sees them.
     """
@@ -123,7 +140,9 @@ def write(judged: Judged, out: Path) -> Path:
     write_whole(folder / "scores.json", json.dumps(scores(judged), indent=1).encode())
     predictions = [in_photo(judged.pool, i, found) for i, found in enumerate(judged.predictions)]
     write_whole(folder / "predictions.json", json.dumps(coco_results(predictions)).encode())
-    write_whole(folder / "truth.json", json.dumps(coco_truth(judged.pool.labels_in_photos())).encode())
+    write_whole(
+        folder / "truth.json", json.dumps(coco_truth(judged.pool.labels_in_photos())).encode()
+    )
     best, worst = best_and_worst(
         [predicted(judged.pool, i, found) for i, found in enumerate(judged.predictions)], _SHOWN
     )
@@ -135,10 +154,16 @@ def write(judged: Judged, out: Path) -> Path:
 def scores(judged: Judged) -> dict[str, Any]:
     """Everything that was measured, as JSON holds it; null is what could not be."""
     metrics = {
-        name: {"value": _known(value), "interval": [_known(bound) for bound in judged.intervals.get(name, ())] or None}
+        name: {
+            "value": _known(value),
+            "interval": [_known(bound) for bound in judged.intervals.get(name, ())] or None,
+        }
         for name, value in judged.evaluation.metrics.items()
     }
-    bins = [{"low": b.low, "high": b.high, "objects": b.objects, "mean": b.mean} for b in judged.visibility.bins]
+    bins = [
+        {"low": b.low, "high": b.high, "objects": b.objects, "mean": b.mean}
+        for b in judged.visibility.bins
+    ]
     return {
         "model": judged.model,
         "data": str(judged.data),
@@ -148,7 +173,11 @@ def scores(judged: Judged) -> dict[str, Any]:
         "objects": int((~judged.pool.crowd).sum()),
         "resamples": RESAMPLES,
         "metrics": metrics,
-        "visibility": {"kind": judged.visibility.kind, "minimum": judged.visibility.minimum, "bins": bins},
+        "visibility": {
+            "kind": judged.visibility.kind,
+            "minimum": judged.visibility.minimum,
+            "bins": bins,
+        },
         "classes": judged.pool.classes,
         "absent": judged.evaluation.absent,
         "confusion": judged.evaluation.confusion.tolist(),

@@ -18,7 +18,9 @@ from syndet_ray.detection.score import Predictions
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Finder:
-    """A model that is ready, the names of its classes, and the longer side at which it was shown photos."""
+    """A model that is ready, the names of its classes, and the longer side at which it was shown
+    photos.
+    """
 
     model: nn.Module
     classes: tuple[str, ...]
@@ -32,16 +34,25 @@ class Finder:
         working_px = saved.detector.working_px
         assert working_px != "auto", "a detector is settled before it is built"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return Finder(model=saved.model, classes=saved.classes, working_px=working_px, device=device)
+        return Finder(
+            model=saved.model, classes=saved.classes, working_px=working_px, device=device
+        )
 
     def decoded(self, source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
-        """The images of a source at the scale that the model learned at. Raises DataError as `decode` does."""
+        """The images of a source at the scale that the model learned at.
+
+        Raises DataError as `decode` does.
+        """
         return decode(source, self.working_px, progress)
 
     def __call__(self, image: bytes | Path, place: str) -> Predictions:
-        """What is found in one image, in its own pixels; best first. Raises DataError where it cannot be read."""
+        """What is found in one image, in its own pixels; best first. Raises DataError where it
+        cannot be read.
+        """
         size_wh = picture.header(image, place).shown_wh
-        record = Record(image_id=place, image=image, size_wh=size_wh, boxes=Boxes.none(), place=place)
+        record = Record(
+            image_id=place, image=image, size_wh=size_wh, boxes=Boxes.none(), place=place
+        )
         pool = self.decoded(Source(name="image", classes=self.classes, records=(record,)))
         (predictions,) = predict(self.model, pool, device=self.device)
         return in_photo(pool, 0, predictions)

@@ -1,4 +1,6 @@
-"""Apply: a saved model on images that nobody labelled, and what it finds written for people and for other programs."""
+"""Apply: a saved model on images that nobody labelled, and what it finds written for people and for
+other programs.
+"""
 
 import json
 import time
@@ -56,8 +58,8 @@ def apply(
 
     least  confidence from which a detection is drawn and written for KITTI; JSON has all from 0.05
 
-    An image that cannot be read is skipped. Interrupted, what is there of predictions.json is written. Raises
-    DefinitionError for `least` outside 0 to 1.
+    An image that cannot be read is skipped. Interrupted, what is there of predictions.json is
+    written. Raises DefinitionError for `least` outside 0 to 1.
     """
     if not 0 <= least <= 1:
         raise DefinitionError("--score", "must be from 0 to 1", got=least)
@@ -68,7 +70,8 @@ def apply(
             progress(done, len(files))
     finally:
         found.seconds = time.monotonic() - began
-        lines = ",\n".join(json.dumps(image) for image in found.images)  # an image a line: to be read and searched
+        # an image a line: to be read and searched
+        lines = ",\n".join(json.dumps(image) for image in found.images)
         write_whole(found.out / "predictions.json", f"[\n{lines}\n]\n".encode())
     return found
 
@@ -81,7 +84,9 @@ def _new_folders(out: Path) -> Path:
 
 
 def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
-    """One image: read, predicted, written. What is written is in its own pixels, whatever size the model saw."""
+    """One image: read, predicted, written. What is written is in its own pixels, whatever size the
+    model saw.
+    """
     try:
         image = picture.pixels(file.path, str(file.path))
         every = finder(file.path, str(file.path))
@@ -95,7 +100,13 @@ def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
     found.counts.update(finder.classes[label] for label in shown.labels)
     height, width = image.shape[:2]
     kept = detections(at_least(every, min(KEPT_SCORE, least)), finder.classes)
-    entry = {"file": str(file.path), "name": file.name, "width": width, "height": height, "detections": kept}
+    entry = {
+        "file": str(file.path),
+        "name": file.name,
+        "width": width,
+        "height": height,
+        "detections": kept,
+    }
     found.images.append(entry)
 
 

@@ -1,1 +1,3 @@
-"""Detection: models, augmentation, training and score. Runs on a machine that has neither Ray nor MLflow."""
+"""Detection: models, augmentation, training and score. Runs on a machine that has neither Ray nor
+MLflow.
+"""

@@ -1,4 +1,6 @@
-"""Architectures: torchvision's detectors around any backbone, at the scale of the photos that they are given."""
+"""Architectures: torchvision's detectors around any backbone, at the scale of the photos that they
+are given.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +15,11 @@ from torchvision.models.detection import (
     fasterrcnn_mobilenet_v3_large_fpn,
     fasterrcnn_resnet50_fpn_v2,
 )
-from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import (
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -31,27 +37,39 @@ from syndet_ray.detection.heads import (
     SharedBoxPredictor,
     anchors_by_level,
 )
-from syndet_ray.detection.ignoring import IgnoringFCOSHead, IgnoringRetinaNetHead, IgnoringRoIHeads, IgnoringRPN
+from syndet_ray.detection.ignoring import (
+    IgnoringFCOSHead,
+    IgnoringRetinaNetHead,
+    IgnoringRoIHeads,
+    IgnoringRPN,
+)
 from syndet_ray.detection.precision import ReducedSequential, full
 from syndet_ray.errors import DefinitionError
 
 # Detections below this confidence cost time and change no AP that anybody reports.
 _LEAST_SCORE = 0.02
-_DETECTIONS_PER_IMAGE = 300  # COCO counts the best 100 of a class in an image; a crowded tray may need more
+# COCO counts the best 100 of a class in an image; a crowded tray may need more
+_DETECTIONS_PER_IMAGE = 300
 # The same, as torchvision's constructors name them.
 _KEPT_BY_TWO_STAGES: dict[str, Any] = {
     "box_score_thresh": _LEAST_SCORE,
     "box_detections_per_img": _DETECTIONS_PER_IMAGE,
 }
-_KEPT_BY_ONE_STAGE: dict[str, Any] = {"score_thresh": _LEAST_SCORE, "detections_per_img": _DETECTIONS_PER_IMAGE}
+_KEPT_BY_ONE_STAGE: dict[str, Any] = {
+    "score_thresh": _LEAST_SCORE,
+    "detections_per_img": _DETECTIONS_PER_IMAGE,
+}
 _WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
-_WIDE_CELLS, _WIDE_HEAD = 7, 1024  # torchvision's own: cells a side of a region, and channels of its box head
+# torchvision's own: cells a side of a region, and channels of its box head
+_WIDE_CELLS, _WIDE_HEAD = 7, 1024
 # What torchvision's COCO detectors were trained with, one size for each of their levels.
 COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
 
 
 class _InFull(nn.Module):
-    """Mixed into a detector of torchvision's: it computes in float32 but where a part of it says otherwise."""
+    """Mixed into a detector of torchvision's: it computes in float32 but where a part of it says
+    otherwise.
+    """
 
     def forward(self, images: list[Tensor], targets: Any = None) -> Any:
         with full(images[0].device):
@@ -70,13 +88,19 @@ class WithoutAnchors(_InFull, FCOS):
     """FCOS (Tian et al. 2019)."""
 
 
-_NAMES: Mapping[type[nn.Module], str] = {TwoStage: "faster_rcnn", WithAnchors: "retinanet", WithoutAnchors: "fcos"}
+_NAMES: Mapping[type[nn.Module], str] = {
+    TwoStage: "faster_rcnn",
+    WithAnchors: "retinanet",
+    WithoutAnchors: "fcos",
+}
 
 
 def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
-    """A detector of `classes` classes and background (label 0), its weights random, its first stages frozen.
+    """A detector of `classes` classes and background (label 0), its weights random, its first
+    stages frozen.
 
-    Raises DefinitionError for a backbone, a number of frozen stages, or anchors that cannot be built.
+    Raises DefinitionError for a backbone, a number of frozen stages, or anchors that cannot be
+    built.
     """
     if detector.backbone in COCO_DETECTORS:
         model = COCO_DETECTORS[detector.backbone](detector, classes)
@@ -122,7 +146,8 @@ def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Mod
     return _two_stage(model, tuple(names[level] for level in sizes))
 
 
-# For a CPU core: fewer samples and proposals than torchvision's, whose assignment would take longer than the network.
+# For a CPU core: fewer samples and proposals than torchvision's, whose assignment would take longer
+# than the network.
 _LIGHT: dict[str, Any] = {
     "box_batch_size_per_image": 32,
     "box_positive_fraction": 0.5,
@@ -139,11 +164,15 @@ def _retinanet(detector: Detector, backbone: Backbone, classes: int) -> nn.Modul
     sizes, ratios = _anchors(detector, len(backbone.levels))
     backbone.levels = tuple(backbone.levels[level] for level in sizes)
     anchors = Anchors(tuple(sizes.values()), ratios, _strides_px(sizes))
-    head = IgnoringRetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], classes + 1)
+    head = IgnoringRetinaNetHead(
+        backbone.out_channels, anchors.num_anchors_per_location()[0], classes + 1
+    )
     for part in (head.classification_head, head.regression_head):
         _loud(part.conv, backbone.out_channels)
         _become(part.conv, ReducedSequential)
-    return WithAnchors(backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE)
+    return WithAnchors(
+        backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE
+    )
 
 
 def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
@@ -157,7 +186,9 @@ def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
     head = IgnoringFCOSHead(backbone.out_channels, 1, classes + 1)
     for part in (head.classification_head, head.regression_head):
         _become(part.conv, ReducedSequential)
-    return WithoutAnchors(backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE)
+    return WithoutAnchors(
+        backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE
+    )
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Detector, Backbone, int], nn.Module]] = {
@@ -174,16 +205,22 @@ def _resnet50(detector: Detector, classes: int) -> nn.Module:
     model = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
     sizes = [(size,) for size in coco_anchors(detector)]
-    return _coco_detector("resnet50_fpn_v2", model, detector, ends, sizes=sizes, strides_px=_strides_px(range(5)))
+    return _coco_detector(
+        "resnet50_fpn_v2", model, detector, ends, sizes=sizes, strides_px=_strides_px(range(5))
+    )
 
 
 def _mobilenet(detector: Detector, classes: int) -> nn.Module:
-    model = fasterrcnn_mobilenet_v3_large_fpn(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
+    model = fasterrcnn_mobilenet_v3_large_fpn(
+        num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES
+    )
     blocks = dict(model.backbone.body.named_children())
     starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
     ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]
     sizes = [coco_anchors(detector)] * 3
-    return _coco_detector("mobilenet_v3_large_fpn", model, detector, ends, sizes=sizes, strides_px=(32, 32, 64))
+    return _coco_detector(
+        "mobilenet_v3_large_fpn", model, detector, ends, sizes=sizes, strides_px=(32, 32, 64)
+    )
 
 
 # torchvision's detectors that come with COCO weights, by our names for their backbones.
@@ -202,13 +239,16 @@ def _coco_detector(
     sizes: Sequence[tuple[float, ...]],
     strides_px: Sequence[int],
 ) -> nn.Module:
-    """torchvision's detector with our backbone, anchors and two stages. Raises DefinitionError for another architecture.
+    """torchvision's detector with our backbone, anchors and two stages. Raises DefinitionError for
+    another architecture.
 
     ends               the last module of each stage of its backbone, by name
     sizes, strides_px  of the anchors, for each map
     """
     if detector.architecture != "faster_rcnn":
-        rule = f"must be faster_rcnn with the backbone {name}: it is a whole detector of torchvision's"
+        rule = (
+            f"must be faster_rcnn with the backbone {name}: it is a whole detector of torchvision's"
+        )
         raise DefinitionError("detector.architecture", rule, got=detector.architecture)
     frozen = len(ends) if detector.frozen_stages == "all" else int(detector.frozen_stages)
     old: Any = model.backbone
@@ -224,7 +264,10 @@ def _coco_detector(
 
 
 def coco_anchors(detector: Detector) -> tuple[float, ...]:
-    """The anchor sizes of one of COCO_DETECTORS. Raises DefinitionError for more or fewer anchors than its weights have."""
+    """The anchor sizes of one of COCO_DETECTORS.
+
+    Raises DefinitionError for more or fewer anchors than its weights have.
+    """
     sizes = tuple(map(float, detector.anchor_px))
     _check_count("detector.anchor_px", sizes, len(COCO_ANCHORS_PX), detector)
     _check_count("detector.aspect_ratios", detector.aspect_ratios, len(COCO_RATIOS), detector)
@@ -242,14 +285,20 @@ def _strides_px(levels: Iterable[int]) -> tuple[int, ...]:
     return tuple(STRIDES[0] * 2**level for level in levels)
 
 
-def _anchors(detector: Detector, levels: int) -> tuple[dict[int, tuple[float, ...]], tuple[float, ...]]:
+def _anchors(
+    detector: Detector, levels: int
+) -> tuple[dict[int, tuple[float, ...]], tuple[float, ...]]:
     """The anchor sizes by level of a pyramid of so many levels, and their aspect ratios."""
-    assert detector.anchor_px != "auto" and detector.aspect_ratios != "auto", "settle the detector before it is built"
+    assert detector.anchor_px != "auto" and detector.aspect_ratios != "auto", (
+        "settle the detector before it is built"
+    )
     return anchors_by_level(detector.anchor_px, levels), detector.aspect_ratios
 
 
 def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
-    """The model with regions in which nothing is learned, proposals from some levels only, and convolutions in bfloat16."""
+    """The model with regions in which nothing is learned, proposals from some levels only, and
+    convolutions in bfloat16.
+    """
     _become(model.rpn, IgnoringRPN)
     model.rpn.levels = levels
     _become(model.roi_heads, IgnoringRoIHeads)
@@ -263,9 +312,11 @@ def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
 
 
 def _loud(layers: nn.Module, channels: int) -> None:
-    """Scales the weights of new convolutions so that a narrow head begins with signals as large as those of a wide one.
+    """Scales the weights of new convolutions so that a narrow head begins with signals as large as
+    those of a wide one.
 
-    torchvision draws them for 256 channels. RetinaNet's four layers have no norms: with 64 channels a thousandth passes.
+    torchvision draws them for 256 channels. RetinaNet's four layers have no norms: with 64 channels
+    a thousandth passes.
     """
     factor = math.sqrt(_WIDE_CHANNELS / channels)
     with torch.no_grad():
@@ -275,5 +326,7 @@ def _loud(layers: nn.Module, channels: int) -> None:
 
 
 def _become(module: nn.Module, kind: type[nn.Module]) -> None:
-    """Makes `module` one of `kind`, which adds no state: torchvision's constructors do not let us choose its class."""
+    """Makes `module` one of `kind`, which adds no state: torchvision's constructors do not let us
+    choose its class.
+    """
     module.__class__ = kind

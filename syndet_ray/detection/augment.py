@@ -8,13 +8,16 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.definitions.recipe import Training
 
-# A crop is placed on an object this often; elsewhere it may fall anywhere, so that empty ground is seen too.
+# A crop is placed on an object this often; elsewhere it may fall anywhere, so that empty ground is
+# seen too.
 _ON_OBJECT = 0.9
 # Its middle then lies in this part of the crop, of either side.
 _OBJECT_RANGE = (0.1, 0.9)
-# An object that keeps less of its box inside the crop is no training target (it would be a guess from a sliver).
+# An object that keeps less of its box inside the crop is no training target (it would be a guess
+# from a sliver).
 _LEAST_INSIDE = 0.3
-_FILL = (114, 114, 114)  # beside an image that is smaller than the crop: about the mean of ImageNet's photos
+# beside an image that is smaller than the crop: about the mean of ImageNet's photos
+_FILL = (114, 114, 114)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,8 +26,8 @@ class Example:
 
     image    (side, side, 3) uint8 RGB
     boxes    the objects in it
-    ignored  (m, 4) float64, regions that are neither object nor background: what is left of objects that the crop cuts
-             off, and crowds
+    ignored  (m, 4) float64, regions that are neither object nor background: what is left of objects
+             that the crop cuts off, and crowds
     """
 
     image: np.ndarray
@@ -47,7 +50,9 @@ class Augmenter:
     def of(training: Training) -> "Augmenter":
         """The augmentation that a recipe asks for; its crop must be a number."""
         assert training.crop_px != "auto", "settle the recipe before it is trained"
-        return Augmenter(**{field.name: getattr(training, field.name) for field in fields(Augmenter)})
+        return Augmenter(
+            **{field.name: getattr(training, field.name) for field in fields(Augmenter)}
+        )
 
     def __call__(self, image: np.ndarray, boxes: Boxes, rng: np.random.Generator) -> Example:
         """A random square crop, resized, flipped and recoloured.
@@ -55,15 +60,20 @@ class Augmenter:
         Objects of which a crop leaves less than 30 % are ignored, as crowds are.
         """
         image, boxes = _crop(image, boxes, self.crop_px, self.scale_jitter, rng)
-        image, boxes = _flip(image, boxes, (self.flip_horizontal, self.flip_vertical, self.transpose), rng)
+        image, boxes = _flip(
+            image, boxes, (self.flip_horizontal, self.flip_vertical, self.transpose), rng
+        )
         image = _recolor(image, self.color_jitter, rng)
-        return Example(image=image, boxes=boxes.select(~boxes.crowd), ignored=boxes.xyxy[boxes.crowd])
+        return Example(
+            image=image, boxes=boxes.select(~boxes.crowd), ignored=boxes.xyxy[boxes.crowd]
+        )
 
 
 def _crop(
     image: np.ndarray, boxes: Boxes, side: int, jitter: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, Boxes]:
-    """The crop, and the boxes that reach into it; those that are mostly outside are marked as crowds.
+    """The crop, and the boxes that reach into it; those that are mostly outside are marked as
+    crowds.
 
     side    of the crop, pixels
     jitter  greatest relative change of the scale
@@ -81,8 +91,12 @@ def _crop(
     return crop, marked.select(inside.areas > 0)
 
 
-def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Top-left corner of a square of `side` source pixels, inside the image where it fits, usually over an object."""
+def _corner(
+    image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Top-left corner of a square of `side` source pixels, inside the image where it fits, usually
+    over an object.
+    """
     height, width = image.shape[:2]
     if len(boxes) and rng.random() < _ON_OBJECT:
         x1, y1, x2, y2 = boxes.xyxy[rng.integers(len(boxes))]
@@ -95,14 +109,19 @@ def _corner(image: np.ndarray, boxes: Boxes, side: float, rng: np.random.Generat
 
 
 def _inside(position: float, room: float, rng: np.random.Generator) -> float:
-    """The position, moved inside 0..room; where the square is larger than the image, the image lies anywhere inside it."""
+    """The position, moved inside 0..room; where the square is larger than the image, the image lies
+    anywhere inside it.
+    """
     if room < 0:
         return float(rng.uniform(room, 0))
     return float(np.clip(position, 0, room))
 
 
 def _flip(
-    image: np.ndarray, boxes: Boxes, probabilities: tuple[float, float, float], rng: np.random.Generator
+    image: np.ndarray,
+    boxes: Boxes,
+    probabilities: tuple[float, float, float],
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, Boxes]:
     """Horizontal flip, vertical flip and transposition, each with its own probability."""
     xyxy, side = boxes.xyxy, image.shape[0]
@@ -120,12 +139,17 @@ def _flip(
 
 
 def _recolor(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation and white balance, each changed by up to `strength` of itself."""
+    """Brightness, contrast, saturation and white balance, each changed by up to `strength` of
+    itself.
+    """
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
     balance = rng.uniform(1 - strength / 3, 1 + strength / 3, 3)
-    # One affine map of the colours: saturation moves each towards the grey it would be (Rec. 601 weights).
+    # One affine map of the colours: saturation moves each towards the grey it would be (Rec. 601
+    # weights).
     grey = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
-    matrix = (saturation * np.eye(3) + (1 - saturation) * grey) * (brightness * contrast * balance)[:, None]
+    matrix = (saturation * np.eye(3) + (1 - saturation) * grey) * (brightness * contrast * balance)[
+        :, None
+    ]
     offset = (1 - contrast) * brightness * image.mean()
     table = np.concatenate([matrix, np.full((3, 1), offset)], axis=1)
     return cv2.transform(np.ascontiguousarray(image), table)

@@ -25,7 +25,8 @@ class Horizon:
     def __call__(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         """The next average, of the shape of both. count: steps that the average holds so far."""
         steps = max(1.0, self.share * self.images / self.batch_size)
-        # In its first steps the average is as young as the training: a plain mean of all weights so far.
+        # In its first steps the average is as young as the training: a plain mean of all weights so
+        # far.
         weight = max(1 / steps, 1 / (float(count) + 1))
         return torch.lerp(average, current, weight)
 
@@ -47,5 +48,7 @@ def moving_average(model: nn.Module, training: Training) -> MovingAverage | None
     """The average of the model's weights that a recipe asks for; None for a share of 0."""
     if training.average == 0:
         return None
-    horizon = Horizon(share=training.average, images=training.images, batch_size=training.batch_size)
+    horizon = Horizon(
+        share=training.average, images=training.images, batch_size=training.batch_size
+    )
     return MovingAverage(model, horizon)

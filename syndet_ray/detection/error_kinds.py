@@ -1,7 +1,8 @@
-"""Error kinds: what AP50 loses to each kind of mistake, after TIDE, and which class is taken for which.
+"""Error kinds: what AP50 loses to each kind of mistake, after TIDE, and which class is taken for
+which.
 
-Bolya, Foley, Hays & Hoffman, TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV 2020, sections 2.2 (the
-kinds) and 2.3 (how each is fixed).
+Bolya, Foley, Hays & Hoffman, TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV
+2020, sections 2.2 (the kinds) and 2.3 (how each is fixed).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,8 @@ class Errors:
 
     labels, scores   (d,)
     kinds            (d,) str, one of KINDS but "missed", or "right"
-    targets          (d,) index of the object that was found, or would be if the error were fixed; -1 for none
+    targets          (d,) index of the object that was found, or would be if the error were fixed;
+                     -1 for none
     objects          (o,) labels; -1 for crowds
     missed           (o,) bool, found by nothing, not even by a detection of wrong class or place
     """
@@ -41,14 +43,17 @@ class Errors:
 
 
 def error_kinds(pool: Pool, predictions: Sequence[Predictions]) -> dict[str, float]:
-    """By name "error/<kind>": what AP50 would gain if all errors of that kind, and no others, were fixed."""
+    """By name "error/<kind>": what AP50 would gain if all errors of that kind, and no others, were
+    fixed.
+    """
     found = errors(pool, predictions)
     now = fixed_ap50(found, ())
     return {f"error/{kind}": fixed_ap50(found, (kind,)) - now for kind in KINDS}
 
 
 def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
-    """The kind of every detection and object. Where several fit a detection the first holds, as in the authors' program:
+    """The kind of every detection and object. Where several fit a detection the first holds, as in
+    the authors' program:
 
     localisation    IoU .1 to .5 with an object of its class
     classification  IoU .5 or more with an object of another class
@@ -56,8 +61,8 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
     background      IoU below .1 with every object
     both            IoU .1 to .5 with an object of another class
 
-    An object is missed if it is unmatched and no error of localisation or classification is about it. Detections that lie
-    in a crowd are left out. Matches are those of COCO's AP50.
+    An object is missed if it is unmatched and no error of localisation or classification is about
+    it. Detections that lie in a crowd are left out. Matches are those of COCO's AP50.
     """
     order, matched = _matched(coco(pool, predictions, 100))
     found = joined(predictions).select(order)
@@ -72,38 +77,53 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
     objects = np.where(pool.crowd, -1, pool.labels)
     missed = (objects >= 0) & ~np.isin(np.arange(len(objects)), targets)
     return Errors(
-        labels=found.labels, scores=found.scores, kinds=kinds, targets=targets, objects=objects, missed=missed
+        labels=found.labels,
+        scores=found.scores,
+        kinds=kinds,
+        targets=targets,
+        objects=objects,
+        missed=missed,
     )
 
 
 def fixed_ap50(found: Errors, kinds: Iterable[str]) -> float:
     """AP50 had the model made no errors of these kinds; 0 where there are no objects.
 
-    Wrong classes and places are put right; where an object is then found more than once, only its best detection stays.
-    Detections of the other kinds are taken away, and missed objects are no longer looked for. A class that is then left
-    without objects scores 1 if it is also without detections, and 0 otherwise.
+    Wrong classes and places are put right; where an object is then found more than once, only its
+    best detection stays. Detections of the other kinds are taken away, and missed objects are no
+    longer looked for. A class that is then left without objects scores 1 if it is also without
+    detections, and 0 otherwise.
     """
     kinds = set(kinds)
     hits = (found.kinds == _RIGHT) | _among(found.kinds, kinds & {"localisation", "classification"})
     misses = ~hits & ~_among(found.kinds, kinds)
     hits = _first_of_each(found, hits)
-    labels = np.where(hits, found.objects[found.targets] if len(found.objects) else -1, found.labels)
+    labels = np.where(
+        hits, found.objects[found.targets] if len(found.objects) else -1, found.labels
+    )
     sought = found.objects[~found.missed] if "missed" in kinds else found.objects
     order = np.flatnonzero(hits | misses)
     order = order[np.argsort(-found.scores[order], kind="stable")]
     present = sorted(set(found.objects[found.objects >= 0].tolist()))
-    per_class = [_class_ap(hits[order[labels[order] == k]], int((sought == k).sum())) for k in present]
+    per_class = [
+        _class_ap(hits[order[labels[order] == k]], int((sought == k).sum())) for k in present
+    ]
     return float(np.mean(per_class)) if per_class else 0.0
 
 
 def confusion(
-    pool: Pool, predictions: Sequence[Predictions], *, score_from: float = 0.5, iou_from: float = 0.5
+    pool: Pool,
+    predictions: Sequence[Predictions],
+    *,
+    score_from: float = 0.5,
+    iou_from: float = 0.5,
 ) -> np.ndarray:
     """(k + 1, k + 1) int64: how many objects of class [row] were found as class [column].
 
-    The last row is what was no object (false alarms), the last column what was not found (missed). Of detections of at
-    least `score_from`, the best chooses first, and takes the object of any class that it overlaps most, by `iou_from` at
-    least. Crowds are neutral: not to be found, and a detection that otherwise hits nothing is not counted within one.
+    The last row is what was no object (false alarms), the last column what was not found (missed).
+    Of detections of at least `score_from`, the best chooses first, and takes the object of any
+    class that it overlaps most, by `iou_from` at least. Crowds are neutral: not to be found, and a
+    detection that otherwise hits nothing is not counted within one.
     """
     last = len(pool.classes)
     table = np.zeros((last + 1, last + 1), np.int64)
@@ -116,17 +136,24 @@ def confusion(
 
 
 def _matched(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
-    """(d,) indices of the detections that count for AP50, class by class, and (d,) of the objects they found, or -1."""
+    """(d,) indices of the detections that count for AP50, class by class, and (d,) of the objects
+    they found, or -1.
+    """
     cells = [cell for cell in evaluation.evalImgs if cell]
     found = [np.zeros((3, 0))] + [
-        np.array([cell["dtIds"], cell["dtMatches"][IOU_50], cell["dtIgnore"][IOU_50]]) for cell in cells
+        np.array([cell["dtIds"], cell["dtMatches"][IOU_50], cell["dtIgnore"][IOU_50]])
+        for cell in cells
     ]
     ids, objects, neutral = np.concatenate(found, axis=1)
     return ids[neutral == 0].astype(np.int64) - 1, objects[neutral == 0].astype(np.int64) - 1
 
 
-def _false_alarms(found: Predictions, wrong: np.ndarray, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
-    """(w,) kind of each false alarm of an image, and (w,) index of the object that fixing it would find, or -1."""
+def _false_alarms(
+    found: Predictions, wrong: np.ndarray, boxes: Boxes
+) -> tuple[np.ndarray, np.ndarray]:
+    """(w,) kind of each false alarm of an image, and (w,) index of the object that fixing it would
+    find, or -1.
+    """
     iou = _ious(found.xyxy[wrong], boxes.xyxy, np.zeros(len(boxes), bool))
     own = (found.labels[wrong][:, None] == boxes.labels) & ~boxes.crowd
     other = ~own & ~boxes.crowd
@@ -152,7 +179,9 @@ def _kinds(own: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _ious(xyxy: np.ndarray, objects: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """(d, o) COCO's overlap of d boxes with o objects: with a crowd, the share of the box that lies in it."""
+    """(d, o) COCO's overlap of d boxes with o objects: with a crowd, the share of the box that lies
+    in it.
+    """
     if len(xyxy) == 0 or len(objects) == 0:
         return np.zeros((len(xyxy), len(objects)))
     return np.asarray(mask.iou(xywh(xyxy), xywh(objects), crowd.astype(np.uint8).tolist()))
@@ -163,7 +192,9 @@ def _among(values: np.ndarray, names: set[str]) -> np.ndarray:
 
 
 def _first_of_each(found: Errors, hits: np.ndarray) -> np.ndarray:
-    """(d,) bool: of the hits on each object the most confident; of tied ones that which was right from the start."""
+    """(d,) bool: of the hits on each object the most confident; of tied ones that which was right
+    from the start.
+    """
     order = np.lexsort((found.kinds != _RIGHT, -found.scores))
     order = order[hits[order]]
     _, first = np.unique(found.targets[order], return_index=True)
@@ -188,7 +219,9 @@ def _pairs(
     counted = (found >= 0) | ~in_crowd
     true = np.array([boxes.labels[at] if at >= 0 else last for at in found], np.int64)
     missed = boxes.labels[~boxes.crowd & ~np.isin(np.arange(len(boxes)), found)]
-    return np.concatenate([true[counted], missed]), np.concatenate([labels[counted], np.full(len(missed), last)])
+    return np.concatenate([true[counted], missed]), np.concatenate(
+        [labels[counted], np.full(len(missed), last)]
+    )
 
 
 def _greedy(iou: np.ndarray, iou_from: float) -> np.ndarray:

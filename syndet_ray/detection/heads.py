@@ -14,8 +14,9 @@ from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 from syndet_ray.detection.backbones import STRIDES
 from syndet_ray.detection.precision import ReducedSequential, reduced
 
-# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: except for small ones, a third of their size at most.
-# Only the smallest stand 4 px apart: with four times as many anchors a step takes half as long again.
+# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: except for small ones, a third
+# of their size at most. Only the smallest stand 4 px apart: with four times as many anchors a step
+# takes half as long again.
 _STRIDE_8_UP_TO_PX, _STRIDE_4_BELOW_PX = 48.0, 16.0
 # A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
 CELLS, HEAD_WIDTH = 14, 256
@@ -25,7 +26,9 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a backbone's weights were trained on: pixels, 0 to 1, minus the mean, divided by the deviation; of R, G, B."""
+    """What a backbone's weights were trained on: pixels, 0 to 1, minus the mean, divided by the
+    deviation; of R, G, B.
+    """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = IMAGENET_DEVIATION
@@ -34,13 +37,18 @@ class Input:
 class NativeScale(GeneralizedRCNNTransform):
     """Takes images as they come: they were brought to the working scale when they were read.
 
-    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a 640 px photo to 800 px.
+    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a
+    640 px photo to 800 px.
     """
 
     def __init__(self, expected: Input) -> None:
-        super().__init__(1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES))
+        super().__init__(
+            1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES)
+        )
 
-    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         """Returns the image and its target as they are."""
         return image, target
 
@@ -48,15 +56,18 @@ class NativeScale(GeneralizedRCNNTransform):
 class Anchors(AnchorGenerator):
     """Anchors as far apart as the cells of the maps that they stand on.
 
-    torchvision divides the side of the image by that of the map, so that its distance depends on the image where the
-    coarsest map is rounded up: 60 px instead of 64 in an image of 480.
+    torchvision divides the side of the image by that of the map, so that its distance depends on
+    the image where the coarsest map is rounded up: 60 px instead of 64 in an image of 480.
 
-    sizes       px, of each map, smallest first; continued where a map has fewer than others: one head serves all maps
+    sizes       px, of each map, smallest first; continued where a map has fewer than others: one
+                head serves all maps
     ratios      height / width, of every map
     strides_px  of each map
     """
 
-    def __init__(self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]) -> None:
+    def __init__(
+        self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]
+    ) -> None:
         counts = tuple(len(map_sizes) for map_sizes in sizes)
         continued = tuple(_continued(map_sizes, max(counts)) for map_sizes in sizes)
         super().__init__(continued, (tuple(ratios),) * len(sizes))
@@ -79,10 +90,13 @@ class Anchors(AnchorGenerator):
 class RegionAlign(MultiScaleRoIAlign):
     """Cuts regions out of maps whose scale is known from the padded image.
 
-    torchvision rounds the scale that it sees in the first image as it was before padding: for 66 px it takes half of it.
+    torchvision rounds the scale that it sees in the first image as it was before padding: for 66 px
+    it takes half of it.
     """
 
-    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+    def forward(
+        self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
+    ) -> Tensor:
         """image_shapes: (height, width) of each image before padding."""
         shapes = [(padded(height), padded(width)) for height, width in image_shapes]
         return super().forward(x, boxes, shapes)
@@ -102,7 +116,9 @@ class LightBoxHead(nn.Module):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         channels = _HEAD_CHANNELS
-        layers = [Conv2dNormActivation(fan_in, channels, stride=2) for fan_in in (in_channels, channels)]
+        layers = [
+            Conv2dNormActivation(fan_in, channels, stride=2) for fan_in in (in_channels, channels)
+        ]
         self.halve = ReducedSequential(*layers)
         side = math.ceil(math.ceil(CELLS / 2) / 2)
         self.read = nn.Linear(channels * side**2, HEAD_WIDTH)
@@ -113,9 +129,11 @@ class LightBoxHead(nn.Module):
 
 
 class SharedBoxPredictor(nn.Module):
-    """Scores of each class, and one box for all of them, instead of torchvision's one box for each class.
+    """Scores of each class, and one box for all of them, instead of torchvision's one box for each
+    class.
 
-    A box then learns from every object, not from those of its own class alone: with few photos it fits better.
+    A box then learns from every object, not from those of its own class alone: with few photos it
+    fits better.
     """
 
     def __init__(self, width: int, classes: int) -> None:
@@ -125,7 +143,9 @@ class SharedBoxPredictor(nn.Module):
         self.box = nn.Linear(width, 4)
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """regions (n, width); returns scores (n, classes) and, repeated for each class, deltas (n, 4 * classes)."""
+        """regions (n, width); returns scores (n, classes) and, repeated for each class, deltas (n,
+        4 * classes).
+        """
         return self.cls_score(regions), self.box(regions).repeat(1, self._classes)
 
 
@@ -135,7 +155,8 @@ def padded(side: int) -> int:
 
 
 def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
-    """Distributes anchor sizes over the levels of a pyramid that begins at stride 4; levels without any are left out.
+    """Distributes anchor sizes over the levels of a pyramid that begins at stride 4; levels without
+    any are left out.
 
     anchor_px  smallest first
     """
@@ -148,7 +169,9 @@ def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple
 
 
 def _continued(sizes: Sequence[float], count: int) -> tuple[float, ...]:
-    """`count` sizes: those of the map, then each larger than the last by a factor of the square root of 2."""
+    """`count` sizes: those of the map, then each larger than the last by a factor of the square
+    root of 2.
+    """
     longer = list(sizes)
     while len(longer) < count:
         longer.append(longer[-1] * math.sqrt(2))

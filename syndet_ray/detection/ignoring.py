@@ -1,7 +1,7 @@
 """Ignoring: torchvision's detectors with regions in which nothing is learned.
 
-A target's "ignored", (m, 4) boxes, are objects of which a crop left too little to be found, and crowds. What is proposed
-there is neither an object nor background: it adds nothing to the loss.
+A target's "ignored", (m, 4) boxes, are objects of which a crop left too little to be found, and
+crowds. What is proposed there is neither an object nor background: it adds nothing to the loss.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-# A box is in an ignored region when they share this much of the smaller of the two: a sliver lies within the anchor that
-# would find its object, a crowd holds the anchors of many.
+# A box is in an ignored region when they share this much of the smaller of the two: a sliver lies
+# within the anchor that would find its object, a crowd holds the anchors of many.
 _SHARED = 0.5
 _LEAST_LOGIT = -100.0  # its probability rounds to 0 in float32, and so does its loss as background
 
@@ -49,7 +49,11 @@ class IgnoringRPN(RegionProposalNetwork):
         return labels, boxes
 
     def compute_loss(
-        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: list[Tensor],
+        regression_targets: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
         if (torch.cat(labels) < 0).all():  # torchvision's mean over no anchor is not a number
             zero = objectness.sum() * 0  # computed, so that it has a gradient
@@ -63,7 +67,11 @@ class IgnoringRoIHeads(RoIHeads):
     _ignored: tuple[Tensor, ...] = ()
 
     def forward(
-        self, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: Any, targets: Any = None
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: Any,
+        targets: Any = None,
     ) -> Any:
         if self.training and _nothing_to_learn(proposals, targets):
             zero = proposals[0].new_zeros(())
@@ -78,53 +86,75 @@ class IgnoringRoIHeads(RoIHeads):
         self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         matched, labels = super().assign_targets_to_proposals(proposals, gt_boxes, gt_labels)
-        for image_labels, image_proposals, ignored in zip(labels, proposals, self._ignored, strict=True):
+        for image_labels, image_proposals, ignored in zip(
+            labels, proposals, self._ignored, strict=True
+        ):
             background = image_labels == 0
             image_labels[background & in_ignored(image_proposals, ignored)] = -1
         return matched, labels
 
 
 class IgnoringRetinaNetHead(RetinaNetHead):
-    """RetinaNet's head: an anchor in an ignored region counts as between object and background, which has no loss."""
+    """RetinaNet's head: an anchor in an ignored region counts as between object and background,
+    which has no loss.
+    """
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return _logits(super().forward(x), self.training)
 
     def compute_loss(
-        self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+        self,
+        targets: Any,
+        head_outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        matched_idxs: list[Tensor],
     ) -> dict[str, Tensor]:
         for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
             background = matches == Matcher.BELOW_LOW_THRESHOLD
-            matches[background & in_ignored(image_anchors, target["ignored"])] = Matcher.BETWEEN_THRESHOLDS
+            matches[background & in_ignored(image_anchors, target["ignored"])] = (
+                Matcher.BETWEEN_THRESHOLDS
+            )
         return super().compute_loss(targets, head_outputs, anchors, matched_idxs)
 
 
 class IgnoringFCOSHead(FCOSHead):
-    """FCOS's head: it has no third kind besides object and background, so an ignored point becomes certain background."""
+    """FCOS's head: it has no third kind besides object and background, so an ignored point becomes
+    certain background.
+    """
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return _logits(super().forward(x), self.training)
 
     def compute_loss(
-        self, targets: Any, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+        self,
+        targets: Any,
+        head_outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        matched_idxs: list[Tensor],
     ) -> dict[str, Tensor]:
         masks = []
         for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
             background = matches < 0
             masks.append(background & in_ignored(_centres(image_anchors), target["ignored"]))
         logits = head_outputs["cls_logits"].masked_fill(torch.stack(masks)[..., None], _LEAST_LOGIT)
-        return super().compute_loss(targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs)
+        return super().compute_loss(
+            targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs
+        )
 
 
 def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-    """The outputs, in prediction without label 0: no object has it, but torchvision's one-stage detectors score it too."""
+    """The outputs, in prediction without label 0: no object has it, but torchvision's one-stage
+    detectors score it too.
+    """
     if not training:
         head_outputs["cls_logits"][..., 0] = _LEAST_LOGIT
     return head_outputs
 
 
 def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:
-    """Whether all proposals of a batch are ignored. With an object there is always something: it is a proposal itself."""
+    """Whether all proposals of a batch are ignored. With an object there is always something: it is
+    a proposal itself.
+    """
     if any(len(target["boxes"]) for target in targets):
         return False
     pairs = zip(proposals, targets, strict=True)
@@ -132,7 +162,9 @@ def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:
 
 
 def _centres(boxes: Tensor) -> Tensor:
-    """(n, 4) boxes of one pixel in the middle of `boxes`: FCOS learns at points, the size of its anchors means nothing."""
+    """(n, 4) boxes of one pixel in the middle of `boxes`: FCOS learns at points, the size of its
+    anchors means nothing.
+    """
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     return torch.cat([middle - 0.5, middle + 0.5], dim=1)
 

@@ -1,7 +1,8 @@
-"""In force: the settings of a training, read off the objects that act on them rather than off its recipe.
+"""In force: the settings of a training, read off the objects that act on them rather than off its
+recipe.
 
-Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out: AdamW has no
-momentum, and FCOS has no anchors.
+Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out:
+AdamW has no momentum, and FCOS has no anchors.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,8 @@ from syndet_ray.detection.weights_file import WeightsReport
 
 
 def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
-    """Settings of the mix: the plan of the batches, and how many distinct images there are to draw from.
+    """Settings of the mix: the plan of the batches, and how many distinct images there are to draw
+    from.
 
     pools  of the sources that have a share, by name
     """
@@ -58,11 +60,14 @@ def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
     return _one_or_all(set(chain.from_iterable(longer_sides)))
 
 
-def detector_in_force(model: nn.Module, weights: WeightsReport, optimizer: Optimizer) -> dict[str, Any]:
-    """Settings of the detector that trains, except for its working scale: that is read off the photos.
+def detector_in_force(
+    model: nn.Module, weights: WeightsReport, optimizer: Optimizer
+) -> dict[str, Any]:
+    """Settings of the detector that trains, except for its working scale: that is read off the
+    photos.
 
-    frozen_stages is always a number, also where all stages are frozen. anchor_px are the sizes on all levels, smallest
-    first.
+    frozen_stages is always a number, also where all stages are frozen. anchor_px are the sizes on
+    all levels, smallest first.
     """
     backbone: Any = model.get_submodule("backbone")
     settings: dict[str, Any] = {
@@ -85,7 +90,9 @@ def training_in_force(
     augmenter: Augmenter,
     mixer: BatchMixer,
 ) -> dict[str, Any]:
-    """Settings of the training: the optimizer's, the schedule's, the augmentation's and the batches'."""
+    """Settings of the training: the optimizer's, the schedule's, the augmentation's and the
+    batches'.
+    """
     weights = next(group for group in optimizer.param_groups if group["name"] == "weights")
     settings: dict[str, Any] = {
         "training.images": rate.images,

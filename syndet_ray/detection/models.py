@@ -20,42 +20,56 @@ SAVED_MODEL = "model.safetensors"  # the file in a folder with a model that hold
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedModel:
-    """A model that is ready to predict, the names of its classes, and the detector that it was built as."""
+    """A model that is ready to predict, the names of its classes, and the detector that it was
+    built as.
+    """
 
     model: nn.Module
     classes: tuple[str, ...]
     detector: Detector
 
 
-def build(detector: Detector, classes: tuple[str, ...], seed: int) -> tuple[nn.Module, WeightsReport]:
-    """A model that detects `classes`, its starting weights loaded and its first stages frozen as the detector says.
+def build(
+    detector: Detector, classes: tuple[str, ...], seed: int
+) -> tuple[nn.Module, WeightsReport]:
+    """A model that detects `classes`, its starting weights loaded and its first stages frozen as
+    the detector says.
 
-    Labels are 1-based inside the model (0 is background). Weights that are not loaded depend on the seed alone. Raises
-    SyndetError for a detector that cannot be built, or weights that are not available.
+    Labels are 1-based inside the model (0 is background). Weights that are not loaded depend on the
+    seed alone. Raises SyndetError for a detector that cannot be built, or weights that are not
+    available.
     """
-    assert "auto" not in detector.model_dump().values(), f"settle the detector before it is built: {detector}"
+    assert "auto" not in detector.model_dump().values(), (
+        f"settle the detector before it is built: {detector}"
+    )
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every GPU, for good
+        # torch.manual_seed would also seed every GPU, for good
+        torch.default_generator.manual_seed(seed)
         model = assemble(detector, len(classes), input_of(detector))
         return model, load_weights(model, detector, classes)
 
 
 def without_weights(detector: Detector, classes: tuple[str, ...]) -> nn.Module:
-    """The model of `build` without its starting weights: for one whose state is all loaded from elsewhere.
+    """The model of `build` without its starting weights: for one whose state is all loaded from
+    elsewhere.
 
-    Its weights are random; the generator that they are drawn from is left as it was. Raises SyndetError for a detector
-    that cannot be built.
+    Its weights are random; the generator that they are drawn from is left as it was. Raises
+    SyndetError for a detector that cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
         return assemble(detector, len(classes), input_of(detector))
 
 
-def save_model(folder: Path, model: nn.Module, detector: Detector, classes: tuple[str, ...], **about: Any) -> None:
+def save_model(
+    folder: Path, model: nn.Module, detector: Detector, classes: tuple[str, ...], **about: Any
+) -> None:
     """Writes model.safetensors and model.json, from which `load_model` makes the model again."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     facts = {"detector": detector.model_dump(), "classes": classes}
-    save_file(tensors, folder / SAVED_MODEL, {name: json.dumps(value) for name, value in facts.items()})
+    save_file(
+        tensors, folder / SAVED_MODEL, {name: json.dumps(value) for name, value in facts.items()}
+    )
     (folder / "model.json").write_text(json.dumps(facts | about, indent=1))
 
 
@@ -68,7 +82,9 @@ def load_model(folder: Path) -> SavedModel:
         model.load_state_dict(load_file(folder / SAVED_MODEL))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
         rule = "holds weights of another detector than it describes, as those of an earlier version are"
-        raise DataError(folder, rule, do="Train it again, or use it with the version that saved it.") from error
+        raise DataError(
+            folder, rule, do="Train it again, or use it with the version that saved it."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
         raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)

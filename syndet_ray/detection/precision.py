@@ -1,7 +1,8 @@
 """Precision: which parts of a model compute in bfloat16, and which never do.
 
-Convolutions do, where the device has instructions for it. Logits, box deltas, anchors and boxes stay float32: bfloat16 has
-8 bits of precision, so above 256 it knows even numbers only, and classes kept apart by an offset would suppress one another.
+Convolutions do, where the device has instructions for it. Logits, box deltas, anchors and boxes
+stay float32: bfloat16 has 8 bits of precision, so above 256 it knows even numbers only, and classes
+kept apart by an offset would suppress one another.
 """
 
 from contextlib import AbstractContextManager
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether convolutions run faster in bfloat16: on GPUs and CPUs with instructions for it (a CPU is nearly twice as fast).
+    """Whether convolutions run faster in bfloat16: on GPUs and CPUs with instructions for it (a CPU
+    is nearly twice as fast).
 
     GPUs before Ampere, such as T4 and V100, emulate it.
     """

@@ -11,7 +11,8 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded
 from syndet_ray.detection.score import Predictions, in_order
 
-# Images that a model looks at together. A core gains nothing from several; a GPU waits for the host between single ones.
+# Images that a model looks at together. A core gains nothing from several; a GPU waits for the host
+# between single ones.
 _TOGETHER_ON_GPU = 8
 
 
@@ -28,14 +29,18 @@ def predict(
     with torch.inference_mode():
         for indices in _alike(pool, 1 if device.type == "cpu" else _TOGETHER_ON_GPU):
             outputs = model([_image(pool, i, device) for i in indices])
-            by_index |= {i: _predictions(output) for i, output in zip(indices, outputs, strict=True)}
+            by_index |= {
+                i: _predictions(output) for i, output in zip(indices, outputs, strict=True)
+            }
             if progress is not None:
                 progress(len(by_index), len(pool))
     return [by_index[i] for i in range(len(pool))]
 
 
 def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
-    """Indices, at most `together` at once, of images that are padded to the same size: none is seen larger than alone."""
+    """Indices, at most `together` at once, of images that are padded to the same size: none is seen
+    larger than alone.
+    """
     groups = defaultdict[tuple[int, int], list[int]](list)
     for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
         group = groups[padded(width), padded(height)]
@@ -54,5 +59,9 @@ def _image(pool: Pool, i: int, device: torch.device) -> Tensor:
 def _predictions(output: dict[str, Tensor]) -> Predictions:
     arrays = {name: value.cpu().numpy() for name, value in output.items()}
     return in_order(
-        Predictions(xyxy=arrays["boxes"], labels=arrays["labels"].astype(np.int64) - 1, scores=arrays["scores"])
+        Predictions(
+            xyxy=arrays["boxes"],
+            labels=arrays["labels"].astype(np.int64) - 1,
+            scores=arrays["scores"],
+        )
     )

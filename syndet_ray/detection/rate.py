@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.schedule import switch_at
 
-_ROUNDING = 1e-6  # images; a share of the training times its length is a whole number only up to rounding
+# images; a share of the training times its length is a whole number only up to rounding
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateSchedule:
     """The learning rate as a share of its peak.
 
-    Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov & Hutter 2017) to
-    final_rate at the last image. Without a warm-up it starts at the peak. From the first step that begins after the switch
-    of a staged training, the rate is multiplied by rate_after_switch.
+    Rises linearly over the warm-up, to the peak at its end, then falls by half a cosine (Loshchilov
+    & Hutter 2017) to final_rate at the last image. Without a warm-up it starts at the peak. From
+    the first step that begins after the switch of a staged training, the rate is multiplied by
+    rate_after_switch.
 
     images             length of the training
     batch_size         images of a step
@@ -46,7 +48,9 @@ class RateSchedule:
         )
 
     def factor(self, images_seen: int) -> float:
-        """The share of the peak in the step that begins after images_seen images, 0 to max(1, rate_after_switch)."""
+        """The share of the peak in the step that begins after images_seen images, 0 to max(1,
+        rate_after_switch).
+        """
         switched = self.switch < 1 and images_seen > self.switch * self.images - _ROUNDING
         factor = self.rate_after_switch if switched else 1.0
         warmup = round(self.warmup * self.images)

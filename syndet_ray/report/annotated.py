@@ -12,10 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from syndet_ray.detection.score import Predictions
 
-_TEXT_SHARE, _LEAST_TEXT_PX = 0.022, 11  # text height: a share of the picture's mean side, and what can still be read
+# text height: a share of the picture's mean side, and what can still be read
+_TEXT_SHARE, _LEAST_TEXT_PX = 0.022, 11
 _TEXT_OF_BOX = 0.33  # of the median box: higher text would hide what was found
 _LINE_OF_TEXT = 1 / 6
-_LABEL_WEIGHT = 4  # a pixel of another label is worth more than one of a picture that can be seen elsewhere
+# a pixel of another label is worth more than one of a picture that can be seen elsewhere
+_LABEL_WEIGHT = 4
 _DARK, _LIGHT = (20, 20, 20), (255, 255, 255)
 Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
@@ -33,15 +35,22 @@ class Label:
 def annotated(image: np.ndarray, found: Predictions, classes: Sequence[str]) -> Image.Image:
     """The picture with a box, class and confidence for each prediction. image (h, w, 3) uint8 RGB.
 
-    Where boxes are crowded the most confident are drawn last, over the others. Labels stand where they hide the least.
+    Where boxes are crowded the most confident are drawn last, over the others. Labels stand where
+    they hide the least.
     """
     picture = Image.fromarray(image)
     height = text_px(picture.size, found.xyxy)
     draw, font = ImageDraw.Draw(picture), _font(height)
-    boxes, colors = np.rint(found.xyxy).astype(int).tolist(), [color(label) for label in found.labels.tolist()]
+    boxes, colors = (
+        np.rint(found.xyxy).astype(int).tolist(),
+        [color(label) for label in found.labels.tolist()],
+    )
     for box, ink in reversed(list(zip(boxes, colors, strict=True))):
         _draw_box(draw, box, ink, max(1, round(height * _LINE_OF_TEXT)))
-    texts = [f"{classes[k]} {score:.2f}" for k, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True)]
+    texts = [
+        f"{classes[k]} {score:.2f}"
+        for k, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True)
+    ]
     for label in reversed(list(_labels(boxes, texts, colors, font, picture.size))):
         _draw_label(draw, label, font)
     return picture
@@ -57,14 +66,20 @@ def text_px(size_wh: tuple[int, int], xyxy: np.ndarray) -> int:
     """Height of the text in a picture of this size with these boxes, (n, 4)."""
     wanted = _TEXT_SHARE * sum(size_wh) / 2
     if len(xyxy):
-        wanted = min(wanted, max(wanted / 2, _TEXT_OF_BOX * float(np.median(xyxy[:, 3] - xyxy[:, 1]))))
+        wanted = min(
+            wanted, max(wanted / 2, _TEXT_OF_BOX * float(np.median(xyxy[:, 3] - xyxy[:, 1])))
+        )
     return max(_LEAST_TEXT_PX, round(wanted))
 
 
 @cache
 def _font(height_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and knows most alphabets; Pillow's own knows Latin letters alone."""
-    return ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), height_px)
+    """DejaVu Sans, which comes with matplotlib and knows most alphabets; Pillow's own knows Latin
+    letters alone.
+    """
+    return ImageFont.truetype(
+        str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), height_px
+    )
 
 
 def _labels(
@@ -86,7 +101,9 @@ def _labels(
 
 
 def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int]) -> np.ndarray:
-    """(8, 4) where a label may stand, best first: above its box, below, at its sides, and within; all in the picture."""
+    """(8, 4) where a label may stand, best first: above its box, below, at its sides, and within;
+    all in the picture.
+    """
     x1, y1, x2, y2 = box
     beside = [(x2, y1), (x1 - width, y1)]
     corners = [
@@ -105,13 +122,17 @@ def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int
 
 def _hidden(places: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(p,) how many pixels of others (m, 4) each of the places (p, 4) covers."""
-    low, high = np.maximum(places[:, None, :2], others[:, :2]), np.minimum(places[:, None, 2:], others[:, 2:])
+    low, high = (
+        np.maximum(places[:, None, :2], others[:, :2]),
+        np.minimum(places[:, None, 2:], others[:, 2:]),
+    )
     return (high - low).clip(0).prod(axis=2).sum(axis=1)
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, width: int) -> None:
     """A line just within the edges, with a dark one around it: seen on any ground."""
-    x1, y1, x2, y2 = box[0], box[1], max(box[2] - 1, box[0]), max(box[3] - 1, box[1])  # Pillow's ends are inclusive
+    # Pillow's ends are inclusive
+    x1, y1, x2, y2 = box[0], box[1], max(box[2] - 1, box[0]), max(box[3] - 1, box[1])
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=_DARK)
     draw.rectangle((x1, y1, x2, y2), outline=ink, width=width)
 
@@ -119,7 +140,13 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, width: 
 def _draw_label(draw: ImageDraw.ImageDraw, label: Label, font: ImageFont.FreeTypeFont) -> None:
     x1, y1, x2, y2 = label.at
     draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=label.color)
-    draw.text(((x1 + x2) / 2, (y1 + y2) / 2), label.text, fill=_readable_on(label.color), font=font, anchor="mm")
+    draw.text(
+        ((x1 + x2) / 2, (y1 + y2) / 2),
+        label.text,
+        fill=_readable_on(label.color),
+        font=font,
+        anchor="mm",
+    )
 
 
 def _readable_on(ground: Color) -> Color:

@@ -1,4 +1,6 @@
-"""Answer: what a run has found, in a few sentences that are no more certain than its test set allows."""
+"""Answer: what a run has found, in a few sentences that are no more certain than its test set
+allows.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -38,12 +40,19 @@ def answer(run: Run) -> str:
         said = [_so_far(trials, sweep)]
     if test is not None and not test.is_too_small:
         said += [words.few_validation_images(run.about)]
-    said += [_offers(trials, sweep), names.near_copies(run.about), words.STAND_IN if run.stand_in else ""]
+    said += [
+        _offers(trials, sweep),
+        names.near_copies(run.about),
+        words.STAND_IN if run.stand_in else "",
+    ]
     return " ".join(sentence for sentence in said if sentence)
 
 
 def _answered(
-    lines: Sequence[TestLine], variants: Sequence[VariantLine], test: TestScores, trials: Sequence[Trial]
+    lines: Sequence[TestLine],
+    variants: Sequence[VariantLine],
+    test: TestScores,
+    trials: Sequence[Trial],
 ) -> list[str]:
     """What the test set says."""
     best, place = next(line for line in lines if line.best), names.where(test)
@@ -54,11 +63,16 @@ def _answered(
     if all(max(line.validation, line.scores["mAP"].value) < _LEARNED for line in lines):
         return [_nothing_learned(lines, place)]
     confirmed = any(line.confirmed for line in lines)
-    compared = bool(variants) and best.kind != "search"  # then recipes were compared as they stand, and none was sought
+    # then recipes were compared as they stand, and none was sought
+    compared = bool(variants) and best.kind != "search"
     controlled = any(line.is_control for line in lines)
     said = []
     if controlled or not compared:
-        said += _confirmed(best, lines, place) if confirmed else _trained_once(best, lines, place, trials)
+        said += (
+            _confirmed(best, lines, place)
+            if confirmed
+            else _trained_once(best, lines, place, trials)
+        )
     if compared:
         said += _ablation(variants, "Of the variants" if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
@@ -107,14 +121,19 @@ def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[st
     if found.mean <= 0:
         won = f"the recipe that won on validation — {_recipe(best)} — reaches {_map(best)}"
         said = f"Use real data only: on {place} it reaches {_map(real)}; {won}, {words.gap(found, 'real only')}."
-        return [said, unsure and f"{unsure}the two cannot be told apart, and real only is the simpler."]
+        return [
+            said,
+            unsure and f"{unsure}the two cannot be told apart, and real only is the simpler.",
+        ]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
     said = f"{use} {place} {_told(best)}{_gaps(best.differences)}."
     return [said, unsure and f"{unsure}this run cannot tell the best recipe from real only."]
 
 
 def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
-    """The recipe to take where another one costs less thought and, for all that validation can say, is as good."""
+    """The recipe to take where another one costs less thought and, for all that validation can say,
+    is as good.
+    """
     plain = next((line for line in lines if line.simplest), best)
     if plain is best:
         return ""
@@ -131,22 +150,36 @@ def _uneven(lines: Sequence[TestLine]) -> str:
     told = ", ".join(f"{name} {count}" for name, count in fewer.items())
     known = max(len(line.seeds) - line.diverged for line in lines) > 1
     spread = "that of the others" if known else "unknown and left out"
-    single = f" (the spread between seeds of a single one is {spread})" if 1 in fewer.values() else ""
+    single = (
+        f" (the spread between seeds of a single one is {spread})" if 1 in fewer.values() else ""
+    )
     return f"Not all have {max(counts.values())} finished trainings: {told}{single}."
 
 
 def _diverged(lines: Sequence[TestLine]) -> str:
     """Which recipes do not always train: their scores are low for that."""
-    counts = [f"{line.name} {line.diverged} of {max(len(line.seeds), 1)}" for line in lines if line.diverged]
+    counts = [
+        f"{line.name} {line.diverged} of {max(len(line.seeds), 1)}"
+        for line in lines
+        if line.diverged
+    ]
     return f"Trainings that diverged count as 0 mAP: {', '.join(counts)}." if counts else ""
 
 
-def _lost(lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: Sweep) -> str:
-    """Which recipes were good enough to be trained anew, and are not compared because every such training failed."""
+def _lost(
+    lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: Sweep
+) -> str:
+    """Which recipes were good enough to be trained anew, and are not compared because every such
+    training failed.
+    """
     before = [trial for trial in trials if trial.started <= test.opened]
     failed = {trial.of for trial in before if trial.of is not None and trial.state == "FAILED"}
     compared = {line.trial for line in lines}
-    lost = [trial.number for trial in finalists(before, sweep.confirm.top) if trial.number in failed - compared]
+    lost = [
+        trial.number
+        for trial in finalists(before, sweep.confirm.top)
+        if trial.number in failed - compared
+    ]
     if not lost:
         return ""
     numbers = " and ".join(str(number) for number in lost)
@@ -163,7 +196,9 @@ def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
     return f"No {what} did better on validation: {told}."
 
 
-def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]) -> list[str]:
+def _trained_once(
+    best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]
+) -> list[str]:
     """The best recipe beside the controls, where a single training of each must do."""
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.role == "real_only"), None)
@@ -178,13 +213,18 @@ def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, trials:
         return [f"On {place} {_told(best)}{_beside(best, others)}.", _NO_CONTROL]
     if real.scores["mAP"].value >= best.scores["mAP"].value:
         beside = _beside(best, [line for line in others if line is not real])
-        return [f"Use real data only: on {place} it reaches {_map(real)}; {_told(best)}{beside}.", _apart(best, real)]
+        return [
+            f"Use real data only: on {place} it reaches {_map(real)}; {_told(best)}{beside}.",
+            _apart(best, real),
+        ]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
     return [f"{use} {place} {_told(best)}{_beside(best, others)}.", _apart(best, real)]
 
 
 def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
-    """The trials of all but controls, what one of their recipes is called, and how many recipes these are."""
+    """The trials of all but controls, what one of their recipes is called, and how many recipes
+    these are.
+    """
     rivals = [trial for trial in trials if trial.variant or trial.kind == "search"]
     what = "variant" if any(trial.variant for trial in rivals) else "searched recipe"
     return rivals, what, len({trial.variant or trial.number for trial in rivals})
@@ -210,7 +250,9 @@ def _apart(best: TestLine, real: TestLine) -> str:
     """What the intervals of the best recipe and of real only say about their difference."""
     diverged = [line.name for line in (best, real) if line.diverged]
     if diverged:
-        return f"The only training of {' and of '.join(diverged)} diverged: the two are not compared."
+        return (
+            f"The only training of {' and of '.join(diverged)} diverged: the two are not compared."
+        )
     a, b = best.scores["mAP"], real.scores["mAP"]
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "Without intervals, this run cannot tell the two apart."
@@ -231,10 +273,18 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
         return [f"{said}."]
     apart = [line.name for line in lines if line.apart]
     if len(found) > _MOST_VARIANTS:
-        told = ", ".join(f"{name} {wording.signed(found[name], digits)}" for name in apart) or "none"
-        return [f"{said}; of {len(found)} others these differ from it by more than their interval: {told}."]
+        told = (
+            ", ".join(f"{name} {wording.signed(found[name], digits)}" for name in apart) or "none"
+        )
+        return [
+            f"{said}; of {len(found)} others these differ from it by more than their interval: {told}."
+        ]
     told = ", ".join(f"{name} {wording.signed(mean, digits)}" for name, mean in found.items())
-    sure = f"Beyond the intervals: {', '.join(apart)}." if apart else "No difference is beyond its interval."
+    sure = (
+        f"Beyond the intervals: {', '.join(apart)}."
+        if apart
+        else "No difference is beyond its interval."
+    )
     return [f"{said}; against it {told}.", sure]
 
 
@@ -243,13 +293,17 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     best = next(iter(unconfirmed(trials)), None)
     if best is None:
         return _none_finished(trials)
-    ahead = f"{best.trial.variant or names.recipe_words(best.trial)}, {wording.number(best.mean)} mAP"
+    ahead = (
+        f"{best.trial.variant or names.recipe_words(best.trial)}, {wording.number(best.mean)} mAP"
+    )
     said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
     again = [trial for trial in trials if trial.kind == "confirm"]
     if not again:
         return said
     ended = sum(trial.state != "RUNNING" and trial.cause != "lost" for trial in again)
-    missing = [missing_seeds(trial, trials, sweep) for trial in finalists(trials, sweep.confirm.top)]
+    missing = [
+        missing_seeds(trial, trials, sweep) for trial in finalists(trials, sweep.confirm.top)
+    ]
     running = sum(trial.state == "RUNNING" for trial in again)
     wanted = ended + running + sum(len(seeds) for seeds in missing)
     if wanted == ended and all(trial.diverged for trial in again if trial.cause != "lost"):
@@ -260,7 +314,10 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
 def _none_finished(trials: Sequence[Trial]) -> str:
     if not trials:
         return "No answer: no trial was started."
-    counts = {state: sum(trial.state == state for trial in trials) for state in ("FAILED", "PRUNED", "RUNNING")}
+    counts = {
+        state: sum(trial.state == state for trial in trials)
+        for state in ("FAILED", "PRUNED", "RUNNING")
+    }
     told = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
     yet = " yet" if counts["RUNNING"] else ""
     said = f"No answer{yet}: of {len(trials)} trials none has finished ({told})."
@@ -271,10 +328,14 @@ def _none_finished(trials: Sequence[Trial]) -> str:
 
 
 def _since(test: TestScores, trials: Sequence[Trial]) -> str:
-    """A run that is being extended answers by the last opening, which knew nothing of what came after."""
+    """A run that is being extended answers by the last opening, which knew nothing of what came
+    after.
+    """
     later = sum(trial.started > test.opened for trial in trials)
     return (
-        f"Begun since the test set was opened, and no part of this: {wording.counted(later, 'trial')}." if later else ""
+        f"Begun since the test set was opened, and no part of this: {wording.counted(later, 'trial')}."
+        if later
+        else ""
     )
 
 
@@ -285,9 +346,14 @@ def _offers(trials: Sequence[Trial], sweep: Sweep) -> str:
         return ""
     shown = _thinned(found.efficient)
     digits = 2 if len({f"{offer.value:.2f}" for offer in shown}) == len(shown) else 3
-    first = " and ".join(names.cost(name, value) for name, value in zip(found.costs, shown[0].costs, strict=True))
+    first = " and ".join(
+        names.cost(name, value) for name, value in zip(found.costs, shown[0].costs, strict=True)
+    )
     told = [f"with {first} {wording.number(shown[0].value, digits)} mAP"]
-    told += [f"with {' and '.join(f'{c:.0f}' for c in x.costs)} {wording.number(x.value, digits)}" for x in shown[1:]]
+    told += [
+        f"with {' and '.join(f'{c:.0f}' for c in x.costs)} {wording.number(x.value, digits)}"
+        for x in shown[1:]
+    ]
     left_out = len(found.efficient) - len(shown)
     more = f" ({left_out} more on the Pareto front)" if left_out else ""
     return f"On validation, each trained once: {', '.join(told)}{more}."
@@ -305,7 +371,9 @@ def _told(best: TestLine) -> str:
 
 
 def _recipe(line: TestLine) -> str:
-    """What a recipe is; a variant is what it is called, for what sets it apart may be no part of a mix."""
+    """What a recipe is; a variant is what it is called, for what sets it apart may be no part of a
+    mix.
+    """
     return line.name if line.is_variant else line.recipe
 
 
@@ -318,7 +386,9 @@ def _map(line: TestLine) -> str:
 
 
 def _gaps(differences: Mapping[str, Difference]) -> str:
-    told = ", ".join(words.gap(found, names.role_name(control)) for control, found in differences.items())
+    told = ", ".join(
+        words.gap(found, names.role_name(control)) for control, found in differences.items()
+    )
     return f"; {told}" if told else ""
 
 
@@ -329,4 +399,6 @@ def _beside(best: TestLine, others: Sequence[TestLine]) -> str:
 
 def _validation(line: TestLine) -> str:
     """0.310 ± 0.004"""
-    return wording.number(line.validation) + ("" if line.error is None else f" ± {wording.number(line.error)}")
+    return wording.number(line.validation) + (
+        "" if line.error is None else f" ± {wording.number(line.error)}"
+    )

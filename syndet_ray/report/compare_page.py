@@ -34,7 +34,9 @@ def write(found: Comparison, path: Path) -> Path:
     """Writes the page; its figures are drawn into it and nowhere else."""
     with TemporaryDirectory() as drawn_in:
         drawn = {name: save(made, Path(drawn_in) / name) for name, made in figures(found).items()}
-        text = document.html("compare.html.j2", drawn, found=found, said=sentences(found), stand_in=found.stand_in)
+        text = document.html(
+            "compare.html.j2", drawn, found=found, said=sentences(found), stand_in=found.stand_in
+        )
     return write_whole(path, text.encode())
 
 
@@ -56,7 +58,9 @@ def scores(found: Comparison) -> Drawing:
     ]  # fmt: skip
     axis = alt.Axis(labelLimit=_LABEL_PX, grid=False, domain=False)
     y = alt.Y("recipe:N", sort=[row[0] for row in rows], title=None, axis=axis)
-    told = tooltip("recipe", "trained_on", "seeds", test_mAP=".3f", low_95=".3f", high_95=".3f", val_mAP=".3f")
+    told = tooltip(
+        "recipe", "trained_on", "seeds", test_mAP=".3f", low_95=".3f", high_95=".3f", val_mAP=".3f"
+    )
     base = alt.Chart(records(_SCORES, rows)).encode(y=y, tooltip=told)
     lines = base.mark_rule(color=INK, strokeWidth=1.5).encode(alt.X("low_95:Q"), x2="high_95:Q")
     title = "test mAP" if found.too_few else "test mAP, with 95 % interval"
@@ -87,7 +91,9 @@ def curves(found: Comparison) -> Drawing:
         )
     )
     return Drawing(
-        figure=_titled(lines.interactive(), "The best recipes, every training", HEIGHT), header=_CURVES, rows=rows
+        figure=_titled(lines.interactive(), "The best recipes, every training", HEIGHT),
+        header=_CURVES,
+        rows=rows,
     )
 
 
@@ -96,7 +102,9 @@ def _what(run: ComparedRun) -> str:
 
 
 def _colors(found: Comparison) -> alt.Color:
-    named: Mapping[str, str] = {_what(run): _COLORS[k % len(_COLORS)] for k, run in enumerate(found.runs)}
+    named: Mapping[str, str] = {
+        _what(run): _COLORS[k % len(_COLORS)] for k, run in enumerate(found.runs)
+    }
     return colors(named, legend=alt.Legend(columns=1))
 
 

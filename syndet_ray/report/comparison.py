@@ -9,12 +9,20 @@ from syndet_ray.spread import LEAST_IMAGES
 
 
 def sentences(found: Comparison) -> list[str]:
-    """What can be said of the best recipe of every run against the first run's; and how far that goes."""
+    """What can be said of the best recipe of every run against the first run's; and how far that
+    goes.
+    """
     first, *others = found.runs
-    said = [_too_few(found)] if found.too_few else [_sentence(first, other, found.where) for other in others]
+    said = (
+        [_too_few(found)]
+        if found.too_few
+        else [_sentence(first, other, found.where) for other in others]
+    )
     once = [run.name for run in found.runs if not run.best.line.confirmed]
     if once:
-        said.append(f"Trained once, so that the spread between seeds is unknown: {', '.join(once)}.")
+        said.append(
+            f"Trained once, so that the spread between seeds is unknown: {', '.join(once)}."
+        )
     said += found.copies
     if found.stand_in:
         said.append(words.STAND_IN)
@@ -52,5 +60,7 @@ def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
         return f"{without} kept no draws"
     is_once = not first.best.line.confirmed and not other.best.line.confirmed
     return (
-        "each was trained once, and another seed might turn it round" if is_once else "their draws were not made alike"
+        "each was trained once, and another seed might turn it round"
+        if is_once
+        else "their draws were not made alike"
     )

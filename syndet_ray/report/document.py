@@ -1,4 +1,6 @@
-"""Document: an HTML file that needs nothing else. Its figures are pictures, and charts where a browser can draw them."""
+"""Document: an HTML file that needs nothing else. Its figures are pictures, and charts where a
+browser can draw them.
+"""
 
 import base64
 import io
@@ -30,7 +32,9 @@ _JPEG_QUALITY = 88
 def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
     """A template of this package with its content; `figures` are known to it by their names."""
     pictures = {name: _embedded(drawn) for name, drawn in figures.items()}
-    charts = {name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None}
+    charts = {
+        name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None
+    }
     library = script() if charts else ""
     return (
         _environment()

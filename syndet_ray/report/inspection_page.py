@@ -1,4 +1,6 @@
-"""Glance: what `data inspect` found, as one HTML file that needs nothing else, with its numbers in a folder beside it."""
+"""Glance: what `data inspect` found, as one HTML file that needs nothing else, with its numbers in
+a folder beside it.
+"""
 
 import base64
 import io
@@ -31,13 +33,16 @@ _JPEG = {"quality": 82, "optimize": True}
 
 
 def write(found: Inspection, out: Path, progress: NamedProgress) -> Path:
-    """Writes the page, and beside it <name>_numbers/ with every figure and table as CSV and Parquet; its path.
+    """Writes the page, and beside it <name>_numbers/ with every figure and table as CSV and
+    Parquet; its path.
 
-    Files of an earlier page of that name are replaced. `progress` is told (what is done, done, of how many). Raises
-    DataError where `out` is a folder.
+    Files of an earlier page of that name are replaced. `progress` is told (what is done, done, of
+    how many). Raises DataError where `out` is a folder.
     """
     if out.is_dir():
-        raise DataError(out, "is a folder, the page is a file", do="Give a file such as --out inspect.html.")
+        raise DataError(
+            out, "is a folder, the page is a file", do="Give a file such as --out inspect.html."
+        )
     numbers = numbers_folder(out)
     numbers.mkdir(parents=True, exist_ok=True)
     for old in (path for path in numbers.iterdir() if path.suffix in (".png", ".csv", ".parquet")):
@@ -49,7 +54,9 @@ def write(found: Inspection, out: Path, progress: NamedProgress) -> Path:
         progress("drawing", done, len(drawings))
     for name, columns in tables(found).items():
         _write_table(columns, numbers / name)
-    return write_whole(out, document.html("inspect.html.j2", drawn, **content(found, numbers.name)).encode())
+    return write_whole(
+        out, document.html("inspect.html.j2", drawn, **content(found, numbers.name)).encode()
+    )
 
 
 def numbers_folder(out: Path) -> Path:
@@ -60,17 +67,24 @@ def content(found: Inspection, numbers: str) -> dict[str, Any]:
     """Everything that the page says, but for its figures."""
     names = [subject.name for subject in found.subjects]
     return {
-        "title": " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others",
+        "title": " and ".join(names)
+        if len(names) < 3
+        else f"{names[0]} and {len(names) - 1} others",
         "names": names,
         "constant": differences.CONSTANT,
         "headline": differences.headline(found),
         "has_stand_in": found.stand_in,
-        "stand_in": False,  # of the whole page, which the figure macro would mark: here the source's name says it
+        # of the whole page, which the figure macro would mark: here the source's name says it
+        "stand_in": False,
         "notes": found.notes,
         "summary": differences.summary(found),
         "shares": SHARES,
         "compared": [(k, name, differences.rows(found, name)) for k, name in enumerate(names) if k],
-        "placed": [(k, subject.name) for k, subject in enumerate(found.subjects) if subject.measured.objects],
+        "placed": [
+            (k, subject.name)
+            for k, subject in enumerate(found.subjects)
+            if subject.measured.objects
+        ],
         "statistics": distributions.by_distance(found),
         "unvaried": differences.unvaried(found),
         "samples": [(subject.name, _samples(subject)) for subject in found.subjects],
@@ -97,7 +111,11 @@ def _image_columns(subject: Subject) -> dict[str, np.ndarray]:
         "source": np.full(measured.images, subject.name, dtype=object),
         "split": np.array(subject.splits, dtype=object),
     }
-    return head | {"image_id": ids} | {n: measured.values[n] for n, s in BY_NAME.items() if s.of == "image"}
+    return (
+        head
+        | {"image_id": ids}
+        | {n: measured.values[n] for n, s in BY_NAME.items() if s.of == "image"}
+    )
 
 
 def _object_columns(subject: Subject) -> dict[str, np.ndarray]:
@@ -126,8 +144,17 @@ def _distance_row(distance: Any) -> dict[str, Any]:
 
 def _twin_row(twins: Twins) -> dict[str, Any]:
     ends = {"first": twins.first, "second": twins.second}
-    named = {f"{end}_{key}": getattr(at, key) for end, at in ends.items() for key in ("source", "split", "image_id")}
-    return named | {"exact": twins.exact, "copy": twins.copy, "bits": twins.bits, "apart": twins.apart}
+    named = {
+        f"{end}_{key}": getattr(at, key)
+        for end, at in ends.items()
+        for key in ("source", "split", "image_id")
+    }
+    return named | {
+        "exact": twins.exact,
+        "copy": twins.copy,
+        "bits": twins.bits,
+        "apart": twins.apart,
+    }
 
 
 def _write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
@@ -140,7 +167,9 @@ def _write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
 
 
 def _samples(subject: Subject) -> list[tuple[str, str]]:
-    """A few images of a source, drawn at random, with their boxes: their ids, and each as a data URI."""
+    """A few images of a source, drawn at random, with their boxes: their ids, and each as a data
+    URI.
+    """
     rng = generator(0, f"samples of {subject.name}")
     chosen = sorted(rng.permutation(len(subject.source))[:_SAMPLES].tolist())
     records = [subject.record(i) for i in chosen]
@@ -154,7 +183,13 @@ def _shown(twins: Twins, found: Inspection) -> dict[str, Any]:
     names = differences.twin_name(twins, found)
     pictures = (small(twins.first), small(twins.second))
     how = differences.twin_words(twins)
-    return {"names": names, "pictures": pictures, "how": how, "bits": twins.bits, "apart": twins.apart}
+    return {
+        "names": names,
+        "pictures": pictures,
+        "how": how,
+        "bits": twins.bits,
+        "apart": twins.apart,
+    }
 
 
 def thumbnail(record: Record, *, boxes: bool) -> str:

@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.analysis import chosen, exchange, five_rows, importance, obstruction, response, tables, varied
+from syndet_ray.analysis import (
+    chosen,
+    exchange,
+    five_rows,
+    importance,
+    obstruction,
+    response,
+    tables,
+    varied,
+)
 from syndet_ray.analysis import selection as verdict
 from syndet_ray.files import write_whole
 from syndet_ray.report import answer, document, provenance, words

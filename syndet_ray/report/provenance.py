@@ -24,9 +24,13 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "stopped": about.get("stopped"),
         "seed": about.get("seed", sweep.seed),
         "varied": _space(sweep.space),
-        "goals": " and ".join(f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)),
+        "goals": " and ".join(
+            f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)
+        ),
         "search": f"{sweep.trials} trials by {sweep.sampler}, {len(sweep.fixed)} controls and variants, {sweep.rungs} rungs",
-        "pruner": sweep.pruning.name if len(sweep.goals) == 1 else "none, for there are several goals",
+        "pruner": sweep.pruning.name
+        if len(sweep.goals) == 1
+        else "none, for there are several goals",
         "confirmation": _confirmation(sweep),
         "test set": names.opened(test) if test else "not opened",
         "detector": _detector(sweep.recipe.detector),
@@ -34,11 +38,15 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "classes": ", ".join(about.get("classes", ())),
         "images": _listed(real.get("counts")),
         "objects": _listed(real.get("objects")),
-        "data hashes": _listed({split: name[:_HASH_DIGITS] for split, name in real.get("hashes", {}).items()}),
+        "data hashes": _listed(
+            {split: name[:_HASH_DIGITS] for split, name in real.get("hashes", {}).items()}
+        ),
         "notes": "; ".join(real.get("notes", ())),
         "versions": _listed(about.get("versions")),
         "machine": _listed(about.get("machine")),
-        "code": _listed({name: machine.commit(state) for name, state in about.get("code", {}).items()}),
+        "code": _listed(
+            {name: machine.commit(state) for name, state in about.get("code", {}).items()}
+        ),
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _between(about.get("started"), about.get("finished")),
@@ -49,7 +57,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 def _detector(detector: Detector) -> str:
     """ "faster_rcnn with resnet50_fpn_v2, starting weights coco, frozen stages 2"."""
-    beginning = {"detector.weights": detector.weights, "detector.frozen_stages": detector.frozen_stages}
+    beginning = {
+        "detector.weights": detector.weights,
+        "detector.frozen_stages": detector.frozen_stages,
+    }
     return f"{detector.architecture} with {detector.backbone}, {names.settings(beginning)}"
 
 

@@ -13,15 +13,25 @@ SCHEDULES = "Staged: synthetic images first, then real ones. Annealed: ever fewe
 
 
 def others_photos(recipes: Iterable[Recipe]) -> str:
-    """What the synthetic share of recipes counts beside scenes, in a sentence; "" where that is nothing."""
+    """What the synthetic share of recipes counts beside scenes, in a sentence; "" where that is
+    nothing.
+    """
     names: dict[str, None] = {}
     for recipe in recipes:
-        names |= {name: None for name, source in recipe.mix.sources.items() if isinstance(source, Photos)}
-    return f"The synthetic share counts all that are no photos of your own, also {', '.join(names)}." if names else ""
+        names |= {
+            name: None for name, source in recipe.mix.sources.items() if isinstance(source, Photos)
+        }
+    return (
+        f"The synthetic share counts all that are no photos of your own, also {', '.join(names)}."
+        if names
+        else ""
+    )
 
 
 def few_validation_images(about: Mapping[str, Any]) -> str:
-    """A sentence where the images by which the best was chosen are too few to tell it, from run.json; "" elsewhere."""
+    """A sentence where the images by which the best was chosen are too few to tell it, from
+    run.json; "" elsewhere.
+    """
     real = about.get("real") or {}
     count = (real.get("with_objects") or real.get("counts") or {}).get("val")
     if count is None or count >= LEAST_IMAGES:
@@ -37,7 +47,8 @@ def seeds(counts: Sequence[int]) -> str:
 
 
 def limits(test: TestScores) -> str:
-    """Whether a limit on predictions hid anything: COCO's 100 of a class, or the model's own 300 in all.
+    """Whether a limit on predictions hid anything: COCO's 100 of a class, or the model's own 300 in
+    all.
 
     Shares are of images; "" where it was not measured.
     """
@@ -47,9 +58,7 @@ def limits(test: TestScores) -> str:
     found = best.metrics
     over, full = found["capped@100"], found["capped@300"]
     if not over and not full:
-        return (
-            "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."
-        )
+        return "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."
     many = f"with up to 300, mAP is {number(found['mAP@300'])} instead of {number(found['mAP'])}"
     crowded = f"In {percent(over)} of the test images some class has more than 100 predictions"
     told = f"{crowded}, of which COCO counts the best 100; {many}."
@@ -58,7 +67,9 @@ def limits(test: TestScores) -> str:
 
 
 def survivors(pruned: int, so: str) -> str:
-    """What is wrong with what is reckoned from completed trials alone, and so with the result; "" where none was pruned."""
+    """What is wrong with what is reckoned from completed trials alone, and so with the result; ""
+    where none was pruned.
+    """
     if not pruned:
         return ""
     left_out = f"{counted(pruned, 'pruned trial')} {'is' if pruned == 1 else 'are'} left out"
@@ -67,9 +78,12 @@ def survivors(pruned: int, so: str) -> str:
 
 def gap(found: Difference, name: str) -> str:
     """A difference from what bears a name: "0.06 [0.03, 0.09] above real only (P = 0.99)"."""
-    digits = 2 if min(abs(found.low), abs(found.high)) >= 0.005 else 3  # the side of 0 that a bound lies on must show
+    # the side of 0 that a bound lies on must show
+    digits = 2 if min(abs(found.low), abs(found.high)) >= 0.005 else 3
     below = round(found.mean, digits) < 0
-    values = (-found.mean, -found.high, -found.low) if below else (found.mean, found.low, found.high)
+    values = (
+        (-found.mean, -found.high, -found.low) if below else (found.mean, found.low, found.high)
+    )
     value, low, high = (f"{round(v, digits) + 0.0:.{digits}f}" for v in values)
     chance = probability(1 - found.probability if below else found.probability)
     return f"{value} [{low}, {high}] {'below' if below else 'above'} {name} (P {chance})"

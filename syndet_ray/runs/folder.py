@@ -1,4 +1,5 @@
-"""Run folders: the one on-disk contract of a run. Whatever is written or read of a run passes through here.
+"""Run folders: the one on-disk contract of a run. Whatever is written or read of a run passes
+through here.
 
 runs/<sweep>-<time>/
     sweep.json      the resolved sweep
@@ -7,8 +8,9 @@ runs/<sweep>-<time>/
     study.db        the same for optuna-dashboard, made from the ledger
     lock            held by whoever carries the run out
     test.json       scores on the real test set, written when it is opened
-    test/           what was found there: truth.parquet, and of every model predictions-<trial>.parquet and the bootstrap
-                    draws of its scores, draws-<trial>.parquet
+    test/           what was found there: truth.parquet, and of every model
+                    predictions-<trial>.parquet and the bootstrap draws of its scores,
+                    draws-<trial>.parquet
     samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
     champion/       the best model: model.safetensors, model.json
     figures/        PNG, and the numbers behind each as CSV and Parquet
@@ -61,7 +63,10 @@ class RunFolder:
 
     @staticmethod
     def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
-        """A new run, which is there whole or not at all. Raises MachineError where there is one already."""
+        """A new run, which is there whole or not at all.
+
+        Raises MachineError where there is one already.
+        """
         if path.exists():
             raise MachineError(path, "is there already", do="Start again in a second.")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,11 +79,19 @@ class RunFolder:
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
-        """An existing run. Raises DataError where the folder is not one of ours, or another version wrote it."""
+        """An existing run.
+
+        Raises DataError where the folder is not one of ours, or another version wrote it.
+        """
         if not (path / "sweep.json").is_file():
-            raise DataError(path, "is not the folder of a run (it has no sweep.json)", do="Runs lie under runs/.")
+            raise DataError(
+                path,
+                "is not the folder of a run (it has no sweep.json)",
+                do="Runs lie under runs/.",
+            )
         folder = RunFolder(path)
-        _ = folder.sweep  # whether it can be read at all is known before anything of the run is used
+        # whether it can be read at all is known before anything of the run is used
+        _ = folder.sweep
         return folder
 
     @property
@@ -87,7 +100,8 @@ class RunFolder:
         path = self.path / "sweep.json"
         try:
             return Sweep.model_validate_json(path.read_bytes())
-        except (ValidationError, SyndetError) as error:  # a rule of its own, or one of a recipe or space in it
+        # a rule of its own, or one of a recipe or space in it
+        except (ValidationError, SyndetError) as error:
             raise self._unreadable(path, error) from None
 
     @property
@@ -126,7 +140,9 @@ class RunFolder:
         write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
 
     def append(self, event: str, trial: int, **facts: Any) -> dict[str, Any]:
-        """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event as it will be read."""
+        """One more line of the ledger: asked, report, checkpoint, retry or ended. Returns the event
+        as it will be read.
+        """
         return self._write({"event": event, "trial": trial, "time": time.time(), **facts})
 
     def begin_attempt(self) -> None:
@@ -151,7 +167,9 @@ class RunFolder:
         return _parsed(line)
 
     def mend(self) -> None:
-        """Cuts a last line that a kill left unfinished, so that the next event starts on a line of its own."""
+        """Cuts a last line that a kill left unfinished, so that the next event starts on a line of
+        its own.
+        """
         if self._ledger.exists():
             text = self._ledger.read_bytes()
             os.truncate(self._ledger, text.rfind(b"\n") + 1)
@@ -169,7 +187,9 @@ class RunFolder:
                     raise _damaged(f"{self._ledger}, line {number}", error) from None
 
     def continues(self, ledger: bytes) -> bool:
-        """Whether a ledger is an earlier state of this one; its last line may have been copied while it was being written."""
+        """Whether a ledger is an earlier state of this one; its last line may have been copied
+        while it was being written.
+        """
         whole = ledger[: ledger.rfind(b"\n") + 1]
         own = self._ledger.read_bytes() if self._ledger.exists() else b""
         return own.startswith(whole)
@@ -201,13 +221,21 @@ class RunFolder:
         return tuple(trials[number] for number in sorted(trials))
 
     def after(self, trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-        """A trial after one more event; its checkpoint, where that lies in this folder, by its path here and now."""
+        """A trial after one more event; its checkpoint, where that lies in this folder, by its path
+        here and now.
+        """
         found = after_event(trial, event)
         inside = found.checkpoint is not None and found.checkpoint.startswith(_CHECKPOINTS)
-        return replace(found, checkpoint=str(self.path.resolve() / str(found.checkpoint))) if inside else found
+        return (
+            replace(found, checkpoint=str(self.path.resolve() / str(found.checkpoint)))
+            if inside
+            else found
+        )
 
     def relative(self, address: str) -> str:
-        """The address of a checkpoint as the ledger keeps it: within the folder, which may be moved, by the way from it."""
+        """The address of a checkpoint as the ledger keeps it: within the folder, which may be
+        moved, by the way from it.
+        """
         root = f"{self.path.resolve()}/"
         return address.removeprefix(root) if address.startswith(root + _CHECKPOINTS) else address
 
@@ -228,7 +256,9 @@ class RunFolder:
             raise self._unreadable(path, error) from None
 
     def _unreadable(self, path: Path, error: ValidationError | SyndetError) -> DataError:
-        """Why a file of this run cannot be read: it is damaged, somebody changed it, or another version wrote it."""
+        """Why a file of this run cannot be read: it is damaged, somebody changed it, or another
+        version wrote it.
+        """
         if isinstance(error, SyndetError):
             broken: SyndetError = error
         else:
@@ -243,10 +273,15 @@ class RunFolder:
         return DataError(path, rule, do=do)
 
     def _writer(self) -> str:
-        """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of 2026-11-24" or nothing."""
+        """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of
+        2026-11-24" or nothing.
+        """
         try:
             about = self.about
-            version, started = about["versions"]["syndet_ray"], time.localtime(float(about["started"]))
+            version, started = (
+                about["versions"]["syndet_ray"],
+                time.localtime(float(about["started"])),
+            )
         except (OSError, SyndetError, ValueError, KeyError, TypeError, OverflowError):
             return ""
         if not isinstance(version, str):
@@ -262,9 +297,11 @@ class RunFolder:
         write_whole(self.path / "test" / f"{name}.parquet", whole.getvalue())
 
     def draws(self, model: int) -> dict[str, np.ndarray]:
-        """Bootstrap draws of a model's scores on the test set, (resamples,) each, by metric; none of an older run.
+        """Bootstrap draws of a model's scores on the test set, (resamples,) each, by metric; none
+        of an older run.
 
-        Resample r holds the same images for every model, of whichever run, that met the same test set.
+        Resample r holds the same images for every model, of whichever run, that met the same test
+        set.
         """
         path = self.path / "test" / f"draws-{model}.parquet"
         if not path.exists():
@@ -277,13 +314,19 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         for k, picture in enumerate(pictures):
             Image.fromarray(picture.image).save(self.samples / f"{name}-{k}.png")
-        write_whole(self.samples / f"{name}.json", json.dumps([_boxes_of(picture) for picture in pictures]).encode())
+        write_whole(
+            self.samples / f"{name}.json",
+            json.dumps([_boxes_of(picture) for picture in pictures]).encode(),
+        )
 
     def pictures(self, name: str) -> list[Picture]:
         """The pictures written under `name`; none where there are none."""
         path = self.samples / f"{name}.json"
         return (
-            [_picture(self.samples / f"{name}-{k}.png", boxes) for k, boxes in enumerate(json.loads(path.read_text()))]
+            [
+                _picture(self.samples / f"{name}-{k}.png", boxes)
+                for k, boxes in enumerate(json.loads(path.read_text()))
+            ]
             if path.exists()
             else []
         )
@@ -299,7 +342,9 @@ def _elapsed_s(events: Iterable[Mapping[str, Any]]) -> float:
 
 
 def _append_whole(path: Path, line: bytes) -> None:
-    """Appends a line, or nothing of it: after half a line, on a full disk, nothing could be read any more."""
+    """Appends a line, or nothing of it: after half a line, on a full disk, nothing could be read
+    any more.
+    """
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
@@ -317,8 +362,12 @@ def _damaged(place: object, reason: object) -> DataError:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """An event. The names in it are shared by all: of a hundred settings a trial, they take more memory than the values."""
-    return json.loads(line, object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs})
+    """An event. The names in it are shared by all: of a hundred settings a trial, they take more
+    memory than the values.
+    """
+    return json.loads(
+        line, object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs}
+    )
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:

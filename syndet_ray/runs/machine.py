@@ -15,7 +15,8 @@ from typing import Any
 import syndet_ray
 
 _COMMIT_DIGITS = 12
-# All that results depend on. Packages that go by several names are recorded under the one that is installed.
+# All that results depend on. Packages that go by several names are recorded under the one that is
+# installed.
 _PACKAGES = (
     "syndet_ray",
     "ray",
@@ -44,7 +45,9 @@ _PATIENCE_S = 10.0  # for git in a large tree, and for a driver that does not an
 
 
 def environment(sweep_file: Path | None) -> dict[str, Any]:
-    """Facts for the record: "versions" of packages, "machine", and "code", the commits of the package and of a sweep's file."""
+    """Facts for the record: "versions" of packages, "machine", and "code", the commits of the
+    package and of a sweep's file.
+    """
     return {"versions": versions(), "machine": machine(), "code": code(sweep_file)}
 
 
@@ -61,13 +64,19 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """This machine in a few words."""
-    facts = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+    facts = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
     return facts | {"host": socket.gethostname()} | _gpus()
 
 
 @cache
 def worker() -> dict[str, str]:
-    """What a trial was trained with, as few short texts: host, GPUs and their driver, and "versions" in one. Asked for once."""
+    """What a trial was trained with, as few short texts: host, GPUs and their driver, and
+    "versions" in one. Asked for once.
+    """
     return {"host": socket.gethostname(), **_gpus(), "versions": versions_text(versions())}
 
 
@@ -82,10 +91,11 @@ def versions_of(text: str) -> dict[str, str]:
 
 
 def code(sweep_file: Path | None) -> dict[str, dict[str, Any]]:
-    """The git commit, and whether tracked files differ from it, of this package and of a sweep's file.
+    """The git commit, and whether tracked files differ from it, of this package and of a sweep's
+    file.
 
-    What lies in no checkout, or is not tracked there, is left out: packages are often installed inside of a checkout that is
-    the user's own.
+    What lies in no checkout, or is not tracked there, is left out: packages are often installed
+    inside of a checkout that is the user's own.
     """
     files = {"syndet_ray": Path(syndet_ray.__file__), "sweep": sweep_file}
     states = {name: _checkout(file.resolve()) for name, file in files.items() if file is not None}
@@ -109,13 +119,18 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _gpus() -> dict[str, str]:
-    """Names of the GPUs and the version of their driver; empty where there are none, or nothing tells of them."""
+    """Names of the GPUs and the version of their driver; empty where there are none, or nothing
+    tells of them.
+    """
     lines = _printed("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     if not lines:
         return {}
     names, drivers = zip(*(line.rsplit(", ", 1) for line in lines.splitlines()), strict=True)
     counts = Counter(names)
-    return {"gpus": ", ".join(f"{count} {name}" for name, count in counts.items()), "driver": drivers[0]}
+    return {
+        "gpus": ", ".join(f"{count} {name}" for name, count in counts.items()),
+        "driver": drivers[0],
+    }
 
 
 def _printed(program: str, *arguments: str) -> str | None:

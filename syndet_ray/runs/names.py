@@ -40,7 +40,14 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
 }
 COSTS = {"real_images": "real images", "images": "images seen"}
 _ONLY_SYNTHETIC = ["synthetic"]  # the sources of a recipe that names none of its own
-_TOLD_AS_DATA = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images", "mix.parts", "mix.sources")
+_TOLD_AS_DATA = (
+    "mix.synthetic",
+    "mix.schedule",
+    "mix.switch_at",
+    "mix.real_images",
+    "mix.parts",
+    "mix.sources",
+)
 _OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")  # nothing where nothing is synthetic
 
 
@@ -77,14 +84,22 @@ def setting_value(path: str, value: Any) -> str:
 def settings(changes: Mapping[str, Any]) -> str:
     """Settings in one line: "40 % synthetic, 10 objects per scene, learning rate 0.002"."""
     told = {path: _phrase(path, value) for path, value in changes.items()}
-    share, parts, switch_at = (changes.get(f"mix.{name}") for name in ("synthetic", "parts", "switch_at"))
+    share, parts, switch_at = (
+        changes.get(f"mix.{name}") for name in ("synthetic", "parts", "switch_at")
+    )
     if share == 0:
         told = {path: words for path, words in told.items() if path not in _OF_SYNTHETIC}
         told["mix.synthetic"] = _SCHEDULES["real_only"]
     elif share is not None and parts:
-        told["mix.synthetic"] = _divided({REAL: 1 - share} | {name: share * part for name, part in parts.items()})
+        told["mix.synthetic"] = _divided(
+            {REAL: 1 - share} | {name: share * part for name, part in parts.items()}
+        )
         del told["mix.parts"]
-    if changes.get("mix.schedule") == "staged" and "mix.switch_at" in told and switch_at is not None:
+    if (
+        changes.get("mix.schedule") == "staged"
+        and "mix.switch_at" in told
+        and switch_at is not None
+    ):
         told["mix.schedule"] = _staged(switch_at)
         del told["mix.switch_at"]
     elif changes.get("mix.schedule") == "mixed":
@@ -95,7 +110,9 @@ def settings(changes: Mapping[str, Any]) -> str:
 def trial_words(trial: Trial) -> str:
     """What makes a trial different, in one line."""
     if trial.of is not None:
-        return f"{kind_name(trial)}: {settings(trial.params) if trial.params else recipe_words(trial)}"
+        return (
+            f"{kind_name(trial)}: {settings(trial.params) if trial.params else recipe_words(trial)}"
+        )
     if trial.params:
         return settings(trial.params)
     return role_name(trial.kind) + (" (control)" if trial.kind in CONTROL_CHANGES else "")
@@ -110,9 +127,15 @@ def recipe_words(trial: Trial) -> str:
     objects = _objects(recipe)
     crowd = "" if objects is None else f" at {counted(objects, 'object')} per scene"
     told = {*_TOLD_AS_DATA, *(["scene.objects"] if crowd else [])}
-    varied = {path: value for path, value in trial.params.items() if path not in told and _matters(path, recipe)}
+    varied = {
+        path: value
+        for path, value in trial.params.items()
+        if path not in told and _matters(path, recipe)
+    }
     words = [_sources(recipe.mix) + crowd, _schedule(recipe.mix), _real_images(recipe.mix)]
-    return ", ".join([part for part in words if part] + [_phrase(path, value) for path, value in varied.items()])
+    return ", ".join(
+        [part for part in words if part] + [_phrase(path, value) for path, value in varied.items()]
+    )
 
 
 def bounds(parameter: Parameter) -> str:
@@ -125,20 +148,32 @@ def bounds(parameter: Parameter) -> str:
     else:
         step = f" in steps of {parameter.step:g}" if parameter.step else ""
         found = f"{parameter.low:g} to {parameter.high:g}{step}{', on a log scale' if parameter.log else ''}"
-    when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items())
+    when = " and ".join(
+        f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items()
+    )
     return f"{found}, where {when}" if when else found
 
 
 def cost(name: str, value: float) -> str:
     """What a trial cost, by the name that a sweep's objective gives it: "20 real images"."""
-    return counted(round(value), "real image") if name == "real_images" else f"{counted(round(value), 'image')} seen"
+    return (
+        counted(round(value), "real image")
+        if name == "real_images"
+        else f"{counted(round(value), 'image')} seen"
+    )
 
 
 def real_images(asked: int | float | str) -> str:
-    """How many of the real images a mix asks for: "4 real images", "10 % of the real images", "all real images"."""
+    """How many of the real images a mix asks for: "4 real images", "10 % of the real images", "all
+    real images".
+    """
     if isinstance(asked, str):
         return "all real images"
-    return counted(asked, "real image") if isinstance(asked, int) else f"{percent(asked)} of the real images"
+    return (
+        counted(asked, "real image")
+        if isinstance(asked, int)
+        else f"{percent(asked)} of the real images"
+    )
 
 
 def _phrase(path: str, value: Any) -> str:
@@ -150,11 +185,19 @@ def _phrase(path: str, value: Any) -> str:
 
 
 def _sources(mix: Mix) -> str:
-    """What the batches are made of: "57 % synthetic", or with sources of one's own "30 % real, 70 % crowded"."""
+    """What the batches are made of: "57 % synthetic", or with sources of one's own "30 % real, 70 %
+    crowded".
+    """
     if mix.synthetic == 0:
-        return "real images only" if mix.real_images == "all" else f"{real_images(mix.real_images)} only"
+        return (
+            "real images only"
+            if mix.real_images == "all"
+            else f"{real_images(mix.real_images)} only"
+        )
     if list(mix.sources) == _ONLY_SYNTHETIC:
-        return "synthetic images only" if mix.synthetic == 1 else f"{percent(mix.synthetic)} synthetic"
+        return (
+            "synthetic images only" if mix.synthetic == 1 else f"{percent(mix.synthetic)} synthetic"
+        )
     return _divided(mix.shares)
 
 
@@ -166,7 +209,11 @@ def _schedule(mix: Mix) -> str:
 
 
 def _staged(switch_at: float | None) -> str:
-    return "staged" if switch_at is None else f"staged: synthetic first, real after {percent(switch_at)}"
+    return (
+        "staged"
+        if switch_at is None
+        else f"staged: synthetic first, real after {percent(switch_at)}"
+    )
 
 
 def _real_images(mix: Mix) -> str:
@@ -177,7 +224,10 @@ def _real_images(mix: Mix) -> str:
 def _objects(recipe: Recipe) -> int | None:
     """Objects per scene, where there is one number for all that is not real."""
     mix = recipe.mix
-    if any(mix.shares[name] > 0 and not isinstance(source, Scenes) for name, source in mix.sources.items()):
+    if any(
+        mix.shares[name] > 0 and not isinstance(source, Scenes)
+        for name, source in mix.sources.items()
+    ):
         return None
     found = {parameters.objects for parameters, _ in recipe.scenes().values()}
     return found.pop() if len(found) == 1 else None
@@ -185,7 +235,9 @@ def _objects(recipe: Recipe) -> int | None:
 
 def _matters(path: str, recipe: Recipe) -> bool:
     """Whether a setting says anything: where no scene is shown, none of a scene does."""
-    return recipe.mix.shares[REAL] < 1 or not (path.startswith("scene.") or path == "mix.synthetic_images")
+    return recipe.mix.shares[REAL] < 1 or not (
+        path.startswith("scene.") or path == "mix.synthetic_images"
+    )
 
 
 def _divided(shares: Mapping[str, float]) -> str:
@@ -198,11 +250,15 @@ def where(test: TestScores) -> str:
 
 
 def near_copies(about: Mapping[str, Any]) -> str:
-    """A sentence on scored photos that look like others and were let pass, from run.json; "" where there are none."""
+    """A sentence on scored photos that look like others and were let pass, from run.json; "" where
+    there are none.
+    """
     real = about.get("real") or {}
     copies, counts = real.get("near_copies") or {}, real.get("counts") or {}
     parts = [
-        f"{copies[split]} of {counted(counts[split], f'{split} photo')}" for split in ("test", "val") if split in copies
+        f"{copies[split]} of {counted(counts[split], f'{split} photo')}"
+        for split in ("test", "val")
+        if split in copies
     ]
     if not parts:
         return ""

@@ -1,4 +1,6 @@
-"""Pictures: what of a run people will look at. Training images, and where the best model does best and worst."""
+"""Pictures: what of a run people will look at. Training images, and where the best model does best
+and worst.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,10 +27,13 @@ _TRAINING, _GALLERY = 8, 6
 _SHOWN_SCORE = 0.5
 
 
-def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Callable[[str], None]) -> None:
+def show_training(
+    folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Callable[[str], None]
+) -> None:
     """Pictures of what the best recipe was trained on, real and synthetic, with their boxes.
 
-    The test set has been opened: whatever cannot be shown is noted, and the run goes on to its end without it.
+    The test set has been opened: whatever cannot be shown is noted, and the run goes on to its end
+    without it.
     """
     with _noted("the real images that it trained on", note):
         folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
@@ -43,10 +48,13 @@ def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note
         folder.write_pictures("synthetic", shown)
 
 
-def _scenes(parameters: SceneParameters, count: int, seed: int, cache: Path, indices: Sequence[int]) -> list[Picture]:
+def _scenes(
+    parameters: SceneParameters, count: int, seed: int, cache: Path, indices: Sequence[int]
+) -> list[Picture]:
     """Some scenes of a set: from the cache where that has it, else only they are rendered.
 
-    Raises MachineError where a program from outside made the set on another machine: it can only be asked for all of it.
+    Raises MachineError where a program from outside made the set on another machine: it can only be
+    asked for all of it.
     """
     pool = loaded(cache / scene_hash(parameters, count, seed))
     if pool is not None:
@@ -69,18 +77,24 @@ def _noted(what: str, note: Callable[[str], None]) -> Iterator[None]:
 def show_predictions(
     folder: RunFolder, test: Pool, predictions: Sequence["Predictions"], note: Callable[[str], None]
 ) -> None:
-    """Two galleries of one model: the test images where it does best, and those where it does worst.
+    """Two galleries of one model: the test images where it does best, and those where it does
+    worst.
 
     The scores are not kept yet: whatever cannot be shown is noted.
     """
     with _noted("where the best model does best and worst", note):
-        best, worst = best_and_worst([predicted(test, i, found) for i, found in enumerate(predictions)])
+        best, worst = best_and_worst(
+            [predicted(test, i, found) for i, found in enumerate(predictions)]
+        )
         folder.write_pictures("best", best)
         folder.write_pictures("worst", worst)
 
 
-def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[list[Picture], list[Picture]]:
-    """Up to `count` pictures each, best and worst first, none in both; by F1, and where that is alike by how much there is.
+def best_and_worst(
+    pictures: Sequence[Picture], count: int = _GALLERY
+) -> tuple[list[Picture], list[Picture]]:
+    """Up to `count` pictures each, best and worst first, none in both; by F1, and where that is
+    alike by how much there is.
 
     Pictures with neither an object nor a prediction show nothing and are left out.
     """
@@ -94,7 +108,11 @@ def best_and_worst(pictures: Sequence[Picture], count: int = _GALLERY) -> tuple[
 def labelled(pool: Pool, i: int) -> Picture:
     """An image of a pool with its own boxes."""
     boxes = pool.boxes(i)
-    return Picture(image=pool.image(i), xyxy=boxes.xyxy, names=tuple(pool.classes[label] for label in boxes.labels))
+    return Picture(
+        image=pool.image(i),
+        xyxy=boxes.xyxy,
+        names=tuple(pool.classes[label] for label in boxes.labels),
+    )
 
 
 def predicted(pool: Pool, i: int, found: "Predictions") -> Picture:

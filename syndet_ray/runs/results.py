@@ -1,4 +1,6 @@
-"""Results: what a run finds, as plain records: trials, scores on the test set, and pictures to look at."""
+"""Results: what a run finds, as plain records: trials, scores on the test set, and pictures to look
+at.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +14,11 @@ from syndet_ray.spread import LEAST_IMAGES, Difference
 
 OBJECTIVE = "val/mAP"
 _REAL_IMAGES = "real_images"  # among the effective settings
-_ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")  # what "asked" tells of a trial
+# what "asked" tells of a trial
+_ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
-# Why a trial is FAILED: its training diverged, its workers were lost time and again, or something would go wrong again.
+# Why a trial is FAILED: its training diverged, its workers were lost time and again, or something
+# would go wrong again.
 Cause = Literal["diverged", "lost", "mistake"]
 
 
@@ -30,20 +34,24 @@ class Rung:
 class Trial:
     """One trial, as the ledger tells it.
 
-    kind        "search", "confirm", or the name of a control ("real_only", "synthetic_only") or of a variant
+    kind        "search", "confirm", or the name of a control ("real_only", "synthetic_only") or of
+                a variant
     params      what the search space varied; for a control, nothing
     recipe      every setting by dotted path, as proposed
     state       one of STATES
     reason      why it ended, in words; "" while it runs
-    effective   every setting by dotted path, as the trainer found it in force, and facts beside them
+    effective   every setting by dotted path, as the trainer found it in force, and facts beside
+                them
     checkpoint  where the newest checkpoint lies: a path or s3:// address
     retries     how often it failed or lost its worker, and went on from its checkpoint
     of          the trial whose recipe a confirmation trains anew
     replica     which training of its recipe it is, from 0
-    seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the same chance
+    seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the
+    same chance
     impossible  why no recipe could be made of params, in words; "" nearly always
     cause       what made it fail; None where nothing did
-    values      what the study was told of it when it ended, for each goal; () before, and in a ledger that does not tell
+    values      what the study was told of it when it ended, for each goal; () before, and in a
+                ledger that does not tell
     started, ended  seconds since 1970
     """
 
@@ -68,7 +76,9 @@ class Trial:
 
     @property
     def variant(self) -> str | None:
-        """The name of the variant that it trains, which all its repeats share; None for any other trial."""
+        """The name of the variant that it trains, which all its repeats share; None for any other
+        trial.
+        """
         if self.kind in ("search", "confirm", *CONTROL_CHANGES):
             return None
         return self.kind.removesuffix(f" ({self.replica + 1})") if self.replica else self.kind
@@ -80,14 +90,18 @@ class Trial:
 
     @property
     def final(self) -> float | None:
-        """The objective that counts: at the last rung of a whole training, 0 where it diverged; else None."""
+        """The objective that counts: at the last rung of a whole training, 0 where it diverged;
+        else None.
+        """
         if self.diverged:
             return 0.0
         return self.value if self.state == "COMPLETE" else None
 
     @property
     def score(self) -> float | None:
-        """What it counts as beside all other trials: `final`, or the objective at the last rung of one that is not whole."""
+        """What it counts as beside all other trials: `final`, or the objective at the last rung of
+        one that is not whole.
+        """
         return self.value if self.final is None else self.final
 
     @property
@@ -99,9 +113,15 @@ class Trial:
         return self.rungs[-1].images if self.rungs else 0
 
     def goals(self, objective: Sequence[str]) -> list[float]:
-        """What the trial reached, in the order of a sweep's objective; of real images, how many it trained on."""
+        """What the trial reached, in the order of a sweep's objective; of real images, how many it
+        trained on.
+        """
         score = 0.0 if self.diverged else self.value
-        known = {OBJECTIVE: score, "images": self.images, "real_images": self.effective.get(_REAL_IMAGES, 0)}
+        known = {
+            OBJECTIVE: score,
+            "images": self.images,
+            "real_images": self.effective.get(_REAL_IMAGES, 0),
+        }
         return [float(known[goal] or 0) for goal in objective]
 
 
@@ -112,12 +132,15 @@ class TestRow:
     role         "best", "finalist <trial>", or the name of a control or variant
     trial        whose recipe it is: the first that trained it
     metrics      means over the trained models
-    intervals    95 %, over test images and, where there are several models, seeds; none of fewer than `LEAST_IMAGES` images,
-                 nor p_best and differences
-    models       the trials whose models were scored: one, or confirmations and repeats, each from another seed
+    intervals    95 %, over test images and, where there are several models, seeds; none of fewer
+                 than `LEAST_IMAGES` images, nor p_best and differences
+    models       the trials whose models were scored: one, or confirmations and repeats, each from
+                 another seed
     seeds        mAP of each model
-    p_best       probability that it is the best of all rows; None where no recipe was trained more than once
-    differences  by control and first variant: mean difference in mAP, its 95 % interval, and the probability that it is above 0
+    p_best       probability that it is the best of all rows; None where no recipe was trained more
+                 than once
+    differences  by control and first variant: mean difference in mAP, its 95 % interval, and the
+                 probability that it is above 0
     """
 
     __test__ = False  # not a test of ours, whatever pytest thinks of the name
@@ -137,13 +160,18 @@ class TestScores:
     """Everything that opening the test set gave.
 
     with_objects  how many of the images hold an object; None of an earlier run
-    openings  how often it was; a run that is extended opens it again, and one that was cut short while it looked
+    openings  how often it was; a run that is extended opens it again, and one that was cut short
+              while it looked
     models    every metric of every model, by its trial
-    visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are about
-    confusion (classes + 1, classes + 1) objects by true class (rows) and predicted one (columns), of the champion; last are
+    visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are
+                about
+    confusion (classes + 1, classes + 1) objects by true class (rows) and predicted one (columns),
+    of the champion; last are
               the background (its row: false alarms) and what was missed (its column)
-    simplest  the trial whose recipe is the simplest that is as good as the best, to within one standard error
-    champion  the trial whose model is kept: of the trainings of the best recipe the best on the validation set
+    simplest  the trial whose recipe is the simplest that is as good as the best, to within one
+              standard error
+    champion  the trial whose model is kept: of the trainings of the best recipe the best on the
+              validation set
     """
 
     __test__ = False
@@ -164,7 +192,9 @@ class TestScores:
 
     @property
     def is_too_small(self) -> bool:
-        """Whether the images that hold an object are too few to say how sure a score is, and so to tell recipes apart."""
+        """Whether the images that hold an object are too few to say how sure a score is, and so to
+        tell recipes apart.
+        """
         telling = self.images if self.with_objects is None else self.with_objects
         return telling < LEAST_IMAGES
 
@@ -174,7 +204,8 @@ class TestScores:
         return any(len(row.seeds) > 1 for row in self.rows)
 
     def cautious(self) -> "TestScores":
-        """The same without intervals, differences and P(best) where the images are too few for them.
+        """The same without intervals, differences and P(best) where the images are too few for
+        them.
 
         Runs of an earlier version have kept them all the same.
         """
@@ -184,7 +215,9 @@ class TestScores:
         return replace(self, rows=rows)
 
     def p_best(self, row: TestRow) -> float | None:
-        """Of a row; None where no recipe was trained more than once: runs of an earlier version have kept one all the same."""
+        """Of a row; None where no recipe was trained more than once: runs of an earlier version
+        have kept one all the same.
+        """
         return row.p_best if self.has_seed_spread else None
 
     def row(self, role: str) -> TestRow | None:
@@ -213,7 +246,8 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     if trial is None:
         assert kind == "asked", event
         facts = {name: event[name] for name in _ASKED if name in event}
-        facts.setdefault("seed_number", event.get("replica", 0))  # the same, in a ledger of an earlier version
+        # the same, in a ledger of an earlier version
+        facts.setdefault("seed_number", event.get("replica", 0))
         return Trial(number=event["trial"], started=event["time"], **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
@@ -225,4 +259,11 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     assert kind == "ended", event
     cause = event.get("cause")  # a ledger of an earlier version does not tell
     values = tuple(event.get("values") or ())
-    return replace(trial, state=event["state"], reason=event["reason"], cause=cause, ended=event["time"], values=values)
+    return replace(
+        trial,
+        state=event["state"],
+        reason=event["reason"],
+        cause=cause,
+        ended=event["time"],
+        values=values,
+    )

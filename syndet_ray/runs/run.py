@@ -21,7 +21,8 @@ def _no_pictures(name: str) -> Sequence[Picture]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Run:
-    """A run as it stood when it was read, see `RunFolder.read`. Whoever only looks at runs takes this, and no folder.
+    """A run as it stood when it was read, see `RunFolder.read`. Whoever only looks at runs takes
+    this, and no folder.
 
     path       of its folder, as it is named to people
     about      how it was made: seed, data hashes, versions, machine, MLflow ids
@@ -31,8 +32,9 @@ class Run:
 
     Read when they are asked for, since they are large:
 
-    draws      (resamples,) of a model's scores on the test set, by metric; none of an older run. Resample r holds the same
-               images for every model, of whichever run, that met the same test set
+    draws      (resamples,) of a model's scores on the test set, by metric; none of an older run.
+               Resample r holds the same images for every model, of whichever run, that met the same
+               test set
     pictures   kept for the report under a name; none where there are none
     """
 

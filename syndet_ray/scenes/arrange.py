@@ -1,22 +1,27 @@
-"""Arrange: drop dice into a tray so that they rest on its floor or on one another, and never in one another."""
+"""Arrange: drop dice into a tray so that they rest on its floor or on one another, and never in one
+another.
+"""
 
 import cv2
 import numpy as np
 
-# Places tried for a die at once; it takes the lowest at which it is stable, as dice that roll find low ground.
+# Places tried for a die at once; it takes the lowest at which it is stable, as dice that roll find
+# low ground.
 _TRIES = 32
-# A die that finds no floor leans this often where it could lie flat on others one die high, and always where they are
-# higher: dice that are poured build no towers.
+# A die that finds no floor leans this often where it could lie flat on others one die high, and
+# always where they are higher: dice that are poured build no towers.
 _LEANING = 0.5
-# Dice side by side stay this share of an edge apart: closer they would need contact forces that nobody computes.
+# Dice side by side stay this share of an edge apart: closer they would need contact forces that
+# nobody computes.
 _GAP = 0.01
-# A leaning die starts tipped by about this much, in radians, at the best of so many places, and settles by the best of
-# turns of about these sizes.
+# A leaning die starts tipped by about this much, in radians, at the best of so many places, and
+# settles by the best of turns of about these sizes.
 _TIP = 0.4
 _STARTS = 24
-_SETTLING = np.array([0, *np.geomspace(0.3, 0.03, 31)])[:, None]  # by none, first: it may stay as it is
-# OpenCV's geometry works in single precision with absolute tolerances meant for pixels: give it millimetres, not
-# metres.
+# by none, first: it may stay as it is
+_SETTLING = np.array([0, *np.geomspace(0.3, 0.03, 31)])[:, None]
+# OpenCV's geometry works in single precision with absolute tolerances meant for pixels: give it
+# millimetres, not metres.
 _MILLI = 1000.0
 _CORNERS = np.array(np.meshgrid([-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0])).reshape(3, 8)
 
@@ -24,9 +29,10 @@ _CORNERS = np.array(np.meshgrid([-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0])).reshape(
 class Pile:
     """Dice that have been dropped, in the order in which they fell, out of the n that are to be.
 
-    edges (n,) metres and roundings (n,) in edges are given for all. Of those that lie there already: centres (m, 3)
-    metres; rotations (m, 3, 3), local to world; squares (m, 4) x, y, yaw and side of an upright square that holds the
-    die's footprint; tops (m,) metres; flat (m,) whether its top can carry others.
+    edges (n,) metres and roundings (n,) in edges are given for all. Of those that lie there
+    already: centres (m, 3) metres; rotations (m, 3, 3), local to world; squares (m, 4) x, y, yaw
+    and side of an upright square that holds the die's footprint; tops (m,) metres; flat (m,)
+    whether its top can carry others.
     """
 
     def __init__(self, edges: np.ndarray, roundings: np.ndarray) -> None:
@@ -77,12 +83,18 @@ class Pile:
         self._count += 1
 
 
-def drop(edges: np.ndarray, roundings: np.ndarray, half_size: tuple[float, float], rng: np.random.Generator) -> Pile:
-    """Drops n dice, one after another, into a tray that reaches `half_size` metres from the origin along x and y.
+def drop(
+    edges: np.ndarray,
+    roundings: np.ndarray,
+    half_size: tuple[float, float],
+    rng: np.random.Generator,
+) -> Pile:
+    """Drops n dice, one after another, into a tray that reaches `half_size` metres from the origin
+    along x and y.
 
-    edges (n,) metres; roundings (n,) radii of their rounded edges, as shares of the edge. A die lies flat on the floor
-    or on others, where its centre is over what carries it, or it leans as low as it gets. Raises ValueError where the
-    tray is smaller than a die.
+    edges (n,) metres; roundings (n,) radii of their rounded edges, as shares of the edge. A die
+    lies flat on the floor or on others, where its centre is over what carries it, or it leans as
+    low as it gets. Raises ValueError where the tray is smaller than a die.
     """
     if float(np.max(edges)) * np.sqrt(2) > 2 * min(half_size):
         raise ValueError(
@@ -92,27 +104,37 @@ def drop(edges: np.ndarray, roundings: np.ndarray, half_size: tuple[float, float
     for edge in edges:
         xy, yaw = _places(float(edge), half_size, rng)
         found = _flat_place(pile, xy, yaw, float(edge))
-        if found is None or (found[1] > 0 and rng.random() < (_LEANING if found[1] < 1.5 * edge else 1)):
+        if found is None or (
+            found[1] > 0 and rng.random() < (_LEANING if found[1] < 1.5 * edge else 1)
+        ):
             pile.add_leaning(*_settle(pile, xy[:_STARTS], yaw[:_STARTS], half_size, rng))
         else:
             pile.add_flat(xy[found[0]], yaw[found[0]], found[1])
     return pile
 
 
-def _places(edge: float, half_size: tuple[float, float], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _places(
+    edge: float, half_size: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Random xy (k, 2) and yaw (k,) at which a flat die lies inside the tray."""
     yaw = rng.uniform(0, 2 * np.pi, _TRIES)
     reach = edge / 2 * (np.abs(np.cos(yaw)) + np.abs(np.sin(yaw)))
     return rng.uniform(-1, 1, (_TRIES, 2)) * (np.array(half_size) - reach[:, None]), yaw
 
 
-def _flat_place(pile: Pile, xy: np.ndarray, yaw: np.ndarray, edge: float) -> tuple[int, float] | None:
-    """The lowest of k places at which a die lies flat and stable, and the height on which it lies there; or None."""
+def _flat_place(
+    pile: Pile, xy: np.ndarray, yaw: np.ndarray, edge: float
+) -> tuple[int, float] | None:
+    """The lowest of k places at which a die lies flat and stable, and the height on which it lies
+    there; or None.
+    """
     under = _overlapping(pile.squares, xy, yaw, edge)
     floors = np.where(under, pile.tops, 0.0).max(axis=1, initial=0.0)
     for k in np.argsort(floors, kind="stable"):
         carriers = np.flatnonzero(under[k] & (pile.tops > floors[k] - 1e-9))
-        if floors[k] == 0 or (pile.flat[carriers].all() and _is_stable(xy[k], yaw[k], edge, pile.squares[carriers])):
+        if floors[k] == 0 or (
+            pile.flat[carriers].all() and _is_stable(xy[k], yaw[k], edge, pile.squares[carriers])
+        ):
             return int(k), float(floors[k])
     return None
 
@@ -120,7 +142,8 @@ def _flat_place(pile: Pile, xy: np.ndarray, yaw: np.ndarray, edge: float) -> tup
 def _overlapping(squares: np.ndarray, xy: np.ndarray, yaw: np.ndarray, edge: float) -> np.ndarray:
     """(k, n) whether the footprint of a die at each of k places meets each of n squares.
 
-    Separating axes: two squares are apart exactly where one of their four sides' directions tells them apart.
+    Separating axes: two squares are apart exactly where one of their four sides' directions tells
+    them apart.
     """
     x, y = squares[:, 0] - xy[:, :1], squares[:, 1] - xy[:, 1:]
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
@@ -129,12 +152,16 @@ def _overlapping(squares: np.ndarray, xy: np.ndarray, yaw: np.ndarray, edge: flo
     own, others = edge * (1 + 2 * _GAP), squares[:, 3]
     # The greater of the distances along a square's two sides decides for both.
     away = np.maximum(np.abs(x * cos + y * sin), np.abs(y * cos - x * sin))
-    other_away = np.maximum(np.abs(x * other_cos + y * other_sin), np.abs(y * other_cos - x * other_sin))
+    other_away = np.maximum(
+        np.abs(x * other_cos + y * other_sin), np.abs(y * other_cos - x * other_sin)
+    )
     return (away <= (own + others * spread) / 2) & (other_away <= (others + own * spread) / 2)
 
 
 def _is_stable(xy: np.ndarray, yaw: float, edge: float, carriers: np.ndarray) -> bool:
-    """Whether the centre is over the convex hull of where the die touches the tops (m, 4) that carry it."""
+    """Whether the centre is over the convex hull of where the die touches the tops (m, 4) that
+    carry it.
+    """
     own = _rectangle(np.array([*xy, yaw, edge]))
     touching = [
         points
@@ -145,7 +172,9 @@ def _is_stable(xy: np.ndarray, yaw: float, edge: float, carriers: np.ndarray) ->
     if not touching:
         return False
     hull = cv2.convexHull(np.concatenate(touching).astype(np.float32))
-    inside = cv2.pointPolygonTest(hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True)
+    inside = cv2.pointPolygonTest(
+        hull, (float(xy[0] * _MILLI), float(xy[1] * _MILLI)), measureDist=True
+    )
     return inside > 0.05 * edge * _MILLI  # a little inside, so that nothing balances on an edge
 
 
@@ -162,12 +191,17 @@ def _square_around(centre: np.ndarray, rotation: np.ndarray, edge: float) -> np.
 
 
 def _settle(
-    pile: Pile, starts: np.ndarray, yaw: np.ndarray, half_size: tuple[float, float], rng: np.random.Generator
+    pile: Pile,
+    starts: np.ndarray,
+    yaw: np.ndarray,
+    half_size: tuple[float, float],
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and rotation of the pile's next die after it has tipped and slid from the best of k flat starts (k, 2).
+    """Centre and rotation of the pile's next die after it has tipped and slid from the best of k
+    flat starts (k, 2).
 
-    Of many turns and shifts, great and small, it keeps the one whose centre comes to rest lowest: what rests is what no
-    small change brings lower.
+    Of many turns and shifts, great and small, it keeps the one whose centre comes to rest lowest:
+    what rests is what no small change brings lower.
     """
     edge, rounding = float(pile.edges[len(pile)]), float(pile.roundings[len(pile)])
     rotations, places = _turned(rng.normal(0, _TIP, (len(yaw), 3))) @ _yaws(yaw), starts
@@ -178,28 +212,40 @@ def _settle(
 
 
 def _lowest(
-    pile: Pile, places: np.ndarray, rotations: np.ndarray, edge: float, rounding: float, half_size: tuple[float, float]
+    pile: Pile,
+    places: np.ndarray,
+    rotations: np.ndarray,
+    edge: float,
+    rounding: float,
+    half_size: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centre (3,) and rotation (3, 3) of the one of k poses that comes to rest lowest inside the tray."""
+    """Centre (3,) and rotation (3, 3) of the one of k poses that comes to rest lowest inside the
+    tray.
+    """
     heights = _resting_heights(pile, places, rotations, edge, rounding)
     beyond = np.abs(places) + _extent(rotations, edge, rounding)[:, :2] > np.array(half_size)
     k = int(np.argmin(np.where(beyond.any(axis=1), np.inf, heights)))
     return np.array([*places[k], heights[k]]), rotations[k]
 
 
-def _resting_heights(pile: Pile, xy: np.ndarray, rotations: np.ndarray, edge: float, rounding: float) -> np.ndarray:
-    """(k,) height of the centre of a die that has fallen straight down, at each of k places, on the floor or the pile.
+def _resting_heights(
+    pile: Pile, xy: np.ndarray, rotations: np.ndarray, edge: float, rounding: float
+) -> np.ndarray:
+    """(k,) height of the centre of a die that has fallen straight down, at each of k places, on the
+    floor or the pile.
 
-    Two boxes meet while they overlap along each of 15 axes (Gottschalk et al., OBBTree, 1996). Along each, a falling
-    box overlaps over one interval of heights, so that it first meets the other at the top of what all intervals share.
-    A rounded die is a smaller cube grown by a radius: the test then errs, by less than that radius, to the side of a
-    gap.
+    Two boxes meet while they overlap along each of 15 axes (Gottschalk et al., OBBTree, 1996).
+    Along each, a falling box overlaps over one interval of heights, so that it first meets the
+    other at the top of what all intervals share. A rounded die is a smaller cube grown by a radius:
+    the test then errs, by less than that radius, to the side of a gap.
     """
     heights = _extent(rotations, edge, rounding)[:, 2]
     edges, roundings = pile.edges[: len(pile)], pile.roundings[: len(pile)]
     between = np.column_stack([xy, np.zeros(len(xy))])[:, None] - pile.centres
     away = between[..., 0] ** 2 + between[..., 1] ** 2
-    falling, other = np.nonzero(away < (_farthest(edges, roundings) + _farthest(edge, rounding)) ** 2)
+    falling, other = np.nonzero(
+        away < (_farthest(edges, roundings) + _farthest(edge, rounding)) ** 2
+    )
     if not len(other):
         return heights
     own_axes, axes = rotations[falling].transpose(0, 2, 1), pile.rotations[other]
@@ -221,22 +267,34 @@ def _farthest(edge: np.ndarray | float, rounding: np.ndarray | float) -> np.ndar
 
 
 def _meeting(
-    turn: np.ndarray, between: np.ndarray, up: np.ndarray, own: float, other: np.ndarray, radius: np.ndarray
+    turn: np.ndarray,
+    between: np.ndarray,
+    up: np.ndarray,
+    own: float,
+    other: np.ndarray,
+    radius: np.ndarray,
 ) -> np.ndarray:
-    """(p,) how high the first cube of each pair stands when, falling, it meets the second; -inf where it never does.
+    """(p,) how high the first cube of each pair stands when, falling, it meets the second; -inf
+    where it never does.
 
-    turn (p, 3, 3) the second's axes in the first's frame; between (p, 3) from the second to the first at height 0, and
-    up (p, 3) the vertical, in that frame too; own and other (p,) their half edges; radius (p,) by which both are grown.
+    turn (p, 3, 3) the second's axes in the first's frame; between (p, 3) from the second to the
+    first at height 0, and up (p, 3) the vertical, in that frame too; own and other (p,) their half
+    edges; radius (p,) by which both are grown.
     """
     both = np.stack([between, up], axis=1)
     apart = np.abs(turn)
-    # Crossed axes in the order (first's, second's); the next and the one after next of each by cyclic shifts.
+    # Crossed axes in the order (first's, second's); the next and the one after next of each by
+    # cyclic shifts.
     next_, after = turn[:, [1, 2, 0]], turn[:, [2, 0, 1]]
-    crossed = both[:, :, [2, 0, 1], None] * next_[:, None] - both[:, :, [1, 2, 0], None] * after[:, None]
+    crossed = (
+        both[:, :, [2, 0, 1], None] * next_[:, None] - both[:, :, [1, 2, 0], None] * after[:, None]
+    )
     along = np.concatenate([both, both @ turn, crossed.reshape(-1, 2, 9)], axis=2)
     by_own, by_other = apart.sum(axis=1), apart.sum(axis=2)
     other, radius = other[:, None], radius[:, None]
-    crossed_reach = own * (by_own[:, None] - apart) + other[..., None] * (by_other[:, :, None] - apart)
+    crossed_reach = own * (by_own[:, None] - apart) + other[..., None] * (
+        by_other[:, :, None] - apart
+    )
     crossed_reach += radius[..., None] * np.sqrt(np.maximum(1 - turn**2, 0))
     faces_reach = own + other * by_other + radius, other + own * by_own + radius
     reach = np.concatenate([*faces_reach, crossed_reach.reshape(-1, 9)], axis=1)
@@ -245,7 +303,8 @@ def _meeting(
     level = np.abs(slope) < 1e-9
     slope = np.where(level, 1.0, slope)
     middle, half = -offset / slope, reach / np.abs(slope)
-    # Edges that are parallel span no axis: there offset and reach vanish together, and nothing is told apart.
+    # Edges that are parallel span no axis: there offset and reach vanish together, and nothing is
+    # told apart.
     never = level & (np.abs(offset) > reach + 1e-12)
     top = np.where(level, np.inf, middle + half).min(axis=1)
     bottom = np.where(level, -np.inf, middle - half).max(axis=1)
@@ -260,7 +319,9 @@ def _extent(rotations: np.ndarray, edge: float, rounding: float) -> np.ndarray:
 def _yaws(angles: np.ndarray) -> np.ndarray:
     """(k, 3, 3) turns about the vertical."""
     cos, sin, zero = np.cos(angles), np.sin(angles), np.zeros_like(angles)
-    return np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], axis=1).reshape(-1, 3, 3)
+    return np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], axis=1).reshape(
+        -1, 3, 3
+    )
 
 
 def _turned(vectors: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
     WHERE/assets.json            optional: {"unit": ..., "size_m": ..., "open": ...}
     WHERE/<class>/**.glb         a mesh: GLB, OBJ, PLY or STL
-    WHERE/<class>/**.png         a cut-out: PNG with transparency, or a picture with NAME_mask.png or NAME.json beside it
+    WHERE/<class>/**.png         a cut-out: PNG with transparency, or a picture with NAME_mask.png
+                                 or NAME.json beside it
 
-unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or "millimetres", what the numbers in
-its file are. size_m, 0.05 unless told, holds for all classes or by class ({"apple": 0.08}); cut-outs, which have no size
-of their own, are always that long. Where open is true, meshes may have holes.
+unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or
+"millimetres", what the numbers in its file are. size_m, 0.05 unless told, holds for all classes or
+by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long. Where
+open is true, meshes may have holes.
 """
 
 import hashlib
@@ -30,7 +32,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SETTINGS = "assets.json"
 _SIZE_M = 0.05
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
-_LIKE_SIZES = 1.3  # of the longest sides of meshes: less is lost in how much sizes vary within scenes
+# of the longest sides of meshes: less is lost in how much sizes vary within scenes
+_LIKE_SIZES = 1.3
 _METRES = {"metres": 1.0, "millimetres": 1e-3}
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 
@@ -59,14 +62,18 @@ class _Settings(BaseModel):
 
 @cache
 def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Library:
-    """The library of the classes in a folder, or of the built-in "dice", and of what surrounds them.
+    """The library of the classes in a folder, or of the built-in "dice", and of what surrounds
+    them.
 
-    surroundings is "shapes", the built-in ones, or a folder of meshes and cut-outs without classes, or "" for none;
-    backgrounds is a folder of images or "". It is read once per process. Its hash is over the names and bytes of all
-    files read, its hashes are over those of each part. Raises DataError for folders and files that cannot be used.
+    surroundings is "shapes", the built-in ones, or a folder of meshes and cut-outs without classes,
+    or "" for none; backgrounds is a folder of images or "". It is read once per process. Its hash
+    is over the names and bytes of all files read, its hashes are over those of each part. Raises
+    DataError for folders and files that cannot be used.
     """
     files: dict[str, dict[str, Path]] = {"assets": {}, "surroundings": {}, "backgrounds": {}}
-    classes, assets, notes = (CLASSES, {}, ()) if where == "dice" else _classes(_folder(where), files["assets"])
+    classes, assets, notes = (
+        (CLASSES, {}, ()) if where == "dice" else _classes(_folder(where), files["assets"])
+    )
     if surroundings == "shapes":
         assets |= _shapes(files["surroundings"])
     elif surroundings:
@@ -76,13 +83,24 @@ def load(where: str, surroundings: str = "shapes", backgrounds: str = "") -> Lib
     hashes = {part: _hash((), of_part) for part, of_part in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
     return Library(
-        classes=classes, assets=assets, backgrounds=images, hash=_hash(classes, whole), hashes=hashes, notes=notes
+        classes=classes,
+        assets=assets,
+        backgrounds=images,
+        hash=_hash(classes, whole),
+        hashes=hashes,
+        notes=notes,
     )
 
 
-def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
-    """The classes, their assets, and what a reader should know of their sizes; what was read is added to `read`."""
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+def _classes(
+    folder: Path, read: dict[str, Path]
+) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
+    """The classes, their assets, and what a reader should know of their sizes; what was read is
+    added to `read`.
+    """
+    folders = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
+    )
     if len(folders) < 2:
         rule = "a folder of assets must hold two classes or more, each a folder that has the name of the class"
         do = "Give each class a folder; what is not to be found belongs into a folder of surroundings."
@@ -98,7 +116,8 @@ def _classes(folder: Path, read: dict[str, Path]) -> tuple[tuple[str, ...], dict
 
 
 def _check_settings_above(class_folder: Path, folder: Path) -> None:
-    """Raises DataError for an assets.json in the folder of a class, where nothing it says would count.
+    """Raises DataError for an assets.json in the folder of a class, where nothing it says would
+    count.
 
     One beside a picture of its name says what of that is the thing.
     """
@@ -110,7 +129,9 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
 
 
 def _notes_on_sizes(assets: Iterable[Asset], settings: _Settings) -> tuple[str, ...]:
-    """A note where meshes are of different sizes in their files, and are drawn equally long for want of a unit."""
+    """A note where meshes are of different sizes in their files, and are drawn equally long for
+    want of a unit.
+    """
     longest = [asset.mesh.length for asset in assets if not asset.picture]
     if not longest or not settings.makes_all_equally_long:
         return ()
@@ -130,13 +151,22 @@ def _surroundings(folder: Path, read: dict[str, Path]) -> dict[str, Asset]:
 
 def _shapes(read: dict[str, Path]) -> dict[str, Asset]:
     read["shapes"] = Path(shapes.__file__)  # they are what their code says
-    return {f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=_SIZE_M) for i, mesh in enumerate(shapes.shapes())}
+    return {
+        f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=_SIZE_M)
+        for i, mesh in enumerate(shapes.shapes())
+    }
 
 
-def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: dict[str, Path]) -> dict[str, Asset]:
-    """All meshes and cut-outs in a folder and below it, by prefix and path; what was read is added to `read`."""
+def _assets(
+    folder: Path, prefix: str, label: int, settings: _Settings, read: dict[str, Path]
+) -> dict[str, Asset]:
+    """All meshes and cut-outs in a folder and below it, by prefix and path; what was read is added
+    to `read`.
+    """
     files = list(_files(folder))
-    models = {file: meshes.references(file) for file in files if file.suffix.lower() in meshes.SUFFIXES}
+    models = {
+        file: meshes.references(file) for file in files if file.suffix.lower() in meshes.SUFFIXES
+    }
     textures = {file.resolve() for found in models.values() for file in found}
     pictures = [file for file in files if _is_image(file) and file.resolve() not in textures]
     masks = {cutouts.beside(file) for file in pictures}
@@ -145,23 +175,33 @@ def _assets(folder: Path, prefix: str, label: int, settings: _Settings, read: di
         name = prefix + file.relative_to(folder).as_posix()
         if file in models:
             mesh = meshes.read(file, may_be_open=settings.open, settings=settings.file)
-            assets[name] = Asset(label=label, mesh=mesh, scale=_scale(mesh, file, settings, folder.name))
+            assets[name] = Asset(
+                label=label, mesh=mesh, scale=_scale(mesh, file, settings, folder.name)
+            )
             parts = [file, *models[file]]
         elif file in pictures and file not in masks:
             assets[name] = Asset(
-                label=label, mesh=cutouts.read(file), scale=settings.size_of(folder.name), picture=True
+                label=label,
+                mesh=cutouts.read(file),
+                scale=settings.size_of(folder.name),
+                picture=True,
             )
             parts = [file, *filter(None, [cutouts.beside(file)])]
         else:
             continue
         read |= {f"{name}|{k}": part for k, part in enumerate(parts)}
     if not assets:
-        raise DataError(folder, "holds no mesh and no cut-out", got=[file.name for file in files][:8], do=_KINDS)
+        raise DataError(
+            folder, "holds no mesh and no cut-out", got=[file.name for file in files][:8], do=_KINDS
+        )
     return assets
 
 
 def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
-    """Metres per unit of a mesh's vertices. Raises DataError for a size that no object of a photo has."""
+    """Metres per unit of a mesh's vertices.
+
+    Raises DataError for a size that no object of a photo has.
+    """
     longest = mesh.length
     if settings.unit == "normalised":
         return settings.size_of(class_name) / longest
@@ -185,9 +225,13 @@ def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> 
     sizes = settings.size_m if isinstance(settings.size_m, dict) else {"all": settings.size_m}
     for name, size in sizes.items():
         if isinstance(settings.size_m, dict) and name not in classes:
-            raise DataError(path, "size_m names a class that is no folder", got=name, do=nearest(name, classes))
+            raise DataError(
+                path, "size_m names a class that is no folder", got=name, do=nearest(name, classes)
+            )
         if not _SMALLEST_M <= size <= _LARGEST_M:
-            raise DataError(path, f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres", got=size)
+            raise DataError(
+                path, f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres", got=size
+            )
     return settings
 
 
@@ -206,7 +250,12 @@ def _backgrounds(folder: Path, read: dict[str, Path]) -> tuple[str, ...]:
     images = [file.absolute() for file in _files(folder) if _is_image(file)]
     if not images:
         got = sorted(path.name for path in folder.iterdir())[:8]
-        raise DataError(folder, "holds no images for backgrounds", got=got, do=f"Known: {', '.join(IMAGE_SUFFIXES)}.")
+        raise DataError(
+            folder,
+            "holds no images for backgrounds",
+            got=got,
+            do=f"Known: {', '.join(IMAGE_SUFFIXES)}.",
+        )
     for image in images:
         picture.header(image, str(image))
         read[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
@@ -224,7 +273,9 @@ def _folder(path: str) -> Path:
 def _files(folder: Path) -> Iterator[Path]:
     """All files in a folder and below it, in order, without hidden ones."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if path.is_file() and not any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        ):
             yield path
 
 

@@ -1,7 +1,8 @@
-"""Blender: draw scenes by path tracing (Cycles), in a process of its own: physics-true light and depth of field.
+"""Blender: draw scenes by path tracing (Cycles), in a process of its own: physics-true light and
+depth of field.
 
-bpy is under the GPL and this package under Apache-2.0: it is never imported here. `blender_draw.py` is run as a program
-that gets scenes and meshes as files and answers with files.
+bpy is under the GPL and this package under Apache-2.0: it is never imported here. `blender_draw.py`
+is run as a program that gets scenes and meshes as files and answers with files.
 """
 
 import os
@@ -59,11 +60,12 @@ def draw(
     python: str | None = None,
     patience_s: float = 600.0,
 ) -> list[Drawing]:
-    """Draws scenes with `samples` paths per pixel, denoised; the ids are those of pixel centres, as from `raycast`.
+    """Draws scenes with `samples` paths per pixel, denoised; the ids are those of pixel centres, as
+    from `raycast`.
 
-    python has bpy; by default what $SYNDET_BLENDER_PYTHON names, or the interpreter that runs this. `progress` is told
-    (scenes done, scenes in all) after each. Raises MachineError where bpy is missing, where the process fails, and
-    where it finishes no scene for patience_s seconds.
+    python has bpy; by default what $SYNDET_BLENDER_PYTHON names, or the interpreter that runs this.
+    `progress` is told (scenes done, scenes in all) after each. Raises MachineError where bpy is
+    missing, where the process fails, and where it finishes no scene for patience_s seconds.
     """
     interpreter = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
     with tempfile.TemporaryDirectory(prefix="syndet-blender-") as name:
@@ -72,8 +74,16 @@ def draw(
             (folder / f"{i:06}.json").write_text(scene.to_json())
             np.savez(folder / f"{i:06}.npz", **_numbered(meshes(scene, library)))  # type: ignore[arg-type]
         outputs = [folder / f"{i:06}.out" for i in range(len(scenes))]
-        _run([interpreter, str(SCRIPT), name, str(samples)], outputs, folder / "log", progress, patience_s)
-        return [_drawing(scene, np.load(output)) for scene, output in zip(scenes, outputs, strict=True)]
+        _run(
+            [interpreter, str(SCRIPT), name, str(samples)],
+            outputs,
+            folder / "log",
+            progress,
+            patience_s,
+        )
+        return [
+            _drawing(scene, np.load(output)) for scene, output in zip(scenes, outputs, strict=True)
+        ]
 
 
 def check() -> None:
@@ -84,9 +94,13 @@ def check() -> None:
 
 
 def meshes(scene: Scene, library: Library) -> list[_Arrays]:
-    """All that stands in a scene, the bodies first, in the world and painted; what each holds is in `blender_draw`."""
+    """All that stands in a scene, the bodies first, in the world and painted; what each holds is in
+    `blender_draw`.
+    """
     bodies = [
-        _placed(body, _die(body, body.die) if body.die else _mesh(body, library.assets[body.asset].mesh))
+        _placed(
+            body, _die(body, body.die) if body.die else _mesh(body, library.assets[body.asset].mesh)
+        )
         for body in scene.bodies
     ]
     return [*bodies, *_ground(scene.ground)]
@@ -121,14 +135,22 @@ def _die(body: Body, die: Die) -> _Arrays:
 
 
 def _painted(body: Body) -> np.ndarray:
-    """(px, 6 px, 3) linear colours of a die's sides, next to one another in the order of `FACE_AXES`."""
+    """(px, 6 px, 3) linear colours of a die's sides, next to one another in the order of
+    `FACE_AXES`.
+    """
     steps = np.linspace(-0.5, 0.5, _FACE_PX)
-    v, axis, u = (grid.ravel() for grid in np.meshgrid(steps[::-1], np.arange(6), steps, indexing="ij"))
+    v, axis, u = (
+        grid.ravel() for grid in np.meshgrid(steps[::-1], np.arange(6), steps, indexing="ij")
+    )
     local, every = np.empty((3, len(axis)), np.float32), np.arange(len(axis))
     for values, k in ((0.5 - axis % 2, 0), (u, 1), (v, 2)):
         local[(axis // 2 + k) % 3, every] = values
     surface = Surface(
-        rays=every, local=local, face=axis, triangles=np.zeros_like(axis), weights=np.zeros((2, len(axis)))
+        rays=every,
+        local=local,
+        face=axis,
+        triangles=np.zeros_like(axis),
+        weights=np.zeros((2, len(axis))),
     )
     alone = Materials((body,), _NO_GROUND, DICE)
     colors = alone.bodies(np.zeros(len(axis), int), surface, body.scale / _FACE_PX)
@@ -156,7 +178,9 @@ def _linear(mesh: Mesh) -> np.ndarray:
 
 
 def _recolor(body: Body) -> np.ndarray:
-    """(3, 3) the matrix by which `materials.tinted` changes colours, found where it cuts nothing off."""
+    """(3, 3) the matrix by which `materials.tinted` changes colours, found where it cuts nothing
+    off.
+    """
     grey, step = np.full((3, 1), 0.5, np.float32), np.float32(0.25)
     return (tinted(grey + step * np.eye(3, dtype=np.float32), body) - tinted(grey, body)) / step
 
@@ -164,8 +188,14 @@ def _recolor(body: Body) -> np.ndarray:
 def _ground(ground: Ground) -> list[_Arrays]:
     """Floor, table and the tray's walls."""
     w, d, far = ground.half_width, ground.half_depth, _TABLE_HALF_M
-    inner, outer = ([(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)] for x, y in ((w, d), (far, far)))
-    frame = [corner for i in range(4) for corner in ((i, i + 4, (i + 1) % 4 + 4), (i, (i + 1) % 4 + 4, (i + 1) % 4))]
+    inner, outer = (
+        [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)] for x, y in ((w, d), (far, far))
+    )
+    frame = [
+        corner
+        for i in range(4)
+        for corner in ((i, i + 4, (i + 1) % 4 + 4), (i, (i + 1) % 4 + 4, (i + 1) % 4))
+    ]
     floor = np.array(inner, float), np.array([(0, 1, 2), (0, 2, 3)])
     table = np.array(inner + outer, float), np.array(frame)
     found = [_level(*shape, what, ground) for shape, what in ((floor, FLOOR), (table, TABLE))]
@@ -177,7 +207,9 @@ def _ground(ground: Ground) -> list[_Arrays]:
 
 
 def _level(vertices: np.ndarray, faces: np.ndarray, what: int, ground: Ground) -> _Arrays:
-    """A level surface, FLOOR or TABLE, with the ground's texture, of which the image holds one repetition."""
+    """A level surface, FLOOR or TABLE, with the ground's texture, of which the image holds one
+    repetition.
+    """
     scale, px = ground.texture_scale, _GROUND_PX
     steps = (np.arange(px) + 0.5) / px * scale
     y, x = np.meshgrid(steps[::-1], steps, indexing="ij")
@@ -193,11 +225,13 @@ def _level(vertices: np.ndarray, faces: np.ndarray, what: int, ground: Ground) -
 
 
 def _numbered(found: Sequence[_Arrays]) -> _Arrays:
-    """Every array of every mesh by one name. Textures, the bulk of them, in half precision, each but once, and of each
-    mesh the number of its own."""
+    """Every array of every mesh by one name. Textures, the bulk of them, in half precision, each
+    but once, and of each mesh the number of its own."""
     textures = {id(arrays["texture"]): arrays["texture"] for arrays in found if "texture" in arrays}
     number = {key: k for k, key in enumerate(textures)}
-    numbered = {f"texture.{number[key]}": values.astype(np.float16) for key, values in textures.items()}
+    numbered = {
+        f"texture.{number[key]}": values.astype(np.float16) for key, values in textures.items()
+    }
     for i, arrays in enumerate(found):
         for name, values in arrays.items():
             kept = np.array(number[id(values)]) if name == "texture" else values
@@ -206,18 +240,25 @@ def _numbered(found: Sequence[_Arrays]) -> _Arrays:
 
 
 def _run(
-    command: Sequence[str], outputs: Sequence[Path], log: Path, progress: Progress | None, patience_s: float
+    command: Sequence[str],
+    outputs: Sequence[Path],
+    log: Path,
+    progress: Progress | None,
+    patience_s: float,
 ) -> None:
     """Runs the script until all outputs are there."""
     with log.open("w") as stream:
         try:
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
         except OSError as error:
             raise _failure(command, f"could not be started ({error.strerror})") from None
     done, since = 0, time.monotonic()
     try:
         while True:
-            ended = process.poll() is not None  # before the look at its files: what it wrote last counts
+            # before the look at its files: what it wrote last counts
+            ended = process.poll() is not None
             while done < len(outputs) and outputs[done].exists():
                 done, since = done + 1, time.monotonic()
                 if progress is not None:
@@ -231,7 +272,9 @@ def _run(
         process.kill()
         process.wait()
     if process.returncode or done < len(outputs):
-        raise _failure(command, f"ended with {process.returncode} after {done} of {len(outputs)} scenes", log)
+        raise _failure(
+            command, f"ended with {process.returncode} after {done} of {len(outputs)} scenes", log
+        )
 
 
 def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> MachineError:
@@ -240,7 +283,9 @@ def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> Mach
     if any("No module named 'bpy'" in line for line in last):
         do = f"pip install 'syndet_ray[blender]', or name a Python that has it in ${PYTHON_VARIABLE}."
         return MachineError(command[0], "cannot import bpy, which path tracing needs", do=do)
-    return MachineError(f"Blender ({' '.join(command)})", rule, do="\n".join(["Its last words:", *last]))
+    return MachineError(
+        f"Blender ({' '.join(command)})", rule, do="\n".join(["Its last words:", *last])
+    )
 
 
 def _drawing(scene: Scene, found: np.ndarray) -> Drawing:
@@ -249,7 +294,9 @@ def _drawing(scene: Scene, found: np.ndarray) -> Drawing:
 
 
 def _near(scene: Scene) -> np.ndarray:
-    """(h, w) by how much the light grows towards what each pixel sees, taken to lie at the height of the ground."""
+    """(h, w) by how much the light grows towards what each pixel sees, taken to lie at the height
+    of the ground.
+    """
     camera = scene.camera
     steps = (np.arange(camera.size_px) + 0.5 - camera.size_px / 2) / camera.focal_px
     x, y = np.meshgrid(steps, steps)

@@ -1,17 +1,21 @@
-"""Blender draw: a script that path-traces scenes with Cycles; started by `blender`, by itself, in a process of its own.
+"""Blender draw: a script that path-traces scenes with Cycles; started by `blender`, by itself, in a
+process of its own.
 
     python blender_draw.py FOLDER SAMPLES
 
-It imports bpy, NumPy and the standard library, and never syndet_ray, nor does syndet_ray ever import it: bpy is under
-the GPL, and syndet_ray, which only hands this program files, stays under Apache-2.0.
+It imports bpy, NumPy and the standard library, and never syndet_ray, nor does syndet_ray ever
+import it: bpy is under the GPL, and syndet_ray, which only hands this program files, stays under
+Apache-2.0.
 
-For every <name>.json in FOLDER, a `Scene` as JSON, in order of their names, it reads <name>.npz and writes <name>.out
-(a .npy, (h, w, 4) float32, whole and then renamed): linear radiance, and the body at the pixel's centre or -1.
+For every <name>.json in FOLDER, a `Scene` as JSON, in order of their names, it reads <name>.npz and
+writes <name>.out (a .npy, (h, w, 4) float32, whole and then renamed): linear radiance, and the body
+at the pixel's centre or -1.
 
-<name>.npz holds the scene's meshes in the world, its bodies first, numbered from 0: "0.vertices" (v, 3) metres,
-"0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and where the mesh has them "0.normals" (v, 3), "0.uv" (v, 2) with v up,
-"0.texture", the number k of "texture.k" (h, w, 3) linear RGB, by which the colours are multiplied and which repeats, and
-"0.recolor" (3, 3), by which both are multiplied.
+<name>.npz holds the scene's meshes in the world, its bodies first, numbered from 0: "0.vertices"
+(v, 3) metres, "0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and where the mesh has them
+"0.normals" (v, 3), "0.uv" (v, 2) with v up, "0.texture", the number k of "texture.k" (h, w, 3)
+linear RGB, by which the colours are multiplied and which repeats, and "0.recolor" (3, 3), by which
+both are multiplied.
 """
 
 import json
@@ -27,7 +31,8 @@ from mathutils import Vector  # comes with bpy
 _PAINT = "paint"
 # Light that went round more corners than this is too weak to be seen.
 BOUNCES = 3
-# Of the pixel, in pixels: rays of the picture fall where a camera's would, those of the ids all on the centre.
+# Of the pixel, in pixels: rays of the picture fall where a camera's would, those of the ids all on
+# the centre.
 PICTURE_FILTER, IDS_FILTER = 1.5, 0.01
 
 
@@ -36,11 +41,19 @@ def draw(path: Path, samples: int) -> None:
     scene = json.loads(path.read_text())
     meshes = np.load(path.with_suffix(".npz"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    images = {int(name.split(".")[1]): _image(meshes[name]) for name in meshes.files if name.startswith("texture.")}
+    images = {
+        int(name.split(".")[1]): _image(meshes[name])
+        for name in meshes.files
+        if name.startswith("texture.")
+    }
     for number in range(sum(name.endswith(".vertices") for name in meshes.files)):
         body = scene["bodies"][number] if number < len(scene["bodies"]) else None
         _add_mesh(
-            {name.split(".")[1]: meshes[name] for name in meshes.files if name.startswith(f"{number}.")},
+            {
+                name.split(".")[1]: meshes[name]
+                for name in meshes.files
+                if name.startswith(f"{number}.")
+            },
             images,
             index=number if body else -1,
             gloss=body["gloss"] if body else 0.0,
@@ -56,8 +69,15 @@ def draw(path: Path, samples: int) -> None:
 
 def _add_mesh(arrays: dict, images: dict, *, index: int, gloss: float) -> None:
     mesh = bpy.data.meshes.new("mesh")
-    mesh.from_pydata(arrays["vertices"].tolist(), [], arrays["faces"].tolist(), shade_flat="normals" not in arrays)
-    mesh.attributes.new(_PAINT, "FLOAT_COLOR", "POINT").data.foreach_set("color", _rgba(arrays["colors"]).ravel())
+    mesh.from_pydata(
+        arrays["vertices"].tolist(),
+        [],
+        arrays["faces"].tolist(),
+        shade_flat="normals" not in arrays,
+    )
+    mesh.attributes.new(_PAINT, "FLOAT_COLOR", "POINT").data.foreach_set(
+        "color", _rgba(arrays["colors"]).ravel()
+    )
     if "normals" in arrays:
         mesh.normals_split_custom_set_from_vertices(arrays["normals"].tolist())
     if "uv" in arrays:
@@ -70,7 +90,9 @@ def _add_mesh(arrays: dict, images: dict, *, index: int, gloss: float) -> None:
     bpy.context.collection.objects.link(thing)
 
 
-def _material(texture: bpy.types.Image | None, recolor: np.ndarray | None, gloss: float) -> bpy.types.Material:
+def _material(
+    texture: bpy.types.Image | None, recolor: np.ndarray | None, gloss: float
+) -> bpy.types.Material:
     """A painted surface that mirrors more, and more sharply, the glossier it is."""
     material = bpy.data.materials.new("material")
     material.use_nodes = True
@@ -91,7 +113,9 @@ def _material(texture: bpy.types.Image | None, recolor: np.ndarray | None, gloss
     return material
 
 
-def _recolored(tree: bpy.types.NodeTree, color: bpy.types.NodeSocket, matrix: np.ndarray) -> bpy.types.NodeSocket:
+def _recolored(
+    tree: bpy.types.NodeTree, color: bpy.types.NodeSocket, matrix: np.ndarray
+) -> bpy.types.NodeSocket:
     joined = tree.nodes.new("ShaderNodeCombineXYZ")
     for row, channel in zip(matrix.tolist(), joined.inputs, strict=True):
         tree.links.new(_computed(tree, "DOT_PRODUCT", color, row), channel)
@@ -133,7 +157,8 @@ def _add_light(light: dict) -> None:
     for lamp in light["lamps"]:
         sun = bpy.data.lights.new("lamp", "SUN")
         sun.angle = min(2 * lamp["radius"], math.pi)
-        # A white floor that receives pi W/m2 has radiance 1; it receives the sun's strength times its height's sine.
+        # A white floor that receives pi W/m2 has radiance 1; it receives the sun's strength times
+        # its height's sine.
         sun.color, sun.energy = lamp["color"], math.pi / lamp["direction"][2]
         thing = bpy.data.objects.new("lamp", sun)
         thing.rotation_mode = "QUATERNION"
@@ -166,7 +191,8 @@ def _set_up(size_px: int, seed: int) -> None:
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.render.resolution_x = scene.render.resolution_y = size_px
     scene.render.resolution_percentage = 100
-    scene.render.image_settings.file_format = "OPEN_EXR"  # linear light, whatever the view transform
+    # linear light, whatever the view transform
+    scene.render.image_settings.file_format = "OPEN_EXR"
     scene.render.image_settings.color_depth = "32"
     scene.render.use_persistent_data = True
     scene.cycles.seed = seed
@@ -185,7 +211,9 @@ def _picture(path: Path, samples: int) -> np.ndarray:
 
 
 def _ids(path: Path) -> np.ndarray:
-    """(h, w, 1) the body at each pixel's centre, -1 where none: everything shines as bright as its number."""
+    """(h, w, 1) the body at each pixel's centre, -1 where none: everything shines as bright as its
+    number.
+    """
     scene = bpy.context.scene
     scene.cycles.samples, scene.cycles.filter_width = 1, IDS_FILTER
     scene.cycles.use_denoising = False

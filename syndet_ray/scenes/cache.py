@@ -1,7 +1,8 @@
-"""Cache: rendered sets on disk, each made once; where they take too much, those that were used longest ago are dropped.
+"""Cache: rendered sets on disk, each made once; where they take too much, those that were used
+longest ago are dropped.
 
-Beside a set in CACHE/<key>/ lie .<key>.lock, held by whoever makes or drops it, and .<key>.used, held by all who use it.
-Both are empty, and locks go with their process, however that ends.
+Beside a set in CACHE/<key>/ lie .<key>.lock, held by whoever makes or drops it, and .<key>.used,
+held by all who use it. Both are empty, and locks go with their process, however that ends.
 """
 
 import fcntl
@@ -19,17 +20,20 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
-# Of the disk that is free or taken by the cache: the rest is for checkpoints, and for whoever else shares the disk.
+# Of the disk that is free or taken by the cache: the rest is for checkpoints, and for whoever else
+# shares the disk.
 _SHARE_OF_DISK = 0.5
-# A set, its shards, what a command wrote, and what a kill left of any of them: all begin with the set's key.
+# A set, its shards, what a command wrote, and what a kill left of any of them: all begin with the
+# set's key.
 _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
 
 
 def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
-    """The pool in `folder`, made and kept there where there is none; only by one process of this machine at a time.
+    """The pool in `folder`, made and kept there where there is none; only by one process of this
+    machine at a time.
 
-    It is in use as long as its arrays live. Where it was made, others are dropped that were used longest ago. Raises
-    MachineError as `trim` does.
+    It is in use as long as its arrays live. Where it was made, others are dropped that were used
+    longest ago. Raises MachineError as `trim` does.
     """
     if _is_read_only(folder):
         return Pool.load(folder)
@@ -59,15 +63,18 @@ def is_finished(folder: Path) -> bool:
 
 
 def _is_read_only(folder: Path) -> bool:
-    """Whether a pool lies in a cache that this process may only read: it can tell nobody that it uses it."""
+    """Whether a pool lies in a cache that this process may only read: it can tell nobody that it
+    uses it.
+    """
     return is_finished(folder) and not os.access(folder.parent, os.W_OK)
 
 
 def trim(cache: Path) -> None:
-    """Drops the sets that were used longest ago, until the others take no more than the bound; never one that is in use.
+    """Drops the sets that were used longest ago, until the others take no more than the bound;
+    never one that is in use.
 
-    What cannot be deleted, since it is somebody else's for example, stays. Raises MachineError where $SYNDET_CACHE_GB is no
-    number.
+    What cannot be deleted, since it is somebody else's for example, stays. Raises MachineError
+    where $SYNDET_CACHE_GB is no number.
     """
     with _locked(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)
@@ -81,7 +88,8 @@ def trim(cache: Path) -> None:
 
 
 def bound(cache: Path, taken: int | None = None) -> int:
-    """Bytes that the sets in a cache may take: what $SYNDET_CACHE_GB says, else half of what is free or taken by them.
+    """Bytes that the sets in a cache may take: what $SYNDET_CACHE_GB says, else half of what is
+    free or taken by them.
 
     taken  bytes that they take, where that is known already
 
@@ -101,13 +109,17 @@ def _gigabytes(asked: str) -> float:
     except ValueError:
         gigabytes = -1.0
     if not 0 <= gigabytes < float("inf"):
-        raise MachineError(f"${BOUND_VARIABLE}", "must be a number of gigabytes, such as 50", got=asked)
+        raise MachineError(
+            f"${BOUND_VARIABLE}", "must be a number of gigabytes, such as 50", got=asked
+        )
     return gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Set:
-    """Whatever lies in the cache of one set. size in bytes; used: when it was last asked for, seconds since 1970."""
+    """Whatever lies in the cache of one set. size in bytes; used: when it was last asked for,
+    seconds since 1970.
+    """
 
     key: str
     size: int
@@ -133,7 +145,9 @@ def _entries(cache: Path, key: str) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder that another process may be writing, renaming or deleting meanwhile."""
+    """Bytes of the files in a folder that another process may be writing, renaming or deleting
+    meanwhile.
+    """
     size = 0
     for place, _, names in os.walk(folder):  # which passes over folders that are gone
         for name in names:
@@ -202,7 +216,10 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def _opened(path: Path) -> int:
-    """A file to be locked, made where there is none. Where it is somebody else's it need not be writable for that."""
+    """A file to be locked, made where there is none.
+
+    Where it is somebody else's it need not be writable for that.
+    """
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:

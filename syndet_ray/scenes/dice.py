@@ -12,7 +12,8 @@ FACE_AXES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [
 FACE_VALUES = np.array([2, 5, 3, 4, 1, 6])
 
 EDGE_M = 0.016  # an ordinary die
-# The box around a die that lies at any yaw and is seen from nearly above is on average this much wider than its edge.
+# The box around a die that lies at any yaw and is seen from nearly above is on average this much
+# wider than its edge.
 BOX_PER_EDGE = 1.3
 
 # Faces of moulded dice are a little domed. It keeps a face from flashing all at once under a lamp.
@@ -21,21 +22,28 @@ _DOME = 0.12
 
 @cache
 def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """corners (v, 3) of -1 and 1, outward (v, 3) unit and faces (f, 3) counter-clockwise seen from outside.
+    """corners (v, 3) of -1 and 1, outward (v, 3) unit and faces (f, 3) counter-clockwise seen from
+    outside.
 
-    A rounded cube is the set of points `rounding` away from a smaller cube. Each vertex belongs to one corner of that
-    smaller cube and lies `rounding` away from it; seven per corner give an edge one chamfer between its two faces.
+    A rounded cube is the set of points `rounding` away from a smaller cube. Each vertex belongs to
+    one corner of that smaller cube and lies `rounding` away from it; seven per corner give an edge
+    one chamfer between its two faces.
     """
     keys: list[np.ndarray] = []
     faces: list[np.ndarray] = []
     for axis in range(3):
         for sign in (1, -1):
-            u, v = (grid.ravel() for grid in np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij"))
-            key = np.empty((16, 3), int)  # 2 where the vertex lies on the face across that axis, 1 where it does not
+            u, v = (
+                grid.ravel() for grid in np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij")
+            )
+            # 2 where the vertex lies on the face across that axis, 1 where it does not
+            key = np.empty((16, 3), int)
             key[:, axis], key[:, (axis + 1) % 3], key[:, (axis + 2) % 3] = 2 * sign, u, v * sign
             corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
             quads = np.stack([corner, corner + 4, corner + 5, corner + 1], axis=1)
-            faces.append(np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + 16 * len(keys))
+            faces.append(
+                np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + 16 * len(keys)
+            )
             keys.append(key)
     unique, where = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
     outward = np.sign(unique) * (np.abs(unique) == 2)
@@ -44,7 +52,9 @@ def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def die_vertices(roundings: np.ndarray) -> np.ndarray:
-    """(n, v, 3) vertices of closed convex dice of edge 1 around the origin; roundings (n,) are radii in edges."""
+    """(n, v, 3) vertices of closed convex dice of edge 1 around the origin; roundings (n,) are
+    radii in edges.
+    """
     corners, outward, _ = _rounded_cube()
     rounding = np.asarray(roundings, float)[:, None, None]
     return corners * (0.5 - rounding) + outward * rounding
@@ -56,7 +66,9 @@ def die_faces() -> np.ndarray:
 
 
 def up_face(rotation: np.ndarray) -> int:
-    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, however the die leans."""
+    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, however
+    the die leans.
+    """
     return int(FACE_VALUES[np.argmax((FACE_AXES @ rotation.T)[:, 2])])
 
 
@@ -79,8 +91,8 @@ def pip_coverage(
 ) -> np.ndarray:
     """(n,) how much of each point (3, n) on a die of edge 1 is painted as a pip: 0 to 1.
 
-    face (n,) from `face_axis`; radius (n,), offset (n,) of a pip from the centre line and soft, the width of a pip's
-    border, in edges.
+    face (n,) from `face_axis`; radius (n,), offset (n,) of a pip from the centre line and soft, the
+    width of a pip's border, in edges.
     """
     distance = np.empty_like(radius)
     for row, value in enumerate(FACE_VALUES):
@@ -113,7 +125,8 @@ def _nearest(*kinds: _Distance) -> _Distance:
     return lambda u, v, off: np.minimum(*(kind(u, v, off) for kind in kinds))
 
 
-# Distance to the centre of the nearest pip, in edges from the middle of the face, by the value of the face.
+# Distance to the centre of the nearest pip, in edges from the middle of the face, by the value of
+# the face.
 _PIP_DISTANCE: dict[int, _Distance] = {
     1: _centre,
     2: _diagonal,

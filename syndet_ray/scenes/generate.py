@@ -27,10 +27,12 @@ from syndet_ray.scenes.raycast import Drawing, draw
 from syndet_ray.scenes.scene import NO_CLASS, Scene
 from syndet_ray.scenes.sensor import photograph
 
-# Counts towards the cache's key: raise it whenever a scene with the same parameters would look different.
+# Counts towards the cache's key: raise it whenever a scene with the same parameters would look
+# different.
 RENDERER_VERSION = 4
 
-# Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start anew for the next.
+# Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start anew for the
+# next.
 _TRACED_AT_ONCE = 16
 _MOST_BARE = 0.05  # of the background, before a warning says so
 
@@ -38,7 +40,10 @@ _LOG = logging.getLogger("syndet_ray.scenes")
 
 
 def library_of(parameters: SceneParameters) -> Library:
-    """What scenes with these parameters are made of. Raises DataError where a folder they name is no set of assets."""
+    """What scenes with these parameters are made of.
+
+    Raises DataError where a folder they name is no set of assets.
+    """
     return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
 
 
@@ -47,12 +52,14 @@ def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 
     return compose(parameters, library_of(parameters), seed, index, count)
 
 
-def compose(parameters: SceneParameters, library: Library, seed: int, index: int, count: int) -> Scene:
+def compose(
+    parameters: SceneParameters, library: Library, seed: int, index: int, count: int
+) -> Scene:
     """As `draw_scene`, of things of a library that is at hand.
 
-    Each property draws from a generator of its own, so that changing one strength changes nothing else. Only the
-    curriculum, which leads through all poses in the course of a set, asks how many scenes there are. A parameter is read
-    only where it has an effect, see `made_from`.
+    Each property draws from a generator of its own, so that changing one strength changes nothing
+    else. Only the curriculum, which leads through all poses in the course of a set, asks how many
+    scenes there are. A parameter is read only where it has an effect, see `made_from`.
     """
 
     def rng(purpose: str) -> np.random.Generator:
@@ -64,20 +71,26 @@ def compose(parameters: SceneParameters, library: Library, seed: int, index: int
         bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
     else:
         bodies = in_layers(parameters, library, wardrobe, camera, rng("pose"), (index, count))
-    light = looks.draw_light(parameters, library, rng("light direction"), rng("light color"), rng("light intensity"))
+    light = looks.draw_light(
+        parameters, library, rng("light direction"), rng("light color"), rng("light intensity")
+    )
     return Scene(
         bodies=bodies,
         ground=looks.draw_ground(parameters, library, rng("floor")),
         light=light,
         camera=camera,
-        sensor=looks.draw_sensor(parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")),
+        sensor=looks.draw_sensor(
+            parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")
+        ),
         label_style=looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
         jitter=seeds.integer(seed, "scene/jitter", index),
     )
 
 
 def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:
-    """A scene as a picture, (h, w, 3) uint8 sRGB, and its labels (indices into the library's classes)."""
+    """A scene as a picture, (h, w, 3) uint8 sRGB, and its labels (indices into the library's
+    classes).
+    """
     return finish(scene, draw(scene, library), library)
 
 
@@ -95,26 +108,39 @@ def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
     return _hash(settings, library_of(parameters).hash, _named_files(parameters), count, seed)
 
 
-def generate(parameters: SceneParameters, count: int, seed: int, cache: Path, progress: Progress | None = None) -> Pool:
+def generate(
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Pool:
     """`count` rendered scenes as a pool, from `cache` where they have been rendered before.
 
-    `progress` is told (scenes done, scenes in all) after each. Of several processes of this machine that ask at once,
-    one renders and the others wait for it. Raises what the generator raises.
+    `progress` is told (scenes done, scenes in all) after each. Of several processes of this machine
+    that ask at once, one renders and the others wait for it. Raises what the generator raises.
     """
     folder = cache / scene_hash(parameters, count, seed)
 
     def make() -> Pool:
         if parameters.generator.startswith(command.PREFIX):
-            return command.rendered(parameters, count, seed, folder.with_name(f"{folder.name}-command"))
+            return command.rendered(
+                parameters, count, seed, folder.with_name(f"{folder.name}-command")
+            )
         return rendered(parameters, count, seed, range(count), progress)
 
     return kept(folder, make)
 
 
 def rendered(
-    parameters: SceneParameters, count: int, seed: int, part: Sequence[int], progress: Progress | None = None
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    part: Sequence[int],
+    progress: Progress | None = None,
 ) -> Pool:
-    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has at the indices in `part`.
+    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has at the
+    indices in `part`.
 
     Where objects found no place, a warning says how many.
     """
@@ -130,9 +156,13 @@ def rendered(
         if progress is not None:
             progress(len(images), len(part))
     if placed < (asked := len(part) * parameters.objects):
-        _LOG.warning("%d of %d objects found no place in %d scenes", asked - placed, asked, len(part))
+        _LOG.warning(
+            "%d of %d objects found no place in %d scenes", asked - placed, asked, len(part)
+        )
     if parameters.arrangement == "layers" and bare > _MOST_BARE:
-        _LOG.warning("clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare)
+        _LOG.warning(
+            "clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare
+        )
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 
@@ -156,7 +186,9 @@ def _named_files(parameters: SceneParameters) -> list[str]:
 
 
 def _hash(*key: object) -> str:
-    return hashlib.sha256(json.dumps([*key, RENDERER_VERSION], sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(
+        json.dumps([*key, RENDERER_VERSION], sort_keys=True).encode()
+    ).hexdigest()[:20]
 
 
 def check_generator(generator: str) -> None:
@@ -166,4 +198,6 @@ def check_generator(generator: str) -> None:
     elif generator.startswith(command.PREFIX):
         program = command.program_of(generator)[0]
         if shutil.which(program) is None:
-            raise MachineError("scene.generator", "names a program that is not installed", got=program)
+            raise MachineError(
+                "scene.generator", "names a program that is not installed", got=program
+            )

@@ -1,7 +1,8 @@
-"""Heap: drop meshes of any shape into a tray, so that each rests on what lies below it and none is in another.
+"""Heap: drop meshes of any shape into a tray, so that each rests on what lies below it and none is
+in another.
 
-Things fall straight down onto a map of heights: what lies there already ends, at each cell of the map, where its upper
-side does. That forbids caves, and with them every overlap.
+Things fall straight down onto a map of heights: what lies there already ends, at each cell of the
+map, where its upper side does. That forbids caves, and with them every overlap.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ _LEAST_SHARE = 0.02  # stable poses rarer than this are left out
 
 @dataclass(kw_only=True)
 class Heap:
-    """A tray that reaches half_width and half_depth metres from the origin, and what has fallen into it.
+    """A tray that reaches half_width and half_depth metres from the origin, and what has fallen
+    into it.
 
     heights (rows, columns) metres, rows along y and columns along x.
     """
@@ -62,7 +64,13 @@ class Heap:
                 on_floor = self.heights[window][np.isfinite(low)].max() == 0
                 if (pose is tipped and on_floor) or (best is not None and z >= best[0]):
                     continue
-                best = z, pose, self._middle(window), window, np.where(np.isfinite(high), high + z, -np.inf)
+                best = (
+                    z,
+                    pose,
+                    self._middle(window),
+                    window,
+                    np.where(np.isfinite(high), high + z, -np.inf),
+                )
         if best is None:
             return None
         z, turn, middle, window, top = best
@@ -70,7 +78,9 @@ class Heap:
         return np.array([*middle, z]), turn
 
     def _window(self, shape: tuple[int, ...], where: np.ndarray) -> tuple[slice, slice] | None:
-        """The part of the map under a profile of this shape, at a place (2,) of 0 to 1 between the walls."""
+        """The part of the map under a profile of this shape, at a place (2,) of 0 to 1 between the
+        walls.
+        """
         room = np.array(self.heights.shape) - shape
         if (room < 0).any():
             return None
@@ -85,15 +95,18 @@ class Heap:
 
 
 def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper side of a turned mesh, heights (rows, columns) around its origin; infinite where it is not.
+    """Lower and upper side of a turned mesh, heights (rows, columns) around its origin; infinite
+    where it is not.
 
-    Found by rays through every cell's middle and by the mesh's vertices, which rays may miss; each cell then takes the
-    extreme of its neighbours, for what lies between. All in the mesh's units.
+    Found by rays through every cell's middle and by the mesh's vertices, which rays may miss; each
+    cell then takes the extreme of its neighbours, for what lies between. All in the mesh's units.
     """
     points = mesh.vertices @ turn.T
     half = np.abs(points[:, :2]).max(axis=0)
     columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
-    x, y = np.meshgrid((np.arange(columns) - (columns - 1) / 2) * cell, (np.arange(rows) - (rows - 1) / 2) * cell)
+    x, y = np.meshgrid(
+        (np.arange(columns) - (columns - 1) / 2) * cell, (np.arange(rows) - (rows - 1) / 2) * cell
+    )
     far = float(np.linalg.norm(np.abs(mesh.vertices).max(axis=0))) + 1
     low, high = _met(mesh, turn, x, y, -far) - far, far - _met(mesh, turn, x, y, far)
     column, row = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int).T
@@ -103,7 +116,9 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
 
 
 def _met(mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float) -> np.ndarray:
-    """How far vertical rays go from height `start` towards 0 until they meet the turned mesh; inf where they do not."""
+    """How far vertical rays go from height `start` towards 0 until they meet the turned mesh; inf
+    where they do not.
+    """
     origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
     direction = np.array([0, 0, -np.sign(start)]) @ turn
     found = _embree(mesh)[0].run(
@@ -116,7 +131,9 @@ def _met(mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: floa
 
 @lru_cache(maxsize=1024)
 def _embree(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
-    """The mesh in a scene of its own; Embree reads the triangles for as long as the second value lives."""
+    """The mesh in a scene of its own; Embree reads the triangles for as long as the second value
+    lives.
+    """
     scene = EmbreeScene()
     return scene, TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
 
@@ -136,9 +153,13 @@ def _stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def stable_turns(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """(k, 3, 3) turns in which a mesh rests on a face of its convex hull, and how likely each is when it is dropped."""
+    """(k, 3, 3) turns in which a mesh rests on a face of its convex hull, and how likely each is
+    when it is dropped.
+    """
     body = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    transforms, chances = trimesh.poses.compute_stable_poses(body.convex_hull, sigma=0, threshold=_LEAST_SHARE)
+    transforms, chances = trimesh.poses.compute_stable_poses(
+        body.convex_hull, sigma=0, threshold=_LEAST_SHARE
+    )
     if not len(transforms):  # a ball: every turn is as likely as any other
         return np.eye(3)[None], np.ones(1)
     return np.array(transforms)[:, :3, :3], np.array(chances) / np.sum(chances)

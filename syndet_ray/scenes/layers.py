@@ -1,7 +1,8 @@
-"""Layers: a background that clutter covers wholly, objects before it, occluders before them (Hinterstoisser et al. 2019).
+"""Layers: a background that clutter covers wholly, objects before it, occluders before them
+(Hinterstoisser et al. 2019).
 
-Poses come from a subdivided icosahedron with in-plane steps. An object's distance is inverse to its projected size, so
-that sizes are spread evenly. Arranged for a camera that looks straight down.
+Poses come from a subdivided icosahedron with in-plane steps. An object's distance is inverse to its
+projected size, so that sizes are spread evenly. Arranged for a camera that looks straight down.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,21 +14,23 @@ import cv2
 import numpy as np
 from trimesh.creation import icosphere
 
-# Directions out of the plane: an icosahedron divided once; steps within it: 10 degrees (SynthDet, AppParams).
+# Directions out of the plane: an icosahedron divided once; steps within it: 10 degrees (SynthDet,
+# AppParams).
 _SUBDIVISIONS, _IN_PLANE = 1, 36
 # Sizes between near and far that a curriculum shows, one after another.
 _SCALE_LEVELS = 6
 _TRIES = 100  # places tried for an object before it is left out (SynthDet, AppParams)
 _OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
 _CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500  # bounds on the bodies of a background
-_SOLID = 0.6  # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
+# the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
+_SOLID = 0.6
 _COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Placed:
-    """A body: its asset's index, its turn (3, 3), its middle (2,) in the image in pixels, how many pixels one unit of
-    its outline spans, and its distance from the camera in objects' sizes."""
+    """A body: its asset's index, its turn (3, 3), its middle (2,) in the image in pixels, how many
+    pixels one unit of its outline spans, and its distance from the camera in objects' sizes."""
 
     asset: int
     turn: np.ndarray
@@ -40,8 +43,8 @@ class Placed:
 class Plan:
     """What a scene of layers is to hold.
 
-    Sizes in pixels; overlap and crop are shares, as in `SceneParameters`. distance is that of an object of mean size
-    from the camera, in objects' sizes.
+    Sizes in pixels; overlap and crop are shares, as in `SceneParameters`. distance is that of an
+    object of mean size from the camera, in objects' sizes.
     """
 
     objects: int
@@ -72,9 +75,9 @@ def arrange(
 ) -> list[Placed]:
     """Bodies of a scene: background, distractors, objects, occluders.
 
-    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them, and so do pictures, which
-    have but one side. poses yields the objects to place, as `random_poses` or `curriculum` do. An object that finds no
-    place in a bounded number of tries is left out.
+    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them, and so
+    do pictures, which have but one side. poses yields the objects to place, as `random_poses` or
+    `curriculum` do. An object that finds no place in a bounded number of tries is left out.
     """
     others = random_poses([surroundings], plan.size_px, rng, pictures)
     background = _background(plan, outlines, others, rng)
@@ -88,7 +91,9 @@ def arrange(
         found = _free_place(plan, _box(flat), boxes, np.where(beside, 0.0, plan.overlap), rng)
         if found is not None:
             boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
-            standing.append(Placed(asset=asset, turn=turn, middle_px=found, unit_px=unit, distance=distance))
+            standing.append(
+                Placed(asset=asset, turn=turn, middle_px=found, unit_px=unit, distance=distance)
+            )
     targets = [body for body in standing if body.asset not in surroundings]
     return background + standing + _occluders(plan, outlines, targets, others, rng)
 
@@ -99,8 +104,8 @@ def random_poses(
     rng: np.random.Generator,
     pictures: Collection[int],
 ) -> Iterator[Pose]:
-    """Assets, turns and widths for ever: each of the classes as likely as any other, and each of its assets; pictures
-    turn their front to the camera."""
+    """Assets, turns and widths for ever: each of the classes as likely as any other, and each of
+    its assets; pictures turn their front to the camera."""
     while True:
         asset = int(rng.choice(classes[int(rng.integers(len(classes)))]))
         possible = turns(asset in pictures)
@@ -108,10 +113,15 @@ def random_poses(
 
 
 def curriculum(
-    objects: Sequence[int], size_px: tuple[float, float], first: int, total: int, pictures: Collection[int]
+    objects: Sequence[int],
+    size_px: tuple[float, float],
+    first: int,
+    total: int,
+    pictures: Collection[int],
 ) -> Iterator[Pose]:
-    """The paper's schedule, from place `first` of `total` on: near to far, at each distance all turns, in each all
-    objects. A total less than the schedule's length passes through it in even strides, a greater one repeats places."""
+    """The paper's schedule, from place `first` of `total` on: near to far, at each distance all
+    turns, in each all objects. A total less than the schedule's length passes through it in even
+    strides, a greater one repeats places."""
     length = _SCALE_LEVELS * len(turns()) * len(objects)
     widths = np.linspace(size_px[1], size_px[0], _SCALE_LEVELS)
     for place in count(first):
@@ -123,7 +133,8 @@ def curriculum(
 
 @cache
 def turns(front: bool = False) -> np.ndarray:
-    """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every in-plane step.
+    """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every
+    in-plane step.
 
     front: only those that turn the side +z at least half to the camera.
     """
@@ -146,7 +157,9 @@ def _bringing_up(direction: np.ndarray) -> np.ndarray:
 def _background(
     plan: Plan, outlines: Sequence[np.ndarray], others: Iterator[Pose], rng: np.random.Generator
 ) -> list[Placed]:
-    """Clutter behind all objects, each piece over a cell of the image that none covers yet, until none is left."""
+    """Clutter behind all objects, each piece over a cell of the image that none covers yet, until
+    none is left.
+    """
     placed: list[Placed] = []
     cell = plan.image_px / _COVER_CELLS
     covered = np.zeros((_COVER_CELLS, _COVER_CELLS), np.uint8)
@@ -159,27 +172,35 @@ def _background(
         rows, columns = np.nonzero(covered == 0)
         k = int(rng.integers(len(rows)))
         asset, turn, _ = next(others)
-        flat, unit = _flattened(outlines[asset], turn, float(np.mean(plan.size_px) * rng.uniform(low, high)))
+        flat, unit = _flattened(
+            outlines[asset], turn, float(np.mean(plan.size_px) * rng.uniform(low, high))
+        )
         middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
-        # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is seen at a slant.
+        # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is
+        # seen at a slant.
         hull = cv2.convexHull(((flat * _SOLID + middle) / cell - 0.5).astype(np.float32))
         cv2.fillConvexPoly(covered, np.round(hull * 16).astype(np.int32), 1, shift=4)
         covered[rows[k], columns[k]] = 1
-        placed.append(Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=behind))
+        placed.append(
+            Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=behind)
+        )
     return placed
 
 
 def _free_place(
     plan: Plan, box: np.ndarray, boxes: np.ndarray, overlap: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """(2,) where to move a box (4,) so that neither the border nor any of boxes (k, 4) hides more than it may.
+    """(2,) where to move a box (4,) so that neither the border nor any of boxes (k, 4) hides more
+    than it may.
 
     overlap (k,) is the share of the smaller of two boxes that may be common to both.
     """
     area, others = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     for middle in rng.uniform(0, plan.image_px, (_TRIES, 2)):
         moved = box + np.tile(middle, 2)
-        inside = np.prod(np.clip(moved[2:], 0, plan.image_px) - np.clip(moved[:2], 0, plan.image_px))
+        inside = np.prod(
+            np.clip(moved[2:], 0, plan.image_px) - np.clip(moved[:2], 0, plan.image_px)
+        )
         if inside < (1 - plan.crop) * area:
             continue
         common = np.minimum(moved[2:], boxes[:, 2:]) - np.maximum(moved[:2], boxes[:, :2])
@@ -195,7 +216,9 @@ def _occluders(
     others: Iterator[Pose],
     rng: np.random.Generator,
 ) -> list[Placed]:
-    """Before a share of the objects something that is 20 to 30 % of their box, over one of its corners or its middle."""
+    """Before a share of the objects something that is 20 to 30 % of their box, over one of its
+    corners or its middle.
+    """
     found = []
     for target in targets:
         hides, area, (asset, turn, _) = rng.random(), rng.uniform(*_OCCLUDED), next(others)
@@ -204,7 +227,9 @@ def _occluders(
         if hides < plan.occluders:
             own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
             # No longer than its target, however thin it is from here.
-            unit = min(float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max()))
+            unit = min(
+                float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max())
+            )
             found.append(
                 Placed(
                     asset=asset,
@@ -217,16 +242,21 @@ def _occluders(
     return found
 
 
-def _flattened(outline: np.ndarray, turn: np.ndarray, width_px: float | None = None) -> tuple[np.ndarray, float]:
-    """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it is `width_px` wide
-    along its longer side; in its own units where no width is given.
+def _flattened(
+    outline: np.ndarray, turn: np.ndarray, width_px: float | None = None
+) -> tuple[np.ndarray, float]:
+    """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it
+    is `width_px` wide along its longer side; in its own units where no width is given.
 
-    What is long and seen from its end stays narrower: as wide as asked, it would reach through all layers.
+    What is long and seen from its end stays narrower: as wide as asked, it would reach through all
+    layers.
     """
     flat = (outline @ turn.T)[:, :2] * [1, -1]
     if width_px is None:
         return flat, 1.0
-    unit = width_px / max(float(np.ptp(flat, axis=0).max()), 0.5 * float(np.ptp(outline, axis=0).max()))
+    unit = width_px / max(
+        float(np.ptp(flat, axis=0).max()), 0.5 * float(np.ptp(outline, axis=0).max())
+    )
     return flat * unit, unit
 
 

@@ -1,4 +1,6 @@
-"""Library: what scenes are made of: the classes to be found, and the meshes they and their surroundings are."""
+"""Library: what scenes are made of: the classes to be found, and the meshes they and their
+surroundings are.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +19,9 @@ _SMOOTH = np.cos(np.radians(40))
 class Mesh:
     """A triangle mesh with its bounding box centred on the origin.
 
-    vertices (v, 3) float32; faces (f, 3) int32, counter-clockwise seen from outside; colors (v, 3) float32 linear RGB,
-    by which the texture, where there is one, is multiplied; uv (v, 2) float32, u to the right and v *up*, and texture
-    (h, w, 3) uint8 sRGB.
+    vertices (v, 3) float32; faces (f, 3) int32, counter-clockwise seen from outside; colors (v, 3)
+    float32 linear RGB, by which the texture, where there is one, is multiplied; uv (v, 2) float32,
+    u to the right and v *up*, and texture (h, w, 3) uint8 sRGB.
     """
 
     vertices: np.ndarray
@@ -36,9 +38,11 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Asset:
-    """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit of its vertices.
+    """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit
+    of its vertices.
 
-    picture: it is a cut-out of a photo, which shows one side of the thing, +z, under a light of its own.
+    picture: it is a cut-out of a photo, which shows one side of the thing, +z, under a light of its
+    own.
     """
 
     label: int
@@ -49,17 +53,23 @@ class Asset:
     @cached_property
     def plain(self) -> bool:
         """Whether it has no colours of its own, and is there to be given some: surroundings alone."""
-        return self.label == NO_CLASS and self.mesh.texture is None and bool((self.mesh.colors == 1).all())
+        return (
+            self.label == NO_CLASS
+            and self.mesh.texture is None
+            and bool((self.mesh.colors == 1).all())
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Library:
     """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
 
-    hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings of scenes are named
+    hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings
+            of scenes are named
     notes   what a reader of the pictures should know of them, in words
 
-    The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them (`scene.Die`).
+    The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them
+    (`scene.Die`).
     """
 
     classes: tuple[str, ...]
@@ -72,18 +82,24 @@ class Library:
     @property
     def dice(self) -> bool:
         """Whether the objects are the built-in dice."""
-        return self.classes == CLASSES and all(asset.label == NO_CLASS for asset in self.assets.values())
+        return self.classes == CLASSES and all(
+            asset.label == NO_CLASS for asset in self.assets.values()
+        )
 
     @cached_property
     def unit_m(self) -> float:
         """How large an object is, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [asset.scale * asset.mesh.length for asset in self.assets.values() if asset.label >= 0]
+        sizes = [
+            asset.scale * asset.mesh.length for asset in self.assets.values() if asset.label >= 0
+        ]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property
     def has_solid_objects(self) -> bool:
         """Whether any object is solid: the others are cut-outs."""
-        return self.dice or any(asset.label != NO_CLASS and not asset.picture for asset in self.assets.values())
+        return self.dice or any(
+            asset.label != NO_CLASS and not asset.picture for asset in self.assets.values()
+        )
 
     @cached_property
     def has_solid_surroundings(self) -> bool:
@@ -101,7 +117,9 @@ class Library:
         return 4 * self.unit_m
 
     def named(self, label: int) -> list[str]:
-        """The names of the assets of a class, or with NO_CLASS of what is only surroundings, in order."""
+        """The names of the assets of a class, or with NO_CLASS of what is only surroundings, in
+        order.
+        """
         return [name for name, asset in self.assets.items() if asset.label == label]
 
 
@@ -110,16 +128,21 @@ DICE = Library(classes=CLASSES)
 
 @lru_cache(maxsize=1024)
 def corner_normals(mesh: Mesh) -> np.ndarray:
-    """(f, 3, 3) float32 unit normals at each triangle's corners: round where the mesh is, sharp at its edges."""
+    """(f, 3, 3) float32 unit normals at each triangle's corners: round where the mesh is, sharp at
+    its edges.
+    """
     corners = mesh.vertices[mesh.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    # Weighted by area, and shared by vertices that lie at one place but differ in what is painted there.
+    # Weighted by area, and shared by vertices that lie at one place but differ in what is painted
+    # there.
     _, place = np.unique(mesh.vertices.round(6), axis=0, return_inverse=True)
     at = place.reshape(-1)[mesh.faces]
     total = np.zeros((at.max() + 1, 3))
     np.add.at(total, at, flat[:, None])
     flat, mean = _unit(flat)[:, None], _unit(total)[at]
-    return np.where((mean * flat).sum(axis=2, keepdims=True) > _SMOOTH, mean, flat).astype(np.float32)
+    return np.where((mean * flat).sum(axis=2, keepdims=True) > _SMOOTH, mean, flat).astype(
+        np.float32
+    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

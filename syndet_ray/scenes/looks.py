@@ -1,7 +1,9 @@
-"""Looks: how each property of a scene is drawn at random: paint, ground, light, camera, sensor and labels.
+"""Looks: how each property of a scene is drawn at random: paint, ground, light, camera, sensor and
+labels.
 
-Every sampler takes its own generator and its own strength. It draws the same numbers at any strength, so that strength
-0 is exactly the same in every scene and a greater one moves the same scene further from it.
+Every sampler takes its own generator and its own strength. It draws the same numbers at any
+strength, so that strength 0 is exactly the same in every scene and a greater one moves the same
+scene further from it.
 """
 
 import colorsys
@@ -12,7 +14,17 @@ import numpy as np
 
 from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.scenes.library import Library
-from syndet_ray.scenes.scene import Camera, Color, Ground, LabelStyle, Lamp, Light, Sensor, matrix, vector
+from syndet_ray.scenes.scene import (
+    Camera,
+    Color,
+    Ground,
+    LabelStyle,
+    Lamp,
+    Light,
+    Sensor,
+    matrix,
+    vector,
+)
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
@@ -22,11 +34,18 @@ _SCALE_SPREAD = 0.32
 
 # Where every strength is 0: a plain light grey floor under one soft lamp.
 _FLOOR_RGB = (203, 200, 196)
-_LAMP_ELEVATION_DEG, _LAMP_RADIUS, _LAMP_SHARE = 62.0, 0.35, 0.4  # radius in radians; its share of all light
+# radius in radians; its share of all light
+_LAMP_ELEVATION_DEG, _LAMP_RADIUS, _LAMP_SHARE = 62.0, 0.35, 0.4
 
 _Rgb = tuple[int, int, int]
 _IVORY, _WHITE, _BLACK = (232, 226, 204), (236, 236, 238), (26, 25, 28)
-_RED, _GOLD, _YELLOW, _GREEN, _BLUE = (200, 28, 34), (200, 150, 50), (244, 226, 40), (0, 140, 66), (28, 44, 160)
+_RED, _GOLD, _YELLOW, _GREEN, _BLUE = (
+    (200, 28, 34),
+    (200, 150, 50),
+    (244, 226, 40),
+    (0, 140, 66),
+    (28, 44, 160),
+)
 # Dice as they are sold: body, pips, and a second colour swirled through the body or the body's own.
 _PAINTS: tuple[tuple[_Rgb, _Rgb, _Rgb], ...] = (
     (_IVORY, _BLACK, _IVORY), (_WHITE, _BLACK, _WHITE), (_WHITE, _BLACK, _WHITE), (_WHITE, _RED, _WHITE),
@@ -44,7 +63,9 @@ _PAINTS: tuple[tuple[_Rgb, _Rgb, _Rgb], ...] = (
 
 
 def draw_shapes(strength: float, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Rounding, pip_radius and pip_offset (n,) of dice, in edges. 0: all alike; 1: as those of all makers."""
+    """Rounding, pip_radius and pip_offset (n,) of dice, in edges. 0: all alike; 1: as those of all
+    makers.
+    """
     roundings = 0.145 + strength * rng.uniform(-0.075, 0.075, n)
     radii = 0.1025 + strength * rng.uniform(-0.0225, 0.0225, n)
     offsets = 0.245 + strength * rng.uniform(-0.035, 0.035, n)
@@ -106,7 +127,9 @@ def _contrasting(body: _Rgb, pips: _Rgb) -> _Rgb:
 
 
 def tint(strength: float, rng: np.random.Generator) -> Color:
-    """Factors on the colours of an object that is no die. 0: its own colours; 1: another hue, half as bright."""
+    """Factors on the colours of an object that is no die. 0: its own colours; 1: another hue, half
+    as bright.
+    """
     r, g, b = (1 - strength * 0.5 * rng.random(3)).tolist()
     return r, g, b
 
@@ -116,20 +139,26 @@ def any_color(rng: np.random.Generator) -> Color:
 
 
 def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Ground:
-    """Colour 0: a grey floor in a low tray of the same; 1: any colour, walls high or none. Texture 0: plain."""
+    """Colour 0: a grey floor in a low tray of the same; 1: any colour, walls high or none. Texture
+    0: plain.
+    """
     s = parameters.floor_color
     base = np.array(_linear(_FLOOR_RGB))
     grey, share = rng.uniform(-1, 1, 3), rng.random(3) ** 2
     others = [np.array(_linear(_vivid(*rng.random(3)))) for _ in range(3)]
     dark, height, walls, contrast, scale, image = rng.random(6)
     floor, wall, table = (
-        (1 - s * share[i]) * base * (1 + 0.3 * s * grey[i]) + s * share[i] * others[i] for i in range(3)
+        (1 - s * share[i]) * base * (1 + 0.3 * s * grey[i]) + s * share[i] * others[i]
+        for i in range(3)
     )
     open_floor = walls < 0.6 * s
     amount = float(parameters.floor_texture * 0.25 * contrast**2)
     texture, seed = TEXTURES[rng.integers(len(TEXTURES))], int(rng.integers(2**31))
     if library.backgrounds and parameters.floor_texture > 0:
-        texture, amount = library.backgrounds[int(image * len(library.backgrounds))], parameters.floor_texture
+        texture, amount = (
+            library.backgrounds[int(image * len(library.backgrounds))],
+            parameters.floor_texture,
+        )
     # Many trays are dark outside: mix the wall towards black now and then.
     wall = wall * (1 - 0.9 * s * (dark > 0.5))
     return Ground(
@@ -154,14 +183,18 @@ def draw_light(
     color: np.random.Generator,
     intensity: np.random.Generator,
 ) -> Light:
-    """Direction 0: one lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0: white.
+    """Direction 0: one lamp, from one side; 1: high or low, hard or soft, near or far. Colour 0:
+    white.
 
-    Further lamps stand elsewhere round the scene, and all lamps share what the one alone would give.
+    Further lamps stand elsewhere round the scene, and all lamps share what the one alone would
+    give.
     """
     s = parameters.light_direction
     up, around, soft, *slope = where.uniform(-1, 1, 5)
     tints = 1 + parameters.light_color * color.uniform(-0.3, 0.3, (2, 3))
-    share = np.clip(_LAMP_SHARE + 0.4 * parameters.light_intensity * intensity.uniform(-1, 1), 0.1, 0.9)
+    share = np.clip(
+        _LAMP_SHARE + 0.4 * parameters.light_intensity * intensity.uniform(-1, 1), 0.1, 0.9
+    )
     count = int(where.integers(1, parameters.lamps + 1))
     lamps = [_lamp(s, (up, around, soft), tints[0])]
     for k in range(1, count):
@@ -169,7 +202,10 @@ def draw_light(
         lamps.append(_lamp(s, tuple(where.uniform(-1, 1, 3)), tinted, turned=2 * np.pi * k / count))
     # One lamp is the brightest, as a window or a ceiling lamp is.
     parts = share * np.array([2.0, *[1.0] * (count - 1)]) / (count + 1)
-    lamps = [replace(lamp, color=vector(part * np.array(lamp.color))) for lamp, part in zip(lamps, parts, strict=True)]
+    lamps = [
+        replace(lamp, color=vector(part * np.array(lamp.color)))
+        for lamp, part in zip(lamps, parts, strict=True)
+    ]
     return Light(
         lamps=tuple(lamps),
         sky_color=vector((1 - share) * tints[1]),
@@ -179,19 +215,24 @@ def draw_light(
 
 
 def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
-    """Looks down at the tray from where an object is as wide as `size_px` asks, before any zoom beyond it."""
+    """Looks down at the tray from where an object is as wide as `size_px` asks, before any zoom
+    beyond it.
+    """
     if parameters.arrangement == "layers":
         return _above(parameters, library, rng)
     least, greatest = parameters.size_px
     within = spread(parameters)
-    # Each object's own size varies around the scene's: the scene's stays that far from the bounds, or midway.
+    # Each object's own size varies around the scene's: the scene's stays that far from the bounds,
+    # or midway.
     low, high = least * (1 + within), greatest * (1 - within)
     unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit
     distance = library.unit_m * 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
     tilt = np.radians(parameters.camera_tilt_deg * np.sqrt(rng.random()))
     heading, roll = rng.uniform(0, 2 * np.pi, 2)
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
-    forward = np.array([np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading), -np.cos(tilt)])
+    forward = np.array(
+        [np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading), -np.cos(tilt)]
+    )
     right = np.cross(forward, [np.cos(roll), np.sin(roll), 0.0])
     right /= np.linalg.norm(right)
     rows = np.stack([right, np.cross(forward, right), forward])
@@ -217,7 +258,11 @@ def _above(parameters: SceneParameters, library: Library, rng: np.random.Generat
     position = 0.0, 0.0, deepest * library.unit_m
     rows = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)
     return Camera(
-        position=position, rotation=rows, focal_px=focal, size_px=parameters.side_px, focus_m=distance * library.unit_m
+        position=position,
+        rotation=rows,
+        focal_px=focal,
+        size_px=parameters.side_px,
+        focus_m=distance * library.unit_m,
     )
 
 
@@ -228,7 +273,9 @@ def draw_sensor(
     noise: np.random.Generator,
     jpeg: np.random.Generator,
 ) -> Sensor:
-    """Exposure and white balance differ from picture to picture, as automatic ones do; blur, noise and JPEG."""
+    """Exposure and white balance differ from picture to picture, as automatic ones do; blur, noise
+    and JPEG.
+    """
     noise_sigma = float(parameters.noise * noise.random() * 0.06)
     stops = parameters.exposure * exposure.uniform(-1, 1)
     red, blue = (1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))).tolist()
@@ -252,14 +299,20 @@ def draw_label_style(parameters: SceneParameters, seed: int) -> LabelStyle:
     )
 
 
-def _lamp(strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: float = 0.0) -> Lamp:
+def _lamp(
+    strength: float, drawn: tuple[float, ...], color: np.ndarray, turned: float = 0.0
+) -> Lamp:
     """A lamp from numbers drawn in -1 to 1: how high, where round the scene, how soft."""
     up, around, soft = drawn
     elevation = np.radians(np.clip(_LAMP_ELEVATION_DEG + 32 * strength * up, 22, 88))
     azimuth = np.pi * (0.25 + strength * around) + turned
     flat = np.cos(elevation)
     direction = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
-    return Lamp(direction=vector(direction), radius=float(_LAMP_RADIUS * 3.5 ** (strength * soft)), color=vector(color))
+    return Lamp(
+        direction=vector(direction),
+        radius=float(_LAMP_RADIUS * 3.5 ** (strength * soft)),
+        color=vector(color),
+    )
 
 
 def _rgb(values: tuple[float, float, float]) -> _Rgb:

@@ -13,18 +13,27 @@ from syndet_ray.scenes.scene import NO_CLASS
 def made_from(parameters: SceneParameters) -> dict[str, Any]:
     """The settings that scenes with these parameters are made from, by name, as plain JSON values.
 
-    Of our own generators: those that are read as a scene is composed, and what the scene holds. A setting that is left out
-    changes neither a picture nor a label. A program from outside is handed all of them, and what it makes of them nobody
-    here knows. Raises DataError where a folder that they name is no set of assets.
+    Of our own generators: those that are read as a scene is composed, and what the scene holds. A
+    setting that is left out changes neither a picture nor a label. A program from outside is handed
+    all of them, and what it makes of them nobody here knows. Raises DataError where a folder that
+    they name is no set of assets.
     """
     names = _names(parameters)
-    return {name: value for name, value in parameters.model_dump(mode="json").items() if name in names}
+    return {
+        name: value for name, value in parameters.model_dump(mode="json").items() if name in names
+    }
 
 
 def facts(parameters: SceneParameters) -> dict[str, bool]:
-    """What the folders say that scenes with these parameters are made of, as `effect` asks for it. Raises DataError."""
+    """What the folders say that scenes with these parameters are made of, as `effect` asks for it.
+
+    Raises DataError.
+    """
     library = library_of(parameters)
-    return {OBJECTS_ARE_SOLID: library.has_solid_objects, SURROUNDINGS_ARE_SOLID: library.has_solid_surroundings}
+    return {
+        OBJECTS_ARE_SOLID: library.has_solid_objects,
+        SURROUNDINGS_ARE_SOLID: library.has_solid_surroundings,
+    }
 
 
 @lru_cache(maxsize=64)

@@ -35,9 +35,9 @@ _NO_DIE = Die(
 class Surface:
     """Where m rays met bodies.
 
-    rays (m,) which of all rays; local (3, m) where, in the frame of a body of scale 1; face (m,) the row of
-    `dice.FACE_AXES` that the body's surface faces most in that frame; triangles (m,) of the whole scene, and weights
-    (2, m) of their second and third corner there.
+    rays (m,) which of all rays; local (3, m) where, in the frame of a body of scale 1; face (m,)
+    the row of `dice.FACE_AXES` that the body's surface faces most in that frame; triangles (m,) of
+    the whole scene, and weights (2, m) of their second and third corner there.
     """
 
     rays: np.ndarray
@@ -48,7 +48,10 @@ class Surface:
 
 
 class Materials:
-    """The materials of a scene as arrays, one column per body. Points and colours are (3, n), as in `raycast`."""
+    """The materials of a scene as arrays, one column per body.
+
+    Points and colours are (3, n), as in `raycast`.
+    """
 
     def __init__(self, bodies: tuple[Body, ...], ground: Ground, library: Library) -> None:
         dice = [body.die or _NO_DIE for body in bodies]
@@ -66,8 +69,12 @@ class Materials:
         self.gloss = _columns([body.gloss for body in bodies])
         self._is_die = np.array([body.die is not None for body in bodies], bool)
         self._bodies, self._library = bodies, library
-        each = np.array([0 if body.die else len(library.assets[body.asset].mesh.faces) for body in bodies], int)
-        self._first_face = np.concatenate([[0], np.cumsum(np.where(self._is_die, len(die_faces()), each))])
+        each = np.array(
+            [0 if body.die else len(library.assets[body.asset].mesh.faces) for body in bodies], int
+        )
+        self._first_face = np.concatenate(
+            [[0], np.cumsum(np.where(self._is_die, len(die_faces()), each))]
+        )
 
     def ground(self, what: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(3, n) colours at points (3, n) of the table, the floor or a wall, as `what` (n,) says."""
@@ -91,7 +98,9 @@ class Materials:
         dice = np.flatnonzero(self._is_die.take(which))
         if len(dice):
             local = surface.local.take(dice, axis=1)
-            colors[:, dice] = self._on_dice(which.take(dice), local, surface.face.take(dice), pixel_m)
+            colors[:, dice] = self._on_dice(
+                which.take(dice), local, surface.face.take(dice), pixel_m
+            )
         for body in np.unique(np.delete(which, dice)):
             at = np.flatnonzero(which == body)
             triangles = surface.triangles.take(at) - self._first_face[body]
@@ -102,14 +111,20 @@ class Materials:
     def _mesh(self, body: int) -> Mesh:
         return self._library.assets[self._bodies[body].asset].mesh
 
-    def _on_dice(self, which: np.ndarray, local: np.ndarray, face: np.ndarray, pixel_m: float) -> np.ndarray:
-        """(3, n) colours at points (3, n) in the frames of dice (n,) of edge 1; face as in `pip_coverage`."""
+    def _on_dice(
+        self, which: np.ndarray, local: np.ndarray, face: np.ndarray, pixel_m: float
+    ) -> np.ndarray:
+        """(3, n) colours at points (3, n) in the frames of dice (n,) of edge 1; face as in
+        `pip_coverage`.
+        """
         colors = self._colors.take(which, axis=1)
         swirled = np.flatnonzero(self._swirls.take(which))
         share = self._swirl(which.take(swirled), local.take(swirled, axis=1))
         _mix(colors, swirled, self._swirl_colors.take(which.take(swirled), axis=1), share)
         soft = pixel_m / float(self._scales[self._is_die].mean())
-        painted = pip_coverage(local, face, self._radii.take(which), self._offsets.take(which), soft)
+        painted = pip_coverage(
+            local, face, self._radii.take(which), self._offsets.take(which), soft
+        )
         pips = np.flatnonzero(painted)
         _mix(colors, pips, self._pip_colors.take(which.take(pips), axis=1), painted.take(pips))
         return colors
@@ -117,12 +132,18 @@ class Materials:
     def _swirl(self, which: np.ndarray, local: np.ndarray) -> np.ndarray:
         """(n,) share of the swirled colour: bands through the body, bent by other bands."""
         phase = self._phases.take(which, axis=1)
-        bent = local[0] * 4 + np.sin(local[1] * 7 + phase[1]) + 1.5 * np.sin(local[2] * 5 + phase[2])
-        return np.clip(0.5 + np.sin(bent + phase[0]) * 1.2, 0, 1) * np.minimum(1, 0.4 + self._swirls.take(which))
+        bent = (
+            local[0] * 4 + np.sin(local[1] * 7 + phase[1]) + 1.5 * np.sin(local[2] * 5 + phase[2])
+        )
+        return np.clip(0.5 + np.sin(bent + phase[0]) * 1.2, 0, 1) * np.minimum(
+            1, 0.4 + self._swirls.take(which)
+        )
 
 
 def mesh_colors(mesh: Mesh, triangles: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(3, n) linear colours of points on a mesh; weights (2, n) of their triangles' second and third corner."""
+    """(3, n) linear colours of points on a mesh; weights (2, n) of their triangles' second and
+    third corner.
+    """
     u, v = weights
     shares = np.stack([1 - u - v, u, v])
     corners = mesh.faces[triangles]
@@ -163,7 +184,9 @@ def _columns(values: list) -> np.ndarray:
 
 
 def _texture(ground: Ground) -> np.ndarray:
-    """The ground's texture, seamless: brightness factors (side, side) around 1, or linear colours (side, side, 3)."""
+    """The ground's texture, seamless: brightness factors (side, side) around 1, or linear colours
+    (side, side, 3).
+    """
     if ground.texture not in _OCTAVES:
         return _image_texture(ground.texture)
     if ground.texture_contrast == 0:
@@ -174,12 +197,16 @@ def _texture(ground: Ground) -> np.ndarray:
         # A grain, for wood: cells are longer one way than the other.
         coarse = rng.standard_normal((cells, 4 if ground.texture == "wood" else cells), np.float32)
         found += _enlarged(coarse)
-    return np.clip(1 + ground.texture_contrast * found / float(found.std()), 0.25, 1.75).astype(np.float32)
+    return np.clip(1 + ground.texture_contrast * found / float(found.std()), 0.25, 1.75).astype(
+        np.float32
+    )
 
 
 @lru_cache(maxsize=64)
 def _image_texture(path: str) -> np.ndarray:
-    """An image file as linear colours (side, side, 3), mirrored both ways so that it repeats without a seam."""
+    """An image file as linear colours (side, side, 3), mirrored both ways so that it repeats
+    without a seam.
+    """
     pixels = cv2.imread(path, cv2.IMREAD_COLOR)
     assert pixels is not None, path  # the library has read it before
     half = cv2.resize(pixels, (_TEXTURE_PX, _TEXTURE_PX), interpolation=cv2.INTER_AREA)[..., ::-1]
@@ -188,10 +215,14 @@ def _image_texture(path: str) -> np.ndarray:
 
 
 def _enlarged(cells: np.ndarray) -> np.ndarray:
-    """A periodic texture from random cells: they are repeated at the borders before they are interpolated."""
+    """A periodic texture from random cells: they are repeated at the borders before they are
+    interpolated.
+    """
     height, width = cells.shape
     padded = np.pad(cells, 2, mode="wrap")
     step_y, step_x = _TEXTURE_PX // height, _TEXTURE_PX // width
     # Cells divide the texture: `_OCTAVES` are powers of two.
-    large = cv2.resize(padded, (padded.shape[1] * step_x, padded.shape[0] * step_y), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(
+        padded, (padded.shape[1] * step_x, padded.shape[0] * step_y), interpolation=cv2.INTER_CUBIC
+    )
     return large[2 * step_y : -2 * step_y, 2 * step_x : -2 * step_x]

@@ -21,31 +21,41 @@ MAX_FACES = 200_000
 
 _TEXTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff", ".webp")
 _ATLAS_PX = 2048  # side of a square as large as all textures of a mesh together
-_WELD = 1e-5  # of the longest side: vertices that are closer are one, split for the sake of a seam in the texture
+# of the longest side: vertices that are closer are one, split for the sake of a seam in the texture
+_WELD = 1e-5
 _PLAIN = 0.8  # linear grey of what has no colour: light, so that a scene can tint it
 
 
 def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
-    """The mesh in a file, all its parts as one, in the units of the file and centred on its bounding box.
+    """The mesh in a file, all its parts as one, in the units of the file and centred on its
+    bounding box.
 
     settings  the assets.json that says whether it may be open, whether it is there or not
 
-    Textures and vertex colours are kept, transparency is not. Nothing is fetched from elsewhere than this machine.
-    Raises DataError for what cannot be read or drawn, and for holes in the surface unless it may be open.
+    Textures and vertex colours are kept, transparency is not. Nothing is fetched from elsewhere
+    than this machine. Raises DataError for what cannot be read or drawn, and for holes in the
+    surface unless it may be open.
     """
     for file in references(path):
         if not file.is_file():
             rule = f"the mesh needs a file that is not there: {file.name}"
-            raise DataError(path, rule, do=f"Put it to {file}, or export the mesh with its textures packed (GLB).")
+            raise DataError(
+                path,
+                rule,
+                do=f"Put it to {file}, or export the mesh with its textures packed (GLB).",
+            )
         if file.suffix.lower() in _TEXTURES:
-            picture.header(file, str(file))  # trimesh leaves out, without a word, what it cannot open
+            # trimesh leaves out, without a word, what it cannot open
+            picture.header(file, str(file))
     parts = [_part(geometry, path) for geometry in _geometries(path)]
     mesh = _centred(_joined(parts), path)
     return _outward(mesh, path, may_be_open=may_be_open, settings=settings)
 
 
 def references(path: Path) -> list[Path]:
-    """The files that a mesh file asks for: materials and textures. Raises DataError where it cannot be read."""
+    """The files that a mesh file asks for: materials and textures. Raises DataError where it cannot
+    be read.
+    """
     try:
         return list(_REFERENCES[path.suffix.lower()](path))
     except (OSError, ValueError, TypeError, AttributeError, struct.error) as error:
@@ -61,7 +71,8 @@ def _obj_references(path: Path) -> Iterator[Path]:
         yield library
         if library.is_file():
             yield from _named(library, rb"map_kd" + _OPTIONS)
-            # Bump maps and the like are not drawn: they need not be there, and are no cut-outs where they are.
+            # Bump maps and the like are not drawn: they need not be there, and are no cut-outs
+            # where they are.
             others = _named(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
             yield from (file for file in others if file.is_file())
 
@@ -107,15 +118,21 @@ def _geometries(path: Path) -> list[Any]:
         raise _unreadable(path, error) from None
     count = sum(len(geometry.faces) for geometry in found)
     if count == 0:
-        raise DataError(path, "the mesh has no faces", do="Export triangles; points and lines cannot be drawn.")
+        raise DataError(
+            path, "the mesh has no faces", do="Export triangles; points and lines cannot be drawn."
+        )
     if count > MAX_FACES:
         rule = f"a mesh must have at most {MAX_FACES} faces"
-        raise DataError(path, rule, got=count, do="Simplify it, in Blender with the modifier Decimate.")
+        raise DataError(
+            path, rule, got=count, do="Simplify it, in Blender with the modifier Decimate."
+        )
     return [geometry for geometry in found if len(geometry.faces)]
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(path, f"the mesh cannot be read ({type(error).__name__}: {error})", do="Export it anew.")
+    return DataError(
+        path, f"the mesh cannot be read ({type(error).__name__}: {error})", do="Export it anew."
+    )
 
 
 def _part(geometry: Any, path: Path) -> Mesh:
@@ -145,15 +162,21 @@ def _color(visual: Any, linear: bool) -> np.ndarray:
     if visual.kind != "texture":
         return np.full((1, 3), _PLAIN)
     if not linear:  # exporters leave any colour beside a texture, so it counts only without one
-        return np.ones((1, 3)) if _image(visual) else _light(visual.material.main_color[None], linear)
+        return (
+            np.ones((1, 3)) if _image(visual) else _light(visual.material.main_color[None], linear)
+        )
     factor, painted = visual.material.baseColorFactor, visual.vertex_attributes.get("color")
     color = np.ones((1, 3)) if factor is None else _light(factor[None], linear)
     return color if painted is None else color * _light(np.asarray(painted), linear)
 
 
 def _light(colors: np.ndarray, linear: bool) -> np.ndarray:
-    """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1, by the power that `sensor` undoes."""
-    share = colors[:, :3].astype(np.float32) / (np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1)
+    """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1, by the power that
+    `sensor` undoes.
+    """
+    share = colors[:, :3].astype(np.float32) / (
+        np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1
+    )
     return share if linear else share**2.2
 
 
@@ -161,16 +184,21 @@ def _texture(image: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-        raise DataError(path, f"its texture cannot be read ({error})", do="Replace the texture.") from None
+        raise DataError(
+            path, f"its texture cannot be read ({error})", do="Replace the texture."
+        ) from None
 
 
 def _unrolled(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A texture that the mesh repeats, repeated in pixels, so that coordinates lie within 0 and 1."""
     uv = uv - np.floor(uv.min(axis=0) + 1e-4)
     span = np.maximum(np.ceil(uv.max(axis=0) - 1e-4), 1)
-    columns, rows = (int(count) for count in np.minimum(span, 64))  # finer repeats are seen by nobody
+    # finer repeats are seen by nobody
+    columns, rows = (int(count) for count in np.minimum(span, 64))
     if columns * rows > 1:
-        texture = np.tile(shrunk(texture, max(1, TEXTURE_PX // max(columns, rows))), (rows, columns, 1))
+        texture = np.tile(
+            shrunk(texture, max(1, TEXTURE_PX // max(columns, rows))), (rows, columns, 1)
+        )
     texture = shrunk(texture, TEXTURE_PX)
     return texture, inset(uv / span, texture)
 
@@ -180,15 +208,25 @@ def _joined(parts: list[Mesh]) -> Mesh:
     if len(parts) == 1:
         return parts[0]
     starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices, colors = np.concatenate([p.vertices for p in parts]), np.concatenate([p.colors for p in parts])
+    vertices, colors = (
+        np.concatenate([p.vertices for p in parts]),
+        np.concatenate([p.colors for p in parts]),
+    )
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
     textures = {_key(part): part.texture for part in parts if part.texture is not None}
     if not textures:
         return Mesh(vertices=vertices, faces=faces, colors=colors)
-    textures |= {_key(part): np.full((1, 1, 3), 255, np.uint8) for part in parts if part.texture is None}
+    textures |= {
+        _key(part): np.full((1, 1, 3), 255, np.uint8) for part in parts if part.texture is None
+    }
     keys = list(textures)
-    side = min(_ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))), max(max(image.shape) for image in textures.values()))
-    atlas = np.concatenate([cv2.resize(textures[key], (side, side), interpolation=cv2.INTER_AREA) for key in keys])
+    side = min(
+        _ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))),
+        max(max(image.shape) for image in textures.values()),
+    )
+    atlas = np.concatenate(
+        [cv2.resize(textures[key], (side, side), interpolation=cv2.INTER_AREA) for key in keys]
+    )
     uv = np.concatenate([_placed(part, keys.index(_key(part)), len(keys), side) for part in parts])
     return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=atlas)
 
@@ -199,7 +237,11 @@ def _key(part: Mesh) -> bytes:
 
 def _placed(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
     """Coordinates in the atlas of a part whose texture is the row-th from its top."""
-    uv = np.full((len(part.vertices), 2), 0.5) if part.uv is None else inset(part.uv, np.empty((side, side)))
+    uv = (
+        np.full((len(part.vertices), 2), 0.5)
+        if part.uv is None
+        else inset(part.uv, np.empty((side, side)))
+    )
     return np.column_stack([uv[:, 0], (rows - 1 - row + uv[:, 1]) / rows])
 
 
@@ -228,7 +270,13 @@ def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Me
     faces, corners = mesh.faces[solid], corners[solid]
     if open_edges := _open_edges(corners):
         if may_be_open:
-            return Mesh(vertices=mesh.vertices, faces=faces, colors=mesh.colors, uv=mesh.uv, texture=mesh.texture)
+            return Mesh(
+                vertices=mesh.vertices,
+                faces=faces,
+                colors=mesh.colors,
+                uv=mesh.uv,
+                texture=mesh.texture,
+            )
         rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
         do = f'Close its holes, or write {{"open": true}} into {settings}: its inside is then drawn like its outside.'
         raise DataError(path, rule, do=do)

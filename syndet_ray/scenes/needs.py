@@ -11,7 +11,9 @@ from syndet_ray.scenes.library import Library
 
 
 class Materials(NamedTuple):
-    """What scenes are drawn with, and what they are made of: settings of scenes that name something outside the sweep."""
+    """What scenes are drawn with, and what they are made of: settings of scenes that name something
+    outside the sweep.
+    """
 
     generator: str
     assets: str
@@ -24,10 +26,11 @@ class Materials(NamedTuple):
 
 
 def materials(sweep: Sweep) -> set[Materials]:
-    """What scenes of the sweep may be made with and of, by generator, assets, surroundings and backgrounds.
+    """What scenes of the sweep may be made with and of, by generator, assets, surroundings and
+    backgrounds.
 
-    A source of scenes makes its own changes to the settings of its recipe, or of the search; a source of a fixed recipe
-    that has no share is not drawn.
+    A source of scenes makes its own changes to the settings of its recipe, or of the search; a
+    source of a fixed recipe that has no share is not drawn.
     """
     rendered: set[Materials] = set()
     for recipe in sweep.fixed.values():
@@ -35,14 +38,17 @@ def materials(sweep: Sweep) -> set[Materials]:
             rendered.add(Materials._make(str(getattr(scene, name)) for name in Materials._fields))
     for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
         if isinstance(source, Scenes) and _may_be_shown(name, sweep):
-            choices = [_values_of(sweep, source, f"scene.{setting}") for setting in Materials._fields]
+            choices = [
+                _values_of(sweep, source, f"scene.{setting}") for setting in Materials._fields
+            ]
             rendered |= {Materials(*choice) for choice in product(*choices)}
     return rendered
 
 
 def _may_be_shown(name: str, sweep: Sweep) -> bool:
     """Whether the search may propose a recipe in which a source has a share."""
-    parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())  # a Simplex divides them
+    # a Simplex divides them
+    parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())
     return parts or any(recipe.mix.shares[name] > 0 for recipe in proposed_mixes(sweep))
 
 

@@ -43,11 +43,15 @@ class Wardrobe:
         self._shapes, self._colors, self._hues = shapes, colors, hues
 
     def dice(self, n: int) -> list[Die]:
-        """Dice of different makers; all alike where the library has other objects, whose random numbers follow on these."""
+        """Dice of different makers; all alike where the library has other objects, whose random
+        numbers follow on these.
+        """
         shape_strength = self._parameters.object_shape if self._library.dice else 0.0
         color_strength = self._parameters.object_color if self._library.dice else 0.0
         shape = looks.draw_shapes(shape_strength, n, self._shapes)
-        each: list[dict[str, Any]] = [{name: float(values[i]) for name, values in shape.items()} for i in range(n)]
+        each: list[dict[str, Any]] = [
+            {name: float(values[i]) for name, values in shape.items()} for i in range(n)
+        ]
         return [Die(**own, **looks.paint(color_strength, self._colors)) for own in each]
 
     def glosses(self, n: int) -> list[float]:
@@ -56,14 +60,22 @@ class Wardrobe:
 
     @property
     def _mirrors(self) -> bool:
-        """Whether anything in the scene may mirror: what a photographed thing mirrored is in its picture."""
+        """Whether anything in the scene may mirror: what a photographed thing mirrored is in its
+        picture.
+        """
         is_surrounded = self._parameters.arrangement == "layers" or self._parameters.distractors > 0
-        return self._library.has_solid_objects or (is_surrounded and self._library.has_solid_surroundings)
+        return self._library.has_solid_objects or (
+            is_surrounded and self._library.has_solid_surroundings
+        )
 
     def tint(self, asset: Asset) -> tuple[Color, float]:
-        """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their hue."""
+        """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their
+        hue.
+        """
         color = (
-            looks.any_color(self._colors) if asset.plain else looks.tint(self._parameters.object_color, self._colors)
+            looks.any_color(self._colors)
+            if asset.plain
+            else looks.tint(self._parameters.object_color, self._colors)
         )
         turn = self._hues.random() - 0.5
         return color, float(self._parameters.hue * turn) % 1 if asset.label == NO_CLASS else 0.0
@@ -81,7 +93,9 @@ def in_tray(
     if library.dice and not parameters.distractors:
         return _poured_dice(EDGE_M * factors, wardrobe, poses)
     kinds = _kinds(parameters, library, poses)
-    scales = [factor * _natural_scale(kind, library) for factor, kind in zip(factors, kinds, strict=False)]
+    scales = [
+        factor * _natural_scale(kind, library) for factor, kind in zip(factors, kinds, strict=False)
+    ]
     for kind in kinds[len(factors) :]:
         factor = sizes.uniform(*parameters.background_scale)
         scales.append(factor * library.unit_m / _longest(library.assets[kind].mesh))
@@ -90,9 +104,16 @@ def in_tray(
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
         die = next(dice) if kinds[i] == "die" else None
-        fallen = heap.drop(_mesh(kinds[i], library), float(scales[i]), poses, face_up=_is_picture(kinds[i], library))
+        fallen = heap.drop(
+            _mesh(kinds[i], library),
+            float(scales[i]),
+            poses,
+            face_up=_is_picture(kinds[i], library),
+        )
         if fallen is not None:
-            bodies.append(_body(kinds[i], library, wardrobe, *fallen, float(scales[i]), glosses[i], die))
+            bodies.append(
+                _body(kinds[i], library, wardrobe, *fallen, float(scales[i]), glosses[i], die)
+            )
     return tuple(bodies)
 
 
@@ -109,14 +130,17 @@ def in_layers(
     place: which scene this is, of how many, for the curriculum's schedule.
     """
     surroundings = library.named(NO_CLASS)
-    kinds = ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
+    kinds = (
+        ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
+    )
     names = kinds + surroundings
     objects, behind = range(len(kinds)), range(len(kinds), len(names))
     pictures = {i for i, name in enumerate(names) if _is_picture(name, library)}
     distance = camera.focus_m / library.unit_m
     zoom = camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)) / distance
     size_px = parameters.size_px[0] * zoom, parameters.size_px[1] * zoom
-    # What stands alone overlaps with nothing: a parameter is read only where it has an effect, see `made_from`.
+    # What stands alone overlaps with nothing: a parameter is read only where it has an effect, see
+    # `made_from`.
     is_alone = parameters.objects + parameters.distractors == 1
     plan = layers.Plan(
         objects=parameters.objects,
@@ -131,7 +155,9 @@ def in_layers(
     )
     index, total = place
     if parameters.poses == "curriculum":
-        chosen = layers.curriculum(objects, size_px, index * plan.objects, total * plan.objects, pictures)
+        chosen = layers.curriculum(
+            objects, size_px, index * plan.objects, total * plan.objects, pictures
+        )
     else:
         classes = (
             [objects]
@@ -139,24 +165,44 @@ def in_layers(
             else [[names.index(n) for n in library.named(k)] for k in range(len(library.classes))]
         )
         chosen = layers.random_poses(classes, size_px, poses, pictures)
-    placed = layers.arrange(plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, pictures, poses)
-    # So many dice, whatever stands before and behind them: what is drawn for one must not change with the others.
+    placed = layers.arrange(
+        plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, pictures, poses
+    )
+    # So many dice, whatever stands before and behind them: what is drawn for one must not change
+    # with the others.
     dice, glosses = iter(wardrobe.dice(plan.objects)), wardrobe.glosses(len(placed))
     bodies = []
     for item, gloss in zip(placed, glosses, strict=True):
         depth = item.distance * library.unit_m
         scale = item.unit_px * depth / camera.focal_px
-        away = np.append((item.middle_px - camera.size_px / 2) * [1, -1] * depth / camera.focal_px, -depth)
+        away = np.append(
+            (item.middle_px - camera.size_px / 2) * [1, -1] * depth / camera.focal_px, -depth
+        )
         kind = names[item.asset]
         die = next(dice) if kind == "die" else None
-        bodies.append(_body(kind, library, wardrobe, np.array(camera.position) + away, item.turn, scale, gloss, die))
+        bodies.append(
+            _body(
+                kind,
+                library,
+                wardrobe,
+                np.array(camera.position) + away,
+                item.turn,
+                scale,
+                gloss,
+                die,
+            )
+        )
     return tuple(bodies)
 
 
-def _poured_dice(edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generator) -> tuple[Body, ...]:
+def _poured_dice(
+    edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generator
+) -> tuple[Body, ...]:
     """Dice alone, which lie flat or lean on one another without a gap."""
     dice, glosses = wardrobe.dice(len(edges)), wardrobe.glosses(len(edges))
-    pile = drop(edges, np.array([die.rounding for die in dice]), (DICE.tray_half_m, DICE.tray_half_m), poses)
+    pile = drop(
+        edges, np.array([die.rounding for die in dice]), (DICE.tray_half_m, DICE.tray_half_m), poses
+    )
     turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=len(edges))]
     return tuple(
         Body(
@@ -168,7 +214,9 @@ def _poured_dice(edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generat
             gloss=gloss,
             die=die,
         )
-        for centre, turn, edge, gloss, die in zip(pile.centres, turns, edges, glosses, dice, strict=True)
+        for centre, turn, edge, gloss, die in zip(
+            pile.centres, turns, edges, glosses, dice, strict=True
+        )
     )
 
 
@@ -178,7 +226,9 @@ def _kinds(parameters: SceneParameters, library: Library, rng: np.random.Generat
     if not library.dice:
         labels = rng.integers(len(library.classes), size=parameters.objects)
         chosen = [str(rng.choice(library.named(int(label)))) for label in labels]
-    return chosen + [str(rng.choice(library.named(NO_CLASS))) for _ in range(parameters.distractors)]
+    return chosen + [
+        str(rng.choice(library.named(NO_CLASS))) for _ in range(parameters.distractors)
+    ]
 
 
 def _mesh(kind: str, library: Library) -> Mesh:
@@ -195,7 +245,9 @@ def _die_mesh() -> Mesh:
 @lru_cache(maxsize=1024)
 def _outline(mesh: Mesh) -> np.ndarray:
     """(v, 3) corners of a mesh's convex hull."""
-    return np.asarray(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull.vertices)
+    return np.asarray(
+        trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull.vertices
+    )
 
 
 def _longest(mesh: Mesh) -> float:

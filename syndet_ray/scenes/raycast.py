@@ -1,4 +1,6 @@
-"""Raycast: draw a scene by casting rays against its meshes (Embree), with soft shadows and sky occlusion."""
+"""Raycast: draw a scene by casting rays against its meshes (Embree), with soft shadows and sky
+occlusion.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,21 +15,26 @@ from syndet_ray.scenes.library import DICE, Library, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials, Surface
 from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
 
-# Rays are cast at every pixel's centre, and where neighbouring pixels see different things at these offsets too.
+# Rays are cast at every pixel's centre, and where neighbouring pixels see different things at these
+# offsets too.
 _EDGE_OFFSETS = ((-0.3, 0.15), (0.3, -0.15))
-# One shadow ray and one sky ray leave every other pixel of every other row. Each of the 4 x 4 that neighbour one
-# another aims at its own 16th of the lamp and the sky, and a pixel averages the 16 around it (interleaved sampling,
-# Keller and Heidrich, 2001): smooth shadows for half a ray per pixel.
+# One shadow ray and one sky ray leave every other pixel of every other row. Each of the 4 x 4 that
+# neighbour one another aims at its own 16th of the lamp and the sky, and a pixel averages the 16
+# around it (interleaved sampling, Keller and Heidrich, 2001): smooth shadows for half a ray per
+# pixel.
 _TILE = 4
 # Shadow rays start this far, in metres, off the surface they leave.
 _LIFT = 1e-4
-# How much a level mirror reflects of what it faces, and how much brighter than its surroundings the lamp looks in it.
+# How much a level mirror reflects of what it faces, and how much brighter than its surroundings the
+# lamp looks in it.
 _MIRROR, _LAMP_GLARE = 0.05, 14.0
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's centre, -1 where none."""
+    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's
+    centre, -1 where none.
+    """
 
     radiance: np.ndarray
     ids: np.ndarray
@@ -35,10 +42,12 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Hits:
-    """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than across short ones.
+    """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than
+    across short ones.
 
-    points, normals, towards_eye (3, n) in the world; what (n,) a body's index, WALL, FLOOR or TABLE; codes (n,) equal
-    where points lie on the same side of the same thing; surface, of those rays that met bodies.
+    points, normals, towards_eye (3, n) in the world; what (n,) a body's index, WALL, FLOOR or
+    TABLE; codes (n,) equal where points lie on the same side of the same thing; surface, of those
+    rays that met bodies.
     """
 
     points: np.ndarray
@@ -50,7 +59,9 @@ class _Hits:
 
 
 def draw(scene: Scene, library: Library = DICE) -> Drawing:
-    """Draws a scene: a function of the scene alone, as the jitter of its rays follows from `scene.jitter`."""
+    """Draws a scene: a function of the scene alone, as the jitter of its rays follows from
+    `scene.jitter`.
+    """
     _keep_memory()
     size = scene.camera.size_px
     world = _World(scene, library)
@@ -70,10 +81,11 @@ def draw(scene: Scene, library: Library = DICE) -> Drawing:
 
 @cache
 def _keep_memory() -> None:
-    """Makes glibc reuse the memory of our large arrays instead of handing it back after each: a tenth of all time.
+    """Makes glibc reuse the memory of our large arrays instead of handing it back after each: a
+    tenth of all time.
 
-    It keeps blocks up to the size of the largest one ever freed (mallopt(3), M_MMAP_THRESHOLD): free a large one, once,
-    that was never touched and so never cost memory.
+    It keeps blocks up to the size of the largest one ever freed (mallopt(3), M_MMAP_THRESHOLD):
+    free a large one, once, that was never touched and so never cost memory.
     """
     np.empty(24 << 20, np.uint8)
 
@@ -84,15 +96,20 @@ class _World:
     def __init__(self, scene: Scene, library: Library) -> None:
         self._scene = scene
         self._turns = np.ascontiguousarray(rotations(scene.bodies).transpose(1, 2, 0), np.float32)
-        self._centres = np.array([body.position for body in scene.bodies], np.float32).reshape(-1, 3).T
+        self._centres = (
+            np.array([body.position for body in scene.bodies], np.float32).reshape(-1, 3).T
+        )
         self._scales = np.array([body.scale for body in scene.bodies], np.float32)
         self._is_die = np.array([body.asset == "die" for body in scene.bodies], bool)
         points = world_vertices(scene, library)
         faces = [body_faces(body, library) for body in scene.bodies]
         self._materials = Materials(scene.bodies, scene.ground, library)
         wall_vertices, wall_faces = walls(scene.ground)
-        self._owner = np.repeat(np.append(np.arange(len(faces)), WALL), [*map(len, faces), len(wall_faces)])
-        # Normals of each triangle's corners in its body's frame; those of dice follow from their shape.
+        self._owner = np.repeat(
+            np.append(np.arange(len(faces)), WALL), [*map(len, faces), len(wall_faces)]
+        )
+        # Normals of each triangle's corners in its body's frame; those of dice follow from their
+        # shape.
         self._corner_normals = _corner_normals(scene.bodies, library)
         first = np.cumsum([0, *map(len, points)])
         triangles = [f + start for f, start in zip([*faces, wall_faces], first, strict=True)]
@@ -109,10 +126,14 @@ class _World:
         eye = np.array(self._scene.camera.position, np.float32)
         directions = _directions(self._scene.camera, x, y)
         rays = np.ascontiguousarray(directions.T)
-        found = self._embree.run(np.ascontiguousarray(np.broadcast_to(eye, rays.shape)), rays, output=True)
+        found = self._embree.run(
+            np.ascontiguousarray(np.broadcast_to(eye, rays.shape)), rays, output=True
+        )
         hit = found["primID"] >= 0
         # Whatever meets no mesh meets the ground: the camera looks down at an endless table.
-        distance = np.where(hit, found["tfar"], -eye[2] / np.minimum(directions[2], np.float32(-1e-6)))
+        distance = np.where(
+            hit, found["tfar"], -eye[2] / np.minimum(directions[2], np.float32(-1e-6))
+        )
         points = eye[:, None] + directions * distance
         what = self._met(found["primID"], points)
         outward = np.zeros_like(points)
@@ -120,14 +141,19 @@ class _World:
         bodies, walls = np.flatnonzero(what >= 0), np.flatnonzero(what == WALL)
         which = what.take(bodies)
         turns = self._turns.take(which, axis=2)
-        moved = (points.take(bodies, axis=1) - self._centres.take(which, axis=1)) / self._scales.take(which)
+        moved = (
+            points.take(bodies, axis=1) - self._centres.take(which, axis=1)
+        ) / self._scales.take(which)
         local = (turns * moved[:, None]).sum(axis=0)
         weights = np.stack([found["u"].take(bodies), found["v"].take(bodies)])
         triangles = found["primID"].take(bodies)
         upright, face = self._oriented(which, local, triangles, weights)
         outward[:, bodies] = (turns * upright).sum(axis=1)
-        if self._corner_normals is not None:  # smooth normals may look away where their triangle does not
-            outward[:, bodies] = _towards(outward.take(bodies, axis=1), -directions.take(bodies, axis=1))
+        # smooth normals may look away where their triangle does not
+        if self._corner_normals is not None:
+            outward[:, bodies] = _towards(
+                outward.take(bodies, axis=1), -directions.take(bodies, axis=1)
+            )
         outward[:, walls] = _towards(_unit(found["Ng"][walls].T), -directions[:, walls])
         codes = what * 6
         codes[bodies] += face
@@ -138,13 +164,17 @@ class _World:
             towards_eye=-directions,
             what=what,
             codes=codes,
-            surface=Surface(rays=bodies, local=local, face=face, triangles=triangles, weights=weights),
+            surface=Surface(
+                rays=bodies, local=local, face=face, triangles=triangles, weights=weights
+            ),
         )
 
     def _oriented(
         self, which: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Normals (3, m) in their bodies' frames, and the side (m,) of the body, of points on its surface."""
+        """Normals (3, m) in their bodies' frames, and the side (m,) of the body, of points on its
+        surface.
+        """
         if self._corner_normals is None:
             return normals(local, self._materials.roundings.take(which)), face_axis(local)
         u, v = weights
@@ -158,12 +188,20 @@ class _World:
         return outward, face
 
     def _met(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """(n,) a body's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n); triangle -1 is none."""
+        """(n,) a body's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n);
+        triangle -1 is none.
+        """
         ground = self._scene.ground
-        on_floor = (np.abs(points[0]) <= ground.half_width) & (np.abs(points[1]) <= ground.half_depth)
+        on_floor = (np.abs(points[0]) <= ground.half_width) & (
+            np.abs(points[1]) <= ground.half_depth
+        )
         if not len(self._owner):
             return np.where(on_floor, FLOOR, TABLE)
-        return np.where(triangles < 0, np.where(on_floor, FLOOR, TABLE), self._owner.take(triangles, mode="clip"))
+        return np.where(
+            triangles < 0,
+            np.where(on_floor, FLOOR, TABLE),
+            self._owner.take(triangles, mode="clip"),
+        )
 
     def occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """(n,) whether something lies in these directions (3, n) from these points (3, n)."""
@@ -194,11 +232,15 @@ class _World:
         # A pip's border is as soft as the pixel that sees it is wide.
         pixel = np.linalg.norm(camera.position) / camera.focal_px
         bodies = hits.surface.rays
-        albedo[:, bodies] = self._materials.bodies(hits.what.take(bodies), hits.surface, float(pixel))
+        albedo[:, bodies] = self._materials.bodies(
+            hits.what.take(bodies), hits.surface, float(pixel)
+        )
         return albedo
 
     def _mirrored(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
-        """(3, m) what bodies mirror of lamps and sky: more where they are seen at a slant (Schlick, 1994)."""
+        """(3, m) what bodies mirror of lamps and sky: more where they are seen at a slant (Schlick,
+        1994).
+        """
         bodies = hits.surface.rays
         facing, eye = hits.normals.take(bodies, axis=1), hits.towards_eye.take(bodies, axis=1)
         slant = (facing * eye).sum(axis=0)
@@ -208,9 +250,12 @@ class _World:
         share = share * self._materials.gloss.take(hits.what.take(bodies))
         amounts = [share * np.clip(mirrored[2], 0, 1) * open_to[-1]]
         for lamp, lit in zip(self._scene.light.lamps, open_to, strict=False):
-            # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2 sin(a / 2).
+            # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2
+            # sin(a / 2).
             off = np.sqrt(np.maximum(2 - 2 * (np.array(lamp.direction, np.float32) @ mirrored), 0))
-            amounts.append(share * np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * lit)
+            amounts.append(
+                share * np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * lit
+            )
         return self._colored(amounts)
 
     def _colored(self, amounts: list[np.ndarray]) -> np.ndarray:
@@ -221,11 +266,16 @@ class _World:
 
 
 def _corner_normals(bodies: tuple[Body, ...], library: Library) -> np.ndarray | None:
-    """(t, 3, 3) normals of the corners of every triangle of bodies; None where all are dice, which need none."""
+    """(t, 3, 3) normals of the corners of every triangle of bodies; None where all are dice, which
+    need none.
+    """
     if all(body.asset == "die" for body in bodies):
         return None
     none = np.zeros((len(die_faces()), 3, 3), np.float32)
-    each = [none if body.asset == "die" else corner_normals(library.assets[body.asset].mesh) for body in bodies]
+    each = [
+        none if body.asset == "die" else corner_normals(library.assets[body.asset].mesh)
+        for body in bodies
+    ]
     return np.concatenate(each)
 
 
@@ -247,34 +297,45 @@ def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
 
 
 def silhouette_alone(scene: Scene, which: int, library: Library) -> int:
-    """Pixels whose centre lies on the body, as if it were alone and the image endless, by the same rays as `draw`."""
+    """Pixels whose centre lies on the body, as if it were alone and the image endless, by the same
+    rays as `draw`.
+    """
     vertices = world_vertices(replace(scene, bodies=(scene.bodies[which],)), library)[0]
     outline = project(vertices, scene.camera)
     # An object so near that it spans many images is cut at four of them on each side.
     size = scene.camera.size_px
     low = np.clip(np.floor(outline.min(axis=0)), -4 * size, 5 * size).astype(int)
     high = np.clip(np.ceil(outline.max(axis=0)), -4 * size, 5 * size).astype(int)
-    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1).astype(np.float32) + np.float32(0.5)
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1).astype(
+        np.float32
+    ) + np.float32(0.5)
     if not len(x):
         return 0
     embree = EmbreeScene()
     faces = body_faces(scene.bodies[which], library)
-    kept = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))  # lives as long as this name
+    # lives as long as this name
+    kept = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))
     rays = np.ascontiguousarray(_directions(scene.camera, x, y).T)
-    eye = np.ascontiguousarray(np.broadcast_to(np.array(scene.camera.position, np.float32), rays.shape))
+    eye = np.ascontiguousarray(
+        np.broadcast_to(np.array(scene.camera.position, np.float32), rays.shape)
+    )
     count = int((embree.run(eye, rays, query="OCCLUDED") == 0).sum())
     del kept
     return count
 
 
 def project(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """(..., 2) pixel coordinates of points (..., 3) in the world, continuous, origin at the image's top left corner."""
+    """(..., 2) pixel coordinates of points (..., 3) in the world, continuous, origin at the image's
+    top left corner.
+    """
     seen = (points - np.array(camera.position)) @ np.array(camera.rotation).T
     return seen[..., :2] / seen[..., 2:] * camera.focal_px + camera.size_px / 2
 
 
 def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(3, n) float32 unit directions of the rays through pixel coordinates: the inverse of `project`."""
+    """(3, n) float32 unit directions of the rays through pixel coordinates: the inverse of
+    `project`.
+    """
     middle, focal = np.float32(camera.size_px / 2), np.float32(camera.focal_px)
     seen = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)])
     return _unit(np.array(camera.rotation, np.float32).T @ seen)
@@ -292,9 +353,14 @@ def _openness(world: _World, hits: _Hits, scene: Scene, size: int) -> np.ndarray
     for lamp in scene.light.lamps:
         towards = np.array(lamp.direction)[:, None] + lamp.radius * _ball(rng)
         found.append(~world.occluded(lifted, towards.astype(np.float32).take(cell, axis=1)))
-    # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by sampling.
+    # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by
+    # sampling.
     sky = _sphere(rng)
-    found.append(~world.occluded(lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1)))
+    found.append(
+        ~world.occluded(
+            lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1)
+        )
+    )
     shares = _averaged(np.reshape(found, (-1, *some.shape)), hits.codes.reshape(size, size))
     # Light that is kept out is partly replaced by what the surroundings throw back.
     shares[-1] = 0.2 + 0.8 * shares[-1]
@@ -302,7 +368,9 @@ def _openness(world: _World, hits: _Hits, scene: Scene, size: int) -> np.ndarray
 
 
 def _sphere(rng: np.random.Generator) -> np.ndarray:
-    """(3, 16) points spread evenly over the unit sphere (Fibonacci's spiral), turned at random, in random order."""
+    """(3, 16) points spread evenly over the unit sphere (Fibonacci's spiral), turned at random, in
+    random order.
+    """
     k = np.arange(_TILE**2) + 0.5
     z, angle = 1 - 2 * k / _TILE**2, np.pi * (1 + np.sqrt(5)) * k + rng.uniform(0, 2 * np.pi)
     flat = np.sqrt(1 - z * z)
@@ -310,13 +378,16 @@ def _sphere(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ball(rng: np.random.Generator) -> np.ndarray:
-    """(3, 16) points spread evenly through the unit ball: a lamp of that radius, seen from anywhere."""
+    """(3, 16) points spread evenly through the unit ball: a lamp of that radius, seen from
+    anywhere.
+    """
     radius = (rng.permutation(_TILE**2) + 0.5) / _TILE**2
     return _sphere(rng) * np.cbrt(radius)
 
 
 def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """(k, h * w) averages at each pixel of what was found at every other one, (k, h/2, w/2) bool, in the tile around it.
+    """(k, h * w) averages at each pixel of what was found at every other one, (k, h/2, w/2) bool,
+    in the tile around it.
 
     Only neighbours of the same code (h, w) count: light does not leak from face to face.
     """
@@ -327,9 +398,12 @@ def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
     for found, bit in zip(lit, bits, strict=False):
         packed += found.astype(kind) * bit
     packed = _padded(packed)
-    # The four pixels that share a sample, each as a plane of its own: whole rows at a time instead of steps of two.
+    # The four pixels that share a sample, each as a plane of its own: whole rows at a time instead
+    # of steps of two.
     _, height, width = lit.shape
-    even = np.pad(codes, ((0, codes.shape[0] % 2), (0, codes.shape[1] % 2)), mode="edge").astype(np.int16)
+    even = np.pad(codes, ((0, codes.shape[0] % 2), (0, codes.shape[1] % 2)), mode="edge").astype(
+        np.int16
+    )
     planes = np.stack([even[row::2, column::2] for row in (0, 1) for column in (0, 1)])
     neighbours = _padded(planes[0])
     total = np.zeros(planes.shape, kind)
@@ -375,8 +449,17 @@ def walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
     w, d, t, h = ground.half_width, ground.half_depth, ground.wall_thickness, ground.wall_height
     if h <= 0:
         return np.zeros((0, 3)), np.zeros((0, 3), int)
-    boxes = ((-w - t, w + t, d, d + t), (-w - t, w + t, -d - t, -d), (-w - t, -w, -d, d), (w, w + t, -d, d))
-    vertices = [[(x, y, z) for x in (x1, x2) for y in (y1, y2) for z in (0, h)] for x1, x2, y1, y2 in boxes]
+    boxes = (
+        (-w - t, w + t, d, d + t),
+        (-w - t, w + t, -d - t, -d),
+        (-w - t, -w, -d, d),
+        (w, w + t, -d, d),
+    )
+    vertices = [
+        [(x, y, z) for x in (x1, x2) for y in (y1, y2) for z in (0, h)] for x1, x2, y1, y2 in boxes
+    ]
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (1, 5, 7, 3), (0, 2, 6, 4))
     faces = [[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)]
-    return np.array(vertices).reshape(-1, 3), np.concatenate([np.array(faces) + 8 * i for i in range(4)])
+    return np.array(vertices).reshape(-1, 3), np.concatenate(
+        [np.array(faces) + 8 * i for i in range(4)]
+    )

@@ -1,4 +1,6 @@
-"""Scene: all that a renderer needs to know to draw one picture, as a plain value. Whoever draws it decides nothing."""
+"""Scene: all that a renderer needs to know to draw one picture, as a plain value. Whoever draws it
+decides nothing.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,8 +19,9 @@ NO_CLASS = -1
 class Die:
     """What makes one die differ from another.
 
-    rounding of its edges, pip_radius and pip_offset from a face's centre lines as shares of the edge. swirl_color runs
-    through color where `swirl`, 0 to 1, is above 0, in a pattern that swirl_phase (radians) picks.
+    rounding of its edges, pip_radius and pip_offset from a face's centre lines as shares of the
+    edge. swirl_color runs through color where `swirl`, 0 to 1, is above 0, in a pattern that
+    swirl_phase (radians) picks.
     """
 
     rounding: float
@@ -35,11 +38,12 @@ class Die:
 class Body:
     """One thing in a scene: a die or a mesh of the library, at a pose.
 
-    asset is "die" (then `die` says which) or a name in the library's `assets`. label indexes the library's classes, or
-    is NO_CLASS. position (metres) is where the asset's origin, the middle of its bounding box, stands; rotation is a
-    row-major 3x3, local to world; scale is metres per unit of the asset's vertices, for a die its edge. gloss, 0 to 1,
-    is how much it mirrors. tint are factors on the asset's linear colours, which are then turned round the hue circle by
-    hue_turn, 0 to 1.
+    asset is "die" (then `die` says which) or a name in the library's `assets`. label indexes the
+    library's classes, or is NO_CLASS. position (metres) is where the asset's origin, the middle of
+    its bounding box, stands; rotation is a row-major 3x3, local to world; scale is metres per unit
+    of the asset's vertices, for a die its edge. gloss, 0 to 1, is how much it mirrors. tint are
+    factors on the asset's linear colours, which are then turned round the hue circle by hue_turn, 0
+    to 1.
     """
 
     asset: str
@@ -57,10 +61,10 @@ class Body:
 class Ground:
     """The tray on its table; the top of both floors is z = 0. Lengths in metres.
 
-    wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, or the path of an image; it is repeated
-    every texture_scale. A pattern's brightness varies by texture_contrast (standard deviation, as a share) in a way
-    that texture_seed picks; an image replaces the colours of floor and table and is mixed with them by
-    texture_contrast, 1 being the image alone.
+    wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, or the path of an
+    image; it is repeated every texture_scale. A pattern's brightness varies by texture_contrast
+    (standard deviation, as a share) in a way that texture_seed picks; an image replaces the colours
+    of floor and table and is mixed with them by texture_contrast, 1 being the image alone.
     """
 
     half_width: float
@@ -78,8 +82,8 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True)
 class Lamp:
-    """A distant lamp: a unit direction towards it, its angular radius in radians, and the light that it alone throws
-    on a level white floor."""
+    """A distant lamp: a unit direction towards it, its angular radius in radians, and the light
+    that it alone throws on a level white floor."""
 
     direction: Vector
     radius: float
@@ -90,8 +94,8 @@ class Lamp:
 class Light:
     """Lamps and a sky.
 
-    sky_color is the light that the sky alone throws on a level white floor. slope is by how much of itself all light
-    grows per metre along x and y, as it does near a lamp.
+    sky_color is the light that the sky alone throws on a level white floor. slope is by how much of
+    itself all light grows per metre along x and y, as it does near a lamp.
     """
 
     lamps: tuple[Lamp, ...]
@@ -101,10 +105,11 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A camera: position in metres, a row-major rotation with rows right, down and forward, focal length in pixels.
+    """A camera: position in metres, a row-major rotation with rows right, down and forward, focal
+    length in pixels.
 
-    aperture_m is the diameter of the lens and focus_m the distance at which it is sharp, along the forward axis; 0 is
-    a pinhole. Only the path tracer draws what is out of focus.
+    aperture_m is the diameter of the lens and focus_m the distance at which it is sharp, along the
+    forward axis; 0 is a pinhole. Only the path tracer draws what is out of focus.
     """
 
     position: Vector
@@ -117,8 +122,9 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a Gaussian;
-    noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for a picture that was never compressed."""
+    """exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a
+    Gaussian; noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for a picture that
+    was never compressed."""
 
     exposure: float
     white_balance: Color
@@ -132,9 +138,10 @@ class Sensor:
 class LabelStyle:
     """How people draw boxes.
 
-    padding by which a box is wider and higher than what is seen of the object, as a share; padding_spread its standard
-    deviation from box to box; jitter that of the box's middle, in shares of its width and height. square boxes are as
-    high as they are wide. All 0: exactly around what is seen.
+    padding by which a box is wider and higher than what is seen of the object, as a share;
+    padding_spread its standard deviation from box to box; jitter that of the box's middle, in
+    shares of its width and height. square boxes are as high as they are wide. All 0: exactly around
+    what is seen.
     """
 
     padding: float = 0.0
@@ -146,7 +153,10 @@ class LabelStyle:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Poses, materials, light, camera, sensor and labels. jitter seeds the rays that a renderer draws at random."""
+    """Poses, materials, light, camera, sensor and labels.
+
+    jitter seeds the rays that a renderer draws at random.
+    """
 
     bodies: tuple[Body, ...]
     ground: Ground
@@ -167,7 +177,9 @@ class Scene:
             bodies=tuple(_body(body) for body in found["bodies"]),
             ground=Ground(**found["ground"]),
             light=Light(
-                lamps=tuple(Lamp(**lamp) for lamp in light["lamps"]), sky_color=light["sky_color"], slope=light["slope"]
+                lamps=tuple(Lamp(**lamp) for lamp in light["lamps"]),
+                sky_color=light["sky_color"],
+                slope=light["slope"],
             ),
             camera=Camera(**found["camera"]),
             sensor=Sensor(**found["sensor"]),

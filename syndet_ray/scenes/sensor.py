@@ -1,4 +1,6 @@
-"""Sensor: from light to pixels. Blur, noise and compression come after everything is fused into one picture."""
+"""Sensor: from light to pixels. Blur, noise and compression come after everything is fused into one
+picture.
+"""
 
 import cv2
 import numpy as np
@@ -15,7 +17,9 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
 
     Exposure and white balance, blur, a soft shoulder for highlights, gamma, noise, JPEG.
     """
-    light = np.maximum(radiance * (np.float32(sensor.exposure) * np.array(sensor.white_balance, np.float32)), 0)
+    light = np.maximum(
+        radiance * (np.float32(sensor.exposure) * np.array(sensor.white_balance, np.float32)), 0
+    )
     if sensor.blur_sigma_px > 0:
         light = cv2.GaussianBlur(light, (0, 0), sensor.blur_sigma_px)
     # Reinhard's curve above the knee: slope 1 there, and 1 at infinity.
@@ -30,6 +34,10 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
 
 
 def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """The picture as it comes out of a JPEG file; the order of its channels matters to the compression."""
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    """The picture as it comes out of a JPEG file; the order of its channels matters to the
+    compression.
+    """
+    _, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

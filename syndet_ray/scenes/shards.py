@@ -1,4 +1,6 @@
-"""Shards: a rendered set in pieces of a fixed size, each rendered once, by whoever, and joined in order."""
+"""Shards: a rendered set in pieces of a fixed size, each rendered once, by whoever, and joined in
+order.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +13,9 @@ SHARD_SCENES = 50
 
 def shards_of(count: int) -> list[range]:
     """The scenes of each shard of a set of `count`."""
-    return [range(start, min(start + SHARD_SCENES, count)) for start in range(0, count, SHARD_SCENES)]
+    return [
+        range(start, min(start + SHARD_SCENES, count)) for start in range(0, count, SHARD_SCENES)
+    ]
 
 
 def shards_folder(folder: Path) -> Path:

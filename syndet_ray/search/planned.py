@@ -1,4 +1,6 @@
-"""Planned: the trainings that a sweep asks for by name, and from which seed a lost one is trained again."""
+"""Planned: the trainings that a sweep asks for by name, and from which seed a lost one is trained
+again.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,7 +9,8 @@ from itertools import count
 from syndet_ray.analysis.selection import TRIES_OF_A_SEED, is_given_up
 from syndet_ray.definitions.sweep import Sweep
 
-# The kind of a control or variant, or the index of a point that the sweep names or that its grid has.
+# The kind of a control or variant, or the index of a point that the sweep names or that its grid
+# has.
 Name = str | int
 
 
@@ -19,10 +22,12 @@ class _Training:
 
 
 class PlannedTrainings:
-    """The planned trainings that were asked for, by trial number. What a sampler draws is not planned.
+    """The planned trainings that were asked for, by trial number. What a sampler draws is not
+    planned.
 
-    A training that is lost with its machine is asked for again from the same seed, for other recipes have it too, and after
-    that from one that no recipe is planned to have: the rule of `selection.missing_seeds`, for those that are not confirmed.
+    A training that is lost with its machine is asked for again from the same seed, for other
+    recipes have it too, and after that from one that no recipe is planned to have: the rule of
+    `selection.missing_seeds`, for those that are not confirmed.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -34,7 +39,9 @@ class PlannedTrainings:
         self._trainings[number] = _Training(name=name, seed_number=seed_number)
 
     def lose(self, number: int) -> Name | None:
-        """Marks trial `number` as lost; returns the name to ask for again, None where nothing is or its recipe is given up."""
+        """Marks trial `number` as lost; returns the name to ask for again, None where nothing is or
+        its recipe is given up.
+        """
         training = self._trainings.get(number)
         if training is None:
             return None
@@ -44,14 +51,18 @@ class PlannedTrainings:
 
     def next_seed(self, name: Name) -> int:
         """The number of the seed that the next training of this name starts from."""
-        seed_numbers = [training.seed_number for training in self._trainings.values() if training.name == name]
+        seed_numbers = [
+            training.seed_number for training in self._trainings.values() if training.name == name
+        ]
         if not seed_numbers:
             return self._first_seed(name)
         latest = seed_numbers[-1]
         if self._lost_seeds(name)[latest] < TRIES_OF_A_SEED:
             return latest
         names = self._names_of_recipe(name)
-        taken_seeds = {training.seed_number for training in self._trainings.values() if training.name in names}
+        taken_seeds = {
+            training.seed_number for training in self._trainings.values() if training.name in names
+        }
         return next(seed for seed in count(self._sweep.spare_seed) if seed not in taken_seeds)
 
     def _first_seed(self, name: Name) -> int:
@@ -63,7 +74,11 @@ class PlannedTrainings:
     def _lost_seeds(self, name: Name) -> Counter[int]:
         """How often trainings of the same recipe were lost, by their seed."""
         names = self._names_of_recipe(name)
-        lost = [training for training in self._trainings.values() if training.is_lost and training.name in names]
+        lost = [
+            training
+            for training in self._trainings.values()
+            if training.is_lost and training.name in names
+        ]
         return Counter(training.seed_number for training in lost)
 
     def _names_of_recipe(self, name: Name) -> tuple[Name, ...]:

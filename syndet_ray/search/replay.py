@@ -1,7 +1,8 @@
-"""Replay: what each pruner would have saved, and lost, on the learning curves that a run has recorded.
+"""Replay: what each pruner would have saved, and lost, on the learning curves that a run has
+recorded.
 
-Pruning a sweep shows what it saved and never what it cost: a pruned trial has no end. A run that prunes nothing has all
-ends, and its curves can be shown to any pruner, in any order.
+Pruning a sweep shows what it saved and never what it cost: a pruned trial has no end. A run that
+prunes nothing has all ends, and its curves can be shown to any pruner, in any order.
 """
 
 import heapq
@@ -26,12 +27,14 @@ LEAST_CURVES = 4  # three best ones, and one to be pruned
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What a pruner did to recorded curves, started in `orders` random orders. Shares lie in 0 to 1.
+    """What a pruner did to recorded curves, started in `orders` random orders. Shares lie in 0 to
+    1.
 
     saved         mean share of images saved, compared with training every trial to its end
     best_killed   share of orders in which the trial that ends best would have been pruned
     top3_killed   share of orders in which any of the three that end best would have been pruned
-    regret        mean loss of final validation mAP: the best of all less the best of those not pruned
+    regret        mean loss of final validation mAP: the best of all less the best of those not
+                  pruned
     worst_regret  the largest such loss of any order
     """
 
@@ -45,10 +48,11 @@ class Replay:
 
 
 def candidates() -> dict[str, Pruning]:
-    """The pruners worth comparing where none is named, by a name that says how each differs from the default.
+    """The pruners worth comparing where none is named, by a name that says how each differs from
+    the default.
 
-    No percentile of 50: that is the median. No hyperband of 3 after a rung of grace: of the usual four rungs it would
-    make one bracket, which is successive halving.
+    No percentile of 50: that is the median. No hyperband of 3 after a rung of grace: of the usual
+    four rungs it would make one bracket, which is successive halving.
     """
     return {
         "none": Pruning(name="none"),
@@ -68,7 +72,9 @@ def candidates() -> dict[str, Pruning]:
 
 
 def chosen(name: str | None) -> dict[str, Pruning]:
-    """The candidates that use one of Optuna's pruners; None is all. Raises DefinitionError for a name that is none."""
+    """The candidates that use one of Optuna's pruners; None is all. Raises DefinitionError for a
+    name that is none.
+    """
     names = {pruning.name for pruning in candidates().values()}
     if name is not None and name not in names:
         raise DefinitionError("--pruner", "names no pruner", got=name, do=nearest(name, names))
@@ -76,12 +82,17 @@ def chosen(name: str | None) -> dict[str, Pruning]:
 
 
 def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "") -> list[Trial]:
-    """The proposed trials that were trained to their end: of all others nobody knows what they would have become.
+    """The proposed trials that were trained to their end: of all others nobody knows what they
+    would have become.
 
-    What survived a pruner is no fair sample: see `truncated`. `place` is named in the DataError that is raised where
-    there are too few, and `do` is its advice.
+    What survived a pruner is no fair sample: see `truncated`. `place` is named in the DataError
+    that is raised where there are too few, and `do` is its advice.
     """
-    curves = [trial for trial in trials if trial.kind == "search" and trial.state == "COMPLETE" and trial.rungs]
+    curves = [
+        trial
+        for trial in trials
+        if trial.kind == "search" and trial.state == "COMPLETE" and trial.rungs
+    ]
     if len(curves) < LEAST_CURVES:
         raise DataError(
             place,
@@ -107,7 +118,9 @@ def advice_on_curves(folder: RunFolder) -> str:
     more = sweep.trials + LEAST_CURVES - whole
     if sweep.replace({"trials": more}).proposals < more:
         return f"Replay a run of a sweep with more recipes: the grid of this one has only {sweep.proposals}."
-    pruned = ", or run the sweep anew with pruning=Pruning(name='none')" if truncated(trials) else ""
+    pruned = (
+        ", or run the sweep anew with pruning=Pruning(name='none')" if truncated(trials) else ""
+    )
     return f"Extend the run: {resume} --trials {more}{pruned}."
 
 
@@ -119,11 +132,15 @@ def truncated(trials: Sequence[Trial]) -> int:
     return sum(trial.kind == "search" and trial.state == "PRUNED" for trial in trials)
 
 
-def replay(trials: Sequence[Trial], pruning: Pruning, *, orders: int, parallel: int, seed: int) -> Replay:
-    """Shows the whole curves of a run to a pruner, in `orders` random orders, `parallel` trials at a time.
+def replay(
+    trials: Sequence[Trial], pruning: Pruning, *, orders: int, parallel: int, seed: int
+) -> Replay:
+    """Shows the whole curves of a run to a pruner, in `orders` random orders, `parallel` trials at
+    a time.
 
-    The orders depend on the seed only: all pruners are shown the same. Controls and variants, which a sweep runs first
-    and never prunes, are left out. Raises DataError where there are too few whole curves.
+    The orders depend on the seed only: all pruners are shown the same. Controls and variants, which
+    a sweep runs first and never prunes, are left out. Raises DataError where there are too few
+    whole curves.
     """
     assert orders > 0 and parallel > 0, (orders, parallel)
     curves = full_curves(trials)
@@ -136,10 +153,12 @@ def replay(trials: Sequence[Trial], pruning: Pruning, *, orders: int, parallel: 
 
 
 def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list[int]:
-    """Images each curve is trained for when they are started in this order, `parallel` at a time, and may be pruned.
+    """Images each curve is trained for when they are started in this order, `parallel` at a time,
+    and may be pruned.
 
-    Every place trains as fast as the others, and goes on with the next curve as soon as one ends: the next to report is
-    always the one whose rung is due first, counted in the images that its place has trained since the beginning.
+    Every place trains as fast as the others, and goes on with the next curve as soon as one ends:
+    the next to report is always the one whose rung is due first, counted in the images that its
+    place has trained since the beginning.
     """
     study = _study(curves, pruning)
     trials: list[optuna.Trial] = []
@@ -159,9 +178,15 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
         rungs = curves[number].rungs
         state = _report(trials[number], curves[number], rung)
         if state is None:
-            heapq.heappush(due, (now + rungs[rung + 1].images - rungs[rung].images, number, rung + 1))
+            heapq.heappush(
+                due, (now + rungs[rung + 1].images - rungs[rung].images, number, rung + 1)
+            )
         else:
-            study.tell(trials[number], curves[number].value if state == TrialState.COMPLETE else None, state)
+            study.tell(
+                trials[number],
+                curves[number].value if state == TrialState.COMPLETE else None,
+                state,
+            )
             stops[number] = rungs[rung].images
             start(now)
     return stops
@@ -173,9 +198,16 @@ def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     trial.report(curve.rungs[rung].metrics[OBJECTIVE], rung + 1)
     if rung == len(curve.rungs) - 1:
         return TrialState.COMPLETE
-    # Settled when it was proposed: to hold it against its rules anew for every report would take minutes.
-    mix = Mix.model_construct(schedule=curve.recipe["mix.schedule"], synthetic=curve.recipe["mix.synthetic"])
-    return TrialState.PRUNED if is_telling(mix, images, curve.images) and trial.should_prune() else None
+    # Settled when it was proposed: to hold it against its rules anew for every report would take
+    # minutes.
+    mix = Mix.model_construct(
+        schedule=curve.recipe["mix.schedule"], synthetic=curve.recipe["mix.synthetic"]
+    )
+    return (
+        TrialState.PRUNED
+        if is_telling(mix, images, curve.images) and trial.should_prune()
+        else None
+    )
 
 
 def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
@@ -183,16 +215,21 @@ def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
     return optuna.create_study(
         study_name="syndet_ray",
         direction="maximize",
-        sampler=optuna.samplers.RandomSampler(),  # has nothing to draw; TPE would look for something in every trial
+        # has nothing to draw; TPE would look for something in every trial
+        sampler=optuna.samplers.RandomSampler(),
         pruner=make_pruner(pruning, max(len(curve.rungs) for curve in curves)),
     )
 
 
 def _summary(curves: Sequence[Trial], stops: np.ndarray, pruning: Pruning) -> Replay:
     """stops (orders, curves): images that each curve was trained for in each order."""
-    images, values = np.array([curve.images for curve in curves]), np.array([curve.value for curve in curves], float)
+    images, values = (
+        np.array([curve.images for curve in curves]),
+        np.array([curve.value for curve in curves], float),
+    )
     numbers = np.array([curve.number for curve in curves])
-    best = np.lexsort((numbers, -values))[:3]  # the lowest number of equals, as verdict.candidates has it
+    # the lowest number of equals, as verdict.candidates has it
+    best = np.lexsort((numbers, -values))[:3]
     killed = stops < images
     left = np.where(killed, 0.0, values).max(axis=1)  # mAP is 0 where nothing was left
     regret = values.max() - left

@@ -1,4 +1,5 @@
-"""Search: a search in progress. Study, ledger, tracking and display move together, one event at a time.
+"""Search: a search in progress. Study, ledger, tracking and display move together, one event at a
+time.
 
 It knows nothing of Ray: whoever runs the trials calls it from one thread.
 """
@@ -21,7 +22,10 @@ from syndet_ray.search.task import Task, TrialSettings
 
 
 class Display(Protocol):
-    """Shows a search to a person. `note` may be called from any thread, every other method from the driver's alone."""
+    """Shows a search to a person.
+
+    `note` may be called from any thread, every other method from the driver's alone.
+    """
 
     def note(self, text: str) -> None: ...
     def begin(self, trials: int, images: int) -> None: ...
@@ -32,12 +36,24 @@ class Display(Protocol):
 
 
 # What the ledger keeps of a proposal beside its recipe.
-_ASKED = ("kind", "params", "point", "of", "replica", "seed_number", "impossible", "discarded", "point_index")
+_ASKED = (
+    "kind",
+    "params",
+    "point",
+    "of",
+    "replica",
+    "seed_number",
+    "impossible",
+    "discarded",
+    "point_index",
+)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may cost in all, attempts before included. hours: wall clock; images: seen by all its trials together."""
+    """What a run may cost in all, attempts before included. hours: wall clock; images: seen by all
+    its trials together.
+    """
 
     hours: float = math.inf
     images: float = math.inf
@@ -46,7 +62,9 @@ class Budget:
         """Which limit is reached, in words; None where none is."""
         if hours >= self.hours:
             return f"its budget of {self.hours:g} hours is spent"
-        return f"its budget of {self.images:,.0f} images is spent" if images >= self.images else None
+        return (
+            f"its budget of {self.images:,.0f} images is spent" if images >= self.images else None
+        )
 
 
 @dataclass(frozen=True)
@@ -74,10 +92,11 @@ class Assignment:
 
 
 class Search:
-    """One search. Reports and ends of trials arrive here, and here it is decided which trials go on.
+    """One search. Reports and ends of trials arrive here, and here it is decided which trials go
+    on.
 
-    Every event is first written to the ledger, then told to the listeners and shown, so that a kill at any moment leaves the
-    ledger ahead of the rest; `resume` brings the rest up to it.
+    Every event is first written to the ledger, then told to the listeners and shown, so that a kill
+    at any moment leaves the ledger ahead of the rest; `resume` brings the rest up to it.
     """
 
     def __init__(
@@ -93,14 +112,18 @@ class Search:
         folder.mend()
         self._stopping = self._study.replay(folder.events())
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
-        self._unfinished = [trial.number for trial in self.trials.values() if trial.state == "RUNNING"]
+        self._unfinished = [
+            trial.number for trial in self.trials.values() if trial.state == "RUNNING"
+        ]
         self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
         self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._is_halted = False
         self._began, self._before_s = time.monotonic(), folder.elapsed_s()
         folder.begin_attempt()
-        self._curves = {curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"}
+        self._curves = {
+            curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"
+        }
         for trial in self.trials.values():
             self._tell(trial)
 
@@ -117,7 +140,9 @@ class Search:
     @property
     def is_over(self) -> bool:
         """Whether every trial that was to be run has ended."""
-        return self.remaining == 0 and all(trial.state != "RUNNING" for trial in self.trials.values())
+        return self.remaining == 0 and all(
+            trial.state != "RUNNING" for trial in self.trials.values()
+        )
 
     @property
     def spent(self) -> str | None:
@@ -126,7 +151,8 @@ class Search:
         return self._budget.spent(hours, self._images)
 
     def propose(self) -> Assignment | None:
-        """The next trial to run: first what an earlier attempt left unfinished, then new ones; None when all are asked.
+        """The next trial to run: first what an earlier attempt left unfinished, then new ones; None
+        when all are asked.
 
         None too where the budget is spent, or the search was halted.
         """
@@ -137,9 +163,15 @@ class Search:
         return None
 
     def confirm(self, finalists: Sequence[Trial]) -> None:
-        """Has every finalist trained anew from the seeds that it misses, see `missing_seeds`; next come those proposals."""
+        """Has every finalist trained anew from the seeds that it misses, see `missing_seeds`; next
+        come those proposals.
+        """
         trials = list(self.trials.values())
-        missing = [(trial, seed) for trial in finalists for seed in missing_seeds(trial, trials, self._sweep)]
+        missing = [
+            (trial, seed)
+            for trial in finalists
+            for seed in missing_seeds(trial, trials, self._sweep)
+        ]
         # By seeds, so that whenever it is stopped, all have been trained as often.
         self._to_confirm = sorted(missing, key=lambda pair: pair[1])
 
@@ -156,8 +188,11 @@ class Search:
             total = self._scenes_awaited[number]
             self.show_scenes(number, total, total)
 
-    def report(self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]) -> bool:
-        """Takes a rung of a trial; True when the trial is to stop there. A rung reported again changes nothing.
+    def report(
+        self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]
+    ) -> bool:
+        """Takes a rung of a trial; True when the trial is to stop there. A rung reported again
+        changes nothing.
 
         Where the budget is spent, trials stop at their next rung, and are left to a later `resume`.
         """
@@ -180,7 +215,8 @@ class Search:
         self._record("retry", number, reason=reason)
 
     def halt(self, reason: str) -> None:
-        """Halts the search over a fault of a machine, and says so: whatever runs is left to a later `resume`.
+        """Halts the search over a fault of a machine, and says so: whatever runs is left to a later
+        `resume`.
 
         From now on nothing is recorded, for the fault is none of the trials'. `check` raises.
         """
@@ -189,14 +225,18 @@ class Search:
             self._display.note(halted(reason))
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where the search was halted: the run ends as one that is asked to."""
+        """Raises KeyboardInterrupt where the search was halted: the run ends as one that is asked
+        to.
+        """
         if self._is_halted:
             raise KeyboardInterrupt
 
     def end(self, number: int, failure: str | None = None, cause: Cause = "mistake") -> None:
-        """Ends a trial: FAILED with its reason and cause, PRUNED if it was told to stop, COMPLETE otherwise.
+        """Ends a trial: FAILED with its reason and cause, PRUNED if it was told to stop, COMPLETE
+        otherwise.
 
-        One that stopped because the budget is spent is not over: it stays RUNNING, and `resume` goes on with it.
+        One that stopped because the budget is spent is not over: it stays RUNNING, and `resume`
+        goes on with it.
         """
         trial = self.trials[number]
         if trial.state != "RUNNING" or self._is_halted:
@@ -206,20 +246,30 @@ class Search:
         if failure is not None:
             state, reason = "FAILED", failure
         elif number in self._stopping:
-            state, reason = "PRUNED", f"{self._sweep.pruning.name} pruner after {trial.images} images"
+            state, reason = (
+                "PRUNED",
+                f"{self._sweep.pruning.name} pruner after {trial.images} images",
+            )
         elif self._is_over(number):
             state, reason = "COMPLETE", f"all {trial.images} images seen"
         else:
             return
         failure_cause = cause if state == "FAILED" else None
-        values = self._worst_goals(trial) if failure_cause == "diverged" else trial.goals(self._sweep.objective)
+        values = (
+            self._worst_goals(trial)
+            if failure_cause == "diverged"
+            else trial.goals(self._sweep.objective)
+        )
         self._study.tell(number, state, values, failure_cause)
-        self._record("ended", number, state=state, reason=reason, cause=failure_cause, values=values)
+        self._record(
+            "ended", number, state=state, reason=reason, cause=failure_cause, values=values
+        )
         self._stopping.discard(number)
         self._warn_of_a_twin(number)
 
     def _worst_goals(self, trial: Trial) -> list[float]:
-        """What a trial that diverged is told to have reached: no accuracy, at the greatest cost of all trials.
+        """What a trial that diverged is told to have reached: no accuracy, at the greatest cost of
+        all trials.
 
         What it had seen when it diverged would make it the cheapest.
         """
@@ -227,7 +277,10 @@ class Search:
         asked = {"images": trial.recipe["training.images"]}
         costs = zip(*(other.goals(objective) for other in self.trials.values()), strict=True)
         greatest = dict(zip(objective, map(max, costs), strict=True))
-        return [0.0 if goal == OBJECTIVE else float(max(greatest[goal], asked.get(goal, 0))) for goal in objective]
+        return [
+            0.0 if goal == OBJECTIVE else float(max(greatest[goal], asked.get(goal, 0)))
+            for goal in objective
+        ]
 
     def interrupt(self) -> None:
         """Leaves running trials to a later `resume`."""
@@ -237,7 +290,9 @@ class Search:
                 listener.interrupt(trial)
 
     def close(self, limit_s: float = math.inf) -> None:
-        """Brings the listeners up to date. limit_s: how long to wait for one whose store does not answer."""
+        """Brings the listeners up to date. limit_s: how long to wait for one whose store does not
+        answer.
+        """
         for listener in self._listeners:
             listener.flush(limit_s)
 
@@ -258,7 +313,8 @@ class Search:
         """Ends a trial that needs no training, or none any more; False for one that does."""
         if impossible := self.trials[number].impossible:
             self.end(number, failure=impossible)
-        elif number in self._stopping:  # a kill came between the pruner's word and its being carried out
+        # a kill came between the pruner's word and its being carried out
+        elif number in self._stopping:
             self.end(number)
         else:
             return False
@@ -307,7 +363,9 @@ class Search:
         if self._is_halted:
             return
         self.hide_scenes(number)
-        trial = self._folder.after(self.trials.get(number), self._folder.append(event, number, **facts))
+        trial = self._folder.after(
+            self.trials.get(number), self._folder.append(event, number, **facts)
+        )
         self.trials[number] = trial
         self._tell(trial)
 
@@ -318,12 +376,16 @@ class Search:
 
 
 def halted(reason: str) -> str:
-    """Of a run that a fault of a machine ends: why, and what becomes of it. A sentence without its full stop."""
+    """Of a run that a fault of a machine ends: why, and what becomes of it. A sentence without its
+    full stop.
+    """
     return f"stopping: {reason}; trials keep their last checkpoint, and resume goes on once that is mended"
 
 
 def twins(first: Trial, second: Trial) -> str:
-    """Of two trials of different recipes that trained alike: what had no effect. A sentence without its full stop."""
+    """Of two trials of different recipes that trained alike: what had no effect. A sentence without
+    its full stop.
+    """
     settings = ", ".join(setting_name(path) for path in differ(first, second))
     return (
         f"Trials {first.number} and {second.number} were asked for different recipes and trained alike to the last digit: "
@@ -336,8 +398,14 @@ def _scenes_of(number: int) -> str:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by the names on the way to them, as in drawn/real: what MLflow's tags and the ledger's readers expect."""
+    """Values by the names on the way to them, as in drawn/real: what MLflow's tags and the ledger's
+    readers expect.
+    """
     found: dict[str, Any] = {}
     for name, value in nested.items():
-        found |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        found |= (
+            _flat(value, f"{prefix}{name}/")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{name}": value}
+        )
     return found

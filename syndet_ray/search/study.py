@@ -1,7 +1,9 @@
-"""Study: one Optuna study that proposes recipes, keeps what trials report and lets the pruner decide.
+"""Study: one Optuna study that proposes recipes, keeps what trials report and lets the pruner
+decide.
 
-It is built from a sweep and the events so far, and each proposal draws from a sampler seeded by its own number, so a
-study rebuilt from the ledger of a killed run proposes what the undisturbed one would have.
+It is built from a sweep and the events so far, and each proposal draws from a sampler seeded by its
+own number, so a study rebuilt from the ledger of a killed run proposes what the undisturbed one
+would have.
 """
 
 import warnings
@@ -26,8 +28,8 @@ from syndet_ray.search.pruning import make_pruner
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweeps
-# How often a point is drawn anew where no recipe can be made of it. A sampler that keeps to such a corner, which it learns
-# nothing of, gives way to chance after the first ten.
+# How often a point is drawn anew where no recipe can be made of it. A sampler that keeps to such a
+# corner, which it learns nothing of, gives way to chance after the first ten.
 _MOST_DRAWS, _DRAWS_OF_SAMPLER = 40, 10
 
 
@@ -42,7 +44,8 @@ class Proposal:
     seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     discarded   points that the sampler drew before this one, and of which no recipe can be made
-    point_index  of the points that the sweep names, or of its grid, the number of this one; None for what the sampler drew
+    point_index  of the points that the sweep names, or of its grid, the number of this one; None
+                 for what the sampler drew
     """
 
     number: int
@@ -59,7 +62,9 @@ class Proposal:
 
 
 class Study:
-    """Trials are known by their number in the run: controls and variants are asked first, then proposals."""
+    """Trials are known by their number in the run: controls and variants are asked first, then
+    proposals.
+    """
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep, self._space = sweep, sweep.parameters
@@ -85,12 +90,21 @@ class Study:
         return len(self._waiting) + len(self._lost_points) + unasked
 
     def ask(self, number: int) -> Proposal | None:
-        """The next recipe to try, as trial `number`: controls and variants before all others; None when none is left."""
+        """The next recipe to try, as trial `number`: controls and variants before all others; None
+        when none is left.
+        """
         if self._waiting:
             kind, recipe = next(iter(self._waiting.items()))
             replica, seed_number = self._sweep.replica(kind), self._planned.next_seed(kind)
             return self._adopt(
-                Proposal(number=number, kind=kind, params={}, recipe=recipe, replica=replica, seed_number=seed_number)
+                Proposal(
+                    number=number,
+                    kind=kind,
+                    params={},
+                    recipe=recipe,
+                    replica=replica,
+                    seed_number=seed_number,
+                )
             )
         if self._lost_points:
             return self._propose_again(number)
@@ -101,7 +115,8 @@ class Study:
         return proposal
 
     def _propose(self, number: int) -> Proposal:
-        """The next named point, or else what the sampler draws: again where no recipe can be made of a point.
+        """The next named point, or else what the sampler draws: again where no recipe can be made
+        of a point.
 
         A named point is proposed as it is: whoever named it wants to hear why it cannot be had.
         """
@@ -154,8 +169,9 @@ class Study:
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
 
-        Exempt are controls, the last rung, reports that tell nothing yet (see `is_telling`), and everything where there are
-        several goals: Optuna's pruners know one. Reporting a rung twice changes nothing.
+        Exempt are controls, the last rung, reports that tell nothing yet (see `is_telling`), and
+        everything where there are several goals: Optuna's pruners know one. Reporting a rung twice
+        changes nothing.
         """
         trial = self._trials.get(number)
         if trial is None or len(self._sweep.goals) > 1:
@@ -163,18 +179,26 @@ class Study:
         recipe = self._recipes[number]
         total = recipe.training.images
         trial.report(value, rung_number(images, total, self._sweep.rungs))
-        judged = number not in self._exempt and images < total and is_telling(recipe.mix, images, total)
+        judged = (
+            number not in self._exempt and images < total and is_telling(recipe.mix, images, total)
+        )
         return judged and trial.should_prune()
 
-    def tell(self, number: int, state: str, values: Sequence[float], cause: Cause | None = None) -> None:
-        """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or FAILED.
+    def tell(
+        self, number: int, state: str, values: Sequence[float], cause: Cause | None = None
+    ) -> None:
+        """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or
+        FAILED.
 
-        One that diverged is told as complete, with the worst accuracy: of failed ones the sampler learns nothing.
+        One that diverged is told as complete, with the worst accuracy: of failed ones the sampler
+        learns nothing.
         """
         trial = self._trials.get(number)
         counts = state == "COMPLETE" or cause == "diverged"
         if trial is not None:
-            self._study.tell(trial, list(values) if counts else None, state=optuna_state(state, cause))
+            self._study.tell(
+                trial, list(values) if counts else None, state=optuna_state(state, cause)
+            )
         name = self._planned.lose(number) if cause == "lost" else None
         if isinstance(name, str):
             self._waiting[name] = self._recipes[number]
@@ -184,7 +208,8 @@ class Study:
     def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
         """Brings the study to where the events of a ledger left it, pruner and sampler included.
 
-        Returns the numbers of the trials that were to stop at their last report, but were not ended yet.
+        Returns the numbers of the trials that were to stop at their last report, but were not ended
+        yet.
         """
         stopping: set[int] = set()
         for event in events:
@@ -202,14 +227,23 @@ class Study:
     def _recall(self, number: int, event: Mapping[str, Any]) -> None:
         """Takes up a trial that was asked for in an earlier attempt."""
         recipe = Recipe().replace(event["recipe"])
-        seed_number = event.get("seed_number", event.get("replica", 0))  # the same, in a ledger of an earlier version
+        # the same, in a ledger of an earlier version
+        seed_number = event.get("seed_number", event.get("replica", 0))
         if event["kind"] == "search":
             self._recipes[number] = recipe
             self._recall_search(number, event, recipe)
             if event.get("point_index") is not None:
                 self._planned.add(number, event["point_index"], seed_number)
         elif event["kind"] in self._waiting:
-            self._adopt(Proposal(number=number, kind=event["kind"], params={}, recipe=recipe, seed_number=seed_number))
+            self._adopt(
+                Proposal(
+                    number=number,
+                    kind=event["kind"],
+                    params={},
+                    recipe=recipe,
+                    seed_number=seed_number,
+                )
+            )
 
     def _recall_search(self, number: int, event: Mapping[str, Any], recipe: Recipe) -> None:
         """Takes up a trial of the search: a lost point asked for again, or the next proposal.
@@ -228,21 +262,26 @@ class Study:
         self._proposed += 1
 
     def _point_of(self, recorded: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
-        """The point of a recipe as the ledger has it, or where that means another recipe today: where it lies today.
+        """The point of a recipe as the ledger has it, or where that means another recipe today:
+        where it lies today.
 
         Axes of a simplex were bent in another way once, under the same names.
         """
         try:
-            means_the_same = self._sweep.recipe.replace(self._space.changes(recorded)).mix.shares == recipe.mix.shares
+            means_the_same = (
+                self._sweep.recipe.replace(self._space.changes(recorded)).mix.shares
+                == recipe.mix.shares
+            )
         except DefinitionError:
             return recorded
         return recorded if means_the_same else self._space.point(recipe) or recorded
 
     def _adopt(self, proposal: Proposal) -> Proposal:
-        """Makes a recipe that did not come from the sampler part of the study, so that the sampler learns from it.
+        """Makes a recipe that did not come from the sampler part of the study, so that the sampler
+        learns from it.
 
-        A control may lie outside the space. It then stays out of the study: a trial without parameters would take
-        them all out of the joint (intersection) space that TPE models.
+        A control may lie outside the space. It then stays out of the study: a trial without
+        parameters would take them all out of the joint (intersection) space that TPE models.
         """
         del self._waiting[proposal.kind]
         self._planned.add(proposal.number, proposal.kind, proposal.seed_number)
@@ -253,12 +292,17 @@ class Study:
         return proposal
 
     def _begin_again(self, point: Mapping[str, Any], draws: int) -> optuna.Trial:
-        """A trial of an earlier attempt, at the point where the sampler wanted it then, after so many discarded draws."""
+        """A trial of an earlier attempt, at the point where the sampler wanted it then, after so
+        many discarded draws.
+        """
         trial, _ = self._begin(point)
         sampler = self._sampler(self._proposed, draws)
         if isinstance(sampler, NSGAIISampler) and self._proposed >= len(self._named_points):
-            # It notes generations in the trials that it is asked for, and was not asked for this one.
-            generation = sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
+            # It notes generations in the trials that it is asked for, and was not asked for this
+            # one.
+            generation = sampler.get_trial_generation(
+                self._study, self._study.get_trials(deepcopy=False)[-1]
+            )
             sampler.get_parent_population(self._study, generation)
         return trial
 
@@ -281,7 +325,10 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return TPESampler(
-                n_startup_trials=_startup_trials(self._sweep.proposals), seed=seed, multivariate=True, group=conditional
+                n_startup_trials=_startup_trials(self._sweep.proposals),
+                seed=seed,
+                multivariate=True,
+                group=conditional,
             )
 
 
@@ -291,10 +338,11 @@ def optuna_state(state: str, cause: Cause | None) -> TrialState:
 
 
 def _named_points(sweep: Sweep) -> list[dict[str, Any]]:
-    """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an order of the seed.
+    """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an
+    order of the seed.
 
-    A sweep is refused whose points lie outside its space, see `Sweep.check_points`. Runs that began before that was so go on
-    as they began: without these points.
+    A sweep is refused whose points lie outside its space, see `Sweep.check_points`. Runs that began
+    before that was so go on as they began: without these points.
     """
     points = [sweep.parameters.point(sweep.recipe.replace(changes)) for changes in sweep.points]
     inside = [point for point in points if point is not None]
@@ -314,7 +362,9 @@ def _suggested(trial: optuna.Trial, name: str, axis: Axis) -> Any:
     """Where the sampler wants a trial to lie along an axis."""
     if isinstance(axis, Choice):
         by_told = {repr(told(value)): value for value in axis.values}
-        return by_told[repr(trial.suggest_categorical(name, [told(value) for value in axis.values]))]
+        return by_told[
+            repr(trial.suggest_categorical(name, [told(value) for value in axis.values]))
+        ]
     if isinstance(axis, Float):
         return trial.suggest_float(name, axis.low, axis.high, log=axis.log, step=axis.step)
     return trial.suggest_int(name, axis.low, axis.high, log=axis.log, step=axis.step or 1)

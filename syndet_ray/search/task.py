@@ -1,4 +1,6 @@
-"""Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch, no Ray, no MLflow."""
+"""Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch,
+no Ray, no MLflow.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,8 +11,8 @@ from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, Synd
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.runs.results import Cause
 
-# Work that lost its worker or node is done again this many times; a trial goes on from its checkpoint, and the count
-# begins anew whenever it has come further.
+# Work that lost its worker or node is done again this many times; a trial goes on from its
+# checkpoint, and the count begins anew whenever it has come further.
 RETRIES = 3
 # Of each trial: the newest may not have reached the ledger when a kill comes.
 KEPT_CHECKPOINTS = 2
@@ -21,8 +23,9 @@ Returned = TypeVar("Returned")
 def worth_another_try(error: Exception, begun: bool) -> bool:
     """Whether what ended an attempt at a trial may not end the next.
 
-    A store that did not answer may answer then; a mistake in the recipe stays one. Of all else nobody knows: it is tried
-    again where the trial had begun, that is reported, and not where it never got so far.
+    A store that did not answer may answer then; a mistake in the recipe stays one. Of all else
+    nobody knows: it is tried again where the trial had begun, that is reported, and not where it
+    never got so far.
     """
     return isinstance(error, MachineError) if isinstance(error, SyndetError) else begun
 
@@ -64,15 +67,17 @@ class Task:
     """What a worker needs to know to run a trial.
 
     recipe      every setting by dotted path
-    seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that trials with the same
-                scene parameters share one rendered set
-    seed_number training draws from (seed, seed_number): different recipes meet the same chance, so that only what they
+    seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that
+                trials with the same scene parameters share one rendered set
+    seed_number training draws from (seed, seed_number): different recipes meet the same chance, so
+    that only what they
                 differ in tells them apart, and a setting without any effect is found out
     cache       folder of rendered sets on the worker's node
     threads     CPU cores the trial may use
     checkpoint  where an earlier attempt left off: a path or s3:// address
     node        where the scenes were rendered ahead; None where the trial renders them itself
-    searched    the settings, by dotted path, that the search has chosen: the trial must report each of them back
+    searched    the settings, by dotted path, that the search has chosen: the trial must report each
+                of them back
     """
 
     number: int
@@ -89,7 +94,9 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of rendered sets."""
+    """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of
+    rendered sets.
+    """
 
     rungs: int
     seed: int
@@ -97,7 +104,8 @@ class TrialSettings:
 
 
 class Runner(Protocol):
-    """Whoever trains trials, and calls a function once with each of several arguments, wherever there is room.
+    """Whoever trains trials, and calls a function once with each of several arguments, wherever
+    there is room.
 
     progress is told (calls done, calls in all) after each.
     """
@@ -105,5 +113,9 @@ class Runner(Protocol):
     @property
     def use(self) -> Resources: ...
     def tasks(
-        self, function: Any, shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+        self,
+        function: Any,
+        shared: Any,
+        every: Sequence[dict[str, Any]],
+        progress: Progress = quiet,
     ) -> list[Any]: ...

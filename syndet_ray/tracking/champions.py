@@ -13,7 +13,8 @@ from syndet_ray.tracking.backup import KEPT
 
 REGISTERED = "models:/"
 _WEIGHTS = "model.safetensors"
-# In a store, where the weights may lie: in the folder itself, in a run's, and in that of a run beside its checkpoints.
+# In a store, where the weights may lie: in the folder itself, in a run's, and in that of a run
+# beside its checkpoints.
 _PLACES = ("", "champion", f"{KEPT}/champion")
 _KINDS = "Give a run or its champion/, a checkpoint, or models:/NAME@champion."
 
@@ -22,11 +23,13 @@ _KINDS = "Give a run or its champion/, a checkpoint, or models:/NAME@champion."
 def found(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
     """A folder of this machine with model.safetensors and model.json, for as long as it is needed.
 
-    model     the folder itself, a run that has a champion, an s3:// address of either, or the address of a registered
+    model     the folder itself, a run that has a champion, an s3:// address of either, or the
+              address of a registered
               model: models:/NAME@ALIAS or models:/NAME/VERSION
     tracking  MLflow's store; None for the one under `runs`
 
-    Raises DataError where there is no such model, and MachineError for a store that is not there: none is made.
+    Raises DataError where there is no such model, and MachineError for a store that is not there:
+    none is made.
     """
     if model.startswith(REGISTERED):
         with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
@@ -39,7 +42,9 @@ def found(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
 
 
 def saved_in(path: Path, place: str) -> Path:
-    """The folder with the weights: `path`, the champion in it, or where the file of weights itself lies."""
+    """The folder with the weights: `path`, the champion in it, or where the file of weights itself
+    lies.
+    """
     for folder in (path, path / "champion", path.parent):
         if (folder / _WEIGHTS).is_file() and (folder != path.parent or path.name == _WEIGHTS):
             return folder
@@ -51,7 +56,9 @@ def saved_in(path: Path, place: str) -> Path:
 
 
 def _stored(address: str) -> str:
-    """The folder with the weights, in or under an address of S3. Raises as `found` does; nothing is fetched to find out."""
+    """The folder with the weights, in or under an address of S3. Raises as `found` does; nothing is
+    fetched to find out.
+    """
     for place in (inside(address, name) for name in _PLACES):
         if holds(place, _WEIGHTS):
             return place
@@ -61,7 +68,9 @@ def _stored(address: str) -> str:
 
 
 def _empty(place: str) -> DataError:
-    return DataError(place, f"holds no saved model (no {_WEIGHTS}, here or in champion/)", do=_KINDS)
+    return DataError(
+        place, f"holds no saved model (no {_WEIGHTS}, here or in champion/)", do=_KINDS
+    )
 
 
 def _unfinished(place: str) -> DataError:
@@ -111,7 +120,9 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
 
 def _first_line(error: Exception) -> str:
     """What an exception says first; the name of its kind where it says nothing."""
-    return next((line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
 
 
 def _hint(model: str, uri: str) -> str:

@@ -1,7 +1,8 @@
-"""Mirror: a copy of the study as sqlite (study.db), for optuna-dashboard and whatever else reads Optuna's studies.
+"""Mirror: a copy of the study as sqlite (study.db), for optuna-dashboard and whatever else reads
+Optuna's studies.
 
-Nothing reads it back. It holds trials that are over, so none is ever left RUNNING in it, and it may lag behind the ledger
-by half a minute, or, after a kill, until the next attempt.
+Nothing reads it back. It holds trials that are over, so none is ever left RUNNING in it, and it may
+lag behind the ledger by half a minute, or, after a kill, until the next attempt.
 """
 
 import json
@@ -15,7 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -35,19 +41,25 @@ _PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a vie
 class Mirror(Listener):
     """Keeps the study.db of a run: what is over, soon after, and all of it once the search is.
 
-    note: told, once, that it cannot be written. Nothing needs it: a search does not end over that, and `resume` writes it.
+    note: told, once, that it cannot be written. Nothing needs it: a search does not end over that,
+    and `resume` writes it.
     """
 
     def __init__(self, folder: RunFolder, sweep: Sweep, note: Callable[[str], None]) -> None:
         self._path, self._name, self._sweep = folder.path / "study.db", folder.path.name, sweep
-        self._distributions = {name: _distribution(axis) for name, axis in sweep.parameters.axes().items()}
+        self._distributions = {
+            name: _distribution(axis) for name, axis in sweep.parameters.axes().items()
+        }
         self._over: dict[int, Trial] = {}
-        self._written: set[int] | None = None  # None where nobody has looked, or a write was broken off
+        # None where nobody has looked, or a write was broken off
+        self._written: set[int] | None = None
         self._note = note
         self._outbox, self._next = Outbox("mirror", self._tell), time.monotonic() + _EVERY_S
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial that is over; it is written soon, in the background: that takes up to 40 ms a trial."""
+        """Takes a trial that is over; it is written soon, in the background: that takes up to 40 ms
+        a trial.
+        """
         if trial.state == "RUNNING":
             return
         self._over[trial.number] = trial
@@ -61,7 +73,9 @@ class Mirror(Listener):
         self._outbox.wait(_PATIENCE_S)
 
     def _tell(self, error: Exception) -> None:
-        self._note(f"{self._path} cannot be written ({error}): the search goes on, and a later resume writes it")
+        self._note(
+            f"{self._path} cannot be written ({error}): the search goes on, and a later resume writes it"
+        )
 
     def _write(self) -> None:
         over = dict(self._over)
@@ -72,7 +86,9 @@ class Mirror(Listener):
         if not written or not written <= over.keys():
             self._make_anew(list(over.values()))
         elif over.keys() - written:
-            self._add_to(self._path, [trial for number, trial in over.items() if number not in written])
+            self._add_to(
+                self._path, [trial for number, trial in over.items() if number not in written]
+            )
         self._written = set(over)
 
     def _make_anew(self, trials: Sequence[Trial]) -> None:
@@ -90,7 +106,10 @@ class Mirror(Listener):
             connection.exec_driver_sql("PRAGMA synchronous=OFF")
         try:
             study = optuna.create_study(
-                storage=storage, study_name=self._name, directions=list(self._sweep.goals), load_if_exists=True
+                storage=storage,
+                study_name=self._name,
+                directions=list(self._sweep.goals),
+                load_if_exists=True,
             )
             study.add_trials(self._frozen(trial) for trial in trials)
         finally:
@@ -103,10 +122,14 @@ class Mirror(Listener):
         state = optuna_state(trial.state, trial.cause)
         frozen = create_trial(
             state=state,
-            values=(trial.values or trial.goals(self._sweep.objective)) if state == TrialState.COMPLETE else None,
+            values=(trial.values or trial.goals(self._sweep.objective))
+            if state == TrialState.COMPLETE
+            else None,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},
-            intermediate_values={} if several else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},
+            intermediate_values={}
+            if several
+            else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},
             user_attrs={"trial": trial.number, "kind": trial.kind, "reason": trial.reason},
         )
         frozen.datetime_start = datetime.fromtimestamp(trial.started)
@@ -115,14 +138,18 @@ class Mirror(Listener):
 
 
 def _intact(path: Path) -> set[int]:
-    """The trials that an earlier attempt has written; none where it left no database, or a broken one."""
+    """The trials that an earlier attempt has written; none where it left no database, or a broken
+    one.
+    """
     if not path.exists():
         return set()
     try:
         with closing(sqlite3.connect(path)) as database:
             if database.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
                 return set()
-            found = database.execute("SELECT value_json FROM trial_user_attributes WHERE key = 'trial'").fetchall()
+            found = database.execute(
+                "SELECT value_json FROM trial_user_attributes WHERE key = 'trial'"
+            ).fetchall()
     except sqlite3.Error:
         return set()
     return {json.loads(value) for (value,) in found}

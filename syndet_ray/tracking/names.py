@@ -1,4 +1,6 @@
-"""Names: what metrics, parameters and tags are called in MLflow, which does not take every name that a user may give."""
+"""Names: what metrics, parameters and tags are called in MLflow, which does not take every name
+that a user may give.
+"""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +12,8 @@ Value = TypeVar("Value")
 
 
 def safe_name(name: str) -> str:
-    """A name that MLflow takes: letters, digits and _-. :/, and as a path of files no other name than it is.
+    """A name that MLflow takes: letters, digits and _-. :/, and as a path of files no other name
+    than it is.
 
     Classes may be called "a//b" or "..".
     """
@@ -20,7 +23,10 @@ def safe_name(name: str) -> str:
 
 
 def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
-    """Values by names that MLflow takes. Of two names that would become one, the second gets a number."""
+    """Values by names that MLflow takes.
+
+    Of two names that would become one, the second gets a number.
+    """
     named: dict[str, Value] = {}
     for name, value in values.items():
         safe = unique = safe_name(name)
@@ -32,5 +38,7 @@ def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def registered_name(name: str) -> str:
-    """A name for a registered model, which may hold less than others: no dots, slashes, colons, quotes or percent signs."""
+    """A name for a registered model, which may hold less than others: no dots, slashes, colons,
+    quotes or percent signs.
+    """
     return re.sub(r"[./:%\"']", "_", name)

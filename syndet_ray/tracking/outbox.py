@@ -1,4 +1,6 @@
-"""Outbox: deliveries to a service that may be away for hours, by a thread of its own; each is tried until it succeeds."""
+"""Outbox: deliveries to a service that may be away for hours, by a thread of its own; each is tried
+until it succeeds.
+"""
 
 import math
 import time
@@ -6,15 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition, Thread
 
-# Between two attempts at one delivery: doubled after each failure, up to the longest. A service that restarts is back in
-# seconds; one that is away for a night is asked once a minute.
+# Between two attempts at one delivery: doubled after each failure, up to the longest. A service
+# that restarts is back in seconds; one that is away for a night is asked once a minute.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-_IN_A_ROW = 3  # failures of different deliveries, after which it is the service that fails, and not one of them
+# failures of different deliveries, after which it is the service that fails, and not one of them
+_IN_A_ROW = 3
 
 
 @dataclass(kw_only=True)
 class _Delivery:
-    """One thing to be delivered. send: its answer does not matter; due: not before this moment, s of the monotonic clock."""
+    """One thing to be delivered. send: its answer does not matter; due: not before this moment, s
+    of the monotonic clock.
+    """
 
     send: Callable[[], object]
     due: float = 0.0
@@ -23,16 +28,20 @@ class _Delivery:
 
 
 class Outbox:
-    """Deliveries by name. A newer one takes the place of an older one of its name that has not been made yet.
+    """Deliveries by name. A newer one takes the place of an older one of its name that has not been
+    made yet.
 
-    A delivery that fails is tried again later, and others are made meanwhile. A `send` may so be called several times:
-    an attempt that failed may have done a part of its work.
+    A delivery that fails is tried again later, and others are made meanwhile. A `send` may so be
+    called several times: an attempt that failed may have done a part of its work.
 
     on_failure: told of the first failure of all, by a thread that calls `put` or `wait`.
     """
 
     def __init__(
-        self, name: str, on_failure: Callable[[Exception], None], first_pause_s: float = _FIRST_PAUSE_S
+        self,
+        name: str,
+        on_failure: Callable[[Exception], None],
+        first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._on_failure: Callable[[Exception], None] | None = on_failure
         self._first_pause_s = first_pause_s
@@ -57,7 +66,8 @@ class Outbox:
     def wait(self, patience_s: float, limit_s: float = math.inf) -> dict[str, Exception | None]:
         """Waits until all is delivered; returns what is not, and why not, once patience is lost.
 
-        Patience is lost with failures alone: a delivery that takes long is waited for, as long as `limit_s` allows.
+        Patience is lost with failures alone: a delivery that takes long is waited for, as long as
+        `limit_s` allows.
         """
         began = time.monotonic()
         deadline, limit = began + patience_s, began + limit_s
@@ -123,7 +133,9 @@ class Outbox:
 
 
 def _next_pause_s(*moments: float) -> float | None:
-    """Seconds until the first of some moments of the monotonic clock that is still to come; None where none is."""
+    """Seconds until the first of some moments of the monotonic clock that is still to come; None
+    where none is.
+    """
     now = time.monotonic()
     ahead = [moment - now for moment in moments if now < moment < math.inf]
     return min(ahead, default=None)
@@ -132,6 +144,7 @@ def _next_pause_s(*moments: float) -> float | None:
 def _failure_of(send: Callable[[], object]) -> Exception | None:
     try:
         send()
-    except Exception as error:  # whatever it is: the thread must live on, and the end says what is missing and why
+    # whatever it is: the thread must live on, and the end says what is missing and why
+    except Exception as error:
         return error
     return None

@@ -10,13 +10,11 @@ from mlflow.utils.rest_utils import http_request
 from syndet_ray.errors import MachineError
 
 _ANSWER_S = 5
-# The cheapest request that needs all that writing needs. /health does not: MLflow's own log-in leaves it open, and a
-# server that nobody may use looks healthy.
+# The cheapest request that needs all that writing needs. /health does not: MLflow's own log-in
+# leaves it open, and a server that nobody may use looks healthy.
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 _OTHER = "Start it, correct --tracking, or leave it out to use sqlite beside the runs."
-_CERTIFICATE = (
-    "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or set MLFLOW_TRACKING_INSECURE_TLS=true."
-)
+_CERTIFICATE = "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or set MLFLOW_TRACKING_INSECURE_TLS=true."
 _LOG_IN = (
     "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or give --tracking with name "
     "and password: a run does not keep them."
@@ -38,12 +36,15 @@ def is_server(uri: str) -> bool:
 def check_server(uri: str) -> None:
     """Raises MachineError unless the tracking server at `uri` lets us in, within a few seconds.
 
-    Asked as MLflow's own client asks: with its token, name and password, certificates, and whatever else is set.
+    Asked as MLflow's own client asks: with its token, name and password, certificates, and whatever
+    else is set.
     """
     if not is_server(uri):
         if not uri.startswith(_DATABASES):
             rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
-            raise MachineError(f"tracking {mask(uri)}", rule, do="Correct --tracking, or leave it out.")
+            raise MachineError(
+                f"tracking {mask(uri)}", rule, do="Correct --tracking, or leave it out."
+            )
         return
     place = f"tracking server {mask(uri)}"
     answer = _answer(uri, place)
@@ -71,7 +72,12 @@ def _answer(uri: str, place: str) -> requests.Response:
 def mask(text: str) -> str:
     """A text, such as an address or a command line, without the passwords of the addresses in it."""
     text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", rf"\1:{_MASK}@", text)
-    return re.sub(r"([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+", rf"\1{_MASK}", text, flags=re.IGNORECASE)
+    return re.sub(
+        r"([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+",
+        rf"\1{_MASK}",
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def without_login(uri: str) -> str:
@@ -82,11 +88,14 @@ def without_login(uri: str) -> str:
 def kept_address(uri: str) -> str:
     """The address to go on with, of one that was kept without its password.
 
-    A server's password then comes from MLflow's own settings. Raises MachineError for other stores, which have none.
+    A server's password then comes from MLflow's own settings. Raises MachineError for other stores,
+    which have none.
     """
     if _MASK not in uri:
         return uri
     plain = without_login(uri)
     if is_server(uri) and _MASK not in plain:
         return plain
-    raise MachineError(uri, "is kept without its password", do="Give the whole address with --tracking.")
+    raise MachineError(
+        uri, "is kept without its password", do="Give the whole address with --tracking."
+    )

@@ -1,4 +1,6 @@
-"""Store: MLflow's own database, opened by one process at a time, or refused with what to do about it."""
+"""Store: MLflow's own database, opened by one process at a time, or refused with what to do about
+it.
+"""
 
 import fcntl
 import logging
@@ -17,9 +19,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking.server import check_server, is_server, mask
 
-# What MLflow and the packages under it raise over a store. ImportError: there is no driver for that database here.
+# What MLflow and the packages under it raise over a store. ImportError: there is no driver for that
+# database here.
 _FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, ImportError, OSError)
-_OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")  # of an older MLflow, and of a newer one
+# of an older MLflow, and of a newer one
+_OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
 
 
 def store_address(runs: Path) -> str:
@@ -28,10 +32,11 @@ def store_address(runs: Path) -> str:
 
 
 def local_store(runs: Path) -> str:
-    """The address of the sqlite store under `runs`, made if it is not there yet. Raises MachineError.
+    """The address of the sqlite store under `runs`, made if it is not there yet. Raises
+    MachineError.
 
-    Made here, once, because processes that open a missing store at the same moment race to create it, and in WAL mode
-    because that makes a write about three times cheaper.
+    Made here, once, because processes that open a missing store at the same moment race to create
+    it, and in WAL mode because that makes a write about three times cheaper.
     """
     uri = store_address(runs)
     with named_failures(uri), _alone(uri):
@@ -42,7 +47,9 @@ def local_store(runs: Path) -> str:
 
 
 def open_store(uri: str) -> str:
-    """Makes sure of the database at an address, and returns that; a server has seen to its own. Raises MachineError."""
+    """Makes sure of the database at an address, and returns that; a server has seen to its own.
+    Raises MachineError.
+    """
     if not is_server(uri):
         with named_failures(uri), _alone(uri):
             _open(uri)
@@ -50,7 +57,10 @@ def open_store(uri: str) -> str:
 
 
 def check_store(uri: str) -> None:
-    """Raises MachineError unless a store is there that lets us in, or there is room for a new one. Makes no store."""
+    """Raises MachineError unless a store is there that lets us in, or there is room for a new one.
+
+    Makes no store.
+    """
     check_server(uri)
     if is_server(uri):
         return
@@ -70,9 +80,11 @@ def named_failures(uri: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What an exception says first, without the passwords in it; the name of its kind where it says nothing.
+    """What an exception says first, without the passwords in it; the name of its kind where it says
+    nothing.
 
-    Of a server that does not answer MLflow tells three hundred characters of its libraries; the kind says as much.
+    Of a server that does not answer MLflow tells three hundred characters of its libraries; the
+    kind says as much.
     """
     if isinstance(error.__context__, requests.RequestException):
         return type(error.__context__).__name__
@@ -86,7 +98,9 @@ def _refusal(uri: str, error: Exception) -> MachineError:
     if any(words in str(error) for words in _OTHER_SCHEMA):
         rule = "has the tables of another version of MLflow"
         upgrade = f"Keep a copy of it, then bring it up to date: mlflow db upgrade {mask(uri)}"
-        return MachineError(place, rule, do=f"{upgrade} (or install the newer MLflow that made it).")
+        return MachineError(
+            place, rule, do=f"{upgrade} (or install the newer MLflow that made it)."
+        )
     rule = f"cannot be used ({reason(error)})"
     if _file(uri) is None:
         return MachineError(place, rule, do="Correct --tracking, or mend the store.")
@@ -103,7 +117,10 @@ def _open(uri: str) -> None:
 
 
 def _has_tables(uri: str) -> bool:
-    """Whether there is anything in a database. Raises at once what keeps it from being reached or read."""
+    """Whether there is anything in a database.
+
+    Raises at once what keeps it from being reached or read.
+    """
     file = _file(uri)
     if file is not None and not file.exists():
         return False
@@ -116,7 +133,9 @@ def _has_tables(uri: str) -> bool:
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """One process at a time opens a store that is a file: MLflow makes its tables in many steps, and two would collide."""
+    """One process at a time opens a store that is a file: MLflow makes its tables in many steps,
+    and two would collide.
+    """
     file = _file(uri)
     if file is None:
         yield

@@ -1,8 +1,10 @@
-"""TensorBoard: the search as event files, written by the driver alone. A folder for each trial, and one for the champion.
+"""TensorBoard: the search as event files, written by the driver alone. A folder for each trial, and
+one for the champion.
 
-All of it can be made from the ledger. An attempt that goes on with a run therefore writes every trial anew, in place of
-what an earlier one left: no point is lost to a kill, and none stands there twice. The wall clock of such points is that of
-the later attempt. A thread writes; what goes wrong there is noted once, and the search goes on without.
+All of it can be made from the ledger. An attempt that goes on with a run therefore writes every
+trial anew, in place of what an earlier one left: no point is lost to a kill, and none stands there
+twice. The wall clock of such points is that of the later attempt. A thread writes; what goes wrong
+there is noted once, and the search goes on without.
 """
 
 import io
@@ -56,7 +58,9 @@ class TensorBoard(Listener):
         self._tell()
 
     def publish(self, folder: RunFolder) -> None:
-        """Writes what the test set said of the champion, and the pictures among the figures; once they are there."""
+        """Writes what the test set said of the champion, and the pictures among the figures; once
+        they are there.
+        """
         self._soon(self._write_champion, folder)
         self.flush()
 
@@ -71,7 +75,9 @@ class TensorBoard(Listener):
         self._thread.submit(self._attempt, work, *arguments)
 
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> None:
-        """What goes wrong here must not end a search of hours, whatever it is; nor must it go unsaid."""
+        """What goes wrong here must not end a search of hours, whatever it is; nor must it go
+        unsaid.
+        """
         if self._failure is not None:
             return
         try:
@@ -83,11 +89,15 @@ class TensorBoard(Listener):
         if self._failure is None or self._is_told:
             return
         cause = f"{type(self._failure).__name__}: {self._failure}"
-        self._note(f"TensorBoard: no more is written to {self._path} ({cause}); a later resume writes it anew")
+        self._note(
+            f"TensorBoard: no more is written to {self._path} ({cause}); a later resume writes it anew"
+        )
         self._is_told = True
 
     def _begin(self) -> None:
-        """What TensorBoard's HParams table shows, for all trials alike: each has some of the settings only."""
+        """What TensorBoard's HParams table shows, for all trials alike: each has some of the
+        settings only.
+        """
         experiment, _, _ = hparams(self._examples, {OBJECTIVE: 0.0})
         writer = _Writer(self._path)
         writer.add(experiment, 0)
@@ -120,7 +130,10 @@ class TensorBoard(Listener):
             return
         champion = next(trial for trial in folder.trials() if trial.number == test.champion)
         writer = _Writer(self._path / _CHAMPION)
-        writer.add(_scalars({f"test/{name}": value for name, value in _champion_scores(test).items()}), champion.images)
+        writer.add(
+            _scalars({f"test/{name}": value for name, value in _champion_scores(test).items()}),
+            champion.images,
+        )
         for path in (folder.figures / f"{name}.png" for name in _PICTURES):
             if path.exists():
                 writer.add(_picture(path), champion.images)
@@ -137,11 +150,14 @@ class _Writer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         old = list(folder.glob("events.out.tfevents.*"))
-        self._file = EventsWriter(str(folder / "events"), f".{time.time_ns()}")  # never the name of an old one
+        # never the name of an old one
+        self._file = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         for path in old:
             path.unlink()
         # A TensorBoard that is looking on forgets what it knew from the old file.
-        self._file.write_event(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
+        self._file.write_event(
+            Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START))
+        )
 
     def add(self, summary: Summary, step: int) -> None:
         self._file.write_event(Event(wall_time=time.time(), step=step, summary=summary))
@@ -160,17 +176,28 @@ def folder_name(trial: Trial) -> str:
 
 
 def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | bool]:
-    """What the search varied, in this trial: numbers and words; shares one by one. What it has not is left out."""
+    """What the search varied, in this trial: numbers and words; shares one by one. What it has not
+    is left out.
+    """
     found: dict[str, Any] = {"kind": trial.variant or trial.kind}
     for path in varied:
         value = trial.recipe.get(path)
-        found |= {f"{path}/{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {path: value}
-    plain = {path: value if isinstance(value, (bool, int, float, str)) else str(value) for path, value in found.items()}
+        found |= (
+            {f"{path}/{k}": v for k, v in value.items()}
+            if isinstance(value, Mapping)
+            else {path: value}
+        )
+    plain = {
+        path: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for path, value in found.items()
+    }
     return {path: value for path, value in plain.items() if found[path] is not None}
 
 
 def examples(sweep: Sweep) -> dict[str, float | str | bool]:
-    """A value of everything that the search varies, by the names of `settings`: it tells whether that is a number."""
+    """A value of everything that the search varies, by the names of `settings`: it tells whether
+    that is a number.
+    """
     found: dict[str, float | str | bool] = {"kind": "search"}
     for path, parameter in sweep.parameters.items():
         if isinstance(parameter, Simplex):
@@ -189,11 +216,15 @@ def _champion_scores(test: TestScores) -> Mapping[str, float]:
     """Of the very model, where it is known; of an older run, the means of its recipe."""
     best = test.row("best")
     assert best is not None
-    return test.models.get(test.champion, best.metrics) if test.champion is not None else best.metrics
+    return (
+        test.models.get(test.champion, best.metrics) if test.champion is not None else best.metrics
+    )
 
 
 def _scalars(metrics: Mapping[str, float]) -> Summary:
-    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()])
+    return Summary(
+        value=[Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+    )
 
 
 def _picture(path: Path) -> Summary:

@@ -1,4 +1,5 @@
-"""View: what MLflow's UI shows of one sweep: its trials, best first, with the settings that were varied, and as charts.
+"""View: what MLflow's UI shows of one sweep: its trials, best first, with the settings that were
+varied, and as charts.
 
 MLflow keeps a view that people share as a tag of the experiment, and a link names it.
 """
@@ -37,7 +38,8 @@ def view(sweep: Sweep, parent: str) -> str:
         ],
         "runsHiddenMode": "FIRST_20_RUNS",  # curves of the best; the parallel coordinates show all
         "compareRunSections": [_section()],
-        "isAccordionReordered": True,  # else MLflow sorts by name, and its own sections of every metric come before ours
+        # else MLflow sorts by name, and its own sections of every metric come before ours
+        "isAccordionReordered": True,
         "compareRunCharts": _charts(objective, _axes(sweep)),
     }
     return json.dumps(state)
@@ -46,14 +48,19 @@ def view(sweep: Sweep, parent: str) -> str:
 def links(server: str, experiment: str, parent: str, *, has_view: bool) -> dict[str, str]:
     """Addresses of the trials of a sweep, by what they show: "trials", a table, and "charts".
 
-    has_view: whether the experiment has the sweep's view; without it the trials come without their columns.
+    has_view: whether the experiment has the sweep's view; without it the trials come without their
+    columns.
     """
     page = f"{without_login(server).rstrip('/')}/#/experiments/{experiment}/runs"
     shown = {"workflowType": "machine_learning"}
     if has_view:
         shown["viewStateShareKey"] = parent
     else:
-        shown |= {"searchFilter": _filter(parent), "orderByKey": _metric(OBJECTIVE), "orderByAsc": "false"}
+        shown |= {
+            "searchFilter": _filter(parent),
+            "orderByKey": _metric(OBJECTIVE),
+            "orderByAsc": "false",
+        }
     charts = shown | {"compareRunsMode": "CHART"}
     return {"trials": f"{page}?{urlencode(shown)}", "charts": f"{page}?{urlencode(charts)}"}
 
@@ -64,15 +71,25 @@ def experiments_link(server: str) -> str:
 
 
 def settings(sweep: Sweep) -> list[str]:
-    """The parameters, as MLflow has them, in which trials differ: what the search varies and what variants change."""
-    names = [name for path, parameter in sweep.parameters.items() for name in _parameters(path, parameter)]
+    """The parameters, as MLflow has them, in which trials differ: what the search varies and what
+    variants change.
+    """
+    names = [
+        name
+        for path, parameter in sweep.parameters.items()
+        for name in _parameters(path, parameter)
+    ]
     names += [path for changes in sweep.variants.values() for path in changes]
     return list(dict.fromkeys(safe_name(name) for name in names))
 
 
 def _axes(sweep: Sweep) -> list[str]:
-    """Those that every trial has: MLflow leaves a trial out of the parallel coordinates for one value that it lacks."""
-    varied = [(path, parameter) for path, parameter in sweep.parameters.items() if not parameter.when]
+    """Those that every trial has: MLflow leaves a trial out of the parallel coordinates for one
+    value that it lacks.
+    """
+    varied = [
+        (path, parameter) for path, parameter in sweep.parameters.items() if not parameter.when
+    ]
     names = [safe_name(name) for path, parameter in varied for name in _parameters(path, parameter)]
     return names[:_MOST_AXES]
 
@@ -96,12 +113,23 @@ def _metric(name: str) -> str:
 def _section() -> dict[str, Any]:
     """One chart below the other: in MLflow's three columns the names of axes lie on one another."""
     shape = {"columns": 1, "cardHeight": 400}
-    return shape | {"uuid": _SECTION, "name": "Trials", "display": True, "isReordered": False, "isGenerated": False}
+    return shape | {
+        "uuid": _SECTION,
+        "name": "Trials",
+        "display": True,
+        "isReordered": False,
+        "isGenerated": False,
+    }
 
 
 def _charts(objective: str, axes: list[str]) -> list[dict[str, Any]]:
     shared: dict[str, Any] = {"metricSectionId": _SECTION, "deleted": False, "isGenerated": False}
-    curves = shared | {"type": "LINE", "uuid": "curves", "metricKey": objective, "selectedMetricKeys": [objective]}
+    curves = shared | {
+        "type": "LINE",
+        "uuid": "curves",
+        "metricKey": objective,
+        "selectedMetricKeys": [objective],
+    }
     if not axes:
         return [curves]
     across = {"selectedParams": axes, "selectedMetrics": [objective], "showAllRuns": True}

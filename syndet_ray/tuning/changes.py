@@ -1,11 +1,14 @@
-"""Changes: what is no longer as it was when a run began. Trials of before and after would not answer the same question."""
+"""Changes: what is no longer as it was when a run began. Trials of before and after would not
+answer the same question.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
-from syndet_ray.definitions.sweep import Sweep, load
+from syndet_ray.definitions.loader import load
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs import machine
 from syndet_ray.runs.folder import RunFolder
@@ -25,11 +28,15 @@ def refuse(folder: RunFolder, data: RealData) -> None:
             *_of_the_scenes(folder),
         ]
     else:
-        changes = ["it began with an earlier version, which recorded its sweep file and its data in another way"]
+        changes = [
+            "it began with an earlier version, which recorded its sweep file and its data in another way"
+        ]
     changes += _of_packages(folder)
     if changes:
         do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
-        raise DefinitionError(folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do)
+        raise DefinitionError(
+            folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do
+        )
 
 
 def code_notes(folder: RunFolder) -> list[str]:
@@ -39,7 +46,9 @@ def code_notes(folder: RunFolder) -> list[str]:
     """
     then, now = folder.about.get("code", {}), _code(folder)
     both = [name for name in then if name in now and then[name] != now[name]]
-    return [f"the code of {name} was {commit(then[name])} and is {commit(now[name])}" for name in both]
+    return [
+        f"the code of {name} was {commit(then[name])} and is {commit(now[name])}" for name in both
+    ]
 
 
 def _code(folder: RunFolder) -> dict[str, dict[str, Any]]:
@@ -62,7 +71,8 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
 
 def _differences(then: Sweep, now: Sweep) -> list[str]:
     before, after = _flat(then), _flat(now)
-    after["trials"] = before["trials"]  # may be extended, and a kill may fall between the two files that say so
+    # may be extended, and a kill may fall between the two files that say so
+    after["trials"] = before["trials"]
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
 
@@ -70,7 +80,8 @@ def _differences(then: Sweep, now: Sweep) -> list[str]:
 def _flat(sweep: Sweep) -> dict[str, Any]:
     """Every field of a sweep by a name that a reader finds it under, as JSON holds it.
 
-    A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in the run's JSON.
+    A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in
+    the run's JSON.
     """
     fields = sweep.model_dump(mode="json")
     del fields["recipe"]
@@ -92,7 +103,9 @@ def _of_the_weights(folder: RunFolder) -> list[str]:
     then = folder.about["weights"]
     now = {path: hash_or_nothing(path) for path in then}
     return [
-        _hash_words(f"the starting weights {path}", then[path], now[path]) for path in then if now[path] != then[path]
+        _hash_words(f"the starting weights {path}", then[path], now[path])
+        for path in then
+        if now[path] != then[path]
     ]
 
 

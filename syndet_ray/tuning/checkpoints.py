@@ -1,6 +1,8 @@
-"""Checkpoints: which of a run's may still be needed, and the deletion of all others. No other module deletes finished ones.
+"""Checkpoints: which of a run's may still be needed, and the deletion of all others. No other
+module deletes finished ones.
 
-A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and the search goes on.
+A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and
+the search goes on.
 """
 
 import math
@@ -21,19 +23,23 @@ from syndet_ray.search.listener import Listener
 from syndet_ray.search.task import KEPT_CHECKPOINTS
 from syndet_ray.tracking.outbox import Outbox
 
-# What the folders of checkpoints begin with: Ray Tune's, those of workers.local, and its copies that a kill left half done.
+# What the folders of checkpoints begin with: Ray Tune's, those of workers.local, and its copies
+# that a kill left half done.
 _NAMES = ("checkpoint_", "images-", ".")
 
 
 def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
     """The trials whose newest checkpoint may still be needed, by number.
 
-    Unfinished ones go on from it. The test set meets whatever finished of the controls, variants and confirmations, and where
-    nothing is confirmed the best of the search; the front of several goals is what such a sweep is asked for. A trial of
-    the search that others have pushed out of the best or the front never comes back, however far the search is extended.
+    Unfinished ones go on from it. The test set meets whatever finished of the controls, variants
+    and confirmations, and where nothing is confirmed the best of the search; the front of several
+    goals is what such a sweep is asked for. A trial of the search that others have pushed out of
+    the best or the front never comes back, however far the search is extended.
     """
     kept = {trial.number for trial in trials if trial.state == "RUNNING"}
-    kept |= {trial.number for trial in trials if trial.state == "COMPLETE" and trial.kind != "search"}
+    kept |= {
+        trial.number for trial in trials if trial.state == "COMPLETE" and trial.kind != "search"
+    }
     kept |= {trial.number for trial in finalists(trials, sweep.confirm.top)}
     if len(sweep.goals) > 1:
         kept |= {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
@@ -43,13 +49,14 @@ def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
 class Checkpoints(Listener):
     """Follows a search, and deletes the checkpoints that nobody needs any more.
 
-    Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. What was saved before them, whoever runs the trials leaves to
+    Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. What was saved before them, whoever
+    runs the trials leaves to
     this: Tune would write the state of all trials, and wait for it, at every other checkpoint.
 
     home     the folder or s3:// address under which the run's checkpoints lie
     note     told why some stay
-    secure   called before any of an ended trial is deleted: makes sure that whoever goes on with the run knows which trials
-             have ended, and says whether this driver may delete at all
+    secure   called before any of an ended trial is deleted: makes sure that whoever goes on with
+             the run knows which trials have ended, and says whether this driver may delete at all
     is_ours  whether this driver may delete at this moment, asked before each deletion
     """
 
@@ -61,12 +68,18 @@ class Checkpoints(Listener):
         secure: Callable[[], bool] = lambda: True,
         is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._address, self._sweep, self._secure, self._is_ours = inside(home, "checkpoints"), sweep, secure, is_ours
+        self._address, self._sweep, self._secure, self._is_ours = (
+            inside(home, "checkpoints"),
+            sweep,
+            secure,
+            is_ours,
+        )
         self._note = note
         self._trials: dict[int, Trial] = {}
         self._kept: dict[int, list[str]] = {}  # of each unfinished trial, oldest first
         self._outbox = Outbox("checkpoints", self._note_failure)
-        # The thread's own: of each ended trial what it was to leave, and the newest checkpoint there was.
+        # The thread's own: of each ended trial what it was to leave, and the newest checkpoint
+        # there was.
         self._done: dict[int, tuple[str | None, str | None]] = {}
 
     def update(self, trial: Trial) -> None:
@@ -79,7 +92,9 @@ class Checkpoints(Listener):
             self._keep(trial.number, trial.checkpoint)
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Waits until all is deleted that can be, at most limit_s; says so where that was too short."""
+        """Waits until all is deleted that can be, at most limit_s; says so where that was too
+        short.
+        """
         self._outbox.put("deletion", self._tidy)
         missing = self._outbox.wait(0.0, limit_s)
         if missing and not any(missing.values()):
@@ -87,10 +102,14 @@ class Checkpoints(Listener):
             self._note(f"{words}: resume deletes them")
 
     def _note_failure(self, error: Exception) -> None:
-        self._note(f"checkpoints that nobody needs any more are left where they are: {message(error)}")
+        self._note(
+            f"checkpoints that nobody needs any more are left where they are: {message(error)}"
+        )
 
     def _keep(self, number: int, checkpoint: str) -> None:
-        """Keeps one more checkpoint of a trial, and has the oldest deleted where there are too many."""
+        """Keeps one more checkpoint of a trial, and has the oldest deleted where there are too
+        many.
+        """
         kept = self._kept.setdefault(number, [])
         if checkpoint not in kept:
             kept.append(checkpoint)
@@ -99,7 +118,8 @@ class Checkpoints(Listener):
             self._outbox.put(old, partial(self._delete_old, number, old))
 
     def _delete_old(self, number: int, checkpoint: str) -> None:
-        has_come_again = checkpoint in self._kept.get(number, ())  # of a trial that began anew, in the same folders
+        # of a trial that began anew, in the same folders
+        has_come_again = checkpoint in self._kept.get(number, ())
         if not has_come_again:
             store, path = filesystem(checkpoint)
             self._delete(store, path)
@@ -112,11 +132,15 @@ class Checkpoints(Listener):
                 self._done |= changed
 
     def _changed(self) -> dict[int, tuple[str | None, str | None]]:
-        """Of each ended trial that is not as it should be: what it is to leave, and its newest checkpoint."""
+        """Of each ended trial that is not as it should be: what it is to leave, and its newest
+        checkpoint.
+        """
         trials = list(self._trials.values())
         kept = needed(trials, self._sweep)
         newest = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
-        wanted = {number: (name if number in kept else None, name) for number, name in newest.items()}
+        wanted = {
+            number: (name if number in kept else None, name) for number, name in newest.items()
+        }
         return {number: left for number, left in wanted.items() if self._done.get(number) != left}
 
     def _delete_all_but(self, left: dict[int, str | None]) -> None:
@@ -132,7 +156,9 @@ class Checkpoints(Listener):
                     self._delete(store, checkpoint.path)
 
     def _delete(self, store: fs.FileSystem, path: str) -> None:
-        """Deletes one checkpoint, unless another driver may have the run: that one may go on from it."""
+        """Deletes one checkpoint, unless another driver may have the run: that one may go on from
+        it.
+        """
         if self._is_ours():
             with suppress(FileNotFoundError):
                 store.delete_dir(path)
@@ -145,7 +171,9 @@ def _folders(store: fs.FileSystem, path: str) -> Iterator[fs.FileInfo]:
 
 
 def _newest(trial: Trial) -> str | None:
-    """The newest checkpoint of a trial as "trial-007-a1b2/checkpoint_000003": its folder within that of the trial."""
+    """The newest checkpoint of a trial as "trial-007-a1b2/checkpoint_000003": its folder within
+    that of the trial.
+    """
     if trial.checkpoint is None:
         return None
     is_address = "://" in trial.checkpoint  # a path may have a question mark in it
@@ -154,7 +182,9 @@ def _newest(trial: Trial) -> str | None:
 
 
 def _number(folder: str) -> int | None:
-    """Which trial a folder is of: "trial-007", or "trial-007-a1b2" with Ray Tune's id of an attempt; None for any other."""
+    """Which trial a folder is of: "trial-007", or "trial-007-a1b2" with Ray Tune's id of an
+    attempt; None for any other.
+    """
     kind, _, rest = folder.partition("-")
     number = rest.partition("-")[0]
     return int(number) if kind == "trial" and number.isdigit() else None

@@ -1,4 +1,6 @@
-"""Confirm: the confirmed recipes and the controls meet the real test set, once, when the search is over."""
+"""Confirm: the confirmed recipes and the controls meet the real test set, once, when the search is
+over.
+"""
 
 import shutil
 import time
@@ -56,16 +58,20 @@ class Scored:
 
 
 def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
-    """The recipes that meet the test set, by role: "best", controls and variants by name, and other confirmed ones.
+    """The recipes that meet the test set, by role: "best", controls and variants by name, and other
+    confirmed ones.
 
-    A control or variant that won stands there twice, as itself and as the best. Empty where no trial left a model.
+    A control or variant that won stands there twice, as itself and as the best. Empty where no
+    trial left a model.
     """
     found = candidates(trials)
     if not found or not found[0].models:
         return {}
-    order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))  # the sweep's, whatever failed
+    # the sweep's, whatever failed
+    order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))
     fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
-    # Else the best of the search alone, as where all confirmations failed: of the others no checkpoint need be there.
+    # Else the best of the search alone, as where all confirmations failed: of the others no
+    # checkpoint need be there.
     confirmed = any(trial.kind == "confirm" and trial.state == "COMPLETE" for trial in trials)
     others = [c for c in found[1:] if c.kind == "search" and confirmed]
     roles = {c.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
@@ -73,7 +79,8 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
 
 
 def to_be_scored(trials: Sequence[Trial], sweep: Sweep, test: TestScores | None) -> list[Trial]:
-    """The finished trials whose models the test set will meet, as far as is known while others are still to be trained.
+    """The finished trials whose models the test set will meet, as far as is known while others are
+    still to be trained.
 
     None where all is trained, and the test set has met the models that it was to meet.
     """
@@ -83,7 +90,8 @@ def to_be_scored(trials: Sequence[Trial], sweep: Sweep, test: TestScores | None)
     if is_trained and is_proposed and is_scored(recipes, test):
         return []
     is_confirmed = any(trial.kind == "search" for trial in finalists(trials, sweep.confirm.top))
-    if sweep.confirm.seeds and is_confirmed:  # what is trained anew is scored, and of the rest only a variant's repeats
+    # what is trained anew is scored, and of the rest only a variant's repeats
+    if sweep.confirm.seeds and is_confirmed:
         own = [trial for trial in trials if trial.kind == "confirm" or trial.variant]
         return [trial for trial in own if trial.state == "COMPLETE"]
     return models_of(recipes)
@@ -97,7 +105,9 @@ def models_of(recipes: Mapping[str, Candidate]) -> list[Trial]:
 
 def is_scored(recipes: Mapping[str, Candidate], test: TestScores | None) -> bool:
     """Whether the test set has met exactly these recipes, in all their trainings."""
-    trainings = {training.number for candidate in recipes.values() for training in candidate.trainings}
+    trainings = {
+        training.number for candidate in recipes.values() for training in candidate.trainings
+    }
     scored = set() if test is None else {model for row in test.rows for model in row.models}
     return trainings == scored
 
@@ -111,13 +121,18 @@ def open_test_set(
     progress: Progress = quiet,
     note: Note = silent,
 ) -> None:
-    """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the champion's files.
+    """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the
+    champion's files.
 
     It is counted before anything is seen, so that an opening that is cut short counts too.
     """
     opened, openings = time.time(), folder.note_opening()
-    models = {model.number: model for candidate in recipes.values() for model in candidate.trainings}
-    every = [{"checkpoint": None if model.diverged else model.checkpoint} for model in models.values()]
+    models = {
+        model.number: model for candidate in recipes.values() for model in candidate.trainings
+    }
+    every = [
+        {"checkpoint": None if model.diverged else model.checkpoint} for model in models.values()
+    ]
     scored = dict(zip(models, runner.tasks(score_checkpoint, test, every, progress), strict=True))
     champion = max(recipes["best"].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
@@ -144,11 +159,20 @@ def open_test_set(
     folder.write_test(scores.cautious())
 
 
-def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], seed: int) -> tuple[TestRow, ...]:
-    """A row for each recipe: means over its models, intervals over images and seeds, and how it compares with the others."""
+def test_rows(
+    recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], seed: int
+) -> tuple[TestRow, ...]:
+    """A row for each recipe: means over its models, intervals over images and seeds, and how it
+    compares with the others.
+    """
     rng = seeds.generator(seed, "test rows")
-    of = {candidate.trial.number: [scored[m.number] for m in candidate.trainings] for candidate in recipes.values()}
-    draws = {candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()}
+    of = {
+        candidate.trial.number: [scored[m.number] for m in candidate.trainings]
+        for candidate in recipes.values()
+    }
+    draws = {
+        candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()
+    }
     spreads = _seed_spreads(recipes, scored)
     spread = spreads["mAP"]
     p_best = _p_best(draws, _generator_of(draws, seed), spread)
@@ -156,18 +180,27 @@ def test_rows(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], se
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
     differences = _differences(draws, set(against.values()), seed, spread)
     gaps = {
-        number: {role: differences[number, other] for role, other in against.items() if other != number}
+        number: {
+            role: differences[number, other] for role, other in against.items() if other != number
+        }
         for number in of
     }
-    return tuple(_row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items())
+    return tuple(
+        _row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items()
+    )
 
 
 def _differences(
-    draws: Mapping[int, Mapping[int, np.ndarray]], references: Collection[int], seed: int, spread: SeedSpread | None
+    draws: Mapping[int, Mapping[int, np.ndarray]],
+    references: Collection[int],
+    seed: int,
+    spread: SeedSpread | None,
 ) -> dict[tuple[int, int], Difference]:
-    """By pair of trials, how much the recipe of the first is above that of the second, where either is a reference.
+    """By pair of trials, how much the recipe of the first is above that of the second, where either
+    is a reference.
 
-    Each pair is compared once: what the one is above the other is exactly what the other is below it.
+    Each pair is compared once: what the one is above the other is exactly what the other is below
+    it.
     """
     differences = {}
     for one, other in combinations(sorted(draws), 2):
@@ -179,7 +212,8 @@ def _differences(
 
 
 def _generator_of(numbers: Iterable[int], seed: int) -> np.random.Generator:
-    """The generator of a comparison of the recipes of these trials: it is the same in whatever order, and beside any others.
+    """The generator of a comparison of the recipes of these trials: it is the same in whatever
+    order, and beside any others.
 
     Of two recipes the probability to be the best is so exactly that of their difference.
     """
@@ -188,11 +222,15 @@ def _generator_of(numbers: Iterable[int], seed: int) -> np.random.Generator:
 
 
 def _p_best(
-    draws: Mapping[int, Mapping[int, np.ndarray]], rng: np.random.Generator, spread: SeedSpread | None
+    draws: Mapping[int, Mapping[int, np.ndarray]],
+    rng: np.random.Generator,
+    spread: SeedSpread | None,
 ) -> dict[int, float]:
-    """By trial, the probability that its recipe is the best. Empty where no recipe was trained more than once.
+    """By trial, the probability that its recipe is the best. Empty where no recipe was trained more
+    than once.
 
-    Two trainings of one recipe would then look as different as two recipes do: draws over images know nothing of seeds.
+    Two trainings of one recipe would then look as different as two recipes do: draws over images
+    know nothing of seeds.
     """
     if all(len(by_seed) == 1 for by_seed in draws.values()):
         return {}
@@ -200,8 +238,12 @@ def _p_best(
     return {int(name): share for name, share in probability_best(by_name, rng, spread).items()}
 
 
-def _seed_spreads(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]) -> dict[str, SeedSpread | None]:
-    """By metric, how much trainings of one recipe differ: for recipes of which only one training is left."""
+def _seed_spreads(
+    recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]
+) -> dict[str, SeedSpread | None]:
+    """By metric, how much trainings of one recipe differ: for recipes of which only one training is
+    left.
+    """
     by_trial = {candidate.trial.number: candidate.models for candidate in recipes.values()}
     models = [[scored[model.number] for model in trainings] for trainings in by_trial.values()]
     spreads = {}
@@ -213,7 +255,10 @@ def _seed_spreads(recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]
 
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
     """The draws of a recipe's models by the number of their seed."""
-    by_seed = {training.seed_number: scored[training.number].draws["mAP"] for training in candidate.trainings}
+    by_seed = {
+        training.seed_number: scored[training.number].draws["mAP"]
+        for training in candidate.trainings
+    }
     assert len(by_seed) == len(candidate.trainings), "trainings of one recipe differ in their seeds"
     return by_seed
 
@@ -247,17 +292,29 @@ def _row(
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
     """What every recipe is compared with, by role: the controls, and the first variant."""
     variants = [role for role, candidate in recipes.items() if role == candidate.trial.variant]
-    return {role: recipes[role].trial.number for role in recipes if role in (*CONTROL_CHANGES, *variants[:1])}
+    return {
+        role: recipes[role].trial.number
+        for role in recipes
+        if role in (*CONTROL_CHANGES, *variants[:1])
+    }
 
 
 def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> Scored:
-    """Scores one trained model on the test set; runs on a worker. None is a model that finds nothing: its training diverged."""
+    """Scores one trained model on the test set; runs on a worker. None is a model that finds
+    nothing: its training diverged.
+    """
     from syndet_ray.detection.evaluation import evaluate
     from syndet_ray.detection.score import NOTHING_FOUND
 
-    predictions = [NOTHING_FOUND] * len(test) if checkpoint is None else _found(test, device, threads, checkpoint)
+    predictions = (
+        [NOTHING_FOUND] * len(test)
+        if checkpoint is None
+        else _found(test, device, threads, checkpoint)
+    )
     found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
-    return Scored(metrics=found.metrics, draws=found.draws, predictions=predictions, confusion=found.confusion)
+    return Scored(
+        metrics=found.metrics, draws=found.draws, predictions=predictions, confusion=found.confusion
+    )
 
 
 def _found(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[Predictions]":
@@ -277,17 +334,22 @@ def _intervals(
 ) -> dict[str, tuple[float, float]]:
     """95 % over images and seeds, of every metric that has draws."""
     drawn = {
-        name: combined([model.draws[name] for model in models], rng, TIMES, spread) for name, spread in spreads.items()
+        name: combined([model.draws[name] for model in models], rng, TIMES, spread)
+        for name, spread in spreads.items()
     }
     return {name: score_interval(name, found) for name, found in drawn.items()}
 
 
 def _means(models: Sequence[Scored]) -> dict[str, float]:
-    return {name: float(np.mean([model.metrics[name] for model in models])) for name in models[0].metrics}
+    return {
+        name: float(np.mean([model.metrics[name] for model in models]))
+        for name in models[0].metrics
+    }
 
 
 def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> None:
-    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more of them.
+    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more
+    of them.
 
     Boxes are in the photos' own pixels: whoever asks has the photos.
     """
@@ -298,7 +360,8 @@ def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> 
 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:
-    """One row a prediction, in the order of the images and best first in each; columns are named as in the truth.
+    """One row a prediction, in the order of the images and best first in each; columns are named as
+    in the truth.
 
     Predictions are at the working scale, the table is in the photos' own pixels.
     """

@@ -1,4 +1,6 @@
-"""Cost: what a sweep will take, projected from a few steps measured on whatever its trials would run on."""
+"""Cost: what a sweep will take, projected from a few steps measured on whatever its trials would
+run on.
+"""
 
 import tempfile
 import time
@@ -23,15 +25,13 @@ if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
 
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
-_DO_ABOUT_BUDGET = (
-    "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
-)
+_DO_ABOUT_BUDGET = "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Seconds for one training image, for one validation image to be scored, and for one scene to be drawn; bytes of one
-    checkpoint."""
+    """Seconds for one training image, for one validation image to be scored, and for one scene to
+    be drawn; bytes of one checkpoint."""
 
     train_s: float
     score_s: float
@@ -41,7 +41,8 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a sweep takes: at most, every trial trained to its end, and at least, all that can be pruned pruned at once.
+    """What a sweep takes: at most, every trial trained to its end, and at least, all that can be
+    pruned pruned at once.
 
     hours     wall clock, rendering and scoring included, but not what starting processes takes
     scoring_hours  of which validation takes
@@ -65,12 +66,17 @@ def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> C
     """The projected cost of a sweep. Takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
-        (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}])
+        (rates,) = runner.tasks(
+            measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}]
+        )
     return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
 
 
 def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cost:
-    """What these rates mean for the whole sweep. The recipe's own length stands for all that are searched."""
+    """What these rates mean for the whole sweep.
+
+    The recipe's own length stands for all that are searched.
+    """
     whole, pruned = _lengths(sweep), _least_lengths(sweep)
     images, least = sum(whole), sum(pruned)
     rung, prunable = sweep.first_pruned_rung or sweep.rungs, _prunable(sweep)
@@ -98,7 +104,9 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
 
 
 def _lengths(sweep: Sweep) -> list[int]:
-    """The images of every training, where none is pruned: of controls and variants, of the search, and of all trained anew."""
+    """The images of every training, where none is pruned: of controls and variants, of the search,
+    and of all trained anew.
+    """
     fixed = [recipe.training.images for recipe in sweep.fixed.values()]
     return [*fixed, *_confirmations(sweep), *[sweep.recipe.training.images] * sweep.proposals]
 
@@ -131,7 +139,8 @@ def _confirmations(sweep: Sweep) -> list[int]:
 
 
 def check_images(sweep: Sweep, budget: Budget) -> None:
-    """Raises DefinitionError for a budget of fewer images than the sweep sees at least: it could never end.
+    """Raises DefinitionError for a budget of fewer images than the sweep sees at least: it could
+    never end.
 
     Nothing need be read or measured to know that.
     """
@@ -142,14 +151,20 @@ def check_images(sweep: Sweep, budget: Budget) -> None:
 
 
 def check_hours(cost: Cost, budget: Budget) -> None:
-    """Raises DefinitionError for a budget of fewer hours than even the least cost: such a sweep could never end."""
+    """Raises DefinitionError for a budget of fewer hours than even the least cost: such a sweep
+    could never end.
+    """
     if cost.least_hours > budget.hours:
         rule = f"must be at least the {cost.least_hours:.2g} hours that the sweep takes if all is pruned that can be"
         raise DefinitionError("--hours", rule, got=budget.hours, do=_DO_ABOUT_BUDGET)
 
 
-def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[str, Any], seed: int) -> Rates:
-    """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they cost the same."""
+def measure(
+    pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[str, Any], seed: int
+) -> Rates:
+    """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they
+    cost the same.
+    """
     import torch
 
     from syndet_ray.detection.predict import predict
@@ -161,7 +176,11 @@ def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[s
     here = torch.device(device)
     trainer = Trainer(alone, {"real": pools["train"]}, device=here, seed=seed)
     batch = min(settled.training.batch_size, settled.training.images)
-    steps = [i * batch for i in range(1, _WARM_STEPS + _STEPS + 1) if i * batch <= settled.training.images]
+    steps = [
+        i * batch
+        for i in range(1, _WARM_STEPS + _STEPS + 1)
+        if i * batch <= settled.training.images
+    ]
     warm, rest = steps[: len(steps) // 3], steps[len(steps) // 3 :]
     for images in warm:
         trainer.train_until(images)
@@ -173,7 +192,10 @@ def measure(pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[s
     predict(trainer.model, photos, device=here)
     score_s = (time.perf_counter() - began) / len(photos)
     return Rates(
-        train_s=train_s, score_s=score_s, scene_s=_scene_s(settled, seed), checkpoint_bytes=_checkpoint_bytes(trainer)
+        train_s=train_s,
+        score_s=score_s,
+        scene_s=_scene_s(settled, seed),
+        checkpoint_bytes=_checkpoint_bytes(trainer),
     )
 
 
@@ -185,7 +207,11 @@ def _checkpoint_bytes(trainer: "Trainer") -> int:
 
 def _scene_s(recipe: Recipe, seed: int) -> float:
     """Of our own quick renderer; how long other generators take is not known before they have run."""
-    sets = [parameters for parameters, _ in recipe.scenes().values() if parameters.generator == "raycast"]
+    sets = [
+        parameters
+        for parameters, _ in recipe.scenes().values()
+        if parameters.generator == "raycast"
+    ]
     return max((_seconds_a_scene(parameters, seed) for parameters in sets), default=0.0)
 
 

@@ -17,7 +17,9 @@ _BYTES_A_PIXEL = 3
 
 @dataclass(frozen=True)
 class Disk:
-    """What a sweep takes at most, bytes. checkpoints: of all trials that keep any at one time; scenes: of all rendered sets."""
+    """What a sweep takes at most, bytes. checkpoints: of all trials that keep any at one time;
+    scenes: of all rendered sets.
+    """
 
     checkpoints: int = 0
     scenes: int = 0
@@ -25,7 +27,9 @@ class Disk:
 
 @dataclass(frozen=True)
 class Room:
-    """Where that goes, bytes. free: of the disk that has the runs; cache: the most that scenes may take there."""
+    """Where that goes, bytes. free: of the disk that has the runs; cache: the most that scenes may
+    take there.
+    """
 
     free: int
     cache: int
@@ -37,10 +41,11 @@ def room(runs: Path, cache: Path) -> Room:
 
 
 def projected(sweep: Sweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
-    """The disk that a sweep takes where one checkpoint takes so much; the recipe's own stands for all.
+    """The disk that a sweep takes where one checkpoint takes so much; the recipe's own stands for
+    all.
 
-    Kept are the newest checkpoints of trials that run, and one of every training that may meet the test set (see
-    tuning.checkpoints).
+    Kept are the newest checkpoints of trials that run, and one of every training that may meet the
+    test set (see tuning.checkpoints).
     """
     kept = len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals) + confirmations
     running = parallel * (KEPT_CHECKPOINTS + 1)  # the next is written before the oldest goes
@@ -49,11 +54,15 @@ def projected(sweep: Sweep, checkpoint_bytes: int, confirmations: int, parallel:
 
 
 def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None:
-    """Raises MachineError where a sweep may take more than is free under `place`. storage: where checkpoints go instead."""
+    """Raises MachineError where a sweep may take more than is free under `place`. storage: where
+    checkpoints go instead.
+    """
     needed = taken(disk, room, storage)
     if needed > room.free:
         lacking = memory_words(needed - room.free)
-        rule = f"lacks {lacking} for {words(disk, room, storage)} ({memory_words(room.free)} are free)"
+        rule = (
+            f"lacks {lacking} for {words(disk, room, storage)} ({memory_words(room.free)} are free)"
+        )
         elsewhere = "" if storage else "let checkpoints go to S3 with --storage, "
         do = f"Make room, give another --runs, {elsewhere}or begin all the same with --force."
         raise MachineError(place, rule, do=do)

@@ -27,7 +27,14 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import Twin, cut_by_looks, refuse_copies, selection, twin_words, with_validation
+from syndet_ray.data.split import (
+    Twin,
+    cut_by_looks,
+    refuse_copies,
+    selection,
+    twin_words,
+    with_validation,
+)
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
@@ -43,23 +50,29 @@ from syndet_ray.scenes.needs import materials as materials_of
 from syndet_ray.spread import LEAST_IMAGES
 from syndet_ray.wording import counted
 
-_OTHER_ASSETS = "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
+_OTHER_ASSETS = (
+    "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
+)
 _DO_LABEL = "Label objects on its photos, or add photos with labelled objects. Boxes of crowds do not count."
 _LEAST_FREE_BYTES = 2 * 1024**3
 _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
-# Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter and the spread of
-# sizes within each make up for the rest.
+# Median sizes of rendered and photographed objects this near are alike: the detector's scale jitter
+# and the spread of sizes within each make up for the rest.
 _LIKE_SIZES = 1.5
 
 _SCORED = ("val", "test")  # splits whose photos nothing may be trained on
 
 
-def real_data(path: Path | None, sweep: Sweep, progress: NamedProgress, *, allow_near_copies: bool = False) -> RealData:
-    """The user's photos, or the stand-in set where there are none, and others' photos that the sweep's recipes name.
+def real_data(
+    path: Path | None, sweep: Sweep, progress: NamedProgress, *, allow_near_copies: bool = False
+) -> RealData:
+    """The user's photos, or the stand-in set where there are none, and others' photos that the
+    sweep's recipes name.
 
-    All is read before any is decoded. Raises DataError for whatever cannot be used, near copies in two splits among it
-    unless they are allowed, DefinitionError for a sweep that varies the working scale, or what has no effect with its assets,
-    and MachineError where the decoded photos would not fit into memory.
+    All is read before any is decoded. Raises DataError for whatever cannot be used, near copies in
+    two splits among it unless they are allowed, DefinitionError for a sweep that varies the working
+    scale, or what has no effect with its assets, and MachineError where the decoded photos would
+    not fit into memory.
     """
     _check_one_scale(sweep)
     if path is None:
@@ -75,13 +88,19 @@ def real_data(path: Path | None, sweep: Sweep, progress: NamedProgress, *, allow
     others_sources = [other.splits["train"] for other in others.values()]
     check_photos_fit([*splits.values(), *others_sources], scale.longest_px)
     given = dataset
-    dataset, pools = _decoded_splits(dataset, splits, scale, sweep.seed, progress, allow_near_copies=allow_near_copies)
+    dataset, pools = _decoded_splits(
+        dataset, splits, scale, sweep.seed, progress, allow_near_copies=allow_near_copies
+    )
     splits = dataset.splits
-    _check_splits(sweep, splits, place)  # again: near copies may have moved the border between train and val
+    # again: near copies may have moved the border between train and val
+    _check_splits(sweep, splits, place)
     others_pools = _decoded_others(others, scale, progress)
-    # A val that was cut has been compared with train already, until there was nothing left to refuse.
+    # A val that was cut has been compared with train already, until there was nothing left to
+    # refuse.
     is_compared = dataset is not given and not allow_near_copies
-    twins = _twins(pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared)
+    twins = _twins(
+        pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
+    )
     least_px, most_px = _object_range_px(scale, sweep)
     notes = (
         *dataset.notes,
@@ -123,7 +142,9 @@ def _check_splits(sweep: Sweep, splits: Mapping[str, Source], place: str) -> Non
 
 
 def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
-    """Raises DataError for a split without any labelled object where a recipe is trained or scored on it."""
+    """Raises DataError for a split without any labelled object where a recipe is trained or scored
+    on it.
+    """
     rules = {
         "val": "recipes cannot be compared on it",
         "test": "no score can be computed",
@@ -137,7 +158,9 @@ def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> N
             raise DataError(f"{place}, {split}", rule, do=_DO_LABEL)
 
 
-def _scale(sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str) -> WorkingScale:
+def _scale(
+    sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str
+) -> WorkingScale:
     """The working scale of all photos, from those that train."""
     check_alike([record for source in splits.values() for record in source.records], place)
     for folder, other in others.items():
@@ -163,14 +186,18 @@ def _decoded_splits(
     *,
     allow_near_copies: bool,
 ) -> tuple[Dataset, dict[str, Pool]]:
-    """A dataset with all three splits, and their photos. A val that is cut from train shares no photo with it.
+    """A dataset with all three splits, and their photos. A val that is cut from train shares no
+    photo with it.
 
     cut  the three splits, where val is cut without a look at the photos
     """
     if "val" in dataset.splits:
-        return dataset, {split: _decoded(dataset.splits[split], scale, split, progress) for split in cut}
+        return dataset, {
+            split: _decoded(dataset.splits[split], scale, split, progress) for split in cut
+        }
     given = dataset.splits["train"]
-    # What is likely to stay together is decoded together: then neither train nor val is copied when it is sent elsewhere.
+    # What is likely to stay together is decoded together: then neither train nor val is copied when
+    # it is sent elsewhere.
     whole = replace(given, records=cut["train"].records + cut["val"].records)
     decoded = _decoded(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
@@ -180,10 +207,13 @@ def _decoded_splits(
     return dataset, pools | {"test": _decoded(dataset.splits["test"], scale, "test", progress)}
 
 
-def _decoded_others(others: Mapping[str, Dataset], scale: WorkingScale, progress: NamedProgress) -> dict[str, Pool]:
+def _decoded_others(
+    others: Mapping[str, Dataset], scale: WorkingScale, progress: NamedProgress
+) -> dict[str, Pool]:
     """The training images of others' photos, by folder."""
     return {
-        folder: _decoded(other.splits["train"], scale, Path(folder).name, progress) for folder, other in others.items()
+        folder: _decoded(other.splits["train"], scale, Path(folder).name, progress)
+        for folder, other in others.items()
     }
 
 
@@ -196,7 +226,8 @@ def _twins(
     allowed: bool,
     is_val_compared: bool,
 ) -> dict[str, list[Twin]]:
-    """Photos that are on two sides, by "val", "test" or the folder of others' photos. Raises DataError where they are refused.
+    """Photos that are on two sides, by "val", "test" or the folder of others' photos. Raises
+    DataError where they are refused.
 
     is_val_compared  whether it is known that val shares no photo with train
     """
@@ -208,10 +239,14 @@ def _twins(
     for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
         where = f"{place}, {split}"
-        twins[split] = refuse_copies(scored[split], originals, where, allowed=allowed, progress=looking)
+        twins[split] = refuse_copies(
+            scored[split], originals, where, allowed=allowed, progress=looking
+        )
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
-        twins[folder] = refuse_copies(pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking)
+        twins[folder] = refuse_copies(
+            pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking
+        )
     return twins
 
 
@@ -232,11 +267,15 @@ def _near_copies(twins: Mapping[str, Sequence[Twin]]) -> dict[str, int]:
         for twin in twins_of_part:
             split, image = (part, twin.image) if part in _SCORED else (twin.split, twin.original)
             images[split].add(image)
-    return {split: len(images_of_split) for split, images_of_split in images.items() if images_of_split}
+    return {
+        split: len(images_of_split) for split, images_of_split in images.items() if images_of_split
+    }
 
 
 def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
-    """Least and greatest size, px, of photographed objects, or of rendered ones where none is labelled."""
+    """Least and greatest size, px, of photographed objects, or of rendered ones where none is
+    labelled.
+    """
     if scale.objects:
         return scale.object_px[0], scale.object_px[2]
     return sweep.recipe.scene.size_px
@@ -254,7 +293,9 @@ def _notes_on_assets(sweep: Sweep) -> list[str]:
 
 
 def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
-    """A note where rendered objects are of another size than photographed ones at the working scale."""
+    """A note where rendered objects are of another size than photographed ones at the working
+    scale.
+    """
     ranges = reach.rendered_sizes(sweep)
     if not ranges or not scale.objects:
         return []
@@ -275,7 +316,9 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 
 def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
-    """A note where rendered scenes are smaller than the crops of training, which are then filled up with grey."""
+    """A note where rendered scenes are smaller than the crops of training, which are then filled up
+    with grey.
+    """
     sides = [scene.image_px for scene in reach.scenes(sweep) if scene.image_px != "auto"]
     if not sides or min(sides) >= scale.crop_px:
         return []
@@ -286,7 +329,9 @@ def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
 
 
 def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
-    """A note for each split that is scored and holds too few photos with an object for what it is used for."""
+    """A note for each split that is scored and holds too few photos with an object for what it is
+    used for.
+    """
     consequences = {
         "val": "which recipe scores best on so few is chance as much as merit",
         "test": "so few cannot tell recipes apart, and the answer will recommend none",
@@ -295,27 +340,39 @@ def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
     for split, consequence in consequences.items():
         count = sum(bool((~record.boxes.crowd).any()) for record in splits[split].records)
         if count < LEAST_IMAGES:
-            photos = counted(count, "photo") + (" with an object" if count < len(splits[split]) else "")
+            photos = counted(count, "photo") + (
+                " with an object" if count < len(splits[split]) else ""
+            )
             notes.append(f"{split}: only {photos}: {consequence}; label at least {LEAST_IMAGES}")
     return notes
 
 
 def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[str]:
-    """A note for each split that is scored where more than a fifth of the objects are of a size that cannot be learned."""
+    """A note for each split that is scored where more than a fifth of the objects are of a size
+    that cannot be learned.
+    """
     notes = []
     for split in ("val", "test"):
         scored = scale_of(splits[split].records, scale)
         if not scored.is_learnable:
-            notes.append(f"{split}: {scored.unlearnable_words}; what trains has objects of other sizes")
+            notes.append(
+                f"{split}: {scored.unlearnable_words}; what trains has objects of other sizes"
+            )
     return notes
 
 
 def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
-    """A note where a tenth of the objects or more are much longer than the longest anchor of some recipe."""
-    shapes = {(recipe.detector.architecture, recipe.detector.aspect_ratios) for recipe in sweep.fixed.values()}
+    """A note where a tenth of the objects or more are much longer than the longest anchor of some
+    recipe.
+    """
+    shapes = {
+        (recipe.detector.architecture, recipe.detector.aspect_ratios)
+        for recipe in sweep.fixed.values()
+    }
     if sweep.trials:
         searched = product(
-            reach.proposed(sweep, "detector.architecture"), reach.proposed(sweep, "detector.aspect_ratios")
+            reach.proposed(sweep, "detector.architecture"),
+            reach.proposed(sweep, "detector.aspect_ratios"),
         )
         shapes.update(searched)
     longest = [longest_shape(ratios) for architecture, ratios in shapes if architecture != "fcos"]
@@ -325,7 +382,9 @@ def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
     if share < _MANY_ELONGATED:
         return []
     least = badly_fitted(min(longest))
-    return [f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: anchors fit them badly"]
+    return [
+        f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: anchors fit them badly"
+    ]
 
 
 def _others_photos(folder: str, real: Dataset) -> Dataset:
@@ -336,9 +395,15 @@ def _others_photos(folder: str, real: Dataset) -> Dataset:
         do = "Put the photos to train on into it: those of other splits are not used."
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
     if not len(training_boxes_wh(dataset.splits["train"].records)):
-        raise DataError(f"{folder}, train", "holds no labelled object: nothing can be learned from it", do=_DO_LABEL)
+        raise DataError(
+            f"{folder}, train",
+            "holds no labelled object: nothing can be learned from it",
+            do=_DO_LABEL,
+        )
     few_boxes = {**real.few_boxes, **dataset.few_boxes}
-    check_classes(real.classes, dataset.classes, folder, other_name="these photos", few_boxes=few_boxes)
+    check_classes(
+        real.classes, dataset.classes, folder, other_name="these photos", few_boxes=few_boxes
+    )
     return dataset
 
 
@@ -352,11 +417,12 @@ def _check_real_images(sweep: Sweep, available: int) -> None:
 def check_assets(
     sweep: Sweep, classes: Sequence[str], place: object, few_boxes: Mapping[str, str] | None = None
 ) -> None:
-    """Reads every library that a recipe of the sweep may ask for; raises DataError unless its classes are the photos'.
+    """Reads every library that a recipe of the sweep may ask for; raises DataError unless its
+    classes are the photos'.
 
     few_boxes  of each of `classes` that few boxes have, how many and where the first is, in words
-    What a command will write is known only once it has run: its classes are checked by the trial. Raises MachineError
-    where a generator cannot be started.
+    What a command will write is known only once it has run: its classes are checked by the trial.
+    Raises MachineError where a generator cannot be started.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
     rendered = materials_of(sweep)
@@ -369,9 +435,11 @@ def check_assets(
 
 
 def check_effects(sweep: Sweep) -> None:
-    """Raises DefinitionError where recipes would vary what has no effect with the assets that they name.
+    """Raises DefinitionError where recipes would vary what has no effect with the assets that they
+    name.
 
-    What does not depend on assets was checked when the sweep was loaded. Call it after `check_assets`.
+    What does not depend on assets was checked when the sweep was loaded. Call it after
+    `check_assets`.
     """
     if sweep.trials:
         sweep.parameters.check_effects(sweep.recipe, facts)
@@ -379,7 +447,9 @@ def check_effects(sweep: Sweep) -> None:
 
 
 def check_machine(runs: Path, storage: str | None) -> None:
-    """Raises MachineError where there is too little disk, or the store of the run cannot be written."""
+    """Raises MachineError where there is too little disk, or the store of the run cannot be
+    written.
+    """
     do = "Run from a folder that you may write to, or name one with --runs."
     try:
         runs.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Run: a sweep from its file to its report. Search, confirmation, then one look at the test set, then the record of it all."""
+"""Run: a sweep from its file to its report. Search, confirmation, then one look at the test set,
+then the record of it all.
+"""
 
 import math
 import shlex
@@ -29,7 +31,13 @@ from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Budget, Display, Search, halted
 from syndet_ray.search.task import TrialSettings, check_gpus, retried
-from syndet_ray.tracking.backup import Backup, check_models, forget_lost_checkpoints, home, ownership
+from syndet_ray.tracking.backup import (
+    Backup,
+    check_models,
+    forget_lost_checkpoints,
+    home,
+    ownership,
+)
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking, champion_name
 from syndet_ray.tracking.server import kept_address, mask
@@ -48,9 +56,14 @@ if TYPE_CHECKING:
     from syndet_ray.workers.local import Local
     from syndet_ray.workers.tune import OnRay
 
-_MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "spent": "KILLED"}
-# How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for that, or the machine goes
-# soon: then a request that hangs is not waited for either.
+_MLFLOW_STATUS = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "spent": "KILLED",
+}
+# How long a run waits at its end for an MLflow or a store that is away. Who stops a run waits for
+# that, or the machine goes soon: then a request that hangs is not waited for either.
 _PATIENCE_S, _STOPPED_PATIENCE_S = 60.0, 5.0
 
 
@@ -96,7 +109,9 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a run's sweep came from: its file, and what was given on the command line instead of what stands there."""
+    """Where a run's sweep came from: its file, and what was given on the command line instead of
+    what stands there.
+    """
 
     name: str
     file: Path | None = None
@@ -105,11 +120,14 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial finished).
+    """How a run ended: "finished", "interrupted" or "spent" (resume goes on), or "failed" (no trial
+    finished).
 
-    trials    where a browser shows its trials; "" where MLflow's store is a file, which no server shows yet
+    trials    where a browser shows its trials; "" where MLflow's store is a file, which no server
+              shows yet
     unwritten why MLflow does not have all of the run, and how it gets it; None where it has
-    is_reported  whether the report is that of the run as it ended; else it could not be written, which was said
+    is_reported  whether the report is that of the run as it ended; else it could not be written,
+                 which was said
     """
 
     folder: RunFolder
@@ -121,7 +139,9 @@ class Outcome:
 
 
 def check(sweep: Sweep, options: Options, display: Display) -> RealData:
-    """Validates a sweep's data, this machine, its store and its tracking server, and starts nothing."""
+    """Validates a sweep's data, this machine, its store and its tracking server, and starts
+    nothing.
+    """
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
     near = options.allow_near_copies
@@ -131,7 +151,9 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
 
 def _check_without_data(sweep: Sweep, options: Options) -> None:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
-        raise DefinitionError("--local", "goes with no --address, no --storage and no --parallel above 1")
+        raise DefinitionError(
+            "--local", "goes with no --address, no --storage and no --parallel above 1"
+        )
     check_gpus(options.gpus_per_trial)
     preflight.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
@@ -158,7 +180,9 @@ def _settled_and_checked(
     return settled
 
 
-def _check_nodes(sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display) -> None:
+def _check_nodes(
+    sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+) -> None:
     with display.step("checking the nodes"):
         runner.check(sweep, data, options.runs, options.storage)
 
@@ -172,7 +196,8 @@ def start(
     force: bool = False,
     leave: Leave = interrupt_again,
 ) -> Outcome:
-    """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget, unless `force`.
+    """Runs a sweep in a new folder. Raises DefinitionError for one that cannot fit its budget,
+    unless `force`.
 
     Ctrl-C or SIGTERM end it in order, see `Stop`; before there is a folder, by KeyboardInterrupt.
     """
@@ -185,7 +210,9 @@ def start(
             return stop.outcome or Outcome(folder=stop.folder, status="interrupted")
 
 
-def _start(origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool) -> Outcome:
+def _start(
+    origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool
+) -> Outcome:
     if not force:
         cost.check_images(asked, options.budget)
     data = check(asked, options, display)
@@ -196,7 +223,12 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
         if options.budget != Budget() and not force:
             projection = cost.project(sweep, data, runner, display)
             cost.check_hours(projection, options.budget)
-            disk.check_fits(projection.disk, disk.room(options.runs, options.cache), options.runs, options.storage)
+            disk.check_fits(
+                projection.disk,
+                disk.room(options.runs, options.cache),
+                options.runs,
+                options.storage,
+            )
         path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         with display.step("recording what the run is made with"):
             about = _about(origin, asked, options, data) | {
@@ -205,7 +237,9 @@ def _start(origin: Origin, asked: Sweep, options: Options, display: Display, sto
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
-            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
+            return _carry_out(
+                folder, options, data, runner=runner, display=display, lease=lease, stop=stop
+            )
 
 
 def resume(
@@ -216,10 +250,11 @@ def resume(
     force: bool = False,
     leave: Leave = interrupt_again,
 ) -> Outcome:
-    """Goes on with a run from its ledger. `given` are options, or "trials", to use instead of the old ones.
+    """Goes on with a run from its ledger. `given` are options, or "trials", to use instead of the
+    old ones.
 
-    Raises DefinitionError, with all that differs, where the sweep's file, the data or a package is no longer what the
-    run began with, unless `force`.
+    Raises DefinitionError, with all that differs, where the sweep's file, the data or a package is
+    no longer what the run began with, unless `force`.
     """
     with Stop(display.note, leave) as stop:
         stop.folder = folder
@@ -229,9 +264,12 @@ def resume(
             return stop.outcome or Outcome(folder=folder, status="interrupted")
 
 
-def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool) -> Outcome:
+def _resume(
+    folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool
+) -> Outcome:
     operational = {key: value for key, value in given.items() if key != "trials"}
-    # The folder may have been moved, or fetched to another machine: it goes on with what lies beside it there.
+    # The folder may have been moved, or fetched to another machine: it goes on with what lies
+    # beside it there.
     options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
     with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
         _check_given(folder, given)
@@ -250,11 +288,15 @@ def _resume(folder: RunFolder, given: Mapping[str, Any], display: Display, stop:
         folder.describe(folder.about | {"options": _plain(options), "real": real})
         with _runner(options, display, stop.lose) as runner:
             _check_nodes(folder.sweep, options, data, runner, display)
-            return _carry_out(folder, options, data, runner=runner, display=display, lease=lease, stop=stop)
+            return _carry_out(
+                folder, options, data, runner=runner, display=display, lease=lease, stop=stop
+            )
 
 
 def _note_environment(folder: RunFolder) -> None:
-    """Adds to the record what this attempt is carried out with, where that is not what the one before was."""
+    """Adds to the record what this attempt is carried out with, where that is not what the one
+    before was.
+    """
     about = folder.about
     file = about.get("file")
     now = environment(None if file is None else Path(file))
@@ -269,25 +311,39 @@ def _begin_anew(folder: RunFolder, display: Display) -> None:
     lost = forget_lost_checkpoints(folder)
     if lost:
         numbers = ", ".join(map(str, lost))
-        display.note(f"the checkpoints that these trials would go on from are gone, so they begin anew: {numbers}")
+        display.note(
+            f"the checkpoints that these trials would go on from are gone, so they begin anew: {numbers}"
+        )
 
 
 def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
-    """Raises DefinitionError where a run is given fewer trials than it has, or a budget that is spent already."""
+    """Raises DefinitionError where a run is given fewer trials than it has, or a budget that is
+    spent already.
+    """
     trials, images, hours = (given.get(name) for name in ("trials", "images", "hours"))
     sweep = folder.sweep
     if trials is not None and trials < sweep.trials:
-        raise DefinitionError("--trials", f"must be at least what the run has already, {sweep.trials}", got=trials)
+        raise DefinitionError(
+            "--trials", f"must be at least what the run has already, {sweep.trials}", got=trials
+        )
     seen = sum(trial.images for trial in folder.trials())
     if images is not None and images < seen:
-        raise DefinitionError("--images", f"must be at least the {seen:,} that its trials have seen", got=images)
+        raise DefinitionError(
+            "--images", f"must be at least the {seen:,} that its trials have seen", got=images
+        )
     elapsed = folder.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
-        raise DefinitionError("--hours", f"must be more than the {elapsed:.3g} hours that the run has taken", got=hours)
+        raise DefinitionError(
+            "--hours",
+            f"must be more than the {elapsed:.3g} hours that the run has taken",
+            got=hours,
+        )
 
 
 def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
-    """Raises DataError where a run, as it is given, could never be scored: models are gone that the test set is to meet."""
+    """Raises DataError where a run, as it is given, could never be scored: models are gone that the
+    test set is to meet.
+    """
     sweep = folder.sweep.replace({"trials": given["trials"]}) if "trials" in given else folder.sweep
     trials = confirm.to_be_scored(folder.trials(), sweep, folder.test())
     retried(partial(check_models, folder, trials))
@@ -338,7 +394,9 @@ def _carry_out(
             status = "interrupted"
         finally:
             end = attempt.end(status)
-        why = options.budget.spent(folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials()))
+        why = options.budget.spent(
+            folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials())
+        )
         missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
         outcome = stop.outcome = Outcome(
             folder=folder,
@@ -355,7 +413,9 @@ def _tracking(folder: RunFolder, options: Options, display: Display) -> Tracking
     """The run in MLflow, which the folder's description names from now on."""
     about = folder.about
     with display.step("opening MLflow's store"):
-        uri = local_store(options.runs) if options.tracking is None else open_store(options.tracking)
+        uri = (
+            local_store(options.runs) if options.tracking is None else open_store(options.tracking)
+        )
     artifacts = None if options.tracking else options.runs / "artifacts"
     with display.step("beginning the run in MLflow"):
         tracking = Tracking(
@@ -412,7 +472,9 @@ class _Attempt:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
         place, backup = home(self.folder, self.options.storage), self.backup
-        checkpoints = Checkpoints(place, sweep, self.display.note, backup.secure, lambda: backup.is_ours)
+        checkpoints = Checkpoints(
+            place, sweep, self.display.note, backup.secure, lambda: backup.is_ours
+        )
         note = self.display.note
         mirror = Mirror(self.folder, sweep, note)
         listeners: list[Listener] = [self.tracking, mirror, checkpoints, Packages(note), self.stop]
@@ -435,8 +497,8 @@ class _Attempt:
     def end(self, status: str) -> _End:
         """Writes how it ended; returns that.
 
-        Where it is asked to end while it does, or the disk is full by then, the rest is left to `resume`: the run counts as
-        interrupted.
+        Where it is asked to end while it does, or the disk is full by then, the rest is left to
+        `resume`: the run counts as interrupted.
         """
         try:
             return self._write_end(status)
@@ -449,24 +511,31 @@ class _Attempt:
             self.display.end()
 
     def blame_the_disk(self, error: Exception) -> None:
-        """Says which disk of this machine cannot be written; raises the error again where none is to blame."""
+        """Says which disk of this machine cannot be written; raises the error again where none is
+        to blame.
+        """
         disk_fault = fault(error, (self.folder.path, *places(self.options.cache)))
         if disk_fault is None:
             raise error
         self.display.note(halted(disk_fault))
 
     def _write_end(self, status: str) -> _End:
-        """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing from what comes after it.
+        """Writes how it ended, here, to the storage and to MLflow: whatever fails keeps nothing
+        from what comes after it.
 
-        MLflow comes last: it may hang until the machine is gone. What the storage lacks, the end of the backup says.
+        MLflow comes last: it may hang until the machine is gone. What the storage lacks, the end of
+        the backup says.
         """
         try:
             _record(self.folder, status)
         except OSError:
             if status != "interrupted":
                 raise
-            self.display.note(f"{self.folder.path} does not say how the run ended, which resume does not need")
-        # A report takes its time, and of a run that is to go on it tells nothing yet: there is a verb for it.
+            self.display.note(
+                f"{self.folder.path} does not say how the run ended, which resume does not need"
+            )
+        # A report takes its time, and of a run that is to go on it tells nothing yet: there is a
+        # verb for it.
         is_reported = self.publish() if status in ("finished", "failed") else True
         if self.board is not None:
             self.board.end()
@@ -481,10 +550,17 @@ class _Attempt:
         return _End(status=status, unwritten=unwritten, is_reported=is_reported)
 
     def publish(self) -> bool:
-        """Writes the report and hands the run's own files to MLflow; False where there is no report."""
+        """Writes the report and hands the run's own files to MLflow; False where there is no
+        report.
+        """
         folder, is_reported = self.folder, self._report()
         reports = [folder.report, folder.figures] if is_reported else []
-        for path in (*reports, folder.path / "sweep.json", folder.path / "run.json", folder.path / "test.json"):
+        for path in (
+            *reports,
+            folder.path / "sweep.json",
+            folder.path / "run.json",
+            folder.path / "test.json",
+        ):
             if path.exists():
                 self.tracking.artifact(path)
         if self.board is not None:
@@ -492,19 +568,24 @@ class _Attempt:
         return is_reported
 
     def _report(self) -> bool:
-        """Writes the report, and its answer above the run in MLflow; what goes wrong, whatever it is, is noted."""
+        """Writes the report, and its answer above the run in MLflow; what goes wrong, whatever it
+        is, is noted.
+        """
         folder = self.folder
         try:
             run = folder.read()
             with self.display.step("writing the report"):
                 page.write(run, folder, partial(self.display.progress, "figures of the report"))
             self.tracking.describe(f"{run.sweep.question}\n\n{answer(run)}")
-        except Exception as error:  # what was trained for hours must still reach the storage and MLflow
+        # what was trained for hours must still reach the storage and MLflow
+        except Exception as error:
             reason = f"{type(error).__name__}: {error}".rstrip(".")
             do = f"python -m syndet_ray report {folder.path} makes it"
             self.display.note(f"the report could not be written ({reason}): {do}")
             with suppress(OSError):
-                write_whole(folder.report_error, "".join(traceback.format_exception(error)).encode())
+                write_whole(
+                    folder.report_error, "".join(traceback.format_exception(error)).encode()
+                )
             return False
         return True
 
@@ -512,13 +593,17 @@ class _Attempt:
         """Runs all trials that remain; False where they were stopped before their end."""
         sweep = self.folder.sweep
         settings = TrialSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
-        self.display.begin(len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images)
+        self.display.begin(
+            len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images
+        )
         if search.remaining:
             self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
         return search.is_over
 
     def _confirm(self, search: Search) -> bool:
-        """Trains the best recipes and the controls anew; False where that was stopped before its end."""
+        """Trains the best recipes and the controls anew; False where that was stopped before its
+        end.
+        """
         sweep = self.folder.sweep
         chosen = finalists(self.folder.trials(), sweep.confirm.top)
         if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
@@ -531,31 +616,44 @@ class _Attempt:
         return True
 
     def _conclude(self) -> str:
-        """Opens the test set for the best recipes and the controls, and keeps the champion; "failed" where none finished."""
+        """Opens the test set for the best recipes and the controls, and keeps the champion;
+        "failed" where none finished.
+        """
         recipes = confirm.tested(self.folder.trials())
         if not recipes:
             return "failed"
         if not confirm.is_scored(recipes, self.folder.test()):
             retried(partial(check_models, self.folder, confirm.models_of(recipes)))
-            self.display.note("training is over; scoring the best recipes and the controls on the test set")
+            self.display.note(
+                "training is over; scoring the best recipes and the controls on the test set"
+            )
             scoring = partial(self.display.progress, "scoring models")
             test_pool, note = self.data.pools["test"], self.display.note
-            confirm.open_test_set(self.folder, recipes, test_pool, self.runner, progress=scoring, note=note)
+            confirm.open_test_set(
+                self.folder, recipes, test_pool, self.runner, progress=scoring, note=note
+            )
         with self.display.step("keeping the best model"):
             self._keep_best(recipes["best"])
         return "finished"
 
     def _keep_best(self, best: Candidate) -> None:
-        """Keeps pictures of what the best recipe was trained on, and hands its scores and its model to MLflow."""
+        """Keeps pictures of what the best recipe was trained on, and hands its scores and its model
+        to MLflow.
+        """
         train, cache = self.data.pools["train"], self.options.cache
         show_training(self.folder, best.trial, train, cache, self.display.note)
         test = self.folder.test()
         assert test is not None
-        self.tracking.result(_parent_metrics(best, test), _parent_tags(best, test, self.folder.about))
+        self.tracking.result(
+            _parent_metrics(best, test), _parent_tags(best, test, self.folder.about)
+        )
         champion = next(trial for trial in self.folder.trials() if trial.number == test.champion)
         row = test.row("best")
         assert row is not None
-        scores = {"mAP": row.seeds[row.models.index(champion.number)], "mAP of its recipe": row.metrics["mAP"]}
+        scores = {
+            "mAP": row.seeds[row.models.index(champion.number)],
+            "mAP of its recipe": row.metrics["mAP"],
+        }
         self.tracking.register_champion(
             champion_name(self.folder.about["name"]), self.folder.champion, champion, scores
         )
@@ -568,25 +666,34 @@ def _board(folder: RunFolder, display: Display) -> "TensorBoard":
 
 
 @contextmanager
-def _runner(options: Options, display: Display, on_loss: Loss | None = None) -> Iterator["OnRay | Local"]:
-    """Whoever trains and scores: Ray, or this process. on_loss: told where Ray is gone from this machine, see `on_ray`."""
+def _runner(
+    options: Options, display: Display, on_loss: Loss | None = None
+) -> Iterator["OnRay | Local"]:
+    """Whoever trains and scores: Ray, or this process. on_loss: told where Ray is gone from this
+    machine, see `on_ray`.
+    """
     if options.local:
         from syndet_ray.workers.local import Local, local_resources
 
         yield Local(local_resources(options.gpus_per_trial), display)
         return
     with ExitStack() as stack:
-        with display.step("starting Ray" if options.address is None else f"connecting to Ray at {options.address}"):
+        with display.step(
+            "starting Ray" if options.address is None else f"connecting to Ray at {options.address}"
+        ):
             from syndet_ray.workers.tune import on_ray
 
-            cluster = on_ray(options.address, options.parallel, options.gpus_per_trial, display.note, on_loss)
+            cluster = on_ray(
+                options.address, options.parallel, options.gpus_per_trial, display.note, on_loss
+            )
             runner = stack.enter_context(cluster)
         yield runner
 
 
 def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
-    """The figures of the whole sweep: of the best recipe val/mAP and all that the test set said, as test/mAP and the like; of
-    every other the main ones, as test/mAP/<role>. The UI shows them in this order. What is not known is left out.
+    """The figures of the whole sweep: of the best recipe val/mAP and all that the test set said, as
+    test/mAP and the like; of every other the main ones, as test/mAP/<role>. The UI shows them in
+    this order. What is not known is left out.
     """
     found = {f"best/{OBJECTIVE}": best.mean}
     for row in test.rows:
@@ -597,12 +704,19 @@ def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
         p_best = test.p_best(row)
         if p_best is not None:
             found[f"test/p_best{of}"] = p_best
-    found |= {f"test/{name}": value for row in test.rows if row.role == "best" for name, value in row.metrics.items()}
+    found |= {
+        f"test/{name}": value
+        for row in test.rows
+        if row.role == "best"
+        for name, value in row.metrics.items()
+    }
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _bounds(best: TestRow) -> dict[str, float]:
-    """The interval of test/mAP, and what the best recipe has more than a control or the first variant."""
+    """The interval of test/mAP, and what the best recipe has more than a control or the first
+    variant.
+    """
     found = {}
     if "mAP" in best.intervals:
         found["test/mAP_low"], found["test/mAP_high"] = best.intervals["mAP"]
@@ -650,7 +764,10 @@ def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> di
 
 def _plain(options: Options) -> dict[str, Any]:
     """Options as run.json keeps them: no password."""
-    plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    plain = {
+        key: str(value.resolve()) if isinstance(value, Path) else value
+        for key, value in vars(options).items()
+    }
     return plain | {"tracking": None if options.tracking is None else mask(options.tracking)}
 
 

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
     from syndet_ray.detection.weights_file import WeightsReport
 
-# Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is no match any more.
+# Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is
+# no match any more.
 _FAR_FROM_ANCHORS = 1.5
 _BACKBONE_RATE = "detector.backbone_rate"
 
 
-def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]) -> Sweep:
+def settled_sweep(
+    sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]
+) -> Sweep:
     """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
 
-    Each variant is settled by itself: one with random weights freezes nothing, even where the recipe freezes stages of
-    trained ones. The settled values join its changes. Controls and proposals take from the recipe what they do not change.
-    Scenes alone are of one size for all: in larger ones the same objects lie further apart.
-    `note` gets every decision, in words. Raises SyndetError for a detector that cannot be built, or whose weights are not
-    available, for a search of a setting that acts in no trial, and for a rule that is broken once nothing is "auto".
+    Each variant is settled by itself: one with random weights freezes nothing, even where the
+    recipe freezes stages of trained ones. The settled values join its changes. Controls and
+    proposals take from the recipe what they do not change. Scenes alone are of one size for all: in
+    larger ones the same objects lie further apart. `note` gets every decision, in words. Raises
+    SyndetError for a detector that cannot be built, or whose weights are not available, for a
+    search of a setting that acts in no trial, and for a rule that is broken once nothing is "auto".
     """
     from syndet_ray.detection.settle import filled
 
@@ -50,7 +54,11 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
     whole.check_points()
     classes = data.pools["train"].classes
     report = _check_detectors(whole, classes)
-    loaded = "" if recipe.detector.weights in NAMED_WEIGHTS else _file_words(recipe.detector, report, classes)
+    loaded = (
+        ""
+        if recipe.detector.weights in NAMED_WEIGHTS
+        else _file_words(recipe.detector, report, classes)
+    )
     for sentence in (words, _detector_words(recipe), loaded, _anchors_words(recipe, data)):
         if sentence:
             note(sentence)
@@ -58,12 +66,16 @@ def settled_sweep(sweep: Sweep, use: Resources, data: RealData, note: Callable[[
 
 
 def check_backbones(sweep: Sweep) -> None:
-    """Raises DefinitionError, with the nearest names, for a backbone that does not exist: known before photos are read."""
+    """Raises DefinitionError, with the nearest names, for a backbone that does not exist: known
+    before photos are read.
+    """
     from syndet_ray.detection.architectures import COCO_DETECTORS
     from syndet_ray.detection.backbones import check_backbone
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
-    names = {recipe.detector.backbone for recipe in recipes} | set(sweep.parameters.samples("detector.backbone"))
+    names = {recipe.detector.backbone for recipe in recipes} | set(
+        sweep.parameters.samples("detector.backbone")
+    )
     for name in sorted(names - {"auto", *COCO_DETECTORS}):
         check_backbone(name)
 
@@ -81,7 +93,9 @@ def _detector_words(recipe: Recipe) -> str:
 
 
 def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[str]) -> str:
-    """What was loaded from the user's own weights, and which classes a detector in them does not know, in words."""
+    """What was loaded from the user's own weights, and which classes a detector in them does not
+    know, in words.
+    """
     from syndet_ray.detection.weights_file import saved_detector
 
     counts = f"weights {detector.weights}: {report} parameters"
@@ -95,7 +109,9 @@ def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[s
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
-    """Which objects are far from every anchor, as those that come with starting weights may be; "" where none are."""
+    """Which objects are far from every anchor, as those that come with starting weights may be; ""
+    where none are.
+    """
     least, _, greatest = data.scale.object_px
     anchors = _numbers(recipe.detector.anchor_px)
     first, last = min(anchors), max(anchors)
@@ -114,12 +130,18 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
 
 
 def _searched(sweep: Sweep, path: str) -> list[Any]:
-    """Values that the search may propose for a setting, the least and the greatest among them, whatever the recipe says."""
+    """Values that the search may propose for a setting, the least and the greatest among them,
+    whatever the recipe says.
+    """
     return [value for value in sweep.parameters.samples(path) if value != "auto"]
 
 
-def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData) -> tuple[Recipe, str]:
-    """A recipe with nothing but its scenes left to "auto", and what the machine decided, in words, or ""."""
+def _settled_recipe(
+    recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
+) -> tuple[Recipe, str]:
+    """A recipe with nothing but its scenes left to "auto", and what the machine decided, in words,
+    or "".
+    """
     from syndet_ray.detection.settle import settled_recipe
 
     transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
@@ -134,7 +156,8 @@ def _settled_recipe(recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
 
 
 def _scene_px(recipes: Sequence[Recipe], sweep: Sweep) -> int:
-    """Side of scenes that fill the greatest crop of these recipes and of the search, however small the scale jitter makes
+    """Side of scenes that fill the greatest crop of these recipes and of the search, however small
+    the scale jitter makes
     them: what is missing would be grey.
     """
     crops_px = _searched(sweep, "training.crop_px")
@@ -151,7 +174,8 @@ def _scene_px(recipes: Sequence[Recipe], sweep: Sweep) -> int:
 def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a settled variant has of its own, beside those that it was given.
 
-    The recipe with the given ones alone need not be valid: random weights beside frozen stages are not.
+    The recipe with the given ones alone need not be valid: random weights beside frozen stages are
+    not.
     """
     common = recipe.flat()
     own = {}
@@ -164,9 +188,11 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
 
 
 def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
-    """Builds every detector of the sweep's recipes; returns what its own recipe loads from its starting weights.
+    """Builds every detector of the sweep's recipes; returns what its own recipe loads from its
+    starting weights.
 
-    Raises SyndetError for a detector that cannot be built, and where the rate of a frozen backbone is searched.
+    Raises SyndetError for a detector that cannot be built, and where the rate of a frozen backbone
+    is searched.
     """
     from syndet_ray.detection.models import build
 
@@ -182,7 +208,8 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
 
 
 def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
-    """Raises DefinitionError where the backbone's rate is searched, and every parameter of the backbone is frozen.
+    """Raises DefinitionError where the backbone's rate is searched, and every parameter of the
+    backbone is frozen.
 
     model  the detector of the sweep's recipe
     """
@@ -193,7 +220,9 @@ def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
     if not any(parameter.requires_grad for parameter in body.parameters()):
         frozen = sweep.recipe.detector.frozen_stages
         rule = f"is searched, and nothing acts on it: with frozen_stages {frozen} no parameter of the backbone trains"
-        raise DefinitionError(_BACKBONE_RATE, rule, do="Freeze fewer stages, or take the rate out of the space.")
+        raise DefinitionError(
+            _BACKBONE_RATE, rule, do="Freeze fewer stages, or take the rate out of the space."
+        )
 
 
 def _check_settled(recipe: Recipe) -> None:

@@ -6,7 +6,9 @@ import os
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # the ledger is the state; Tune's snapshots are not used
-os.environ.setdefault("TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE", "1")  # all results of all checkpoints otherwise
+# the ledger is the state; Tune's snapshots are not used
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
+# all results of all checkpoints otherwise
+os.environ.setdefault("TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # see workers.stop

@@ -1,4 +1,6 @@
-"""Ahead: the scenes that trials will ask for, rendered while the trials before them train, and brought to them."""
+"""Ahead: the scenes that trials will ask for, rendered while the trials before them train, and
+brought to them.
+"""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,7 +24,8 @@ from syndet_ray.workers.render import render_set
 class Ahead:
     """Sets that are being rendered into the driver's cache.
 
-    Only where trials leave cores free: a trial that waits for scenes keeps its cores, and rendering would wait for them.
+    Only where trials leave cores free: a trial that waits for scenes keeps its cores, and rendering
+    would wait for them.
 
     note  is told where a set is rendered once more
     """
@@ -35,8 +38,9 @@ class Ahead:
     def ready(self, parameters: SceneParameters, count: int, seed: int) -> bool:
         """Whether a set is whole; asked first, it begins to be rendered.
 
-        Raises as `render_set` does, MachineError only where rendering it again has not helped. What could not be rendered is
-        not begun again: whoever else asks for the set is told the same at once.
+        Raises as `render_set` does, MachineError only where rendering it again has not helped. What
+        could not be rendered is not begun again: whoever else asks for the set is told the same at
+        once.
         """
         key = scene_hash(parameters, count, seed)
         if key not in self._sets:
@@ -61,7 +65,9 @@ class Ahead:
         return task.remote(parameters, count, seed, self._cache)
 
     def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
-        """How many scenes of a set are there: of one that is being rendered, those of the shards that are whole."""
+        """How many scenes of a set are there: of one that is being rendered, those of the shards
+        that are whole.
+        """
         folder = self._cache / scene_hash(parameters, count, seed)
         if is_finished(folder):
             return count
@@ -69,7 +75,9 @@ class Ahead:
         return sum(len(part) for part in shards_of(count) if is_finished(shard_path(shards, part)))
 
 
-def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str) -> Pool:
+def fetched_set(
+    parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str
+) -> Pool:
     """A set that is whole on `node`, from a copy in `cache` here, made where there is none.
 
     Where the cache of `node` has dropped it meanwhile, it is rendered there again.
@@ -79,7 +87,8 @@ def fetched_set(parameters: SceneParameters, count: int, seed: int, cache: Path,
     if copy is not None:
         return copy
     there = _load.options(scheduling_strategy=at_node(node)).remote(parameters, count, seed, cache)
-    pool = result(there, "fetching scenes")  # before the copy's lock is taken: the cache of `node` may be this one
+    # before the copy's lock is taken: the cache of `node` may be this one
+    pool = result(there, "fetching scenes")
     return kept(folder, lambda: pool)
 
 

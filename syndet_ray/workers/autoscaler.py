@@ -1,4 +1,6 @@
-"""Autoscaler: the nodes that a cluster may still get, from the configuration of Ray's own autoscaler."""
+"""Autoscaler: the nodes that a cluster may still get, from the configuration of Ray's own
+autoscaler.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ class Node:
     is_head: bool = False
 
     def gpu_shares(self, gpus: float) -> int:
-        """How many trials its GPUs can be divided among, of which each takes a share, 0 to 1, of one of them."""
+        """How many trials its GPUs can be divided among, of which each takes a share, 0 to 1, of
+        one of them.
+        """
         return int(self.gpus) * int(1 / gpus + _ROUNDING)
 
     def fits(self, cpus: int, gpus: float) -> int:
@@ -65,13 +69,16 @@ def trials_on(nodes: Iterable[Node], cpus: int, gpus: float) -> int:
 def growth_at(gcs_address: str) -> Growth:
     """What may join the cluster whose head answers at an address, IP:PORT.
 
-    Ray tells of its autoscaler's limits nowhere but in the file that this was started with. It runs on the head; a driver
-    that does not, and one on Kubernetes, cannot know.
+    Ray tells of its autoscaler's limits nowhere but in the file that this was started with. It runs
+    on the head; a driver that does not, and one on Kubernetes, cannot know.
     """
     try:
         commands = list(_monitors(gcs_address))
         configs = [
-            argument.removeprefix(_CONFIG) for command in commands for argument in command if _CONFIG in argument
+            argument.removeprefix(_CONFIG)
+            for command in commands
+            for argument in command
+            if _CONFIG in argument
         ]
         if not configs:
             return Growth(is_known=bool(commands))
@@ -93,8 +100,12 @@ def growth_of(config: dict[str, Any]) -> Growth:
 
 
 def _monitors(gcs_address: str) -> Iterator[list[str]]:
-    """The command lines of this machine's processes that scale the cluster at an address, or only watch it."""
+    """The command lines of this machine's processes that scale the cluster at an address, or only
+    watch it.
+    """
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if f"--gcs-address={gcs_address}" in command and any(Path(word).name == "monitor.py" for word in command):
+        if f"--gcs-address={gcs_address}" in command and any(
+            Path(word).name == "monitor.py" for word in command
+        ):
             yield command

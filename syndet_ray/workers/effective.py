@@ -19,7 +19,8 @@ _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 def check_settings(
     proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError, naming the setting, unless the settings in force are those that were proposed.
+    """Raises SyndetError, naming the setting, unless the settings in force are those that were
+    proposed.
 
     proposed   every setting by dotted path
     effective  those in force, by dotted path, and facts beside them, see Trainer.effective
@@ -39,9 +40,11 @@ def check_settings(
 def check_effective(
     proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError as check_settings does, and unless a training that has begun did what follows from its settings.
+    """Raises SyndetError as check_settings does, and unless a training that has begun did what
+    follows from its settings.
 
-    That is: which sources there are and how they were rendered, how often each was drawn, and the rate of the last step.
+    That is: which sources there are and how they were rendered, how often each was drawn, and the
+    rate of the last step.
     """
     check_settings(proposed, effective, searched=searched)
     recipe = Recipe().replace(proposed)
@@ -51,7 +54,8 @@ def check_effective(
 
 
 def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
-    """Settings of scenes by dotted path, as scenes are made from them; each from the first source that does not change it.
+    """Settings of scenes by dotted path, as scenes are made from them; each from the first source
+    that does not change it.
 
     A setting that no scene is made from is left out, such as occluders in a tray.
 
@@ -71,9 +75,10 @@ def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[s
 def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
     """Whether a searched setting has an effect and is reported, or is excused.
 
-    Excused is what a number leaves without effect: a search that divides images among sources also proposes shares of 0, by
-    which no setting of real images has an effect, or none of the scenes that take it from the recipe. And which number of
-    frozen stages leaves no parameter to train depends on the backbone.
+    Excused is what a number leaves without effect: a search that divides images among sources also
+    proposes shares of 0, by which no setting of real images has an effect, or none of the scenes
+    that take it from the recipe. And which number of frozen stages leaves no parameter to train
+    depends on the backbone.
     """
     reason = no_effect(path, recipe, facts)
     if reason is not None:
@@ -109,37 +114,57 @@ def _same(proposed: Any, effective: Any) -> bool:
         same_length = isinstance(effective, (list, tuple)) and len(proposed) == len(effective)
         return same_length and all(map(_same, proposed, effective))
     if isinstance(proposed, float) and isinstance(effective, (int, float)):
-        return math.isclose(proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING)
+        return math.isclose(
+            proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
+        )
     return bool(effective == proposed)
 
 
 def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless exactly the sources with a share are drawn from, each with the scenes of the recipe."""
+    """Raises SyndetError unless exactly the sources with a share are drawn from, each with the
+    scenes of the recipe.
+    """
     shares = recipe.mix.shares
-    _check("mix.sources", sorted(name for name in shares if shares[name] > 0), sorted(effective["pools"]))
+    _check(
+        "mix.sources",
+        sorted(name for name in shares if shares[name] > 0),
+        sorted(effective["pools"]),
+    )
     for name, (parameters, count) in recipe.scenes().items():
         _check(f"mix.sources.{name}.images", count, effective["pools"][name]["images"])
-        _check(f"mix.sources.{name}.changes", parameters_hash(parameters), effective["scenes"].get(name))
+        _check(
+            f"mix.sources.{name}.changes",
+            parameters_hash(parameters),
+            effective["scenes"].get(name),
+        )
 
 
 def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError where a source was drawn more or less often than exact batches allow (see Trainer)."""
+    """Raises SyndetError where a source was drawn more or less often than exact batches allow (see
+    Trainer).
+    """
     seen, drawn = effective["images_seen"], effective["drawn"]
     leeway = max(1, len(drawn) - 1)
     for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
         count = drawn.get(source, 0)
         if abs(count - planned) >= leeway:
-            rule = f"{source} was to be {planned:.2f} of {seen} images, to within less than {leeway}"
+            rule = (
+                f"{source} was to be {planned:.2f} of {seen} images, to within less than {leeway}"
+            )
             raise SyndetError("trial: mix", rule, got=count)
 
 
 def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless the last step of every group of parameters had the rates that the recipe says."""
+    """Raises SyndetError unless the last step of every group of parameters had the rates that the
+    recipe says.
+    """
     training = recipe.training
     factor = RateSchedule.of(recipe).factor(effective["rate_set_at"])
     for name, group in effective["optimizer"].items():
         place = f"({name}, after {effective['rate_set_at']} images)"
-        rate = training.learning_rate * (recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0)
+        rate = training.learning_rate * (
+            recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0
+        )
         decay = training.weight_decay if name.endswith("weights") else 0.0
         _check(f"training.learning_rate ({name})", rate, group["initial_lr"])
         _check(f"training.learning_rate {place}", rate * factor, group["lr"])

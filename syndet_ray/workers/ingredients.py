@@ -1,4 +1,6 @@
-"""Ingredients: hashes of the files outside a sweep that its scenes are made of and that its detectors start from."""
+"""Ingredients: hashes of the files outside a sweep that its scenes are made of and that its
+detectors start from.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,8 @@ _WEIGHTS = "detector.weights"
 
 
 def weights_hashes(sweep: Sweep) -> dict[str, str]:
-    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it cannot be read.
+    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it
+    cannot be read.
 
     Weights that have a name, such as COCO's, are left out: they are no files of the user's.
     """
@@ -24,10 +27,11 @@ def weights_hashes(sweep: Sweep) -> dict[str, str]:
 
 
 def scenes_hashes(sweep: Sweep) -> dict[str, str]:
-    """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in "scene.assets /home/me/screws".
+    """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in
+    "scene.assets /home/me/screws".
 
-    Of a folder it is over the names and bytes of all files that are read of it, of a command over each file that it names.
-    Raises DataError for assets that cannot be used.
+    Of a folder it is over the names and bytes of all files that are read of it, of a command over
+    each file that it names. Raises DataError for assets that cannot be used.
     """
     return dict(sorted(_scenes_hashes(sweep)))
 
@@ -43,7 +47,11 @@ def hash_or_nothing(path: str) -> str:
 def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
     for what in materials(sweep):
         library = what.library()
-        folders = {"assets": what.assets, "surroundings": what.surroundings, "backgrounds": what.backgrounds}
+        folders = {
+            "assets": what.assets,
+            "surroundings": what.surroundings,
+            "backgrounds": what.backgrounds,
+        }
         for part, folder in folders.items():
             if folder not in BUILT_IN:
                 yield f"scene.{part} {folder}", library.hashes[part]

@@ -1,4 +1,6 @@
-"""Local: runs the trials of a search one after another in this process, without Ray: to debug, in notebooks, in tests."""
+"""Local: runs the trials of a search one after another in this process, without Ray: to debug, in
+notebooks, in tests.
+"""
 
 import os
 import shutil
@@ -21,7 +23,14 @@ from syndet_ray.errors import MachineError, message
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.search import Assignment, Display, Search
-from syndet_ray.search.task import RETRIES, Resources, TrialSettings, cause_of, retried, worth_another_try
+from syndet_ray.search.task import (
+    RETRIES,
+    Resources,
+    TrialSettings,
+    cause_of,
+    retried,
+    worth_another_try,
+)
 from syndet_ray.workers import disk
 from syndet_ray.workers.trial import run_trial
 
@@ -45,21 +54,36 @@ class Local:
             self._carry_out(assignment, search, settings, data, Path(home) / "checkpoints")
 
     def tasks(
-        self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+        self,
+        function: Callable[..., Any],
+        shared: Any,
+        every: Sequence[dict[str, Any]],
+        progress: Progress = quiet,
     ) -> list[Any]:
         found: list[Any] = []
         progress(0, len(every))
         for arguments in every:
-            found.append(retried(partial(function, shared, str(_device(self.use)), self.use.cpus, **arguments)))
+            found.append(
+                retried(
+                    partial(function, shared, str(_device(self.use)), self.use.cpus, **arguments)
+                )
+            )
             progress(len(found), len(every))
         return found
 
     def _carry_out(
-        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+        self,
+        assignment: Assignment,
+        search: Search,
+        settings: TrialSettings,
+        data: RealData,
+        checkpoints: Path,
     ) -> None:
-        """Runs one trial to its end. What may go well another time is tried again, from its last checkpoint.
+        """Runs one trial to its end. What may go well another time is tried again, from its last
+        checkpoint.
 
-        Retries are counted since its last progress. A disk that cannot be written halts the search: it would fail all.
+        Retries are counted since its last progress. A disk that cannot be written halts the search:
+        it would fail all.
         """
         number, retries = assignment.proposal.number, 0
         while True:
@@ -87,13 +111,20 @@ class Local:
             return
 
     def _attempt(
-        self, assignment: Assignment, search: Search, settings: TrialSettings, data: RealData, checkpoints: Path
+        self,
+        assignment: Assignment,
+        search: Search,
+        settings: TrialSettings,
+        data: RealData,
+        checkpoints: Path,
     ) -> None:
         proposal = assignment.proposal
         task = assignment.task(settings, self.use.cpus)
         folder = checkpoints / f"trial-{proposal.number:03d}"
 
-        def report(images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path) -> None:
+        def report(
+            images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path
+        ) -> None:
             path = _kept(written, folder / f"images-{images:09d}")
             stop = search.report(proposal.number, images, metrics, effective)
             search.checkpoint(proposal.number, str(path))
@@ -107,19 +138,25 @@ class Local:
             )  # fmt: skip
 
 
-def _scenes(display: Display, parameters: SceneParameters, count: int, seed: int, cache: Path) -> Pool:
+def _scenes(
+    display: Display, parameters: SceneParameters, count: int, seed: int, cache: Path
+) -> Pool:
     return generate(parameters, count, seed, cache, partial(display.progress, "rendering"))
 
 
 def local_resources(gpus_per_trial: float | None) -> Resources:
-    """All cores of this machine but one for the one trial that runs, and its GPU where it has one and nobody said 0.
+    """All cores of this machine but one for the one trial that runs, and its GPU where it has one
+    and nobody said 0.
 
     Raises MachineError where a GPU is asked for that this machine does not have.
     """
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
     if gpus and not torch.cuda.is_available():
         raise MachineError(
-            "--gpus-per-trial", "this machine has no GPU that torch can use", got=gpus, do="Leave it out."
+            "--gpus-per-trial",
+            "this machine has no GPU that torch can use",
+            got=gpus,
+            do="Leave it out.",
         )
     return Resources(cpus=max(1, (os.cpu_count() or 1) - 1), gpus=gpus, parallel=1)
 
@@ -137,7 +174,8 @@ def _kept(written: Path, path: Path) -> Path:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)  # half of it may be what fills the disk
         raise
-    shutil.rmtree(path, ignore_errors=True)  # of an attempt that a kill ended before the ledger knew of it
+    # of an attempt that a kill ended before the ledger knew of it
+    shutil.rmtree(path, ignore_errors=True)
     os.rename(unfinished, path)
     return path
 

@@ -1,4 +1,6 @@
-"""Nodes: what trials need on every node of a cluster, checked there before the first of them: files, weights, a store."""
+"""Nodes: what trials need on every node of a cluster, checked there before the first of them:
+files, weights, a store.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,9 +37,12 @@ _STORE = "Give --storage s3://BUCKET/PREFIX, or a folder of --runs that every no
 class Needs:
     """What trials need on a node, and the driver may be the only one to have.
 
-    libraries  hash of each library of scenes, by what these are made with: generator, assets, surroundings, backgrounds
-    files      SHA-256 of each file that generators are started with, and of each file of starting weights, by its path
-    detectors  what trials build for the classes, with starting weights that have to be fetched where they are missing
+    libraries  hash of each library of scenes, by what these are made with: generator, assets,
+               surroundings, backgrounds
+    files      SHA-256 of each file that generators are started with, and of each file of starting
+               weights, by its path
+    detectors  what trials build for the classes, with starting weights that have to be fetched
+               where they are missing
     runs       the folder that checkpoints are written to; None where they go to a store
     storage    the address of that store, which nodes reach with rights and settings of their own
     """
@@ -55,7 +60,10 @@ class Needs:
 
 
 def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | None) -> Needs:
-    """What the trials of a settled sweep need. Raises DataError for assets that cannot be used on this machine."""
+    """What the trials of a settled sweep need.
+
+    Raises DataError for assets that cannot be used on this machine.
+    """
     made = sorted(what for what in materials(sweep) if not set(what) <= _IN_PACKAGE)
     programs = [path for what in made for path in command.files_of(what.generator)]
     return Needs(
@@ -71,12 +79,16 @@ def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | 
 def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silent) -> None:
     """Raises MachineError, with all that is missing on any node, where trials would fail there.
 
-    Nodes that only render need no starting weights and no store. Where no trial fits on the nodes that are up, it waits for
-    the first that joins.
+    Nodes that only render need no starting weights and no store. Where no trial fits on the nodes
+    that are up, it waits for the first that joins.
     """
     with _mark(needs.runs) as mark:
         tasks = _tasks(needs, mark, use)
-        if needs.runs is not None and growth.nodes and not any(trains for trains, _ in tasks.values()):
+        if (
+            needs.runs is not None
+            and growth.nodes
+            and not any(trains for trains, _ in tasks.values())
+        ):
             rule = "is needed where nodes may join: they could not write checkpoints to a folder of this machine"
             raise MachineError("--storage", rule, do=_STORE)
         fits = trials_on(alive_nodes(), use.cpus, use.gpus)
@@ -89,14 +101,18 @@ def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silen
 
 
 def _tasks(needs: Needs, mark: Path | None, use: Resources) -> dict[str, tuple[bool, Any]]:
-    """Checks on all other nodes that are up, by the name of the node: whether it trains, and what its answer will be."""
+    """Checks on all other nodes that are up, by the name of the node: whether it trains, and what
+    its answer will be.
+    """
     tasks = {}
     for described in ray.nodes():
         node, number = node_of(described), described["NodeID"]
         works = described["Alive"] and (node.cpus >= 1 or node.gpus > 0)
         if works and number != this_node():
             trains = node.fits(use.cpus, use.gpus) > 0
-            task = _problems.options(scheduling_strategy=at_node(number)).remote(needs, mark, trains)
+            task = _problems.options(scheduling_strategy=at_node(number)).remote(
+                needs, mark, trains
+            )
             tasks[f"node {described['NodeManagerAddress']} ({number[:6]})"] = trains, task
     return tasks
 
@@ -129,14 +145,17 @@ def _problems(needs: Needs, mark: Path | None, trains: bool) -> list[str]:
 def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]:
     """Everything that trials need and this machine does not have, or has otherwise, in sentences.
 
-    mark    a file that the driver has just written where checkpoints go; None where that is no folder
+    mark    a file that the driver has just written where checkpoints go; None where that is no
+            folder
     trains  whether trials run here, or scenes are only rendered
     """
     checks: list[Callable[[], None]] = []
     checks += [partial(_check_library, what, known) for what, known in needs.libraries.items()]
     checks += [partial(_check_file, path, known) for path, known in needs.files.items()]
     if trains:
-        checks += [partial(_check_detector, detector, needs.classes) for detector in needs.detectors]
+        checks += [
+            partial(_check_detector, detector, needs.classes) for detector in needs.detectors
+        ]
         checks += [partial(_check_mark, mark)] if mark is not None else []
         checks += [partial(_check_store, needs.storage)] if needs.storage is not None else []
     problems = [_problem(check) for check in checks]
@@ -174,7 +193,9 @@ def _check_detector(detector: Detector, classes: tuple[str, ...]) -> None:
 
 def _check_mark(mark: Path) -> None:
     if not mark.is_file():
-        raise MachineError(mark.parent, "is not seen from here, and checkpoints would go there", do=_STORE)
+        raise MachineError(
+            mark.parent, "is not seen from here, and checkpoints would go there", do=_STORE
+        )
 
 
 def _check_store(storage: str) -> None:

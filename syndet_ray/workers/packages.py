@@ -14,18 +14,32 @@ class Packages(Listener):
         self._seen: set[tuple[str, str]] = set()
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial as the ledger has it. Those that ended are left out: an earlier attempt may have run them."""
-        host, versions = trial.effective.get("machine/host"), trial.effective.get("machine/versions")
-        if host is None or versions is None or trial.state != "RUNNING" or (host, versions) in self._seen:
+        """Takes a trial as the ledger has it. Those that ended are left out: an earlier attempt may
+        have run them.
+        """
+        host, versions = (
+            trial.effective.get("machine/host"),
+            trial.effective.get("machine/versions"),
+        )
+        if (
+            host is None
+            or versions is None
+            or trial.state != "RUNNING"
+            or (host, versions) in self._seen
+        ):
             return
         self._seen.add((host, versions))
         differences = _differences(versions, self._own)
         if differences:
-            self._note(f"{host} trains with other packages than this machine has: {', '.join(differences)}")
+            self._note(
+                f"{host} trains with other packages than this machine has: {', '.join(differences)}"
+            )
 
 
 def _differences(versions: str, own: dict[str, str]) -> list[str]:
-    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 (2.9.0 here)"."""
+    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 (2.9.0
+    here)".
+    """
     there = machine.versions_of(versions)
     names = sorted({*there, *own})
     changed = [name for name in names if there.get(name) != own.get(name)]

@@ -9,14 +9,17 @@ import ray
 
 from syndet_ray.workers.stop import Loss
 
-# Ray waits for a raylet that is gone for 14 s, measured, then exits in our process with status 1 and without a word.
+# Ray waits for a raylet that is gone for 14 s, measured, then exits in our process with status 1
+# and without a word.
 _LOOK_EVERY_S = 1.0
 LOST = "Ray has ended on this machine: its raylet was killed, most often for want of memory"
 
 
 @contextmanager
 def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
-    """Watches the raylet of the Ray that this process has begun; there is nothing to watch of one at an address."""
+    """Watches the raylet of the Ray that this process has begun; there is nothing to watch of one
+    at an address.
+    """
     if address is not None:
         yield
         return
@@ -25,7 +28,9 @@ def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
 
 
 @contextmanager
-def watch(process: "subprocess.Popen[bytes]", on_loss: Loss, every_s: float = _LOOK_EVERY_S) -> Iterator[None]:
+def watch(
+    process: "subprocess.Popen[bytes]", on_loss: Loss, every_s: float = _LOOK_EVERY_S
+) -> Iterator[None]:
     """Calls `on_loss`, in a thread and once, where a process ends before the block does."""
     is_over = threading.Event()
 

@@ -1,7 +1,8 @@
-"""Render: sets of scenes as Ray tasks, shard by shard, on whatever cores of the cluster no trial occupies.
+"""Render: sets of scenes as Ray tasks, shard by shard, on whatever cores of the cluster no trial
+occupies.
 
-The pictures come back through the object store and are kept by whoever asked: no shared file system is needed. They do
-not depend on the number of workers, nor on how often one was lost.
+The pictures come back through the object store and are kept by whoever asked: no shared file system
+is needed. They do not depend on the number of workers, nor on how often one was lost.
 """
 
 import json
@@ -46,11 +47,12 @@ def render_set(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Pool:
-    """`count` rendered scenes as a pool, from `cache` where they have been rendered before, in whole or in part.
+    """`count` rendered scenes as a pool, from `cache` where they have been rendered before, in
+    whole or in part.
 
-    At most `workers` tasks run at once; None takes what is free. Needs a connection to a Ray cluster. `progress` is told
-    (scenes done, scenes in all) as shards come in. Raises what the generator raises, and MachineError where a task lost
-    its worker too often.
+    At most `workers` tasks run at once; None takes what is free. Needs a connection to a Ray
+    cluster. `progress` is told (scenes done, scenes in all) as shards come in. Raises what the
+    generator raises, and MachineError where a task lost its worker too often.
     """
     folder = cache / scene_hash(parameters, count, seed)
     pool = kept(folder, partial(_render, parameters, count, seed, folder, workers, progress))
@@ -70,7 +72,10 @@ def write_set(
     address: str | None = None,
     image_format: Format = "png",
 ) -> None:
-    """Renders a set and writes it as a dataset into `out`, a new or an empty folder. See `write_dataset`."""
+    """Renders a set and writes it as a dataset into `out`, a new or an empty folder.
+
+    See `write_dataset`.
+    """
     check_empty(out)
     if not parameters.generator.startswith(command.PREFIX):
         for words in library_of(parameters).notes:
@@ -78,7 +83,12 @@ def write_set(
     display.progress("rendering", 0, count)  # Ray takes seconds to start
     with connection(address), watched_raylet(address, interrupt_for(display.note)):
         pool = render_set(
-            parameters, count, seed, cache, workers=workers, progress=partial(display.progress, "rendering")
+            parameters,
+            count,
+            seed,
+            cache,
+            workers=workers,
+            progress=partial(display.progress, "rendering"),
         )
     write_dataset(pool, out, partial(display.progress, "writing"), image_format=image_format)
 
@@ -112,28 +122,44 @@ def _value(text: str) -> Any:
 
 
 def _render(
-    parameters: SceneParameters, count: int, seed: int, folder: Path, workers: int | None, progress: Progress
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    folder: Path,
+    workers: int | None,
+    progress: Progress,
 ) -> Pool:
     if parameters.generator.startswith(command.PREFIX):
         return _by_command(parameters, count, seed, folder, progress)
     return _by_shards(parameters, count, seed, shards_folder(folder), workers, progress)
 
 
-def _by_command(parameters: SceneParameters, count: int, seed: int, folder: Path, progress: Progress) -> Pool:
+def _by_command(
+    parameters: SceneParameters, count: int, seed: int, folder: Path, progress: Progress
+) -> Pool:
     """One task: a program from outside is asked once for all."""
-    work = partial(command.rendered, parameters, count, seed, folder.with_name(f"{folder.name}-command"))
+    work = partial(
+        command.rendered, parameters, count, seed, folder.with_name(f"{folder.name}-command")
+    )
     ((_, pool),) = _results({parameters.generator: work}, 1)
     progress(count, count)
     return pool
 
 
 def _by_shards(
-    parameters: SceneParameters, count: int, seed: int, folder: Path, workers: int | None, progress: Progress
+    parameters: SceneParameters,
+    count: int,
+    seed: int,
+    folder: Path,
+    workers: int | None,
+    progress: Progress,
 ) -> Pool:
     """Shards are kept as they come in, so that an interrupted set goes on where it was."""
     paths = {part: shard_path(folder, part) for part in shards_of(count)}
     work = {
-        part: partial(rendered, parameters, count, seed, part) for part, path in paths.items() if not is_finished(path)
+        part: partial(rendered, parameters, count, seed, part)
+        for part, path in paths.items()
+        if not is_finished(path)
     }
     done = count - sum(map(len, work))
     for part, pool in _results(work, workers or len(work)):
@@ -167,7 +193,8 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
 
 
 def _placement() -> dict[str, Any]:
-    """All over the cluster, but rather on nodes without GPUs where there are any: a trial needs its GPU's cores too.
+    """All over the cluster, but rather on nodes without GPUs where there are any: a trial needs its
+    GPU's cores too.
 
     Of two tries, the second takes any node: those without GPUs may all have been lost.
     """

@@ -1,4 +1,6 @@
-"""Stop: how a run ends when it is asked to: by Ctrl-C, or by SIGTERM, as spot machines, Slurm and Kubernetes ask."""
+"""Stop: how a run ends when it is asked to: by Ctrl-C, or by SIGTERM, as spot machines, Slurm and
+Kubernetes ask.
+"""
 
 import os
 import signal
@@ -14,15 +16,16 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 
 Handler = Callable[[int, FrameType | None], Any]
-Leave = Callable[[RunFolder | None], None]  # told where a run is to be left at once; None before there is one
-Loss = Callable[[str, threading.Event], None]  # told what a run cannot go on without is gone; set once nothing needs it
+# told where a run is to be left at once; None before there is one
+Leave = Callable[[RunFolder | None], None]
+# told what a run cannot go on without is gone; set once nothing needs it
+Loss = Callable[[str, threading.Event], None]
 
 _WORDS = "stopping; Ctrl-C once more leaves at once"
-_RUN_WORDS = (
-    "stopping: trials keep their last checkpoint, and resume goes on from there; Ctrl-C once more leaves at once"
-)
+_RUN_WORDS = "stopping: trials keep their last checkpoint, and resume goes on from there; Ctrl-C once more leaves at once"
 
-# How long an end in order may take once Ray is gone from this machine. It takes 2 s; after 14 s Ray ends our process.
+# How long an end in order may take once Ray is gone from this machine. It takes 2 s; after 14 s Ray
+# ends our process.
 _GRACE_S = 9.0
 
 
@@ -42,10 +45,11 @@ def interrupt_again(folder: RunFolder | None) -> None:
 
 
 def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[int, Any]:
-    """Replaces the handlers of SIGINT and SIGTERM; returns those that were there, by signal, for `restore_handlers`.
+    """Replaces the handlers of SIGINT and SIGTERM; returns those that were there, by signal, for
+    `restore_handlers`.
 
-    handler_for: the new handler, given a signal and its present one; None leaves that one in place. Only the main thread
-    may do so: in any other nothing is replaced.
+    handler_for: the new handler, given a signal and its present one; None leaves that one in place.
+    Only the main thread may do so: in any other nothing is replaced.
     """
     replaced: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
@@ -58,7 +62,9 @@ def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[
 
 
 def restore_handlers(replaced: Mapping[int, Any]) -> None:
-    """Puts handlers back, by signal. Only the main thread may do so: in any other nothing is put back."""
+    """Puts handlers back, by signal. Only the main thread may do so: in any other nothing is put
+    back.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     for number, handler in replaced.items():
@@ -66,15 +72,18 @@ def restore_handlers(replaced: Mapping[int, Any]) -> None:
 
 
 class Stop(Listener):
-    """Has a run end by KeyboardInterrupt when it is first asked to, and leaves at once where Ctrl-C is pressed again.
+    """Has a run end by KeyboardInterrupt when it is first asked to, and leaves at once where Ctrl-C
+    is pressed again.
 
-    SIGTERM asks once: what it began is not cut short by another, which some schedulers send to each process of a job.
-    Where a script began the run in the background, its shell has it ignore SIGINT, and so it does.
+    SIGTERM asks once: what it began is not cut short by another, which some schedulers send to each
+    process of a job. Where a script began the run in the background, its shell has it ignore
+    SIGINT, and so it does.
 
     note    told at once what happens
     leave   called where Ctrl-C is pressed again, with the run; None before there is one
     folder  of the run, once there is one
-    outcome  what the run has come to, once it has: an interrupt while the rest is put away changes nothing about it
+    outcome  what the run has come to, once it has: an interrupt while the rest is put away changes
+             nothing about it
     """
 
     def __init__(self, note: Note, leave: Leave = interrupt_again) -> None:
@@ -95,13 +104,16 @@ class Stop(Listener):
     def ask(self) -> None:
         """Asks for the end from any thread, as the machine would."""
         if self._before:
-            os.kill(os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT)
+            os.kill(
+                os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT
+            )
         else:  # a run outside the main thread, in which a signal would stop somebody else's work
             self._is_asked = self._is_due = True
             self._note(_RUN_WORDS)
 
     def lose(self, what: str, is_over: threading.Event) -> None:
-        """Ends the run in order, from any thread, because of what it cannot go on without; at once where that takes long.
+        """Ends the run in order, from any thread, because of what it cannot go on without; at once
+        where that takes long.
 
         what     is gone, in words
         is_over  set once the run needs it no more
@@ -118,7 +130,9 @@ class Stop(Listener):
                 self._leave(self.folder)
 
     def update(self, trial: Trial) -> None:
-        """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once it is asked to end."""
+        """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once
+        it is asked to end.
+        """
         self.check()
 
     def check(self) -> None:
@@ -135,7 +149,8 @@ class Stop(Listener):
         if not self._is_asked:
             self._is_asked = True
             words = _WORDS if self.folder is None else _RUN_WORDS
-            # By a thread: the terminal may be in the middle of a line, and wait for what this one holds.
+            # By a thread: the terminal may be in the middle of a line, and wait for what this one
+            # holds.
             threading.Thread(target=self._note, args=(words,), daemon=True).start()
             raise KeyboardInterrupt
         if number == signal.SIGINT:
@@ -144,10 +159,12 @@ class Stop(Listener):
 
 @contextmanager
 def deferral() -> Iterator[Callable[[], None]]:
-    """Keeps KeyboardInterrupt out of a block of somebody else's code; yields a function that raises it where one is due.
+    """Keeps KeyboardInterrupt out of a block of somebody else's code; yields a function that raises
+    it where one is due.
 
-    It would come between any two steps of that code, which may be in a destructor: there Python drops it, and the run
-    would go on. Where the function is not called, it is raised after the block.
+    It would come between any two steps of that code, which may be in a destructor: there Python
+    drops it, and the run would go on. Where the function is not called, it is raised after the
+    block.
     """
     due = threading.Event()
 
@@ -155,7 +172,9 @@ def deferral() -> Iterator[Callable[[], None]]:
         if due.is_set():
             raise KeyboardInterrupt
 
-    before = replace_handlers(lambda _, present: _deferred(present, due) if callable(present) else None)
+    before = replace_handlers(
+        lambda _, present: _deferred(present, due) if callable(present) else None
+    )
     try:
         yield check
     finally:

@@ -1,4 +1,6 @@
-"""Trial: train one recipe from rung to rung, scoring the real validation set at each. Knows nothing of Ray."""
+"""Trial: train one recipe from rung to rung, scoring the real validation set at each. Knows nothing
+of Ray.
+"""
 
 import tempfile
 import time
@@ -24,11 +26,17 @@ from syndet_ray.detection.train import Trainer
 from syndet_ray.runs import machine
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
-from syndet_ray.workers.effective import check_effective, check_settings, parameters_hash, scenes_in_force
+from syndet_ray.workers.effective import (
+    check_effective,
+    check_settings,
+    parameters_hash,
+    scenes_in_force,
+)
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
-# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise SystemExit to stop the trial
+# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise
+# SystemExit to stop the trial
 Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 
@@ -55,11 +63,13 @@ def run_trial(
     restore: Path | None,
     report: Report,
 ) -> None:
-    """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every rung not yet passed.
+    """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every
+    rung not yet passed.
 
-    `others` holds the training images of every dataset that the recipe's mix names, by folder. Raises SyndetError when a
-    setting in force differs from the proposed one, or one that is searched is not in force, before training where it is
-    known then; NonFiniteLoss when training diverges.
+    `others` holds the training images of every dataset that the recipe's mix names, by folder.
+    Raises SyndetError when a setting in force differs from the proposed one, or one that is
+    searched is not in force, before training where it is known then; NonFiniteLoss when training
+    diverges.
     """
     torch.set_num_threads(task.threads)
     recipe = Recipe().replace(task.recipe)
@@ -82,11 +92,17 @@ def run_trial(
 
 
 def training_data(
-    task: Task, recipe: Recipe, train: Pool, others: Mapping[str, Pool] = {}, scenes: Rendered = generate
+    task: Task,
+    recipe: Recipe,
+    train: Pool,
+    others: Mapping[str, Pool] = {},
+    scenes: Rendered = generate,
 ) -> TrainingData:
-    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor kept.
+    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor
+    kept.
 
-    Raises DataError for other classes than the real images have, or more real images than there are.
+    Raises DataError for other classes than the real images have, or more real images than there
+    are.
     """
     shares, rendered = recipe.mix.shares, recipe.scenes()
     pools, scene_parameters = dict[str, Pool](), dict[str, SceneParameters]()
@@ -96,7 +112,9 @@ def training_data(
         if shares[name] == 0:
             continue
         if isinstance(source, Photos):
-            assert source.folder in others, f"preflight decodes every folder, and nobody passed on {source.folder}"
+            assert source.folder in others, (
+                f"preflight decodes every folder, and nobody passed on {source.folder}"
+            )
             pool, place = others[source.folder], source.folder
         else:
             parameters, count = rendered[name]
@@ -110,14 +128,18 @@ def training_data(
 def validation_metrics(
     model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
 ) -> dict[str, float]:
-    """COCO scores on the real validation set, each named val/...; with `errors` also what each kind of error costs."""
+    """COCO scores on the real validation set, each named val/...; with `errors` also what each kind
+    of error costs.
+    """
     predictions = predict(model, val, device=device)
     metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
     return {f"val/{name}": value for name, value in metrics.items()}
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
-    """What is in force and the trainer does not see: how scenes were rendered, the scale of photos, and the machine."""
+    """What is in force and the trainer does not see: how scenes were rendered, the scale of photos,
+    and the machine.
+    """
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
         "detector.working_px": working_px_in_force([val, *photos]),

@@ -1,8 +1,9 @@
 """Ray Tune: runs the trials of a search on this machine or a cluster.
 
-Tune schedules, keeps checkpoints and restarts trials that lost their worker. It decides nothing else: proposals come
-from `Search`, which also says which trials stop. Nothing is restored from Ray's own state files (they are pickles, and
-can be torn by a kill); a run is resumed from our ledger.
+Tune schedules, keeps checkpoints and restarts trials that lost their worker. It decides nothing
+else: proposals come from `Search`, which also says which trials stop. Nothing is restored from
+Ray's own state files (they are pickles, and can be torn by a kill); a run is resumed from our
+ledger.
 """
 
 import json
@@ -30,7 +31,14 @@ from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import MachineError, SyndetError, message
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.search import Assignment, Search
-from syndet_ray.search.task import RETRIES, Resources, Task, TrialSettings, cause_of, worth_another_try
+from syndet_ray.search.task import (
+    RETRIES,
+    Resources,
+    Task,
+    TrialSettings,
+    cause_of,
+    worth_another_try,
+)
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import Ahead, fetched_set, this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
@@ -66,20 +74,32 @@ class OnRay:
     note: Note
 
     def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
-        """Raises MachineError, with all of it, where trials would miss something on a node; see `check_nodes`."""
+        """Raises MachineError, with all of it, where trials would miss something on a node; see
+        `check_nodes`.
+        """
         if len(alive_nodes()) == 1 and not self.growth.is_possible:
-            return  # this machine is all there is: preflight has seen its files, which need not be hashed once more
+            # this machine is all there is: preflight has seen its files, which need not be hashed
+            # once more
+            return
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
         check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         pools = data.pools
-        trainable = tune.with_parameters(_trainable, train=pools["train"], val=pools["val"], others=data.others)
-        run_trials(trainable, search, settings, home, self.use, node, self.capacity.trials, self.note)
+        trainable = tune.with_parameters(
+            _trainable, train=pools["train"], val=pools["val"], others=data.others
+        )
+        run_trials(
+            trainable, search, settings, home, self.use, node, self.capacity.trials, self.note
+        )
 
     def tasks(
-        self, function: Callable[..., Any], shared: Any, every: Sequence[dict[str, Any]], progress: Progress = quiet
+        self,
+        function: Callable[..., Any],
+        shared: Any,
+        every: Sequence[dict[str, Any]],
+        progress: Progress = quiet,
     ) -> list[Any]:
         return run_tasks(function, shared, every, self.use, progress, self.note)
 
@@ -101,7 +121,12 @@ def on_ray(
         use = resources(parallel, gpus_per_trial, growth, note)
         for words in resource_words(use, growth):
             note(words)
-        yield OnRay(use=use, capacity=Capacity(use, growth, fixed=parallel is not None), growth=growth, note=note)
+        yield OnRay(
+            use=use,
+            capacity=Capacity(use, growth, fixed=parallel is not None),
+            growth=growth,
+            note=note,
+        )
 
 
 def run_trials(
@@ -114,10 +139,12 @@ def run_trials(
     most_at_once: Callable[[], int] | None = None,
     note: Note = silent,
 ) -> None:
-    """Has Tune run all trials that a search proposes. `trainable` finds a Task in its config, and reports by `Reports`.
+    """Has Tune run all trials that a search proposes. `trainable` finds a Task in its config, and
+    reports by `Reports`.
 
     node  where the scenes of a trial are rendered before it begins; None where trials render them
-    most_at_once  tells how many trials may run at this moment; None where that is `use.parallel`, always
+    most_at_once  tells how many trials may run at this moment; None where that is `use.parallel`,
+                  always
     note  is told what the user should know of the way in which trials are run
     """
     with deferral() as check_signal:
@@ -144,14 +171,21 @@ def run_trials(
 
 
 def _tuner(
-    trainable: Any, search: Search, home: str, use: Resources, *, proposals: "_Proposals", events: "_Events"
+    trainable: Any,
+    search: Search,
+    home: str,
+    use: Resources,
+    *,
+    proposals: "_Proposals",
+    events: "_Events",
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=_Decisions(search),
-            num_samples=-1,  # without end: the search says when it is over, and what is lost may be asked for again
+            # without end: the search says when it is over, and what is lost may be asked for again
+            num_samples=-1,
             max_concurrent_trials=use.parallel,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -168,7 +202,9 @@ def _tuner(
 
 
 class _Stateless:
-    """Ray pickles searchers, schedulers and callbacks into files that we never read: there is nothing to write."""
+    """Ray pickles searchers, schedulers and callbacks into files that we never read: there is
+    nothing to write.
+    """
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -194,10 +230,12 @@ class _Proposals(_Stateless, Searcher):
         self._running: set[str] = set()
         self._held: list[Assignment] = []  # proposed, and not yet begun
         self._ahead = Ahead(Path(settings.cache), note) if node else None
-        self._unaided: set[int] = set()  # trials that render their scenes themselves, because nobody else could
+        # trials that render their scenes themselves, because nobody else could
+        self._unaided: set[int] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        self._check_interrupt()  # while no trial runs, Tune asks again and again, and does nothing else
+        # while no trial runs, Tune asks again and again, and does nothing else
+        self._check_interrupt()
         most_at_once = self._most_at_once()
         free = most_at_once - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
@@ -207,10 +245,12 @@ class _Proposals(_Stateless, Searcher):
             if proposed is None:
                 break
             self._held.append(proposed)
-        is_over = not self._held and not self._running  # what still runs may be lost, and asked for once more
+        # what still runs may be lost, and asked for once more
+        is_over = not self._held and not self._running
         if is_over or self._search.spent:  # what is held is in the ledger: resume takes it up
             return Searcher.FINISHED
-        # One at a time, trials begin in the order of their numbers, so that a run can be repeated exactly.
+        # One at a time, trials begin in the order of their numbers, so that a run can be repeated
+        # exactly.
         first = self._held[:1] if most_at_once == 1 else list(self._held)
         ready = [assignment for assignment in first if self._ready(assignment)]
         if not ready or free <= 0:
@@ -224,16 +264,18 @@ class _Proposals(_Stateless, Searcher):
     def _ready(self, assignment: Assignment) -> bool:
         """Whether a trial may begin: its scenes are there, or it must render them itself.
 
-        A trial that asks for scenes which break a rule has failed, and is held no more. Where a disk of this machine is to
-        blame the search halts. Whatever else goes wrong may have to do with this moment alone, such as a generator that fails:
-        the trial renders its scenes where it runs, and what goes wrong there is its own.
+        A trial that asks for scenes which break a rule has failed, and is held no more. Where a
+        disk of this machine is to blame the search halts. Whatever else goes wrong may have to do
+        with this moment alone, such as a generator that fails: the trial renders its scenes where
+        it runs, and what goes wrong there is its own.
         """
         number = assignment.proposal.number
         if self._ahead is None or number in self._unaided:
             return True
         try:
             sets = assignment.proposal.recipe.scenes().values()
-            ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]  # all are begun
+            # all are begun
+            ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]
             if all(ready):
                 self._search.hide_scenes(number)
             else:
@@ -250,8 +292,11 @@ class _Proposals(_Stateless, Searcher):
                 self._search.end(number, failure=str(error))
                 return False
             self._unaided.add(number)
-            reason = message(getattr(error, "cause", error))  # Ray's own error wraps the one of the worker
-            self._note(f"trial {number} renders its scenes itself: they could not be rendered ahead of it ({reason})")
+            # Ray's own error wraps the one of the worker
+            reason = message(getattr(error, "cause", error))
+            self._note(
+                f"trial {number} renders its scenes itself: they could not be rendered ahead of it ({reason})"
+            )
             return True
 
     def _show_scenes(self, assignment: Assignment, ahead: Ahead) -> None:
@@ -262,7 +307,9 @@ class _Proposals(_Stateless, Searcher):
         if done < total:
             self._search.show_scenes(assignment.proposal.number, done, total)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         self._running.discard(trial_id)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
@@ -294,22 +341,30 @@ class _Decisions(_Stateless, FIFOScheduler):
             return TrialScheduler.STOP
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
-        if "told" not in result:  # a trial that is over: Tune shows its last result again, and there may be none
+        # a trial that is over: Tune shows its last result again, and there may be none
+        if "told" not in result:
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["told"]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
 class _Events(_Stateless, tune.Callback):
-    """Passes checkpoints, restarts and ends on to the search, and raises a KeyboardInterrupt that is due between two steps."""
+    """Passes checkpoints, restarts and ends on to the search, and raises a KeyboardInterrupt that
+    is due between two steps.
+    """
 
-    def __init__(self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None
+    ) -> None:
         self._search, self._home, self._check_interrupt = search, home, check_interrupt
-        self._images: dict[int, int] = defaultdict(int)  # how far each trial has come with a checkpoint
+        # how far each trial has come with a checkpoint
+        self._images: dict[int, int] = defaultdict(int)
         self._trials: list[Any] = []
 
     def stop_workers(self) -> None:
-        """Ends the trials that run at once: they have their checkpoints, and Tune would wait 10 s for the step they are at."""
+        """Ends the trials that run at once: they have their checkpoints, and Tune would wait 10 s
+        for the step they are at.
+        """
         workers = [trial.temporary_state.ray_actor for trial in self._trials]
         for worker in workers:
             if worker is not None:
@@ -322,16 +377,21 @@ class _Events(_Stateless, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        for name in ("told", "config", "scenes"):  # Tune would keep them in memory; the decision has been made
+        # Tune would keep them in memory; the decision has been made
+        for name in ("told", "config", "scenes"):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.checkpoint is not None:
-            self._search.checkpoint(_number(trial), checkpoint_address(trial.checkpoint, self._home))
+            self._search.checkpoint(
+                _number(trial), checkpoint_address(trial.checkpoint, self._home)
+            )
             self._note_progress(trial)
 
     def _note_progress(self, trial: Any) -> None:
-        """Grants a trial that came further than ever all its retries again: Tune counts failures over its whole life."""
+        """Grants a trial that came further than ever all its retries again: Tune counts failures
+        over its whole life.
+        """
         number = _number(trial)
         images = self._search.trials[number].images
         if images > self._images[number]:
@@ -351,7 +411,10 @@ class _Events(_Stateless, tune.Callback):
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
-        """Lets go of what nobody asks for any more. Of every number in its results, Tune has kept statistics."""
+        """Lets go of what nobody asks for any more.
+
+        Of every number in its results, Tune has kept statistics.
+        """
         self._images.pop(_number(trial), None)
         newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
         if newest is not None:
@@ -363,9 +426,10 @@ class _Events(_Stateless, tune.Callback):
 def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
     """What Tune runs in a worker.
 
-    A mistake in the recipe, and whatever goes wrong before the first report, is reported and not raised: it would go wrong
-    again. What is raised, Tune tries again from the last checkpoint, as it does for lost workers. A disk of this machine that
-    cannot be written is reported too, and halts the search: it would fail all trials.
+    A mistake in the recipe, and whatever goes wrong before the first report, is reported and not
+    raised: it would go wrong again. What is raised, Tune tries again from the last checkpoint, as
+    it does for lost workers. A disk of this machine that cannot be written is reported too, and
+    halts the search: it would fail all trials.
     """
     task: Task = config["task"]
     reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
@@ -381,7 +445,9 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
         tune.report({"failure": message(error), "cause": cause_of(error, reports.begun)})
 
 
-def _train(task: Task, reports: "Reports", train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+def _train(
+    task: Task, reports: "Reports", train: Pool, val: Pool, others: Mapping[str, Pool]
+) -> None:
     """Trains a task from where it was left. On a full disk imports may fail too."""
     import torch
 
@@ -394,7 +460,14 @@ def _train(task: Task, reports: "Reports", train: Pool, val: Pool, others: Mappi
     try:
         with _restored(task.checkpoint) as folder:
             run_trial(
-                task, train, val, others=others, scenes=scenes, device=here, restore=folder, report=reports.report
+                task,
+                train,
+                val,
+                others=others,
+                scenes=scenes,
+                device=here,
+                restore=folder,
+                report=reports.report,
             )
     finally:
         if torch.cuda.is_initialized():
@@ -409,22 +482,30 @@ class Reports:
     _last_scenes_s: float = field(default=-math.inf, init=False)  # when they were told last
 
     def scenes(self, done: int, total: int) -> None:
-        """Tells how many of its scenes are rendered, every few seconds: a report waits until the driver has it."""
+        """Tells how many of its scenes are rendered, every few seconds: a report waits until the
+        driver has it.
+        """
         now = time.monotonic()
         if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
             self._last_scenes_s = now
             tune.report({"scenes": json.dumps({"done": done, "total": total})})
 
-    def report(self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path) -> None:
+    def report(
+        self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
+    ) -> None:
         self.begun = True
         # As one text: of every number that it sees, Tune keeps a history and statistics.
         told = json.dumps({"metrics": metrics, "effective": effective})
-        tune.report({"images": images, "told": told}, checkpoint=tune.Checkpoint.from_directory(folder))
+        tune.report(
+            {"images": images, "told": told}, checkpoint=tune.Checkpoint.from_directory(folder)
+        )
 
 
 @contextmanager
 def _restored(address: str | None) -> Iterator[Path | None]:
-    """A local copy of the checkpoint to go on from: Tune's own after a lost worker, else that of an earlier attempt."""
+    """A local copy of the checkpoint to go on from: Tune's own after a lost worker, else that of an
+    earlier attempt.
+    """
     checkpoint = tune.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
@@ -446,7 +527,9 @@ def _last_words(trial: Any) -> str:
 
 
 def checkpoint_address(checkpoint: Any, home: str) -> str:
-    """A path, or an s3:// address where the checkpoint lies on S3: with the endpoint of `home`, under which it lies."""
+    """A path, or an s3:// address where the checkpoint lies on S3: with the endpoint of `home`,
+    under which it lies.
+    """
     if checkpoint.filesystem.type_name != "s3":
         return checkpoint.path
     bucket, _, key = checkpoint.path.partition("/")
@@ -462,5 +545,7 @@ def _trial_name(trial: Any) -> str:
 
 
 def _trial_folder(trial: Any) -> str:
-    """Another in each attempt: Tune numbers checkpoints anew, and would write over those that the attempt goes on from."""
+    """Another in each attempt: Tune numbers checkpoints anew, and would write over those that the
+    attempt goes on from.
+    """
     return f"{_trial_name(trial)}-{trial.trial_id}"

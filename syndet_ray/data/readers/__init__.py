@@ -1,1 +1,4 @@
-"""One file per annotation format. Each module says `files(folder)` and `read(folder, files by split)`."""
+"""One file per annotation format.
+
+Each module says `files(folder)` and `read(folder, files by split)`.
+"""

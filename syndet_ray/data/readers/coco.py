@@ -1,6 +1,8 @@
-"""COCO instances JSON, and the dialects met in the wild: ids from 0, any category ids, negatives, missing sizes.
+"""COCO instances JSON, and the dialects met in the wild: ids from 0, any category ids, negatives,
+missing sizes.
 
-Boxes are x, y, width, height in continuous pixels: x2 = x + width. A `visibility` key, 0 to 1, is ours; COCO has none.
+Boxes are x, y, width, height in continuous pixels: x2 = x + width. A `visibility` key, 0 to 1, is
+ours; COCO has none.
 """
 
 import json
@@ -17,14 +19,23 @@ from syndet_ray.data.readers.found import Found, Reading
 from syndet_ray.errors import DataError
 
 # Where annotation files lie: COCO's own layout, Roboflow's, and one file beside its images.
-_LAYOUTS = ("annotations/instances*.json", "*/_annotations.coco.json", "_annotations.coco.json", "instances*.json")
+_LAYOUTS = (
+    "annotations/instances*.json",
+    "*/_annotations.coco.json",
+    "_annotations.coco.json",
+    "instances*.json",
+)
 _LISTS = ("images", "annotations", "categories")
-_FURTHEST = 1e9  # no image has as many pixels a side; NaN, infinity and integers too large for a float are none either
+# no image has as many pixels a side; NaN, infinity and integers too large for a float are none
+# either
+_FURTHEST = 1e9
 Entry = dict[str, Any]
 
 
 def files(folder: Path) -> list[Path]:
-    """The annotation files of a folder: those of the first known layout, else any JSON that holds instances."""
+    """The annotation files of a folder: those of the first known layout, else any JSON that holds
+    instances.
+    """
     for layout in _LAYOUTS:
         if found := sorted(folder.glob(layout)):
             return found
@@ -33,11 +44,18 @@ def files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
-    """Every image, negatives included. Raises DataError naming file, image or annotation id, rule and value."""
+    """Every image, negatives included.
+
+    Raises DataError naming file, image or annotation id, rule and value.
+    """
     contents = {path: _load(path) for paths in by_split.values() for path in paths}
     classes, notes = _classes(contents.values())
     splits = {
-        split: [found for path in paths for found in _images(path, contents[path], _ImageFolders(folder, path, split))]
+        split: [
+            found
+            for path in paths
+            for found in _images(path, contents[path], _ImageFolders(folder, path, split))
+        ]
         for split, paths in by_split.items()
     }
     return Reading(classes=classes, splits=splits, notes=notes)
@@ -47,7 +65,9 @@ class _ImageFolders:
     """Where the images of one annotation file may lie, nearest first."""
 
     def __init__(self, root: Path, annotations: Path, split: str) -> None:
-        inside = sorted(p for pattern in ("images/*", "*") for p in root.glob(pattern) if p.is_dir())
+        inside = sorted(
+            p for pattern in ("images/*", "*") for p in root.glob(pattern) if p.is_dir()
+        )
         named = [p for p in inside if p.name.lower().startswith(split)]
         self.root, self._folders = root, [annotations.parent, *named, root / "images", root]
 
@@ -72,7 +92,9 @@ def _load(path: Path) -> Entry:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise DataError(path, f"is not valid JSON ({error})", do="Copy or export the file again.") from None
+        raise DataError(
+            path, f"is not valid JSON ({error})", do="Copy or export the file again."
+        ) from None
     for key in _LISTS:
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -89,13 +111,21 @@ def _load(path: Path) -> Entry:
 
 def _check_ids(path: Path, kind: str, entries: list[Entry]) -> None:
     for position, entry in enumerate(entries):
-        if type(entry.get("id")) is not int:  # a string or true would match nothing, or the wrong thing
-            raise DataError(f"{path}, {kind} at position {position}", "id must be a whole number", got=entry.get("id"))
+        # a string or true would match nothing, or the wrong thing
+        if type(entry.get("id")) is not int:
+            raise DataError(
+                f"{path}, {kind} at position {position}",
+                "id must be a whole number",
+                got=entry.get("id"),
+            )
     _check_unique(path, f"{kind} ids", [entry["id"] for entry in entries])
 
 
 def _check_references(path: Path, content: Entry) -> None:
-    for key, what, known in (("image_id", "an image", "images"), ("category_id", "a category", "categories")):
+    for key, what, known in (
+        ("image_id", "an image", "images"),
+        ("category_id", "a category", "categories"),
+    ):
         ids = {entry["id"] for entry in content[known]}
         for annotation in content["annotations"]:
             value = annotation.get(key)
@@ -116,14 +146,22 @@ def _classes(contents: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, .
 
     Roboflow adds a category that no object has, only to be the others' supercategory.
     """
-    categories = {c["name"]: c for content in contents for c in sorted(content["categories"], key=lambda c: c["id"])}
+    categories = {
+        c["name"]: c
+        for content in contents
+        for c in sorted(content["categories"], key=lambda c: c["id"])
+    }
     used = set()
     for content in contents:
         ids = {annotation["category_id"] for annotation in content["annotations"]}
         used |= {category["name"] for category in content["categories"] if category["id"] in ids}
-    parents = [c.get("supercategory") for c in categories.values() if c.get("supercategory") != c["name"]]
+    parents = [
+        c.get("supercategory") for c in categories.values() if c.get("supercategory") != c["name"]
+    ]
     grouping = [name for name in categories if name in parents and name not in used]
-    notes = tuple(f"category {name!r} only groups others and has no objects: left out" for name in grouping)
+    notes = tuple(
+        f"category {name!r} only groups others and has no objects: left out" for name in grouping
+    )
     return tuple(name for name in categories if name not in grouping), notes
 
 
@@ -132,21 +170,33 @@ def _images(path: Path, content: Entry, folders: _ImageFolders) -> list[Found]:
     of_image: dict[int, list[Entry]] = {image["id"]: [] for image in content["images"]}
     for annotation in content["annotations"]:
         of_image[annotation["image_id"]].append(annotation)
-    return [_found(path, image, of_image[image["id"]], names, folders) for image in content["images"]]
+    return [
+        _found(path, image, of_image[image["id"]], names, folders) for image in content["images"]
+    ]
 
 
-def _found(path: Path, image: Entry, annotations: list[Entry], names: dict[int, str], folders: _ImageFolders) -> Found:
+def _found(
+    path: Path,
+    image: Entry,
+    annotations: list[Entry],
+    names: dict[int, str],
+    folders: _ImageFolders,
+) -> Found:
     place = f"{path}, image {image['id']}"
     name = _text(place, image, "file_name")
     file = folders.find(place, name)
     places = [f"{path}, annotation {annotation['id']}" for annotation in annotations]
-    xywh = np.array([_bbox(*pair) for pair in zip(places, annotations, strict=True)], np.float64).reshape(-1, 4)
+    xywh = np.array(
+        [_bbox(*pair) for pair in zip(places, annotations, strict=True)], np.float64
+    ).reshape(-1, 4)
     return Found(
         image_id=Path(os.path.relpath(file, folders.root)).as_posix(),
         image=file,
         xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
         names=[names[annotation["category_id"]] for annotation in annotations],
-        visibility=np.array([_visibility(*pair) for pair in zip(places, annotations, strict=True)], np.float64),
+        visibility=np.array(
+            [_visibility(*pair) for pair in zip(places, annotations, strict=True)], np.float64
+        ),
         crowd=np.array([_crowd(*pair) for pair in zip(places, annotations, strict=True)], bool),
         wh=_size(place, image),
         relative=False,
@@ -174,7 +224,9 @@ def _visibility(place: str, annotation: Entry) -> float:
     if value is None:
         return math.nan
     if not _is_number(value) or not 0 <= value <= 1:
-        raise DataError(place, "visibility must be a number from 0 (hidden) to 1 (whole)", got=value)
+        raise DataError(
+            place, "visibility must be a number from 0 (hidden) to 1 (whole)", got=value
+        )
     return float(value)
 
 
@@ -196,4 +248,6 @@ def _text(place: str, entry: Entry, key: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FURTHEST
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FURTHEST
+    )

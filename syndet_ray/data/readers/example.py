@@ -1,8 +1,9 @@
 """TFRecord files without TensorFlow: their frames, checksums, and the tf.train.Example in each.
 
 A frame is length (uint64), masked crc32c of it, data, masked crc32c of that, all little-endian
-(tensorflow/core/lib/io/record_writer.h). The data is a protobuf message (tensorflow/core/example/example.proto):
-Example{features=1} -> Features{feature=1, a map} -> entry{key=1, value=2} -> Feature{bytes=1 | floats=2 | ints=3}.
+(tensorflow/core/lib/io/record_writer.h). The data is a protobuf message
+(tensorflow/core/example/example.proto): Example{features=1} -> Features{feature=1, a map} ->
+entry{key=1, value=2} -> Feature{bytes=1 | floats=2 | ints=3}.
 """
 
 import struct
@@ -19,7 +20,8 @@ Feature = list[bytes] | list[float] | list[int]
 Field = tuple[int, int, bytes | int]  # number, wire type, value
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_BLOCK = 1024  # bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
+# bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
+_BLOCK = 1024
 _DO = "Copy or export the file again."
 
 
@@ -28,7 +30,10 @@ class _MalformedError(ValueError):
 
 
 def read_examples(path: Path) -> Iterator[tuple[str, dict[str, Feature]]]:
-    """(place, features by name) of every record. Raises DataError naming file, record number and byte offset."""
+    """(place, features by name) of every record.
+
+    Raises DataError naming file, record number and byte offset.
+    """
     with path.open("rb") as file:
         number = 0
         while True:
@@ -54,7 +59,9 @@ def parse_example(data: bytes) -> dict[str, Feature]:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """TFRecord's checksum: the crc32c rotated right by 15 bits, plus a constant (tensorflow/core/lib/hash/crc32c.h)."""
+    """TFRecord's checksum: the crc32c rotated right by 15 bits, plus a constant
+    (tensorflow/core/lib/hash/crc32c.h).
+    """
     crc = crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -62,8 +69,9 @@ def masked_crc32c(data: bytes) -> int:
 def crc32c(data: bytes) -> int:
     """CRC with Castagnoli's polynomial (RFC 3720, B.4).
 
-    A CRC is linear, so the bytes of a block are looked up all at once, each in the table of its distance from the
-    block's end, and their shares are added (xor). What came before counts as if added to the block's first four bytes.
+    A CRC is linear, so the bytes of a block are looked up all at once, each in the table of its
+    distance from the block's end, and their shares are added (xor). What came before counts as if
+    added to the block's first four bytes.
     """
     table, crc = _table(), 0xFFFFFFFF
     octets = np.frombuffer(data, np.uint8)
@@ -71,7 +79,9 @@ def crc32c(data: bytes) -> int:
         block = octets[start : start + _BLOCK].copy()
         size = min(4, len(block))
         block[:size] ^= np.frombuffer(crc.to_bytes(4, "little"), np.uint8)[:size]
-        added = int(np.bitwise_xor.reduce(table[-len(block) :].reshape(-1)[_row_starts(len(block)) + block]))
+        added = int(
+            np.bitwise_xor.reduce(table[-len(block) :].reshape(-1)[_row_starts(len(block)) + block])
+        )
         crc = added ^ (crc >> (8 * size))
     return crc ^ 0xFFFFFFFF
 
@@ -103,7 +113,9 @@ def _frame(file: BinaryIO, place: str) -> bytes | None:
         raise DataError(place, "the file ends in the middle of a record", do=_DO)
     if masked_crc32c(head[:8]) != struct.unpack("<I", head[8:])[0]:
         do = f"{_DO} If it is compressed (GZIP), unpack it first."
-        raise DataError(place, "the length has a wrong checksum: not a TFRecord file, or damaged", do=do)
+        raise DataError(
+            place, "the length has a wrong checksum: not a TFRecord file, or damaged", do=do
+        )
     (length,) = struct.unpack("<Q", head[:8])
     body = file.read(length + 4)
     if len(body) < length + 4:

@@ -1,4 +1,6 @@
-"""Found: what every reader hands back, classes still by name and boxes not yet held against the image."""
+"""Found: what every reader hands back, classes still by name and boxes not yet held against the
+image.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ import numpy as np
 class Found:
     """One image with its n boxes, as the annotation tells it.
 
-    xyxy        (n, 4) float64, finite, in the annotated frame, in pixels, or in shares of its sides where `relative`
+    xyxy        (n, 4) float64, finite, in the annotated frame, in pixels, or in shares of its sides
+                where `relative`
     names       n class names
     visibility  (n,) 0 to 1, NaN where unknown
     crowd       (n,) bool
@@ -31,13 +34,16 @@ class Found:
     box_places: Sequence[str]
 
     def __post_init__(self) -> None:
-        # Clipped to its image, an infinite box would pass for one of the whole image, and NaN for any.
+        # Clipped to its image, an infinite box would pass for one of the whole image, and NaN for
+        # any.
         assert np.isfinite(self.xyxy).all(), self.place
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
-    """A whole dataset: its classes in the format's own order, the images of each split, and what was noteworthy."""
+    """A whole dataset: its classes in the format's own order, the images of each split, and what
+    was noteworthy.
+    """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[Found]]

@@ -42,7 +42,8 @@ _FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
 
 
 def draw_all(run: Run, folder: Path, progress: Progress | None = None) -> dict[str, Drawn]:
-    """Draws every figure that the run has numbers for into a folder, which is made; returns them by name.
+    """Draws every figure that the run has numbers for into a folder, which is made; returns them by
+    name.
 
     `progress` is told (figures drawn, figures in all) after each.
     """

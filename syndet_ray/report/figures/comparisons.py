@@ -41,9 +41,17 @@ def test_scores(run: Run) -> Drawing | None:
     test, lines = run.test, chosen_lines(run)
     if test is None:
         return None
-    rows = [(x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high) for x in lines for m, s in x.scores.items()]
-    layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(xOffset="independent")
-    return Drawing(figure=titled(layers, f"Scores on {where(test)}", run), header=_SCORE_HEADER, rows=rows)
+    rows = [
+        (x.role, x.trial, len(x.seeds) or 1, m, s.value, s.low, s.high)
+        for x in lines
+        for m, s in x.scores.items()
+    ]
+    layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(
+        xOffset="independent"
+    )
+    return Drawing(
+        figure=titled(layers, f"Scores on {where(test)}", run), header=_SCORE_HEADER, rows=rows
+    )
 
 
 test_scores.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
@@ -55,15 +63,21 @@ def variants(run: Run) -> Drawing | None:
     if not lines or test is None:
         return None
     rows = [row for line in lines for row in _variant_rows(line)]
-    layers = alt.layer(*_variant_bars(lines, label("mAP", test)), *_variant_dots(lines)).resolve_scale(
-        yOffset="independent"
-    )
+    layers = alt.layer(
+        *_variant_bars(lines, label("mAP", test)), *_variant_dots(lines)
+    ).resolve_scale(yOffset="independent")
     height = _VARIANT_HEIGHT * len(lines)
-    return Drawing(figure=titled(layers, f"mAP on {where(test)}", run, height), header=_VARIANT_HEADER, rows=rows)
+    return Drawing(
+        figure=titled(layers, f"mAP on {where(test)}", run, height),
+        header=_VARIANT_HEADER,
+        rows=rows,
+    )
 
 
 def label(metric: str, test: TestScores) -> str:
-    """The title of an axis of scores: with their intervals, where the test set is large enough for any."""
+    """The title of an axis of scores: with their intervals, where the test set is large enough for
+    any.
+    """
     return metric if test.is_too_small else f"{metric}, with 95 % interval"
 
 
@@ -75,14 +89,18 @@ def reach(score: Score) -> tuple[float, float]:
 
 def white_dots(chart: alt.Chart) -> alt.Chart:
     """How the single models of a recipe are drawn."""
-    return chart.mark_point(filled=True, fill="#ffffff", stroke=INK, strokeWidth=1, size=26, opacity=1)
+    return chart.mark_point(
+        filled=True, fill="#ffffff", stroke=INK, strokeWidth=1, size=26, opacity=1
+    )
 
 
 def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:
     """Bars by metric and recipe, each with its interval and its score above."""
     rows = _bar_rows(lines)
     base = alt.Chart(records(("what", "metric", "value", "low_95", "high_95", "top", "text"), rows))
-    base = base.encode(_metrics(), alt.XOffset("what:N", sort=[line.name for line in lines], scale=_SIDE_BY_SIDE))
+    base = base.encode(
+        _metrics(), alt.XOffset("what:N", sort=[line.name for line in lines], scale=_SIDE_BY_SIDE)
+    )
     heights = alt.Scale(domain=[0, from_zero([row[5] for row in rows])[1]])  # bars stand on 0
     seen = tooltip("what", "metric", value=".3f", low_95=".3f", high_95=".3f")
     return [
@@ -92,23 +110,35 @@ def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:
             tooltip=seen,
         ),
         base.mark_rule(strokeWidth=1.4).encode(alt.Y("low_95:Q"), y2="high_95:Q"),
-        base.mark_text(dy=-7, fontSize=_fitting([row[6] for row in rows])).encode(alt.Y("top:Q"), text="text:N"),
+        base.mark_text(dy=-7, fontSize=_fitting([row[6] for row in rows])).encode(
+            alt.Y("top:Q"), text="text:N"
+        ),
     ]
 
 
 def _bar_rows(lines: Sequence[TestLine]) -> list[tuple[Any, ...]]:
     digits = decimals(max(line.scores["mAP"].value for line in lines))
     found = [(line.name, metric, line.scores[metric]) for line in lines for metric in MAIN_METRICS]
-    return [(name, metric, s.value, s.low, s.high, reach(s)[1], number(s.value, digits)) for name, metric, s in found]
+    return [
+        (name, metric, s.value, s.low, s.high, reach(s)[1], number(s.value, digits))
+        for name, metric, s in found
+    ]
 
 
 def _metrics() -> alt.X:
     axis = alt.Axis(title=None, labelAngle=0, ticks=False, labelPadding=8)
-    return alt.X("metric:N", sort=MAIN_METRICS, axis=axis, scale=alt.Scale(paddingInner=0.16, paddingOuter=0.08))
+    return alt.X(
+        "metric:N",
+        sort=MAIN_METRICS,
+        axis=axis,
+        scale=alt.Scale(paddingInner=0.16, paddingOuter=0.08),
+    )
 
 
 def _fitting(texts: Sequence[str]) -> alt.ExprRef:
-    """The size of texts that fit beside one another however narrow the chart is; 0 where none could read them."""
+    """The size of texts that fit beside one another however narrow the chart is; 0 where none could
+    read them.
+    """
     size = f"min(12, 0.84 * width / {len(texts) * max(map(len, texts)) * _LETTER:.2f})"
     return alt.ExprRef(f"{size} < 7.5 ? 0 : {size}")
 
@@ -130,26 +160,39 @@ def _seed_dots(lines: Sequence[TestLine]) -> list[alt.Chart]:
 def _beside(seeds: Sequence[float]) -> list[tuple[int, float, float]]:
     """Each seed's number, its score and its place across a bar, which goes from 0 to 1."""
     places = np.linspace(0.28, 0.72, len(seeds)) if len(seeds) > 1 else [0.5]
-    return [(k, value, float(place)) for k, (value, place) in enumerate(zip(seeds, places, strict=True), 1)]
+    return [
+        (k, value, float(place))
+        for k, (value, place) in enumerate(zip(seeds, places, strict=True), 1)
+    ]
 
 
 def _variant_rows(line: VariantLine) -> list[tuple[Any, ...]]:
-    """The mean of a variant, its interval and its difference from the first; then what each seed reached."""
+    """The mean of a variant, its interval and its difference from the first; then what each seed
+    reached.
+    """
     found = line.difference
     against = (None, None, None) if found is None else (found.mean, found.low, found.high)
     mean = (line.name, "mean", line.score.value, line.score.low, line.score.high, *against)
-    return [mean] + [(line.name, str(k), value, *[None] * 5) for k, value in enumerate(line.seeds, 1)]
+    return [mean] + [
+        (line.name, str(k), value, *[None] * 5) for k, value in enumerate(line.seeds, 1)
+    ]
 
 
 def _variant_bars(lines: Sequence[VariantLine], title: str) -> list[alt.Chart]:
-    """The first in blue with a dashed line; darker, those that differ from it by more than their interval."""
+    """The first in blue with a dashed line; darker, those that differ from it by more than their
+    interval.
+    """
     inks = [BLUE, *(DIM if line.apart else PALE for line in lines[1:])]
     rows = [(*_variant_rows(line)[0], ink) for line, ink in zip(lines, inks, strict=True)]
     base = alt.Chart(records((*_VARIANT_HEADER, "ink"), rows)).encode(_names(lines))
-    shown = dict.fromkeys(("test_mAP", "low_95", "high_95"), ".3f") | dict.fromkeys(_VARIANT_HEADER[5:], "+.3f")
+    shown = dict.fromkeys(("test_mAP", "low_95", "high_95"), ".3f") | dict.fromkeys(
+        _VARIANT_HEADER[5:], "+.3f"
+    )
     return [
         base.mark_bar().encode(
-            _lengths(lines, title), alt.Color("ink:N", scale=None), tooltip=tooltip("variant", **shown)
+            _lengths(lines, title),
+            alt.Color("ink:N", scale=None),
+            tooltip=tooltip("variant", **shown),
         ),
         alt.Chart(records(("test_mAP",), [(lines[0].score.value,)]))
         .mark_rule(color=BLUE, strokeDash=[5, 4], strokeWidth=1.4)
@@ -160,7 +203,9 @@ def _variant_bars(lines: Sequence[VariantLine], title: str) -> list[alt.Chart]:
 
 def _names(lines: Sequence[VariantLine]) -> alt.Y:
     axis = alt.Axis(title=None, grid=False, labelPadding=8, labelLimit=200)
-    return alt.Y("variant:N", sort=[line.name for line in lines], axis=axis, scale=alt.Scale(padding=0.2))
+    return alt.Y(
+        "variant:N", sort=[line.name for line in lines], axis=axis, scale=alt.Scale(padding=0.2)
+    )
 
 
 def _lengths(lines: Sequence[VariantLine], title: str) -> alt.X:

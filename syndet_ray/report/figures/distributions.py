@@ -1,4 +1,6 @@
-"""Glance figures: how the values of sources are distributed, beside one another, and how far apart they are."""
+"""Glance figures: how the values of sources are distributed, beside one another, and how far apart
+they are.
+"""
 
 from collections.abc import Mapping
 from math import isinf
@@ -30,7 +32,17 @@ _BINS, _CELLS = 36, 14
 _TAIL = 0.2  # percent at each end of a source that shares the outermost bin
 _SMALL_WIDTH, _SMALL_HEIGHT = 300, 170
 _MOST_CLASSES = 24
-_DISTANCE_HEADER = ("source", "statistic", "value", "low", "high", "floor", "ks", "mean_of_reference", "mean")
+_DISTANCE_HEADER = (
+    "source",
+    "statistic",
+    "value",
+    "low",
+    "high",
+    "floor",
+    "ks",
+    "mean_of_reference",
+    "mean",
+)
 
 
 def all_figures(found: Inspection) -> dict[str, Drawing]:
@@ -47,7 +59,9 @@ def all_figures(found: Inspection) -> dict[str, Drawing]:
 
 
 def by_distance(found: Inspection) -> list[Statistic]:
-    """All statistics, those in which any source is farthest from the reference first; else in their own order."""
+    """All statistics, those in which any source is farthest from the reference first; else in their
+    own order.
+    """
     farthest = dict.fromkeys(BY_NAME, 0.0)
     for distance in found.distances:
         if distance.statistic in farthest:
@@ -60,20 +74,29 @@ def source_colors(found: Inspection) -> Mapping[str, str]:
 
 
 def distances(found: Inspection, source: str) -> Drawing | None:
-    """The statistics of a source, the largest distance first, with their intervals and what chance would make of each."""
+    """The statistics of a source, the largest distance first, with their intervals and what chance
+    would make of each.
+    """
     told = [distance for distance in found.of(source) if distance.value is not None]
     if not told:
         return None
     rows = [
         (source, d.statistic, d.value, d.low, d.high, d.floor, d.ks, *(d.means or (None, None)))
-        for d in [*told, *(d for d in found.distances if d.source == source and d.statistic == "classes")]
+        for d in [
+            *told,
+            *(d for d in found.distances if d.source == source and d.statistic == "classes"),
+        ]
     ]
     tops = [top for d in told for top in (d.value, d.high) if top is not None and not isinf(top)]
     end = max([1.0, *tops]) * 1.6
     shown = [
         {
             "statistic": BY_NAME[d.statistic].title,
-            "what": "not known" if d.floor is None else "beyond chance" if d.beyond_chance else "within chance",
+            "what": "not known"
+            if d.floor is None
+            else "beyond chance"
+            if d.beyond_chance
+            else "within chance",
             "distance": min(d.value or 0.0, end),
             "told": far(d),
             "low": d.low,
@@ -83,29 +106,42 @@ def distances(found: Inspection, source: str) -> Drawing | None:
         for d in told
     ]
     title = f"{source} against {found.reference.name}"
-    figure = _distance_layers(shown, end).properties(title=title, width=WIDTH, height=24 * len(shown))
+    figure = _distance_layers(shown, end).properties(
+        title=title, width=WIDTH, height=24 * len(shown)
+    )
     return Drawing(figure=figure, header=_DISTANCE_HEADER, rows=rows)
 
 
 def histogram(found: Inspection, statistic: Statistic) -> Drawing | None:
-    """The share of a source's images or objects by value; None where nothing is known, or all values are one."""
+    """The share of a source's images or objects by value; None where nothing is known, or all
+    values are one.
+    """
     values = {s.name: v for s in found.subjects if len(v := s.measured.known(statistic.name)[0])}
     edges = bin_edges(list(values.values()), statistic)
     if edges is None:
         return None
     rows = []
     for source, found_values in values.items():
-        shares = np.histogram(np.clip(found_values, edges[0], edges[-1]), edges)[0] / len(found_values)
-        rows += [(source, *row) for row in zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)]
+        shares = np.histogram(np.clip(found_values, edges[0], edges[-1]), edges)[0] / len(
+            found_values
+        )
+        rows += [
+            (source, *row)
+            for row in zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)
+        ]
     named = {name: color for name, color in source_colors(found).items() if name in values}
-    figure = _bars(rows, named, statistic).properties(title=statistic.title, width=_SMALL_WIDTH, height=_SMALL_HEIGHT)
+    figure = _bars(rows, named, statistic).properties(
+        title=statistic.title, width=_SMALL_WIDTH, height=_SMALL_HEIGHT
+    )
     return Drawing(figure=figure, header=("source", "low", "high", "share"), rows=rows)
 
 
 def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | None:
-    """Ascending edges of bins that the values of all sources share; None where there is nothing to tell apart.
+    """Ascending edges of bins that the values of all sources share; None where there is nothing to
+    tell apart.
 
-    From the least to the greatest value but for tails; of whole numbers a bin holds as many as any other.
+    From the least to the greatest value but for tails; of whole numbers a bin holds as many as any
+    other.
     """
     if not values:
         return None
@@ -120,14 +156,22 @@ def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | No
 
 
 def positions(found: Inspection, k: int) -> Drawing | None:
-    """Where the boxes of a source have their centres, as shares of its objects; one scale of colours for all sources."""
+    """Where the boxes of a source have their centres, as shares of its objects; one scale of
+    colours for all sources.
+    """
     grids = [_grid(found, j) for j in range(len(found.subjects))]
     own = grids[k]
     if own is None:
         return None
     top = max(float(grid.max()) for grid in grids if grid is not None)
     rows = [
-        (column / _CELLS, (column + 1) / _CELLS, row / _CELLS, (row + 1) / _CELLS, float(own[row, column]))
+        (
+            column / _CELLS,
+            (column + 1) / _CELLS,
+            row / _CELLS,
+            (row + 1) / _CELLS,
+            float(own[row, column]),
+        )
         for row in range(_CELLS)
         for column in range(_CELLS)
     ]
@@ -140,11 +184,16 @@ def positions(found: Inspection, k: int) -> Drawing | None:
             alt.X("left:Q", scale=ends, title="of the width", axis=alt.Axis(tickCount=4)),
             alt.X2("right:Q"),
             alt.Y(
-                "top:Q", scale=alt.Scale(domain=[1, 0], nice=False), title="of the height", axis=alt.Axis(tickCount=4)
+                "top:Q",
+                scale=alt.Scale(domain=[1, 0], nice=False),
+                title="of the height",
+                axis=alt.Axis(tickCount=4),
             ),
             alt.Y2("bottom:Q"),
             alt.Color(
-                "share:Q", scale=alt.Scale(domain=[0, top], range=["#ffffff", BLUE], interpolate="rgb"), legend=None
+                "share:Q",
+                scale=alt.Scale(domain=[0, top], range=["#ffffff", BLUE], interpolate="rgb"),
+                legend=None,
             ),
             tooltip=tooltip(share=".2%"),
         )
@@ -158,7 +207,9 @@ def classes(found: Inspection) -> Drawing | None:
     shares = _class_shares(found)
     if not shares:
         return None
-    rows = [(source, name, share) for source, named in shares.items() for name, share in named.items()]
+    rows = [
+        (source, name, share) for source, named in shares.items() for name, share in named.items()
+    ]
     weight = {name: max(named[name] for named in shares.values()) for name in found.classes}
     shown = sorted(found.classes, key=lambda name: -weight[name])[:_MOST_CLASSES]
     shown = [name for name in found.classes if name in shown]
@@ -173,18 +224,29 @@ def classes(found: Inspection) -> Drawing | None:
             yOffset=alt.YOffset("what:N", sort=list(shares)),
             tooltip=tooltip("what", "class", share=".1%"),
         )
-        .properties(title="Classes", width=WIDTH, height=max(60, len(shown) * (12 * len(shares) + 8)))
+        .properties(
+            title="Classes", width=WIDTH, height=max(60, len(shown) * (12 * len(shares) + 8))
+        )
     )
     return Drawing(figure=figure, header=("source", "class", "share"), rows=rows)
 
 
 def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Statistic) -> Any:
-    """Overlaid bars; of more than two sources with outlines, for no eye takes three colours apart again."""
+    """Overlaid bars; of more than two sources with outlines, for no eye takes three colours apart
+    again.
+    """
     many = len(named) > 2
     header = ("what", "low", "high", "share", "zero")
     ticks = alt.Axis(tickCount=5, tickMinStep=statistic.steps or alt.Undefined)
-    place = alt.X("low:Q", title=statistic.scale, scale=alt.Scale(zero=False, nice=False), axis=ticks)
-    height = alt.Y("share:Q", stack=None, title=f"share of {statistic.of}s", axis=alt.Axis(format="%", tickCount=4))
+    place = alt.X(
+        "low:Q", title=statistic.scale, scale=alt.Scale(zero=False, nice=False), axis=ticks
+    )
+    height = alt.Y(
+        "share:Q",
+        stack=None,
+        title=f"share of {statistic.of}s",
+        axis=alt.Axis(format="%", tickCount=4),
+    )
     bars = (
         alt.Chart(records(header, [(*row, 0) for row in rows]))
         .mark_bar(opacity=0.2 if many else 0.5, binSpacing=0, clip=True)
@@ -195,7 +257,8 @@ def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Stat
     )
     if not many:
         return bars
-    ends = {row[0]: (row[0], row[2], row[2], row[3]) for row in rows}  # the last bin of each source, up to its end
+    # the last bin of each source, up to its end
+    ends = {row[0]: (row[0], row[2], row[2], row[3]) for row in rows}
     outlines = alt.Chart(records(header[:4], [*rows, *ends.values()])).mark_line(
         interpolate="step-after", strokeWidth=1.5
     )
@@ -203,7 +266,11 @@ def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Stat
 
 
 def _distance_layers(shown: list[dict[str, Any]], end: float) -> Any:
-    ticks = [tick for tick in (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000) if tick <= end]
+    ticks = [
+        tick
+        for tick in (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000)
+        if tick <= end
+    ]
     scale = alt.Scale(type="symlog", constant=0.5, domain=[0, end], nice=False)
     axis = alt.Axis(values=ticks, grid=True, format="~r")
     title = "distance, standard deviations of the reference"
@@ -214,14 +281,22 @@ def _distance_layers(shown: list[dict[str, Any]], end: float) -> Any:
     told = tooltip("statistic", "told", low=".2f", high=".2f", chance=".2f")
     bars = base.mark_bar(height={"band": 0.7}).encode(
         alt.X("distance:Q", scale=scale, axis=axis, title=title),
-        colors({name: color for name, color in _CHANCES.items() if any(row["what"] == name for row in shown)}),
+        colors(
+            {
+                name: color
+                for name, color in _CHANCES.items()
+                if any(row["what"] == name for row in shown)
+            }
+        ),
         tooltip=told,
     )
     intervals = base.transform_filter("datum.low != null").mark_rule(strokeWidth=1.6, color=INK)
-    chance = base.transform_filter("datum.chance != null").mark_tick(thickness=2.5, color=VERMILLION, size=17)
-    values = base.transform_calculate(at="datum.high != null ? datum.high : datum.distance").mark_text(
-        align="left", dx=6, color=INK
+    chance = base.transform_filter("datum.chance != null").mark_tick(
+        thickness=2.5, color=VERMILLION, size=17
     )
+    values = base.transform_calculate(
+        at="datum.high != null ? datum.high : datum.distance"
+    ).mark_text(align="left", dx=6, color=INK)
     return alt.layer(
         bars,
         intervals.encode(alt.X("low:Q", scale=scale), alt.X2("high:Q")),
@@ -231,17 +306,26 @@ def _distance_layers(shown: list[dict[str, Any]], end: float) -> Any:
 
 
 def _grid(found: Inspection, k: int) -> np.ndarray | None:
-    """(cells, cells) share of the objects of a source by row and column of their centres; None without objects."""
+    """(cells, cells) share of the objects of a source by row and column of their centres; None
+    without objects.
+    """
     measured = found.subjects[k].measured
     if not measured.objects:
         return None
     bins = np.linspace(0, 1, _CELLS + 1)
-    return np.histogram2d(measured.values["centre_y"], measured.values["centre_x"], (bins, bins))[0] / measured.objects
+    return (
+        np.histogram2d(measured.values["centre_y"], measured.values["centre_x"], (bins, bins))[0]
+        / measured.objects
+    )
 
 
 def _class_shares(found: Inspection) -> dict[str, dict[str, float]]:
     """By source that has objects: the share of each class among them."""
-    counts = {s.name: s.measured.class_counts(found.classes).sum(axis=0) for s in found.subjects if s.measured.objects}
+    counts = {
+        s.name: s.measured.class_counts(found.classes).sum(axis=0)
+        for s in found.subjects
+        if s.measured.objects
+    }
     return {
         source: dict(zip(found.classes, (count / count.sum()).tolist(), strict=True))
         for source, count in counts.items()

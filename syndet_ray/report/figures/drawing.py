@@ -1,6 +1,7 @@
 """Drawing: a figure with the numbers behind it, and how all figures look.
 
-A chart is one Vega-Lite specification: drawn here as a PNG, and by the page once more, so that a reader can hover and zoom.
+A chart is one Vega-Lite specification: drawn here as a PNG, and by the page once more, so that a
+reader can hover and zoom.
 """
 
 import csv
@@ -35,8 +36,16 @@ BLUE, ORANGE, GREEN, VERMILLION, SKY, YELLOW, PURPLE = (
     *("#56B4E9", "#F0E442", "#CC79A7"),
 )
 # The same on a dark page; of all other colours a page keeps its own.
-DARK = {INK: "#e6e7e8", BLUE: "#3d9fdb", PALE: "#6f8b9e", FAINT: "#454d54", RULE: "#383d42", "#ffffff": "#1f2327"}
-SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)  # of things that are all alike to us: sources, runs
+DARK = {
+    INK: "#e6e7e8",
+    BLUE: "#3d9fdb",
+    PALE: "#6f8b9e",
+    FAINT: "#454d54",
+    RULE: "#383d42",
+    "#ffffff": "#1f2327",
+}
+# of things that are all alike to us: sources, runs
+SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 ROLE_COLORS = {"best": BLUE, "real_only": GREEN, "synthetic_only": ORANGE}
 WIDTH, HEIGHT = 520, 320  # of a chart, pixels of a screen
 _SCALE = 2  # pixels of a PNG for one of a screen
@@ -61,7 +70,14 @@ _CONFIG: dict[str, Any] = {
         "subtitleFontSize": 13,
         "subtitleColor": INK,
     },
-    "axis": _AXIS | {"labelColor": INK, "titleColor": INK, "gridColor": RULE, "domainColor": DIM, "tickColor": DIM},
+    "axis": _AXIS
+    | {
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": RULE,
+        "domainColor": DIM,
+        "tickColor": DIM,
+    },
     "axisX": {"grid": False},
     "axisY": {"domain": False, "ticks": False},
     "legend": _LEGEND | {"labelColor": INK, "titleColor": INK},
@@ -90,7 +106,9 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A drawing that was saved. spec: of a chart, the Vega-Lite specification that a page draws it by; else None."""
+    """A drawing that was saved. spec: of a chart, the Vega-Lite specification that a page draws it
+    by; else None.
+    """
 
     png: Path
     spec: Mapping[str, Any] | None
@@ -109,37 +127,54 @@ def save(drawing: Drawing, path: Path) -> Drawn:
 
 
 def arrow(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Rows as a table, each column of the one type that its values have; one of several types holds text. None is missing."""
-    return pa.table([_column([row[k] for row in rows]) for k in range(len(header))], names=list(header))
+    """Rows as a table, each column of the one type that its values have; one of several types holds
+    text. None is missing.
+    """
+    return pa.table(
+        [_column([row[k] for row in rows]) for k in range(len(header))], names=list(header)
+    )
 
 
 def specification(chart: Any) -> dict[str, Any]:
-    """The Vega-Lite specification of a chart in the look that all share; what is no number in it is missing."""
+    """The Vega-Lite specification of a chart in the look that all share; what is no number in it is
+    missing.
+    """
     found = chart.to_dict(validate=False)  # its parts were validated when they were made
     return _known(found | {"config": _merged(found.get("config", {}), _CONFIG)})
 
 
 def responsive(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification for a page: as wide as there is room, where it is one view and not several beside one another."""
+    """The specification for a page: as wide as there is room, where it is one view and not several
+    beside one another.
+    """
     several = spec.keys() & {"hconcat", "vconcat", "concat", "facet", "repeat"}
     return (
-        dict(spec) if several else {**spec, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+        dict(spec)
+        if several
+        else {**spec, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     )
 
 
 @cache
 def script() -> str:
-    """What draws a specification on a page: Vega, Vega-Lite and vegaEmbed (BSD-3-Clause), to be written into it."""
+    """What draws a specification on a page: Vega, Vega-Lite and vegaEmbed (BSD-3-Clause), to be
+    written into it.
+    """
     return vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its snippet may be left out, whatever its stub says
 
 
 def records(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> alt.Data:
-    """Rows as the data of a chart. Names must hold no dot and no bracket, which Vega-Lite would take apart."""
+    """Rows as the data of a chart.
+
+    Names must hold no dot and no bracket, which Vega-Lite would take apart.
+    """
     return inline([dict(zip(header, row, strict=True)) for row in rows])
 
 
 def inline(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
-    """Rows, each by the names of its columns, as the data of a chart; unlike Altair's own, without a look at every value."""
+    """Rows, each by the names of its columns, as the data of a chart; unlike Altair's own, without
+    a look at every value.
+    """
     with debug_mode(False):
         return alt.InlineData(values=rows)
 
@@ -147,7 +182,9 @@ def inline(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
 def titled(chart: Any, title: str, run: Run, height: int = HEIGHT) -> Any:
     """The chart under its title and at its size; one of a stand-in run says so."""
     marked = run.stand_in and "stand-in" not in title
-    return chart.properties(title=f"{title} (stand-in)" if marked else title, width=WIDTH, height=height)
+    return chart.properties(
+        title=f"{title} (stand-in)" if marked else title, width=WIDTH, height=height
+    )
 
 
 def validation_label(run: Run) -> str:
@@ -161,29 +198,39 @@ def colors(named: Mapping[str, str], **given: Any) -> alt.Color:
 
 
 def recipe_colors(lines: Sequence[TestLine]) -> dict[str, str]:
-    """A colour for each recipe by its name: the winner and the controls have theirs, whatever else is tested."""
+    """A colour for each recipe by its name: the winner and the controls have theirs, whatever else
+    is tested.
+    """
     own = {"real only": GREEN, "synthetic only": ORANGE}
     rest = cycle((PURPLE, VERMILLION, SKY, DIM))
     return {line.name: own.get(line.name) or (BLUE if line.best else next(rest)) for line in lines}
 
 
 def tooltip(*columns: str, **formats: str) -> list[alt.Tooltip]:
-    """What a reader sees of a mark, column by column; numbers in the format given, such as mAP=".3f"."""
+    """What a reader sees of a mark, column by column; numbers in the format given, such as
+    mAP=".3f".
+    """
     shown = [alt.Tooltip(f"{name}:N", title=name.replace("_", " ")) for name in columns]
-    return shown + [alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=v) for k, v in formats.items()]
+    return shown + [
+        alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=v) for k, v in formats.items()
+    ]
 
 
 def from_zero(values: Sequence[float]) -> list[float]:
-    """An axis from 0 to a little above the highest value; where a mark lies on 0, from a little below, to show all of it."""
+    """An axis from 0 to a little above the highest value; where a mark lies on 0, from a little
+    below, to show all of it.
+    """
     known = [value for value in values if math.isfinite(value)]
     top = 1.12 * max([*known, 0.0]) or 1.0
     return [-0.03 * top if min([*known, top]) < 0.01 * top else 0.0, top]
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Where to put labels of `values` so that neighbours are at least `gap` apart, moved as little as possible.
+    """Where to put labels of `values` so that neighbours are at least `gap` apart, moved as little
+    as possible.
 
-    Least squares by pooling adjacent violators (Barlow et al. 1972): labels that meet are centred on their common mean.
+    Least squares by pooling adjacent violators (Barlow et al. 1972): labels that meet are centred
+    on their common mean.
     """
     order = np.argsort(values, kind="stable")
     blocks: list[list[float]] = []  # each holds its values, less the gaps below them
@@ -219,20 +266,28 @@ def _known(part: Any) -> Any:
 
 
 def _chart_png(spec: Mapping[str, Any] | None) -> bytes:
-    drawn = vl_convert.vegalite_to_png(json.dumps(_still(spec or {}), allow_nan=False), scale=_SCALE)
+    drawn = vl_convert.vegalite_to_png(
+        json.dumps(_still(spec or {}), allow_nan=False), scale=_SCALE
+    )
     small = io.BytesIO()
     with Image.open(io.BytesIO(drawn)) as image:
-        image.convert("RGB").save(small, "PNG", compress_level=6)  # without transparency, a fifth of what it was
+        # without transparency, a fifth of what it was
+        image.convert("RGB").save(small, "PNG", compress_level=6)
     return small.getvalue()
 
 
 def _still(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification of a picture: without zooming, for which every line is cut to the frame by itself, 10 ms a line, and
-    without marks that are there to be pointed at, and not seen.
+    """The specification of a picture: without zooming, for which every line is cut to the frame by
+    itself, 10 ms a line, and without marks that are there to be pointed at, and not seen.
     """
-    found = {**spec, "params": [param for param in spec.get("params", []) if param.get("bind") != "scales"]}
+    found = {
+        **spec,
+        "params": [param for param in spec.get("params", []) if param.get("bind") != "scales"],
+    }
     if "layer" in spec:
-        found["layer"] = [_emptied(layer) if _is_invisible(layer) else layer for layer in spec["layer"]]
+        found["layer"] = [
+            _emptied(layer) if _is_invisible(layer) else layer for layer in spec["layer"]
+        ]
     return found
 
 
@@ -253,5 +308,9 @@ def _sheet_png(figure: Figure) -> bytes:
 
 
 def _merged(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(own[key], base[key]) for key in own.keys() & base.keys() if isinstance(base[key], Mapping)}
+    both = {
+        key: _merged(own[key], base[key])
+        for key in own.keys() & base.keys()
+        if isinstance(base[key], Mapping)
+    }
     return {**base, **own, **both}

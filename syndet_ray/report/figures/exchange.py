@@ -7,7 +7,18 @@ import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
 from syndet_ray.analysis.exchange import Exchange, Scored, Worth
-from syndet_ray.report.figures.drawing import BLUE, DIM, GREEN, INK, ORANGE, Drawing, colors, records, titled, tooltip
+from syndet_ray.report.figures.drawing import (
+    BLUE,
+    DIM,
+    GREEN,
+    INK,
+    ORANGE,
+    Drawing,
+    colors,
+    records,
+    titled,
+    tooltip,
+)
 from syndet_ray.runs.run import Run
 
 _REAL, _BOTH, _SYNTHETIC = "real only", "with synthetic images", "synthetic only"
@@ -29,20 +40,29 @@ _COLORS = {_REAL: GREEN, _BOTH: BLUE, _SYNTHETIC: ORANGE}
 
 
 def exchange(run: Run) -> Drawing | None:
-    """Test mAP by number of photos, real images alone as a curve; from each recipe with more an arrow to the curve."""
+    """Test mAP by number of photos, real images alone as a curve; from each recipe with more an
+    arrow to the curve.
+    """
     found = numbers.exchange(numbers.exchange_points(run))
     if not found.worths:
         return None
     noun = "real images (stand-in)" if run.stand_in else "photos"
-    shown = [worth for worth in found.worths if worth.recipe.photos]  # none has no place on a log axis
+    # none has no place on a log axis
+    shown = [worth for worth in found.worths if worth.recipe.photos]
     figure = alt.layer(
         *_flat([worth for worth in found.worths if not worth.recipe.photos], found.curve),
         _curve(found, f"{noun} trained on"),
         *_points([*found.curve, *(worth.recipe for worth in shown)]),
         *_arrows([worth for worth in shown if worth.told]),
     )
-    rows = [_row(scored, None) for scored in found.curve] + [_row(worth.recipe, worth) for worth in found.worths]
-    return Drawing(figure=titled(figure, f"What synthetic images are worth in {noun}", run), header=_HEADER, rows=rows)
+    rows = [_row(scored, None) for scored in found.curve] + [
+        _row(worth.recipe, worth) for worth in found.worths
+    ]
+    return Drawing(
+        figure=titled(figure, f"What synthetic images are worth in {noun}", run),
+        header=_HEADER,
+        rows=rows,
+    )
 
 
 def _what(scored: Scored) -> str:
@@ -68,7 +88,9 @@ def _x(ticks: Sequence[int] = (), title: Any = alt.Undefined) -> alt.X:
 
 
 def _records(scored: Sequence[Scored]) -> alt.Data:
-    return records(_POINT, [(_what(s), s.name, s.photos, s.synthetic, s.score, s.low, s.high) for s in scored])
+    return records(
+        _POINT, [(_what(s), s.name, s.photos, s.synthetic, s.score, s.low, s.high) for s in scored]
+    )
 
 
 def _curve(found: Exchange, title: str) -> alt.Chart:
@@ -79,7 +101,9 @@ def _curve(found: Exchange, title: str) -> alt.Chart:
 
 
 def _points(scored: Sequence[Scored]) -> list[alt.Chart]:
-    present = {name: color for name, color in _COLORS.items() if any(_what(s) == name for s in scored)}
+    present = {
+        name: color for name, color in _COLORS.items() if any(_what(s) == name for s in scored)
+    }
     told = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
     base = alt.Chart(_records(scored)).encode(_x(), colors(present), tooltip=told)
     intervals = base.mark_rule(strokeWidth=1.6).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
@@ -94,10 +118,14 @@ def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
         if w.value is not None
     ]
     base = alt.Chart(records(("photos", "until", "test_mAP", "worth"), rows)).encode(_y())
-    rules = base.mark_rule(color=DIM, strokeDash=[4, 3], strokeWidth=1.4).encode(_x(), alt.X2("until:Q"))
+    rules = base.mark_rule(color=DIM, strokeDash=[4, 3], strokeWidth=1.4).encode(
+        _x(), alt.X2("until:Q")
+    )
     end = base.encode(alt.X("until:Q"))
     heads = end.mark_point(shape="triangle-right", filled=True, size=60, color=DIM, opacity=1)
-    rim = end.mark_text(align="left", dx=8, dy=5, stroke=_PAPER, strokeWidth=4, color=_PAPER).encode(text="worth:N")
+    rim = end.mark_text(
+        align="left", dx=8, dy=5, stroke=_PAPER, strokeWidth=4, color=_PAPER
+    ).encode(text="worth:N")
     told = end.mark_text(align="left", dx=8, dy=5, color=INK).encode(text="worth:N")
     return [rules, heads, rim, told] if rows else []
 
@@ -109,5 +137,7 @@ def _flat(worths: Sequence[Worth], curve: Sequence[Scored]) -> list[alt.Chart]:
     line = base.mark_rule(color=ORANGE, strokeDash=[6, 3], strokeWidth=1.6).encode(
         tooltip=tooltip("recipe", test_mAP=".3f")
     )
-    name = base.mark_text(align="left", dx=4, color=ORANGE).encode(text="recipe:N", x=alt.value("width"))
+    name = base.mark_text(align="left", dx=4, color=ORANGE).encode(
+        text="recipe:N", x=alt.value("width")
+    )
     return [line, name] if rows else []

@@ -1,4 +1,6 @@
-"""Importances: the figures of what mattered in a search: a bar for each setting, and all trials in parallel coordinates."""
+"""Importances: the figures of what mattered in a search: a bar for each setting, and all trials in
+parallel coordinates.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +12,17 @@ from syndet_ray.analysis import importance as shares
 from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
 from syndet_ray.analysis.coordinates import Coordinates, Line, coordinates
 from syndet_ray.analysis.tables import best_number
-from syndet_ray.report.figures.drawing import DIM, INK, PALE, WIDTH, Drawing, inline, records, titled, tooltip
+from syndet_ray.report.figures.drawing import (
+    DIM,
+    INK,
+    PALE,
+    WIDTH,
+    Drawing,
+    inline,
+    records,
+    titled,
+    tooltip,
+)
 from syndet_ray.runs.run import Run
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
@@ -32,12 +44,19 @@ def importance(run: Run) -> Drawing | None:
     )
     axis = alt.Axis(format=".0%", grid=True, tickCount=5)
     share = alt.X(
-        "share:Q", title="share of the variance that it explains alone", scale=alt.Scale(domain=[0, 1]), axis=axis
+        "share:Q",
+        title="share of the variance that it explains alone",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=axis,
     )
     bars = base.mark_bar(color=PALE, height=14).encode(share)
     spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    return Drawing(figure=titled(alt.layer(bars, spread), "What mattered", run, height), header=_HEADER, rows=rows)
+    return Drawing(
+        figure=titled(alt.layer(bars, spread), "What mattered", run, height),
+        header=_HEADER,
+        rows=rows,
+    )
 
 
 def parallel_coordinates(run: Run) -> Drawing | None:
@@ -50,7 +69,9 @@ def parallel_coordinates(run: Run) -> Drawing | None:
     header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
     rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
     return Drawing(
-        figure=titled(_parallel(found, best), "Every trial of the search", run, 340), header=header, rows=rows
+        figure=titled(_parallel(found, best), "Every trial of the search", run, 340),
+        header=header,
+        rows=rows,
     )
 
 
@@ -61,8 +82,11 @@ def _parallel(found: Coordinates, best: int | None) -> Any:
         name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
     )
     thick = alt.condition(hover, alt.value(4.5), alt.value(1.6))
-    # Of the stroke: whatever is transparent as a whole is composed on a canvas of its own, line by line.
-    clear = alt.condition(hover, alt.value(1), alt.StrokeOpacity("opacity:Q", scale=None, legend=None))
+    # Of the stroke: whatever is transparent as a whole is composed on a canvas of its own, line by
+    # line.
+    clear = alt.condition(
+        hover, alt.value(1), alt.StrokeOpacity("opacity:Q", scale=None, legend=None)
+    )
     return alt.layer(
         _uprights(found),
         others.mark_line().encode(strokeOpacity=clear, strokeWidth=thick),
@@ -80,22 +104,34 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
     rows = [_facts(found, line) | dict(zip(places, line.positions, strict=True)) for line in lines]
     rows = [row | {"best": row["trial"] == best} for row in rows]
     scores = [line.value for line in found.lines]
-    # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any page.
+    # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any
+    # page.
     scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
     scale = alt.Scale(scheme=scheme, domain=[min(scores), max(scores)], reverse=True)
     legend = alt.Legend(
-        title="validation mAP", orient="bottom", gradientLength=200, format=".3f", tickCount=2, titleFontWeight="normal"
+        title="validation mAP",
+        orient="bottom",
+        gradientLength=200,
+        format=".3f",
+        tickCount=2,
+        titleFontWeight="normal",
     )
-    # One row for each trial, which the browser unfolds: as a row for each point the page would be seven times as large.
+    # One row for each trial, which the browser unfolds: as a row for each point the page would be
+    # seven times as large.
     unfolded = alt.Chart(inline(rows)).transform_fold(places, as_=["place", "position"])
     numbered = unfolded.transform_calculate(axis="toNumber(split(datum.place, '_')[1])")
     return numbered.encode(
-        _across(found), _up(), alt.Color("val_mAP:Q", scale=scale, legend=legend), alt.Detail("trial:N")
+        _across(found),
+        _up(),
+        alt.Color("val_mAP:Q", scale=scale, legend=legend),
+        alt.Detail("trial:N"),
     )
 
 
 def drawn_words(run: Run) -> str:
-    """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all are."""
+    """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all
+    are.
+    """
     trials = run.trials
     found = coordinates(run.sweep, trials, shares.importances_of(run))
     if found is None:
@@ -105,7 +141,9 @@ def drawn_words(run: Run) -> str:
 
 
 def _drawn(lines: Sequence[Line], best: int | None) -> list[Line]:
-    """The lines that are drawn, the worst first; the best recipe always, whose first training need not be the best one."""
+    """The lines that are drawn, the worst first; the best recipe always, whose first training need
+    not be the best one.
+    """
     kept = best_and_others(lines[::-1], MOST_LINES)[::-1]
     missing = [line for line in lines if line.trial == best and line not in kept]
     return [*missing, *kept]
@@ -114,7 +152,13 @@ def _drawn(lines: Sequence[Line], best: int | None) -> list[Line]:
 def _facts(found: Coordinates, line: Line) -> dict[str, Any]:
     texts = dict(zip((axis.key for axis in found.axes), line.texts, strict=False))
     opacity = _FAINT if line.state == "COMPLETE" else _DIM
-    return {"trial": line.trial, "state": line.state.lower(), "val_mAP": line.value, "opacity": opacity, **texts}
+    return {
+        "trial": line.trial,
+        "state": line.state.lower(),
+        "val_mAP": line.value,
+        "opacity": opacity,
+        **texts,
+    }
 
 
 def _told(found: Coordinates) -> list[alt.Tooltip]:
@@ -123,7 +167,9 @@ def _told(found: Coordinates) -> list[alt.Tooltip]:
 
 
 def _across(found: Coordinates) -> alt.X:
-    """The axes side by side, by number; their names stand below, slanted where they have no room beside one another."""
+    """The axes side by side, by number; their names stand below, slanted where they have no room
+    beside one another.
+    """
     names = "[" + ", ".join(f"'{_quoted(axis.name)}'" for axis in found.axes) + "]"
     crowded = f"width < {_names_px(found)}"
     axis = alt.Axis(
@@ -137,7 +183,12 @@ def _across(found: Coordinates) -> alt.X:
         ticks=False,
         labelPadding=10,
     )
-    return alt.X("axis:Q", title=None, axis=axis, scale=alt.Scale(domain=[-0.15, len(found.axes) - 0.55], nice=False))
+    return alt.X(
+        "axis:Q",
+        title=None,
+        axis=axis,
+        scale=alt.Scale(domain=[-0.15, len(found.axes) - 0.55], nice=False),
+    )
 
 
 def _names_px(found: Coordinates) -> int:
@@ -157,14 +208,25 @@ def _up() -> alt.Y:
 
 def _uprights(found: Coordinates) -> alt.Chart:
     rows = [(k, 0, 1) for k in range(len(found.axes))]
-    base = alt.Chart(records(("axis", "position", "top"), rows)).mark_rule(color=DIM, strokeWidth=1.2)
+    base = alt.Chart(records(("axis", "position", "top"), rows)).mark_rule(
+        color=DIM, strokeWidth=1.2
+    )
     return base.encode(_across(found), _up(), alt.Y2("top:Q"))
 
 
 def _marks(found: Coordinates) -> list[alt.Chart]:
     """The values written at the axes, each on a rim of paper so that lines do not run through it."""
-    rows = [(k, mark.position, mark.text) for k, axis in enumerate(found.axes) for mark in axis.marks]
-    base = alt.Chart(records(("axis", "position", "text"), rows)).encode(_across(found), _up(), text="text:N")
-    place: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": WIDTH / len(found.axes)}
+    rows = [
+        (k, mark.position, mark.text) for k, axis in enumerate(found.axes) for mark in axis.marks
+    ]
+    base = alt.Chart(records(("axis", "position", "text"), rows)).encode(
+        _across(found), _up(), text="text:N"
+    )
+    place: dict[str, Any] = {
+        "align": "left",
+        "dx": 5,
+        "fontSize": 11,
+        "limit": WIDTH / len(found.axes),
+    }
     rim = base.mark_text(stroke=_PAPER, strokeWidth=4, color=_PAPER, strokeJoin="round", **place)
     return [rim, base.mark_text(color=INK, **place)]

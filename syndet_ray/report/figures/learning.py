@@ -44,9 +44,19 @@ _LOOKS: dict[str, tuple[str, float, list[int]]] = {
     role_name("real_only"): (GREEN, 2, [6, 3]),
     _BEST: (BLUE, 3, _SOLID),
 }
-_ENDS = {_PRUNED: "M-.7,-.7L.7,.7M.7,-.7L-.7,.7", _FAILED: "triangle-down"}  # Vega's own cross is a plus
+# Vega's own cross is a plus
+_ENDS = {_PRUNED: "M-.7,-.7L.7,.7M.7,-.7L-.7,.7", _FAILED: "triangle-down"}
 _HEADER = ("trial", "what", "kind", "seed_of", "state", "images", "val_mAP")
-_NUMBER_HEADER = ("trial", "images", "val_mAP", "joined_from", "joined_to", "written_at", "height", "ink")
+_NUMBER_HEADER = (
+    "trial",
+    "images",
+    "val_mAP",
+    "joined_from",
+    "joined_to",
+    "written_at",
+    "height",
+    "ink",
+)
 _SEEN = tooltip("trial", "kind", "state", images=",", val_mAP=".3f")
 _MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be a tangle
 _NUMBER_GAP = 0.055  # between the numbers of trials, of the axis
@@ -64,14 +74,20 @@ def learning_curves(run: Run) -> Drawing | None:
     numbered = records(_NUMBER_HEADER, _numbers(found))
     lines = _lines([row for curve in drawn for row in _rows(curve)])
     figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
-    return Drawing(figure=titled(figure.interactive(name="zoom"), "Learning curves", run), header=_HEADER, rows=rows)
+    return Drawing(
+        figure=titled(figure.interactive(name="zoom"), "Learning curves", run),
+        header=_HEADER,
+        rows=rows,
+    )
 
 
 def drawn_words(run: Run) -> str:
     """Which of many curves are drawn, in a sentence; "" where all are."""
     trials = run.trials
     found = curves(trials, best_number(trials, run.test))
-    all_searched, drawn_searched = (sum(curve.kind == "search" for curve in some) for some in (found, _drawn(found)))
+    all_searched, drawn_searched = (
+        sum(curve.kind == "search" for curve in some) for some in (found, _drawn(found))
+    )
     return best_and_others_words(all_searched, drawn_searched, MOST_LINES)
 
 
@@ -85,7 +101,9 @@ def _drawn(found: Sequence[Curve]) -> list[Curve]:
 
 def _rows(curve: Curve) -> list[tuple[Any, ...]]:
     name = (curve.trial, _what(curve), role_name(curve.kind), curve.of, curve.state)
-    return [(*name, images, value) for images, value in zip(curve.images, curve.values, strict=True)]
+    return [
+        (*name, images, value) for images, value in zip(curve.images, curve.values, strict=True)
+    ]
 
 
 def _what(curve: Curve) -> str:
@@ -96,7 +114,9 @@ def _what(curve: Curve) -> str:
         return _ANEW
     if curve.kind != "search":
         return role_name(curve.kind) if curve.kind in CONTROL_CHANGES else "variant"
-    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(curve.state, "searched")
+    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(
+        curve.state, "searched"
+    )
 
 
 def _axes(found: Sequence[Curve], run: Run) -> tuple[alt.X, alt.Y]:
@@ -114,12 +134,17 @@ def _right(found: Sequence[Curve]) -> float:
 
 
 def _lines(rows: Sequence[Sequence[Any]]) -> list[alt.Chart]:
-    """The curves, of which the last in the data is drawn on top, and a dot for each time a trial reported."""
+    """The curves, of which the last in the data is drawn on top, and a dot for each time a trial
+    reported.
+    """
     present = {name: look for name, look in _LOOKS.items() if any(row[1] == name for row in rows)}
     ordered = sorted(rows, key=lambda row: list(_LOOKS).index(row[1]))
     hue = {name: look[0] for name, look in present.items()}
     width, dashes = (
-        alt.Scale(type="ordinal", domain=list(present), range=[look[k] for look in present.values()]) for k in (1, 2)
+        alt.Scale(
+            type="ordinal", domain=list(present), range=[look[k] for look in present.values()]
+        )
+        for k in (1, 2)
     )
     base = alt.Chart(records(_HEADER, ordered))
     lines = base.mark_line().encode(
@@ -128,12 +153,17 @@ def _lines(rows: Sequence[Sequence[Any]]) -> list[alt.Chart]:
         alt.StrokeWidth("what:N", scale=width, sort=list(hue)),
         detail="trial:N",
     )
-    return [lines, base.mark_point(filled=True, opacity=1, size=28).encode(colors(hue), tooltip=_SEEN)]
+    return [
+        lines,
+        base.mark_point(filled=True, opacity=1, size=28).encode(colors(hue), tooltip=_SEEN),
+    ]
 
 
 def _ends(found: Sequence[Curve]) -> list[alt.Chart]:
     """A mark where a trial was stopped."""
-    stopped = {name: [_rows(curve)[-1] for curve in found if _what(curve) == name] for name in _ENDS}
+    stopped = {
+        name: [_rows(curve)[-1] for curve in found if _what(curve) == name] for name in _ENDS
+    }
     return [
         alt.Chart(records(_HEADER, rows))
         .mark_point(shape=_ENDS[name], size=110, strokeWidth=2.2, opacity=1, color=_LOOKS[name][0])
@@ -149,7 +179,12 @@ def _named(numbered: alt.Data) -> list[alt.Chart]:
     joint = base.mark_rule(strokeWidth=0.7).encode(
         alt.X("joined_from:Q"), alt.Y("val_mAP:Q"), ink, x2="joined_to:Q", y2="height:Q"
     )
-    return [joint, base.mark_text(align="left").encode(alt.X("written_at:Q"), alt.Y("height:Q"), ink, text="trial:N")]
+    return [
+        joint,
+        base.mark_text(align="left").encode(
+            alt.X("written_at:Q"), alt.Y("height:Q"), ink, text="trial:N"
+        ),
+    ]
 
 
 def _numbers(found: Sequence[Curve]) -> list[tuple[Any, ...]]:
@@ -162,11 +197,21 @@ def _numbers(found: Sequence[Curve]) -> list[tuple[Any, ...]]:
     for end in {curve.images[-1]: None for curve in named}:
         there = [curve for curve in named if curve.images[-1] == end]
         heights = spread([curve.values[-1] for curve in there], gap)
-        rows += [_number(curve, height, _right(found)) for curve, height in zip(there, heights, strict=True)]
+        rows += [
+            _number(curve, height, _right(found))
+            for curve, height in zip(there, heights, strict=True)
+        ]
     return rows
 
 
 def _number(curve: Curve, height: float, right: float) -> tuple[Any, ...]:
     end, color = curve.images[-1], _LOOKS[_what(curve)][0]
     joined = (end + 0.012 * right, end + 0.028 * right, end + 0.034 * right)
-    return (str(curve.trial), end, curve.values[-1], *joined, height, INK if color == PALE else color)
+    return (
+        str(curve.trial),
+        end,
+        curve.values[-1],
+        *joined,
+        height,
+        INK if color == PALE else color,
+    )

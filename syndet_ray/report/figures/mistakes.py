@@ -1,4 +1,6 @@
-"""Mistakes: which kinds of errors cost accuracy on the test set, which classes are taken for which, and which are not seen."""
+"""Mistakes: which kinds of errors cost accuracy on the test set, which classes are taken for which,
+and which are not seen.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +10,14 @@ import altair as alt
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.figures.drawing import Drawing, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.figures.drawing import (
+    Drawing,
+    colors,
+    recipe_colors,
+    records,
+    titled,
+    tooltip,
+)
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
@@ -26,9 +35,14 @@ _LEAST_OBJECTS = 5  # of a class in a bin, that a recall is told of
 
 
 def error_kinds(run: Run) -> Drawing | None:
-    """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al. 2020)."""
+    """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al.
+
+    2020).
+    """
     test = run.test
-    if test is None or not any(name.startswith("error/") for row in test.rows for name in row.metrics):
+    if test is None or not any(
+        name.startswith("error/") for row in test.rows for name in row.metrics
+    ):
         return None
     lines = chosen_lines(run)
     header = ("what", "trial", "error", "meaning", "AP50_lost")
@@ -50,7 +64,11 @@ def error_kinds(run: Run) -> Drawing | None:
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    return Drawing(figure=titled(figure, f"What goes wrong on {where(test)}", run, height), header=header, rows=rows)
+    return Drawing(
+        figure=titled(figure, f"What goes wrong on {where(test)}", run, height),
+        header=header,
+        rows=rows,
+    )
 
 
 def confusion(run: Run) -> Drawing | None:
@@ -61,14 +79,25 @@ def confusion(run: Run) -> Drawing | None:
     header = ("true_class", "predicted_class", "objects", "share")
     orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
     rows = _confusion_rows(test, *orders)
-    figure = _grid(header, rows, orders, share="share", text="objects", formats={"objects": ",", "share": ".0%"})
+    figure = _grid(
+        header,
+        rows,
+        orders,
+        share="share",
+        text="objects",
+        formats={"objects": ",", "share": ".0%"},
+    )
     return Drawing(
-        figure=titled(figure, "What is taken for what", run, _side(len(orders[0]))), header=header, rows=rows
+        figure=titled(figure, "What is taken for what", run, _side(len(orders[0]))),
+        header=header,
+        rows=rows,
     )
 
 
 def class_obstruction(run: Run) -> Drawing | None:
-    """The best recipe's recall by class and by how visible objects are; cells with few objects are refused."""
+    """The best recipe's recall by class and by how visible objects are; cells with few objects are
+    refused.
+    """
     test, classes = run.test, run.about.get("classes", ())
     if test is None or test.visibility is None:
         return None
@@ -86,10 +115,19 @@ def class_obstruction(run: Run) -> Drawing | None:
 def _class_rows(
     test: TestScores, seen: Visibility, classes: Sequence[str], run: Run
 ) -> list[tuple[str, str, float, int | None]]:
-    """Class, bin, recall and number of objects of every cell with enough; None where objects were not counted by class."""
+    """Class, bin, recall and number of objects of every cell with enough; None where objects were
+    not counted by class.
+    """
     best = next(line for line in test_lines(test, run.trials) if line.best)
-    cells = [(name, held.name, _objects(seen, name, k)) for name in classes for k, held in enumerate(seen.bins)]
-    scored = [(name, held, best.scores.get(f"recall_visible/{held}/{name}"), count) for name, held, count in cells]
+    cells = [
+        (name, held.name, _objects(seen, name, k))
+        for name in classes
+        for k, held in enumerate(seen.bins)
+    ]
+    scored = [
+        (name, held, best.scores.get(f"recall_visible/{held}/{name}"), count)
+        for name, held, count in cells
+    ]
     return [
         (name, held, score.value, count)
         for name, held, score, count in scored
@@ -129,20 +167,34 @@ def _grid(
     text: str,
     formats: dict[str, str],
 ) -> Any:
-    """Cells, darker for a greater share (0 to 1), with their numbers. orders: of the first column down, of the second across."""
+    """Cells, darker for a greater share (0 to 1), with their numbers. orders: of the first column
+    down, of the second across.
+    """
     down, across = header[:2]
     base = alt.Chart(records(header, rows)).encode(
         alt.X(
-            f"{across}:N", sort=orders[1], title=across.replace("_", " "), axis=alt.Axis(orient="top", labelAngle=-40)
+            f"{across}:N",
+            sort=orders[1],
+            title=across.replace("_", " "),
+            axis=alt.Axis(orient="top", labelAngle=-40),
         ),
-        alt.Y(f"{down}:N", sort=orders[0], title=down.replace("_", " "), axis=alt.Axis(domain=False, ticks=False)),
+        alt.Y(
+            f"{down}:N",
+            sort=orders[0],
+            title=down.replace("_", " "),
+            axis=alt.Axis(domain=False, ticks=False),
+        ),
     )
     cells = base.mark_rect(stroke="#ffffff").encode(
-        alt.Color(f"{share}:Q", scale=alt.Scale(domain=[0, 1], range=["#eef3f6", "#0072B2"]), legend=None),
+        alt.Color(
+            f"{share}:Q", scale=alt.Scale(domain=[0, 1], range=["#eef3f6", "#0072B2"]), legend=None
+        ),
         tooltip=tooltip(down, across, **formats),
     )
     shade = alt.condition(f"datum.{share} > 0.55", alt.value("#fefefe"), alt.value("#1b1f22"))
-    numbers = base.mark_text(fontSize=12).encode(text=alt.Text(f"{text}:Q", format=formats[text]), color=shade)
+    numbers = base.mark_text(fontSize=12).encode(
+        text=alt.Text(f"{text}:Q", format=formats[text]), color=shade
+    )
     return alt.layer(cells, numbers)
 
 

@@ -29,11 +29,16 @@ _BEATEN, _FRONT, _ANEW = "beaten at no greater cost", "on the front", "trained a
 # By what an offer is, from those that lie under all to those on top: fill, outline, shape and size.
 _LOOKS: dict[str, tuple[str, str, str, int]] = {
     _BEATEN: (PALE, PALE, "circle", 50),
-    **{role_name(kind): (color, color, "circle", 80) for kind, color in ROLE_COLORS.items() if kind != "best"},
+    **{
+        role_name(kind): (color, color, "circle", 80)
+        for kind, color in ROLE_COLORS.items()
+        if kind != "best"
+    },
     _FRONT: (BLUE, INK, "circle", 90),
     _ANEW: ("#ffffff", INK, "diamond", 70),
 }
-_LOG_FROM = 8  # the largest cost in smallest ones, from which a linear axis would crowd the small ones
+# the largest cost in smallest ones, from which a linear axis would crowd the small ones
+_LOG_FROM = 8
 _MOST_TICKS = 8
 _MOST_NUMBERED = 20
 _NUMBER_GAP, _NUMBER_WIDTH = 0.055, 0.04  # of the numbers of trials, of the axes
@@ -45,8 +50,18 @@ def pareto(run: Run) -> Drawing | None:
     if found is None:
         return None
     views = [_view(found, k, run) for k in range(len(found.costs))]
-    header = ("trial", "kind", *found.costs, "val_mAP", "on_front", "confirmed_mean", "standard_error")
-    rows = [(o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error) for o in found.offers]
+    header = (
+        "trial",
+        "kind",
+        *found.costs,
+        "val_mAP",
+        "on_front",
+        "confirmed_mean",
+        "standard_error",
+    )
+    rows = [
+        (o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error) for o in found.offers
+    ]
     return Drawing(figure=_stacked(views, run), header=header, rows=rows)
 
 
@@ -55,7 +70,9 @@ def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
     if len(views) == 1:
         return titled(views[0], title, run)
     marked = f"{title} (stand-in)" if run.stand_in else title
-    return alt.vconcat(*[view.properties(width=WIDTH, height=HEIGHT) for view in views], title=marked)
+    return alt.vconcat(
+        *[view.properties(width=WIDTH, height=HEIGHT) for view in views], title=marked
+    )
 
 
 def _view(found: Front, k: int, run: Run) -> alt.LayerChart:
@@ -67,13 +84,19 @@ def _view(found: Front, k: int, run: Run) -> alt.LayerChart:
     joined = [_steps(found.efficient, k, max(_span(costs)))] if len(found.costs) == 1 else []
     named = _readable(found.efficient[:_MOST_NUMBERED], k, costs, _NUMBER_GAP * heights[1])
     numbers = _numbers(named, k, _NUMBER_GAP * heights[1])
-    return alt.layer(*joined, *_marks(found.offers, k), numbers).encode(across, up).interactive(name=f"zoom_{k}")
+    return (
+        alt.layer(*joined, *_marks(found.offers, k), numbers)
+        .encode(across, up)
+        .interactive(name=f"zoom_{k}")
+    )
 
 
 def _marks(offers: Sequence[Offer], k: int) -> list[alt.Chart]:
     """A mark for each offer, and for what trainings from other seeds made of it."""
     anew: list[tuple[Any, ...]] = [
-        (_ANEW, o.trial, o.costs[k], o.mean, o.error) for o in offers if o.mean is not None and o.error is not None
+        (_ANEW, o.trial, o.costs[k], o.mean, o.error)
+        for o in offers
+        if o.mean is not None and o.error is not None
     ]
     rows = sorted(
         [(_what(offer), offer.trial, offer.costs[k], offer.value, None) for offer in offers] + anew,
@@ -82,7 +105,8 @@ def _marks(offers: Sequence[Offer], k: int) -> list[alt.Chart]:
     base = alt.Chart(records(("what", "trial", "cost", "val_mAP", "standard_error"), rows))
     present = {name: look for name, look in _LOOKS.items() if any(row[0] == name for row in rows)}
     marks = base.mark_point(filled=True, opacity=1, strokeWidth=1).encode(
-        *_looks(present), tooltip=tooltip("what", "trial", cost=",", val_mAP=".3f", standard_error=".3f")
+        *_looks(present),
+        tooltip=tooltip("what", "trial", cost=",", val_mAP=".3f", standard_error=".3f"),
     )
     return [*_errors([row[2:] for row in anew]), marks]
 
@@ -97,7 +121,8 @@ def _what(offer: Offer) -> str:
 def _looks(present: dict[str, tuple[str, str, str, int]]) -> tuple[Any, ...]:
     names = list(present)
     fill, stroke, shape, size = (
-        alt.Scale(type="ordinal", domain=names, range=[look[k] for look in present.values()]) for k in range(4)
+        alt.Scale(type="ordinal", domain=names, range=[look[k] for look in present.values()])
+        for k in range(4)
     )
     return (
         alt.Fill("what:N", scale=fill, sort=names, legend=alt.Legend(columns=2)),
@@ -126,20 +151,29 @@ def _readable(offers: Sequence[Offer], k: int, costs: Sequence[float], gap: floa
     kept: list[tuple[Offer, float]] = []
     for offer in sorted(offers, key=lambda offer: -offer.value):
         at = _place(offer.costs[k], costs)
-        if all(at == x or abs(at - x) > _NUMBER_WIDTH or abs(offer.value - o.value) > 0.8 * gap for o, x in kept):
+        if all(
+            at == x or abs(at - x) > _NUMBER_WIDTH or abs(offer.value - o.value) > 0.8 * gap
+            for o, x in kept
+        ):
             kept.append((offer, at))
     return [offer for offer, _ in kept]
 
 
 def _numbers(offers: Sequence[Offer], k: int, gap: float) -> alt.Chart:
-    """The numbers of trials on that side of their points where no offer can lie; those of one cost are moved apart."""
+    """The numbers of trials on that side of their points where no offer can lie; those of one cost
+    are moved apart.
+    """
     rows: list[tuple[Any, ...]] = []
     for cost in dict.fromkeys(offer.costs[k] for offer in offers):
         there = [offer for offer in offers if offer.costs[k] == cost]
         heights = spread([offer.value for offer in there], gap)
-        rows += [(str(offer.trial), cost, height) for offer, height in zip(there, heights, strict=True)]
+        rows += [
+            (str(offer.trial), cost, height) for offer, height in zip(there, heights, strict=True)
+        ]
     chart = alt.Chart(records(("trial", "cost", "val_mAP"), rows))
-    return chart.mark_text(align="right", dx=-7, dy=-7, color=BLUE, fontWeight="bold").encode(text="trial:N")
+    return chart.mark_text(align="right", dx=-7, dy=-7, color=BLUE, fontWeight="bold").encode(
+        text="trial:N"
+    )
 
 
 def _scale(costs: Sequence[float]) -> alt.Scale:
@@ -160,19 +194,30 @@ def _span(costs: Sequence[float]) -> tuple[float, float]:
 
 
 def _ticks(costs: Sequence[float], title: str) -> alt.Axis:
-    """A tick for each cost where they are few; else, on a log axis, one for each power of ten and thrice that."""
+    """A tick for each cost where they are few; else, on a log axis, one for each power of ten and
+    thrice that.
+    """
     values: Any = alt.Undefined
     if len(set(costs)) <= _MOST_TICKS:
         values = sorted(set(costs))
     elif _logarithmic(costs):
         powers = range(math.floor(math.log10(_least(costs))), math.ceil(math.log10(max(costs))) + 1)
         values = [0, *(scale * 10**power for power in powers for scale in (1, 3))]
-    return alt.Axis(title=title, values=values, format=",.0f", tickCount=6, labelOverlap="greedy", labelFlush=False)
+    return alt.Axis(
+        title=title,
+        values=values,
+        format=",.0f",
+        tickCount=6,
+        labelOverlap="greedy",
+        labelFlush=False,
+    )
 
 
 def _place(cost: float, costs: Sequence[float]) -> float:
     """Where a cost lies across the axis, from 0 to 1."""
-    scaled = [math.log1p(x / _least(costs)) if _logarithmic(costs) else x for x in (*_span(costs), cost)]
+    scaled = [
+        math.log1p(x / _least(costs)) if _logarithmic(costs) else x for x in (*_span(costs), cost)
+    ]
     return (scaled[2] - scaled[0]) / (scaled[1] - scaled[0])
 
 

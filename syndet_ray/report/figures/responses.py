@@ -31,7 +31,8 @@ from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
-_X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"  # Vega's own cross is a plus
+# Vega's own cross is a plus
+_X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 # By what a trial is: its colour, shape, size and opacity.
 _LOOKS: dict[str, tuple[str, str, int, float]] = {
     "searched": (BLUE, "circle", 55, 0.75),
@@ -50,7 +51,9 @@ _ALSO = "The trials differ in the other varied settings too."
 
 
 def responses(run: Run) -> dict[str, Drawing]:
-    """By "response_<setting>", the most important setting first; none of what was tried at fewer than two values."""
+    """By "response_<setting>", the most important setting first; none of what was tried at fewer
+    than two values.
+    """
     best = best_number(run.trials, run.test)
     return {f"response_{found.setting.key}": _drawing(found, run, best) for found in curves(run)}
 
@@ -65,7 +68,9 @@ def curves(run: Run) -> list[Response]:
 
 
 def caption(found: Response, *, is_only: bool) -> str:
-    """What a figure shows, for those who did not make it. is_only: whether the sweep varies no other setting."""
+    """What a figure shows, for those who did not make it. is_only: whether the sweep varies no
+    other setting.
+    """
     marks = f"Each mark is a trial of the search, by its {found.setting.name}."
     sample = sample_words(len(found.points), MOST_MARKS)
     also = "" if is_only else _ALSO
@@ -87,36 +92,58 @@ def _curve_words(found: Response) -> list[str]:
 
 def _drawing(found: Response, run: Run, best: int | None) -> Drawing:
     curve, means = numbers.band(found), numbers.levels(found)
-    layers = [*_curve(found, curve), *_rules(found.controls), _points(found, run, best), *_levels(found, means)]
-    rows: list[tuple[Any, ...]] = [(_what(p, best), p.trial, p.x, p.value, None, None, p.state) for p in found.points]
+    layers = [
+        *_curve(found, curve),
+        *_rules(found.controls),
+        _points(found, run, best),
+        *_levels(found, means),
+    ]
+    rows: list[tuple[Any, ...]] = [
+        (_what(p, best), p.trial, p.x, p.value, None, None, p.state) for p in found.points
+    ]
     rows += [("mean", None, each.x, each.mean, each.low, each.high, None) for each in means]
     if curve is not None:
         fitted = zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
         rows += [("curve", None, x, mean, low, high, None) for x, mean, low, high in fitted]
-    rows += [(role_name(kind), None, None, value, None, None, None) for kind, value in found.controls.items()]
+    rows += [
+        (role_name(kind), None, None, value, None, None, None)
+        for kind, value in found.controls.items()
+    ]
     name = found.setting.name
-    return Drawing(figure=titled(alt.layer(*layers), f"Accuracy by {name}", run), header=_HEADER, rows=rows)
+    return Drawing(
+        figure=titled(alt.layer(*layers), f"Accuracy by {name}", run), header=_HEADER, rows=rows
+    )
 
 
 def _what(point: Tried, best: int | None) -> str:
     """What a trial is called in the legend."""
     if point.trial == best:
         return _BEST
-    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(point.state, "searched")
+    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(
+        point.state, "searched"
+    )
 
 
 def _x(found: Response) -> alt.X:
-    """The setting's axis: a choice in the order of the space, a number in its range, on a log scale where the search had one."""
+    """The setting's axis: a choice in the order of the space, a number in its range, on a log scale
+    where the search had one.
+    """
     setting = found.setting
     if setting.is_choice:
         tried = {point.x for point in found.points}
         kept = [text for text in setting.choices if text in tried]
         return alt.X(
-            "setting:N", title=setting.name, sort=kept, scale=alt.Scale(domain=kept), axis=alt.Axis(labelAngle=0)
+            "setting:N",
+            title=setting.name,
+            sort=kept,
+            scale=alt.Scale(domain=kept),
+            axis=alt.Axis(labelAngle=0),
         )
     ends = [setting.axis.low, setting.axis.high]  # type: ignore[union-attr]
     scale = (
-        alt.Scale(type="log", domain=ends, nice=False) if setting.log else alt.Scale(domain=ends, nice=False, padding=8)
+        alt.Scale(type="log", domain=ends, nice=False)
+        if setting.log
+        else alt.Scale(domain=ends, nice=False, padding=8)
     )
     least = 1 if setting.axis.kind == "int" else alt.Undefined
     axis = alt.Axis(format=".0%" if setting.percent else "~g", tickCount=6, tickMinStep=least)
@@ -124,13 +151,23 @@ def _x(found: Response) -> alt.X:
 
 
 def _y(run: Run) -> alt.Y:
-    return alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(zero=False, nice=True, padding=6))
+    return alt.Y(
+        "val_mAP:Q", title=validation_label(run), scale=alt.Scale(zero=False, nice=True, padding=6)
+    )
 
 
 def _points(found: Response, run: Run, best: int | None) -> alt.Chart:
     text = found.setting.text
     rows = [
-        (_what(p, best), p.trial, p.state.lower(), text(p.x), p.value, p.x, *_LOOKS[_what(p, best)][2:])
+        (
+            _what(p, best),
+            p.trial,
+            p.state.lower(),
+            text(p.x),
+            p.value,
+            p.x,
+            *_LOOKS[_what(p, best)][2:],
+        )
         for p in _drawn(found.points, best)
     ]
     present = {name: look for name, look in _LOOKS.items() if any(row[0] == name for row in rows)}
@@ -179,17 +216,23 @@ def _levels(found: Response, means: tuple[numbers.Level, ...]) -> list[alt.Chart
     rows = [(each.x, each.mean, each.low, each.high, each.count) for each in means]
     told = tooltip("trials", mean=".3f", low=".3f", high=".3f")
     base = alt.Chart(records(_LEVEL, rows)).encode(_x(found), tooltip=told)
-    sure = alt.Chart(records(_LEVEL, [row for row in rows if row[2] is not None])).encode(_x(found), tooltip=told)
+    sure = alt.Chart(records(_LEVEL, [row for row in rows if row[2] is not None])).encode(
+        _x(found), tooltip=told
+    )
     if not rows:
         return []
     return [
         sure.mark_rule(strokeWidth=1.8).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
-        base.mark_tick(orient="horizontal", color=INK, thickness=3, size=34, opacity=1).encode(alt.Y("mean:Q")),
+        base.mark_tick(orient="horizontal", color=INK, thickness=3, size=34, opacity=1).encode(
+            alt.Y("mean:Q")
+        ),
     ]
 
 
 def _rules(controls: Mapping[str, float]) -> list[alt.Chart]:
-    """Each control as a dashed line, its name beside it: a little above, of the lower one below, so that two never meet."""
+    """Each control as a dashed line, its name beside it: a little above, of the lower one below, so
+    that two never meet.
+    """
     ranked = sorted(controls, key=lambda kind: -controls[kind])
     named = [_rule(kind, controls[kind], -5 if k == 0 else 7) for k, kind in enumerate(ranked)]
     return [layer for pair in named for layer in pair]
@@ -199,5 +242,7 @@ def _rule(kind: str, value: float, dy: int) -> tuple[alt.Chart, alt.Chart]:
     color = _CONTROLS[kind]
     base = alt.Chart(records(_RULE, [(role_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
     line = base.mark_rule(strokeDash=[6, 3], strokeWidth=1.6, color=color)
-    name = base.mark_text(align="left", dx=4, dy=dy, color=color).encode(text="control:N", x=alt.value("width"))
+    name = base.mark_text(align="left", dx=4, dy=dy, color=color).encode(
+        text="control:N", x=alt.value("width")
+    )
     return line.encode(tooltip=tooltip("control", val_mAP=".3f")), name

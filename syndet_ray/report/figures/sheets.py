@@ -27,29 +27,46 @@ from syndet_ray.report.figures.drawing import (
     Drawing,
     save,
 )
-from syndet_ray.runs.marks import MATCH_IOU, Mark, Window, common_side, crowded_window, full_window, marks
+from syndet_ray.runs.marks import (
+    MATCH_IOU,
+    Mark,
+    Window,
+    common_side,
+    crowded_window,
+    full_window,
+    marks,
+)
 from syndet_ray.runs.results import Picture
 from syndet_ray.runs.run import Run
 
 _CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
-# Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour too.
+# Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour
+# too.
 _LOOKS: dict[str, dict[str, Any]] = {
     "hit": {"color": SKY, "linestyle": "-", "linewidth": 1.4},
     "false alarm": {"color": VERMILLION, "linestyle": "-", "linewidth": 1.4},
     "missed": {"color": YELLOW, "linestyle": (0, (3, 2)), "linewidth": 1.4},
     "found": {"color": "#ffffff", "linestyle": (0, (1, 2)), "linewidth": 0.9},
 }
-_TELL = {"hit": "hit", "false alarm": "false alarm", "missed": "missed (true box)", "found": "found (true box)"}
+_TELL = {
+    "hit": "hit",
+    "false alarm": "false alarm",
+    "missed": "missed (true box)",
+    "found": "found (true box)",
+}
 A_HIT = f"a hit is IoU ≥ {MATCH_IOU} and the right class"
 _MOST_COLORS = len(_CLASS_COLORS)
-_MOST_NAMED = 12  # boxes in one picture beyond which only errors are named: names would hide the picture
+# boxes in one picture beyond which only errors are named: names would hide the picture
+_MOST_NAMED = 12
 _DPI = 150  # of a sheet 10 inches wide
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Strip:
-    """Pictures under one title, `columns` to a row. window: what of a picture is shown; named: boxes bear a class."""
+    """Pictures under one title, `columns` to a row. window: what of a picture is shown; named:
+    boxes bear a class.
+    """
 
     title: str
     pictures: Sequence[Picture]
@@ -66,7 +83,9 @@ def training_sheet(run: Run) -> Drawing | None:
     if not found:
         return None
     side = common_side([picture for pictures in found.values() for picture in pictures])
-    classes = sorted({name for pictures in found.values() for picture in pictures for name in picture.names})
+    classes = sorted(
+        {name for pictures in found.values() for picture in pictures for name in picture.names}
+    )
     colors = dict(zip(run.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
     legend = [_line(color, "-", name) for name, color in colors.items() if name in classes]
     strips = [
@@ -79,7 +98,9 @@ def training_sheet(run: Run) -> Drawing | None:
         )
         for name, pictures in found.items()
     ]
-    figure = _sheet(strips, lambda mark: {"color": colors.get(mark.name, DIM), "linewidth": 1.1}, legend)
+    figure = _sheet(
+        strips, lambda mark: {"color": colors.get(mark.name, DIM), "linewidth": 1.1}, legend
+    )
     return Drawing(figure=figure, header=("source", "picture", *_MARK_HEADER), rows=_rows(found))
 
 
@@ -104,10 +125,15 @@ def _gallery(run: Run, which: str) -> Drawing | None:
 
 
 def over_truth(found: Mapping[str, Sequence[Picture]], titles: Mapping[str, str]) -> Drawing:
-    """Predictions over the true boxes: under each title the pictures that `found` has by the same name."""
-    counts: Counter[str] = Counter(mark.what for pictures in found.values() for one in pictures for mark in marks(one))
+    """Predictions over the true boxes: under each title the pictures that `found` has by the same
+    name.
+    """
+    counts: Counter[str] = Counter(
+        mark.what for pictures in found.values() for one in pictures for mark in marks(one)
+    )
     legend = [
-        _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}") for what, look in _LOOKS.items()
+        _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}")
+        for what, look in _LOOKS.items()
     ]
     strips = [
         Strip(title=titles[name], pictures=pictures, columns=3, window=full_window, named=True)
@@ -118,7 +144,9 @@ def over_truth(found: Mapping[str, Sequence[Picture]], titles: Mapping[str, str]
 
 
 def write_over_truth(found: Mapping[str, Sequence[Picture]], path: Path) -> None:
-    """Writes such a sheet as <path>.png, and its boxes as CSV and Parquet; `found` by words that go before "images"."""
+    """Writes such a sheet as <path>.png, and its boxes as CSV and Parquet; `found` by words that go
+    before "images".
+    """
     with mpl.rc_context(STYLE):
         save(over_truth(found, {name: f"{name} images; {A_HIT}" for name in found}), path)
 
@@ -128,15 +156,26 @@ _MARK_HEADER = ("what", "class", "score", "x1", "y1", "x2", "y2")
 
 def _rows(found: Mapping[str, Sequence[Picture]]) -> list[tuple[Any, ...]]:
     return [
-        (source, k, mark.what, mark.name, None if mark.score is None else round(mark.score, 4), *mark.xyxy)
+        (
+            source,
+            k,
+            mark.what,
+            mark.name,
+            None if mark.score is None else round(mark.score, 4),
+            *mark.xyxy,
+        )
         for source, pictures in found.items()
         for k, picture in enumerate(pictures)
         for mark in marks(picture)
     ]
 
 
-def _sheet(strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], legend: list[Line2D]) -> Figure:
-    """Lays strips under one another. Places are computed, not searched for: layout engines are slow with many axes."""
+def _sheet(
+    strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], legend: list[Line2D]
+) -> Figure:
+    """Lays strips under one another. Places are computed, not searched for: layout engines are slow
+    with many axes.
+    """
     width, gap, head, foot = 10.0, 0.08, 0.42, 0.5
     cells = [(width - gap * (strip.columns + 1)) / strip.columns for strip in strips]
     rows = [-(-len(strip.pictures) // strip.columns) for strip in strips]
@@ -144,7 +183,9 @@ def _sheet(strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], lege
     figure = Figure(figsize=(width, height), dpi=_DPI)
     top = height
     for strip, cell in zip(strips, cells, strict=True):
-        figure.text(gap / width, (top - head * 0.65) / height, strip.title, fontsize=13, fontweight="bold")
+        figure.text(
+            gap / width, (top - head * 0.65) / height, strip.title, fontsize=13, fontweight="bold"
+        )
         top -= head
         for k, picture in enumerate(strip.pictures):
             row, column = divmod(k, strip.columns)
@@ -156,7 +197,9 @@ def _sheet(strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], lege
     return figure
 
 
-def _draw_picture(axes: Axes, picture: Picture, strip: Strip, look: Callable[[Mark], dict[str, Any]]) -> None:
+def _draw_picture(
+    axes: Axes, picture: Picture, strip: Strip, look: Callable[[Mark], dict[str, Any]]
+) -> None:
     axes.set_axis_off()
     axes.imshow(picture.image, interpolation="antialiased")
     x1, y1, x2, y2 = strip.window(picture)
@@ -170,10 +213,18 @@ def _draw_picture(axes: Axes, picture: Picture, strip: Strip, look: Callable[[Ma
 
 def _draw_mark(axes: Axes, mark: Mark, look: dict[str, Any], named: bool) -> None:
     x1, y1, x2, y2 = mark.xyxy
-    axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], path_effects=_HALO, solid_joinstyle="miter", **look)
+    axes.plot(
+        [x1, x2, x2, x1, x1],
+        [y1, y1, y2, y2, y1],
+        path_effects=_HALO,
+        solid_joinstyle="miter",
+        **look,
+    )
     if named:
         text = mark.name if mark.score is None else f"{mark.name} {mark.score:.2f}"
-        at, offset, side = ((x1, y2), -2, "top") if mark.what == "missed" else ((x1, y1), 2, "bottom")
+        at, offset, side = (
+            ((x1, y2), -2, "top") if mark.what == "missed" else ((x1, y1), 2, "bottom")
+        )
         axes.annotate(
             text, at, xytext=(0.6, offset), textcoords="offset points", va=side, fontsize=6.5, clip_on=True,
             bbox={"boxstyle": "square,pad=0.12", "facecolor": look["color"], "edgecolor": "none", "alpha": 0.85},
@@ -182,9 +233,12 @@ def _draw_mark(axes: Axes, mark: Mark, look: dict[str, Any], named: bool) -> Non
 
 def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     if handles and len(handles) <= _MOST_COLORS:
-        legend = figure.legend(handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2)
+        legend = figure.legend(
+            handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2
+        )
         legend.set_frame_on(True)
-        legend.get_frame().set(facecolor="#5a6066", edgecolor="none")  # light lines need a dark ground
+        # light lines need a dark ground
+        legend.get_frame().set(facecolor="#5a6066", edgecolor="none")
         for text in legend.get_texts():
             text.set_color("white")
 
