@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +15,7 @@ from syndet_ray.data import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError
+from syndet_ray.files import whole_folder
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
 _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
@@ -227,31 +225,30 @@ class Pool:
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Writes the pool whole, then renames it into place; an existing folder is kept as it is."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        """Writes the pool, whole or not at all; an existing folder is kept as it is."""
         try:
-            whole = self.compacted()
-            for name in _SAVED:
-                np.save(unfinished / f"{name}.npy", getattr(whole, name), allow_pickle=False)
-            if (self.scales != 1).any():
-                np.save(unfinished / "scales.npy", self.scales, allow_pickle=False)
-            if self.digests is not None:
-                np.save(unfinished / "digests.npy", self.digests, allow_pickle=False)
-            about = {
-                "name": self.name,
-                "classes": self.classes,
-                "synthetic": self.synthetic,
-                "stand_in": self.stand_in,
-            }
-            (unfinished / "pool.json").write_text(json.dumps(about, indent=1))
-            os.chmod(unfinished, 0o755)
-            os.rename(unfinished, folder)
+            with whole_folder(folder) as unfinished:
+                self._write(unfinished)
         except OSError:
             if not (folder / "pool.json").exists():  # another process finished the same pool first
                 raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        compact = self.compacted()
+        columns = {name: getattr(compact, name) for name in _SAVED}
+        if (self.scales != 1).any():
+            columns["scales"] = self.scales
+        if self.digests is not None:
+            columns["digests"] = self.digests
+        for name, column in columns.items():
+            np.save(folder / f"{name}.npy", column, allow_pickle=False)
+        about = {
+            "name": self.name,
+            "classes": self.classes,
+            "synthetic": self.synthetic,
+            "stand_in": self.stand_in,
+        }
+        (folder / "pool.json").write_text(json.dumps(about, indent=1))
 
     @staticmethod
     def load(folder: Path) -> "Pool":

@@ -3,9 +3,6 @@
 import colorsys
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +13,7 @@ from pyarrow import parquet
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
+from syndet_ray.files import whole_folder
 
 Format = Literal["png", "jpeg"]
 _ENCODING: dict[Format, dict[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}}
@@ -52,9 +50,7 @@ def write_dataset(
     and is no empty folder.
     """
     check_empty(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with whole_folder(out) as unfinished:  # which replaces an empty folder
         names = [f"{i:06d}.{image_format}" for i in range(len(pool))]
         _write_images(pool, unfinished / "images", names, progress)
         rows = _rows(pool, names)
@@ -63,10 +59,6 @@ def write_dataset(
             pa.Table.from_pylist(rows, _COLUMNS), unfinished / "annotations.parquet"
         )
         contact_sheet(pool, unfinished / "contact_sheet.png")
-        os.chmod(unfinished, 0o755)
-        os.rename(unfinished, out)  # replaces an empty folder
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def as_table(pool: Pool) -> pa.Table:

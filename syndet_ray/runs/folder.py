@@ -25,7 +25,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ from pydantic import TypeAdapter, ValidationError
 from syndet_ray.definitions.recipe import definition_error
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DataError, MachineError, SyndetError
-from syndet_ray.files import write_whole
+from syndet_ray.files import whole_folder, write_whole
 from syndet_ray.runs.results import Picture, TestScores, Trial, after_event
 from syndet_ray.runs.run import Run
 
@@ -69,12 +68,10 @@ class RunFolder:
         """
         if path.exists():
             raise MachineError(path, "is there already", do="Start again in a second.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)))
-        unfinished.define(sweep)
-        unfinished.describe(about)
-        unfinished.path.chmod(0o755)
-        unfinished.path.rename(path)
+        with whole_folder(path) as unfinished:
+            run = RunFolder(unfinished)
+            run.define(sweep)
+            run.describe(about)
         return RunFolder(path)
 
     @staticmethod

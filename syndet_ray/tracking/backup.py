@@ -7,9 +7,7 @@ holds the run's lease.
 
 import math
 import os
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from syndet_ray.data.storage import (
     upload,
 )
 from syndet_ray.errors import DataError, MachineError, message
+from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import LEDGER, RunFolder
 from syndet_ray.runs.results import Trial
@@ -263,14 +262,8 @@ def fetch(address: str, runs: Path) -> RunFolder:
     if "://" in address:
         # what another driver goes on with is old as soon as it is here
         check_free(address, place="")
-    runs.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=runs))
-    try:
+    with whole_folder(path) as unfinished:
         download(inside(address, KEPT), unfinished)
-        unfinished.chmod(0o755)
-        unfinished.rename(path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return RunFolder.open(path)
 
 

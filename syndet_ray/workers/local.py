@@ -4,7 +4,6 @@ notebooks, in tests.
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from syndet_ray.data.storage import fetched
 from syndet_ray.definitions.recipe import SceneParameters
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import MachineError, message
+from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.search import Assignment, Display, Search
@@ -167,16 +167,10 @@ def _device(use: Resources) -> torch.device:
 
 def _kept(written: Path, path: Path) -> Path:
     """A copy of a checkpoint, which is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
-    try:
+    with whole_folder(path) as unfinished:
         shutil.copytree(written, unfinished, dirs_exist_ok=True)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)  # half of it may be what fills the disk
-        raise
-    # of an attempt that a kill ended before the ledger knew of it
-    shutil.rmtree(path, ignore_errors=True)
-    os.rename(unfinished, path)
+        # of an attempt that a kill ended before the ledger knew of it
+        shutil.rmtree(path, ignore_errors=True)
     return path
 
 
