@@ -128,7 +128,7 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
     [
         (
             {"bbox": [1, 2, 0, 4]},
-            r"annotation 10: a box must have an area .*got \[1.0, 2.0, 1.0, 6.0\]. Mend or delete it",
+            r"annotation 10: a box must have an area .*got \[1.0, 2.0, 1.0, 6.0\]. Correct or delete it",
         ),
         ({"bbox": [1, 2, 3, -4]}, "annotation 10: a box must have an area"),
         ({"bbox": [50, 2, 3, 4]}, "annotation 10: a box must reach into its image, 40 x 20 pixels"),
@@ -166,14 +166,14 @@ def test_a_bad_annotation_is_named(tmp_path, changes, said):
     [
         ({"id": 1}, "image ids must be unique, got 1"),
         ({"id": "a"}, "image at position 0: id must be a whole number, got 'a'"),
-        ({"file_name": None}, "image 0: file_name must be a text, got None"),
+        ({"file_name": None}, "image 0: file_name must be a non-empty string, got None"),
         (
             {"file_name": "lost.png"},
             r"image 0: its image file does not exist, got 'lost.png'. Looked in",
         ),
         (
             {"file_name": "1.png"},
-            r"image 1 \(1.png\): the same image must stand once in a split, got '1.png'",
+            r"image 1 \(1.png\): an image must occur once in a split, got '1.png'",
         ),
         (
             {"width": 41},
@@ -219,7 +219,7 @@ def test_an_image_cut_in_the_middle_is_named_when_it_is_decoded(tmp_path):
         ('{"images": [1], "annotations": [], "categories": []}', "with a list 'images' of objects"),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1}]}',
-            "category 1: name must be a text, got None",
+            "category 1: name must be a non-empty string, got None",
         ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',

@@ -78,7 +78,9 @@ def test_the_split_is_told_by_file_or_folder(tmp_path, name, split):
 
 
 def test_files_that_do_not_tell_their_split_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"b.json: must tell its split by its name"):
+    with pytest.raises(
+        DataError, match=r"b.json: its name or its folder's name must contain its split"
+    ):
         by_split(tmp_path, [tmp_path / "train.json", tmp_path / "b.json"])
     with pytest.raises(
         DataError, match=r"train_val.json: must name one split, got \['train', 'val'\]"

@@ -298,7 +298,7 @@ def test_bytes_that_are_no_example_are_named(tmp_path):
         ("item { id: 0 name: 'x' }", "ids must count from 1, got 0"),
         (
             "item { id: 1 name: 'x' } item { id: 2 name: 'x' }",
-            "every id and every name must stand once",
+            "every id and every name must occur once",
         ),
     ],
 )

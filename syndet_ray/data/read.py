@@ -1,4 +1,4 @@
-"""Read: a folder of labelled images, in whichever known format, as one dataset."""
+"""Read: a folder of labelled images, in any known format, as one dataset."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
 from syndet_ray.data.readers import coco, tfrecord
-from syndet_ray.data.readers.found import Found, Reading
+from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 
@@ -23,22 +23,23 @@ SPLITS = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-_SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
 _LAYOUTS = (
-    "Looked for <split>.record or <split>.tfrecord with a label map (.pbtxt); annotations/instances_<split>.json with "
-    "images/<split>/; <split>/_annotations.coco.json; one COCO .json beside its images. A split is train, val or test."
+    "Looked for <split>.record or <split>.tfrecord with a label map (.pbtxt); "
+    "annotations/instances_<split>.json with images/<split>/; <split>/_annotations.coco.json; "
+    "one COCO .json next to its images. A split is train, val or test."
 )
-_SPILL_PX = 0.01  # what rounding may put outside the image and nobody needs to hear of
-# fewer of a class are more likely a slip of who labelled than a class, and are hard to find by eye
+_SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
+# fewer boxes of a class are more likely a slip in labelling than a class, and hard to find by eye
 _FEW_BOXES = 10
+_LISTED_FILES = 8  # of a folder without a dataset: enough to recognise the folder
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
-    """Sources by split ("train", "val", "test"; not all need be there), with one list of classes.
+    """Sources by split ("train", "val", "test"; some may be missing), with one list of classes.
 
-    notes  what was mended or left out on the way, in words
-    few_boxes  of each class that few boxes have, how many and where the first is, in words
+    notes      what was repaired or left out, in words
+    few_boxes  for each class with few boxes, how many and where the first is, in words
     """
 
     path: Path
@@ -49,13 +50,13 @@ class Dataset:
     few_boxes: Mapping[str, str] = field(default_factory=dict)
 
     def split_to_score(self, name: str | None = None) -> str:
-        """The name of the split that models are scored on: that of this name; None: "test", or the
-        only one there is.
+        """The name of the split that models are scored on.
 
-        Raises DataError where there is none.
+        It is `name` if given, else the only split of the dataset, else "test". Raises DataError if
+        the dataset has no such split.
         """
-        only = next(iter(self.splits)) if len(self.splits) == 1 else "test"
-        chosen = name or only
+        default = next(iter(self.splits)) if len(self.splits) == 1 else "test"
+        chosen = name or default
         if chosen not in self.splits:
             do = f"Choose with --split: {', '.join(self.splits) or 'none'}."
             raise DataError(self.path, f"has no split {chosen!r}", do=do)
@@ -63,36 +64,20 @@ class Dataset:
 
 
 def read(path: Path) -> Dataset:
-    """Reads the dataset in a folder; the images of a split stand in the order of their ids.
+    """Reads the dataset in a folder; the images of a split are in the order of their ids.
 
-    Raises DataError for a folder, layout, annotation or image that cannot be used. Of the images
-    only the heads are
-    read: `decode` finds those that are damaged further down.
+    Raises DataError for a folder, layout, annotation or image that cannot be used. Only the header
+    of each image is read: `decode` finds images that are damaged further down.
     """
     if not path.is_dir():
         rule = "is not a folder" if path.exists() else "does not exist"
         raise DataError(path, rule, do="Give the folder that holds the dataset.")
-    files = {kind: found for kind, reader in FORMATS.items() if (found := reader.files(path))}
-    if not files:
-        raise DataError(
-            path,
-            "holds no dataset of a known layout",
-            got=sorted(p.name for p in path.iterdir())[:8],
-            do=_LAYOUTS,
-        )
-    if len(files) > 1:
-        raise DataError(
-            path,
-            f"must hold one dataset, not both {' and '.join(files)}",
-            do="Give each a folder of its own.",
-        )
-    ((kind, found),) = files.items()
-    reading: Reading = FORMATS[kind].read(path, by_split(path, found))
+    kind, files = _format_and_files(path)
+    reading: Reading = FORMATS[kind].read(path, by_split(path, files))
     notes = list(reading.notes)
-    splits = {
-        split: _source(reading.classes, split, images, notes)
-        for split, images in reading.splits.items()
-    }
+    splits = {}
+    for split, images in reading.splits.items():
+        splits[split] = _source(reading.classes, split, images, notes)
     return Dataset(
         path=path,
         format=kind,
@@ -103,22 +88,34 @@ def read(path: Path) -> Dataset:
     )
 
 
-def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files by the split that their name or, failing that, their folder's name tells.
+def _format_and_files(folder: Path) -> tuple[str, list[Path]]:
+    """The one format of which a folder holds annotation files, and these files."""
+    files_of = {kind: reader.files(folder) for kind, reader in FORMATS.items()}
+    kinds = [kind for kind, files in files_of.items() if files]
+    if not kinds:
+        names = sorted(path.name for path in folder.iterdir())[:_LISTED_FILES]
+        raise DataError(folder, "holds no dataset of a known layout", got=names, do=_LAYOUTS)
+    if len(kinds) > 1:
+        rule = f"must hold one dataset, not both {' and '.join(kinds)}"
+        raise DataError(folder, rule, do="Give each a folder of its own.")
+    return kinds[0], files_of[kinds[0]]
 
-    A single file that tells nothing is train. Raises DataError where several files do not tell.
+
+def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the split that their own name names, or else the name of their folder.
+
+    A single file that names no split is train. Raises DataError where one of several names none.
     """
-    found: dict[str, list[Path]] = {}
+    files_of: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for file in files:
-        split = _split_of(folder, file) or ("train" if len(files) == 1 else None)
+        split = _split_of(folder, file)
+        if split is None and len(files) == 1:
+            split = "train"
         if split is None:
-            raise DataError(
-                file,
-                "must tell its split by its name or its folder's",
-                do="Put train, val or test into it.",
-            )
-        found.setdefault(split, []).append(file)
-    return {split: found[split] for split in SPLITS if split in found}
+            rule = "its name or its folder's name must contain its split"
+            raise DataError(file, rule, do="Put train, val or test into it.")
+        files_of[split].append(file)
+    return {split: paths for split, paths in files_of.items() if paths}
 
 
 def check_classes(
@@ -130,63 +127,61 @@ def check_classes(
     few_boxes: Mapping[str, str] | None = None,
     do: str = "Rename or drop classes on one side.",
 ) -> None:
-    """Raises DataError naming the difference, both ways, unless both sides know the same class
-    names in any order.
+    """Raises DataError that names the difference unless both sides have the same class names.
 
-    other_name  what the message calls the other side
-    few_boxes   of each class that few boxes have, how many and where the first is: such as
-                `Dataset` has it of either side
-    do          what the reader of the message can do
+    Their order may differ.
+
+    other_name  the other side, as the message calls it
+    few_boxes   for each class with few boxes, how many and where the first is, from the `Dataset`
+                of either side
+    do          advice for the reader of the message
     """
-    sides = {"the real data": set(real) - set(other), other_name: set(other) - set(real)}
-    differences = [
-        f"{class_words(names, few_boxes or {})} only in {side}"
-        for side, names in sides.items()
-        if names
-    ]
+    only_in = {"the real data": set(real) - set(other), other_name: set(other) - set(real)}
+    differences = []
+    for side, names in only_in.items():
+        if names:
+            differences.append(f"{class_words(names, few_boxes or {})} only in {side}")
     if differences:
-        rule = f"the real data and {other_name} must have the same classes; found {'; '.join(differences)}"
-        raise DataError(place, rule, do=do)
+        rule = f"the real data and {other_name} must have the same classes"
+        raise DataError(place, f"{rule}; found {'; '.join(differences)}", do=do)
 
 
 def class_words(names: Iterable[str], few_boxes: Mapping[str, str]) -> str:
-    """Classes in the order of the alphabet, those of few boxes with where these are: "bishop (1
-    box: ...), king".
-    """
-    return ", ".join(
-        f"{name} ({few_boxes[name]})" if name in few_boxes else name for name in sorted(names)
-    )
+    """Classes in alphabetical order, with the place of few boxes: "bishop (1 box: ...), king"."""
+    places = {name: f" ({words})" for name, words in few_boxes.items()}
+    return ", ".join(f"{name}{places.get(name, '')}" for name in sorted(names))
 
 
 def _few_boxes(reading: Reading) -> dict[str, str]:
-    """Of each class with fewer than ten boxes, how many and where the first is: "2 boxes, the
-    first: a.jpg, annotation 7".
+    """For each class with fewer than ten boxes, how many and where the first is.
+
+    Such as "2 boxes, the first: a.jpg, annotation 7".
     """
-    counts = dict.fromkeys(reading.classes, 0)
-    first: dict[str, str] = {}
+    places: dict[str, list[str]] = {name: [] for name in reading.classes}
     for image in chain.from_iterable(reading.splits.values()):
         for name, place in zip(image.names, image.box_places, strict=True):
-            counts[name] += 1
-            if name not in first:
-                box = place.rpartition(", ")[2]
-                first[name] = f"{image.image_id}, {box}"
-    return {
-        name: _box_words(count, first.get(name))
-        for name, count in counts.items()
-        if count < _FEW_BOXES
-    }
+            box = place.rpartition(", ")[2]
+            places[name].append(f"{image.image_id}, {box}")
+    few = {}
+    for name, boxes in places.items():
+        if len(boxes) < _FEW_BOXES:
+            few[name] = _box_words(boxes)
+    return few
 
 
-def _box_words(count: int, first: str | None) -> str:
-    if first is None:
+def _box_words(places: Sequence[str]) -> str:
+    if not places:
         return "no box"
-    return f"1 box: {first}" if count == 1 else f"{count} boxes, the first: {first}"
+    if len(places) == 1:
+        return f"1 box: {places[0]}"
+    return f"{len(places)} boxes, the first: {places[0]}"
 
 
 def _split_of(folder: Path, file: Path) -> str | None:
+    """The split that a file's name, or else the nearest of its folders, names."""
     for name in reversed(file.relative_to(folder).parts):
-        words = re.findall(r"[a-z]+", name.lower())  # instances_val2017.json: instances, val, json
-        splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
+        words = set(re.findall(r"[a-z]+", name.lower()))  # instances_val2017: instances, val
+        splits = sorted(split for split, synonyms in SPLITS.items() if words & set(synonyms))
         if len(splits) > 1:
             raise DataError(file, "must name one split", got=splits, do="Rename it.")
         if splits:
@@ -195,72 +190,75 @@ def _split_of(folder: Path, file: Path) -> str | None:
 
 
 def _source(
-    classes: tuple[str, ...], split: str, images: Sequence[Found], notes: list[str]
+    classes: tuple[str, ...], split: str, images: Sequence[LabelledImage], notes: list[str]
 ) -> Source:
-    """The images of a split as records; boxes that leave their image are clipped, and a note says
-    how many.
+    """The images of a split as records.
+
+    Boxes that leave their image are clipped, and a note says how many.
     """
-    twice = [
-        image_id
-        for image_id, count in Counter(image.image_id for image in images).items()
-        if count > 1
-    ]
-    if twice:
-        places = [image.place for image in images if image.image_id == twice[0]]
-        raise DataError(
-            places[1],
-            "the same image must stand once in a split",
-            got=twice[0],
-            do=f"Also {places[0]}.",
-        )
-    labels, spilt = {name: label for label, name in enumerate(classes)}, 0
+    _check_no_image_twice(images)
+    label_of = {name: label for label, name in enumerate(classes)}
+    clipped = 0
     records = []
     for image in sorted(images, key=lambda image: image.image_id):
         edges, wh = _shown(image)
         inside = np.clip(edges, 0, np.tile(wh, 2))
         _check_area(image, edges, inside, wh)
-        spilt += int((np.abs(inside - edges).max(axis=1, initial=0) > _SPILL_PX).sum())
-        boxes = Boxes.of(
-            inside, [labels[name] for name in image.names], image.visibility, image.crowd
-        )
+        spill_px = np.abs(inside - edges).max(axis=1, initial=0)
+        clipped += int((spill_px > _SPILL_PX).sum())
+        labels = [label_of[name] for name in image.names]
+        boxes = Boxes.of(inside, labels, image.visibility, image.crowd)
         record = Record(
-            image_id=image.image_id, image=image.image, size_wh=wh, boxes=boxes, place=image.place
+            image_id=image.image_id,
+            image=image.image,
+            size_wh=wh,
+            boxes=boxes,
+            place=image.place,
         )
         records.append(record)
-    if spilt:
-        notes.append(f"{split}: {spilt} {'box' if spilt == 1 else 'boxes'} clipped to the image")
+    if clipped:
+        boxes_word = "box" if clipped == 1 else "boxes"
+        notes.append(f"{split}: {clipped} {boxes_word} clipped to the image")
     return Source(name="real", classes=classes, records=tuple(records))
 
 
-def _shown(image: Found) -> tuple[np.ndarray, tuple[int, int]]:
+def _check_no_image_twice(images: Sequence[LabelledImage]) -> None:
+    counts = Counter(image.image_id for image in images)
+    repeated = [image_id for image_id, count in counts.items() if count > 1]
+    if repeated:
+        places = [image.place for image in images if image.image_id == repeated[0]]
+        rule = "an image must occur once in a split"
+        raise DataError(places[1], rule, got=repeated[0], do=f"It is also {places[0]}.")
+
+
+def _shown(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
     """Boxes (n, 4) in pixels of the frame that is shown, and that frame's size.
 
-    The size that the annotation tells shows whether it was made on the image as stored or as shown,
-    where EXIF swaps the sides. Where it cannot show that, people label what they see.
+    Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
+    as stored or as shown. Where it cannot show that, people label what they see.
     """
-    head = picture.header(image.image, image.place)
-    stored = image.wh == head.stored_wh != head.shown_wh
-    # shares also fit an image resized since
-    if not (image.relative or stored or image.wh in (None, head.shown_wh)):
-        rule = f"width and height must be those of the image file, {head.shown_wh}"
-        raise DataError(
-            image.place, rule, got=image.wh, do="Export the annotations for these image files."
-        )
-    frame = head.stored_wh if stored else head.shown_wh
+    header = picture.header(image.image, image.place)
+    is_stored = image.wh == header.stored_wh != header.shown_wh
+    # shares of the sides also fit an image that was resized later
+    if not (image.relative or is_stored or image.wh in (None, header.shown_wh)):
+        rule = f"width and height must be those of the image file, {header.shown_wh}"
+        do = "Export the annotations for these image files."
+        raise DataError(image.place, rule, got=image.wh, do=do)
+    frame = header.stored_wh if is_stored else header.shown_wh
     xyxy = image.xyxy * np.tile(frame, 2) if image.relative else image.xyxy
-    return (head.shown(xyxy) if stored else xyxy), head.shown_wh
+    if is_stored:
+        xyxy = header.shown(xyxy)
+    return xyxy, header.shown_wh
 
 
-def _check_area(image: Found, edges: np.ndarray, inside: np.ndarray, wh: tuple[int, int]) -> None:
+def _check_area(
+    image: LabelledImage, edges: np.ndarray, inside: np.ndarray, wh: tuple[int, int]
+) -> None:
     """Raises DataError for a box without area, in itself or within its image."""
-    for i in np.flatnonzero((inside[:, :2] >= inside[:, 2:]).any(axis=1)).tolist():
-        got = edges[i].round(2).tolist()
-        if (edges[i, :2] >= edges[i, 2:]).any():
-            raise DataError(
-                image.box_places[i],
-                "a box must have an area (x1, y1, x2, y2)",
-                got=got,
-                do="Mend or delete it.",
-            )
+    is_empty = (inside[:, :2] >= inside[:, 2:]).any(axis=1)
+    for i in np.flatnonzero(is_empty).tolist():
         rule = f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
-        raise DataError(image.box_places[i], rule, got=got, do="Mend or delete it.")
+        if (edges[i, :2] >= edges[i, 2:]).any():
+            rule = "a box must have an area (x1, y1, x2, y2)"
+        got = edges[i].round(2).tolist()
+        raise DataError(image.box_places[i], rule, got=got, do="Correct or delete it.")

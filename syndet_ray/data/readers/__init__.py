@@ -1,4 +1,4 @@
 """One file per annotation format.
 
-Each module says `files(folder)` and `read(folder, files by split)`.
+Each module has `files(folder)` and `read(folder, files by split)`.
 """

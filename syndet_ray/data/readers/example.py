@@ -9,6 +9,7 @@ entry{key=1, value=2} -> Feature{bytes=1 | floats=2 | ints=3}.
 import struct
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ Field = tuple[int, int, bytes | int]  # number, wire type, value
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
 _BLOCK = 1024
+_MOST_VARINT_BITS = 70  # protobuf's integers take ten bytes at most
 _DO = "Copy or export the file again."
 
 
@@ -50,17 +52,20 @@ def read_examples(path: Path) -> Iterator[tuple[str, dict[str, Feature]]]:
 
 def parse_example(data: bytes) -> dict[str, Feature]:
     """Features by name of a serialised tf.train.Example."""
-    found: dict[str, Feature] = {}
-    for features in _messages(data, 1):
-        for entry in _messages(features, 1):
-            (key, *_), values = [*_messages(entry, 1), b""], _messages(entry, 2)
-            found[key.decode(errors="replace")] = _feature(values[-1]) if values else []
-    return found
+    features: dict[str, Feature] = {}
+    for feature_map in _messages(data, 1):
+        for entry in _messages(feature_map, 1):
+            keys = _messages(entry, 1)
+            values = _messages(entry, 2)
+            name = keys[0].decode(errors="replace") if keys else ""
+            features[name] = _feature(values[-1]) if values else []
+    return features
 
 
 def masked_crc32c(data: bytes) -> int:
-    """TFRecord's checksum: the crc32c rotated right by 15 bits, plus a constant
-    (tensorflow/core/lib/hash/crc32c.h).
+    """TFRecord's checksum: the crc32c rotated right by 15 bits, plus a constant.
+
+    Source: tensorflow/core/lib/hash/crc32c.h.
     """
     crc = crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
@@ -69,20 +74,20 @@ def masked_crc32c(data: bytes) -> int:
 def crc32c(data: bytes) -> int:
     """CRC with Castagnoli's polynomial (RFC 3720, B.4).
 
-    A CRC is linear, so the bytes of a block are looked up all at once, each in the table of its
-    distance from the block's end, and their shares are added (xor). What came before counts as if
+    A CRC is linear. So the bytes of a block are looked up all at once, each in the table of its
+    distance from the block's end, and the results are added (xor). The CRC of all earlier blocks is
     added to the block's first four bytes.
     """
     table, crc = _table(), 0xFFFFFFFF
     octets = np.frombuffer(data, np.uint8)
     for start in range(0, len(octets), _BLOCK):
         block = octets[start : start + _BLOCK].copy()
-        size = min(4, len(block))
+        length = len(block)
+        size = min(4, length)
         block[:size] ^= np.frombuffer(crc.to_bytes(4, "little"), np.uint8)[:size]
-        added = int(
-            np.bitwise_xor.reduce(table[-len(block) :].reshape(-1)[_row_starts(len(block)) + block])
-        )
-        crc = added ^ (crc >> (8 * size))
+        rows = table[-length:].reshape(-1)
+        looked_up = rows[_row_starts(length) + block]
+        crc = int(np.bitwise_xor.reduce(looked_up)) ^ (crc >> (8 * size))
     return crc ^ 0xFFFFFFFF
 
 
@@ -127,19 +132,19 @@ def _frame(file: BinaryIO, place: str) -> bytes | None:
 
 def _messages(data: bytes, number: int) -> list[bytes]:
     """The values of one length-delimited field; other fields are skipped, as protobuf asks."""
-    return [_as_bytes(value) for found, _, value in _fields(data) if found == number]
+    return [_as_bytes(value) for field_number, _, value in _fields(data) if field_number == number]
 
 
 def _feature(data: bytes) -> Feature:
     """Numbers may be packed into one field, or stand in one field each, or both."""
     for kind, _, values in _fields(data):
-        items = [item for item in _fields(_as_bytes(values)) if item[0] == 1]
+        items = [(wire, value) for number, wire, value in _fields(_as_bytes(values)) if number == 1]
         if kind == 1:
-            return [_as_bytes(value) for _, _, value in items]
+            return [_as_bytes(value) for _, value in items]
         if kind == 2:
-            return [number for _, _, value in items for number in _floats(value)]
+            return list(chain.from_iterable(_floats(value) for _, value in items))
         if kind == 3:
-            return [number for _, wire, value in items for number in _ints(wire, value)]
+            return list(chain.from_iterable(_ints(wire, value) for wire, value in items))
     return []
 
 
@@ -155,11 +160,12 @@ def _ints(wire: int, value: bytes | int) -> list[int]:
         return [_signed(value)]
     if wire != _BYTES:
         raise _MalformedError("a list of integers holds something else")
-    at, found = 0, []
+    numbers = []
+    at = 0
     while at < len(value):
         number, at = _varint(value, at)
-        found.append(_signed(number))
-    return found
+        numbers.append(_signed(number))
+    return numbers
 
 
 def _fields(data: bytes) -> Iterator[Field]:
@@ -185,9 +191,9 @@ def _fields(data: bytes) -> Iterator[Field]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The integer at a position, seven bits a byte, lowest first, and the position behind it."""
+    """The integer at a position, seven bits a byte, lowest first, and the position after it."""
     value = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, _MOST_VARINT_BITS, 7):
         if at >= len(data):
             break
         byte, at = data[at], at + 1
@@ -204,5 +210,5 @@ def _signed(number: int) -> int:
 
 def _as_bytes(value: bytes | int) -> bytes:
     if isinstance(value, int):
-        raise _MalformedError("a number stands where a message must be")
+        raise _MalformedError("a number where a message is expected")
     return value

@@ -1,6 +1,4 @@
-"""Found: what every reader hands back, classes still by name and boxes not yet held against the
-image.
-"""
+"""Labels: the output of every reader. Classes are names, and boxes may leave their image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +8,15 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Found:
-    """One image with its n boxes, as the annotation tells it.
+class LabelledImage:
+    """One image with its n boxes, as the annotation describes it.
 
     xyxy        (n, 4) float64, finite, in the annotated frame, in pixels, or in shares of its sides
-                where `relative`
+                if `relative`
     names       n class names
     visibility  (n,) 0 to 1, NaN where unknown
     crowd       (n,) bool
-    wh          size of the annotated frame in pixels, None where the annotation does not tell
+    wh          size of the annotated frame in pixels, None if the annotation does not give it
     place       where the image is annotated; box_places: where each box is
     """
 
@@ -34,17 +32,19 @@ class Found:
     box_places: Sequence[str]
 
     def __post_init__(self) -> None:
-        # Clipped to its image, an infinite box would pass for one of the whole image, and NaN for
-        # any.
+        # Clipped to its image, an infinite box would become a box of the whole image, and NaN any.
         assert np.isfinite(self.xyxy).all(), self.place
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
-    """A whole dataset: its classes in the format's own order, the images of each split, and what
-    was noteworthy.
+    """A whole dataset.
+
+    classes  in the format's own order
+    splits   the images of each split
+    notes    what was left out, in words
     """
 
     classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[Found]]
+    splits: Mapping[str, Sequence[LabelledImage]]
     notes: tuple[str, ...] = ()
