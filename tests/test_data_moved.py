@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.copies import copies
-from syndet_ray.data.moved import View, show_different_objects
+from syndet_ray.data.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.split import refuse_copies
 from syndet_ray.data.stand_in import stand_in
@@ -194,8 +194,8 @@ def test_splits_of_a_fixed_camera_need_no_permission_and_a_copy_among_them_is_re
         refuse_copies(pool_of([saved_again(photos[1])], [Boxes.none()]), {"train": train}, "belt")
 
 
-def view(grey, *boxes):
-    return View(
+def labelled_photo(grey, *boxes):
+    return LabelledPhoto(
         grey=grey,
         xyxy=np.array(boxes, float).reshape(-1, 4),
         names=np.array(["lid"] * len(boxes), str),
@@ -208,15 +208,19 @@ def test_boxes_that_nearly_agree_are_counterparts_and_parts_too_small_to_compare
     spot = flat + rng.normal(0, 0.5, flat.shape).astype(np.float32)
     spot[16:32, 16:32] += 40
     around, beside = (0.25, 0.25, 0.5, 0.5), (0.28, 0.25, 0.53, 0.5)
-    assert show_different_objects(view(spot, around), view(flat))
-    assert show_different_objects(view(flat), view(spot, around)), "whichever comes first"
-    assert not show_different_objects(view(spot, around), view(flat, beside)), (
+    assert show_different_objects(labelled_photo(spot, around), labelled_photo(flat))
+    assert show_different_objects(labelled_photo(flat), labelled_photo(spot, around)), (
+        "whichever comes first"
+    )
+    assert not show_different_objects(labelled_photo(spot, around), labelled_photo(flat, beside)), (
         "they agree on what is there"
     )
-    assert not show_different_objects(view(spot, (0.3, 0.3, 0.31, 0.5)), view(flat))
-    assert not show_different_objects(view(spot), view(flat))
+    assert not show_different_objects(
+        labelled_photo(spot, (0.3, 0.3, 0.31, 0.5)), labelled_photo(flat)
+    )
+    assert not show_different_objects(labelled_photo(spot), labelled_photo(flat))
     outside = (0.98, 0.98, 1.0, 1.0)
-    assert not show_different_objects(view(spot, outside), view(flat))
+    assert not show_different_objects(labelled_photo(spot, outside), labelled_photo(flat))
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75])
@@ -228,5 +232,5 @@ def test_an_object_of_one_shape_is_told_from_another_by_its_contrast(share):
     bright[20:28, 20:28] += 40
     grey[20:28, 20:28] += 40 * share
     box = (20 / 64, 20 / 64, 28 / 64, 28 / 64)
-    assert show_different_objects(view(bright, box), view(grey))
-    assert not show_different_objects(view(bright, box), view(bright * 0.7))
+    assert show_different_objects(labelled_photo(bright, box), labelled_photo(grey))
+    assert not show_different_objects(labelled_photo(bright, box), labelled_photo(bright * 0.7))

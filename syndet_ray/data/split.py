@@ -1,4 +1,4 @@
-"""Split: train, val and test, explicit and without common photos."""
+"""Split: train, val and test, explicit and without photos in common."""
 
 import hashlib
 import re
@@ -11,56 +11,53 @@ from syndet_ray import seeds
 from syndet_ray.data.copies import copies
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
-from syndet_ray.data.record import Record, Source
+from syndet_ray.data.record import Source
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress
 
 _ADVICE = {
     "train": "Put images to train on into it.",
     "val": "Put images into it, or delete it: val is then cut from train.",
-    "test": "Set some photos aside for it, about a fifth: they are opened once, when the search is over.",
+    "test": (
+        "Set some photos aside for it, about a fifth: they are opened once, after the search."
+    ),
 }
-_VAL_SHARE = 0.2
-# Roboflow calls every image that it makes of one photo, turned, cropped or brightened,
+_VAL_SHARE = 0.2  # of the training images
+# Roboflow names all images that it makes from one photo, by turning, cropping or brightening it,
 # NAME_jpg.rf.HASH.jpg.
 _AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
 _ALLOW = "--allow-near-copies"
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
-Link = tuple[int, int]  # positions of two images that must lie on one side
+Link = tuple[int, int]  # positions of two images that must be on one side
 
 
 def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> Dataset:
-    """The dataset with all three splits: what is there stays as it is, a missing val is cut from
-    train.
+    """The dataset with all three splits: a missing val is cut from train, the rest stays as it is.
 
-    val gets `share` of the images of train, rounded, at least 1; which ones depends on their ids
-    and the seed alone. What is one photo by the bytes or the names of its files lies on one side;
-    `cut_by_looks` also knows what images show. Raises DataError where train or test is missing,
-    where a split is empty, or where an image is in two splits.
+    val gets `share` of the images of train, rounded, at least 1; the choice depends only on their
+    ids and the seed. Images that are one photo by the bytes or the names of their files are on one
+    side; `cut_by_looks` also compares what images show. Raises DataError where train or test is
+    missing, where a split is empty, or where an image is in two splits.
     """
     assert 0 < share < 1, share
-    for split in ("train", "test", *dataset.splits):
-        if split not in dataset.splits:
-            present = ", ".join(dataset.splits)
-            raise DataError(
-                dataset.path, f"must have a {split} split, has only {present}", do=_ADVICE[split]
-            )
-        if not len(dataset.splits[split]):
-            raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
-    contents = {
-        split: [_content(record) for record in source.records]
-        for split, source in dataset.splits.items()
-    }
-    _check_apart(dataset, contents)
+    _check_splits(dataset)
+    hashes = {split: _hashes(source) for split, source in dataset.splits.items()}
+    _check_apart(dataset, hashes)
     if "val" in dataset.splits:
         return dataset
-    return _cut(
-        dataset,
-        seed,
-        share,
-        [*_links(_photos(dataset.splits["train"])), *_links(contents["train"])],
-    )
+    links = [*_links(_photos(dataset.splits["train"])), *_links(hashes["train"])]
+    return _cut(dataset, seed, share, links)
+
+
+def _check_splits(dataset: Dataset) -> None:
+    """Raises DataError where train or test is missing, or a split is empty."""
+    for split in ("train", "test", *dataset.splits):
+        if split not in dataset.splits:
+            rule = f"must have a {split} split, has only {', '.join(dataset.splits)}"
+            raise DataError(dataset.path, rule, do=_ADVICE[split])
+        if not len(dataset.splits[split]):
+            raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
 
 
 def cut_by_looks(
@@ -72,27 +69,28 @@ def cut_by_looks(
     allowed: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """A dataset without val, with a val cut from train as `with_validation` does, of which train
-    holds no near copy.
+    """A dataset without val, with a val cut from train, of which train holds no near copy.
 
-    Where the cut would part near copies they are tied together, and it is made again. Without any
-    it is the same cut. Raises DataError where all training images look like one photo.
+    The cut is made as by `with_validation`. If it would separate near copies, they are linked, and
+    the cut is made again. Raises DataError where all training images look like one photo.
 
     train     the images of the train split, in its order
-    allowed   whether near copies may be parted: only exact ones are tied then
-    progress  is told (images looked at, images of val), once for each cut
+    allowed   True if near copies may be separated: then only exact copies are linked
+    progress  is called with (images compared, images of val), in each round of cutting
     """
     source = dataset.splits["train"]
     assert [record.image_id for record in source.records] == train.image_ids.tolist()
     links = list(_links(_photos(source)))
     while True:
-        whole = _cut(dataset, seed, share, links)
-        val, rest = (_positions(source, whole.splits[split]) for split in ("val", "train"))
-        near = copies(train.select(val), [train.select(rest)], progress)
-        near = [copy for copy in near if copy.exact or not allowed]
-        if not near:
-            return whole
-        links += [(val[copy.image], rest[copy.original]) for copy in near]
+        cut = _cut(dataset, seed, share, links)
+        val = _positions(source, cut.splits["val"])
+        rest = _positions(source, cut.splits["train"])
+        separated = copies(train.select(val), [train.select(rest)], progress)
+        if allowed:
+            separated = [copy for copy in separated if copy.exact]
+        if not separated:
+            return cut
+        links += [(val[copy.image], rest[copy.original]) for copy in separated]
 
 
 def selection(pool: Pool, whole: Source, part: Source) -> Pool:
@@ -102,7 +100,10 @@ def selection(pool: Pool, whole: Source, part: Source) -> Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Twin:
-    """An image that shows the photo of an image of a split. how: by what that is known, in words."""
+    """An image that shows the same photo as an image of a split.
+
+    how  the evidence for it, in words
+    """
 
     image: str
     split: str
@@ -123,26 +124,26 @@ def refuse_copies(
     of_one_dataset: bool = True,
     progress: Progress | None = None,
 ) -> list[Twin]:
-    """Raises DataError where an image shows a photo that is also in one of the others; returns
-    those that are allowed.
+    """Raises DataError if an image shows a photo that is also in one of the other splits.
 
-    Images are compared by what they show: the same photo may have another name, and be saved again
-    or at another size (see copies). And, within one dataset, by names that say of which photo
-    Roboflow made them, for what is turned or cropped is not known by its looks; two datasets may
-    both have an IMG_0001.
+    Returns the copies that are allowed. Images are compared by what they show: the same photo may
+    have another name, or be saved again or at another size (see copies). Within one dataset they
+    are also compared by the names that Roboflow gives to images of one photo, because turned or
+    cropped images are not recognised by what they show. Two datasets may both have an IMG_0001.
 
-    others    by the name of their split
-    place     of the pool
-    allowed   whether near copies may be there; exact ones never may
-    progress  is told (images looked at, images in all)
+    others    pools by the name of their split
+    place     names the pool in messages
+    allowed   True if near copies may be there; exact copies never may
+    progress  is called with (images compared, images in all)
     """
-    by_names = _by_names(pool, others) if of_one_dataset else ()
-    twins = [*_by_looks(pool, others, progress), *by_names]
+    twins = list(_by_looks(pool, others, progress))
+    if of_one_dataset:
+        twins += _by_names(pool, others)
     refused = [twin for twin in twins if twin.is_exact or not allowed]
     if not refused:
         return twins
-    do = "Keep each photo on one side: a model that trains on one has seen the other, which it is scored on."
-    if any(not twin.is_exact for twin in refused):
+    do = "Keep each photo on one side: else a model is scored on photos that it was trained on."
+    if not all(twin.is_exact for twin in refused):
         do += f" If these are different photos, {_ALLOW} lets them pass."
     raise DataError(place, twin_words(refused), do=do)
 
@@ -152,94 +153,107 @@ def twin_words(twins: Sequence[Twin]) -> str:
     by_image: dict[str, str] = {}
     for twin in twins:
         by_image.setdefault(twin.image, str(twin))
-    pairs = list(by_image.values())
-    more = len(pairs) - _MOST_NAMED
-    return "; ".join(pairs[:_MOST_NAMED]) + (f"; and so are {more} more" if more > 0 else "")
+    words = list(by_image.values())
+    if len(words) > _MOST_NAMED:
+        words[_MOST_NAMED:] = [f"and so are {len(words) - _MOST_NAMED} more"]
+    return "; ".join(words)
 
 
 def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None) -> Iterator[Twin]:
     splits = list(others)
     for copy in copies(pool, list(others.values()), progress):
         split = splits[copy.part]
+        original = others[split].image_ids[copy.original]
+        how = "by its pixels" if copy.exact else "saved again or at another size"
         yield Twin(
             image=str(pool.image_ids[copy.image]),
             split=split,
-            original=str(others[split].image_ids[copy.original]),
-            how="by its pixels" if copy.exact else "saved again or at another size",
+            original=str(original),
+            how=how,
             is_exact=copy.exact,
         )
 
 
 def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[Twin]:
-    places = {
-        _photo(name): (split, name)
-        for split, other in others.items()
-        for name in other.image_ids.tolist()
-    }
+    original_of: dict[str | None, tuple[str, str]] = {}  # split and image, by the photo
+    for split, other in others.items():
+        for image in other.image_ids.tolist():
+            original_of[_photo(image)] = (split, image)
     for image in pool.image_ids.tolist():
         photo = _photo(image)
-        if photo is not None and photo in places:
-            split, original = places[photo]
-            yield Twin(
-                image=image,
-                split=split,
-                original=original,
-                how="made of the same photo by its name",
-            )
+        if photo is not None and photo in original_of:
+            split, original = original_of[photo]
+            how = "made of the same photo by its name"
+            yield Twin(image=image, split=split, original=original, how=how)
 
 
-def _check_apart(dataset: Dataset, contents: Mapping[str, Sequence[str]]) -> None:
-    """Raises DataError where one image, by its id or its bytes, is in two splits: a score on it
-    would be too high.
+def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
+    """Raises DataError where an image, by its id or its bytes, is in two splits.
+
+    A score on it would be too high.
     """
-    origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and content
+    origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and hash
     for split, source in dataset.splits.items():
-        for record, content in zip(source.records, contents[split], strict=True):
-            for key in (("id", record.image_id), ("content", content)):
+        for record, file_hash in zip(source.records, hashes[split], strict=True):
+            for key in (("id", record.image_id), ("content", file_hash)):
                 other, place = origins.setdefault(key, (split, record.place))
                 if other != split:
-                    rule = f"image {record.image_id!r} of {split} is also in {other}, by its {key[0]} ({place})"
+                    image = f"image {record.image_id!r} of {split}"
+                    rule = f"{image} is also in {other}, by its {key[0]} ({place})"
                     do = "Keep it in one split; give different images different names."
                     raise DataError(record.place, rule, do=do)
 
 
 def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
-    """A val of whole groups of linked images, in random order, as near to its share of the images
-    as these come.
+    """The dataset with a val of whole groups of linked images, in random order.
+
+    val is as near to its share of the images as whole groups allow.
     """
     train = dataset.splits["train"]
     photo_of = _groups(len(train), links)
     photos = len(set(photo_of))
-    if photos < 2:
-        rule = "needs at least 2 training images to cut val from train"
-        if len(train) < 2:
-            raise DataError(dataset.path, rule, got=len(train), do=_ADVICE["train"])
-        do = f"If its {len(train)} images are different photos, {_ALLOW} lets them be parted, or make a val split of your own."
-        raise DataError(dataset.path, f"{rule} that do not look like one photo", got=photos, do=do)
+    _check_can_be_cut(dataset, photos)
     by_id = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
-    shuffled = [by_id[i] for i in seeds.generator(seed, "val").permutation(len(train))]
-    in_val = _of_whole_groups(shuffled, photo_of, max(1, round(len(train) * share)))
+    order = seeds.generator(seed, "val").permutation(len(train))
+    shuffled = [by_id[i] for i in order]
+    count = max(1, round(len(train) * share))
+    in_val = _of_whole_groups(shuffled, photo_of, count)
     val = train.select([i for i in by_id if i in in_val])
     rest = train.select([i for i in by_id if i not in in_val])
-    note = f"val: {len(val)} of {len(train)} images cut from train with seed {seed}, ids {val.ids_hash[:12]}"
+    note = f"val: {len(val)} of {len(train)} images cut from train with seed {seed}"
+    note += f", ids {val.ids_hash[:12]}"
     if photos < len(train):
         note += "; images of one photo are kept together"
     splits = {"train": rest, "val": val, "test": dataset.splits["test"]}
     return replace(dataset, splits=splits, notes=(*dataset.notes, note))
 
 
-def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) -> set[int]:
-    """The first groups in an order, as many as come nearest to `count` images; never all of them,
-    and at least one.
+def _check_can_be_cut(dataset: Dataset, photos: int) -> None:
+    """Raises DataError unless the training images are at least two different photos."""
+    if photos >= 2:
+        return
+    images = len(dataset.splits["train"])
+    rule = "needs at least 2 training images to cut val from train"
+    if images < 2:
+        raise DataError(dataset.path, rule, got=images, do=_ADVICE["train"])
+    do = (
+        f"If its {images} images are different photos, {_ALLOW} lets them be separated, "
+        "or make a val split of your own."
+    )
+    raise DataError(dataset.path, f"{rule} that do not look like one photo", got=photos, do=do)
 
-    Larger groups than that are passed over. Small ones that come later do not fill up what is
-    missing: groups of which not all links are known are small, and `cut_by_looks` would find them
-    out one by one.
+
+def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) -> set[int]:
+    """Images of the first groups in an order, as many as come nearest to `count` images.
+
+    They are at least one group and never all groups. Groups of more than `count` images are
+    skipped. Small groups that come later do not fill up missing images: groups of which not all
+    links are known are small, and `cut_by_looks` would discover their links one by one.
     """
     members: dict[int, list[int]] = {}
     for i in order:
         members.setdefault(group_of[i], []).append(i)
-    groups: list[list[int]] = list(members.values())
+    groups = list(members.values())
     chosen: list[int] = []
     for group in groups:
         images = len(chosen) + len(group)
@@ -254,18 +268,20 @@ def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) 
 
 
 def _groups(count: int, links: Sequence[Link]) -> list[int]:
-    """(count,) the group of each image: those that are linked, through others too, are of one."""
+    """(count,) the group of each image: images linked directly or through others are one group."""
     from scipy.sparse import coo_array  # type: ignore[import-untyped]
     from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
     first, second = np.array(links, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(links)), (first, second)), shape=(count, count))
-    groups: list[int] = connected_components(graph, directed=False)[1].tolist()
+    weights = np.ones(len(links))
+    graph = coo_array((weights, (first, second)), shape=(count, count))
+    _, group_of = connected_components(graph, directed=False)
+    groups: list[int] = group_of.tolist()
     return groups
 
 
 def _links(keys: Sequence[Hashable]) -> Iterator[Link]:
-    """Each position of a key that is there more than once, with its first; None is no key."""
+    """Each position of a repeated key, with the key's first position; None is no key."""
     firsts: dict[Hashable, int] = {}
     for i, key in enumerate(keys):
         first = firsts.setdefault(key, i)
@@ -283,12 +299,11 @@ def _photos(source: Source) -> list[str | None]:
 
 
 def _photo(image_id: str) -> str | None:
-    """The photo that Roboflow made an image of, by the image's name; None where the name does not
-    tell.
-    """
+    """The photo from which Roboflow made an image, by the image's name; None for other names."""
     match = _AUGMENTED.fullmatch(image_id)
     return None if match is None else match["photo"]
 
 
-def _content(record: Record) -> str:
-    return hashlib.sha256(record.encoded()).hexdigest()
+def _hashes(source: Source) -> list[str]:
+    """SHA-256 of each image's file."""
+    return [hashlib.sha256(record.encoded()).hexdigest() for record in source.records]
