@@ -28,7 +28,7 @@ def test_the_first_has_it_and_others_are_told_who_it_is(s3):
     assert first.is_held
     with pytest.raises(MachineError) as error:
         second.take()
-    words = r"is being carried out by another process \(1 on a, last seen \d s ago\)\. Wait for it, or stop it; where"
+    words = r"is being carried out by another process \(1 on a, last seen \d s ago\)\. Wait for it, or stop it; if"
     assert error.match(rf"^{HOME}: {words} it was killed, the run is free in 1[12]\d s\.$")
     assert not second.is_held
     with pytest.raises(MachineError, match="1 on a"):
@@ -85,7 +85,7 @@ def test_an_answer_that_was_lost_loses_nothing(s3):
     assert mine.taken_by is None
     s3.delete_object(Bucket="photos", Key="sweeps/dice-1/lease.json")
     mine.renew()
-    assert mine.taken_by == "nobody"
+    assert mine.taken_by == "no process: it was deleted"
 
 
 def test_a_lease_that_was_not_renewed_in_time_is_not_held_though_nobody_has_taken_it(s3):
@@ -133,7 +133,7 @@ def test_what_is_no_lease_and_a_store_that_is_not_there_are_named(s3, monkeypatc
         s3.put_object(Bucket="photos", Key="sweeps/dice-1/lease.json", Body=content)
         with pytest.raises(
             MachineError,
-            match=rf"holds a lease\.json that is no lease .*Delete {HOME}/lease\.json where",
+            match=rf"holds a lease\.json that is no lease .*Delete {HOME}/lease\.json if",
         ):
             lease("1 on a").take()
     with pytest.raises(MachineError, match=r"s3://lost/x: cannot be written \(NoSuchBucket\)"):
@@ -238,4 +238,4 @@ def test_a_process_that_was_away_for_too_long_hears_that_another_has_taken_over(
     output, _ = first.communicate("end\n")
     assert "MachineError" in output
     assert "was taken over by another process (2 on b)" in output
-    assert second._found().claim == second.claim, "the first has not written since"
+    assert second._stored().claim == second.claim, "the first has not written since"

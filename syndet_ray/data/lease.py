@@ -1,9 +1,9 @@
-"""Lease: an object on S3 that says who writes under an address, put on the condition that nobody
-else has put it meanwhile.
+"""Lease: an object on S3 that names the process that writes under an address.
 
-It is renewed while its holder lives, and expires where it is not: by the store's clock, as far as
-its answers tell it, for those of two machines may differ. Who finds another's lease that has not
-expired stays away; who finds that another has taken its own stops.
+It is put on the condition that no other process has put it meanwhile. Its holder renews it; without
+renewal it expires. The store's clock counts, as far as its answers give the time, because the
+clocks of two machines may differ. A process that finds another's unexpired lease does not start; a
+process that finds its own lease taken stops.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -21,14 +21,13 @@ from syndet_ray.data.storage import inside, refused, s3
 from syndet_ray.errors import MachineError
 from syndet_ray.timer import timer
 
-# A driver that does not get through to the store for so long has lost the run to whoever asks for
-# it.
+# A driver that cannot reach the store for so long loses the run to any process that asks for it.
 LASTS_S = 120.0
-_RENEWALS = 4  # while it lasts: three may fail
-_TRIES = 5  # where others put theirs at the same moment
+_RENEWALS = 4  # in that time: three may fail
+_TRIES = 5  # to take a lease while other processes put theirs at the same moment
 _NAME = "lease.json"
-# What S3 answers where the condition of a put does not hold, or might not: the last where two puts
-# meet.
+# S3's answers if the condition of a put does not hold, or may not hold: the last one if two puts
+# happen at the same time.
 _CONDITION_FAILED = (
     "PreconditionFailed",
     "412",
@@ -41,13 +40,13 @@ _CONDITION_FAILED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Who holds a lease, as the store has it.
+    """The holder of a lease, as the store has it.
 
-    who     for a person: "4711 on host"
-    place   equal for two claims only where the later knows that the earlier is over, as by a lock
-            on one machine
-    token   of this one lease
-    lasts_s how long it holds from when it was put; 0 once it is given back
+    who      for a person: "4711 on host"
+    place    equal for two claims only if the later process knows that the earlier one has ended,
+             for example by a lock on one machine
+    token    identifies this lease
+    lasts_s  seconds that it lasts from when it was put; 0 once it is given back
     """
 
     who: str
@@ -61,75 +60,74 @@ class Lease:
 
     def __init__(self, address: str, claim: Claim) -> None:
         self.address, self.claim = address, claim
-        self._client, self._where = s3(inside(address, _NAME))
+        self._client, self._object = s3(inside(address, _NAME))
         self._etag, self._renewed = "", float("-inf")
-        self._is_conditional = True
-        self.taken_by: str | None = None  # who has it instead
+        self._is_conditional = True  # until the store answers that it knows no conditions
+        self.taken_by: str | None = None  # the process that has it instead
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have it: it was renewed in time."""
+        """True if no other process can have it, because it was renewed in time."""
         return self.taken_by is None and _clock_s() - self._renewed < self.claim.lasts_s
 
     def take(self) -> None:
-        """Takes the lease where it is free.
+        """Takes the lease if it is free.
 
-        Raises MachineError where another holds it, or the store does not answer.
+        Raises MachineError where another process holds it, or the store does not answer.
         """
         with _named(self.address):
             for _ in range(_TRIES):
-                found = self._found()
-                if found is not None and not found.is_free_for(self.claim):
-                    raise found.refusal(self.address)
-                if self._put({"IfNoneMatch": "*"} if found is None else {"IfMatch": found.etag}):
+                stored = self._stored()
+                if stored is not None and not stored.is_free_for(self.claim):
+                    raise stored.refusal(self.address)
+                condition = {"IfNoneMatch": "*"} if stored is None else {"IfMatch": stored.etag}
+                if self._put(condition):
                     return
-        raise MachineError(
-            self.address, "is being taken by another process", do="Try again in a minute."
-        )
+        rule = "is being taken by another process"
+        raise MachineError(self.address, rule, do="Try again in a minute.")
 
     def renew(self) -> None:
-        """Makes it last anew. Raises MachineError where the store does not answer; another's lease
-        is noted in `taken_by`.
+        """Renews the lease, or sets `taken_by` if another process has taken it.
+
+        Raises MachineError where the store does not answer.
         """
         with _named(self.address):
             if self._put({"IfMatch": self._etag}):
                 return
-            found = self._found()
-            # the answer to an earlier put was lost
-            if found is not None and found.claim.token == self.claim.token:
-                self._etag = found.etag
+            stored = self._stored()
+            if stored is None:
+                self.taken_by = "no process: it was deleted"
+            elif stored.claim.token != self.claim.token:
+                self.taken_by = stored.claim.who
+            else:  # the answer to an earlier put was lost
+                self._etag = stored.etag
                 self._put({"IfMatch": self._etag})
-            else:
-                self.taken_by = "nobody" if found is None else found.claim.who
 
     def release(self) -> None:
-        """Gives it back, so that others need not wait. What fails is left to expire."""
-        self.claim = Claim(
-            who=self.claim.who, place=self.claim.place, token=self.claim.token, lasts_s=0.0
-        )
+        """Gives it back, so that other processes need not wait. If that fails, it expires."""
+        self.claim = replace(self.claim, lasts_s=0.0)
         with suppress(MachineError):
             self.renew()
 
     def check(self) -> None:
-        """Raises MachineError where another has taken it."""
+        """Raises MachineError where another process has taken it."""
         if self.taken_by is not None:
-            rule = f"was taken over by another process ({self.taken_by}), because this one did not get through to the store"
-            raise MachineError(
-                self.address,
-                rule,
-                do="Let that one go on: what this one has not copied there is lost.",
+            rule = (
+                f"was taken over by another process ({self.taken_by}), "
+                "because this one could not reach the store"
             )
+            do = "Let that process go on: everything that this one has not copied there is lost."
+            raise MachineError(self.address, rule, do=do)
 
     def _put(self, condition: Mapping[str, str]) -> bool:
-        """Puts the claim; False where the condition does not hold."""
+        """Puts the claim; False if the condition does not hold."""
         body = json.dumps(vars(self.claim)).encode()
         began = _clock_s()  # it lasts from when the store has it, which is no earlier
         if not self._is_conditional and not self._holds(condition):
             return False
+        conditions = condition if self._is_conditional else {}
         try:
-            answer = self._client.put_object(
-                **self._where, Body=body, **(condition if self._is_conditional else {})
-            )
+            answer = self._client.put_object(**self._object, Body=body, **conditions)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _CONDITION_FAILED:
@@ -142,18 +140,19 @@ class Lease:
         return True
 
     def _holds(self, condition: Mapping[str, str]) -> bool:
-        """Whether a condition holds, for older stores that know none: two drivers within one moment
-        both find that it does.
-        """
-        found = self._found()
-        if "IfNoneMatch" in condition:
-            return found is None
-        return found is not None and found.etag == condition["IfMatch"]
+        """True if a condition holds, for older stores that know no conditions.
 
-    def _found(self) -> "_Found | None":
-        """The lease that is there; None where there is none."""
+        Two drivers at the same moment may both get True.
+        """
+        stored = self._stored()
+        if "IfNoneMatch" in condition:
+            return stored is None
+        return stored is not None and stored.etag == condition["IfMatch"]
+
+    def _stored(self) -> "_StoredLease | None":
+        """The lease in the store; None if there is none."""
         try:
-            answer = self._client.get_object(**self._where)
+            answer = self._client.get_object(**self._object)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return None
@@ -161,12 +160,17 @@ class Lease:
         headers = answer["ResponseMetadata"]["HTTPHeaders"]
         now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
         age_s = (now - answer["LastModified"]).total_seconds()
-        return _Found(claim=_claim(answer["Body"].read()), etag=answer["ETag"], age_s=age_s)
+        claim = _claim(answer["Body"].read())
+        return _StoredLease(claim=claim, etag=answer["ETag"], age_s=age_s)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """A lease as it lies in the store."""
+class _StoredLease:
+    """A lease in the store.
+
+    etag   changes with each put
+    age_s  seconds since the last put
+    """
 
     claim: Claim
     etag: str
@@ -177,30 +181,34 @@ class _Found:
 
     def refusal(self, address: str) -> MachineError:
         left_s = self.claim.lasts_s - self.age_s
-        rule = f"is being carried out by another process ({self.claim.who}, last seen {self.age_s:.0f} s ago)"
-        do = f"Wait for it, or stop it; where it was killed, the run is free in {left_s:.0f} s."
+        process = f"{self.claim.who}, last seen {self.age_s:.0f} s ago"
+        rule = f"is being carried out by another process ({process})"
+        do = f"Wait for it, or stop it; if it was killed, the run is free in {left_s:.0f} s."
         return MachineError(address, rule, do=do)
 
 
 def _claim(body: bytes) -> Claim:
-    """Raises ValueError for what is no claim."""
+    """The claim in a lease file. Raises ValueError, KeyError or TypeError where it holds none."""
     facts = json.loads(body)
     return Claim(
-        **{name: facts[name] for name in ("who", "place", "token")}, lasts_s=float(facts["lasts_s"])
+        who=facts["who"],
+        place=facts["place"],
+        token=facts["token"],
+        lasts_s=float(facts["lasts_s"]),
     )
 
 
 @contextmanager
 def tenure(lease: Lease, lost: Callable[[], None]) -> Iterator[Lease]:
-    """Takes a lease and renews it until the end, when it is given back. `lost` is called, in a
-    thread, where another takes it.
+    """Takes a lease, renews it until the block ends, and gives it back.
 
-    Raises as `Lease.take` does, and at the end as `Lease.check`.
+    `lost` is called, in a thread, if another process takes it. Raises as `Lease.take` does, and at
+    the end as `Lease.check` does.
     """
 
     def renew() -> None:
         if lease.taken_by is not None:
-            return  # it was said before
+            return  # `lost` has been called already
         with suppress(MachineError):  # the store may answer the next time
             lease.renew()
         if lease.taken_by is not None:
@@ -220,25 +228,24 @@ def check_free(address: str, place: str) -> None:
     """Raises MachineError where another process holds the lease of an s3:// address."""
     lease = Lease(address, Claim(who="", place=place))
     with _named(address):
-        found = lease._found()
-    if found is not None and not found.is_free_for(lease.claim):
-        raise found.refusal(address)
+        stored = lease._stored()
+    if stored is not None and not stored.is_free_for(lease.claim):
+        raise stored.refusal(address)
 
 
 def _clock_s() -> float:
-    """Seconds of a clock that goes on while the machine sleeps: whoever wakes up may have lost the
-    lease long ago.
+    """Seconds of a clock that goes on while the machine sleeps.
+
+    A process that wakes up may have lost the lease long ago.
     """
-    return (
-        time.clock_gettime(time.CLOCK_BOOTTIME)
-        if hasattr(time, "CLOCK_BOOTTIME")
-        else time.monotonic()
-    )
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 @contextmanager
 def _named(address: str) -> Iterator[None]:
-    """boto3's errors, and those of a lease that somebody else wrote, as ours."""
+    """Raises boto3's errors, and those of a file that is no lease, as MachineError."""
     try:
         yield
     except ClientError as error:
@@ -247,6 +254,5 @@ def _named(address: str) -> Iterator[None]:
         raise refused(address, type(error).__name__, str(error)) from None
     except (ValueError, KeyError, TypeError) as error:
         rule = f"holds a {_NAME} that is no lease ({type(error).__name__}: {error})"
-        raise MachineError(
-            address, rule, do=f"Delete {inside(address, _NAME)} where nobody carries the run out."
-        ) from None
+        do = f"Delete {inside(address, _NAME)} if no process carries out the run."
+        raise MachineError(address, rule, do=do) from None

@@ -1,10 +1,9 @@
 """Storage: folders on this machine or on S3.
 
 An address is a path, or s3://bucket/prefix. Credentials come from the environment or the machine's
-role, never from an
-address: Ray pickles file systems, and a key inside one would lie in the run folder.
-AWS_ENDPOINT_URL, or Arrow's own ?endpoint_override=host:port&scheme=http in the address, leads to
-other stores that speak S3.
+role, never from an address: Ray pickles file systems, and a key inside one would get into the run
+folder. AWS_ENDPOINT_URL, or Arrow's own ?endpoint_override=host:port&scheme=http in the address,
+leads to other stores that speak S3.
 """
 
 import os
@@ -25,21 +24,21 @@ from pyarrow import fs
 
 from syndet_ray.errors import MachineError
 
-# Of a local file: another where it was written since, or another file took its place. Inode, bytes,
-# time in nanoseconds.
+# Inode, bytes and time in nanoseconds of a local file. They change when the file is written, and
+# when another file replaces it.
 Version = tuple[int, int, int]
 
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 5.0  # to connect, and again to wait for an answer
 _PROBE = ".syndet-ray-was-here"
 _BUCKET = "Create the bucket, or correct the address."
 _RIGHTS = "Let this machine's role or key read, write and delete objects under this address."
 _CREDENTIALS = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 _NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
-# By the code that S3 answers, or by the name of botocore's exception.
-_WHAT_TO_DO = {
+# advice by the code that S3 answers, or by the name of botocore's exception
+_ADVICE = {
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
     "ParamValidationError": _BUCKET,
@@ -65,21 +64,20 @@ _WHAT_TO_DO = {
 
 
 def check_bucket(address: str) -> None:
-    """Writes, reads and deletes a small object under an s3:// address; waits a few seconds for an
-    answer at most.
+    """Writes, reads and deletes a small object under an s3:// address.
 
-    Raises MachineError, with what to do, where that cannot be done.
+    It waits at most a few seconds for an answer. Raises MachineError, with advice, where the store
+    refuses or does not answer.
     """
     place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:
-        raise MachineError(
-            address, "must be s3://bucket or s3://bucket/prefix", do="Correct the address."
-        )
+        rule = "must be s3://bucket or s3://bucket/prefix"
+        raise MachineError(address, rule, do="Correct the address.")
     try:
-        client, where = s3(inside(address, _PROBE))
-        client.put_object(**where, Body=b"")
-        client.get_object(**where)
-        client.delete_object(**where)
+        client, probe = s3(inside(address, _PROBE))
+        client.put_object(**probe, Body=b"")
+        client.get_object(**probe)
+        client.delete_object(**probe)
     except ClientError as error:
         raise refused(address, error.response["Error"]["Code"], str(error)) from None
     # botocore raises ValueError for an endpoint that is no URL
@@ -89,10 +87,10 @@ def check_bucket(address: str) -> None:
 
 
 def s3(address: str) -> tuple[Any, dict[str, str]]:
-    """A client of boto3 that gives up soon, and the bucket and key of an s3:// address, as its
-    calls take them.
+    """A client of boto3 that gives up soon, and bucket and key of an s3:// address.
 
-    The endpoint is the address's, else the environment's.
+    Bucket and key are keyword arguments of the client's calls. The endpoint is that of the address,
+    else that of the environment.
     """
     place = urlsplit(address)
     query = dict(parse_qsl(place.query))
@@ -108,13 +106,14 @@ def s3(address: str) -> tuple[Any, dict[str, str]]:
 
 
 def refused(address: str, code: str, message: str) -> MachineError:
-    """What to do about an answer of S3, or about botocore's exception of that name."""
-    return MachineError(address, f"cannot be written ({code})", do=_WHAT_TO_DO.get(code, message))
+    """An error with advice for an answer of S3, or for botocore's exception of that name."""
+    return MachineError(address, f"cannot be written ({code})", do=_ADVICE.get(code, message))
 
 
 def inside(address: str, name: str) -> str:
-    """The address of what lies at `name` under an address, whose ?query stays its end; of ""
-    itself.
+    """The address of the object `name` under an address, whose ?query stays at the end.
+
+    For the name "" it is the address itself.
     """
     if "://" not in address:
         return str(Path(address) / name)
@@ -122,15 +121,16 @@ def inside(address: str, name: str) -> str:
     return urlunsplit(place._replace(path=f"{place.path.rstrip('/')}/{name}".rstrip("/")))
 
 
-def _heard(
-    call: Callable[Concatenate[str, Given], Answer],
-) -> Callable[Concatenate[str, Given], Answer]:
-    """Has a thread ask a store, where the main thread would: inside Arrow it hears no Ctrl-C until
-    the store answers.
+def _interruptible(
+    call: Callable[Concatenate[str, Arguments], Answer],
+) -> Callable[Concatenate[str, Arguments], Answer]:
+    """Runs a call to a store in a thread of its own if it comes from the main thread.
+
+    Inside Arrow, the main thread does not notice Ctrl-C until the store answers.
     """
 
     @wraps(call)
-    def ask(address: str, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+    def ask(address: str, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         if "://" not in address or threading.current_thread() is not threading.main_thread():
             return call(address, *args, **kwargs)
         answer: Future[Answer] = Future()
@@ -148,26 +148,31 @@ def _answer_with(answer: "Future[Answer]", call: Callable[[], Answer]) -> None:
         answer.set_exception(error)
 
 
-@_heard
+@_interruptible
 def holds(address: str, name: str) -> bool:
-    """Whether there is a file at `name` under an address, which itself need not be there. Raises
-    MachineError where the store does not tell."""
+    """True if there is a file `name` under an address; the address itself may be missing.
+
+    Raises MachineError where the store does not answer.
+    """
     store, path = filesystem(inside(address, name))
     with _named(address, "cannot be read"):
         return store.get_file_info(path).type == fs.FileType.File
 
 
-@_heard
+@_interruptible
 def content(address: str) -> bytes:
-    """All of a file. Raises MachineError."""
+    """The bytes of a file. Raises MachineError."""
     store, path = filesystem(address)
     with _named(address, "cannot be read"), store.open_input_file(path) as file:
         return file.read()
 
 
-@_heard
+@_interruptible
 def is_folder(address: str) -> bool:
-    """Whether there are files under an address. Raises MachineError where the store does not tell."""
+    """True if there are files under an address.
+
+    Raises MachineError where the store does not answer.
+    """
     store, path = filesystem(address)
     with _named(address, "cannot be read"):
         return store.get_file_info(path).type == fs.FileType.Directory
@@ -176,7 +181,7 @@ def is_folder(address: str) -> bool:
 def filesystem(address: str) -> tuple[fs.FileSystem, str]:
     """The Arrow file system of an address, and the path in it.
 
-    Raises MachineError for an address it cannot use.
+    Raises MachineError for an address that Arrow cannot use.
     """
     if "://" not in address:
         return fs.LocalFileSystem(), str(Path(address).absolute())
@@ -191,39 +196,42 @@ def upload(
     uploaded: dict[Path, Version] | None = None,
     may_write: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Copies the files of a folder to an address, all but those under `skip`. Raises MachineError.
+    """Copies the files of a folder to an address, except those under `skip`.
 
-    uploaded   the files that were copied there before, in which version: what is still the same is
-               left out, and what is copied now is added
-    may_write  asked before each file: all may take long enough for another process to be given the
-               address. Once it says no, the rest is left out
+    uploaded   the versions of the files that were copied there before: unchanged files are left
+               out, and files that are copied now are added
+    may_write  called before each file, because another process may get the address in the
+               meantime; once it returns False, the remaining files are left out
+
+    Raises MachineError.
     """
     store, root = filesystem(address)
     versions = {} if uploaded is None else uploaded
     with _named(address, "cannot be written"):
         for file in sorted(folder.rglob("*")):
-            if not file.is_file() or (skip is not None and file.is_relative_to(skip)):
+            is_skipped = skip is not None and file.is_relative_to(skip)
+            if is_skipped or not file.is_file():
                 continue
-            # before it is copied: what is written meanwhile is copied the next time
+            # taken before the copy: a file that is written meanwhile is copied again next time
             version = _version(file)
             if versions.get(file) == version:
                 continue
             if not may_write():
                 return
-            there = f"{root}/{file.relative_to(folder).as_posix()}"
-            _make_parent(store, there)
+            target = f"{root}/{file.relative_to(folder).as_posix()}"
+            _make_parent(store, target)
             fs.copy_files(
                 str(file),
-                there,
+                target,
                 source_filesystem=fs.LocalFileSystem(),
                 destination_filesystem=store,
             )
             versions[file] = version
 
 
-@_heard
+@_interruptible
 def download(address: str, folder: Path) -> None:
-    """Copies all files under an address into a folder, which is made where it is missing.
+    """Copies all files under an address into a folder, which is made if it is missing.
 
     Raises MachineError.
     """
@@ -238,7 +246,7 @@ def download(address: str, folder: Path) -> None:
 
 
 def _with_endpoint(address: str) -> str:
-    """The address with the environment's endpoint as Arrow wants it.
+    """The address with the environment's endpoint in the form that Arrow takes.
 
     Arrow reads AWS_ENDPOINT_URL itself, but then puts the bucket into the host name, which fails
     for 127.0.0.1 and for most stores that are not Amazon's.
@@ -256,19 +264,19 @@ def _with_endpoint(address: str) -> str:
 
 
 def _version(file: Path) -> Version:
-    found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _make_parent(store: fs.FileSystem, path: str) -> None:
-    """Local folders must be made; on S3 there are none."""
+    """Makes the folder of a local file; S3 has no folders."""
     if isinstance(store, fs.LocalFileSystem):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def _named(address: str, rule: str) -> Iterator[None]:
-    """Arrow's errors as ours: it raises OSError for whatever S3 answers."""
+    """Raises Arrow's errors as MachineError: it raises OSError for any answer of S3."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -277,7 +285,7 @@ def _named(address: str, rule: str) -> Iterator[None]:
 
 @contextmanager
 def fetched(address: str) -> Iterator[Path]:
-    """A local copy of a checkpoint, deleted afterwards."""
+    """Gives a local copy of a checkpoint, which is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
         download(address, Path(folder))
         yield Path(folder)
