@@ -165,7 +165,7 @@ def test_without_a_box_photos_keep_their_size():
     assert (scale.objects, scale.too_small, scale.too_large) == (0, 0, 0)
     assert (
         scale.words
-        == "photos are brought to 480 px on their longer side; no object is labelled on those that train"
+        == "photos are brought to 480 px on their longer side; no object is labelled on the training photos"
     )
     assert scale.unlearnable_words == ""
 

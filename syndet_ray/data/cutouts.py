@@ -18,23 +18,26 @@ from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
 from syndet_ray.seeds import generator
 
-_MARGIN = 0.3  # of the box, on each side: what GrabCut learns the background from
-_WORK_PX = 192  # longest side of what GrabCut sees: fewer pixels tell it too little, more take long
-_ROUNDS = 6
+_MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
+_WORK_PX = 192  # longest side that GrabCut sees: fewer pixels are too few to learn from, more slow
+_ROUNDS = 6  # iterations of GrabCut
 _GUESSES = (0.75, 0.9, 1.0)  # shares of the box's width and height
 # levels per pixel; below it all outlines of photographed dice looked wrong, above nearly none
 _WEAKEST_EDGE = 7.0
-# of the box: less is a part of the thing or of its pattern, more is no outline at all
+_EDGE_QUANTILE = 20  # per cent of an outline that may have no edge
+# of the box: less is a part of the object or of its pattern, more is no outline at all
 _LEAST, _MOST = 0.2, 0.98
-# of the foreground: smaller holes are dark spots on the thing, larger ones go through it
+# of the foreground: smaller holes are dark spots on the object, larger ones go through it
 _HOLE = 0.1
-_SMALLEST_PX = 12
-_TRIES = 4  # objects tried per cut-out that is wanted
+_OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
+_LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
+_SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
+_TRIES = 4  # objects tried for each cut-out that is wanted
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    """The k-th box of a photo; clear where all of it is seen and nothing labelled is near."""
+    """The k-th box of a photo; clear if all of it is visible and no other box is near."""
 
     record: Record
     k: int
@@ -43,6 +46,11 @@ class _Candidate:
     @property
     def box(self) -> np.ndarray:
         return self.record.boxes.xyxy[self.k]
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return float(self.record.boxes.areas[self.k])
 
 
 def cut_out(
@@ -53,28 +61,26 @@ def cut_out(
     masks: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
-    """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png; how
-    many, by class.
+    """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
-    Whole, lonely and large objects come first. What is foreground GrabCut finds, or a file in
-    `masks` tells: MASKS/ <image>.png, with the photo's path in the dataset and its size, bright
-    where objects are. Objects without a plausible outline are left out, so a class can end with
-    fewer than per_class. `progress` is told (cut-outs made, cut-outs wanted in all). Raises
-    DataError for a dataset that cannot be used, for a mask that is missing, and where `out` holds
-    something.
+    Returns the number of cut-outs by class. Whole, isolated and large objects come first. GrabCut
+    finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
+    the dataset and its size, bright where objects are. Objects without a plausible outline are left
+    out, so a class can end with fewer than per_class. `progress` is called with (cut-outs made,
+    cut-outs wanted in all).
+
+    Raises DataError for a dataset that cannot be used, for a missing mask, and where `out` is not
+    empty.
     """
     check_empty(out)
-    found = read(dataset)
-    if "train" not in found.splits:
-        raise DataError(
-            dataset,
-            "has no training photos",
-            got=sorted(found.splits),
-            do="Cut-outs come from no other.",
-        )
-    counts = dict.fromkeys(found.classes, 0)
-    for label, name in enumerate(found.classes):
-        candidates = _ranked(found.splits["train"].records, label, seed)[: _TRIES * per_class]
+    data = read(dataset)
+    if "train" not in data.splits:
+        do = "Cut-outs are made of no other split."
+        raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
+    records = data.splits["train"].records
+    counts = dict.fromkeys(data.classes, 0)
+    for label, name in enumerate(data.classes):
+        candidates = _ranked(records, label, seed)[: _TRIES * per_class]
         for candidate, rgba in islice(_cuts(candidates, masks), per_class):
             folder = out / name.replace("/", "_")
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,105 +93,137 @@ def cut_out(
 
 
 def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
-    """The boxes of a class that are worth a try: clear ones first, large ones probably early.
+    """The boxes of a class that are large enough: clear ones first, large ones probably early.
 
-    Drawn without replacement with a chance in proportion to the area, so that cut-outs come from
-    many photos.
+    The order is drawn without replacement with chances in proportion to the area, so that cut-outs
+    come from many photos.
     """
-    found = [
-        _Candidate(record=record, k=int(k), clear=bool(whole[k]))
-        for record in records
-        for whole in [clear(record.boxes)]
-        for k in np.flatnonzero((record.boxes.labels == label) & ~record.boxes.crowd)
-        if np.ptp(record.boxes.xyxy[k].reshape(2, 2), axis=0).min() >= _SMALLEST_PX
-    ]
+    candidates: list[_Candidate] = []
+    for record in records:
+        candidates += _candidates(record, label)
     rng = generator(seed, "cutouts", label)
-    keys = [np.log(candidate.record.boxes.areas[candidate.k]) + rng.gumbel() for candidate in found]
-    order = sorted(range(len(found)), key=lambda i: (not found[i].clear, -keys[i]))
-    return [found[i] for i in order]
+    # sorted by log weight plus Gumbel noise, which draws without replacement (Gumbel-top-k)
+    keys = [np.log(candidate.area) + rng.gumbel() for candidate in candidates]
+
+    def rank(i: int) -> tuple[bool, float]:
+        return not candidates[i].clear, -keys[i]
+
+    order = sorted(range(len(candidates)), key=rank)
+    return [candidates[i] for i in order]
+
+
+def _candidates(record: Record, label: int) -> list[_Candidate]:
+    """The boxes of a class on one photo that are large enough."""
+    boxes = record.boxes
+    sides_px = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    is_large = sides_px.min(axis=1) >= _SMALLEST_PX
+    is_clear = clear(boxes)
+    rows = np.flatnonzero((boxes.labels == label) & ~boxes.crowd & is_large)
+    return [_Candidate(record=record, k=int(k), clear=bool(is_clear[k])) for k in rows]
 
 
 def clear(boxes: Boxes) -> np.ndarray:
-    """(n,) whether an object is not known to be hidden, and no other box reaches into its
-    surroundings.
+    """(n,) bool: no other box reaches into an object's surroundings, and it is not hidden.
+
+    Unknown visibility counts as not hidden.
     """
-    low, high = boxes.xyxy[:, :2], boxes.xyxy[:, 2:]
+    low = boxes.xyxy[:, :2]
+    high = boxes.xyxy[:, 2:]
     reach = _MARGIN * (high - low)
-    apart = (low[None] >= (high + reach)[:, None]) | (high[None] <= (low - reach)[:, None])
-    near = ~apart.any(axis=2)
-    np.fill_diagonal(near, False)
-    return ~near.any(axis=1) & ~(boxes.visibility < 0.9)
+    is_after = low[None] >= (high + reach)[:, None]
+    is_before = high[None] <= (low - reach)[:, None]
+    is_near = ~(is_after | is_before).any(axis=2)
+    np.fill_diagonal(is_near, False)
+    is_hidden = boxes.visibility < _LEAST_VISIBILITY
+    return ~is_near.any(axis=1) & ~is_hidden
 
 
 def _cuts(
     candidates: Sequence[_Candidate], masks: Path | None
 ) -> Iterator[tuple[_Candidate, np.ndarray]]:
     for candidate in candidates:
-        if (rgba := _cut(candidate, masks)) is not None:
+        rgba = _cut(candidate, masks)
+        if rgba is not None:
             yield candidate, rgba
 
 
 def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
-    """The object as (h, w, 4) uint8 RGBA, or None where its foreground is no plausible outline."""
+    """The object as (h, w, 4) uint8 RGBA, or None if its foreground has no plausible outline."""
     record = candidate.record
     rgb = picture.pixels(record.image, record.place)
-    edges = np.clip(np.round(candidate.box).astype(int), 0, np.tile(rgb.shape[1::-1], 2))
-    reach = np.ceil(_MARGIN * (edges[2:] - edges[:2])).astype(int)
-    low, high = np.maximum(edges[:2] - reach, 0), np.minimum(edges[2:] + reach, rgb.shape[1::-1])
-    crop, box = np.s_[low[1] : high[1], low[0] : high[0]], edges - np.tile(low, 2)
-    alpha = (
-        foreground(rgb[crop], box) if masks is None else _given(masks, record, rgb.shape[:2])[crop]
-    )
+    size_wh = rgb.shape[1::-1]
+    whole_edges = np.round(candidate.box).astype(int)
+    edges = np.clip(whole_edges, 0, np.tile(size_wh, 2))
+    reach = np.ceil(_MARGIN * _sides(edges)).astype(int)
+    low = np.maximum(edges[:2] - reach, 0)
+    high = np.minimum(edges[2:] + reach, size_wh)
+    crop = np.s_[low[1] : high[1], low[0] : high[0]]
+    box = edges - np.tile(low, 2)
+    alpha = foreground(rgb[crop], box) if masks is None else _mask(masks, record, size_wh)[crop]
     alpha = _within(alpha, box)
-    if np.count_nonzero(alpha >= 128) < _LEAST * np.prod(box[2:] - box[:2]):
+    opaque_px = np.count_nonzero(alpha >= _OPAQUE)
+    if opaque_px < _LEAST * np.prod(_sides(box)):
         return None
-    rows, columns = (np.flatnonzero((alpha > 0).any(axis=axis)) for axis in (1, 0))
+    is_object = alpha > 0
+    rows = np.flatnonzero(is_object.any(axis=1))
+    columns = np.flatnonzero(is_object.any(axis=0))
     rgba = np.dstack([rgb[crop], alpha])
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+def _sides(box: np.ndarray) -> np.ndarray:
+    """(2,) width and height of a box (4,)."""
+    return box[2:] - box[:2]
+
+
 def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(h, w) uint8 alpha of the object in box, x1 y1 x2 y2 in whole pixels of rgb (h, w, 3) uint8,
-    by GrabCut.
+    """(h, w) uint8 alpha of the object in a box, by GrabCut.
 
-    What is outside the box is background. Of what several first guesses lead to, the outline along
-    the strongest edges is taken. Nothing is foreground where no outline follows edges, and where
-    there is no background to learn from.
+    rgb (h, w, 3) uint8; box: x1 y1 x2 y2 in whole pixels. Everything outside the box is background.
+    GrabCut starts from several guesses; the outline along the strongest edges is taken. Nothing is
+    foreground if no outline follows edges, or if there is no background to learn from.
     """
-    scale = _WORK_PX / max(rgb.shape[:2])
-    size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
-    work = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    inside, edges = np.round(box * scale).astype(int), _edges(work)
-    masks = [_cleaned(_grab_cut(work, inside, share), inside) for share in _GUESSES]
-    strengths = [_strength(edges, mask) if _plausible(mask, inside) else 0.0 for mask in masks]
-    best = int(np.argmax(strengths))
-    alpha = masks[best] if strengths[best] >= _WEAKEST_EDGE else np.zeros_like(masks[best])
-    return cv2.resize(
-        alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    )
+    size_wh = rgb.shape[1::-1]
+    scale = _WORK_PX / max(size_wh)
+    work_wh = [max(1, round(side * scale)) for side in size_wh]
+    work_method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    work = cv2.resize(rgb, work_wh, interpolation=work_method)
+    work_box = np.round(box * scale).astype(int)
+    edges = _edges(work)
+    best, best_strength = np.zeros(work.shape[:2], np.uint8), 0.0
+    for share in _GUESSES:
+        mask = _cleaned(_grab_cut(work, work_box, share), work_box)
+        strength = _strength(edges, mask) if _is_plausible(mask, work_box) else 0.0
+        if strength > best_strength and strength >= _WEAKEST_EDGE:
+            best, best_strength = mask, strength
+    method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return cv2.resize(best, size_wh, interpolation=method)
 
 
-def _plausible(mask: np.ndarray, box: np.ndarray) -> bool:
-    share = np.count_nonzero(mask >= 128) / np.prod(box[2:] - box[:2])
+def _is_plausible(mask: np.ndarray, box: np.ndarray) -> bool:
+    opaque_px = np.count_nonzero(mask >= _OPAQUE)
+    share = opaque_px / np.prod(_sides(box))
     return bool(_LEAST <= share <= _MOST)
 
 
 def _edges(rgb: np.ndarray) -> np.ndarray:
     """(h, w) the steepest slope of any colour within two pixels, in levels per pixel."""
     smooth = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 1.5)
-    slope = (
-        np.hypot(cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)) / 32
-    )
+    slope_x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0)
+    slope_y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
+    slope = np.hypot(slope_x, slope_y) / 32  # the sum of the weights of Scharr's filter
     return cv2.dilate(slope.max(axis=2), np.ones((5, 5)))
 
 
 def _strength(edges: np.ndarray, mask: np.ndarray) -> float:
-    """The slope that four fifths of a mask's outline exceed: through shadows and across the thing
-    there is none.
+    """The slope that four fifths of a mask's outline exceed.
+
+    An outline through a shadow or across the object has no such slope.
     """
     rings, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     x, y = np.concatenate(rings)[:, 0].T
-    return float(np.percentile(edges[y, x], 20))
+    slopes = edges[y, x]
+    return float(np.percentile(slopes, _EDGE_QUANTILE))
 
 
 def _grab_cut(rgb: np.ndarray, box: np.ndarray, share: float) -> np.ndarray:
@@ -194,41 +232,46 @@ def _grab_cut(rgb: np.ndarray, box: np.ndarray, share: float) -> np.ndarray:
     Its first guess is the ellipse that fills a share of the box's width and height.
     """
     x1, y1, x2, y2 = box.tolist()
-    guess = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
-    guess[y1:y2, x1:x2] = cv2.GC_PR_BGD
-    if (guess != cv2.GC_BGD).all():
-        return np.zeros_like(guess)
-    cv2.ellipse(
-        guess,
-        (((x1 + x2) / 2, (y1 + y2) / 2), ((x2 - x1) * share, (y2 - y1) * share), 0.0),
-        cv2.GC_PR_FGD,
-        -1,
-    )
-    cv2.setRNGSeed(0)  # GrabCut's clusters are drawn from OpenCV's own generator
+    mask = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
+    mask[y1:y2, x1:x2] = cv2.GC_PR_BGD
+    if (mask != cv2.GC_BGD).all():
+        return np.zeros_like(mask)
+    centre = ((x1 + x2) / 2, (y1 + y2) / 2)
+    axes = ((x2 - x1) * share, (y2 - y1) * share)
+    cv2.ellipse(mask, (centre, axes, 0.0), cv2.GC_PR_FGD, cv2.FILLED)
+    cv2.setRNGSeed(0)  # GrabCut draws its clusters from OpenCV's own generator
     cv2.grabCut(
-        rgb, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK
+        rgb,
+        mask,
+        rect=None,
+        bgdModel=np.zeros((1, 65)),  # of the size that OpenCV asks for
+        fgdModel=np.zeros((1, 65)),
+        iterCount=_ROUNDS,
+        mode=cv2.GC_INIT_WITH_MASK,
     )
-    return np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
+    is_foreground = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    return is_foreground.astype(np.uint8) * 255
 
 
 def _cleaned(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The largest piece of a mask (h, w) within a box, smooth and without small holes; 0 or 255."""
     inside = _within(mask, box)
-    tight = cv2.morphologyEx(
-        cv2.morphologyEx(inside, cv2.MORPH_CLOSE, _disc(mask)), cv2.MORPH_OPEN, _disc(mask)
-    )
-    smooth = cv2.GaussianBlur(tight, (0, 0), max(mask.shape) / 64)
-    rings, tree = cv2.findContours(
-        (smooth >= 128).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-    )
+    disc = _disc(mask)
+    closed = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, disc)
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
+    smooth = cv2.GaussianBlur(opened, (0, 0), max(mask.shape) / 64)
+    pieces = (smooth >= _OPAQUE).astype(np.uint8)
+    rings, tree = cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     solid = np.zeros_like(mask)
     if not rings:
         return solid
     areas = [cv2.contourArea(ring) for ring in rings]
-    largest = max((i for i in range(len(rings)) if tree[0][i][3] < 0), key=areas.__getitem__)
+    parents = [row[3] for row in tree[0]]  # of a hole the ring around it, of an outer ring -1
+    outer = [i for i, parent in enumerate(parents) if parent < 0]
+    largest = max(outer, key=areas.__getitem__)
     cv2.drawContours(solid, rings, largest, 255, cv2.FILLED)
-    for i, ring in enumerate(rings):
-        if tree[0][i][3] == largest and areas[i] > _HOLE * areas[largest]:
+    for ring, area, parent in zip(rings, areas, parents, strict=True):
+        if parent == largest and area > _HOLE * areas[largest]:
             cv2.drawContours(solid, [ring], 0, 0, cv2.FILLED)
     return solid
 
@@ -242,22 +285,22 @@ def _within(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _disc(mask: np.ndarray) -> np.ndarray:
+    """A disc of a size that goes with the mask's, as OpenCV's morphology takes it."""
     side = max(1, max(mask.shape) // 24)
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
-def _given(masks: Path, record: Record, size: tuple[int, int]) -> np.ndarray:
+def _mask(masks: Path, record: Record, size_wh: tuple[int, int]) -> np.ndarray:
+    """(h, w) uint8, the user's mask of a photo. Raises DataError."""
     path = masks / f"{_stem(record)}.png"
     if not path.is_file():
-        raise DataError(
-            path,
-            f"no mask for {record.image_id}",
-            do="Put one, or let GrabCut find the foreground.",
-        )
-    mask = picture.pixels(path, str(path)).max(axis=2)
-    if mask.shape != size:
-        rule = f"a mask must be as large as its photo, {size[1]} x {size[0]} pixels"
-        raise DataError(path, rule, got=mask.shape[::-1], do="Export it anew.")
+        do = "Put one there, or let GrabCut find the foreground."
+        raise DataError(path, f"no mask for {record.image_id}", do=do)
+    rgb = picture.pixels(path, str(path))
+    mask = rgb.max(axis=2)
+    if mask.shape[::-1] != size_wh:
+        rule = f"a mask must be as large as its photo, {size_wh[0]} x {size_wh[1]} pixels"
+        raise DataError(path, rule, got=mask.shape[::-1], do="Export it again.")
     return mask
 
 

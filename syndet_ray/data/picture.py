@@ -13,14 +13,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from syndet_ray.errors import DataError
 
-# What Pillow raises for broken files, by format; some PNGs raise SyntaxError.
+# Pillow raises these for broken files, depending on the format; some PNGs raise SyntaxError.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _DO = "Replace the image, or remove it from the dataset."
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of an image file says.
+    """Size and orientation from the header of an image file.
 
     stored_wh    pixels, before EXIF orientation
     orientation  EXIF's, 1 to 8; 5 to 8 swap width and height
@@ -31,16 +31,23 @@ class Header:
 
     @property
     def shown_wh(self) -> tuple[int, int]:
-        """The size after EXIF orientation: what viewers and labelling tools show, and what we train
-        on.
+        """The size after EXIF orientation.
+
+        Viewers and labelling tools show this frame, and detectors are trained on it.
         """
-        return self.stored_wh if self.orientation < 5 else self.stored_wh[::-1]
+        return self.stored_wh[::-1] if self.swaps_sides else self.stored_wh
+
+    @property
+    def swaps_sides(self) -> bool:
+        """True if the orientation exchanges width and height."""
+        return self.orientation >= 5
 
     def shown(self, xyxy: np.ndarray) -> np.ndarray:
-        """Boxes (n, 4) of the stored frame in the frame that is shown, for the orientations that
-        swap the sides.
+        """Boxes (n, 4) of the stored frame in the frame that is shown.
+
+        Only for orientations that swap the sides.
         """
-        assert self.orientation >= 5
+        assert self.swaps_sides
         width, height = self.stored_wh
         x1, y1, x2, y2 = xyxy.T
         turned = {
@@ -53,22 +60,23 @@ class Header:
 
 
 def header(image: bytes | Path, place: str) -> Header:
-    """Reads the header of an image file only. Raises DataError where it is no image."""
+    """Reads only the header of an image file. Raises DataError where it is no image."""
     with _opened(image, place) as picture:
         return _header(picture)
 
 
 def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
-    """(h, w, 3) uint8 RGB, turned as EXIF says, of whatever modes and depths Pillow reads. Raises
-    DataError.
+    """(h, w, 3) uint8 RGB, turned as EXIF says, from any mode and depth that Pillow reads.
 
-    size_wh  what the shown image is resized to, pixels; None leaves it as it is
+    size_wh  the shown image is resized to it, pixels; None leaves it as it is
+
+    Raises DataError where the file cannot be read.
     """
     with _opened(image, place) as picture:
         if size_wh is not None:
             _decode_small(picture, size_wh)
         upright = ImageOps.exif_transpose(picture)
-        # 16 bits a pixel: Pillow's own conversion would cut at 255, not scale
+        # 16 bits a pixel: Pillow's own conversion would clip at 255 instead of scaling
         if upright.mode.startswith("I"):
             high_bytes = np.asarray(upright).astype(np.int64) >> 8
             upright = Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8))
@@ -78,43 +86,46 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
 
 def _header(picture: Image.Image) -> Header:
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    # Pillow, like browsers, takes any other value for "as stored".
-    orientation = orientation if orientation in range(1, 9) else 1
-    # Pillow gives the size of a TIFF as it is shown
-    swapped = picture.format == "TIFF" and orientation >= 5
-    return Header(picture.size[::-1] if swapped else picture.size, orientation)
+    if orientation not in range(1, 9):
+        orientation = 1  # Pillow, like browsers, takes any other value for "as stored"
+    as_opened = Header(stored_wh=picture.size, orientation=orientation)
+    if picture.format == "TIFF":  # Pillow gives its size as it is shown
+        return Header(stored_wh=as_opened.shown_wh, orientation=orientation)
+    return as_opened
 
 
 def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:
-    """Sets a JPEG to be decoded at a half, a quarter or an eighth of its sides, which are still at
-    least the shown size_wh.
+    """Sets a JPEG to be decoded at a half, a quarter or an eighth of its sides.
 
-    Four times less to decode at each halving. Other formats, and whatever is to be enlarged, are
-    decoded whole.
+    The result is still at least as large as the shown size_wh. Each halving leaves a quarter to
+    decode. Other formats, and images that will be enlarged, are decoded whole.
     """
-    sides_swap = _header(picture).orientation >= 5
-    picture.draft(None, size_wh[::-1] if sides_swap else size_wh)  # None keeps the mode
+    stored_wh = size_wh[::-1] if _header(picture).swaps_sides else size_wh
+    picture.draft(None, stored_wh)  # None keeps the mode
 
 
 def _resized(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8 of exactly size_wh: means over the pixels' areas where it shrinks, bilinear
-    where it grows.
+    """(h, w, 3) uint8 of exactly size_wh.
+
+    A smaller image gets means over the pixels' areas, a larger one is interpolated bilinearly.
     """
     height, width = rgb.shape[:2]
     if (width, height) == size_wh:
         return rgb
     shrinks = size_wh[0] * size_wh[1] < width * height
-    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(rgb, size_wh, interpolation=method)
 
 
 @contextmanager
 def _opened(image: bytes | Path, place: str) -> Iterator[Image.Image]:
+    """The image, opened. Raises DataError for errors while it is opened or decoded."""
+    file = io.BytesIO(image) if isinstance(image, bytes) else image
     try:
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
+        with Image.open(file) as picture:
             yield picture
     except UnidentifiedImageError:
-        raise DataError(
-            place, "the image cannot be read (not a format that Pillow knows)", do=_DO
-        ) from None
+        rule = "the image cannot be read (not a format that Pillow knows)"
+        raise DataError(place, rule, do=_DO) from None
     except _BROKEN as error:
         raise DataError(place, f"the image cannot be read ({error})", do=_DO) from None

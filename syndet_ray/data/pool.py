@@ -23,18 +23,17 @@ _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pool:
-    """n decoded images with their boxes, in a handful of flat arrays.
+    """n decoded images with their boxes, in a few flat arrays.
 
-    Arrays rather than lists, because Ray's object store and memory-mapped files hand arrays to
-    every process of a node without copying them. They may be read-only: copy before you change an
-    image.
+    Arrays, not lists, because Ray's object store and memory-mapped files give arrays to every
+    process of a node without copying them. They may be read-only: copy before you change an image.
 
-    Everything is in pixels of the working scale, at which the detector sees images. Of photos,
-    `to_photo` leads back to their own pixels.
+    Everything is in pixels of the working scale, at which the detector sees images. `to_photo`
+    converts boxes back to the pixels of their photo.
 
-    pixels        flat uint8, RGB, each image row-major (h, w, 3); may hold images of others too,
-                  see `select`
-    pixel_starts  (n,) int64, where in `pixels` each image begins
+    pixels        flat uint8, RGB, each image row-major (h, w, 3); may also hold images of another
+                  pool, see `select`
+    pixel_starts  (n,) int64, the index in `pixels` at which each image begins
     sizes_wh      (n, 2) int64
     scales        (n, 2) float64, working pixels per pixel of the photo, of width and height: both
                   are rounded; 1 for scenes
@@ -42,7 +41,7 @@ class Pool:
     box_counts    (n,) int64
     image_ids     (n,) unicode
     digests       (n, 32) uint8, SHA-256 of each image's file and of its labels in the photo's own
-                  pixels; None where images were never files
+                  pixels; None if the images were never files
     """
 
     name: str
@@ -72,9 +71,7 @@ class Pool:
         synthetic: bool = False,
         stand_in: bool = False,
     ) -> "Pool":
-        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, none of them
-        rescaled.
-        """
+        """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, not rescaled."""
         assert len(images) == len(boxes) == len(image_ids)
         sizes_wh = np.array([image.shape[1::-1] for image in images], np.int64).reshape(-1, 2)
         return Pool(
@@ -82,9 +79,7 @@ class Pool:
             classes=classes,
             synthetic=synthetic,
             stand_in=stand_in,
-            pixels=np.concatenate(
-                [np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)]
-            ),
+            pixels=_joined(images),
             pixel_starts=_starts(_bytes_of(sizes_wh)),
             sizes_wh=sizes_wh,
             scales=np.ones((len(images), 2)),
@@ -100,31 +95,36 @@ class Pool:
         return _starts(self.box_counts)
 
     @property
+    def _image_of_box(self) -> np.ndarray:
+        """(boxes,) int64, the image that each box lies on."""
+        return np.repeat(np.arange(len(self)), self.box_counts)
+
+    @property
     def images_with_objects(self) -> int:
-        """How many images hold an object, crowds not counted."""
-        image_of = np.repeat(np.arange(len(self)), self.box_counts)
-        return len(np.unique(image_of[~self.crowd]))
+        """The number of images that hold an object, crowds not counted."""
+        return len(np.unique(self._image_of_box[~self.crowd]))
 
     @property
     def photo_sizes_wh(self) -> np.ndarray:
-        """(n, 2) int64, pixels of the photos as they were before they were brought to the working
-        scale.
-        """
+        """(n, 2) int64, sizes of the photos before they were brought to the working scale."""
         return np.rint(self.sizes_wh / self.scales).astype(np.int64)
 
     @property
     def image_bytes(self) -> int:
-        """Bytes that the pixels of its own images take."""
+        """Bytes of memory for the pixels of the pool's own images."""
         return int(_bytes_of(self.sizes_wh).sum())
 
     def image(self, i: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, a view."""
         width, height = self.sizes_wh[i].tolist()
         start = int(self.pixel_starts[i])
-        return self.pixels[start : start + width * height * 3].reshape(height, width, 3)
+        end = start + width * height * 3
+        return self.pixels[start:end].reshape(height, width, 3)
 
     def boxes(self, i: int) -> Boxes:
-        part = slice(self._box_starts[i], self._box_starts[i] + self.box_counts[i])
+        """The boxes of image i, views."""
+        start = self._box_starts[i]
+        part = slice(start, start + self.box_counts[i])
         return Boxes(
             xyxy=self.xyxy[part],
             labels=self.labels[part],
@@ -133,24 +133,21 @@ class Pool:
         )
 
     def to_photo(self, i: int | np.ndarray, xyxy: np.ndarray) -> np.ndarray:
-        """Boxes (k, 4) on image i, in pixels of its photo, unrounded. i: one image, or (k,) that of
-        each box.
+        """Boxes (k, 4) on image i, in pixels of its photo, unrounded.
+
+        i: one image, or (k,) the image of each box.
         """
         return xyxy / np.tile(self.scales[i], 2)
 
     def labels_in_photos(self) -> "Pool":
-        """The boxes and image sizes in the photos' own pixels.
-
-        Of the images only the sizes are there.
-        """
-        image_of = np.repeat(np.arange(len(self)), self.box_counts)
+        """The pool without its images: boxes and image sizes, in the photos' own pixels."""
         return replace(
             self,
             pixels=np.zeros(0, np.uint8),
             pixel_starts=np.zeros(len(self), np.int64),
             sizes_wh=self.photo_sizes_wh,
             scales=np.ones((len(self), 2)),
-            xyxy=self.to_photo(image_of, self.xyxy),
+            xyxy=self.to_photo(self._image_of_box, self.xyxy),
         )
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Pool":
@@ -159,10 +156,9 @@ class Pool:
         Their pixels are those of this pool, and are not copied.
         """
         images = np.array(indices, np.int64)
-        boxes = [
-            np.arange(self._box_starts[i], self._box_starts[i] + self.box_counts[i]) for i in images
-        ]
-        rows = np.concatenate([np.zeros(0, np.int64), *boxes])
+        first = self._box_starts[images]
+        end = first + self.box_counts[images]
+        rows = np.concatenate([np.zeros(0, np.int64), *map(np.arange, first, end)])
         return replace(
             self,
             name=name or self.name,
@@ -176,36 +172,32 @@ class Pool:
         )
 
     def compacted(self) -> "Pool":
-        """The pool with the pixels of its own images alone, in their order; itself where it has no
-        others.
+        """The pool with only the pixels of its own images, in their order.
 
-        They are copied only where its images do not lie one after another already.
+        It is the pool itself if there are no other pixels. Pixels are copied only if its images do
+        not already lie one after another.
         """
         starts = _starts(_bytes_of(self.sizes_wh))
         first = int(self.pixel_starts[0]) if len(self) else 0
         if np.array_equal(self.pixel_starts - first, starts):
             if self.pixels.size == self.image_bytes:
                 return self
-            return replace(
-                self, pixels=self.pixels[first : first + self.image_bytes], pixel_starts=starts
-            )
-        pixels = np.concatenate(
-            [np.zeros(0, np.uint8), *(self.image(i).reshape(-1) for i in range(len(self)))]
-        )
+            pixels = self.pixels[first : first + self.image_bytes]
+        else:
+            pixels = _joined([self.image(i) for i in range(len(self))])
         return replace(self, pixels=pixels, pixel_starts=starts)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: without the images that a selection leaves out."""
+        """The fields that are sent to another process, without images that a selection left out."""
         return vars(self.compacted())
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over class names, and images with their labels in order: equal pools are equal
-        data.
+        """SHA-256 over class names and over images with their labels, in order.
 
-        Of images that were files it is over their bytes, and boxes in the photos' own pixels: the
-        same at every working scale, and whatever decodes them. Of others it is over pixels and
-        boxes.
+        Equal hashes mean equal data. For images that were files, the hash is over their bytes and
+        over boxes in the photos' own pixels: it is the same at every working scale and for every
+        decoder. For other images it is over pixels and boxes.
         """
         digest = hashlib.sha256("\n".join(self.classes).encode())
         if self.digests is not None:
@@ -252,8 +244,9 @@ class Pool:
 
     @staticmethod
     def load(folder: Path) -> "Pool":
-        """The pool saved in `folder`, memory-mapped: processes of one node share its pages. Raises
-        DataError.
+        """The pool saved in `folder`, memory-mapped: processes of one node share its pages.
+
+        Raises DataError where the folder holds no readable pool.
         """
         try:
             about = json.loads((folder / "pool.json").read_text())
@@ -275,8 +268,9 @@ def _loaded(file: Path) -> np.ndarray | None:
 
 
 def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
-    """The pool with its labels counted in the order of `classes`, which must be the same names (see
-    check_classes).
+    """The pool with labels that index `classes`, which must be the same names in any order.
+
+    See check_classes.
     """
     if pool.classes == classes:
         return pool
@@ -290,33 +284,31 @@ def decode(
     working_px: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pool:
-    """Decodes every image of a source, one after another, straight into the pool: no image is in
-    memory twice for long.
+    """Decodes every image of a source into a pool.
 
-    working_px  longer side that every image is brought to, and its boxes with it; None leaves all
-                as it is
-    progress    is told (images done, images in all) after each
+    Each goes straight into its place, so that no image is in memory twice for long.
+
+    working_px  longer side that every image is brought to, together with its boxes; None leaves all
+                images as they are
+    progress    is called with (images done, images in all) after each image
 
     Raises DataError naming the record whose image cannot be read.
     """
-    photo_sizes_wh = np.array([record.size_wh for record in source.records], np.int64).reshape(
-        -1, 2
-    )
+    sizes = [record.size_wh for record in source.records]
+    photo_sizes_wh = np.array(sizes, np.int64).reshape(-1, 2)
     sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
-    sizes = _bytes_of(sizes_wh)
-    starts = _starts(sizes)
-    pixels = np.empty(int(sizes.sum()), np.uint8)
+    lengths = _bytes_of(sizes_wh)
+    starts = _starts(lengths)
+    pixels = np.empty(int(lengths.sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
     for i, record in enumerate(source.records):
-        width, height = sizes_wh[i].tolist()
-        image = picture.pixels(
-            record.image, record.place, None if working_px is None else (width, height)
-        )
-        assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
-        pixels[starts[i] : starts[i] + sizes[i]] = image.reshape(-1)
+        image = _decoded(record, sizes_wh[i], resized=working_px is not None)
+        end = starts[i] + lengths[i]
+        pixels[starts[i] : end] = image.reshape(-1)
         digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
         if progress is not None:
             progress(i + 1, len(source))
+    boxes = [_scaled(record, sizes_wh[i]) for i, record in enumerate(source.records)]
     return Pool(
         name=source.name,
         classes=source.classes,
@@ -328,16 +320,24 @@ def decode(
         scales=sizes_wh / photo_sizes_wh,
         image_ids=np.array([record.image_id for record in source.records], dtype=str),
         digests=digests,
-        **_flat([_scaled(record, sizes_wh[i]) for i, record in enumerate(source.records)]),
+        **_flat(boxes),
     )
+
+
+def _decoded(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:
+    """(h, w, 3) uint8, the image of a record; it already has size_wh where it is not resized."""
+    width, height = size_wh.tolist()
+    image = picture.pixels(record.image, record.place, (width, height) if resized else None)
+    assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
+    return image
 
 
 def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
 
     Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
-    Classes count by name, so that a pool whose classes are put in another order keeps its digests
-    (see aligned).
+    Classes enter by name, so that a pool whose classes are reordered keeps its digests (see
+    aligned).
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
@@ -355,18 +355,24 @@ def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
     assert not ((boxes.xyxy < 0) | (boxes.xyxy > photo_edges)).any(), record.place
     if np.array_equal(photo_edges, edges):
         return boxes
-    # The product first: a box that reaches the photo's edge then ends exactly at the edge of the
-    # image.
+    # The product comes first, so that a box that reaches the photo's edge ends exactly at the edge
+    # of the image.
     return replace(boxes, xyxy=boxes.xyxy * edges / photo_edges)
 
 
 def _flat(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """The boxes of many images as the columns of a pool."""
-    parts = [Boxes.none(), *boxes]  # of no image at all the columns still need their types
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _BOX_COLUMNS
-    }
-    return columns | {"box_counts": np.array([len(image_boxes) for image_boxes in boxes], np.int64)}
+    parts = [Boxes.none(), *boxes]  # without any image the columns still need their types
+    columns = {}
+    for name in _BOX_COLUMNS:
+        columns[name] = np.concatenate([getattr(part, name) for part in parts])
+    columns["box_counts"] = np.array([len(image_boxes) for image_boxes in boxes], np.int64)
+    return columns
+
+
+def _joined(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Flat uint8, the pixels of images one after another."""
+    return np.concatenate([np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)])
 
 
 def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
@@ -375,5 +381,5 @@ def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
-    """(n,) int64, where each of n consecutive parts begins."""
+    """(n,) int64, the index at which each of n consecutive parts begins."""
     return (np.cumsum(lengths) - lengths).astype(np.int64)

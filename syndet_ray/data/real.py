@@ -1,4 +1,4 @@
-"""Real: the photos of a run, decoded, with what was found out about them."""
+"""Real: the photos of a run, decoded, with the facts about them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,15 +16,14 @@ class RealData:
     """The photos of a run, decoded at their working scale.
 
     pools      "train", "val" and "test" of the user's photos, or of the stand-in set
-    path       the user's dataset; None for the stand-in set
-    scale      what all photos were brought to, and what that makes of their objects
-    anchor_px  sizes of anchors that fit the training objects at that scale, as a Detector has them
-    boxes_wh   (n, 2) width and height of the training objects, in pixels of their photo
-    notes      what was repaired in the data, and what a reader of the results must know
-    others     training images of the other datasets that recipes draw from, by the folder that they
-               name
-    near_copies  by "val" and "test" how many of their photos look like one elsewhere, where that
-                 was allowed
+    path         the user's dataset; None for the stand-in set
+    scale        the working scale of all photos, and the sizes of their objects at it
+    anchor_px    sizes of anchors that fit the training objects at that scale, as in a Detector
+    boxes_wh     (n, 2) width and height of the training objects, in pixels of their photo
+    notes        repairs of the data, and facts that a reader of the results must know
+    others       training images of the other datasets that recipes name, by their folder
+    near_copies  the number of photos of "val" and "test" that look like a photo of another split,
+                 if that was allowed
     """
 
     pools: Mapping[str, Pool]
@@ -42,22 +41,22 @@ class RealData:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that the decoded photos take."""
+        """Bytes of memory for the decoded photos."""
         return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record: by split, and of others' photos by folder. Equal hashes are equal
-        data.
+        """Facts for the ledger: by split, and for other datasets by folder.
+
+        Equal hashes mean equal data.
         """
+        pools = {**self.pools, **self.others}
         fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
         return {
             "path": self.path,
             "counts": _counts(self.pools),
             "objects": _objects(self.pools),
             "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
-            "hashes": {
-                name: pool.hash for name, pool in (*self.pools.items(), *self.others.items())
-            },
+            "hashes": {name: pool.hash for name, pool in pools.items()},
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
             "near_copies": dict(self.near_copies),
@@ -66,13 +65,10 @@ class RealData:
 
     @property
     def scale_words(self) -> list[str]:
-        """The working scale, the objects that it loses and the memory that it takes, in sentences
-        without full stops.
-        """
+        """Sentences without full stops: the working scale, the objects it loses, its memory."""
         memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
-        return [
-            words for words in (self.scale.words, self.scale.unlearnable_words, memory) if words
-        ]
+        sentences = [self.scale.words, self.scale.unlearnable_words, memory]
+        return [sentence for sentence in sentences if sentence]
 
 
 def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
@@ -80,4 +76,4 @@ def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
 
 
 def _objects(pools: Mapping[str, Pool]) -> dict[str, int]:
-    return {name: int(pool.box_counts.sum()) for name, pool in pools.items()}
+    return {name: len(pool.labels) for name, pool in pools.items()}

@@ -12,12 +12,12 @@ from syndet_ray.boxes import Boxes
 class Record:
     """One labelled image, still encoded.
 
-    image_id  unique within its source, and the same wherever the dataset lies: a name that the
-              dataset itself gives, or the path of the image file within the dataset's folder
+    image_id  unique within its source, and the same in any folder: a name that the dataset itself
+              gives, or the path of the image file within the dataset's folder
     image     the encoded bytes, or the path of the file that holds them
-    size_wh   pixels of the image as it is *shown*, from the head of the file
+    size_wh   pixels of the image as it is *shown*, from the header of the file
     boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
-    place     where the annotation stands ("train.record, record 17"), for error messages
+    place     the place of the annotation ("train.record, record 17"), for error messages
     """
 
     image_id: str
@@ -27,7 +27,7 @@ class Record:
     place: str
 
     def encoded(self) -> bytes:
-        """The bytes of the image, read from its file where it has one. Raises OSError."""
+        """The bytes of the image, read from its file if it has one. Raises OSError."""
         return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
 
 
@@ -46,13 +46,11 @@ class Source:
 
     @property
     def ids_hash(self) -> str:
-        """SHA-256 over the sorted image ids: which images these are, whatever their order."""
-        return hashlib.sha256(
-            "\n".join(sorted(record.image_id for record in self.records)).encode()
-        ).hexdigest()
+        """SHA-256 over the sorted image ids: it identifies the images, in any order."""
+        image_ids = sorted(record.image_id for record in self.records)
+        return hashlib.sha256("\n".join(image_ids).encode()).hexdigest()
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Source":
         """The records at `indices`, in that order."""
-        return replace(
-            self, name=name or self.name, records=tuple(self.records[i] for i in indices)
-        )
+        records = tuple(self.records[i] for i in indices)
+        return replace(self, name=name or self.name, records=records)

@@ -1,4 +1,4 @@
-"""Scale: how large photos are shown to the detector, settled from the objects labelled on them."""
+"""Scale: the size at which the detector sees photos, settled from the objects labelled on them."""
 
 import math
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from syndet_ray.errors import DataError
 
 # working sizes and crops are multiples of it: the stride of the coarsest feature maps
 _STEP_PX = 32
-_LEAST_WORKING_PX, _MOST_WORKING_PX = 64, 8192  # what recipes allow
+_LEAST_WORKING_PX, _MOST_WORKING_PX = 64, 8192  # the range of a recipe's working_px
 
-# Apparent size of the median object at which the default detector learns best. Smaller ones span
-# too few cells of the feature maps to be told apart, larger ones only cost time.
+# Apparent size of the median object at which the default detector learns best. Smaller objects span
+# too few cells of the feature maps to be distinguished, larger ones only cost time.
 _BEST_OBJECT_PX = 48.0
-# resampling costs sharpness, so photos this near to their best size are left alone
+# resampling costs sharpness, so photos this near to their best size stay as they are
 _UNCHANGED_RANGE = (0.9, 1.1)
-# the same for photos no larger than a crop: enlarged, each would cost more to train on
+# upper end for photos no larger than a crop: enlarged, they would cost more to train on
 _UNCHANGED_UP_TO = 1.5
 _MOST_ENLARGED = 2.0  # enlarging further adds pixels and no detail
-# nor are large photos enlarged beyond: 300 of them would take more than 3.8 GB
+# large photos are not enlarged beyond it: 300 of them would take more than 3.8 GB
 _MOST_ENLARGED_PX = 2048
-# quarters of an octave, the nearest first
+# candidate scales around the best, in quarters of an octave, the nearest first
 _SHIFTS = tuple(sorted(range(-8, 9), key=lambda k: (abs(k), k)))
 # The scale does not change for a gain of fewer objects than this share: slivers of hidden objects,
-# a few in a hundred in a pile, would drag it up without end.
+# a few in a hundred in a pile, would always ask for a larger one.
 _TIE_SHARE = 0.05
 
 _LEAST_OBJECT_PX = 10.0  # a smaller object leaves a single cell of a feature map at stride 8
@@ -43,6 +43,7 @@ _MOST_APART = 10.0
 _LEAST_CROP_PX, _MOST_CROP_PX = 384, 768  # context around a small object; what a step may cost
 _CROP_IN_OBJECTS = 1.5  # sides of the largest object: whole in the crop, with surroundings
 
+# neighbouring anchors differ by a factor at which boxes still overlap well, see `anchors`
 _FIRST_ANCHOR_PX, _ANCHOR_RATIO = 24.0, math.sqrt(2)
 # the default scale jitter of training shows objects larger and smaller by this factor
 _ANCHORS_REACH = 1.1
@@ -50,23 +51,24 @@ _NEARLY_SQUARE, _NEARLY_ALL = 1.5, 0.95  # longer / shorter side, and share of t
 _ROUNDING = 1e-9  # of a logarithm: a box of exactly 3 by 2 is nearly square
 _MOST_ELONGATED = 3  # powers of 2: 8 times as high as wide, or as wide as high
 
-_QUANTILES = (0.1, 0.5, 0.9)  # beyond are slivers of hidden objects, and mistakes of labelling
+_QUANTILES = (0.1, 0.5, 0.9)  # beyond are slivers of hidden objects, and labelling errors
 _LARGEST = 0.98  # crops are made for nearly all: a larger object would never be seen whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkingScale:
-    """The size at which photos are seen, and what it makes of their training objects.
+    """The size at which the detector sees photos, and the sizes of their training objects at it.
 
-    longest_px  longer side that photos are brought to
-    photo_px    median of their longer sides as they are
-    crop_px     side of the square that training cuts out of them
-    auto_crop_px  what "auto" means for it at this scale
-    object_px   10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at
-                that scale; 0 without objects
-    objects     how many there are, crowds left out
-    too_small   how many of them are less than 10 px large
-    too_large   how many are longer than nine tenths of a crop that is smaller than the photo
+    longest_px    longer side that photos are brought to
+    photo_px      median of their longer sides before
+    crop_px       side of the square that training cuts out of them
+    auto_crop_px  the crop that "auto" stands for at this scale
+    object_px     10 %, 50 % and 90 % quantiles of object sizes, the square root of a box's area, at
+                  that scale; 0 without objects
+    objects       the number of objects, crowds left out
+    too_small     the number of objects smaller than 10 px
+    too_large     the number of objects longer than nine tenths of a crop that is smaller than the
+                  photo
     """
 
     longest_px: int
@@ -80,35 +82,37 @@ class WorkingScale:
 
     @property
     def words(self) -> str:
-        """What is done to photos, in a sentence without its full stop."""
-        before = "" if self.photo_px == self.longest_px else f"from {self.photo_px} "
-        photos = f"photos are brought {before}to {self.longest_px} px on their longer side"
+        """The change of the photos' size, in a sentence without its full stop."""
+        origin = "" if self.photo_px == self.longest_px else f"from {self.photo_px} "
+        photos = f"photos are brought {origin}to {self.longest_px} px on their longer side"
         if not self.objects:
-            return f"{photos}; no object is labelled on those that train"
+            return f"{photos}; no object is labelled on the training photos"
         least, _, most = self.object_px
         return f"{photos}, where most objects are {range_words(least, most)}"
 
     @property
     def is_learnable(self) -> bool:
-        """Whether at most a fifth of the objects are too small or too large to be learned."""
-        return self.too_small + self.too_large <= _MOST_UNLEARNABLE * self.objects
+        """True if at most a fifth of the objects are too small or too large to be learned."""
+        return self.unlearnable <= _MOST_UNLEARNABLE * self.objects
+
+    @property
+    def unlearnable(self) -> int:
+        """The number of objects that are too small or too large to be learned."""
+        return self.too_small + self.too_large
 
     @property
     def unlearnable_words(self) -> str:
-        """How many objects cannot be learned, and why; "" where all can."""
+        """The number of objects that cannot be learned, with reasons; "" if all can."""
         reasons = []
         if self.too_small:
             reasons.append(f"{self.too_small} smaller than {_LEAST_OBJECT_PX:.0f} px")
         if self.too_large:
-            reasons.append(
-                f"{self.too_large} longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
-            )
-        lost = self.too_small + self.too_large
-        return (
-            f"{lost} of {self.objects} objects cannot be learned: {' and '.join(reasons)}"
-            if reasons
-            else ""
-        )
+            limit = f"{_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
+            reasons.append(f"{self.too_large} longer than {limit}")
+        if not reasons:
+            return ""
+        count = f"{self.unlearnable} of {self.objects} objects"
+        return f"{count} cannot be learned: {' and '.join(reasons)}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,11 +128,13 @@ class _Objects:
 
 
 def working_sizes(photo_sizes_wh: np.ndarray, longest_px: int) -> np.ndarray:
-    """(n, 2) int64 width and height of photos (n, 2) with their longer side at longest_px; no side
-    is less than 1.
+    """(n, 2) int64 width and height of photos (n, 2) with their longer side at longest_px.
+
+    No side is less than 1.
     """
-    longer = photo_sizes_wh.max(axis=1, keepdims=True, initial=1)
-    return np.maximum(1, np.rint(photo_sizes_wh * longest_px / longer)).astype(np.int64)
+    longer_sides = photo_sizes_wh.max(axis=1, keepdims=True, initial=1)
+    sizes_wh = np.rint(photo_sizes_wh * longest_px / longer_sides)
+    return np.maximum(1, sizes_wh).astype(np.int64)
 
 
 def working_scale(
@@ -139,10 +145,11 @@ def working_scale(
 ) -> WorkingScale:
     """The scale for these training photos; sizes that are numbers stay as they are.
 
-    "auto" brings the median object to 48 px, except that photos stay as they are where that is
-    near, and are enlarged to at most twice their size or 2048 px; where objects differ much in
-    size, the scale moves on to where the most can be learned.
-    Raises DataError for no photos, photos of wildly different sizes, and where more than a fifth of
+    "auto" brings the median object to 48 px. But photos that are nearly of that scale stay as they
+    are, and photos are enlarged to at most twice their size or 2048 px. If objects differ much in
+    size, the scale moves to one at which most can be learned.
+
+    Raises DataError for no photos, for photos of very different sizes, and if more than a fifth of
     the objects are too small or too large to be learned. `place` names the dataset.
     """
     if not records:
@@ -150,27 +157,22 @@ def working_scale(
     check_alike(records, place)
     objects = _objects(records)
     native_px = _median_longer_side(records)
-    longest_px = (
-        _best_working_px(objects, native_px, crop_px) if working_px == "auto" else working_px
-    )
+    longest_px = _best_px(objects, native_px, crop_px) if working_px == "auto" else working_px
     scale = _scale_at(longest_px, native_px, objects, crop_px)
     _check_learnable(scale, working_px, place)
     return scale
 
 
 def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
-    """The same scale and crop with the objects of other photos, such as those that are scored."""
-    return _scale_at(
-        scale.longest_px, _median_longer_side(records), _objects(records), scale.crop_px
-    )
+    """The same scale and crop with the objects of other photos, such as the scored ones."""
+    photo_px = _median_longer_side(records)
+    return _scale_at(scale.longest_px, photo_px, _objects(records), scale.crop_px)
 
 
 def check_crop(
     records: Sequence[Record], scale: WorkingScale, crop_px: int | Literal["auto"], place: object
 ) -> None:
-    """Raises DataError where another crop, at the scale of the others, makes more than a fifth of
-    the objects too large.
-    """
+    """Raises DataError if too few objects can be learned with another crop at that scale."""
     objects = _objects(records)
     cropped = _scale_at(scale.longest_px, scale.photo_px, objects, crop_px)
     if not cropped.is_learnable:
@@ -183,13 +185,16 @@ def check_crop(
 
 
 def check_alike(records: Sequence[Record], place: object) -> None:
-    """Raises DataError where the longest side of one photo is more than ten times that of another."""
+    """Raises DataError if the longest side of a photo is more than ten times that of another."""
     if not records:
         return
     smallest = min(records, key=lambda record: max(record.size_wh))
     largest = max(records, key=lambda record: max(record.size_wh))
     if max(largest.size_wh) > _MOST_APART * max(smallest.size_wh):
-        rule = f"the longest side of a photo must be at most {_MOST_APART:.0f} times that of any other of its set"
+        rule = (
+            f"the longest side of a photo must be at most {_MOST_APART:.0f} times "
+            "that of any other of its set"
+        )
         got = {record.image_id: record.size_wh for record in (smallest, largest)}
         raise DataError(place, rule, got=got, do="Crop the large ones, or take the small ones out.")
 
@@ -202,12 +207,11 @@ def training_boxes_wh(records: Sequence[Record]) -> np.ndarray:
 
 
 def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
-    """Anchor sizes for objects of least_px to most_px: 24 px times powers of the square root of 2,
-    smallest first.
+    """Anchor sizes for objects of least_px to most_px, smallest first; at least two.
 
-    At least two. Every size in the range, widened by the scale jitter, has one within a factor of
-    2^(1/4), at which two concentric boxes still overlap by an IoU of 0.7. Sizes that are too small
-    to be learned have none.
+    They are 24 px times powers of the square root of 2. Every size in the range, widened by the
+    scale jitter, has an anchor within a factor of 2^(1/4), at which two concentric boxes still
+    overlap by an IoU of 0.7. Sizes that are too small to be learned have none.
     """
     least = max(least_px, _LEAST_OBJECT_PX) / _ANCHORS_REACH
     most = max(most_px, _LEAST_OBJECT_PX) * _ANCHORS_REACH
@@ -217,14 +221,13 @@ def anchors(least_px: float, most_px: float) -> tuple[float, ...]:
 
 
 def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...]:
-    """Height / width of the anchors for boxes (n, 2): (1.0,) where nearly all are nearly square,
-    else powers of 2.
+    """Height / width of the anchors for boxes (n, 2), width and height.
 
-    Every ratio in the middle 80 % has one within a factor of the square root of 2, or is beyond 4
-    either way.
+    (1.0,) if nearly all boxes are nearly square, else powers of 2. Every ratio in the middle 80 %
+    has an anchor within a factor of the square root of 2, unless it is beyond 8 either way.
 
-    transposed  whether training swaps the axes of some images: every box is then seen lying as well
-                as standing
+    transposed  True if training swaps the axes of some images, so that every box is seen lying as
+                well as standing
     """
     if not len(boxes_wh):
         return (1.0,)
@@ -235,9 +238,8 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     if nearly_square.mean() >= _NEARLY_ALL:
         return (1.0,)
     low, _, high = np.quantile(logs, _QUANTILES)
-    first, last = (
-        int(np.clip(round(edge), -_MOST_ELONGATED, _MOST_ELONGATED)) for edge in (low, high)
-    )
+    first = _ratio_power(low)
+    last = _ratio_power(high)
     return tuple(2.0**power for power in range(first, last + 1))
 
 
@@ -249,14 +251,12 @@ def longest_shape(aspect_ratios: tuple[float, ...] | Literal["auto"]) -> float:
 
 
 def badly_fitted(longest: float) -> float:
-    """From which longer side / shorter side on a box is badly fitted by anchors of that shape and
-    shorter ones.
-    """
+    """The longer side / shorter side from which on anchors of that shape fit a box badly."""
     return longest * math.sqrt(2)
 
 
 def elongated_share(boxes_wh: np.ndarray, longest: float) -> float:
-    """The share of boxes (n, 2) that are badly fitted by anchors of that longest shape."""
+    """The share of boxes (n, 2) that anchors of that longest shape fit badly."""
     if not len(boxes_wh):
         return 0.0
     shapes = boxes_wh.max(axis=1) / boxes_wh.min(axis=1)
@@ -264,7 +264,7 @@ def elongated_share(boxes_wh: np.ndarray, longest: float) -> float:
 
 
 def range_words(low_px: float, high_px: float) -> str:
-    """ "29 to 53 px", or "40 px" where the two are alike."""
+    """ "29 to 53 px", or "40 px" if both are the same."""
     low, high = f"{low_px:.0f}", f"{high_px:.0f}"
     return f"{low} px" if low == high else f"{low} to {high} px"
 
@@ -273,27 +273,49 @@ def _anchor_power(size_px: float) -> int:
     return round(math.log(size_px / _FIRST_ANCHOR_PX, _ANCHOR_RATIO))
 
 
+def _ratio_power(log_ratio: float) -> int:
+    """The nearest power of 2 that anchors may have, as its exponent."""
+    return int(np.clip(round(log_ratio), -_MOST_ELONGATED, _MOST_ELONGATED))
+
+
 def _objects(records: Sequence[Record]) -> _Objects:
     boxes_wh = training_boxes_wh(records)
-    counts = [int((~record.boxes.crowd).sum()) for record in records]
-    longer_sides = np.repeat([max(record.size_wh) for record in records], counts)
-    shares = boxes_wh / longer_sides[:, None]
-    return _Objects(sizes=np.sqrt(shares.prod(axis=1)), sides=shares.max(axis=1, initial=0.0))
+    counts = [np.count_nonzero(~record.boxes.crowd) for record in records]
+    longer_sides = [max(record.size_wh) for record in records]
+    longer_side_of_box = np.repeat(longer_sides, counts)
+    shares = boxes_wh / longer_side_of_box[:, None]
+    return _Objects(
+        sizes=np.sqrt(shares.prod(axis=1)),
+        sides=shares.max(axis=1, initial=0.0),
+    )
 
 
 def _median_longer_side(records: Sequence[Record]) -> int:
-    """The median longer side of the photos, px; the lower of two: a mean of two would resample
-    both.
+    """The median longer side of the photos, px.
+
+    Of two it is the lower one: a mean of both would resample both.
     """
     longer_sides = sorted(max(record.size_wh) for record in records)
     return longer_sides[(len(longer_sides) - 1) // 2]
 
 
-def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["auto"]) -> int:
-    """The longer side at which most objects can be learned; among nearly equal ones the nearest to
-    where their median is 48 px."""
+def _best_px(objects: _Objects, native_px: int, crop_px: int | Literal["auto"]) -> int:
+    """The longer side at which most objects can be learned.
+
+    Among nearly equal sides it is the nearest to that at which the median object is 48 px.
+    """
     if not len(objects.sizes):
         return _within_limits(native_px)
+    learnable: dict[int, int] = {}  # objects, by the longer side, the preferred side first
+    for side_px in _candidate_sides(objects, native_px):
+        scale = _scale_at(side_px, native_px, objects, crop_px)
+        learnable[side_px] = scale.objects - scale.unlearnable
+    enough = max(learnable.values()) - _TIE_SHARE * len(objects.sizes)
+    return next(side_px for side_px, count in learnable.items() if count >= enough)
+
+
+def _candidate_sides(objects: _Objects, native_px: int) -> list[int]:
+    """Longer sides, px, to choose from; first that at which the median object is 48 px."""
     most_px = max(native_px, min(_MOST_ENLARGED * native_px, _MOST_ENLARGED_PX))
     first_px = min(_BEST_OBJECT_PX / float(np.median(objects.sizes)), most_px)
     low, high = _UNCHANGED_RANGE
@@ -301,40 +323,28 @@ def _best_working_px(objects: _Objects, native_px: int, crop_px: int | Literal["
         high = _UNCHANGED_UP_TO
     if low * native_px <= first_px <= high * native_px:
         first_px = native_px
-    # The first is exact where photos keep their size: it then need not be a multiple of 32.
-    candidates = [first_px if first_px == native_px else _stepped(first_px, most_px)]
-    candidates += [_stepped(first_px * 2 ** (shift / 4), most_px) for shift in _SHIFTS[1:]]
-    sides_px = [_within_limits(candidate) for candidate in candidates]
-    learnable = [_learnable(objects, side_px, native_px, crop_px) for side_px in sides_px]
-    enough = max(learnable) - _TIE_SHARE * len(objects.sizes)
-    return next(
-        side_px for side_px, count in zip(sides_px, learnable, strict=True) if count >= enough
-    )
-
-
-def _learnable(
-    objects: _Objects, longest_px: int, photo_px: int, crop_px: int | Literal["auto"]
-) -> int:
-    """How many objects can be learned at that scale."""
-    scale = _scale_at(longest_px, photo_px, objects, crop_px)
-    return scale.objects - scale.too_small - scale.too_large
+    # If photos keep their size, the first side is exact and need not be a multiple of 32.
+    sides_px = [first_px if first_px == native_px else _stepped(first_px, most_px)]
+    for shift in _SHIFTS[1:]:
+        sides_px.append(_stepped(first_px * 2 ** (shift / 4), most_px))
+    return [_within_limits(side_px) for side_px in sides_px]
 
 
 def _scale_at(
     longest_px: int, photo_px: int, objects: _Objects, crop_px: int | Literal["auto"]
 ) -> WorkingScale:
     sizes_px = objects.sizes * longest_px
-    low, middle, high = (
-        np.quantile(sizes_px, _QUANTILES).tolist() if len(sizes_px) else (0.0, 0.0, 0.0)
-    )
     sides_px = objects.sides * longest_px
-    largest_px = float(np.quantile(sides_px, _LARGEST)) if len(sides_px) else 0.0
+    low, middle, high, largest_px = 0.0, 0.0, 0.0, 0.0
+    if len(sizes_px):
+        low, middle, high = np.quantile(sizes_px, _QUANTILES).tolist()
+        largest_px = float(np.quantile(sides_px, _LARGEST))
     auto_crop = _crop(longest_px, largest_px)
     crop = auto_crop if crop_px == "auto" else crop_px
-    cuts = crop < longest_px  # a crop as large as the photo cuts nothing off
-    most_px = _MOST_OF_CROP * crop if cuts else np.inf
-    small = sizes_px < _LEAST_OBJECT_PX
-    large = sides_px > most_px
+    cuts_photos = crop < longest_px  # a crop as large as the photo cuts nothing off
+    most_px = _MOST_OF_CROP * crop if cuts_photos else np.inf
+    is_small = sizes_px < _LEAST_OBJECT_PX
+    is_large = sides_px > most_px
     return WorkingScale(
         longest_px=longest_px,
         photo_px=photo_px,
@@ -342,8 +352,8 @@ def _scale_at(
         auto_crop_px=auto_crop,
         object_px=(low, middle, high),
         objects=len(sizes_px),
-        too_small=int(small.sum()),
-        too_large=int((large & ~small).sum()),
+        too_small=int(is_small.sum()),
+        too_large=int((is_large & ~is_small).sum()),
     )
 
 
@@ -354,6 +364,7 @@ def _crop(longest_px: int, largest_object_px: float) -> int:
 
 
 def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], place: object) -> None:
+    """Raises DataError if more than a fifth of the objects cannot be learned."""
     if scale.is_learnable:
         return
     least, _, most = scale.object_px
@@ -361,7 +372,10 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
     rule = f"{_LEARNABLE}; {sizes}"
     do = 'Set detector.working_px to "auto".'
     if working_px == "auto":
-        do = "Crop the photos nearer to small objects, or drop those; set training.crop_px for large ones."
+        do = (
+            "Crop the photos nearer to small objects, or remove these objects; "
+            "set training.crop_px for large ones."
+        )
     raise DataError(place, rule, got=scale.unlearnable_words, do=do)
 
 

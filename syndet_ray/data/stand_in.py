@@ -1,6 +1,4 @@
-"""Stand-in: path-traced pictures that take the place of photos where a user has none; always named
-so.
-"""
+"""Stand-in: path-traced pictures in place of photos if a user has none; always named so."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +10,13 @@ FOLDER = Path(__file__).with_name("stand_in_photos")
 
 
 def stand_in() -> Dataset:
-    """Splits "train", "val" and "test" of dice with looks, floors and lights that our own scenes do
-    not contain.
+    """Splits "train", "val" and "test" of dice.
 
-    Every figure made with them says "stand-in".
+    Our own scenes do not contain their looks, floors and lights. Every figure made with them says
+    "stand-in".
     """
     dataset = read(FOLDER)
-    splits = {
-        split: replace(source, name="real", stand_in=True)
-        for split, source in dataset.splits.items()
-    }
+    splits = {}
+    for split, source in dataset.splits.items():
+        splits[split] = replace(source, name="real", stand_in=True)
     return replace(dataset, splits=splits)

@@ -1,6 +1,4 @@
-"""Unlabelled: image files as a user names them, one by one or by folder, each once and under a name
-of its own.
-"""
+"""Unlabelled: image files that a user names, one by one or by folder, each under a unique name."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,44 +7,49 @@ from pathlib import Path
 from syndet_ray.errors import DataError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_KNOWN = f"Looked for files that end in {', '.join(SUFFIXES)}."
+_LOOKED = f"Looked for files that end in {', '.join(SUFFIXES)}."
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """name: what is written about the image is called so; no other has it, whatever case a file
-    system ignores.
+    """name: of the files that are written about the image.
+
+    It is unique, also on file systems that ignore upper and lower case.
     """
 
     path: Path
     name: str
 
 
-def find(given: Sequence[Path]) -> tuple[ImageFile, ...]:
-    """The files in the order given, and in place of a folder the images that lie in it, sorted; not
-    in folders of it.
+def find(paths: Sequence[Path]) -> tuple[ImageFile, ...]:
+    """The image files at paths, in the order of these; for a folder the images in it, sorted.
 
-    A file counts once, however often it is given. Raises DataError for a path that does not exist,
-    and where there is no image at all. Whether a file can be read is not looked at.
+    Folders inside a folder are not searched. A file that is named several times counts once. Raises
+    DataError for a path that does not exist, and where there is no image at all. Files are not
+    opened: some may be unreadable.
     """
-    once: dict[Path, Path] = {}
-    for path in (file for one in given for file in _files(one)):
-        once.setdefault(path.resolve(), path)
-    if not once:
-        raise DataError(", ".join(map(str, given)) or "IMAGES", "there are no images", do=_KNOWN)
-    return tuple(_named(once.values()))
+    files: dict[Path, Path] = {}  # by the path that links lead to
+    for path in paths:
+        for file in _files(path):
+            files.setdefault(file.resolve(), file)
+    if not files:
+        place = ", ".join(map(str, paths)) or "IMAGES"
+        raise DataError(place, "there are no images", do=_LOOKED)
+    return tuple(_named(files.values()))
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        inside = [
-            file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
-        ]
-        # ._x.jpg of macOS is no image
-        return sorted(file for file in inside if not file.name.startswith("."))
+        return sorted(file for file in path.iterdir() if _is_image(file))
     if not path.exists():
         raise DataError(path, "does not exist", do="Give image files, or folders that hold them.")
     return [path]
+
+
+def _is_image(file: Path) -> bool:
+    """True for a file with an image's ending, unless it is hidden, such as ._x.jpg of macOS."""
+    has_suffix = file.suffix.lower() in SUFFIXES
+    return has_suffix and not file.name.startswith(".") and file.is_file()
 
 
 def _named(files: Iterable[Path]) -> Iterator[ImageFile]:
@@ -57,4 +60,4 @@ def _named(files: Iterable[Path]) -> Iterator[ImageFile]:
         while name.casefold() in taken:
             name, number = f"{file.stem}-{number}", number + 1
         taken.add(name.casefold())
-        yield ImageFile(file, name)
+        yield ImageFile(path=file, name=name)

@@ -1,4 +1,4 @@
-"""Write: a pool as a dataset that others read too: images, COCO, Parquet and a contact sheet."""
+"""Write: a pool as a dataset for other tools: images, COCO, Parquet and a contact sheet."""
 
 import colorsys
 import json
@@ -17,9 +17,11 @@ from syndet_ray.files import whole_folder
 
 Format = Literal["png", "jpeg"]
 _ENCODING: dict[Format, dict[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}}
+# of the contact sheet: its images, the side of a cell, the space between cells
 _SHEET_IMAGES, _CELL_PX, _GAP_PX = 24, 256, 4
-# One row a box; image_id and category are those of the COCO file beside it, x2 and y2 exclusive as
-# in `Boxes`.
+_GOLDEN_RATIO = 0.618034  # of the circle of hues, from one label to the next
+# One row a box; image_id and label are those of the COCO file next to it, x2 and y2 exclusive as in
+# `Boxes`.
 _COLUMNS = pa.schema(
     [
         ("image_id", pa.int64()),
@@ -42,68 +44,70 @@ def write_dataset(
     *,
     image_format: Format = "png",
 ) -> None:
-    """Writes `out`/images/, annotations.json, annotations.parquet and contact_sheet.png, whole or
-    not at all.
+    """Writes `out`/images/, annotations.json, annotations.parquet and contact_sheet.png.
 
-    PNG keeps every pixel, JPEG (quality 95) is smaller. Images without boxes stand in the JSON
-    only. `progress` is told (images written, images in all). Raises DataError where `out` exists
-    and is no empty folder.
+    The folder is written whole or not at all. PNG keeps every pixel, JPEG (quality 95) is smaller.
+    Images without boxes are only in the JSON. `progress` is called with (images written, images in
+    all). Raises DataError where `out` exists and is no empty folder.
     """
     check_empty(out)
-    with whole_folder(out) as unfinished:  # which replaces an empty folder
+    with whole_folder(out) as unfinished:  # replaces an empty folder
         names = [f"{i:06d}.{image_format}" for i in range(len(pool))]
         _write_images(pool, unfinished / "images", names, progress)
         rows = _rows(pool, names)
         (unfinished / "annotations.json").write_text(json.dumps(_coco(pool, names, rows)))
-        parquet.write_table(
-            pa.Table.from_pylist(rows, _COLUMNS), unfinished / "annotations.parquet"
-        )
+        table = pa.Table.from_pylist(rows, _COLUMNS)
+        parquet.write_table(table, unfinished / "annotations.parquet")
         contact_sheet(pool, unfinished / "contact_sheet.png")
 
 
 def as_table(pool: Pool) -> pa.Table:
     """The boxes of a pool, one row each; file_name is the image's id in the pool."""
-    return pa.Table.from_pylist(_rows(pool, [str(name) for name in pool.image_ids]), _COLUMNS)
+    names = [str(image_id) for image_id in pool.image_ids]
+    return pa.Table.from_pylist(_rows(pool, names), _COLUMNS)
 
 
 def check_empty(out: Path) -> None:
     """Raises DataError unless `out` does not exist or is an empty folder."""
     if out.exists() and not out.is_dir():
         raise DataError(out, "is a file, a dataset needs a folder", do="Give a new folder.")
-    if out.is_dir() and (inside := sorted(path.name for path in out.iterdir())):
-        raise DataError(
-            out, "must be a new or an empty folder", got=inside[:4], do="Give another, or empty it."
-        )
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if names:
+        rule = "must be a new or an empty folder"
+        raise DataError(out, rule, got=names[:4], do="Give another, or empty it.")
 
 
 def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = True) -> None:
-    """The pool's first 24 images in one PNG, each scaled into a cell of 256 px; `boxes` are
-    coloured by class.
+    """Writes the pool's first 24 images into one PNG, each scaled into a cell of 256 px.
+
+    With `boxes`, these are outlined in the colour of their class.
     """
-    shown = [_cell(pool, i, boxes) for i in range(min(_SHEET_IMAGES, len(pool)))]
-    step, rows = _CELL_PX + _GAP_PX, max(1, math.ceil(len(shown) / columns))
+    count = min(_SHEET_IMAGES, len(pool))
+    rows = max(1, math.ceil(count / columns))
+    step = _CELL_PX + _GAP_PX
     sheet = Image.new("RGB", (columns * step - _GAP_PX, rows * step - _GAP_PX), "white")
-    for i, cell in enumerate(shown):
-        sheet.paste(cell, (i % columns * step, i // columns * step))
+    for i in range(count):
+        row, column = divmod(i, columns)
+        sheet.paste(_cell(pool, i, outlined=boxes), (column * step, row * step))
     sheet.save(path)
 
 
-def _cell(pool: Pool, i: int, boxes: bool) -> Image.Image:
+def _cell(pool: Pool, i: int, *, outlined: bool) -> Image.Image:
     width, height = pool.sizes_wh[i].tolist()
     scale = _CELL_PX / max(width, height)
-    cell = Image.fromarray(pool.image(i)).resize(
-        (max(1, round(width * scale)), max(1, round(height * scale)))
-    )
-    if boxes:
-        found, draw = pool.boxes(i), ImageDraw.Draw(cell)
-        for box, label in zip((found.xyxy * scale).tolist(), found.labels.tolist(), strict=True):
-            draw.rectangle(box, outline=_color(label))
+    cell_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    cell = Image.fromarray(pool.image(i)).resize(cell_wh)
+    if outlined:
+        boxes = pool.boxes(i)
+        pen = ImageDraw.Draw(cell)
+        for xyxy, label in zip(boxes.xyxy * scale, boxes.labels.tolist(), strict=True):
+            pen.rectangle(xyxy.tolist(), outline=_color(label))
     return cell
 
 
 def _color(label: int) -> tuple[int, int, int]:
-    """Hues a golden ratio apart: neighbouring labels look different, however many there are."""
-    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.9, 1)
+    """Hues a golden ratio apart: neighbouring labels look different, for any number of labels."""
+    red, green, blue = colorsys.hsv_to_rgb(label * _GOLDEN_RATIO % 1, 0.9, 1)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -119,16 +123,17 @@ def _write_images(
 
 
 def _coco(pool: Pool, names: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    images = [
-        {
+    images = []
+    for i, name in enumerate(names):
+        width, height = pool.sizes_wh[i].tolist()
+        image = {
             "id": i,
             "file_name": name,
             "width": width,
             "height": height,
             "source_id": str(pool.image_ids[i]),
         }
-        for i, (name, (width, height)) in enumerate(zip(names, pool.sizes_wh.tolist(), strict=True))
-    ]
+        images.append(image)
     annotations = [_annotation(i, row) for i, row in enumerate(rows)]
     categories = [{"id": label, "name": name} for label, name in enumerate(pool.classes)]
     return {"images": images, "annotations": annotations, "categories": categories}
@@ -136,34 +141,41 @@ def _coco(pool: Pool, names: list[str], rows: list[dict[str, Any]]) -> dict[str,
 
 def _annotation(number: int, row: dict[str, Any]) -> dict[str, Any]:
     width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
-    known = {} if row["visibility"] is None else {"visibility": row["visibility"]}
-    return {
+    annotation = {
         "id": number,
         "image_id": row["image_id"],
         "category_id": row["label"],
         "bbox": [row["x1"], row["y1"], width, height],
         "area": width * height,
         "iscrowd": int(row["iscrowd"]),
-    } | known
+    }
+    if row["visibility"] is not None:
+        annotation["visibility"] = row["visibility"]
+    return annotation
 
 
 def _rows(pool: Pool, names: list[str]) -> list[dict[str, Any]]:
     """One row a box, in the order of the images; an unknown visibility is None."""
     rows = []
     for i, name in enumerate(names):
-        (width, height), boxes = pool.sizes_wh[i].tolist(), pool.boxes(i)
-        image = {"image_id": i, "file_name": name, "width": width, "height": height}
-        columns = (
-            boxes.xyxy.tolist(),
-            boxes.labels.tolist(),
-            boxes.visibility.tolist(),
-            boxes.crowd.tolist(),
-        )
-        for xyxy, label, visibility, crowd in zip(*columns, strict=True):
-            rows.append(
-                image
-                | dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
-                | {"label": label, "class": pool.classes[label]}
-                | {"visibility": None if math.isnan(visibility) else visibility, "iscrowd": crowd}
-            )
+        width, height = pool.sizes_wh[i].tolist()
+        boxes = pool.boxes(i)
+        columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
+        lists = [column.tolist() for column in columns]
+        for (x1, y1, x2, y2), label, visibility, crowd in zip(*lists, strict=True):
+            row = {
+                "image_id": i,
+                "file_name": name,
+                "width": width,
+                "height": height,
+                "x1": x1,
+                "y1": y1,
+                "x2": x2,
+                "y2": y2,
+                "label": label,
+                "class": pool.classes[label],
+                "visibility": None if math.isnan(visibility) else visibility,
+                "iscrowd": crowd,
+            }
+            rows.append(row)
     return rows
