@@ -6,7 +6,7 @@ place; a place is 8 x 8 pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from syndet_ray.data.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.pool import Pool
+from syndet_ray.progress import Progress
 
 _PLACE = 8  # pixels a side
 # Photos are compared at a third of their size, at most at _MOST_SIDE pixels. The remaining detail
@@ -64,9 +65,7 @@ class Copy:
     exact: bool
 
 
-def copies(
-    pool: Pool, originals: Sequence[Pool], progress: Callable[[int, int], None] | None = None
-) -> list[Copy]:
+def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = None) -> list[Copy]:
     """Finds the images of a pool that are also in one of the others.
 
     An image is a copy if it is identical, saved again, resized, brighter or darker. Each copy is
@@ -235,7 +234,7 @@ def _is_copy(image: _Image, other: _Image) -> bool:
 
 def _agree_in_detail(image: _Image, other: _Image) -> bool:
     """True if nearly all places with detail correlate; False without detail."""
-    fine = _compared(image, other, _fine_side(image, other))
+    fine = _comparison(image, other, _fine_side(image, other))
     correlations = fine.correlations[fine.deviations > _DETAIL]
     if not len(correlations):
         return False
@@ -246,7 +245,7 @@ def _agree_in_contrast(image: _Image, other: _Image) -> bool:
     """True if all places with contrast agree."""
     working_px = min(image.least_px, other.least_px)
     coarse_px = min(_most_px(image, other), working_px / _CONTRAST_REDUCTION)
-    coarse = _compared(image, other, _whole_places(coarse_px))
+    coarse = _comparison(image, other, _whole_places(coarse_px))
     concordances = coarse.concordances[coarse.deviations > _CONTRAST]
     return bool(concordances.min(initial=1.0) >= _LEAST_CONTRAST_CORRELATION)
 
@@ -274,7 +273,7 @@ def _whole_places(side_px: float) -> int:
     return max(places * _PLACE, _LEAST_SIDE)
 
 
-def _compared(image: _Image, other: _Image, side: int) -> _Comparison:
+def _comparison(image: _Image, other: _Image, side: int) -> _Comparison:
     """Compares two images at a size of a whole number of places."""
     places = _places(image.reduced(side))
     other_places = _places(other.reduced(side))

@@ -1,7 +1,7 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
+from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
 _MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
@@ -59,7 +60,7 @@ def cut_out(
     per_class: int,
     seed: int,
     masks: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
@@ -115,8 +116,8 @@ def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate
 def _candidates(record: Record, label: int) -> list[_Candidate]:
     """The boxes of a class on one photo that are large enough."""
     boxes = record.boxes
-    sides_px = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
-    is_large = sides_px.min(axis=1) >= _SMALLEST_PX
+    width_px, height_px = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).T
+    is_large = np.minimum(width_px, height_px) >= _SMALLEST_PX
     is_clear = clear(boxes)
     rows = np.flatnonzero((boxes.labels == label) & ~boxes.crowd & is_large)
     return [_Candidate(record=record, k=int(k), clear=bool(is_clear[k])) for k in rows]
@@ -155,10 +156,10 @@ def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     whole_edges = np.round(candidate.box).astype(int)
     edges = np.clip(whole_edges, 0, np.tile(size_wh, 2))
     reach = np.ceil(_MARGIN * _sides(edges)).astype(int)
-    low = np.maximum(edges[:2] - reach, 0)
-    high = np.minimum(edges[2:] + reach, size_wh)
-    crop = np.s_[low[1] : high[1], low[0] : high[0]]
-    box = edges - np.tile(low, 2)
+    x1, y1 = np.maximum(edges[:2] - reach, 0)
+    x2, y2 = np.minimum(edges[2:] + reach, size_wh)
+    crop = np.s_[y1:y2, x1:x2]
+    box = edges - np.array([x1, y1, x1, y1])
     alpha = foreground(rgb[crop], box) if masks is None else _mask(masks, record, size_wh)[crop]
     alpha = _within(alpha, box)
     opaque_px = np.count_nonzero(alpha >= _OPAQUE)
@@ -167,8 +168,10 @@ def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     is_object = alpha > 0
     rows = np.flatnonzero(is_object.any(axis=1))
     columns = np.flatnonzero(is_object.any(axis=0))
+    top, bottom = rows[0], rows[-1] + 1
+    left, right = columns[0], columns[-1] + 1
     rgba = np.dstack([rgb[crop], alpha])
-    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return rgba[top:bottom, left:right]
 
 
 def _sides(box: np.ndarray) -> np.ndarray:
@@ -190,7 +193,8 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     work = cv2.resize(rgb, work_wh, interpolation=work_method)
     work_box = np.round(box * scale).astype(int)
     edges = _edges(work)
-    best, best_strength = np.zeros(work.shape[:2], np.uint8), 0.0
+    best = np.zeros(work.shape[:2], np.uint8)
+    best_strength = 0.0
     for share in _GUESSES:
         mask = _cleaned(_grab_cut(work, work_box, share), work_box)
         strength = _strength(edges, mask) if _is_plausible(mask, work_box) else 0.0

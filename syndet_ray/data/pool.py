@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
+from syndet_ray.progress import Progress
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
 _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
@@ -73,18 +74,19 @@ class Pool:
     ) -> "Pool":
         """A pool from decoded images, each (h, w, 3) uint8 RGB, and their boxes, not rescaled."""
         assert len(images) == len(boxes) == len(image_ids)
-        sizes_wh = np.array([image.shape[1::-1] for image in images], np.int64).reshape(-1, 2)
+        sizes = [image.shape[1::-1] for image in images]
+        sizes_wh = np.array(sizes, np.int64).reshape(-1, 2)
         return Pool(
             name=name,
             classes=classes,
             synthetic=synthetic,
             stand_in=stand_in,
-            pixels=_joined(images),
+            pixels=_flat_pixels(images),
             pixel_starts=_starts(_bytes_of(sizes_wh)),
             sizes_wh=sizes_wh,
             scales=np.ones((len(images), 2)),
             image_ids=np.array(image_ids, dtype=str),
-            **_flat(boxes),
+            **_box_columns(boxes),
         )
 
     def __len__(self) -> int:
@@ -159,6 +161,9 @@ class Pool:
         first = self._box_starts[images]
         end = first + self.box_counts[images]
         rows = np.concatenate([np.zeros(0, np.int64), *map(np.arange, first, end)])
+        columns = {}
+        for column in _BOX_COLUMNS:
+            columns[column] = getattr(self, column)[rows]
         return replace(
             self,
             name=name or self.name,
@@ -168,7 +173,7 @@ class Pool:
             box_counts=self.box_counts[images],
             image_ids=self.image_ids[images],
             digests=None if self.digests is None else self.digests[images],
-            **{column: getattr(self, column)[rows] for column in _BOX_COLUMNS},
+            **columns,
         )
 
     def compacted(self) -> "Pool":
@@ -184,7 +189,7 @@ class Pool:
                 return self
             pixels = self.pixels[first : first + self.image_bytes]
         else:
-            pixels = _joined([self.image(i) for i in range(len(self))])
+            pixels = _flat_pixels([self.image(i) for i in range(len(self))])
         return replace(self, pixels=pixels, pixel_starts=starts)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -250,8 +255,11 @@ class Pool:
         """
         try:
             about = json.loads((folder / "pool.json").read_text())
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SAVED}
-            scales, digests = _loaded(folder / "scales.npy"), _loaded(folder / "digests.npy")
+            arrays = {}
+            for name in _SAVED:
+                arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+            scales = _optional_array(folder / "scales.npy")
+            digests = _optional_array(folder / "digests.npy")
         except (OSError, EOFError, ValueError) as error:
             do = "Delete the folder; it is made again."
             raise DataError(folder, f"is not a readable pool ({error})", do=do) from None
@@ -262,7 +270,7 @@ class Pool:
         return Pool(**about, pixel_starts=starts, scales=scales, digests=digests, **arrays)
 
 
-def _loaded(file: Path) -> np.ndarray | None:
+def _optional_array(file: Path) -> np.ndarray | None:
     """An array that not every pool has; None without its file."""
     return np.load(file) if file.exists() else None
 
@@ -275,14 +283,15 @@ def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
     if pool.classes == classes:
         return pool
     assert sorted(pool.classes) == sorted(classes), (pool.classes, classes)
-    order = np.array([classes.index(name) for name in pool.classes], np.int64)
-    return replace(pool, classes=classes, labels=order[pool.labels])
+    new_labels = [classes.index(name) for name in pool.classes]
+    labels = np.array(new_labels, np.int64)[pool.labels]
+    return replace(pool, classes=classes, labels=labels)
 
 
 def decode(
     source: Source,
     working_px: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pool:
     """Decodes every image of a source into a pool.
 
@@ -308,7 +317,7 @@ def decode(
         digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
         if progress is not None:
             progress(i + 1, len(source))
-    boxes = [_scaled(record, sizes_wh[i]) for i, record in enumerate(source.records)]
+    boxes = list(map(_scaled, source.records, sizes_wh))
     return Pool(
         name=source.name,
         classes=source.classes,
@@ -320,14 +329,15 @@ def decode(
         scales=sizes_wh / photo_sizes_wh,
         image_ids=np.array([record.image_id for record in source.records], dtype=str),
         digests=digests,
-        **_flat(boxes),
+        **_box_columns(boxes),
     )
 
 
 def _decoded(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:
     """(h, w, 3) uint8, the image of a record; it already has size_wh where it is not resized."""
     width, height = size_wh.tolist()
-    image = picture.pixels(record.image, record.place, (width, height) if resized else None)
+    target_wh = (width, height) if resized else None
+    image = picture.pixels(record.image, record.place, target_wh)
     assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
     return image
 
@@ -350,9 +360,11 @@ def _digest(record: Record, classes: Sequence[str]) -> bytes:
 
 def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
     """The boxes of a record, on its image resized to size_wh."""
-    photo_edges, edges = np.tile(record.size_wh, 2), np.tile(size_wh, 2)
+    photo_edges = np.tile(record.size_wh, 2)
+    edges = np.tile(size_wh, 2)
     boxes = record.boxes
-    assert not ((boxes.xyxy < 0) | (boxes.xyxy > photo_edges)).any(), record.place
+    is_outside = (boxes.xyxy < 0) | (boxes.xyxy > photo_edges)
+    assert not is_outside.any(), record.place
     if np.array_equal(photo_edges, edges):
         return boxes
     # The product comes first, so that a box that reaches the photo's edge ends exactly at the edge
@@ -360,19 +372,20 @@ def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
     return replace(boxes, xyxy=boxes.xyxy * edges / photo_edges)
 
 
-def _flat(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
+def _box_columns(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """The boxes of many images as the columns of a pool."""
     parts = [Boxes.none(), *boxes]  # without any image the columns still need their types
     columns = {}
     for name in _BOX_COLUMNS:
         columns[name] = np.concatenate([getattr(part, name) for part in parts])
-    columns["box_counts"] = np.array([len(image_boxes) for image_boxes in boxes], np.int64)
+    columns["box_counts"] = np.array(list(map(len, boxes)), np.int64)
     return columns
 
 
-def _joined(images: Sequence[np.ndarray]) -> np.ndarray:
+def _flat_pixels(images: Sequence[np.ndarray]) -> np.ndarray:
     """Flat uint8, the pixels of images one after another."""
-    return np.concatenate([np.zeros(0, np.uint8), *(image.reshape(-1) for image in images)])
+    flat = [image.reshape(-1) for image in images]
+    return np.concatenate([np.zeros(0, np.uint8), *flat])
 
 
 def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:

@@ -201,7 +201,7 @@ def _source(
     clipped = 0
     records = []
     for image in sorted(images, key=lambda image: image.image_id):
-        edges, wh = _shown(image)
+        edges, wh = _in_shown_frame(image)
         inside = np.clip(edges, 0, np.tile(wh, 2))
         _check_area(image, edges, inside, wh)
         spill_px = np.abs(inside - edges).max(axis=1, initial=0)
@@ -231,7 +231,7 @@ def _check_no_image_twice(images: Sequence[LabelledImage]) -> None:
         raise DataError(places[1], rule, got=repeated[0], do=f"It is also {places[0]}.")
 
 
-def _shown(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
+def _in_shown_frame(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
     """Boxes (n, 4) in pixels of the frame that is shown, and that frame's size.
 
     Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
@@ -255,10 +255,15 @@ def _check_area(
     image: LabelledImage, edges: np.ndarray, inside: np.ndarray, wh: tuple[int, int]
 ) -> None:
     """Raises DataError for a box without area, in itself or within its image."""
-    is_empty = (inside[:, :2] >= inside[:, 2:]).any(axis=1)
-    for i in np.flatnonzero(is_empty).tolist():
+    for i in np.flatnonzero(_is_empty(inside)).tolist():
         rule = f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
-        if (edges[i, :2] >= edges[i, 2:]).any():
+        if _is_empty(edges)[i]:
             rule = "a box must have an area (x1, y1, x2, y2)"
         got = edges[i].round(2).tolist()
         raise DataError(image.box_places[i], rule, got=got, do="Correct or delete it.")
+
+
+def _is_empty(xyxy: np.ndarray) -> np.ndarray:
+    """(n,) bool, for boxes (n, 4) without area."""
+    x1, y1, x2, y2 = xyxy.T
+    return (x1 >= x2) | (y1 >= y2)

@@ -231,7 +231,8 @@ def aspect_ratios(boxes_wh: np.ndarray, *, transposed: bool) -> tuple[float, ...
     """
     if not len(boxes_wh):
         return (1.0,)
-    logs = np.log2(boxes_wh[:, 1] / boxes_wh[:, 0])
+    widths, heights = boxes_wh.T
+    logs = np.log2(heights / widths)
     if transposed:
         logs = np.concatenate([logs, -logs])
     nearly_square = np.abs(logs) <= math.log2(_NEARLY_SQUARE) + _ROUNDING
@@ -381,7 +382,8 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
 
 def _stepped(px: float, most_px: float) -> int:
     """The nearest multiple of 32 that is at most most_px."""
-    return min(round(px / _STEP_PX), math.floor(most_px / _STEP_PX)) * _STEP_PX
+    most_steps = math.floor(most_px / _STEP_PX)
+    return min(round(px / _STEP_PX), most_steps) * _STEP_PX
 
 
 def _rounded_up(px: float) -> int:

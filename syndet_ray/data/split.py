@@ -112,7 +112,8 @@ class Twin:
     is_exact: bool = False
 
     def __str__(self) -> str:
-        return f"image {self.image!r} is also {self.original!r} of {self.split}, {self.how}"
+        original = f"{self.original!r} of {self.split}"
+        return f"image {self.image!r} is also {original}, {self.how}"
 
 
 def refuse_copies(

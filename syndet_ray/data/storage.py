@@ -79,11 +79,11 @@ def check_bucket(address: str) -> None:
         client.get_object(**probe)
         client.delete_object(**probe)
     except ClientError as error:
-        raise refused(address, error.response["Error"]["Code"], str(error)) from None
+        raise store_error(address, error.response["Error"]["Code"], str(error)) from None
     # botocore raises ValueError for an endpoint that is no URL
     except (BotoCoreError, ValueError) as error:
         code = "InvalidEndpointURL" if isinstance(error, ValueError) else type(error).__name__
-        raise refused(address, code, str(error)) from None
+        raise store_error(address, code, str(error)) from None
 
 
 def s3(address: str) -> tuple[Any, dict[str, str]]:
@@ -105,9 +105,10 @@ def s3(address: str) -> tuple[Any, dict[str, str]]:
     return client, {"Bucket": place.netloc, "Key": place.path.strip("/")}
 
 
-def refused(address: str, code: str, message: str) -> MachineError:
+def store_error(address: str, code: str, message: str) -> MachineError:
     """An error with advice for an answer of S3, or for botocore's exception of that name."""
-    return MachineError(address, f"cannot be written ({code})", do=_ADVICE.get(code, message))
+    do = _ADVICE.get(code, message)
+    return MachineError(address, f"cannot be written ({code})", do=do)
 
 
 def inside(address: str, name: str) -> str:
@@ -118,7 +119,8 @@ def inside(address: str, name: str) -> str:
     if "://" not in address:
         return str(Path(address) / name)
     place = urlsplit(address)
-    return urlunsplit(place._replace(path=f"{place.path.rstrip('/')}/{name}".rstrip("/")))
+    path = f"{place.path.rstrip('/')}/{name}".rstrip("/")
+    return urlunsplit(place._replace(path=path))
 
 
 def _interruptible(
@@ -155,7 +157,7 @@ def holds(address: str, name: str) -> bool:
     Raises MachineError where the store does not answer.
     """
     store, path = filesystem(inside(address, name))
-    with _named(address, "cannot be read"):
+    with _as_machine_error(address, "cannot be read"):
         return store.get_file_info(path).type == fs.FileType.File
 
 
@@ -163,7 +165,7 @@ def holds(address: str, name: str) -> bool:
 def content(address: str) -> bytes:
     """The bytes of a file. Raises MachineError."""
     store, path = filesystem(address)
-    with _named(address, "cannot be read"), store.open_input_file(path) as file:
+    with _as_machine_error(address, "cannot be read"), store.open_input_file(path) as file:
         return file.read()
 
 
@@ -174,7 +176,7 @@ def is_folder(address: str) -> bool:
     Raises MachineError where the store does not answer.
     """
     store, path = filesystem(address)
-    with _named(address, "cannot be read"):
+    with _as_machine_error(address, "cannot be read"):
         return store.get_file_info(path).type == fs.FileType.Directory
 
 
@@ -185,7 +187,7 @@ def filesystem(address: str) -> tuple[fs.FileSystem, str]:
     """
     if "://" not in address:
         return fs.LocalFileSystem(), str(Path(address).absolute())
-    with _named(address, "cannot be used"):
+    with _as_machine_error(address, "cannot be used"):
         return fs.FileSystem.from_uri(_with_endpoint(address))
 
 
@@ -207,7 +209,7 @@ def upload(
     """
     store, root = filesystem(address)
     versions = {} if uploaded is None else uploaded
-    with _named(address, "cannot be written"):
+    with _as_machine_error(address, "cannot be written"):
         for file in sorted(folder.rglob("*")):
             is_skipped = skip is not None and file.is_relative_to(skip)
             if is_skipped or not file.is_file():
@@ -238,7 +240,7 @@ def download(address: str, folder: Path) -> None:
     if not is_folder(address):
         raise MachineError(address, "holds no files", do="Correct the address.")
     store, root = filesystem(address)
-    with _named(address, "cannot be read"):
+    with _as_machine_error(address, "cannot be read"):
         folder.mkdir(parents=True, exist_ok=True)
         fs.copy_files(
             root, str(folder), source_filesystem=store, destination_filesystem=fs.LocalFileSystem()
@@ -275,7 +277,7 @@ def _make_parent(store: fs.FileSystem, path: str) -> None:
 
 
 @contextmanager
-def _named(address: str, rule: str) -> Iterator[None]:
+def _as_machine_error(address: str, rule: str) -> Iterator[None]:
     """Raises Arrow's errors as MachineError: it raises OSError for any answer of S3."""
     try:
         yield

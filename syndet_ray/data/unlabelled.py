@@ -35,7 +35,7 @@ def find(paths: Sequence[Path]) -> tuple[ImageFile, ...]:
     if not files:
         place = ", ".join(map(str, paths)) or "IMAGES"
         raise DataError(place, "there are no images", do=_LOOKED)
-    return tuple(_named(files.values()))
+    return tuple(_with_unique_names(files.values()))
 
 
 def _files(path: Path) -> list[Path]:
@@ -52,12 +52,12 @@ def _is_image(file: Path) -> bool:
     return has_suffix and not file.name.startswith(".") and file.is_file()
 
 
-def _named(files: Iterable[Path]) -> Iterator[ImageFile]:
+def _with_unique_names(files: Iterable[Path]) -> Iterator[ImageFile]:
     """Files by their stem; the second of a stem is called <stem>-2, and so on."""
-    taken: set[str] = set()
+    used: set[str] = set()
     for file in files:
         name, number = file.stem, 2
-        while name.casefold() in taken:
+        while name.casefold() in used:
             name, number = f"{file.stem}-{number}", number + 1
-        taken.add(name.casefold())
+        used.add(name.casefold())
         yield ImageFile(path=file, name=name)

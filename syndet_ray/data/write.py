@@ -3,7 +3,6 @@
 import colorsys
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +13,14 @@ from pyarrow import parquet
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
+from syndet_ray.progress import Progress
 
 Format = Literal["png", "jpeg"]
-_ENCODING: dict[Format, dict[str, Any]] = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}}
+# arguments of Pillow's writers
+_ENCODING: dict[Format, dict[str, Any]] = {
+    "png": {},
+    "jpeg": {"quality": 95, "subsampling": 0},
+}
 # of the contact sheet: its images, the side of a cell, the space between cells
 _SHEET_IMAGES, _CELL_PX, _GAP_PX = 24, 256, 4
 _GOLDEN_RATIO = 0.618034  # of the circle of hues, from one label to the next
@@ -40,7 +44,7 @@ _COLUMNS = pa.schema(
 def write_dataset(
     pool: Pool,
     out: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     *,
     image_format: Format = "png",
 ) -> None:
@@ -71,7 +75,9 @@ def check_empty(out: Path) -> None:
     """Raises DataError unless `out` does not exist or is an empty folder."""
     if out.exists() and not out.is_dir():
         raise DataError(out, "is a file, a dataset needs a folder", do="Give a new folder.")
-    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if not out.exists():
+        return
+    names = sorted(path.name for path in out.iterdir())
     if names:
         rule = "must be a new or an empty folder"
         raise DataError(out, rule, got=names[:4], do="Give another, or empty it.")
@@ -85,10 +91,12 @@ def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = Tru
     count = min(_SHEET_IMAGES, len(pool))
     rows = max(1, math.ceil(count / columns))
     step = _CELL_PX + _GAP_PX
-    sheet = Image.new("RGB", (columns * step - _GAP_PX, rows * step - _GAP_PX), "white")
+    sheet_wh = (columns * step - _GAP_PX, rows * step - _GAP_PX)
+    sheet = Image.new("RGB", sheet_wh, "white")
     for i in range(count):
         row, column = divmod(i, columns)
-        sheet.paste(_cell(pool, i, outlined=boxes), (column * step, row * step))
+        corner = (column * step, row * step)
+        sheet.paste(_cell(pool, i, outlined=boxes), corner)
     sheet.save(path)
 
 
@@ -96,7 +104,8 @@ def _cell(pool: Pool, i: int, *, outlined: bool) -> Image.Image:
     width, height = pool.sizes_wh[i].tolist()
     scale = _CELL_PX / max(width, height)
     cell_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    cell = Image.fromarray(pool.image(i)).resize(cell_wh)
+    image = Image.fromarray(pool.image(i))
+    cell = image.resize(cell_wh)
     if outlined:
         boxes = pool.boxes(i)
         pen = ImageDraw.Draw(cell)
@@ -111,13 +120,12 @@ def _color(label: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _write_images(
-    pool: Pool, folder: Path, names: list[str], progress: Callable[[int, int], None] | None
-) -> None:
+def _write_images(pool: Pool, folder: Path, names: list[str], progress: Progress | None) -> None:
     folder.mkdir()
     for i, name in enumerate(names):
+        image = Image.fromarray(pool.image(i))
         suffix: Any = name.rsplit(".", 1)[1]
-        Image.fromarray(pool.image(i)).save(folder / name, **_ENCODING[suffix])
+        image.save(folder / name, **_ENCODING[suffix])
         if progress is not None:
             progress(i + 1, len(names))
 
@@ -140,7 +148,8 @@ def _coco(pool: Pool, names: list[str], rows: list[dict[str, Any]]) -> dict[str,
 
 
 def _annotation(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
+    width = row["x2"] - row["x1"]
+    height = row["y2"] - row["y1"]
     annotation = {
         "id": number,
         "image_id": row["image_id"],

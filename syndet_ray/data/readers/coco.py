@@ -7,7 +7,7 @@ ours; COCO has none.
 import json
 import math
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -142,9 +142,10 @@ def _check_references(path: Path, content: Entry) -> None:
 
 def _check_unique(path: Path, plural: str, values: list[Any]) -> None:
     repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        do = f"{len(repeated)} of them occur more than once." if len(repeated) > 1 else ""
-        raise DataError(path, f"{plural} must be unique", got=repeated[0], do=do)
+    if not repeated:
+        return
+    do = f"{len(repeated)} of them occur more than once." if len(repeated) > 1 else ""
+    raise DataError(path, f"{plural} must be unique", got=repeated[0], do=do)
 
 
 def _classes(contents: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -171,7 +172,7 @@ def _classes(contents: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, .
 
 def _images(path: Path, content: Entry, folders: _ImageFolders) -> list[LabelledImage]:
     names = {category["id"]: category["name"] for category in content["categories"]}
-    of_image: dict[int, list[Entry]] = {image["id"]: [] for image in content["images"]}
+    of_image = defaultdict[int, list[Entry]](list)
     for annotation in content["annotations"]:
         of_image[annotation["image_id"]].append(annotation)
     images = []
@@ -192,7 +193,8 @@ def _labelled_image(
     name = _text(place, image, "file_name")
     file = folders.find(place, name)
     places = [f"{path}, annotation {annotation['id']}" for annotation in annotations]
-    xywh = np.array(list(map(_bbox, places, annotations)), np.float64).reshape(-1, 4)
+    boxes = list(map(_bbox, places, annotations))
+    xywh = np.array(boxes, np.float64).reshape(-1, 4)
     x1y1 = xywh[:, :2]
     x2y2 = x1y1 + xywh[:, 2:]
     visibility = list(map(_visibility, places, annotations))

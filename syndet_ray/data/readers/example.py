@@ -18,6 +18,7 @@ import numpy as np
 from syndet_ray.errors import DataError
 
 Feature = list[bytes] | list[float] | list[int]
+Features = dict[str, Feature]  # of one example, by name
 Field = tuple[int, int, bytes | int]  # number, wire type, value
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -31,7 +32,7 @@ class _MalformedError(ValueError):
     """The bytes are no protobuf message of the expected shape."""
 
 
-def read_examples(path: Path) -> Iterator[tuple[str, dict[str, Feature]]]:
+def read_examples(path: Path) -> Iterator[tuple[str, Features]]:
     """(place, features by name) of every record.
 
     Raises DataError naming file, record number and byte offset.
@@ -50,9 +51,9 @@ def read_examples(path: Path) -> Iterator[tuple[str, dict[str, Feature]]]:
             number += 1
 
 
-def parse_example(data: bytes) -> dict[str, Feature]:
+def parse_example(data: bytes) -> Features:
     """Features by name of a serialised tf.train.Example."""
-    features: dict[str, Feature] = {}
+    features: Features = {}
     for feature_map in _messages(data, 1):
         for entry in _messages(feature_map, 1):
             keys = _messages(entry, 1)
@@ -84,7 +85,8 @@ def crc32c(data: bytes) -> int:
         block = octets[start : start + _BLOCK].copy()
         length = len(block)
         size = min(4, length)
-        block[:size] ^= np.frombuffer(crc.to_bytes(4, "little"), np.uint8)[:size]
+        crc_octets = np.frombuffer(crc.to_bytes(4, "little"), np.uint8)
+        block[:size] ^= crc_octets[:size]
         rows = table[-length:].reshape(-1)
         looked_up = rows[_row_starts(length) + block]
         crc = int(np.bitwise_xor.reduce(looked_up)) ^ (crc >> (8 * size))
@@ -100,7 +102,8 @@ def _table() -> np.ndarray:
     for _ in range(8):
         crc[:] = (crc >> 1) ^ (crc & 1) * np.uint32(0x82F63B78)
     for row in range(_BLOCK - 2, -1, -1):
-        table[row] = crc[table[row + 1] & 0xFF] ^ (table[row + 1] >> 8)
+        below = table[row + 1]
+        table[row] = crc[below & 0xFF] ^ (below >> 8)
     return table
 
 
@@ -116,18 +119,19 @@ def _frame(file: BinaryIO, place: str) -> bytes | None:
         return None
     if len(head) < 12:
         raise DataError(place, "the file ends in the middle of a record", do=_DO)
-    if masked_crc32c(head[:8]) != struct.unpack("<I", head[8:])[0]:
+    length, length_crc = struct.unpack("<QI", head)
+    if masked_crc32c(head[:8]) != length_crc:
+        rule = "the length has a wrong checksum: not a TFRecord file, or damaged"
         do = f"{_DO} If it is compressed (GZIP), unpack it first."
-        raise DataError(
-            place, "the length has a wrong checksum: not a TFRecord file, or damaged", do=do
-        )
-    (length,) = struct.unpack("<Q", head[:8])
+        raise DataError(place, rule, do=do)
     body = file.read(length + 4)
     if len(body) < length + 4:
         raise DataError(place, "the file ends in the middle of a record", do=_DO)
-    if masked_crc32c(body[:-4]) != struct.unpack("<I", body[-4:])[0]:
+    data = body[:-4]
+    (data_crc,) = struct.unpack("<I", body[-4:])
+    if masked_crc32c(data) != data_crc:
         raise DataError(place, "the data has a wrong checksum: the file is damaged", do=_DO)
-    return body[:-4]
+    return data
 
 
 def _messages(data: bytes, number: int) -> list[bytes]:
@@ -136,9 +140,10 @@ def _messages(data: bytes, number: int) -> list[bytes]:
 
 
 def _feature(data: bytes) -> Feature:
-    """Numbers may be packed into one field, or stand in one field each, or both."""
+    """The values of a feature; numbers may be packed into one field, or one in each field."""
     for kind, _, values in _fields(data):
-        items = [(wire, value) for number, wire, value in _fields(_as_bytes(values)) if number == 1]
+        fields = _fields(_as_bytes(values))
+        items = [(wire, value) for number, wire, value in fields if number == 1]
         if kind == 1:
             return [_as_bytes(value) for _, value in items]
         if kind == 2:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data.readers.example import Feature, read_examples
+from syndet_ray.data.readers.example import Features, read_examples
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.errors import DataError, nearest
 
@@ -92,7 +92,7 @@ def _label_map(folder: Path) -> dict[int, str]:
 
 
 def _labelled_image(
-    place: str, features: dict[str, Feature], label_map: dict[int, str], file: str
+    place: str, features: Features, label_map: dict[int, str], file: str
 ) -> LabelledImage:
     encoded = _bytes(features, "image/encoded")
     if "image/encoded" not in features:
@@ -121,7 +121,7 @@ def _labelled_image(
     )
 
 
-def _boxes(place: str, features: dict[str, Feature]) -> np.ndarray:
+def _boxes(place: str, features: Features) -> np.ndarray:
     """(n, 4) float64 xyxy, shares of the sides."""
     edges = [_numbers(place, features, f"image/object/bbox/{edge}") for edge in _EDGES]
     lengths = [len(edge) for edge in edges]
@@ -137,9 +137,7 @@ def _boxes(place: str, features: dict[str, Feature]) -> np.ndarray:
     return xyxy
 
 
-def _classes(
-    place: str, features: dict[str, Feature], count: int, label_map: dict[int, str]
-) -> list[str]:
+def _classes(place: str, features: Features, count: int, label_map: dict[int, str]) -> list[str]:
     """The class name of each box: its text if it has one, else that of its label."""
     values = features.get("image/object/class/text", [])
     texts = [value.decode("utf-8", "replace") for value in values if isinstance(value, bytes)]
@@ -180,7 +178,7 @@ def _check_text(place: str, text: str, label: int, label_map: dict[int, str]) ->
         raise DataError(place, rule, got=text, do=do)
 
 
-def _labels(place: str, features: dict[str, Feature], name: str, count: int) -> list[int]:
+def _labels(place: str, features: Features, name: str, count: int) -> list[int]:
     """One integer for each box; [] where the field is absent."""
     values = _numbers(place, features, f"image/object/{name}")
     if values and len(values) != count:
@@ -193,7 +191,7 @@ def _labels(place: str, features: dict[str, Feature], name: str, count: int) -> 
     return [int(value) for value in values]
 
 
-def _numbers(place: str, features: dict[str, Feature], name: str) -> list[float]:
+def _numbers(place: str, features: Features, name: str) -> list[float]:
     values = features.get(name, [])
     numbers = [float(value) for value in values if not isinstance(value, bytes)]
     if len(numbers) != len(values):
@@ -201,14 +199,14 @@ def _numbers(place: str, features: dict[str, Feature], name: str) -> list[float]
     return numbers
 
 
-def _bytes(features: dict[str, Feature], name: str) -> bytes:
+def _bytes(features: Features, name: str) -> bytes:
     """The first value of a field of bytes; b"" where there is none."""
     values = features.get(name, [])
     first = values[0] if values else b""
     return first if isinstance(first, bytes) else b""
 
 
-def _side(features: dict[str, Feature], name: str) -> int:
+def _side(features: Features, name: str) -> int:
     """The first value of a field of integers; 0 where there is none."""
     values = features.get(name, [])
     first = values[0] if values else 0
