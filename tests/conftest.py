@@ -150,7 +150,7 @@ def _small_pictures(monkeypatch):
     """Figures are drawn with few pixels: tests look at what is in them, and drawing is what takes
     time.
     """
-    monkeypatch.setattr("syndet_ray.report.figures.drawing._SCALE", 0.5)
+    monkeypatch.setattr("syndet_ray.report.figures.plot._SCALE", 0.5)
     monkeypatch.setattr("syndet_ray.report.figures.sheets._DPI", 50)
 
 

@@ -12,7 +12,7 @@ from syndet_ray.analysis.chosen import best_and_others, chosen_lines, chosen_wor
 from syndet_ray.analysis.tables import test_lines as all_lines
 from syndet_ray.report import page
 from syndet_ray.report.figures import comparisons, importance, learning, mistakes, responses
-from syndet_ray.report.figures.drawing import specification
+from syndet_ray.report.figures.plot import specification
 
 MANY = [("search", 40, 0.4, 0.002, (0.30 + k / 100,), "COMPLETE", "") for k in range(6)]
 KEPT = ["best recipe", "real only", "synthetic only", "finalist 11", "finalist 12"]

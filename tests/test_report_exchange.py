@@ -23,8 +23,8 @@ from syndet_ray.analysis.exchange import (
 )
 from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
 from syndet_ray.definitions.sweep import Sweep
-from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import exchange as figure
+from syndet_ray.report.figures import plot
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import TestRow, TestScores
 
@@ -333,4 +333,4 @@ def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
     assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(
         20 * 2**0.5 - 8
     )
-    drawing.save(drawn, tmp_path / "figure")
+    plot.save(drawn, tmp_path / "figure")

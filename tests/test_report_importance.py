@@ -17,8 +17,8 @@ from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
 from syndet_ray.definitions.recipe import Recipe, Scenes
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
-from syndet_ray.report.figures import drawing
 from syndet_ray.report.figures import importance as figures
+from syndet_ray.report.figures import plot
 from syndet_ray.runs.results import Rung, Trial
 
 NOTHING = importance.Importances(settings=(), trials=0, reason="")
@@ -251,7 +251,7 @@ def test_both_figures_can_be_drawn(tmp_path):
     assert len(lines.rows) == 14
     assert len(lines.header) == 3 + len(SPACE)
     for name, each in {"importance": drawn, "lines": lines}.items():
-        drawing.save(each, tmp_path / name)
+        plot.save(each, tmp_path / name)
     few = searched_run(tmp_path / "few", 3)
     assert figures.importance(few.read()) is None
     assert figures.parallel_coordinates(few.read()) is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from syndet_ray.boxes import iou
-from syndet_ray.runs.marks import common_side, crowded_window, full_window, marks
+from syndet_ray.runs.marks import common_side, crowded_window, full_window, marked_boxes
 from syndet_ray.runs.results import Picture
 
 BOX = [10.0, 10.0, 30.0, 30.0]
@@ -26,7 +26,7 @@ def picture(predicted=(), names=(), scores=(), truth=(), truth_names=(), wh=(100
 
 
 def whats(shown):
-    return [mark.what for mark in marks(shown)]
+    return [box.outcome for box in marked_boxes(shown)]
 
 
 def test_iou_of_a_half_covered_box():
@@ -52,7 +52,7 @@ def test_a_hit_needs_the_class_and_half_of_the_union(predicted, name, what):
 def test_a_true_box_is_found_once_by_the_most_confident():
     shown = picture([BOX, BOX], ("a", "a"), (0.6, 0.9), [BOX], ("a",))
     assert whats(shown) == ["found", "false alarm", "hit"]
-    assert [mark.score for mark in marks(shown)] == [None, 0.6, 0.9]
+    assert [box.score for box in marked_boxes(shown)] == [None, 0.6, 0.9]
 
 
 @pytest.mark.parametrize(

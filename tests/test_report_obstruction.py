@@ -14,8 +14,8 @@ from syndet_ray.data.visibility import Bin
 from syndet_ray.report import page, words
 from syndet_ray.report.figures import mistakes
 from syndet_ray.report.figures import obstruction as figures
-from syndet_ray.report.figures.catalogue import draw_all
-from syndet_ray.report.figures.drawing import specification
+from syndet_ray.report.figures.catalogue import plot_all
+from syndet_ray.report.figures.plot import specification
 
 HIDDEN = (
     "accuracy_vs_obstruction",
@@ -186,10 +186,10 @@ def test_bins_and_quantiles_of_the_best_recipe_have_a_table(folder):
 
 def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, folder):
     old = made_run(tmp_path / "old", scores=TIED)
-    assert not set(HIDDEN) & set(draw_all(old.read(), old.figures))
+    assert not set(HIDDEN) & set(plot_all(old.read(), old.figures))
     assert obstruction.summary(old.read()) == []
     assert words.limits(old.test()) == ""
     html = page.write(old.read(), old).read_text()
     assert "was opened by an earlier version, which did not look at how hidden objects are" in html
     assert "the test set has not been opened" not in html
-    assert set(HIDDEN) <= set(draw_all(folder.read(), folder.figures))
+    assert set(HIDDEN) <= set(plot_all(folder.read(), folder.figures))

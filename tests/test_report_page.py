@@ -34,8 +34,8 @@ from syndet_ray.definitions.recipe import Mix, Recipe, Scenes
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report import answer, page
-from syndet_ray.report.figures.catalogue import draw_all
-from syndet_ray.report.figures.drawing import from_zero, script, spread
+from syndet_ray.report.figures.catalogue import plot_all
+from syndet_ray.report.figures.plot import from_zero, label_positions, script
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Picture
 
@@ -181,7 +181,7 @@ def test_a_bare_run_json_is_enough(make_run):
 def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
     monkeypatch.undo()  # at their own size
     folder = make_run(scores=TIED, pictures=True)
-    found = draw_all(folder.read(), folder.figures)
+    found = plot_all(folder.read(), folder.figures)
     assert {
         "test_scores",
         "validation_vs_test",
@@ -230,7 +230,7 @@ def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
 )
 def test_a_chart_holds_what_its_table_holds(tmp_path, name, key, columns):
     folder = confirmed_run(tmp_path / "run")
-    spec = draw_all(folder.read(), folder.figures)[name].spec
+    spec = plot_all(folder.read(), folder.figures)[name].spec
     told = [row for row in rows(folder, name) if key is None or row[key[0]] in key[1]]
     table = sorted(tuple(row[column] for column in columns) for row in told)
     assert table in [columns_of(data, columns) for data in spec["datasets"].values()]
@@ -319,7 +319,7 @@ def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_pat
 
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
     folder = confirmed_run(tmp_path / "run")
-    draw_all(folder.read(), folder.figures)
+    plot_all(folder.read(), folder.figures)
     curves = rows(folder, "learning_curves")
     assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
     assert [row["seeds"] for row in rows(folder, "test_scores")] == ["3"] * 28
@@ -393,7 +393,7 @@ def test_fronts_of_few_offers_are_drawn(tmp_path, offers):
 
 
 def drawn(folder, name):
-    draw_all(folder.read(), folder.figures)
+    plot_all(folder.read(), folder.figures)
     return rows(folder, name)
 
 
@@ -458,7 +458,7 @@ ALWAYS = ("test_scores", "validation_vs_test", "learning_curves", "sheet_trainin
 )
 def test_figures_without_numbers_are_left_out_with_a_sentence(make_run, trials, drawn):
     folder = make_run(trials)
-    assert [name for name in draw_all(folder.read(), folder.figures) if name in ALWAYS] == drawn
+    assert [name for name in plot_all(folder.read(), folder.figures) if name in ALWAYS] == drawn
     assert "Training images with their boxes: nothing to show in this run." in read(folder).words
 
 
@@ -470,16 +470,16 @@ def test_pictures_without_a_box_are_drawn(make_run):
     folder.write_pictures(
         "best", [Picture(image=image, xyxy=bare, names=(), scores=(), truth=bare, truth_names=())]
     )
-    assert {"learning_curves", "sheet_training", "best_predictions"} <= draw_all(
+    assert {"learning_curves", "sheet_training", "best_predictions"} <= plot_all(
         folder.read(), folder.figures
     ).keys()
 
 
 def test_labels_are_moved_apart_only_where_they_meet():
-    assert spread([0.3, 0.1, 0.2], 0.05) == pytest.approx([0.3, 0.1, 0.2])
-    assert spread([0.31, 0.1, 0.29], 0.05) == pytest.approx([0.325, 0.1, 0.275])
-    assert spread([0.2, 0.2, 0.2], 0.05) == pytest.approx([0.15, 0.2, 0.25])
-    assert spread([], 0.05) == []
+    assert label_positions([0.3, 0.1, 0.2], 0.05) == pytest.approx([0.3, 0.1, 0.2])
+    assert label_positions([0.31, 0.1, 0.29], 0.05) == pytest.approx([0.325, 0.1, 0.275])
+    assert label_positions([0.2, 0.2, 0.2], 0.05) == pytest.approx([0.15, 0.2, 0.25])
+    assert label_positions([], 0.05) == []
 
 
 def test_an_axis_from_zero_has_room_above_and_never_cuts_a_mark():
@@ -504,7 +504,7 @@ def test_validation_beside_test_tells_both_of_every_recipe(tmp_path):
 
 def test_one_recipe_alone_is_not_compared(make_run):
     folder = make_run(scores={"best": (0.31, 0.27, 0.35)})
-    assert "validation_vs_test" not in draw_all(folder.read(), folder.figures)
+    assert "validation_vs_test" not in plot_all(folder.read(), folder.figures)
     assert "Validation against test" not in read(folder).words
 
 
@@ -514,7 +514,7 @@ def test_a_recipe_that_was_trained_once_has_no_standard_error(make_run):
 
 
 def curves_spec(folder):
-    return draw_all(folder.read(), folder.figures)["learning_curves"].spec
+    return plot_all(folder.read(), folder.figures)["learning_curves"].spec
 
 
 def test_numbers_of_trials_that_end_together_are_moved_apart(make_run):
@@ -579,7 +579,7 @@ def test_where_there_are_no_intervals_no_figure_names_any(ablation):
     small = replace(ablation.test(), images=9)
     bare = tuple(replace(row, intervals={}, differences={}) for row in small.rows)
     ablation.write_test(replace(small, rows=bare))
-    drawn = draw_all(ablation.read(), ablation.figures)
+    drawn = plot_all(ablation.read(), ablation.figures)
     shown = read(ablation)
     assert "test_scores" in drawn and "variants" in drawn
     assert "95 %" not in shown.words

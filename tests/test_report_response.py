@@ -20,7 +20,7 @@ from syndet_ray.definitions.recipe import Recipe, Scenes
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report import page
-from syndet_ray.report.figures import drawing, responses
+from syndet_ray.report.figures import plot, responses
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Rung, Trial
 
@@ -282,7 +282,7 @@ def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
     ]
     assert sum(row["trial"] is not None for row in rows) == 14
     assert {row["what"] for row in rows} == {"best recipe", "searched", "pruned (×)", "curve"}
-    drawing.save(drawn["response_scene_background_scale"], tmp_path / "figure")
+    plot.save(drawn["response_scene_background_scale"], tmp_path / "figure")
     assert (tmp_path / "figure.parquet").exists()
 
 

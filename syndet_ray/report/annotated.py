@@ -1,4 +1,4 @@
-"""Annotated: one picture with what was found in it drawn upon it, at the picture's own size."""
+"""Annotated: an image with the detections on it, at the image's own size."""
 
 import colorsys
 from collections.abc import Iterator, Sequence
@@ -11,75 +11,75 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from syndet_ray.detection.score import Predictions
+from syndet_ray.report.palette import DARK_RGB, LIGHT_RGB
 
-# text height: a share of the picture's mean side, and what can still be read
+# Height of the text: a share of the image's mean side, and what can still be read.
 _TEXT_SHARE, _LEAST_TEXT_PX = 0.022, 11
-_TEXT_OF_BOX = 0.33  # of the median box: higher text would hide what was found
-_LINE_OF_TEXT = 1 / 6
-# a pixel of another label is worth more than one of a picture that can be seen elsewhere
+_TEXT_OF_BOX = 0.33  # of the median box: higher text would hide the objects
+_LINE_OF_TEXT = 1 / 6  # width of a line, of the height of the text
+# A hidden pixel of another label is worse than one of the image, which can be seen elsewhere.
 _LABEL_WEIGHT = 4
-_DARK, _LIGHT = (20, 20, 20), (255, 255, 255)
+_GOLDEN_RATIO = 0.618034  # of a turn of hues: steps of it never come close to an earlier one
+_DARKEST_LUMA = 120  # of 255, of a ground that is light enough for dark text
 Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """The words on a box and where they stand: x1, y1, x2, y2 pixels."""
+    """The text on a box. at: x1, y1, x2, y2 pixels."""
 
     text: str
     at: Rectangle
     color: Color
 
 
-def annotated(image: np.ndarray, found: Predictions, classes: Sequence[str]) -> Image.Image:
-    """The picture with a box, class and confidence for each prediction. image (h, w, 3) uint8 RGB.
+def annotated(image: np.ndarray, predictions: Predictions, classes: Sequence[str]) -> Image.Image:
+    """Returns the image with a box, class and confidence for each prediction.
 
-    Where boxes are crowded the most confident are drawn last, over the others. Labels stand where
-    they hide the least.
+    image (h, w, 3) uint8 RGB. The most confident boxes lie over the others. Labels are placed
+    where they hide the least.
     """
-    picture = Image.fromarray(image)
-    height = text_px(picture.size, found.xyxy)
-    draw, font = ImageDraw.Draw(picture), _font(height)
-    boxes, colors = (
-        np.rint(found.xyxy).astype(int).tolist(),
-        [color(label) for label in found.labels.tolist()],
-    )
+    canvas = Image.fromarray(image)
+    height = text_px(canvas.size, predictions.xyxy)
+    pen, font = ImageDraw.Draw(canvas), _font(height)
+    boxes = np.rint(predictions.xyxy).astype(int).tolist()
+    indices = predictions.labels.tolist()
+    colors = [color(index) for index in indices]
+    line_px = max(1, round(height * _LINE_OF_TEXT))
     for box, ink in reversed(list(zip(boxes, colors, strict=True))):
-        _draw_box(draw, box, ink, max(1, round(height * _LINE_OF_TEXT)))
-    texts = [
-        f"{classes[k]} {score:.2f}"
-        for k, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-    ]
-    for label in reversed(list(_labels(boxes, texts, colors, font, picture.size))):
-        _draw_label(draw, label, font)
-    return picture
+        _annotate_box(pen, box, ink, line_px)
+    scores = predictions.scores.tolist()
+    texts = [f"{classes[k]} {score:.2f}" for k, score in zip(indices, scores, strict=True)]
+    labels = list(_labels(boxes, texts, colors, font, canvas.size))
+    for label in reversed(labels):
+        _write_label(pen, label, font)
+    return canvas
 
 
 def color(label: int) -> Color:
     """Hues a golden ratio apart: neighbouring classes look different, however many there are."""
-    red, green, blue = colorsys.hsv_to_rgb((0.55 + label * 0.618034) % 1, 0.85, 1)
+    hue = (0.55 + label * _GOLDEN_RATIO) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def text_px(size_wh: tuple[int, int], xyxy: np.ndarray) -> int:
-    """Height of the text in a picture of this size with these boxes, (n, 4)."""
-    wanted = _TEXT_SHARE * sum(size_wh) / 2
+    """Height of the text in an image of this size with these boxes, (n, 4)."""
+    height = _TEXT_SHARE * sum(size_wh) / 2
     if len(xyxy):
-        wanted = min(
-            wanted, max(wanted / 2, _TEXT_OF_BOX * float(np.median(xyxy[:, 3] - xyxy[:, 1])))
-        )
-    return max(_LEAST_TEXT_PX, round(wanted))
+        median_box = float(np.median(xyxy[:, 3] - xyxy[:, 1]))
+        height = min(height, max(height / 2, _TEXT_OF_BOX * median_box))
+    return max(_LEAST_TEXT_PX, round(height))
 
 
 @cache
 def _font(height_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and knows most alphabets; Pillow's own knows Latin
-    letters alone.
+    """DejaVu Sans, which comes with matplotlib and has most alphabets; Pillow's own font has only
+    Latin letters.
     """
-    return ImageFont.truetype(
-        str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), height_px
-    )
+    file = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(str(file), height_px)
 
 
 def _labels(
@@ -89,29 +89,29 @@ def _labels(
     font: ImageFont.FreeTypeFont,
     size_wh: tuple[int, int],
 ) -> Iterator[Label]:
-    """A label for each box, in their order: the first may choose where to stand."""
-    every, taken = np.reshape(boxes, (-1, 4)), np.zeros((0, 4), int)
+    """A label for each box, in their order: the first has the choice of all places."""
+    all_boxes, taken = np.reshape(boxes, (-1, 4)), np.zeros((0, 4), int)
     for box, text, ink in zip(boxes, texts, colors, strict=True):
         width, height = round(font.getlength(text) + font.size / 2), round(font.size * 1.25)
         places = _places(box, width, height, size_wh)
-        worst = _hidden(places, taken) * _LABEL_WEIGHT + _hidden(places, every)
-        at = places[worst.argmin()]
+        hidden = _hidden(places, taken) * _LABEL_WEIGHT + _hidden(places, all_boxes)
+        at = places[hidden.argmin()]
         taken = np.vstack([taken, at])
         yield Label(text=text, at=tuple(at.tolist()), color=ink)
 
 
 def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int]) -> np.ndarray:
-    """(8, 4) where a label may stand, best first: above its box, below, at its sides, and within;
-    all in the picture.
+    """(8, 4) places for a label, the best first: above its box, below, at its sides, and within;
+    all in the image.
     """
     x1, y1, x2, y2 = box
-    beside = [(x2, y1), (x1 - width, y1)]
     corners = [
         (x1, y1 - height),
         (x1, y2),
         (x2 - width, y1 - height),
         (x2 - width, y2),
-        *beside,
+        (x2, y1),
+        (x1 - width, y1),
         (x1, y1),
         (x1, y2 - height),
     ]
@@ -121,35 +121,30 @@ def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int
 
 
 def _hidden(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(p,) how many pixels of others (m, 4) each of the places (p, 4) covers."""
-    low, high = (
-        np.maximum(places[:, None, :2], others[:, :2]),
-        np.minimum(places[:, None, 2:], others[:, 2:]),
-    )
+    """(p,) number of pixels of others (m, 4) that each of the places (p, 4) covers."""
+    low = np.maximum(places[:, None, :2], others[:, :2])
+    high = np.minimum(places[:, None, 2:], others[:, 2:])
     return (high - low).clip(0).prod(axis=2).sum(axis=1)
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, width: int) -> None:
-    """A line just within the edges, with a dark one around it: seen on any ground."""
+def _annotate_box(pen: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, width: int) -> None:
+    """A line just within the edges, with a dark one around it, visible on any ground."""
+    x1, y1, x2, y2 = box
     # Pillow's ends are inclusive
-    x1, y1, x2, y2 = box[0], box[1], max(box[2] - 1, box[0]), max(box[3] - 1, box[1])
-    draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=_DARK)
-    draw.rectangle((x1, y1, x2, y2), outline=ink, width=width)
+    x2, y2 = max(x2 - 1, x1), max(y2 - 1, y1)
+    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=DARK_RGB)
+    pen.rectangle((x1, y1, x2, y2), outline=ink, width=width)
 
 
-def _draw_label(draw: ImageDraw.ImageDraw, label: Label, font: ImageFont.FreeTypeFont) -> None:
+def _write_label(pen: ImageDraw.ImageDraw, label: Label, font: ImageFont.FreeTypeFont) -> None:
     x1, y1, x2, y2 = label.at
-    draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=label.color)
-    draw.text(
-        ((x1 + x2) / 2, (y1 + y2) / 2),
-        label.text,
-        fill=_readable_on(label.color),
-        font=font,
-        anchor="mm",
-    )
+    pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=label.color)
+    center, ink = ((x1 + x2) / 2, (y1 + y2) / 2), _readable_on(label.color)
+    pen.text(center, label.text, fill=ink, font=font, anchor="mm")
 
 
 def _readable_on(ground: Color) -> Color:
     """Dark or light text: luma of ITU-R BT.601."""
     red, green, blue = ground
-    return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else _LIGHT
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return DARK_RGB if luma > _DARKEST_LUMA else LIGHT_RGB

@@ -11,18 +11,8 @@ from syndet_ray.analysis.compare import ComparedRun, Comparison
 from syndet_ray.files import write_whole
 from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
-from syndet_ray.report.figures.drawing import (
-    DIM,
-    HEIGHT,
-    INK,
-    SERIES,
-    WIDTH,
-    Drawing,
-    colors,
-    records,
-    save,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
+from syndet_ray.report.palette import DIM, INK, SERIES
 
 _COLORS = (*SERIES, DIM)
 _ROW_PX, _LABEL_PX = 26, 260
@@ -40,12 +30,12 @@ def write(found: Comparison, path: Path) -> Path:
     return write_whole(path, text.encode())
 
 
-def figures(found: Comparison) -> dict[str, Drawing]:
+def figures(found: Comparison) -> dict[str, Plot]:
     """The page's figures, by the names that its template knows them by."""
     return {"scores": scores(found), "curves": curves(found)}
 
 
-def scores(found: Comparison) -> Drawing:
+def scores(found: Comparison) -> Plot:
     """Test mAP of every recipe of every run, with its interval, run by run."""
     rows = [
         (
@@ -68,10 +58,10 @@ def scores(found: Comparison) -> Drawing:
         alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True)), _colors(found)
     )
     chart = _titled(alt.layer(lines, dots), f"On the same {found.where}", _ROW_PX * len(rows))
-    return Drawing(figure=chart, header=_SCORES, rows=rows)
+    return Plot(figure=chart, header=_SCORES, rows=rows)
 
 
-def curves(found: Comparison) -> Drawing:
+def curves(found: Comparison) -> Plot:
     """How the best recipe of every run learnt, each training of it a line."""
     rows = [
         (_what(run), curve.trial, images, value)
@@ -90,7 +80,7 @@ def curves(found: Comparison) -> Drawing:
             tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),
         )
     )
-    return Drawing(
+    return Plot(
         figure=_titled(lines.interactive(), "The best recipes, every training", HEIGHT),
         header=_CURVES,
         rows=rows,

@@ -1,5 +1,5 @@
-"""Document: an HTML file that needs nothing else. Its figures are pictures, and charts where a
-browser can draw them.
+"""Document: an HTML file that needs nothing else. Its figures are pictures, and charts if the
+browser can render them.
 """
 
 import base64
@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from syndet_ray import wording
-from syndet_ray.report.figures.drawing import DARK, Drawn, responsive, script
+from syndet_ray.report import palette
+from syndet_ray.report.figures.plot import SavedPlot, responsive, script
 from syndet_ray.runs import names
 
 _FILTERS = {
@@ -26,21 +27,18 @@ _FILTERS = {
     "setting_value": names.setting_value,
 }
 
-_JPEG_QUALITY = 88
+_JPEG_QUALITY = 88  # of sheets: the lines of boxes stay sharp, and a page stays small
 
 
-def html(template: str, figures: Mapping[str, Drawn], **content: Any) -> str:
-    """A template of this package with its content; `figures` are known to it by their names."""
-    pictures = {name: _embedded(drawn) for name, drawn in figures.items()}
+def html(template: str, figures: Mapping[str, SavedPlot], **content: Any) -> str:
+    """Fills a template of this package with its content, and with `figures` by their names."""
+    pictures = {name: _embedded(plot) for name, plot in figures.items()}
     charts = {
-        name: responsive(drawn.spec) for name, drawn in figures.items() if drawn.spec is not None
+        name: responsive(plot.spec) for name, plot in figures.items() if plot.spec is not None
     }
     library = script() if charts else ""
-    return (
-        _environment()
-        .get_template(template)
-        .render(content, pictures=pictures, charts=charts, library=library, darkened=DARK)
-    )
+    page = _environment().get_template(template)
+    return page.render(content, pictures=pictures, charts=charts, library=library)
 
 
 @cache  # with the templates that it has compiled, which takes longer than filling them
@@ -53,14 +51,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= _FILTERS
+    environment.globals["palette"] = palette
     return environment
 
 
-def _embedded(drawn: Drawn) -> str:
-    """A chart as it is; a sheet of photos as JPEG, a tenth of it."""
-    if drawn.spec is not None:
-        return "data:image/png;base64," + base64.b64encode(drawn.png.read_bytes()).decode()
-    small = io.BytesIO()
-    with Image.open(drawn.png) as image:
-        image.convert("RGB").save(small, "JPEG", quality=_JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode()
+def _embedded(plot: SavedPlot) -> str:
+    """Returns a picture as a data URL: a chart as PNG; a sheet as JPEG, a tenth of its size."""
+    if plot.spec is not None:
+        return "data:image/png;base64," + base64.b64encode(plot.png.read_bytes()).decode()
+    jpeg = io.BytesIO()
+    with Image.open(plot.png) as image:
+        image.convert("RGB").save(jpeg, "JPEG", quality=_JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()

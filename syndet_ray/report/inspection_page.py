@@ -24,7 +24,8 @@ from syndet_ray.inspection.statistics import BY_NAME, SHARES
 from syndet_ray.progress import NamedProgress
 from syndet_ray.report import document
 from syndet_ray.report.figures import distributions
-from syndet_ray.report.figures.drawing import ORANGE, save
+from syndet_ray.report.figures.plot import save
+from syndet_ray.report.palette import ORANGE
 from syndet_ray.seeds import generator
 
 _SAMPLES, _SAMPLE_PX = 8, 240

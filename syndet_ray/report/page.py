@@ -18,7 +18,7 @@ from syndet_ray.files import write_whole
 from syndet_ray.report import answer, document, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
-from syndet_ray.report.figures.catalogue import Progress, draw_all
+from syndet_ray.report.figures.catalogue import Progress, plot_all
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -31,7 +31,7 @@ def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path
 
     `progress` is told (figures drawn, figures in all).
     """
-    drawn = draw_all(run, folder.figures, progress)
+    drawn = plot_all(run, folder.figures, progress)
     path = write_whole(folder.report, document.html("page.html.j2", drawn, **content(run)).encode())
     folder.report_error.unlink(missing_ok=True)  # of an earlier attempt at it
     return path
@@ -61,8 +61,8 @@ def content(run: Run) -> dict[str, Any]:
         "responses": _responses(run),
         "exchange": exchange.exchange_told(run),
         "importance": important,
-        "curves_drawn": learning.drawn_words(run),
-        "lines_drawn": importance_figures.drawn_words(run),
+        "curves_drawn": learning.plotted_words(run),
+        "lines_drawn": importance_figures.plotted_words(run),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": names.COSTS,
         "front": response.front(trials, sweep),

@@ -9,16 +9,16 @@ import altair as alt
 
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.report.figures.comparisons import reach
-from syndet_ray.report.figures.drawing import (
-    DIM,
-    Drawing,
+from syndet_ray.report.figures.plot import (
+    Plot,
+    label_positions,
     recipe_colors,
     records,
-    spread,
     titled,
     tooltip,
     validation_label,
 )
+from syndet_ray.report.palette import DIM
 from syndet_ray.runs.names import where
 from syndet_ray.runs.run import Run
 
@@ -38,7 +38,7 @@ _NAME_GAP = 17 / _HEIGHT  # between names, of the axis
 _MARGIN = 0.05  # around all marks, of what they span
 
 
-def validation_vs_test(run: Run) -> Drawing | None:
+def validation_vs_test(run: Run) -> Plot | None:
     """What each recipe reached where recipes are chosen, and what on images that nobody chose by."""
     test = run.test
     lines = test_lines(test, run.trials) if test is not None else ()
@@ -52,7 +52,7 @@ def validation_vs_test(run: Run) -> Drawing | None:
     )
     up = alt.Y("test_mAP:Q", title=f"mAP on {where(test)}", scale=_within(limits))
     layers = alt.layer(_diagonal(limits), *_named(lines, limits), *_marks(lines)).encode(across, up)
-    return Drawing(
+    return Plot(
         figure=titled(layers, "Validation against test", run, _HEIGHT),
         header=_HEADER,
         rows=[_row(x) for x in lines],
@@ -111,7 +111,7 @@ def _named(lines: Sequence[TestLine], limits: tuple[float, float]) -> list[alt.C
     """The names in a column at the right, each joined to its mark: beside the marks they would lie
     on others.
     """
-    heights = spread(
+    heights = label_positions(
         [line.scores["mAP"].value for line in lines], _NAME_GAP * (limits[1] - limits[0])
     )
     inks = recipe_colors(lines)

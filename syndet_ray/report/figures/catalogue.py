@@ -1,4 +1,4 @@
-"""Catalogue: all figures of a run. Each is a PNG with its numbers beside it as CSV and Parquet."""
+"""Catalogue: all figures of a run. Each is a PNG, with its numbers as CSV and Parquet."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +18,10 @@ from syndet_ray.report.figures import (
     responses,
     sheets,
 )
-from syndet_ray.report.figures.drawing import STYLE, Drawing, Drawn, save
+from syndet_ray.report.figures.plot import STYLE, Plot, SavedPlot, save
 from syndet_ray.runs.run import Run
 
-_FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
+_FIGURES: dict[str, Callable[[Run], Plot | None]] = {
     "test_scores": comparisons.test_scores,
     "accuracy_vs_obstruction": obstruction.accuracy_vs_obstruction,
     "recall_vs_obstruction": obstruction.recall_vs_obstruction,
@@ -41,19 +41,18 @@ _FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
 }
 
 
-def draw_all(run: Run, folder: Path, progress: Progress | None = None) -> dict[str, Drawn]:
-    """Draws every figure that the run has numbers for into a folder, which is made; returns them by
-    name.
+def plot_all(run: Run, folder: Path, progress: Progress | None = None) -> dict[str, SavedPlot]:
+    """Plots every figure that the run has numbers for into a folder, which is made.
 
-    `progress` is told (figures drawn, figures in all) after each.
+    Returns the figures by name. `progress` gets (figures plotted, figures in all) after each.
     """
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
-        drawings = {name: draw(run) for name, draw in _FIGURES.items()} | responses.responses(run)
-        present = {name: drawing for name, drawing in drawings.items() if drawing is not None}
-        drawn = {}
-        for name, drawing in present.items():
-            drawn[name] = save(drawing, folder / name)
+        plots = {name: plot(run) for name, plot in _FIGURES.items()} | responses.responses(run)
+        present = {name: plot for name, plot in plots.items() if plot is not None}
+        saved = {}
+        for name, plot in present.items():
+            saved[name] = save(plot, folder / name)
             if progress is not None:
-                progress(len(drawn), len(present))
-        return drawn
+                progress(len(saved), len(present))
+        return saved

@@ -8,12 +8,8 @@ import numpy as np
 
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
-from syndet_ray.report.figures.drawing import (
-    BLUE,
-    DIM,
-    INK,
-    PALE,
-    Drawing,
+from syndet_ray.report.figures.plot import (
+    Plot,
     colors,
     from_zero,
     recipe_colors,
@@ -21,6 +17,7 @@ from syndet_ray.report.figures.drawing import (
     titled,
     tooltip,
 )
+from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
@@ -36,7 +33,7 @@ _SIDE_BY_SIDE = alt.Scale(type="band", paddingInner=0.1, paddingOuter=0.05)
 _LETTER = 0.6  # width of a digit, in heights
 
 
-def test_scores(run: Run) -> Drawing | None:
+def test_scores(run: Run) -> Plot | None:
     """Recipes of the test set side by side; of many a choice, for the table has them all."""
     test, lines = run.test, chosen_lines(run)
     if test is None:
@@ -49,7 +46,7 @@ def test_scores(run: Run) -> Drawing | None:
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines)).resolve_scale(
         xOffset="independent"
     )
-    return Drawing(
+    return Plot(
         figure=titled(layers, f"Scores on {where(test)}", run), header=_SCORE_HEADER, rows=rows
     )
 
@@ -57,7 +54,7 @@ def test_scores(run: Run) -> Drawing | None:
 test_scores.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
 
 
-def variants(run: Run) -> Drawing | None:
+def variants(run: Run) -> Plot | None:
     """The variants of a sweep, the first being what the others change."""
     lines, test = variant_lines(run), run.test
     if not lines or test is None:
@@ -67,7 +64,7 @@ def variants(run: Run) -> Drawing | None:
         *_variant_bars(lines, label("mAP", test)), *_variant_dots(lines)
     ).resolve_scale(yOffset="independent")
     height = _VARIANT_HEIGHT * len(lines)
-    return Drawing(
+    return Plot(
         figure=titled(layers, f"mAP on {where(test)}", run, height),
         header=_VARIANT_HEADER,
         rows=rows,
@@ -89,9 +86,7 @@ def reach(score: Score) -> tuple[float, float]:
 
 def white_dots(chart: alt.Chart) -> alt.Chart:
     """How the single models of a recipe are drawn."""
-    return chart.mark_point(
-        filled=True, fill="#ffffff", stroke=INK, strokeWidth=1, size=26, opacity=1
-    )
+    return chart.mark_point(filled=True, fill=PAPER, stroke=INK, strokeWidth=1, size=26, opacity=1)
 
 
 def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:

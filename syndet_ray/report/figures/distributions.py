@@ -12,20 +12,8 @@ import numpy as np
 from syndet_ray.inspection.comparison import Inspection
 from syndet_ray.inspection.differences import far
 from syndet_ray.inspection.statistics import BY_NAME, STATISTICS, Statistic
-from syndet_ray.report.figures.drawing import (
-    BLUE,
-    FAINT,
-    INK,
-    PALE,
-    SERIES,
-    SKY,
-    VERMILLION,
-    WIDTH,
-    Drawing,
-    colors,
-    records,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import WIDTH, Plot, colors, records, tooltip
+from syndet_ray.report.palette import BLUE, FAINT, INK, PALE, PAPER, SERIES, SKY, VERMILLION
 
 _CHANCES = {"beyond chance": SKY, "within chance": PALE, "not known": FAINT}
 _BINS, _CELLS = 36, 14
@@ -45,9 +33,9 @@ _DISTANCE_HEADER = (
 )
 
 
-def all_figures(found: Inspection) -> dict[str, Drawing]:
+def all_figures(found: Inspection) -> dict[str, Plot]:
     """Every figure there are numbers for, by name, in the order of the page."""
-    drawn: dict[str, Drawing | None] = {}
+    drawn: dict[str, Plot | None] = {}
     for k, subject in enumerate(found.subjects[1:], start=1):
         drawn[f"distances_{k}"] = distances(found, subject.name)
     for statistic in by_distance(found):
@@ -73,7 +61,7 @@ def source_colors(found: Inspection) -> Mapping[str, str]:
     return {s.name: SERIES[k % len(SERIES)] for k, s in enumerate(found.subjects)}
 
 
-def distances(found: Inspection, source: str) -> Drawing | None:
+def distances(found: Inspection, source: str) -> Plot | None:
     """The statistics of a source, the largest distance first, with their intervals and what chance
     would make of each.
     """
@@ -109,10 +97,10 @@ def distances(found: Inspection, source: str) -> Drawing | None:
     figure = _distance_layers(shown, end).properties(
         title=title, width=WIDTH, height=24 * len(shown)
     )
-    return Drawing(figure=figure, header=_DISTANCE_HEADER, rows=rows)
+    return Plot(figure=figure, header=_DISTANCE_HEADER, rows=rows)
 
 
-def histogram(found: Inspection, statistic: Statistic) -> Drawing | None:
+def histogram(found: Inspection, statistic: Statistic) -> Plot | None:
     """The share of a source's images or objects by value; None where nothing is known, or all
     values are one.
     """
@@ -133,7 +121,7 @@ def histogram(found: Inspection, statistic: Statistic) -> Drawing | None:
     figure = _bars(rows, named, statistic).properties(
         title=statistic.title, width=_SMALL_WIDTH, height=_SMALL_HEIGHT
     )
-    return Drawing(figure=figure, header=("source", "low", "high", "share"), rows=rows)
+    return Plot(figure=figure, header=("source", "low", "high", "share"), rows=rows)
 
 
 def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | None:
@@ -155,7 +143,7 @@ def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | No
     return np.arange(low, high + step + 0.5, step) - statistic.steps / 2
 
 
-def positions(found: Inspection, k: int) -> Drawing | None:
+def positions(found: Inspection, k: int) -> Plot | None:
     """Where the boxes of a source have their centres, as shares of its objects; one scale of
     colours for all sources.
     """
@@ -192,17 +180,17 @@ def positions(found: Inspection, k: int) -> Drawing | None:
             alt.Y2("bottom:Q"),
             alt.Color(
                 "share:Q",
-                scale=alt.Scale(domain=[0, top], range=["#ffffff", BLUE], interpolate="rgb"),
+                scale=alt.Scale(domain=[0, top], range=[PAPER, BLUE], interpolate="rgb"),
                 legend=None,
             ),
             tooltip=tooltip(share=".2%"),
         )
         .properties(title=found.subjects[k].name, width=_SMALL_WIDTH, height=_SMALL_WIDTH)
     )
-    return Drawing(figure=figure, header=header, rows=rows)
+    return Plot(figure=figure, header=header, rows=rows)
 
 
-def classes(found: Inspection) -> Drawing | None:
+def classes(found: Inspection) -> Plot | None:
     """The share of each class among a source's objects; of many classes those of most objects."""
     shares = _class_shares(found)
     if not shares:
@@ -228,7 +216,7 @@ def classes(found: Inspection) -> Drawing | None:
             title="Classes", width=WIDTH, height=max(60, len(shown) * (12 * len(shares) + 8))
         )
     )
-    return Drawing(figure=figure, header=("source", "class", "share"), rows=rows)
+    return Plot(figure=figure, header=("source", "class", "share"), rows=rows)
 
 
 def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Statistic) -> Any:

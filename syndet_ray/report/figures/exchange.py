@@ -7,18 +7,8 @@ import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
 from syndet_ray.analysis.exchange import Exchange, Scored, Worth
-from syndet_ray.report.figures.drawing import (
-    BLUE,
-    DIM,
-    GREEN,
-    INK,
-    ORANGE,
-    Drawing,
-    colors,
-    records,
-    titled,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip
+from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PAPER
 from syndet_ray.runs.run import Run
 
 _REAL, _BOTH, _SYNTHETIC = "real only", "with synthetic images", "synthetic only"
@@ -35,11 +25,10 @@ _HEADER = (
     "worth_high_95",
 )
 _POINT = ("what", "recipe", "photos", "synthetic", "test_mAP", "low", "high")
-_PAPER = "#ffffff"
 _COLORS = {_REAL: GREEN, _BOTH: BLUE, _SYNTHETIC: ORANGE}
 
 
-def exchange(run: Run) -> Drawing | None:
+def exchange(run: Run) -> Plot | None:
     """Test mAP by number of photos, real images alone as a curve; from each recipe with more an
     arrow to the curve.
     """
@@ -58,7 +47,7 @@ def exchange(run: Run) -> Drawing | None:
     rows = [_row(scored, None) for scored in found.curve] + [
         _row(worth.recipe, worth) for worth in found.worths
     ]
-    return Drawing(
+    return Plot(
         figure=titled(figure, f"What synthetic images are worth in {noun}", run),
         header=_HEADER,
         rows=rows,
@@ -123,9 +112,9 @@ def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
     )
     end = base.encode(alt.X("until:Q"))
     heads = end.mark_point(shape="triangle-right", filled=True, size=60, color=DIM, opacity=1)
-    rim = end.mark_text(
-        align="left", dx=8, dy=5, stroke=_PAPER, strokeWidth=4, color=_PAPER
-    ).encode(text="worth:N")
+    rim = end.mark_text(align="left", dx=8, dy=5, stroke=PAPER, strokeWidth=4, color=PAPER).encode(
+        text="worth:N"
+    )
     told = end.mark_text(align="left", dx=8, dy=5, color=INK).encode(text="worth:N")
     return [rules, heads, rim, told] if rows else []
 

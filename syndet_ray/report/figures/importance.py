@@ -12,27 +12,17 @@ from syndet_ray.analysis import importance as shares
 from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
 from syndet_ray.analysis.coordinates import Coordinates, Line, coordinates
 from syndet_ray.analysis.tables import best_number
-from syndet_ray.report.figures.drawing import (
-    DIM,
-    INK,
-    PALE,
-    WIDTH,
-    Drawing,
-    inline,
-    records,
-    titled,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import WIDTH, Plot, inline, records, titled, tooltip
+from syndet_ray.report.palette import DIM, INK, PALE, PAPER
 from syndet_ray.runs.run import Run
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
 _STEP = 26  # of a bar, pixels
-_PAPER = "#ffffff"
 _LETTER, _GAP = 6.8, 8  # pixels: of a name, mean width of a letter and room beside it
 _DIM, _FAINT = 0.3, 0.75  # opacity of pruned trials and of others
 
 
-def importance(run: Run) -> Drawing | None:
+def importance(run: Run) -> Plot | None:
     """The share of the variance that each setting explains, with its spread."""
     found = shares.importances_of(run)
     if not found.settings:
@@ -52,14 +42,14 @@ def importance(run: Run) -> Drawing | None:
     bars = base.mark_bar(color=PALE, height=14).encode(share)
     spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    return Drawing(
+    return Plot(
         figure=titled(alt.layer(bars, spread), "What mattered", run, height),
         header=_HEADER,
         rows=rows,
     )
 
 
-def parallel_coordinates(run: Run) -> Drawing | None:
+def parallel_coordinates(run: Run) -> Plot | None:
     """One line for each searched trial, across what it varied and what it reached."""
     trials, sweep = run.trials, run.sweep
     found = coordinates(sweep, trials, shares.importances_of(run))
@@ -68,7 +58,7 @@ def parallel_coordinates(run: Run) -> Drawing | None:
     best = best_number(trials, run.test)
     header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
     rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
-    return Drawing(
+    return Plot(
         figure=titled(_parallel(found, best), "Every trial of the search", run, 340),
         header=header,
         rows=rows,
@@ -128,7 +118,7 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
     )
 
 
-def drawn_words(run: Run) -> str:
+def plotted_words(run: Run) -> str:
     """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all
     are.
     """
@@ -228,5 +218,5 @@ def _marks(found: Coordinates) -> list[alt.Chart]:
         "fontSize": 11,
         "limit": WIDTH / len(found.axes),
     }
-    rim = base.mark_text(stroke=_PAPER, strokeWidth=4, color=_PAPER, strokeJoin="round", **place)
+    rim = base.mark_text(stroke=PAPER, strokeWidth=4, color=PAPER, strokeJoin="round", **place)
     return [rim, base.mark_text(color=INK, **place)]

@@ -9,24 +9,17 @@ from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_oth
 from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.report.figures.drawing import (
-    BLUE,
-    DIM,
-    FAINT,
-    GREEN,
-    INK,
-    ORANGE,
-    PALE,
-    VERMILLION,
-    Drawing,
+from syndet_ray.report.figures.plot import (
+    Plot,
     colors,
     from_zero,
+    label_positions,
     records,
-    spread,
     titled,
     tooltip,
     validation_label,
 )
+from syndet_ray.report.palette import BLUE, DIM, FAINT, GREEN, INK, ORANGE, PALE, VERMILLION
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
@@ -62,7 +55,7 @@ _MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be
 _NUMBER_GAP = 0.055  # between the numbers of trials, of the axis
 
 
-def learning_curves(run: Run) -> Drawing | None:
+def learning_curves(run: Run) -> Plot | None:
     """Every trial that reported; a pruned one ends in a cross."""
     trials = run.trials
     found = curves(trials, best_number(trials, run.test))
@@ -74,14 +67,14 @@ def learning_curves(run: Run) -> Drawing | None:
     numbered = records(_NUMBER_HEADER, _numbers(found))
     lines = _lines([row for curve in drawn for row in _rows(curve)])
     figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
-    return Drawing(
+    return Plot(
         figure=titled(figure.interactive(name="zoom"), "Learning curves", run),
         header=_HEADER,
         rows=rows,
     )
 
 
-def drawn_words(run: Run) -> str:
+def plotted_words(run: Run) -> str:
     """Which of many curves are drawn, in a sentence; "" where all are."""
     trials = run.trials
     found = curves(trials, best_number(trials, run.test))
@@ -196,7 +189,7 @@ def _numbers(found: Sequence[Curve]) -> list[tuple[Any, ...]]:
     rows = []
     for end in {curve.images[-1]: None for curve in named}:
         there = [curve for curve in named if curve.images[-1] == end]
-        heights = spread([curve.values[-1] for curve in there], gap)
+        heights = label_positions([curve.values[-1] for curve in there], gap)
         rows += [
             _number(curve, height, _right(found))
             for curve, height in zip(there, heights, strict=True)

@@ -10,14 +10,8 @@ import altair as alt
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.figures.drawing import (
-    Drawing,
-    colors,
-    recipe_colors,
-    records,
-    titled,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.palette import PAPER
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
@@ -34,7 +28,7 @@ BACKGROUND, MISSED = "(background)", "(missed)"
 _LEAST_OBJECTS = 5  # of a class in a bin, that a recall is told of
 
 
-def error_kinds(run: Run) -> Drawing | None:
+def error_kinds(run: Run) -> Plot | None:
     """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al.
 
     2020).
@@ -64,14 +58,14 @@ def error_kinds(run: Run) -> Drawing | None:
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    return Drawing(
+    return Plot(
         figure=titled(figure, f"What goes wrong on {where(test)}", run, height),
         header=header,
         rows=rows,
     )
 
 
-def confusion(run: Run) -> Drawing | None:
+def confusion(run: Run) -> Plot | None:
     """The best model's predictions by true class and predicted class."""
     test, classes = run.test, run.about.get("classes")
     if test is None or not test.confusion or classes is None:
@@ -87,14 +81,14 @@ def confusion(run: Run) -> Drawing | None:
         text="objects",
         formats={"objects": ",", "share": ".0%"},
     )
-    return Drawing(
+    return Plot(
         figure=titled(figure, "What is taken for what", run, _side(len(orders[0]))),
         header=header,
         rows=rows,
     )
 
 
-def class_obstruction(run: Run) -> Drawing | None:
+def class_obstruction(run: Run) -> Plot | None:
     """The best recipe's recall by class and by how visible objects are; cells with few objects are
     refused.
     """
@@ -109,7 +103,7 @@ def class_obstruction(run: Run) -> Drawing | None:
     orders = list(classes), [held.name for held in test.visibility.bins]
     figure = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
     title = f"Recall of the best recipe on {where(test)}"
-    return Drawing(figure=titled(figure, title, run, _side(len(classes))), header=header, rows=rows)
+    return Plot(figure=titled(figure, title, run, _side(len(classes))), header=header, rows=rows)
 
 
 def _class_rows(
@@ -185,7 +179,7 @@ def _grid(
             axis=alt.Axis(domain=False, ticks=False),
         ),
     )
-    cells = base.mark_rect(stroke="#ffffff").encode(
+    cells = base.mark_rect(stroke=PAPER).encode(
         alt.Color(
             f"{share}:Q", scale=alt.Scale(domain=[0, 1], range=["#eef3f6", "#0072B2"]), legend=None
         ),

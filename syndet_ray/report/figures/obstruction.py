@@ -9,17 +9,8 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.obstruction import places
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.figures.drawing import (
-    DIM,
-    INK,
-    RULE,
-    Drawing,
-    colors,
-    recipe_colors,
-    records,
-    titled,
-    tooltip,
-)
+from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.palette import DIM, INK, RULE
 from syndet_ray.runs.names import where
 from syndet_ray.runs.run import Run
 
@@ -28,17 +19,17 @@ _APART = 0.008  # recipes stand beside one another, in obstruction
 _HEADER = ("what", "trial", "visibility", "obstruction", "objects", "accuracy", "low_95", "high_95")
 
 
-def accuracy_vs_obstruction(run: Run) -> Drawing | None:
+def accuracy_vs_obstruction(run: Run) -> Plot | None:
     """AP by how hidden objects are."""
     return _drawing(run, "AP_visible")
 
 
-def recall_vs_obstruction(run: Run) -> Drawing | None:
+def recall_vs_obstruction(run: Run) -> Plot | None:
     """Recall by how hidden objects are."""
     return _drawing(run, "recall_visible")
 
 
-def _drawing(run: Run, kind: str) -> Drawing | None:
+def _drawing(run: Run, kind: str) -> Plot | None:
     test, found = run.test, places(run, kind)
     if test is None or test.visibility is None or not found:
         return None
@@ -69,9 +60,7 @@ def _drawing(run: Run, kind: str) -> Drawing | None:
         subtitle=[f"on {where(test)}{intervals}", *estimated],
         offset=24,
     )
-    return Drawing(
-        figure=titled(figure, "", run).properties(title=title), header=_HEADER, rows=rows
-    )
+    return Plot(figure=titled(figure, "", run).properties(title=title), header=_HEADER, rows=rows)
 
 
 def _curves(

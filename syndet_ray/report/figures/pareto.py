@@ -7,21 +7,18 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis.response import Front, Offer, front
-from syndet_ray.report.figures.drawing import (
-    BLUE,
+from syndet_ray.report.figures.plot import (
     HEIGHT,
-    INK,
-    PALE,
-    ROLE_COLORS,
     WIDTH,
-    Drawing,
+    Plot,
     from_zero,
+    label_positions,
     records,
-    spread,
     titled,
     tooltip,
     validation_label,
 )
+from syndet_ray.report.palette import BLUE, INK, PALE, PAPER, ROLE_COLORS
 from syndet_ray.runs.names import COSTS, role_name
 from syndet_ray.runs.run import Run
 
@@ -35,7 +32,7 @@ _LOOKS: dict[str, tuple[str, str, str, int]] = {
         if kind != "best"
     },
     _FRONT: (BLUE, INK, "circle", 90),
-    _ANEW: ("#ffffff", INK, "diamond", 70),
+    _ANEW: (PAPER, INK, "diamond", 70),
 }
 # the largest cost in smallest ones, from which a linear axis would crowd the small ones
 _LOG_FROM = 8
@@ -44,7 +41,7 @@ _MOST_NUMBERED = 20
 _NUMBER_GAP, _NUMBER_WIDTH = 0.055, 0.04  # of the numbers of trials, of the axes
 
 
-def pareto(run: Run) -> Drawing | None:
+def pareto(run: Run) -> Plot | None:
     """Accuracy against each cost, one above the other; None for a sweep with one goal."""
     found = front(run.trials, run.sweep)
     if found is None:
@@ -62,7 +59,7 @@ def pareto(run: Run) -> Drawing | None:
     rows = [
         (o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error) for o in found.offers
     ]
-    return Drawing(figure=_stacked(views, run), header=header, rows=rows)
+    return Plot(figure=_stacked(views, run), header=header, rows=rows)
 
 
 def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
@@ -166,7 +163,7 @@ def _numbers(offers: Sequence[Offer], k: int, gap: float) -> alt.Chart:
     rows: list[tuple[Any, ...]] = []
     for cost in dict.fromkeys(offer.costs[k] for offer in offers):
         there = [offer for offer in offers if offer.costs[k] == cost]
-        heights = spread([offer.value for offer in there], gap)
+        heights = label_positions([offer.value for offer in there], gap)
         rows += [
             (str(offer.trial), cost, height) for offer, height in zip(there, heights, strict=True)
         ]

@@ -11,21 +11,8 @@ from syndet_ray.analysis.importance import importances_of
 from syndet_ray.analysis.response import Response, Tried
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.analysis.varied import settings
-from syndet_ray.report.figures.drawing import (
-    BLUE,
-    DIM,
-    GREEN,
-    INK,
-    ORANGE,
-    PALE,
-    VERMILLION,
-    Drawing,
-    colors,
-    records,
-    titled,
-    tooltip,
-    validation_label,
-)
+from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip, validation_label
+from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PALE, VERMILLION
 from syndet_ray.report.words import survivors
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
@@ -50,7 +37,7 @@ _RULE = ("control", "val_mAP")
 _ALSO = "The trials differ in the other varied settings too."
 
 
-def responses(run: Run) -> dict[str, Drawing]:
+def responses(run: Run) -> dict[str, Plot]:
     """By "response_<setting>", the most important setting first; none of what was tried at fewer
     than two values.
     """
@@ -90,7 +77,7 @@ def _curve_words(found: Response) -> list[str]:
     return ["Too few have been completed for a curve."]
 
 
-def _drawing(found: Response, run: Run, best: int | None) -> Drawing:
+def _drawing(found: Response, run: Run, best: int | None) -> Plot:
     curve, means = numbers.band(found), numbers.levels(found)
     layers = [
         *_curve(found, curve),
@@ -110,7 +97,7 @@ def _drawing(found: Response, run: Run, best: int | None) -> Drawing:
         for kind, value in found.controls.items()
     ]
     name = found.setting.name
-    return Drawing(
+    return Plot(
         figure=titled(alt.layer(*layers), f"Accuracy by {name}", run), header=_HEADER, rows=rows
     )
 

@@ -1,4 +1,4 @@
-"""Sheets: images with their boxes, in rows. What the detector trained on, and what it finds."""
+"""Sheets: images with their boxes, in rows: training images, and predictions over the truth."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,58 +14,61 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from syndet_ray.report.figures.drawing import (
-    BLUE,
+from syndet_ray.report.figures.plot import STYLE, Plot, save
+from syndet_ray.report.palette import (
+    CLASS_COLORS,
     DIM,
-    GREEN,
-    ORANGE,
-    PURPLE,
+    HALO,
+    LEGEND_GROUND,
+    PAPER,
     SKY,
-    STYLE,
     VERMILLION,
     YELLOW,
-    Drawing,
-    save,
 )
 from syndet_ray.runs.marks import (
     MATCH_IOU,
-    Mark,
+    MarkedBox,
     Window,
     common_side,
     crowded_window,
     full_window,
-    marks,
+    marked_boxes,
 )
 from syndet_ray.runs.results import Picture
 from syndet_ray.runs.run import Run
 
-_CLASS_COLORS = (SKY, ORANGE, GREEN, YELLOW, VERMILLION, PURPLE, BLUE, "#ffffff")
-# Colour and line of a mark. Truth is dashed, so that right and wrong are told apart without colour
-# too.
+# Colour and line by outcome. Truth is dashed, so that right and wrong differ without colour too.
 _LOOKS: dict[str, dict[str, Any]] = {
     "hit": {"color": SKY, "linestyle": "-", "linewidth": 1.4},
     "false alarm": {"color": VERMILLION, "linestyle": "-", "linewidth": 1.4},
     "missed": {"color": YELLOW, "linestyle": (0, (3, 2)), "linewidth": 1.4},
-    "found": {"color": "#ffffff", "linestyle": (0, (1, 2)), "linewidth": 0.9},
+    "found": {"color": PAPER, "linestyle": (0, (1, 2)), "linewidth": 0.9},
 }
-_TELL = {
+_LEGEND = {
     "hit": "hit",
     "false alarm": "false alarm",
     "missed": "missed (true box)",
     "found": "found (true box)",
 }
 A_HIT = f"a hit is IoU ≥ {MATCH_IOU} and the right class"
-_MOST_COLORS = len(_CLASS_COLORS)
+_HEADER = ("source", "picture", "what", "class", "score", "x1", "y1", "x2", "y2")
+_MOST_COLORS = len(CLASS_COLORS)
 # boxes in one picture beyond which only errors are named: names would hide the picture
 _MOST_NAMED = 12
-_DPI = 150  # of a sheet 10 inches wide
-_HALO: list[Any] = [withStroke(linewidth=2.4, foreground="#000000b0")]
+# The sheet in inches: its width, between pictures, above each strip for a title, and at the foot.
+_WIDTH, _GAP, _HEAD, _FOOT = 10.0, 0.08, 0.42, 0.5
+_DPI = 150  # 1500 pixels across
+_HALO: list[Any] = [withStroke(linewidth=2.4, foreground=HALO)]
+Pictures = Mapping[str, Sequence[Picture]]
+Look = Callable[[MarkedBox], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Strip:
-    """Pictures under one title, `columns` to a row. window: what of a picture is shown; named:
-    boxes bear a class.
+    """Pictures under one title, `columns` to a row.
+
+    window  gives the part of a picture that is shown
+    named   True if boxes have the name of their class
     """
 
     title: str
@@ -74,20 +77,29 @@ class Strip:
     window: Callable[[Picture], Window]
     named: bool
 
+    @property
+    def cell(self) -> float:
+        """Side of a picture, inches."""
+        return (_WIDTH - _GAP * (self.columns + 1)) / self.columns
 
-def training_sheet(run: Run) -> Drawing | None:
+    @property
+    def rows(self) -> int:
+        return -(-len(self.pictures) // self.columns)
+
+
+def training_sheet(run: Run) -> Plot | None:
     """Real training images above synthetic ones, at one scale."""
     real = "stand-in for photos" if run.stand_in else "real"
-    found = {real: run.pictures("real"), "synthetic": run.pictures("synthetic")}
-    found = {name: pictures for name, pictures in found.items() if pictures}
-    if not found:
+    by_source = {real: run.pictures("real"), "synthetic": run.pictures("synthetic")}
+    by_source = {name: pictures for name, pictures in by_source.items() if pictures}
+    if not by_source:
         return None
-    side = common_side([picture for pictures in found.values() for picture in pictures])
-    classes = sorted(
-        {name for pictures in found.values() for picture in pictures for name in picture.names}
-    )
-    colors = dict(zip(run.about.get("classes", classes), cycle(_CLASS_COLORS), strict=False))
-    legend = [_line(color, "-", name) for name, color in colors.items() if name in classes]
+    all_pictures = [picture for pictures in by_source.values() for picture in pictures]
+    side = common_side(all_pictures)
+    present = set().union(*(picture.names for picture in all_pictures))
+    classes = run.about.get("classes", sorted(present))
+    colors = dict(zip(classes, cycle(CLASS_COLORS), strict=False))
+    legend = [_line(color, "-", name) for name, color in colors.items() if name in present]
     strips = [
         Strip(
             title=f"training images: {name}",
@@ -96,25 +108,25 @@ def training_sheet(run: Run) -> Drawing | None:
             window=partial(crowded_window, side=side),
             named=len(legend) > _MOST_COLORS,
         )
-        for name, pictures in found.items()
+        for name, pictures in by_source.items()
     ]
     figure = _sheet(
-        strips, lambda mark: {"color": colors.get(mark.name, DIM), "linewidth": 1.1}, legend
+        strips, lambda box: {"color": colors.get(box.name, DIM), "linewidth": 1.1}, legend
     )
-    return Drawing(figure=figure, header=("source", "picture", *_MARK_HEADER), rows=_rows(found))
+    return Plot(figure=figure, header=_HEADER, rows=_rows(by_source))
 
 
-def best_predictions(run: Run) -> Drawing | None:
-    """The test images where the best model does best."""
+def best_predictions(run: Run) -> Plot | None:
+    """The test images on which the best model is best."""
     return _gallery(run, "best")
 
 
-def worst_predictions(run: Run) -> Drawing | None:
-    """The test images where the best model does worst."""
+def worst_predictions(run: Run) -> Plot | None:
+    """The test images on which the best model is worst."""
     return _gallery(run, "worst")
 
 
-def _gallery(run: Run, which: str) -> Drawing | None:
+def _gallery(run: Run, which: str) -> Plot | None:
     """Predictions of the best model over the true boxes."""
     pictures = run.pictures(which)
     if not pictures:
@@ -124,123 +136,119 @@ def _gallery(run: Run, which: str) -> Drawing | None:
     return over_truth({which: pictures}, {which: title})
 
 
-def over_truth(found: Mapping[str, Sequence[Picture]], titles: Mapping[str, str]) -> Drawing:
-    """Predictions over the true boxes: under each title the pictures that `found` has by the same
-    name.
-    """
-    counts: Counter[str] = Counter(
-        mark.what for pictures in found.values() for one in pictures for mark in marks(one)
-    )
+def over_truth(by_source: Pictures, titles: Mapping[str, str]) -> Plot:
+    """Predictions over the true boxes: pictures and their title have the same name."""
+    counts: Counter[str] = Counter()
+    for pictures in by_source.values():
+        for picture in pictures:
+            counts.update(box.outcome for box in marked_boxes(picture))
     legend = [
-        _line(look["color"], look["linestyle"], f"{_TELL[what]}: {counts[what]}")
-        for what, look in _LOOKS.items()
+        _line(look["color"], look["linestyle"], f"{_LEGEND[outcome]}: {counts[outcome]}")
+        for outcome, look in _LOOKS.items()
     ]
     strips = [
         Strip(title=titles[name], pictures=pictures, columns=3, window=full_window, named=True)
-        for name, pictures in found.items()
+        for name, pictures in by_source.items()
     ]
-    figure = _sheet(strips, lambda mark: _LOOKS[mark.what], legend)
-    return Drawing(figure=figure, header=("source", "picture", *_MARK_HEADER), rows=_rows(found))
+    figure = _sheet(strips, lambda box: _LOOKS[box.outcome], legend)
+    return Plot(figure=figure, header=_HEADER, rows=_rows(by_source))
 
 
-def write_over_truth(found: Mapping[str, Sequence[Picture]], path: Path) -> None:
-    """Writes such a sheet as <path>.png, and its boxes as CSV and Parquet; `found` by words that go
-    before "images".
+def write_over_truth(by_source: Pictures, path: Path) -> None:
+    """Writes such a sheet as <path>.png, and its boxes as CSV and Parquet.
+
+    The names in `by_source` are words that go before "images".
     """
+    titles = {name: f"{name} images; {A_HIT}" for name in by_source}
     with mpl.rc_context(STYLE):
-        save(over_truth(found, {name: f"{name} images; {A_HIT}" for name in found}), path)
+        save(over_truth(by_source, titles), path)
 
 
-_MARK_HEADER = ("what", "class", "score", "x1", "y1", "x2", "y2")
+def _rows(by_source: Pictures) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for source, pictures in by_source.items():
+        for k, picture in enumerate(pictures):
+            for box in marked_boxes(picture):
+                score = None if box.score is None else round(box.score, 4)
+                rows.append((source, k, box.outcome, box.name, score, *box.xyxy))
+    return rows
 
 
-def _rows(found: Mapping[str, Sequence[Picture]]) -> list[tuple[Any, ...]]:
-    return [
-        (
-            source,
-            k,
-            mark.what,
-            mark.name,
-            None if mark.score is None else round(mark.score, 4),
-            *mark.xyxy,
-        )
-        for source, pictures in found.items()
-        for k, picture in enumerate(pictures)
-        for mark in marks(picture)
-    ]
+def _sheet(strips: Sequence[Strip], look: Look, legend: list[Line2D]) -> Figure:
+    """Lays strips under one another.
 
-
-def _sheet(
-    strips: Sequence[Strip], look: Callable[[Mark], dict[str, Any]], legend: list[Line2D]
-) -> Figure:
-    """Lays strips under one another. Places are computed, not searched for: layout engines are slow
-    with many axes.
+    Places are computed, not searched for: layout engines are slow with many axes.
     """
-    width, gap, head, foot = 10.0, 0.08, 0.42, 0.5
-    cells = [(width - gap * (strip.columns + 1)) / strip.columns for strip in strips]
-    rows = [-(-len(strip.pictures) // strip.columns) for strip in strips]
-    height = sum(head + n * (cell + gap) for n, cell in zip(rows, cells, strict=True)) + foot
-    figure = Figure(figsize=(width, height), dpi=_DPI)
+    height = _FOOT + sum(_HEAD + strip.rows * (strip.cell + _GAP) for strip in strips)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     top = height
-    for strip, cell in zip(strips, cells, strict=True):
-        figure.text(
-            gap / width, (top - head * 0.65) / height, strip.title, fontsize=13, fontweight="bold"
-        )
-        top -= head
+    for strip in strips:
+        at = (_GAP / _WIDTH, (top - _HEAD * 0.65) / height)
+        figure.text(*at, strip.title, fontsize=13, fontweight="bold")
+        top -= _HEAD
         for k, picture in enumerate(strip.pictures):
             row, column = divmod(k, strip.columns)
-            left, bottom = gap + column * (cell + gap), top - (row + 1) * cell - row * gap
-            axes = figure.add_axes((left / width, bottom / height, cell / width, cell / height))
-            _draw_picture(axes, picture, strip, look)
-        top -= -(-len(strip.pictures) // strip.columns) * (cell + gap)
-    _legend(figure, legend)
+            left = _GAP + column * (strip.cell + _GAP)
+            bottom = top - (row + 1) * strip.cell - row * _GAP
+            size = (strip.cell / _WIDTH, strip.cell / height)
+            axes = figure.add_axes((left / _WIDTH, bottom / height, *size))
+            _show(axes, picture, strip, look)
+        top -= strip.rows * (strip.cell + _GAP)
+    _add_legend(figure, legend)
     return figure
 
 
-def _draw_picture(
-    axes: Axes, picture: Picture, strip: Strip, look: Callable[[Mark], dict[str, Any]]
-) -> None:
+def _show(axes: Axes, picture: Picture, strip: Strip, look: Look) -> None:
     axes.set_axis_off()
     axes.imshow(picture.image, interpolation="antialiased")
     x1, y1, x2, y2 = strip.window(picture)
     axes.set_xlim(x1, x2)
     axes.set_ylim(y2, y1)
-    shown = marks(picture)
     unnamed = ("found", "hit", "label") if len(picture.xyxy) > _MOST_NAMED else ("found",)
-    for mark in shown:
-        _draw_mark(axes, mark, look(mark), named=strip.named and mark.what not in unnamed)
+    for box in marked_boxes(picture):
+        _outline(axes, box, look(box))
+        if strip.named and box.outcome not in unnamed:
+            _name(axes, box, look(box)["color"])
 
 
-def _draw_mark(axes: Axes, mark: Mark, look: dict[str, Any], named: bool) -> None:
-    x1, y1, x2, y2 = mark.xyxy
-    axes.plot(
-        [x1, x2, x2, x1, x1],
-        [y1, y1, y2, y2, y1],
-        path_effects=_HALO,
-        solid_joinstyle="miter",
-        **look,
+def _outline(axes: Axes, box: MarkedBox, look: dict[str, Any]) -> None:
+    x1, y1, x2, y2 = box.xyxy
+    x, y = [x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1]
+    axes.plot(x, y, path_effects=_HALO, solid_joinstyle="miter", **look)
+
+
+def _name(axes: Axes, box: MarkedBox, color: str) -> None:
+    """Writes the class above a box; of a missed one below, for predictions are named above."""
+    x1, y1, _, y2 = box.xyxy
+    is_missed = box.outcome == "missed"
+    axes.annotate(
+        box.name if box.score is None else f"{box.name} {box.score:.2f}",
+        (x1, y2 if is_missed else y1),
+        xytext=(0.6, -2 if is_missed else 2),
+        textcoords="offset points",
+        va="top" if is_missed else "bottom",
+        fontsize=6.5,
+        clip_on=True,
+        bbox={
+            "boxstyle": "square,pad=0.12",
+            "facecolor": color,
+            "edgecolor": "none",
+            "alpha": 0.85,
+        },
     )
-    if named:
-        text = mark.name if mark.score is None else f"{mark.name} {mark.score:.2f}"
-        at, offset, side = (
-            ((x1, y2), -2, "top") if mark.what == "missed" else ((x1, y1), 2, "bottom")
-        )
-        axes.annotate(
-            text, at, xytext=(0.6, offset), textcoords="offset points", va=side, fontsize=6.5, clip_on=True,
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": look["color"], "edgecolor": "none", "alpha": 0.85},
-        )  # fmt: skip
 
 
-def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    if handles and len(handles) <= _MOST_COLORS:
-        legend = figure.legend(
-            handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2
-        )
-        legend.set_frame_on(True)
-        # light lines need a dark ground
-        legend.get_frame().set(facecolor="#5a6066", edgecolor="none")
-        for text in legend.get_texts():
-            text.set_color("white")
+def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    if not 0 < len(handles) <= _MOST_COLORS:
+        return
+    legend = figure.legend(
+        handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2
+    )
+    legend.set_frame_on(True)
+    # light lines need a dark ground
+    legend.get_frame().set(facecolor=LEGEND_GROUND, edgecolor="none")
+    for text in legend.get_texts():
+        text.set_color(PAPER)
 
 
 def _line(color: str, style: Any, label: str) -> Line2D:

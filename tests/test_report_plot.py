@@ -12,8 +12,8 @@ import vl_convert
 from made_runs import TRIALS, made_run
 from pyarrow import parquet
 
-from syndet_ray.report.figures import drawing, importance, learning
-from syndet_ray.report.figures.drawing import Drawing, arrow, from_zero, records, save
+from syndet_ray.report.figures import importance, learning, plot
+from syndet_ray.report.figures.plot import Plot, arrow, from_zero, records, save
 
 
 def test_what_users_name_like_numbers_dates_or_nothing_stays_text():
@@ -46,7 +46,7 @@ def test_what_is_no_number_costs_no_figure(tmp_path):
         .mark_bar()
         .encode(alt.X("name:N"), alt.Y("value:Q"))
     )
-    drawn = save(Drawing(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
+    drawn = save(Plot(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
     (data,) = drawn.spec["datasets"].values()
     assert [row["value"] for row in data] == [0.5, None, None]
     json.dumps(drawn.spec, allow_nan=False)
@@ -71,8 +71,8 @@ def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
     canvases = []
     for count in (2, 12):
         trials = [TRIALS[2], TRIALS[5]] * (count // 2)
-        spec = drawing.specification(figure(made_run(tmp_path / str(count), trials).read()).figure)
-        svg = vl_convert.vegalite_to_svg(json.dumps(drawing._still(spec)))
+        spec = plot.specification(figure(made_run(tmp_path / str(count), trials).read()).figure)
+        svg = vl_convert.vegalite_to_svg(json.dumps(plot._still(spec)))
         assert svg.count("line mark") > count
         canvases.append(svg.count(" clip-path=") + svg.count(' opacity="0.'))
     assert canvases[0] == canvases[1]
@@ -80,8 +80,8 @@ def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
 
 def test_a_chart_can_still_be_zoomed_and_pointed_at(tmp_path):
     folder = made_run(tmp_path / "run")
-    curves = drawing.specification(learning.learning_curves(folder.read()).figure)
-    lines = drawing.specification(importance.parallel_coordinates(folder.read()).figure)
+    curves = plot.specification(learning.learning_curves(folder.read()).figure)
+    lines = plot.specification(importance.parallel_coordinates(folder.read()).figure)
     assert [param["name"] for param in curves["params"] if param.get("bind") == "scales"] == [
         "zoom"
     ]
