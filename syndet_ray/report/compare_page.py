@@ -1,6 +1,6 @@
 """Compare page: runs side by side as one HTML file that needs nothing else, with its figures."""
 
-from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,87 +15,82 @@ from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records,
 from syndet_ray.report.palette import DIM, INK, SERIES
 
 _COLORS = (*SERIES, DIM)
-_ROW_PX, _LABEL_PX = 26, 260
+_ROW_PX, _LABEL_PX = 26, 260  # height of a row, greatest width of its name
 _SCORES = ("recipe", "what", "trained_on", "seeds", "test_mAP", "low_95", "high_95", "val_mAP")
 _CURVES = ("what", "trial", "images", "val_mAP")
 
 
-def write(found: Comparison, path: Path) -> Path:
-    """Writes the page; its figures are drawn into it and nowhere else."""
-    with TemporaryDirectory() as drawn_in:
-        drawn = {name: save(made, Path(drawn_in) / name) for name, made in figures(found).items()}
+def write(comparison: Comparison, path: Path) -> Path:
+    """Writes the page; its figures lie in it and nowhere else."""
+    with TemporaryDirectory() as folder:
+        saved = {}
+        for name, plot in figures(comparison).items():
+            saved[name] = save(plot, Path(folder) / name)
         text = document.html(
-            "compare.html.j2", drawn, found=found, said=sentences(found), stand_in=found.stand_in
+            "compare.html.j2",
+            saved,
+            comparison=comparison,
+            sentences=sentences(comparison),
+            stand_in=comparison.stand_in,
         )
     return write_whole(path, text.encode())
 
 
-def figures(found: Comparison) -> dict[str, Plot]:
-    """The page's figures, by the names that its template knows them by."""
-    return {"scores": scores(found), "curves": curves(found)}
+def figures(comparison: Comparison) -> dict[str, Plot]:
+    """The figures of the page, by their names in its template."""
+    return {"scores": scores(comparison), "curves": curves(comparison)}
 
 
-def scores(found: Comparison) -> Plot:
+def scores(comparison: Comparison) -> Plot:
     """Test mAP of every recipe of every run, with its interval, run by run."""
-    rows = [
-        (
-            f"{run.letter}  {entry.name}", _what(run), entry.line.recipe, len(entry.line.seeds) or 1,
-            score.value, score.low, score.high, entry.line.validation,
-        )
-        for run in found.runs
-        for entry in run.entries
-        for score in (entry.line.scores["mAP"],)
-    ]  # fmt: skip
+    rows = []
+    for run in comparison.runs:
+        for entry in run.entries:
+            line, score = entry.line, entry.line.scores["mAP"]
+            recipe = (f"{run.letter}  {entry.name}", _what(run), line.recipe, len(line.seeds) or 1)
+            rows.append((*recipe, score.value, score.low, score.high, line.validation))
     axis = alt.Axis(labelLimit=_LABEL_PX, grid=False, domain=False)
     y = alt.Y("recipe:N", sort=[row[0] for row in rows], title=None, axis=axis)
-    told = tooltip(
-        "recipe", "trained_on", "seeds", test_mAP=".3f", low_95=".3f", high_95=".3f", val_mAP=".3f"
-    )
-    base = alt.Chart(records(_SCORES, rows)).encode(y=y, tooltip=told)
+    formats = dict.fromkeys(("test_mAP", "low_95", "high_95", "val_mAP"), ".3f")
+    shown = tooltip("recipe", "trained_on", "seeds", **formats)
+    base = alt.Chart(records(_SCORES, rows)).encode(y=y, tooltip=shown)
     lines = base.mark_rule(color=INK, strokeWidth=1.5).encode(alt.X("low_95:Q"), x2="high_95:Q")
-    title = "test mAP" if found.too_few else "test mAP, with 95 % interval"
-    dots = base.mark_point(filled=True, size=90, opacity=1).encode(
-        alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True)), _colors(found)
-    )
-    chart = _titled(alt.layer(lines, dots), f"On the same {found.where}", _ROW_PX * len(rows))
-    return Plot(figure=chart, header=_SCORES, rows=rows)
+    title = "test mAP" if comparison.too_few else "test mAP, with 95 % interval"
+    x = alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True))
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(x, _colors(comparison))
+    where = f"On the same {comparison.where}"
+    figure = _titled(alt.layer(lines, dots), where, _ROW_PX * len(rows))
+    return Plot(figure=figure, header=_SCORES, rows=rows)
 
 
-def curves(found: Comparison) -> Plot:
-    """How the best recipe of every run learnt, each training of it a line."""
-    rows = [
-        (_what(run), curve.trial, images, value)
-        for run in found.runs
-        for curve in run.curves
-        for images, value in zip(curve.images, curve.values, strict=True)
-    ]
-    lines = (
-        alt.Chart(records(_CURVES, rows))
-        .mark_line(point={"size": 30}, strokeWidth=2)
-        .encode(
-            alt.X("images:Q", title="training images seen"),
-            alt.Y("val_mAP:Q", title="mAP on validation images", scale=alt.Scale(zero=True)),
-            _colors(found),
-            detail="trial:N",
-            tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),
-        )
+def curves(comparison: Comparison) -> Plot:
+    """Learning curves of the best recipe of every run, a line for each training."""
+    rows = []
+    for run in comparison.runs:
+        for curve in run.curves:
+            for images, value in zip(curve.images, curve.values, strict=True):
+                rows.append((_what(run), curve.trial, images, value))
+    lines = alt.Chart(records(_CURVES, rows)).mark_line(point={"size": 30}, strokeWidth=2)
+    chart = lines.encode(
+        alt.X("images:Q", title="training images seen"),
+        alt.Y("val_mAP:Q", title="mAP on validation images", scale=alt.Scale(zero=True)),
+        _colors(comparison),
+        detail="trial:N",
+        tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),
     )
-    return Plot(
-        figure=_titled(lines.interactive(), "The best recipes, every training", HEIGHT),
-        header=_CURVES,
-        rows=rows,
-    )
+    figure = _titled(chart.interactive(), "The best recipes, every training", HEIGHT)
+    return Plot(figure=figure, header=_CURVES, rows=rows)
 
 
 def _what(run: ComparedRun) -> str:
+    """The name of a run in a legend."""
     return f"{run.letter}  {run.name}"
 
 
-def _colors(found: Comparison) -> alt.Color:
-    named: Mapping[str, str] = {
-        _what(run): _COLORS[k % len(_COLORS)] for k, run in enumerate(found.runs)
-    }
-    return colors(named, legend=alt.Legend(columns=1))
+def _colors(comparison: Comparison) -> alt.Color:
+    names = [_what(run) for run in comparison.runs]
+    by_name = dict(zip(names, cycle(_COLORS), strict=False))
+    return colors(by_name, legend=alt.Legend(columns=1))
 
 
 def _titled(chart: Any, title: str, height: int) -> Any:

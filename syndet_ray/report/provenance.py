@@ -1,4 +1,4 @@
-"""Provenance: how a run was made, as far as it is known."""
+"""Provenance: what is recorded of how a run was made."""
 
 import time
 from typing import Any
@@ -12,47 +12,61 @@ from syndet_ray.runs import machine, names
 from syndet_ray.runs.run import Run
 
 _DAY = "%Y-%m-%d %H:%M %Z"
-_HASH_DIGITS = 12
+_HASH_DIGITS = 12  # enough to tell data apart, few enough for a line
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """How the run was made, as far as run.json and the sweep tell; what is not known is left out."""
-    about, sweep = run.about, run.sweep
-    real, test = about.get("real") or {}, run.test
-    found = {
+    """Returns (name, text) of how the run was made, from run.json and the sweep, as far as known."""
+    about, test = run.about, run.test
+    started, finished = about.get("started"), about.get("finished")
+    code = {name: machine.commit(state) for name, state in about.get("code", {}).items()}
+    texts = {
         "command": about.get("command"),
         "stopped": about.get("stopped"),
-        "seed": about.get("seed", sweep.seed),
-        "varied": _space(sweep.space),
-        "goals": " and ".join(
-            f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)
-        ),
-        "search": f"{sweep.trials} trials by {sweep.sampler}, {len(sweep.fixed)} controls and variants, {sweep.rungs} rungs",
-        "pruner": sweep.pruning.name
-        if len(sweep.goals) == 1
-        else "none, for there are several goals",
-        "confirmation": _confirmation(sweep),
+        **_search(run.sweep, about.get("seed", run.sweep.seed)),
         "test set": names.opened(test) if test else "not opened",
-        "detector": _detector(sweep.recipe.detector),
-        "real data": "stand-in set" if run.stand_in else real.get("path"),
-        "classes": ", ".join(about.get("classes", ())),
-        "images": _listed(real.get("counts")),
-        "objects": _listed(real.get("objects")),
-        "data hashes": _listed(
-            {split: name[:_HASH_DIGITS] for split, name in real.get("hashes", {}).items()}
-        ),
-        "notes": "; ".join(real.get("notes", ())),
+        "detector": _detector(run.sweep.recipe.detector),
+        **_data(run),
         "versions": _listed(about.get("versions")),
         "machine": _listed(about.get("machine")),
-        "code": _listed(
-            {name: machine.commit(state) for name, state in about.get("code", {}).items()}
-        ),
-        "started": _moment(about.get("started")),
-        "finished": _moment(about.get("finished")),
-        "time": _between(about.get("started"), about.get("finished")),
+        "code": _listed(code),
+        "started": _moment(started),
+        "finished": _moment(finished),
+        "time": _between(started, finished),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
-    return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+    return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
+
+
+def _search(sweep: Sweep, seed: Any) -> dict[str, Any]:
+    goals = [f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)]
+    parts = [
+        f"{sweep.trials} trials by {sweep.sampler}",
+        f"{len(sweep.fixed)} controls and variants",
+        f"{sweep.rungs} rungs",
+    ]
+    several = "none, for there are several goals"
+    return {
+        "seed": seed,
+        "varied": _space(sweep.space),
+        "goals": " and ".join(goals),
+        "search": ", ".join(parts),
+        "pruner": several if len(goals) > 1 else sweep.pruning.name,
+        "confirmation": _confirmation(sweep),
+    }
+
+
+def _data(run: Run) -> dict[str, Any]:
+    real = run.about.get("real") or {}
+    hashes = {split: name[:_HASH_DIGITS] for split, name in real.get("hashes", {}).items()}
+    return {
+        "real data": "stand-in set" if run.stand_in else real.get("path"),
+        "classes": ", ".join(run.about.get("classes", ())),
+        "images": _listed(real.get("counts")),
+        "objects": _listed(real.get("objects")),
+        "data hashes": _listed(hashes),
+        "notes": "; ".join(real.get("notes", ())),
+    }
 
 
 def _detector(detector: Detector) -> str:
@@ -65,7 +79,7 @@ def _detector(detector: Detector) -> str:
 
 
 def _space(space: tuple[str | SearchSpace, ...]) -> str:
-    """What the search varied and within which bounds; the name where a space was never looked up."""
+    """The varied settings and their bounds; only the name of a space that was not looked up."""
     return "; ".join(part if isinstance(part, str) else _bounds(part) for part in space)
 
 
@@ -77,7 +91,8 @@ def _confirmation(sweep: Sweep) -> str:
     if not sweep.confirm.seeds or not sweep.proposals:
         return ""
     fixed = "the controls and the variants" if sweep.variants else "the controls"
-    return f"the best {sweep.confirm.top} and {fixed}, {wording.counted(sweep.confirm.seeds, 'seed')} each"
+    seeds = wording.counted(sweep.confirm.seeds, "seed")
+    return f"the best {sweep.confirm.top} and {fixed}, {seeds} each"
 
 
 def _listed(values: dict[str, Any] | None) -> str:

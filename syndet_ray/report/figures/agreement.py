@@ -1,6 +1,4 @@
-"""Agreement: the figure of validation mAP, which recipes are chosen by, against mAP on the test
-set.
-"""
+"""Agreement: the figure of validation mAP, by which recipes are chosen, against test mAP."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,13 +31,13 @@ _HEADER = (
     "low_95",
     "high_95",
 )
-_HEIGHT = 380
-_NAME_GAP = 17 / _HEIGHT  # between names, of the axis
-_MARGIN = 0.05  # around all marks, of what they span
+_HEIGHT = 380  # pixels, so that the plot is nearly square
+_NAME_GAP = 17 / _HEIGHT  # between names, a share of the axis
+_MARGIN = 0.05  # around all marks, a share of their range
 
 
 def validation_vs_test(run: Run) -> Plot | None:
-    """What each recipe reached where recipes are chosen, and what on images that nobody chose by."""
+    """mAP of each recipe on the images by which recipes are chosen, and on the test set."""
     test = run.test
     lines = test_lines(test, run.trials) if test is not None else ()
     if test is None or len(lines) < 2:
@@ -51,12 +49,9 @@ def validation_vs_test(run: Run) -> Plot | None:
         scale=_within(limits),
     )
     up = alt.Y("test_mAP:Q", title=f"mAP on {where(test)}", scale=_within(limits))
-    layers = alt.layer(_diagonal(limits), *_named(lines, limits), *_marks(lines)).encode(across, up)
-    return Plot(
-        figure=titled(layers, "Validation against test", run, _HEIGHT),
-        header=_HEADER,
-        rows=[_row(x) for x in lines],
-    )
+    layers = alt.layer(_diagonal(limits), *_names(lines, limits), *_marks(lines))
+    figure = titled(layers.encode(across, up), "Validation against test", run, _HEIGHT)
+    return Plot(figure=figure, header=_HEADER, rows=[_row(line) for line in lines])
 
 
 def _row(line: TestLine) -> tuple[Any, ...]:
@@ -66,12 +61,14 @@ def _row(line: TestLine) -> tuple[Any, ...]:
 
 
 def _limits(lines: Sequence[TestLine]) -> tuple[float, float]:
-    """Of both axes, so that the diagonal is where validation promised what the test set gave."""
-    errors = [(line.validation, line.error or 0.0) for line in lines]
-    ends = [end for line in lines for end in reach(line.scores["mAP"])]
-    ends += [value + sign * error for value, error in errors for sign in (-1, 1)]
-    margin = _MARGIN * (max(ends) - min(ends)) or _MARGIN
-    return max(0.0, min(ends) - margin) if min(ends) > 0 else -margin, max(ends) + margin
+    """The same limits for both axes: on the diagonal validation promised what the test set gave."""
+    ends: list[float] = []
+    for line in lines:
+        error = line.error or 0.0
+        ends += [*reach(line.scores["mAP"]), line.validation - error, line.validation + error]
+    low, high = min(ends), max(ends)
+    margin = _MARGIN * (high - low) or _MARGIN
+    return max(0.0, low - margin) if low > 0 else -margin, high + margin
 
 
 def _within(limits: tuple[float, float]) -> alt.Scale:
@@ -84,45 +81,43 @@ def _diagonal(limits: tuple[float, float]) -> alt.Chart:
 
 
 def _marks(lines: Sequence[TestLine]) -> list[alt.Chart]:
-    """Each recipe with its standard error across and its interval upright; the first is drawn last,
-    on top.
-    """
-    header = (*_HEADER, "lowest", "highest", "ink")
-    errors = [
-        (x.validation - x.error, x.validation + x.error) if x.error is not None else (None, None)
-        for x in lines
-    ]
+    """Each recipe with its standard error across and its interval upright; the first lies on top."""
     inks = recipe_colors(lines)
-    rows = [
-        (*_row(line), *error, inks[line.name]) for line, error in zip(lines, errors, strict=True)
-    ][::-1]
-    base = alt.Chart(records(header, rows)).encode(color=alt.Color("ink:N", scale=None))
-    shown = dict.fromkeys(_HEADER[4:], ".3f")
+    rows = []
+    for line in reversed(lines):
+        ends: tuple[float | None, float | None] = (None, None)
+        if line.error is not None:
+            ends = (line.validation - line.error, line.validation + line.error)
+        rows.append((*_row(line), *ends, inks[line.name]))
+    data = records((*_HEADER, "lowest", "highest", "ink"), rows)
+    base = alt.Chart(data).encode(color=alt.Color("ink:N", scale=None))
+    rule = base.mark_rule(strokeWidth=1.6)
+    formats = dict.fromkeys(_HEADER[4:], ".3f")
     return [
-        base.mark_rule(strokeWidth=1.6).encode(alt.X("lowest:Q"), x2="highest:Q"),
-        base.mark_rule(strokeWidth=1.6).encode(alt.Y("low_95:Q"), y2="high_95:Q"),
+        rule.encode(alt.X("lowest:Q"), x2="highest:Q"),
+        rule.encode(alt.Y("low_95:Q"), y2="high_95:Q"),
         base.mark_point(filled=True, size=90, opacity=1).encode(
-            tooltip=tooltip("what", "trial", "seeds", **shown)
+            tooltip=tooltip("what", "trial", "seeds", **formats)
         ),
     ]
 
 
-def _named(lines: Sequence[TestLine], limits: tuple[float, float]) -> list[alt.Chart]:
-    """The names in a column at the right, each joined to its mark: beside the marks they would lie
-    on others.
+def _names(lines: Sequence[TestLine], limits: tuple[float, float]) -> list[alt.Chart]:
+    """The names in a column at the right, each joined to its mark: next to the marks they would
+    hide others.
     """
-    heights = label_positions(
-        [line.scores["mAP"].value for line in lines], _NAME_GAP * (limits[1] - limits[0])
-    )
+    gap = _NAME_GAP * (limits[1] - limits[0])
+    heights = label_positions([line.scores["mAP"].value for line in lines], gap)
     inks = recipe_colors(lines)
-    rows = [
-        (line.name, line.validation, line.scores["mAP"].value, height, inks[line.name])
-        for line, height in zip(lines, heights, strict=True)
-    ]
+    rows = []
+    for line, height in zip(lines, heights, strict=True):
+        score = line.scores["mAP"].value
+        rows.append((line.name, line.validation, score, height, inks[line.name]))
     base = alt.Chart(records(("what", "validation_mAP", "test_mAP", "height", "ink"), rows))
-    joint = base.mark_rule(strokeWidth=0.8, opacity=0.6, color=DIM).encode(
-        x2=alt.X2Value("width"), y2="height:Q"
-    )
+    joint = base.mark_rule(strokeWidth=0.8, opacity=0.6, color=DIM)
     names = base.mark_text(align="left", dx=6, limit=160, clip=False)
     at_right = (alt.XValue("width"), alt.Y("height:Q"), alt.Color("ink:N", scale=None))
-    return [joint, names.encode(*at_right, text="what:N")]
+    return [
+        joint.encode(x2=alt.X2Value("width"), y2="height:Q"),
+        names.encode(*at_right, text="what:N"),
+    ]

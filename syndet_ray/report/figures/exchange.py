@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
-from syndet_ray.analysis.exchange import Exchange, Scored, Worth
+from syndet_ray.analysis.exchange import Exchange, Scored, Worth, exchange_points
 from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip
 from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PAPER
 from syndet_ray.runs.run import Run
@@ -29,29 +29,26 @@ _COLORS = {_REAL: GREEN, _BOTH: BLUE, _SYNTHETIC: ORANGE}
 
 
 def exchange(run: Run) -> Plot | None:
-    """Test mAP by number of photos, real images alone as a curve; from each recipe with more an
-    arrow to the curve.
+    """Test mAP by number of photos: real images alone as a curve, and an arrow to the curve from
+    each recipe with synthetic images.
     """
-    found = numbers.exchange(numbers.exchange_points(run))
-    if not found.worths:
+    values = numbers.exchange(exchange_points(run))
+    if not values.worths:
         return None
     noun = "real images (stand-in)" if run.stand_in else "photos"
-    # none has no place on a log axis
-    shown = [worth for worth in found.worths if worth.recipe.photos]
+    # A log axis has no place for 0 photos.
+    with_photos = [worth for worth in values.worths if worth.recipe.photos]
+    without_photos = [worth for worth in values.worths if not worth.recipe.photos]
     figure = alt.layer(
-        *_flat([worth for worth in found.worths if not worth.recipe.photos], found.curve),
-        _curve(found, f"{noun} trained on"),
-        *_points([*found.curve, *(worth.recipe for worth in shown)]),
-        *_arrows([worth for worth in shown if worth.told]),
+        *_flat(without_photos, values.curve),
+        _curve(values, f"{noun} trained on"),
+        *_points([*values.curve, *(worth.recipe for worth in with_photos)]),
+        *_arrows([worth for worth in with_photos if worth.told]),
     )
-    rows = [_row(scored, None) for scored in found.curve] + [
-        _row(worth.recipe, worth) for worth in found.worths
-    ]
-    return Plot(
-        figure=titled(figure, f"What synthetic images are worth in {noun}", run),
-        header=_HEADER,
-        rows=rows,
-    )
+    rows = [_row(scored, None) for scored in values.curve]
+    rows += [_row(worth.recipe, worth) for worth in values.worths]
+    title = f"What synthetic images are worth in {noun}"
+    return Plot(figure=titled(figure, title, run), header=_HEADER, rows=rows)
 
 
 def _what(scored: Scored) -> str:
@@ -61,9 +58,13 @@ def _what(scored: Scored) -> str:
 
 
 def _row(scored: Scored, worth: Worth | None) -> tuple[object, ...]:
-    own = (None, None, None) if worth is None else (worth.value, worth.low, worth.high)
-    bounds = (scored.score, scored.low, scored.high)
-    return _what(scored), scored.name, scored.photos, scored.synthetic, *bounds, *own
+    in_photos = (None, None, None) if worth is None else (worth.value, worth.low, worth.high)
+    return (*_point(scored), *in_photos)
+
+
+def _point(scored: Scored) -> tuple[object, ...]:
+    recipe = (scored.name, scored.photos, scored.synthetic)
+    return _what(scored), *recipe, scored.score, scored.low, scored.high
 
 
 def _y() -> alt.Y:
@@ -76,57 +77,51 @@ def _x(ticks: Sequence[int] = (), title: Any = alt.Undefined) -> alt.X:
     return alt.X("photos:Q", title=title, scale=scale, axis=axis)
 
 
-def _records(scored: Sequence[Scored]) -> alt.Data:
-    return records(
-        _POINT, [(_what(s), s.name, s.photos, s.synthetic, s.score, s.low, s.high) for s in scored]
-    )
-
-
-def _curve(found: Exchange, title: str) -> alt.Chart:
-    sizes = [scored.photos for scored in found.curve]
-    rows = list(zip(sizes, found.monotone, strict=True))
+def _curve(values: Exchange, title: str) -> alt.Chart:
+    sizes = [scored.photos for scored in values.curve]
+    rows = list(zip(sizes, values.monotone, strict=True))
     base = alt.Chart(records(("photos", "test_mAP"), rows)).mark_line(color=GREEN, strokeWidth=2)
     return base.encode(_x(sizes, title), _y())
 
 
 def _points(scored: Sequence[Scored]) -> list[alt.Chart]:
-    present = {
-        name: color for name, color in _COLORS.items() if any(_what(s) == name for s in scored)
-    }
-    told = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
-    base = alt.Chart(_records(scored)).encode(_x(), colors(present), tooltip=told)
+    names = {_what(recipe) for recipe in scored}
+    present = {name: color for name, color in _COLORS.items() if name in names}
+    shown = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
+    data = records(_POINT, [_point(recipe) for recipe in scored])
+    base = alt.Chart(data).encode(_x(), colors(present), tooltip=shown)
     intervals = base.mark_rule(strokeWidth=1.6).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
     return [intervals, base.mark_point(filled=True, size=80, opacity=1).encode(_y())]
 
 
 def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
-    """From a recipe to where real images alone reach as much."""
-    rows = [
-        (w.recipe.photos, w.recipe.photos + w.value, w.recipe.score, f"{round(w.value):+d}")
-        for w in worths
-        if w.value is not None
-    ]
+    """An arrow from each recipe to the point of the curve that has the same score."""
+    rows = []
+    for worth in worths:
+        if worth.value is not None:
+            photos, score = worth.recipe.photos, worth.recipe.score
+            rows.append((photos, photos + worth.value, score, f"{round(worth.value):+d}"))
+    if not rows:
+        return []
     base = alt.Chart(records(("photos", "until", "test_mAP", "worth"), rows)).encode(_y())
-    rules = base.mark_rule(color=DIM, strokeDash=[4, 3], strokeWidth=1.4).encode(
-        _x(), alt.X2("until:Q")
-    )
+    shafts = base.mark_rule(color=DIM, strokeDash=[4, 3], strokeWidth=1.4)
     end = base.encode(alt.X("until:Q"))
     heads = end.mark_point(shape="triangle-right", filled=True, size=60, color=DIM, opacity=1)
-    rim = end.mark_text(align="left", dx=8, dy=5, stroke=PAPER, strokeWidth=4, color=PAPER).encode(
-        text="worth:N"
-    )
-    told = end.mark_text(align="left", dx=8, dy=5, color=INK).encode(text="worth:N")
-    return [rules, heads, rim, told] if rows else []
+    place: dict[str, Any] = {"align": "left", "dx": 8, "dy": 5}
+    rim = end.mark_text(stroke=PAPER, strokeWidth=4, color=PAPER, **place).encode(text="worth:N")
+    text = end.mark_text(color=INK, **place).encode(text="worth:N")
+    return [shafts.encode(_x(), alt.X2("until:Q")), heads, rim, text]
 
 
 def _flat(worths: Sequence[Worth], curve: Sequence[Scored]) -> list[alt.Chart]:
-    """Recipes without any photo, as lines across."""
+    """A line across for each recipe without photos."""
+    if not worths:
+        return []
     rows = [(worth.recipe.name, worth.recipe.score, curve[0].photos) for worth in worths]
     base = alt.Chart(records(("recipe", "test_mAP", "photos"), rows)).encode(_y())
-    line = base.mark_rule(color=ORANGE, strokeDash=[6, 3], strokeWidth=1.6).encode(
-        tooltip=tooltip("recipe", test_mAP=".3f")
-    )
-    name = base.mark_text(align="left", dx=4, color=ORANGE).encode(
-        text="recipe:N", x=alt.value("width")
-    )
-    return [line, name] if rows else []
+    line = base.mark_rule(color=ORANGE, strokeDash=[6, 3], strokeWidth=1.6)
+    name = base.mark_text(align="left", dx=4, color=ORANGE)
+    return [
+        line.encode(tooltip=tooltip("recipe", test_mAP=".3f")),
+        name.encode(text="recipe:N", x=alt.value("width")),
+    ]

@@ -1,5 +1,6 @@
-"""Importances: the figures of what mattered in a search: a bar for each setting, and all trials in
-parallel coordinates.
+"""Importances: the figures of what mattered in a search.
+
+One has a bar for each setting, the other all trials in parallel coordinates.
 """
 
 from collections.abc import Sequence
@@ -18,16 +19,16 @@ from syndet_ray.runs.run import Run
 
 _HEADER = ("setting", "name", "share", "low_90", "high_90")
 _STEP = 26  # of a bar, pixels
-_LETTER, _GAP = 6.8, 8  # pixels: of a name, mean width of a letter and room beside it
-_DIM, _FAINT = 0.3, 0.75  # opacity of pruned trials and of others
+_LETTER, _GAP = 6.8, 8  # pixels: mean width of a letter of a name, and room next to the name
+_PRUNED_OPACITY, _OPACITY = 0.3, 0.75  # of the lines of pruned trials and of others
 
 
 def importance(run: Run) -> Plot | None:
     """The share of the variance that each setting explains, with its spread."""
-    found = shares.importances_of(run)
-    if not found.settings:
+    settings = shares.importances_of(run).settings
+    if not settings:
         return None
-    rows = [(each.path, each.name, each.share, each.low, each.high) for each in found.settings]
+    rows = [(s.path, s.name, s.share, s.low, s.high) for s in settings]
     base = alt.Chart(records(_HEADER, rows)).encode(
         alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
         tooltip=tooltip("name", share=".0%", low_90=".0%", high_90=".0%"),
@@ -40,60 +41,75 @@ def importance(run: Run) -> Plot | None:
         axis=axis,
     )
     bars = base.mark_bar(color=PALE, height=14).encode(share)
-    spread = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
+    spreads = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    return Plot(
-        figure=titled(alt.layer(bars, spread), "What mattered", run, height),
-        header=_HEADER,
-        rows=rows,
-    )
+    figure = titled(alt.layer(bars, spreads), "What mattered", run, height)
+    return Plot(figure=figure, header=_HEADER, rows=rows)
 
 
 def parallel_coordinates(run: Run) -> Plot | None:
     """One line for each searched trial, across what it varied and what it reached."""
-    trials, sweep = run.trials, run.sweep
-    found = coordinates(sweep, trials, shares.importances_of(run))
-    if found is None:
+    across = _coordinates(run)
+    if across is None:
         return None
-    best = best_number(trials, run.test)
-    header = ("trial", "state", "val_mAP", *(axis.key for axis in found.axes[:-1]))
-    rows = [(line.trial, line.state, line.value, *line.texts) for line in found.lines]
-    return Plot(
-        figure=titled(_parallel(found, best), "Every trial of the search", run, 340),
-        header=header,
-        rows=rows,
-    )
+    best = best_number(run.trials, run.test)
+    header = ("trial", "state", "val_mAP", *(axis.key for axis in across.axes[:-1]))
+    rows = [(line.trial, line.state, line.value, *line.texts) for line in across.lines]
+    figure = titled(_parallel(across, best), "Every trial of the search", run, 340)
+    return Plot(figure=figure, header=header, rows=rows)
 
 
-def _parallel(found: Coordinates, best: int | None) -> Any:
-    every = _lines(found, best)
-    others, winner = every.transform_filter("!datum.best"), every.transform_filter("datum.best")
+def plotted_words(run: Run) -> str:
+    """Says in a sentence which of many lines are plotted; "" if all are."""
+    across = _coordinates(run)
+    if across is None:
+        return ""
+    plotted = _plotted(across.lines, best_number(run.trials, run.test))
+    return best_and_others_words(len(across.lines), len(plotted), MOST_LINES)
+
+
+def _coordinates(run: Run) -> Coordinates | None:
+    return coordinates(run.sweep, run.trials, shares.importances_of(run))
+
+
+def _parallel(across: Coordinates, best: int | None) -> Any:
+    lines = _lines(across, best)
+    others, winner = lines.transform_filter("!datum.best"), lines.transform_filter("datum.best")
     hover = alt.selection_point(
         name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
     )
     thick = alt.condition(hover, alt.value(4.5), alt.value(1.6))
-    # Of the stroke: whatever is transparent as a whole is composed on a canvas of its own, line by
-    # line.
-    clear = alt.condition(
-        hover, alt.value(1), alt.StrokeOpacity("opacity:Q", scale=None, legend=None)
-    )
+    # The opacity is that of the stroke: a mark that is transparent as a whole is composed on a
+    # canvas of its own, line by line.
+    opacity = alt.StrokeOpacity("opacity:Q", scale=None, legend=None)
+    clear = alt.condition(hover, alt.value(1), opacity)
     return alt.layer(
-        _uprights(found),
+        _uprights(across),
         others.mark_line().encode(strokeOpacity=clear, strokeWidth=thick),
         winner.mark_line(strokeWidth=6).encode(color=alt.value(INK)),
         winner.mark_line(strokeWidth=3.5),
-        every.mark_point(opacity=0, size=120).encode(tooltip=_told(found)).add_params(hover),
-        *_marks(found),
+        lines.mark_point(opacity=0, size=120).encode(tooltip=_tooltip(across)).add_params(hover),
+        *_ticks(across),
     )
 
 
-def _lines(found: Coordinates, best: int | None) -> alt.Chart:
-    """Lines across the axes; every point of one knows all of its trial, for the tooltip."""
-    lines = _drawn(found.lines, best)
-    places: list[Any] = [f"position_{k}" for k in range(len(found.axes))]
-    rows = [_facts(found, line) | dict(zip(places, line.positions, strict=True)) for line in lines]
-    rows = [row | {"best": row["trial"] == best} for row in rows]
-    scores = [line.value for line in found.lines]
+def _lines(across: Coordinates, best: int | None) -> alt.Chart:
+    """Lines across the axes; every point of a line has all facts of its trial, for the tooltip."""
+    lines = _plotted(across.lines, best)
+    places: list[Any] = [f"position_{k}" for k in range(len(across.axes))]
+    rows = []
+    for line in lines:
+        positions = dict(zip(places, line.positions, strict=True))
+        rows.append(_facts(across, line) | positions | {"best": line.trial == best})
+    # One row for each trial, which the browser unfolds: with a row for each point the page would
+    # be seven times as large.
+    unfolded = alt.Chart(inline(rows)).transform_fold(places, as_=["place", "position"])
+    numbered = unfolded.transform_calculate(axis="toNumber(split(datum.place, '_')[1])")
+    return numbered.encode(_x(across), _y(), _score_color(across), alt.Detail("trial:N"))
+
+
+def _score_color(across: Coordinates) -> alt.Color:
+    scores = [line.value for line in across.lines]
     # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any
     # page.
     scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
@@ -106,84 +122,60 @@ def _lines(found: Coordinates, best: int | None) -> alt.Chart:
         tickCount=2,
         titleFontWeight="normal",
     )
-    # One row for each trial, which the browser unfolds: as a row for each point the page would be
-    # seven times as large.
-    unfolded = alt.Chart(inline(rows)).transform_fold(places, as_=["place", "position"])
-    numbered = unfolded.transform_calculate(axis="toNumber(split(datum.place, '_')[1])")
-    return numbered.encode(
-        _across(found),
-        _up(),
-        alt.Color("val_mAP:Q", scale=scale, legend=legend),
-        alt.Detail("trial:N"),
-    )
+    return alt.Color("val_mAP:Q", scale=scale, legend=legend)
 
 
-def plotted_words(run: Run) -> str:
-    """Which of many lines are drawn across the parallel coordinates, in a sentence; "" where all
-    are.
-    """
-    trials = run.trials
-    found = coordinates(run.sweep, trials, shares.importances_of(run))
-    if found is None:
-        return ""
-    drawn = _drawn(found.lines, best_number(trials, run.test))
-    return best_and_others_words(len(found.lines), len(drawn), MOST_LINES)
+def _plotted(lines: Sequence[Line], best: int | None) -> list[Line]:
+    """The lines that are plotted, the worst first.
 
-
-def _drawn(lines: Sequence[Line], best: int | None) -> list[Line]:
-    """The lines that are drawn, the worst first; the best recipe always, whose first training need
-    not be the best one.
+    The best recipe always is, although its first training need not be the best one.
     """
     kept = best_and_others(lines[::-1], MOST_LINES)[::-1]
     missing = [line for line in lines if line.trial == best and line not in kept]
     return [*missing, *kept]
 
 
-def _facts(found: Coordinates, line: Line) -> dict[str, Any]:
-    texts = dict(zip((axis.key for axis in found.axes), line.texts, strict=False))
-    opacity = _FAINT if line.state == "COMPLETE" else _DIM
+def _facts(across: Coordinates, line: Line) -> dict[str, Any]:
+    keys = [axis.key for axis in across.axes]
     return {
         "trial": line.trial,
         "state": line.state.lower(),
         "val_mAP": line.value,
-        "opacity": opacity,
-        **texts,
+        "opacity": _OPACITY if line.state == "COMPLETE" else _PRUNED_OPACITY,
+        **dict(zip(keys, line.texts, strict=False)),
     }
 
 
-def _told(found: Coordinates) -> list[alt.Tooltip]:
-    named = [alt.Tooltip(f"{axis.key}:N", title=axis.name) for axis in found.axes[:-1]]
+def _tooltip(across: Coordinates) -> list[alt.Tooltip]:
+    named = [alt.Tooltip(f"{axis.key}:N", title=axis.name) for axis in across.axes[:-1]]
     return [*tooltip("trial", "state", val_mAP=".3f"), *named]
 
 
-def _across(found: Coordinates) -> alt.X:
-    """The axes side by side, by number; their names stand below, slanted where they have no room
-    beside one another.
+def _x(across: Coordinates) -> alt.X:
+    """The axes side by side, by number; their names stand below, slanted if they have no room next
+    to each other.
     """
-    names = "[" + ", ".join(f"'{_quoted(axis.name)}'" for axis in found.axes) + "]"
-    crowded = f"width < {_names_px(found)}"
+    count = len(across.axes)
+    names = ", ".join(f"'{_quoted(axis.name)}'" for axis in across.axes)
+    crowded = f"width < {_names_px(across)}"
     axis = alt.Axis(
-        labelExpr=f"{names}[datum.value]",
+        labelExpr=f"[{names}][datum.value]",
         labelAngle=alt.ExprRef(f"{crowded} ? -40 : 0"),
         labelAlign=alt.ExprRef(f"{crowded} ? 'right' : 'center'"),
         labelLimit=alt.ExprRef("min(190, max(105, width / 4))"),
         labelOverlap=False,
-        values=list(range(len(found.axes))),
+        values=list(range(count)),
         domain=False,
         ticks=False,
         labelPadding=10,
     )
-    return alt.X(
-        "axis:Q",
-        title=None,
-        axis=axis,
-        scale=alt.Scale(domain=[-0.15, len(found.axes) - 0.55], nice=False),
-    )
+    scale = alt.Scale(domain=[-0.15, count - 0.55], nice=False)
+    return alt.X("axis:Q", title=None, axis=axis, scale=scale)
 
 
-def _names_px(found: Coordinates) -> int:
-    """How wide a chart must be for every two neighbouring names to stand beside each other."""
-    lengths = [len(axis.name) for axis in found.axes]
+def _names_px(across: Coordinates) -> int:
+    """The width of a chart, in pixels, at which every two neighbouring names have room."""
+    lengths = [len(axis.name) for axis in across.axes]
     widest = max((a + b) / 2 * _LETTER + _GAP for a, b in pairwise(lengths))
     return round(widest * (len(lengths) - 0.4))
 
@@ -192,31 +184,25 @@ def _quoted(name: str) -> str:
     return name.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _up() -> alt.Y:
+def _y() -> alt.Y:
     return alt.Y("position:Q", axis=None, scale=alt.Scale(domain=[-0.17, 1.08], nice=False))
 
 
-def _uprights(found: Coordinates) -> alt.Chart:
-    rows = [(k, 0, 1) for k in range(len(found.axes))]
-    base = alt.Chart(records(("axis", "position", "top"), rows)).mark_rule(
-        color=DIM, strokeWidth=1.2
-    )
-    return base.encode(_across(found), _up(), alt.Y2("top:Q"))
+def _uprights(across: Coordinates) -> alt.Chart:
+    rows = [(k, 0, 1) for k in range(len(across.axes))]
+    data = records(("axis", "position", "top"), rows)
+    base = alt.Chart(data).mark_rule(color=DIM, strokeWidth=1.2)
+    return base.encode(_x(across), _y(), alt.Y2("top:Q"))
 
 
-def _marks(found: Coordinates) -> list[alt.Chart]:
-    """The values written at the axes, each on a rim of paper so that lines do not run through it."""
-    rows = [
-        (k, mark.position, mark.text) for k, axis in enumerate(found.axes) for mark in axis.marks
-    ]
-    base = alt.Chart(records(("axis", "position", "text"), rows)).encode(
-        _across(found), _up(), text="text:N"
-    )
-    place: dict[str, Any] = {
-        "align": "left",
-        "dx": 5,
-        "fontSize": 11,
-        "limit": WIDTH / len(found.axes),
-    }
+def _ticks(across: Coordinates) -> list[alt.Chart]:
+    """The values at the axes, each on a rim of paper, so that lines do not run through it."""
+    rows = []
+    for k, axis in enumerate(across.axes):
+        rows += [(k, tick.position, tick.text) for tick in axis.marks]
+    data = records(("axis", "position", "text"), rows)
+    base = alt.Chart(data).encode(_x(across), _y(), text="text:N")
+    limit = WIDTH / len(across.axes)
+    place: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": limit}
     rim = base.mark_text(stroke=PAPER, strokeWidth=4, color=PAPER, strokeJoin="round", **place)
     return [rim, base.mark_text(color=INK, **place)]

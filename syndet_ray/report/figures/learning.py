@@ -23,11 +23,12 @@ from syndet_ray.report.palette import BLUE, DIM, FAINT, GREEN, INK, ORANGE, PALE
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
-_ANEW, _PRUNED, _FAILED, _BEST = "trained anew", "pruned (×)", "failed (▼)", "best recipe"
+_AGAIN = "trained anew"  # this text is in the CSV too, which keeps its values
+_PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
 _SOLID = [1, 0]
-# By what a curve is, from those that lie under all to those on top: its colour, width and dashes.
+# Colour, width and dashes of a curve by its name in the legend; the last lie on top.
 _LOOKS: dict[str, tuple[str, float, list[int]]] = {
-    _ANEW: (FAINT, 1, _SOLID),
+    _AGAIN: (FAINT, 1, _SOLID),
     "unfinished": (PALE, 1.4, [8, 3]),
     "searched": (PALE, 1.4, _SOLID),
     _PRUNED: (DIM, 1.4, [2, 3]),
@@ -37,7 +38,7 @@ _LOOKS: dict[str, tuple[str, float, list[int]]] = {
     role_name("real_only"): (GREEN, 2, [6, 3]),
     _BEST: (BLUE, 3, _SOLID),
 }
-# Vega's own cross is a plus
+# The marks at the end of a curve. Vega's own cross is a plus.
 _ENDS = {_PRUNED: "M-.7,-.7L.7,.7M.7,-.7L-.7,.7", _FAILED: "triangle-down"}
 _HEADER = ("trial", "what", "kind", "seed_of", "state", "images", "val_mAP")
 _NUMBER_HEADER = (
@@ -50,161 +51,167 @@ _NUMBER_HEADER = (
     "height",
     "ink",
 )
-_SEEN = tooltip("trial", "kind", "state", images=",", val_mAP=".3f")
-_MOST_NUMBERED = 12  # curves, beyond which the numbers of their trials would be a tangle
-_NUMBER_GAP = 0.055  # between the numbers of trials, of the axis
+_TOOLTIP = tooltip("trial", "kind", "state", images=",", val_mAP=".3f")
+_MOST_NUMBERED = 12  # curves: the trial numbers of more would lie on one another
+_NUMBER_GAP = 0.055  # between the numbers of trials, a share of the axis
 
 
 def learning_curves(run: Run) -> Plot | None:
     """Every trial that reported; a pruned one ends in a cross."""
-    trials = run.trials
-    found = curves(trials, best_number(trials, run.test))
-    if not found:
+    all_curves = curves(run.trials, best_number(run.trials, run.test))
+    if not all_curves:
         return None
-    rows = [row for curve in found for row in _rows(curve)]
-    images, values = _axes(found, run)
-    drawn = _drawn(found)
-    numbered = records(_NUMBER_HEADER, _numbers(found))
-    lines = _lines([row for curve in drawn for row in _rows(curve)])
-    figure = alt.layer(*lines, *_ends(drawn), *_named(numbered)).encode(images, values)
-    return Plot(
-        figure=titled(figure.interactive(name="zoom"), "Learning curves", run),
-        header=_HEADER,
-        rows=rows,
+    plotted = _plotted(all_curves)
+    layers = alt.layer(
+        *_lines(_all_rows(plotted)),
+        *_ends(plotted),
+        *_numbers(all_curves),
     )
+    chart = layers.encode(*_axes(all_curves, run)).interactive(name="zoom")
+    figure = titled(chart, "Learning curves", run)
+    return Plot(figure=figure, header=_HEADER, rows=_all_rows(all_curves))
 
 
 def plotted_words(run: Run) -> str:
-    """Which of many curves are drawn, in a sentence; "" where all are."""
-    trials = run.trials
-    found = curves(trials, best_number(trials, run.test))
-    all_searched, drawn_searched = (
-        sum(curve.kind == "search" for curve in some) for some in (found, _drawn(found))
-    )
-    return best_and_others_words(all_searched, drawn_searched, MOST_LINES)
+    """Says in a sentence which of many curves are plotted; "" if all are."""
+    all_curves = curves(run.trials, best_number(run.trials, run.test))
+    searched = [curve for curve in all_curves if curve.kind == "search"]
+    plotted = [curve for curve in _plotted(all_curves) if curve.kind == "search"]
+    return best_and_others_words(len(searched), len(plotted), MOST_LINES)
 
 
-def _drawn(found: Sequence[Curve]) -> list[Curve]:
-    """The curves that are drawn: of the search's many, but for the best recipe, some."""
-    many = [curve for curve in found if curve.kind == "search" and not curve.best]
+def _plotted(all_curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that are plotted: all but those of the search, of which some and the best."""
+    many = [curve for curve in all_curves if curve.kind == "search" and not curve.best]
     ranked = sorted(many, key=lambda curve: (-curve.values[-1], curve.trial))
-    kept = {curve.trial for curve in best_and_others(ranked, MOST_LINES)}
-    return [curve for curve in found if curve.trial in kept or curve.kind != "search" or curve.best]
+    left_out = {curve.trial for curve in many}
+    left_out -= {curve.trial for curve in best_and_others(ranked, MOST_LINES)}
+    return [curve for curve in all_curves if curve.trial not in left_out]
 
 
-def _rows(curve: Curve) -> list[tuple[Any, ...]]:
-    name = (curve.trial, _what(curve), role_name(curve.kind), curve.of, curve.state)
-    return [
-        (*name, images, value) for images, value in zip(curve.images, curve.values, strict=True)
-    ]
-
-
-def _what(curve: Curve) -> str:
-    """What a curve is called in the legend."""
-    if curve.best:
-        return _BEST
-    if curve.kind == "confirm":
-        return _ANEW
-    if curve.kind != "search":
-        return role_name(curve.kind) if curve.kind in CONTROL_CHANGES else "variant"
-    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(
-        curve.state, "searched"
-    )
-
-
-def _axes(found: Sequence[Curve], run: Run) -> tuple[alt.X, alt.Y]:
-    """The same for every layer, with room for the numbers of trials at the right."""
-    heights = from_zero([value for curve in found for value in curve.values])
-    ticks = alt.Axis(title="training images seen", tickCount=6, format=",.0f")
-    return (
-        alt.X("images:Q", axis=ticks, scale=alt.Scale(domain=[0, _right(found)])),
-        alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(domain=heights)),
-    )
-
-
-def _right(found: Sequence[Curve]) -> float:
-    return 1.1 * max(curve.images[-1] for curve in found)
-
-
-def _lines(rows: Sequence[Sequence[Any]]) -> list[alt.Chart]:
-    """The curves, of which the last in the data is drawn on top, and a dot for each time a trial
-    reported.
-    """
-    present = {name: look for name, look in _LOOKS.items() if any(row[1] == name for row in rows)}
-    ordered = sorted(rows, key=lambda row: list(_LOOKS).index(row[1]))
-    hue = {name: look[0] for name, look in present.items()}
-    width, dashes = (
-        alt.Scale(
-            type="ordinal", domain=list(present), range=[look[k] for look in present.values()]
-        )
-        for k in (1, 2)
-    )
-    base = alt.Chart(records(_HEADER, ordered))
-    lines = base.mark_line().encode(
-        colors(hue, legend=alt.Legend(symbolType="stroke", symbolSize=500)),
-        alt.StrokeDash("what:N", scale=dashes, sort=list(hue)),
-        alt.StrokeWidth("what:N", scale=width, sort=list(hue)),
-        detail="trial:N",
-    )
-    return [
-        lines,
-        base.mark_point(filled=True, opacity=1, size=28).encode(colors(hue), tooltip=_SEEN),
-    ]
-
-
-def _ends(found: Sequence[Curve]) -> list[alt.Chart]:
-    """A mark where a trial was stopped."""
-    stopped = {
-        name: [_rows(curve)[-1] for curve in found if _what(curve) == name] for name in _ENDS
-    }
-    return [
-        alt.Chart(records(_HEADER, rows))
-        .mark_point(shape=_ENDS[name], size=110, strokeWidth=2.2, opacity=1, color=_LOOKS[name][0])
-        .encode(tooltip=_SEEN)
-        for name, rows in stopped.items()
-        if rows
-    ]
-
-
-def _named(numbered: alt.Data) -> list[alt.Chart]:
-    """The number of a trial beside the end of its curve, joined to it where it had to be moved."""
-    base, ink = alt.Chart(numbered), alt.Color("ink:N", scale=None)
-    joint = base.mark_rule(strokeWidth=0.7).encode(
-        alt.X("joined_from:Q"), alt.Y("val_mAP:Q"), ink, x2="joined_to:Q", y2="height:Q"
-    )
-    return [
-        joint,
-        base.mark_text(align="left").encode(
-            alt.X("written_at:Q"), alt.Y("height:Q"), ink, text="trial:N"
-        ),
-    ]
-
-
-def _numbers(found: Sequence[Curve]) -> list[tuple[Any, ...]]:
-    """Where the number of each trial is written; of many, only of the best and the controls."""
-    named = [curve for curve in found if curve.kind != "confirm"]
-    if len(named) > _MOST_NUMBERED:
-        named = [curve for curve in named if curve.best or curve.kind != "search"]
-    gap = _NUMBER_GAP * from_zero([value for curve in found for value in curve.values])[1]
+def _all_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
     rows = []
-    for end in {curve.images[-1]: None for curve in named}:
-        there = [curve for curve in named if curve.images[-1] == end]
-        heights = label_positions([curve.values[-1] for curve in there], gap)
-        rows += [
-            _number(curve, height, _right(found))
-            for curve, height in zip(there, heights, strict=True)
-        ]
+    for curve in all_curves:
+        rows += _rows(curve)
     return rows
 
 
-def _number(curve: Curve, height: float, right: float) -> tuple[Any, ...]:
-    end, color = curve.images[-1], _LOOKS[_what(curve)][0]
-    joined = (end + 0.012 * right, end + 0.028 * right, end + 0.034 * right)
+def _rows(curve: Curve) -> list[tuple[Any, ...]]:
+    trial = (curve.trial, _what(curve), role_name(curve.kind), curve.of, curve.state)
+    points = zip(curve.images, curve.values, strict=True)
+    return [(*trial, images, value) for images, value in points]
+
+
+def _what(curve: Curve) -> str:
+    """The name of a curve in the legend."""
+    if curve.best:
+        return _BEST
+    if curve.kind == "confirm":
+        return _AGAIN
+    if curve.kind in CONTROL_CHANGES:
+        return role_name(curve.kind)
+    if curve.kind != "search":
+        return "variant"
+    states = {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}
+    return states.get(curve.state, "searched")
+
+
+def _axes(all_curves: Sequence[Curve], run: Run) -> tuple[alt.X, alt.Y]:
+    """The axes of every layer, with room for the numbers of trials at the right."""
+    ticks = alt.Axis(title="training images seen", tickCount=6, format=",.0f")
+    across = alt.Scale(domain=[0, _right(all_curves)])
+    up = alt.Scale(domain=_heights(all_curves))
     return (
-        str(curve.trial),
-        end,
-        curve.values[-1],
-        *joined,
-        height,
-        INK if color == PALE else color,
+        alt.X("images:Q", axis=ticks, scale=across),
+        alt.Y("val_mAP:Q", title=validation_label(run), scale=up),
     )
+
+
+def _heights(all_curves: Sequence[Curve]) -> list[float]:
+    """The ends of the axis of mAP."""
+    values: list[float] = []
+    for curve in all_curves:
+        values += curve.values
+    return from_zero(values)
+
+
+def _right(all_curves: Sequence[Curve]) -> float:
+    """The right end of the axis of images."""
+    return 1.1 * max(curve.images[-1] for curve in all_curves)
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> list[alt.Chart]:
+    """The curves, the last in the data on top, and a dot for each report of a trial."""
+    names = {row[1] for row in rows}
+    looks = {name: look for name, look in _LOOKS.items() if name in names}
+    order = list(looks)
+    hues = {name: look[0] for name, look in looks.items()}
+    widths, dashes = [look[1] for look in looks.values()], [look[2] for look in looks.values()]
+    legend = alt.Legend(symbolType="stroke", symbolSize=500)
+    dash_scale = alt.Scale(type="ordinal", domain=order, range=dashes)
+    width_scale = alt.Scale(type="ordinal", domain=order, range=widths)
+    base = alt.Chart(records(_HEADER, sorted(rows, key=lambda row: order.index(row[1]))))
+    lines = base.mark_line().encode(
+        colors(hues, legend=legend),
+        alt.StrokeDash("what:N", scale=dash_scale, sort=order),
+        alt.StrokeWidth("what:N", scale=width_scale, sort=order),
+        detail="trial:N",
+    )
+    dots = base.mark_point(filled=True, opacity=1, size=28)
+    return [lines, dots.encode(colors(hues), tooltip=_TOOLTIP)]
+
+
+def _ends(plotted: Sequence[Curve]) -> list[alt.Chart]:
+    """A mark at the end of each trial that was stopped."""
+    layers = []
+    for name, shape in _ENDS.items():
+        rows = [_rows(curve)[-1] for curve in plotted if _what(curve) == name]
+        if rows:
+            marks = alt.Chart(records(_HEADER, rows)).mark_point(
+                shape=shape,
+                size=110,
+                strokeWidth=2.2,
+                opacity=1,
+                color=_LOOKS[name][0],
+            )
+            layers.append(marks.encode(tooltip=_TOOLTIP))
+    return layers
+
+
+def _numbers(all_curves: Sequence[Curve]) -> list[alt.Chart]:
+    """The number of a trial next to the end of its curve, joined to it if it had to be moved."""
+    base = alt.Chart(records(_NUMBER_HEADER, _number_rows(all_curves)))
+    ink, height = alt.Color("ink:N", scale=None), alt.Y("height:Q")
+    joint = base.mark_rule(strokeWidth=0.7).encode(
+        alt.X("joined_from:Q"),
+        alt.Y("val_mAP:Q"),
+        ink,
+        x2="joined_to:Q",
+        y2="height:Q",
+    )
+    text = base.mark_text(align="left")
+    return [joint, text.encode(alt.X("written_at:Q"), height, ink, text="trial:N")]
+
+
+def _number_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
+    """The places of the numbers of trials; of many trials, only of the best and the controls."""
+    numbered = [curve for curve in all_curves if curve.kind != "confirm"]
+    if len(numbered) > _MOST_NUMBERED:
+        numbered = [curve for curve in numbered if curve.best or curve.kind != "search"]
+    gap = _NUMBER_GAP * _heights(all_curves)[1]
+    right = _right(all_curves)
+    rows = []
+    for end in dict.fromkeys(curve.images[-1] for curve in numbered):
+        column = [curve for curve in numbered if curve.images[-1] == end]
+        heights = label_positions([curve.values[-1] for curve in column], gap)
+        for curve, height in zip(column, heights, strict=True):
+            rows.append(_number_row(curve, height, right))
+    return rows
+
+
+def _number_row(curve: Curve, height: float, right: float) -> tuple[Any, ...]:
+    end, color = curve.images[-1], _LOOKS[_what(curve)][0]
+    # The joint begins beyond the dot, and ends before the number.
+    places = (end + 0.012 * right, end + 0.028 * right, end + 0.034 * right)
+    ink = INK if color == PALE else color
+    return (str(curve.trial), end, curve.values[-1], *places, height, ink)

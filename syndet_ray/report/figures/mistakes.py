@@ -1,6 +1,4 @@
-"""Mistakes: which kinds of errors cost accuracy on the test set, which classes are taken for which,
-and which are not seen.
-"""
+"""Mistakes: the figures of errors on the test set: by kind, by class, and by visibility."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
-from syndet_ray.report.palette import PAPER
+from syndet_ray.report.palette import BLUE, NO_SHARE, ON_DARK_CELL, ON_LIGHT_CELL, PAPER
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
@@ -25,44 +23,43 @@ ERROR_KINDS = {
     "missed": "not found",
 }
 BACKGROUND, MISSED = "(background)", "(missed)"
-_LEAST_OBJECTS = 5  # of a class in a bin, that a recall is told of
+_LEAST_OBJECTS = 5  # of a class in a bin: a recall of fewer says too little
 
 
 def error_kinds(run: Run) -> Plot | None:
-    """AP50 that each recipe would gain if all errors of one kind were mended (TIDE, Bolya et al.
+    """AP50 that each recipe would gain without the errors of one kind.
 
-    2020).
+    After TIDE, Bolya et al. 2020.
     """
     test = run.test
-    if test is None or not any(
-        name.startswith("error/") for row in test.rows for name in row.metrics
-    ):
+    if test is None or not _has_error_kinds(test):
         return None
     lines = chosen_lines(run)
     header = ("what", "trial", "error", "meaning", "AP50_lost")
-    rows = [
-        (line.name, line.trial, kind, meaning, line.scores[f"error/{kind}"].value)
-        for line in lines
-        for kind, meaning in ERROR_KINDS.items()
-    ]
-    shades = recipe_colors(lines)
+    rows = []
+    for line in lines:
+        for kind, meaning in ERROR_KINDS.items():
+            loss = line.scores[f"error/{kind}"].value
+            rows.append((line.name, line.trial, kind, meaning, loss))
+    by_name = recipe_colors(lines)
     figure = (
         alt.Chart(records(header, rows))
         .mark_bar()
         .encode(
             alt.X("AP50_lost:Q", title="AP50 that errors of this kind cost"),
             alt.Y("error:N", title=None, sort=list(ERROR_KINDS)),
-            colors(shades),
-            alt.YOffset("what:N", sort=list(shades)),
+            colors(by_name),
+            alt.YOffset("what:N", sort=list(by_name)),
             tooltip=tooltip("what", "error", "meaning", AP50_lost=".3f"),
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    return Plot(
-        figure=titled(figure, f"What goes wrong on {where(test)}", run, height),
-        header=header,
-        rows=rows,
-    )
+    title = f"What goes wrong on {where(test)}"
+    return Plot(figure=titled(figure, title, run, height), header=header, rows=rows)
+
+
+def _has_error_kinds(test: TestScores) -> bool:
+    return any(name.startswith("error/") for row in test.rows for name in row.metrics)
 
 
 def confusion(run: Run) -> Plot | None:
@@ -73,25 +70,14 @@ def confusion(run: Run) -> Plot | None:
     header = ("true_class", "predicted_class", "objects", "share")
     orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
     rows = _confusion_rows(test, *orders)
-    figure = _grid(
-        header,
-        rows,
-        orders,
-        share="share",
-        text="objects",
-        formats={"objects": ",", "share": ".0%"},
-    )
-    return Plot(
-        figure=titled(figure, "What is taken for what", run, _side(len(orders[0]))),
-        header=header,
-        rows=rows,
-    )
+    formats = {"objects": ",", "share": ".0%"}
+    grid = _grid(header, rows, orders, share="share", text="objects", formats=formats)
+    figure = titled(grid, "What is taken for what", run, _side(len(orders[0])))
+    return Plot(figure=figure, header=header, rows=rows)
 
 
 def class_obstruction(run: Run) -> Plot | None:
-    """The best recipe's recall by class and by how visible objects are; cells with few objects are
-    refused.
-    """
+    """The best recipe's recall by class and visibility, without cells of few objects."""
     test, classes = run.test, run.about.get("classes", ())
     if test is None or test.visibility is None:
         return None
@@ -100,37 +86,29 @@ def class_obstruction(run: Run) -> Plot | None:
         return None
     header = ("class_name", "visibility", "recall", "objects")
     formats = {"recall": ".2f"} | ({"objects": ","} if test.visibility.class_objects else {})
-    orders = list(classes), [held.name for held in test.visibility.bins]
-    figure = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
+    orders = list(classes), [part.name for part in test.visibility.bins]
+    grid = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
     title = f"Recall of the best recipe on {where(test)}"
-    return Plot(figure=titled(figure, title, run, _side(len(classes))), header=header, rows=rows)
+    figure = titled(grid, title, run, _side(len(classes)))
+    return Plot(figure=figure, header=header, rows=rows)
 
 
 def _class_rows(
-    test: TestScores, seen: Visibility, classes: Sequence[str], run: Run
+    test: TestScores, visibility: Visibility, classes: Sequence[str], run: Run
 ) -> list[tuple[str, str, float, int | None]]:
-    """Class, bin, recall and number of objects of every cell with enough; None where objects were
-    not counted by class.
+    """Class, bin, recall and number of objects of every cell with enough objects.
+
+    The number is None where objects were not counted by class.
     """
     best = next(line for line in test_lines(test, run.trials) if line.best)
-    cells = [
-        (name, held.name, _objects(seen, name, k))
-        for name in classes
-        for k, held in enumerate(seen.bins)
-    ]
-    scored = [
-        (name, held, best.scores.get(f"recall_visible/{held}/{name}"), count)
-        for name, held, count in cells
-    ]
-    return [
-        (name, held, score.value, count)
-        for name, held, score, count in scored
-        if score is not None and (count is None or count >= _LEAST_OBJECTS)
-    ]
-
-
-def _objects(seen: Visibility, name: str, k: int) -> int | None:
-    return seen.class_objects[name][k] if name in seen.class_objects else None
+    rows = []
+    for name in classes:
+        counts = visibility.class_objects.get(name, [None] * len(visibility.bins))
+        for part, count in zip(visibility.bins, counts, strict=True):
+            score = best.scores.get(f"recall_visible/{part.name}/{name}")
+            if score is not None and (count is None or count >= _LEAST_OBJECTS):
+                rows.append((name, part.name, score.value, count))
+    return rows
 
 
 def _unlike(label: str, classes: Sequence[str]) -> str:
@@ -144,11 +122,11 @@ def _confusion_rows(
     test: TestScores, true: Sequence[str], predicted: Sequence[str]
 ) -> list[tuple[str, str, int, float]]:
     """Every cell but the last, of background taken for background; shares are those of a row."""
-    cells = [
-        (name, other, count, count / sum(counts) if sum(counts) else 0.0)
-        for name, counts in zip(true, test.confusion, strict=True)
-        for other, count in zip(predicted, counts, strict=True)
-    ]
+    cells = []
+    for name, counts in zip(true, test.confusion, strict=True):
+        total = sum(counts)
+        for other, count in zip(predicted, counts, strict=True):
+            cells.append((name, other, count, count / total if total else 0.0))
     return cells[:-1]
 
 
@@ -161,35 +139,25 @@ def _grid(
     text: str,
     formats: dict[str, str],
 ) -> Any:
-    """Cells, darker for a greater share (0 to 1), with their numbers. orders: of the first column
-    down, of the second across.
+    """Cells, darker for a greater share (0 to 1), with their numbers.
+
+    orders: of the first column down, of the second across.
     """
     down, across = header[:2]
-    base = alt.Chart(records(header, rows)).encode(
-        alt.X(
-            f"{across}:N",
-            sort=orders[1],
-            title=across.replace("_", " "),
-            axis=alt.Axis(orient="top", labelAngle=-40),
-        ),
-        alt.Y(
-            f"{down}:N",
-            sort=orders[0],
-            title=down.replace("_", " "),
-            axis=alt.Axis(domain=False, ticks=False),
-        ),
-    )
+    top_axis = alt.Axis(orient="top", labelAngle=-40)
+    x = alt.X(f"{across}:N", sort=orders[1], title=across.replace("_", " "), axis=top_axis)
+    bare_axis = alt.Axis(domain=False, ticks=False)
+    y = alt.Y(f"{down}:N", sort=orders[0], title=down.replace("_", " "), axis=bare_axis)
+    base = alt.Chart(records(header, rows)).encode(x, y)
+    scale = alt.Scale(domain=[0, 1], range=[NO_SHARE, BLUE])
     cells = base.mark_rect(stroke=PAPER).encode(
-        alt.Color(
-            f"{share}:Q", scale=alt.Scale(domain=[0, 1], range=["#eef3f6", "#0072B2"]), legend=None
-        ),
+        alt.Color(f"{share}:Q", scale=scale, legend=None),
         tooltip=tooltip(down, across, **formats),
     )
-    shade = alt.condition(f"datum.{share} > 0.55", alt.value("#fefefe"), alt.value("#1b1f22"))
-    numbers = base.mark_text(fontSize=12).encode(
-        text=alt.Text(f"{text}:Q", format=formats[text]), color=shade
-    )
-    return alt.layer(cells, numbers)
+    is_dark = f"datum.{share} > 0.55"
+    shade = alt.condition(is_dark, alt.value(ON_DARK_CELL), alt.value(ON_LIGHT_CELL))
+    number = alt.Text(f"{text}:Q", format=formats[text])
+    return alt.layer(cells, base.mark_text(fontSize=12).encode(text=number, color=shade))
 
 
 def _side(count: int) -> int:

@@ -1,4 +1,4 @@
-"""Obstruction: the figures of accuracy on objects that are more and more hidden."""
+"""Obstruction: the figures of accuracy against the hidden share of objects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,62 +12,55 @@ from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
 from syndet_ray.report.palette import DIM, INK, RULE
 from syndet_ray.runs.names import where
+from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
 
 _KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
-_APART = 0.008  # recipes stand beside one another, in obstruction
+_APART = 0.008  # of obstruction, between recipes: their intervals would hide one another
 _HEADER = ("what", "trial", "visibility", "obstruction", "objects", "accuracy", "low_95", "high_95")
 
 
 def accuracy_vs_obstruction(run: Run) -> Plot | None:
-    """AP by how hidden objects are."""
-    return _drawing(run, "AP_visible")
+    """AP by the hidden share of objects."""
+    return _plot(run, "AP_visible")
 
 
 def recall_vs_obstruction(run: Run) -> Plot | None:
-    """Recall by how hidden objects are."""
-    return _drawing(run, "recall_visible")
+    """Recall by the hidden share of objects."""
+    return _plot(run, "recall_visible")
 
 
-def _drawing(run: Run, kind: str) -> Plot | None:
-    test, found = run.test, places(run, kind)
-    if test is None or test.visibility is None or not found:
+def _plot(run: Run, kind: str) -> Plot | None:
+    test, points = run.test, places(run, kind)
+    if test is None or test.visibility is None or not points:
         return None
-    rows = [
-        (
-            x.recipe,
-            x.trial,
-            x.bin.name,
-            x.obstruction,
-            x.bin.objects,
-            x.accuracy.value,
-            x.accuracy.low,
-            x.accuracy.high,
-        )
-        for x in found
-    ]
+    rows = []
+    for point in points:
+        place = (point.bin.name, point.obstruction, point.bin.objects)
+        score = point.accuracy
+        rows.append((point.recipe, point.trial, *place, score.value, score.low, score.high))
     name = _KINDS[kind]
     curves = _curves(rows, chosen_lines(run), f"{name} of the objects in a bin")
-    figure = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
-    estimated = (
-        ["obstruction is estimated from overlapping boxes"]
-        if test.visibility.kind == "estimated"
-        else []
-    )
+    chart = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
+    figure = titled(chart, "", run).properties(title=_title(name, test, test.visibility))
+    return Plot(figure=figure, header=_HEADER, rows=rows)
+
+
+def _title(name: str, test: TestScores, visibility: Visibility) -> alt.Title:
     intervals = "" if test.is_too_small else ", 95 % intervals"
-    title = alt.Title(
-        f"{name[0].upper()}{name[1:]} against obstruction",
-        subtitle=[f"on {where(test)}{intervals}", *estimated],
-        offset=24,
-    )
-    return Plot(figure=titled(figure, "", run).properties(title=title), header=_HEADER, rows=rows)
+    subtitle = [f"on {where(test)}{intervals}"]
+    if visibility.kind == "estimated":
+        subtitle.append("obstruction is estimated from overlapping boxes")
+    text = f"{name[0].upper()}{name[1:]} against obstruction"
+    return alt.Title(text, subtitle=subtitle, offset=24)
 
 
 def _curves(
     rows: Sequence[Sequence[Any]], lines: Sequence[TestLine], label: str
 ) -> list[alt.Chart]:
-    """A line with its intervals for each recipe; recipes stand a little beside one another."""
-    names = list(recipe_colors(lines))
+    """A line with its intervals for each recipe, each a little to the right of the one before."""
+    inks = recipe_colors(lines)
+    names = list(inks)
     shifted = [(*row, float(row[3]) + _APART * names.index(row[0])) for row in rows]
     base = alt.Chart(records((*_HEADER, "shown"), shifted)).encode(
         alt.X(
@@ -77,17 +70,10 @@ def _curves(
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%"),
         ),
         alt.Y("accuracy:Q", title=label, scale=alt.Scale(zero=True)),
-        colors(recipe_colors(lines)),
+        colors(inks),
     )
-    shown = tooltip(
-        "what",
-        "visibility",
-        objects=",",
-        obstruction=".2f",
-        accuracy=".3f",
-        low_95=".3f",
-        high_95=".3f",
-    )
+    scores = dict.fromkeys(("accuracy", "low_95", "high_95"), ".3f")
+    shown = tooltip("what", "visibility", objects=",", obstruction=".2f", **scores)
     bars = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low_95:Q"), alt.Y2("high_95:Q"))
     return [
         bars,
@@ -96,23 +82,19 @@ def _curves(
     ]
 
 
-def _edges(seen: Visibility) -> alt.Chart:
-    """Where one bin ends and the next begins."""
-    rows = [(1 - held.low,) for held in seen.bins[1:]]
-    return (
-        alt.Chart(records(("edge",), rows))
-        .mark_rule(color=RULE, strokeDash=[3, 3])
-        .encode(alt.X("edge:Q"))
-    )
+def _edges(visibility: Visibility) -> alt.Chart:
+    """A line between each two bins."""
+    data = records(("edge",), [(1 - edge.low,) for edge in visibility.bins[1:]])
+    return alt.Chart(data).mark_rule(color=RULE, strokeDash=[3, 3]).encode(alt.X("edge:Q"))
 
 
-def _counts(seen: Visibility) -> alt.Chart:
-    """How many objects a bin holds, above it; dim where they are too few for a score."""
-    rows = [
-        (1 - (b.low + b.high) / 2, f"n = {b.objects}", b.objects >= seen.minimum) for b in seen.bins
-    ]
+def _counts(visibility: Visibility) -> alt.Chart:
+    """The number of objects in a bin, above it; dim if they are too few for a score."""
+    rows = []
+    for part in visibility.bins:
+        middle = 1 - (part.low + part.high) / 2
+        rows.append((middle, f"n = {part.objects}", part.objects >= visibility.minimum))
     shade = alt.condition("datum.enough", alt.value(INK), alt.value(DIM))
-    base = alt.Chart(records(("middle", "count", "enough"), rows)).mark_text(
-        baseline="bottom", fontSize=11
-    )
+    data = records(("middle", "count", "enough"), rows)
+    base = alt.Chart(data).mark_text(baseline="bottom", fontSize=11)
     return base.encode(alt.X("middle:Q"), alt.Y(value=-4), text="count:N", color=shade)

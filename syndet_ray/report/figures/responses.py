@@ -12,15 +12,15 @@ from syndet_ray.analysis.response import Response, Tried
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.analysis.varied import settings
 from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip, validation_label
-from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PALE, VERMILLION
+from syndet_ray.report.palette import BLUE, DIM, INK, PALE, ROLE_COLORS, VERMILLION
 from syndet_ray.report.words import survivors
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
-# Vega's own cross is a plus
+# A cross: Vega's own is a plus.
 _X = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
-# By what a trial is: its colour, shape, size and opacity.
+# Colour, shape, size and opacity of a trial by its name in the legend; the last lies on top.
 _LOOKS: dict[str, tuple[str, str, int, float]] = {
     "searched": (BLUE, "circle", 55, 0.75),
     "unfinished": (PALE, "circle", 55, 1.0),
@@ -28,7 +28,6 @@ _LOOKS: dict[str, tuple[str, str, int, float]] = {
     _FAILED: (VERMILLION, "triangle-down", 55, 0.8),
     _BEST: (VERMILLION, "diamond", 130, 1.0),
 }
-_CONTROLS = {"real_only": GREEN, "synthetic_only": ORANGE}
 _HEADER = ("what", "trial", "setting", "val_mAP", "low_95", "high_95", "state")
 _POINT = ("what", "trial", "state", "value", "val_mAP", "setting", "size", "opacity")
 _CURVE = ("setting", "mean", "low", "high")
@@ -38,195 +37,185 @@ _ALSO = "The trials differ in the other varied settings too."
 
 
 def responses(run: Run) -> dict[str, Plot]:
-    """By "response_<setting>", the most important setting first; none of what was tried at fewer
-    than two values.
+    """The figures by name, "response_<setting>", the most important setting first.
+
+    A setting that was tried at fewer than two values has none.
     """
     best = best_number(run.trials, run.test)
-    return {f"response_{found.setting.key}": _drawing(found, run, best) for found in curves(run)}
+    plots = {}
+    for response in curves(run):
+        plots[f"response_{response.setting.key}"] = _plot(response, run, best)
+    return plots
 
 
 def curves(run: Run) -> list[Response]:
-    """What there is a figure of, the most important setting first."""
-    trials, sweep = run.trials, run.sweep
+    """Returns the responses that have a figure, the most important setting first."""
     important = importances_of(run)
-    ranked = sorted(settings(sweep), key=lambda setting: important.rank(setting.path))
-    found = [numbers.response(setting, trials) for setting in ranked]
-    return [response for response in found if len({point.x for point in response.points}) > 1]
+    ranked = sorted(settings(run.sweep), key=lambda setting: important.rank(setting.path))
+    several = []
+    for setting in ranked:
+        response = numbers.response(setting, run.trials)
+        if len({point.x for point in response.points}) > 1:
+            several.append(response)
+    return several
 
 
-def caption(found: Response, *, is_only: bool) -> str:
-    """What a figure shows, for those who did not make it. is_only: whether the sweep varies no
-    other setting.
+def caption(response: Response, *, is_only: bool) -> str:
+    """Explains a figure to readers of the report.
+
+    is_only: True if the sweep varies no other setting.
     """
-    marks = f"Each mark is a trial of the search, by its {found.setting.name}."
-    sample = sample_words(len(found.points), MOST_MARKS)
+    marks = f"Each mark is a trial of the search, by its {response.setting.name}."
+    sample = sample_words(len(response.points), MOST_MARKS)
     also = "" if is_only else _ALSO
-    sentences = [marks, sample, also, *_curve_words(found)]
+    sentences = [marks, sample, also, *_curve_words(response)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _curve_words(found: Response) -> list[str]:
-    """What is drawn through the marks, and what pruning does to it."""
-    without = survivors(found.pruned, "which flattens this")
-    if found.fitted:
-        line = "Line: Gaussian process regression on the completed trials; band: 95 % for the line, not for trials."
-        return [line, without]
-    if found.levelled:
-        bars = "Bars: mean of the completed trials at a value, with the 95 % t interval where there are three or more."
-        return [bars, without]
+def _curve_words(response: Response) -> list[str]:
+    """Sentences on the curve through the marks, and on what pruning does to it."""
+    pruned = survivors(response.pruned, "which flattens this")
+    if response.fitted:
+        line = "Line: Gaussian process regression on the completed trials;"
+        band = "band: 95 % for the line, not for trials."
+        return [f"{line} {band}", pruned]
+    if response.levelled:
+        bars = "Bars: mean of the completed trials at a value,"
+        interval = "with the 95 % t interval where there are three or more."
+        return [f"{bars} {interval}", pruned]
     return ["Too few have been completed for a curve."]
 
 
-def _drawing(found: Response, run: Run, best: int | None) -> Plot:
-    curve, means = numbers.band(found), numbers.levels(found)
-    layers = [
-        *_curve(found, curve),
-        *_rules(found.controls),
-        _points(found, run, best),
-        *_levels(found, means),
-    ]
-    rows: list[tuple[Any, ...]] = [
-        (_what(p, best), p.trial, p.x, p.value, None, None, p.state) for p in found.points
-    ]
-    rows += [("mean", None, each.x, each.mean, each.low, each.high, None) for each in means]
-    if curve is not None:
-        fitted = zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
-        rows += [("curve", None, x, mean, low, high, None) for x, mean, low, high in fitted]
-    rows += [
-        (role_name(kind), None, None, value, None, None, None)
-        for kind, value in found.controls.items()
-    ]
-    name = found.setting.name
-    return Plot(
-        figure=titled(alt.layer(*layers), f"Accuracy by {name}", run), header=_HEADER, rows=rows
+def _plot(response: Response, run: Run, best: int | None) -> Plot:
+    curve, levels = numbers.band(response), numbers.levels(response)
+    layers = alt.layer(
+        *_curve(response, curve),
+        *_rules(response.controls),
+        _points(response, run, best),
+        *_levels(response, levels),
     )
+    rows: list[tuple[Any, ...]] = []
+    for p in response.points:
+        rows.append((_what(p, best), p.trial, p.x, p.value, None, None, p.state))
+    for level in levels:
+        rows.append(("mean", None, level.x, level.mean, level.low, level.high, None))
+    if curve is not None:
+        for point in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
+            rows.append(("curve", None, *point, None))
+    for kind, value in response.controls.items():
+        rows.append((role_name(kind), None, None, value, None, None, None))
+    figure = titled(layers, f"Accuracy by {response.setting.name}", run)
+    return Plot(figure=figure, header=_HEADER, rows=rows)
 
 
 def _what(point: Tried, best: int | None) -> str:
-    """What a trial is called in the legend."""
+    """The name of a trial in the legend."""
     if point.trial == best:
         return _BEST
-    return {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}.get(
-        point.state, "searched"
-    )
+    states = {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}
+    return states.get(point.state, "searched")
 
 
-def _x(found: Response) -> alt.X:
+def _x(response: Response) -> alt.X:
     """The setting's axis: a choice in the order of the space, a number in its range, on a log scale
-    where the search had one.
+    if the search had one.
     """
-    setting = found.setting
+    setting = response.setting
     if setting.is_choice:
-        tried = {point.x for point in found.points}
+        tried = {point.x for point in response.points}
         kept = [text for text in setting.choices if text in tried]
-        return alt.X(
-            "setting:N",
-            title=setting.name,
-            sort=kept,
-            scale=alt.Scale(domain=kept),
-            axis=alt.Axis(labelAngle=0),
-        )
+        scale, axis = alt.Scale(domain=kept), alt.Axis(labelAngle=0)
+        return alt.X("setting:N", title=setting.name, sort=kept, scale=scale, axis=axis)
     ends = [setting.axis.low, setting.axis.high]  # type: ignore[union-attr]
-    scale = (
-        alt.Scale(type="log", domain=ends, nice=False)
-        if setting.log
-        else alt.Scale(domain=ends, nice=False, padding=8)
+    linear = alt.Scale(domain=ends, nice=False, padding=8)
+    log = alt.Scale(type="log", domain=ends, nice=False)
+    axis = alt.Axis(
+        format=".0%" if setting.percent else "~g",
+        tickCount=6,
+        tickMinStep=1 if setting.axis.kind == "int" else alt.Undefined,
     )
-    least = 1 if setting.axis.kind == "int" else alt.Undefined
-    axis = alt.Axis(format=".0%" if setting.percent else "~g", tickCount=6, tickMinStep=least)
-    return alt.X("setting:Q", title=setting.name, scale=scale, axis=axis)
+    return alt.X("setting:Q", title=setting.name, scale=log if setting.log else linear, axis=axis)
 
 
 def _y(run: Run) -> alt.Y:
-    return alt.Y(
-        "val_mAP:Q", title=validation_label(run), scale=alt.Scale(zero=False, nice=True, padding=6)
+    scale = alt.Scale(zero=False, nice=True, padding=6)
+    return alt.Y("val_mAP:Q", title=validation_label(run), scale=scale)
+
+
+def _points(response: Response, run: Run, best: int | None) -> alt.Chart:
+    rows = _point_rows(response, best)
+    names = {row[0] for row in rows}
+    present = {name: look for name, look in _LOOKS.items() if name in names}
+    hues = {name: look[0] for name, look in present.items()}
+    shapes = alt.Scale(domain=list(present), range=[look[1] for look in present.values()])
+    value = alt.Tooltip("value:N", title=response.setting.name)
+    marks = alt.Chart(records(_POINT, rows)).mark_point(filled=True)
+    return marks.encode(
+        _x(response),
+        _y(run),
+        colors(hues),
+        alt.Shape("what:N", scale=shapes, sort=list(present)),
+        alt.Size("size:Q", scale=None),
+        alt.Opacity("opacity:Q", scale=None),
+        tooltip=[*tooltip("trial", "state"), value, *tooltip(val_mAP=".3f")],
     )
 
 
-def _points(found: Response, run: Run, best: int | None) -> alt.Chart:
-    text = found.setting.text
-    rows = [
-        (
-            _what(p, best),
-            p.trial,
-            p.state.lower(),
-            text(p.x),
-            p.value,
-            p.x,
-            *_LOOKS[_what(p, best)][2:],
-        )
-        for p in _drawn(found.points, best)
-    ]
-    present = {name: look for name, look in _LOOKS.items() if any(row[0] == name for row in rows)}
-    # The best lies on top of all others.
-    rows.sort(key=lambda row: list(_LOOKS).index(row[0]))
-    return (
-        alt.Chart(records(_POINT, rows))
-        .mark_point(filled=True)
-        .encode(
-            _x(found),
-            _y(run),
-            colors({name: look[0] for name, look in present.items()}),
-            alt.Shape("what:N", scale=_shapes(present), sort=list(present)),
-            alt.Size("size:Q", scale=None),
-            alt.Opacity("opacity:Q", scale=None),
-            tooltip=[
-                *tooltip("trial", "state"),
-                alt.Tooltip("value:N", title=found.setting.name),
-                *tooltip(val_mAP=".3f"),
-            ],
-        )
-    )
+def _point_rows(response: Response, best: int | None) -> list[tuple[Any, ...]]:
+    """A row for each mark that is plotted; the best is last, on top of all others."""
+    text = response.setting.text
+    rows = []
+    for p in _plotted(response.points, best):
+        name = _what(p, best)
+        size_and_opacity = _LOOKS[name][2:]
+        rows.append((name, p.trial, p.state.lower(), text(p.x), p.value, p.x, *size_and_opacity))
+    order = list(_LOOKS)
+    return sorted(rows, key=lambda row: order.index(row[0]))
 
 
-def _drawn(points: Sequence[Tried], best: int | None) -> list[Tried]:
-    """The marks that are drawn: of many some, the best recipe always."""
+def _plotted(points: Sequence[Tried], best: int | None) -> list[Tried]:
+    """The trials that are plotted: of many a sample, always with the best recipe."""
     ranked = sorted(points, key=lambda point: (point.trial != best, -point.value, point.trial))
     return even_sample(ranked, MOST_MARKS)
 
 
-def _shapes(looks: Mapping[str, tuple[str, str, int, float]]) -> alt.Scale:
-    return alt.Scale(domain=list(looks), range=[shape for _, shape, _, _ in looks.values()])
-
-
-def _curve(found: Response, curve: numbers.Band | None) -> list[alt.Chart]:
+def _curve(response: Response, curve: numbers.Band | None) -> list[alt.Chart]:
     if curve is None:
         return []
     rows = list(zip(curve.x, curve.mean, curve.low, curve.high, strict=True))
-    base = alt.Chart(records(_CURVE, rows)).encode(_x(found))
+    base = alt.Chart(records(_CURVE, rows)).encode(_x(response))
     area = base.mark_area(color=PALE, opacity=0.35).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
     return [area, base.mark_line(color=INK, strokeWidth=1.8).encode(alt.Y("mean:Q"))]
 
 
-def _levels(found: Response, means: tuple[numbers.Level, ...]) -> list[alt.Chart]:
+def _levels(response: Response, levels: tuple[numbers.Level, ...]) -> list[alt.Chart]:
     """The mean at each value as a bar, its interval as a line through it."""
-    rows = [(each.x, each.mean, each.low, each.high, each.count) for each in means]
-    told = tooltip("trials", mean=".3f", low=".3f", high=".3f")
-    base = alt.Chart(records(_LEVEL, rows)).encode(_x(found), tooltip=told)
-    sure = alt.Chart(records(_LEVEL, [row for row in rows if row[2] is not None])).encode(
-        _x(found), tooltip=told
-    )
-    if not rows:
+    if not levels:
         return []
+    rows = [(level.x, level.mean, level.low, level.high, level.count) for level in levels]
+    with_interval = [row for row in rows if row[2] is not None]
+    shown = tooltip("trials", mean=".3f", low=".3f", high=".3f")
+    intervals = alt.Chart(records(_LEVEL, with_interval)).encode(_x(response), tooltip=shown)
+    bars = alt.Chart(records(_LEVEL, rows)).encode(_x(response), tooltip=shown)
+    bars = bars.mark_tick(orient="horizontal", color=INK, thickness=3, size=34, opacity=1)
     return [
-        sure.mark_rule(strokeWidth=1.8).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
-        base.mark_tick(orient="horizontal", color=INK, thickness=3, size=34, opacity=1).encode(
-            alt.Y("mean:Q")
-        ),
+        intervals.mark_rule(strokeWidth=1.8).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
+        bars.encode(alt.Y("mean:Q")),
     ]
 
 
 def _rules(controls: Mapping[str, float]) -> list[alt.Chart]:
-    """Each control as a dashed line, its name beside it: a little above, of the lower one below, so
-    that two never meet.
+    """Each control as a dashed line with its name, which is above the upper line and below the
+    lower one, so that two never meet.
     """
-    ranked = sorted(controls, key=lambda kind: -controls[kind])
-    named = [_rule(kind, controls[kind], -5 if k == 0 else 7) for k, kind in enumerate(ranked)]
-    return [layer for pair in named for layer in pair]
+    layers: list[alt.Chart] = []
+    for k, kind in enumerate(sorted(controls, key=lambda kind: -controls[kind])):
+        layers += _rule(kind, controls[kind], -5 if k == 0 else 7)
+    return layers
 
 
 def _rule(kind: str, value: float, dy: int) -> tuple[alt.Chart, alt.Chart]:
-    color = _CONTROLS[kind]
+    color = ROLE_COLORS[kind]
     base = alt.Chart(records(_RULE, [(role_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
     line = base.mark_rule(strokeDash=[6, 3], strokeWidth=1.6, color=color)
     name = base.mark_text(align="left", dx=4, dy=dy, color=color).encode(
