@@ -42,7 +42,8 @@ def annotated(image: np.ndarray, predictions: Predictions, classes: Sequence[str
     """
     canvas = Image.fromarray(image)
     height = text_px(canvas.size, predictions.xyxy)
-    pen, font = ImageDraw.Draw(canvas), _font(height)
+    pen = ImageDraw.Draw(canvas)
+    font = _font(height)
     boxes = np.rint(predictions.xyxy).astype(int).tolist()
     indices = predictions.labels.tolist()
     colors = [color(index) for index in indices]
@@ -90,9 +91,11 @@ def _labels(
     size_wh: tuple[int, int],
 ) -> Iterator[Label]:
     """A label for each box, in their order: the first has the choice of all places."""
-    all_boxes, taken = np.reshape(boxes, (-1, 4)), np.zeros((0, 4), int)
+    all_boxes = np.reshape(boxes, (-1, 4))
+    taken = np.zeros((0, 4), int)
     for box, text, ink in zip(boxes, texts, colors, strict=True):
-        width, height = round(font.getlength(text) + font.size / 2), round(font.size * 1.25)
+        width = round(font.getlength(text) + font.size / 2)
+        height = round(font.size * 1.25)
         places = _places(box, width, height, size_wh)
         hidden = _hidden(places, taken) * _LABEL_WEIGHT + _hidden(places, all_boxes)
         at = places[hidden.argmin()]
@@ -139,7 +142,8 @@ def _annotate_box(pen: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, widt
 def _write_label(pen: ImageDraw.ImageDraw, label: Label, font: ImageFont.FreeTypeFont) -> None:
     x1, y1, x2, y2 = label.at
     pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=label.color)
-    center, ink = ((x1 + x2) / 2, (y1 + y2) / 2), _readable_on(label.color)
+    center = ((x1 + x2) / 2, (y1 + y2) / 2)
+    ink = _readable_on(label.color)
     pen.text(center, label.text, fill=ink, font=font, anchor="mm")
 
 

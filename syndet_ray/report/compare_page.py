@@ -46,11 +46,17 @@ def scores(comparison: Comparison) -> Plot:
     rows = []
     for run in comparison.runs:
         for entry in run.entries:
-            line, score = entry.line, entry.line.scores["mAP"]
+            line = entry.line
+            score = entry.line.scores["mAP"]
             recipe = (f"{run.letter}  {entry.name}", _what(run), line.recipe, len(line.seeds) or 1)
             rows.append((*recipe, score.value, score.low, score.high, line.validation))
     axis = alt.Axis(labelLimit=_LABEL_PX, grid=False, domain=False)
-    y = alt.Y("recipe:N", sort=[row[0] for row in rows], title=None, axis=axis)
+    y = alt.Y(
+        "recipe:N",
+        sort=[row[0] for row in rows],
+        title=None,
+        axis=axis,
+    )
     formats = dict.fromkeys(("test_mAP", "low_95", "high_95", "val_mAP"), ".3f")
     shown = tooltip("recipe", "trained_on", "seeds", **formats)
     base = alt.Chart(records(_SCORES, rows)).encode(y=y, tooltip=shown)
@@ -73,7 +79,11 @@ def curves(comparison: Comparison) -> Plot:
     lines = alt.Chart(records(_CURVES, rows)).mark_line(point={"size": 30}, strokeWidth=2)
     chart = lines.encode(
         alt.X("images:Q", title="training images seen"),
-        alt.Y("val_mAP:Q", title="mAP on validation images", scale=alt.Scale(zero=True)),
+        alt.Y(
+            "val_mAP:Q",
+            title="mAP on validation images",
+            scale=alt.Scale(zero=True),
+        ),
         _colors(comparison),
         detail="trial:N",
         tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),

@@ -38,7 +38,12 @@ def html(template: str, figures: Mapping[str, SavedPlot], **content: Any) -> str
     }
     library = script() if charts else ""
     page = _environment().get_template(template)
-    return page.render(content, pictures=pictures, charts=charts, library=library)
+    return page.render(
+        content,
+        pictures=pictures,
+        charts=charts,
+        library=library,
+    )
 
 
 @cache  # with the templates that it has compiled, which takes longer than filling them

@@ -17,8 +17,10 @@ _HASH_DIGITS = 12  # enough to tell data apart, few enough for a line
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """Returns (name, text) of how the run was made, from run.json and the sweep, as far as known."""
-    about, test = run.about, run.test
-    started, finished = about.get("started"), about.get("finished")
+    about = run.about
+    test = run.test
+    started = about.get("started")
+    finished = about.get("finished")
     code = {name: machine.commit(state) for name, state in about.get("code", {}).items()}
     texts = {
         "command": about.get("command"),

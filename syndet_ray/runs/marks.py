@@ -57,9 +57,11 @@ def matches(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
     """
     assert picture.truth is not None
     assert picture.scores is not None
-    is_hit, is_found = np.zeros(len(picture.xyxy), bool), np.zeros(len(picture.truth), bool)
+    is_hit = np.zeros(len(picture.xyxy), bool)
+    is_found = np.zeros(len(picture.truth), bool)
     overlap = iou(picture.xyxy, picture.truth)
-    predicted, true = np.array(picture.names, object), np.array(picture.truth_names, object)
+    predicted = np.array(picture.names, object)
+    true = np.array(picture.truth_names, object)
     is_same = (predicted[:, None] == true).astype(bool)
     for i in np.argsort([-score for score in picture.scores], kind="stable"):
         free = np.where(is_same[i] & ~is_found, overlap[i], 0)
@@ -86,10 +88,12 @@ def crowded_window(picture: Picture, side: int) -> Window:
 
 def full_window(picture: Picture) -> Window:
     """The square that holds every box, with a margin; the whole picture if it has none."""
-    corners, longest = _all_boxes(picture).reshape(-1, 2), max(picture.image.shape[:2])
+    corners = _all_boxes(picture).reshape(-1, 2)
+    longest = max(picture.image.shape[:2])
     if not len(corners):
         return _window(picture, None, longest)
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    low = corners.min(axis=0)
+    high = corners.max(axis=0)
     side = round(_MARGIN * float((high - low).max()))
     return _window(picture, (low + high) / 2, min(longest, side))
 
@@ -100,7 +104,8 @@ def _window(picture: Picture, center_xy: np.ndarray | None, side: int) -> Window
     """
     height, width = picture.image.shape[:2]
     x, y = (width / 2, height / 2) if center_xy is None else center_xy
-    x1, y1 = _start(x, side, width), _start(y, side, height)
+    x1 = _start(x, side, width)
+    y1 = _start(y, side, height)
     return x1, y1, x1 + side, y1 + side
 
 

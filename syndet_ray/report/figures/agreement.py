@@ -48,10 +48,18 @@ def validation_vs_test(run: Run) -> Plot | None:
         axis=alt.Axis(title=validation_label(run), tickCount=6),
         scale=_within(limits),
     )
-    up = alt.Y("test_mAP:Q", title=f"mAP on {where(test)}", scale=_within(limits))
+    up = alt.Y(
+        "test_mAP:Q",
+        title=f"mAP on {where(test)}",
+        scale=_within(limits),
+    )
     layers = alt.layer(_diagonal(limits), *_names(lines, limits), *_marks(lines))
     figure = titled(layers.encode(across, up), "Validation against test", run, _HEIGHT)
-    return Plot(figure=figure, header=_HEADER, rows=[_row(line) for line in lines])
+    return Plot(
+        figure=figure,
+        header=_HEADER,
+        rows=[_row(line) for line in lines],
+    )
 
 
 def _row(line: TestLine) -> tuple[Any, ...]:
@@ -66,7 +74,8 @@ def _limits(lines: Sequence[TestLine]) -> tuple[float, float]:
     for line in lines:
         error = line.error or 0.0
         ends += [*reach(line.scores["mAP"]), line.validation - error, line.validation + error]
-    low, high = min(ends), max(ends)
+    low = min(ends)
+    high = max(ends)
     margin = _MARGIN * (high - low) or _MARGIN
     return max(0.0, low - margin) if low > 0 else -margin, high + margin
 
@@ -77,7 +86,11 @@ def _within(limits: tuple[float, float]) -> alt.Scale:
 
 def _diagonal(limits: tuple[float, float]) -> alt.Chart:
     ends = records(("validation_mAP", "test_mAP"), [(end, end) for end in limits])
-    return alt.Chart(ends).mark_line(color=DIM, strokeDash=[4, 4], strokeWidth=1.2)
+    return alt.Chart(ends).mark_line(
+        color=DIM,
+        strokeDash=[4, 4],
+        strokeWidth=1.2,
+    )
 
 
 def _marks(lines: Sequence[TestLine]) -> list[alt.Chart]:

@@ -35,7 +35,8 @@ _LETTER = 0.6  # width of a digit, in heights
 
 def test_scores(run: Run) -> Plot | None:
     """Recipes of the test set side by side; of many a choice, as the table has them all."""
-    test, lines = run.test, chosen_lines(run)
+    test = run.test
+    lines = chosen_lines(run)
     if test is None:
         return None
     rows = []
@@ -54,7 +55,8 @@ test_scores.__test__ = False  # type: ignore[attr-defined]  # no test, although 
 
 def variants(run: Run) -> Plot | None:
     """The variants of a sweep, the first being what the others change."""
-    lines, test = variant_lines(run), run.test
+    lines = variant_lines(run)
+    test = run.test
     if not lines or test is None:
         return None
     rows = []
@@ -80,14 +82,25 @@ def reach(score: Score) -> tuple[float, float]:
 
 def white_dots(chart: alt.Chart) -> alt.Chart:
     """Dots for the single models of a recipe."""
-    return chart.mark_point(filled=True, fill=PAPER, stroke=INK, strokeWidth=1, size=26, opacity=1)
+    return chart.mark_point(
+        filled=True,
+        fill=PAPER,
+        stroke=INK,
+        strokeWidth=1,
+        size=26,
+        opacity=1,
+    )
 
 
 def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:
     """Bars by metric and recipe, each with its interval and its score above."""
     rows = _bar_rows(lines)
     data = records(("what", "metric", "value", "low_95", "high_95", "top", "text"), rows)
-    offset = alt.XOffset("what:N", sort=[line.name for line in lines], scale=_SIDE_BY_SIDE)
+    offset = alt.XOffset(
+        "what:N",
+        sort=[line.name for line in lines],
+        scale=_SIDE_BY_SIDE,
+    )
     base = alt.Chart(data).encode(_metrics(), offset)
     heights = alt.Scale(domain=[0, from_zero([row[5] for row in rows])[1]])  # bars stand on 0
     return [
@@ -109,7 +122,8 @@ def _bar_rows(lines: Sequence[TestLine]) -> list[tuple[Any, ...]]:
     for line in lines:
         for metric in MAIN_METRICS:
             score = line.scores[metric]
-            top, text = reach(score)[1], number(score.value, digits)
+            top = reach(score)[1]
+            text = number(score.value, digits)
             rows.append((line.name, metric, score.value, score.low, score.high, top, text))
     return rows
 
@@ -155,7 +169,8 @@ def _variant_rows(line: VariantLine) -> list[tuple[Any, ...]]:
     """The mean of a variant, its interval and its difference from the first; then the score of each
     seed.
     """
-    gap, score = line.difference, line.score
+    gap = line.difference
+    score = line.score
     difference = (None, None, None) if gap is None else (gap.mean, gap.low, gap.high)
     mean = (line.name, "mean", score.value, score.low, score.high, *difference)
     seeds = [(line.name, str(k), value, *[None] * 5) for k, value in enumerate(line.seeds, 1)]
@@ -182,8 +197,14 @@ def _variant_bars(lines: Sequence[VariantLine], title: str) -> list[alt.Chart]:
 
 
 def _names(lines: Sequence[VariantLine]) -> alt.Y:
-    axis = alt.Axis(title=None, grid=False, labelPadding=8, labelLimit=200)
-    order, scale = [line.name for line in lines], alt.Scale(padding=0.2)
+    axis = alt.Axis(
+        title=None,
+        grid=False,
+        labelPadding=8,
+        labelLimit=200,
+    )
+    order = [line.name for line in lines]
+    scale = alt.Scale(padding=0.2)
     return alt.Y("variant:N", sort=order, axis=axis, scale=scale)
 
 
@@ -192,7 +213,11 @@ def _lengths(lines: Sequence[VariantLine], title: str) -> alt.X:
     for line in lines:
         ends += [reach(line.score)[1], *line.seeds]
     axis = alt.Axis(title=title, grid=True, tickCount=6)
-    return alt.X("test_mAP:Q", axis=axis, scale=alt.Scale(domain=[0, from_zero(ends)[1]]))
+    return alt.X(
+        "test_mAP:Q",
+        axis=axis,
+        scale=alt.Scale(domain=[0, from_zero(ends)[1]]),
+    )
 
 
 def _variant_dots(lines: Sequence[VariantLine]) -> list[alt.Chart]:

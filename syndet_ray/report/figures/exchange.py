@@ -48,7 +48,11 @@ def exchange(run: Run) -> Plot | None:
     rows = [_row(scored, None) for scored in values.curve]
     rows += [_row(worth.recipe, worth) for worth in values.worths]
     title = f"What synthetic images are worth in {noun}"
-    return Plot(figure=titled(figure, title, run), header=_HEADER, rows=rows)
+    return Plot(
+        figure=titled(figure, title, run),
+        header=_HEADER,
+        rows=rows,
+    )
 
 
 def _what(scored: Scored) -> str:
@@ -68,7 +72,11 @@ def _point(scored: Scored) -> tuple[object, ...]:
 
 
 def _y() -> alt.Y:
-    return alt.Y("test_mAP:Q", title="mAP on the test set", scale=alt.Scale(zero=False, padding=6))
+    return alt.Y(
+        "test_mAP:Q",
+        title="mAP on the test set",
+        scale=alt.Scale(zero=False, padding=6),
+    )
 
 
 def _x(ticks: Sequence[int] = (), title: Any = alt.Undefined) -> alt.X:
@@ -99,16 +107,28 @@ def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
     rows = []
     for worth in worths:
         if worth.value is not None:
-            photos, score = worth.recipe.photos, worth.recipe.score
+            photos = worth.recipe.photos
+            score = worth.recipe.score
             rows.append((photos, photos + worth.value, score, f"{round(worth.value):+d}"))
     if not rows:
         return []
     base = alt.Chart(records(("photos", "until", "test_mAP", "worth"), rows)).encode(_y())
     shafts = base.mark_rule(color=DIM, strokeDash=[4, 3], strokeWidth=1.4)
     end = base.encode(alt.X("until:Q"))
-    heads = end.mark_point(shape="triangle-right", filled=True, size=60, color=DIM, opacity=1)
+    heads = end.mark_point(
+        shape="triangle-right",
+        filled=True,
+        size=60,
+        color=DIM,
+        opacity=1,
+    )
     place: dict[str, Any] = {"align": "left", "dx": 8, "dy": 5}
-    rim = end.mark_text(stroke=PAPER, strokeWidth=4, color=PAPER, **place).encode(text="worth:N")
+    rim = end.mark_text(
+        stroke=PAPER,
+        strokeWidth=4,
+        color=PAPER,
+        **place,
+    ).encode(text="worth:N")
     text = end.mark_text(color=INK, **place).encode(text="worth:N")
     return [shafts.encode(_x(), alt.X2("until:Q")), heads, rim, text]
 
@@ -119,7 +139,11 @@ def _flat(worths: Sequence[Worth], curve: Sequence[Scored]) -> list[alt.Chart]:
         return []
     rows = [(worth.recipe.name, worth.recipe.score, curve[0].photos) for worth in worths]
     base = alt.Chart(records(("recipe", "test_mAP", "photos"), rows)).encode(_y())
-    line = base.mark_rule(color=ORANGE, strokeDash=[6, 3], strokeWidth=1.6)
+    line = base.mark_rule(
+        color=ORANGE,
+        strokeDash=[6, 3],
+        strokeWidth=1.6,
+    )
     name = base.mark_text(align="left", dx=4, color=ORANGE)
     return [
         line.encode(tooltip=tooltip("recipe", test_mAP=".3f")),

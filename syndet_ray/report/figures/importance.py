@@ -30,7 +30,12 @@ def importance(run: Run) -> Plot | None:
         return None
     rows = [(s.path, s.name, s.share, s.low, s.high) for s in settings]
     base = alt.Chart(records(_HEADER, rows)).encode(
-        alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        alt.Y(
+            "name:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(labelLimit=220),
+        ),
         tooltip=tooltip("name", share=".0%", low_90=".0%", high_90=".0%"),
     )
     axis = alt.Axis(format=".0%", grid=True, tickCount=5)
@@ -74,7 +79,8 @@ def _coordinates(run: Run) -> Coordinates | None:
 
 def _parallel(across: Coordinates, best: int | None) -> Any:
     lines = _lines(across, best)
-    others, winner = lines.transform_filter("!datum.best"), lines.transform_filter("datum.best")
+    others = lines.transform_filter("!datum.best")
+    winner = lines.transform_filter("datum.best")
     hover = alt.selection_point(
         name="hover", on="mouseover", nearest=True, fields=["trial"], empty=False, clear="mouseout"
     )
@@ -113,7 +119,11 @@ def _score_color(across: Coordinates) -> alt.Color:
     # Reversed, and without its ends: the best are dark on paper, and neither black nor white on any
     # page.
     scheme = alt.SchemeParams(name="viridis", extent=[0.15, 0.95])
-    scale = alt.Scale(scheme=scheme, domain=[min(scores), max(scores)], reverse=True)
+    scale = alt.Scale(
+        scheme=scheme,
+        domain=[min(scores), max(scores)],
+        reverse=True,
+    )
     legend = alt.Legend(
         title="validation mAP",
         orient="bottom",
@@ -185,7 +195,11 @@ def _quoted(name: str) -> str:
 
 
 def _y() -> alt.Y:
-    return alt.Y("position:Q", axis=None, scale=alt.Scale(domain=[-0.17, 1.08], nice=False))
+    return alt.Y(
+        "position:Q",
+        axis=None,
+        scale=alt.Scale(domain=[-0.17, 1.08], nice=False),
+    )
 
 
 def _uprights(across: Coordinates) -> alt.Chart:
@@ -204,5 +218,11 @@ def _ticks(across: Coordinates) -> list[alt.Chart]:
     base = alt.Chart(data).encode(_x(across), _y(), text="text:N")
     limit = WIDTH / len(across.axes)
     place: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": limit}
-    rim = base.mark_text(stroke=PAPER, strokeWidth=4, color=PAPER, strokeJoin="round", **place)
+    rim = base.mark_text(
+        stroke=PAPER,
+        strokeWidth=4,
+        color=PAPER,
+        strokeJoin="round",
+        **place,
+    )
     return [rim, base.mark_text(color=INK, **place)]

@@ -118,7 +118,11 @@ def _what(curve: Curve) -> str:
 
 def _axes(all_curves: Sequence[Curve], run: Run) -> tuple[alt.X, alt.Y]:
     """The axes of every layer, with room for the numbers of trials at the right."""
-    ticks = alt.Axis(title="training images seen", tickCount=6, format=",.0f")
+    ticks = alt.Axis(
+        title="training images seen",
+        tickCount=6,
+        format=",.0f",
+    )
     across = alt.Scale(domain=[0, _right(all_curves)])
     up = alt.Scale(domain=_heights(all_curves))
     return (
@@ -146,7 +150,8 @@ def _lines(rows: Sequence[Sequence[Any]]) -> list[alt.Chart]:
     looks = {name: look for name, look in _LOOKS.items() if name in names}
     order = list(looks)
     hues = {name: look[0] for name, look in looks.items()}
-    widths, dashes = [look[1] for look in looks.values()], [look[2] for look in looks.values()]
+    widths = [look[1] for look in looks.values()]
+    dashes = [look[2] for look in looks.values()]
     legend = alt.Legend(symbolType="stroke", symbolSize=500)
     dash_scale = alt.Scale(type="ordinal", domain=order, range=dashes)
     width_scale = alt.Scale(type="ordinal", domain=order, range=widths)
@@ -181,7 +186,8 @@ def _ends(plotted: Sequence[Curve]) -> list[alt.Chart]:
 def _numbers(all_curves: Sequence[Curve]) -> list[alt.Chart]:
     """The number of a trial next to the end of its curve, joined to it if it had to be moved."""
     base = alt.Chart(records(_NUMBER_HEADER, _number_rows(all_curves)))
-    ink, height = alt.Color("ink:N", scale=None), alt.Y("height:Q")
+    ink = alt.Color("ink:N", scale=None)
+    height = alt.Y("height:Q")
     joint = base.mark_rule(strokeWidth=0.7).encode(
         alt.X("joined_from:Q"),
         alt.Y("val_mAP:Q"),
@@ -210,7 +216,8 @@ def _number_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
 
 
 def _number_row(curve: Curve, height: float, right: float) -> tuple[Any, ...]:
-    end, color = curve.images[-1], _LOOKS[_what(curve)][0]
+    end = curve.images[-1]
+    color = _LOOKS[_what(curve)][0]
     # The joint begins beyond the dot, and ends before the number.
     places = (end + 0.012 * right, end + 0.028 * right, end + 0.034 * right)
     ink = INK if color == PALE else color

@@ -55,7 +55,11 @@ def error_kinds(run: Run) -> Plot | None:
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
     title = f"What goes wrong on {where(test)}"
-    return Plot(figure=titled(figure, title, run, height), header=header, rows=rows)
+    return Plot(
+        figure=titled(figure, title, run, height),
+        header=header,
+        rows=rows,
+    )
 
 
 def _has_error_kinds(test: TestScores) -> bool:
@@ -64,21 +68,30 @@ def _has_error_kinds(test: TestScores) -> bool:
 
 def confusion(run: Run) -> Plot | None:
     """The best model's predictions by true class and predicted class."""
-    test, classes = run.test, run.about.get("classes")
+    test = run.test
+    classes = run.about.get("classes")
     if test is None or not test.confusion or classes is None:
         return None
     header = ("true_class", "predicted_class", "objects", "share")
     orders = [*classes, _unlike(BACKGROUND, classes)], [*classes, _unlike(MISSED, classes)]
     rows = _confusion_rows(test, *orders)
     formats = {"objects": ",", "share": ".0%"}
-    grid = _grid(header, rows, orders, share="share", text="objects", formats=formats)
+    grid = _grid(
+        header,
+        rows,
+        orders,
+        share="share",
+        text="objects",
+        formats=formats,
+    )
     figure = titled(grid, "What is taken for what", run, _side(len(orders[0])))
     return Plot(figure=figure, header=header, rows=rows)
 
 
 def class_obstruction(run: Run) -> Plot | None:
     """The best recipe's recall by class and visibility, without cells of few objects."""
-    test, classes = run.test, run.about.get("classes", ())
+    test = run.test
+    classes = run.about.get("classes", ())
     if test is None or test.visibility is None:
         return None
     rows = _class_rows(test, test.visibility, classes, run)
@@ -87,7 +100,14 @@ def class_obstruction(run: Run) -> Plot | None:
     header = ("class_name", "visibility", "recall", "objects")
     formats = {"recall": ".2f"} | ({"objects": ","} if test.visibility.class_objects else {})
     orders = list(classes), [part.name for part in test.visibility.bins]
-    grid = _grid(header, rows, orders, share="recall", text="recall", formats=formats)
+    grid = _grid(
+        header,
+        rows,
+        orders,
+        share="recall",
+        text="recall",
+        formats=formats,
+    )
     title = f"Recall of the best recipe on {where(test)}"
     figure = titled(grid, title, run, _side(len(classes)))
     return Plot(figure=figure, header=header, rows=rows)
@@ -145,9 +165,19 @@ def _grid(
     """
     down, across = header[:2]
     top_axis = alt.Axis(orient="top", labelAngle=-40)
-    x = alt.X(f"{across}:N", sort=orders[1], title=across.replace("_", " "), axis=top_axis)
+    x = alt.X(
+        f"{across}:N",
+        sort=orders[1],
+        title=across.replace("_", " "),
+        axis=top_axis,
+    )
     bare_axis = alt.Axis(domain=False, ticks=False)
-    y = alt.Y(f"{down}:N", sort=orders[0], title=down.replace("_", " "), axis=bare_axis)
+    y = alt.Y(
+        f"{down}:N",
+        sort=orders[0],
+        title=down.replace("_", " "),
+        axis=bare_axis,
+    )
     base = alt.Chart(records(header, rows)).encode(x, y)
     scale = alt.Scale(domain=[0, 1], range=[NO_SHARE, BLUE])
     cells = base.mark_rect(stroke=PAPER).encode(

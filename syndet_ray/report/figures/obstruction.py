@@ -31,7 +31,8 @@ def recall_vs_obstruction(run: Run) -> Plot | None:
 
 
 def _plot(run: Run, kind: str) -> Plot | None:
-    test, points = run.test, places(run, kind)
+    test = run.test
+    points = places(run, kind)
     if test is None or test.visibility is None or not points:
         return None
     rows = []
@@ -97,4 +98,9 @@ def _counts(visibility: Visibility) -> alt.Chart:
     shade = alt.condition("datum.enough", alt.value(INK), alt.value(DIM))
     data = records(("middle", "count", "enough"), rows)
     base = alt.Chart(data).mark_text(baseline="bottom", fontSize=11)
-    return base.encode(alt.X("middle:Q"), alt.Y(value=-4), text="count:N", color=shade)
+    return base.encode(
+        alt.X("middle:Q"),
+        alt.Y(value=-4),
+        text="count:N",
+        color=shade,
+    )

@@ -75,8 +75,16 @@ def _view(offers: Front, k: int, run: Run) -> alt.LayerChart:
     layers = [*_marks(offers.offers, k), _numbers(numbered, k, gap)]
     if len(offers.costs) == 1:
         layers.insert(0, _steps(offers.efficient, k, max(_span(costs))))
-    across = alt.X("cost:Q", axis=_ticks(costs, COSTS[offers.costs[k]]), scale=_scale(costs))
-    up = alt.Y("val_mAP:Q", title=validation_label(run), scale=alt.Scale(domain=heights))
+    across = alt.X(
+        "cost:Q",
+        axis=_ticks(costs, COSTS[offers.costs[k]]),
+        scale=_scale(costs),
+    )
+    up = alt.Y(
+        "val_mAP:Q",
+        title=validation_label(run),
+        scale=alt.Scale(domain=heights),
+    )
     return alt.layer(*layers).encode(across, up).interactive(name=f"zoom_{k}")
 
 
@@ -114,7 +122,12 @@ def _looks(present: dict[str, tuple[str, str, str, int]]) -> tuple[Any, ...]:
         for looks in zip(*present.values(), strict=True)
     )
     return (
-        alt.Fill("what:N", scale=fill, sort=names, legend=alt.Legend(columns=2)),
+        alt.Fill(
+            "what:N",
+            scale=fill,
+            sort=names,
+            legend=alt.Legend(columns=2),
+        ),
         alt.Stroke("what:N", scale=stroke, sort=names),
         alt.Shape("what:N", scale=shape, sort=names),
         alt.Size("what:N", scale=size, sort=names),
@@ -134,7 +147,11 @@ def _steps(best: Sequence[Offer], k: int, right: float) -> alt.Chart:
     """The front as the most that a cost buys; beyond its last offer nothing is gained."""
     places = [(offer.costs[k], offer.value) for offer in best]
     data = records(("cost", "val_mAP"), [*places, (right, places[-1][1])])
-    return alt.Chart(data).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.2)
+    return alt.Chart(data).mark_line(
+        interpolate="step-after",
+        color=BLUE,
+        strokeWidth=1.2,
+    )
 
 
 def _readable(offers: Sequence[Offer], k: int, costs: Sequence[float], gap: float) -> list[Offer]:
@@ -163,7 +180,13 @@ def _numbers(offers: Sequence[Offer], k: int, gap: float) -> alt.Chart:
         for offer, height in zip(column, heights, strict=True):
             rows.append((str(offer.trial), cost, height))
     chart = alt.Chart(records(("trial", "cost", "val_mAP"), rows))
-    text = chart.mark_text(align="right", dx=-7, dy=-7, color=BLUE, fontWeight="bold")
+    text = chart.mark_text(
+        align="right",
+        dx=-7,
+        dy=-7,
+        color=BLUE,
+        fontWeight="bold",
+    )
     return text.encode(text="trial:N")
 
 
@@ -172,12 +195,18 @@ def _scale(costs: Sequence[float]) -> alt.Scale:
     domain = list(_span(costs))
     if not _logarithmic(costs):
         return alt.Scale(domain=domain, zero=False, nice=False)
-    return alt.Scale(type="symlog", constant=_least(costs), domain=domain, nice=False)
+    return alt.Scale(
+        type="symlog",
+        constant=_least(costs),
+        domain=domain,
+        nice=False,
+    )
 
 
 def _span(costs: Sequence[float]) -> tuple[float, float]:
     """From the least to the greatest cost, and room for marks and numbers."""
-    low, high = min(costs), max(costs)
+    low = min(costs)
+    high = max(costs)
     if _logarithmic(costs):
         return low - 0.5 * _least(costs), 1.3 * high
     room = 0.07 * (high - low) or 1.0
@@ -190,7 +219,8 @@ def _ticks(costs: Sequence[float], title: str) -> alt.Axis:
     if len(set(costs)) <= _MOST_TICKS:
         values = sorted(set(costs))
     elif _logarithmic(costs):
-        first, last = math.log10(_least(costs)), math.log10(max(costs))
+        first = math.log10(_least(costs))
+        last = math.log10(max(costs))
         values = [0]
         for power in range(math.floor(first), math.ceil(last) + 1):
             values += [10**power, 3 * 10**power]

@@ -111,13 +111,15 @@ class SavedPlot:
 
 def save(plot: Plot, path: Path) -> SavedPlot:
     """Writes <path>.png, and its numbers as <path>.csv and <path>.parquet."""
-    numbers, table = io.StringIO(), io.BytesIO()
+    numbers = io.StringIO()
+    table = io.BytesIO()
     csv.writer(numbers).writerows([plot.header, *plot.rows])
     write_whole(path.with_suffix(".csv"), numbers.getvalue().encode())
     parquet.write_table(arrow(plot.header, plot.rows), table)
     write_whole(path.with_suffix(".parquet"), table.getvalue())
     if isinstance(plot.figure, Figure):
-        spec, image = None, _sheet_png(plot.figure)
+        spec = None
+        image = _sheet_png(plot.figure)
     else:
         spec = specification(plot.figure)
         image = _chart_png(spec)
@@ -218,7 +220,11 @@ def tooltip(*columns: str, **formats: str) -> list[alt.Tooltip]:
     """The columns that a reader sees of a mark; numbers with a format, such as mAP=".3f"."""
     texts = [alt.Tooltip(f"{name}:N", title=name.replace("_", " ")) for name in columns]
     numbers = [
-        alt.Tooltip(f"{name}:Q", title=name.replace("_", " "), format=form)
+        alt.Tooltip(
+            f"{name}:Q",
+            title=name.replace("_", " "),
+            format=form,
+        )
         for name, form in formats.items()
     ]
     return texts + numbers

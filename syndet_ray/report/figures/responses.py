@@ -87,7 +87,8 @@ def _curve_words(response: Response) -> list[str]:
 
 
 def _plot(response: Response, run: Run, best: int | None) -> Plot:
-    curve, levels = numbers.band(response), numbers.levels(response)
+    curve = numbers.band(response)
+    levels = numbers.levels(response)
     layers = alt.layer(
         *_curve(response, curve),
         *_rules(response.controls),
@@ -124,8 +125,15 @@ def _x(response: Response) -> alt.X:
     if setting.is_choice:
         tried = {point.x for point in response.points}
         kept = [text for text in setting.choices if text in tried]
-        scale, axis = alt.Scale(domain=kept), alt.Axis(labelAngle=0)
-        return alt.X("setting:N", title=setting.name, sort=kept, scale=scale, axis=axis)
+        scale = alt.Scale(domain=kept)
+        axis = alt.Axis(labelAngle=0)
+        return alt.X(
+            "setting:N",
+            title=setting.name,
+            sort=kept,
+            scale=scale,
+            axis=axis,
+        )
     ends = [setting.axis.low, setting.axis.high]  # type: ignore[union-attr]
     linear = alt.Scale(domain=ends, nice=False, padding=8)
     log = alt.Scale(type="log", domain=ends, nice=False)
@@ -134,7 +142,12 @@ def _x(response: Response) -> alt.X:
         tickCount=6,
         tickMinStep=1 if setting.axis.kind == "int" else alt.Undefined,
     )
-    return alt.X("setting:Q", title=setting.name, scale=log if setting.log else linear, axis=axis)
+    return alt.X(
+        "setting:Q",
+        title=setting.name,
+        scale=log if setting.log else linear,
+        axis=axis,
+    )
 
 
 def _y(run: Run) -> alt.Y:
@@ -197,7 +210,13 @@ def _levels(response: Response, levels: tuple[numbers.Level, ...]) -> list[alt.C
     shown = tooltip("trials", mean=".3f", low=".3f", high=".3f")
     intervals = alt.Chart(records(_LEVEL, with_interval)).encode(_x(response), tooltip=shown)
     bars = alt.Chart(records(_LEVEL, rows)).encode(_x(response), tooltip=shown)
-    bars = bars.mark_tick(orient="horizontal", color=INK, thickness=3, size=34, opacity=1)
+    bars = bars.mark_tick(
+        orient="horizontal",
+        color=INK,
+        thickness=3,
+        size=34,
+        opacity=1,
+    )
     return [
         intervals.mark_rule(strokeWidth=1.8).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
         bars.encode(alt.Y("mean:Q")),

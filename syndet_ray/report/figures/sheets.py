@@ -147,7 +147,13 @@ def over_truth(by_source: Pictures, titles: Mapping[str, str]) -> Plot:
         for outcome, look in _LOOKS.items()
     ]
     strips = [
-        Strip(title=titles[name], pictures=pictures, columns=3, window=full_window, named=True)
+        Strip(
+            title=titles[name],
+            pictures=pictures,
+            columns=3,
+            window=full_window,
+            named=True,
+        )
         for name, pictures in by_source.items()
     ]
     figure = _sheet(strips, lambda box: _LOOKS[box.outcome], legend)
@@ -213,8 +219,15 @@ def _show(axes: Axes, picture: Picture, strip: Strip, look: Look) -> None:
 
 def _outline(axes: Axes, box: MarkedBox, look: dict[str, Any]) -> None:
     x1, y1, x2, y2 = box.xyxy
-    x, y = [x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1]
-    axes.plot(x, y, path_effects=_HALO, solid_joinstyle="miter", **look)
+    x = [x1, x2, x2, x1, x1]
+    y = [y1, y1, y2, y2, y1]
+    axes.plot(
+        x,
+        y,
+        path_effects=_HALO,
+        solid_joinstyle="miter",
+        **look,
+    )
 
 
 def _name(axes: Axes, box: MarkedBox, color: str) -> None:
@@ -252,4 +265,11 @@ def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def _line(color: str, style: Any, label: str) -> Line2D:
-    return Line2D([], [], color=color, linestyle=style, linewidth=2, label=label)
+    return Line2D(
+        [],
+        [],
+        color=color,
+        linestyle=style,
+        linewidth=2,
+        label=label,
+    )
