@@ -116,7 +116,7 @@ def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path
     same = with_draws(confirmed_run(tmp_path / "again"), shift=0.001, seed=9)
     (said,) = sentences(compared([two[0], same]))
     assert said.startswith(
-        "again and obstruction-20261101-101010 cannot be told apart on the same 50 real test photos: "
+        "again and obstruction-20261101-101010 do not differ significantly on the same 50 real test photos: "
     )
     assert "[-0.0" in said
 
@@ -156,7 +156,7 @@ def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path
     found = compared([two[0], old])
     assert found.runs[1].above_first is found.runs[1].p_best is None
     (said,) = sentences(found)
-    why = "their draws were not made alike" if size else "old kept no draws"
+    why = "their draws were not made in the same way" if size else "old kept no draws"
     assert said.endswith(f"no paired interval, because {why}.")
     assert "obstruction-20261101-101010 0.310 [0.270, 0.350] mAP, old 0.310" in said
 
@@ -259,7 +259,7 @@ def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
     assert (found.runs[1].above_first, found.runs[1].p_best) == (None, None)
     said = sentences(found)
     assert said[0].endswith(
-        "no paired interval, because each was trained once, and another seed might turn it round."
+        "no paired interval, because each was trained once, and with other seeds the order might change."
     )
     assert "beats" not in " ".join(said)
 

@@ -1,4 +1,4 @@
-"""Drawings: numbers are kept as what they are, and one that is none costs no figure."""
+"""Plots: numbers keep their type, and a value that is no number costs no figure."""
 
 import csv
 import json
@@ -46,11 +46,11 @@ def test_what_is_no_number_costs_no_figure(tmp_path):
         .mark_bar()
         .encode(alt.X("name:N"), alt.Y("value:Q"))
     )
-    drawn = save(Plot(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
-    (data,) = drawn.spec["datasets"].values()
+    saved = save(Plot(figure=chart, header=("name", "value"), rows=rows), tmp_path / "figure")
+    (data,) = saved.spec["datasets"].values()
     assert [row["value"] for row in data] == [0.5, None, None]
-    json.dumps(drawn.spec, allow_nan=False)
-    assert drawn.png.stat().st_size > 0
+    json.dumps(saved.spec, allow_nan=False)
+    assert saved.png.stat().st_size > 0
     assert [row[1] for row in csv.reader((tmp_path / "figure.csv").read_text().splitlines())] == [
         "value",
         "0.5",

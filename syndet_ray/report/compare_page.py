@@ -48,7 +48,12 @@ def scores(comparison: Comparison) -> Plot:
         for entry in run.entries:
             line = entry.line
             score = entry.line.scores["mAP"]
-            recipe = (f"{run.letter}  {entry.name}", _what(run), line.recipe, len(line.seeds) or 1)
+            recipe = (
+                f"{run.letter}  {entry.name}",
+                _legend_name(run),
+                line.recipe,
+                len(line.seeds) or 1,
+            )
             rows.append((*recipe, score.value, score.low, score.high, line.validation))
     axis = alt.Axis(labelLimit=_LABEL_PX, grid=False, domain=False)
     y = alt.Y(
@@ -75,7 +80,7 @@ def curves(comparison: Comparison) -> Plot:
     for run in comparison.runs:
         for curve in run.curves:
             for images, value in zip(curve.images, curve.values, strict=True):
-                rows.append((_what(run), curve.trial, images, value))
+                rows.append((_legend_name(run), curve.trial, images, value))
     lines = alt.Chart(records(_CURVES, rows)).mark_line(point={"size": 30}, strokeWidth=2)
     chart = lines.encode(
         alt.X("images:Q", title="training images seen"),
@@ -92,13 +97,13 @@ def curves(comparison: Comparison) -> Plot:
     return Plot(figure=figure, header=_CURVES, rows=rows)
 
 
-def _what(run: ComparedRun) -> str:
+def _legend_name(run: ComparedRun) -> str:
     """The name of a run in a legend."""
     return f"{run.letter}  {run.name}"
 
 
 def _colors(comparison: Comparison) -> alt.Color:
-    names = [_what(run) for run in comparison.runs]
+    names = [_legend_name(run) for run in comparison.runs]
     by_name = dict(zip(names, cycle(_COLORS), strict=False))
     return colors(by_name, legend=alt.Legend(columns=1))
 

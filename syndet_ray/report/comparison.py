@@ -42,7 +42,7 @@ def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
     if gap.low <= 0 <= gap.high:
         difference = f"{wording.signed(gap.mean)} mAP [{gap.low:.3f}, {gap.high:.3f}]"
         pair = f"{other.name} and {first.name}"
-        return f"{pair} cannot be told apart on the same {where}: {difference}."
+        return f"{pair} do not differ significantly on the same {where}: {difference}."
     won, lost, sign = (other, first, 1) if gap.mean > 0 else (first, other, -1)
     low, high = sorted((sign * gap.low, sign * gap.high))
     # A bound that rounds to 0 would contradict "beats".
@@ -56,5 +56,5 @@ def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
     if without:
         return f"{without} kept no draws"
     if first.best.line.confirmed or other.best.line.confirmed:
-        return "their draws were not made alike"
-    return "each was trained once, and another seed might turn it round"
+        return "their draws were not made in the same way"
+    return "each was trained once, and with other seeds the order might change"

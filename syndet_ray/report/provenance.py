@@ -16,7 +16,7 @@ _HASH_DIGITS = 12  # enough to tell data apart, few enough for a line
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Returns (name, text) of how the run was made, from run.json and the sweep, as far as known."""
+    """Returns (name, text) of how the run was made, as far as run.json and the sweep have it."""
     about = run.about
     test = run.test
     started = about.get("started")

@@ -94,7 +94,10 @@ def _diagonal(limits: tuple[float, float]) -> alt.Chart:
 
 
 def _marks(lines: Sequence[TestLine]) -> list[alt.Chart]:
-    """Each recipe with its standard error across and its interval upright; the first lies on top."""
+    """Each recipe, with its standard error across and its interval upright.
+
+    The first lies on top.
+    """
     inks = recipe_colors(lines)
     rows = []
     for line in reversed(lines):

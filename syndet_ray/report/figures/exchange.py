@@ -55,7 +55,7 @@ def exchange(run: Run) -> Plot | None:
     )
 
 
-def _what(scored: Scored) -> str:
+def _legend_name(scored: Scored) -> str:
     if not scored.synthetic:
         return _REAL
     return _BOTH if scored.photos else _SYNTHETIC
@@ -68,7 +68,7 @@ def _row(scored: Scored, worth: Worth | None) -> tuple[object, ...]:
 
 def _point(scored: Scored) -> tuple[object, ...]:
     recipe = (scored.name, scored.photos, scored.synthetic)
-    return _what(scored), *recipe, scored.score, scored.low, scored.high
+    return _legend_name(scored), *recipe, scored.score, scored.low, scored.high
 
 
 def _y() -> alt.Y:
@@ -93,7 +93,7 @@ def _curve(values: Exchange, title: str) -> alt.Chart:
 
 
 def _points(scored: Sequence[Scored]) -> list[alt.Chart]:
-    names = {_what(recipe) for recipe in scored}
+    names = {_legend_name(recipe) for recipe in scored}
     present = {name: color for name, color in _COLORS.items() if name in names}
     shown = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
     data = records(_POINT, [_point(recipe) for recipe in scored])

@@ -97,12 +97,12 @@ def _all_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
 
 
 def _rows(curve: Curve) -> list[tuple[Any, ...]]:
-    trial = (curve.trial, _what(curve), role_name(curve.kind), curve.of, curve.state)
+    trial = (curve.trial, _legend_name(curve), role_name(curve.kind), curve.of, curve.state)
     points = zip(curve.images, curve.values, strict=True)
     return [(*trial, images, value) for images, value in points]
 
 
-def _what(curve: Curve) -> str:
+def _legend_name(curve: Curve) -> str:
     """The name of a curve in the legend."""
     if curve.best:
         return _BEST
@@ -170,7 +170,7 @@ def _ends(plotted: Sequence[Curve]) -> list[alt.Chart]:
     """A mark at the end of each trial that was stopped."""
     layers = []
     for name, shape in _ENDS.items():
-        rows = [_rows(curve)[-1] for curve in plotted if _what(curve) == name]
+        rows = [_rows(curve)[-1] for curve in plotted if _legend_name(curve) == name]
         if rows:
             marks = alt.Chart(records(_HEADER, rows)).mark_point(
                 shape=shape,
@@ -217,7 +217,7 @@ def _number_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
 
 def _number_row(curve: Curve, height: float, right: float) -> tuple[Any, ...]:
     end = curve.images[-1]
-    color = _LOOKS[_what(curve)][0]
+    color = _LOOKS[_legend_name(curve)][0]
     # The joint begins beyond the dot, and ends before the number.
     places = (end + 0.012 * right, end + 0.028 * right, end + 0.034 * right)
     ink = INK if color == PALE else color

@@ -63,7 +63,8 @@ def error_kinds(run: Run) -> Plot | None:
 
 
 def _has_error_kinds(test: TestScores) -> bool:
-    return any(name.startswith("error/") for row in test.rows for name in row.metrics)
+    metrics = set().union(*(row.metrics for row in test.rows))
+    return any(name.startswith("error/") for name in metrics)
 
 
 def confusion(run: Run) -> Plot | None:

@@ -44,15 +44,15 @@ _NUMBER_GAP, _NUMBER_WIDTH = 0.055, 0.04  # of the numbers of trials, shares of 
 
 def pareto(run: Run) -> Plot | None:
     """Accuracy against each cost, one above the other; None for a sweep with one goal."""
-    offers = front(run.trials, run.sweep)
-    if offers is None:
+    frontier = front(run.trials, run.sweep)
+    if frontier is None:
         return None
-    views = [_view(offers, k, run) for k in range(len(offers.costs))]
+    views = [_view(frontier, index, run) for index in range(len(frontier.costs))]
     scores = ("val_mAP", "on_front", "confirmed_mean", "standard_error")
     rows = []
-    for o in offers.offers:
+    for o in frontier.offers:
         rows.append((o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error))
-    header = ("trial", "kind", *offers.costs, *scores)
+    header = ("trial", "kind", *frontier.costs, *scores)
     return Plot(figure=_stacked(views, run), header=header, rows=rows)
 
 
@@ -66,18 +66,18 @@ def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
     return alt.vconcat(*sized, title=title)
 
 
-def _view(offers: Front, k: int, run: Run) -> alt.LayerChart:
-    """Every offer at its cost number k: the front in blue, with a line if there is one cost."""
-    costs = [offer.costs[k] for offer in offers.offers]
-    heights = from_zero([offer.value for offer in offers.offers])
+def _view(frontier: Front, index: int, run: Run) -> alt.LayerChart:
+    """Every offer at one of its costs: the front in blue, with a line if there is one cost."""
+    costs = [offer.costs[index] for offer in frontier.offers]
+    heights = from_zero([offer.value for offer in frontier.offers])
     gap = _NUMBER_GAP * heights[1]
-    numbered = _readable(offers.efficient[:_MOST_NUMBERED], k, costs, gap)
-    layers = [*_marks(offers.offers, k), _numbers(numbered, k, gap)]
-    if len(offers.costs) == 1:
-        layers.insert(0, _steps(offers.efficient, k, max(_span(costs))))
+    numbered = _readable(frontier.efficient[:_MOST_NUMBERED], index, costs, gap)
+    layers = [*_marks(frontier.offers, index), _numbers(numbered, index, gap)]
+    if len(frontier.costs) == 1:
+        layers.insert(0, _steps(frontier.efficient, index, max(_span(costs))))
     across = alt.X(
         "cost:Q",
-        axis=_ticks(costs, COSTS[offers.costs[k]]),
+        axis=_ticks(costs, COSTS[frontier.costs[index]]),
         scale=_scale(costs),
     )
     up = alt.Y(
@@ -85,17 +85,17 @@ def _view(offers: Front, k: int, run: Run) -> alt.LayerChart:
         title=validation_label(run),
         scale=alt.Scale(domain=heights),
     )
-    return alt.layer(*layers).encode(across, up).interactive(name=f"zoom_{k}")
+    return alt.layer(*layers).encode(across, up).interactive(name=f"zoom_{index}")
 
 
-def _marks(offers: Sequence[Offer], k: int) -> list[alt.Chart]:
+def _marks(offers: Sequence[Offer], index: int) -> list[alt.Chart]:
     """A mark for each offer, and for the mean of its trainings with other seeds."""
     rows: list[tuple[Any, ...]] = []
     again: list[tuple[Any, ...]] = []
     for offer in offers:
-        rows.append((_what(offer), offer.trial, offer.costs[k], offer.value, None))
+        rows.append((_legend_name(offer), offer.trial, offer.costs[index], offer.value, None))
         if offer.mean is not None and offer.error is not None:
-            again.append((_AGAIN, offer.trial, offer.costs[k], offer.mean, offer.error))
+            again.append((_AGAIN, offer.trial, offer.costs[index], offer.mean, offer.error))
     order = list(_LOOKS)
     rows = sorted(rows + again, key=lambda row: order.index(row[0]))
     base = alt.Chart(records(("what", "trial", "cost", "val_mAP", "standard_error"), rows))
@@ -108,7 +108,7 @@ def _marks(offers: Sequence[Offer], k: int) -> list[alt.Chart]:
     return [*_errors([row[2:] for row in again]), marks]
 
 
-def _what(offer: Offer) -> str:
+def _legend_name(offer: Offer) -> str:
     """The name of an offer in the legend."""
     if offer.efficient:
         return _FRONT
@@ -143,9 +143,9 @@ def _errors(means: Sequence[Sequence[Any]]) -> list[alt.Chart]:
     return [rules.encode(alt.Y("lowest:Q"), y2="highest:Q")]
 
 
-def _steps(best: Sequence[Offer], k: int, right: float) -> alt.Chart:
+def _steps(best: Sequence[Offer], index: int, right: float) -> alt.Chart:
     """The front as the most that a cost buys; beyond its last offer nothing is gained."""
-    places = [(offer.costs[k], offer.value) for offer in best]
+    places = [(offer.costs[index], offer.value) for offer in best]
     data = records(("cost", "val_mAP"), [*places, (right, places[-1][1])])
     return alt.Chart(data).mark_line(
         interpolate="step-after",
@@ -154,11 +154,13 @@ def _steps(best: Sequence[Offer], k: int, right: float) -> alt.Chart:
     )
 
 
-def _readable(offers: Sequence[Offer], k: int, costs: Sequence[float], gap: float) -> list[Offer]:
+def _readable(
+    offers: Sequence[Offer], index: int, costs: Sequence[float], gap: float
+) -> list[Offer]:
     """The offers whose numbers do not lie on one another, from the most accurate down."""
     kept: list[tuple[Offer, float]] = []
     for offer in sorted(offers, key=lambda offer: -offer.value):
-        place = _place(offer.costs[k], costs)
+        place = _place(offer.costs[index], costs)
         for other, taken in kept:
             # Those of one cost are moved apart later.
             is_beside = place != taken and abs(place - taken) <= _NUMBER_WIDTH
@@ -169,13 +171,13 @@ def _readable(offers: Sequence[Offer], k: int, costs: Sequence[float], gap: floa
     return [offer for offer, _ in kept]
 
 
-def _numbers(offers: Sequence[Offer], k: int, gap: float) -> alt.Chart:
+def _numbers(offers: Sequence[Offer], index: int, gap: float) -> alt.Chart:
     """The numbers of trials on that side of their points where no offer can lie; those of one cost
     are moved apart.
     """
     rows: list[tuple[Any, ...]] = []
-    for cost in dict.fromkeys(offer.costs[k] for offer in offers):
-        column = [offer for offer in offers if offer.costs[k] == cost]
+    for cost in dict.fromkeys(offer.costs[index] for offer in offers):
+        column = [offer for offer in offers if offer.costs[index] == cost]
         heights = label_positions([offer.value for offer in column], gap)
         for offer, height in zip(column, heights, strict=True):
             rows.append((str(offer.trial), cost, height))

@@ -131,8 +131,10 @@ def arrow(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.Table:
 
     None is a missing value.
     """
-    columns = [[row[k] for row in rows] for k in range(len(header))]
-    return pa.table([_column(values) for values in columns], names=list(header))
+    columns = []
+    for k in range(len(header)):
+        columns.append(_column([row[k] for row in rows]))
+    return pa.table(columns, names=list(header))
 
 
 def specification(chart: Any) -> dict[str, Any]:

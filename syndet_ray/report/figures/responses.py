@@ -97,7 +97,7 @@ def _plot(response: Response, run: Run, best: int | None) -> Plot:
     )
     rows: list[tuple[Any, ...]] = []
     for p in response.points:
-        rows.append((_what(p, best), p.trial, p.x, p.value, None, None, p.state))
+        rows.append((_legend_name(p, best), p.trial, p.x, p.value, None, None, p.state))
     for level in levels:
         rows.append(("mean", None, level.x, level.mean, level.low, level.high, None))
     if curve is not None:
@@ -109,7 +109,7 @@ def _plot(response: Response, run: Run, best: int | None) -> Plot:
     return Plot(figure=figure, header=_HEADER, rows=rows)
 
 
-def _what(point: Tried, best: int | None) -> str:
+def _legend_name(point: Tried, best: int | None) -> str:
     """The name of a trial in the legend."""
     if point.trial == best:
         return _BEST
@@ -166,10 +166,10 @@ def _points(response: Response, run: Run, best: int | None) -> alt.Chart:
     return marks.encode(
         _x(response),
         _y(run),
-        colors(hues),
-        alt.Shape("what:N", scale=shapes, sort=list(present)),
-        alt.Size("size:Q", scale=None),
-        alt.Opacity("opacity:Q", scale=None),
+        color=colors(hues),
+        shape=alt.Shape("what:N", scale=shapes, sort=list(present)),
+        size=alt.Size("size:Q", scale=None),
+        opacity=alt.Opacity("opacity:Q", scale=None),
         tooltip=[*tooltip("trial", "state"), value, *tooltip(val_mAP=".3f")],
     )
 
@@ -179,7 +179,7 @@ def _point_rows(response: Response, best: int | None) -> list[tuple[Any, ...]]:
     text = response.setting.text
     rows = []
     for p in _plotted(response.points, best):
-        name = _what(p, best)
+        name = _legend_name(p, best)
         size_and_opacity = _LOOKS[name][2:]
         rows.append((name, p.trial, p.state.lower(), text(p.x), p.value, p.x, *size_and_opacity))
     order = list(_LOOKS)

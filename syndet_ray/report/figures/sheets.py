@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def training_sheet(run: Run) -> Plot | None:
     by_source = {name: pictures for name, pictures in by_source.items() if pictures}
     if not by_source:
         return None
-    all_pictures = [picture for pictures in by_source.values() for picture in pictures]
+    all_pictures = list(chain.from_iterable(by_source.values()))
     side = common_side(all_pictures)
     present = set().union(*(picture.names for picture in all_pictures))
     classes = run.about.get("classes", sorted(present))
@@ -173,10 +173,10 @@ def write_over_truth(by_source: Pictures, path: Path) -> None:
 def _rows(by_source: Pictures) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for source, pictures in by_source.items():
-        for k, picture in enumerate(pictures):
+        for index, picture in enumerate(pictures):
             for box in marked_boxes(picture):
                 score = None if box.score is None else round(box.score, 4)
-                rows.append((source, k, box.outcome, box.name, score, *box.xyxy))
+                rows.append((source, index, box.outcome, box.name, score, *box.xyxy))
     return rows
 
 
@@ -192,8 +192,8 @@ def _sheet(strips: Sequence[Strip], look: Look, legend: list[Line2D]) -> Figure:
         at = (_GAP / _WIDTH, (top - _HEAD * 0.65) / height)
         figure.text(*at, strip.title, fontsize=13, fontweight="bold")
         top -= _HEAD
-        for k, picture in enumerate(strip.pictures):
-            row, column = divmod(k, strip.columns)
+        for index, picture in enumerate(strip.pictures):
+            row, column = divmod(index, strip.columns)
             left = _GAP + column * (strip.cell + _GAP)
             bottom = top - (row + 1) * strip.cell - row * _GAP
             size = (strip.cell / _WIDTH, strip.cell / height)
