@@ -147,7 +147,7 @@ def store(tmp_path_factory, empty_store):
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    """Figures are drawn with few pixels: tests look at what is in them, and drawing is what takes
+    """Figures are rendered with few pixels: tests look at their contents, and rendering is what takes
     time.
     """
     monkeypatch.setattr("syndet_ray.report.figures.plot._SCALE", 0.5)

@@ -1,1 +1,1 @@
-"""Report: numbers, then pictures of them, then one page."""
+"""Report: a run or several as numbers, figures of them, and one page."""

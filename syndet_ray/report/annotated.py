@@ -37,8 +37,8 @@ class Label:
 def annotated(image: np.ndarray, predictions: Predictions, classes: Sequence[str]) -> Image.Image:
     """Returns the image with a box, class and confidence for each prediction.
 
-    image (h, w, 3) uint8 RGB. The most confident boxes lie over the others. Labels are placed
-    where they hide the least.
+    image (h, w, 3) uint8 RGB. The most confident boxes lie over the others. Labels are placed to
+    hide as little as possible.
     """
     canvas = Image.fromarray(image)
     height = text_px(canvas.size, predictions.xyxy)

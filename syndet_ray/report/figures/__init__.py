@@ -1,1 +1,1 @@
-"""Figures: numbers to pictures, each with its numbers beside it."""
+"""Figures: numbers as charts and sheets, each with its numbers as CSV and Parquet."""

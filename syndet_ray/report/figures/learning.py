@@ -81,7 +81,7 @@ def plotted_words(run: Run) -> str:
 
 
 def _plotted(all_curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that are plotted: all but those of the search, of which some and the best."""
+    """The curves that are plotted: of many of the search a selection, with the best recipe."""
     many = [curve for curve in all_curves if curve.kind == "search" and not curve.best]
     ranked = sorted(many, key=lambda curve: (-curve.values[-1], curve.trial))
     left_out = {curve.trial for curve in many}

@@ -119,7 +119,7 @@ def _class_rows(
 ) -> list[tuple[str, str, float, int | None]]:
     """Class, bin, recall and number of objects of every cell with enough objects.
 
-    The number is None where objects were not counted by class.
+    The number is None if objects were not counted by class.
     """
     best = next(line for line in test_lines(test, run.trials) if line.best)
     rows = []

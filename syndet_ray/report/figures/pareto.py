@@ -172,8 +172,9 @@ def _readable(
 
 
 def _numbers(offers: Sequence[Offer], index: int, gap: float) -> alt.Chart:
-    """The numbers of trials on that side of their points where no offer can lie; those of one cost
-    are moved apart.
+    """The numbers of trials at the upper left of their marks.
+
+    No offer can lie there, as it would beat the front. Numbers of one cost are moved apart.
     """
     rows: list[tuple[Any, ...]] = []
     for cost in dict.fromkeys(offer.costs[index] for offer in offers):
