@@ -26,7 +26,8 @@ from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.split import with_validation
 from syndet_ray.data.subset import nested_subset
-from syndet_ray.definitions.recipe import Mix, Recipe, Training
+from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.detection.bootstrap import intervals
 from syndet_ray.detection.models import save_model
 from syndet_ray.detection.predict import predict

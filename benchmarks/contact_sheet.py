@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.scenes import blender
 from syndet_ray.scenes.generate import draw_scene, finish, library_of, render

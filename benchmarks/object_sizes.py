@@ -20,7 +20,9 @@ from syndet_ray.data import picture
 from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import anchors, training_boxes_wh, working_scale
-from syndet_ray.definitions.recipe import MOST_SCENE_PX, Mix, Recipe, SceneParameters, Training
+from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.recipe import Recipe, Training
+from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX, SceneParameters
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe

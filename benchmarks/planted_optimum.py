@@ -64,11 +64,13 @@ import optuna
 import ray
 
 from syndet_ray import seeds
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Simplex
-from syndet_ray.definitions.recipe import REAL, Mix, Recipe, Scenes, Training
+from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.schedule import shares_between
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Pruning, Sweep, rung_images
+from syndet_ray.definitions.sweep import Pruning, rung_images
 from syndet_ray.search.study import Study
 
 RUNGS, PARALLEL = 8, 4
@@ -220,7 +222,7 @@ class Ours:
             "space": (TUNABLE,),
             "controls": (),
         }
-        self._study = Study(Sweep(**fixed, **given, trials=ENDLESS, rungs=RUNGS))
+        self._study = Study(LoadedSweep(**fixed, **given, trials=ENDLESS, rungs=RUNGS))
 
     def ask(self, number: int) -> tuple[Mix, float]:
         proposal = self._study.ask(number)

@@ -15,7 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.raycast import draw

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import blender, raycast
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Library

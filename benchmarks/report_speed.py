@@ -25,10 +25,11 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import numpy as np
 import optuna
 
-from syndet_ray import Choice, Float, Int, Recipe, SearchSpace, Sweep, Training
+from syndet_ray import Choice, Float, Int, Recipe, SearchSpace, Training
 from syndet_ray.analysis import anova, response
 from syndet_ray.analysis.response import Band, Response
 from syndet_ray.analysis.varied import settings
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -41,7 +42,7 @@ NUMBERS: dict[str, Float | Int] = {
     "scene.lamps": Int(low=1, high=4),
 }
 SPACE = SearchSpace({**NUMBERS, "scene.objects": Choice(values=(10, 40, 70))})
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="How long does it take?", recipe=Recipe(training=Training(images=400)), space=(SPACE,)
 )
 RUNGS, SCORES, TREES = 4, 12, 64

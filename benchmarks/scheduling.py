@@ -30,11 +30,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training
+from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.search.task import Resources, Task, TrialSettings
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="What does a trial cost the driver?",
     recipe=Recipe(training=Training(images=100)),
     space=(

@@ -14,7 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from syndet_ray.definitions.recipe import Recipe, SceneParameters
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

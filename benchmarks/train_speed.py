@@ -28,7 +28,9 @@ from torchvision.models.detection import (
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import Detector, Mix, Recipe, SceneParameters, Training
+from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.recipe import Detector, Recipe, Training
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.detection.augment import Augmenter, Example
 from syndet_ray.detection.settle import settled_detector
 from syndet_ray.detection.train import Trainer

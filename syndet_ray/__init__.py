@@ -10,16 +10,10 @@ import os
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+from syndet_ray.definitions.mix import Mix, Photos, Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
-from syndet_ray.definitions.recipe import (
-    Detector,
-    Mix,
-    Photos,
-    Recipe,
-    SceneParameters,
-    Scenes,
-    Training,
-)
+from syndet_ray.definitions.recipe import Detector, Recipe, Training
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Confirmation, Pruning, Sweep
 from syndet_ray.errors import SyndetError

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from syndet_ray.data.visibility import Bin, Visibility
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Choice, Float
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Picture, TestRow, TestScores
 from syndet_ray.spread import Difference
 
 CLASSES = ("one", "<b>two</b>", "$3")
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="How crowded should <synthetic> scenes be?",
     recipe=Recipe(training=Training(images=400)),
     space=(
@@ -293,7 +293,7 @@ def variant_run(path, variants, controls=None, best=None):
     controls = controls or {}
     repeats = max(len(values) for _, values in variants.values())
     changes = {name: changed for name, (changed, _) in variants.items()}
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="What does it take?",
         trials=0,
         controls=tuple(controls),

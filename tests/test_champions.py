@@ -10,8 +10,9 @@ from made_detections import TINY
 from mlflow.exceptions import MlflowException
 from moto.server import ThreadedMotoServer
 
-from syndet_ray import Recipe, SearchSpace, Sweep
+from syndet_ray import Recipe, SearchSpace
 from syndet_ray.data import storage
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Float
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
@@ -37,7 +38,7 @@ def runs(tmp_path_factory, champion, empty_store):
     runs = tmp_path_factory.mktemp("runs")
     shutil.copy(empty_store, runs)
     space = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
-    sweep = Sweep(question="Which?", recipe=Recipe(), space=(space,), trials=1)
+    sweep = LoadedSweep(question="Which?", recipe=Recipe(), space=(space,), trials=1)
     tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)
     trial = Trial(
         number=0,

@@ -12,7 +12,8 @@ import trimesh
 from made_runs import ABOUT, confirmed_run, made_run
 from PIL import Image
 
-from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace, Sweep
+from syndet_ray import Choice, Detector, Mix, Recipe, Scenes, SearchSpace
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
@@ -31,7 +32,7 @@ from syndet_ray.tuning.run import (
 from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
 
 PAIR = (40.0, 60.0)
-WITH_PAIRS = Sweep(
+WITH_PAIRS = LoadedSweep(
     question="?",
     recipe=Recipe(
         mix=Mix(sources={"small": Scenes(changes={"scene.size_px": (20, 30)}), "other": Scenes()})
@@ -67,7 +68,7 @@ from syndet_ray import *
 
 PAIR = (40, 60)
 SMALL = Scenes(changes={"scene.size_px": PAIR, "scene.background_scale": (1, 2)})
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="?",
     recipe=Recipe(mix=Mix(sources={"small": SMALL, "other": Scenes()}), detector=Detector(anchor_px=(16, 32))),
     space=(SearchSpace({"scene.size_px": Choice(values=(PAIR, (50, 70)))}),),
@@ -133,7 +134,7 @@ def files(tmp_path):
 
 def starting_from(files):
     path = "detector.weights"
-    return Sweep(
+    return LoadedSweep(
         question="?",
         recipe=Recipe(detector=Detector(weights=str(files["recipe"]))),
         space=(SearchSpace({path: Choice(values=("imagenet", str(files["search"])))}),),
@@ -172,7 +173,8 @@ def test_a_run_records_the_files_that_its_trials_may_start_from(run, files):
 def test_named_weights_are_no_files(tmp_path):
     names = Choice(values=("imagenet", "coco", "none"))
     assert (
-        weights_hashes(Sweep(question="?", space=(SearchSpace({"detector.weights": names}),))) == {}
+        weights_hashes(LoadedSweep(question="?", space=(SearchSpace({"detector.weights": names}),)))
+        == {}
     )
 
 
@@ -223,7 +225,7 @@ def made_of(tmp_path):
     script = tmp_path / "generator.py"
     script.write_text("a generator")
     own = {f"scene.{name}": str(folder) for name, folder in parts.items()}
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?",
         recipe=Recipe().replace(own),
         trials=0,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from syndet_ray.data.record import Record, Source
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection.label_style import measure
 from syndet_ray.scenes.generate import generate

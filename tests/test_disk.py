@@ -17,10 +17,10 @@ from syndet_ray import (
     SceneParameters,
     Scenes,
     SearchSpace,
-    Sweep,
     Training,
 )
 from syndet_ray.cli import listing
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, measure
 from syndet_ray.tuning.cost import projected as cost_projected
@@ -42,7 +42,9 @@ def sweep(**fields):
         training=Training(images=1000),
     )
     space = fields.pop("space", {"mix.synthetic": Choice(values=(0.2, 0.8))})
-    return Sweep(question="?", recipe=recipe, space=(SearchSpace(space),), trials=10, **fields)
+    return LoadedSweep(
+        question="?", recipe=recipe, space=(SearchSpace(space),), trials=10, **fields
+    )
 
 
 def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_set():

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex, Sweep
+from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex
 from syndet_ray.definitions.effect import deciders, no_effect
-from syndet_ray.definitions.recipe import SceneParameters, field_paths
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.recipe import field_paths
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.scenes.generate import draw_scene
 from syndet_ray.scenes.made_from import facts, made_from
@@ -459,14 +461,14 @@ def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distrac
 def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
     """It would be compared with what is the same recipe."""
     variants = {"full": {}, "grey clutter": {"scene.hue": 0.4}}
-    sweep = Sweep(question="?", trials=0, controls=(), variants=variants)
+    sweep = LoadedSweep(question="?", trials=0, controls=(), variants=variants)
     with pytest.raises(
         DefinitionError,
         match=r"variants: grey clutter: is the sweep's own recipe: nothing acts on scene.hue",
     ):
         sweep.check_variants()
     matt = {"full": {}, "matt": {"scene.gloss": 0.0}}
-    of_cut_outs = Sweep(
+    of_cut_outs = LoadedSweep(
         question="?", trials=0, variants=matt, recipe=Recipe(scene=scene_of(SCENES["cut-outs"]))
     )
     of_cut_outs.check_variants()
@@ -488,6 +490,6 @@ def test_a_variant_that_changes_only_what_has_no_effect_is_refused(scene_of):
     ],
 )
 def test_a_variant_that_changes_something_or_nothing_at_all_passes(changes):
-    Sweep(
+    LoadedSweep(
         question="?", trials=0, controls=(), variants={"full": {}, "other": changes}
     ).check_variants(facts)

@@ -9,7 +9,8 @@ import pytest
 from made_detections import TINY
 from PIL import Image
 
-from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, SearchSpace, Sweep
+from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.needs import Materials
 from syndet_ray.workers import nodes
@@ -32,7 +33,7 @@ def sha256(text):
 
 def sweep_of(files):
     """A sweep that asks for all of them somewhere, and for weights that come from a server."""
-    return Sweep(
+    return LoadedSweep(
         question="What do nodes need?",
         recipe=Recipe(
             mix=Mix(
@@ -60,7 +61,7 @@ def sweep_of(files):
 
 def comparing(detector):
     """A sweep that asks for nothing but its detector."""
-    return Sweep(
+    return LoadedSweep(
         question="?",
         recipe=Recipe(detector=detector),
         variants={"a": {"mix.synthetic": 0.2}},

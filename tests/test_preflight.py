@@ -9,8 +9,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Sweep
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
 from syndet_ray.cli import listing
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
@@ -21,7 +22,7 @@ from syndet_ray.tuning.preflight import check_assets, check_machine, real_data
 def sweep_of(scene=None, space=None, mix=None, **given):
     changes = {f"scene.{name}": value for name, value in (scene or {}).items()}
     changes |= {f"mix.{name}": value for name, value in (mix or {}).items()}
-    return Sweep(
+    return LoadedSweep(
         question="?",
         recipe=Recipe().replace(changes),
         space=(SearchSpace(space or {"mix.synthetic": Choice(values=(0.0, 1.0))}),),
@@ -114,14 +115,14 @@ def test_the_classes_of_a_program_are_known_only_when_it_has_run(models):
 def test_generators_that_cannot_be_started_are_named_variants_included(monkeypatch):
     with pytest.raises(MachineError, match=r"program that is not installed.*no-such-program"):
         check_assets(sweep_of({"generator": "command:no-such-program --fast"}), CLASSES, "photos")
-    sweep = Sweep(question="?", trials=0, variants={"traced": {"scene.generator": "blender"}})
+    sweep = LoadedSweep(question="?", trials=0, variants={"traced": {"scene.generator": "blender"}})
     monkeypatch.setenv("SYNDET_BLENDER_PYTHON", "/no/such/python")
     with pytest.raises(MachineError, match="/no/such/python"):
         check_assets(sweep, CLASSES, "photos")
 
 
 def test_folders_of_variants_are_looked_at():
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?", trials=0, variants={"other": {"scene.surroundings": "/no/such/folder"}}
     )
     with pytest.raises(DataError, match="/no/such/folder"):
@@ -145,7 +146,7 @@ def test_what_sources_of_scenes_are_made_of_is_looked_at():
         check_assets(sweep_of(mix={"sources": sources}), CLASSES, "photos")
     variants = {"other": {"mix.sources": sources}}
     with pytest.raises(MachineError, match="no-such-program"):
-        check_assets(Sweep(question="?", trials=0, variants=variants), CLASSES, "photos")
+        check_assets(LoadedSweep(question="?", trials=0, variants=variants), CLASSES, "photos")
 
 
 def test_a_source_is_looked_at_with_all_that_the_search_may_put_beside_its_own_changes(models):
@@ -167,7 +168,9 @@ def test_scenes_that_no_source_draws_are_no_objection(models):
         )
     variants = {"real": {"mix.schedule": "real_only"}, "solids": {"scene.assets": str(models)}}
     check_assets(
-        Sweep(question="?", trials=0, controls=(), variants=variants), ("box", "ball"), "photos"
+        LoadedSweep(question="?", trials=0, controls=(), variants=variants),
+        ("box", "ball"),
+        "photos",
     )
 
 
@@ -363,7 +366,7 @@ def test_more_real_images_than_the_stand_in_has_is_refused():
 def photos_alone(**changes):
     """A sweep that trains on photos and renders nothing, its recipe changed."""
     variants = {"real": {"mix.schedule": "real_only"}}
-    return Sweep(
+    return LoadedSweep(
         question="?", trials=0, controls=(), recipe=Recipe().replace(changes), variants=variants
     )
 
@@ -592,7 +595,7 @@ def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
 
 def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):
     space = (SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)}),)
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?",
         recipe=Recipe().replace({"mix.schedule": "real_only"}),
         space=space,

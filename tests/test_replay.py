@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
 
-from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
+from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Training, seeds
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search import replay as module
@@ -192,7 +193,7 @@ def test_a_replay_decides_as_a_sweep_does(pruning):
     space = (SearchSpace({"mix.synthetic": Float(low=0.1, high=0.9)}),)
     recipe = Recipe(training=Training(images=100))
     study = Study(
-        Sweep(
+        LoadedSweep(
             question="?",
             recipe=recipe,
             space=space,

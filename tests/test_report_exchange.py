@@ -21,8 +21,9 @@ from syndet_ray.analysis.exchange import (
     exchange_words,
     photos,
 )
-from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Mix, Photos, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.report.figures import exchange as figure
 from syndet_ray.report.figures import plot
 from syndet_ray.runs.folder import RunFolder
@@ -204,7 +205,7 @@ BUDGET = {
 def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
     """A tested run of variants with 80 real images; each trained once."""
     names = tuple(of) if names is None else names
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="How many?",
         recipe=Recipe(mix=Mix(synthetic_images=400)),
         trials=0,

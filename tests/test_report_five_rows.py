@@ -7,7 +7,7 @@ from made_runs import confirmed_run, gap, made_run
 from test_report_exchange import BUDGET, budget_run
 
 from syndet_ray.analysis.five_rows import five_rows
-from syndet_ray.definitions.recipe import Photos, Scenes
+from syndet_ray.definitions.mix import Photos, Scenes
 
 ALONE = {"mix.schedule": "synthetic_only"}
 

@@ -13,8 +13,10 @@ from test_report_response import SPACE, searched_run
 
 from syndet_ray.analysis import anova, importance
 from syndet_ray.analysis.coordinates import ABSENT, MOST_AXES, coordinates
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
-from syndet_ray.definitions.recipe import Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report.figures import importance as figures
@@ -110,7 +112,7 @@ def test_importance_takes_eight_completed_trials(tmp_path, count, reason):
 
 def alike(space, changes, values):
     """Completed trials of a space, each with its changes of the recipe and its score."""
-    sweep = Sweep(question="?", space=(SearchSpace(space),), recipe=Recipe().replace(BASE))
+    sweep = LoadedSweep(question="?", space=(SearchSpace(space),), recipe=Recipe().replace(BASE))
     pairs = enumerate(zip(changes, values, strict=True))
     return sweep, [
         Trial(

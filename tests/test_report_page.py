@@ -29,10 +29,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from syndet_ray.analysis import tables
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Mix, Scenes
 from syndet_ray.definitions.parameter import Simplex
-from syndet_ray.definitions.recipe import Mix, Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report import answer, page
 from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.report.figures.plot import from_zero, label_positions, script
@@ -419,7 +420,7 @@ def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
         }
     )
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
-    sweep = Sweep(question="?", recipe=Recipe(mix=mix), space=(space,))
+    sweep = LoadedSweep(question="?", recipe=Recipe(mix=mix), space=(space,))
     folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
     params = {
         "mix.synthetic": 0.7,

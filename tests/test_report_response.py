@@ -15,8 +15,10 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from syndet_ray.analysis import response, varied
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
-from syndet_ray.definitions.recipe import Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.report import page
@@ -216,7 +218,7 @@ def test_positions_run_from_end_to_end(place):
 def test_sources_that_share_the_images_are_settings_of_their_own():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "few", "many"))})
     mix = {"mix.sources": {"few": Scenes(), "many": Scenes()}}
-    found = varied.settings(Sweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
+    found = varied.settings(LoadedSweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
     assert [(setting.name, setting.key) for setting in found] == [
         ("share of real", "mix_shares_real"),
         ("share of few", "mix_shares_few"),
@@ -249,7 +251,7 @@ SPACE = SearchSpace(
 
 def searched_run(path, count=14):
     """A run whose score is set by blur alone; every sixth trial is pruned."""
-    rng, sweep = np.random.default_rng(0), Sweep(question="What of blur?", space=(SPACE,))
+    rng, sweep = np.random.default_rng(0), LoadedSweep(question="What of blur?", space=(SPACE,))
     folder = RunFolder.create(path, sweep, ABOUT)
     for number in range(count):
         blur, tray = float(rng.random()), bool(rng.integers(2))
@@ -303,7 +305,7 @@ def test_only_where_others_are_varied_do_trials_differ_in_them():
 
 
 def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="What of blur?", space=(SearchSpace({"scene.blur": Float(low=0, high=1)}),)
     )
     folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
@@ -341,7 +343,7 @@ def test_settings_of_a_sweep_never_share_a_key():
     names = ("a-b", "a_b", "a_b_2", "long" * 20, "long" * 20 + "er")
     space = SearchSpace({"mix.shares": Simplex(sources=("real", *names))})
     mix = {"mix.sources": {name: Scenes() for name in names}}
-    found = varied.settings(Sweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
+    found = varied.settings(LoadedSweep(question="?", space=(space,), recipe=Recipe().replace(mix)))
     assert len({setting.key for setting in found}) == len(found) == 6
     assert [setting.key for setting in found[1:4]] == [
         "mix_shares_a_b",

@@ -3,9 +3,10 @@
 import pytest
 
 from syndet_ray.analysis import response, tables, varied
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Choice
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 
 
@@ -168,7 +169,7 @@ def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
 
 
 def test_only_sweeps_with_several_goals_have_a_front():
-    sweep = Sweep(question="?", trials=0, variants={"a": {}}, objective=("val/mAP", "images"))
+    sweep = LoadedSweep(question="?", trials=0, variants={"a": {}}, objective=("val/mAP", "images"))
     assert response.front(TRIALS, sweep.model_copy(update={"objective": ("val/mAP",)})) is None
     assert response.front(TRIALS[4:6], sweep) is None, "nothing finished"
     found = response.front([*TRIALS, *AGAIN], sweep)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syndet_ray import wording
+from syndet_ray.definitions.mix import Mix, Photos, Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
-from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.results import TestScores, Trial

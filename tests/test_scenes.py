@@ -14,7 +14,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import generate as generating
 from syndet_ray.scenes.annotate import annotate, silhouettes
 from syndet_ray.scenes.arrange import drop
@@ -242,7 +242,7 @@ def test_a_scene_is_the_same_on_any_worker():
     parameters = SceneParameters(**SMALL)
     image, boxes = render(draw_scene(parameters, 5, 3))
     code = (
-        "import hashlib; from syndet_ray.definitions.recipe import SceneParameters as P;"
+        "import hashlib; from syndet_ray.definitions.scene_parameters import SceneParameters as P;"
         "from syndet_ray.scenes.generate import *;"
         f"print(hashlib.sha256(render(draw_scene(P(**{SMALL}), 5, 3))[0].tobytes()).hexdigest())"
     )
@@ -397,7 +397,7 @@ def test_the_key_of_a_set_covers_all_that_shapes_it(monkeypatch):
 
 def test_two_processes_that_ask_at_once_render_once(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from syndet_ray.definitions.recipe import SceneParameters as P;"
+        "import sys; from pathlib import Path; from syndet_ray.definitions.scene_parameters import SceneParameters as P;"
         "from syndet_ray.scenes.generate import generate;"
         f"pool = generate(P(**{SMALL}), 4, 0, Path(sys.argv[1]), lambda done, total: print('rendered', done));"
         "print(pool.hash)"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from syndet_ray import seeds
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.scenes import blender
 from syndet_ray.scenes.annotate import annotate

@@ -10,7 +10,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndet_ray.definitions.recipe import Recipe, SceneParameters
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import layers
 from syndet_ray.scenes.annotate import annotate, silhouettes, styled

@@ -21,10 +21,10 @@ from syndet_ray import (
     Scenes,
     SearchSpace,
     Simplex,
-    Sweep,
     Training,
 )
 from syndet_ray.analysis.selection import best_points, candidates, finalists, missing_seeds
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
@@ -37,7 +37,7 @@ from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.server import check_server
 
 RUNGS = (25, 50, 75, 100)
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="Which share?",
     recipe=Recipe(training=Training(images=100)),
     space=(
@@ -295,7 +295,7 @@ def run_and_lose(search, folder, losses):
             run_one(search, assignment)
 
 
-VARIANTS = Sweep(
+VARIANTS = LoadedSweep(
     question="?",
     recipe=SWEEP.recipe,
     trials=0,
@@ -532,7 +532,7 @@ def test_a_tracking_server_that_does_not_answer_is_named():
 def test_pairs_can_be_searched_and_are_replayed(tmp_path):
     pairs = ((0.5, 1.1), (0.9, 1.5))
     space = (SearchSpace({"scene.background_scale": Choice(values=pairs)}),)
-    study = Study(Sweep(question="?", space=space, trials=6, controls=()))
+    study = Study(LoadedSweep(question="?", space=space, trials=6, controls=()))
     proposals = [study.ask(number) for number in range(6)]
     assert {proposal.recipe.scene.background_scale for proposal in proposals} == set(pairs)
     assert {proposal.params["scene.background_scale"] for proposal in proposals} == set(pairs)
@@ -541,7 +541,7 @@ def test_pairs_can_be_searched_and_are_replayed(tmp_path):
         | {"point": {name: list(value) for name, value in p.point.items()}}  # as JSON keeps them
         for p in proposals[:5]
     ]
-    again = Study(Sweep(question="?", space=space, trials=6, controls=()))
+    again = Study(LoadedSweep(question="?", space=space, trials=6, controls=()))
     again.replay(events)
     assert again.ask(5) == proposals[5]
 
@@ -718,7 +718,7 @@ CHOICES = SearchSpace(
 
 
 def test_a_grid_is_searched_whole_and_ends():
-    sweep = Sweep(question="?", space=(CHOICES,), sampler="grid", trials=50, controls=())
+    sweep = LoadedSweep(question="?", space=(CHOICES,), sampler="grid", trials=50, controls=())
     assert sweep.proposals == 6
     study = Study(sweep)
     found = [study.ask(number) for number in range(7)]
@@ -727,7 +727,7 @@ def test_a_grid_is_searched_whole_and_ends():
 
 
 def test_several_goals_are_searched_without_pruning():
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?",
         space=(CHOICES,),
         sampler="nsga2",
@@ -755,7 +755,9 @@ def test_a_study_rebuilt_from_events_proposes_the_same(sampler, objective):
     space = SearchSpace(
         shares | {"mix.switch_at": Float(low=0.1, high=0.9, when={"mix.schedule": "staged"})}
     )
-    sweep = Sweep(question="?", space=(space,), sampler=sampler, objective=objective, trials=26)
+    sweep = LoadedSweep(
+        question="?", space=(space,), sampler=sampler, objective=objective, trials=26
+    )
     study, events, proposals = Study(sweep), [], []
     for number in range(28):
         proposal = study.ask(number)
@@ -900,7 +902,7 @@ def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_li
         "b": Scenes(changes={"scene.objects": 70}),
     }
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?", recipe=Recipe(mix=Mix(sources=sources)), space=(space,), controls=()
     )
     recipe = sweep.recipe.replace({"mix.synthetic": 0.7, "mix.parts": {"a": 0.1, "b": 0.9}})
@@ -991,7 +993,7 @@ def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
     )
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
     goals = ("val/mAP", "images")
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?",
         recipe=recipe,
         space=(space,),
@@ -1142,7 +1144,7 @@ def test_a_confirmation_that_diverges_counts_as_nothing_found(begin):
 
 def test_whole_numbers_may_stand_among_the_choices_of_a_real_setting():
     space = SearchSpace({"mix.synthetic": Choice(values=(0, 0.5, 1))})
-    study = Study(Sweep(question="?", space=(space,), trials=4))
+    study = Study(LoadedSweep(question="?", space=(space,), trials=4))
     assert [study.ask(number).recipe.mix.synthetic for number in range(2)] == [0.0, 1.0]
     assert {study.ask(number).recipe.mix.synthetic for number in range(2, 6)} <= {0.0, 0.5, 1.0}
 
@@ -1185,7 +1187,7 @@ def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
 def test_without_a_search_the_first_trainings_share_the_first_seed():
     space = SearchSpace({"scene.noise": Float(low=0, high=1)})
     variants = {"a": {}, "b": {"scene.blur": 0.1}}
-    sweep = Sweep(question="?", trials=0, variants=variants, repeats=2, space=(space,))
+    sweep = LoadedSweep(question="?", trials=0, variants=variants, repeats=2, space=(space,))
     study = Study(sweep)
     proposals = [study.ask(number) for number in range(study.remaining)]
     numbers = {proposal.kind: proposal.seed_number for proposal in proposals}

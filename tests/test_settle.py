@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made_detections import TINY, pool_of
 
-from syndet_ray import Choice, Float, Recipe, SearchSpace, Sweep
+from syndet_ray import Choice, Float, Recipe, SearchSpace
 from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import WorkingScale
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.weights_file import WeightsReport
@@ -34,7 +35,9 @@ CPU = Resources(cpus=1, gpus=0.0, parallel=1)
 
 
 def sweep(**changes):
-    return Sweep(question="?", trials=0, recipe=Recipe().replace(changes), variants={"plain": {}})
+    return LoadedSweep(
+        question="?", trials=0, recipe=Recipe().replace(changes), variants={"plain": {}}
+    )
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ def test_anchors_that_starting_weights_need_are_kept(monkeypatch, built):
 def varied(recipe=(), **fields):
     """A sweep on the smallest detector, its recipe changed."""
     given = {f"detector.{name}": value for name, value in TINY.model_dump().items()} | dict(recipe)
-    return Sweep(question="?", **{"recipe": Recipe().replace(given), "trials": 0} | fields)
+    return LoadedSweep(question="?", **{"recipe": Recipe().replace(given), "trials": 0} | fields)
 
 
 def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
@@ -324,7 +327,7 @@ MOMENTUM = Float(low=0.5, high=0.9)
     ],
 )
 def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, said):
-    asked = Sweep(
+    asked = LoadedSweep(
         question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2
     )
     with pytest.raises(DefinitionError, match=said):
@@ -395,7 +398,9 @@ def test_the_rate_of_a_backbone_that_is_frozen_by_number_is_not_searched(trained
 
 def test_a_point_that_the_settled_recipe_does_not_allow_is_refused_before_a_run_begins(detectors):
     space = SearchSpace({"training.learning_rate": Float(low=1e-4, high=1e-3)})
-    asked = Sweep(question="?", space=(space,), trials=2, points=({"detector.weights": "none"},))
+    asked = LoadedSweep(
+        question="?", space=(space,), trials=2, points=({"detector.weights": "none"},)
+    )
     with pytest.raises(DefinitionError, match=r"points\[0\]: .*random weights cannot be frozen"):
         settled_sweep(asked, CPU, DATA, lambda words: None)
 
@@ -411,10 +416,10 @@ def test_values_that_exist_under_a_condition_are_tried_under_it(built):
 
 def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_then(detectors):
     space = SearchSpace({"detector.weights": Choice(values=("imagenet", "none"))})
-    asked = Sweep(question="?", space=(space,), trials=2)
+    asked = LoadedSweep(question="?", space=(space,), trials=2)
     with pytest.raises(
         DefinitionError,
-        match="random weights cannot be frozen: frozen_stages must be 0 or auto beside weights none, got all",
+        match="random weights cannot be frozen: frozen_stages must be 0 or auto with weights none, got all",
     ):
         settled_sweep(asked, CPU, DATA, lambda words: None)
 

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from syndet_ray import Choice, Float, Int, Mix, Photos, Pruning, Recipe, Scenes, SearchSpace, Sweep
 from syndet_ray.definitions import loader
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.recipe import Detector, definition_error, field_paths
+from syndet_ray.definitions.recipe import Detector, field_paths
 from syndet_ray.definitions.sweep import rung_images
+from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DefinitionError, nearest
 
 
@@ -34,7 +36,32 @@ def write(home, body, name="mine", kind="sweeps"):
 def test_every_sweep_that_comes_with_the_package_loads_and_survives_json(name):
     loaded = load(name)
     assert len(loaded.parameters) >= 1 or loaded.variants
-    assert Sweep.model_validate_json(loaded.model_dump_json()) == loaded
+    assert LoadedSweep.model_validate_json(loaded.model_dump_json()) == loaded
+
+
+def test_a_loaded_sweep_is_a_type_with_one_merged_search_space():
+    mine = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
+    loaded = load("mix")
+    assert isinstance(loaded, LoadedSweep) and len(loaded.space) == 1
+    assert LoadedSweep(question="?", space=mine).parameters == mine
+    assert LoadedSweep(question="?", trials=0, variants={"a": {}}).parameters == SearchSpace({})
+    assert type(loaded.replace({"seed": 3})) is LoadedSweep
+
+
+@pytest.mark.parametrize(
+    "space", [("mix",), (SearchSpace({}), SearchSpace({}))], ids=["name", "two"]
+)
+def test_a_sweep_that_is_not_loaded_has_no_search_space_yet(space):
+    sweep = Sweep(question="?", space=space, trials=0, variants={"a": {}})
+    assert not hasattr(sweep, "parameters"), "mypy refuses its use for the same reason"
+    with pytest.raises(ValidationError, match="space"):
+        LoadedSweep.model_validate(sweep.model_dump())
+
+
+def test_a_file_of_a_run_has_the_same_json_as_before_there_was_a_type_of_its_own():
+    sweep = Sweep(question="?", space=SearchSpace({"mix.synthetic": Float(low=0, high=1)}))
+    loaded = LoadedSweep.model_validate_json(sweep.model_dump_json())
+    assert loaded.model_dump_json() == sweep.model_dump_json()
 
 
 def test_the_obstruction_sweep_asks_about_density_and_mix():
@@ -81,7 +108,7 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ),
         (
             'SWEEP = Sweep(question="?", trials=3)',
-            ["trials must be 0 where there is no space", "got 3"],
+            ["trials must be 0 when there is no space", "got 3"],
         ),
         (
             'SWEEP = Sweep(question="?", trials=0, variants={"no blur": {"scene.blurr": 0}})',
@@ -389,7 +416,7 @@ def test_a_search_that_cannot_be_is_refused(fields, said):
 
 def test_trials_of_nothing_are_refused_however_they_are_asked_for():
     with pytest.raises(
-        DefinitionError, match="trials must be 0 where there is no space to search, got 5"
+        DefinitionError, match="trials must be 0 when there is no space to search, got 5"
     ):
         load("annotation_budget").replace({"trials": 5})
 
@@ -413,7 +440,7 @@ def test_random_weights_are_never_frozen(frozen_stages):
     assert recipe.detector.frozen_stages == "auto"
     with pytest.raises(
         DefinitionError,
-        match=f"frozen_stages must be 0 or auto beside weights none, got {frozen_stages}",
+        match=f"frozen_stages must be 0 or auto with weights none, got {frozen_stages}",
     ):
         recipe.replace({"detector.frozen_stages": frozen_stages})
 
@@ -493,7 +520,7 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
         (
             "share",
             {"mix.synthetic": 0.6, "training.momentum": 0.5},
-            r"training\.momentum: is not varied beside .*, and nothing acts on it where training\.optimizer is adamw, got 0\.5\. "
+            r"training\.momentum: is not varied with .*, and nothing acts on it where training\.optimizer is adamw, got 0\.5\. "
             "Leave it out, or change what the setting depends on",
         ),
         (

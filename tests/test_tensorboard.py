@@ -11,8 +11,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from test_search import Silent
 
-from syndet_ray import Choice, SearchSpace, Simplex, Sweep
+from syndet_ray import Choice, SearchSpace, Simplex
 from syndet_ray.data.readers.example import _frame
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import find, load
 from syndet_ray.search.search import Search
 from syndet_ray.tracking.tensorboard import TensorBoard, examples, folder_name, settings
@@ -164,7 +165,7 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
             "scene.blur": Choice(values=(0.0, 0.5)),
         }
     )
-    sweep = Sweep.model_construct(space=(space,))
+    sweep = LoadedSweep.model_construct(space=(space,))
     kinds = examples(sweep)
     assert kinds == {
         "kind": "search",

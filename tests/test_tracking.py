@@ -38,11 +38,11 @@ from syndet_ray import (
     Scenes,
     SearchSpace,
     Simplex,
-    Sweep,
     Training,
     cli,
 )
 from syndet_ray.analysis.selection import winner
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
@@ -54,7 +54,7 @@ from syndet_ray.tracking.server import check_server, kept_address, mask
 from syndet_ray.tuning import run
 from syndet_ray.tuning.run import _parent_metrics
 
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="Which share?",
     recipe=Recipe(training=Training(images=100)),
     space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),),
@@ -572,7 +572,7 @@ def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_
         }
     )
     recipe = Recipe(mix=Mix(sources=sources), training=Training(images=100))
-    sweep = Sweep(
+    sweep = LoadedSweep(
         question="?", recipe=recipe, space=(space,), variants={"blurred": {"scene.blur": 0.1}}
     )
     axes = ["mix.synthetic", "mix.parts.a", "mix.parts.b", "mix.schedule"]

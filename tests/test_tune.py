@@ -32,10 +32,10 @@ from syndet_ray import (
     SceneParameters,
     Scenes,
     SearchSpace,
-    Sweep,
     Training,
 )
 from syndet_ray.data.storage import fetched
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE
@@ -54,7 +54,7 @@ from syndet_ray.workers.cluster import (
 from syndet_ray.workers.nodes import Needs, check_nodes
 
 RUNGS = (25, 50, 75, 100)
-SWEEP = Sweep(
+SWEEP = LoadedSweep(
     question="What becomes of a trial?",
     recipe=Recipe(training=Training(images=100)),
     space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),),

@@ -14,10 +14,11 @@ from pyarrow import parquet
 from syndet_ray.analysis import selection as verdict
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Mix, Photos, Scenes
 from syndet_ray.definitions.parameter import Choice, Float, Simplex
-from syndet_ray.definitions.recipe import Mix, Photos, Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.detection.score import Predictions
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
@@ -217,7 +218,7 @@ def test_of_a_recipe_with_one_training_left_the_error_is_the_spread_between_seed
     ],
 )
 def test_seeds_that_a_finalist_misses(trainings, missing):
-    sweep = Sweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
+    sweep = LoadedSweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
     anew = [
         replace(trial(1 + k, None, "confirm", of=0, state=state), seed_number=seed, cause=cause)
         for k, (seed, state, cause) in enumerate(trainings)
@@ -239,7 +240,7 @@ def test_finalists_are_all_controls_that_finished_and_the_best_of_the_search():
 
 def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
     space = SearchSpace({"mix.synthetic": Float(low=0.2, high=0.8)})
-    sweep = Sweep(question="?", space=(space,))
+    sweep = LoadedSweep(question="?", space=(space,))
     trials = [
         trial(0, 0.1),
         trial(1, 0.2),
@@ -251,7 +252,7 @@ def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
 
 def test_best_points_leave_out_what_a_sweep_cannot_express():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
-    sweep = Sweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
+    sweep = LoadedSweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
     own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
     own.recipe["mix.parts"], others.recipe["mix.parts"] = (
         {"a": 1.0, "b": 0.0},
@@ -266,7 +267,7 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
     space = SearchSpace(
         {"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay}
     )
-    sweep = Sweep(question="?", space=(space,))
+    sweep = LoadedSweep(question="?", space=(space,))
     trials = [trial(0, 0.1), trial(1, 0.9)]
     for found, share in zip(trials, (0.5, 0.25), strict=True):
         found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
@@ -276,7 +277,7 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
 
 
 def test_best_points_begin_with_the_best_confirmed_mean():
-    sweep = Sweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
+    sweep = LoadedSweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
     trials = [trial(n, value) for n, value in enumerate((0.5, 0.4, 0.3))]
     for found, share in zip(trials, (0.1, 0.2, 0.3), strict=True):
         found.recipe["mix.synthetic"] = share
@@ -307,7 +308,7 @@ def variants(of, start=0, **changed):
 
 
 def test_the_trials_of_a_variant_know_its_name():
-    sweep = Sweep(question="?", trials=0, variants={"a": {}, "b (2)": {}}, repeats=3)
+    sweep = LoadedSweep(question="?", trials=0, variants={"a": {}, "b (2)": {}}, repeats=3)
     for name in sweep.variants:
         for kind in sweep.variant_kinds(name):
             assert replace(trial(0, 0.1, kind), replica=sweep.replica(kind)).variant == name
@@ -336,7 +337,7 @@ def test_a_variant_is_confirmed_once_and_its_repeats_count():
     ]
     assert [found.number for found in verdict.finalists(trials, 1)] == [0, 1, 4, 5]
     space = (SearchSpace({"mix.synthetic": Float(low=0, high=1)}),)
-    sweep = Sweep(question="?", variants={"a": {}}, repeats=2, space=space)
+    sweep = LoadedSweep(question="?", variants={"a": {}}, repeats=2, space=space)
     missing = [
         verdict.missing_seeds(found, trials, sweep) for found in verdict.finalists(trials, 1)
     ]
@@ -496,7 +497,7 @@ def trained(tmp_path):
     """A run of two variants that were trained twice, trial 3 being the better training of the
     better one.
     """
-    sweep = Sweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)
+    sweep = LoadedSweep(question="?", trials=0, controls=(), variants={"a": {}, "b": {}}, repeats=2)
     folder = RunFolder.create(tmp_path / "run", sweep, {})
     for found in variants({"a": (0.30, 0.10), "b": (0.27, 0.28)}):
         at = tmp_path / str(found.number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from syndet_ray.analysis.importance import Importances
 from syndet_ray.analysis.varied import Setting, searched, settings
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.results import Trial
 from syndet_ray.wording import number
 
@@ -61,7 +61,7 @@ class Coordinates:
 
 
 def coordinates(
-    sweep: Sweep, trials: Sequence[Trial], important: Importances
+    sweep: LoadedSweep, trials: Sequence[Trial], important: Importances
 ) -> Coordinates | None:
     """The most important settings, in the order of the sweep; None where no trial reported or
     nothing was varied.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from syndet_ray.analysis.tables import TestLine, test_lines
-from syndet_ray.definitions.recipe import Mix, Recipe
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference
@@ -77,7 +78,7 @@ def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Di
     return next((line.differences[role] for role in roles if role in line.differences), None)
 
 
-def _note(trials: Sequence[Trial], sweep: Sweep, synthetic: bool, share: float) -> str:
+def _note(trials: Sequence[Trial], sweep: LoadedSweep, synthetic: bool, share: float) -> str:
     """Why no recipe of a row met the test set."""
     if any(_belongs(trial, synthetic, share) for trial in trials):
         return _TRIED

@@ -11,10 +11,10 @@ import numpy as np
 
 from syndet_ray.analysis import anova
 from syndet_ray.analysis.varied import Setting, searched
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 
@@ -63,7 +63,9 @@ def importances_of(run: Run) -> Importances:
     return importances(run.sweep, run.trials)
 
 
-def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLES) -> Importances:
+def importances(
+    sweep: LoadedSweep, trials: Sequence[Trial], resamples: int = RESAMPLES
+) -> Importances:
     """fANOVA (Hutter, Hoos & Leyton-Brown 2014): a random forest is fitted to the completed trials,
     and its variance over the whole space divided among the settings. What settings do only together
     belongs to none of them.
@@ -110,7 +112,7 @@ def importances(sweep: Sweep, trials: Sequence[Trial], resamples: int = RESAMPLE
     )
 
 
-def _space(sweep: Sweep) -> SearchSpace:
+def _space(sweep: LoadedSweep) -> SearchSpace:
     """What the sweep varies; nothing where its spaces were never looked up."""
     known = all(isinstance(space, SearchSpace) for space in sweep.space)
     return sweep.parameters if known else SearchSpace({})

@@ -11,7 +11,8 @@ import numpy as np
 
 from syndet_ray.analysis.selection import candidates, pareto_front, unconfirmed
 from syndet_ray.analysis.varied import Setting, searched
-from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.names import recipe_words
 from syndet_ray.runs.results import OBJECTIVE, Trial
 
@@ -247,7 +248,7 @@ def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
     )
 
 
-def front(trials: Sequence[Trial], sweep: Sweep) -> Front | None:
+def front(trials: Sequence[Trial], sweep: LoadedSweep) -> Front | None:
     """What every recipe offers, by its first training; None for a sweep with one goal, or before a
     trial has finished.
     """

@@ -10,8 +10,8 @@ from itertools import count, islice
 from typing import Any
 
 from syndet_ray.definitions.effect import no_effect
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
@@ -140,7 +140,7 @@ def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
     return fixed + [trial for trial in found if trial.kind == "search"][:top]
 
 
-def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> list[int]:
+def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: LoadedSweep) -> list[int]:
     """The numbers of the seeds that a finalist still has to be trained with, in order, until it has
     `confirm.seeds`.
 
@@ -188,7 +188,7 @@ class BestPoints:
     refused: Mapping[int, DefinitionError]
 
 
-def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPoints:
+def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> BestPoints:
     """The best recipes of an earlier run, as far as a sweep can propose them; no more than `count`.
 
     What was confirmed comes first, by its mean, then the rest of the search. What would come after

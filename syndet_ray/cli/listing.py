@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 
@@ -25,7 +25,7 @@ _MOST_TWINS = 10
 _MOST_NAMED = 3  # settings that one number leaves without effect
 
 
-def sweep_lines(name: str, sweep: Sweep) -> Iterator[str]:
+def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
     """What a sweep asks, and how."""
     yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
     for path, parameter in sweep.parameters.items():
@@ -55,7 +55,7 @@ def _named(paths: Sequence[str]) -> str:
     )
 
 
-def _fixed(sweep: Sweep) -> str:
+def _fixed(sweep: LoadedSweep) -> str:
     """How many controls and variants a sweep has, repetitions counted."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
     return (
@@ -234,7 +234,7 @@ def _table(first: str, *columns: str) -> Table:
     return table
 
 
-def _pruner(sweep: Sweep) -> str:
+def _pruner(sweep: LoadedSweep) -> str:
     if len(sweep.goals) > 1:
         return "none, for there are several goals"
     first = sweep.first_pruned_rung

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from syndet_ray.cli.terminal import Bar, Plain
-    from syndet_ray.definitions.sweep import Sweep
+    from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.run import Outcome
 
@@ -218,7 +218,7 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         return fetch(run, runs)
 
 
-def _definition(name: str, trials: int | None, seed: int | None) -> "Sweep":
+def _definition(name: str, trials: int | None, seed: int | None) -> "LoadedSweep":
     from syndet_ray.definitions.loader import load
 
     return load(name).replace(_said({"trials": trials, "seed": seed}))
@@ -229,7 +229,9 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _with_points(definition: "Sweep", run: Path, say: Callable[[str], object]) -> "Sweep":
+def _with_points(
+    definition: "LoadedSweep", run: Path, say: Callable[[str], object]
+) -> "LoadedSweep":
     """The sweep, to propose first what was best in an earlier run. say: is told what is left out of
     that, and why.
     """

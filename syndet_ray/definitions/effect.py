@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from syndet_ray.definitions.recipe import Recipe, SceneParameters, Scenes
+from syndet_ray.definitions.mix import Scenes
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 
 Test = Callable[[Any], bool]
 Facts = Callable[[SceneParameters], Mapping[str, bool]]

@@ -1,109 +1,123 @@
-"""Loader: how the file of a sweep is found and read."""
+"""Loader: finds the file of a sweep, and reads it."""
 
 import runpy
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from syndet_ray.definitions.parameter import Choice
-from syndet_ray.definitions.recipe import definition_error, located
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.located import located, located_changes
+from syndet_ray.definitions.parameter import Choice, Parameter
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
 
-def load(name_or_path: str, root: Path | None = None) -> Sweep:
-    """The sweep of a file, its search spaces looked up and merged.
+def load(name_or_path: str, root: Path | None = None) -> LoadedSweep:
+    """The sweep of a file, with its search spaces looked up and merged.
 
-    A path, or a name sought in the user's ./sweeps and then among the sweeps that come with the
-    package. root is the folder that relative paths start from; None is the working folder. Raises
-    DefinitionError with the file, the rule and, for a misspelt name, the nearest valid one.
+    Raises DefinitionError with the file, the rule and, for a misspelt name, the nearest valid one.
+
+    name_or_path  a path, or the name of a file in the user's ./sweeps, or among the sweeps that
+                  come with the package
+    root          the folder that relative paths start from; None is the working folder
     """
     root = root or Path.cwd()
     path = _find("sweeps", name_or_path, root)
     sweep = _value(path, "SWEEP", Sweep)
-    spaces = {}
-    for i, space in enumerate(sweep.space):
-        if isinstance(space, SearchSpace):
-            spaces[f"{path} space[{i}]"] = space
-        else:
-            spaces[space] = _load_space(space, path, root)
+    spaces = _load_spaces(sweep, path, root)
     try:
         space = SearchSpace.union(spaces)
         space.check(sweep.recipe)
-        whole = sweep.model_copy(update={"space": (space,)})
-        assert whole.proposals >= 0  # a grid of what has no finite number of values is found here
-        whole.check_controls()
-        whole.check_shares()
-        whole.check_variants()
-        whole.check_points()
-        whole.check_points_act()
-        return _located(whole, root)
+        loaded = _with_space(sweep, space)
+        loaded.check()
+        return _located(loaded, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
 
 
-def _located(sweep: Sweep, root: Path) -> Sweep:
-    """The sweep with every file that it names as an absolute path: trials run elsewhere, and so may
-    `resume`.
+def _with_space(sweep: Sweep, space: SearchSpace) -> LoadedSweep:
+    try:
+        return LoadedSweep.model_validate(dict(sweep) | {"space": space})
+    except ValidationError as error:
+        raise definition_error("sweep", error) from None
+
+
+def _located(sweep: LoadedSweep, root: Path) -> LoadedSweep:
+    """The sweep with every file that it names as an absolute path.
+
+    Trials run in other folders, and `resume` may too.
     """
-
-    def here(changes: Mapping[str, Any]) -> dict[str, Any]:
-        return {path: located(path, value, root) for path, value in changes.items()}
-
+    variants = {name: located_changes(changes, root) for name, changes in sweep.variants.items()}
     space = {
-        path: parameter.model_copy(
-            update={"values": tuple(located(path, v, root) for v in parameter.values)}
-        )
-        if isinstance(parameter, Choice)
-        else parameter
+        path: _located_parameter(path, parameter, root)
         for path, parameter in sweep.parameters.items()
     }
-    recipe = sweep.recipe.replace(here(sweep.recipe.flat()))
-    variants = {name: here(changes) for name, changes in sweep.variants.items()}
-    points = tuple(here(changes) for changes in sweep.points)
-    changed = {
-        "recipe": recipe,
+    changes = {
+        "recipe": sweep.recipe.replace(located_changes(sweep.recipe.flat(), root)),
         "variants": variants,
-        "points": points,
+        "points": tuple(located_changes(point, root) for point in sweep.points),
         "space": (SearchSpace(space),),
     }
-    return sweep.model_copy(update=changed)
+    return sweep.model_copy(update=changes)
+
+
+def _located_parameter(path: str, parameter: Parameter, root: Path) -> Parameter:
+    if not isinstance(parameter, Choice):
+        return parameter
+    values = tuple(located(path, value, root) for value in parameter.values)
+    return parameter.model_copy(update={"values": values})
 
 
 def available(kind: str = "sweeps") -> dict[str, Path]:
-    """The files of ./sweeps (or ./search_spaces) and of the package, by name; the user's own win."""
+    """The files of ./sweeps (or ./search_spaces) and of the package, by name.
+
+    The user's files replace those of the package.
+    """
     return _available(kind, Path.cwd())
 
 
 def find(name_or_path: str) -> Path:
-    """The file of a sweep. Raises DefinitionError where there is none."""
+    """The file of a sweep. Raises DefinitionError if it does not exist."""
     return _find("sweeps", name_or_path, Path.cwd())
 
 
 def _available(kind: str, root: Path) -> dict[str, Path]:
-    folders = reversed(list(_folders(kind, root)))
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("[!_]*.py"))}
+    files: dict[str, Path] = {}
+    for folder in reversed(list(_folders(kind, root))):
+        files |= {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
+    return files
+
+
+def _load_spaces(sweep: Sweep, sweep_path: Path, root: Path) -> dict[str, SearchSpace]:
+    """The search spaces of a sweep, by the name that an error shows."""
+    spaces = {}
+    for i, space in enumerate(sweep.space):
+        if isinstance(space, SearchSpace):
+            spaces[f"{sweep_path} space[{i}]"] = space
+        else:
+            spaces[space] = _load_space(space, sweep_path, root)
+    return spaces
 
 
 def _load_space(name: str, sweep_path: Path, root: Path) -> SearchSpace:
     try:
         path = _find("search_spaces", name, root)
     except DefinitionError as error:
-        raise DefinitionError(
-            f"{sweep_path}: space", "names no search space", got=name, do=error.do
-        ) from None
+        place, rule = f"{sweep_path}: space", "names no search space"
+        raise DefinitionError(place, rule, got=name, do=error.do) from None
     return _value(path, "SPACE", SearchSpace)
 
 
 def _folders(kind: str, root: Path) -> Iterator[Path]:
     package = Path(__file__).parents[1]
     yield root / kind
-    yield package.parent / kind  # a checkout
-    yield package / "_definitions" / kind  # an installed wheel
+    yield package.parent / kind  # in a checkout
+    yield package / "_definitions" / kind  # in an installed wheel
 
 
 def _find(kind: str, name: str, root: Path) -> Path:
@@ -120,7 +134,7 @@ def _find(kind: str, name: str, root: Path) -> Path:
 def _value(path: Path, name: str, kind: type[Any]) -> Any:
     """The value that a definition file binds to `name`.
 
-    The file is Python and runs with the user's own rights.
+    The file is Python, and runs with the rights of the user.
     """
     shown = _relative(path)
     try:
@@ -133,23 +147,25 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
     except SyndetError:
         raise
     except (Exception, SystemExit) as error:
-        line = getattr(error, "lineno", None) or _line_in(path, error)
-        if isinstance(error, TypeError) and "BaseModel.__init__" in str(error):
-            rule = "a value is given without its name"
-            raise DefinitionError(
-                f"{shown}:{line}", rule, do="Write such as Float(low=1, high=4)."
-            ) from None
-        # The message of a SyntaxError names file and line too.
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        rule = "is not valid Python" if isinstance(error, SyntaxError) else "cannot be read"
-        raise DefinitionError(
-            f"{shown}:{line}", f"{rule} ({type(error).__name__}: {reason})"
-        ) from None
+        raise _unreadable(path, error) from None
     if not isinstance(value, kind):
-        raise DefinitionError(
-            shown, f"must hold one value {name} = {kind.__name__}(...)", got=type(value).__name__
-        )
+        rule = f"must hold one value {name} = {kind.__name__}(...)"
+        raise DefinitionError(shown, rule, got=type(value).__name__)
     return value
+
+
+def _unreadable(path: Path, error: BaseException) -> DefinitionError:
+    """The error for a file that Python cannot run."""
+    if isinstance(error, SyntaxError):
+        # its message names file and line too
+        line, rule, reason = error.lineno, "is not valid Python", error.msg
+    else:
+        line, rule, reason = None, "cannot be read", str(error)
+    place = f"{_relative(path)}:{line or _line_in(path, error)}"
+    if isinstance(error, TypeError) and "BaseModel.__init__" in str(error):
+        do = "Write such as Float(low=1, high=4)."
+        return DefinitionError(place, "a value is given without its name", do=do)
+    return DefinitionError(place, f"{rule} ({type(error).__name__}: {reason})")
 
 
 def _relative(path: Path) -> Path:
@@ -158,9 +174,8 @@ def _relative(path: Path) -> Path:
 
 def _line_in(path: Path, error: BaseException) -> int:
     """The last line of `path` that the error passed through."""
-    frames = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(path)
-    ]
-    return frames[-1] if frames and frames[-1] else 1
+    lines = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(path) and frame.lineno:
+            lines.append(frame.lineno)
+    return lines[-1] if lines else 1

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from syndet_ray.definitions.recipe import Value
+from syndet_ray.definitions.value import Value
 
 # How far a value may lie from a step, in steps: rounding, as far as Optuna allows it.
 _OFF_STEP = 1e-8

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import REAL, Photos
 from syndet_ray.definitions.parameter import Simplex
-from syndet_ray.definitions.recipe import REAL, Detector, Photos, Recipe, SceneParameters
+from syndet_ray.definitions.recipe import Detector, Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space import SHARES
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError
 
 # Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
@@ -21,7 +23,7 @@ MAY_BE_AUTO = ("detector.", "training.", "scene.image_px")
 _NUMBER = "mix.synthetic_images"
 
 
-def shows_real(sweep: Sweep) -> bool:
+def shows_real(sweep: LoadedSweep) -> bool:
     """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
     if any(recipe.mix.shares[REAL] > 0 for recipe in sweep.fixed.values()):
         return True
@@ -30,17 +32,17 @@ def shows_real(sweep: Sweep) -> bool:
     )
 
 
-def values(sweep: Sweep, path: str) -> set[Any]:
+def values(sweep: LoadedSweep, path: str) -> set[Any]:
     """All values that a setting may have in the sweep's recipes."""
     return proposed(sweep, path) | {recipe.get(path) for recipe in sweep.fixed.values()}
 
 
-def proposed(sweep: Sweep, path: str) -> set[Any]:
+def proposed(sweep: LoadedSweep, path: str) -> set[Any]:
     """All values that a setting may have in the recipes that the search proposes."""
     return {sweep.recipe.get(path), *sweep.parameters.samples(path)}
 
 
-def scenes(sweep: Sweep) -> list[SceneParameters]:
+def scenes(sweep: LoadedSweep) -> list[SceneParameters]:
     """The scenes of all fixed recipes, and of the one that proposals start from, where there are
     any.
     """
@@ -48,7 +50,7 @@ def scenes(sweep: Sweep) -> list[SceneParameters]:
     return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
 
 
-def rendered_sets(sweep: Sweep) -> list[tuple[SceneParameters, int]]:
+def rendered_sets(sweep: LoadedSweep) -> list[tuple[SceneParameters, int]]:
     """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each
     as often as it is rendered.
 
@@ -67,20 +69,20 @@ def rendered_sets(sweep: Sweep) -> list[tuple[SceneParameters, int]]:
     return [*distinct.values(), *(of_a_proposal * sweep.proposals)]
 
 
-def rendered_sizes(sweep: Sweep) -> set[tuple[float, float]]:
+def rendered_sizes(sweep: LoadedSweep) -> set[tuple[float, float]]:
     """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
     ranges = {scene.size_px for scene in scenes(sweep)}
     return ranges | set(sweep.parameters.samples("scene.size_px"))
 
 
-def photo_folders(sweep: Sweep) -> list[str]:
+def photo_folders(sweep: LoadedSweep) -> list[str]:
     """The folders of others' photos that a recipe of the sweep may ask for."""
     recipes = (sweep.recipe, *sweep.fixed.values())
     sources = (source for recipe in recipes for source in recipe.mix.sources.values())
     return list(dict.fromkeys(source.folder for source in sources if isinstance(source, Photos)))
 
 
-def proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
+def proposed_mixes(sweep: LoadedSweep) -> Iterator[Recipe]:
     """The sweep's recipe with the ends of all that its search may make of the mix."""
     choices = {path: proposed(sweep, path) for path in _DECIDES_SHARES}
     shares = dict(sweep.parameters.items()).get(SHARES)
@@ -93,14 +95,14 @@ def proposed_mixes(sweep: Sweep) -> Iterator[Recipe]:
             continue
 
 
-def detectors_of(sweep: Sweep) -> list[Detector]:
+def detectors_of(sweep: LoadedSweep) -> list[Detector]:
     """The different detectors of a settled sweep's recipes, and those that its search may propose,
     one setting at a time.
     """
     return list(dict.fromkeys(recipe.detector for recipe in recipes_of_detectors(sweep)))
 
 
-def recipes_of_detectors(sweep: Sweep) -> list[Recipe]:
+def recipes_of_detectors(sweep: LoadedSweep) -> list[Recipe]:
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(MAY_BE_AUTO):

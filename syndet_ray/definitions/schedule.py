@@ -2,7 +2,7 @@
 
 import math
 
-from syndet_ray.definitions.recipe import REAL, Mix
+from syndet_ray.definitions.mix import REAL, Mix
 
 
 def shares_between(mix: Mix, start: float, end: float) -> dict[str, float]:

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import RootModel, model_validator
 
 from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, nothing_known
+from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Int, Parameter, Simplex
-from syndet_ray.definitions.recipe import REAL, Recipe, check_path, check_value, field_paths
+from syndet_ray.definitions.recipe import Recipe, check_path, check_value, field_paths
 from syndet_ray.errors import DefinitionError, nearest
 
 SHARES = "mix.shares"  # what a Simplex varies: mix.synthetic and mix.parts at once

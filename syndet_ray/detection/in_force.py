@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import REAL, Mix, Scenes
+from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.schedule import shares_between, switch_at
 from syndet_ray.detection.architectures import WithoutAnchors, architecture_of
 from syndet_ray.detection.augment import Augmenter

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import REAL, Mix, Recipe
+from syndet_ray.definitions.mix import REAL, Mix
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.schedule import images_until, shares_between
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from syndet_ray.definitions.recipe import Detector, definition_error
+from syndet_ray.definitions.recipe import Detector
+from syndet_ray.definitions.value import definition_error
 from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.backbones import names_in_features
 from syndet_ray.errors import DataError, DefinitionError

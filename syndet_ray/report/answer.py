@@ -9,7 +9,7 @@ from syndet_ray import wording
 from syndet_ray.analysis.response import Offer, front
 from syndet_ray.analysis.selection import finalists, missing_seeds, unconfirmed
 from syndet_ray.analysis.tables import TestLine, VariantLine, test_lines, variant_lines
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.results import TestScores, Trial
@@ -167,7 +167,7 @@ def _diverged(lines: Sequence[TestLine]) -> str:
 
 
 def _lost(
-    lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: Sweep
+    lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: LoadedSweep
 ) -> str:
     """Which recipes were good enough to be trained anew, and are not compared because every such
     training failed.
@@ -288,7 +288,7 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     return [f"{said}; against it {told}.", sure]
 
 
-def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
+def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     """Where a run stands whose test set is still shut."""
     best = next(iter(unconfirmed(trials)), None)
     if best is None:
@@ -339,7 +339,7 @@ def _since(test: TestScores, trials: Sequence[Trial]) -> str:
     )
 
 
-def _offers(trials: Sequence[Trial], sweep: Sweep) -> str:
+def _offers(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     """What accuracy costs: "with 20 real images 0.25 mAP, with 80 0.33"."""
     found = front(trials, sweep)
     if found is None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from syndet_ray import wording
 from syndet_ray.analysis.compute import compute
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.definitions.space import SearchSpace
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs import machine, names
 from syndet_ray.runs.run import Run
 
@@ -89,7 +89,7 @@ def _bounds(space: SearchSpace) -> str:
     return "; ".join(f"{path}: {names.bounds(parameter)}" for path, parameter in space.items())
 
 
-def _confirmation(sweep: Sweep) -> str:
+def _confirmation(sweep: LoadedSweep) -> str:
     if not sweep.confirm.seeds or not sweep.proposals:
         return ""
     fixed = "the controls and the variants" if sweep.variants else "the controls"

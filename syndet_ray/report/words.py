@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from syndet_ray.definitions.recipe import Photos, Recipe
+from syndet_ray.definitions.mix import Photos
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import TestScores
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.wording import counted, number, percent, probability

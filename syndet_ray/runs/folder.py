@@ -38,8 +38,8 @@ from PIL import Image
 from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
 
-from syndet_ray.definitions.recipe import definition_error
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import whole_folder, write_whole
 from syndet_ray.runs.results import Picture, TestScores, Trial, after_event
@@ -61,7 +61,7 @@ class RunFolder:
         self._ledger = self.path / LEDGER
 
     @staticmethod
-    def create(path: Path, sweep: Sweep, about: Mapping[str, Any]) -> "RunFolder":
+    def create(path: Path, sweep: LoadedSweep, about: Mapping[str, Any]) -> "RunFolder":
         """A new run, which is there whole or not at all.
 
         Raises MachineError where there is one already.
@@ -92,11 +92,11 @@ class RunFolder:
         return folder
 
     @property
-    def sweep(self) -> Sweep:
+    def sweep(self) -> LoadedSweep:
         """The resolved sweep. Raises DataError where it is not one of this version's, or no JSON."""
         path = self.path / "sweep.json"
         try:
-            return Sweep.model_validate_json(path.read_bytes())
+            return LoadedSweep.model_validate_json(path.read_bytes())
         # a rule of its own, or one of a recipe or space in it
         except (ValidationError, SyndetError) as error:
             raise self._unreadable(path, error) from None
@@ -110,7 +110,7 @@ class RunFolder:
         except ValueError as error:
             raise _damaged(path, error) from None
 
-    def define(self, sweep: Sweep) -> None:
+    def define(self, sweep: LoadedSweep) -> None:
         """Writes sweep.json anew."""
         write_whole(self.path / "sweep.json", sweep.model_dump_json(indent=1).encode())
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
-from syndet_ray.definitions.recipe import REAL, Mix, Recipe, Scenes
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.wording import counted, percent

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import Recipe, SceneParameters
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.marks import matches

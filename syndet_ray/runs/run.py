@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.results import Picture, TestScores, Trial
 
 
@@ -39,7 +39,7 @@ class Run:
     """
 
     path: Path
-    sweep: Sweep
+    sweep: LoadedSweep
     about: Mapping[str, Any]
     trials: tuple[Trial, ...] = ()
     test: TestScores | None = None

@@ -26,7 +26,7 @@ from typing import Any
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
 PREFIX = "command:"

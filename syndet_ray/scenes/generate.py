@@ -13,7 +13,7 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.scene import (
     Camera,

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from syndet_ray.definitions.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import compose, library_of
 from syndet_ray.scenes.scene import NO_CLASS

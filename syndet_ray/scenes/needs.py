@@ -3,9 +3,9 @@
 from itertools import product
 from typing import NamedTuple
 
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Scenes
 from syndet_ray.definitions.reach import proposed, proposed_mixes
-from syndet_ray.definitions.recipe import Scenes
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.library import Library
 
@@ -25,7 +25,7 @@ class Materials(NamedTuple):
         return load(self.assets, self.surroundings, self.backgrounds)
 
 
-def materials(sweep: Sweep) -> set[Materials]:
+def materials(sweep: LoadedSweep) -> set[Materials]:
     """What scenes of the sweep may be made with and of, by generator, assets, surroundings and
     backgrounds.
 
@@ -45,14 +45,14 @@ def materials(sweep: Sweep) -> set[Materials]:
     return rendered
 
 
-def _may_be_shown(name: str, sweep: Sweep) -> bool:
+def _may_be_shown(name: str, sweep: LoadedSweep) -> bool:
     """Whether the search may propose a recipe in which a source has a share."""
     # a Simplex divides them
     parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())
     return parts or any(recipe.mix.shares[name] > 0 for recipe in proposed_mixes(sweep))
 
 
-def _values_of(sweep: Sweep, source: Scenes, path: str) -> set[str]:
+def _values_of(sweep: LoadedSweep, source: Scenes, path: str) -> set[str]:
     """The values that a setting of scenes may have in proposed recipes."""
     if path in source.changes:
         return {str(source.changes[path])}

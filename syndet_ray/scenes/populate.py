@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import layers, looks
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from syndet_ray.analysis.selection import TRIES_OF_A_SEED, is_given_up
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 
 # The kind of a control or variant, or the index of a point that the sweep names or that its grid
 # has.
@@ -30,7 +30,7 @@ class PlannedTrainings:
     `selection.missing_seeds`, for those that are not confirmed.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: LoadedSweep) -> None:
         self._sweep = sweep
         self._trainings: dict[int, _Training] = {}
 

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
-from syndet_ray.definitions.recipe import Mix
+from syndet_ray.definitions.mix import Mix
 from syndet_ray.definitions.schedule import is_telling
 from syndet_ray.definitions.sweep import Pruning
 from syndet_ray.errors import DataError, DefinitionError, nearest

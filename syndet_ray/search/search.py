@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import setting_name
 from syndet_ray.runs.results import OBJECTIVE, Cause, Trial
@@ -102,7 +102,7 @@ class Search:
     def __init__(
         self,
         folder: RunFolder,
-        sweep: Sweep,
+        sweep: LoadedSweep,
         display: Display,
         listeners: Sequence[Listener] = (),
         budget: Budget | None = None,

@@ -16,10 +16,11 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis, Choice, Float
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.schedule import is_telling
-from syndet_ray.definitions.sweep import Sweep, rung_number
+from syndet_ray.definitions.sweep import rung_number
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.results import Cause
 from syndet_ray.search.planned import PlannedTrainings
@@ -41,7 +42,7 @@ class Proposal:
     point   the same as the sampler knows it
     of      the trial that a confirmation repeats
     replica which training of its recipe it is, from 0
-    seed_number which of the sweep's seeds it starts from, see Sweep.seed_number
+    seed_number which of the sweep's seeds it starts from, see LoadedSweep.seed_number
     impossible  why no recipe can be made of the point, in words; recipe is then the sweep's own
     discarded   points that the sampler drew before this one, and of which no recipe can be made
     point_index  of the points that the sweep names, or of its grid, the number of this one; None
@@ -66,7 +67,7 @@ class Study:
     proposals.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: LoadedSweep) -> None:
         self._sweep, self._space = sweep, sweep.parameters
         self._waiting = dict(sweep.fixed)
         self._planned = PlannedTrainings(sweep)
@@ -337,11 +338,11 @@ def optuna_state(state: str, cause: Cause | None) -> TrialState:
     return TrialState.COMPLETE if cause == "diverged" else STATES[state]
 
 
-def _named_points(sweep: Sweep) -> list[dict[str, Any]]:
+def _named_points(sweep: LoadedSweep) -> list[dict[str, Any]]:
     """Points that are proposed before the sampler is asked: those of the sweep, and a grid's, in an
     order of the seed.
 
-    A sweep is refused whose points lie outside its space, see `Sweep.check_points`. Runs that began
+    A sweep is refused whose points lie outside its space, see `LoadedSweep.check_points`. Runs that began
     before that was so go on as they began: without these points.
     """
     points = [sweep.parameters.point(sweep.recipe.replace(changes)) for changes in sweep.points]

@@ -25,9 +25,9 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis, Choice, Float
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
@@ -45,7 +45,7 @@ class Mirror(Listener):
     and `resume` writes it.
     """
 
-    def __init__(self, folder: RunFolder, sweep: Sweep, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
         self._path, self._name, self._sweep = folder.path / "study.db", folder.path.name, sweep
         self._distributions = {
             name: _distribution(axis) for name, axis in sweep.parameters.axes().items()

@@ -32,7 +32,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.names import registered_name, safe_names
@@ -92,7 +92,7 @@ class Tracking(Listener):
         uri: str,
         artifacts: Path | None,
         sweep_name: str,
-        sweep: Sweep,
+        sweep: LoadedSweep,
         parent: str | None = None,
         begun: tuple[str, float] | None = None,
         note: Callable[[str], None] = lambda text: None,
@@ -200,7 +200,9 @@ class Tracking(Listener):
             f"{self.place} cannot be written ({reason(error)}): the search goes on, and it is tried again"
         )
 
-    def _begin(self, name: str, sweep: Sweep, artifacts: Path | None, parent: str | None) -> None:
+    def _begin(
+        self, name: str, sweep: LoadedSweep, artifacts: Path | None, parent: str | None
+    ) -> None:
         """Makes sure of the experiment, the parent run and its parameters."""
         earlier = None if parent is None else self._run(parent)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
@@ -300,7 +302,7 @@ class Tracking(Listener):
             return experiment
         return self._client.get_experiment(made)
 
-    def _new_parent(self, name: str, sweep: Sweep) -> Run:
+    def _new_parent(self, name: str, sweep: LoadedSweep) -> Run:
         tags = {
             MLFLOW_RUN_NOTE: sweep.question,
             "kind": "sweep",

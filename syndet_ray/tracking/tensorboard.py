@@ -22,9 +22,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Choice, Simplex
-from syndet_ray.definitions.recipe import REAL
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE, TestScores, Trial
 from syndet_ray.search.listener import Listener
@@ -36,7 +36,7 @@ _PICTURES = ("sheet_training", "best_predictions", "worst_predictions")  # among
 class TensorBoard(Listener):
     """Writes one run's `tensorboard` folder. note: told, once, why nothing more is written."""
 
-    def __init__(self, folder: RunFolder, sweep: Sweep, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
         self._path, self._varied = folder.path / "tensorboard", sweep.parameters.settings()
         self._examples = examples(sweep)
         self._note = note
@@ -194,7 +194,7 @@ def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | boo
     return {path: value for path, value in plain.items() if found[path] is not None}
 
 
-def examples(sweep: Sweep) -> dict[str, float | str | bool]:
+def examples(sweep: LoadedSweep) -> dict[str, float | str | bool]:
     """A value of everything that the search varies, by the names of `settings`: it tells whether
     that is a number.
     """

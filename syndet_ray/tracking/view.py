@@ -8,9 +8,9 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Parameter, Simplex
-from syndet_ray.definitions.recipe import REAL
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.results import OBJECTIVE
 from syndet_ray.tracking.names import safe_name
 from syndet_ray.tracking.server import without_login
@@ -22,7 +22,7 @@ _MOST_AXES = 8  # more of parallel coordinates cannot be read
 _SECTION = "trials"
 
 
-def view(sweep: Sweep, parent: str) -> str:
+def view(sweep: LoadedSweep, parent: str) -> str:
     """The state of the UI, as MLflow keeps it: the trials of a sweep, whose parent run is given."""
     objective, columns = sweep.objective[0], settings(sweep)
     state = {
@@ -70,7 +70,7 @@ def experiments_link(server: str) -> str:
     return f"{without_login(server).rstrip('/')}/#/experiments?workflowType=machine_learning"
 
 
-def settings(sweep: Sweep) -> list[str]:
+def settings(sweep: LoadedSweep) -> list[str]:
     """The parameters, as MLflow has them, in which trials differ: what the search varies and what
     variants change.
     """
@@ -83,7 +83,7 @@ def settings(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys(safe_name(name) for name in names))
 
 
-def _axes(sweep: Sweep) -> list[str]:
+def _axes(sweep: LoadedSweep) -> list[str]:
     """Those that every trial has: MLflow leaves a trial out of the parallel coordinates for one
     value that it lacks.
     """

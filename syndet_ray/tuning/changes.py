@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs import machine
 from syndet_ray.runs.folder import RunFolder
@@ -65,11 +65,11 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
         now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
         return [f"its sweep file is no longer valid ({error})"]
-    then = Sweep.model_validate(about["asked"])
+    then = LoadedSweep.model_validate(about["asked"])
     return [f"{file}: {text}" for text in _differences(then, now)]
 
 
-def _differences(then: Sweep, now: Sweep) -> list[str]:
+def _differences(then: LoadedSweep, now: LoadedSweep) -> list[str]:
     before, after = _flat(then), _flat(now)
     # may be extended, and a kill may fall between the two files that say so
     after["trials"] = before["trials"]
@@ -77,7 +77,7 @@ def _differences(then: Sweep, now: Sweep) -> list[str]:
     return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
 
 
-def _flat(sweep: Sweep) -> dict[str, Any]:
+def _flat(sweep: LoadedSweep) -> dict[str, Any]:
     """Every field of a sweep by a name that a reader finds it under, as JSON holds it.
 
     A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from syndet_ray.analysis.selection import finalists, pareto_front
 from syndet_ray.data.storage import filesystem, inside
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import message
 from syndet_ray.progress import Note
 from syndet_ray.runs.results import Trial
@@ -28,7 +28,7 @@ from syndet_ray.tracking.outbox import Outbox
 _NAMES = ("checkpoint_", "images-", ".")
 
 
-def needed(trials: Sequence[Trial], sweep: Sweep) -> set[int]:
+def needed(trials: Sequence[Trial], sweep: LoadedSweep) -> set[int]:
     """The trials whose newest checkpoint may still be needed, by number.
 
     Unfinished ones go on from it. The test set meets whatever finished of the controls, variants
@@ -63,7 +63,7 @@ class Checkpoints(Listener):
     def __init__(
         self,
         home: str,
-        sweep: Sweep,
+        sweep: LoadedSweep,
         note: Note,
         secure: Callable[[], bool] = lambda: True,
         is_ours: Callable[[], bool] = lambda: True,

@@ -19,7 +19,8 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import fetched
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
-from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
@@ -78,7 +79,9 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     return {"best": found[0], **roles}
 
 
-def to_be_scored(trials: Sequence[Trial], sweep: Sweep, test: TestScores | None) -> list[Trial]:
+def to_be_scored(
+    trials: Sequence[Trial], sweep: LoadedSweep, test: TestScores | None
+) -> list[Trial]:
     """The finished trials whose models the test set will meet, as far as is known while others are
     still to be trained.
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.definitions import reach
-from syndet_ray.definitions.recipe import Recipe, SceneParameters
-from syndet_ray.definitions.sweep import Sweep, rung_images
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.search.search import Budget, Display
@@ -62,7 +64,7 @@ class Cost:
     disk: Disk
 
 
-def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> Cost:
+def project(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
     """The projected cost of a sweep. Takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
@@ -72,7 +74,7 @@ def project(sweep: Sweep, data: RealData, runner: Runner, display: Display) -> C
     return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
 
 
-def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cost:
+def projected(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) -> Cost:
     """What these rates mean for the whole sweep.
 
     The recipe's own length stands for all that are searched.
@@ -103,7 +105,7 @@ def projected(sweep: Sweep, rates: Rates, val_images: int, parallel: int) -> Cos
     )
 
 
-def _lengths(sweep: Sweep) -> list[int]:
+def _lengths(sweep: LoadedSweep) -> list[int]:
     """The images of every training, where none is pruned: of controls and variants, of the search,
     and of all trained anew.
     """
@@ -111,7 +113,7 @@ def _lengths(sweep: Sweep) -> list[int]:
     return [*fixed, *_confirmations(sweep), *[sweep.recipe.training.images] * sweep.proposals]
 
 
-def _least_lengths(sweep: Sweep) -> list[int]:
+def _least_lengths(sweep: LoadedSweep) -> list[int]:
     """The same where all is pruned that can be, as early as it can be."""
     length, rung = sweep.recipe.training.images, sweep.first_pruned_rung
     first = length if rung is None else rung_images(length, sweep.rungs)[rung - 1]
@@ -120,12 +122,12 @@ def _least_lengths(sweep: Sweep) -> list[int]:
     return [*lengths[: len(lengths) - prunable], *[first] * prunable]
 
 
-def _prunable(sweep: Sweep) -> int:
+def _prunable(sweep: LoadedSweep) -> int:
     """How many trials of the search may be pruned: all but those that are confirmed."""
     return max(0, sweep.proposals - sweep.confirm.top)
 
 
-def _confirmations(sweep: Sweep) -> list[int]:
+def _confirmations(sweep: LoadedSweep) -> list[int]:
     """The images of every training anew once the search is over."""
     if not sweep.proposals or not sweep.confirm.seeds:
         return []
@@ -138,7 +140,7 @@ def _confirmations(sweep: Sweep) -> list[int]:
     return [*of_controls, *of_variants, *of_the_best]
 
 
-def check_images(sweep: Sweep, budget: Budget) -> None:
+def check_images(sweep: LoadedSweep, budget: Budget) -> None:
     """Raises DefinitionError for a budget of fewer images than the sweep sees at least: it could
     never end.
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syndet_ray.data.memory import memory_words
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import rendered_sets
-from syndet_ray.definitions.recipe import SceneParameters
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.scenes.cache import bound
 from syndet_ray.search.task import KEPT_CHECKPOINTS
@@ -40,7 +40,7 @@ def room(runs: Path, cache: Path) -> Room:
     return Room(shutil.disk_usage(runs).free, bound(cache if cache.is_dir() else runs))
 
 
-def projected(sweep: Sweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
+def projected(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
     """The disk that a sweep takes where one checkpoint takes so much; the recipe's own stands for
     all.
 

@@ -39,7 +39,7 @@ from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
@@ -64,7 +64,11 @@ _SCORED = ("val", "test")  # splits whose photos nothing may be trained on
 
 
 def real_data(
-    path: Path | None, sweep: Sweep, progress: NamedProgress, *, allow_near_copies: bool = False
+    path: Path | None,
+    sweep: LoadedSweep,
+    progress: NamedProgress,
+    *,
+    allow_near_copies: bool = False,
 ) -> RealData:
     """The user's photos, or the stand-in set where there are none, and others' photos that the
     sweep's recipes name.
@@ -125,7 +129,7 @@ def real_data(
     )
 
 
-def _check_one_scale(sweep: Sweep) -> None:
+def _check_one_scale(sweep: LoadedSweep) -> None:
     """Raises DefinitionError where recipes of the sweep would see photos at different scales."""
     path, do = "detector.working_px", "Set it in the recipe, and run a sweep for each scale."
     if path in sweep.parameters.settings():
@@ -135,13 +139,13 @@ def _check_one_scale(sweep: Sweep) -> None:
         raise DefinitionError(path, "cannot differ between recipes: photos are decoded once", do=do)
 
 
-def _check_splits(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
+def _check_splits(sweep: LoadedSweep, splits: Mapping[str, Source], place: str) -> None:
     """Raises DataError where the splits are too small for the sweep, or hold no labelled object."""
     _check_real_images(sweep, len(splits["train"]))
     _check_labelled(sweep, splits, place)
 
 
-def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> None:
+def _check_labelled(sweep: LoadedSweep, splits: Mapping[str, Source], place: str) -> None:
     """Raises DataError for a split without any labelled object where a recipe is trained or scored
     on it.
     """
@@ -159,7 +163,7 @@ def _check_labelled(sweep: Sweep, splits: Mapping[str, Source], place: str) -> N
 
 
 def _scale(
-    sweep: Sweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str
+    sweep: LoadedSweep, splits: Mapping[str, Source], others: Mapping[str, Dataset], place: str
 ) -> WorkingScale:
     """The working scale of all photos, from those that train."""
     check_alike([record for source in splits.values() for record in source.records], place)
@@ -272,7 +276,7 @@ def _near_copies(twins: Mapping[str, Sequence[Twin]]) -> dict[str, int]:
     }
 
 
-def _object_range_px(scale: WorkingScale, sweep: Sweep) -> tuple[float, float]:
+def _object_range_px(scale: WorkingScale, sweep: LoadedSweep) -> tuple[float, float]:
     """Least and greatest size, px, of photographed objects, or of rendered ones where none is
     labelled.
     """
@@ -285,14 +289,14 @@ def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
     return [f"{folder}: {note}" for folder, other in others.items() for note in other.notes]
 
 
-def _notes_on_assets(sweep: Sweep) -> list[str]:
+def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
     """What is to be known of the assets that our own generators draw."""
     ours = [m for m in sorted(materials_of(sweep)) if not m.generator.startswith(command.PREFIX)]
     notes = dict.fromkeys(note for materials in ours for note in materials.library().notes)
     return list(notes)
 
 
-def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
+def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
     """A note where rendered objects are of another size than photographed ones at the working
     scale.
     """
@@ -315,7 +319,7 @@ def _notes_on_scenes(scale: WorkingScale, sweep: Sweep) -> list[str]:
     ]
 
 
-def _notes_on_frames(scale: WorkingScale, sweep: Sweep) -> list[str]:
+def _notes_on_frames(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
     """A note where rendered scenes are smaller than the crops of training, which are then filled up
     with grey.
     """
@@ -361,7 +365,7 @@ def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[
     return notes
 
 
-def _notes_on_shapes(train: Source, sweep: Sweep) -> list[str]:
+def _notes_on_shapes(train: Source, sweep: LoadedSweep) -> list[str]:
     """A note where a tenth of the objects or more are much longer than the longest anchor of some
     recipe.
     """
@@ -407,7 +411,7 @@ def _others_photos(folder: str, real: Dataset) -> Dataset:
     return dataset
 
 
-def _check_real_images(sweep: Sweep, available: int) -> None:
+def _check_real_images(sweep: LoadedSweep, available: int) -> None:
     """Raises DataError where a recipe of the sweep trains on more real images than there are."""
     for count in reach.values(sweep, "mix.real_images"):
         if isinstance(count, int):
@@ -415,7 +419,10 @@ def _check_real_images(sweep: Sweep, available: int) -> None:
 
 
 def check_assets(
-    sweep: Sweep, classes: Sequence[str], place: object, few_boxes: Mapping[str, str] | None = None
+    sweep: LoadedSweep,
+    classes: Sequence[str],
+    place: object,
+    few_boxes: Mapping[str, str] | None = None,
 ) -> None:
     """Reads every library that a recipe of the sweep may ask for; raises DataError unless its
     classes are the photos'.
@@ -434,7 +441,7 @@ def check_assets(
             check_classes(classes, library.classes, place, few_boxes=few_boxes, do=_OTHER_ASSETS)
 
 
-def check_effects(sweep: Sweep) -> None:
+def check_effects(sweep: LoadedSweep) -> None:
     """Raises DefinitionError where recipes would vary what has no effect with the assets that they
     name.
 

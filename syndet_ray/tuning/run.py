@@ -18,7 +18,7 @@ from syndet_ray.analysis.selection import Candidate, finalists
 from syndet_ray.analysis.tables import MAIN_METRICS
 from syndet_ray.data.lease import Lease
 from syndet_ray.data.real import RealData
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.files import write_whole
 from syndet_ray.report import page
@@ -138,7 +138,7 @@ class Outcome:
     is_reported: bool = True
 
 
-def check(sweep: Sweep, options: Options, display: Display) -> RealData:
+def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
     """Validates a sweep's data, this machine, its store and its tracking server, and starts
     nothing.
     """
@@ -149,7 +149,7 @@ def check(sweep: Sweep, options: Options, display: Display) -> RealData:
         return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
 
 
-def _check_without_data(sweep: Sweep, options: Options) -> None:
+def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError(
             "--local", "goes with no --address, no --storage and no --parallel above 1"
@@ -163,7 +163,7 @@ def _check_without_data(sweep: Sweep, options: Options) -> None:
     check_backbones(sweep)
 
 
-def project(sweep: Sweep, options: Options, data: RealData, display: Display) -> cost.Cost:
+def project(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """What a sweep would cost, from a few measured steps on whatever its trials would run on."""
     with _runner(options, display) as runner:
         settled = _settled_and_checked(sweep, options, data, runner, display)
@@ -171,8 +171,8 @@ def project(sweep: Sweep, options: Options, data: RealData, display: Display) ->
 
 
 def _settled_and_checked(
-    sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
-) -> Sweep:
+    sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+) -> LoadedSweep:
     """The sweep with nothing left to "auto", checked on every node. Raises SyndetError."""
     with display.step("building the detectors"):
         settled = settled_sweep(sweep, runner.use, data, display.note)
@@ -181,7 +181,7 @@ def _settled_and_checked(
 
 
 def _check_nodes(
-    sweep: Sweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
+    sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
 ) -> None:
     with display.step("checking the nodes"):
         runner.check(sweep, data, options.runs, options.storage)
@@ -189,7 +189,7 @@ def _check_nodes(
 
 def start(
     origin: Origin,
-    sweep: Sweep,
+    sweep: LoadedSweep,
     options: Options,
     display: Display,
     *,
@@ -211,7 +211,13 @@ def start(
 
 
 def _start(
-    origin: Origin, asked: Sweep, options: Options, display: Display, stop: Stop, *, force: bool
+    origin: Origin,
+    asked: LoadedSweep,
+    options: Options,
+    display: Display,
+    stop: Stop,
+    *,
+    force: bool,
 ) -> Outcome:
     if not force:
         cost.check_images(asked, options.budget)
@@ -742,7 +748,7 @@ def _test_name(test: TestScores) -> str:
     return f"{kind}: {counted(test.images, 'image')}, {test.hash[:12]}"
 
 
-def _about(origin: Origin, asked: Sweep, options: Options, data: RealData) -> dict[str, Any]:
+def _about(origin: Origin, asked: LoadedSweep, options: Options, data: RealData) -> dict[str, Any]:
     return {
         "name": origin.name,
         "file": None if origin.file is None else str(origin.file.resolve()),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import range_words
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
-from syndet_ray.definitions.recipe import MOST_SCENE_PX, NAMED_WEIGHTS, Detector, Recipe
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
+from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX
 from syndet_ray.errors import DefinitionError
 from syndet_ray.search.task import Resources
 
@@ -25,8 +26,8 @@ _BACKBONE_RATE = "detector.backbone_rate"
 
 
 def settled_sweep(
-    sweep: Sweep, use: Resources, data: RealData, note: Callable[[str], None]
-) -> Sweep:
+    sweep: LoadedSweep, use: Resources, data: RealData, note: Callable[[str], None]
+) -> LoadedSweep:
     """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
 
     Each variant is settled by itself: one with random weights freezes nothing, even where the
@@ -65,7 +66,7 @@ def settled_sweep(
     return whole
 
 
-def check_backbones(sweep: Sweep) -> None:
+def check_backbones(sweep: LoadedSweep) -> None:
     """Raises DefinitionError, with the nearest names, for a backbone that does not exist: known
     before photos are read.
     """
@@ -129,7 +130,7 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
     return values
 
 
-def _searched(sweep: Sweep, path: str) -> list[Any]:
+def _searched(sweep: LoadedSweep, path: str) -> list[Any]:
     """Values that the search may propose for a setting, the least and the greatest among them,
     whatever the recipe says.
     """
@@ -137,7 +138,7 @@ def _searched(sweep: Sweep, path: str) -> list[Any]:
 
 
 def _settled_recipe(
-    recipe: Recipe, sweep: Sweep, use: Resources, data: RealData
+    recipe: Recipe, sweep: LoadedSweep, use: Resources, data: RealData
 ) -> tuple[Recipe, str]:
     """A recipe with nothing but its scenes left to "auto", and what the machine decided, in words,
     or "".
@@ -155,7 +156,7 @@ def _settled_recipe(
     )
 
 
-def _scene_px(recipes: Sequence[Recipe], sweep: Sweep) -> int:
+def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
     """Side of scenes that fill the greatest crop of these recipes and of the search, however small
     the scale jitter makes
     them: what is missing would be grey.
@@ -187,7 +188,7 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
     return own
 
 
-def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
+def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsReport":
     """Builds every detector of the sweep's recipes; returns what its own recipe loads from its
     starting weights.
 
@@ -207,7 +208,7 @@ def _check_detectors(sweep: Sweep, classes: tuple[str, ...]) -> "WeightsReport":
     return reports[sweep.recipe.detector]
 
 
-def _check_backbone_rate(sweep: Sweep, model: "Module") -> None:
+def _check_backbone_rate(sweep: LoadedSweep, model: "Module") -> None:
     """Raises DefinitionError where the backbone's rate is searched, and every parameter of the
     backbone is frozen.
 

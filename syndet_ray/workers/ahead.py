@@ -10,7 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
 from syndet_ray.scenes.cache import is_finished, kept, loaded

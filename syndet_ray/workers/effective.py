@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from syndet_ray.definitions.effect import no_effect
-from syndet_ray.definitions.recipe import Mix, Recipe, SceneParameters, Scenes
+from syndet_ray.definitions.mix import Mix, Scenes
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.schedule import images_until
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import SyndetError

@@ -5,8 +5,9 @@ detectors start from.
 from collections.abc import Iterator
 from pathlib import Path
 
-from syndet_ray.definitions.recipe import BUILT_IN, NAMED_WEIGHTS
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.recipe import NAMED_WEIGHTS
+from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.files import file_hash
 from syndet_ray.scenes import command
 from syndet_ray.scenes.needs import materials
@@ -14,7 +15,7 @@ from syndet_ray.scenes.needs import materials
 _WEIGHTS = "detector.weights"
 
 
-def weights_hashes(sweep: Sweep) -> dict[str, str]:
+def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
     """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it
     cannot be read.
 
@@ -26,7 +27,7 @@ def weights_hashes(sweep: Sweep) -> dict[str, str]:
     return {path: hash_or_nothing(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
 
 
-def scenes_hashes(sweep: Sweep) -> dict[str, str]:
+def scenes_hashes(sweep: LoadedSweep) -> dict[str, str]:
     """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in
     "scene.assets /home/me/screws".
 
@@ -44,7 +45,7 @@ def hash_or_nothing(path: str) -> str:
         return ""
 
 
-def _scenes_hashes(sweep: Sweep) -> Iterator[tuple[str, str]]:
+def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
     for what in materials(sweep):
         library = what.library()
         folders = {

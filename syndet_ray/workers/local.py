@@ -16,8 +16,8 @@ import torch
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.data.storage import fetched
-from syndet_ray.definitions.recipe import SceneParameters
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
@@ -46,7 +46,7 @@ class Local:
     use: Resources
     display: Display
 
-    def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
+    def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Nothing: trials find what this process has found."""
 
     def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:

@@ -14,9 +14,10 @@ from uuid import uuid4
 import ray
 
 from syndet_ray.data.storage import check_bucket, inside
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import detectors_of
-from syndet_ray.definitions.recipe import BUILT_IN, Detector
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.recipe import Detector
+from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.progress import Note, silent
 from syndet_ray.scenes import command
@@ -59,7 +60,9 @@ class Needs:
         return bool(self.libraries or self.files or self.detectors)
 
 
-def needs_of(sweep: Sweep, classes: tuple[str, ...], runs: Path, storage: str | None) -> Needs:
+def needs_of(
+    sweep: LoadedSweep, classes: tuple[str, ...], runs: Path, storage: str | None
+) -> Needs:
     """What the trials of a settled sweep need.
 
     Raises DataError for assets that cannot be used on this machine.

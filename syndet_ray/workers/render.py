@@ -17,7 +17,9 @@ import ray
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.definitions.effect import no_effect
-from syndet_ray.definitions.recipe import Recipe, SceneParameters, located
+from syndet_ray.definitions.located import located
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import command

@@ -16,7 +16,9 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool, aligned
 from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
-from syndet_ray.definitions.recipe import REAL, Mix, Photos, Recipe, SceneParameters
+from syndet_ray.definitions.mix import REAL, Mix, Photos
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.detection.error_kinds import error_kinds
 from syndet_ray.detection.in_force import working_px_in_force

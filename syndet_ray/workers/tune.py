@@ -27,7 +27,7 @@ from ray.tune.search import Searcher
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.data.storage import fetched
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError, SyndetError, message
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.search import Assignment, Search
@@ -73,7 +73,7 @@ class OnRay:
     growth: Growth
     note: Note
 
-    def check(self, sweep: Sweep, data: RealData, runs: Path, storage: str | None) -> None:
+    def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Raises MachineError, with all of it, where trials would miss something on a node; see
         `check_nodes`.
         """

@@ -1,0 +1,51 @@
+"""Located: the files that settings name, as absolute paths."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.definitions.recipe import NAMED_WEIGHTS
+from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.definitions.value import Value
+
+_COMMAND = "command:"  # a generator that is a program
+_FOLDERS = ("scene.assets", "scene.surroundings", "scene.backgrounds")
+
+
+def located(path: str, value: Any, root: Path) -> Any:
+    """A setting's value with the files that it names as absolute paths.
+
+    It then means the same in any folder. Values that name no file are returned as they are.
+
+    path  the setting, dotted
+    root  the folder that relative paths start from
+    """
+    if path == "mix.sources":
+        return {name: _located_source(source, root) for name, source in value.items()}
+    if path == "detector.weights" and value not in NAMED_WEIGHTS:
+        return _absolute(value, root)
+    if path in _FOLDERS and value not in BUILT_IN:
+        return _absolute(value, root)
+    if path == "scene.generator" and str(value).startswith(_COMMAND):
+        words = shlex.split(value.removeprefix(_COMMAND))
+        files = [str(root / word) if (root / word).is_file() else word for word in words]
+        return _COMMAND + shlex.join(files)
+    return value
+
+
+def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Changes of a recipe, by dotted path, with the files that they name as absolute paths."""
+    return {path: located(path, value, root) for path, value in changes.items()}
+
+
+def _located_source(source: Any, root: Path) -> dict[str, Any]:
+    # a value in the changes of a variant, a dictionary in JSON
+    fields = source.model_dump() if isinstance(source, Value) else source
+    if fields["kind"] == "photos":
+        return {**fields, "folder": _absolute(fields["folder"], root)}
+    return {**fields, "changes": located_changes(fields["changes"], root)}
+
+
+def _absolute(path: str, root: Path) -> str:
+    return str(root / Path(path).expanduser())

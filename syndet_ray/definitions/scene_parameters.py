@@ -1,0 +1,179 @@
+"""SceneParameters: what the generator of synthetic images may vary."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from syndet_ray.definitions.value import Value
+
+BUILT_IN = ("", "dice", "shapes")  # values of assets, surroundings, backgrounds that are no folder
+MOST_SCENE_PX = 2048  # side of a scene; a larger one takes minutes and gigabytes to render
+_SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not for a training
+_LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
+_LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SceneParameters(Value):
+    """Parameters of the generator.
+
+    Strengths go from 0 (off) to 1 (the full published range).
+    """
+
+    generator: str = Field(
+        "raycast",
+        pattern=r"^(raycast|blender|command:.*\S.*)$",
+        description="raycast, blender or command:PROGRAM ARG...",
+    )
+    assets: str = Field(
+        "dice", min_length=1, description="objects to detect: dice, or a folder of classes"
+    )
+    surroundings: str = Field(
+        "shapes",
+        description="distractors and clutter: shapes, a folder of meshes or cut-outs, or none",
+    )
+    backgrounds: str = Field(
+        "", description="folder of images for floors; empty: only our own textures"
+    )
+    arrangement: Literal["tray", "layers"] = Field(
+        "tray", description="objects fall into a tray, or lie in layers as in the paper"
+    )
+    poses: Literal["random", "curriculum"] = Field(
+        "random", description="layers: poses are random, or all in order, near to far"
+    )
+
+    objects: int = Field(40, ge=1, le=100, description="number of objects in a scene")
+    distractors: int = Field(
+        0, ge=0, le=100, description="number of unlabelled things among the objects"
+    )
+    occluders: Share = Field(
+        0.0, description="layers: share of objects of which something covers 20 to 30 %"
+    )
+    overlap: Share = Field(
+        0.3, description="layers: maximum overlap of two objects, share of the smaller one's box"
+    )
+    crop: float = Field(
+        0.5,
+        ge=0,
+        le=0.75,
+        description="layers: maximum share of an object that the border cuts off; "
+        "at most 0.75, because the middle of the object is inside",
+    )
+    background_scale: tuple[float, float] = Field(
+        (0.9, 1.5),
+        description="minimum and maximum size of clutter and distractors, relative to the objects",
+    )
+    image_px: Annotated[int, Field(ge=64, le=MOST_SCENE_PX)] | Literal["auto"] = Field(
+        "auto",
+        description="width and height of the rendered image, pixels; "
+        "auto: what the training crop needs, 256 outside of a sweep",
+    )
+    size_px: tuple[float, float] = Field(
+        (29.0, 53.0), description="minimum and maximum width of an object, pixels"
+    )
+    object_scale: Share = Field(
+        0.5, description="tray, strength: sizes of the objects in a scene, up to 32 % either way"
+    )
+
+    lamps: int = Field(
+        1, ge=1, le=4, description="maximum number of lamps; every scene has at least one"
+    )
+    light_color: Share = Field(
+        0.5, description="strength: colour temperature and tint of lamps and sky, up to 30 %"
+    )
+    light_direction: Share = Field(
+        0.5, description="strength: direction, softness and distance of the lamps"
+    )
+    light_intensity: Share = Field(
+        0.5, description="strength: the lamps' share of all light, up to 0.4 either way"
+    )
+    hue: Share = Field(
+        0.0,
+        description="strength: hue of distractors, clutter and occluders, "
+        "up to 180 degrees either way",
+    )
+    floor_color: Share = Field(0.5, description="strength: colour of floor, tray and table")
+    floor_texture: Share = Field(
+        0.5, description="strength: contrast of the floor's texture, up to 0.25 or a whole image"
+    )
+    object_color: Share = Field(
+        0.5, description="strength: colours of dice and pips, tints of other objects"
+    )
+    object_shape: Share = Field(
+        1.0, description="strength: rounding of dice, size and position of their pips"
+    )
+    gloss: Share = Field(
+        1.0, description="maximum gloss of an object, 1 is a mirror; cut-outs have none"
+    )
+    camera_tilt_deg: float = Field(
+        25.0, ge=0, le=60, description="tray: maximum angle between camera and vertical, degrees"
+    )
+    camera_height: Share = Field(
+        0.5, description="strength: distance, by up to 4 times; focal length keeps the size"
+    )
+    focal_length: Share = Field(
+        0.0, description="strength: zoom beyond size_px, by up to a quarter either way"
+    )
+    exposure: Share = Field(0.25, description="strength: brightness, up to one stop either way")
+    white_balance: Share = Field(
+        0.0, description="strength: gains on red and blue, up to 25 % either way"
+    )
+    blur: Share = Field(
+        0.5, description="strength: Gaussian blur of the sensor, sigma up to 1.5 px"
+    )
+    noise: Share = Field(
+        0.5, description="strength: Gaussian noise of the sensor, sigma up to 0.06 of full scale"
+    )
+    jpeg: Share = Field(
+        0.0, description="strength: JPEG compression, down to quality 30; 0 does not compress"
+    )
+
+    box_padding: float = Field(
+        0.0, ge=-0.3, le=1, description="share by which boxes are wider than their objects"
+    )
+    box_padding_spread: float = Field(
+        0.0, ge=0, le=0.5, description="standard deviation of the padding, share"
+    )
+    box_jitter: float = Field(
+        0.0, ge=0, le=0.3, description="standard deviation of a box's position, share of its width"
+    )
+    box_square: bool = Field(False, description="boxes are square, as wide as the longer side")
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> "SceneParameters":
+        low, high = self.size_px
+        if not _LEAST_SIZE_PX <= low <= high:
+            rule = f"size_px must satisfy {_LEAST_SIZE_PX} <= minimum <= maximum"
+            raise ValueError(f"{rule}, got {low}, {high}")
+        if self.image_px != "auto" and high > self.image_px:
+            raise ValueError(
+                f"size_px must be at most image_px, {self.image_px}, got {low}, {high}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _arrangement_fits(self) -> "SceneParameters":
+        if self.poses == "curriculum" and self.arrangement != "layers":
+            rule = 'poses "curriculum" needs arrangement "layers"'
+            raise ValueError(f"{rule}: what falls into a tray takes its own pose")
+        if not self.surroundings and (self.arrangement == "layers" or self.distractors):
+            raise ValueError("layers and distractors need surroundings, got none")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_in_order(self) -> "SceneParameters":
+        low, high = self.background_scale
+        if not _LEAST_SCALE <= low <= high <= _MOST_SCALE:
+            bounds = f"{_LEAST_SCALE} <= minimum <= maximum <= {_MOST_SCALE}"
+            raise ValueError(f"background_scale must satisfy {bounds}, got {low}, {high}")
+        return self
+
+    @property
+    def side_px(self) -> int:
+        """Width and height of the rendered image, pixels."""
+        return _SIDE_WITHOUT_CROPS_PX if self.image_px == "auto" else self.image_px
+
+    def settled(self) -> "SceneParameters":
+        """The same with nothing left to "auto": equal scenes have equal parameters."""
+        return self.model_copy(update={"image_px": self.side_px})
