@@ -68,7 +68,7 @@ from syndet_ray import *
 
 PAIR = (40, 60)
 SMALL = Scenes(changes={"scene.size_px": PAIR, "scene.background_scale": (1, 2)})
-SWEEP = LoadedSweep(
+SWEEP = Sweep(
     question="?",
     recipe=Recipe(mix=Mix(sources={"small": SMALL, "other": Scenes()}), detector=Detector(anchor_px=(16, 32))),
     space=(SearchSpace({"scene.size_px": Choice(values=(PAIR, (50, 70)))}),),

@@ -11,6 +11,7 @@ from syndet_ray.definitions.effect import deciders, no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.space_check import check_effects, check_space, effects_of_numbers
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.scenes.generate import draw_scene
 from syndet_ray.scenes.made_from import facts, made_from
@@ -325,7 +326,7 @@ WHEN_STAGED = {"mix.schedule": "staged"}
 def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, changes, said):
     recipe = Recipe(mix=TWO).replace(changes)
     with pytest.raises(DefinitionError, match=said):
-        SearchSpace(space).check(recipe)
+        check_space(SearchSpace(space), recipe)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, ch
     ],
 )
 def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes):
-    SearchSpace(space).check(Recipe(mix=TWO).replace(changes))
+    check_space(SearchSpace(space), Recipe(mix=TWO).replace(changes))
 
 
 @pytest.mark.parametrize(
@@ -407,7 +408,7 @@ def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes)
     ],
 )
 def test_what_a_number_leaves_without_effect_in_a_space_is_told(space, changes, said):
-    assert SearchSpace(space).effects_of_numbers(Recipe(mix=TWO).replace(changes)) == said
+    assert effects_of_numbers(SearchSpace(space), Recipe(mix=TWO).replace(changes)) == said
 
 
 def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder(scene_of):
@@ -418,27 +419,27 @@ def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder
         return Recipe(mix=TWO, scene=scene_of(settings))
 
     bare = recipe_of(SCENES["cut-outs"])
-    space.check(bare)
+    check_space(space, bare)
     with pytest.raises(
         DefinitionError,
         match=r"gloss: .* where scene.arrangement is tray and scene.assets holds no mesh and",
     ):
-        space.check_effects(bare, facts)
+        check_effects(space, bare, facts)
     alone = recipe_of(SCENES["cut-outs among cut-outs"])
     with pytest.raises(
         DefinitionError, match=r"scene.assets holds no mesh and scene.surroundings holds no mesh"
     ):
-        space.check_effects(alone, facts)
-    space.check_effects(recipe_of(SCENES["cut-outs among shapes"]), facts)
+        check_effects(space, alone, facts)
+    check_effects(space, recipe_of(SCENES["cut-outs among shapes"]), facts)
     varied = SearchSpace({"scene.gloss": UNIT, "scene.distractors": Int(low=0, high=9)})
-    varied.check_effects(bare, facts)
+    check_effects(varied, bare, facts)
     assets = Choice(values=("dice", bare.scene.assets))
     with pytest.raises(
         DefinitionError, match=r"Name in its `when` the values of scene.assets under which it acts"
     ):
-        SearchSpace({"scene.gloss": UNIT, "scene.assets": assets}).check_effects(bare, facts)
+        check_effects(SearchSpace({"scene.gloss": UNIT, "scene.assets": assets}), bare, facts)
     when = Float(low=0, high=1, when={"scene.assets": "dice"})
-    SearchSpace({"scene.gloss": when, "scene.assets": assets}).check_effects(bare, facts)
+    check_effects(SearchSpace({"scene.gloss": when, "scene.assets": assets}), bare, facts)
 
 
 def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distractors_by_chance_does_not(

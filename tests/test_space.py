@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syndet_ray import Choice, Float, Int, Mix, Recipe, Scenes, SearchSpace, Simplex
+from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
 
 SOURCES = ("real", "sparse", "crowded", "other")
@@ -148,7 +149,7 @@ def test_without_real_a_simplex_divides_the_synthetic_share():
 
 def test_a_parameter_exists_only_where_its_condition_holds():
     space = SearchSpace(STAGES)
-    space.check(Recipe())
+    check_space(space, Recipe())
     asked = []
 
     def choose(value):
@@ -171,7 +172,7 @@ def test_what_needs_another_setting_is_tried_with_it():
     space = SearchSpace(
         {"scene.poses": poses, "scene.arrangement": Choice(values=("tray", "layers"))}
     )
-    space.check(Recipe())
+    check_space(space, Recipe())
     assert len(space.grid()) == 3
 
 
@@ -274,7 +275,7 @@ def test_a_parameter_that_cannot_be_is_refused(make, said):
 )
 def test_a_space_that_does_not_fit_is_refused(space, said):
     with pytest.raises((DefinitionError, ValueError)) as caught:
-        SearchSpace(space).check(Recipe(mix=MIX))
+        check_space(SearchSpace(space), Recipe(mix=MIX))
     assert said in str(caught.value)
 
 
@@ -312,14 +313,14 @@ def test_weights_that_are_neither_a_name_nor_a_file_are_named_with_the_names_the
 
 def test_values_are_held_against_the_recipe_of_the_sweep():
     poses = SearchSpace({"scene.poses": Choice(values=("random", "curriculum"))})
-    poses.check(Recipe().replace({"scene.arrangement": "layers"}))
+    check_space(poses, Recipe().replace({"scene.arrangement": "layers"}))
     with pytest.raises(DefinitionError, match='poses "curriculum" needs arrangement "layers"'):
-        poses.check(Recipe())
+        check_space(poses, Recipe())
     sizes = SearchSpace({"scene.size_px": Choice(values=((20, 30), (100, 300)))})
-    sizes.check(Recipe().replace({"scene.image_px": 640}))
-    sizes.check(Recipe())  # as large as the training crops, whatever these will be
+    check_space(sizes, Recipe().replace({"scene.image_px": 640}))
+    check_space(sizes, Recipe())  # as large as the training crops, whatever these will be
     with pytest.raises(DefinitionError, match="size_px must be at most image_px, 256"):
-        sizes.check(Recipe().replace({"scene.image_px": 256}))
+        check_space(sizes, Recipe().replace({"scene.image_px": 256}))
     with pytest.raises(
         ValueError, match=r"mix\.synthetic: must be less than or equal to 1, got 1\.2"
     ):
@@ -382,7 +383,7 @@ def test_conditions_of_conditions_are_met_together(order):
     recipe = Recipe().replace({"detector.weights": "none", "detector.frozen_stages": 0})
     met = {"detector.weights": "imagenet", "scene.blur": 0.1, "scene.noise": 0.1}
     assert space.conditions_met("detector.frozen_stages", recipe) == met
-    space.check(recipe)
+    check_space(space, recipe)
 
 
 def test_a_condition_that_the_recipe_meets_counts_only_where_its_own_are_met():
@@ -405,7 +406,7 @@ def test_conditions_that_the_recipe_meets_leave_it_as_it_is():
     assert space.conditions_met("detector.frozen_stages", recipe) == {
         "detector.weights": "imagenet"
     }
-    space.check(recipe)
+    check_space(space, recipe)
 
 
 def test_conditions_that_are_never_met_together_are_refused():
@@ -418,4 +419,4 @@ def test_conditions_that_are_never_met_together_are_refused():
         DefinitionError,
         match=r"scene\.noise: when: its conditions are never met together\. Drop one",
     ):
-        space.check(Recipe())
+        check_space(space, Recipe())

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.space_check import effects_of_numbers
 from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 
@@ -36,7 +37,7 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
             or "the sweep's own recipe"
         )
         yield f"         {variant}: {told}"
-    for where, paths in sweep.parameters.effects_of_numbers(sweep.recipe).items():
+    for where, paths in effects_of_numbers(sweep.parameters, sweep.recipe).items():
         yield f"         {_named(paths)} no effect where {where}"
     if sweep.proposals:
         yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"

@@ -1,1 +1,1 @@
-"""What is asked: recipes, search spaces and sweeps as values."""
+"""Definitions of a run: recipes, search spaces and sweeps as values."""

@@ -1,4 +1,4 @@
-"""Effect: which settings of a recipe have none, beside which values of others."""
+"""Effect: finds settings of a recipe that have no effect with certain values of others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 Test = Callable[[Any], bool]
 Facts = Callable[[SceneParameters], Mapping[str, bool]]
 
-# Facts about what scenes are made of, which only a look into folders tells; and the settings that
-# name the folders.
+# Facts about the assets of scenes, which can only be learned from their folders; and the settings
+# that name the folders.
 OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID = "objects are solid", "surroundings are solid"
 _SETTING_OF_FACT = {OBJECTS_ARE_SOLID: "scene.assets", SURROUNDINGS_ARE_SOLID: "scene.surroundings"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoEffect:
-    """Why a setting has no effect in a recipe.
+    """The reason why a setting has no effect in a recipe.
 
-    where      in words, such as "training.optimizer is adamw"
-    by_number  whether a number decides it, such as a share of 0: a search comes upon that along a
-               range, or while it divides images among sources, and a `when` cannot name it
-    because_of  settings, by dotted path, that would have to change for it to have one
+    where       in words, such as "training.optimizer is adamw"
+    by_number   True when a number decides it, such as a share of 0: a search reaches that along a
+                range, or while it divides images among sources, and a `when` cannot name it
+    because_of  dotted settings that would have to change for the setting to have an effect
     """
 
     where: str
@@ -34,8 +34,10 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class _Idle:
-    """Values of other settings, by dotted path, and facts that leave a setting without effect where
-    all of them are met.
+    """Conditions that together leave a setting without effect.
+
+    where      tests of other settings, by dotted path, and of facts
+    by_number  as in NoEffect
     """
 
     where: Mapping[str, Test]
@@ -54,13 +56,13 @@ def _has_one_value(bounds: tuple[float, float]) -> bool:
     return bounds[0] == bounds[1]
 
 
-# What a program from outside makes of the parameters that it is handed, nobody here knows.
+# An external program may use any parameter: its settings always count as having an effect.
 _OURS = {"scene.generator": _is("raycast", "blender")}
 _IN_TRAY = _OURS | {"scene.arrangement": _is("tray")}
 _OF_LAYERS = (_Idle(_IN_TRAY),)
 _OF_TRAY = (_Idle(_OURS | {"scene.arrangement": _is("layers")}),)
 _OF_SURROUNDINGS = (_Idle(_IN_TRAY | {"scene.distractors": _is(0)}, by_number=True),)
-# What a photographed thing mirrored is in its picture: only solid things mirror anew.
+# The mirror images of a photographed object are in its photo: only meshes mirror the scene.
 _OF_CUT_OUTS = (
     _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False), SURROUNDINGS_ARE_SOLID: _is(False)}),
     _Idle(_IN_TRAY | {OBJECTS_ARE_SOLID: _is(False), "scene.distractors": _is(0)}, by_number=True),
@@ -75,8 +77,8 @@ _OF_ANCHORS = (_Idle({"detector.architecture": _is("fcos")}),)
 _WITHOUT_REAL = _Idle({"mix.synthetic": _is(1.0)}, by_number=True)
 _AT_ANY_TIME = {"mix.schedule": _is("mixed", "staged", "annealed")}
 
-# The settings that have no effect beside some values of others; whatever is not named here always
-# has one. What holds for all settings of scenes stands in `_of_scenes`.
+# Settings that have no effect with certain values of others; settings not named here always have
+# one. `_of_scenes` has the rules for all settings of scenes.
 _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "mix.synthetic": (
         _Idle({"mix.schedule": _is("real_only", "synthetic_only")}),
@@ -124,29 +126,30 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
 
 
 def nothing_known(parameters: SceneParameters) -> Mapping[str, bool]:
-    """The facts about scenes before anybody has looked into the folders that they name: what needs
-    one has an effect.
-    """
+    """No facts, as before the folders of scenes are read: settings that need one have an effect."""
     return {}
 
 
 def no_effect(path: str, recipe: Recipe, facts: Facts = nothing_known) -> NoEffect | None:
-    """Why a setting, by dotted path, has no effect in a recipe; None where it has one, or that is
-    not known.
+    """The reason why a setting has no effect in a recipe; None if it has one, or may have one.
 
-    Where words and numbers are both a reason, it is the words.
+    If both a word and a number are a reason, it is the word.
 
-    facts  what is known of scenes with some parameters, by name; asked only where a setting depends
-           on it
+    path   the setting, dotted
+    facts  returns the facts about scenes with certain parameters, by name; called only if the
+           setting depends on one
     """
-    return _of_scenes(path, recipe, facts) if _is_of_scenes(path) else _reason(path, recipe.flat())
+    if _is_of_scenes(path):
+        return _of_scenes(path, recipe, facts)
+    return _reason(path, recipe.flat())
 
 
 def deciders(path: str) -> frozenset[str]:
-    """The settings on which it depends whether a setting has an effect."""
+    """The settings that decide if a setting has an effect."""
     settings = {_SETTING_OF_FACT.get(name, name) for name in _conditions(path)}
-    shares = {"mix.schedule", "mix.synthetic", "mix.parts"} if _is_of_scenes(path) else set()
-    return frozenset((settings | shares) - {path})
+    if _is_of_scenes(path):
+        settings |= {"mix.schedule", "mix.synthetic", "mix.parts"}
+    return frozenset(settings - {path})
 
 
 def _is_of_scenes(path: str) -> bool:
@@ -154,44 +157,53 @@ def _is_of_scenes(path: str) -> bool:
 
 
 def _conditions(path: str) -> set[str]:
-    """The settings and facts on which it depends whether a setting has an effect."""
-    return {name for idle in _IDLE.get(path, ()) for name in idle.where}
+    """The settings and facts that decide if a setting has an effect."""
+    conditions = set[str]()
+    for idle in _IDLE.get(path, ()):
+        conditions.update(idle.where)
+    return conditions
 
 
 def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
-    """As `no_effect`, of a setting of scenes: it has one where any source takes it from the recipe,
-    and uses it.
+    """As `no_effect`, for a setting of scenes.
+
+    It has an effect if any source takes it from the recipe, and uses it.
     """
     if recipe.mix.schedule == "real_only":
         return NoEffect(where="mix.schedule is real_only", because_of=frozenset({"mix.schedule"}))
-    sources = {
-        name: source for name, source in recipe.mix.sources.items() if isinstance(source, Scenes)
-    }
-    takers = [name for name, source in sources.items() if not source.overrides(path)]
+    takers = _takers(path, recipe)
     if not takers:
         where = "no source of mix.sources renders scenes and takes it from the recipe"
         return NoEffect(where=where, because_of=frozenset({"mix.sources"}))
     rendered = recipe.scenes()
-    shown = [rendered[name][0] for name in takers if name in rendered]
-    if not shown:
+    scenes = [rendered[name][0] for name in takers if name in rendered]
+    if not scenes:
+        where = f"{', '.join(takers)} has no share of the images"
         shares = frozenset({"mix.synthetic", "mix.parts"})
-        return NoEffect(
-            where=f"{', '.join(takers)} has no share of the images",
-            by_number=True,
-            because_of=shares,
-        )
+        return NoEffect(where=where, by_number=True, because_of=shares)
+    needs_facts = not _conditions(path).isdisjoint(_SETTING_OF_FACT)
     settings = recipe.flat()
     reasons = []
-    for parameters in shown:
-        of_source = {f"scene.{name}": value for name, value in parameters.model_dump().items()}
-        scene_facts = facts(parameters) if _conditions(path) & _SETTING_OF_FACT.keys() else {}
-        reasons.append(_reason(path, {**settings, **of_source, **scene_facts}))
+    for parameters in scenes:
+        scene_settings = {f"scene.{name}": value for name, value in parameters.model_dump().items()}
+        scene_facts = facts(parameters) if needs_facts else {}
+        reasons.append(_reason(path, {**settings, **scene_settings, **scene_facts}))
     return None if None in reasons else reasons[0]
 
 
+def _takers(path: str, recipe: Recipe) -> list[str]:
+    """Names of the sources that render scenes and take a setting from the recipe."""
+    takers = []
+    for name, source in recipe.mix.sources.items():
+        if isinstance(source, Scenes) and not source.overrides(path):
+            takers.append(name)
+    return takers
+
+
 def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
-    """Why a setting has no effect beside all settings, by dotted path, and the facts that are
-    known; None where it has one.
+    """The reason why a setting has no effect; None if it has one.
+
+    settings  all settings, by dotted path, and the facts that are available
     """
     for idle in sorted(_IDLE.get(path, ()), key=lambda idle: idle.by_number):
         needed_facts = idle.where.keys() & _SETTING_OF_FACT.keys()
@@ -199,17 +211,13 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
             continue
         if all(test(settings[name]) for name, test in idle.where.items()):
             names = [name for name in idle.where if name != "scene.generator"]
-            words = [_words(name, settings[name]) for name in names]
+            where = " and ".join(_words(name, settings[name]) for name in names)
             because_of = frozenset(_SETTING_OF_FACT.get(name, name) for name in names)
-            return NoEffect(
-                where=" and ".join(words), by_number=idle.by_number, because_of=because_of
-            )
+            return NoEffect(where=where, by_number=idle.by_number, because_of=because_of)
     return None
 
 
 def _words(name: str, value: Any) -> str:
-    return (
-        f"{_SETTING_OF_FACT[name]} holds no mesh"
-        if name in _SETTING_OF_FACT
-        else f"{name} is {value}"
-    )
+    if name in _SETTING_OF_FACT:
+        return f"{_SETTING_OF_FACT[name]} holds no mesh"
+    return f"{name} is {value}"

@@ -12,6 +12,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.located import located, located_changes
 from syndet_ray.definitions.parameter import Choice, Parameter
 from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.definitions.space_check import check_space
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
@@ -32,7 +33,7 @@ def load(name_or_path: str, root: Path | None = None) -> LoadedSweep:
     spaces = _load_spaces(sweep, path, root)
     try:
         space = SearchSpace.union(spaces)
-        space.check(sweep.recipe)
+        check_space(space, sweep.recipe)
         loaded = _with_space(sweep, space)
         loaded.check()
         return _located(loaded, root)

@@ -1,5 +1,6 @@
-"""Reach: what recipes of a sweep may come to, those that it names and all that its search may
-propose.
+"""Reach: settings, scenes and photos that recipes of a sweep may have.
+
+These are the recipes that it names, and all that its search may propose.
 """
 
 from collections.abc import Iterator
@@ -14,22 +15,22 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space import SHARES
 from syndet_ray.errors import DefinitionError
 
-# Settings by which a search may come to recipes that show real photos, or scenes, or none of them.
+# Settings that decide if a recipe uses real photos, scenes, or neither.
 _DECIDES_SHARES = ("mix.synthetic", "mix.schedule", "mix.switch_at", "mix.real_images")
-
-
-# What names of settings that may be "auto" begin with.
+# Beginnings of the names of settings that may be "auto".
 MAY_BE_AUTO = ("detector.", "training.", "scene.image_px")
-_NUMBER = "mix.synthetic_images"
+_NUMBER = "mix.synthetic_images"  # of the distinct scenes of a source
 
 
 def shows_real(sweep: LoadedSweep) -> bool:
-    """Whether a recipe of the sweep trains on real photos, or the search may propose one that does."""
-    if any(recipe.mix.shares[REAL] > 0 for recipe in sweep.fixed.values()):
+    """True when a recipe of the sweep, or one that the search may propose, trains on real photos."""
+    if any(_has_real(recipe) for recipe in sweep.fixed.values()):
         return True
-    return bool(sweep.trials) and any(
-        recipe.mix.shares[REAL] > 0 for recipe in proposed_mixes(sweep)
-    )
+    return sweep.trials > 0 and any(_has_real(recipe) for recipe in proposed_mixes(sweep))
+
+
+def _has_real(recipe: Recipe) -> bool:
+    return recipe.mix.shares[REAL] > 0
 
 
 def values(sweep: LoadedSweep, path: str) -> set[Any]:
@@ -43,71 +44,77 @@ def proposed(sweep: LoadedSweep, path: str) -> set[Any]:
 
 
 def scenes(sweep: LoadedSweep) -> list[SceneParameters]:
-    """The scenes of all fixed recipes, and of the one that proposals start from, where there are
-    any.
-    """
-    recipes = [*sweep.fixed.values(), *([sweep.recipe] if sweep.trials else [])]
-    return [scene for recipe in recipes for scene, _ in recipe.scenes().values()]
+    """The scenes of all fixed recipes, and of the recipe that a search starts from."""
+    recipes = list(sweep.fixed.values())
+    if sweep.trials:
+        recipes.append(sweep.recipe)
+    scenes = []
+    for recipe in recipes:
+        scenes += [parameters for parameters, _ in recipe.scenes().values()]
+    return scenes
 
 
 def rendered_sets(sweep: LoadedSweep) -> list[tuple[SceneParameters, int]]:
-    """The sets of scenes that are rendered, as parameters and number of scenes: at most, and each
-    as often as it is rendered.
+    """The sets of scenes that are rendered at most: parameters and number of scenes.
 
-    A set is rendered once, but where a search varies scenes, or how many there are, every proposal
-    has sets of its own: those of the recipe, with the greatest number of scenes, stand for them.
+    A set is rendered once. But if a search varies scenes, or their number, every proposal has sets
+    of its own: the sets of the recipe, with the maximum number of scenes, stand for them.
     """
-    recipes = (sweep.recipe, *sweep.fixed.values())
-    distinct = {
-        repr(rendered): rendered for recipe in recipes for rendered in recipe.scenes().values()
-    }
-    varies_scenes = any(
-        path.startswith("scene.") or path == _NUMBER for path in sweep.parameters.settings()
-    )
-    most = sweep.recipe.replace({_NUMBER: max(proposed(sweep, _NUMBER))})
-    of_a_proposal = list(most.scenes().values()) if varies_scenes else []
-    return [*distinct.values(), *(of_a_proposal * sweep.proposals)]
+    distinct = {}
+    for recipe in (sweep.recipe, *sweep.fixed.values()):
+        for rendered in recipe.scenes().values():
+            distinct[repr(rendered)] = rendered
+    sets = list(distinct.values())
+    varied = sweep.parameters.settings()
+    if any(path.startswith("scene.") or path == _NUMBER for path in varied):
+        largest = sweep.recipe.replace({_NUMBER: max(proposed(sweep, _NUMBER))})
+        sets += list(largest.scenes().values()) * sweep.proposals
+    return sets
 
 
 def rendered_sizes(sweep: LoadedSweep) -> set[tuple[float, float]]:
-    """Least and greatest size of objects, px, of every kind of scene that the sweep may render."""
+    """Minimum and maximum size of objects, px, of every kind of scene that may be rendered."""
     ranges = {scene.size_px for scene in scenes(sweep)}
     return ranges | set(sweep.parameters.samples("scene.size_px"))
 
 
 def photo_folders(sweep: LoadedSweep) -> list[str]:
-    """The folders of others' photos that a recipe of the sweep may ask for."""
-    recipes = (sweep.recipe, *sweep.fixed.values())
-    sources = (source for recipe in recipes for source in recipe.mix.sources.values())
-    return list(dict.fromkeys(source.folder for source in sources if isinstance(source, Photos)))
+    """The folders of other photos that a recipe of the sweep may use, each once."""
+    folders = []
+    for recipe in (sweep.recipe, *sweep.fixed.values()):
+        photos = [source for source in recipe.mix.sources.values() if isinstance(source, Photos)]
+        folders += [source.folder for source in photos]
+    return list(dict.fromkeys(folders))
 
 
 def proposed_mixes(sweep: LoadedSweep) -> Iterator[Recipe]:
-    """The sweep's recipe with the ends of all that its search may make of the mix."""
+    """The sweep's recipe with every combination of the ends that a search may give its mix."""
     choices = {path: proposed(sweep, path) for path in _DECIDES_SHARES}
     shares = dict(sweep.parameters.items()).get(SHARES)
     if isinstance(shares, Simplex) and REAL in shares.sources:
         choices["mix.synthetic"] |= {0.0, 1.0}
-    for point in product(*choices.values()):
+    for combination in product(*choices.values()):
+        changes = dict(zip(_DECIDES_SHARES, combination, strict=True))
         try:
-            yield sweep.recipe.replace(dict(zip(_DECIDES_SHARES, point, strict=True)))
+            yield sweep.recipe.replace(changes)
         except DefinitionError:  # each value may be proposed, but not all of them together
             continue
 
 
 def detectors_of(sweep: LoadedSweep) -> list[Detector]:
-    """The different detectors of a settled sweep's recipes, and those that its search may propose,
-    one setting at a time.
-    """
+    """The different detectors of a settled sweep's recipes, see `recipes_of_detectors`."""
     return list(dict.fromkeys(recipe.detector for recipe in recipes_of_detectors(sweep)))
 
 
 def recipes_of_detectors(sweep: LoadedSweep) -> list[Recipe]:
+    """The sweep's recipes, and those that a search may propose, one setting changed at a time.
+
+    Only settings that may be "auto" are changed.
+    """
     recipes = [sweep.recipe, *sweep.fixed.values()]
     for path, parameter in sweep.parameters.items():
         if path.startswith(MAY_BE_AUTO):
             conditions = sweep.parameters.conditions_met(path, sweep.recipe)
-            recipes += [
-                sweep.recipe.replace({**conditions, path: value}) for value in parameter.samples()
-            ]
+            for value in parameter.samples():
+                recipes.append(sweep.recipe.replace({**conditions, path: value}))
     return recipes

@@ -38,7 +38,7 @@ from syndet_ray.data.split import (
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
-from syndet_ray.definitions import reach
+from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.progress import NamedProgress
@@ -449,7 +449,7 @@ def check_effects(sweep: LoadedSweep) -> None:
     `check_assets`.
     """
     if sweep.trials:
-        sweep.parameters.check_effects(sweep.recipe, facts)
+        space_check.check_effects(sweep.parameters, sweep.recipe, facts)
     sweep.check_variants(facts)
 
 

@@ -11,6 +11,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
 from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX
+from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
 from syndet_ray.search.task import Resources
 
@@ -51,7 +52,7 @@ def settled_sweep(
         variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
     # Both validate again: what was "auto" allowed any value beside it.
     whole = sweep.replace({"recipe": recipe, "variants": variants})
-    sweep.parameters.check(recipe)
+    check_space(sweep.parameters, recipe)
     whole.check_points()
     classes = data.pools["train"].classes
     report = _check_detectors(whole, classes)
