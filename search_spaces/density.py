@@ -1,4 +1,4 @@
-"""How crowded a scene is: more objects on the same tray hide more of one another."""
+"""Density: more objects on the same tray hide more of each other."""
 
 from syndet_ray import Choice, SearchSpace
 

@@ -1,4 +1,4 @@
-"""How people draw boxes: wider than the object, uneven, square."""
+"""Label style: how people draw boxes, such as wider than the object, uneven, or square."""
 
 from syndet_ray import Choice, Float, SearchSpace
 

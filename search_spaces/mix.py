@@ -1,4 +1,4 @@
-"""The share of all images seen that is synthetic."""
+"""Mix: the synthetic share of all images seen."""
 
 from syndet_ray import Float, SearchSpace
 

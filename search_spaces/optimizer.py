@@ -1,4 +1,4 @@
-"""How the optimizer steps."""
+"""Optimizer: the learning rate."""
 
 from syndet_ray import Float, SearchSpace
 

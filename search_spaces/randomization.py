@@ -1,5 +1,6 @@
-"""How far everything is randomized that is no arrangement: light, colour, texture, sensor. 0 is
-off.
+"""Randomization of light, colour, texture and sensor, but not of the arrangement.
+
+Strengths go from 0 (off) to 1 (the full published range).
 """
 
 from syndet_ray import Float, Int, SearchSpace
@@ -10,7 +11,7 @@ SPACE = SearchSpace(
         "scene.light_color": Float(low=0.0, high=1.0),
         "scene.light_direction": Float(low=0.0, high=1.0),
         "scene.light_intensity": Float(low=0.0, high=1.0),
-        # of distractors and clutter: the recipe must have some, or search them
+        # acts on distractors and clutter: the recipe must have some, or the sweep vary them
         "scene.hue": Float(low=0.0, high=1.0),
         "scene.floor_color": Float(low=0.0, high=1.0),
         "scene.floor_texture": Float(low=0.0, high=1.0),

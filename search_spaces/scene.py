@@ -1,6 +1,4 @@
-"""How a scene is arranged: how many objects, how they overlap, what stands among, before and behind
-them.
-"""
+"""Arrangement of a scene: its objects, their overlap, and what is between and around them."""
 
 from syndet_ray import Choice, Float, Int, SearchSpace
 

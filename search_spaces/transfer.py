@@ -1,4 +1,4 @@
-"""How far a backbone with ImageNet's weights is trained on, and at which rates."""
+"""Transfer: how much of an ImageNet backbone is trained, and at which rates."""
 
 from syndet_ray import Choice, Float, SearchSpace
 

@@ -1,6 +1,8 @@
-"""Poses in order or at random? The curriculum of Hinterstoisser et al. (2019) against random poses.
+"""Do poses shown in order teach more than random ones?
 
-On two quiet cores, without photos of your own: about 8 minutes.
+This compares the curriculum of Hinterstoisser et al. (2019) with random poses.
+
+Takes about 8 minutes on two idle cores, with the stand-in photos.
 """
 
 from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
@@ -10,6 +12,7 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic=1.0, synthetic_images=400),
         scene=SceneParameters(arrangement="layers", objects=10, occluders=0.3),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={

@@ -1,15 +1,17 @@
-"""At which learning rate, and how does it fall? The one setting that every other comparison depends
-on.
+"""Which learning rate, warm-up and final rate should the detector be trained with?
 
-On two quiet cores, without photos of your own: about 20 minutes.
+Start here: every other comparison depends on the learning rate.
+
+Takes about 20 minutes on two idle cores, with the stand-in photos.
 """
 
 from syndet_ray import Choice, Confirmation, Float, Mix, Recipe, SearchSpace, Sweep, Training
 
 SWEEP = Sweep(
-    question="At which learning rate should the detector be trained, and how long should it warm up?",
+    question="Which learning rate, warm-up and final rate should the detector be trained with?",
     recipe=Recipe(
         mix=Mix(synthetic=0.5, synthetic_images=200),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     space=(

@@ -1,6 +1,6 @@
-"""Which sources, in which shares, shown when, at which learning rate?
+"""How much of each source, when, and at which learning rate?
 
-On two quiet cores, without photos of your own: about 30 minutes.
+Takes about 30 minutes on two idle cores, with the stand-in photos.
 """
 
 from syndet_ray import (
@@ -26,6 +26,7 @@ SWEEP = Sweep(
                 "crowded": Scenes(changes={"scene.objects": 70}),
             },
         ),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     space=(

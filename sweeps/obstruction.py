@@ -1,14 +1,15 @@
-"""How crowded should synthetic scenes be, and how much of them should a batch hold?
+"""How crowded should synthetic scenes be, and which share of a batch should they fill?
 
-On two quiet cores, without photos of your own: about 10 minutes.
+Takes about 10 minutes on two idle cores, with the stand-in photos.
 """
 
 from syndet_ray import Confirmation, Mix, Pruning, Recipe, Sweep, Training
 
 SWEEP = Sweep(
-    question="How crowded should synthetic scenes be, and how much of every batch should they fill?",
+    question="How crowded should synthetic scenes be, and which share of a batch should they fill?",
     recipe=Recipe(
         mix=Mix(synthetic=0.5, synthetic_images=200),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=1000, flip_vertical=0.5, transpose=0.5),
     ),
     space=("density", "mix", "optimizer"),

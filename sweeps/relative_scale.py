@@ -1,16 +1,18 @@
-"""How large should background clutter be, in sizes of the objects? After Hinterstoisser et al.
-(2019).
+"""How large should background clutter be, relative to the objects?
 
-On two quiet cores, without photos of your own: about 15 minutes.
+After an experiment of Hinterstoisser et al. (2019).
+
+Takes about 15 minutes on two idle cores, with the stand-in photos.
 """
 
 from syndet_ray import Mix, Recipe, SceneParameters, Sweep, Training
 
 SWEEP = Sweep(
-    question="How large should the clutter of the background be against the objects?",
+    question="How large should the clutter of the background be, relative to the objects?",
     recipe=Recipe(
         mix=Mix(synthetic=1.0, synthetic_images=300),
         scene=SceneParameters(arrangement="layers", objects=10, occluders=0.3),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={

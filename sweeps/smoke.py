@@ -1,4 +1,7 @@
-"""Does everything work here, from rendering to the report? Two trials, seconds."""
+"""Does everything work here, from rendering to the report?
+
+Two small trials take seconds.
+"""
 
 from syndet_ray import Confirmation, Mix, Pruning, Recipe, SceneParameters, Sweep, Training
 
@@ -7,6 +10,7 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(synthetic_images=8),
         scene=SceneParameters(objects=10),
+        # for photos from above: a flipped one is as likely as the original
         training=Training(images=32, flip_vertical=0.5, transpose=0.5),
     ),
     space=("mix",),

@@ -14,6 +14,7 @@ from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError
 
 _SHARE_ROUNDING = 1e-9  # within which two shares are the same: a point is computed from them
+_DO_ABOUT_EFFECT = "Leave it out, or change what the setting depends on."
 _NOT_VARIED = "is not varied with the point's other settings"
 
 
@@ -101,15 +102,14 @@ class LoadedSweep(Sweep):
             variant = self.recipe.replace(changes)
             changed = [path for path in changes if variant.get(path) != self.recipe.get(path)]
             reasons = [self._idle_reason(path, variant, facts) for path in changed]
-            first = reasons[0] if reasons else None
-            if first is not None and None not in reasons:
-                acting = f"nothing acts on {changed[0]} where {first.where}"
-                do = "Leave it out, or change what the setting depends on."
-                rule = f"is the sweep's own recipe: {acting}"
-                raise DefinitionError(f"variants: {name}", rule, do=do)
+            idle = [reason for reason in reasons if reason is not None]
+            if idle and len(idle) == len(changed):
+                reason = f"nothing acts on {changed[0]} where {idle[0].where}"
+                rule = f"is the sweep's own recipe: {reason}"
+                raise DefinitionError(f"variants: {name}", rule, do=_DO_ABOUT_EFFECT)
 
     def _idle_reason(self, path: str, variant: Recipe, facts: Facts) -> NoEffect | None:
-        """Why a setting has no effect in a variant; None if it has one there, or in the recipe."""
+        """The reason why a setting acts neither in a variant nor in the recipe; None if it does."""
         if no_effect(path, self.recipe, facts) is None:
             return None
         return no_effect(path, variant, facts)
@@ -154,8 +154,8 @@ class LoadedSweep(Sweep):
                 reason = None if _same(path, recipe, proposed) else no_effect(path, recipe)
                 if reason is not None:
                     rule = f"{_NOT_VARIED}, and nothing acts on it where {reason.where}"
-                    do = "Leave it out, or change what the setting depends on."
-                    raise DefinitionError(f"points[{k}]: {path}", rule, got=value, do=do)
+                    place = f"points[{k}]: {path}"
+                    raise DefinitionError(place, rule, got=value, do=_DO_ABOUT_EFFECT)
 
     def _proposed_for(self, recipe: Recipe) -> Recipe:
         """The recipe that is proposed for a point.

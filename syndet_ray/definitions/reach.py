@@ -23,7 +23,7 @@ _NUMBER = "mix.synthetic_images"  # of the distinct scenes of a source
 
 
 def shows_real(sweep: LoadedSweep) -> bool:
-    """True when a recipe of the sweep, or one that the search may propose, trains on real photos."""
+    """True when a recipe of the sweep, or one that it may propose, trains on real photos."""
     if any(_has_real(recipe) for recipe in sweep.fixed.values()):
         return True
     return sweep.trials > 0 and any(_has_real(recipe) for recipe in proposed_mixes(sweep))

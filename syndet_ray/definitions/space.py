@@ -79,7 +79,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return point
 
     def samples(self, path: str) -> tuple[Any, ...]:
-        """Values that a dotted setting may get, with minimum and maximum; () if it is not varied."""
+        """Values that a dotted setting may get, with the ends of ranges; () if it is not varied."""
         return self.root[path].samples() if path in self.root else ()
 
     def settings(self) -> list[str]:

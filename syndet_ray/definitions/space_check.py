@@ -120,7 +120,7 @@ def _check_effect(
 
 
 def _do_about_effect(path: str, choices: Sequence[str]) -> str:
-    """What to do about a parameter without effect. choices: settings that its `when` may name."""
+    """A hint for a parameter without effect. choices: settings that its `when` may name."""
     if not choices:
         return f"Change that in the recipe, or leave {path} out of the space."
     values = f"the values of {' or '.join(choices)} under which it acts"

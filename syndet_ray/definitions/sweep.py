@@ -23,7 +23,7 @@ _TAKEN_NAMES = ("search", "confirm", "best", *CONTROL_CHANGES)
 
 
 class Pruning(Value):
-    """When a trial that falls behind is stopped.
+    """Rules by which a trial that falls behind is stopped.
 
     Rungs are counted from 1; controls, and any trial at the last rung, are never pruned. The names
     are Optuna's pruners. patience, unless it is 0, makes any of them wait; "patient" alone stops
@@ -258,7 +258,7 @@ class Sweep(Value):
 
     @property
     def spare_seed(self) -> int:
-        """The first seed number that no recipe is planned to use; lost seeds are replaced from it."""
+        """The first seed number that no recipe plans to use; it replaces a lost one."""
         return 1 + max(self.repeats, self.confirm.seeds)
 
 
