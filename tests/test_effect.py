@@ -126,7 +126,7 @@ def _scene_of(settings, floors, things, pictures):
 
 
 def other_value(name, parameters):
-    """Of a strength one that is not its own."""
+    """Another value; of a strength, one that differs from the present one."""
     return OTHER.get(name, 0.9 if getattr(parameters, name) != 0.9 else 0.1)
 
 
@@ -218,8 +218,8 @@ def test_sources_that_set_it_themselves_leave_a_setting_of_scenes_without_effect
         "takes it from the recipe"
         in no_effect("scene.blur", Recipe(mix=Mix(sources={"a": Photos(folder="x")}))).where
     )
-    own = Mix(sources={"a": Scenes(images=3), "b": Photos(folder="x")})
-    assert not no_effect("mix.synthetic_images", Recipe(mix=own)).by_number
+    mix = Mix(sources={"a": Scenes(images=3), "b": Photos(folder="x")})
+    assert not no_effect("mix.synthetic_images", Recipe(mix=mix)).by_number
 
 
 STAGES = Choice(values=("mixed", "staged"))
@@ -227,7 +227,7 @@ WHEN_STAGED = {"mix.schedule": "staged"}
 
 
 @pytest.mark.parametrize(
-    ("space", "changes", "said"),
+    ("space", "changes", "message"),
     [
         (
             {"training.momentum": SHARE},
@@ -323,9 +323,9 @@ WHEN_STAGED = {"mix.schedule": "staged"}
         ),
     ],
 )
-def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, changes, said):
+def test_a_space_whose_trials_would_vary_what_has_no_effect_is_refused(space, changes, message):
     recipe = Recipe(mix=TWO).replace(changes)
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         check_space(SearchSpace(space), recipe)
 
 
@@ -374,7 +374,7 @@ def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes)
 
 
 @pytest.mark.parametrize(
-    ("space", "changes", "said"),
+    ("space", "changes", "message"),
     [
         (
             {"scene.hue": UNIT, "scene.background_scale": Choice(values=((0.5, 1.0), (1.0, 2.0)))}
@@ -407,8 +407,8 @@ def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes)
         ),
     ],
 )
-def test_what_a_number_leaves_without_effect_in_a_space_is_told(space, changes, said):
-    assert effects_of_numbers(SearchSpace(space), Recipe(mix=TWO).replace(changes)) == said
+def test_what_a_number_leaves_without_effect_in_a_space_is_told(space, changes, message):
+    assert effects_of_numbers(SearchSpace(space), Recipe(mix=TWO).replace(changes)) == message
 
 
 def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder(scene_of):

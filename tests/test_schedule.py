@@ -38,28 +38,28 @@ def mixes(draw, schedules=SCHEDULES, sources=(1, 4)):
 
 def batches(images, batch_size):
     """(images seen before a batch, images in it) for every batch of a training."""
-    return [(seen, min(batch_size, images - seen)) for seen in range(0, images, batch_size)]
+    return [(done, min(batch_size, images - done)) for done in range(0, images, batch_size)]
 
 
 def through(mix, images, batch_size):
     """(images seen before, images in it, shares) of every batch of a training."""
-    for seen, count in batches(images, batch_size):
-        yield seen, count, shares_between(mix, seen / images, (seen + count) / images)
+    for done, count in batches(images, batch_size):
+        yield done, count, shares_between(mix, done / images, (done + count) / images)
 
 
 @unhurried
 @given(mixes(), st.integers(1, 300), st.integers(1, 40))
 def test_over_a_training_shares_add_up_to_what_the_mix_asks_for(mix, images, batch_size):
-    seen = dict.fromkeys(mix.shares, 0.0)
+    planned = dict.fromkeys(mix.shares, 0.0)
     for _, count, shares in through(mix, images, batch_size):
         assert shares.keys() == mix.shares.keys()
         assert math.isclose(sum(shares.values()), 1, abs_tol=1e-9)
         assert all(0 <= share <= 1 for share in shares.values())
-        seen = {source: seen[source] + share * count for source, share in shares.items()}
-    assert seen == pytest.approx(
+        planned = {source: planned[source] + share * count for source, share in shares.items()}
+    assert planned == pytest.approx(
         {source: share * images for source, share in mix.shares.items()}, abs=1e-9 * images
     )
-    assert images_until(mix, images, images) == pytest.approx(seen, abs=1e-9 * images)
+    assert images_until(mix, images, images) == pytest.approx(planned, abs=1e-9 * images)
 
 
 @unhurried
@@ -70,9 +70,9 @@ def test_realised_counts_stay_with_the_plan_from_batch_to_batch(mix, images, bat
     """
     sources = [source for source, share in mix.shares.items() if share > 0]
     mixer = BatchMixer(dict.fromkeys(sources, 7), batch_size, seed=1)
-    for seen, count, shares in through(mix, images, batch_size):
+    for done, count, shares in through(mix, images, batch_size):
         mixer.draw(shares, count)
-        planned = images_until(mix, seen + count, images)
+        planned = images_until(mix, done + count, images)
         ahead = {source: mixer.drawn[source] - planned[source] for source in sources}
         assert max(ahead.values()) < 1
         assert -min(ahead.values()) < max(1, len(sources) - 1)
@@ -82,10 +82,10 @@ def test_realised_counts_stay_with_the_plan_from_batch_to_batch(mix, images, bat
 @given(mixes(["staged"]), st.integers(1, 300), st.integers(1, 40))
 def test_staged_is_synthetic_until_the_switch_and_real_after_it(mix, images, batch_size):
     assert switch_at(mix) == mix.synthetic
-    for seen, count, shares in through(mix, images, batch_size):
-        if (seen + count) / images <= mix.synthetic:
+    for done, count, shares in through(mix, images, batch_size):
+        if (done + count) / images <= mix.synthetic:
             assert shares["real"] == 0
-        if seen / images >= mix.synthetic:
+        if done / images >= mix.synthetic:
             assert shares["real"] == 1
 
 
@@ -149,8 +149,8 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
         "theirs": Photos(folder="theirs"),
     }
     recipe = Recipe(mix=Mix(sources=sources, synthetic_images=50))
-    found = recipe.scenes()
-    assert {name: (scene.objects, count) for name, (scene, count) in found.items()} == {
+    scenes = recipe.scenes()
+    assert {name: (scene.objects, count) for name, (scene, count) in scenes.items()} == {
         "plain": (40, 50),
         "crowded": (70, 9),
     }
@@ -159,7 +159,7 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"mix.sources": {"real": {"kind": "scenes"}}},
@@ -190,7 +190,7 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
         ),
     ],
 )
-def test_a_mix_that_cannot_be_is_refused(changes, said):
+def test_a_mix_that_cannot_be_is_refused(changes, message):
     with pytest.raises(DefinitionError) as error:
         Recipe().replace(changes)
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -70,9 +70,9 @@ def detectors(monkeypatch, built):
 
 def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     notes = []
-    found = settled_sweep(sweep(), CPU, DATA, notes.append)
-    detector, training = found.recipe.detector, found.recipe.training
-    assert (detector.working_px, training.crop_px, found.recipe.scene.image_px) == (640, 384, 427)
+    settled = settled_sweep(sweep(), CPU, DATA, notes.append)
+    detector, training = settled.recipe.detector, settled.recipe.training
+    assert (detector.working_px, training.crop_px, settled.recipe.scene.image_px) == (640, 384, 427)
     assert (detector.anchor_px, detector.aspect_ratios) == ((24.0, 33.94), (1.0,))
     assert (detector.backbone, detector.weights, detector.frozen_stages) == (
         "small",
@@ -86,10 +86,10 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
         "anchors span 24 to 34 px, objects 29 to 53 px: the smallest or largest will hardly be found; "
         "set detector.anchor_px, or start from other weights",
     ]
-    assert found.variants == {"plain": {}}
+    assert settled.variants == {"plain": {}}
     assert set(map(str, detectors)) == {str((Detector(), False))}
-    assert found.fixed["plain"].detector == detector
-    assert found.fixed["real_only"].training.crop_px == 384
+    assert settled.fixed["plain"].detector == detector
+    assert settled.fixed["real_only"].training.crop_px == 384
 
 
 def test_the_machine_is_told_of_its_gpu(detectors):
@@ -160,7 +160,7 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("given", "error", "message"),
     [
         (
             {"recipe": {"detector.backbone": "resnet51"}, "variants": {"plain": {}}},
@@ -179,8 +179,8 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
         ),
     ],
 )
-def test_what_cannot_be_built_is_told_before_anything_starts(given, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_built_is_told_before_anything_starts(given, error, message):
+    with pytest.raises(error, match=message):
         settled_sweep(varied(**given), CPU, DATA, lambda words: None)
 
 
@@ -207,10 +207,10 @@ def test_a_variant_is_settled_by_itself(monkeypatch, built, recipe, change, sett
 
     monkeypatch.setattr("syndet_ray.detection.settle.settled_detector", settle)
     asked = sweep(**recipe).replace({"variants": {"plain": {}, "other": change}})
-    found = settled_sweep(asked, CPU, DATA, lambda words: None)
-    plain, other = found.fixed["plain"].detector, found.fixed["other"].detector
-    assert found.variants["plain"] == {}
-    assert found.variants["other"] == change | {
+    settled = settled_sweep(asked, CPU, DATA, lambda words: None)
+    plain, other = settled.fixed["plain"].detector, settled.fixed["other"].detector
+    assert settled.variants["plain"] == {}
+    assert settled.variants["other"] == change | {
         f"detector.{name}": value
         for name, value in settings.items()
         if getattr(plain, name) != value
@@ -262,11 +262,11 @@ def test_a_variant_may_go_back_to_the_crop_that_fits(detectors):
 
 def test_scenes_are_as_large_as_the_greatest_crop_that_the_search_may_propose(built):
     space = SearchSpace({"training.crop_px": Choice(values=(256, 512, 320))})
-    found = settled_sweep(
+    settled = settled_sweep(
         varied(space=(space,), trials=1, variants={"plain": {}}), CPU, DATA, lambda words: None
     )
-    assert (found.recipe.training.crop_px, found.recipe.scene.image_px) == (384, 569)
-    assert found.variants == {"plain": {}}
+    assert (settled.recipe.training.crop_px, settled.recipe.scene.image_px) == (384, 569)
+    assert settled.variants == {"plain": {}}
 
 
 @pytest.mark.parametrize(("jitter", "side"), [(0.0, 384), (0.5, 768), (0.9, 2048)])
@@ -307,7 +307,7 @@ MOMENTUM = Float(low=0.5, high=0.9)
 
 
 @pytest.mark.parametrize(
-    ("space", "recipe", "said"),
+    ("space", "recipe", "message"),
     [
         (
             {"training.momentum": MOMENTUM},
@@ -326,11 +326,11 @@ MOMENTUM = Float(low=0.5, high=0.9)
         ),
     ],
 )
-def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, said):
+def test_a_search_for_what_nothing_would_act_on_is_refused(detectors, space, recipe, message):
     asked = LoadedSweep(
         question="?", recipe=Recipe().replace(recipe), space=(SearchSpace(space),), trials=2
     )
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         settled_sweep(asked, CPU, DATA, lambda words: None)
 
 

@@ -40,17 +40,17 @@ def test_every_division_can_be_proposed_corners_and_faces_exactly(data):
     simplex, wanted = Simplex(sources=SOURCES), shares(data.draw)
     point = simplex.at(wanted)
     assert all(0 <= at <= 1 for at in point)
-    found = simplex.shares(point)
-    assert found == pytest.approx(wanted, abs=1e-9)
+    returned = simplex.shares(point)
+    assert returned == pytest.approx(wanted, abs=1e-9)
     if max(wanted.values()) == 1:
-        assert found == wanted, "a corner is reached exactly"
+        assert returned == wanted, "a corner is reached exactly"
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_shares_are_a_division(point):
-    found = Simplex(sources=SOURCES).shares(point)
-    assert sum(found.values()) == pytest.approx(1)
-    assert min(found.values()) >= 0
+    shares = Simplex(sources=SOURCES).shares(point)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) >= 0
 
 
 def drawn(simplex, count, seed=0):
@@ -62,9 +62,9 @@ def drawn(simplex, count, seed=0):
 @pytest.mark.parametrize("present", [(0, 1, 2, 3), (1, 3), (0, 1, 2)])
 def test_even_draws_along_the_axes_are_even_draws_from_each_face(present):
     """Compared with exponentials divided by their sum, which are even (Devroye 1986)."""
-    found = drawn(Simplex(sources=SOURCES), 40_000)
+    samples = drawn(Simplex(sources=SOURCES), 40_000)
     face = [source in present for source in range(4)]
-    ours = found[((found > 0) == face).all(axis=1)][:, present]
+    ours = samples[((samples > 0) == face).all(axis=1)][:, present]
     assert len(ours) > 800
     even = np.random.default_rng(1).exponential(size=(20_000, len(present)))
     even /= even.sum(axis=1, keepdims=True)
@@ -89,12 +89,12 @@ def test_faces_of_one_size_are_equally_likely_whatever_the_order_of_the_sources(
     draws, sources = 20_000, SOURCES[:count]
     faces = Counter()
     for k, order in enumerate((sources, sources[::-1])):
-        found = drawn(Simplex(sources=order), draws, seed=k)
-        faces.update(frozenset(np.compress(shares > 0, order).tolist()) for shares in found)
+        samples = drawn(Simplex(sources=order), draws, seed=k)
+        faces.update(frozenset(np.compress(shares > 0, order).tolist()) for shares in samples)
     for size in range(1, count + 1):
-        seen = [faces[frozenset(face)] for face in combinations(sources, size)]
-        spread = 4 * np.sqrt(max(seen))
-        assert seen == pytest.approx([np.mean(seen)] * len(seen), abs=spread), size
+        counts = [faces[frozenset(face)] for face in combinations(sources, size)]
+        spread = 4 * np.sqrt(max(counts))
+        assert counts == pytest.approx([np.mean(counts)] * len(counts), abs=spread), size
     margin = Simplex(sources=sources).margin
     expected = 2 * draws * math.factorial(count - 1) * margin ** (count - 1)
     corners = [faces[frozenset({source})] for source in sources]
@@ -200,7 +200,7 @@ def test_a_grid_has_every_point_once():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Simplex(sources=("real",)), "a simplex needs at least 2 sources, got ['real']"),
         (lambda: Simplex(sources=("real", "real")), "names each source once"),
@@ -223,14 +223,14 @@ def test_a_grid_has_every_point_once():
         ),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused(make, said):
+def test_a_parameter_that_cannot_be_is_refused(make, message):
     with pytest.raises(ValueError, match=r".") as caught:
         make()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("space", "said"),
+    ("space", "message"),
     [
         (
             {"mix.shares": Simplex(sources=("real", "spars"))},
@@ -273,10 +273,10 @@ def test_a_parameter_that_cannot_be_is_refused(make, said):
         ),
     ],
 )
-def test_a_space_that_does_not_fit_is_refused(space, said):
+def test_a_space_that_does_not_fit_is_refused(space, message):
     with pytest.raises((DefinitionError, ValueError)) as caught:
         check_space(SearchSpace(space), Recipe(mix=MIX))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "b"), ("b", "a")])
@@ -318,7 +318,7 @@ def test_values_are_held_against_the_recipe_of_the_sweep():
         check_space(poses, Recipe())
     sizes = SearchSpace({"scene.size_px": Choice(values=((20, 30), (100, 300)))})
     check_space(sizes, Recipe().replace({"scene.image_px": 640}))
-    check_space(sizes, Recipe())  # as large as the training crops, whatever these will be
+    check_space(sizes, Recipe())  # as large as the training crops, of any size
     with pytest.raises(DefinitionError, match="size_px must be at most image_px, 256"):
         check_space(sizes, Recipe().replace({"scene.image_px": 256}))
     with pytest.raises(
@@ -394,8 +394,12 @@ def test_a_condition_that_the_recipe_meets_counts_only_where_its_own_are_met():
         "detector.backbone": backbone,
         "detector.frozen_stages": frozen,
     }
-    own = {"detector.weights": "none", "detector.backbone": "resnet18", "detector.frozen_stages": 0}
-    met = SearchSpace(varied).conditions_met("detector.frozen_stages", Recipe().replace(own))
+    changes = {
+        "detector.weights": "none",
+        "detector.backbone": "resnet18",
+        "detector.frozen_stages": 0,
+    }
+    met = SearchSpace(varied).conditions_met("detector.frozen_stages", Recipe().replace(changes))
     assert met == {"detector.weights": "imagenet", "detector.backbone": "resnet18"}
 
 

@@ -76,7 +76,7 @@ def test_a_users_own_file_wins_over_the_packages(home):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (
             'SWEEP = Sweep(question="?", space=("mix",), trails=3)',
@@ -159,11 +159,11 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ("SPACE = 1", ["sweeps/mine.py", "'NoneType'"]),
     ],
 )
-def test_a_mistake_in_a_sweep_file_is_named(home, body, said):
+def test_a_mistake_in_a_sweep_file_is_named(home, body, message):
     write(home, body)
     with pytest.raises(DefinitionError) as error:
         load("mine")
-    for words in said:
+    for words in message:
         assert words in str(error.value)
 
 
@@ -197,7 +197,7 @@ def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Float(low=1, high=1), "low must be less than high, got low=1.0, high=1.0"),
         (lambda: Float(low=2, high=1), "low must be less than high"),
@@ -215,8 +215,8 @@ def test_a_misspelt_sweep_and_a_missing_file_are_named(home):
         ),
     ],
 )
-def test_bounds_that_cannot_be_are_refused(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_bounds_that_cannot_be_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -229,7 +229,7 @@ def test_a_recipe_is_replaced_by_dotted_path():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"mix.synthetic": 1.5}, "recipe: mix.synthetic: must be less than or equal to 1, got 1.5"),
         ({"scene.crop": 0.8}, "recipe: scene.crop: must be less than or equal to 0.75, got 0.8"),
@@ -241,17 +241,17 @@ def test_a_recipe_is_replaced_by_dotted_path():
         ({"training.learning_rate": float("nan")}, "training.learning_rate"),
     ],
 )
-def test_a_bad_setting_is_named(changes, said):
+def test_a_bad_setting_is_named(changes, message):
     with pytest.raises(DefinitionError) as error:
         Recipe().replace(changes)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @given(st.integers(1, 10_000), st.integers(1, 50))
 def test_rungs_rise_to_the_last_image(total, rungs):
-    found = rung_images(total, min(rungs, total))
-    assert found[-1] == total
-    assert all(a < b for a, b in zip((0, *found), found, strict=False))
+    images = rung_images(total, min(rungs, total))
+    assert images[-1] == total
+    assert all(a < b for a, b in zip((0, *images), images, strict=False))
 
 
 def test_variants_are_recipes_of_their_own_each_repeated_under_its_own_name():
@@ -297,10 +297,10 @@ def test_a_control_of_synthetic_images_without_any_scenes_is_refused(home):
     recipe = 'Recipe(mix=Mix(sources={"web": Photos(folder="web")}))'
     body = f'SWEEP = Sweep(question="?", recipe={recipe}, variants={{"all": {{}}}}, trials=0, controls=CONTROLS)'
     path = write(home, body.replace(", controls=CONTROLS", ""))
-    said = (
+    message = (
         r"synthetic_only needs a source of scenes, .* are photos\. Write controls=\('real_only',\)"
     )
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         load(str(path))
     write(home, body.replace("CONTROLS", '("real_only",)'))
     assert list(load("mine").fixed) == ["real_only", "all"]
@@ -334,8 +334,8 @@ def test_a_share_of_less_than_one_image_is_refused_by_name(home, body, place):
     recipe = f"RECIPE = Recipe(training=Training(images=32), {sources})"
     default = "" if "recipe=" in body else "recipe=RECIPE, "
     path = write(home, f'{recipe}\nSWEEP = Sweep(question="?", {default}{body})')
-    said = rf"mine\.py: {place}: mix: the share of .* must be none or at least one image of 32, got '0\.\d+ images'"
-    with pytest.raises(DefinitionError, match=said):
+    message = rf"mine\.py: {place}: mix: the share of .* must be none or at least one image of 32, got '0\.\d+ images'"
+    with pytest.raises(DefinitionError, match=message):
         load(str(path))
 
 
@@ -398,7 +398,7 @@ def test_several_goals_are_never_pruned():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"objective": ("real_images",)}, "objective must begin with 'val/mAP'"),
         ({"objective": ("val/mAP", "val/mAP")}, "name each goal once"),
@@ -408,10 +408,10 @@ def test_several_goals_are_never_pruned():
         ({"recipe": Recipe(mix=Mix(real_images=0))}, "controls: real_only needs real images"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused(fields, said):
+def test_a_search_that_cannot_be_is_refused(fields, message):
     with pytest.raises(ValidationError) as caught:
         Sweep(question="?", space=("mix",), **fields)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_trials_of_nothing_are_refused_however_they_are_asked_for():
@@ -446,7 +446,7 @@ def test_random_weights_are_never_frozen(frozen_stages):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"working_px": "big"}, "f: working_px: must be a valid integer, .* or 'auto', got 'big'"),
         (
@@ -463,10 +463,10 @@ def test_random_weights_are_never_frozen(frozen_stages):
         ),
     ],
 )
-def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, said):
+def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, message):
     with pytest.raises(ValidationError) as error:
         Detector(**given)
-    assert re.match(said, str(definition_error("f", error.value)))
+    assert re.match(message, str(definition_error("f", error.value)))
 
 
 SPACES = {
@@ -480,7 +480,7 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
 
 
 @pytest.mark.parametrize(
-    ("space", "point", "said"),
+    ("space", "point", "message"),
     [
         (
             "share",
@@ -530,7 +530,7 @@ TWO_SOURCES = 'Recipe(mix=Mix(sources={"a": Scenes(), "b": Scenes(images=9)}))'
         ),
     ],
 )
-def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, space, point, said):
+def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, space, point, message):
     points = [{"mix.parts": {"a": 1.0}} if space == "shares" else {}, point]
     recipe = (
         TWO_SOURCES
@@ -541,8 +541,8 @@ def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, spa
         f'SWEEP = Sweep(question="?", recipe={recipe}, space=({SPACES[space]},), points={points!r})'
     )
     path = write(home, body)
-    advice = "" if "Leave it out" in said else r"\. Change the point, or widen the space"
-    with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {said}{advice}"):
+    advice = "" if "Leave it out" in message else r"\. Change the point, or widen the space"
+    with pytest.raises(DefinitionError, match=rf"mine\.py: points\[1\]: {message}{advice}"):
         load(str(path))
 
 
@@ -557,7 +557,7 @@ def test_a_point_outside_the_space_is_named_with_its_setting_and_value(home, spa
     ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_a_point_is_proposed_as_it_stands(home, space, point):
-    """What has no effect may stand in it with the recipe's own value: adamw has no momentum."""
+    """A setting without effect may have the recipe's own value in it: adamw has no momentum."""
     recipe = TWO_SOURCES if space == "shares" else "Recipe(mix=Mix(synthetic=0.4))"
     write(
         home,
