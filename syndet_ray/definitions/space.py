@@ -22,7 +22,7 @@ _SUM_ROUNDING = 1e-9  # by which computed shares may miss 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Dimension:
     """A parameter in its space.
 
     path       the dotted setting that it varies
@@ -53,7 +53,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     @model_validator(mode="after")
     def _fits_the_recipe(self) -> "SearchSpace":
         try:
-            self.places()
+            self.dimensions()
             for path, parameter in self.root.items():
                 _check_parameter(path, parameter)
         except DefinitionError as error:
@@ -73,9 +73,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 and the axis; returns the value
         """
         point: dict[str, Any] = {}
-        for place in self.places():
-            if place.exists(point):
-                point |= {name: choose(name, axis) for name, axis in place.axes.items()}
+        for dimension in self.dimensions():
+            if dimension.exists(point):
+                point |= {name: choose(name, axis) for name, axis in dimension.axes.items()}
         return point
 
     def samples(self, path: str) -> tuple[Any, ...]:
@@ -92,20 +92,20 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
     def axes(self) -> dict[str, Axis]:
         """Every axis by its name, also those that exist only under conditions."""
         axes: dict[str, Axis] = {}
-        for place in self.places():
-            axes |= place.axes
+        for dimension in self.dimensions():
+            axes |= dimension.axes
         return axes
 
     def changes(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The changes of a recipe that a point stands for: dotted settings and their values."""
         changes: dict[str, Any] = {}
-        for place in self.places():
-            if place.axes.keys() <= point.keys():
-                values = [point[name] for name in place.axes]
-                if isinstance(place.parameter, Simplex):
-                    changes |= _divided(place.parameter.shares(values))
+        for dimension in self.dimensions():
+            if dimension.axes.keys() <= point.keys():
+                values = [point[name] for name in dimension.axes]
+                if isinstance(dimension.parameter, Simplex):
+                    changes |= _divided(dimension.parameter.shares(values))
                 else:
-                    changes[place.path] = values[0]
+                    changes[dimension.path] = values[0]
         return changes
 
     def point(self, recipe: Recipe) -> dict[str, Any] | None:
@@ -121,9 +121,9 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         Raises DefinitionError, with the parameter and the value, for a recipe outside the space.
         """
         point: dict[str, Any] = {}
-        for place in self.places():
-            if place.exists(point):
-                point |= _coordinates(place, recipe)
+        for dimension in self.dimensions():
+            if dimension.exists(point):
+                point |= _coordinates(dimension, recipe)
         return point
 
     def grid(self) -> list[dict[str, Any]]:
@@ -132,12 +132,14 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         Raises DefinitionError for a parameter that has no finite number of values.
         """
         points: list[dict[str, Any]] = [{}]
-        for place in self.places():
-            values = None if isinstance(place.parameter, Simplex) else place.parameter.grid()
+        for dimension in self.dimensions():
+            values = (
+                None if isinstance(dimension.parameter, Simplex) else dimension.parameter.grid()
+            )
             if values is None:
                 rule = "must have finitely many values for a grid"
-                raise DefinitionError(f"space: {place.path}", rule, do="Use Choice or a step.")
-            points = crossed(points, place, [{place.path: value} for value in values])
+                raise DefinitionError(f"space: {dimension.path}", rule, do="Use Choice or a step.")
+            points = crossed(points, dimension, [{dimension.path: value} for value in values])
         return points
 
     @staticmethod
@@ -163,12 +165,12 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
                 rule = f"{path} is varied by {SHARES} already"
                 raise DefinitionError("space", rule, do="Leave one out.")
 
-    def places(self) -> list[Place]:
+    def dimensions(self) -> list[Dimension]:
         """The parameters, each after all that its conditions name.
 
         Raises DefinitionError if there is no such order.
         """
-        waiting, places = dict(self.root), list[Place]()
+        waiting, dimensions = dict(self.root), list[Dimension]()
         while waiting:
             ready = {
                 path: parameter
@@ -181,8 +183,8 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             for path, parameter in ready.items():
                 del waiting[path]
                 axes = axes_of(path, parameter)
-                places.append(Place(path=path, parameter=parameter, axes=axes))
-        return places
+                dimensions.append(Dimension(path=path, parameter=parameter, axes=axes))
+        return dimensions
 
     def conditions_met(self, path: str, recipe: Recipe) -> dict[str, Any]:
         """Values of other parameters under which one exists, as near to the recipe as possible.
@@ -192,24 +194,26 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         """
         related = self.with_conditions([path])
         points: list[dict[str, Any]] = [{}]
-        for place in self.places():
-            if place.path in related - {path}:
-                values = self._values_asked_for(place, related, recipe)
-                points = crossed(points, place, [{place.path: value} for value in values])
-        conditional = Place(path=path, parameter=self.root[path], axes={})
+        for dimension in self.dimensions():
+            if dimension.path in related - {path}:
+                values = self._values_asked_for(dimension, related, recipe)
+                points = crossed(points, dimension, [{dimension.path: value} for value in values])
+        conditional = Dimension(path=path, parameter=self.root[path], axes={})
         met = [point for point in points if conditional.exists(point)]
         if not met:
             rule = "its conditions are never met together"
             raise DefinitionError(f"{path}: when", rule, do="Drop one, or give it more values.")
         return min(met, key=lambda point: _changed_settings(point, recipe))
 
-    def _values_asked_for(self, place: Place, related: set[str], recipe: Recipe) -> list[Any]:
+    def _values_asked_for(
+        self, dimension: Dimension, related: set[str], recipe: Recipe
+    ) -> list[Any]:
         """The recipe's value of a parameter, if it may have it, and those that conditions name."""
-        assert not isinstance(place.parameter, Simplex), "no condition can name it"
-        current = recipe.get(place.path)
-        values = [current] if place.parameter.holds(current) else []
+        assert not isinstance(dimension.parameter, Simplex), "no condition can name it"
+        current = recipe.get(dimension.path)
+        values = [current] if dimension.parameter.holds(current) else []
         for other in related:
-            values += self.root[other].when.get(place.path, ())
+            values += self.root[other].when.get(dimension.path, ())
         return list(dict.fromkeys(values))
 
     def with_conditions(self, paths: Sequence[str]) -> set[str]:
@@ -221,7 +225,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
 
 
 def crossed(
-    points: Sequence[Mapping[str, Any]], place: Place, examples: Sequence[Mapping[str, Any]]
+    points: Sequence[Mapping[str, Any]], dimension: Dimension, examples: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Every point with each example of one more parameter.
 
@@ -229,7 +233,7 @@ def crossed(
     """
     products: list[dict[str, Any]] = []
     for point in points:
-        additions = examples if place.exists(point) else [{}]
+        additions = examples if dimension.exists(point) else [{}]
         products += [{**point, **addition} for addition in additions]
     return products
 
@@ -257,25 +261,25 @@ def _check_parameter(path: str, parameter: Parameter) -> None:
         check_value(path, value)
 
 
-def _coordinates(place: Place, recipe: Recipe) -> dict[str, Any]:
+def _coordinates(dimension: Dimension, recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe along the axes of a parameter.
 
     Raises DefinitionError for a value that the parameter cannot have.
     """
-    parameter, axes = place.parameter, place.axes
+    parameter, axes = dimension.parameter, dimension.axes
     if isinstance(parameter, Simplex):
         value: Any = recipe.mix.shares
         coordinates = _simplex_coordinates(parameter, recipe)
     else:
-        value = recipe.get(place.path)
+        value = recipe.get(dimension.path)
         coordinates = (value,)
     is_inside = coordinates is not None and all(
         axis.holds(coordinate) for axis, coordinate in zip(axes.values(), coordinates, strict=True)
     )
     if coordinates is None or not is_inside:
-        raise DefinitionError(place.path, f"must be {parameter.words}", got=value)
+        raise DefinitionError(dimension.path, f"must be {parameter.words}", got=value)
     if isinstance(parameter, Choice):
-        return {place.path: parameter.equal(value)}
+        return {dimension.path: parameter.equal(value)}
     return dict(zip(axes, coordinates, strict=True))
 
 

@@ -9,7 +9,7 @@ from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, 
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe, field_paths
-from syndet_ray.definitions.space import DIVISION, SHARES, Place, SearchSpace, axes_of, crossed
+from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, crossed
 from syndet_ray.errors import DefinitionError, nearest
 
 
@@ -182,9 +182,9 @@ def _points_by_choice(
     decisive = [other for other in parameters if not _varies(other).isdisjoint(others)]
     related = space.with_conditions([path, *decisive])
     points: list[dict[str, Any]] = [{}]
-    for place in space.places():
-        if place.path in related:
-            points = crossed(points, place, _examples(place, parameters))
+    for dimension in space.dimensions():
+        if dimension.path in related:
+            points = crossed(points, dimension, _examples(dimension, parameters))
     axes = axes_of(path, parameters[path])
     groups = defaultdict(list)
     for point in points:
@@ -198,22 +198,22 @@ def _points_by_choice(
     return list(groups.values())
 
 
-def _examples(place: Place, parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+def _examples(dimension: Dimension, parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
     """Points of one parameter.
 
     Of a choice all values; of a range its middle, its ends, and the values that conditions name. Of
     a division among sources the even one, and those with images of one source only.
     """
-    parameter = place.parameter
+    parameter = dimension.parameter
     if isinstance(parameter, Choice):
-        return [{place.path: value} for value in parameter.values]
+        return [{dimension.path: value} for value in parameter.values]
     if isinstance(parameter, Simplex):
         points = [parameter.at(shares) for shares in _divisions(parameter.sources)]
-        return [dict(zip(place.axes, point, strict=True)) for point in points]
+        return [dict(zip(dimension.axes, point, strict=True)) for point in points]
     values = [_middle(parameter), parameter.high]
     for other in parameters.values():
-        values += other.when.get(place.path, ())
-    return [{place.path: value} for value in dict.fromkeys([*values, parameter.low])]
+        values += other.when.get(dimension.path, ())
+    return [{dimension.path: value} for value in dict.fromkeys([*values, parameter.low])]
 
 
 def _divisions(sources: Sequence[str]) -> list[dict[str, float]]:
