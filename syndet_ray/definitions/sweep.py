@@ -51,7 +51,9 @@ class Pruning(Value):
         0.01, ge=0, le=1, description="threshold: a trial below this validation mAP is pruned"
     )
     patience: int = Field(
-        0, ge=0, description="rungs that a trial may stay without a better score; 0: no limit"
+        0,
+        ge=0,
+        description="rungs without a better score before a trial is pruned; 0: does not wait",
     )
 
     @model_validator(mode="after")
