@@ -40,7 +40,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
 
 
-def _search(sweep: Sweep, seed: Any) -> dict[str, Any]:
+def _search(sweep: LoadedSweep, seed: Any) -> dict[str, Any]:
     goals = [f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)]
     parts = [
         f"{sweep.trials} trials by {sweep.sampler}",
