@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_LEAST_UNION = 1e-9  # square pixels; two boxes without area have the IoU 0 instead of 0 / 0
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Boxes:
@@ -33,16 +35,18 @@ class Boxes:
         visibility: object | None = None,
         crowd: object | None = None,
     ) -> "Boxes":
-        """Boxes from anything array-like; visibility is unknown and crowd false where not given."""
-        array = np.asarray(xyxy, np.float64).reshape(-1, 4)
-        n = len(array)
+        """Boxes from anything array-like; visibility is unknown and crowd false by default."""
+        corners = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        n = len(corners)
+        if visibility is None:
+            visibility = np.full(n, np.nan)
+        if crowd is None:
+            crowd = np.zeros(n)
         return Boxes(
-            xyxy=array,
+            xyxy=corners,
             labels=np.asarray(labels, np.int64).reshape(n),
-            visibility=np.full(n, np.nan, np.float32)
-            if visibility is None
-            else np.asarray(visibility, np.float32).reshape(n),
-            crowd=np.zeros(n, bool) if crowd is None else np.asarray(crowd, bool).reshape(n),
+            visibility=np.asarray(visibility, np.float32).reshape(n),
+            crowd=np.asarray(crowd, bool).reshape(n),
         )
 
     @staticmethod
@@ -70,10 +74,10 @@ class Boxes:
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
-    low, high = (
-        np.maximum(a[:, None, :2], b[None, :, :2]),
-        np.minimum(a[:, None, 2:], b[None, :, 2:]),
-    )
-    inside = (high - low).clip(0).prod(axis=2)
-    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
-    return inside / np.maximum(area_a[:, None] + area_b[None] - inside, 1e-9)
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (bottom_right - top_left).clip(0).prod(axis=2)
+    areas_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
+    areas_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
+    union = areas_a[:, None] + areas_b[None] - shared
+    return shared / np.maximum(union, _LEAST_UNION)

@@ -1,6 +1,6 @@
 """The exceptions a user can meet.
 
-    SyndetError              anything a user can mend; the command line prints it without a
+    SyndetError              anything a user can repair; the command line prints it without a
                              traceback
     ├── DefinitionError      a sweep, search space or recipe that breaks a rule
     ├── DataError            a dataset, image or annotation that cannot be used as it is
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _SIMILAR = 0.5  # similarity of two names, 0 to 1, from which one may be a misspelling of the other
-_MOST_COMPLETIONS = 3  # a hint of more names than these no longer says which one was meant
+_MOST_COMPLETIONS = 3  # a hint of more names no longer says which one was meant
 
 
 class SyndetError(Exception):
@@ -28,10 +28,11 @@ class SyndetError(Exception):
 
     def __init__(self, place: object, rule: str, *, got: Any = ..., do: str = "") -> None:
         self.place, self.rule, self.got, self.do = str(place), rule, got, do
-        found = "" if got is ... else f", got {got!r}"
-        # a rule that ends with a hint, see nearest
-        stop = "" if f"{rule}{found}".endswith("?") else "."
-        super().__init__(f"{place}: {rule}{found}{stop}" + (f" {do}" if do else ""))
+        sentence = str(rule) if got is ... else f"{rule}, got {got!r}"
+        if not sentence.endswith("?"):  # as a rule with a hint does, see `nearest`
+            sentence += "."
+        message = f"{place}: {sentence}"
+        super().__init__(f"{message} {do}" if do else message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: keep the keyword arguments that Exception's own pickling
@@ -60,19 +61,23 @@ def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) 
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelt name: the valid names that begin with it, or the closest one, or all
-    when none is close.
+    """A hint for a misspelt name: valid names that begin with it, else the closest one, else all.
 
     Each part of a dotted name may begin with it: flip is completed to training.flip_vertical.
     """
     names = sorted(valid)
     completions = [other for other in names if name and f".{name}" in f".{other}"]
     if 0 < len(completions) <= _MOST_COMPLETIONS:
-        return f"Did you mean {' or '.join(map(repr, completions))}?"
+        candidates = " or ".join(map(repr, completions))
+        return f"Did you mean {candidates}?"
     close = difflib.get_close_matches(name, names, n=1, cutoff=_SIMILAR)
-    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(names)}."
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Valid: {', '.join(names)}."
 
 
 def message(error: Exception) -> str:
-    """An error in words for a person: that of a library with its type in front."""
-    return str(error) if isinstance(error, SyndetError) else f"{type(error).__name__}: {error}"
+    """An error as a sentence for a person; an error of a library has its type in front."""
+    if isinstance(error, SyndetError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

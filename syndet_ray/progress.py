@@ -1,10 +1,10 @@
-"""Progress: the callbacks through which long work tells how far it is."""
+"""Progress: callbacks through which long work reports how far it is."""
 
 from collections.abc import Callable
 
-# (done, total), once before the first step and after each.
+# (done, total): called once before the first step and after every step.
 Progress = Callable[[int, int], None]
-# (what, done, total), where several pieces of work follow one another.
+# (name of the work, done, total): for several pieces of work that follow one another.
 NamedProgress = Callable[[str, int, int], None]
 # A sentence that a person should read, without its full stop.
 Note = Callable[[str], None]

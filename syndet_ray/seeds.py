@@ -6,14 +6,14 @@ import numpy as np
 
 
 def _words(seed: int, purpose: str, index: int) -> list[int]:
-    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
-    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+    """Eight words of 32 bits, from the hash of all three."""
+    name = f"{seed}/{purpose}/{index}"
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.frombuffer(digest, "<u4").tolist()
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """The generator that belongs to (seed, purpose, index): scene 7 is scene 7 wherever it is
-    drawn.
-    """
+    """The generator for (seed, purpose, index): scene 7 is scene 7 on every worker."""
     return np.random.default_rng(_words(seed, purpose, index))
 
 

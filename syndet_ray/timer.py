@@ -1,6 +1,4 @@
-"""Timer: calls something every so often, by a thread of its own, for as long as a block of code
-runs.
-"""
+"""Timer: calls a function periodically, in a thread of its own, while a block of code runs."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,10 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def timer(name: str, every_s: float, call: Callable[[], object]) -> Iterator[None]:
-    """Calls `call` every `every_s` seconds until the block ends, which waits for a call that is in
-    progress.
+    """Calls `call` every `every_s` seconds until the block ends.
 
-    call  must not raise: nobody would hear of it, and it would not be called again
+    The end waits for a call that is in progress.
+
+    call  must not raise: the error would be lost, and it would not be called again
     """
     over = threading.Event()
 

@@ -5,39 +5,50 @@ import math
 
 def counted(count: int, noun: str) -> str:
     """1 seed, 3 seeds."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def percent(share: float) -> str:
-    """40 %. What is not nothing is never shown as 0 %, and what is not all never as 100 %."""
+    """40 %. Only a share of 0 is shown as 0 %, and only a share of 1 as 100 %."""
     whole = round(100 * share)
     if whole == 0 and share > 0:
         return "< 1 %"
-    return "> 99 %" if whole == 100 and share < 1 else f"{whole} %"
+    if whole == 100 and share < 1:
+        return "> 99 %"
+    return f"{whole} %"
 
 
 def probability(value: float) -> str:
-    """= 0.97; never certain, for it was counted in draws."""
+    """= 0.97; never certain, because it is the share of a limited number of draws."""
     if value > 0.99:
         return "> 0.99"
-    return "< 0.01" if value < 0.01 else f"= {value:.2f}"
+    if value < 0.01:
+        return "< 0.01"
+    return f"= {value:.2f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A score with so many decimals; "n/a" for none, for NaN and for COCO's -1 (no such object in
-    the set).
+    """A score with this number of decimals; "n/a" if it is unknown: None, NaN or below 0.
+
+    COCO writes -1 where the set has no such object.
     """
-    return "n/a" if value is None or math.isnan(value) or value < 0 else f"{value:.{digits}f}"
+    if value is None or math.isnan(value) or value < 0:
+        return "n/a"
+    return f"{value:.{digits}f}"
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A difference with its sign; what rounds to nothing has none."""
+    """A difference with its sign; one that rounds to 0 has none."""
     rounded = round(value, digits)
-    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+    sign = "+" if rounded else ""
+    return f"{rounded or 0:{sign}.{digits}f}"
 
 
 def decimals(score: float) -> int:
-    """Two are what a small test set can tell; a score below .1 needs the third to say anything."""
+    """The number of decimals of a score.
+
+    A small test set supports two; a score below .1 needs a third to say anything.
+    """
     return 2 if score >= 0.1 else 3
 
 
@@ -47,4 +58,6 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    if minutes:
+        return f"{minutes} min {rest} s"
+    return f"{rest} s"
