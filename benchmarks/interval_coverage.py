@@ -31,7 +31,7 @@ import numpy as np
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.bootstrap import Matches, accuracy, matches, whole
+from syndet_ray.detection.bootstrap import Matches, accuracy, main_metrics, matches
 from syndet_ray.detection.score import Predictions, coco, in_order
 from syndet_ray.spread import interval
 
@@ -124,7 +124,7 @@ def trial(
 
 
 def _map(model: Sequence[Matches], images: np.ndarray) -> float:
-    return whole(accuracy(model, images))["mAP"]
+    return main_metrics(accuracy(model, images))["mAP"]
 
 
 def bounds(score: float, drawn: np.ndarray, halves: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -5,7 +5,14 @@ import pytest
 from made_detections import A, B, C, found, pool_of, random_case
 
 from syndet_ray import seeds
-from syndet_ray.detection.bootstrap import accuracy, bootstrap, draws, intervals, matches, whole
+from syndet_ray.detection.bootstrap import (
+    accuracy,
+    bootstrap,
+    draws,
+    intervals,
+    main_metrics,
+    matches,
+)
 from syndet_ray.detection.score import coco, score
 
 
@@ -50,7 +57,7 @@ def test_counting_matches_anew_is_what_pycocotools_does(seed, most):
         expected = score(
             pool.select(images.tolist()), [predictions[i] for i in images], most
         ).metrics
-        assert whole(accuracy(made, images)) == pytest.approx(_means_of(expected), abs=1e-12)
+        assert main_metrics(accuracy(made, images)) == pytest.approx(_means_of(expected), abs=1e-12)
 
 
 def test_one_image_tells_nothing_of_others():
@@ -72,7 +79,7 @@ def test_fewer_than_ten_images_make_no_interval(images, told):
 def test_images_without_an_object_score_0():
     pool, predictions = random_case(0)
     made = matches([coco(pool, predictions, 100)], len(pool))
-    assert whole(accuracy(made, np.array([0, 0]))) == dict.fromkeys(NAMES, 0.0)
+    assert main_metrics(accuracy(made, np.array([0, 0]))) == dict.fromkeys(NAMES, 0.0)
 
 
 def test_every_resample_is_scored_with_the_same_images_for_every_model():
@@ -96,7 +103,7 @@ def test_a_half_that_comes_again_is_not_scored_again():
 
     def metrics(accuracy):
         seen.append(accuracy)
-        return whole(accuracy)
+        return main_metrics(accuracy)
 
     drawn = draws(three, metrics, seed=0, resamples=50)
     assert len(seen) == 1 + 3, "of all images, and of each alone"
@@ -135,7 +142,8 @@ def test_draws_are_centred_on_the_score():
     assert {name: values.mean() for name, values in draws.items()} == pytest.approx(value)
     made = matches([coco(pool, predictions, 100)], len(pool))
     raw = [
-        whole(accuracy(made, rng.integers(len(pool), size=len(pool))))["mAP"] for _ in range(300)
+        main_metrics(accuracy(made, rng.integers(len(pool), size=len(pool))))["mAP"]
+        for _ in range(300)
     ]
     assert np.mean(raw) > value["mAP"] + 5 * np.std(raw) / np.sqrt(300)
 

@@ -12,7 +12,7 @@ from syndet_ray.detection.obstruction import (
     bin_metrics,
     class_recalls,
     evaluations,
-    in_images,
+    names_in_images,
     slope,
     views,
 )
@@ -159,6 +159,8 @@ def test_what_rests_on_too_few_images_is_not_named():
     for predictions in ([found()] * 20, [found((A, 0, 0.9), (B, 1, 0.9))] * 20):
         made = matches(evaluations(pool, predictions, seen), len(pool))
         both = {f"{kind}_visible/{name}" for kind in ("AP", "recall") for name in (SEEN, HIDDEN)}
-        assert in_images(made, seen, 3) == both | {"slope/AP", "slope/recall"}
-        assert in_images(made, seen, 6) == both
-        assert in_images(made, seen, 7) == {f"{kind}_visible/{SEEN}" for kind in ("AP", "recall")}
+        assert names_in_images(made, seen, 3) == both | {"slope/AP", "slope/recall"}
+        assert names_in_images(made, seen, 6) == both
+        assert names_in_images(made, seen, 7) == {
+            f"{kind}_visible/{SEEN}" for kind in ("AP", "recall")
+        }

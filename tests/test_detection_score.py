@@ -11,7 +11,7 @@ from made_detections import A, B, C, cocoapi_sample, found, pool_of
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from syndet_ray.detection.bootstrap import accuracy, matches, whole
+from syndet_ray.detection.bootstrap import accuracy, main_metrics, matches
 from syndet_ray.detection.score import coco, in_order, means, score, xywh
 from syndet_ray.errors import DataError
 
@@ -192,5 +192,7 @@ def test_pycocotools_alone_says_the_same(shared):
     metrics = score(pool, predictions).metrics
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, abs=1e-9)
     assert set(metrics) - set(expected) == {"mAP_any_class", "AP50_any_class"}
-    once = whole(accuracy(matches([coco(pool, predictions, 100)], len(pool)), np.arange(len(pool))))
+    once = main_metrics(
+        accuracy(matches([coco(pool, predictions, 100)], len(pool)), np.arange(len(pool)))
+    )
     assert once == pytest.approx({name: expected[name] for name in once}, abs=1e-9)
