@@ -526,7 +526,7 @@ def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line
         for name, value in load_file(file).items()
     }
     save_file(tensors, file)
-    said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier version are\. Train it again"
+    said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier version do\. Train it again"
     with pytest.raises(DataError, match=said):
         load_model(tmp_path)
 

@@ -11,7 +11,7 @@ from syndet_ray.definitions.recipe import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Horizon:
-    """How fast the average forgets.
+    """The part of a training that the average looks back over.
 
     share       of the training that it looks back over, 0 to 1
     images      length of the training
@@ -23,10 +23,9 @@ class Horizon:
     batch_size: int
 
     def __call__(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        """The next average, of the shape of both. count: steps that the average holds so far."""
+        """The next average, of the shape of both. count: steps in the average so far."""
         steps = max(1.0, self.share * self.images / self.batch_size)
-        # In its first steps the average is as young as the training: a plain mean of all weights so
-        # far.
+        # In the first steps the average is a plain mean of all weights so far.
         weight = max(1 / steps, 1 / (float(count) + 1))
         return torch.lerp(average, current, weight)
 
@@ -39,7 +38,7 @@ class MovingAverage(AveragedModel):
 
     @property
     def horizon(self) -> Horizon:
-        """How far the average looks back."""
+        """The horizon of the average."""
         assert isinstance(self.avg_fn, Horizon), self.avg_fn
         return self.avg_fn
 

@@ -171,7 +171,7 @@ def average_precision(best: np.ndarray, objects: int) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def _recall_shares(objects: int) -> np.ndarray:
-    """(objects,) the share of COCO's recalls that each hit, the first, second, ..., reaches first."""
+    """(objects,) the share of COCO's recalls that the first, second, ... hit is needed for."""
     recall_after = np.arange(objects + 1) / objects  # no hit, one hit, two hits, ...
     hits_needed = np.maximum(np.searchsorted(recall_after, _RECALLS), 1)
     return np.bincount(hits_needed - 1, minlength=objects) / len(_RECALLS)

@@ -1,5 +1,4 @@
-"""Error kinds: what AP50 loses to each kind of mistake, after TIDE, and which class is taken for
-which.
+"""Error kinds: the effect of each kind of mistake on AP, after TIDE, and the confusion of classes.
 
 Bolya, Foley, Hays & Hoffman, TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV
 2020, sections 2.2 (the kinds) and 2.3 (how each is fixed).
@@ -18,8 +17,9 @@ from syndet_ray.detection.bootstrap import average_precision, best_precision
 from syndet_ray.detection.score import IOU_50, Predictions, coco, joined, xywh
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
-_RIGHT = "right"
+_RIGHT = "right"  # the kind of a detection that is no error
 _FOREGROUND, _BACKGROUND = 0.5, 0.1  # IoU, the paper's t_f and t_b
+_MOST = 100  # detections of a class in an image that count, as for COCO's AP50
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,10 +28,10 @@ class Errors:
 
     labels, scores   (d,)
     kinds            (d,) str, one of KINDS but "missed", or "right"
-    targets          (d,) index of the object that was found, or would be if the error were fixed;
-                     -1 for none
+    targets          (d,) index of the object that a detection finds, or would find if its error
+                     were fixed; -1 for none
     objects          (o,) labels; -1 for crowds
-    missed           (o,) bool, found by nothing, not even by a detection of wrong class or place
+    missed           (o,) bool, no detection finds it, not even one of wrong class or place
     """
 
     labels: np.ndarray
@@ -43,42 +43,43 @@ class Errors:
 
 
 def error_kinds(pool: Pool, predictions: Sequence[Predictions]) -> dict[str, float]:
-    """By name "error/<kind>": what AP50 would gain if all errors of that kind, and no others, were
-    fixed.
-    """
-    found = errors(pool, predictions)
-    now = fixed_ap50(found, ())
-    return {f"error/{kind}": fixed_ap50(found, (kind,)) - now for kind in KINDS}
+    """The gain of AP50 if all errors of one kind, and no others, were fixed; by "error/<kind>"."""
+    all_errors = errors(pool, predictions)
+    ap50 = fixed_ap50(all_errors, ())
+    return {f"error/{kind}": fixed_ap50(all_errors, (kind,)) - ap50 for kind in KINDS}
 
 
 def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
-    """The kind of every detection and object. Where several fit a detection the first holds, as in
-    the authors' program:
+    """The kind of every detection and object.
+
+    If several kinds fit a detection, it is the first of them, as in the authors' program:
 
     localisation    IoU .1 to .5 with an object of its class
     classification  IoU .5 or more with an object of another class
-    duplicate       IoU .5 or more with an object of its class, which another detection has found
+    duplicate       IoU .5 or more with an object of its class that another detection has found
     background      IoU below .1 with every object
     both            IoU .1 to .5 with an object of another class
 
     An object is missed if it is unmatched and no error of localisation or classification is about
     it. Detections that lie in a crowd are left out. Matches are those of COCO's AP50.
     """
-    order, matched = _matched(coco(pool, predictions, 100))
-    found = joined(predictions).select(order)
-    kinds = np.full(len(order), _RIGHT, dtype="U14")
+    order, matched = _matched(coco(pool, predictions, _MOST))
+    detections = joined(predictions).select(order)
+    counts = [len(image.scores) for image in predictions]
+    images = np.repeat(np.arange(len(pool)), counts)[order]
+    first_object = np.concatenate([[0], np.cumsum(pool.box_counts)])  # of each image
+    kinds = np.full(len(order), _RIGHT, dtype="U14")  # the longest name has 14 letters
     targets = matched.copy()
-    images = np.repeat(np.arange(len(pool)), [len(image.scores) for image in predictions])[order]
-    starts = np.concatenate([[0], np.cumsum(pool.box_counts)])
     for i in range(len(pool)):
-        wrong = np.flatnonzero((images == i) & (matched < 0))
-        kinds[wrong], at = _false_alarms(found, wrong, pool.boxes(i))
-        targets[wrong] = np.where(at >= 0, at + starts[i], -1)
+        unmatched = np.flatnonzero((images == i) & (matched < 0))
+        false_alarms = detections.select(unmatched)
+        kinds[unmatched], in_image = _false_alarms(false_alarms, pool.boxes(i))
+        targets[unmatched] = np.where(in_image >= 0, in_image + first_object[i], -1)
     objects = np.where(pool.crowd, -1, pool.labels)
     missed = (objects >= 0) & ~np.isin(np.arange(len(objects)), targets)
     return Errors(
-        labels=found.labels,
-        scores=found.scores,
+        labels=detections.labels,
+        scores=detections.scores,
         kinds=kinds,
         targets=targets,
         objects=objects,
@@ -86,29 +87,29 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
     )
 
 
-def fixed_ap50(found: Errors, kinds: Iterable[str]) -> float:
-    """AP50 had the model made no errors of these kinds; 0 where there are no objects.
+def fixed_ap50(errors: Errors, kinds: Iterable[str]) -> float:
+    """AP50 of the same model without errors of these kinds; 0 if there are no objects.
 
-    Wrong classes and places are put right; where an object is then found more than once, only its
-    best detection stays. Detections of the other kinds are taken away, and missed objects are no
-    longer looked for. A class that is then left without objects scores 1 if it is also without
-    detections, and 0 otherwise.
+    Wrong classes and places are corrected; if an object is then found more than once, only its best
+    detection stays. Detections of the other kinds are removed, and missed objects no longer count.
+    A class that is then without objects scores 1 if it is also without detections, and 0 otherwise.
     """
-    kinds = set(kinds)
-    hits = (found.kinds == _RIGHT) | _among(found.kinds, kinds & {"localisation", "classification"})
-    misses = ~hits & ~_among(found.kinds, kinds)
-    hits = _first_of_each(found, hits)
-    labels = np.where(
-        hits, found.objects[found.targets] if len(found.objects) else -1, found.labels
-    )
-    sought = found.objects[~found.missed] if "missed" in kinds else found.objects
+    fixed = set(kinds)
+    corrected = _among(errors.kinds, fixed & {"localisation", "classification"})
+    candidates = (errors.kinds == _RIGHT) | corrected
+    misses = ~candidates & ~_among(errors.kinds, fixed)
+    hits = _best_of_each_object(errors, candidates)
+    labels = errors.labels.copy()
+    labels[hits] = errors.objects[errors.targets[hits]]
+    sought = errors.objects[~errors.missed] if "missed" in fixed else errors.objects
     order = np.flatnonzero(hits | misses)
-    order = order[np.argsort(-found.scores[order], kind="stable")]
-    present = sorted(set(found.objects[found.objects >= 0].tolist()))
-    per_class = [
-        _class_ap(hits[order[labels[order] == k]], int((sought == k).sum())) for k in present
-    ]
-    return float(np.mean(per_class)) if per_class else 0.0
+    order = order[np.argsort(-errors.scores[order], kind="stable")]
+    class_aps = []
+    for label in np.unique(errors.objects[errors.objects >= 0]):
+        of_class = order[labels[order] == label]
+        objects = int((sought == label).sum())
+        class_aps.append(_class_ap(hits[of_class], objects))
+    return float(np.mean(class_aps)) if class_aps else 0.0
 
 
 def confusion(
@@ -118,69 +119,73 @@ def confusion(
     score_from: float = 0.5,
     iou_from: float = 0.5,
 ) -> np.ndarray:
-    """(k + 1, k + 1) int64: how many objects of class [row] were found as class [column].
+    """(k + 1, k + 1) int64: the number of objects of class [row] that were found as class [column].
 
-    The last row is what was no object (false alarms), the last column what was not found (missed).
-    Of detections of at least `score_from`, the best chooses first, and takes the object of any
-    class that it overlaps most, by `iou_from` at least. Crowds are neutral: not to be found, and a
-    detection that otherwise hits nothing is not counted within one.
+    The last row has detections of no object (false alarms), the last column objects that were not
+    found (missed). Of detections of at least `score_from`, the best chooses first, and takes the
+    object of any class that it overlaps most, by `iou_from` at least. Crowds are neutral: not to be
+    found, and a detection within one that hits nothing else is not counted.
     """
-    last = len(pool.classes)
-    table = np.zeros((last + 1, last + 1), np.int64)
+    nothing = len(pool.classes)  # the last row and column
+    table = np.zeros((nothing + 1, nothing + 1), np.int64)
     for i, image in enumerate(predictions):
-        kept = np.flatnonzero(image.scores >= score_from)
-        kept = kept[np.argsort(-image.scores[kept], kind="stable")]
-        rows, columns = _pairs(pool.boxes(i), image.xyxy[kept], image.labels[kept], iou_from, last)
+        confident = image.select(image.scores >= score_from)
+        best_first = confident.select(np.argsort(-confident.scores, kind="stable"))
+        rows, columns = _cells(pool.boxes(i), best_first, iou_from, nothing)
         np.add.at(table, (rows, columns), 1)
     return table
 
 
 def _matched(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
-    """(d,) indices of the detections that count for AP50, class by class, and (d,) of the objects
-    they found, or -1.
+    """(d,) indices of the detections that count for AP50, and (d,) of the objects they find, or -1.
+
+    Class by class, in pycocotools' order.
     """
-    cells = [cell for cell in evaluation.evalImgs if cell]
-    found = [np.zeros((3, 0))] + [
-        np.array([cell["dtIds"], cell["dtMatches"][IOU_50], cell["dtIgnore"][IOU_50]])
-        for cell in cells
-    ]
-    ids, objects, neutral = np.concatenate(found, axis=1)
-    return ids[neutral == 0].astype(np.int64) - 1, objects[neutral == 0].astype(np.int64) - 1
+    columns = [np.zeros((3, 0))]
+    for cell in evaluation.evalImgs:
+        if cell:
+            row = [cell["dtIds"], cell["dtMatches"][IOU_50], cell["dtIgnore"][IOU_50]]
+            columns.append(np.array(row))
+    ids, objects, neutral = np.concatenate(columns, axis=1)
+    counted = neutral == 0
+    # ids begin at 1, and pycocotools writes 0 for no match
+    return ids[counted].astype(np.int64) - 1, objects[counted].astype(np.int64) - 1
 
 
-def _false_alarms(
-    found: Predictions, wrong: np.ndarray, boxes: Boxes
-) -> tuple[np.ndarray, np.ndarray]:
-    """(w,) kind of each false alarm of an image, and (w,) index of the object that fixing it would
-    find, or -1.
+def _false_alarms(false_alarms: Predictions, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    """(w,) kind of each false alarm of an image, and (w,) the object it would find if fixed, or -1.
+
+    The objects are indices into the boxes of the image.
     """
-    iou = _ious(found.xyxy[wrong], boxes.xyxy, np.zeros(len(boxes), bool))
-    own = (found.labels[wrong][:, None] == boxes.labels) & ~boxes.crowd
-    other = ~own & ~boxes.crowd
-    right, wide = (iou * own).max(axis=1, initial=0), (iou * other).max(axis=1, initial=0)
-    kinds = _kinds(right, wide)
-    at = np.full(len(wrong), -1)
-    for kind, which in (("localisation", own), ("classification", other)):
-        chosen = kinds == kind
-        if chosen.any():
-            at[chosen] = (iou * which)[chosen].argmax(axis=1)
-    return kinds, at
+    ious = _ious(false_alarms.xyxy, boxes.xyxy, np.zeros(len(boxes), bool))
+    same_class = (false_alarms.labels[:, None] == boxes.labels) & ~boxes.crowd
+    other_class = ~same_class & ~boxes.crowd
+    iou_same, iou_other = ious * same_class, ious * other_class
+    kinds = _kinds(iou_same.max(axis=1, initial=0), iou_other.max(axis=1, initial=0))
+    targets = np.full(len(kinds), -1)
+    for kind, overlaps in (("localisation", iou_same), ("classification", iou_other)):
+        of_kind = kinds == kind
+        if of_kind.any():
+            targets[of_kind] = overlaps[of_kind].argmax(axis=1)
+    return kinds, targets
 
 
-def _kinds(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(w,) by the greatest IoU (w,) with an object of its own class and of another."""
+def _kinds(same_class: np.ndarray, other_class: np.ndarray) -> np.ndarray:
+    """(w,) kinds by the greatest IoU (w,) with an object of the same class and of another."""
     rules = {
-        "localisation": (own >= _BACKGROUND) & (own < _FOREGROUND),
-        "classification": other >= _FOREGROUND,
-        "duplicate": own >= _FOREGROUND,
-        "background": np.maximum(own, other) < _BACKGROUND,
+        "localisation": (same_class >= _BACKGROUND) & (same_class < _FOREGROUND),
+        "classification": other_class >= _FOREGROUND,
+        "duplicate": same_class >= _FOREGROUND,
+        "background": np.maximum(same_class, other_class) < _BACKGROUND,
     }
     return np.select(list(rules.values()), list(rules), "both")
 
 
 def _ious(xyxy: np.ndarray, objects: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """(d, o) COCO's overlap of d boxes with o objects: with a crowd, the share of the box that lies
-    in it.
+    """(d, o) overlap of d boxes with o objects; with a crowd, the share of the box that lies in it.
+
+    By pycocotools, so that a box at a threshold is on the same side of it as in COCO's matching:
+    its digits differ from those of `boxes.iou`.
     """
     if len(xyxy) == 0 or len(objects) == 0:
         return np.zeros((len(xyxy), len(objects)))
@@ -191,45 +196,52 @@ def _among(values: np.ndarray, names: set[str]) -> np.ndarray:
     return np.isin(values, sorted(names))
 
 
-def _first_of_each(found: Errors, hits: np.ndarray) -> np.ndarray:
-    """(d,) bool: of the hits on each object the most confident; of tied ones that which was right
-    from the start.
-    """
-    order = np.lexsort((found.kinds != _RIGHT, -found.scores))
+def _best_of_each_object(errors: Errors, hits: np.ndarray) -> np.ndarray:
+    """(d,) bool: the most confident hit on each object; of tied ones that without a correction."""
+    order = np.lexsort((errors.kinds != _RIGHT, -errors.scores))
     order = order[hits[order]]
-    _, first = np.unique(found.targets[order], return_index=True)
-    kept = np.zeros(len(hits), bool)
-    kept[order[first]] = True
-    return kept
+    _, first = np.unique(errors.targets[order], return_index=True)
+    is_best = np.zeros(len(hits), bool)
+    is_best[order[first]] = True
+    return is_best
 
 
 def _class_ap(hits: np.ndarray, objects: int) -> float:
     if objects == 0:
         return float(len(hits) == 0)
-    return float(average_precision(best_precision(hits[None], ~hits[None]), objects)[0])
+    best = best_precision(hits[None], ~hits[None])
+    return float(average_precision(best, objects)[0])
 
 
-def _pairs(
-    boxes: Boxes, xyxy: np.ndarray, labels: np.ndarray, iou_from: float, last: int
+def _cells(
+    boxes: Boxes, detections: Predictions, iou_from: float, nothing: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of the confusion table that one image adds to, row and column of each."""
-    iou = _ious(xyxy, boxes.xyxy, boxes.crowd)
-    found = _greedy(iou * ~boxes.crowd, iou_from)
-    in_crowd = (iou * boxes.crowd).max(axis=1, initial=0) >= iou_from
-    counted = (found >= 0) | ~in_crowd
-    true = np.array([boxes.labels[at] if at >= 0 else last for at in found], np.int64)
-    missed = boxes.labels[~boxes.crowd & ~np.isin(np.arange(len(boxes)), found)]
-    return np.concatenate([true[counted], missed]), np.concatenate(
-        [labels[counted], np.full(len(missed), last)]
-    )
+    """Rows and columns of the confusion table to which one image adds 1 each.
+
+    detections  best first
+    nothing     the row of false alarms, and the column of missed objects
+    """
+    ious = _ious(detections.xyxy, boxes.xyxy, boxes.crowd)
+    targets = _greedy(ious * ~boxes.crowd, iou_from)
+    in_crowd = (ious * boxes.crowd).max(axis=1, initial=0) >= iou_from
+    counted = (targets >= 0) | ~in_crowd
+    labels_and_nothing = np.append(boxes.labels, nothing)  # the target -1 is its last entry
+    true_labels = labels_and_nothing[targets]
+    is_missed = ~boxes.crowd & ~np.isin(np.arange(len(boxes)), targets)
+    missed = boxes.labels[is_missed]
+    rows = np.concatenate([true_labels[counted], missed])
+    columns = np.concatenate([detections.labels[counted], np.full(len(missed), nothing)])
+    return rows, columns
 
 
-def _greedy(iou: np.ndarray, iou_from: float) -> np.ndarray:
-    """(d,) index of the object that each detection takes, best detection first, or -1. iou (d, o)."""
-    free, found = np.ones(iou.shape[1], bool), np.full(len(iou), -1)
-    for d, row in enumerate(iou):
-        row = np.where(free, row, 0.0)
-        if row.max(initial=0) >= iou_from:
-            found[d] = row.argmax()
-            free[found[d]] = False
-    return found
+def _greedy(ious: np.ndarray, iou_from: float) -> np.ndarray:
+    """(d,) index of the object that each detection takes, or -1. ious (d, o), best first."""
+    free = np.ones(ious.shape[1], bool)
+    targets = np.full(len(ious), -1)
+    for number, row in enumerate(ious):
+        overlaps = np.where(free, row, 0.0)
+        if overlaps.max(initial=0) >= iou_from:
+            target = overlaps.argmax()
+            targets[number] = target
+            free[target] = False
+    return targets

@@ -13,15 +13,17 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.augment import Augmenter, Example
 
-# Batches that are prepared beside the one that trains: two, so that a slow one does not stop the
+# Batches that are prepared while another one trains: two, so that a slow one does not stop the
 # training.
 _AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """images: each (3, side, side) float32, 0 to 1; targets: each with "boxes", "labels" (1-based)
-    and "ignored".
+    """Images with their targets, on the device.
+
+    images   each (3, side, side) float32, 0 to 1
+    targets  each with "boxes", "labels" (1-based) and "ignored"
     """
 
     images: list[Tensor]
@@ -31,9 +33,8 @@ class Batch:
 class Feed:
     """Makes batches of augmented images.
 
-    Each image has a generator of its own, named by the seed and its number in the training: what a
-    batch holds does not depend on how many threads make it, or on how often a training was
-    interrupted.
+    Each image has a generator of its own, named by the seed and its number in the training. So a
+    batch does not depend on the number of threads, or on interruptions of the training.
     """
 
     def __init__(
@@ -45,18 +46,14 @@ class Feed:
     def batches(self, draws: Iterator[tuple[int, list[tuple[str, int]]]]) -> Iterator[Batch]:
         """A batch for each of `draws`: images seen before it, and (source, index) of each image."""
         queue = deque[list[Future[Example]]]()
-        with ThreadPoolExecutor(
-            max_workers=torch.get_num_threads(), thread_name_prefix="augment"
-        ) as threads:
+        workers = torch.get_num_threads()
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="augment") as threads:
             try:
-                for seen, draw in draws:
-                    numbered = enumerate(draw, start=seen)
-                    queue.append(
-                        [
-                            threads.submit(self._example, number, *image)
-                            for number, image in numbered
-                        ]
-                    )
+                for images_seen, draw in draws:
+                    futures = []
+                    for number, (source, index) in enumerate(draw, start=images_seen):
+                        futures.append(threads.submit(self._example, number, source, index))
+                    queue.append(futures)
                     if len(queue) > _AHEAD:
                         yield self._batch(queue.popleft())
                 while queue:
@@ -70,13 +67,11 @@ class Feed:
         return self.augmenter(pool.image(index), pool.boxes(index), rng)
 
     def _batch(self, futures: Sequence[Future[Example]]) -> Batch:
-        """Waits until all examples are there."""
+        """Waits until all examples are ready, and joins them."""
         examples = [future.result() for future in futures]
-        pixels = self._moved(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
-        return Batch(
-            images=list(pixels.float() / 255),
-            targets=[self._target(example) for example in examples],
-        )
+        pixels = np.stack([example.image for example in examples])
+        images = self._moved(pixels).permute(0, 3, 1, 2).float() / 255
+        return Batch(images=list(images), targets=[self._target(example) for example in examples])
 
     def _target(self, example: Example) -> dict[str, Tensor]:
         return {
@@ -86,8 +81,9 @@ class Feed:
         }
 
     def _moved(self, array: np.ndarray) -> Tensor:
-        """The array on the device; on a GPU by way of pinned memory, so that the host does not wait
-        for the copy.
+        """The array on the device.
+
+        A GPU takes it from pinned memory, so that the host does not wait for the copy.
         """
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if self._device.type == "cpu":

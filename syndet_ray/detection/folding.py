@@ -1,5 +1,6 @@
-"""Folding: frozen layers in their fastest form: norms multiplied into convolutions, weights
-converted once.
+"""Folding: frozen layers in their fastest form, norms multiplied into convolutions.
+
+Their weights are converted to the precision of the computation only once.
 """
 
 import copy
@@ -14,8 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from syndet_ray.detection.precision import full
 
-# How far folding may move a feature, as a share of the largest: far above rounding, far below what
-# a wrong fold does.
+# How far folding may move a feature, as a share of the largest: far above rounding, far below the
+# effect of a wrong fold.
 _FOLDING_ERROR = 1e-3
 # How much further from float32 than the plain net a fold may be in bfloat16: of 19 backbones with
 # random weights the furthest was 2.3 times as far, nearly all less than 1.5 times.
@@ -37,25 +38,25 @@ def folded(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Mo
 
 
 def same(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> bool:
-    """Whether maps, float32 and of equal shapes, are equal up to rounding."""
-    # where timm collects features by hooks, a copy of the net returns fewer
+    """True if maps, float32 and of equal shapes, are equal up to rounding."""
+    # if timm collects features by hooks, a copy of the net returns fewer
     if len(expected) != len(actual):
         return False
-    pairs = zip(expected, actual, strict=True)
-    return all(
-        (fold_map - exact).abs().max() <= _FOLDING_ERROR * exact.abs().max()
-        for exact, fold_map in pairs
-    )
+    for exact, fold_map in zip(expected, actual, strict=True):
+        error = (fold_map - exact).abs().max()
+        is_equal = bool(error <= _FOLDING_ERROR * exact.abs().max())  # False for NaN
+        if not is_equal:
+            return False
+    return True
 
 
 def as_near(
     expected: Sequence[Tensor], plain: Sequence[Tensor], converted: Sequence[Tensor]
 ) -> bool:
-    """Whether the maps of a fold in bfloat16 are about as near to those in float32 as the maps of
-    the plain net are.
+    """True if the maps of a fold in bfloat16 are about as exact as those of the plain net.
 
-    How near that is depends on the net: some with random weights turn a rounding error of 0.3 %
-    into one of 30 %.
+    The error of the plain net depends on the net: some with random weights turn a rounding error of
+    0.3 % into one of 30 %.
 
     expected   maps in float32
     plain      maps of the net in bfloat16
@@ -63,15 +64,18 @@ def as_near(
     """
     for exact, plain_map, fold_map in zip(expected, plain, converted, strict=True):
         allowed = _REDUCED_ERROR * (plain_map - exact).norm() + _BF16_ROUNDING * exact.norm()
-        near = bool((fold_map - exact).norm() <= allowed)  # False for what is not a number
-        if not near:
+        is_near = bool((fold_map - exact).norm() <= allowed)  # False for NaN
+        if not is_near:
             return False
     return True
 
 
 def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
-    """A copy of `module` whose frozen convolutions and batch norms are one; what is not frozen is
-    shared with it.
+    """A copy of `module` whose frozen convolutions and batch norms are one.
+
+    What is not frozen is shared with it.
+
+    path  name of the module in the whole net
     """
     if path in frozen and not list(module.children()):
         return _plain(module)
@@ -79,15 +83,16 @@ def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
         return module  # itself: train() and eval() of the net would not reach a copy
     fold = copy.copy(module)
     fold._modules = dict(module._modules)
-    convolution = ""  # the last child before this one, where it is a frozen convolution
+    before = ""  # name of the child before this one, if that is a frozen convolution
     for name, child in module.named_children():
         child_path = _joined(path, name)
-        if convolution and child_path in frozen and _follows(child, getattr(module, convolution)):
-            fold._modules[convolution] = _fused(getattr(module, convolution), child)
+        is_frozen = child_path in frozen
+        if before and is_frozen and _follows(child, getattr(module, before)):
+            fold._modules[before] = _fused(getattr(module, before), child)
             fold._modules[name] = _after_norm(child)
         else:
             fold._modules[name] = _fold(child, frozen, child_path)
-        convolution = name if child_path in frozen and isinstance(child, nn.Conv2d) else ""
+        before = name if is_frozen and isinstance(child, nn.Conv2d) else ""
     return fold
 
 
@@ -97,12 +102,14 @@ def _joined(path: str, name: str) -> str:
 
 
 def _reaches_into(path: str, frozen: Collection[str]) -> bool:
-    """Whether the module of this name is frozen, or holds one that is."""
-    return not path or path in frozen or any(name.startswith(f"{path}.") for name in frozen)
+    """True if the module of this name is frozen, or holds one that is."""
+    if not path or path in frozen:
+        return True
+    return any(name.startswith(f"{path}.") for name in frozen)
 
 
 def _follows(norm: nn.Module, convolution: nn.Conv2d) -> TypeGuard[_BatchNorm]:
-    """Whether `norm` may be the batch norm of the convolution that stands before it."""
+    """True if `norm` may be the batch norm of the convolution that stands before it."""
     return isinstance(norm, _BatchNorm) and norm.num_features == convolution.out_channels
 
 
@@ -113,18 +120,20 @@ def _fused(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """A copy of a module without children; of timm's convolutions that standardise their weights, a
-    plain convolution.
+    """A copy of a module without children, with weights that are already standardised.
 
-    They are standardised here, once, in float32: bfloat16 would round them before the mean is
-    subtracted, and after.
+    timm's convolutions that standardise their weights become plain ones. Their weights are
+    standardised here, once, in float32: bfloat16 would round them before the mean is subtracted,
+    and after.
     """
     from timm.layers import Conv2dSame
 
     plain: Any = copy.deepcopy(module)
     if not _standardises(module):
         return plain
-    gain = (plain.gain * plain.scale).flatten() if hasattr(plain, "gain") else None
+    gain = None
+    if hasattr(plain, "gain"):
+        gain = (plain.gain * plain.scale).flatten()
     filters = plain.weight.reshape(1, plain.out_channels, -1)
     with torch.no_grad(), full(filters.device):
         weight = functional.batch_norm(
@@ -136,9 +145,9 @@ def _plain(module: nn.Module) -> nn.Module:
 
 
 def _standardises(module: nn.Module) -> bool:
-    """Whether a module is one of timm's convolutions with weight standardisation (Qiao et al.
+    """True for timm's convolutions with weight standardisation.
 
-    2019, Brock et al. 2021).
+    Qiao et al. 2019, Brock et al. 2021.
     """
     from timm.layers import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 
@@ -146,43 +155,42 @@ def _standardises(module: nn.Module) -> bool:
 
 
 def _after_norm(norm: nn.Module) -> nn.Module:
-    """What is left of a batch norm once it is folded: timm's have an activation and a drop-out of
-    their own.
-    """
+    """The rest of a batch norm that is folded: timm's have a drop-out and an activation."""
     steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
     return nn.Sequential(*[step for step in steps if not isinstance(step, nn.Identity)])
 
 
 def _convert(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
-    """Converts the weights of frozen convolutions, so that no step has to, and spares them padded
-    copies of their maps.
+    """Converts the weights of frozen convolutions once, so that no step has to.
+
+    Convolutions with TensorFlow's padding become an `_UnevenPadding`, which copies no map.
     """
     for name, child in module.named_children():
         child_path = _joined(path, name)
-        if child_path in frozen and isinstance(child, nn.Conv2d) and _pads_unevenly(child):
+        is_convolution = isinstance(child, nn.Conv2d | _UnevenPadding)
+        if child_path in frozen and _pads_unevenly(child):
             module._modules[name] = _UnevenPadding(child).to(dtype)
-        elif child_path in frozen and isinstance(child, (nn.Conv2d, _UnevenPadding)):
+        elif child_path in frozen and is_convolution:
             child.to(dtype)
         else:
             _convert(child, frozen, child_path, dtype)
 
 
-def _pads_unevenly(convolution: nn.Module) -> bool:
-    """Whether it pads as TensorFlow does, in a way that _UnevenPadding can take over."""
+def _pads_unevenly(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """True for a convolution with TensorFlow's padding that _UnevenPadding can do as well."""
     from timm.layers import Conv2dSame
 
-    if not isinstance(convolution, Conv2dSame):
+    if not isinstance(module, Conv2dSame):
         return False
-    halves = convolution.stride == (2, 2) and convolution.dilation == (1, 1)
-    return halves and convolution.kernel_size in ((3, 3), (5, 5))
+    halves = module.stride == (2, 2) and module.dilation == (1, 1)
+    return halves and module.kernel_size in ((3, 3), (5, 5))
 
 
 class _UnevenPadding(nn.Module):
-    """TensorFlow's padding of a convolution of stride 2, on maps of even size, without copying the
-    map to pad it.
+    """TensorFlow's padding of a convolution of stride 2, without a padded copy of the map.
 
-    TensorFlow pads one pixel less before the map than after it. So does an even padding without its
-    first row and column.
+    For maps of even size. TensorFlow pads one pixel less before the map than after it. An even
+    padding gives the same result without its first row and column.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:

@@ -1,4 +1,4 @@
-"""Heads: the parts of torchvision's detectors, made to hold at any scale, width and precision."""
+"""Heads: parts of torchvision's detectors that work at any scale, width and precision."""
 
 import math
 from collections.abc import Sequence
@@ -14,20 +14,21 @@ from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 from syndet_ray.detection.backbones import STRIDES
 from syndet_ray.detection.precision import ReducedSequential, reduced
 
-# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: except for small ones, a third
-# of their size at most. Only the smallest stand 4 px apart: with four times as many anchors a step
+# Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: at most a third of their size,
+# except for small ones. Only the smallest stand 4 px apart: with four times as many anchors a step
 # takes half as long again.
 _STRIDE_8_UP_TO_PX, _STRIDE_4_BELOW_PX = 48.0, 16.0
-# A light box head cuts every region into so many cells a side: a pip of a die is a tenth of it.
-CELLS, HEAD_WIDTH = 14, 256
-_HEAD_CHANNELS = 64
+CELLS = 14  # a side, into which a light box head cuts a region: a pip of a die is a tenth of it
+HEAD_WIDTH = 256  # features of a region: a quarter of torchvision's, for a CPU core
+_HEAD_CHANNELS = 64  # of the convolutions of a light box head, as many as a narrow pyramid has
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a backbone's weights were trained on: pixels, 0 to 1, minus the mean, divided by the
-    deviation; of R, G, B.
+    """Normalisation of the images that a backbone's weights were trained on.
+
+    Pixels, 0 to 1, minus the mean, divided by the deviation; of R, G, B.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -35,16 +36,15 @@ class Input:
 
 
 class NativeScale(GeneralizedRCNNTransform):
-    """Takes images as they come: they were brought to the working scale when they were read.
+    """Takes images as they are: they were brought to the working scale when they were read.
 
-    torchvision's own `_skip_resize` holds in training only: to predict, it would still enlarge a
-    640 px photo to 800 px.
+    torchvision's own `_skip_resize` has an effect in training only: to predict, it would still
+    enlarge a 640 px photo to 800 px.
     """
 
     def __init__(self, expected: Input) -> None:
-        super().__init__(
-            1, 1, list(expected.mean), list(expected.deviation), size_divisible=max(STRIDES)
-        )
+        mean, deviation = list(expected.mean), list(expected.deviation)
+        super().__init__(1, 1, mean, deviation, size_divisible=max(STRIDES))
 
     def resize(
         self, image: Tensor, target: dict[str, Tensor] | None = None
@@ -59,7 +59,7 @@ class Anchors(AnchorGenerator):
     torchvision divides the side of the image by that of the map, so that its distance depends on
     the image where the coarsest map is rounded up: 60 px instead of 64 in an image of 480.
 
-    sizes       px, of each map, smallest first; continued where a map has fewer than others: one
+    sizes       px, of each map, smallest first; continued if a map has fewer than others: one
                 head serves all maps
     ratios      height / width, of every map
     strides_px  of each map
@@ -83,15 +83,15 @@ class Anchors(AnchorGenerator):
         return tuple(sorted(distinct))
 
     def grid_anchors(self, grid_sizes: list[list[int]], strides: Any) -> list[Tensor]:
-        """The anchors of each map, at its own stride instead of the one that torchvision computes."""
+        """The anchors of each map, at its own stride instead of the one torchvision computes."""
         return super().grid_anchors(grid_sizes, [[px, px] for px in self._strides_px])
 
 
 class RegionAlign(MultiScaleRoIAlign):
-    """Cuts regions out of maps whose scale is known from the padded image.
+    """Cuts regions out of maps, at the scale of the padded image.
 
-    torchvision rounds the scale that it sees in the first image as it was before padding: for 66 px
-    it takes half of it.
+    torchvision computes the scale from the first image before padding, and rounds it: for 66 px it
+    takes half of it.
     """
 
     def forward(
@@ -111,28 +111,27 @@ class ReducedMLPHead(TwoMLPHead):
 
 
 class LightBoxHead(nn.Module):
-    """Reads a region at a resolution at which small marks can be told apart, and halves it twice."""
+    """Reads a region at a resolution that shows small marks, and halves it twice."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         channels = _HEAD_CHANNELS
-        layers = [
-            Conv2dNormActivation(fan_in, channels, stride=2) for fan_in in (in_channels, channels)
-        ]
-        self.halve = ReducedSequential(*layers)
+        first = Conv2dNormActivation(in_channels, channels, stride=2)
+        second = Conv2dNormActivation(channels, channels, stride=2)
+        self.halve = ReducedSequential(first, second)
         side = math.ceil(math.ceil(CELLS / 2) / 2)
         self.read = nn.Linear(channels * side**2, HEAD_WIDTH)
 
     def forward(self, regions: Tensor) -> Tensor:
         """regions (n, in_channels, 14, 14); returns (n, 256)."""
-        return nn.functional.relu(self.read(self.halve(regions).flatten(1)))
+        features = self.halve(regions).flatten(1)
+        return nn.functional.relu(self.read(features))
 
 
 class SharedBoxPredictor(nn.Module):
-    """Scores of each class, and one box for all of them, instead of torchvision's one box for each
-    class.
+    """Scores of each class, and one box for all classes; torchvision has a box for each class.
 
-    A box then learns from every object, not from those of its own class alone: with few photos it
+    A shared box learns from every object, not from those of one class alone: with few photos it
     fits better.
     """
 
@@ -143,20 +142,24 @@ class SharedBoxPredictor(nn.Module):
         self.box = nn.Linear(width, 4)
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """regions (n, width); returns scores (n, classes) and, repeated for each class, deltas (n,
-        4 * classes).
+        """Returns scores (n, classes) and deltas (n, 4 * classes), the same for each class.
+
+        regions  (n, width)
         """
-        return self.cls_score(regions), self.box(regions).repeat(1, self._classes)
+        deltas = self.box(regions).repeat(1, self._classes)
+        return self.cls_score(regions), deltas
 
 
 def padded(side: int) -> int:
-    """The side of an image as the network sees it: a multiple of its greatest stride."""
-    return math.ceil(side / max(STRIDES)) * max(STRIDES)
+    """The side of an image with its padding: a multiple of the network's greatest stride."""
+    greatest = max(STRIDES)
+    return math.ceil(side / greatest) * greatest
 
 
 def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple[float, ...]]:
-    """Distributes anchor sizes over the levels of a pyramid that begins at stride 4; levels without
-    any are left out.
+    """Distributes anchor sizes over the levels of a pyramid that begins at stride 4.
+
+    Levels without any are left out.
 
     anchor_px  smallest first
     """
@@ -169,9 +172,7 @@ def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple
 
 
 def _continued(sizes: Sequence[float], count: int) -> tuple[float, ...]:
-    """`count` sizes: those of the map, then each larger than the last by a factor of the square
-    root of 2.
-    """
+    """`count` sizes: those of the map, then each sqrt(2) times the one before."""
     longer = list(sizes)
     while len(longer) < count:
         longer.append(longer[-1] * math.sqrt(2))

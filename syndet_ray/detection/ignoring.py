@@ -1,7 +1,7 @@
 """Ignoring: torchvision's detectors with regions in which nothing is learned.
 
-A target's "ignored", (m, 4) boxes, are objects of which a crop left too little to be found, and
-crowds. What is proposed there is neither an object nor background: it adds nothing to the loss.
+A target's "ignored", (m, 4) boxes, are crowds, and objects of which a crop left too little to be
+found. A proposal there is neither an object nor background: it adds nothing to the loss.
 """
 
 from typing import Any
@@ -13,9 +13,10 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import box_area
 
-# A box is in an ignored region when they share this much of the smaller of the two: a sliver lies
-# within the anchor that would find its object, a crowd holds the anchors of many.
+# A box is in an ignored region if they share more than this part of the smaller of the two: a
+# sliver lies within the anchor that would find its object, a crowd holds the anchors of many.
 _SHARED = 0.5
 _LEAST_LOGIT = -100.0  # its probability rounds to 0 in float32, and so does its loss as background
 
@@ -27,7 +28,7 @@ def in_ignored(boxes: Tensor, ignored: Tensor) -> Tensor:
     top_left = torch.maximum(boxes[:, None, :2], ignored[None, :, :2])
     bottom_right = torch.minimum(boxes[:, None, 2:], ignored[None, :, 2:])
     shared = (bottom_right - top_left).clamp(min=0).prod(dim=2)
-    smaller = torch.minimum(_areas(boxes)[:, None], _areas(ignored)[None])
+    smaller = torch.minimum(box_area(boxes)[:, None], box_area(ignored)[None])
     return (shared > _SHARED * smaller).any(dim=1)
 
 
@@ -37,7 +38,8 @@ class IgnoringRPN(RegionProposalNetwork):
     levels: tuple[str, ...]
 
     def forward(self, images: Any, features: dict[str, Tensor], targets: Any = None) -> Any:
-        return super().forward(images, {level: features[level] for level in self.levels}, targets)
+        proposing = {level: features[level] for level in self.levels}
+        return super().forward(images, proposing, targets)
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
@@ -95,8 +97,9 @@ class IgnoringRoIHeads(RoIHeads):
 
 
 class IgnoringRetinaNetHead(RetinaNetHead):
-    """RetinaNet's head: an anchor in an ignored region counts as between object and background,
-    which has no loss.
+    """RetinaNet's head.
+
+    An anchor in an ignored region counts as between object and background, which has no loss.
     """
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
@@ -111,15 +114,16 @@ class IgnoringRetinaNetHead(RetinaNetHead):
     ) -> dict[str, Tensor]:
         for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
             background = matches == Matcher.BELOW_LOW_THRESHOLD
-            matches[background & in_ignored(image_anchors, target["ignored"])] = (
-                Matcher.BETWEEN_THRESHOLDS
-            )
+            neutral = background & in_ignored(image_anchors, target["ignored"])
+            matches[neutral] = Matcher.BETWEEN_THRESHOLDS
         return super().compute_loss(targets, head_outputs, anchors, matched_idxs)
 
 
 class IgnoringFCOSHead(FCOSHead):
-    """FCOS's head: it has no third kind besides object and background, so an ignored point becomes
-    certain background.
+    """FCOS's head.
+
+    It has no third kind besides object and background, so an ignored point becomes certain
+    background.
     """
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
@@ -136,15 +140,16 @@ class IgnoringFCOSHead(FCOSHead):
         for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
             background = matches < 0
             masks.append(background & in_ignored(_centres(image_anchors), target["ignored"]))
-        logits = head_outputs["cls_logits"].masked_fill(torch.stack(masks)[..., None], _LEAST_LOGIT)
-        return super().compute_loss(
-            targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs
-        )
+        neutral = torch.stack(masks)[..., None]
+        logits = head_outputs["cls_logits"].masked_fill(neutral, _LEAST_LOGIT)
+        outputs = head_outputs | {"cls_logits": logits}
+        return super().compute_loss(targets, outputs, anchors, matched_idxs)
 
 
 def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-    """The outputs, in prediction without label 0: no object has it, but torchvision's one-stage
-    detectors score it too.
+    """The outputs, without label 0 in prediction.
+
+    No object has label 0, but torchvision's one-stage detectors score it too.
     """
     if not training:
         head_outputs["cls_logits"][..., 0] = _LEAST_LOGIT
@@ -152,22 +157,20 @@ def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor
 
 
 def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:
-    """Whether all proposals of a batch are ignored. With an object there is always something: it is
-    a proposal itself.
+    """True if all proposals of a batch are ignored, and there is no object.
+
+    An object is a proposal itself, from which the heads learn.
     """
-    if any(len(target["boxes"]) for target in targets):
-        return False
-    pairs = zip(proposals, targets, strict=True)
-    return all(bool(in_ignored(boxes, target["ignored"]).all()) for boxes, target in pairs)
+    for boxes, target in zip(proposals, targets, strict=True):
+        if len(target["boxes"]) or not in_ignored(boxes, target["ignored"]).all():
+            return False
+    return True
 
 
 def _centres(boxes: Tensor) -> Tensor:
-    """(n, 4) boxes of one pixel in the middle of `boxes`: FCOS learns at points, the size of its
-    anchors means nothing.
+    """(n, 4) boxes of one pixel in the middle of `boxes`.
+
+    FCOS learns at points: the size of its anchors means nothing.
     """
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     return torch.cat([middle - 0.5, middle + 0.5], dim=1)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)

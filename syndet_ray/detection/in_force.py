@@ -1,13 +1,11 @@
-"""In force: the settings of a training, read off the objects that act on them rather than off its
-recipe.
+"""In force: settings of a training, read from the objects that use them instead of its recipe.
 
-Each function returns plain JSON values by dotted path. A setting that nothing acts on is left out:
+Each function returns plain JSON values by dotted path. A setting that no object uses is left out:
 AdamW has no momentum, and FCOS has no anchors.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -25,8 +23,7 @@ from syndet_ray.detection.weights_file import WeightsReport
 
 
 def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
-    """Settings of the mix: the plan of the batches, and how many distinct images there are to draw
-    from.
+    """Settings of the mix: the plan of the batches, and numbers of distinct images.
 
     pools  of the sources that have a share, by name
     """
@@ -56,18 +53,20 @@ def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
 
     All values, sorted, where photos differ.
     """
-    longer_sides = [pool.sizes_wh.max(axis=1).tolist() for pool in photos if len(pool)]
-    return _one_or_all(set(chain.from_iterable(longer_sides)))
+    longer_sides: set[int] = set()
+    for pool in photos:
+        if len(pool):
+            longer_sides.update(pool.sizes_wh.max(axis=1).tolist())
+    return _one_or_all(longer_sides)
 
 
 def detector_in_force(
     model: nn.Module, weights: WeightsReport, optimizer: Optimizer
 ) -> dict[str, Any]:
-    """Settings of the detector that trains, except for its working scale: that is read off the
-    photos.
+    """Settings of the detector that trains, without its working scale: photos show that.
 
-    frozen_stages is always a number, also where all stages are frozen. anchor_px are the sizes on
-    all levels, smallest first.
+    frozen_stages is always a number, also if all stages are frozen. anchor_px are the sizes on all
+    levels, smallest first.
     """
     backbone: Any = model.get_submodule("backbone")
     settings: dict[str, Any] = {
@@ -90,9 +89,7 @@ def training_in_force(
     augmenter: Augmenter,
     mixer: BatchMixer,
 ) -> dict[str, Any]:
-    """Settings of the training: the optimizer's, the schedule's, the augmentation's and the
-    batches'.
-    """
+    """Settings of the training: of its optimizer, schedule, augmentation and batches."""
     weights = next(group for group in optimizer.param_groups if group["name"] == "weights")
     settings: dict[str, Any] = {
         "training.images": rate.images,
@@ -112,7 +109,7 @@ def training_in_force(
 
 
 def _one_or_all(values: set[int]) -> int | list[int]:
-    """The value where all are equal, else all of them, sorted: a check then shows that they differ."""
+    """The value if all are equal, else all values, sorted: a check then shows them."""
     first, *others = sorted(values)
     return [first, *others] if others else first
 
@@ -126,7 +123,8 @@ def _of_anchors(model: Any) -> dict[str, Any]:
     """Sizes and ratios of the anchors; empty for a detector without anchors."""
     if isinstance(model, WithoutAnchors):
         return {}
-    anchors = model.rpn.anchor_generator if hasattr(model, "rpn") else model.anchor_generator
+    two_stages = hasattr(model, "rpn")
+    anchors = model.rpn.anchor_generator if two_stages else model.anchor_generator
     assert len(set(anchors.aspect_ratios)) == 1, anchors.aspect_ratios  # every level has the same
     return {
         "detector.anchor_px": list(anchors.sizes_px),

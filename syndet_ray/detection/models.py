@@ -1,4 +1,4 @@
-"""Models: built from a recipe's detector, and saved as safetensors and JSON, never pickle."""
+"""Models: built from a recipe's detector, and saved as safetensors and JSON, never as pickle."""
 
 import json
 from dataclasses import dataclass
@@ -15,14 +15,12 @@ from syndet_ray.detection.architectures import assemble
 from syndet_ray.detection.weights import WeightsReport, input_of, load_weights
 from syndet_ray.errors import DataError, SyndetError
 
-SAVED_MODEL = "model.safetensors"  # the file in a folder with a model that holds its tensors
+SAVED_MODEL = "model.safetensors"  # the file with the tensors in the folder of a model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedModel:
-    """A model that is ready to predict, the names of its classes, and the detector that it was
-    built as.
-    """
+    """A model that is ready to predict, the names of its classes, and its settings."""
 
     model: nn.Module
     classes: tuple[str, ...]
@@ -32,8 +30,7 @@ class SavedModel:
 def build(
     detector: Detector, classes: tuple[str, ...], seed: int
 ) -> tuple[nn.Module, WeightsReport]:
-    """A model that detects `classes`, its starting weights loaded and its first stages frozen as
-    the detector says.
+    """Builds a model that detects `classes`, with starting weights and frozen stages.
 
     Labels are 1-based inside the model (0 is background). Weights that are not loaded depend on the
     seed alone. Raises SyndetError for a detector that cannot be built, or weights that are not
@@ -43,18 +40,17 @@ def build(
         f"settle the detector before it is built: {detector}"
     )
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also seed every GPU, for good
+        # torch.manual_seed would also seed every GPU, which fork_rng does not restore here
         torch.default_generator.manual_seed(seed)
         model = assemble(detector, len(classes), input_of(detector))
         return model, load_weights(model, detector, classes)
 
 
 def without_weights(detector: Detector, classes: tuple[str, ...]) -> nn.Module:
-    """The model of `build` without its starting weights: for one whose state is all loaded from
-    elsewhere.
+    """The model of `build` without its starting weights: its whole state is loaded later.
 
-    Its weights are random; the generator that they are drawn from is left as it was. Raises
-    SyndetError for a detector that cannot be built.
+    Its weights are random; torch's generator is left in its state. Raises SyndetError for a
+    detector that cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
         return assemble(detector, len(classes), input_of(detector))
@@ -63,28 +59,27 @@ def without_weights(detector: Detector, classes: tuple[str, ...]) -> nn.Module:
 def save_model(
     folder: Path, model: nn.Module, detector: Detector, classes: tuple[str, ...], **about: Any
 ) -> None:
-    """Writes model.safetensors and model.json, from which `load_model` makes the model again."""
+    """Writes model.safetensors and model.json, from which `load_model` restores the model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     facts = {"detector": detector.model_dump(), "classes": classes}
-    save_file(
-        tensors, folder / SAVED_MODEL, {name: json.dumps(value) for name, value in facts.items()}
-    )
+    metadata = {name: json.dumps(value) for name, value in facts.items()}
+    save_file(tensors, folder / SAVED_MODEL, metadata)
     (folder / "model.json").write_text(json.dumps(facts | about, indent=1))
 
 
 def load_model(folder: Path) -> SavedModel:
-    """The model saved in `folder`. Raises DataError where there is none that can be used."""
+    """The model saved in `folder`. Raises DataError if there is none that can be used."""
     try:
         facts = json.loads((folder / "model.json").read_text())
-        detector, classes = Detector.model_validate(facts["detector"]), tuple(facts["classes"])
+        detector = Detector.model_validate(facts["detector"])
+        classes = tuple(facts["classes"])
         model = without_weights(detector, classes)
         model.load_state_dict(load_file(folder / SAVED_MODEL))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
-        rule = "holds weights of another detector than it describes, as those of an earlier version are"
-        raise DataError(
-            folder, rule, do="Train it again, or use it with the version that saved it."
-        ) from error
+        rule = "holds weights of another detector than it describes, as models of an earlier version do"
+        do = "Train it again, or use it with the version that saved it."
+        raise DataError(folder, rule, do=do) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
         raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)

@@ -1,8 +1,8 @@
-"""Precision: which parts of a model compute in bfloat16, and which never do.
+"""Precision: the parts of a model that compute in bfloat16, and those that never do.
 
-Convolutions do, where the device has instructions for it. Logits, box deltas, anchors and boxes
-stay float32: bfloat16 has 8 bits of precision, so above 256 it knows even numbers only, and classes
-kept apart by an offset would suppress one another.
+Convolutions do, if the device has instructions for it. Logits, box deltas, anchors and boxes stay
+float32: bfloat16 has 8 bits of precision, so above 256 it has even numbers only, and classes that
+are separated by an offset would suppress one another.
 """
 
 from contextlib import AbstractContextManager
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether convolutions run faster in bfloat16: on GPUs and CPUs with instructions for it (a CPU
-    is nearly twice as fast).
+    """True if convolutions run faster in bfloat16: the device has instructions for it.
 
-    GPUs before Ampere, such as T4 and V100, emulate it.
+    A CPU is then nearly twice as fast. GPUs before Ampere, such as T4 and V100, emulate it.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -24,19 +23,19 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def reduced(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it convolutions and matrix products compute in bfloat16, where that is faster."""
+    """A context in which convolutions and matrix products use bfloat16 if that is faster."""
     return torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device))
 
 
 def full(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it everything computes in float32, whatever the caller has switched on."""
+    """A context in which everything computes in float32, also within `reduced`."""
     return torch.autocast(device.type, enabled=False)
 
 
 class ReducedSequential(nn.Sequential):
-    """A sequence of layers that computes in bfloat16 where that is faster, and returns float32.
+    """A sequence of layers that computes in bfloat16 if that is faster, and returns float32.
 
-    It takes the place of an nn.Sequential of torchvision, whose parameters keep their names.
+    It replaces an nn.Sequential of torchvision, whose parameters keep their names.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Predict: what a model finds in every image of a pool."""
+"""Predict: detections of a model in every image of a pool."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded
 from syndet_ray.detection.score import Predictions, in_order
 
-# Images that a model looks at together. A core gains nothing from several; a GPU waits for the host
+# Images in one call of the model. A CPU core gains nothing from several; a GPU waits for the host
 # between single ones.
 _TOGETHER_ON_GPU = 8
 
@@ -23,23 +23,24 @@ def predict(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Predictions]:
-    """The model's detections in every image of the pool, in the pool's pixels; best first in each."""
+    """The model's detections in every image of the pool, in its pixels; best first in each."""
     model = model.to(device).eval()
+    together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
-        for indices in _alike(pool, 1 if device.type == "cpu" else _TOGETHER_ON_GPU):
+        for indices in _alike(pool, together):
             outputs = model([_image(pool, i, device) for i in indices])
-            by_index |= {
-                i: _predictions(output) for i, output in zip(indices, outputs, strict=True)
-            }
+            for i, output in zip(indices, outputs, strict=True):
+                by_index[i] = _predictions(output)
             if progress is not None:
                 progress(len(by_index), len(pool))
     return [by_index[i] for i in range(len(pool))]
 
 
 def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
-    """Indices, at most `together` at once, of images that are padded to the same size: none is seen
-    larger than alone.
+    """Yields indices of images that are padded to the same size, at most `together` at once.
+
+    So no image gets more padding than alone.
     """
     groups = defaultdict[tuple[int, int], list[int]](list)
     for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
@@ -53,15 +54,11 @@ def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
 
 def _image(pool: Pool, i: int, device: torch.device) -> Tensor:
     """(3, h, w) float32, 0 to 1."""
-    return torch.from_numpy(pool.image(i).copy()).to(device).permute(2, 0, 1).float() / 255
+    pixels = torch.from_numpy(pool.image(i).copy()).to(device)
+    return pixels.permute(2, 0, 1).float() / 255
 
 
 def _predictions(output: dict[str, Tensor]) -> Predictions:
     arrays = {name: value.cpu().numpy() for name, value in output.items()}
-    return in_order(
-        Predictions(
-            xyxy=arrays["boxes"],
-            labels=arrays["labels"].astype(np.int64) - 1,
-            scores=arrays["scores"],
-        )
-    )
+    labels = arrays["labels"].astype(np.int64) - 1  # 1-based inside the model
+    return in_order(Predictions(xyxy=arrays["boxes"], labels=labels, scores=arrays["scores"]))

@@ -1,4 +1,4 @@
-"""Rate: how the learning rate changes in the course of a training."""
+"""Rate: the schedule of the learning rate."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.schedule import switch_at
 
-# images; a share of the training times its length is a whole number only up to rounding
+# in images: a share of a training times its length is a whole number only up to rounding
 _ROUNDING = 1e-6
 
 
@@ -24,7 +24,7 @@ class RateSchedule:
     warmup             share of the images
     final_rate         share of the peak at the end
     rate_after_switch  factor, may exceed 1
-    switch             when the switch comes, 0 to 1, as a share of the images; 1 is no switch
+    switch             share of the images before the switch, 0 to 1; 1 is no switch
     """
 
     images: int
@@ -48,11 +48,13 @@ class RateSchedule:
         )
 
     def factor(self, images_seen: int) -> float:
-        """The share of the peak in the step that begins after images_seen images, 0 to max(1,
-        rate_after_switch).
+        """The share of the peak in the step that begins after images_seen images.
+
+        0 to max(1, rate_after_switch).
         """
-        switched = self.switch < 1 and images_seen > self.switch * self.images - _ROUNDING
-        factor = self.rate_after_switch if switched else 1.0
+        before_switch = self.switch * self.images - _ROUNDING
+        is_after_switch = self.switch < 1 and images_seen > before_switch
+        factor = self.rate_after_switch if is_after_switch else 1.0
         warmup = round(self.warmup * self.images)
         if images_seen < warmup:
             return factor * min(1.0, (images_seen + self.batch_size) / warmup)

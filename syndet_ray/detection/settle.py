@@ -1,6 +1,4 @@
-"""Settle: the detector and the training crop that "auto" stands for, with these photos and on this
-machine.
-"""
+"""Settle: replaces "auto" in a detector and its training crop, for these photos and this machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +20,7 @@ from syndet_ray.errors import DefinitionError, SyndetError
 
 _WITH_GPU = "resnet50_fpn_v2"  # torchvision's most accurate Faster R-CNN with COCO weights
 _OF_COCO = "mobilenet_v3_large_fpn"  # the smallest that has COCO weights
-# torchvision's own practice for its COCO detectors: the stem and the first stage stay as they are.
+# As torchvision trains its COCO detectors: the stem and the first stage stay as they are.
 _FROZEN_OF_COCO = 2
 
 
@@ -35,62 +33,53 @@ def settled_recipe(
     transposed: bool,
     gpu: bool,
 ) -> tuple[Recipe, str]:
-    """The recipe with the detector and the training crop chosen where they are "auto".
+    """The recipe with values for "auto" in its detector and its training crop; and a note.
 
-    The second value says in words why a machine with a GPU gets the small backbone; "" where
-    nothing needs to be said.
+    The note says why a machine with a GPU gets the small backbone; "" if there is nothing to say.
 
     boxes_wh    (n, 2) width and height of the training objects, in pixels of their photo
     anchor_px   sizes of anchors that fit them at the working scale
-    transposed  whether training swaps the axes of some images
+    transposed  True if training swaps the axes of some images
 
     Raises DataError for a weights file that cannot be read.
     """
     # The detector first: some starting weights fit their own anchors only.
-    detector, words = settled_detector(recipe.detector, gpu)
+    detector, note = settled_detector(recipe.detector, gpu)
     choices = {
         "detector.working_px": scale.longest_px,
         "detector.anchor_px": anchor_px,
         "detector.aspect_ratios": aspect_ratios(boxes_wh, transposed=transposed),
         "training.crop_px": scale.auto_crop_px,
     }
-    return filled(recipe.model_copy(update={"detector": detector}), choices), words
+    return filled(recipe.model_copy(update={"detector": detector}), choices), note
 
 
 def filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe, with these values, by dotted path, for the settings that it leaves to "auto"."""
-    return recipe.replace(
-        {path: value for path, value in values.items() if recipe.get(path) == "auto"}
-    )
+    """The recipe, with these values, by dotted path, for its settings that are "auto"."""
+    open_values = {path: value for path, value in values.items() if recipe.get(path) == "auto"}
+    return recipe.replace(open_values)
 
 
 def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
-    """The detector with backbone, weights and frozen stages chosen where they are "auto", and why,
-    in words, or "".
+    """The detector with values for "auto" in backbone, weights and frozen stages; and a note or "".
 
     Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several
-    times as fast. With one, torchvision's ResNet-50 from COCO weights where they can be had: never
-    from nothing. A detector that was saved here goes on with its own backbone and anchors. Raises
-    DataError for a weights file that cannot be read.
+    times as fast. With a GPU, torchvision's ResNet-50 from COCO weights if they are available:
+    never from random weights. A detector that starts from a file keeps the backbone and anchors of
+    that file. Raises DataError for a weights file that cannot be read.
     """
     detector = _like_its_file(detector)
     if detector.backbone != "auto":
         return _with_weights(detector), ""
-    large = _with_weights(detector.model_copy(update={"backbone": _WITH_GPU}))
-    small = _with_weights(detector.model_copy(update={"backbone": LITE0}))
-    if detector.architecture != "faster_rcnn" or detector.weights not in (
-        "auto",
-        "coco",
-        "imagenet",
-    ):
+    small = _with_backbone(detector, LITE0)
+    is_choice_of_torchvision = detector.weights in ("auto", "coco", "imagenet")
+    if detector.architecture != "faster_rcnn" or not is_choice_of_torchvision:
         return small, ""
-    if detector.weights == "coco":  # set by the user: where they are missing, that is an error
-        of_coco = (
-            large if gpu else _with_weights(detector.model_copy(update={"backbone": _OF_COCO}))
-        )
-        return of_coco, ""
+    if detector.weights == "coco":  # set by the user: missing weights are an error later
+        return _with_backbone(detector, _WITH_GPU if gpu else _OF_COCO), ""
     if not gpu:
         return small, ""
+    large = _with_backbone(detector, _WITH_GPU)
     obstacle = _obstacle(large)
     if obstacle is None:
         return large, ""
@@ -98,24 +87,18 @@ def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
 
 
 def _like_its_file(detector: Detector) -> Detector:
-    """The detector with what it leaves to "auto" taken from the file that it starts from, where
-    that holds a whole one.
-    """
+    """The detector with values for "auto" from its weights file, if that holds a whole detector."""
     if detector.weights in NAMED_WEIGHTS:
         return detector
     saved = saved_detector(Path(detector.weights))
     if saved is None:
         return detector
-    names = [
-        name
-        for name in ("backbone", "anchor_px", "aspect_ratios")
-        if getattr(detector, name) == "auto"
-    ]
-    return detector.model_copy(update={name: getattr(saved.detector, name) for name in names})
+    names = ("backbone", "anchor_px", "aspect_ratios")
+    return _with_choices(detector, {name: getattr(saved.detector, name) for name in names})
 
 
 def _obstacle(detector: Detector) -> SyndetError | None:
-    """Why one of torchvision's COCO detectors cannot be built here; None where it can."""
+    """The error with which a COCO detector of torchvision's cannot be built here; None if it can."""
     try:
         coco_anchors(detector)
     except DefinitionError as error:
@@ -123,9 +106,14 @@ def _obstacle(detector: Detector) -> SyndetError | None:
     return available(detector)
 
 
+def _with_backbone(detector: Detector, backbone: str) -> Detector:
+    return _with_weights(detector.model_copy(update={"backbone": backbone}))
+
+
 def _with_weights(detector: Detector) -> Detector:
-    """Weights and frozen stages as they suit the backbone; anchors of torchvision's own, where its
-    weights need them.
+    """The detector with weights and frozen stages that suit its backbone.
+
+    A COCO detector also gets torchvision's own anchors, which its weights need.
     """
     of_coco = detector.backbone in COCO_DETECTORS
     choices: dict[str, Any] = {
@@ -136,7 +124,12 @@ def _with_weights(detector: Detector) -> Detector:
         choices["frozen_stages"] = 0  # random weights must train
     if of_coco:
         choices |= {"anchor_px": COCO_ANCHORS_PX, "aspect_ratios": COCO_RATIOS}
-    left_open = {
+    return _with_choices(detector, choices)
+
+
+def _with_choices(detector: Detector, choices: Mapping[str, Any]) -> Detector:
+    """The detector, with these values for its settings that are "auto"."""
+    open_choices = {
         name: value for name, value in choices.items() if getattr(detector, name) == "auto"
     }
-    return detector.model_copy(update=left_open)
+    return detector.model_copy(update=open_choices)
