@@ -244,7 +244,7 @@ def test_a_wrong_fold_is_noticed_and_not_used():
     net = _NormBefore()
     nn.init.uniform_(net.norm.running_var, 0.1, 0.5)
     nn.init.normal_(net.norm.running_mean)
-    body = backbones.Body(net, ["norm"], [0], 1, fixed_norms=True).eval()
+    body = backbones.FeatureExtractor(net, ["norm"], [0], 1, fixed_norms=True).eval()
     assert torch.equal(body(IMAGE)["0"], net(IMAGE)[0])
     assert not is_folded(body)
 
@@ -306,7 +306,7 @@ def test_standardised_weights_become_plain_ones(kind, norm):
         nn.init.uniform_(net[1].running_var, 0.5, 2)
     if hasattr(net[0], "gain"):
         nn.init.uniform_(net[0].gain, 0.5, 2)
-    body = backbones.Body(net, ["1"], [0], 1, fixed_norms=True).eval()
+    body = backbones.FeatureExtractor(net, ["1"], [0], 1, fixed_norms=True).eval()
     with torch.no_grad():
         torch.testing.assert_close(body(IMAGE)["0"], net(IMAGE)[0])
     assert is_folded(body)
@@ -335,7 +335,7 @@ def test_a_fold_that_bfloat16_spoils_is_noticed_and_not_used(monkeypatch):
     """
     net = _Steps(_StandardisesAnew(3, 8, 3), nn.ReLU())
     nn.init.normal_(net[0].weight, mean=8, std=0.01)
-    body = backbones.Body(net, ["1"], [0], 1, fixed_norms=True).eval()
+    body = backbones.FeatureExtractor(net, ["1"], [0], 1, fixed_norms=True).eval()
     monkeypatch.setattr("syndet_ray.detection.backbones.fast_bf16", lambda device: True)
     with torch.no_grad():
         expected = net(IMAGE)
@@ -348,7 +348,7 @@ def test_a_fold_that_bfloat16_spoils_is_noticed_and_not_used(monkeypatch):
 def test_a_norm_of_another_width_is_not_folded():
     net = _NormBefore()
     net.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-    body = backbones.Body(net, ["norm"], [0], 1, fixed_norms=True).eval()
+    body = backbones.FeatureExtractor(net, ["norm"], [0], 1, fixed_norms=True).eval()
     assert torch.equal(body(IMAGE)["0"], net(IMAGE)[0])
 
 

@@ -508,7 +508,7 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
     for weights in ("coco", "imagenet"):
         with pytest.raises(
             MachineError,
-            match=r"torchvision's weights are neither cached nor can they be fetched .*put it into",
+            match=r"torchvision's weights are not cached and cannot be fetched .*put it into",
         ):
             build(starting_from(weights, RESNET50), ("a",), seed=0)
 
@@ -526,7 +526,7 @@ def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line
         for name, value in load_file(file).items()
     }
     save_file(tensors, file)
-    said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier version do\. Train it again"
+    said = rf"{tmp_path}: holds weights of another detector than it describes, .* earlier versions saved them\. Train it again"
     with pytest.raises(DataError, match=said):
         load_model(tmp_path)
 

@@ -381,13 +381,11 @@ def no_network(monkeypatch, tmp_path):
 def test_weights_of_timm_without_a_network(no_network):
     with pytest.raises(MachineError) as error:
         made(backbone="resnet18", weights="imagenet")
-    assert "ImageNet weights of resnet18 are neither cached nor can they be fetched" in str(
-        error.value
-    )
+    assert "ImageNet weights of resnet18 are not cached and cannot be fetched" in str(error.value)
     source = "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors"
     assert (
         error.value.do
-        == f"Fetch {source} where there is a network, and name the file in detector.weights."
+        == f"Download {source} on a machine with a network, and name the file in detector.weights."
     )
     assert set(no_network) == {"huggingface.co"}
 
@@ -407,11 +405,14 @@ def test_weights_of_torchvision_without_a_network(kind, file, no_network, tmp_pa
     with pytest.raises(MachineError) as error:
         build(torchvisions(kind), CLASSES, seed=0)
     assert (
-        "torchvision's weights are neither cached nor can they be fetched (<urlopen error no network"
+        "torchvision's weights are not cached and cannot be fetched (<urlopen error no network"
         in str(error.value)
     )
     source, folder = f"https://download.pytorch.org/models/{file}", tmp_path / "checkpoints"
-    assert error.value.do == f"Fetch {source} where there is a network, and put it into {folder}."
+    assert (
+        error.value.do
+        == f"Download {source} on a machine with a network, and put it into {folder}."
+    )
     assert str(weights.available(torchvisions(kind))) == str(error.value), (
         "said beforehand in the same words"
     )

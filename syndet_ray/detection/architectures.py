@@ -1,6 +1,4 @@
-"""Architectures: torchvision's detectors around any backbone, at the scale of the photos that they
-are given.
-"""
+"""Architectures: torchvision's detectors around any backbone, at the scale of their photos."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +22,7 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from syndet_ray.definitions.recipe import Detector
-from syndet_ray.detection.backbones import STRIDES, Backbone, Body, timm_backbone
+from syndet_ray.detection.backbones import STRIDES, Backbone, FeatureExtractor, timm_backbone
 from syndet_ray.detection.heads import (
     CELLS,
     HEAD_WIDTH,
@@ -46,11 +44,11 @@ from syndet_ray.detection.ignoring import (
 from syndet_ray.detection.precision import ReducedSequential, full
 from syndet_ray.errors import DefinitionError
 
-# Detections below this confidence cost time and change no AP that anybody reports.
+# Detections below this confidence cost time and hardly change AP.
 _LEAST_SCORE = 0.02
-# COCO counts the best 100 of a class in an image; a crowded tray may need more
+# COCO counts the best 100 of a class in an image; a crowded tray may need more.
 _DETECTIONS_PER_IMAGE = 300
-# The same, as torchvision's constructors name them.
+# Both, under the names in torchvision's constructors.
 _KEPT_BY_TWO_STAGES: dict[str, Any] = {
     "box_score_thresh": _LEAST_SCORE,
     "box_detections_per_img": _DETECTIONS_PER_IMAGE,
@@ -62,14 +60,12 @@ _KEPT_BY_ONE_STAGE: dict[str, Any] = {
 _WIDE_CHANNELS = 256  # of torchvision's own pyramids, which its heads are made for
 # torchvision's own: cells a side of a region, and channels of its box head
 _WIDE_CELLS, _WIDE_HEAD = 7, 1024
-# What torchvision's COCO detectors were trained with, one size for each of their levels.
+# torchvision's COCO detectors were trained with these, one size for each of their levels.
 COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
 
 
 class _InFull(nn.Module):
-    """Mixed into a detector of torchvision's: it computes in float32 but where a part of it says
-    otherwise.
-    """
+    """Mixed into a detector of torchvision's: it computes in float32 except in `Reduced` parts."""
 
     def forward(self, images: list[Tensor], targets: Any = None) -> Any:
         with full(images[0].device):
@@ -96,24 +92,23 @@ _NAMES: Mapping[type[nn.Module], str] = {
 
 
 def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
-    """A detector of `classes` classes and background (label 0), its weights random, its first
-    stages frozen.
+    """Builds a detector of `classes` classes and background (label 0), with random weights.
 
-    Raises DefinitionError for a backbone, a number of frozen stages, or anchors that cannot be
-    built.
+    Its first stages are frozen. Raises DefinitionError for a backbone, a number of frozen stages,
+    or anchors that cannot be built.
     """
     if detector.backbone in COCO_DETECTORS:
         model = COCO_DETECTORS[detector.backbone](detector, classes)
     else:
-        frozen, fixed = detector.frozen_stages, detector.weights != "none"
-        backbone = timm_backbone(detector.backbone, frozen, fixed_norms=fixed)
+        has_weights = detector.weights != "none"
+        backbone = timm_backbone(detector.backbone, detector.frozen_stages, fixed_norms=has_weights)
         model = _ARCHITECTURES[detector.architecture](detector, backbone, classes)
     model.transform = NativeScale(expected)
     return model
 
 
 def architecture_of(model: nn.Module) -> str:
-    """The name under which a detector asks for this model."""
+    """The architecture of a model, as a Detector names it."""
     return _NAMES[type(model)]
 
 
@@ -177,11 +172,11 @@ def _retinanet(detector: Detector, backbone: Backbone, classes: int) -> nn.Modul
 
 def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
     sizes, _ = _anchors(detector, len(backbone.levels))
-    # Without a gap: a level has the objects that are too large for the one before it.
+    # Without a gap: a level gets the objects that are too large for the one before it.
     levels = range(min(sizes), max(sizes) + 1)
     backbone.levels = tuple(backbone.levels[level] for level in levels)
     strides = _strides_px(levels)
-    # One point for each place, as large as its stride.
+    # One point for each cell of a map, as large as its stride.
     anchors = Anchors([(stride,) for stride in strides], (1.0,), strides)
     head = IgnoringFCOSHead(backbone.out_channels, 1, classes + 1)
     for part in (head.classification_head, head.regression_head):
@@ -205,9 +200,8 @@ def _resnet50(detector: Detector, classes: int) -> nn.Module:
     model = fasterrcnn_resnet50_fpn_v2(num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES)
     ends = ("bn1", "layer1", "layer2", "layer3", "layer4")
     sizes = [(size,) for size in coco_anchors(detector)]
-    return _coco_detector(
-        "resnet50_fpn_v2", model, detector, ends, sizes=sizes, strides_px=_strides_px(range(5))
-    )
+    strides = _strides_px(range(5))
+    return _coco_detector("resnet50_fpn_v2", model, detector, ends, sizes=sizes, strides_px=strides)
 
 
 def _mobilenet(detector: Detector, classes: int) -> nn.Module:
@@ -215,15 +209,17 @@ def _mobilenet(detector: Detector, classes: int) -> nn.Module:
         num_classes=classes + 1, **_UNTRAINED, **_KEPT_BY_TWO_STAGES
     )
     blocks = dict(model.backbone.body.named_children())
+    # torchvision marks the blocks at which the stride doubles: a stage ends before each of them
     starts = [name for name, block in blocks.items() if getattr(block, "_is_cn", False)]
-    ends = [str(int(name) - 1) for name in starts] + [list(blocks)[-1]]
+    ends = [str(int(name) - 1) for name in starts]
+    ends.append(list(blocks)[-1])
     sizes = [coco_anchors(detector)] * 3
     return _coco_detector(
         "mobilenet_v3_large_fpn", model, detector, ends, sizes=sizes, strides_px=(32, 32, 64)
     )
 
 
-# torchvision's detectors that come with COCO weights, by our names for their backbones.
+# torchvision's detectors that have COCO weights, by our names for their backbones.
 COCO_DETECTORS: Mapping[str, Callable[[Detector, int], nn.Module]] = {
     "resnet50_fpn_v2": _resnet50,
     "mobilenet_v3_large_fpn": _mobilenet,
@@ -239,8 +235,9 @@ def _coco_detector(
     sizes: Sequence[tuple[float, ...]],
     strides_px: Sequence[int],
 ) -> nn.Module:
-    """torchvision's detector with our backbone, anchors and two stages. Raises DefinitionError for
-    another architecture.
+    """torchvision's detector with our backbone, anchors and two stages.
+
+    Raises DefinitionError for another architecture.
 
     ends               the last module of each stage of its backbone, by name
     sizes, strides_px  of the anchors, for each map
@@ -251,12 +248,12 @@ def _coco_detector(
         )
         raise DefinitionError("detector.architecture", rule, got=detector.architecture)
     frozen = len(ends) if detector.frozen_stages == "all" else int(detector.frozen_stages)
-    old: Any = model.backbone
-    maps = len(old.fpn.inner_blocks)
+    has_weights = detector.weights != "none"
+    original: Any = model.backbone
+    maps = len(original.fpn.inner_blocks)
     levels = (*map(str, range(maps)), "pool")
-    fixed = detector.weights != "none"
-    body = Body(old.body, ends, range(maps), frozen, fixed_norms=fixed)
-    model.backbone = Backbone(body, old.fpn, old.out_channels, levels, name=name)
+    body = FeatureExtractor(original.body, ends, range(maps), frozen, fixed_norms=has_weights)
+    model.backbone = Backbone(body, original.fpn, original.out_channels, levels, name=name)
     ratios = tuple(map(float, detector.aspect_ratios))
     model.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
     _become(model, TwoStage)
@@ -276,7 +273,7 @@ def coco_anchors(detector: Detector) -> tuple[float, ...]:
 
 def _check_count(path: str, numbers: Sequence[Any], count: int, detector: Detector) -> None:
     if len(numbers) != count:
-        rule = f"must be {count} numbers with the backbone {detector.backbone}, as its weights are made for"
+        rule = f"must be {count} numbers with the backbone {detector.backbone}, to fit its weights"
         raise DefinitionError(path, rule, got=numbers)
 
 
@@ -288,7 +285,7 @@ def _strides_px(levels: Iterable[int]) -> tuple[int, ...]:
 def _anchors(
     detector: Detector, levels: int
 ) -> tuple[dict[int, tuple[float, ...]], tuple[float, ...]]:
-    """The anchor sizes by level of a pyramid of so many levels, and their aspect ratios."""
+    """The anchor sizes by level of a pyramid of `levels` levels, and their aspect ratios."""
     assert detector.anchor_px != "auto" and detector.aspect_ratios != "auto", (
         "settle the detector before it is built"
     )
@@ -296,9 +293,7 @@ def _anchors(
 
 
 def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
-    """The model with regions in which nothing is learned, proposals from some levels only, and
-    convolutions in bfloat16.
-    """
+    """The model with ignored regions, proposals from these levels only, and bfloat16 layers."""
     _become(model.rpn, IgnoringRPN)
     model.rpn.levels = levels
     _become(model.roi_heads, IgnoringRoIHeads)
@@ -312,11 +307,10 @@ def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
 
 
 def _loud(layers: nn.Module, channels: int) -> None:
-    """Scales the weights of new convolutions so that a narrow head begins with signals as large as
-    those of a wide one.
+    """Scales the random weights of convolutions, so that a narrow head starts with full signals.
 
     torchvision draws them for 256 channels. RetinaNet's four layers have no norms: with 64 channels
-    a thousandth passes.
+    only a thousandth of the signal would pass.
     """
     factor = math.sqrt(_WIDE_CHANNELS / channels)
     with torch.no_grad():
@@ -326,7 +320,8 @@ def _loud(layers: nn.Module, channels: int) -> None:
 
 
 def _become(module: nn.Module, kind: type[nn.Module]) -> None:
-    """Makes `module` one of `kind`, which adds no state: torchvision's constructors do not let us
-    choose its class.
+    """Changes the class of `module` to `kind`, which adds no state.
+
+    torchvision's constructors do not let us choose the class.
     """
     module.__class__ = kind

@@ -1,6 +1,4 @@
-"""Backbones: image features by timm or torchvision, frozen as a recipe says, joined to a feature
-pyramid by torchvision.
-"""
+"""Backbones: features by timm or torchvision, some stages frozen, joined to a feature pyramid."""
 
 import copy
 from collections import OrderedDict
@@ -18,31 +16,29 @@ from syndet_ray.detection.folding import as_near, folded, same
 from syndet_ray.detection.precision import fast_bf16, full, reduced
 from syndet_ray.errors import DefinitionError, nearest
 
-# What the pyramid is built from: the four strides that torchvision's detectors use as well.
+# Strides of the maps that the pyramid is built from, as in torchvision's detectors.
 STRIDES = (4, 8, 16, 32)
 # Widths of the pyramid: torchvision's for backbones as wide as its own, a quarter for those made
-# for phones, whose training on a CPU core the pyramid would dominate.
+# for phones: with a wide pyramid their training on a CPU core would take most of its time there.
 _WIDE, _NARROW, _WIDE_FROM = 256, 64, 512
-# What timm raises for a backbone that has no feature maps, by backbone.
+# Errors that timm raises for a backbone without feature maps; which one depends on the backbone.
 _WITHOUT_MAPS = (RuntimeError, AttributeError, AssertionError, TypeError, KeyError)
 
 
-class Body(nn.Module):
-    """A backbone without its classifier, of which the first stages may be frozen. A stage ends
-    where the stride doubles.
+class FeatureExtractor(nn.Module):
+    """A backbone without its classifier; its first stages may be frozen.
 
-    Raises DefinitionError for more frozen stages than there are.
-
-    Frozen stages never change: neither their parameters nor the running statistics of their batch
-    norms. They are computed by a folded copy (batch norms multiplied into the convolutions before
-    them), which is no part of the state.
+    A stage ends where the stride doubles. Frozen stages never change: neither their parameters nor
+    the running statistics of their batch norms. They are computed by a folded copy (batch norms
+    multiplied into the convolutions before them), which is no part of the state. Raises
+    DefinitionError for more frozen stages than there are.
 
     net            returns its maps as a list or a dict
     ends           the last module of each stage, by name
     used_maps      positions of the maps that the pyramid takes
     frozen_stages  from the image on
-    fixed_norms    whether batch norms use the statistics they came with in all stages: those of the
-                   few images of a batch are worse than ImageNet's
+    fixed_norms    True if batch norms keep their first statistics in all stages: those of the few
+                   images of a batch are worse than ImageNet's
     """
 
     def __init__(
@@ -55,70 +51,68 @@ class Body(nn.Module):
         fixed_norms: bool,
     ) -> None:
         super().__init__()
+        if frozen_stages > len(ends):
+            rule = f"must be at most the number of stages of the backbone, {len(ends)}"
+            raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
         self.net, self.stages, self.frozen_stages = net, len(ends), frozen_stages
         self._ends, self._used_maps, self._fixed_norms = tuple(ends), tuple(used_maps), fixed_norms
-        if frozen_stages > self.stages:
-            rule = f"must be at most the number of stages of the backbone, {self.stages}"
-            raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
-        self._frozen = (
-            _modules_until(net, ends[frozen_stages - 1]) if frozen_stages else frozenset()
-        )
+        self._frozen = self._until(frozen_stages)
         for name, module in net.named_modules():
             if name in self._frozen:
                 module.requires_grad_(False)
-        self._fast: dict[torch.device, Any] = {}
+        self._fast: dict[torch.device, Any] = {}  # the net with its frozen part folded
         self.register_load_state_dict_post_hook(lambda module, _: module._fast.clear())
-        self.train()  # a new module is in training mode, also what is frozen
+        self.train()  # a new module is in training mode, also its frozen part
 
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
-        """x (b, 3, h, w), h and w multiples of 32; returns the maps that are used by number, finest
-        first.
+        """Returns the used maps by number, finest first.
+
+        x  (b, 3, h, w), h and w multiples of 32
         """
         if x.device not in self._fast:
             self._fast[x.device] = self._folded(x.device)
         maps = _maps(self._fast[x.device](x))
-        return OrderedDict(
-            (str(number), maps[position]) for number, position in enumerate(self._used_maps)
-        )
+        used = [maps[position] for position in self._used_maps]
+        return OrderedDict((str(number), features) for number, features in enumerate(used))
 
-    def train(self, mode: bool = True) -> "Body":
-        """As nn.Module.train, but what is frozen or fixed stays as in evaluation."""
+    def train(self, mode: bool = True) -> "FeatureExtractor":
+        """As nn.Module.train, but frozen modules and fixed norms stay in evaluation mode."""
         super().train(mode)
         for name, module in self.net.named_modules():
-            if name in self._frozen or (self._fixed_norms and isinstance(module, _BatchNorm)):
+            is_fixed_norm = self._fixed_norms and isinstance(module, _BatchNorm)
+            if name in self._frozen or is_fixed_norm:
                 module.eval()
         return self
 
     @property
     def still_stages(self) -> int:
-        """How many stages, from the image on, do not change, read off their parameters and batch
-        norms.
+        """The number of stages, from the image on, whose parameters and batch norms do not change.
 
         Valid in training mode only: in evaluation no batch norm changes. A stage without parameters
-        and batch norms, such as a pooling, is frozen where frozen_stages says so.
+        and batch norms, such as a pooling, counts as frozen if frozen_stages includes it.
         """
         changing = {name for name, module in self.net.named_modules() if _changes(module)}
-        still = sum(not changing & _modules_until(self.net, end) for end in self._ends)
+        still = sum(changing.isdisjoint(_modules_until(self.net, end)) for end in self._ends)
         beyond = self._until(still) - self._until(self.frozen_stages)
         if beyond and not any(_can_change(self.net.get_submodule(name)) for name in beyond):
             return self.frozen_stages
         return still
 
     def _until(self, stages: int) -> frozenset[str]:
-        """Names of the modules of so many stages, from the image on."""
-        return _modules_until(self.net, self._ends[stages - 1]) if stages else frozenset()
+        """Names of the modules of the first `stages` stages."""
+        if stages == 0:
+            return frozenset()
+        return _modules_until(self.net, self._ends[stages - 1])
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Body":
-        """A copy folds anew, for it may be moved or get other weights."""
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FeatureExtractor":
+        """A copy folds again, for it may be moved or get other weights."""
         clone = self.__class__.__new__(self.__class__)
         memo[id(self)] = clone
         clone.__dict__.update(copy.deepcopy(self.__dict__ | {"_fast": {}}, memo))
         return clone
 
     def _folded(self, device: torch.device) -> nn.Module:
-        """The net with its frozen part folded; the net itself where that would change what it
-        computes.
-        """
+        """The net with its frozen part folded; the net itself if that would change its maps."""
         if not self._frozen:
             return self.net
         exact = folded(self.net, self._frozen, torch.float32)
@@ -130,15 +124,16 @@ class Body(nn.Module):
         converted = folded(self.net, self._frozen, torch.bfloat16)
         plain_maps = self._probe(self.net, reduced(device), device)
         maps = self._probe(converted, reduced(device), device)
-        # Where conversion spoils the maps, autocast converts weights in every step, as it does
+        # If conversion spoils the maps, autocast converts the weights in every step, as it does
         # those of the plain net.
         return converted if as_near(expected, plain_maps, maps) else exact
 
     def _probe(
         self, net: nn.Module, precision: AbstractContextManager[Any], device: torch.device
     ) -> list[Tensor]:
-        """The maps, as float32, that the net or a folded copy of it returns in evaluation for an
-        image of 64 x 64 px.
+        """The maps, as float32, of the net or a folded copy of it in evaluation.
+
+        For an image of 64 x 64 px, which gives the coarsest map 2 x 2 cells.
         """
         image = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
         training = self.training
@@ -150,16 +145,17 @@ class Body(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A body and a feature pyramid: maps of one width, by the name of their level from the finest
-    on, as float32.
+    """A feature extractor (`body`) and a feature pyramid.
 
-    levels  names of those that are shown to the heads
-    name    of the network that the body is, as a Detector names it
+    Returns maps of one width as float32, by the name of their level, finest first.
+
+    levels  names of the levels that the heads get
+    name    of the network of the body, as a Detector names it
     """
 
     def __init__(
         self,
-        body: Body,
+        body: FeatureExtractor,
         fpn: FeaturePyramidNetwork,
         out_channels: int,
         levels: Sequence[str],
@@ -172,25 +168,24 @@ class Backbone(nn.Module):
 
     @property
     def wide(self) -> bool:
-        """Whether the pyramid is as wide as torchvision's own, and heads should be."""
+        """True if the pyramid is as wide as torchvision's own, as heads then should be."""
         return self.out_channels >= _WIDE
 
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
         """x (b, 3, h, w), h and w multiples of 32."""
         with reduced(x.device):
             maps = self.fpn(self.body(x.contiguous(memory_format=torch.channels_last)))
-        # RoI align wants plain float32: converted in one step, for the copies show in the time of a
-        # training step.
+        # RoI align needs plain float32: converted in one step, because the copies take a
+        # measurable part of a training step.
         plain = {"dtype": torch.float32, "memory_format": torch.contiguous_format}
         return OrderedDict((level, maps[level].to(**plain)) for level in self.levels)
 
 
 def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> Backbone:
-    """A backbone by timm's name, its weights random, with a pyramid of strides 4, 8, 16, 32 and 64
-    ("0" to "3", "pool").
+    """A backbone by timm's name, with random weights and a pyramid.
 
-    Raises DefinitionError for a name that timm does not know, and a backbone that does not have the
-    four strides.
+    The pyramid has the strides 4, 8, 16, 32 and 64 ("0" to "3", "pool"). Raises DefinitionError for
+    a name that timm does not know, and a backbone that does not have the first four strides.
     """
     net = _features(name)
     info: Any = net.feature_info
@@ -198,9 +193,10 @@ def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> 
     used_maps = [strides.index(stride) for stride in STRIDES]
     ends = [_named(net, end) for end in info.module_name()]
     frozen = len(ends) if frozen_stages == "all" else int(frozen_stages)
-    body = Body(net, ends, used_maps, frozen, fixed_norms=fixed_norms)
+    body = FeatureExtractor(net, ends, used_maps, frozen, fixed_norms=fixed_norms)
     used_channels = [channels[position] for position in used_maps]
-    width = _WIDE if used_channels[-1] >= _WIDE_FROM else _NARROW
+    is_wide = used_channels[-1] >= _WIDE_FROM
+    width = _WIDE if is_wide else _NARROW
     fpn = FeaturePyramidNetwork(used_channels, width, extra_blocks=LastLevelMaxPool())
     return Backbone(body, fpn, width, ("0", "1", "2", "3", "pool"), name=name)
 
@@ -210,12 +206,8 @@ def check_backbone(name: str) -> None:
     import timm
 
     if not timm.is_model(name):
-        raise DefinitionError(
-            "detector.backbone",
-            "is not a backbone that timm knows",
-            got=name,
-            do=nearest_names(name),
-        )
+        rule = "is not a backbone that timm knows"
+        raise DefinitionError("detector.backbone", rule, got=name, do=nearest_names(name))
 
 
 def nearest_names(name: str) -> str:
@@ -223,18 +215,21 @@ def nearest_names(name: str) -> str:
     import timm
 
     hint = nearest(name, timm.list_models())
-    return hint if hint.startswith("Did you mean") else "timm.list_models() lists their names."
+    if hint.startswith("Did you mean"):
+        return hint
+    return "timm.list_models() lists their names."
 
 
 def _features(name: str) -> nn.Module:
-    """timm's net that returns feature maps, its weights random.
+    """timm's net that returns feature maps, with random weights.
 
-    Raises DefinitionError where the four strides are missing.
+    Raises DefinitionError if one of the four strides is missing.
     """
     import timm
 
     check_backbone(name)
-    do = "Use a convolutional or hierarchical backbone, such as tf_efficientnet_lite0, resnet50 or convnext_tiny."
+    examples = "tf_efficientnet_lite0, resnet50 or convnext_tiny"
+    do = f"Use a convolutional or hierarchical backbone, such as {examples}."
     rule = f"must give maps at strides {', '.join(map(str, STRIDES))}"
     try:
         net = timm.create_model(name, pretrained=False, features_only=True)
@@ -250,19 +245,19 @@ def _features(name: str) -> nn.Module:
 
 
 def _maps_fit(net: nn.Module) -> bool:
-    """Whether an oblong image gives maps as feature_info says: some nets take one size only, or put
-    channels last.
+    """True if an oblong image gives maps of the shapes of feature_info.
+
+    Some nets take one size only, or put channels last.
     """
-    height, width = 64, 96
+    height, width = 64, 96  # multiples of 32 that differ
     info: Any = net.feature_info
-    expected = [
-        (channels, height // stride, width // stride)
-        for channels, stride in zip(info.channels(), info.reduction(), strict=True)
-    ]
+    expected = []
+    for channels, stride in zip(info.channels(), info.reduction(), strict=True):
+        expected.append((channels, height // stride, width // stride))
     try:
         with torch.no_grad():
             maps = _maps(net.eval()(torch.zeros(1, 3, height, width)))
-    except (RuntimeError, AssertionError):  # as timm says that the size does not suit it
+    except (RuntimeError, AssertionError):  # timm's errors for a size that does not suit the net
         return False
     return [tuple(features.shape[1:]) for features in maps] == expected
 
@@ -270,7 +265,7 @@ def _maps_fit(net: nn.Module) -> bool:
 def _named(net: nn.Module, end: str) -> str:
     """The name in `net` of a module of the backbone that it was made from.
 
-    Raises DefinitionError where it is not there.
+    Raises DefinitionError if there is no such module.
     """
     modules = dict(net.named_modules())
     names = [name for name in names_in_features(end) if name in modules]
@@ -281,44 +276,44 @@ def _named(net: nn.Module, end: str) -> str:
 
 
 def names_in_features(name: str) -> tuple[str, ...]:
-    """What a module or tensor of a whole net may be called in its features: timm flattens some nets
-    and wraps others.
+    """Possible names, in timm's net of features, of a module or tensor of the whole net.
+
+    timm flattens some nets and wraps others.
     """
     return name, name.replace(".", "_", 1), f"model.{name}"
 
 
 def _modules_until(net: nn.Module, end: str) -> frozenset[str]:
-    """The names of all modules up to the end of the module `end`, without those that hold later
-    ones too.
+    """Names of all modules up to the end of the module `end`, without those that hold later ones.
 
-    Modules stand in the order in which they are used: timm's own extraction of features rests on
-    that.
+    Modules stand in the order in which they are used: timm's own extraction of features relies on
+    that too.
     """
     names = [name for name, _ in net.named_modules() if name]
-    positions = [
-        position for position, name in enumerate(names) if name == end or name.startswith(f"{end}.")
-    ]
-    split = positions[-1] + 1
+    split = 0
+    for position, name in enumerate(names, start=1):
+        if name == end or name.startswith(f"{end}."):
+            split = position
+    assert split, f"{end} is no module of the net"
     first, later = names[:split], names[split:]
     return frozenset(name for name in first if not _holds_any(name, later))
 
 
 def _holds_any(module: str, names: Sequence[str]) -> bool:
-    """Whether one of these modules is inside the module of that name."""
+    """True if one of these modules is inside the module of that name."""
     return any(name.startswith(f"{module}.") for name in names)
 
 
 def _changes(module: nn.Module) -> bool:
-    """Whether a training step changes a module itself, its children aside: its parameters, or its
-    running statistics.
-    """
+    """True if training changes the parameters or statistics of a module, without its children."""
     learns = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
     return learns or (isinstance(module, _BatchNorm) and module.training)
 
 
 def _can_change(module: nn.Module) -> bool:
-    """Whether a module itself, its children aside, has anything that a training may change."""
-    return isinstance(module, _BatchNorm) or any(True for _ in module.parameters(recurse=False))
+    """True if a module, without its children, has parameters or statistics."""
+    parameters = list(module.parameters(recurse=False))
+    return isinstance(module, _BatchNorm) or bool(parameters)
 
 
 def _maps(output: Any) -> list[Tensor]:

@@ -44,7 +44,7 @@ def coco_truth(pool: Pool) -> dict[str, Any]:
 
     Images, annotations and categories have the ids 1, 2, ... in its order.
     """
-    images = []
+    images: list[dict[str, Any]] = []
     for name, (width, height) in zip(pool.image_ids, pool.sizes_wh.tolist(), strict=True):
         number = len(images) + 1
         images.append({"id": number, "file_name": str(name), "width": width, "height": height})

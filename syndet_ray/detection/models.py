@@ -77,7 +77,7 @@ def load_model(folder: Path) -> SavedModel:
         model = without_weights(detector, classes)
         model.load_state_dict(load_file(folder / SAVED_MODEL))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
-        rule = "holds weights of another detector than it describes, as models of an earlier version do"
+        rule = "holds weights of another detector than it describes, as earlier versions saved them"
         do = "Train it again, or use it with the version that saved it."
         raise DataError(folder, rule, do=do) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:

@@ -1,4 +1,4 @@
-"""Settle: replaces "auto" in a detector and its training crop, for these photos and this machine."""
+"""Settle: values for "auto" in a detector and its training crop, by the photos and the machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,7 +98,7 @@ def _like_its_file(detector: Detector) -> Detector:
 
 
 def _obstacle(detector: Detector) -> SyndetError | None:
-    """The error with which a COCO detector of torchvision's cannot be built here; None if it can."""
+    """The error of a COCO detector of torchvision's that cannot be built here; None if it can."""
     try:
         coco_anchors(detector)
     except DefinitionError as error:

@@ -1,7 +1,6 @@
 """Train: one detector on batches of an exact mix, counted in images seen."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL, Mix
-from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.schedule import images_until, shares_between
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
@@ -27,47 +26,46 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 
-# Gradients of a detector trained from scratch jump in its first steps; this is far above what they
-# are later.
+# Gradients of a detector trained from scratch jump in its first steps; later they are far below
+# this.
 _GRADIENT_NORM = 5.0
-# Steps between looks at the loss on a GPU, each of which makes the host wait for it.
-_LOOK_EVERY = 50
-# What is recorded of each of the optimizer's groups: not every optimizer has all of it.
+# Steps between checks of the loss on a GPU, each of which makes the host wait for it.
+_CHECK_EVERY = 50
+# Recorded settings of each of the optimizer's groups: not every optimizer has all of them.
 _GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
 
-_BODY = "backbone.body."
-# Files of a checkpoint, beside those of its model: the weights that are averaged, the optimizer,
+_BODY = "backbone.body"  # name of the backbone without its pyramid in every model
+# Files of a checkpoint besides those of its model: the weights that are averaged, the optimizer,
 # and all other state.
 _TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.json"
 
 
 @dataclass(frozen=True)
 class TrainingStats:
-    """Of the images since the last call. metrics: train/loss and its parts, learning rate, images
-    per second.
+    """Metrics of the images since the last call: loss and its parts, learning rate, speed.
 
-    realised/synthetic is the share, of all images so far, that was not real. Where several sources
-    are synthetic there is also realised/<source> for each; of one that is itself called "synthetic"
-    only the share of all of them is told.
+    realised/synthetic is the share, of all images so far, that was not real. If there are several
+    synthetic sources there is also realised/<source> for each; one that is itself called
+    "synthetic" has none: that name is the share of all of them.
     """
 
     metrics: dict[str, float]
 
 
 class Trainer:
-    """Trains the recipe's detector on `pools`: "real" and the sources of its mix by name, in the
-    shares of its schedule.
+    """Trains the recipe's detector on `pools`, in the shares of its schedule.
 
-    A source that never has a share needs no pool, and is not touched where it has one. Counts are
-    exact: after any number of images a source was drawn less than one image more often than
-    planned; where there are n sources, less than max(1, n - 1) more seldom. For the mixer draws
-    what it owes, and the shares of our schedules change so that a source is owed something whenever
-    it is drawn; what others lack is then what one has had too early. All randomness follows from
-    the seed and the number of the batch, so that a trainer restored from `save` goes on bit-equal
-    on a CPU, and trials that share a process do not touch one another.
+    A source that never has a share needs no pool; if it has one, the pool is not used. Counts are
+    exact: after any number of images, a source was drawn less than one image more often than
+    planned, and with n sources less than max(1, n - 1) less often. For the mixer draws from the
+    source whose next image is due, and our schedules change so that a source is due whenever it is
+    drawn; the images that others lack were then drawn too early from one. All randomness follows
+    from the seed and the number of the batch, so that a trainer restored from `save` continues
+    bit-identically on a CPU, and trials that share a process do not affect one another.
 
-    restore  a folder that `save` wrote for the same recipe, pools and seed, to go on from: the
-             files of the starting weights are then no longer needed. Raises DataError where another
+    pools    "real" and the sources of the mix, by name
+    restore  a folder that `save` wrote for the same recipe, pools and seed, to continue from: the
+             files of the starting weights are then no longer needed. Raises DataError if another
              version wrote it, whose detector has other parameters
     """
 
@@ -83,77 +81,75 @@ class Trainer:
         self.recipe, self._device, self._seed = recipe, device, seed
         self._pools = _drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
-        assert all(pool.classes == self.classes for pool in self._pools.values()), (
-            "align the pools first"
-        )
+        aligned = all(pool.classes == self.classes for pool in self._pools.values())
+        assert aligned, "align the pools first"
         model, self.weights = self._new_model(restore)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._average = moving_average(self._model, recipe.training)
         self._optimizer = _optimizer(self._model, recipe)
         self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
         sizes = {source: len(pool) for source, pool in self._pools.items()}
-        # A curriculum is a set whose order is its point: it is shown from near to far.
-        ordered = [
-            source for source, (scene, _) in recipe.scenes().items() if scene.poses == "curriculum"
-        ]
-        self._mixer = BatchMixer(
-            sizes, recipe.training.batch_size, seeds.integer(seed, "mix"), in_order=ordered
-        )
+        scenes = recipe.scenes().items()
+        # the images of a curriculum are shown in their order, from near to far
+        ordered = [source for source, (scene, _) in scenes if scene.poses == "curriculum"]
+        mix_seed = seeds.integer(seed, "mix")
+        self._mixer = BatchMixer(sizes, recipe.training.batch_size, mix_seed, in_order=ordered)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
         if restore is not None:
-            self._go_on_from(restore)
+            self._restore(restore)
 
     @property
     def model(self) -> nn.Module:
-        """What is scored and saved: the averaged weights, where the recipe asks for an average."""
+        """The model that is scored and saved: with averaged weights, if the recipe has them."""
         return self._model if self._average is None else self._average.module
 
     def train_until(
         self, images: int, on_step: Callable[[int], None] | None = None
     ) -> TrainingStats:
-        """Trains until exactly `images` have been seen, at most training.images; the last batch may
-        be shorter.
+        """Trains until exactly `images` images have been seen; the last batch may be shorter.
 
         Raises NonFiniteLoss, with the losses, when training diverges.
+
+        images  at most training.images
         """
         assert self.images_seen < images <= self._rate.images, (self.images_seen, images)
         self._model.train()
-        began, first, losses = time.perf_counter(), self.images_seen, []
+        start, first = time.perf_counter(), self.images_seen
+        losses = []
         for batch in self._feed.batches(self._draws(images)):
             losses.append(self._step(batch))
-            if self._device.type != "cpu" and (
-                len(losses) % _LOOK_EVERY == 0 or self.images_seen == images
-            ):
-                self._check_finite(losses[-_LOOK_EVERY:])
+            is_check_due = len(losses) % _CHECK_EVERY == 0 or self.images_seen == images
+            if is_check_due and self._device.type != "cpu":  # on a CPU every step is checked
+                self._check_finite(losses[-_CHECK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
-        taken = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         metrics = {f"train/{name}": value for name, value in _means(losses).items()}
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
-        metrics["images_per_second"] = (self.images_seen - first) / taken
+        metrics["images_per_second"] = (self.images_seen - first) / seconds
         return TrainingStats(metrics | self._realised())
 
     @property
     def effective(self) -> dict[str, Any]:
-        """The settings in force, read off the objects that train rather than off the recipe, and
-        facts beside them.
+        """Settings in force, read from the objects that train instead of the recipe, and facts.
 
-        Plain JSON values. By dotted path where they are settings of a recipe, see `in_force`; else:
+        Plain JSON values. Settings of a recipe stand by dotted path, see `in_force`; facts are:
 
-        switch_at            share of the training after which a staged one turns to real images;
+        switch_at            share of the training before a staged one switches to real images;
                              None for others
         backbone_stages      number of stages of the backbone
         drawn, planned       images of each source, so far
-        real_images          number of distinct real images that are drawn from
+        real_images          number of distinct real images in the training
         optimizer            of each group: number of parameters, the rate of the last step, and its
                              other settings
         rate_set_at          images seen before the last step
         pools                of each source: number of distinct images, and a hash of them
         """
-        body: Any = self._model.get_submodule(_BODY.rstrip("."))
+        body: Any = self._model.get_submodule(_BODY)
+        groups = self._optimizer.param_groups
         return {
             **mix_in_force(self._plan, self._pools),
             **detector_in_force(self._model, self.weights, self._optimizer),
@@ -170,29 +166,25 @@ class Trainer:
             "drawn": dict(self._mixer.drawn),
             "planned": self._planned(),
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
-            "optimizer": {group["name"]: _facts(group) for group in self._optimizer.param_groups},
+            "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
             "trainable_parameters": _trainable(self._model),
             "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
             "device": str(self._device),
             "seed": self._seed,
-            "pools": {
-                name: {"images": len(pool), "hash": pool.hash[:16]}
-                for name, pool in self._pools.items()
-            },
+            "pools": {name: _pool_facts(pool) for name, pool in self._pools.items()},
         }
 
     def save(self, folder: Path) -> None:
-        """Writes the model (see `save_model`) and all that is needed to go on from here."""
+        """Writes the model (see `save_model`) and all state that a restored trainer needs."""
         save_model(
             folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen
         )
         if self._average is not None:
-            save_file(
-                {name: value.contiguous() for name, value in self._model.state_dict().items()},
-                folder / _TRAINED,
-            )
+            state_dict = self._model.state_dict()
+            trained = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+            save_file(trained, folder / _TRAINED)
         torch.save(self._optimizer.state_dict(), folder / _OPTIMIZER)
         state = {
             "images_seen": self.images_seen,
@@ -203,20 +195,21 @@ class Trainer:
         (folder / _STATE).write_text(json.dumps(state))
 
     def _new_model(self, restore: Path | None) -> tuple[nn.Module, WeightsReport]:
-        """The model with its starting weights, or without them for a checkpoint to be loaded into;
-        and what became of them.
+        """The model and the report of its starting weights.
+
+        A model that a checkpoint is loaded into gets no starting weights.
         """
         detector = self.recipe.detector
         report = None if restore is None else _state(restore).get("weights")
-        # at the start; and checkpoints of an earlier version do not say what theirs loaded
+        # at the start, and for checkpoints of an earlier version, which have no report
         if report is None:
             return build(detector, self.classes, seeds.integer(self._seed, "weights"))
         return without_weights(detector, self.classes), WeightsReport.of(report)
 
-    def _go_on_from(self, folder: Path) -> None:
-        """Loads what `save` wrote.
+    def _restore(self, folder: Path) -> None:
+        """Loads the files of `save`.
 
-        Raises DataError, before anything is loaded, where it does not fit.
+        Raises DataError, before anything is loaded, if they do not fit.
         """
         # Read into the host's memory: a GPU need not hold two copies, and AdamW wants its counts of
         # steps on the CPU.
@@ -239,25 +232,28 @@ class Trainer:
         self._mixer.load_state_dict(state["mixer"])
 
     def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-        """For each of the next batches: images seen before it, and what it is made of. Drawn ahead
-        of their training.
+        """Yields for each of the next batches the number of images before it, and its images.
+
+        The feed draws them some batches before they train.
         """
-        seen = self.images_seen
-        while seen < images:
-            count = min(self._mixer.batch_size, images - seen)
-            yield seen, self._mixer.draw(self._shares(seen, count), count)
-            seen += count
+        drawn = self.images_seen
+        while drawn < images:
+            count = min(self._mixer.batch_size, images - drawn)
+            yield drawn, self._mixer.draw(self._shares(drawn, count), count)
+            drawn += count
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One step; returns the losses, still on the device."""
+        factor = self._rate.factor(self.images_seen)
         for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._rate.factor(self.images_seen)
+            group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+        gpus = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
             # Proposals and boxes are sampled at random inside the model.
             torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
             losses = self._model(batch.images, batch.targets)
-        if self._device.type == "cpu":  # to look costs nothing there
+        if self._device.type == "cpu":  # where the check costs nothing
             self._check_finite([losses])
         total = torch.stack(list(losses.values())).sum()
         self._optimizer.zero_grad(set_to_none=True)
@@ -266,29 +262,30 @@ class Trainer:
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
-        self.images_seen, self._batches = self.images_seen + len(batch.images), self._batches + 1
+        self.images_seen += len(batch.images)
+        self._batches += 1
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
-        """Raises NonFiniteLoss, with the first losses of which one is not a number or infinite."""
+        """Raises NonFiniteLoss, with the parts of the first loss that is NaN or infinite."""
         totals = torch.stack([torch.stack(list(parts.values())).detach().sum() for parts in losses])
-        if bool(torch.isfinite(totals).all()):
+        if bool(torch.isfinite(totals).all()):  # one transfer from the device for all
             return
-        place = f"training after {self.images_seen} images"
-        for parts, total in zip(losses, totals, strict=True):
-            if not math.isfinite(total):
-                got = {name: float(value.detach()) for name, value in parts.items()}
-                raise NonFiniteLoss(
-                    place, "the loss must be finite", got=got, do="Lower training.learning_rate."
-                )
+        first = int(torch.isfinite(totals).int().argmin())
+        raise NonFiniteLoss(
+            f"training after {self.images_seen} images",
+            "the loss must be finite",
+            got={name: float(value.detach()) for name, value in losses[first].items()},
+            do="Lower training.learning_rate.",
+        )
 
-    def _shares(self, seen: int, count: int) -> dict[str, float]:
-        """The share of each source in the `count` images after the first `seen`."""
+    def _shares(self, first: int, count: int) -> dict[str, float]:
+        """The share of each source in `count` images, after the first `first` of the training."""
         total = self._rate.images
-        return shares_between(self._plan, seen / total, (seen + count) / total)
+        return shares_between(self._plan, first / total, (first + count) / total)
 
     def _planned(self) -> dict[str, float]:
-        """How many images of each source were to be drawn so far, rounded for the reader."""
+        """The planned number of images of each source so far, rounded for the reader."""
         if self.images_seen == 0:
             return dict.fromkeys(self._pools, 0.0)
         planned = images_until(self._plan, self.images_seen, self._rate.images)
@@ -296,35 +293,29 @@ class Trainer:
 
     def _realised(self) -> dict[str, float]:
         """The shares of all images so far, as metrics (see TrainingStats)."""
-        synthetic = {
-            source: number for source, number in self._mixer.drawn.items() if source != REAL
-        }
-        by_source = {
-            f"realised/{source}": number / self.images_seen for source, number in synthetic.items()
-        }
-        overall = {"realised/synthetic": sum(synthetic.values()) / self.images_seen}
-        return overall if len(self._plan.sources) == 1 else by_source | overall
+        counts = {source: count for source, count in self._mixer.drawn.items() if source != REAL}
+        overall = {"realised/synthetic": sum(counts.values()) / self.images_seen}
+        if len(self._plan.sources) == 1:
+            return overall
+        by_source = {f"realised/{name}": count / self.images_seen for name, count in counts.items()}
+        return by_source | overall
 
 
 def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
     """The pools of the sources that have a share.
 
-    Raises SyndetError, naming it, where one is missing or empty.
+    Raises SyndetError for one that is missing or empty.
     """
     needed = [source for source, share in mix.shares.items() if share > 0]
     for source in needed:
         if not len(pools.get(source, ())):
-            raise SyndetError(
-                "mix",
-                f"{source} has a share but no images",
-                got=mix.shares[source],
-                do="Set it to 0.",
-            )
+            rule = f"{source} has a share but no images"
+            raise SyndetError("mix", rule, got=mix.shares[source], do="Set it to 0.")
     return {source: pools[source] for source in needed}
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of its trainer beside tensors."""
+    """The state of a checkpoint's trainer besides tensors."""
     return json.loads((folder / _STATE).read_text())
 
 
@@ -335,41 +326,47 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _group_sizes(optimizer: Mapping[str, Any]) -> dict[str, int]:
     """Number of parameters of each group in the state of an optimizer."""
-    return {
-        f"the optimizer's group {group.get('name')}": len(group["params"])
-        for group in optimizer["param_groups"]
-    }
+    sizes = {}
+    for group in optimizer["param_groups"]:
+        name = group.get("name")
+        sizes[f"the optimizer's group {name}"] = len(group["params"])
+    return sizes
 
 
 def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises DataError, naming the first that differs, unless a checkpoint holds what is expected,
-    each of its size.
-    """
+    """Raises DataError for the first part of a checkpoint whose size is not the expected one."""
     for name in [*expected, *saved]:
-        size, there = expected.get(name, "missing"), saved.get(name, "missing")
-        if size != there:
-            rule = f"does not fit this detector, whose parameters are others ({name} is {size} here, {there} there): "
-            rule += "another version or another recipe wrote it"
-            raise DataError(
-                folder, rule, do="Start a new sweep, or go on with the version that began it."
-            )
+        size, saved_size = expected.get(name, "missing"), saved.get(name, "missing")
+        if size != saved_size:
+            rule = "does not fit this detector, whose parameters are others"
+            rule += f" ({name} is {size} here, {saved_size} there)"
+            rule += ": another version or another recipe wrote it"
+            do = "Start a new sweep, or go on with the version that began it."
+            raise DataError(folder, rule, do=do)
 
 
 def _trainable(module: nn.Module) -> int:
-    """How many parameters of a module train."""
+    """The number of parameters of a module that train."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
+def _pool_facts(pool: Pool) -> dict[str, Any]:
+    return {"images": len(pool), "hash": pool.hash[:16]}
+
+
 def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The number of parameters of a group of the optimizer, and its settings."""
     settings = {name: group[name] for name in _GROUP_FACTS if name in group}
     if "betas" in settings:
         settings["betas"] = list(settings["betas"])
-    return {"parameters": sum(p.numel() for p in group["params"])} | settings
+    count = sum(parameter.numel() for parameter in group["params"])
+    return {"parameters": count} | settings
 
 
 def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The mean of each loss over the steps, and of their sum, "loss"; one transfer from the device
-    for all.
+    """The mean of each loss over the steps, and of their sum, "loss".
+
+    One transfer from the device for all.
     """
     table = torch.stack([torch.stack(list(parts.values())) for parts in losses])
     means = table.double().mean(dim=0).cpu()
@@ -377,46 +374,42 @@ def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer of all that trains, in named groups.
+    """The optimizer of all parameters that train, in named groups.
 
-    The backbone has a learning rate of its own; weight decay is on weights alone: biases and norms
-    have one dimension.
+    The backbone has a learning rate of its own.
     """
     training = recipe.training
-    trained = {
-        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
-    }
-    body = [parameter for name, parameter in trained.items() if name.startswith(_BODY)]
-    rest = [parameter for name, parameter in trained.items() if not name.startswith(_BODY)]
-    groups = []
-    for prefix, parameters, factor in (
-        ("", rest, 1.0),
-        ("backbone_", body, recipe.detector.backbone_rate),
-    ):
-        rate = training.learning_rate * factor
-        weights = [parameter for parameter in parameters if parameter.ndim > 1]
-        others = [parameter for parameter in parameters if parameter.ndim <= 1]
-        groups += [
-            {
-                "name": f"{prefix}weights",
-                "params": weights,
-                "lr": rate,
-                "weight_decay": training.weight_decay,
-            },
-            {
-                "name": f"{prefix}biases_and_norms",
-                "params": others,
-                "lr": rate,
-                "weight_decay": 0.0,
-            },
-        ]
-    groups = [group for group in groups if group["params"]]
+    groups = _parameter_groups(model, training, recipe.detector.backbone_rate)
+    optimizer: torch.optim.Optimizer
     if training.optimizer == "adamw":
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW(groups)
     else:
-        optimizer = torch.optim.SGD(
-            groups, momentum=training.momentum, nesterov=training.momentum > 0
-        )
+        momentum = training.momentum
+        optimizer = torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def _parameter_groups(
+    model: nn.Module, training: Training, backbone_rate: float
+) -> list[dict[str, Any]]:
+    """The optimizer's groups, without empty ones.
+
+    Weight decay is on weights alone: biases and norms have one dimension.
+    """
+    names = ("weights", "biases_and_norms", "backbone_weights", "backbone_biases_and_norms")
+    members: dict[str, list[nn.Parameter]] = {name: [] for name in names}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            prefix = "backbone_" if name.startswith(f"{_BODY}.") else ""
+            kind = "weights" if parameter.ndim > 1 else "biases_and_norms"
+            members[prefix + kind].append(parameter)
+    groups = []
+    for name, parameters in members.items():
+        factor = backbone_rate if name.startswith("backbone_") else 1.0
+        decay = training.weight_decay if name.endswith("weights") else 0.0
+        if parameters:
+            settings = {"lr": training.learning_rate * factor, "weight_decay": decay}
+            groups.append({"name": name, "params": parameters} | settings)
+    return groups

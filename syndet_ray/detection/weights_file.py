@@ -1,6 +1,4 @@
-"""Weights files: a whole detector that was saved here, or a backbone from elsewhere, as
-.safetensors.
-"""
+"""Weights files (.safetensors): a whole detector that syndet_ray saved, or another backbone."""
 
 import json
 import math
@@ -20,22 +18,23 @@ from syndet_ray.detection.architectures import COCO_DETECTORS
 from syndet_ray.detection.backbones import names_in_features
 from syndet_ray.errors import DataError, DefinitionError
 
-# What names of a backbone's tensors begin with: in our detectors, in torchvision's, and in
+# Prefixes of the names of a backbone's tensors: in our detectors, in torchvision's, and in
 # torchvision's classifiers.
 BODY, TORCHVISION_BODY, TORCHVISION_FEATURES = "backbone.body.net.", "backbone.body.", "features."
-# Anchors this near are the same to a detector: somebody may set 34 where 33.94 was settled.
+# Relative difference up to which anchors are the same to a detector: a user may set 34 where 33.94
+# was settled.
 _LIKE_ANCHORS = 0.01
 _SAVE_AGAIN = "Save the model again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsReport:
-    """What became of starting weights, by parameter name.
+    """Starting weights by parameter name: loaded, skipped or random.
 
-    loaded         copied as they are
+    loaded         copied without a change
     skipped        in the file, but of no use to this model
     reinitialised  in this model, but missing in the file or of another shape
-    source         where they came from, as a Detector names it
+    source         of the weights, as a Detector names it
     """
 
     loaded: tuple[str, ...] = ()
@@ -45,24 +44,26 @@ class WeightsReport:
 
     @staticmethod
     def of(saved: Mapping[str, Any]) -> "WeightsReport":
-        """The report whose `asdict` was kept as JSON."""
-        names = {field: tuple(saved[field]) for field in ("loaded", "skipped", "reinitialised")}
-        return WeightsReport(**names, source=saved["source"])
+        """The report whose `asdict` was saved as JSON."""
+        return WeightsReport(
+            loaded=tuple(saved["loaded"]),
+            skipped=tuple(saved["skipped"]),
+            reinitialised=tuple(saved["reinitialised"]),
+            source=saved["source"],
+        )
 
     def __str__(self) -> str:
-        return f"{len(self.loaded)} loaded, {len(self.skipped)} skipped, {len(self.reinitialised)} re-initialised"
+        loaded, skipped, random = map(len, (self.loaded, self.skipped, self.reinitialised))
+        return f"{loaded} loaded, {skipped} skipped, {random} re-initialised"
 
 
 def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
-    """Copies into the model those tensors of `source` that fit by name and shape, see
-    WeightsReport.
-    """
+    """Copies the tensors of `source` into the model that fit by name and shape."""
     state = model.state_dict()
-    fitting = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name in state and state[name].shape == tensor.shape
-    }
+    fitting = {}
+    for name, tensor in tensors.items():
+        if name in state and state[name].shape == tensor.shape:
+            fitting[name] = tensor
     model.load_state_dict(fitting, strict=False)
     return WeightsReport(
         loaded=tuple(sorted(fitting)),
@@ -74,20 +75,17 @@ def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -
 
 @dataclass(frozen=True, kw_only=True)
 class SavedDetector:
-    """What a file's metadata say about the whole detector in it: how it was built, and the names of
-    its classes.
-    """
+    """A whole detector in a file, by its metadata: its settings, and the names of its classes."""
 
     detector: Detector
     classes: tuple[str, ...]
 
 
 def saved_detector(path: Path) -> SavedDetector | None:
-    """The detector that was saved into a file, as its metadata say; None for a file of another
-    program.
+    """The detector that a file's metadata describe; None for a file of another program.
 
     Raises DataError for a file that cannot be read, and for metadata that describe no detector:
-    anybody may have written them.
+    another program may have written them.
     """
     import timm
 
@@ -96,24 +94,18 @@ def saved_detector(path: Path) -> SavedDetector | None:
         return None
     classes = facts.get("classes")
     if not _is_list_of_names(classes):
-        raise DataError(
-            path,
-            "must name the classes of its detector in its metadata",
-            got=classes,
-            do=_SAVE_AGAIN,
-        )
+        rule = "must name the classes of its detector in its metadata"
+        raise DataError(path, rule, got=classes, do=_SAVE_AGAIN)
     try:
         detector = Detector.model_validate(facts["detector"])
     except ValidationError as error:
         reason = str(definition_error("detector", error)).rstrip(".")
-        raise DataError(
-            path, f"must describe its detector in its metadata ({reason})", do=_SAVE_AGAIN
-        ) from None
+        rule = f"must describe its detector in its metadata ({reason})"
+        raise DataError(path, rule, do=_SAVE_AGAIN) from None
     for name, value in detector.model_dump().items():
         if value == "auto":
-            raise DataError(
-                path, f"must give detector.{name} in its metadata", got=value, do=_SAVE_AGAIN
-            )
+            rule = f"must give detector.{name} in its metadata"
+            raise DataError(path, rule, got=value, do=_SAVE_AGAIN)
     if detector.backbone not in COCO_DETECTORS and not timm.is_model(detector.backbone):
         rule = "must name a backbone in its metadata that timm knows"
         raise DataError(path, rule, got=detector.backbone, do=_SAVE_AGAIN)
@@ -123,10 +115,10 @@ def saved_detector(path: Path) -> SavedDetector | None:
 def load_file(
     model: nn.Module, detector: Detector, path: Path, classes: tuple[str, ...]
 ) -> WeightsReport:
-    """Loads a whole detector that was saved here, or else the backbone that a file holds.
+    """Loads the whole detector that syndet_ray saved into a file, or the backbone in it.
 
     Raises DataError for a file that cannot be read, whose metadata do not fit its tensors, or that
-    holds something else; DefinitionError where its detector was trained with other anchors.
+    holds something else; DefinitionError if its detector was trained with other anchors.
     """
     saved = saved_detector(path)
     tensors = _tensors(path)
@@ -142,19 +134,20 @@ def load_file(
 
 
 def _name_in_model(name: str, names: Collection[str]) -> str:
-    """The one of the model's names that a tensor of a file goes by; its own name where there is
-    none.
+    """The model's name for a tensor of a file; the name in the file if the model has none.
 
-    The file may be of a whole detector, or of a backbone by timm or torchvision.
+    The file may hold a whole detector, or a backbone by timm or torchvision.
     """
     if name.startswith("backbone."):
         return name if name.startswith(BODY) else name.replace(TORCHVISION_BODY, BODY, 1)
-    candidates = (*names_in_features(name), name.removeprefix(TORCHVISION_FEATURES))
-    return next((BODY + candidate for candidate in candidates if BODY + candidate in names), name)
+    for candidate in (*names_in_features(name), name.removeprefix(TORCHVISION_FEATURES)):
+        if BODY + candidate in names:
+            return BODY + candidate
+    return name
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a file's metadata say about a detector and its classes, as JSON values.
+    """The detector and its classes in a file's metadata, as JSON values.
 
     Raises DataError.
     """
@@ -185,19 +178,19 @@ def _is_list_of_names(value: Any) -> TypeGuard[list[str]]:
 
 
 def _check_same(path: Path, ours: Detector, theirs: Detector) -> None:
-    """Raises DataError where the file holds another architecture or backbone."""
+    """Raises DataError if the file holds another architecture or backbone."""
     for name in ("architecture", "backbone"):
         expected, saved = getattr(ours, name), getattr(theirs, name)
         if saved != expected:
+            rule = f"must be of a detector whose {name} is {expected}"
             do = f"Set detector.{name} to {saved}, or start from other weights."
-            raise DataError(
-                path, f"must be of a detector whose {name} is {expected}", got=saved, do=do
-            )
+            raise DataError(path, rule, got=saved, do=do)
 
 
 def _check_anchors(path: Path, ours: Detector, theirs: Detector) -> None:
-    """Raises DefinitionError where the detector was trained with other anchors: all that it
-    proposes is relative to them.
+    """Raises DefinitionError if the detector was trained with other anchors.
+
+    All boxes that it proposes are relative to its anchors.
     """
     if ours.architecture == "fcos":  # it has no anchors, and one head for all levels
         return
@@ -210,7 +203,7 @@ def _check_anchors(path: Path, ours: Detector, theirs: Detector) -> None:
 
 
 def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
-    """Whether two sequences are equal to within what a detector can tell apart."""
+    """True if two sequences are equal, up to a difference that means nothing to a detector."""
     if len(numbers) != len(others):
         return False
     pairs = zip(numbers, others, strict=True)
@@ -225,8 +218,9 @@ def _load_detector(
     saved_classes: tuple[str, ...],
     classes: tuple[str, ...],
 ) -> WeightsReport:
-    """Loads another training of the same detector; the rows of its class layers by the names of
-    their classes.
+    """Loads another training of the same detector.
+
+    The rows of its class layers are matched by the names of their classes.
     """
     state = model.state_dict()
     saved_count, count = len(saved_classes) + 1, len(classes) + 1  # with the background
@@ -237,12 +231,11 @@ def _load_detector(
             rows.append((saved_classes.index(label) + 1, row))
     matched = dict(tensors)
     for name, tensor in state.items():
-        per_class = _rows_per_class(name)
-        if per_class:
-            anchors = len(tensor) // (per_class * count)
-            matched[name] = _by_class(
-                tensor, tensors[name], rows, saved_count=saved_count, anchors=anchors
-            )
+        rows_per_class = _rows_per_class(name)
+        if rows_per_class:
+            saved = tensors[name]
+            anchors = len(tensor) // (rows_per_class * count)
+            matched[name] = _by_class(tensor, saved, rows, saved_count=saved_count, anchors=anchors)
     return copy_fitting(model, matched, str(path))
 
 
@@ -254,8 +247,9 @@ def _check_shapes(
     saved_count: int,
     count: int,
 ) -> None:
-    """Raises DataError unless the file has all tensors of the detector; class layers may have other
-    numbers of rows.
+    """Raises DataError unless the file has all tensors of the detector.
+
+    Class layers may have other numbers of rows.
 
     saved_count, count  number of classes of the file and of the model, background included
     """
@@ -273,10 +267,12 @@ def _check_shapes(
 
 
 def _rows_per_class(name: str) -> int:
-    """How many rows of a parameter belong to one class of one anchor; 0 where it is no class layer."""
+    """The number of rows of a parameter for one class of one anchor; 0 for other layers."""
     if ".box_predictor.cls_score." in name or ".classification_head.cls_logits." in name:
         return 1
-    return 4 if ".box_predictor.bbox_pred." in name else 0
+    if ".box_predictor.bbox_pred." in name:
+        return 4
+    return 0
 
 
 def _by_class(
@@ -284,7 +280,7 @@ def _by_class(
 ) -> Tensor:
     """The class layer with the rows of the classes that the file has too.
 
-    Classes follow one another within each anchor of a place; every class has as many rows.
+    Classes follow one another within each anchor; all classes have the same number of rows.
 
     layer, saved  the parameter of the model and of the file, classes times anchors along the first
                   axis
@@ -300,14 +296,13 @@ def _by_class(
 
 
 def _check_backbone(path: Path, detector: Detector, report: WeightsReport) -> None:
-    """Raises DataError where a tensor of the backbone did not come from the file; counts of batches
-    may be missing.
+    """Raises DataError if a tensor of the backbone did not come from the file.
+
+    Counts of batches may be missing.
     """
-    missing = [
-        name for name in report.reinitialised if name.startswith(BODY) and "num_batches" not in name
-    ]
-    if missing:
-        rule = f"must hold the backbone {detector.backbone}, has no fitting {missing[0].removeprefix(BODY)}"
-        raise DataError(
-            path, rule, do="Set detector.backbone to the one that the file was saved from."
-        )
+    for name in report.reinitialised:
+        if name.startswith(BODY) and "num_batches" not in name:
+            missing = name.removeprefix(BODY)
+            rule = f"must hold the backbone {detector.backbone}, has no fitting {missing}"
+            do = "Set detector.backbone to the one that the file was saved from."
+            raise DataError(path, rule, do=do)
