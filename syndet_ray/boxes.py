@@ -26,7 +26,8 @@ class Boxes:
     def __post_init__(self) -> None:
         n = len(self.xyxy)
         assert self.xyxy.shape == (n, 4), self.xyxy.shape
-        assert self.labels.shape == self.visibility.shape == self.crowd.shape == (n,)
+        for column in (self.labels, self.visibility, self.crowd):
+            assert column.shape == (n,), column.shape
 
     @staticmethod
     def of(
@@ -60,7 +61,7 @@ class Boxes:
     @property
     def areas(self) -> np.ndarray:
         """(n,) float64, square pixels."""
-        return (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
+        return _areas(self.xyxy)
 
     def select(self, index: np.ndarray) -> "Boxes":
         """The boxes at `index` (integers or a boolean mask), in that order."""
@@ -77,7 +78,11 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = (bottom_right - top_left).clip(0).prod(axis=2)
-    areas_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    areas_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    union = areas_a[:, None] + areas_b[None] - shared
+    union = _areas(a)[:, None] + _areas(b)[None] - shared
     return shared / np.maximum(union, _LEAST_UNION)
+
+
+def _areas(xyxy: np.ndarray) -> np.ndarray:
+    """(n,) areas of boxes (n, 4), square pixels."""
+    x1, y1, x2, y2 = xyxy.T
+    return (x2 - x1) * (y2 - y1)

@@ -27,7 +27,8 @@ class SyndetError(Exception):
     """
 
     def __init__(self, place: object, rule: str, *, got: Any = ..., do: str = "") -> None:
-        self.place, self.rule, self.got, self.do = str(place), rule, got, do
+        self.place = str(place)
+        self.rule, self.got, self.do = rule, got, do
         sentence = str(rule) if got is ... else f"{rule}, got {got!r}"
         if not sentence.endswith("?"):  # as a rule with a hint does, see `nearest`
             sentence += "."

@@ -91,7 +91,10 @@ def pooled_deviation(recipes: Iterable[Sequence[float]]) -> float | None:
     if not repeated:
         return None
     freedom = sum(len(scores) - 1 for scores in repeated)
-    squares = [float(((scores - scores.mean()) ** 2).sum()) for scores in repeated]
+    squares = []
+    for scores in repeated:
+        deviations = scores - scores.mean()
+        squares.append(float((deviations**2).sum()))
     return float(np.sqrt(sum(squares) / freedom))
 
 
@@ -201,8 +204,8 @@ def score_difference(
     gap = difference(a, b, rng, spread)
     if _is_slope(metric):
         return gap
-    low, high = np.clip((gap.low, gap.high), -1.0, 1.0).tolist()
-    return replace(gap, low=low, high=high)
+    low, high = np.clip((gap.low, gap.high), -1.0, 1.0)
+    return replace(gap, low=float(low), high=float(high))
 
 
 def _components_of_difference(
@@ -245,7 +248,8 @@ def probability_best(
     models = list(recipes.values())
     scores = joint_draws(models, rng, spread)
     is_best = scores == scores.max(axis=0)
-    shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
+    parts = is_best / is_best.sum(axis=0)  # of a draw; several recipes may tie
+    shares = parts.mean(axis=1)
     limits = _probabilities_above_all(models, rng, spread)
     return dict(zip(recipes, _within(shares, limits).tolist(), strict=True))
 
@@ -313,10 +317,11 @@ def _draws_by_seed(
     belongs to one recipe. A factor makes up for it, so that the noise has the full variance. Seeds
     that not all recipes have count as the recipe's own.
     """
-    means = np.array([np.mean(list(models.values()), axis=0) for models in recipes])  # (R, B)
+    count = len(recipes)
+    means = np.array([_mean_over_seeds(recipe) for recipe in recipes])  # (R, B)
     tables = np.array([_models_of(recipe, seeds) for recipe in recipes])  # (R, s, B)
     common = np.mean(tables, axis=0)  # (s, B)
-    factor = np.sqrt(len(recipes) / max(len(recipes) - 1, 1))
+    factor = np.sqrt(count / max(count - 1, 1))
     images = factor * (means - means.mean(axis=0))
     noise = []
     for recipe, table, image in zip(recipes, tables, images, strict=True):
@@ -325,6 +330,10 @@ def _draws_by_seed(
         paired = _components(factor * (table - common)).weighted(share**2)
         noise.append(_seed_noise(image, [alone, paired], rng))
     return means + np.array(noise) + _luck_of_all(recipes, common, rng)
+
+
+def _mean_over_seeds(recipe: BySeed) -> np.ndarray:
+    return np.mean(list(recipe.values()), axis=0)
 
 
 def _models_of(recipe: BySeed, seeds: Sequence[Any]) -> list[np.ndarray]:
@@ -341,7 +350,8 @@ def _luck_of_all(
 
     common  (s, B) the mean over the recipes of each seed
     """
-    shares = np.array([len(common) / len(models) for models in recipes])
+    counts = np.array([len(models) for models in recipes])
+    shares = len(common) / counts
     if shares.min() == shares.max():
         return np.zeros((len(recipes), 1))
     luck = _seed_noise(common.mean(axis=0), [_components(common)], rng)
@@ -391,7 +401,8 @@ def _components(
         )
     scores = table.mean(axis=1)
     residuals = table - image - scores[:, None] + image.mean()
-    interaction = (residuals**2).sum() / ((s - 1) * (resamples - 1))
+    squares = (residuals**2).sum()
+    interaction = squares / ((s - 1) * (resamples - 1))
     return _Components(
         image=image,
         between=float(scores.var(ddof=1) / s),
@@ -419,8 +430,13 @@ def _seed_noise(
     interaction = sum(part.interaction for part in components)
     supplied = float(image.var(ddof=1))
     total = max(supplied - interaction, 0) + between
-    shares = [(part.between / total) ** 2 / part.freedom for part in components]
-    freedom = 1 / sum(shares)
-    variance = total * freedom / rng.chisquare(freedom, len(image))
-    missing = np.maximum(variance - supplied, 0)
-    return rng.standard_normal(len(image)) * np.sqrt(missing)
+    terms = []  # of Welch and Satterthwaite
+    for part in components:
+        share = part.between / total
+        terms.append(share**2 / part.freedom)
+    freedom = 1 / sum(terms)
+    chi_squares = rng.chisquare(freedom, len(image))
+    variances = total * freedom / chi_squares
+    missing = np.maximum(variances - supplied, 0)
+    deviates = rng.standard_normal(len(image))
+    return deviates * np.sqrt(missing)

@@ -82,10 +82,12 @@ def _crop(
     objects = boxes.select(~boxes.crowd)
     x, y = _corner(image, objects, side / scale, rng)
     half = (scale - 1) / 2  # boxes count from a pixel's edge, OpenCV from its middle
-    shift_x, shift_y = half - x * scale, half - y * scale
+    shift_x = half - x * scale
+    shift_y = half - y * scale
     matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
     crop = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=_FILL)
-    whole = replace(boxes, xyxy=(boxes.xyxy - (x, y, x, y)) * scale)
+    moved = boxes.xyxy - (x, y, x, y)
+    whole = replace(boxes, xyxy=moved * scale)
     inside = replace(whole, xyxy=np.clip(whole.xyxy, 0, side))
     is_cut_off = inside.areas < _LEAST_INSIDE * whole.areas
     marked = replace(inside, crowd=inside.crowd | is_cut_off)
@@ -102,9 +104,12 @@ def _corner(
     height, width = image.shape[:2]
     room_x, room_y = width - side, height - side
     if len(boxes) and rng.random() < _ON_OBJECT:
-        x1, y1, x2, y2 = boxes.xyxy[rng.integers(len(boxes))]
-        x = (x1 + x2) / 2 - rng.uniform(*_OBJECT_RANGE) * side
-        y = (y1 + y2) / 2 - rng.uniform(*_OBJECT_RANGE) * side
+        target = rng.integers(len(boxes))
+        x1, y1, x2, y2 = boxes.xyxy[target]
+        position_x = rng.uniform(*_OBJECT_RANGE) * side
+        position_y = rng.uniform(*_OBJECT_RANGE) * side
+        x = (x1 + x2) / 2 - position_x
+        y = (y1 + y2) / 2 - position_y
     else:
         x = rng.uniform(0, max(0.0, room_x))
         y = rng.uniform(0, max(0.0, room_y))
@@ -140,7 +145,8 @@ def _flip(
     if transposed:
         image = image.transpose(1, 0, 2)
         x1, y1, x2, y2 = y1, x1, y2, x2
-    return image, replace(boxes, xyxy=np.stack([x1, y1, x2, y2], axis=1))
+    flipped = np.stack([x1, y1, x2, y2], axis=1)
+    return image, replace(boxes, xyxy=flipped)
 
 
 def _recolor(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -155,5 +161,7 @@ def _recolor(image: np.ndarray, strength: float, rng: np.random.Generator) -> np
     saturated = saturation * np.eye(3) + (1 - saturation) * grey
     gains = brightness * contrast * balance
     offset = (1 - contrast) * brightness * image.mean()
-    table = np.concatenate([saturated * gains[:, None], np.full((3, 1), offset)], axis=1)
+    matrix = saturated * gains[:, None]
+    offsets = np.full((3, 1), offset)
+    table = np.concatenate([matrix, offsets], axis=1)
     return cv2.transform(np.ascontiguousarray(image), table)

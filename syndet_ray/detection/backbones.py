@@ -54,8 +54,10 @@ class FeatureExtractor(nn.Module):
         if frozen_stages > len(ends):
             rule = f"must be at most the number of stages of the backbone, {len(ends)}"
             raise DefinitionError("detector.frozen_stages", rule, got=frozen_stages)
-        self.net, self.stages, self.frozen_stages = net, len(ends), frozen_stages
-        self._ends, self._used_maps, self._fixed_norms = tuple(ends), tuple(used_maps), fixed_norms
+        self.net = net
+        self.stages, self.frozen_stages = len(ends), frozen_stages
+        self._ends, self._used_maps = tuple(ends), tuple(used_maps)
+        self._fixed_norms = fixed_norms
         self._frozen = self._until(frozen_stages)
         for name, module in net.named_modules():
             if name in self._frozen:
@@ -72,8 +74,10 @@ class FeatureExtractor(nn.Module):
         if x.device not in self._fast:
             self._fast[x.device] = self._folded(x.device)
         maps = _maps(self._fast[x.device](x))
-        used = [maps[position] for position in self._used_maps]
-        return OrderedDict((str(number), features) for number, features in enumerate(used))
+        used: OrderedDict[str, Tensor] = OrderedDict()
+        for number, position in enumerate(self._used_maps):
+            used[str(number)] = maps[position]
+        return used
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """As nn.Module.train, but frozen modules and fixed norms stay in evaluation mode."""
@@ -92,7 +96,8 @@ class FeatureExtractor(nn.Module):
         and batch norms, such as a pooling, counts as frozen if frozen_stages includes it.
         """
         changing = {name for name, module in self.net.named_modules() if _changes(module)}
-        still = sum(changing.isdisjoint(_modules_until(self.net, end)) for end in self._ends)
+        modules = [_modules_until(self.net, end) for end in self._ends]
+        still = sum(changing.isdisjoint(names) for names in modules)
         beyond = self._until(still) - self._until(self.frozen_stages)
         if beyond and not any(_can_change(self.net.get_submodule(name)) for name in beyond):
             return self.frozen_stages
@@ -135,7 +140,8 @@ class FeatureExtractor(nn.Module):
 
         For an image of 64 x 64 px, which gives the coarsest map 2 x 2 cells.
         """
-        image = torch.linspace(-1, 1, 3 * 64 * 64, device=device).reshape(1, 3, 64, 64)
+        values = torch.linspace(-1, 1, 3 * 64 * 64, device=device)
+        image = values.reshape(1, 3, 64, 64)
         training = self.training
         self.eval()
         with torch.no_grad(), precision:
@@ -164,7 +170,8 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.body, self.fpn, self.out_channels, self.levels = body, fpn, out_channels, tuple(levels)
+        self.body, self.fpn = body, fpn
+        self.out_channels, self.levels = out_channels, tuple(levels)
 
     @property
     def wide(self) -> bool:

@@ -134,7 +134,8 @@ def _class_accuracy(matches: Matches, images: np.ndarray) -> np.ndarray:
     pairs = zip(views, objects.tolist(), strict=True)
     ap = [average_precision(best, count) for best, count in pairs]
     hit_counts = hits.sum(axis=1).reshape(-1, _IOUS)
-    recall = hit_counts / np.where(objects > 0, objects, np.nan)[:, None]
+    possible_hits = np.where(objects > 0, objects, np.nan)
+    recall = hit_counts / possible_hits[:, None]
     return np.array([ap, recall])
 
 
@@ -152,7 +153,8 @@ def best_precision(hits: np.ndarray, misses: np.ndarray) -> np.ndarray:
     right = rank + 1
     wrong = misses.cumsum(axis=1, dtype=np.int32)[rows, columns]
     precision = np.zeros((len(hits), counts.max(initial=0)))
-    precision[rows, rank] = right / (wrong + right + np.spacing(1))  # as pycocotools divides
+    detections = wrong + right + np.spacing(1)  # as pycocotools avoids 0
+    precision[rows, rank] = right / detections
     from_the_end = precision[:, ::-1]
     return np.maximum.accumulate(from_the_end, axis=1)[:, ::-1]
 
@@ -179,9 +181,15 @@ def _recall_shares(objects: int) -> np.ndarray:
 
 def main_metrics(accuracy: Accuracy) -> dict[str, float]:
     """The four means "mAP", "AP50", "AP75" and "mAR" in the first view; 0 without any object."""
-    ap, recall = accuracy.ap[:, 0], accuracy.recall[:, 0]
-    parts = {"mAP": ap, "AP50": ap[:, IOU_50], "AP75": ap[:, IOU_75], "mAR": recall}
-    return {name: float(np.nan_to_num(finite_mean(values))) for name, values in parts.items()}
+    ap = accuracy.ap[:, 0]
+    tables = {
+        "mAP": ap,
+        "AP50": ap[:, IOU_50],
+        "AP75": ap[:, IOU_75],
+        "mAR": accuracy.recall[:, 0],
+    }
+    means = {name: finite_mean(values) for name, values in tables.items()}
+    return {name: float(np.nan_to_num(mean)) for name, mean in means.items()}
 
 
 def finite_mean(values: np.ndarray) -> float:

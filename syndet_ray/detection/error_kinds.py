@@ -74,9 +74,11 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
         unmatched = np.flatnonzero((images == i) & (matched < 0))
         false_alarms = detections.select(unmatched)
         kinds[unmatched], in_image = _false_alarms(false_alarms, pool.boxes(i))
-        targets[unmatched] = np.where(in_image >= 0, in_image + first_object[i], -1)
+        in_pool = in_image + first_object[i]
+        targets[unmatched] = np.where(in_image >= 0, in_pool, -1)
     objects = np.where(pool.crowd, -1, pool.labels)
-    missed = (objects >= 0) & ~np.isin(np.arange(len(objects)), targets)
+    is_target = np.isin(np.arange(len(objects)), targets)
+    missed = ~pool.crowd & ~is_target
     return Errors(
         labels=detections.labels,
         scores=detections.scores,
@@ -144,12 +146,14 @@ def _matched(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
     columns = [np.zeros((3, 0))]
     for cell in evaluation.evalImgs:
         if cell:
-            row = [cell["dtIds"], cell["dtMatches"][IOU_50], cell["dtIgnore"][IOU_50]]
-            columns.append(np.array(row))
-    ids, objects, neutral = np.concatenate(columns, axis=1)
-    counted = neutral == 0
+            objects = cell["dtMatches"][IOU_50]
+            is_neutral = cell["dtIgnore"][IOU_50]
+            columns.append(np.array([cell["dtIds"], objects, is_neutral]))
+    table = np.concatenate(columns, axis=1)
+    counted = table[2] == 0
     # ids begin at 1, and pycocotools writes 0 for no match
-    return ids[counted].astype(np.int64) - 1, objects[counted].astype(np.int64) - 1
+    detections, objects = table[:2, counted].astype(np.int64) - 1
+    return detections, objects
 
 
 def _false_alarms(false_alarms: Predictions, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
@@ -157,10 +161,11 @@ def _false_alarms(false_alarms: Predictions, boxes: Boxes) -> tuple[np.ndarray, 
 
     The objects are indices into the boxes of the image.
     """
-    ious = _ious(false_alarms.xyxy, boxes.xyxy, np.zeros(len(boxes), bool))
-    same_class = (false_alarms.labels[:, None] == boxes.labels) & ~boxes.crowd
-    other_class = ~same_class & ~boxes.crowd
-    iou_same, iou_other = ious * same_class, ious * other_class
+    no_crowd = np.zeros(len(boxes), bool)
+    ious = _ious(false_alarms.xyxy, boxes.xyxy, no_crowd)
+    same_class = false_alarms.labels[:, None] == boxes.labels
+    iou_same = ious * (same_class & ~boxes.crowd)
+    iou_other = ious * (~same_class & ~boxes.crowd)
     kinds = _kinds(iou_same.max(axis=1, initial=0), iou_other.max(axis=1, initial=0))
     targets = np.full(len(kinds), -1)
     for kind, overlaps in (("localisation", iou_same), ("classification", iou_other)):
@@ -189,7 +194,8 @@ def _ious(xyxy: np.ndarray, objects: np.ndarray, crowd: np.ndarray) -> np.ndarra
     """
     if len(xyxy) == 0 or len(objects) == 0:
         return np.zeros((len(xyxy), len(objects)))
-    return np.asarray(mask.iou(xywh(xyxy), xywh(objects), crowd.astype(np.uint8).tolist()))
+    is_crowd = crowd.astype(np.uint8).tolist()
+    return np.asarray(mask.iou(xywh(xyxy), xywh(objects), is_crowd))
 
 
 def _among(values: np.ndarray, names: set[str]) -> np.ndarray:
@@ -227,10 +233,11 @@ def _cells(
     counted = (targets >= 0) | ~in_crowd
     labels_and_nothing = np.append(boxes.labels, nothing)  # the target -1 is its last entry
     true_labels = labels_and_nothing[targets]
-    is_missed = ~boxes.crowd & ~np.isin(np.arange(len(boxes)), targets)
-    missed = boxes.labels[is_missed]
-    rows = np.concatenate([true_labels[counted], missed])
-    columns = np.concatenate([detections.labels[counted], np.full(len(missed), nothing)])
+    is_target = np.isin(np.arange(len(boxes)), targets)
+    missed = boxes.labels[~boxes.crowd & ~is_target]
+    rows = np.append(true_labels[counted], missed)
+    found_as_nothing = np.full(len(missed), nothing)
+    columns = np.append(detections.labels[counted], found_as_nothing)
     return rows, columns
 
 

@@ -99,10 +99,14 @@ class _ResampledMetrics:
 
     def __call__(self, accuracy: Accuracy) -> dict[str, float]:
         class_ap = accuracy.ap[:, 0].mean(axis=1).tolist()
-        parts = {f"AP/{name}": ap for name, ap in zip(self.classes, class_ap, strict=True)}
+        names = [f"AP/{name}" for name in self.classes]
+        parts = dict(zip(names, class_ap, strict=True))
         parts |= bin_metrics(accuracy, self.views)
-        chosen = {name: value for name, value in parts.items() if name in self.names}
-        return main_metrics(accuracy) | chosen
+        metrics = main_metrics(accuracy)
+        for name, value in parts.items():
+            if name in self.names:
+                metrics[name] = value
+        return metrics
 
 
 def _well_founded(
@@ -122,7 +126,9 @@ def _capped(pool: Pool, predictions: Sequence[Predictions], map_100: float) -> d
     counts = [len(image.labels) for image in predictions]
     cut = np.array(class_counts) > _MOST
     full = np.array(counts) >= _MANY
-    map_300 = means(coco(pool, predictions, _MANY))["mAP"] if cut.any() else map_100
+    map_300 = map_100
+    if cut.any():
+        map_300 = means(coco(pool, predictions, _MANY))["mAP"]
     return {
         f"mAP@{_MANY}": map_300,
         f"capped@{_MOST}": float(cut.sum() / max(len(pool), 1)),

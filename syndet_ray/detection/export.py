@@ -35,7 +35,8 @@ def kitti(predictions: Predictions, classes: Sequence[str]) -> str:
     lines = []
     for box, label, score in _rows(predictions):
         edges = " ".join(f"{edge:.2f}" for edge in box)
-        lines.append(f"{types[label]} {_OPEN_BEFORE} {edges} {_OPEN_AFTER} {score:.4f}\n")
+        fields = (types[label], _OPEN_BEFORE, edges, _OPEN_AFTER, f"{score:.4f}")
+        lines.append(" ".join(fields) + "\n")
     return "".join(lines)
 
 
@@ -48,7 +49,9 @@ def coco_truth(pool: Pool) -> dict[str, Any]:
     for name, (width, height) in zip(pool.image_ids, pool.sizes_wh.tolist(), strict=True):
         number = len(images) + 1
         images.append({"id": number, "file_name": str(name), "width": width, "height": height})
-    categories = [{"id": number, "name": name} for number, name in enumerate(pool.classes, start=1)]
+    categories = []
+    for number, name in enumerate(pool.classes, start=1):
+        categories.append({"id": number, "name": name})
     return {"images": images, "annotations": annotations(pool), "categories": categories}
 
 

@@ -63,8 +63,10 @@ def as_near(
     converted  maps of the fold in bfloat16
     """
     for exact, plain_map, fold_map in zip(expected, plain, converted, strict=True):
-        allowed = _REDUCED_ERROR * (plain_map - exact).norm() + _BF16_ROUNDING * exact.norm()
-        is_near = bool((fold_map - exact).norm() <= allowed)  # False for NaN
+        plain_error = (plain_map - exact).norm()
+        fold_error = (fold_map - exact).norm()
+        allowed = _REDUCED_ERROR * plain_error + _BF16_ROUNDING * exact.norm()
+        is_near = bool(fold_error <= allowed)  # False for NaN
         if not is_near:
             return False
     return True
@@ -157,7 +159,8 @@ def _standardises(module: nn.Module) -> bool:
 def _after_norm(norm: nn.Module) -> nn.Module:
     """The rest of a batch norm that is folded: timm's have a drop-out and an activation."""
     steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
-    return nn.Sequential(*[step for step in steps if not isinstance(step, nn.Identity)])
+    active = [step for step in steps if not isinstance(step, nn.Identity)]
+    return nn.Sequential(*active)
 
 
 def _convert(module: nn.Module, frozen: Collection[str], path: str, dtype: torch.dtype) -> None:
@@ -202,4 +205,5 @@ class _UnevenPadding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2] // 2, x.shape[3] // 2
-        return self.convolution(x)[:, :, 1 : height + 1, 1 : width + 1]
+        features = self.convolution(x)
+        return features[:, :, 1 : height + 1, 1 : width + 1]

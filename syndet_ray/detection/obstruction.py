@@ -109,7 +109,8 @@ def names_in_images(by_class: Sequence[Matches], views: Sequence[BinView], least
     The pool decides, not the predictions: a bin rests on images with an object in it, slopes on
     images of both of two bins of one class.
     """
-    bin_images = np.count_nonzero(sum(matches.objects[1:] for matches in by_class), axis=1)
+    bin_objects = sum(matches.objects[1:] for matches in by_class)  # (bins, images)
+    bin_images = np.count_nonzero(bin_objects, axis=1)
     names = set()
     for view, images in zip(views, bin_images, strict=True):
         if images >= least:

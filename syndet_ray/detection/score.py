@@ -42,7 +42,11 @@ class Predictions:
         )
 
 
-NOTHING_FOUND = Predictions(xyxy=np.zeros((0, 4)), labels=np.zeros(0, np.int64), scores=np.zeros(0))
+NOTHING_FOUND = Predictions(
+    xyxy=np.zeros((0, 4)),
+    labels=np.zeros(0, np.int64),
+    scores=np.zeros(0),
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,11 @@ def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 
     box of negative size, and a label that no class has. No predictions at all score 0.
     """
     labels = set(pool.labels[~pool.crowd].tolist())
-    present = [name for label, name in enumerate(pool.classes) if label in labels]
-    absent = [name for label, name in enumerate(pool.classes) if label not in labels]
+    present: list[str] = []
+    absent: list[str] = []
+    for label, name in enumerate(pool.classes):
+        names = present if label in labels else absent
+        names.append(name)
     metrics = _metrics(coco(pool, predictions, max_detections), present)
     collapsed = [_collapse(image) for image in predictions]
     agnostic = means(coco(_collapsed(pool), collapsed, max_detections))
@@ -121,7 +128,8 @@ def coco(
         evaluation = _Evaluation(truth, results, neutral)
         evaluation.params.maxDets = [max_detections]
         # one range of areas, COCO's own for all sizes, instead of its four
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.areaRng = [[0, 1e10]]
+        evaluation.params.areaRngLbl = ["all"]
         evaluation.evaluate()
     return evaluation
 
@@ -180,8 +188,8 @@ def coco_results(predictions: Sequence[Predictions]) -> list[dict[str, Any]]:
     """
     rows = []
     for i, image in enumerate(predictions, start=1):
-        columns = (xywh(image.xyxy).tolist(), image.labels.tolist(), image.scores.tolist())
-        for box, label, score in zip(*columns, strict=True):
+        columns = (xywh(image.xyxy), image.labels, image.scores)
+        for box, label, score in zip(*(column.tolist() for column in columns), strict=True):
             rows.append({"image_id": i, "category_id": label + 1, "bbox": box, "score": score})
     return rows
 
@@ -207,7 +215,8 @@ def _rules(detections: Predictions, classes: int) -> Iterator[tuple[str, np.ndar
     yield "scores must be finite", scores, np.isfinite(scores)
     yield "boxes must be finite (x1, y1, x2, y2)", boxes, np.isfinite(boxes).all(axis=1)
     # a box that was clipped to its image may have no area
-    is_ordered = np.all(boxes[:, :2] <= boxes[:, 2:], axis=1)
+    top_left, bottom_right = np.split(boxes, 2, axis=1)
+    is_ordered = np.all(top_left <= bottom_right, axis=1)
     yield "boxes must not end before they begin (x1, y1, x2, y2)", boxes, is_ordered
     is_class = np.isin(labels, np.arange(classes))
     yield f"labels must be whole numbers from 0 to {classes - 1}", labels, is_class
@@ -224,7 +233,8 @@ def _no_results(truth: COCO) -> COCO:
 def xywh(xyxy: np.ndarray) -> np.ndarray:
     """(n, 4) float64 left, top, width and height, as COCO writes boxes, from their edges (n, 4)."""
     edges = xyxy.astype(np.float64)
-    return np.concatenate([edges[:, :2], edges[:, 2:] - edges[:, :2]], axis=1)
+    top_left, bottom_right = np.split(edges, 2, axis=1)
+    return np.concatenate([top_left, bottom_right - top_left], axis=1)
 
 
 def means(evaluation: COCOeval) -> dict[str, float]:
@@ -281,6 +291,8 @@ def _collapse(image: Predictions) -> Predictions:
     import torch
     from torchvision.ops import nms
 
-    boxes, scores = torch.from_numpy(image.xyxy), torch.from_numpy(image.scores)
-    best = image.select(nms(boxes, scores, _SAME_OBJECT_IOU).numpy())
+    boxes = torch.from_numpy(image.xyxy)
+    scores = torch.from_numpy(image.scores)
+    kept = nms(boxes, scores, _SAME_OBJECT_IOU)
+    best = image.select(kept.numpy())
     return replace(best, labels=np.zeros_like(best.labels))

@@ -126,7 +126,9 @@ class Trainer:
             if on_step is not None:
                 on_step(self.images_seen)
         seconds = time.perf_counter() - start
-        metrics = {f"train/{name}": value for name, value in _means(losses).items()}
+        metrics = {}
+        for name, value in _means(losses).items():
+            metrics[f"train/{name}"] = value
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics["images_per_second"] = (self.images_seen - first) / seconds
@@ -268,10 +270,11 @@ class Trainer:
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
         """Raises NonFiniteLoss, with the parts of the first loss that is NaN or infinite."""
-        totals = torch.stack([torch.stack(list(parts.values())).detach().sum() for parts in losses])
-        if bool(torch.isfinite(totals).all()):  # one transfer from the device for all
+        totals = [parts.sum() for parts in _table(losses).detach()]
+        is_finite = torch.isfinite(torch.stack(totals))
+        if bool(is_finite.all()):  # one transfer from the device for all
             return
-        first = int(torch.isfinite(totals).int().argmin())
+        first = int(is_finite.int().argmin())
         raise NonFiniteLoss(
             f"training after {self.images_seen} images",
             "the loss must be finite",
@@ -293,11 +296,14 @@ class Trainer:
 
     def _realised(self) -> dict[str, float]:
         """The shares of all images so far, as metrics (see TrainingStats)."""
-        counts = {source: count for source, count in self._mixer.drawn.items() if source != REAL}
+        counts = dict(self._mixer.drawn)
+        counts.pop(REAL, None)
         overall = {"realised/synthetic": sum(counts.values()) / self.images_seen}
         if len(self._plan.sources) == 1:
             return overall
-        by_source = {f"realised/{name}": count / self.images_seen for name, count in counts.items()}
+        by_source = {}
+        for source, count in counts.items():
+            by_source[f"realised/{source}"] = count / self.images_seen
         return by_source | overall
 
 
@@ -336,7 +342,8 @@ def _group_sizes(optimizer: Mapping[str, Any]) -> dict[str, int]:
 def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raises DataError for the first part of a checkpoint whose size is not the expected one."""
     for name in [*expected, *saved]:
-        size, saved_size = expected.get(name, "missing"), saved.get(name, "missing")
+        size = expected.get(name, "missing")
+        saved_size = saved.get(name, "missing")
         if size != saved_size:
             rule = "does not fit this detector, whose parameters are others"
             rule += f" ({name} is {size} here, {saved_size} there)"
@@ -368,9 +375,14 @@ def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
 
     One transfer from the device for all.
     """
-    table = torch.stack([torch.stack(list(parts.values())) for parts in losses])
-    means = table.double().mean(dim=0).cpu()
-    return {"loss": float(means.sum())} | dict(zip(losses[0], means.tolist(), strict=True))
+    means = _table(losses).double().mean(dim=0).cpu()
+    by_name = dict(zip(losses[0], means.tolist(), strict=True))
+    return {"loss": float(means.sum())} | by_name
+
+
+def _table(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """(steps, parts) the parts of each step's loss."""
+    return torch.stack([torch.stack(list(parts.values())) for parts in losses])
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -398,8 +410,12 @@ def _parameter_groups(
 
     Weight decay is on weights alone: biases and norms have one dimension.
     """
-    names = ("weights", "biases_and_norms", "backbone_weights", "backbone_biases_and_norms")
-    members: dict[str, list[nn.Parameter]] = {name: [] for name in names}
+    members: dict[str, list[nn.Parameter]] = {
+        "weights": [],
+        "biases_and_norms": [],
+        "backbone_weights": [],
+        "backbone_biases_and_norms": [],
+    }
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             prefix = "backbone_" if name.startswith(f"{_BODY}.") else ""

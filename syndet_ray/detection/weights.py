@@ -80,7 +80,8 @@ def _lite0() -> dict[str, Tensor]:
 
     try:
         files = metadata.files(_LITE0_PACKAGE) or ()
-        path = next(Path(str(file.locate())) for file in files if file.name == _LITE0_FILE)
+        file = next(file for file in files if file.name == _LITE0_FILE)
+        path = Path(str(file.locate()))
         tensors = torch.load(path, weights_only=True, map_location="cpu")
     except (metadata.PackageNotFoundError, StopIteration, OSError) as error:
         rule = f"ImageNet weights of {LITE0} are missing ({error})"

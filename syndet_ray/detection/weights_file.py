@@ -53,8 +53,8 @@ class WeightsReport:
         )
 
     def __str__(self) -> str:
-        loaded, skipped, random = map(len, (self.loaded, self.skipped, self.reinitialised))
-        return f"{loaded} loaded, {skipped} skipped, {random} re-initialised"
+        loaded, skipped = len(self.loaded), len(self.skipped)
+        return f"{loaded} loaded, {skipped} skipped, {len(self.reinitialised)} re-initialised"
 
 
 def copy_fitting(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
@@ -154,7 +154,8 @@ def _facts(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             texts = file.metadata() or {}
-        return {name: json.loads(texts[name]) for name in ("detector", "classes") if name in texts}
+        names = [name for name in ("detector", "classes") if name in texts]
+        return {name: json.loads(texts[name]) for name in names}
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
 
@@ -174,7 +175,9 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _is_list_of_names(value: Any) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(name, str) for name in value)
 
 
 def _check_same(path: Path, ours: Detector, theirs: Detector) -> None:
@@ -223,7 +226,8 @@ def _load_detector(
     The rows of its class layers are matched by the names of their classes.
     """
     state = model.state_dict()
-    saved_count, count = len(saved_classes) + 1, len(classes) + 1  # with the background
+    saved_count = len(saved_classes) + 1  # with the background
+    count = len(classes) + 1
     _check_shapes(path, state, tensors, saved_count=saved_count, count=count)
     rows = [(0, 0)]  # of the background
     for row, label in enumerate(classes, start=1):
@@ -258,7 +262,8 @@ def _check_shapes(
             raise DataError(path, f"must hold the whole detector, has no {name}", do=_SAVE_AGAIN)
         expected, suffix = tuple(tensor.shape), ""
         if _rows_per_class(name):
-            expected = (len(tensor) // count * saved_count, *expected[1:])
+            rows = len(tensor) // count * saved_count
+            expected = (rows, *expected[1:])
             suffix = f" of {saved_count - 1} classes"
         shape = tuple(tensors[name].shape)
         if shape != expected:
