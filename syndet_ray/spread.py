@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-# Every bootstrap over a test set has as many draws of the same images, so that models of different
-# sweeps are paired too.
+# Number and seed of the draws of every bootstrap over a test set: they are of the same images, so
+# that models of different sweeps are paired too.
 RESAMPLES, PAIRED_SEED = 1000, 0
 # Every draw over images meets this many draws over seeds: see `combined`.
 TIMES = 20
@@ -346,7 +346,7 @@ def _luck_of_all(
     """(R, B) what common seeds add to each recipe, less what they add to that of the fewest models.
 
     The more other seeds a recipe has, the less the common ones lift its mean; (R, 1) zeros if all
-    have as many.
+    have equally many.
 
     common  (s, B) the mean over the recipes of each seed
     """

@@ -27,9 +27,9 @@ from syndet_ray.detection.heads import (
     CELLS,
     HEAD_WIDTH,
     Anchors,
-    Input,
     LightBoxHead,
     NativeScale,
+    Normalisation,
     ReducedMLPHead,
     RegionAlign,
     SharedBoxPredictor,
@@ -64,7 +64,7 @@ _WIDE_CELLS, _WIDE_HEAD = 7, 1024
 COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0)
 
 
-class _InFull(nn.Module):
+class _FullPrecision(nn.Module):
     """Mixed into a detector of torchvision's: it computes in float32 except in `Reduced` parts."""
 
     def forward(self, images: list[Tensor], targets: Any = None) -> Any:
@@ -72,26 +72,26 @@ class _InFull(nn.Module):
             return super().forward(images, targets)
 
 
-class TwoStage(_InFull, FasterRCNN):
+class TwoStageDetector(_FullPrecision, FasterRCNN):
     """Faster R-CNN (Ren et al. 2015)."""
 
 
-class WithAnchors(_InFull, RetinaNet):
+class AnchorDetector(_FullPrecision, RetinaNet):
     """RetinaNet (Lin et al. 2017)."""
 
 
-class WithoutAnchors(_InFull, FCOS):
+class PointDetector(_FullPrecision, FCOS):
     """FCOS (Tian et al. 2019)."""
 
 
 _NAMES: Mapping[type[nn.Module], str] = {
-    TwoStage: "faster_rcnn",
-    WithAnchors: "retinanet",
-    WithoutAnchors: "fcos",
+    TwoStageDetector: "faster_rcnn",
+    AnchorDetector: "retinanet",
+    PointDetector: "fcos",
 }
 
 
-def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
+def assemble(detector: Detector, classes: int, normalisation: Normalisation) -> nn.Module:
     """Builds a detector of `classes` classes and background (label 0), with random weights.
 
     Its first stages are frozen. Raises DefinitionError for a backbone, a number of frozen stages,
@@ -103,7 +103,7 @@ def assemble(detector: Detector, classes: int, expected: Input) -> nn.Module:
         has_weights = detector.weights != "none"
         backbone = timm_backbone(detector.backbone, detector.frozen_stages, fixed_norms=has_weights)
         model = _ARCHITECTURES[detector.architecture](detector, backbone, classes)
-    model.transform = NativeScale(expected)
+    model.transform = NativeScale(normalisation)
     return model
 
 
@@ -128,7 +128,7 @@ def _faster_rcnn(detector: Detector, backbone: Backbone, classes: int) -> nn.Mod
         predictor = SharedBoxPredictor(HEAD_WIDTH, classes + 1)
         align = MultiScaleRoIAlign(list(names[:-1]), CELLS, sampling_ratio=1)
         settings = _LIGHT
-    model = TwoStage(
+    model = TwoStageDetector(
         backbone,
         rpn_anchor_generator=anchors,
         rpn_head=head,
@@ -163,9 +163,9 @@ def _retinanet(detector: Detector, backbone: Backbone, classes: int) -> nn.Modul
         backbone.out_channels, anchors.num_anchors_per_location()[0], classes + 1
     )
     for part in (head.classification_head, head.regression_head):
-        _loud(part.conv, backbone.out_channels)
-        _become(part.conv, ReducedSequential)
-    return WithAnchors(
+        _amplify(part.conv, backbone.out_channels)
+        _change_class(part.conv, ReducedSequential)
+    return AnchorDetector(
         backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE
     )
 
@@ -180,8 +180,8 @@ def _fcos(detector: Detector, backbone: Backbone, classes: int) -> nn.Module:
     anchors = Anchors([(stride,) for stride in strides], (1.0,), strides)
     head = IgnoringFCOSHead(backbone.out_channels, 1, classes + 1)
     for part in (head.classification_head, head.regression_head):
-        _become(part.conv, ReducedSequential)
-    return WithoutAnchors(
+        _change_class(part.conv, ReducedSequential)
+    return PointDetector(
         backbone, classes + 1, anchor_generator=anchors, head=head, **_KEPT_BY_ONE_STAGE
     )
 
@@ -256,7 +256,7 @@ def _coco_detector(
     model.backbone = Backbone(body, original.fpn, original.out_channels, levels, name=name)
     ratios = tuple(map(float, detector.aspect_ratios))
     model.rpn.anchor_generator = Anchors(sizes, ratios, strides_px)
-    _become(model, TwoStage)
+    _change_class(model, TwoStageDetector)
     return _two_stage(model, levels)
 
 
@@ -294,19 +294,19 @@ def _anchors(
 
 def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
     """The model with ignored regions, proposals from these levels only, and bfloat16 layers."""
-    _become(model.rpn, IgnoringRPN)
+    _change_class(model.rpn, IgnoringRPN)
     model.rpn.levels = levels
-    _become(model.roi_heads, IgnoringRoIHeads)
-    _become(model.roi_heads.box_roi_pool, RegionAlign)
-    _become(model.rpn.head.conv, ReducedSequential)
+    _change_class(model.roi_heads, IgnoringRoIHeads)
+    _change_class(model.roi_heads.box_roi_pool, RegionAlign)
+    _change_class(model.rpn.head.conv, ReducedSequential)
     reduced_heads = {FastRCNNConvFCHead: ReducedSequential, TwoMLPHead: ReducedMLPHead}
     box_head = model.roi_heads.box_head
     if type(box_head) in reduced_heads:
-        _become(box_head, reduced_heads[type(box_head)])
+        _change_class(box_head, reduced_heads[type(box_head)])
     return model
 
 
-def _loud(layers: nn.Module, channels: int) -> None:
+def _amplify(layers: nn.Module, channels: int) -> None:
     """Scales the random weights of convolutions, so that a narrow head starts with full signals.
 
     torchvision draws them for 256 channels. RetinaNet's four layers have no norms: with 64 channels
@@ -319,7 +319,7 @@ def _loud(layers: nn.Module, channels: int) -> None:
                 layer.weight.mul_(factor)
 
 
-def _become(module: nn.Module, kind: type[nn.Module]) -> None:
+def _change_class(module: nn.Module, kind: type[nn.Module]) -> None:
     """Changes the class of `module` to `kind`, which adds no state.
 
     torchvision's constructors do not let us choose the class.

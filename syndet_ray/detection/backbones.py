@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from syndet_ray.detection.folding import as_near, folded, same
+from syndet_ray.detection.folding import as_exact, folded, maps_equal
 from syndet_ray.detection.precision import fast_bf16, full, reduced
 from syndet_ray.errors import DefinitionError, nearest
 
@@ -122,7 +122,7 @@ class FeatureExtractor(nn.Module):
             return self.net
         exact = folded(self.net, self._frozen, torch.float32)
         expected = self._probe(self.net, full(device), device)
-        if not same(expected, self._probe(exact, full(device), device)):
+        if not maps_equal(expected, self._probe(exact, full(device), device)):
             return self.net
         if not fast_bf16(device):
             return exact
@@ -131,7 +131,7 @@ class FeatureExtractor(nn.Module):
         maps = self._probe(converted, reduced(device), device)
         # If conversion spoils the maps, autocast converts the weights in every step, as it does
         # those of the plain net.
-        return converted if as_near(expected, plain_maps, maps) else exact
+        return converted if as_exact(expected, plain_maps, maps) else exact
 
     def _probe(
         self, net: nn.Module, precision: AbstractContextManager[Any], device: torch.device

@@ -20,7 +20,7 @@ from syndet_ray.detection.score import Predictions, coco, means, score
 from syndet_ray.spread import LEAST_IMAGES, RESAMPLES
 
 _MOST = 100  # detections that COCO counts of a class in an image
-# a crowded tray may need as many; our models keep no more of an image
+# a crowded tray may need this number; our models keep no more of an image
 # (architectures._DETECTIONS_PER_IMAGE)
 _MANY = 300
 

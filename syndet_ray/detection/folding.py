@@ -37,7 +37,7 @@ def folded(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Mo
     return fold
 
 
-def same(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> bool:
+def maps_equal(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> bool:
     """True if maps, float32 and of equal shapes, are equal up to rounding."""
     # if timm collects features by hooks, a copy of the net returns fewer
     if len(expected) != len(actual):
@@ -50,7 +50,7 @@ def same(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> bool:
     return True
 
 
-def as_near(
+def as_exact(
     expected: Sequence[Tensor], plain: Sequence[Tensor], converted: Sequence[Tensor]
 ) -> bool:
     """True if the maps of a fold in bfloat16 are about as exact as those of the plain net.

@@ -25,7 +25,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Input:
+class Normalisation:
     """Normalisation of the images that a backbone's weights were trained on.
 
     Pixels, 0 to 1, minus the mean, divided by the deviation; of R, G, B.
@@ -42,8 +42,8 @@ class NativeScale(GeneralizedRCNNTransform):
     enlarge a 640 px photo to 800 px.
     """
 
-    def __init__(self, expected: Input) -> None:
-        mean, deviation = list(expected.mean), list(expected.deviation)
+    def __init__(self, normalisation: Normalisation) -> None:
+        mean, deviation = list(normalisation.mean), list(normalisation.deviation)
         super().__init__(1, 1, mean, deviation, size_divisible=max(STRIDES))
 
     def resize(
@@ -103,7 +103,7 @@ class RegionAlign(MultiScaleRoIAlign):
 
 
 class ReducedMLPHead(TwoMLPHead):
-    """Two fully connected layers in bfloat16, where that is faster; returns float32."""
+    """Two fully connected layers in bfloat16 if that is faster; returns float32."""
 
     def forward(self, x: Tensor) -> Tensor:
         with reduced(x.device):

@@ -15,7 +15,7 @@ from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.schedule import shares_between, switch_at
-from syndet_ray.detection.architectures import WithoutAnchors, architecture_of
+from syndet_ray.detection.architectures import PointDetector, architecture_of
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import MovingAverage
 from syndet_ray.detection.rate import RateSchedule
@@ -51,7 +51,7 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
 def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
     """The longer side of all photos, at least one, in pixels of the images that a detector sees.
 
-    All values, sorted, where photos differ.
+    All values, sorted, if photos differ.
     """
     longer_sides: set[int] = set()
     for pool in photos:
@@ -121,7 +121,7 @@ def _peak_rates(optimizer: Optimizer) -> dict[str, float]:
 
 def _of_anchors(model: Any) -> dict[str, Any]:
     """Sizes and ratios of the anchors; empty for a detector without anchors."""
-    if isinstance(model, WithoutAnchors):
+    if isinstance(model, PointDetector):
         return {}
     two_stages = hasattr(model, "rpn")
     anchors = model.rpn.anchor_generator if two_stages else model.anchor_generator

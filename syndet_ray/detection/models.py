@@ -12,7 +12,7 @@ from torch import nn
 
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import assemble
-from syndet_ray.detection.weights import WeightsReport, input_of, load_weights
+from syndet_ray.detection.weights import WeightsReport, load_weights, normalisation_of
 from syndet_ray.errors import DataError, SyndetError
 
 SAVED_MODEL = "model.safetensors"  # the file with the tensors in the folder of a model
@@ -42,7 +42,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed every GPU, which fork_rng does not restore here
         torch.default_generator.manual_seed(seed)
-        model = assemble(detector, len(classes), input_of(detector))
+        model = assemble(detector, len(classes), normalisation_of(detector))
         return model, load_weights(model, detector, classes)
 
 
@@ -53,7 +53,7 @@ def without_weights(detector: Detector, classes: tuple[str, ...]) -> nn.Module:
     detector that cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
-        return assemble(detector, len(classes), input_of(detector))
+        return assemble(detector, len(classes), normalisation_of(detector))
 
 
 def save_model(

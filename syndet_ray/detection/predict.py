@@ -28,7 +28,7 @@ def predict(
     together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
-        for indices in _alike(pool, together):
+        for indices in _batches(pool, together):
             outputs = model([_image(pool, i, device) for i in indices])
             for i, output in zip(indices, outputs, strict=True):
                 by_index[i] = _predictions(output)
@@ -37,7 +37,7 @@ def predict(
     return [by_index[i] for i in range(len(pool))]
 
 
-def _alike(pool: Pool, together: int) -> Iterator[list[int]]:
+def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
     """Yields indices of images that are padded to the same size, at most `together` at once.
 
     So no image gets more padding than alone.

@@ -125,7 +125,7 @@ def coco(
         truth.createIndex()
         rows = coco_results(predictions)
         results = truth.loadRes(rows) if rows else _no_results(truth)
-        evaluation = _Evaluation(truth, results, neutral)
+        evaluation = _NeutralEvaluation(truth, results, neutral)
         evaluation.params.maxDets = [max_detections]
         # one range of areas, COCO's own for all sizes, instead of its four
         evaluation.params.areaRng = [[0, 1e10]]
@@ -134,7 +134,7 @@ def coco(
     return evaluation
 
 
-class _Evaluation(COCOeval):
+class _NeutralEvaluation(COCOeval):
     """COCOeval with neutral objects besides crowds.
 
     Their overlap is that of objects, and each can be found once.

