@@ -70,10 +70,10 @@ def test_one_image_tells_nothing_of_others():
     assert intervals(pool, predictions, seed=0, resamples=5) == {}
 
 
-@pytest.mark.parametrize(("images", "told"), [(9, False), (10, True)])
-def test_fewer_than_ten_images_make_no_interval(images, told):
+@pytest.mark.parametrize(("images", "enough"), [(9, False), (10, True)])
+def test_fewer_than_ten_images_make_no_interval(images, enough):
     pool, predictions = pool_of(*[[(A, 0)]] * images), [found((A, 0, 0.9))] * images
-    assert bool(intervals(pool, predictions, seed=0, resamples=5)) == told
+    assert bool(intervals(pool, predictions, seed=0, resamples=5)) == enough
 
 
 def test_images_without_an_object_score_0():

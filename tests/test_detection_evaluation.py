@@ -263,12 +263,12 @@ def test_the_order_of_tied_scores_changes_nothing():
 
 
 def test_progress_is_told():
-    told = []
+    calls = []
     evaluate(
         pool_of([(A, 0)]),
         [found()],
         seed=0,
         resamples=3,
-        progress=lambda done, of: told.append((done, of)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(1, 3), (2, 3), (3, 3)]

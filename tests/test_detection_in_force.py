@@ -79,7 +79,7 @@ def body_file(folder, backbone=TINY.backbone):
     return str(folder / "body.safetensors")
 
 
-# Another value for every setting, and what it needs beside it.
+# Another value for every setting, and what it needs besides.
 OTHER = {
     "mix.synthetic": (0.25, {"mix.switch_at": None}),
     "mix.schedule": ("mixed", {}),
@@ -342,7 +342,7 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
 def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_is_all_that_it_has(
     trainer,
 ):
-    """The `when` of a search names numbers of stages, whatever backbone is searched beside them."""
+    """The `when` of a search names numbers of stages, whichever backbone is searched with them."""
     searched = ["detector.backbone_rate"]
     four = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": 4})
     check_settings(four.recipe.flat(), four.effective | {"real_images_there": 8}, searched=searched)

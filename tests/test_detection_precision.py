@@ -170,7 +170,7 @@ LABELS = np.arange(len(SQUARES)) % 2
 
 
 class PerfectRegions(nn.Module):
-    """In place of the region proposals: boxes a few pixels beside the truth."""
+    """In place of the region proposals: boxes a few pixels next to the truth."""
 
     def forward(self, images, features, targets=None):
         return [torch.from_numpy(SQUARES).float() + torch.tensor([3.0, -2.0, 5.0, 1.0])], {}
