@@ -50,7 +50,7 @@ def both(parameters: SceneParameters) -> list[np.ndarray]:
     scenes = [draw_scene(parameters, SEED, index) for index in range(COLUMNS)]
     traced = [
         finish(scene, drawing, library)[0]
-        for scene, drawing in zip(scenes, blender.draw(scenes, library, samples=64), strict=True)
+        for scene, drawing in zip(scenes, blender.render(scenes, library, samples=64), strict=True)
     ]
     return [row(parameters), np.concatenate(traced, axis=1)]
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.scenes import raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.generate import draw_scene, library_of
-from syndet_ray.scenes.raycast import draw
 from syndet_ray.scenes.sensor import photograph
 
 STAGES = ("arrange", "draw", "sensor", "annotate")
@@ -36,11 +36,11 @@ def _stages(parameters: SceneParameters, index: int) -> np.ndarray:
     scene = draw_scene(parameters, 0, index)
     times.append(time.process_time())
     library = library_of(parameters)
-    drawing = draw(scene, library)
+    rendering = raycast.render(scene, library)
     times.append(time.process_time())
-    photograph(drawing.radiance, scene.sensor)
+    photograph(rendering.radiance, scene.sensor)
     times.append(time.process_time())
-    annotate(scene, drawing.ids, library)
+    annotate(scene, rendering.ids, library)
     return np.diff([*times, time.process_time()])
 
 

@@ -29,16 +29,16 @@ Seconds = float
 
 
 def time_raycast(scenes: list[Scene], library: Library, _: int) -> Seconds:
-    raycast.draw(scenes[0], library)  # the first pays for memory
+    raycast.render(scenes[0], library)  # the first pays for memory
     start = time.process_time()
     for scene in scenes:
-        raycast.draw(scene, library)
+        raycast.render(scene, library)
     return (time.process_time() - start) / len(scenes)
 
 
 def time_cycles(scenes: list[Scene], library: Library, samples: int) -> Seconds:
-    started = _children_time(lambda: blender.draw([], library, samples=samples))
-    spent = _children_time(lambda: blender.draw(scenes, library, samples=samples))
+    started = _children_time(lambda: blender.render([], library, samples=samples))
+    spent = _children_time(lambda: blender.render(scenes, library, samples=samples))
     return (spent - started) / len(scenes)
 
 

@@ -29,7 +29,7 @@ from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
 from syndet_ray.scenes.library import Asset, Library, Mesh
-from syndet_ray.scenes.raycast import Drawing
+from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import (
     NO_CLASS,
     Body,
@@ -342,7 +342,7 @@ def _linear(rgb: _Rgb) -> Color:
     return vector((np.array(rgb) / 255) ** 2.2)
 
 
-def drawn(scenes: list[Scene], folder: Path) -> list[Drawing]:
+def drawn(scenes: list[Scene], folder: Path) -> list[Rendering]:
     """Drawings of scenes, from `folder` where they have been drawn before."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
@@ -353,7 +353,7 @@ def drawn(scenes: list[Scene], folder: Path) -> list[Drawing]:
     for first in range(0, len(missing), AT_ONCE):
         some = missing[first : first + AT_ONCE]
         for i, drawing in zip(
-            some, blender.draw([scenes[i] for i in some], library(), samples=SAMPLES), strict=True
+            some, blender.render([scenes[i] for i in some], library(), samples=SAMPLES), strict=True
         ):
             np.save(
                 files[i],
@@ -363,7 +363,7 @@ def drawn(scenes: list[Scene], folder: Path) -> list[Drawing]:
             )
             print(files[i], flush=True)
     found = [np.load(file) for file in files]
-    return [Drawing(both[..., :3], both[..., 3].astype(int)) for both in found]
+    return [Rendering(both[..., :3], both[..., 3].astype(int)) for both in found]
 
 
 def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:
@@ -374,7 +374,7 @@ def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:
     return photograph(radiance, replace(scene.sensor, exposure=scene.sensor.exposure * factor))
 
 
-def write(scenes: list[Scene], drawings: list[Drawing], folder: Path) -> None:
+def write(scenes: list[Scene], drawings: list[Rendering], folder: Path) -> None:
     """JPEG files, and COCO instances with visibility beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ from PIL import Image
 from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, SearchSpace
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
-from syndet_ray.scenes.needs import Materials
+from syndet_ray.scenes.needs import SceneInputs
 from syndet_ray.workers import nodes
 from syndet_ray.workers.nodes import Needs, needs_of, problems_here
 
@@ -100,9 +100,9 @@ def test_every_problem_is_said_at_once(files):
     gone, floors, runs = files / "gone.safetensors", str(files / "floors"), files / "runs"
     asked = needs(
         libraries={
-            Materials("raycast", "dice", "shapes", floors): "of other images",
-            Materials("raycast", "dice", "shapes", str(files / "lost")): "",
-            Materials("command:no-such-program", "dice", "shapes", ""): "",
+            SceneInputs("raycast", "dice", "shapes", floors): "of other images",
+            SceneInputs("raycast", "dice", "shapes", str(files / "lost")): "",
+            SceneInputs("command:no-such-program", "dice", "shapes", ""): "",
         },
         files={str(gone): "", str(files / "own.safetensors"): sha256("another")},
         detectors=(Detector(**TINY.model_dump() | {"weights": str(gone)}),),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import generate as generating
+from syndet_ray.scenes import raycast
 from syndet_ray.scenes.annotate import annotate, silhouettes
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import (
@@ -30,7 +31,7 @@ from syndet_ray.scenes.dice import (
 )
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
 from syndet_ray.scenes.library import DICE
-from syndet_ray.scenes.raycast import draw, project, world_vertices
+from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
 # Strengths that move one property alone. Size and shape of objects also move where they come to
@@ -172,7 +173,7 @@ def test_more_dice_hide_more_of_one_another():
     for n in (10, 40, 70, 100):
         shares = []
         for scene in scenes_of(n, 4, image_px=128, size_px=(14, 26)):
-            boxes = annotate(scene, draw(scene).ids)
+            boxes = annotate(scene, raycast.render(scene).ids)
             shares.append(boxes.visibility.sum() / n)
         means.append(np.mean(shares))
     assert all(more > less + 0.05 for more, less in pairwise(means)), means
@@ -180,8 +181,10 @@ def test_more_dice_hide_more_of_one_another():
 
 def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
     scene = scenes_of(30, 1, image_px=160, size_px=(20, 34))[0]
-    ids = draw(scene).ids
-    alone = np.stack([draw(replace(scene, bodies=(die,))).ids == 0 for die in scene.bodies])
+    ids = raycast.render(scene).ids
+    alone = np.stack(
+        [raycast.render(replace(scene, bodies=(die,))).ids == 0 for die in scene.bodies]
+    )
     # No die is seen where it would not be seen alone, and where any would be seen alone, one is.
     np.testing.assert_array_equal(ids >= 0, alone.any(axis=0))
     assert all(alone[i][ids == i].all() for i in range(30))
@@ -230,7 +233,7 @@ def test_a_hidden_die_has_no_box():
 def test_dice_are_as_wide_as_asked():
     widths = []
     for scene in scenes_of(8, 12):
-        boxes = annotate(scene, draw(scene).ids)
+        boxes = annotate(scene, raycast.render(scene).ids)
         widths += (boxes.xyxy[:, 2] - boxes.xyxy[:, 0])[boxes.visibility > 0.98].tolist()
     low, high = np.percentile(widths, [10, 90])
     assert low >= 27

@@ -15,14 +15,13 @@ import pytest
 from syndet_ray import seeds
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
-from syndet_ray.scenes import blender
+from syndet_ray.scenes import blender, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.materials import tinted
-from syndet_ray.scenes.raycast import draw
 from syndet_ray.scenes.scene import (
     NO_CLASS,
     Body,
@@ -156,7 +155,7 @@ def dice_and_box():
 
 def test_both_renderers_draw_the_same_scene(bpy):
     asked, library = dice_and_box(), painted_box()
-    (traced,), cast = blender.draw([asked], library), draw(asked, library)
+    (traced,), cast = blender.render([asked], library), raycast.render(asked, library)
     assert traced.radiance.dtype == np.float32 and traced.radiance.shape == cast.radiance.shape
     assert set(np.unique(traced.ids)) == set(range(-1, 9))
     assert (traced.ids == cast.ids).mean() >= 0.98
@@ -185,18 +184,18 @@ def test_layers_are_the_same_to_both_however_far_the_camera_zooms(bpy):
     parameters = SceneParameters(arrangement="layers", objects=5, **settings)
     library = library_of(parameters)
     scenes = [draw_scene(parameters, 3, index) for index in range(2)]
-    for asked, traced in zip(scenes, blender.draw(scenes, library, samples=1), strict=True):
-        assert (traced.ids == draw(asked, library).ids).mean() >= 0.98
+    for asked, traced in zip(scenes, blender.render(scenes, library, samples=1), strict=True):
+        assert (traced.ids == raycast.render(asked, library).ids).mean() >= 0.98
 
 
 def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):
     overhead = replace(LAMPS[0], direction=(0.0, 0.0, 1.0))
     scenes = [scene(sky=(0.0,) * 3), scene(lamps=()), scene(lamps=(overhead, *LAMPS))]
     told = []
-    drawings = blender.draw(
+    renderings = blender.render(
         scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: told.append(done)
     )
-    for found, expected in zip(drawings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
+    for found, expected in zip(renderings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
         assert found.radiance.mean(axis=(0, 1)) == pytest.approx(expected, rel=0.02)
     assert told == [(1, 3), (2, 3), (3, 3)]
 
@@ -204,7 +203,7 @@ def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):
 def test_a_lens_blurs_the_picture_and_not_the_ids(bpy):
     sharp = dice_and_box()
     blurred = replace(sharp, camera=replace(sharp.camera, aperture_m=0.05, focus_m=0.2))
-    a, b = blender.draw([sharp, blurred], painted_box(), samples=16)
+    a, b = blender.render([sharp, blurred], painted_box(), samples=16)
     assert (a.ids == b.ids).all()
     assert (
         np.abs(np.diff(b.radiance, axis=1)).mean()
@@ -243,7 +242,7 @@ def failing(tmp_path, commands, **options):
     python.write_text(f"#!/bin/sh\n{commands}\n")
     python.chmod(0o755)
     with pytest.raises(MachineError) as error:
-        blender.draw([scene()], Library(classes=CLASSES), python=str(python), **options)
+        blender.render([scene()], Library(classes=CLASSES), python=str(python), **options)
     return str(error.value)
 
 
@@ -255,7 +254,7 @@ def test_missing_bpy_says_how_to_get_it(tmp_path):
 
 def test_an_interpreter_that_is_none(tmp_path):
     with pytest.raises(MachineError, match="could not be started"):
-        blender.draw([scene()], Library(classes=CLASSES), python=str(tmp_path / "none"))
+        blender.render([scene()], Library(classes=CLASSES), python=str(tmp_path / "none"))
 
 
 def test_a_failing_process_is_quoted(tmp_path):

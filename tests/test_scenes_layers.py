@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
-from syndet_ray.scenes import layers
+from syndet_ray.scenes import layers, raycast
 from syndet_ray.scenes.annotate import annotate, silhouettes, styled
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap, stable_turns
 from syndet_ray.scenes.library import Mesh
-from syndet_ray.scenes.raycast import draw, project, world_vertices
+from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
 
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
@@ -86,7 +86,7 @@ def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
 def test_clutter_covers_the_whole_background():
     for seed in range(3):
         scene, library = scene_of(seed=seed)
-        assert (draw(scene, library).ids < 0).mean() < 0.01
+        assert (raycast.render(scene, library).ids < 0).mean() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_clutter_covers_the_whole_background():
 )
 def test_clutter_that_is_small_covers_it_too(fixed):
     scene, library = scene_of(**fixed)
-    assert (draw(scene, library).ids < 0).mean() < 0.04
+    assert (raycast.render(scene, library).ids < 0).mean() < 0.04
 
 
 def test_clutter_too_small_to_cover_is_said(tmp_path, caplog):
@@ -160,7 +160,7 @@ def test_occluders_hide_a_part_of_their_targets():
     hidden, _ = scene_of(occluders=1.0)
     assert len(hidden.bodies) == len(plain.bodies) + 8
     visible = [
-        annotate(scene, draw(scene, library).ids, library).visibility.mean()
+        annotate(scene, raycast.render(scene, library).ids, library).visibility.mean()
         for scene in (plain, hidden)
     ]
     assert 0.03 < visible[0] - visible[1] < 0.35
@@ -213,10 +213,13 @@ def test_visibility_of_meshes_is_that_counted_by_drawing_each_alone():
     from dataclasses import replace
 
     scene, library = scene_of(objects=6, distractors=6, arrangement="tray")
-    ids = draw(scene, library).ids
+    ids = raycast.render(scene, library).ids
     every = np.ones(len(scene.bodies), bool)
     alone = np.array(
-        [(draw(replace(scene, bodies=(body,)), library).ids == 0).sum() for body in scene.bodies]
+        [
+            (raycast.render(replace(scene, bodies=(body,)), library).ids == 0).sum()
+            for body in scene.bodies
+        ]
     )
     whole = silhouettes(scene, library, every)
     outlines = seen_boxes(scene, library, labelled=False)

@@ -1,1 +1,1 @@
-"""Scenes: dice in a tray, arranged, drawn by casting rays, photographed by a sensor, and annotated."""
+"""Scenes: objects arranged, rendered by casting rays, photographed by a sensor, annotated."""

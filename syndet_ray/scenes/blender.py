@@ -21,7 +21,7 @@ from syndet_ray.progress import Progress
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tinted
-from syndet_ray.scenes.raycast import Drawing, walls
+from syndet_ray.scenes.raycast import Rendering, walls
 from syndet_ray.scenes.scene import Body, Die, Ground, Scene
 
 SCRIPT = Path(__file__).with_name("blender_draw.py")
@@ -51,7 +51,7 @@ _PRECISION = {"faces": np.int32, "texture": np.int32}
 _Arrays = dict[str, np.ndarray]
 
 
-def draw(
+def render(
     scenes: Sequence[Scene],
     library: Library,
     *,
@@ -59,7 +59,7 @@ def draw(
     progress: Progress | None = None,
     python: str | None = None,
     patience_s: float = 600.0,
-) -> list[Drawing]:
+) -> list[Rendering]:
     """Draws scenes with `samples` paths per pixel, denoised; the ids are those of pixel centres, as
     from `raycast`.
 
@@ -288,9 +288,9 @@ def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> Mach
     )
 
 
-def _drawing(scene: Scene, found: np.ndarray) -> Drawing:
+def _drawing(scene: Scene, found: np.ndarray) -> Rendering:
     radiance = found[..., :3] * _near(scene)[..., None]
-    return Drawing(np.ascontiguousarray(radiance, np.float32), found[..., 3].astype(int))
+    return Rendering(np.ascontiguousarray(radiance, np.float32), found[..., 3].astype(int))
 
 
 def _near(scene: Scene) -> np.ndarray:

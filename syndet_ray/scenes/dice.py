@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -22,8 +23,8 @@ _DOME = 0.12
 
 @cache
 def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """corners (v, 3) of -1 and 1, outward (v, 3) unit and faces (f, 3) counter-clockwise seen from
-    outside.
+    """Corners (v, 3) of -1 and 1, outward unit vectors (v, 3), and faces (f, 3) counter-clockwise
+    seen from outside.
 
     A rounded cube is the set of points `rounding` away from a smaller cube. Each vertex belongs to
     one corner of that smaller cube and lies `rounding` away from it; seven per corner give an edge
@@ -31,24 +32,22 @@ def _rounded_cube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     keys: list[np.ndarray] = []
     faces: list[np.ndarray] = []
-    for axis in range(3):
-        for sign in (1, -1):
-            u, v = (
-                grid.ravel() for grid in np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij")
-            )
-            # 2 where the vertex lies on the face across that axis, 1 where it does not
-            key = np.empty((16, 3), int)
-            key[:, axis], key[:, (axis + 1) % 3], key[:, (axis + 2) % 3] = 2 * sign, u, v * sign
-            corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
-            quads = np.stack([corner, corner + 4, corner + 5, corner + 1], axis=1)
-            faces.append(
-                np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + 16 * len(keys)
-            )
-            keys.append(key)
-    unique, where = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
-    outward = np.sign(unique) * (np.abs(unique) == 2)
+    grid = np.meshgrid([-2, -1, 1, 2], [-2, -1, 1, 2], indexing="ij")
+    u, v = (values.ravel() for values in grid)
+    corner = (np.arange(3)[:, None] * 4 + np.arange(3)).ravel()
+    quads = np.stack([corner, corner + 4, corner + 5, corner + 1], axis=1)
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    for axis, sign in product(range(3), (1, -1)):
+        # 2 where the vertex lies on the face across that axis, 1 where it does not
+        key = np.empty((16, 3), int)
+        key[:, axis], key[:, (axis + 1) % 3], key[:, (axis + 2) % 3] = 2 * sign, u, v * sign
+        faces.append(triangles + 16 * len(keys))
+        keys.append(key)
+    unique, index = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    corners = np.sign(unique)
+    outward = corners * (np.abs(unique) == 2)
     outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    return np.sign(unique).astype(float), outward, where.reshape(-1)[np.concatenate(faces)]
+    return corners.astype(float), outward, index.reshape(-1)[np.concatenate(faces)]
 
 
 def die_vertices(roundings: np.ndarray) -> np.ndarray:
@@ -66,10 +65,11 @@ def die_faces() -> np.ndarray:
 
 
 def up_face(rotation: np.ndarray) -> int:
-    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, however
+    """The value, 1 to 6, of the face that points most upward (+z) under a (3, 3) rotation, even if
     the die leans.
     """
-    return int(FACE_VALUES[np.argmax((FACE_AXES @ rotation.T)[:, 2])])
+    upward = (FACE_AXES @ rotation.T)[:, 2]
+    return int(FACE_VALUES[np.argmax(upward)])
 
 
 def normals(local: np.ndarray, roundings: np.ndarray) -> np.ndarray:
@@ -83,22 +83,24 @@ def face_axis(local: np.ndarray) -> np.ndarray:
     """(n,) row of `FACE_AXES` of the face on which each point (3, n) of a die lies."""
     x, y, z = np.abs(local)
     below = local < 0
-    return np.where((x >= y) & (x >= z), below[0], np.where(y >= z, 2 + below[1], 4 + below[2]))
+    on_y_or_z = np.where(y >= z, 2 + below[1], 4 + below[2])
+    return np.where((x >= y) & (x >= z), below[0], on_y_or_z)
 
 
 def pip_coverage(
     local: np.ndarray, face: np.ndarray, radius: np.ndarray, offset: np.ndarray, soft: float
 ) -> np.ndarray:
-    """(n,) how much of each point (3, n) on a die of edge 1 is painted as a pip: 0 to 1.
+    """(n,) the share, 0 to 1, to which each point (3, n) on a die of edge 1 is painted as a pip.
 
     face (n,) from `face_axis`; radius (n,), offset (n,) of a pip from the centre line and soft, the
     width of a pip's border, in edges.
     """
     distance = np.empty_like(radius)
     for row, value in enumerate(FACE_VALUES):
-        on = np.flatnonzero(face == row)
-        u, v = (local[(row // 2 + k) % 3].take(on) for k in (1, 2))
-        distance[on] = _PIP_DISTANCE[int(value)](u, v, offset.take(on))
+        points = np.flatnonzero(face == row)
+        axis = row // 2
+        u, v = (local[(axis + k) % 3].take(points) for k in (1, 2))
+        distance[points] = _PIP_DISTANCE[int(value)](u, v, offset.take(points))
     return np.clip((radius - distance) / soft + 0.5, 0, 1)
 
 
@@ -106,23 +108,24 @@ def _centre(u: np.ndarray, v: np.ndarray, _: np.ndarray) -> np.ndarray:
     return np.hypot(u, v)
 
 
-def _corners(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - off, np.abs(v) - off)
+def _corners(u: np.ndarray, v: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    return np.hypot(np.abs(u) - offset, np.abs(v) - offset)
 
 
-def _diagonal(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.minimum(np.hypot(u - off, v - off), np.hypot(u + off, v + off))
+def _diagonal(u: np.ndarray, v: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    one, other = np.hypot(u - offset, v - offset), np.hypot(u + offset, v + offset)
+    return np.minimum(one, other)
 
 
-def _sides(u: np.ndarray, v: np.ndarray, off: np.ndarray) -> np.ndarray:
-    return np.hypot(np.abs(u) - off, v)
+def _sides(u: np.ndarray, v: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    return np.hypot(np.abs(u) - offset, v)
 
 
 _Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def _nearest(*kinds: _Distance) -> _Distance:
-    return lambda u, v, off: np.minimum(*(kind(u, v, off) for kind in kinds))
+def _nearest(one: _Distance, other: _Distance) -> _Distance:
+    return lambda u, v, offset: np.minimum(one(u, v, offset), other(u, v, offset))
 
 
 # Distance to the centre of the nearest pip, in edges from the middle of the face, by the value of

@@ -17,92 +17,104 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
-from syndet_ray.scenes import blender, command, looks
+from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.cache import kept
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
-from syndet_ray.scenes.raycast import Drawing, draw
+from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import NO_CLASS, Scene
 from syndet_ray.scenes.sensor import photograph
 
-# Counts towards the cache's key: raise it whenever a scene with the same parameters would look
-# different.
+# Part of the cache's key: raise it whenever a scene with the same parameters would look different.
 RENDERER_VERSION = 4
 
-# Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start anew for the
+# Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start again for the
 # next.
 _TRACED_AT_ONCE = 16
-_MOST_BARE = 0.05  # of the background, before a warning says so
+_MOST_BARE = 0.05  # share of the image without clutter that needs no warning
 
 _LOG = logging.getLogger("syndet_ray.scenes")
 
 
 def library_of(parameters: SceneParameters) -> Library:
-    """What scenes with these parameters are made of.
+    """The library of scenes with these parameters.
 
-    Raises DataError where a folder they name is no set of assets.
+    Raises DataError where a folder that they name is no set of assets.
     """
     return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
 
 
 def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1) -> Scene:
-    """Scene `index` of a set of `count`: a function of its arguments alone, the same on any worker."""
+    """Draws scene `index` of a set of `count`, a function of its arguments alone."""
     return compose(parameters, library_of(parameters), seed, index, count)
 
 
 def compose(
     parameters: SceneParameters, library: Library, seed: int, index: int, count: int
 ) -> Scene:
-    """As `draw_scene`, of things of a library that is at hand.
+    """As `draw_scene`, with a library that is loaded already.
 
-    Each property draws from a generator of its own, so that changing one strength changes nothing
-    else. Only the curriculum, which leads through all poses in the course of a set, asks how many
-    scenes there are. A parameter is read only where it has an effect, see `made_from`.
+    Each property draws from its own generator, so that changing one strength changes nothing else.
+    The number of scenes matters only to the curriculum, which leads through all poses in the course
+    of a set. A parameter is read only where it has an effect, see `made_from`.
     """
 
     def rng(purpose: str) -> np.random.Generator:
         return seeds.generator(seed, f"scene/{purpose}", index)
 
     camera = looks.draw_camera(parameters, library, rng("camera"))
-    wardrobe = Wardrobe(parameters, library, rng("shape"), rng("object color"), rng("hue"))
+    wardrobe = Wardrobe(
+        parameters, library, shapes=rng("shape"), colors=rng("object color"), hues=rng("hue")
+    )
     if parameters.arrangement == "tray":
         bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
     else:
-        bodies = in_layers(parameters, library, wardrobe, camera, rng("pose"), (index, count))
+        bodies = in_layers(
+            parameters, library, wardrobe, camera=camera, poses=rng("pose"), place=(index, count)
+        )
     light = looks.draw_light(
-        parameters, library, rng("light direction"), rng("light color"), rng("light intensity")
+        parameters,
+        library,
+        directions=rng("light direction"),
+        colors=rng("light color"),
+        intensities=rng("light intensity"),
+    )
+    sensor = looks.draw_sensor(
+        parameters,
+        exposure=rng("exposure"),
+        blur=rng("blur"),
+        noise=rng("noise"),
+        jpeg=rng("jpeg"),
     )
     return Scene(
         bodies=bodies,
         ground=looks.draw_ground(parameters, library, rng("floor")),
         light=light,
         camera=camera,
-        sensor=looks.draw_sensor(
-            parameters, rng("exposure"), rng("blur"), rng("noise"), rng("jpeg")
-        ),
+        sensor=sensor,
         label_style=looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
         jitter=seeds.integer(seed, "scene/jitter", index),
     )
 
 
 def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:
-    """A scene as a picture, (h, w, 3) uint8 sRGB, and its labels (indices into the library's
+    """A scene as an image, (h, w, 3) uint8 sRGB, and its labels (indices into the library's
     classes).
     """
-    return finish(scene, draw(scene, library), library)
+    return finish(scene, raycast.render(scene, library), library)
 
 
-def finish(scene: Scene, drawing: Drawing, library: Library) -> tuple[np.ndarray, Boxes]:
-    """A drawing, whoever drew it, as a picture with its labels."""
-    return photograph(drawing.radiance, scene.sensor), annotate(scene, drawing.ids, library)
+def finish(scene: Scene, rendering: Rendering, library: Library) -> tuple[np.ndarray, Boxes]:
+    """The rendering of any renderer as an image with its labels."""
+    return photograph(rendering.radiance, scene.sensor), annotate(scene, rendering.ids, library)
 
 
 def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
-    """The name of a rendered set: where it is equal, the pictures are.
+    """The name of a rendered set: equal names mean equal images.
 
-    It covers the files of the assets, and those that a command names: its script, for one.
+    It covers the files of the assets, and those that a command names, such as its script.
     """
     settings = parameters.settled().model_dump(mode="json")
     return _hash(settings, library_of(parameters).hash, _named_files(parameters), count, seed)
@@ -117,17 +129,16 @@ def generate(
 ) -> Pool:
     """`count` rendered scenes as a pool, from `cache` where they have been rendered before.
 
-    `progress` is told (scenes done, scenes in all) after each. Of several processes of this machine
-    that ask at once, one renders and the others wait for it. Raises what the generator raises.
+    `progress` is called with (scenes done, scenes in all) after each scene. If several processes of
+    this machine ask at once, one renders and the others wait for it. Raises the generator's errors.
     """
     folder = cache / scene_hash(parameters, count, seed)
 
     def make() -> Pool:
-        if parameters.generator.startswith(command.PREFIX):
-            return command.rendered(
-                parameters, count, seed, folder.with_name(f"{folder.name}-command")
-            )
-        return rendered(parameters, count, seed, range(count), progress)
+        if not parameters.generator.startswith(command.PREFIX):
+            return rendered(parameters, count, seed, range(count), progress)
+        out = folder.with_name(f"{folder.name}-command")
+        return command.rendered(parameters, count, seed, out)
 
     return kept(folder, make)
 
@@ -139,45 +150,49 @@ def rendered(
     part: Sequence[int],
     progress: Progress | None = None,
 ) -> Pool:
-    """Some scenes of a set of `count`, by one of our own renderers: what `generate` has at the
-    indices in `part`.
+    """The scenes with the indices in `part` of a set of `count`, by one of our own renderers, as
+    `generate` has them.
 
-    Where objects found no place, a warning says how many.
+    Warns if objects found no place, or if clutter does not cover the background.
     """
     library = library_of(parameters)
     scenes = (draw_scene(parameters, seed, index, count) for index in part)
     images, boxes, placed, bare = [], [], 0, 0.0
-    for scene, drawing in _DRAW[parameters.generator](scenes, library):
-        image, labelled = finish(scene, drawing, library)
+    for scene, rendering in _RENDERERS[parameters.generator](scenes, library):
+        image, labels = finish(scene, rendering, library)
         images.append(image)
-        boxes.append(labelled)
+        boxes.append(labels)
         placed += sum(body.label != NO_CLASS for body in scene.bodies)
-        bare += float((drawing.ids < 0).mean()) / len(part)
+        bare += float((rendering.ids < 0).mean()) / len(part)
         if progress is not None:
             progress(len(images), len(part))
-    if placed < (asked := len(part) * parameters.objects):
-        _LOG.warning(
-            "%d of %d objects found no place in %d scenes", asked - placed, asked, len(part)
-        )
-    if parameters.arrangement == "layers" and bare > _MOST_BARE:
-        _LOG.warning(
-            "clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare
-        )
+    _warn(parameters, scenes=len(part), placed=placed, bare=bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 
 
-def _raycast(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Drawing]]:
+def _warn(parameters: SceneParameters, *, scenes: int, placed: int, bare: float) -> None:
+    """Warns of objects that are missing and of a background that is bare, a share of the image."""
+    asked = scenes * parameters.objects
+    if placed < asked:
+        _LOG.warning("%d of %d objects found no place in %d scenes", asked - placed, asked, scenes)
+    if parameters.arrangement == "layers" and bare > _MOST_BARE:
+        _LOG.warning(
+            "clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare
+        )
+
+
+def _raycast(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Rendering]]:
     for scene in scenes:
-        yield scene, draw(scene, library)
+        yield scene, raycast.render(scene, library)
 
 
-def _path_traced(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Drawing]]:
-    while some := list(islice(scenes, _TRACED_AT_ONCE)):
-        yield from zip(some, blender.draw(some, library), strict=True)
+def _path_traced(scenes: Iterator[Scene], library: Library) -> Iterator[tuple[Scene, Rendering]]:
+    while batch := list(islice(scenes, _TRACED_AT_ONCE)):
+        yield from zip(batch, blender.render(batch, library), strict=True)
 
 
-_DRAW = {"raycast": _raycast, "blender": _path_traced}
+_RENDERERS = {"raycast": _raycast, "blender": _path_traced}
 
 
 def _named_files(parameters: SceneParameters) -> list[str]:
@@ -186,9 +201,8 @@ def _named_files(parameters: SceneParameters) -> list[str]:
 
 
 def _hash(*key: object) -> str:
-    return hashlib.sha256(
-        json.dumps([*key, RENDERER_VERSION], sort_keys=True).encode()
-    ).hexdigest()[:20]
+    text = json.dumps([*key, RENDERER_VERSION], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def check_generator(generator: str) -> None:

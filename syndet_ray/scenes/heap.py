@@ -1,8 +1,7 @@
-"""Heap: drop meshes of any shape into a tray, so that each rests on what lies below it and none is
-in another.
+"""Heap: drops meshes of any shape into a tray; each rests on those below and none overlap.
 
-Things fall straight down onto a map of heights: what lies there already ends, at each cell of the
-map, where its upper side does. That forbids caves, and with them every overlap.
+Bodies fall straight down onto a map of heights, which at each cell has the upper side of what lies
+there already. That forbids caves, and with them every overlap.
 """
 
 from dataclasses import dataclass, field
@@ -16,15 +15,25 @@ from embreex.rtcore_scene import EmbreeScene
 from syndet_ray.scenes.library import Mesh
 
 _CELLS = 96  # along the longer side of the map
-_POSES = 10  # places and turns tried for each; it takes the one at which it comes to rest lowest
-_TIP = 0.35  # radians by which a thing that fell on others is tipped, standard deviation
+_POSES = 10  # places and turns tried for a body; it takes the one at which it rests lowest
+_TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
 _LEAST_SHARE = 0.02  # stable poses rarer than this are left out
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Rest:
+    """A pose at rest: height of the centre in metres, turn (3, 3), the window of the map below, and
+    the upper side (rows, columns) there in metres, -inf where the body is not."""
+
+    height: float
+    turn: np.ndarray
+    window: tuple[slice, slice]
+    top: np.ndarray
 
 
 @dataclass(kw_only=True)
 class Heap:
-    """A tray that reaches half_width and half_depth metres from the origin, and what has fallen
-    into it.
+    """A tray that reaches half_width and half_depth metres from the origin, and the bodies in it.
 
     heights (rows, columns) metres, rows along y and columns along x.
     """
@@ -42,49 +51,61 @@ class Heap:
     def drop(
         self, mesh: Mesh, scale: float, rng: np.random.Generator, *, face_up: bool = False
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Where a mesh of this scale (metres per unit) comes to rest: centre (3,) and turn (3, 3).
+        """Drops a mesh of this scale (metres per unit); the centre (3,) and turn (3, 3) at which it
+        comes to rest.
 
-        face_up: its side +z never lies below. None where it is wider than the tray.
+        face_up: its side +z never lies below. None if it is wider than the tray.
         """
-        best: tuple[float, np.ndarray, np.ndarray, tuple[slice, slice], np.ndarray] | None = None
+        best: _Rest | None = None
         for _ in range(_POSES):
-            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _stable_turn(mesh, rng)
+            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _draw_stable_turn(mesh, rng)
             if face_up and turn[2, 2] < 0:
                 turn = np.diag([1, -1, -1]) @ turn
             tipped = _turned(rng.normal(0, _TIP, 3)) @ turn
-            where = rng.random(2)
-            for pose in (turn, tipped):
-                low, high = _profile(mesh, pose, self.cell / scale)
-                window = self._window(low.shape, where)
-                if window is None:
-                    continue
-                low, high = low * scale, high * scale
-                z = float((self.heights[window] - low)[np.isfinite(low)].max())
-                # On the floor a thing lies as it is stable; only what leans on others is tipped.
-                on_floor = self.heights[window][np.isfinite(low)].max() == 0
-                if (pose is tipped and on_floor) or (best is not None and z >= best[0]):
-                    continue
-                best = (
-                    z,
-                    pose,
-                    self._middle(window),
-                    window,
-                    np.where(np.isfinite(high), high + z, -np.inf),
-                )
+            place = rng.random(2)
+            for pose, may_lie_on_floor in ((turn, True), (tipped, False)):
+                rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
+                if rest is not None and (best is None or rest.height < best.height):
+                    best = rest
         if best is None:
             return None
-        z, turn, middle, window, top = best
-        self.heights[window] = np.maximum(self.heights[window], top)
-        return np.array([*middle, z]), turn
+        self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
+        return np.array([*self._middle(best.window), best.height]), best.turn
 
-    def _window(self, shape: tuple[int, ...], where: np.ndarray) -> tuple[slice, slice] | None:
+    def _rest(
+        self,
+        mesh: Mesh,
+        scale: float,
+        turn: np.ndarray,
+        place: np.ndarray,
+        *,
+        may_lie_on_floor: bool,
+    ) -> _Rest | None:
+        """A turned mesh at rest at a place as in `_window`; None if the tray has no room for it.
+
+        On the floor a body lies in a stable turn; only a body that leans on others is tipped.
+        """
+        low, high = _profile(mesh, turn, self.cell / scale)
+        window = self._window(low.shape, place)
+        if window is None:
+            return None
+        low, high = low * scale, high * scale
+        under = np.isfinite(low)
+        below = self.heights[window]
+        if not may_lie_on_floor and below[under].max() == 0:
+            return None
+        height = float((below - low)[under].max())
+        top = np.where(np.isfinite(high), high + height, -np.inf)
+        return _Rest(height=height, turn=turn, window=window, top=top)
+
+    def _window(self, shape: tuple[int, ...], place: np.ndarray) -> tuple[slice, slice] | None:
         """The part of the map under a profile of this shape, at a place (2,) of 0 to 1 between the
         walls.
         """
         room = np.array(self.heights.shape) - shape
         if (room < 0).any():
             return None
-        row, column = np.floor(where * (room + 1)).astype(int)
+        row, column = np.floor(place * (room + 1)).astype(int)
         return slice(row, row + shape[0]), slice(column, column + shape[1])
 
     def _middle(self, window: tuple[slice, slice]) -> np.ndarray:
@@ -98,42 +119,42 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     """Lower and upper side of a turned mesh, heights (rows, columns) around its origin; infinite
     where it is not.
 
-    Found by rays through every cell's middle and by the mesh's vertices, which rays may miss; each
+    Rays go through every cell's middle. The mesh's vertices, which rays may miss, count too; each
     cell then takes the extreme of its neighbours, for what lies between. All in the mesh's units.
     """
     points = mesh.vertices @ turn.T
     half = np.abs(points[:, :2]).max(axis=0)
     columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
-    x, y = np.meshgrid(
-        (np.arange(columns) - (columns - 1) / 2) * cell, (np.arange(rows) - (rows - 1) / 2) * cell
-    )
+    across = (np.arange(columns) - (columns - 1) / 2) * cell
+    along = (np.arange(rows) - (rows - 1) / 2) * cell
+    x, y = np.meshgrid(across, along)
     far = float(np.linalg.norm(np.abs(mesh.vertices).max(axis=0))) + 1
-    low, high = _met(mesh, turn, x, y, -far) - far, far - _met(mesh, turn, x, y, far)
-    column, row = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int).T
+    low = _distances(mesh, turn, x, y, -far) - far
+    high = far - _distances(mesh, turn, x, y, far)
+    cells = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int)
+    column, row = cells.T
     np.minimum.at(low, (row, column), points[:, 2])
     np.maximum.at(high, (row, column), points[:, 2])
     return _spread(low, np.minimum), _spread(high, np.maximum)
 
 
-def _met(mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float) -> np.ndarray:
-    """How far vertical rays go from height `start` towards 0 until they meet the turned mesh; inf
-    where they do not.
+def _distances(
+    mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float
+) -> np.ndarray:
+    """Lengths of vertical rays from height `start` towards 0 until they meet the turned mesh; inf
+    if they do not.
     """
     origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
     direction = np.array([0, 0, -np.sign(start)]) @ turn
-    found = _embree(mesh)[0].run(
-        np.ascontiguousarray(origins, np.float32),
-        np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32),
-        output=True,
-    )
-    return np.where(found["primID"] >= 0, found["tfar"], np.inf).reshape(x.shape)
+    rays = np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32)
+    embree, _ = _embree(mesh)
+    traced = embree.run(np.ascontiguousarray(origins, np.float32), rays, output=True)
+    return np.where(traced["primID"] >= 0, traced["tfar"], np.inf).reshape(x.shape)
 
 
 @lru_cache(maxsize=1024)
 def _embree(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
-    """The mesh in a scene of its own; Embree reads the triangles for as long as the second value
-    lives.
-    """
+    """The mesh in its own scene. Embree reads the triangles as long as the second value lives."""
     scene = EmbreeScene()
     return scene, TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
 
@@ -145,8 +166,8 @@ def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
     return extreme(extreme(across[:-2], across[1:-1]), across[2:])
 
 
-def _stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
-    """(3, 3) a turn in which the mesh stays on a level floor, the likelier the oftener."""
+def _draw_stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) a turn in which the mesh stays on a level floor, by its probability."""
     turns, chances = stable_turns(mesh)
     return turns[rng.choice(len(turns), p=chances)]
 

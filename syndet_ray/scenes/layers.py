@@ -1,8 +1,8 @@
-"""Layers: a background that clutter covers wholly, objects before it, occluders before them
-(Hinterstoisser et al. 2019).
+"""Layers: clutter that covers the background, objects before it, occluders before them.
 
-Poses come from a subdivided icosahedron with in-plane steps. An object's distance is inverse to its
-projected size, so that sizes are spread evenly. Arranged for a camera that looks straight down.
+As in Hinterstoisser et al. 2019. Poses come from a subdivided icosahedron with in-plane steps. An
+object's distance is inverse to its projected size, so that sizes are spread evenly. The camera
+looks straight down.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,7 +21,8 @@ _SUBDIVISIONS, _IN_PLANE = 1, 36
 _SCALE_LEVELS = 6
 _TRIES = 100  # places tried for an object before it is left out (SynthDet, AppParams)
 _OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
-_CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500  # bounds on the bodies of a background
+# Bounds on the bodies of a background: enough to cover it, and few enough to render in seconds.
+_CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500
 # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
 _SOLID = 0.6
 _COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
@@ -41,10 +42,10 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a scene of layers is to hold.
+    """The contents of a scene of layers.
 
-    Sizes in pixels; overlap and crop are shares, as in `SceneParameters`. distance is that of an
-    object of mean size from the camera, in objects' sizes.
+    Sizes are in pixels; overlap and crop are shares, as in `SceneParameters`. distance is that of
+    an object of mean size from the camera, in objects' sizes.
     """
 
     objects: int
@@ -58,7 +59,7 @@ class Plan:
     distance: float
 
     def distance_of(self, width_px: float) -> float:
-        """How far away, in objects' sizes, an object is that looks so wide."""
+        """The distance, in objects' sizes, of an object that looks so wide."""
         return self.distance * float(np.mean(self.size_px)) / width_px
 
 
@@ -75,8 +76,8 @@ def arrange(
 ) -> list[Placed]:
     """Bodies of a scene: background, distractors, objects, occluders.
 
-    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings index them, and so
-    do pictures, which have but one side. poses yields the objects to place, as `random_poses` or
+    outlines: of each asset the vertices (v, 3) of its convex hull; surroundings and pictures, which
+    have one side only, index them. poses yields the objects to place, as `random_poses` or
     `curriculum` do. An object that finds no place in a bounded number of tries is left out.
     """
     others = random_poses([surroundings], plan.size_px, rng, pictures)
@@ -87,13 +88,16 @@ def arrange(
         asset, turn, width = next(poses if k < plan.objects else others)
         flat, unit = _flattened(outlines[asset], turn, width)
         distance = plan.distance_of(width)
-        beside = np.abs(distance - np.array([body.distance for body in standing])) < 1
-        found = _free_place(plan, _box(flat), boxes, np.where(beside, 0.0, plan.overlap), rng)
-        if found is not None:
-            boxes = np.concatenate([boxes, (_box(flat) + np.tile(found, 2))[None]])
-            standing.append(
-                Placed(asset=asset, turn=turn, middle_px=found, unit_px=unit, distance=distance)
-            )
+        distances = np.array([body.distance for body in standing])
+        # Bodies at the same distance, within one object's size, must not overlap.
+        overlap = np.where(np.abs(distance - distances) < 1, 0.0, plan.overlap)
+        middle = _free_place(plan, _box(flat), boxes, overlap, rng)
+        if middle is None:
+            continue
+        boxes = np.concatenate([boxes, (_box(flat) + np.tile(middle, 2))[None]])
+        standing.append(
+            Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=distance)
+        )
     targets = [body for body in standing if body.asset not in surroundings]
     return background + standing + _occluders(plan, outlines, targets, others, rng)
 
@@ -104,12 +108,15 @@ def random_poses(
     rng: np.random.Generator,
     pictures: Collection[int],
 ) -> Iterator[Pose]:
-    """Assets, turns and widths for ever: each of the classes as likely as any other, and each of
-    its assets; pictures turn their front to the camera."""
+    """Assets, turns and widths without end: classes are equally likely, and so are the assets of a
+    class. Pictures turn their front to the camera.
+    """
     while True:
-        asset = int(rng.choice(classes[int(rng.integers(len(classes)))]))
-        possible = turns(asset in pictures)
-        yield asset, possible[rng.integers(len(possible))], float(rng.uniform(*size_px))
+        assets = classes[int(rng.integers(len(classes)))]
+        asset = int(rng.choice(assets))
+        possible = turns(front=asset in pictures)
+        turn = possible[rng.integers(len(possible))]
+        yield asset, turn, float(rng.uniform(*size_px))
 
 
 def curriculum(
@@ -120,26 +127,33 @@ def curriculum(
     pictures: Collection[int],
 ) -> Iterator[Pose]:
     """The paper's schedule, from place `first` of `total` on: near to far, at each distance all
-    turns, in each all objects. A total less than the schedule's length passes through it in even
-    strides, a greater one repeats places."""
-    length = _SCALE_LEVELS * len(turns()) * len(objects)
+    turns, in each all objects.
+
+    A total less than the schedule's length passes through it in even strides, a greater one repeats
+    places.
+    """
+    per_level = len(turns()) * len(objects)
+    length = _SCALE_LEVELS * per_level
     widths = np.linspace(size_px[1], size_px[0], _SCALE_LEVELS)
     for place in count(first):
-        level, rest = divmod(place % total * length // total, len(turns()) * len(objects))
-        turn, which = divmod(rest, len(objects))
-        possible = turns(objects[which] in pictures)
-        yield objects[which], possible[turn % len(possible)], float(widths[level])
+        step = place % total * length // total
+        level, rest = divmod(step, per_level)
+        turn, index = divmod(rest, len(objects))
+        asset = objects[index]
+        possible = turns(front=asset in pictures)
+        yield asset, possible[turn % len(possible)], float(widths[level])
 
 
 @cache
-def turns(front: bool = False) -> np.ndarray:
+def turns(*, front: bool = False) -> np.ndarray:
     """(t, 3, 3) every direction of the subdivided icosahedron turned to the camera (+z), by every
     in-plane step.
 
     front: only those that turn the side +z at least half to the camera.
     """
     directions = icosphere(subdivisions=_SUBDIVISIONS).vertices
-    directions = directions[directions[:, 2] >= 0.5] if front else directions
+    if front:
+        directions = directions[directions[:, 2] >= 0.5]
     angles = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
     cos, sin = np.cos(angles), np.sin(angles)
     in_plane = np.array([[[c, -s, 0], [s, c, 0], [0, 0, 1]] for c, s in zip(cos, sin, strict=True)])
@@ -157,8 +171,8 @@ def _bringing_up(direction: np.ndarray) -> np.ndarray:
 def _background(
     plan: Plan, outlines: Sequence[np.ndarray], others: Iterator[Pose], rng: np.random.Generator
 ) -> list[Placed]:
-    """Clutter behind all objects, each piece over a cell of the image that none covers yet, until
-    none is left.
+    """Clutter behind all objects. Each piece stands over a cell of the image that no other covers
+    yet, until all are covered.
     """
     placed: list[Placed] = []
     cell = plan.image_px / _COVER_CELLS
@@ -172,14 +186,14 @@ def _background(
         rows, columns = np.nonzero(covered == 0)
         k = int(rng.integers(len(rows)))
         asset, turn, _ = next(others)
-        flat, unit = _flattened(
-            outlines[asset], turn, float(np.mean(plan.size_px) * rng.uniform(low, high))
-        )
+        width = float(np.mean(plan.size_px) * rng.uniform(low, high))
+        flat, unit = _flattened(outlines[asset], turn, width)
         middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
         # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is
         # seen at a slant.
-        hull = cv2.convexHull(((flat * _SOLID + middle) / cell - 0.5).astype(np.float32))
-        cv2.fillConvexPoly(covered, np.round(hull * 16).astype(np.int32), 1, shift=4)
+        inner = ((flat * _SOLID + middle) / cell - 0.5).astype(np.float32)
+        hull = np.round(cv2.convexHull(inner) * 16).astype(np.int32)
+        cv2.fillConvexPoly(covered, hull, 1, shift=4)  # in 16ths of a cell
         covered[rows[k], columns[k]] = 1
         placed.append(
             Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=behind)
@@ -190,23 +204,27 @@ def _background(
 def _free_place(
     plan: Plan, box: np.ndarray, boxes: np.ndarray, overlap: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """(2,) where to move a box (4,) so that neither the border nor any of boxes (k, 4) hides more
-    than it may.
+    """(2,) to move a box (4,) by, so that neither the border nor any of boxes (k, 4) hides more
+    than it may; None if no place is found.
 
     overlap (k,) is the share of the smaller of two boxes that may be common to both.
     """
-    area, others = np.prod(box[2:] - box[:2]), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    area = _areas(box)
+    allowed = overlap * np.minimum(area, _areas(boxes))
     for middle in rng.uniform(0, plan.image_px, (_TRIES, 2)):
         moved = box + np.tile(middle, 2)
-        inside = np.prod(
-            np.clip(moved[2:], 0, plan.image_px) - np.clip(moved[:2], 0, plan.image_px)
-        )
+        inside = _areas(np.clip(moved, 0, plan.image_px))
         if inside < (1 - plan.crop) * area:
             continue
         common = np.minimum(moved[2:], boxes[:, 2:]) - np.maximum(moved[:2], boxes[:, :2])
-        if (np.prod(np.maximum(common, 0), axis=1) <= overlap * np.minimum(area, others)).all():
+        if (np.prod(np.maximum(common, 0), axis=1) <= allowed).all():
             return middle
     return None
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    """(...,) areas of boxes (..., 4)."""
+    return np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
 
 
 def _occluders(
@@ -216,47 +234,49 @@ def _occluders(
     others: Iterator[Pose],
     rng: np.random.Generator,
 ) -> list[Placed]:
-    """Before a share of the objects something that is 20 to 30 % of their box, over one of its
-    corners or its middle.
+    """Bodies before a share of the objects. Each is 20 to 30 % of its target's box and stands over
+    one of its corners or its middle.
     """
-    found = []
+    placed = []
     for target in targets:
+        # The numbers are drawn for every target, so that they are the same at any share.
         hides, area, (asset, turn, _) = rng.random(), rng.uniform(*_OCCLUDED), next(others)
-        size = np.ptp(_flattened(outlines[target.asset], target.turn)[0], axis=0) * target.unit_px
+        flat, _ = _flattened(outlines[target.asset], target.turn)
+        size = np.ptp(flat, axis=0) * target.unit_px
         middle = target.middle_px + rng.uniform(-0.4, 0.4, 2) * size
-        if hides < plan.occluders:
-            own = np.ptp(_flattened(outlines[asset], turn)[0], axis=0)
-            # No longer than its target, however thin it is from here.
-            unit = min(
-                float(np.sqrt(area * np.prod(size) / np.prod(own))), float(size.max() / own.max())
+        if hides >= plan.occluders:
+            continue
+        flat, _ = _flattened(outlines[asset], turn)
+        sides = np.ptp(flat, axis=0)
+        by_area = float(np.sqrt(area * np.prod(size) / np.prod(sides)))
+        # No longer than its target, however thin it is from here.
+        by_length = float(size.max() / sides.max())
+        placed.append(
+            Placed(
+                asset=asset,
+                turn=turn,
+                middle_px=middle,
+                unit_px=min(by_area, by_length),
+                distance=max(target.distance - 1.5, target.distance / 2),
             )
-            found.append(
-                Placed(
-                    asset=asset,
-                    turn=turn,
-                    middle_px=middle,
-                    unit_px=unit,
-                    distance=max(target.distance - 1.5, target.distance / 2),
-                )
-            )
-    return found
+        )
+    return placed
 
 
 def _flattened(
     outline: np.ndarray, turn: np.ndarray, width_px: float | None = None
 ) -> tuple[np.ndarray, float]:
     """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it
-    is `width_px` wide along its longer side; in its own units where no width is given.
+    is `width_px` wide along its longer side; in its own units if no width is given.
 
-    What is long and seen from its end stays narrower: as wide as asked, it would reach through all
+    A long body seen from its end stays narrower: as wide as asked, it would reach through all
     layers.
     """
     flat = (outline @ turn.T)[:, :2] * [1, -1]
     if width_px is None:
         return flat, 1.0
-    unit = width_px / max(
-        float(np.ptp(flat, axis=0).max()), 0.5 * float(np.ptp(outline, axis=0).max())
-    )
+    width, length = float(np.ptp(flat, axis=0).max()), float(np.ptp(outline, axis=0).max())
+    unit = width_px / max(width, 0.5 * length)
     return flat * unit, unit
 
 

@@ -1,6 +1,4 @@
-"""Library: what scenes are made of: the classes to be found, and the meshes they and their
-surroundings are.
-"""
+"""Library: the contents of scenes: classes, meshes of objects and surroundings, backgrounds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ import numpy as np
 from syndet_ray.scenes.dice import BOX_PER_EDGE, CLASSES, EDGE_M
 from syndet_ray.scenes.scene import NO_CLASS
 
-# Where a triangle and its vertex's mean normal differ by more than this, the mesh has an edge.
+# If a triangle's and its vertex's mean normal differ by more than this, the mesh has an edge.
 _SMOOTH = np.cos(np.radians(40))
 
 
@@ -20,7 +18,7 @@ class Mesh:
     """A triangle mesh with its bounding box centred on the origin.
 
     vertices (v, 3) float32; faces (f, 3) int32, counter-clockwise seen from outside; colors (v, 3)
-    float32 linear RGB, by which the texture, where there is one, is multiplied; uv (v, 2) float32,
+    float32 linear RGB, by which the texture, if there is one, is multiplied; uv (v, 2) float32,
     u to the right and v *up*, and texture (h, w, 3) uint8 sRGB.
     """
 
@@ -52,7 +50,7 @@ class Asset:
 
     @cached_property
     def plain(self) -> bool:
-        """Whether it has no colours of its own, and is there to be given some: surroundings alone."""
+        """True for surroundings without colours of their own, which a scene gives to them."""
         return (
             self.label == NO_CLASS
             and self.mesh.texture is None
@@ -62,11 +60,11 @@ class Asset:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Library:
-    """Classes, assets by name, images for floors and backgrounds, and a hash of all of it.
+    """Classes, assets by name, images for floors and backgrounds, and a hash of all files.
 
     hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings
             of scenes are named
-    notes   what a reader of the pictures should know of them, in words
+    notes   messages for the user about the assets
 
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them
     (`scene.Die`).
@@ -81,45 +79,42 @@ class Library:
 
     @property
     def dice(self) -> bool:
-        """Whether the objects are the built-in dice."""
-        return self.classes == CLASSES and all(
-            asset.label == NO_CLASS for asset in self.assets.values()
-        )
+        """True if the objects are the built-in dice."""
+        return self.classes == CLASSES and len(self._objects) == 0
+
+    @property
+    def _objects(self) -> list[Asset]:
+        return [asset for asset in self.assets.values() if asset.label != NO_CLASS]
 
     @cached_property
     def unit_m(self) -> float:
-        """How large an object is, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [
-            asset.scale * asset.mesh.length for asset in self.assets.values() if asset.label >= 0
-        ]
+        """An object's size, metres: a die's edge, or the median longest side of the objects."""
+        sizes = [asset.scale * asset.mesh.length for asset in self._objects]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property
     def has_solid_objects(self) -> bool:
-        """Whether any object is solid: the others are cut-outs."""
-        return self.dice or any(
-            asset.label != NO_CLASS and not asset.picture for asset in self.assets.values()
-        )
+        """True if any object is solid: the others are cut-outs."""
+        return self.dice or any(not asset.picture for asset in self._objects)
 
     @cached_property
     def has_solid_surroundings(self) -> bool:
-        """Whether anything is solid that only surrounds objects."""
-        return any(asset.label == NO_CLASS and not asset.picture for asset in self.assets.values())
+        """True if any asset is solid that only surrounds objects."""
+        surroundings = [asset for asset in self.assets.values() if asset.label == NO_CLASS]
+        return any(not asset.picture for asset in surroundings)
 
     @property
     def seen_per_unit(self) -> float:
-        """How wide the box around an object is, on average, in units."""
+        """The mean width of the box around an object, in units."""
         return BOX_PER_EDGE if self.dice else 1.0
 
     @property
     def tray_half_m(self) -> float:
-        """Half the inner side of the tray, whatever it holds."""
+        """Half the inner side of the tray."""
         return 4 * self.unit_m
 
     def named(self, label: int) -> list[str]:
-        """The names of the assets of a class, or with NO_CLASS of what is only surroundings, in
-        order.
-        """
+        """The names of the assets of a class, in order; with NO_CLASS those of surroundings."""
         return [name for name, asset in self.assets.items() if asset.label == label]
 
 
@@ -133,16 +128,14 @@ def corner_normals(mesh: Mesh) -> np.ndarray:
     """
     corners = mesh.vertices[mesh.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    # Weighted by area, and shared by vertices that lie at one place but differ in what is painted
-    # there.
+    # Weighted by area, and shared by vertices that lie at one place but have different paint.
     _, place = np.unique(mesh.vertices.round(6), axis=0, return_inverse=True)
-    at = place.reshape(-1)[mesh.faces]
-    total = np.zeros((at.max() + 1, 3))
-    np.add.at(total, at, flat[:, None])
-    flat, mean = _unit(flat)[:, None], _unit(total)[at]
-    return np.where((mean * flat).sum(axis=2, keepdims=True) > _SMOOTH, mean, flat).astype(
-        np.float32
-    )
+    places = place.reshape(-1)[mesh.faces]  # (f, 3)
+    total = np.zeros((places.max() + 1, 3))
+    np.add.at(total, places, flat[:, None])
+    flat, mean = _unit(flat)[:, None], _unit(total)[places]
+    is_round = (mean * flat).sum(axis=2, keepdims=True) > _SMOOTH
+    return np.where(is_round, mean, flat).astype(np.float32)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Made from: which settings scenes are made from, noted as a scene is composed."""
+"""Made from: the settings that scenes are made from, recorded while a scene is composed."""
 
 from functools import lru_cache
 from typing import Any, cast
@@ -13,19 +13,18 @@ from syndet_ray.scenes.scene import NO_CLASS
 def made_from(parameters: SceneParameters) -> dict[str, Any]:
     """The settings that scenes with these parameters are made from, by name, as plain JSON values.
 
-    Of our own generators: those that are read as a scene is composed, and what the scene holds. A
-    setting that is left out changes neither a picture nor a label. A program from outside is handed
-    all of them, and what it makes of them nobody here knows. Raises DataError where a folder that
+    For our own generators: those that are read while a scene is composed, and those that tell what
+    the scene holds. A setting that is left out changes neither an image nor a label. An external
+    program gets all settings, as its use of them is unknown. Raises DataError where a folder that
     they name is no set of assets.
     """
     names = _names(parameters)
-    return {
-        name: value for name, value in parameters.model_dump(mode="json").items() if name in names
-    }
+    settings = parameters.model_dump(mode="json")
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def facts(parameters: SceneParameters) -> dict[str, bool]:
-    """What the folders say that scenes with these parameters are made of, as `effect` asks for it.
+    """Facts about the folders that these parameters name, as `effect` needs them.
 
     Raises DataError.
     """
@@ -40,21 +39,22 @@ def facts(parameters: SceneParameters) -> dict[str, bool]:
 def _names(parameters: SceneParameters) -> frozenset[str]:
     if parameters.generator.startswith(command.PREFIX):
         return frozenset(SceneParameters.model_fields)
-    # A scene of little is composed in milliseconds, and reads what one of much reads.
+    # A scene of few bodies is composed in milliseconds, and reads the same settings as one of many.
     fewest = {"objects": min(2, parameters.objects), "distractors": min(1, parameters.distractors)}
-    little = parameters.model_copy(update=fewest)
-    library, noted = library_of(little), _Noted(little)
-    scene = compose(cast("SceneParameters", noted), library, seed=0, index=0, count=1)
+    small = parameters.model_copy(update=fewest)
+    recorder = _Recorder(small)
+    recorded = cast("SceneParameters", recorder)
+    scene = compose(recorded, library_of(small), seed=0, index=0, count=1)
     names = {"generator", "assets"}
     if any(body.label == NO_CLASS for body in scene.bodies):
         names.add("surroundings")
     if scene.ground.texture_contrast > 0:
-        names.add("backgrounds")  # that there are none, too
-    return frozenset(names | noted.names)
+        names.add("backgrounds")  # also that there are none
+    return frozenset(names | recorder.names)
 
 
-class _Noted:
-    """Scene parameters that note by name which of them are read."""
+class _Recorder:
+    """Scene parameters that record the names of those that are read."""
 
     def __init__(self, parameters: SceneParameters) -> None:
         self._parameters, self.names = parameters, set[str]()

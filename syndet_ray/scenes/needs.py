@@ -1,4 +1,4 @@
-"""Needs: what the scenes of a sweep are rendered with and made of."""
+"""Needs: the generators, folders of assets and images that the scenes of a sweep need."""
 
 from itertools import product
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.library import Library
 
 
-class Materials(NamedTuple):
-    """What scenes are drawn with, and what they are made of: settings of scenes that name something
-    outside the sweep.
+class SceneInputs(NamedTuple):
+    """The settings of scenes that name something outside the sweep: the generator, and the folders
+    of what scenes are made of.
     """
 
     generator: str
@@ -21,35 +21,35 @@ class Materials(NamedTuple):
     backgrounds: str
 
     def library(self) -> Library:
-        """What scenes are made of. Raises DataError where a folder is no set of assets."""
+        """The library of these folders. Raises DataError where a folder is no set of assets."""
         return load(self.assets, self.surroundings, self.backgrounds)
 
 
-def materials(sweep: LoadedSweep) -> set[Materials]:
-    """What scenes of the sweep may be made with and of, by generator, assets, surroundings and
-    backgrounds.
+def scene_inputs(sweep: LoadedSweep) -> set[SceneInputs]:
+    """All inputs that scenes of the sweep may have.
 
-    A source of scenes makes its own changes to the settings of its recipe, or of the search; a
-    source of a fixed recipe that has no share is not drawn.
+    A source of scenes makes its own changes to the settings of its recipe, or of the search. A
+    source of a fixed recipe that has no share is not rendered.
     """
-    rendered: set[Materials] = set()
+    inputs: set[SceneInputs] = set()
     for recipe in sweep.fixed.values():
         for scene, _ in recipe.scenes().values():
-            rendered.add(Materials._make(str(getattr(scene, name)) for name in Materials._fields))
-    for name, source in sweep.recipe.mix.sources.items() if sweep.trials else ():
+            values = [str(getattr(scene, name)) for name in SceneInputs._fields]
+            inputs.add(SceneInputs._make(values))
+    if not sweep.trials:
+        return inputs
+    for name, source in sweep.recipe.mix.sources.items():
         if isinstance(source, Scenes) and _may_be_shown(name, sweep):
-            choices = [
-                _values_of(sweep, source, f"scene.{setting}") for setting in Materials._fields
-            ]
-            rendered |= {Materials(*choice) for choice in product(*choices)}
-    return rendered
+            choices = [_values_of(sweep, source, f"scene.{field}") for field in SceneInputs._fields]
+            inputs |= {SceneInputs(*choice) for choice in product(*choices)}
+    return inputs
 
 
 def _may_be_shown(name: str, sweep: LoadedSweep) -> bool:
-    """Whether the search may propose a recipe in which a source has a share."""
-    # a Simplex divides them
-    parts = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())
-    return parts or any(recipe.mix.shares[name] > 0 for recipe in proposed_mixes(sweep))
+    """True if the search may propose a recipe in which a source has a share."""
+    # A Simplex divides these two.
+    is_divided = {"mix.parts", "mix.synthetic"} <= set(sweep.parameters.settings())
+    return is_divided or any(recipe.mix.shares[name] > 0 for recipe in proposed_mixes(sweep))
 
 
 def _values_of(sweep: LoadedSweep, source: Scenes, path: str) -> set[str]:

@@ -1,5 +1,6 @@
-"""Populate: which bodies a scene holds, how they look and where they lie."""
+"""Populate: chooses the bodies of a scene, their looks and their places."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -43,16 +44,18 @@ class Wardrobe:
         self._shapes, self._colors, self._hues = shapes, colors, hues
 
     def dice(self, n: int) -> list[Die]:
-        """Dice of different makers; all alike where the library has other objects, whose random
+        """Dice of different makers; all alike if the library has other objects, whose random
         numbers follow on these.
         """
         shape_strength = self._parameters.object_shape if self._library.dice else 0.0
         color_strength = self._parameters.object_color if self._library.dice else 0.0
-        shape = looks.draw_shapes(shape_strength, n, self._shapes)
-        each: list[dict[str, Any]] = [
-            {name: float(values[i]) for name, values in shape.items()} for i in range(n)
-        ]
-        return [Die(**own, **looks.paint(color_strength, self._colors)) for own in each]
+        shapes = looks.draw_shapes(shape_strength, n, self._shapes)
+        dice = []
+        for i in range(n):
+            shape: dict[str, Any] = {name: float(values[i]) for name, values in shapes.items()}
+            paint = looks.draw_paint(color_strength, self._colors)
+            dice.append(Die(**shape, **paint))
+        return dice
 
     def glosses(self, n: int) -> list[float]:
         strength = self._parameters.gloss if self._mirrors else 0.0
@@ -60,25 +63,22 @@ class Wardrobe:
 
     @property
     def _mirrors(self) -> bool:
-        """Whether anything in the scene may mirror: what a photographed thing mirrored is in its
-        picture.
+        """True if anything in the scene may mirror. Cut-outs mirror nothing: what a photographed
+        thing mirrored is in its picture.
         """
         is_surrounded = self._parameters.arrangement == "layers" or self._parameters.distractors > 0
-        return self._library.has_solid_objects or (
-            is_surrounded and self._library.has_solid_surroundings
-        )
+        surroundings_mirror = is_surrounded and self._library.has_solid_surroundings
+        return self._library.has_solid_objects or surroundings_mirror
 
     def tint(self, asset: Asset) -> tuple[Color, float]:
-        """Tint and turn of hue of a mesh: what is plain may have any colour; objects keep their
-        hue.
-        """
-        color = (
-            looks.any_color(self._colors)
-            if asset.plain
-            else looks.tint(self._parameters.object_color, self._colors)
-        )
+        """Tint and turn of hue of a mesh. A plain mesh may have any colour; objects keep their hue."""
         turn = self._hues.random() - 0.5
-        return color, float(self._parameters.hue * turn) % 1 if asset.label == NO_CLASS else 0.0
+        hue_turn = 0.0
+        if asset.label == NO_CLASS:
+            hue_turn = float(self._parameters.hue * turn) % 1
+        if asset.plain:
+            return looks.draw_color(self._colors), hue_turn
+        return looks.draw_tint(self._parameters.object_color, self._colors), hue_turn
 
 
 def in_tray(
@@ -88,32 +88,30 @@ def in_tray(
     sizes: np.random.Generator,
     poses: np.random.Generator,
 ) -> tuple[Body, ...]:
-    """As many objects, and distractors, as asked, dropped into the tray one after another."""
-    factors = looks.size_factors(parameters, parameters.objects, sizes)
+    """The objects and distractors that the parameters ask for, dropped into the tray one after
+    another.
+    """
+    factors = looks.draw_size_factors(parameters, parameters.objects, sizes)
     if library.dice and not parameters.distractors:
         return _poured_dice(EDGE_M * factors, wardrobe, poses)
-    kinds = _kinds(parameters, library, poses)
-    scales = [
-        factor * _natural_scale(kind, library) for factor, kind in zip(factors, kinds, strict=False)
-    ]
+    kinds = _draw_kinds(parameters, library, poses)
+    scales = []
+    for factor, kind in zip(factors, kinds, strict=False):
+        scales.append(float(factor * _natural_scale(kind, library)))
     for kind in kinds[len(factors) :]:
         factor = sizes.uniform(*parameters.background_scale)
-        scales.append(factor * library.unit_m / _longest(library.assets[kind].mesh))
+        scales.append(float(factor * library.unit_m / library.assets[kind].mesh.length))
     heap = Heap(half_width=library.tray_half_m, half_depth=library.tray_half_m)
     dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
-        die = next(dice) if kinds[i] == "die" else None
-        fallen = heap.drop(
-            _mesh(kinds[i], library),
-            float(scales[i]),
-            poses,
-            face_up=_is_picture(kinds[i], library),
-        )
-        if fallen is not None:
-            bodies.append(
-                _body(kinds[i], library, wardrobe, *fallen, float(scales[i]), glosses[i], die)
-            )
+        kind, scale = kinds[i], scales[i]
+        die = next(dice) if kind == "die" else None
+        face_up = _is_picture(kind, library)
+        pose = heap.drop(_mesh(kind, library), scale, poses, face_up=face_up)
+        if pose is not None:
+            appearance = _Appearance(kind=kind, die=die, gloss=glosses[i])
+            bodies.append(_body(appearance, library, wardrobe, pose, scale))
     return tuple(bodies)
 
 
@@ -127,72 +125,77 @@ def in_layers(
 ) -> tuple[Body, ...]:
     """Background, objects and occluders before a camera that looks straight down.
 
-    place: which scene this is, of how many, for the curriculum's schedule.
+    place: the scene's index and the number of scenes, for the curriculum's schedule.
     """
     surroundings = library.named(NO_CLASS)
-    kinds = (
-        ["die"] if library.dice else [name for name in library.assets if name not in surroundings]
-    )
-    names = kinds + surroundings
-    objects, behind = range(len(kinds)), range(len(kinds), len(names))
+    objects = [name for name in library.assets if name not in surroundings] or ["die"]
+    names = objects + surroundings
     pictures = {i for i, name in enumerate(names) if _is_picture(name, library)}
+    plan = _plan(parameters, library, camera)
+    if parameters.poses == "curriculum":
+        index, total = (number * plan.objects for number in place)
+        chosen = layers.curriculum(range(len(objects)), plan.size_px, index, total, pictures)
+    else:
+        classes = _indices_by_class(library, names)
+        chosen = layers.random_poses(classes, plan.size_px, poses, pictures)
+    placed = layers.arrange(
+        plan,
+        outlines=[_outline(_mesh(name, library)) for name in names],
+        surroundings=range(len(objects), len(names)),
+        poses=chosen,
+        pictures=pictures,
+        rng=poses,
+    )
+    # Dice are drawn for all objects, so that the surroundings do not change the numbers drawn for
+    # them.
+    dice, glosses = iter(wardrobe.dice(plan.objects)), wardrobe.glosses(len(placed))
+    bodies = []
+    for item, gloss in zip(placed, glosses, strict=True):
+        kind = names[item.asset]
+        appearance = _Appearance(kind=kind, die=next(dice) if kind == "die" else None, gloss=gloss)
+        centre, scale = _in_world(item, camera, library)
+        bodies.append(_body(appearance, library, wardrobe, (centre, item.turn), scale))
+    return tuple(bodies)
+
+
+def _plan(parameters: SceneParameters, library: Library, camera: Camera) -> layers.Plan:
     distance = camera.focus_m / library.unit_m
-    zoom = camera.focal_px * library.seen_per_unit / float(np.mean(parameters.size_px)) / distance
-    size_px = parameters.size_px[0] * zoom, parameters.size_px[1] * zoom
-    # What stands alone overlaps with nothing: a parameter is read only where it has an effect, see
-    # `made_from`.
+    mean_px = float(np.mean(parameters.size_px))
+    zoom = camera.focal_px * library.seen_per_unit / mean_px / distance
+    least, greatest = parameters.size_px
+    # A body that stands alone overlaps with nothing: a parameter is read only where it has an
+    # effect, see `made_from`.
     is_alone = parameters.objects + parameters.distractors == 1
-    plan = layers.Plan(
+    return layers.Plan(
         objects=parameters.objects,
         distractors=parameters.distractors,
         occluders=parameters.occluders,
         image_px=camera.size_px,
-        size_px=size_px,
+        size_px=(least * zoom, greatest * zoom),
         background_scale=parameters.background_scale,
         overlap=0.0 if is_alone else parameters.overlap,
         crop=parameters.crop,
         distance=distance,
     )
-    index, total = place
-    if parameters.poses == "curriculum":
-        chosen = layers.curriculum(
-            objects, size_px, index * plan.objects, total * plan.objects, pictures
-        )
-    else:
-        classes = (
-            [objects]
-            if library.dice
-            else [[names.index(n) for n in library.named(k)] for k in range(len(library.classes))]
-        )
-        chosen = layers.random_poses(classes, size_px, poses, pictures)
-    placed = layers.arrange(
-        plan, [_outline(_mesh(name, library)) for name in names], behind, chosen, pictures, poses
-    )
-    # So many dice, whatever stands before and behind them: what is drawn for one must not change
-    # with the others.
-    dice, glosses = iter(wardrobe.dice(plan.objects)), wardrobe.glosses(len(placed))
-    bodies = []
-    for item, gloss in zip(placed, glosses, strict=True):
-        depth = item.distance * library.unit_m
-        scale = item.unit_px * depth / camera.focal_px
-        away = np.append(
-            (item.middle_px - camera.size_px / 2) * [1, -1] * depth / camera.focal_px, -depth
-        )
-        kind = names[item.asset]
-        die = next(dice) if kind == "die" else None
-        bodies.append(
-            _body(
-                kind,
-                library,
-                wardrobe,
-                np.array(camera.position) + away,
-                item.turn,
-                scale,
-                gloss,
-                die,
-            )
-        )
-    return tuple(bodies)
+
+
+def _indices_by_class(library: Library, names: list[str]) -> list[list[int]]:
+    """The indices in names of each class's assets; the built-in dice count as one class."""
+    if library.dice:
+        return [[names.index("die")]]
+    classes = []
+    for label in range(len(library.classes)):
+        classes.append([names.index(name) for name in library.named(label)])
+    return classes
+
+
+def _in_world(item: layers.Placed, camera: Camera, library: Library) -> tuple[np.ndarray, float]:
+    """Centre (3,) in metres, and metres per unit, of what is placed in the image."""
+    depth = item.distance * library.unit_m
+    scale = item.unit_px * depth / camera.focal_px
+    from_middle = item.middle_px - camera.size_px / 2
+    across = from_middle * [1, -1] * depth / camera.focal_px
+    return np.array(camera.position) + np.append(across, -depth), scale
 
 
 def _poured_dice(
@@ -200,35 +203,26 @@ def _poured_dice(
 ) -> tuple[Body, ...]:
     """Dice alone, which lie flat or lean on one another without a gap."""
     dice, glosses = wardrobe.dice(len(edges)), wardrobe.glosses(len(edges))
-    pile = drop(
-        edges, np.array([die.rounding for die in dice]), (DICE.tray_half_m, DICE.tray_half_m), poses
-    )
+    roundings = np.array([die.rounding for die in dice])
+    pile = drop(edges, roundings, (DICE.tray_half_m, DICE.tray_half_m), poses)
     turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=len(edges))]
-    return tuple(
-        Body(
-            asset="die",
-            label=up_face(turn) - 1,
-            position=vector(centre),
-            rotation=matrix(turn),
-            scale=float(edge),
-            gloss=gloss,
-            die=die,
-        )
-        for centre, turn, edge, gloss, die in zip(
-            pile.centres, turns, edges, glosses, dice, strict=True
-        )
-    )
+    bodies = []
+    for i, (die, gloss) in enumerate(zip(dice, glosses, strict=True)):
+        bodies.append(_die_body(die, gloss, (pile.centres[i], turns[i]), float(edges[i])))
+    return tuple(bodies)
 
 
-def _kinds(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> list[str]:
+def _draw_kinds(
+    parameters: SceneParameters, library: Library, rng: np.random.Generator
+) -> list[str]:
     """The objects' assets, every class as likely as any other, then the distractors'."""
-    chosen = ["die"] * parameters.objects
+    kinds = ["die"] * parameters.objects
     if not library.dice:
         labels = rng.integers(len(library.classes), size=parameters.objects)
-        chosen = [str(rng.choice(library.named(int(label)))) for label in labels]
-    return chosen + [
-        str(rng.choice(library.named(NO_CLASS))) for _ in range(parameters.distractors)
-    ]
+        kinds = [str(rng.choice(library.named(int(label)))) for label in labels]
+    for _ in range(parameters.distractors):
+        kinds.append(str(rng.choice(library.named(NO_CLASS))))
+    return kinds
 
 
 def _mesh(kind: str, library: Library) -> Mesh:
@@ -237,7 +231,7 @@ def _mesh(kind: str, library: Library) -> Mesh:
 
 @lru_cache(maxsize=1)
 def _die_mesh() -> Mesh:
-    """A die of middling rounding, as it falls among other things."""
+    """A die of medium rounding, as it falls among other bodies."""
     vertices = die_vertices(np.array([0.145]))[0].astype(np.float32)
     return Mesh(vertices=vertices, faces=die_faces(), colors=np.ones_like(vertices))
 
@@ -245,13 +239,8 @@ def _die_mesh() -> Mesh:
 @lru_cache(maxsize=1024)
 def _outline(mesh: Mesh) -> np.ndarray:
     """(v, 3) corners of a mesh's convex hull."""
-    return np.asarray(
-        trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull.vertices
-    )
-
-
-def _longest(mesh: Mesh) -> float:
-    return float(np.ptp(mesh.vertices, axis=0).max())
+    hull = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull
+    return np.asarray(hull.vertices)
 
 
 def _is_picture(kind: str, library: Library) -> bool:
@@ -259,40 +248,52 @@ def _is_picture(kind: str, library: Library) -> bool:
 
 
 def _natural_scale(kind: str, library: Library) -> float:
-    """Metres per unit of an asset as large as it is."""
+    """Metres per unit of an asset in its own size."""
     return EDGE_M if kind == "die" else library.assets[kind].scale
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Appearance:
+    """kind: "die", then `die` says which, or the name of an asset; gloss as drawn for it."""
+
+    kind: str
+    die: Die | None
+    gloss: float
+
+
 def _body(
-    kind: str,
+    appearance: _Appearance,
     library: Library,
     wardrobe: Wardrobe,
-    centre: np.ndarray,
-    turn: np.ndarray,
+    pose: tuple[np.ndarray, np.ndarray],
     scale: float,
-    gloss: float,
-    die: Die | None,
 ) -> Body:
-    if die is not None:
-        return Body(
-            asset="die",
-            label=up_face(turn) - 1,
-            position=vector(centre),
-            rotation=matrix(turn),
-            scale=scale,
-            gloss=gloss,
-            die=die,
-        )
-    asset = library.assets[kind]
+    """A body at a pose: centre (3,) and turn (3, 3)."""
+    if appearance.die is not None:
+        return _die_body(appearance.die, appearance.gloss, pose, scale)
+    asset = library.assets[appearance.kind]
+    centre, turn = pose
     tint, hue_turn = wardrobe.tint(asset)
-    gloss = 0.0 if asset.picture else gloss
     return Body(
-        asset=kind,
+        asset=appearance.kind,
         label=asset.label,
         position=vector(centre),
         rotation=matrix(turn),
         scale=scale,
-        gloss=gloss,
+        gloss=0.0 if asset.picture else appearance.gloss,
         tint=tint,
         hue_turn=hue_turn,
+    )
+
+
+def _die_body(die: Die, gloss: float, pose: tuple[np.ndarray, np.ndarray], scale: float) -> Body:
+    centre, turn = pose
+    return Body(
+        asset="die",
+        label=up_face(turn) - 1,
+        position=vector(centre),
+        rotation=matrix(turn),
+        scale=scale,
+        gloss=gloss,
+        die=die,
     )

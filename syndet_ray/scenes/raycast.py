@@ -1,9 +1,9 @@
-"""Raycast: draw a scene by casting rays against its meshes (Embree), with soft shadows and sky
-occlusion.
-"""
+"""Raycast: renders a scene by casting rays against its meshes (Embree), with soft shadows."""
 
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
+from typing import Any
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -15,8 +15,8 @@ from syndet_ray.scenes.library import DICE, Library, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials, Surface
 from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
 
-# Rays are cast at every pixel's centre, and where neighbouring pixels see different things at these
-# offsets too.
+# Rays are cast at every pixel's centre, and at these offsets too where neighbouring pixels see
+# different bodies.
 _EDGE_OFFSETS = ((-0.3, 0.15), (0.3, -0.15))
 # One shadow ray and one sky ray leave every other pixel of every other row. Each of the 4 x 4 that
 # neighbour one another aims at its own 16th of the lamp and the sky, and a pixel averages the 16
@@ -31,8 +31,8 @@ _MIRROR, _LAMP_GLARE = 0.05, 14.0
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
-    """What the rays saw: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's
+class Rendering:
+    """The rays' result: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's
     centre, -1 where none.
     """
 
@@ -42,24 +42,24 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Hits:
-    """Where n rays ended. Vectors are (3, n): NumPy is several times faster along long rows than
+    """The ends of n rays. Vectors are (3, n): NumPy is several times faster along long rows than
     across short ones.
 
-    points, normals, towards_eye (3, n) in the world; what (n,) a body's index, WALL, FLOOR or
-    TABLE; codes (n,) equal where points lie on the same side of the same thing; surface, of those
+    points, normals, towards_eye (3, n) in the world; targets (n,) a body's index, WALL, FLOOR or
+    TABLE; codes (n,) equal where points lie on the same side of the same target; surface, of those
     rays that met bodies.
     """
 
     points: np.ndarray
     normals: np.ndarray
     towards_eye: np.ndarray
-    what: np.ndarray
+    targets: np.ndarray
     codes: np.ndarray
     surface: Surface
 
 
-def draw(scene: Scene, library: Library = DICE) -> Drawing:
-    """Draws a scene: a function of the scene alone, as the jitter of its rays follows from
+def render(scene: Scene, library: Library = DICE) -> Rendering:
+    """Renders a scene: a function of the scene alone, as the jitter of its rays follows from
     `scene.jitter`.
     """
     _keep_memory()
@@ -67,16 +67,19 @@ def draw(scene: Scene, library: Library = DICE) -> Drawing:
     world = _World(scene, library)
     y, x = np.indices((size, size), np.float32).reshape(2, -1) + np.float32(0.5)
     hits = world.cast(x, y)
-    open_to = _openness(world, hits, scene, size)
+    open_to = _openness(world, hits, scene)
     light = world.shade(hits, open_to)
-    edge = np.flatnonzero(_borders(hits.what.reshape(size, size)))
+    # Pixels at borders are the mean of several rays.
+    edge = np.flatnonzero(_borders(hits.targets.reshape(size, size)))
+    count = len(_EDGE_OFFSETS)
     dx, dy = np.array(_EDGE_OFFSETS, np.float32).T[:, :, None]
-    beside = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel())
-    more = world.shade(beside, np.tile(open_to[:, edge], len(_EDGE_OFFSETS)))
-    light[:, edge] += more.reshape(3, len(_EDGE_OFFSETS), -1).sum(axis=1)
-    light[:, edge] /= 1 + len(_EDGE_OFFSETS)
+    extra_hits = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel())
+    extra_light = world.shade(extra_hits, np.tile(open_to[:, edge], count))
+    light[:, edge] += extra_light.reshape(3, count, -1).sum(axis=1)
+    light[:, edge] /= 1 + count
     radiance = np.ascontiguousarray(light.T).reshape(size, size, 3)
-    return Drawing(radiance, np.maximum(hits.what, -1).reshape(size, size))
+    ids = np.maximum(hits.targets, -1).reshape(size, size)
+    return Rendering(radiance, ids)
 
 
 @cache
@@ -94,119 +97,116 @@ class _World:
     """A scene's meshes in Embree, and its materials as arrays."""
 
     def __init__(self, scene: Scene, library: Library) -> None:
+        bodies = scene.bodies
         self._scene = scene
-        self._turns = np.ascontiguousarray(rotations(scene.bodies).transpose(1, 2, 0), np.float32)
-        self._centres = (
-            np.array([body.position for body in scene.bodies], np.float32).reshape(-1, 3).T
-        )
-        self._scales = np.array([body.scale for body in scene.bodies], np.float32)
-        self._is_die = np.array([body.asset == "die" for body in scene.bodies], bool)
-        points = world_vertices(scene, library)
-        faces = [body_faces(body, library) for body in scene.bodies]
-        self._materials = Materials(scene.bodies, scene.ground, library)
-        wall_vertices, wall_faces = walls(scene.ground)
-        self._owner = np.repeat(
-            np.append(np.arange(len(faces)), WALL), [*map(len, faces), len(wall_faces)]
-        )
+        self._turns = np.ascontiguousarray(rotations(bodies).transpose(1, 2, 0), np.float32)
+        positions = np.array([body.position for body in bodies], np.float32)
+        self._centres = positions.reshape(-1, 3).T
+        self._scales = np.array([body.scale for body in bodies], np.float32)
+        self._is_die = np.array([body.asset == "die" for body in bodies], bool)
+        self._materials = Materials(bodies, scene.ground, library)
         # Normals of each triangle's corners in its body's frame; those of dice follow from their
         # shape.
-        self._corner_normals = _corner_normals(scene.bodies, library)
-        first = np.cumsum([0, *map(len, points)])
-        triangles = [f + start for f, start in zip([*faces, wall_faces], first, strict=True)]
+        self._corner_normals = _corner_normals(bodies, library)
+        wall_vertices, wall_faces = walls(scene.ground)
+        vertices = [*world_vertices(scene, library), wall_vertices]
+        faces = [*(body_faces(body, library) for body in bodies), wall_faces]
+        owners = [*range(len(bodies)), WALL]
+        self._owner = np.repeat(owners, [len(triangles) for triangles in faces])
+        first = np.cumsum([0, *(len(points) for points in vertices[:-1])])
+        triangles = [f + start for f, start in zip(faces, first, strict=True)]
         self._embree = EmbreeScene()
         # Embree reads the arrays for as long as the mesh lives.
         self._mesh = TriangleMesh(
             self._embree,
-            np.concatenate([*points, wall_vertices]).astype(np.float32),
+            np.concatenate(vertices).astype(np.float32),
             np.concatenate(triangles).astype(np.int32),
         )
 
     def cast(self, x: np.ndarray, y: np.ndarray) -> _Hits:
-        """Where the rays through the pixel coordinates x, y (n,) end."""
+        """Casts the rays through the pixel coordinates x, y (n,)."""
         eye = np.array(self._scene.camera.position, np.float32)
         directions = _directions(self._scene.camera, x, y)
-        rays = np.ascontiguousarray(directions.T)
-        found = self._embree.run(
-            np.ascontiguousarray(np.broadcast_to(eye, rays.shape)), rays, output=True
-        )
-        hit = found["primID"] >= 0
-        # Whatever meets no mesh meets the ground: the camera looks down at an endless table.
-        distance = np.where(
-            hit, found["tfar"], -eye[2] / np.minimum(directions[2], np.float32(-1e-6))
-        )
+        traced = _run(self._embree, eye, directions)
+        triangles = traced["primID"]
+        # A ray that meets no mesh meets the ground: the camera looks down at an endless table.
+        to_ground = -eye[2] / np.minimum(directions[2], np.float32(-1e-6))
+        distance = np.where(triangles >= 0, traced["tfar"], to_ground)
         points = eye[:, None] + directions * distance
-        what = self._met(found["primID"], points)
+        targets = self._targets(triangles, points)
+        on_body, on_wall = np.flatnonzero(targets >= 0), np.flatnonzero(targets == WALL)
+        body_normals, surface = self._body_hits(on_body, targets.take(on_body), points, traced)
         outward = np.zeros_like(points)
         outward[2] = 1
-        bodies, walls = np.flatnonzero(what >= 0), np.flatnonzero(what == WALL)
-        which = what.take(bodies)
-        turns = self._turns.take(which, axis=2)
-        moved = (
-            points.take(bodies, axis=1) - self._centres.take(which, axis=1)
-        ) / self._scales.take(which)
-        local = (turns * moved[:, None]).sum(axis=0)
-        weights = np.stack([found["u"].take(bodies), found["v"].take(bodies)])
-        triangles = found["primID"].take(bodies)
-        upright, face = self._oriented(which, local, triangles, weights)
-        outward[:, bodies] = (turns * upright).sum(axis=1)
-        # smooth normals may look away where their triangle does not
+        # Smooth normals may look away where their triangle does not.
         if self._corner_normals is not None:
-            outward[:, bodies] = _towards(
-                outward.take(bodies, axis=1), -directions.take(bodies, axis=1)
-            )
-        outward[:, walls] = _towards(_unit(found["Ng"][walls].T), -directions[:, walls])
-        codes = what * 6
-        codes[bodies] += face
-        codes[walls] += face_axis(outward[:, walls])
+            body_normals = _towards(body_normals, -directions.take(on_body, axis=1))
+        outward[:, on_body] = body_normals
+        outward[:, on_wall] = _towards(_unit(traced["Ng"][on_wall].T), -directions[:, on_wall])
+        codes = targets * 6  # sides of a body or of the walls
+        codes[on_body] += surface.face
+        codes[on_wall] += face_axis(outward[:, on_wall])
         return _Hits(
             points=points,
             normals=outward,
             towards_eye=-directions,
-            what=what,
+            targets=targets,
             codes=codes,
-            surface=Surface(
-                rays=bodies, local=local, face=face, triangles=triangles, weights=weights
-            ),
+            surface=surface,
         )
 
+    def _body_hits(
+        self, rays: np.ndarray, bodies: np.ndarray, points: np.ndarray, traced: Any
+    ) -> tuple[np.ndarray, Surface]:
+        """World normals (3, m) and the surface at rays (m,) that met bodies (m,).
+
+        points (3, n) and traced, Embree's arrays (n,), are those of all rays.
+        """
+        turns = self._turns.take(bodies, axis=2)
+        from_centre = points.take(rays, axis=1) - self._centres.take(bodies, axis=1)
+        moved = from_centre / self._scales.take(bodies)
+        local = (turns * moved[:, None]).sum(axis=0)
+        triangles = traced["primID"].take(rays)
+        weights = np.stack([traced["u"].take(rays), traced["v"].take(rays)])
+        upright, face = self._oriented(bodies, local, triangles, weights)
+        surface = Surface(rays=rays, local=local, face=face, triangles=triangles, weights=weights)
+        return (turns * upright).sum(axis=1), surface
+
     def _oriented(
-        self, which: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray
+        self, bodies: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Normals (3, m) in their bodies' frames, and the side (m,) of the body, of points on its
         surface.
         """
+        roundings = self._materials.roundings.take(bodies)
         if self._corner_normals is None:
-            return normals(local, self._materials.roundings.take(which)), face_axis(local)
+            return normals(local, roundings), face_axis(local)
         u, v = weights
+        # (corner, 3, m)
         corners = self._corner_normals.take(triangles, axis=0).transpose(1, 2, 0)
         outward = _unit(corners[0] * (1 - u - v) + corners[1] * u + corners[2] * v)
         face = face_axis(outward)
-        dice = np.flatnonzero(self._is_die.take(which))
+        dice = np.flatnonzero(self._is_die.take(bodies))
         on_dice = local.take(dice, axis=1)
-        outward[:, dice] = normals(on_dice, self._materials.roundings.take(which.take(dice)))
+        outward[:, dice] = normals(on_dice, roundings.take(dice))
         face[dice] = face_axis(on_dice)
         return outward, face
 
-    def _met(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def _targets(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(n,) a body's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n);
         triangle -1 is none.
         """
         ground = self._scene.ground
-        on_floor = (np.abs(points[0]) <= ground.half_width) & (
-            np.abs(points[1]) <= ground.half_depth
-        )
+        x, y = np.abs(points[:2])
+        on_floor = (x <= ground.half_width) & (y <= ground.half_depth)
+        level = np.where(on_floor, FLOOR, TABLE)
         if not len(self._owner):
-            return np.where(on_floor, FLOOR, TABLE)
-        return np.where(
-            triangles < 0,
-            np.where(on_floor, FLOOR, TABLE),
-            self._owner.take(triangles, mode="clip"),
-        )
+            return level
+        return np.where(triangles < 0, level, self._owner.take(triangles, mode="clip"))
 
     def occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """(n,) whether something lies in these directions (3, n) from these points (3, n)."""
-        origins, rays = np.ascontiguousarray(points.T), np.ascontiguousarray(directions.T)
-        return self._embree.run(origins, rays, query="OCCLUDED") == 0
+        """(n,) True where something lies in these directions (3, n) from these points (3, n)."""
+        return _run(self._embree, points.T, directions, query="OCCLUDED") == 0
 
     def shade(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
         """(3, n) light that leaves the hits for the eye.
@@ -216,46 +216,48 @@ class _World:
         light = self._scene.light
         near = np.clip(1 + np.array(light.slope, np.float32) @ hits.points[:2], 0.5, 1.5)
         # The sky is brighter above than at the horizon.
-        amounts = [(np.float32(0.65) + np.float32(0.35) * hits.normals[2]) * open_to[-1] * near]
+        above = np.float32(0.65) + np.float32(0.35) * hits.normals[2]
+        amounts = [above * open_to[-1] * near]
         for lamp, share in zip(light.lamps, open_to, strict=False):
             towards = np.array(lamp.direction, np.float32)
-            amounts.append(np.maximum((towards / towards[2]) @ hits.normals, 0) * share * near)
-        found = self._albedo(hits)
-        found *= self._colored(amounts)
+            facing = np.maximum((towards / towards[2]) @ hits.normals, 0)
+            amounts.append(facing * share * near)
+        leaving = self._albedo(hits)
+        leaving *= self._colored(amounts)
         bodies = hits.surface.rays
-        found[:, bodies] += self._mirrored(hits, open_to.take(bodies, axis=1))
-        return found
+        leaving[:, bodies] += self._mirrored(hits, open_to.take(bodies, axis=1))
+        return leaving
 
     def _albedo(self, hits: _Hits) -> np.ndarray:
         camera = self._scene.camera
-        albedo = self._materials.ground(np.minimum(hits.what, WALL), hits.points)
+        albedo = self._materials.ground(np.minimum(hits.targets, WALL), hits.points)
         # A pip's border is as soft as the pixel that sees it is wide.
-        pixel = np.linalg.norm(camera.position) / camera.focal_px
-        bodies = hits.surface.rays
-        albedo[:, bodies] = self._materials.bodies(
-            hits.what.take(bodies), hits.surface, float(pixel)
-        )
+        pixel_m = float(np.linalg.norm(camera.position) / camera.focal_px)
+        rays = hits.surface.rays
+        bodies = hits.targets.take(rays)
+        albedo[:, rays] = self._materials.bodies(bodies, hits.surface, pixel_m)
         return albedo
 
     def _mirrored(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
-        """(3, m) what bodies mirror of lamps and sky: more where they are seen at a slant (Schlick,
-        1994).
+        """(3, m) light of lamps and sky that bodies mirror: more where they are seen at a slant
+        (Schlick, 1994).
         """
-        bodies = hits.surface.rays
-        facing, eye = hits.normals.take(bodies, axis=1), hits.towards_eye.take(bodies, axis=1)
+        rays = hits.surface.rays
+        facing, eye = hits.normals.take(rays, axis=1), hits.towards_eye.take(rays, axis=1)
         slant = (facing * eye).sum(axis=0)
         mirrored = 2 * slant * facing - eye
         grazing = 1 - np.clip(slant, 0, 1)
-        share = _MIRROR + (1 - _MIRROR) * (grazing * grazing) * (grazing * grazing) * grazing
-        share = share * self._materials.gloss.take(hits.what.take(bodies))
+        grazing_2 = grazing * grazing
+        reflected = _MIRROR + (1 - _MIRROR) * grazing_2 * grazing_2 * grazing
+        share = reflected * self._materials.gloss.take(hits.targets.take(rays))
         amounts = [share * np.clip(mirrored[2], 0, 1) * open_to[-1]]
         for lamp, lit in zip(self._scene.light.lamps, open_to, strict=False):
-            # The lamp's border is 0.1 rad soft; between directions a angles apart lies a chord of 2
-            # sin(a / 2).
-            off = np.sqrt(np.maximum(2 - 2 * (np.array(lamp.direction, np.float32) @ mirrored), 0))
-            amounts.append(
-                share * np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1) * _LAMP_GLARE * lit
-            )
+            # Between directions that are an angle a apart lies a chord of 2 sin(a / 2).
+            cosine = np.array(lamp.direction, np.float32) @ mirrored
+            off = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+            # The lamp's border is 0.1 rad soft.
+            within = np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1)
+            amounts.append(share * within * _LAMP_GLARE * lit)
         return self._colored(amounts)
 
     def _colored(self, amounts: list[np.ndarray]) -> np.ndarray:
@@ -271,12 +273,12 @@ def _corner_normals(bodies: tuple[Body, ...], library: Library) -> np.ndarray | 
     """
     if all(body.asset == "die" for body in bodies):
         return None
-    none = np.zeros((len(die_faces()), 3, 3), np.float32)
-    each = [
-        none if body.asset == "die" else corner_normals(library.assets[body.asset].mesh)
-        for body in bodies
-    ]
-    return np.concatenate(each)
+    of_a_die = np.zeros((len(die_faces()), 3, 3), np.float32)
+    by_body = []
+    for body in bodies:
+        is_die = body.asset == "die"
+        by_body.append(of_a_die if is_die else corner_normals(library.assets[body.asset].mesh))
+    return np.concatenate(by_body)
 
 
 def body_faces(body: Body, library: Library) -> np.ndarray:
@@ -285,42 +287,41 @@ def body_faces(body: Body, library: Library) -> np.ndarray:
 
 
 def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
-    """Of every body the vertices (v, 3) in the world, metres."""
-    dice = [body.die.rounding for body in scene.bodies if body.die is not None]
-    shapes = iter(die_vertices(np.array(dice)))
-    return [
-        (next(shapes) if body.die is not None else library.assets[body.asset].mesh.vertices)
-        @ (np.array(body.rotation).T * body.scale)
-        + np.array(body.position)
-        for body in scene.bodies
-    ]
+    """The vertices (v, 3) of every body in the world, metres."""
+    roundings = [body.die.rounding for body in scene.bodies if body.die is not None]
+    dice = iter(die_vertices(np.array(roundings)))
+    in_world = []
+    for body in scene.bodies:
+        is_die = body.die is not None
+        local = next(dice) if is_die else library.assets[body.asset].mesh.vertices
+        turn = np.array(body.rotation).T * body.scale
+        in_world.append(local @ turn + np.array(body.position))
+    return in_world
 
 
-def silhouette_alone(scene: Scene, which: int, library: Library) -> int:
-    """Pixels whose centre lies on the body, as if it were alone and the image endless, by the same
-    rays as `draw`.
+def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
+    """The number of pixels whose centre lies on a body, as if it were alone and the image endless,
+    by the same rays as `render`.
     """
-    vertices = world_vertices(replace(scene, bodies=(scene.bodies[which],)), library)[0]
-    outline = project(vertices, scene.camera)
+    body, camera = scene.bodies[index], scene.camera
+    vertices = world_vertices(replace(scene, bodies=(body,)), library)[0]
+    outline = project(vertices, camera)
     # An object so near that it spans many images is cut at four of them on each side.
-    size = scene.camera.size_px
-    low = np.clip(np.floor(outline.min(axis=0)), -4 * size, 5 * size).astype(int)
-    high = np.clip(np.ceil(outline.max(axis=0)), -4 * size, 5 * size).astype(int)
-    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1).astype(
-        np.float32
-    ) + np.float32(0.5)
+    least, most = -4 * camera.size_px, 5 * camera.size_px
+    low = np.clip(np.floor(outline.min(axis=0)), least, most).astype(int)
+    high = np.clip(np.ceil(outline.max(axis=0)), least, most).astype(int)
+    pixels = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1)
+    y, x = pixels.astype(np.float32) + np.float32(0.5)
     if not len(x):
         return 0
+    faces = body_faces(body, library)
     embree = EmbreeScene()
-    faces = body_faces(scene.bodies[which], library)
-    # lives as long as this name
-    kept = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))
-    rays = np.ascontiguousarray(_directions(scene.camera, x, y).T)
-    eye = np.ascontiguousarray(
-        np.broadcast_to(np.array(scene.camera.position, np.float32), rays.shape)
-    )
-    count = int((embree.run(eye, rays, query="OCCLUDED") == 0).sum())
-    del kept
+    # Embree reads the arrays for as long as this name lives.
+    mesh = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))
+    eye = np.array(camera.position, np.float32)
+    distances = _run(embree, eye, _directions(camera, x, y), query="OCCLUDED")
+    count = int((distances == 0).sum())
+    del mesh
     return count
 
 
@@ -328,8 +329,8 @@ def project(points: np.ndarray, camera: Camera) -> np.ndarray:
     """(..., 2) pixel coordinates of points (..., 3) in the world, continuous, origin at the image's
     top left corner.
     """
-    seen = (points - np.array(camera.position)) @ np.array(camera.rotation).T
-    return seen[..., :2] / seen[..., 2:] * camera.focal_px + camera.size_px / 2
+    in_camera = (points - np.array(camera.position)) @ np.array(camera.rotation).T
+    return in_camera[..., :2] / in_camera[..., 2:] * camera.focal_px + camera.size_px / 2
 
 
 def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -337,31 +338,42 @@ def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     `project`.
     """
     middle, focal = np.float32(camera.size_px / 2), np.float32(camera.focal_px)
-    seen = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)])
-    return _unit(np.array(camera.rotation, np.float32).T @ seen)
+    in_camera = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)])
+    return _unit(np.array(camera.rotation, np.float32).T @ in_camera)
 
 
-def _openness(world: _World, hits: _Hits, scene: Scene, size: int) -> np.ndarray:
+def _run(
+    embree: EmbreeScene, origins: np.ndarray, directions: np.ndarray, query: str = "INTERSECT"
+) -> Any:
+    """Casts rays from origins, (n, 3) or (3,) for all, along directions (3, n).
+
+    Returns Embree's arrays by name, or for "OCCLUDED" (n,) 0 where something is hit.
+    """
+    rays = np.ascontiguousarray(directions.T)
+    starts = np.ascontiguousarray(np.broadcast_to(origins, rays.shape))
+    return embree.run(starts, rays, query=query, output=query == "INTERSECT")
+
+
+def _openness(world: _World, hits: _Hits, scene: Scene) -> np.ndarray:
     """(k + 1, n) the share of each of k lamps, and of the sky, that reaches each hit."""
+    size = scene.camera.size_px
     rng = seeds.generator(scene.jitter, "shadow")
-    some = np.arange(size * size).reshape(size, size)[::2, ::2]
-    rows, columns = np.indices(some.shape)
+    sampled = np.arange(size * size).reshape(size, size)[::2, ::2]
+    rows, columns = np.indices(sampled.shape)
     cell = (rows % _TILE * _TILE + columns % _TILE).ravel()
-    facing = hits.normals.take(some.ravel(), axis=1)
-    lifted = hits.points.take(some.ravel(), axis=1) + facing * np.float32(_LIFT)
-    found = []
+    facing = hits.normals.take(sampled.ravel(), axis=1)
+    lifted = hits.points.take(sampled.ravel(), axis=1) + facing * np.float32(_LIFT)
+    lit = []
     for lamp in scene.light.lamps:
-        towards = np.array(lamp.direction)[:, None] + lamp.radius * _ball(rng)
-        found.append(~world.occluded(lifted, towards.astype(np.float32).take(cell, axis=1)))
+        aims = np.array(lamp.direction)[:, None] + lamp.radius * _ball(rng)
+        rays = aims.astype(np.float32).take(cell, axis=1)
+        lit.append(~world.occluded(lifted, rays))
     # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by
-    # sampling.
-    sky = _sphere(rng)
-    found.append(
-        ~world.occluded(
-            lifted, facing * np.float32(1.001) + sky.astype(np.float32).take(cell, axis=1)
-        )
-    )
-    shares = _averaged(np.reshape(found, (-1, *some.shape)), hits.codes.reshape(size, size))
+    # sampling. The normal is a little longer, so that their sum is never 0.
+    sky = _sphere(rng).astype(np.float32).take(cell, axis=1)
+    lit.append(~world.occluded(lifted, facing * np.float32(1.001) + sky))
+    samples = np.reshape(lit, (-1, *sampled.shape))
+    shares = _averaged(samples, hits.codes.reshape(size, size))
     # Light that is kept out is partly replaced by what the surroundings throw back.
     shares[-1] = 0.2 + 0.8 * shares[-1]
     return shares
@@ -372,9 +384,11 @@ def _sphere(rng: np.random.Generator) -> np.ndarray:
     random order.
     """
     k = np.arange(_TILE**2) + 0.5
-    z, angle = 1 - 2 * k / _TILE**2, np.pi * (1 + np.sqrt(5)) * k + rng.uniform(0, 2 * np.pi)
+    z = 1 - 2 * k / _TILE**2
+    angle = np.pi * (1 + np.sqrt(5)) * k + rng.uniform(0, 2 * np.pi)
     flat = np.sqrt(1 - z * z)
-    return rng.permutation(np.stack([flat * np.cos(angle), flat * np.sin(angle), z]), axis=1)
+    points = np.stack([flat * np.cos(angle), flat * np.sin(angle), z])
+    return rng.permutation(points, axis=1)
 
 
 def _ball(rng: np.random.Generator) -> np.ndarray:
@@ -386,35 +400,35 @@ def _ball(rng: np.random.Generator) -> np.ndarray:
 
 
 def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """(k, h * w) averages at each pixel of what was found at every other one, (k, h/2, w/2) bool,
-    in the tile around it.
+    """(k, h * w) averages at each pixel over the tile around it, of lit (k, h/2, w/2) bool, which
+    is sampled at every other pixel.
 
     Only neighbours of the same code (h, w) count: light does not leak from face to face.
     """
     # Counts that each reach 16 travel in one integer, 5 bits each, so that one pass sums them all.
-    kind = np.uint16 if len(lit) <= 2 else np.uint32
-    bits = [kind(1 << 5 * i) for i in range(len(lit) + 1)]
-    packed = np.full(lit.shape[1:], bits[-1])
-    for found, bit in zip(lit, bits, strict=False):
-        packed += found.astype(kind) * bit
+    k, height, width = lit.shape
+    kind = np.uint16 if k <= 2 else np.uint32
+    bits = [kind(1 << 5 * i) for i in range(k + 1)]
+    packed = np.full((height, width), bits[-1])
+    for samples, bit in zip(lit, bits, strict=False):
+        packed += samples.astype(kind) * bit
     packed = _padded(packed)
-    # The four pixels that share a sample, each as a plane of its own: whole rows at a time instead
-    # of steps of two.
-    _, height, width = lit.shape
-    even = np.pad(codes, ((0, codes.shape[0] % 2), (0, codes.shape[1] % 2)), mode="edge").astype(
-        np.int16
-    )
-    planes = np.stack([even[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+    # The four pixels that share a sample, each as a plane (h/2, w/2) of its own: whole rows at a
+    # time instead of steps of two.
+    odd = [(0, side % 2) for side in codes.shape]
+    even = np.pad(codes, odd, mode="edge").astype(np.int16)
+    planes = np.stack([even[::2, ::2], even[::2, 1::2], even[1::2, ::2], even[1::2, 1::2]])
     neighbours = _padded(planes[0])
     total = np.zeros(planes.shape, kind)
     for y in range(_TILE):
         for x in range(_TILE):
             window = slice(y, y + height), slice(x, x + width)
             total += packed[window] * (planes == neighbours[window]).astype(kind)
-    whole = total.reshape(2, 2, height, width).transpose(2, 0, 3, 1).reshape(2 * height, 2 * width)
+    by_row = total.reshape(2, 2, height, width).transpose(2, 0, 3, 1)
+    whole = by_row.reshape(2 * height, 2 * width)
     sums = whole[: codes.shape[0], : codes.shape[1]].ravel()
-    counts = np.stack([sums >> kind(5 * i) & kind(31) for i in range(len(lit))]).astype(np.float32)
-    number = (sums >> kind(5 * len(lit))).astype(np.float32)
+    counts = np.stack([sums >> kind(5 * i) & kind(31) for i in range(k)]).astype(np.float32)
+    number = (sums >> kind(5 * k)).astype(np.float32)
     # A face so small that no ray left it is taken to be open.
     return np.where(number == 0, np.float32(1), counts / np.maximum(number, 1))
 
@@ -423,15 +437,15 @@ def _padded(values: np.ndarray) -> np.ndarray:
     return np.pad(values, (_TILE // 2 - 1, _TILE // 2), mode="edge")
 
 
-def _borders(what: np.ndarray) -> np.ndarray:
-    """(h, w) where a pixel and its neighbour see different things."""
-    found = np.zeros(what.shape, bool)
-    across, down = what[:, 1:] != what[:, :-1], what[1:] != what[:-1]
-    found[:, 1:] |= across
-    found[:, :-1] |= across
-    found[1:] |= down
-    found[:-1] |= down
-    return found
+def _borders(targets: np.ndarray) -> np.ndarray:
+    """(h, w) True where a pixel and its neighbour see different targets (h, w)."""
+    borders = np.zeros(targets.shape, bool)
+    across, down = targets[:, 1:] != targets[:, :-1], targets[1:] != targets[:-1]
+    borders[:, 1:] |= across
+    borders[:, :-1] |= across
+    borders[1:] |= down
+    borders[:-1] |= down
+    return borders
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -445,7 +459,7 @@ def _towards(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and triangles of the tray's four walls."""
+    """Vertices (32, 3) and triangles (48, 3) of the tray's four walls; empty where it has none."""
     w, d, t, h = ground.half_width, ground.half_depth, ground.wall_thickness, ground.wall_height
     if h <= 0:
         return np.zeros((0, 3)), np.zeros((0, 3), int)
@@ -455,11 +469,10 @@ def walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
         (-w - t, -w, -d, d),
         (w, w + t, -d, d),
     )
-    vertices = [
-        [(x, y, z) for x in (x1, x2) for y in (y1, y2) for z in (0, h)] for x1, x2, y1, y2 in boxes
-    ]
+    vertices = [list(product((x1, x2), (y1, y2), (0, h))) for x1, x2, y1, y2 in boxes]
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (1, 5, 7, 3), (0, 2, 6, 4))
-    faces = [[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)]
-    return np.array(vertices).reshape(-1, 3), np.concatenate(
-        [np.array(faces) + 8 * i for i in range(4)]
-    )
+    faces = []
+    for a, b, c, d in quads:
+        faces += [[a, b, c], [a, c, d]]
+    of_each_box = [np.array(faces) + 8 * i for i in range(len(boxes))]
+    return np.array(vertices).reshape(-1, 3), np.concatenate(of_each_box)

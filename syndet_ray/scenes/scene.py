@@ -1,6 +1,4 @@
-"""Scene: all that a renderer needs to know to draw one picture, as a plain value. Whoever draws it
-decides nothing.
-"""
+"""Scene: all that a renderer needs for one image, as a plain value; it decides nothing itself."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,16 +9,16 @@ import numpy as np
 Vector = tuple[float, float, float]
 Color = tuple[float, float, float]  # linear RGB, 0 to 1
 
-# The label of a body that is nothing to be found: background, distractor, occluder.
+# The label of a body that is no object to detect: background, distractor, occluder.
 NO_CLASS = -1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Die:
-    """What makes one die differ from another.
+    """The properties in which dice differ.
 
     rounding of its edges, pip_radius and pip_offset from a face's centre lines as shares of the
-    edge. swirl_color runs through color where `swirl`, 0 to 1, is above 0, in a pattern that
+    edge. swirl_color runs through color if `swirl`, 0 to 1, is above 0, in a pattern that
     swirl_phase (radians) picks.
     """
 
@@ -36,12 +34,12 @@ class Die:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """One thing in a scene: a die or a mesh of the library, at a pose.
+    """A die or a mesh of the library, at a pose.
 
-    asset is "die" (then `die` says which) or a name in the library's `assets`. label indexes the
+    asset is "die" (then `die` describes it) or a name in the library's `assets`. label indexes the
     library's classes, or is NO_CLASS. position (metres) is where the asset's origin, the middle of
-    its bounding box, stands; rotation is a row-major 3x3, local to world; scale is metres per unit
-    of the asset's vertices, for a die its edge. gloss, 0 to 1, is how much it mirrors. tint are
+    its bounding box, lies; rotation is a row-major 3x3, local to world; scale is metres per unit
+    of the asset's vertices, for a die its edge. gloss, 0 to 1, is the share that it mirrors. tint are
     factors on the asset's linear colours, which are then turned round the hue circle by hue_turn, 0
     to 1.
     """
@@ -83,7 +81,8 @@ class Ground:
 @dataclass(frozen=True, kw_only=True)
 class Lamp:
     """A distant lamp: a unit direction towards it, its angular radius in radians, and the light
-    that it alone throws on a level white floor."""
+    that it alone throws on a level white floor.
+    """
 
     direction: Vector
     radius: float
@@ -94,8 +93,8 @@ class Lamp:
 class Light:
     """Lamps and a sky.
 
-    sky_color is the light that the sky alone throws on a level white floor. slope is by how much of
-    itself all light grows per metre along x and y, as it does near a lamp.
+    sky_color is the light that the sky alone throws on a level white floor. slope is the share by
+    which all light grows per metre along x and y, as it does near a lamp.
     """
 
     lamps: tuple[Lamp, ...]
@@ -109,7 +108,7 @@ class Camera:
     length in pixels.
 
     aperture_m is the diameter of the lens and focus_m the distance at which it is sharp, along the
-    forward axis; 0 is a pinhole. Only the path tracer draws what is out of focus.
+    forward axis; 0 is a pinhole. Only the path tracer renders what is out of focus.
     """
 
     position: Vector
@@ -122,9 +121,12 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a
-    Gaussian; noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for a picture that
-    was never compressed."""
+    """The electronics of a camera.
+
+    exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a
+    Gaussian; noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for an image that
+    was never compressed.
+    """
 
     exposure: float
     white_balance: Color
@@ -136,12 +138,12 @@ class Sensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStyle:
-    """How people draw boxes.
+    """The habits of people who place boxes.
 
-    padding by which a box is wider and higher than what is seen of the object, as a share;
+    padding by which a box is wider and higher than the visible part of the object, as a share;
     padding_spread its standard deviation from box to box; jitter that of the box's middle, in
     shares of its width and height. square boxes are as high as they are wide. All 0: exactly around
-    what is seen.
+    the visible part.
     """
 
     padding: float = 0.0
@@ -155,7 +157,7 @@ class LabelStyle:
 class Scene:
     """Poses, materials, light, camera, sensor and labels.
 
-    jitter seeds the rays that a renderer draws at random.
+    jitter seeds the directions of rays that a renderer draws at random.
     """
 
     bodies: tuple[Body, ...]
@@ -171,25 +173,26 @@ class Scene:
 
     @staticmethod
     def from_json(text: str) -> "Scene":
-        found = _tuples(json.loads(text))
-        light = found["light"]
+        values = _tuples(json.loads(text))
+        light = values["light"]
         return Scene(
-            bodies=tuple(_body(body) for body in found["bodies"]),
-            ground=Ground(**found["ground"]),
+            bodies=tuple(_body(body) for body in values["bodies"]),
+            ground=Ground(**values["ground"]),
             light=Light(
                 lamps=tuple(Lamp(**lamp) for lamp in light["lamps"]),
                 sky_color=light["sky_color"],
                 slope=light["slope"],
             ),
-            camera=Camera(**found["camera"]),
-            sensor=Sensor(**found["sensor"]),
-            label_style=LabelStyle(**found["label_style"]),
-            jitter=found["jitter"],
+            camera=Camera(**values["camera"]),
+            sensor=Sensor(**values["sensor"]),
+            label_style=LabelStyle(**values["label_style"]),
+            jitter=values["jitter"],
         )
 
 
-def _body(found: dict[str, Any]) -> Body:
-    return Body(**found | {"die": Die(**found["die"]) if found["die"] else None})
+def _body(values: dict[str, Any]) -> Body:
+    die = Die(**values["die"]) if values["die"] else None
+    return Body(**values | {"die": die})
 
 
 def rotations(bodies: tuple[Body, ...]) -> np.ndarray:

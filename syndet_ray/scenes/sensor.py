@@ -1,6 +1,4 @@
-"""Sensor: from light to pixels. Blur, noise and compression come after everything is fused into one
-picture.
-"""
+"""Sensor: from light to pixels. Blur, noise and compression apply to the whole image."""
 
 import cv2
 import numpy as np
@@ -17,14 +15,14 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
 
     Exposure and white balance, blur, a soft shoulder for highlights, gamma, noise, JPEG.
     """
-    light = np.maximum(
-        radiance * (np.float32(sensor.exposure) * np.array(sensor.white_balance, np.float32)), 0
-    )
+    gains = np.float32(sensor.exposure) * np.array(sensor.white_balance, np.float32)
+    light = np.maximum(radiance * gains, 0)
     if sensor.blur_sigma_px > 0:
         light = cv2.GaussianBlur(light, (0, 0), sensor.blur_sigma_px)
     # Reinhard's curve above the knee: slope 1 there, and 1 at infinity.
     over = np.maximum(light - np.float32(_KNEE), 0)
-    light = np.minimum(light, np.float32(_KNEE)) + over * (1 - _KNEE) / (over + (1 - _KNEE))
+    shoulder = over * (1 - _KNEE) / (over + (1 - _KNEE))
+    light = np.minimum(light, np.float32(_KNEE)) + shoulder
     encoded = cv2.pow(light.astype(np.float32), 1 / 2.2)
     if sensor.noise_sigma > 0:
         noise = seeds.generator(sensor.seed, "noise").standard_normal(encoded.shape, np.float32)
@@ -34,10 +32,9 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
 
 
 def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """The picture as it comes out of a JPEG file; the order of its channels matters to the
+    """The image after it was saved as JPEG. OpenCV needs BGR: the order of channels matters to the
     compression.
     """
-    _, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -1,25 +1,22 @@
-"""Shards: a rendered set in pieces of a fixed size, each rendered once, by whoever, and joined in
-order.
-"""
+"""Shards: a rendered set in pieces of a fixed size, each rendered once and joined in order."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from syndet_ray.data.pool import Pool
 
-# The same whoever renders: what is done stays of use when the number of workers changes.
+# The same for any number of workers: finished shards stay useful when that number changes.
 SHARD_SCENES = 50
 
 
 def shards_of(count: int) -> list[range]:
     """The scenes of each shard of a set of `count`."""
-    return [
-        range(start, min(start + SHARD_SCENES, count)) for start in range(0, count, SHARD_SCENES)
-    ]
+    starts = range(0, count, SHARD_SCENES)
+    return [range(start, min(start + SHARD_SCENES, count)) for start in starts]
 
 
 def shards_folder(folder: Path) -> Path:
-    """Where the shards of the set in `folder` lie until it is whole."""
+    """The folder of the shards of the set in `folder`, used until the set is whole."""
     return folder.with_name(f"{folder.name}-shards")
 
 
@@ -28,14 +25,15 @@ def shard_path(folder: Path, part: range) -> Path:
 
 
 def joined(shards: Iterable[Path]) -> Pool:
-    """One pool of all scenes of the shards, at least one, in whichever order they are given."""
+    """One pool of all scenes of the shards, at least one; the order in which they are given does
+    not matter.
+    """
     pools = [Pool.load(shard) for shard in sorted(shards)]
-    every = [(pool, i) for pool in pools for i in range(len(pool))]
-    return Pool.of(
-        pools[0].name,
-        pools[0].classes,
-        [pool.image(i) for pool, i in every],
-        [pool.boxes(i) for pool, i in every],
-        [str(pool.image_ids[i]) for pool, i in every],
-        synthetic=pools[0].synthetic,
-    )
+    first = pools[0]
+    images, boxes, ids = [], [], []
+    for pool in pools:
+        indices = range(len(pool))
+        images += [pool.image(i) for i in indices]
+        boxes += [pool.boxes(i) for i in indices]
+        ids += [str(pool.image_ids[i]) for i in indices]
+    return Pool.of(first.name, first.classes, images, boxes, ids, synthetic=first.synthetic)

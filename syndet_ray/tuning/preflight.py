@@ -46,7 +46,7 @@ from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.made_from import facts
-from syndet_ray.scenes.needs import materials as materials_of
+from syndet_ray.scenes.needs import scene_inputs
 from syndet_ray.spread import LEAST_IMAGES
 from syndet_ray.wording import counted
 
@@ -291,7 +291,7 @@ def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
 
 def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
     """What is to be known of the assets that our own generators draw."""
-    ours = [m for m in sorted(materials_of(sweep)) if not m.generator.startswith(command.PREFIX)]
+    ours = [m for m in sorted(scene_inputs(sweep)) if not m.generator.startswith(command.PREFIX)]
     notes = dict.fromkeys(note for materials in ours for note in materials.library().notes)
     return list(notes)
 
@@ -432,7 +432,7 @@ def check_assets(
     Raises MachineError where a generator cannot be started.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
-    rendered = materials_of(sweep)
+    rendered = scene_inputs(sweep)
     for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
     for materials in sorted(rendered):

@@ -10,7 +10,7 @@ from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.files import file_hash
 from syndet_ray.scenes import command
-from syndet_ray.scenes.needs import materials
+from syndet_ray.scenes.needs import scene_inputs
 
 _WEIGHTS = "detector.weights"
 
@@ -46,7 +46,7 @@ def hash_or_nothing(path: str) -> str:
 
 
 def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
-    for what in materials(sweep):
+    for what in scene_inputs(sweep):
         library = what.library()
         folders = {
             "assets": what.assets,

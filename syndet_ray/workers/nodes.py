@@ -22,7 +22,7 @@ from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.progress import Note, silent
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import check_generator
-from syndet_ray.scenes.needs import Materials, materials
+from syndet_ray.scenes.needs import SceneInputs, scene_inputs
 from syndet_ray.search.task import Resources
 from syndet_ray.workers.ahead import at_node, this_node
 from syndet_ray.workers.autoscaler import Growth, trials_on
@@ -48,7 +48,7 @@ class Needs:
     storage    the address of that store, which nodes reach with rights and settings of their own
     """
 
-    libraries: Mapping[Materials, str]
+    libraries: Mapping[SceneInputs, str]
     files: Mapping[str, str]
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
@@ -67,7 +67,7 @@ def needs_of(
 
     Raises DataError for assets that cannot be used on this machine.
     """
-    made = sorted(what for what in materials(sweep) if not set(what) <= _IN_PACKAGE)
+    made = sorted(what for what in scene_inputs(sweep) if not set(what) <= _IN_PACKAGE)
     programs = [path for what in made for path in command.files_of(what.generator)]
     return Needs(
         libraries={what: what.library().hash for what in made},
@@ -174,7 +174,7 @@ def _problem(check: Callable[[], None]) -> str:
     return ""
 
 
-def _check_library(what: Materials, known: str) -> None:
+def _check_library(what: SceneInputs, known: str) -> None:
     check_generator(what.generator)
     if what.library().hash != known:
         folders = (what.assets, what.surroundings, what.backgrounds)
