@@ -109,7 +109,7 @@ def test_every_problem_is_said_at_once(files):
     )
     rendering = [
         f"dice, shapes, {floors}: has other files than on the driver.",
-        f"{files / 'lost'}: does not exist. Give a folder, or the name of what is built in.",
+        f"{files / 'lost'}: does not exist. Give a folder, or a built-in name.",
         "scene.generator: names a program that is not installed, got 'no-such-program'.",
         f"{gone}: does not exist.",
         f"{files / 'own.safetensors'}: is another file than on the driver.",

@@ -583,7 +583,9 @@ def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
     ours = write_photos(
         folder, names=("box", "ball"), size=(600, 450), box=(9, 9, 60, 60), **splits
     )
-    words = "the longest sides of meshes are 1 to 2 in their files, and all are drawn equally long"
+    words = (
+        "the longest sides of meshes are 1 to 2 in their files, and all are rendered equally long"
+    )
 
     def is_told(**scene):
         notes = real_data(ours, sweep_of({"assets": str(models), **scene}), quiet).notes

@@ -113,7 +113,7 @@ def test_meshes_that_are_drawn_equally_long_are_told_before_anything_is_rendered
     with pytest.raises(KeyboardInterrupt):
         write_set(parameters, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
     (note,) = display.notes
-    assert "are 1 to 2 in their files, and all are drawn equally long" in note
+    assert "are 1 to 2 in their files, and all are rendered equally long" in note
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
     load.cache_clear()
     (note,) = load(str(folder)).notes
     assert note.startswith(
-        "the longest sides of meshes are 3 to 4 in their files, and all are drawn equally long: "
+        "the longest sides of meshes are 3 to 4 in their files, and all are rendered equally long: "
     )
     assert (
         f'{{"unit": "metres"}} or {{"unit": "millimetres"}} in {folder / "assets.json"} keeps their sizes'
@@ -246,7 +246,7 @@ def test_a_texture_beside_an_obj(tmp_path):
     (tmp_path / "material_0.png").unlink()
     with pytest.raises(
         DataError,
-        match=r"a.obj: the mesh needs a file that is not there: material_0.png. Put it to",
+        match=r"a.obj: the mesh needs a file that does not exist: material_0.png. Put it to",
     ):
         read(tmp_path / "a.obj")
 
@@ -299,7 +299,7 @@ def test_textures_that_are_missing_or_broken(tmp_path):
     header = "ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 0\nend_header\n"
     (tmp_path / "a.ply").write_text(header)
     with pytest.raises(
-        DataError, match=r"a.ply: the mesh needs a file that is not there: skin.png"
+        DataError, match=r"a.ply: the mesh needs a file that does not exist: skin.png"
     ):
         read(tmp_path / "a.ply")
     (tmp_path / "skin.png").write_text("no image")
@@ -310,7 +310,7 @@ def test_textures_that_are_missing_or_broken(tmp_path):
     sizes = [np.uint32(size).tobytes() for size in (2, len(tree) + 20, len(tree))]
     (tmp_path / "a.glb").write_bytes(b"glTF" + b"".join(sizes) + b"JSON" + tree)
     with pytest.raises(
-        DataError, match=r"a.glb: the mesh needs a file that is not there: gone.jpg"
+        DataError, match=r"a.glb: the mesh needs a file that does not exist: gone.jpg"
     ):
         read(tmp_path / "a.glb")
 
@@ -498,7 +498,7 @@ def test_any_mask_gives_a_closed_mesh(folder):
 def test_cut_outs_without_alpha(folder):
     card(folder / "nut" / "card.png", mode="RGB")
     with pytest.raises(
-        DataError, match=r"card.png: a cut-out must tell .* no transparency. Save it as PNG with"
+        DataError, match=r"card.png: a cut-out must say .* no transparency. Save it as PNG with"
     ):
         load(str(folder))
 
@@ -569,12 +569,12 @@ def test_backgrounds_that_are_none(tmp_path):
 
 
 def test_folders_of_too_few_classes(tmp_path):
-    rule = "must hold two classes or more, each a folder that has the name of the class, got "
+    rule = "must hold two or more folders, each with the name of a class, got "
     with pytest.raises(DataError, match=rf"{rule}\[\]"):
         load(str(tmp_path))
     (tmp_path / "nut").mkdir()
     with pytest.raises(
-        DataError, match=rf"{rule}\['nut'\]. Give each class a folder; what is not to be found"
+        DataError, match=rf"{rule}\['nut'\]. Give each class a folder; other objects belong"
     ):
         load(str(tmp_path))
 

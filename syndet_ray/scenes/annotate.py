@@ -61,7 +61,7 @@ def styled(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -> np.
 def silhouettes(
     scene: Scene, library: Library = DICE, wanted: np.ndarray | None = None
 ) -> np.ndarray:
-    """(k,) pixels whose centre lies in the whole silhouette of each of the k wanted bodies, as if it
+    """(k,) pixels whose centre lies in the whole silhouette of each of k wanted bodies, as if it
     were alone and the image endless.
 
     wanted (n,) bool, by default all bodies. A die is convex, so its silhouette is the convex hull

@@ -1,8 +1,7 @@
-"""Blender: draw scenes by path tracing (Cycles), in a process of its own: physics-true light and
-depth of field.
+"""Blender: renders scenes by path tracing (Cycles) in a subprocess, with physical light and focus.
 
-bpy is under the GPL and this package under Apache-2.0: it is never imported here. `blender_draw.py`
-is run as a program that gets scenes and meshes as files and answers with files.
+bpy is under the GPL and this package under Apache-2.0: it is never imported here.
+`blender_script.py` is run as a program that gets scenes and meshes as files and answers with files.
 """
 
 import os
@@ -22,10 +21,10 @@ from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tinted
 from syndet_ray.scenes.raycast import Rendering, walls
-from syndet_ray.scenes.scene import Body, Die, Ground, Scene
+from syndet_ray.scenes.scene import Body, Ground, Scene
 
-SCRIPT = Path(__file__).with_name("blender_draw.py")
-# Names the Python that has bpy, where it is not the one that runs this.
+SCRIPT = Path(__file__).with_name("blender_script.py")
+# Names the Python that has bpy, if it is not the one that runs this.
 PYTHON_VARIABLE = "SYNDET_BLENDER_PYTHON"
 # Texels along an edge of a die's face, and along a floor's texture.
 _FACE_PX, _GROUND_PX = 96, 512
@@ -44,8 +43,8 @@ _NO_GROUND = Ground(
     texture_seed=0,
 )
 _TABLE_HALF_M = 20.0  # nearly endless
-_POLL_S = 0.05
-_LOG_LINES = 12
+_POLL_S = 0.05  # between looks at the output; short against the seconds of a scene
+_LOG_LINES = 12  # of the log, quoted in an error
 _PRECISION = {"faces": np.int32, "texture": np.int32}
 
 _Arrays = dict[str, np.ndarray]
@@ -60,30 +59,26 @@ def render(
     python: str | None = None,
     patience_s: float = 600.0,
 ) -> list[Rendering]:
-    """Draws scenes with `samples` paths per pixel, denoised; the ids are those of pixel centres, as
-    from `raycast`.
+    """Renders scenes with `samples` paths per pixel, denoised; the ids are those of pixel centres,
+    as from `raycast`.
 
-    python has bpy; by default what $SYNDET_BLENDER_PYTHON names, or the interpreter that runs this.
-    `progress` is told (scenes done, scenes in all) after each. Raises MachineError where bpy is
-    missing, where the process fails, and where it finishes no scene for patience_s seconds.
+    python has bpy; by default $SYNDET_BLENDER_PYTHON, or the interpreter that runs this. `progress`
+    is called with (scenes done, scenes in all) after each scene. Raises MachineError if bpy is
+    missing, if the process fails, and if it finishes no scene for patience_s seconds.
     """
     interpreter = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
     with tempfile.TemporaryDirectory(prefix="syndet-blender-") as name:
         folder = Path(name)
+        outputs = []
         for i, scene in enumerate(scenes):
             (folder / f"{i:06}.json").write_text(scene.to_json())
-            np.savez(folder / f"{i:06}.npz", **_numbered(meshes(scene, library)))  # type: ignore[arg-type]
-        outputs = [folder / f"{i:06}.out" for i in range(len(scenes))]
-        _run(
-            [interpreter, str(SCRIPT), name, str(samples)],
-            outputs,
-            folder / "log",
-            progress,
-            patience_s,
-        )
-        return [
-            _drawing(scene, np.load(output)) for scene, output in zip(scenes, outputs, strict=True)
-        ]
+            arrays = _numbered(meshes(scene, library))
+            np.savez(folder / f"{i:06}.npz", **arrays)  # type: ignore[arg-type]
+            outputs.append(folder / f"{i:06}.out")
+        command = [interpreter, str(SCRIPT), name, str(samples)]
+        _run(command, outputs, folder / "log", progress, patience_s)
+        both = zip(scenes, outputs, strict=True)
+        return [_rendering(scene, np.load(output)) for scene, output in both]
 
 
 def check() -> None:
@@ -94,20 +89,19 @@ def check() -> None:
 
 
 def meshes(scene: Scene, library: Library) -> list[_Arrays]:
-    """All that stands in a scene, the bodies first, in the world and painted; what each holds is in
-    `blender_draw`.
+    """The meshes of a scene, the bodies first, in the world and painted; their arrays are described
+    in `blender_script`.
     """
-    bodies = [
-        _placed(
-            body, _die(body, body.die) if body.die else _mesh(body, library.assets[body.asset].mesh)
-        )
-        for body in scene.bodies
-    ]
-    return [*bodies, *_ground(scene.ground)]
+    arrays = []
+    for body in scene.bodies:
+        is_mesh = body.die is None
+        local = _mesh(body, library.assets[body.asset].mesh) if is_mesh else _die(body)
+        arrays.append(_placed(body, local))
+    return [*arrays, *_ground(scene.ground)]
 
 
 def _placed(body: Body, arrays: _Arrays) -> _Arrays:
-    """A body in its own frame, moved into the world. Every triangle has corners of its own."""
+    """A body in its own frame, moved into the world. Triangles share no corners."""
     rotation, corners = np.array(body.rotation).T, arrays["vertices"].reshape(-1, 3)
     return arrays | {
         "vertices": corners @ rotation * body.scale + body.position,
@@ -116,18 +110,21 @@ def _placed(body: Body, arrays: _Arrays) -> _Arrays:
     }
 
 
-def _die(body: Body, die: Die) -> _Arrays:
-    """A die, each of its six sides painted on a part of the texture of its own."""
-    local = die_vertices(np.array([die.rounding]))[0][die_faces()]
+def _die(body: Body) -> _Arrays:
+    """A die. Each of its six sides is painted on its own part of the texture."""
+    assert body.die is not None
+    rounding = body.die.rounding
+    local = die_vertices(np.array([rounding]))[0][die_faces()]
     axis = np.repeat(face_axis(local.mean(axis=1).T), 3)
     local = local.reshape(-1, 3)
-    across = np.stack([local[np.arange(len(local)), (axis // 2 + k) % 3] for k in (1, 2)], axis=1)
-    # The outermost texels lie on a side's very border, so that none of the next is mixed in.
+    rows = np.arange(len(local))
+    across = np.stack([local[rows, (axis // 2 + k) % 3] for k in (1, 2)], axis=1)
+    # The outermost texels lie exactly on a side's border, so that no other side is mixed in.
     uv = (0.5 + (across + 0.5) * (_FACE_PX - 1)) / _FACE_PX
     uv[:, 0] = (axis + uv[:, 0]) / 6
     return {
         "vertices": local,
-        "normals": normals(local.T, np.full(len(local), die.rounding)).T,
+        "normals": normals(local.T, np.full(len(local), rounding)).T,
         "colors": np.ones_like(local),
         "uv": uv,
         "texture": _painted(body),
@@ -139,14 +136,14 @@ def _painted(body: Body) -> np.ndarray:
     `FACE_AXES`.
     """
     steps = np.linspace(-0.5, 0.5, _FACE_PX)
-    v, axis, u = (
-        grid.ravel() for grid in np.meshgrid(steps[::-1], np.arange(6), steps, indexing="ij")
-    )
-    local, every = np.empty((3, len(axis)), np.float32), np.arange(len(axis))
+    grid = np.meshgrid(steps[::-1], np.arange(6), steps, indexing="ij")
+    v, axis, u = (values.ravel() for values in grid)
+    texels = np.arange(len(axis))
+    local = np.empty((3, len(axis)), np.float32)
     for values, k in ((0.5 - axis % 2, 0), (u, 1), (v, 2)):
-        local[(axis // 2 + k) % 3, every] = values
+        local[(axis // 2 + k) % 3, texels] = values
     surface = Surface(
-        rays=every,
+        rays=texels,
         local=local,
         face=axis,
         triangles=np.zeros_like(axis),
@@ -159,15 +156,15 @@ def _painted(body: Body) -> np.ndarray:
 
 def _mesh(body: Body, mesh: Mesh) -> _Arrays:
     """A mesh of the library, in the body's colours."""
-    found = {
+    arrays = {
         "vertices": mesh.vertices[mesh.faces],
         "normals": corner_normals(mesh),
         "colors": mesh.colors[mesh.faces].reshape(-1, 3),
         "recolor": _recolor(body),
     }
     if mesh.uv is None or mesh.texture is None:
-        return found
-    return found | {"uv": mesh.uv[mesh.faces].reshape(-1, 2), "texture": _linear(mesh)}
+        return arrays
+    return arrays | {"uv": mesh.uv[mesh.faces].reshape(-1, 2), "texture": _linear(mesh)}
 
 
 @lru_cache(maxsize=256)
@@ -178,43 +175,45 @@ def _linear(mesh: Mesh) -> np.ndarray:
 
 
 def _recolor(body: Body) -> np.ndarray:
-    """(3, 3) the matrix by which `materials.tinted` changes colours, found where it cuts nothing
-    off.
+    """(3, 3) the matrix by which `materials.tinted` changes colours, computed at colours that it
+    does not clip.
     """
     grey, step = np.full((3, 1), 0.5, np.float32), np.float32(0.25)
-    return (tinted(grey + step * np.eye(3, dtype=np.float32), body) - tinted(grey, body)) / step
+    changed = grey + step * np.eye(3, dtype=np.float32)
+    return (tinted(changed, body) - tinted(grey, body)) / step
 
 
 def _ground(ground: Ground) -> list[_Arrays]:
     """Floor, table and the tray's walls."""
-    w, d, far = ground.half_width, ground.half_depth, _TABLE_HALF_M
-    inner, outer = (
-        [(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)] for x, y in ((w, d), (far, far))
-    )
-    frame = [
-        corner
-        for i in range(4)
-        for corner in ((i, i + 4, (i + 1) % 4 + 4), (i, (i + 1) % 4 + 4, (i + 1) % 4))
-    ]
-    floor = np.array(inner, float), np.array([(0, 1, 2), (0, 2, 3)])
-    table = np.array(inner + outer, float), np.array(frame)
-    found = [_level(*shape, what, ground) for shape, what in ((floor, FLOOR), (table, TABLE))]
+    inner = _rectangle(ground.half_width, ground.half_depth)
+    outer = _rectangle(_TABLE_HALF_M, _TABLE_HALF_M)
+    frame = []
+    for i in range(4):
+        next_ = (i + 1) % 4
+        frame += [(i, i + 4, next_ + 4), (i, next_ + 4, next_)]
+    floor = _level(inner, np.array([(0, 1, 2), (0, 2, 3)]), FLOOR, ground)
+    table = _level(np.concatenate([inner, outer]), np.array(frame), TABLE, ground)
     vertices, faces = walls(ground)
-    if len(faces):
-        colors = np.tile(np.array(ground.wall_color), (len(vertices), 1))
-        found.append({"vertices": vertices, "faces": faces, "colors": colors})
-    return found
+    if not len(faces):
+        return [floor, table]
+    colors = np.tile(np.array(ground.wall_color), (len(vertices), 1))
+    return [floor, table, {"vertices": vertices, "faces": faces, "colors": colors}]
 
 
-def _level(vertices: np.ndarray, faces: np.ndarray, what: int, ground: Ground) -> _Arrays:
-    """A level surface, FLOOR or TABLE, with the ground's texture, of which the image holds one
-    repetition.
+def _rectangle(x: float, y: float) -> np.ndarray:
+    """(4, 3) corners, counter-clockwise from above, on the ground."""
+    return np.array([(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)], float)
+
+
+def _level(vertices: np.ndarray, faces: np.ndarray, target: int, ground: Ground) -> _Arrays:
+    """A level surface, FLOOR or TABLE, with the ground's texture. The image holds one repetition
+    of the texture.
     """
     scale, px = ground.texture_scale, _GROUND_PX
     steps = (np.arange(px) + 0.5) / px * scale
     y, x = np.meshgrid(steps[::-1], steps, indexing="ij")
     points = np.stack([x.ravel(), y.ravel(), np.zeros(px * px)]).astype(np.float32)
-    colors = Materials((), ground, DICE).ground(np.full(px * px, what), points)
+    colors = Materials((), ground, DICE).ground(np.full(px * px, target), points)
     return {
         "vertices": vertices,
         "faces": faces,
@@ -224,18 +223,20 @@ def _level(vertices: np.ndarray, faces: np.ndarray, what: int, ground: Ground) -
     }
 
 
-def _numbered(found: Sequence[_Arrays]) -> _Arrays:
-    """Every array of every mesh by one name. Textures, the bulk of them, in half precision, each
-    but once, and of each mesh the number of its own."""
-    textures = {id(arrays["texture"]): arrays["texture"] for arrays in found if "texture" in arrays}
-    number = {key: k for k, key in enumerate(textures)}
-    numbered = {
-        f"texture.{number[key]}": values.astype(np.float16) for key, values in textures.items()
-    }
-    for i, arrays in enumerate(found):
+def _numbered(meshes: Sequence[_Arrays]) -> _Arrays:
+    """All arrays of all meshes by one name. Each texture is stored once, in half precision, as
+    textures are the bulk; a mesh has the number of its texture.
+    """
+    numbers: dict[int, int] = {}  # by a texture's id
+    numbered = {}
+    for i, arrays in enumerate(meshes):
         for name, values in arrays.items():
-            kept = np.array(number[id(values)]) if name == "texture" else values
-            numbered[f"{i}.{name}"] = kept.astype(_PRECISION.get(name, np.float32))
+            stored = values
+            if name == "texture":
+                number = numbers.setdefault(id(values), len(numbers))
+                numbered[f"texture.{number}"] = values.astype(np.float16)
+                stored = np.array(number)
+            numbered[f"{i}.{name}"] = stored.astype(_PRECISION.get(name, np.float32))
     return numbered
 
 
@@ -257,7 +258,7 @@ def _run(
     done, since = 0, time.monotonic()
     try:
         while True:
-            # before the look at its files: what it wrote last counts
+            # asked before the look at its files, so that the last file counts
             ended = process.poll() is not None
             while done < len(outputs) and outputs[done].exists():
                 done, since = done + 1, time.monotonic()
@@ -272,30 +273,30 @@ def _run(
         process.kill()
         process.wait()
     if process.returncode or done < len(outputs):
-        raise _failure(
-            command, f"ended with {process.returncode} after {done} of {len(outputs)} scenes", log
-        )
+        rule = f"ended with {process.returncode} after {done} of {len(outputs)} scenes"
+        raise _failure(command, rule, log)
 
 
 def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> MachineError:
-    """What went wrong, with the last of what the process said."""
+    """The error of a failed process, with the end of its log."""
     last = log.read_text(errors="replace").splitlines()[-_LOG_LINES:] if log else []
     if any("No module named 'bpy'" in line for line in last):
-        do = f"pip install 'syndet_ray[blender]', or name a Python that has it in ${PYTHON_VARIABLE}."
+        do = "pip install 'syndet_ray[blender]', or name a Python that has it "
+        do += f"in ${PYTHON_VARIABLE}."
         return MachineError(command[0], "cannot import bpy, which path tracing needs", do=do)
-    return MachineError(
-        f"Blender ({' '.join(command)})", rule, do="\n".join(["Its last words:", *last])
-    )
+    do = "\n".join(["The end of its log:", *last])
+    return MachineError(f"Blender ({' '.join(command)})", rule, do=do)
 
 
-def _drawing(scene: Scene, found: np.ndarray) -> Rendering:
-    radiance = found[..., :3] * _near(scene)[..., None]
-    return Rendering(np.ascontiguousarray(radiance, np.float32), found[..., 3].astype(int))
+def _rendering(scene: Scene, output: np.ndarray) -> Rendering:
+    """The rendering of the script's output (h, w, 4)."""
+    radiance = output[..., :3] * _near(scene)[..., None]
+    return Rendering(np.ascontiguousarray(radiance, np.float32), output[..., 3].astype(int))
 
 
 def _near(scene: Scene) -> np.ndarray:
-    """(h, w) by how much the light grows towards what each pixel sees, taken to lie at the height
-    of the ground.
+    """(h, w) factors by which the light grows towards the point of each pixel, computed at the
+    height of the ground.
     """
     camera = scene.camera
     steps = (np.arange(camera.size_px) + 0.5 - camera.size_px / 2) / camera.focal_px

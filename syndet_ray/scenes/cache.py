@@ -1,8 +1,8 @@
-"""Cache: rendered sets on disk, each made once; where they take too much, those that were used
-longest ago are dropped.
+"""Cache: rendered sets on disk, each rendered once; the least recently used are deleted.
 
-Beside a set in CACHE/<key>/ lie .<key>.lock, held by whoever makes or drops it, and .<key>.used,
-held by all who use it. Both are empty, and locks go with their process, however that ends.
+Next to a set in CACHE/<key>/ lie .<key>.lock, locked by a process that makes or deletes the set,
+and .<key>.used, locked by all processes that use it. Both are empty, and locks end with their
+process, however it ends.
 """
 
 import fcntl
@@ -20,20 +20,20 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
-# Of the disk that is free or taken by the cache: the rest is for checkpoints, and for whoever else
-# shares the disk.
+# Share of the disk that is free or taken by the cache: the rest is for checkpoints, and for other
+# users of the disk.
 _SHARE_OF_DISK = 0.5
-# A set, its shards, what a command wrote, and what a kill left of any of them: all begin with the
+# A set, its shards, the output of a command, and what a kill left of them: all names begin with the
 # set's key.
 _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
 
 
 def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
-    """The pool in `folder`, made and kept there where there is none; only by one process of this
+    """The pool in `folder`. If there is none it is made and saved there, by one process of this
     machine at a time.
 
-    It is in use as long as its arrays live. Where it was made, others are dropped that were used
-    longest ago. Raises MachineError as `trim` does.
+    It is in use as long as its arrays live. After a pool was made, the least recently used ones are
+    deleted. Raises MachineError as `trim` does.
     """
     if _is_read_only(folder):
         return Pool.load(folder)
@@ -48,7 +48,7 @@ def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
 
 
 def loaded(folder: Path) -> Pool | None:
-    """The pool in `folder`, in use as long as its arrays live; None where there is none."""
+    """The pool in `folder`, in use as long as its arrays live; None if there is none."""
     if not folder.parent.is_dir():
         return None
     if _is_read_only(folder):
@@ -58,23 +58,23 @@ def loaded(folder: Path) -> Pool | None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a pool lies there. Pools are written whole, then renamed: what is there is finished."""
+    """True if the folder holds a pool. Pools are written whole, then renamed."""
     return (folder / "pool.json").exists()
 
 
 def _is_read_only(folder: Path) -> bool:
-    """Whether a pool lies in a cache that this process may only read: it can tell nobody that it
-    uses it.
+    """True if a pool lies in a cache that this process may only read: it cannot mark the pool as
+    used.
     """
     return is_finished(folder) and not os.access(folder.parent, os.W_OK)
 
 
 def trim(cache: Path) -> None:
-    """Drops the sets that were used longest ago, until the others take no more than the bound;
-    never one that is in use.
+    """Deletes the least recently used sets, until the others take no more than the bound; never
+    one that is in use.
 
-    What cannot be deleted, since it is somebody else's for example, stays. Raises MachineError
-    where $SYNDET_CACHE_GB is no number.
+    A set that cannot be deleted, for example because it belongs to another user, stays. Raises
+    MachineError if $SYNDET_CACHE_GB is no number.
     """
     with _locked(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)
@@ -83,17 +83,17 @@ def trim(cache: Path) -> None:
         for rendered in sets:
             if taken <= most:
                 return
-            if _dropped(cache, rendered.key):
+            if _delete(cache, rendered.key):
                 taken -= rendered.size
 
 
 def bound(cache: Path, taken: int | None = None) -> int:
-    """Bytes that the sets in a cache may take: what $SYNDET_CACHE_GB says, else half of what is
-    free or taken by them.
+    """Bytes that the sets in a cache may take: $SYNDET_CACHE_GB, or half of what is free or taken
+    by them.
 
-    taken  bytes that they take, where that is known already
+    taken  bytes that they take, computed if not given
 
-    Raises MachineError where the variable is no number.
+    Raises MachineError if the variable is no number.
     """
     asked = os.environ.get(BOUND_VARIABLE)
     if asked:
@@ -109,16 +109,15 @@ def _gigabytes(asked: str) -> float:
     except ValueError:
         gigabytes = -1.0
     if not 0 <= gigabytes < float("inf"):
-        raise MachineError(
-            f"${BOUND_VARIABLE}", "must be a number of gigabytes, such as 50", got=asked
-        )
+        rule = "must be a number of gigabytes, such as 50"
+        raise MachineError(f"${BOUND_VARIABLE}", rule, got=asked)
     return gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Set:
-    """Whatever lies in the cache of one set. size in bytes; used: when it was last asked for,
-    seconds since 1970.
+    """All files of one set in the cache. size in bytes; used: the time of the last use, seconds
+    since 1970.
     """
 
     key: str
@@ -130,26 +129,23 @@ def _sets(cache: Path) -> Iterator[_Set]:
     """All sets of a cache, whole or not."""
     if not cache.is_dir():
         return
-    for key in sorted({match[1] for path in cache.iterdir() if (match := _ENTRY.match(path.name))}):
-        size = 0
-        for path in _entries(cache, key):
-            size += _size(path)
+    names = [_ENTRY.match(path.name) for path in cache.iterdir()]
+    for key in sorted({match[1] for match in names if match}):
+        size = sum(_size(path) for path in _entries(cache, key))
         if size:
             yield _Set(key=key, size=size, used=_last_use(cache, key))
 
 
 def _entries(cache: Path, key: str) -> list[Path]:
-    """What lies in the cache of a set, without its locks."""
-    found = [*cache.glob(f"{key}*"), *cache.glob(f".{key}-*")]
-    return [path for path in found if path.is_dir() and _ENTRY.match(path.name)]
+    """The folders of a set in the cache."""
+    paths = [*cache.glob(f"{key}*"), *cache.glob(f".{key}-*")]
+    return [path for path in paths if path.is_dir() and _ENTRY.match(path.name)]
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder that another process may be writing, renaming or deleting
-    meanwhile.
-    """
+    """Bytes of the files in a folder, which another process may change or delete meanwhile."""
     size = 0
-    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+    for place, _, names in os.walk(folder):  # skips folders that are gone
         for name in names:
             with suppress(FileNotFoundError):
                 size += Path(place, name).stat().st_size
@@ -157,17 +153,17 @@ def _size(folder: Path) -> int:
 
 
 def _last_use(cache: Path, key: str) -> float:
-    """Sets of an earlier version have no file that says so: they count from when they were made."""
+    """The time of the last use. Sets of an earlier version have no such file: that of rendering."""
     for path in (_used(cache / key), cache / key, cache / f".{key}.lock"):
         with suppress(FileNotFoundError):
             return path.stat().st_mtime
     return 0.0
 
 
-def _dropped(cache: Path, key: str) -> bool:
-    """Deletes all of a set, unless somebody makes or uses it; whether it is gone.
+def _delete(cache: Path, key: str) -> bool:
+    """Deletes all files of a set, unless a process makes or uses it; True if it is gone.
 
-    First it is renamed: a kill meanwhile must not leave half a set under its name.
+    It is renamed first: a kill meanwhile must not leave half a set under its name.
     """
     try:
         with _locked(cache / f".{key}.lock", wait=False), _locked(_used(cache / key), wait=False):
@@ -175,17 +171,17 @@ def _dropped(cache: Path, key: str) -> bool:
                 grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
                 path.rename(Path(grave) / path.name)
                 shutil.rmtree(grave)
-    except OSError:  # among them BlockingIOError: somebody has it
+    except OSError:  # among them BlockingIOError: another process uses it
         return False
     return True
 
 
 def _in_use(folder: Path) -> Pool:
-    """The pool in `folder`. Nobody drops it before its arrays are gone."""
+    """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
     used = _opened(_used(folder))
     fcntl.flock(used, fcntl.LOCK_SH)
-    with suppress(PermissionError):  # somebody else's
+    with suppress(PermissionError):  # the file of another user
         os.utime(used)
     # The largest array and not the pool: others that share it may outlive the pool.
     weakref.finalize(pool.pixels, os.close, used)
@@ -198,7 +194,7 @@ def _used(folder: Path) -> Path:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Only one process of this machine at a time makes, opens or drops a set."""
+    """Lets only one process of this machine at a time make, open or delete a set."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f".{folder.name}.lock")):
         yield
@@ -206,20 +202,18 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock. Raises BlockingIOError where another has it and nobody may wait."""
+    """Holds an exclusive lock. Raises BlockingIOError if it is taken and wait is False."""
     file = _opened(path)
+    operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, operation)
         yield
     finally:
         os.close(file)
 
 
 def _opened(path: Path) -> int:
-    """A file to be locked, made where there is none.
-
-    Where it is somebody else's it need not be writable for that.
-    """
+    """A file to lock, made if there is none. The file of another user need not be writable."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:

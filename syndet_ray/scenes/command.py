@@ -1,4 +1,4 @@
-"""Command: scenes from any program that reads a request and writes a dataset in a format we read.
+"""Command: scenes from any program that reads a request and writes a dataset in a known format.
 
 The program is started as PROGRAM ARG... --request OUT/request.json. The request holds
 
@@ -7,8 +7,8 @@ The program is started as PROGRAM ARG... --request OUT/request.json. The request
     seed        equal requests should give equal images
     out         an empty folder for the dataset, COCO with its images for instance
 
-and the program ends with exit code 0. Boxes lie within their images. What it prints is kept in
-OUT/log.txt, how it ended in OUT/result.json.
+and the program ends with exit code 0. Boxes lie within their images. Its output is kept in
+OUT/log.txt, its exit code and duration in OUT/result.json.
 """
 
 import json
@@ -20,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +31,29 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
 PREFIX = "command:"
-_LAST_LINES, _LAST_BYTES = 5, 4000
+_LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 
 
 def program_of(generator: str) -> list[str]:
-    """The program and its arguments of "command:PROGRAM ARG...", quoted as in a shell, which is
-    never started.
+    """The program and its arguments of "command:PROGRAM ARG...", quoted as in a shell; no shell is
+    started.
 
-    Raises DefinitionError where there is none.
+    Raises DefinitionError if there is none.
     """
     assert generator.startswith(PREFIX), generator
     try:
         program = shlex.split(generator.removeprefix(PREFIX))
     except ValueError as error:
-        raise DefinitionError(
-            "scene.generator", f"cannot be split ({error})", got=generator
-        ) from None
+        rule = f"cannot be split ({error})"
+        raise DefinitionError("scene.generator", rule, got=generator) from None
     if not program:
-        raise DefinitionError(
-            "scene.generator", "must name a program: command:PROGRAM ARG...", got=generator
-        )
+        rule = "must name a program: command:PROGRAM ARG..."
+        raise DefinitionError("scene.generator", rule, got=generator)
     return program
 
 
 def files_of(generator: str) -> list[str]:
-    """The files that the program and the arguments of a generator name; none where it is one of our
-    own renderers.
-    """
+    """The files that a generator's program and arguments name; none for our own renderers."""
     if not generator.startswith(PREFIX):
         return []
     return [word for word in program_of(generator) if Path(word).is_file()]
@@ -68,11 +65,10 @@ def rendered(parameters: SceneParameters, count: int, seed: int, out: Path) -> P
     """
     # Path tracers need seconds for an image, and a Unity build a minute to start.
     limit_s = 600 + 30 * count
-    asked = parameters.settled().model_dump(mode="json")
-    pool = decode(
-        run_command(program_of(parameters.generator), asked, count, seed, out, limit_s=limit_s)
-    )
-    shutil.rmtree(out / "data")  # the pool holds it all; of a failed attempt it is kept
+    settings = parameters.settled().model_dump(mode="json")
+    program = program_of(parameters.generator)
+    pool = decode(run_command(program, settings, count, seed, out, limit_s=limit_s))
+    shutil.rmtree(out / "data")  # the pool holds all of it; that of a failed attempt is kept
     return pool
 
 
@@ -85,44 +81,37 @@ def run_command(
     *,
     limit_s: float,
 ) -> Source:
-    """Runs a program for `count` images and reads what it wrote; whatever earlier attempts left in
-    `out` is replaced.
+    """Runs a program for `count` images and reads the dataset that it wrote. The output of earlier
+    attempts in `out` is replaced.
 
-    Image ids are paths within the dataset. Raises MachineError where the program cannot be started,
-    fails or takes longer than `limit_s` seconds, and DataError where it wrote no dataset, too few
+    Image ids are paths within the dataset. Raises MachineError if the program cannot be started,
+    fails or takes longer than `limit_s` seconds, and DataError if it wrote no dataset, too few
     images, or boxes outside its images.
     """
-    data, request, log = (
-        out.resolve() / "data",
-        out.resolve() / "request.json",
-        out.resolve() / "log.txt",
-    )
+    root = out.resolve()
+    data, request, log = root / "data", root / "request.json", root / "log.txt"
     shutil.rmtree(data, ignore_errors=True)
     (out / "result.json").unlink(missing_ok=True)
     data.mkdir(parents=True)
-    asked = {"parameters": dict(parameters), "count": count, "seed": seed, "out": str(data)}
-    request.write_text(json.dumps(asked, indent=1))
+    content = {"parameters": dict(parameters), "count": count, "seed": seed, "out": str(data)}
+    request.write_text(json.dumps(content, indent=1))
     started = time.monotonic()
     code = _run([*program, "--request", str(request)], log, limit_s)
-    ended = {
-        "program": list(program),
-        "exit": code,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    (out / "result.json").write_text(json.dumps(ended, indent=1))
+    seconds = round(time.monotonic() - started, 1)
+    result = {"program": list(program), "exit": code, "seconds": seconds}
+    (out / "result.json").write_text(json.dumps(result, indent=1))
     place = _place(program)
     if code is None:
-        raise MachineError(
-            place, f"must end within {limit_s:g} s and was stopped", do=_last_words(log)
-        )
+        rule = f"must end within {limit_s:g} s and was stopped"
+        raise MachineError(place, rule, do=_last_lines(log))
     if code != 0:
-        raise MachineError(place, "must end with exit code 0", got=code, do=_last_words(log))
-    return _written(place, data, count, log)
+        raise MachineError(place, "must end with exit code 0", got=code, do=_last_lines(log))
+    return _dataset(place, data, count, log)
 
 
 def _run(arguments: Sequence[str], log: Path, limit_s: float) -> int | None:
-    """Runs a program to its end and leaves no process of its behind; the exit code, None where time
-    ran out.
+    """Runs a program to its end and leaves none of its processes behind. Returns the exit code,
+    None after the time limit.
     """
     with log.open("wb") as output:
         try:
@@ -131,13 +120,12 @@ def _run(arguments: Sequence[str], log: Path, limit_s: float) -> int | None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a process group of its own, to be ended as one
+                start_new_session=True,  # its own process group, which is ended as one
             )
         except OSError as error:
             rule = f"cannot be started ({error.strerror})"
-            raise MachineError(
-                _place(arguments[:-2]), rule, do="Correct scene.generator, or install it."
-            ) from None
+            do = "Correct scene.generator, or install it."
+            raise MachineError(_place(arguments[:-2]), rule, do=do) from None
         try:
             return process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -148,30 +136,24 @@ def _run(arguments: Sequence[str], log: Path, limit_s: float) -> int | None:
             process.wait()
 
 
-def _written(place: str, data: Path, count: int, log: Path) -> Source:
+def _dataset(place: str, data: Path, count: int, log: Path) -> Source:
     """The first `count` images of the dataset that a program wrote, of all its splits together."""
     if not data.is_dir() or not any(data.iterdir()):
-        raise DataError(
-            place, f"must write a dataset into {data} and wrote nothing", do=_last_words(log)
-        )
+        rule = f"must write a dataset into {data} and wrote nothing"
+        raise DataError(place, rule, do=_last_lines(log))
     try:
         dataset = read(data)
     except DataError as error:
-        raise DataError(
-            error.place, error.rule, got=error.got, do=f"{error.do} {_last_words(log)}".strip()
-        ) from None
+        do = f"{error.do} {_last_lines(log)}".strip()
+        raise DataError(error.place, error.rule, got=error.got, do=do) from None
     clipped = [note for note in dataset.notes if "clipped" in note]
-    # people's boxes are mended; a program that draws outside its images has a wrong idea of them
+    # People's boxes are corrected; a program with boxes outside its images has an error.
     if clipped:
-        raise DataError(
-            place,
-            "must write boxes that lie within their images",
-            got=clipped[0],
-            do=_last_words(log),
-        )
-    records = [record for source in dataset.splits.values() for record in source.records]
+        rule = "must write boxes that lie within their images"
+        raise DataError(place, rule, got=clipped[0], do=_last_lines(log))
+    records = list(chain.from_iterable(source.records for source in dataset.splits.values()))
     if len(records) < count:
-        raise DataError(place, f"must write {count} images", got=len(records), do=_last_words(log))
+        raise DataError(place, f"must write {count} images", got=len(records), do=_last_lines(log))
     return Source(
         name="synthetic", classes=dataset.classes, records=tuple(records[:count]), synthetic=True
     )
@@ -181,14 +163,12 @@ def _place(program: Sequence[str]) -> str:
     return f"generator {shlex.join(program)}"
 
 
-def _last_words(log: Path) -> str:
-    """The end of what a program printed, and where the rest lies."""
+def _last_lines(log: Path) -> str:
+    """The end of what a program printed, and the path of the whole log."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LAST_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
-    last = [line.strip() for line in lines if line.strip()][-_LAST_LINES:]
-    return (
-        f"It printed: {' | '.join(last)} (all of it in {log})"
-        if last
-        else f"It printed nothing ({log})."
-    )
+    printed = [line.strip() for line in lines if line.strip()]
+    if not printed:
+        return f"It printed nothing ({log})."
+    return f"It printed: {' | '.join(printed[-_LAST_LINES:])} (all of it in {log})"

@@ -1,4 +1,4 @@
-"""Cut-outs: a photographed thing, cut free from its picture, as a thin mesh that wears the picture."""
+"""Cut-outs: an object cut out of a photo, as a thin mesh whose texture is the photo."""
 
 import json
 from collections.abc import Sequence
@@ -13,30 +13,35 @@ from syndet_ray.data import picture
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.library import Mesh
 
-THICKNESS = 0.01  # of the longest side: a card, a label, cardboard
-TEXTURE_PX = 1024  # longest side of a texture; more is never seen in a training image
+THICKNESS = 0.01  # share of the longest side: a card, a label, cardboard
+TEXTURE_PX = 1024  # longest side of a texture; more is never visible in a training image
 
-# longest side of the mask that an outline is traced on, so that small pictures get smooth ones
+# Longest side of the mask on which an outline is traced, so that small images get smooth ones.
 _OUTLINE_PX = 512
 _SPECK = 0.005  # pieces and holes below this share of the largest piece are dirt
-_DO = 'Save it as PNG with transparency, or put NAME_mask.png or NAME.json with {"polygon": [[x, y], ...]} beside it.'
+_DO = (
+    "Save it as PNG with transparency, or put NAME_mask.png or NAME.json "
+    'with {"polygon": [[x, y], ...]} into its folder.'
+)
 
 
-def beside(image: Path) -> Path | None:
-    """The file that says which part of a picture is the thing: NAME_mask.png or NAME.json, or None."""
-    found = (image.with_name(f"{image.stem}_mask.png"), image.with_suffix(".json"))
-    return next((file for file in found if file.is_file()), None)
+def shape_file(image: Path) -> Path | None:
+    """The file that says which part of an image is the object: NAME_mask.png or NAME.json, or
+    None.
+    """
+    candidates = (image.with_name(f"{image.stem}_mask.png"), image.with_suffix(".json"))
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def read(image: Path) -> Mesh:
-    """The mesh of a PNG with transparency, or of a picture with a mask or polygon beside it;
+    """The mesh of a PNG with transparency, or of an image with a mask or polygon next to it;
     longest side 1.
 
-    Raises DataError for files that cannot be read, a picture that does not say what is the thing,
-    and one without any.
+    Raises DataError for files that cannot be read, for an image that does not say what the object
+    is, and for one without an object.
     """
     rgb = picture.pixels(image, str(image))
-    shape = beside(image)
+    shape = shape_file(image)
     if shape is None:
         alpha = _transparency(image)
     elif shape.suffix == ".json":
@@ -44,36 +49,36 @@ def read(image: Path) -> Mesh:
     else:
         alpha = _mask(shape, rgb.shape[:2])
     if not (alpha >= 128).any():
-        raise DataError(
-            shape or image, "the cut-out shows nothing: every pixel is transparent", do="Remove it."
-        )
+        rule = "the cut-out shows nothing: every pixel is transparent"
+        raise DataError(shape or image, rule, do="Remove it.")
     return mesh(rgb, alpha)
 
 
 def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
-    """A thin closed mesh of what is opaque in rgb (h, w, 3) uint8 under alpha (h, w) uint8; its
+    """A thin closed mesh of the opaque part of rgb (h, w, 3) uint8 under alpha (h, w) uint8; its
     longest side is 1.
 
-    It lies in the x-y plane, the picture upright to +z; from behind the picture is seen mirrored.
+    It lies in the x-y plane, the image upright to +z; from behind the image is mirrored.
     """
     rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     rgb, alpha = _bled(rgb[crop], alpha[crop]), alpha[crop]
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
-    offsets = np.cumsum([0] + [len(vertices) for vertices, _ in parts[:-1]])
-    vertices = np.concatenate([vertices for vertices, _ in parts])
-    faces = np.concatenate(
-        [faces + offset for (_, faces), offset in zip(parts, offsets, strict=True)]
-    )
+    points, faces, count = [], [], 0
+    for part_vertices, part_faces in parts:
+        points.append(part_vertices)
+        faces.append(part_faces + count)
+        count += len(part_vertices)
+    vertices = np.concatenate(points)
     texture = shrunk(rgb, TEXTURE_PX)
     uv = inset(vertices[:, :2] / (width, -height) + (0, 1), texture)
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    longest = np.ptp(vertices, axis=0).max()
+    turned_up = (vertices - middle) * (1, -1, 1)  # rows of an image go down
     return Mesh(
-        vertices=((vertices - middle) * (1, -1, 1) / np.ptp(vertices, axis=0).max()).astype(
-            np.float32
-        ),
-        faces=faces[:, ::-1].astype(np.int32),  # turning y up has mirrored them
+        vertices=(turned_up / longest).astype(np.float32),
+        faces=np.concatenate(faces)[:, ::-1].astype(np.int32),  # turning y up has mirrored them
         colors=np.ones((len(vertices), 3), np.float32),
         uv=uv.astype(np.float32),
         texture=texture,
@@ -81,7 +86,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
 
 
 def outlines(alpha: np.ndarray) -> list[list[np.ndarray]]:
-    """Per piece of alpha (h, w) uint8 its rings, each (k, 2) in pixels: first the outer one, then
+    """The rings of each piece of alpha (h, w) uint8, (k, 2) in pixels: first the outer one, then
     its holes.
     """
     scale = _OUTLINE_PX / max(alpha.shape)
@@ -89,20 +94,21 @@ def outlines(alpha: np.ndarray) -> list[list[np.ndarray]]:
     work = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     # Contours run through the middles of pixels: grown by one to the left and above, they run along
     # the edges instead.
-    solid = cv2.dilate(
-        np.pad((work >= 128).astype(np.uint8), 1), np.ones((2, 2), np.uint8), anchor=(0, 0)
-    )
+    opaque = np.pad((work >= 128).astype(np.uint8), 1)
+    solid = cv2.dilate(opaque, np.ones((2, 2), np.uint8), anchor=(0, 0))
     rings, tree = cv2.findContours(solid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     areas = np.array([cv2.contourArea(ring) for ring in rings])
     keep = areas >= max(_SPECK * areas.max(), 1)
-    back = np.array(alpha.shape[::-1]) / size
-    simple = [cv2.approxPolyDP(ring, max(1.0, scale), True)[:, 0] * back for ring in rings]
+    to_pixels = np.array(alpha.shape[::-1]) / size
+    tolerance = max(1.0, scale)
+    simple = [cv2.approxPolyDP(ring, tolerance, True)[:, 0] * to_pixels for ring in rings]
     keep &= np.array([len(ring) >= 3 for ring in simple])
     parents = np.asarray(tree).reshape(-1, 4)[:, 3]
-    return [
-        [simple[i], *(simple[k] for k in np.flatnonzero(keep & (parents == i)))]
-        for i in np.flatnonzero(keep & (parents < 0))
-    ]
+    pieces = []
+    for i in np.flatnonzero(keep & (parents < 0)):
+        holes = np.flatnonzero(keep & (parents == i))
+        pieces.append([simple[i], *(simple[k] for k in holes)])
+    return pieces
 
 
 def prism(rings: Sequence[np.ndarray], thickness: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,15 +125,14 @@ def prism(rings: Sequence[np.ndarray], thickness: float) -> tuple[np.ndarray, np
     if np.sum(_cross(b - a, c - a)) < 0:
         top = top[:, ::-1]
     edges = np.concatenate([top[:, [0, 1]], top[:, [1, 2]], top[:, [2, 0]]])
-    # Walls stand on the edges that the triangles leave open, not on the rings: triangulation may
+    # Walls stand on the edges that belong to one triangle only, not on the rings: triangulation may
     # skip a ring's points.
     count = len(flat)
     rim = edges[~np.isin(edges @ (count, 1), edges @ (1, count))]
     low = rim + count
     walls = [np.column_stack([low, rim[:, 1]]), np.column_stack([rim[:, ::-1], low[:, 0]])]
-    vertices = np.concatenate(
-        [np.column_stack([flat, np.full(count, z)]) for z in (thickness / 2, -thickness / 2)]
-    )
+    upper = np.column_stack([flat, np.full(count, thickness / 2)])
+    vertices = np.concatenate([upper, upper * (1, 1, -1)])
     return vertices, np.concatenate([top, top[:, ::-1] + count, *walls])
 
 
@@ -154,11 +159,12 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _bled(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """rgb with each transparent pixel in the colour of the nearest opaque one: outlines must not
-    show what is behind.
+    show the background.
     """
     opaque = alpha >= (250 if (alpha >= 250).any() else 128)
+    transparent = (~opaque).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(
-        (~opaque).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        transparent, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     colors = np.zeros((nearest.max() + 1, 3), np.uint8)
     colors[nearest[opaque]] = rgb[opaque]
@@ -168,36 +174,31 @@ def _bled(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _transparency(image: Path) -> np.ndarray:
     with Image.open(image) as opened:
         if not opened.has_transparency_data:
-            raise DataError(
-                image, "a cut-out must tell what is the thing: it has no transparency", do=_DO
-            )
+            rule = "a cut-out must say which part is the object, and it has no transparency"
+            raise DataError(image, rule, do=_DO)
         return np.asarray(ImageOps.exif_transpose(opened).convert("RGBA"))[..., 3]
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     mask = picture.pixels(path, str(path)).max(axis=2)
     if mask.shape != size:
-        rule = f"a mask must be as large as its picture, {size[1]} x {size[0]} pixels"
-        raise DataError(path, rule, got=mask.shape[::-1], do="Export it anew.")
+        rule = f"a mask must be as large as its image, {size[1]} x {size[0]} pixels"
+        raise DataError(path, rule, got=mask.shape[::-1], do="Export it again.")
     return mask
 
 
 def _polygon(path: Path, size: tuple[int, int]) -> np.ndarray:
     try:
         points = np.array(json.loads(path.read_bytes())["polygon"], float)
-        if (
-            points.ndim != 2
-            or points.shape[1] != 2
-            or len(points) < 3
-            or not np.isfinite(points).all()
-        ):
+        is_polygon = points.ndim == 2 and points.shape[1] == 2 and len(points) >= 3
+        if not is_polygon or not np.isfinite(points).all():
             raise ValueError(f"an array of shape {points.shape}")
     except (ValueError, TypeError, KeyError) as error:
         rule = f'must hold {{"polygon": [[x, y], ...]}} with three points or more ({error})'
-        raise DataError(
-            path, rule, do="Mend it, or remove it to use the picture's transparency."
-        ) from None
+        do = "Correct it, or remove it to use the image's transparency."
+        raise DataError(path, rule, do=do) from None
     alpha = np.zeros(size, np.uint8)
     # Edges of pixels are whole numbers in files of polygons; OpenCV counts from their middles.
-    cv2.fillPoly(alpha, [np.round((points - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    sixteenths = np.round((points - 0.5) * 16).astype(np.int32)
+    cv2.fillPoly(alpha, [sixteenths], 255, cv2.LINE_AA, shift=4)
     return alpha

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from syndet_ray.scenes.cache import kept
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
-from syndet_ray.scenes.scene import NO_CLASS, Scene
+from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
@@ -65,15 +65,7 @@ def compose(
         return seeds.generator(seed, f"scene/{purpose}", index)
 
     camera = looks.draw_camera(parameters, library, rng("camera"))
-    wardrobe = Wardrobe(
-        parameters, library, shapes=rng("shape"), colors=rng("object color"), hues=rng("hue")
-    )
-    if parameters.arrangement == "tray":
-        bodies = in_tray(parameters, library, wardrobe, rng("size"), rng("pose"))
-    else:
-        bodies = in_layers(
-            parameters, library, wardrobe, camera=camera, poses=rng("pose"), place=(index, count)
-        )
+    bodies = _draw_bodies(parameters, library, camera, rng, place=(index, count))
     light = looks.draw_light(
         parameters,
         library,
@@ -97,6 +89,22 @@ def compose(
         label_style=looks.draw_label_style(parameters, seeds.integer(seed, "scene/labels", index)),
         jitter=seeds.integer(seed, "scene/jitter", index),
     )
+
+
+def _draw_bodies(
+    parameters: SceneParameters,
+    library: Library,
+    camera: Camera,
+    rng: Callable[[str], np.random.Generator],
+    place: tuple[int, int],
+) -> tuple[Body, ...]:
+    """Bodies in their poses. place: the scene's index and the number of scenes."""
+    wardrobe = Wardrobe(
+        parameters, library, shapes=rng("shape"), colors=rng("object color"), hues=rng("hue")
+    )
+    if parameters.arrangement == "tray":
+        return in_tray(parameters, library, wardrobe, sizes=rng("size"), poses=rng("pose"))
+    return in_layers(parameters, library, wardrobe, camera=camera, poses=rng("pose"), place=place)
 
 
 def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:

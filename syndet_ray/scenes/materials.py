@@ -90,7 +90,7 @@ class Materials:
         return colors + (image - colors) * share
 
     def bodies(self, bodies: np.ndarray, surface: Surface, pixel_m: float) -> np.ndarray:
-        """(3, m) colours at points on bodies (m,); pixel_m is the width of a pixel there, metres."""
+        """(3, m) colours at points on bodies (m,); pixel_m is a pixel's width there, metres."""
         if self._is_die.all():
             return self._on_dice(bodies, surface.local, surface.face, pixel_m)
         colors = np.empty((3, len(bodies)), np.float32)

@@ -1,9 +1,10 @@
-"""Meshes: a file of triangles, as other programs write them, as one mesh with one texture."""
+"""Meshes: reads a file of triangles of another program as one mesh with one texture."""
 
 import json
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +18,34 @@ from syndet_ray.scenes.cutouts import TEXTURE_PX, inset, shrunk
 from syndet_ray.scenes.library import Mesh
 
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
-MAX_FACES = 200_000
+MAX_FACES = 200_000  # more cost memory and time in every scene, and are not visible
 
 _TEXTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff", ".webp")
 _ATLAS_PX = 2048  # side of a square as large as all textures of a mesh together
-# of the longest side: vertices that are closer are one, split for the sake of a seam in the texture
+# Share of the longest side. Vertices that are closer are one, split at a seam of the texture.
 _WELD = 1e-5
-_PLAIN = 0.8  # linear grey of what has no colour: light, so that a scene can tint it
+_PLAIN = 0.8  # linear grey of a mesh without colour: light, so that a scene can tint it
+# The key, in an atlas, of the white texture of parts without one.
+_WHITE = b""
 
 
 def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
     """The mesh in a file, all its parts as one, in the units of the file and centred on its
     bounding box.
 
-    settings  the assets.json that says whether it may be open, whether it is there or not
+    settings  the path of the assets.json that says if it may be open; the file need not exist
 
-    Textures and vertex colours are kept, transparency is not. Nothing is fetched from elsewhere
-    than this machine. Raises DataError for what cannot be read or drawn, and for holes in the
+    Textures and vertex colours are kept, transparency is not. Nothing is fetched from other
+    machines. Raises DataError for a mesh that cannot be read or rendered, and for holes in the
     surface unless it may be open.
     """
     for file in references(path):
         if not file.is_file():
-            rule = f"the mesh needs a file that is not there: {file.name}"
-            raise DataError(
-                path,
-                rule,
-                do=f"Put it to {file}, or export the mesh with its textures packed (GLB).",
-            )
+            rule = f"the mesh needs a file that does not exist: {file.name}"
+            do = f"Put it to {file}, or export the mesh with its textures packed (GLB)."
+            raise DataError(path, rule, do=do)
         if file.suffix.lower() in _TEXTURES:
-            # trimesh leaves out, without a word, what it cannot open
+            # trimesh silently leaves out what it cannot open
             picture.header(file, str(file))
     parts = [_part(geometry, path) for geometry in _geometries(path)]
     mesh = _centred(_joined(parts), path)
@@ -53,8 +53,8 @@ def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
 
 
 def references(path: Path) -> list[Path]:
-    """The files that a mesh file asks for: materials and textures. Raises DataError where it cannot
-    be read.
+    """The files that a mesh file needs: materials and textures. Raises DataError if it cannot be
+    read.
     """
     try:
         return list(_REFERENCES[path.suffix.lower()](path))
@@ -71,8 +71,8 @@ def _obj_references(path: Path) -> Iterator[Path]:
         yield library
         if library.is_file():
             yield from _named(library, rb"map_kd" + _OPTIONS)
-            # Bump maps and the like are not drawn: they need not be there, and are no cut-outs
-            # where they are.
+            # Bump maps and the like are not rendered: they need not exist, and are no cut-outs if
+            # they do.
             others = _named(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
             yield from (file for file in others if file.is_file())
 
@@ -85,9 +85,10 @@ def _named(path: Path, keyword: bytes) -> Iterator[Path]:
     """The files that lines "keyword NAME" of a text file name."""
     with path.open("rb") as file:
         for line in file:
-            if found := re.match(rb"\s*" + keyword + rb"\s+(.*\S)", line, re.IGNORECASE):
-                yield path.parent / found[1].decode(errors="replace").replace("\\", "/")
-            if line.startswith(b"end_header"):  # what follows in a PLY file are numbers
+            if match := re.match(rb"\s*" + keyword + rb"\s+(.*\S)", line, re.IGNORECASE):
+                name = match[1].decode(errors="replace").replace("\\", "/")
+                yield path.parent / name
+            if line.startswith(b"end_header"):  # only numbers follow in a PLY file
                 return
 
 
@@ -113,33 +114,30 @@ _REFERENCES = {
 def _geometries(path: Path) -> list[Any]:
     try:
         scene = trimesh.load_scene(path, process=False, allow_remote=False)
-        found = [geometry for geometry in scene.dump() if isinstance(geometry, trimesh.Trimesh)]
-    except Exception as error:  # trimesh raises whatever its parsers stumble over
+        geometries = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
+    except Exception as error:  # trimesh's parsers raise errors of any type
         raise _unreadable(path, error) from None
-    count = sum(len(geometry.faces) for geometry in found)
+    count = sum(len(geometry.faces) for geometry in geometries)
     if count == 0:
-        raise DataError(
-            path, "the mesh has no faces", do="Export triangles; points and lines cannot be drawn."
-        )
+        do = "Export triangles; points and lines cannot be rendered."
+        raise DataError(path, "the mesh has no faces", do=do)
     if count > MAX_FACES:
         rule = f"a mesh must have at most {MAX_FACES} faces"
-        raise DataError(
-            path, rule, got=count, do="Simplify it, in Blender with the modifier Decimate."
-        )
-    return [geometry for geometry in found if len(geometry.faces)]
+        do = "Simplify it, in Blender with the modifier Decimate."
+        raise DataError(path, rule, got=count, do=do)
+    return [geometry for geometry in geometries if len(geometry.faces)]
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(
-        path, f"the mesh cannot be read ({type(error).__name__}: {error})", do="Export it anew."
-    )
+    rule = f"the mesh cannot be read ({type(error).__name__}: {error})"
+    return DataError(path, rule, do="Export it again.")
 
 
 def _part(geometry: Any, path: Path) -> Mesh:
-    """One geometry with its look; its texture coordinates lie within 0 and 1."""
+    """One geometry with its colours; its texture coordinates lie within 0 and 1."""
     vertices, faces = np.asarray(geometry.vertices, float), np.asarray(geometry.faces, np.int64)
     if not np.isfinite(vertices).all():
-        raise DataError(path, "vertices must be finite numbers", do="Export it anew.")
+        raise DataError(path, "vertices must be finite numbers", do="Export it again.")
     linear = path.suffix.lower() == ".glb"  # glTF alone keeps colours as linear light
     image, uv = _image(geometry.visual), getattr(geometry.visual, "uv", None)
     colors = np.ones((len(vertices), 3), np.float32) * _color(geometry.visual, linear)
@@ -161,22 +159,22 @@ def _color(visual: Any, linear: bool) -> np.ndarray:
         return _light(visual.vertex_colors, linear)
     if visual.kind != "texture":
         return np.full((1, 3), _PLAIN)
-    if not linear:  # exporters leave any colour beside a texture, so it counts only without one
-        return (
-            np.ones((1, 3)) if _image(visual) else _light(visual.material.main_color[None], linear)
-        )
-    factor, painted = visual.material.baseColorFactor, visual.vertex_attributes.get("color")
-    color = np.ones((1, 3)) if factor is None else _light(factor[None], linear)
-    return color if painted is None else color * _light(np.asarray(painted), linear)
+    if linear:
+        factor, painted = visual.material.baseColorFactor, visual.vertex_attributes.get("color")
+        color = np.ones((1, 3)) if factor is None else _light(factor[None], linear)
+        return color if painted is None else color * _light(np.asarray(painted), linear)
+    # Exporters leave any colour next to a texture, so it counts only without a texture.
+    if _image(visual):
+        return np.ones((1, 3))
+    return _light(visual.material.main_color[None], linear)
 
 
 def _light(colors: np.ndarray, linear: bool) -> np.ndarray:
     """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1, by the power that
     `sensor` undoes.
     """
-    share = colors[:, :3].astype(np.float32) / (
-        np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1
-    )
+    greatest = np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1
+    share = colors[:, :3].astype(np.float32) / greatest
     return share if linear else share**2.2
 
 
@@ -184,21 +182,19 @@ def _texture(image: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-        raise DataError(
-            path, f"its texture cannot be read ({error})", do="Replace the texture."
-        ) from None
+        rule = f"its texture cannot be read ({error})"
+        raise DataError(path, rule, do="Replace the texture.") from None
 
 
 def _unrolled(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A texture that the mesh repeats, repeated in pixels, so that coordinates lie within 0 and 1."""
+    """A texture repeated in pixels as often as the mesh repeats it, and coordinates of 0 to 1."""
     uv = uv - np.floor(uv.min(axis=0) + 1e-4)
     span = np.maximum(np.ceil(uv.max(axis=0) - 1e-4), 1)
-    # finer repeats are seen by nobody
+    # finer repeats are not visible
     columns, rows = (int(count) for count in np.minimum(span, 64))
     if columns * rows > 1:
-        texture = np.tile(
-            shrunk(texture, max(1, TEXTURE_PX // max(columns, rows))), (rows, columns, 1)
-        )
+        tile = shrunk(texture, max(1, TEXTURE_PX // max(columns, rows)))
+        texture = np.tile(tile, (rows, columns, 1))
     texture = shrunk(texture, TEXTURE_PX)
     return texture, inset(uv / span, texture)
 
@@ -207,42 +203,42 @@ def _joined(parts: list[Mesh]) -> Mesh:
     """One mesh of several, their textures one above the other."""
     if len(parts) == 1:
         return parts[0]
+    vertices = np.concatenate([part.vertices for part in parts])
+    colors = np.concatenate([part.colors for part in parts])
     starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices, colors = (
-        np.concatenate([p.vertices for p in parts]),
-        np.concatenate([p.colors for p in parts]),
-    )
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
     textures = {_key(part): part.texture for part in parts if part.texture is not None}
     if not textures:
         return Mesh(vertices=vertices, faces=faces, colors=colors)
-    textures |= {
-        _key(part): np.full((1, 1, 3), 255, np.uint8) for part in parts if part.texture is None
-    }
+    if any(part.texture is None for part in parts):
+        textures[_WHITE] = np.full((1, 1, 3), 255, np.uint8)
     keys = list(textures)
-    side = min(
-        _ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))),
-        max(max(image.shape) for image in textures.values()),
+    longest = max(max(image.shape) for image in textures.values())
+    side = min(_ATLAS_PX // int(np.ceil(np.sqrt(len(keys)))), longest)
+    tiles = []
+    for image in textures.values():
+        tiles.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+    uv = [_placed(part, keys.index(_key(part)), len(keys), side) for part in parts]
+    return Mesh(
+        vertices=vertices,
+        faces=faces,
+        colors=colors,
+        uv=np.concatenate(uv),
+        texture=np.concatenate(tiles),
     )
-    atlas = np.concatenate(
-        [cv2.resize(textures[key], (side, side), interpolation=cv2.INTER_AREA) for key in keys]
-    )
-    uv = np.concatenate([_placed(part, keys.index(_key(part)), len(keys), side) for part in parts])
-    return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=atlas)
 
 
 def _key(part: Mesh) -> bytes:
-    return b"" if part.texture is None else part.texture.tobytes()
+    return _WHITE if part.texture is None else part.texture.tobytes()
 
 
 def _placed(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
     """Coordinates in the atlas of a part whose texture is the row-th from its top."""
-    uv = (
-        np.full((len(part.vertices), 2), 0.5)
-        if part.uv is None
-        else inset(part.uv, np.empty((side, side)))
-    )
-    return np.column_stack([uv[:, 0], (rows - 1 - row + uv[:, 1]) / rows])
+    uv = np.full((len(part.vertices), 2), 0.5)
+    if part.uv is not None:
+        uv = inset(part.uv, np.empty((side, side)))
+    u, v = uv.T
+    return np.column_stack([u, (rows - 1 - row + v) / rows])
 
 
 def _centred(mesh: Mesh, path: Path) -> Mesh:
@@ -251,7 +247,7 @@ def _centred(mesh: Mesh, path: Path) -> Mesh:
     vertices = mesh.vertices[used]
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     if not (high > low).any():
-        raise DataError(path, "all corners of the mesh are one point", do="Export it anew.")
+        raise DataError(path, "all corners of the mesh are one point", do="Export it again.")
     return Mesh(
         vertices=(vertices - (low + high) / 2).astype(np.float32),
         faces=faces.reshape(-1, 3).astype(np.int32),
@@ -262,38 +258,31 @@ def _centred(mesh: Mesh, path: Path) -> Mesh:
 
 
 def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
-    """The mesh with its faces counter-clockwise seen from outside, without those that have no area."""
-    grid = np.round(mesh.vertices / (_WELD * np.ptp(mesh.vertices, axis=0).max())).astype(np.int64)
+    """The mesh with its faces counter-clockwise seen from outside, and without faces that have no
+    area.
+    """
+    longest = np.ptp(mesh.vertices, axis=0).max()
+    grid = np.round(mesh.vertices / (_WELD * longest)).astype(np.int64)
     _, first, welded = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     corners = welded.reshape(-1)[mesh.faces]
-    solid = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
-    faces, corners = mesh.faces[solid], corners[solid]
-    if open_edges := _open_edges(corners):
-        if may_be_open:
-            return Mesh(
-                vertices=mesh.vertices,
-                faces=faces,
-                colors=mesh.colors,
-                uv=mesh.uv,
-                texture=mesh.texture,
-            )
+    has_area = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
+    faces, corners = mesh.faces[has_area], corners[has_area]
+    open_edges = _open_edges(corners)
+    if open_edges and may_be_open:
+        return replace(mesh, faces=faces)
+    if open_edges:
         rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
-        do = f'Close its holes, or write {{"open": true}} into {settings}: its inside is then drawn like its outside.'
+        do = f'Close its holes, or write {{"open": true}} into {settings}: '
+        do += "its inside is then rendered like its outside."
         raise DataError(path, rule, do=do)
     shell = trimesh.Trimesh(mesh.vertices[first], corners, process=False)
     trimesh.repair.fix_normals(shell, multibody=True)
-    turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
-    return Mesh(
-        vertices=mesh.vertices,
-        faces=np.where(turned, faces[:, ::-1], faces),
-        colors=mesh.colors,
-        uv=mesh.uv,
-        texture=mesh.texture,
-    )
+    is_turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
+    return replace(mesh, faces=np.where(is_turned, faces[:, ::-1], faces))
 
 
 def _open_edges(faces: np.ndarray) -> int:
-    """How many edges an odd number of faces (f, 3) share."""
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    _, counts = np.unique(edges, axis=0, return_counts=True)
+    """The number of edges that an odd number of faces (f, 3) share."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, counts = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)
     return int((counts % 2).sum())

@@ -71,7 +71,7 @@ class Wardrobe:
         return self._library.has_solid_objects or surroundings_mirror
 
     def tint(self, asset: Asset) -> tuple[Color, float]:
-        """Tint and turn of hue of a mesh. A plain mesh may have any colour; objects keep their hue."""
+        """Tint and turn of hue of a mesh. Plain meshes get any colour; objects keep their hue."""
         turn = self._hues.random() - 0.5
         hue_turn = 0.0
         if asset.label == NO_CLASS:

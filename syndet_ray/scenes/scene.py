@@ -39,9 +39,9 @@ class Body:
     asset is "die" (then `die` describes it) or a name in the library's `assets`. label indexes the
     library's classes, or is NO_CLASS. position (metres) is where the asset's origin, the middle of
     its bounding box, lies; rotation is a row-major 3x3, local to world; scale is metres per unit
-    of the asset's vertices, for a die its edge. gloss, 0 to 1, is the share that it mirrors. tint are
-    factors on the asset's linear colours, which are then turned round the hue circle by hue_turn, 0
-    to 1.
+    of the asset's vertices, for a die its edge. gloss, 0 to 1, is the share that it mirrors; tint
+    factors on the asset's linear colours, which are then turned round the hue circle by hue_turn,
+    0 to 1.
     """
 
     asset: str

@@ -1,10 +1,9 @@
-"""Blender draw: a script that path-traces scenes with Cycles; started by `blender`, by itself, in a
-process of its own.
+"""Blender script: path-traces scenes with Cycles; a program that `blender` starts.
 
-    python blender_draw.py FOLDER SAMPLES
+    python blender_script.py FOLDER SAMPLES
 
-It imports bpy, NumPy and the standard library, and never syndet_ray, nor does syndet_ray ever
-import it: bpy is under the GPL, and syndet_ray, which only hands this program files, stays under
+It imports bpy, NumPy and the standard library, but not syndet_ray, and syndet_ray does not import
+it: bpy is under the GPL, and syndet_ray, which only gives files to this program, stays under
 Apache-2.0.
 
 For every <name>.json in FOLDER, a `Scene` as JSON, in order of their names, it reads <name>.npz and
@@ -12,7 +11,7 @@ writes <name>.out (a .npy, (h, w, 4) float32, whole and then renamed): linear ra
 at the pixel's centre or -1.
 
 <name>.npz holds the scene's meshes in the world, its bodies first, numbered from 0: "0.vertices"
-(v, 3) metres, "0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and where the mesh has them
+(v, 3) metres, "0.faces" (f, 3), "0.colors" (v, 3) linear RGB; and if the mesh has them
 "0.normals" (v, 3), "0.uv" (v, 2) with v up, "0.texture", the number k of "texture.k" (h, w, 3)
 linear RGB, by which the colours are multiplied and which repeats, and "0.recolor" (3, 3), by which
 both are multiplied.
@@ -27,43 +26,39 @@ import bpy
 import numpy as np
 from mathutils import Vector  # comes with bpy
 
-# "color" would be taken for the object's, which is black.
+# Blender takes an attribute named "color" for the object's colour, which is black.
 _PAINT = "paint"
-# Light that went round more corners than this is too weak to be seen.
+# Light reflected more often than this is too weak to be visible.
 BOUNCES = 3
-# Of the pixel, in pixels: rays of the picture fall where a camera's would, those of the ids all on
-# the centre.
-PICTURE_FILTER, IDS_FILTER = 1.5, 0.01
+# Widths of the pixel filter, in pixels: rays of the image are spread as in a camera, those of the
+# ids all meet the centre.
+IMAGE_FILTER, IDS_FILTER = 1.5, 0.01
 
 
-def draw(path: Path, samples: int) -> None:
-    """Draws one scene, a .json with its .npz beside it."""
+def render(path: Path, samples: int) -> None:
+    """Renders one scene, a .json with its .npz of the same name."""
     scene = json.loads(path.read_text())
-    meshes = np.load(path.with_suffix(".npz"))
+    arrays = np.load(path.with_suffix(".npz"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    images = {
-        int(name.split(".")[1]): _image(meshes[name])
-        for name in meshes.files
-        if name.startswith("texture.")
-    }
-    for number in range(sum(name.endswith(".vertices") for name in meshes.files)):
-        body = scene["bodies"][number] if number < len(scene["bodies"]) else None
-        _add_mesh(
-            {
-                name.split(".")[1]: meshes[name]
-                for name in meshes.files
-                if name.startswith(f"{number}.")
-            },
-            images,
-            index=number if body else -1,
-            gloss=body["gloss"] if body else 0.0,
-        )
+    images: dict = {}
+    meshes: dict = {}
+    for name in arrays.files:
+        owner, key = name.split(".")
+        if owner == "texture":
+            images[int(key)] = _image(arrays[name])
+        else:
+            meshes.setdefault(int(owner), {})[key] = arrays[name]
+    bodies = scene["bodies"]
+    for number in range(len(meshes)):
+        is_body = number < len(bodies)
+        index, gloss = (number, bodies[number]["gloss"]) if is_body else (-1, 0.0)
+        _add_mesh(meshes[number], images, index=index, gloss=gloss)
     _add_light(scene["light"])
     _add_camera(scene["camera"])
     _set_up(scene["camera"]["size_px"], scene["jitter"])
-    found = np.concatenate([_picture(path, samples), _ids(path)], axis=2)
+    output = np.concatenate([_radiance(path, samples), _ids(path)], axis=2)
     partial = path.with_suffix(".partial.npy")
-    np.save(partial, found)
+    np.save(partial, output)
     partial.rename(path.with_suffix(".out"))
 
 
@@ -85,15 +80,15 @@ def _add_mesh(arrays: dict, images: dict, *, index: int, gloss: float) -> None:
         mesh.uv_layers.new().data.foreach_set("uv", corners.astype(np.float32).ravel())
     texture = images[int(arrays["texture"])] if "texture" in arrays else None
     mesh.materials.append(_material(texture, arrays.get("recolor"), gloss))
-    thing = bpy.data.objects.new("thing", mesh)
-    thing.pass_index = index + 1  # Blender's indices start at 0
-    bpy.context.collection.objects.link(thing)
+    body = bpy.data.objects.new("body", mesh)
+    body.pass_index = index + 1  # Blender's indices start at 0
+    bpy.context.collection.objects.link(body)
 
 
 def _material(
     texture: bpy.types.Image | None, recolor: np.ndarray | None, gloss: float
 ) -> bpy.types.Material:
-    """A painted surface that mirrors more, and more sharply, the glossier it is."""
+    """A painted surface; with more gloss it mirrors more, and more sharply."""
     material = bpy.data.materials.new("material")
     material.use_nodes = True
     tree = material.node_tree
@@ -137,7 +132,7 @@ def _computed(tree: bpy.types.NodeTree, operation: str, *values: object) -> bpy.
 def _image(texture: np.ndarray) -> bpy.types.Image:
     height, width = texture.shape[:2]
     image = bpy.data.images.new("texture", width, height, float_buffer=True)
-    image.colorspace_settings.name = "Non-Color"  # as linear as it comes
+    image.colorspace_settings.name = "Non-Color"  # linear already
     image.pixels.foreach_set(_rgba(texture[::-1].reshape(-1, 3)).ravel())  # Blender's rows go up
     image.pack()
     return image
@@ -152,37 +147,39 @@ def _add_light(light: dict) -> None:
     world = bpy.data.worlds.new("sky")
     world.use_nodes = True
     # A white floor under a sky of one radiance has that radiance.
-    world.node_tree.nodes["Background"].inputs["Color"].default_value = (*light["sky_color"], 1)
+    background = world.node_tree.nodes["Background"]
+    background.inputs["Color"].default_value = (*light["sky_color"], 1)
     bpy.context.scene.world = world
     for lamp in light["lamps"]:
         sun = bpy.data.lights.new("lamp", "SUN")
         sun.angle = min(2 * lamp["radius"], math.pi)
-        # A white floor that receives pi W/m2 has radiance 1; it receives the sun's strength times
-        # its height's sine.
+        # A white floor that receives pi W/m2 has radiance 1. It receives the sun's strength times
+        # the sine of its height.
         sun.color, sun.energy = lamp["color"], math.pi / lamp["direction"][2]
-        thing = bpy.data.objects.new("lamp", sun)
-        thing.rotation_mode = "QUATERNION"
-        thing.rotation_quaternion = Vector(lamp["direction"]).to_track_quat("Z", "Y")
-        bpy.context.collection.objects.link(thing)
+        placed = bpy.data.objects.new("lamp", sun)
+        placed.rotation_mode = "QUATERNION"
+        placed.rotation_quaternion = Vector(lamp["direction"]).to_track_quat("Z", "Y")
+        bpy.context.collection.objects.link(placed)
 
 
 def _add_camera(camera: dict) -> None:
     data = bpy.data.cameras.new("camera")
-    data.sensor_width = 36.0  # mm, and the picture is square
+    data.sensor_width = 36.0  # mm, and the image is square
     data.lens = camera["focal_px"] / camera["size_px"] * data.sensor_width
     data.clip_start, data.clip_end = 1e-3, 1e3
     if camera["aperture_m"] > 0:
         data.dof.use_dof = True
         data.dof.focus_distance = camera["focus_m"]
         data.dof.aperture_fstop = data.lens * 1e-3 / camera["aperture_m"]
-    thing = bpy.data.objects.new("camera", data)
+    placed = bpy.data.objects.new("camera", data)
     right, down, forward = (Vector(row) for row in camera["rotation"])
-    pose = thing.matrix_world.copy()
-    for column, axis in enumerate((right, -down, -forward, Vector(camera["position"]))):
+    columns = right, -down, -forward, Vector(camera["position"])
+    pose = placed.matrix_world.copy()
+    for column, axis in enumerate(columns):
         pose.col[column][:3] = axis
-    thing.matrix_world = pose
-    bpy.context.collection.objects.link(thing)
-    bpy.context.scene.camera = thing
+    placed.matrix_world = pose
+    bpy.context.collection.objects.link(placed)
+    bpy.context.scene.camera = placed
 
 
 def _set_up(size_px: int, seed: int) -> None:
@@ -191,34 +188,35 @@ def _set_up(size_px: int, seed: int) -> None:
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.render.resolution_x = scene.render.resolution_y = size_px
     scene.render.resolution_percentage = 100
-    # linear light, whatever the view transform
+    # linear light with any view transform
     scene.render.image_settings.file_format = "OPEN_EXR"
     scene.render.image_settings.color_depth = "32"
     scene.render.use_persistent_data = True
     scene.cycles.seed = seed
     scene.cycles.max_bounces = BOUNCES
-    scene.cycles.use_light_tree = False  # it pays where lamps are many
+    scene.cycles.use_light_tree = False  # it is faster only with many lamps
     scene.cycles.caustics_reflective = scene.cycles.caustics_refractive = False
 
 
-def _picture(path: Path, samples: int) -> np.ndarray:
+def _radiance(path: Path, samples: int) -> np.ndarray:
     """(h, w, 3) linear radiance."""
     cycles = bpy.context.scene.cycles
-    cycles.samples, cycles.filter_width = samples, PICTURE_FILTER
+    cycles.samples, cycles.filter_width = samples, IMAGE_FILTER
     cycles.use_adaptive_sampling = False
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
     return _rendered(path)
 
 
 def _ids(path: Path) -> np.ndarray:
-    """(h, w, 1) the body at each pixel's centre, -1 where none: everything shines as bright as its
+    """(h, w, 1) the body at each pixel's centre, -1 where none: each body shines as bright as its
     number.
     """
     scene = bpy.context.scene
     scene.cycles.samples, scene.cycles.filter_width = 1, IDS_FILTER
     scene.cycles.use_denoising = False
     scene.camera.data.dof.use_dof = False
-    scene.world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0
+    background = scene.world.node_tree.nodes["Background"]
+    background.inputs["Strength"].default_value = 0
     scene.view_layers[0].material_override = _number_material()
     return np.rint(_rendered(path)[..., :1]) - 1
 
@@ -243,13 +241,13 @@ def _rendered(path: Path) -> np.ndarray:
     image = bpy.data.images.load(str(file))
     image.colorspace_settings.name = "Non-Color"
     width, height = image.size
-    found = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(found)
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
     bpy.data.images.remove(image)
     file.unlink()
-    return found.reshape(height, width, -1)[::-1, :, :3]
+    return pixels.reshape(height, width, -1)[::-1, :, :3]
 
 
 if __name__ == "__main__":
     for path in sorted(Path(sys.argv[1]).glob("*.json")):
-        draw(path, int(sys.argv[2]))
+        render(path, int(sys.argv[2]))
