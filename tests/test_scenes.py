@@ -34,11 +34,11 @@ from syndet_ray.scenes.library import DICE
 from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
-# Strengths that move one property alone. Size and shape of objects also move where they come to
-# rest, and the camera's settings hang together: they have tests of their own.
+# Strengths that move one property alone. Size and shape of objects also change their places, and
+# the camera's settings depend on one another: they have their own tests.
 STRENGTHS = (
-    "light_color", "light_direction", "light_intensity", "hue", "floor_color", "floor_texture", "object_color", "gloss",
-    "exposure", "white_balance", "blur", "noise", "jpeg",
+    "light_color", "light_direction", "light_intensity", "hue", "floor_color", "floor_texture",
+    "object_color", "gloss", "exposure", "white_balance", "blur", "noise", "jpeg",
 )  # fmt: skip
 SMALL = {"image_px": 96, "objects": 6}
 MIXED = SMALL | {"distractors": 3, "light_color": 0.0}
@@ -52,8 +52,8 @@ def pile_of(n, seed):
 
 
 def overlaps(pile, scale, moved=0.0):
-    """(n, n) whether dice, scaled about their centres, meet once the first is moved down by `moved`
-    metres.
+    """(n, n) True where dice, scaled about their centres, meet once the first is moved down by
+    `moved` metres.
 
     Separating axes, pair by pair in plain loops, of smaller cubes that are grown by their rounding.
     """
@@ -119,8 +119,9 @@ def test_opposite_faces_sum_to_seven_and_every_face_shows_as_many_pips_as_its_va
             u,
             v,
         )
-        each = np.full(len(u), 0.1), np.full(len(u), 0.26)
-        painted = pip_coverage(local, np.full(len(u), face), *each, 0.005).sum() * 0.005**2
+        radii, offsets, faces = (np.full(len(u), value) for value in (0.1, 0.26, face))
+        coverage = pip_coverage(local, faces, radii, offsets, 0.005)
+        painted = coverage.sum() * 0.005**2
         assert painted == pytest.approx(value * np.pi * 0.1**2, rel=0.02), value
 
 
@@ -190,9 +191,9 @@ def test_visible_pixels_are_those_of_each_die_alone_that_no_other_covers():
     assert all(alone[i][ids == i].all() for i in range(30))
     boxes = annotate(scene, ids)
     assert ((boxes.visibility > 0) & (boxes.visibility <= 1)).all()
-    seen = [i for i in range(30) if (ids == i).any()]
-    assert len(boxes) == len(seen)
-    for box, visibility, i in zip(boxes.xyxy, boxes.visibility, seen, strict=True):
+    visible = [i for i in range(30) if (ids == i).any()]
+    assert len(boxes) == len(visible)
+    for box, visibility, i in zip(boxes.xyxy, boxes.visibility, visible, strict=True):
         y, x = np.nonzero(ids == i)
         np.testing.assert_array_equal(box, [x.min(), y.min(), x.max() + 1, y.max() + 1])
         outline = project(world_vertices(scene)[i], scene.camera)
@@ -261,7 +262,7 @@ def test_a_scene_is_the_same_on_any_worker():
 
 
 @pytest.mark.parametrize("size", [64, 97])
-def test_a_scene_survives_json_and_draws_at_any_size(size):
+def test_a_scene_survives_json_and_renders_at_any_size(size):
     scene = draw_scene(SceneParameters(image_px=size, objects=5), 0, 0)
     again = Scene.from_json(scene.to_json())
     assert again == scene
@@ -270,7 +271,7 @@ def test_a_scene_survives_json_and_draws_at_any_size(size):
 
 
 def properties(scene):
-    """What each strength may change, by its name, and "rest": what none of them may."""
+    """The values that each strength may change, by its name, and "rest": those that none may."""
     lamps, sky, sensor, ground = (
         scene.light.lamps,
         scene.light.sky_color,
@@ -323,14 +324,10 @@ def properties(scene):
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_a_strength_moves_its_property_and_nothing_else(strength):
-    off, on = (
-        [
-            properties(draw_scene(SceneParameters(**MIXED | {strength: value}), 0, i))
-            for i in range(3)
-        ]
-        for value in (0.0, 1.0)
-    )
-    for before, after in zip(off, on, strict=True):
+    off = SceneParameters(**MIXED | {strength: 0.0})
+    on = SceneParameters(**MIXED | {strength: 1.0})
+    for i in range(3):
+        before, after = (properties(draw_scene(parameters, 0, i)) for parameters in (off, on))
         moved = [name for name in before if before[name] != after[name]]
         # A lamp's tint also makes it brighter or darker.
         assert moved == [strength] or (
@@ -340,14 +337,12 @@ def test_a_strength_moves_its_property_and_nothing_else(strength):
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_strength_zero_is_off_in_every_scene(strength):
-    found = [
-        properties(draw_scene(SceneParameters(**MIXED | {strength: 0.0}), seed, 1))[strength]
-        for seed in (1, 2)
-    ]
-    if isinstance(found[0], list):
-        assert len({str(value) for values in found for value in values}) == 1
+    parameters = SceneParameters(**MIXED | {strength: 0.0})
+    one, other = (properties(draw_scene(parameters, seed, 1))[strength] for seed in (1, 2))
+    if isinstance(one, list):
+        assert len({str(value) for value in one + other}) == 1
     else:
-        assert found[0] == found[1]
+        assert one == other
 
 
 def test_nothing_clips_and_pips_show_at_default_strengths():
@@ -369,13 +364,13 @@ def test_rotations_are_turns():
 
 
 def test_a_set_is_rendered_once_and_then_read(tmp_path, monkeypatch):
-    told = []
+    calls = []
     parameters = SceneParameters(**SMALL)
-    first = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    first = generate(parameters, 3, 1, tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
     monkeypatch.setattr(generating, "render", lambda *_: pytest.fail("rendered again"))
-    again = generate(parameters, 3, 1, tmp_path, lambda done, total: told.append((done, total)))
-    assert len(told) == 3
+    again = generate(parameters, 3, 1, tmp_path, lambda done, total: calls.append((done, total)))
+    assert len(calls) == 3
     assert first.hash == again.hash
     assert isinstance(again.pixels, np.memmap)
     assert (again.name, again.classes, again.synthetic, again.stand_in) == (
@@ -400,19 +395,22 @@ def test_the_key_of_a_set_covers_all_that_shapes_it(monkeypatch):
 
 def test_two_processes_that_ask_at_once_render_once(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from syndet_ray.definitions.scene_parameters import SceneParameters as P;"
+        "import sys; from pathlib import Path;"
+        "from syndet_ray.definitions.scene_parameters import SceneParameters;"
         "from syndet_ray.scenes.generate import generate;"
-        f"pool = generate(P(**{SMALL}), 4, 0, Path(sys.argv[1]), lambda done, total: print('rendered', done));"
+        f"parameters, folder = SceneParameters(**{SMALL}), Path(sys.argv[1]);"
+        "progress = lambda done, total: print('rendered', done);"
+        "pool = generate(parameters, 4, 0, folder, progress);"
         "print(pool.hash)"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate()[0].split("\n") for process in both]
+    one, other = (process.communicate()[0].split("\n") for process in both)
     assert [process.returncode for process in both] == [0, 0]
-    assert sum(line.startswith("rendered") for lines in said for line in lines) == 4
-    assert said[0][-2] == said[1][-2]
+    assert sum(line.startswith("rendered") for line in one + other) == 4
+    assert one[-2] == other[-2]
 
 
 def test_scenes_need_nothing_that_trains():
