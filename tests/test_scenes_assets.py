@@ -21,9 +21,9 @@ from syndet_ray.scenes.shapes import shapes
 
 def solid(mesh):
     """A Mesh of ours as trimesh sees it, its seams closed."""
-    found = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    found.merge_vertices(merge_tex=True, merge_norm=True)
-    return found
+    shell = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    shell.merge_vertices(merge_tex=True, merge_norm=True)
+    return shell
 
 
 def box(sides=(1, 2, 3), at=(5, 0, 0)):
@@ -90,10 +90,10 @@ def test_dice_have_no_meshes_but_surroundings_have():
 @pytest.mark.parametrize("i", range(len(shapes())))
 def test_shapes_are_closed_centred_and_white(i):
     mesh = shapes()[i]
-    found = solid(mesh)
-    assert found.is_watertight and found.is_winding_consistent and found.volume > 0
+    shell = solid(mesh)
+    assert shell.is_watertight and shell.is_winding_consistent and shell.volume > 0
     assert np.abs(mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)).max() < 1e-5
-    assert np.isclose(found.extents.max(), 1) and (mesh.colors == 1).all()
+    assert np.isclose(shell.extents.max(), 1) and (mesh.colors == 1).all()
 
 
 def test_folders_are_classes(folder):
@@ -136,7 +136,8 @@ def test_sizes(folder, content, scale):
     [
         (
             {"unit": "feet"},
-            r"assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', got 'feet'",
+            "assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', "
+            "got 'feet'",
         ),
         ({"units": "metres"}, "assets.json: units: Extra inputs are not permitted"),
         (
@@ -172,7 +173,7 @@ def test_what_says_which_part_of_a_picture_is_the_thing_is_no_settings(folder):
     assert "nut/assets.png" in load(str(folder)).assets
 
 
-def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
+def test_meshes_of_different_sizes_that_are_rendered_equally_long_are_noted(folder):
     box((1, 2, 3.8)).export(folder / "bolt" / "a.stl")
     card(folder / "nut" / "card.png")  # 1 long, and of no size of its own
     assert load(str(folder)).notes == ()
@@ -182,10 +183,8 @@ def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
     assert note.startswith(
         "the longest sides of meshes are 3 to 4 in their files, and all are rendered equally long: "
     )
-    assert (
-        f'{{"unit": "metres"}} or {{"unit": "millimetres"}} in {folder / "assets.json"} keeps their sizes'
-        in note
-    )
+    units = '{"unit": "metres"} or {"unit": "millimetres"}'
+    assert f"{units} in {folder / 'assets.json'} keeps their sizes" in note
 
 
 @pytest.mark.parametrize(
@@ -198,7 +197,7 @@ def test_meshes_of_different_sizes_that_are_drawn_equally_long_are_told(folder):
         ({"open": True}, 1),
     ],
 )
-def test_who_has_said_how_long_meshes_are_is_told_nothing(folder, content, count):
+def test_a_unit_or_size_by_class_gives_no_note_on_sizes(folder, content, count):
     box((1, 2, 4)).export(folder / "bolt" / "a.stl")
     settings(folder, **content)
     assert len(load(str(folder)).notes) == count
@@ -256,8 +255,8 @@ def test_an_obj_as_they_are_downloaded_has_a_bump_map_and_options(folder):
     plate.visual.material = SimpleMaterial(image=Image.new("RGB", (4, 4), (10, 200, 30)))
     plate.export(folder / "nut" / "plate.obj")
     material = folder / "nut" / "material.mtl"
-    told = material.read_text().replace("map_Kd ", "map_Kd -s 1 1 1 -clamp on ")
-    material.write_text(f"{told}\nmap_Bump -bm 0.5 bumps.png\nmap_Ks gone.png\n")
+    with_options = material.read_text().replace("map_Kd ", "map_Kd -s 1 1 1 -clamp on ")
+    material.write_text(f"{with_options}\nmap_Bump -bm 0.5 bumps.png\nmap_Ks gone.png\n")
     Image.new("RGB", (4, 4)).save(folder / "nut" / "bumps.png")
     settings(folder, open=True)
     library = load(str(folder))
@@ -347,9 +346,11 @@ def test_parts_become_one_mesh_with_one_texture(tmp_path):
     mesh = read(tmp_path / "a.glb")
     assert np.isclose(np.ptp(mesh.vertices[:, 0]), 6.5)
     columns, rows = (mesh.uv * (1, -1) + (0, 1)).T * np.array(mesh.texture.shape[1::-1])[:, None]
-    seen = mesh.texture[rows.astype(int), columns.astype(int)]
+    colors = mesh.texture[rows.astype(int), columns.astype(int)]
     for low, color in ((-4, (255, 0, 0)), (-1, (0, 255, 0)), (2, (255, 255, 255))):
-        assert (seen[(mesh.vertices[:, 0] > low) & (mesh.vertices[:, 0] < low + 2)] == color).all()
+        assert (
+            colors[(mesh.vertices[:, 0] > low) & (mesh.vertices[:, 0] < low + 2)] == color
+        ).all()
 
 
 def test_vertex_colors_are_linear_light(tmp_path):
@@ -366,8 +367,8 @@ def test_faces_turn_outward_whatever_the_file_says(tmp_path, suffix):
     mesh = box()
     mesh.faces[:5] = mesh.faces[:5, ::-1]
     mesh.export(tmp_path / f"a{suffix}")
-    found = solid(read(tmp_path / f"a{suffix}"))
-    assert found.is_watertight and np.isclose(found.volume, 6)
+    shell = solid(read(tmp_path / f"a{suffix}"))
+    assert shell.is_watertight and np.isclose(shell.volume, 6)
 
 
 def test_open_meshes_are_refused_unless_allowed(folder):
@@ -383,7 +384,8 @@ def test_open_meshes_are_refused_unless_allowed(folder):
 
 def test_meshes_without_faces(tmp_path):
     (tmp_path / "a.ply").write_text(
-        "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n"
+        "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\n"
+        "property float y\nproperty float z\nend_header\n0 0 0\n"
     )
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 1 0\n")
     for name in ("a.ply", "a.obj"):
@@ -436,13 +438,13 @@ def test_sizes_that_nothing_has(folder, sides, hint):
 def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
     card(folder / "nut" / "card.png")
     asset = load(str(folder)).assets["nut/card.png"]
-    mesh, found = asset.mesh, solid(asset.mesh)
+    mesh, shell = asset.mesh, solid(asset.mesh)
     assert (
         asset.scale == 0.05
-        and found.is_watertight
-        and np.isclose(found.volume, 0.6 * THICKNESS, rtol=0.02)
+        and shell.is_watertight
+        and np.isclose(shell.volume, 0.6 * THICKNESS, rtol=0.02)
     )
-    assert np.allclose(found.extents, (1, 0.6, THICKNESS), atol=0.01)
+    assert np.allclose(shell.extents, (1, 0.6, THICKNESS), atol=0.01)
     left = mesh.vertices[:, 0] < 0
     assert (mesh.uv[left, 0] < 0.05).all() and (mesh.uv[~left, 0] > 0.95).all()
     upper = mesh.vertices[:, 1] > 0
@@ -456,9 +458,9 @@ def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
 
 def test_holes_go_through(folder):
     card(folder / "nut" / "card.png", hole=True)
-    found = solid(load(str(folder)).assets["nut/card.png"].mesh)
-    assert found.is_watertight and found.euler_number == 0
-    assert np.isclose(found.volume, (0.6 - 0.04) * THICKNESS, rtol=0.03)
+    shell = solid(load(str(folder)).assets["nut/card.png"].mesh)
+    assert shell.is_watertight and shell.euler_number == 0
+    assert np.isclose(shell.volume, (0.6 - 0.04) * THICKNESS, rtol=0.03)
 
 
 def test_the_colour_behind_a_cut_out_does_not_shine_through(folder):
@@ -540,8 +542,8 @@ def test_a_prism_does_not_care_which_way_its_rings_run():
     outer = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)
     inner = np.array([[1, 1], [2, 1], [2, 2], [1, 2]], float)
     for rings in ([outer, inner], [outer[::-1], inner], [outer, inner[::-1]]):
-        found = trimesh.Trimesh(*prism(rings, 2.0), process=False)
-        assert found.is_watertight and np.isclose(found.volume, 30)
+        shell = trimesh.Trimesh(*prism(rings, 2.0), process=False)
+        assert shell.is_watertight and np.isclose(shell.volume, 30)
 
 
 # Folders

@@ -191,13 +191,13 @@ def test_layers_are_the_same_to_both_however_far_the_camera_zooms(bpy):
 def test_a_white_floor_is_as_bright_as_the_scene_says(bpy):
     overhead = replace(LAMPS[0], direction=(0.0, 0.0, 1.0))
     scenes = [scene(sky=(0.0,) * 3), scene(lamps=()), scene(lamps=(overhead, *LAMPS))]
-    told = []
+    calls = []
     renderings = blender.render(
-        scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: told.append(done)
+        scenes, Library(classes=CLASSES), samples=16, progress=lambda *done: calls.append(done)
     )
-    for found, expected in zip(renderings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
-        assert found.radiance.mean(axis=(0, 1)) == pytest.approx(expected, rel=0.02)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    for rendering, expected in zip(renderings, (LAMP, SKY, 2 * np.array(LAMP) + SKY), strict=True):
+        assert rendering.radiance.mean(axis=(0, 1)) == pytest.approx(expected, rel=0.02)
+    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_lens_blurs_the_picture_and_not_the_ids(bpy):

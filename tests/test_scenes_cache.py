@@ -1,5 +1,5 @@
-"""Rendered sets take no more disk than they may: those used longest ago go, and none that anybody
-makes or uses.
+"""Rendered sets take no more disk than they may: those used longest ago go, and none that is
+made or in use.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from syndet_ray.scenes import cache as caching
 from syndet_ray.scenes.cache import bound, kept, loaded, trim
 
 KEYS = [character * 20 for character in "abcdef"]
-MB = 1_000_000
+MB = 1_000_000  # bytes, the size of a set here
 
 
 def made():
@@ -64,7 +64,7 @@ def test_a_set_that_is_used_stays_whatever_it_takes(cache, tmp_path):
     del pools
     trim(tmp_path)
     assert present(tmp_path) == {KEYS[0], KEYS[5]}, (
-        "what is used counts, and the newest of the others has room beside it"
+        "the set in use counts, and there is room for the newest of the others"
     )
     del part
     cache(KEYS[1])
@@ -115,7 +115,7 @@ def test_what_cannot_be_deleted_stays_and_the_others_go(cache, tmp_path, monkeyp
 
     def refusing(path, target):
         if path.name == KEYS[0]:
-            raise PermissionError("somebody else's")
+            raise PermissionError("of another user")
         return rename(path, target)
 
     monkeypatch.setattr(caching.Path, "rename", refusing)

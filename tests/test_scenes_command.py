@@ -1,4 +1,4 @@
-"""Generators from outside: what they write is read, and whatever they do wrong is named."""
+"""Generators from outside: their datasets are read, and their errors are named."""
 
 import json
 import os

@@ -55,8 +55,8 @@ def test_objects_overlap_and_are_cut_by_no_more_than_asked(seed):
 
 
 def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
-    """Of an object whose box is even about its middle, which lies in the image: in a corner a
-    quarter of it is left.
+    """A box is symmetric about its middle, which lies in the image: in a corner a quarter of it is
+    left.
     """
 
     def first_places(crop):
@@ -168,12 +168,12 @@ def test_occluders_hide_a_part_of_their_targets():
 
 def test_a_curriculum_leads_from_near_to_far_through_all_poses_and_objects():
     poses = layers.curriculum(range(3), (20.0, 40.0), 0, total := 6 * len(layers.turns()) * 3, ())
-    seen = [next(poses) for _ in range(total)]
-    widths = [width for _, _, width in seen]
+    schedule = [next(poses) for _ in range(total)]
+    widths = [width for _, _, width in schedule]
     assert widths[0] == 40
     assert widths[-1] == 20
     assert widths == sorted(widths, reverse=True)
-    assert len({(asset, turn.tobytes(), width) for asset, turn, width in seen}) == total
+    assert len({(asset, turn.tobytes(), width) for asset, turn, width in schedule}) == total
     assert layers.turns().shape == (42 * 36, 3, 3)
     np.testing.assert_allclose(np.linalg.det(layers.turns()), 1)
 
