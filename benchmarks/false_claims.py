@@ -15,7 +15,7 @@ import numpy as np
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
 from syndet_ray.inspection.distance import Sample, class_distance, distance
-from syndet_ray.inspection.statistics import STATISTICS, Measured, measure
+from syndet_ray.inspection.statistics import STATISTICS, Measurements, measure
 
 RARE = (0.005, 0.01, 0.02, 0.05, 0.2)
 RARE_REPEATS = 400
@@ -45,7 +45,7 @@ def main() -> None:
         )
 
 
-def of_photos(measured: Measured, images: tuple[int, int], repeats: int) -> Counter[str]:
+def of_photos(measured: Measurements, images: tuple[int, int], repeats: int) -> Counter[str]:
     """How often each statistic was called beyond chance."""
     rng = np.random.default_rng(0)
     counts = measured.class_counts(measured.classes)
@@ -55,7 +55,7 @@ def of_photos(measured: Measured, images: tuple[int, int], repeats: int) -> Coun
         first, second = np.sort(order[: images[0]]), np.sort(order[images[0] : sum(images)])
         for statistic in STATISTICS:
             one, two = (part(measured, statistic.name, chosen) for chosen in (first, second))
-            told = distance("second", statistic.name, one, two, seed, statistic.fine)
+            told = distance("second", statistic.name, one, two, seed, fine=statistic.fine)
             claims[statistic.name] += told.beyond_chance
         claims["classes"] += class_distance(
             "second", counts[first], counts[second], seed
@@ -63,9 +63,9 @@ def of_photos(measured: Measured, images: tuple[int, int], repeats: int) -> Coun
     return claims
 
 
-def part(measured: Measured, statistic: str, images: np.ndarray) -> Sample:
+def part(measured: Measurements, statistic: str, images: np.ndarray) -> Sample:
     """The values of a statistic on some of the images."""
-    values, image_of = measured.known(statistic)
+    values, image_of = measured.valid(statistic)
     position_of = np.full(measured.images, -1)
     position_of[images] = np.arange(len(images))
     is_chosen = position_of[image_of] >= 0

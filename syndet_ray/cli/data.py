@@ -106,7 +106,7 @@ def inspect(
     test from train.
     """
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.inspection import comparison as inspection
+    from syndet_ray.inspection import inspect as inspection
     from syndet_ray.report import inspection_page as glance
 
     with shown(console := terminal.console()) as display:

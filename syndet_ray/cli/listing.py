@@ -17,7 +17,7 @@ _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, 
 
 if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
-    from syndet_ray.inspection.comparison import Inspection
+    from syndet_ray.inspection.inspect import Inspection
     from syndet_ray.search.replay import Replay
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Disk, Room

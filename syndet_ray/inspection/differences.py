@@ -1,5 +1,6 @@
-"""Differences: where sources differ from the first of them, in words and rows. What a page and a
-terminal both say.
+"""Differences: how sources differ from the reference, in sentences and rows.
+
+The page and the terminal both show them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,22 +9,26 @@ from math import isinf
 
 import numpy as np
 
-from syndet_ray.inspection.comparison import Inspection, Subject, Twins
 from syndet_ray.inspection.distance import Distance
-from syndet_ray.inspection.statistics import BY_NAME, SHARES, Measured
+from syndet_ray.inspection.inspect import ImagePlace, Inspection, Subject, Twins
+from syndet_ray.inspection.statistics import BY_NAME, SHARES, Measurements
 from syndet_ray.wording import counted, percent
 
-_CHANCE = 0.05  # of the statistics of two samples of one source are beyond what is called chance
-_MOST_NAMED = 4  # kinds of statistics that a sentence names
+_CHANCE = 0.05  # share of the statistics of two samples of one source that are beyond chance
+_MOST_NAMED = 4  # groups of statistics that a sentence names: more would hide the first ones
 NOT_KNOWN = "n/a"
-# the reference: what differs from it has no distance in its standard deviations
+# of the reference: there is no standard deviation in which to express a distance
 CONSTANT = "constant"
+_MOST_DIGITS = 6  # after the point
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One statistic of a source beside the reference's, as text. wide: whether the distance is
-    beyond chance.
+    """One statistic of a source next to the reference's, as text.
+
+    means  of the reference and of the source
+    floor  the chance level
+    wide   True when the distance is beyond chance
     """
 
     name: str
@@ -36,9 +41,6 @@ class Row:
     wide: bool
 
 
-_MOST_DIGITS = 6  # after the point
-
-
 def plain(value: float | None) -> str:
     """Two or three digits, or whole from a hundred on; no exponents."""
     if value is None or np.isnan(value):
@@ -46,165 +48,181 @@ def plain(value: float | None) -> str:
     size = abs(value)
     if size < 0.0005:
         return "0"
-    return f"{value:,.{3 if size < 0.1 else 2 if size < 10 else 1 if size < 100 else 0}f}"
+    if size < 0.1:
+        return f"{value:,.3f}"
+    if size < 10:
+        return f"{value:,.2f}"
+    return f"{value:,.1f}" if size < 100 else f"{value:,.0f}"
 
 
 def far(distance: Distance) -> str:
-    """The distance, or a word where there is no standard deviation to tell it in."""
-    return (
-        CONSTANT if distance.value is not None and isinf(distance.value) else plain(distance.value)
-    )
+    """The distance, or a word when there is no standard deviation in which to express it."""
+    return CONSTANT if _is_infinite(distance.value) else plain(distance.value)
 
 
-def headline(found: Inspection) -> tuple[str, ...]:
-    """What was asked, answered: one sentence a source, or what a single source is; then images that
-    are there twice.
+def headline(inspection: Inspection) -> tuple[str, ...]:
+    """The answer: a sentence for each source, then the images that occur twice.
+
+    A single source is described instead of compared.
     """
-    others = found.subjects[1:]
-    first = [_compared(found, subject) for subject in others] or [_single(found.reference)]
-    return (*first, *_twin_sentences(found))
+    others = inspection.subjects[1:]
+    sentences = [_compared(inspection, subject) for subject in others]
+    return (*(sentences or [_single(inspection.reference)]), *_twin_sentences(inspection))
 
 
-def rows(found: Inspection, source: str) -> list[Row]:
-    """The statistics of a source, the largest distance first, and its classes last; without those
-    nobody can tell.
+def rows(inspection: Inspection, source: str) -> list[Row]:
+    """The statistics of a source, the largest distance first, and its classes last.
+
+    Statistics without a distance are left out.
     """
-    told = [distance for distance in found.of(source) if distance.value is not None]
-    classes = [
-        d
-        for d in found.distances
-        if d.source == source and d.statistic == "classes" and d.value is not None
-    ]
-    return [_row(distance) for distance in [*told, *classes]]
+    distances = inspection.distances_of(source)
+    return [_row(distance) for distance in distances if distance.value is not None]
 
 
-def summary(found: Inspection) -> list[tuple[str, tuple[str, ...]]]:
-    """What there is, a row a fact with a cell a source."""
-    columns = [_facts(subject) for subject in found.subjects]
+def summary(inspection: Inspection) -> list[tuple[str, tuple[str, ...]]]:
+    """The facts of all sources: for each fact its name, and a cell for each source."""
+    columns = [_facts(subject) for subject in inspection.subjects]
     return [(name, tuple(column[name] for column in columns)) for name in columns[0]]
 
 
-def twin_name(twins: Twins, found: Inspection) -> tuple[str, str]:
-    """What the two images are called: by their source where there are several, their split and
-    their id.
+def twin_name(twins: Twins, inspection: Inspection) -> tuple[str, str]:
+    """The names of the two images: their source if there are several, or their split, and their id.
+
+    The split is part of the name of a source that is one split of a dataset.
     """
+    has_sources = len(inspection.subjects) > 1
 
-    def name(source: str, split: str, image_id: str) -> str:
-        return (
-            f"{source}: {image_id}"
-            if len(found.subjects) > 1 and not source.endswith(split)
-            else f"{split}: {image_id}"
-        )
+    def name(place: ImagePlace) -> str:
+        is_by_source = has_sources and not place.source.endswith(place.split)
+        return f"{place.source if is_by_source else place.split}: {place.image_id}"
 
-    first, second = twins.first, twins.second
-    return name(first.source, first.split, first.image_id), name(
-        second.source, second.split, second.image_id
-    )
+    return name(twins.first), name(twins.second)
 
 
 def twin_words(twins: Twins) -> str:
-    """What two images have in common."""
+    """A word for what two images have in common."""
     if twins.exact:
         return "the same"
     return "saved again" if twins.copy else "alike"
 
 
-def unvaried(found: Inspection) -> list[str]:
+def unvaried(inspection: Inspection) -> list[str]:
     """The statistics that have one value everywhere, which a histogram would not show."""
-    told = []
+    sentences = []
     for name, statistic in BY_NAME.items():
-        values = np.concatenate([subject.measured.known(name)[0] for subject in found.subjects])
+        parts = [subject.measurements.valid(name)[0] for subject in inspection.subjects]
+        values = np.concatenate(parts)
         if len(values) and np.ptp(values) <= statistic.fine:
-            told.append(f"{statistic.title} {plain(float(values[0]))} {statistic.unit}".rstrip())
-    return told
+            value = plain(float(values[0]))
+            sentences.append(f"{statistic.title} {value} {statistic.unit}".rstrip())
+    return sentences
 
 
-def _compared(found: Inspection, subject: Subject) -> str:
-    names = f"{subject.name} differs from {found.reference.name}"
-    wide = [distance for distance in found.of(subject.name) if distance.beyond_chance]
-    known = [distance for distance in found.of(subject.name) if distance.floor is not None]
-    if not known:
-        return f"{subject.name} and {found.reference.name}: too few images to tell a difference from chance."
-    by_chance = round(_CHANCE * len(known))
+def _compared(inspection: Inspection, subject: Subject) -> str:
+    reference = inspection.reference.name
+    distances = inspection.numeric_distances(subject.name)
+    tested = [distance for distance in distances if distance.floor is not None]
+    if not tested:
+        names = f"{subject.name} and {reference}"
+        return f"{names}: too few images to tell a difference from chance."
+    wide = [distance for distance in distances if distance.beyond_chance]
+    names = f"{subject.name} differs from {reference}"
+    count = f"{len(wide)} of {counted(len(tested), 'statistic')} {_are(len(wide))} beyond chance"
+    by_chance = round(_CHANCE * len(tested))
     if len(wide) <= by_chance:
-        told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
-        return f"{names} no more than two samples of one source would: {told}, and about {by_chance} would be there."
-    # What the reference does not vary in has no distance that could be the greatest: only that it
-    # differs is known.
-    measured = _groups(
-        found, subject, [distance for distance in wide if not isinf(distance.value or 0.0)]
-    )
-    constant = _groups(
-        found, subject, [distance for distance in wide if isinf(distance.value or 0.0)]
-    )
-    where = [f"most in {measured}"] if measured else []
-    where += [f"in {constant}, where {found.reference.name} has one value only"] if constant else []
-    told = f"{len(wide)} of {counted(len(known), 'statistic')} {_are(len(wide))} beyond chance"
-    return f"{names} {', and '.join(where)}; {told}."
+        return (
+            f"{names} no more than two samples of one source would: {count}, and about "
+            f"{by_chance} would be by chance alone."
+        )
+    return f"{names} {_most_different(inspection, subject, wide)}; {count}."
 
 
-def _groups(found: Inspection, subject: Subject, wide: Sequence[Distance]) -> str:
-    """The first few groups of statistics that differ, each with what distinguishes the sources in
-    its first.
+def _most_different(inspection: Inspection, subject: Subject, wide: Sequence[Distance]) -> str:
+    """The groups of statistics in which a source differs most from the reference.
+
+    A distance from a reference that does not vary is infinite and cannot be called the largest.
+    Such groups are named apart.
     """
-    first: dict[str, str] = {}
+    finite = [distance for distance in wide if not _is_infinite(distance.value)]
+    infinite = [distance for distance in wide if _is_infinite(distance.value)]
+    phrases = []
+    if finite:
+        phrases.append(f"most in {_groups(inspection, subject, finite)}")
+    if infinite:
+        groups = _groups(inspection, subject, infinite)
+        phrases.append(f"in {groups}, where {inspection.reference.name} has one value only")
+    return ", and ".join(phrases)
+
+
+def _groups(inspection: Inspection, subject: Subject, wide: Sequence[Distance]) -> str:
+    """The first few groups of statistics, each with what distinguishes the sources in its first."""
+    phrases: dict[str, str] = {}
     for distance in wide:
-        phrase = _phrase(distance, found.reference.measured, subject.measured)
-        first.setdefault(BY_NAME[distance.statistic].group, phrase)
-    named = [f"{group} ({phrase})" for group, phrase in first.items()][:_MOST_NAMED]
-    return ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else "".join(named)
+        phrase = _phrase(distance, inspection.reference.measurements, subject.measurements)
+        phrases.setdefault(BY_NAME[distance.statistic].group, phrase)
+    named = [f"{group} ({phrase})" for group, phrase in phrases.items()]
+    *first, last = named[:_MOST_NAMED]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-def _phrase(distance: Distance, reference: Measured, other: Measured) -> str:
-    """What distinguishes two distributions, their means or their widths: "noise 0.20, here 4.4 grey
-    levels".
+def _phrase(distance: Distance, reference: Measurements, other: Measurements) -> str:
+    """The means or the standard deviations of two distributions, whichever differ more.
+
+    "noise 0.20, not 4.4 grey levels".
     """
     statistic = BY_NAME[distance.statistic]
-    one, two = (measured.known(distance.statistic)[0] for measured in (reference, other))
-    wider = abs(float(two.std() - one.std())) > abs(float(two.mean() - one.mean()))
+    one, _ = reference.valid(distance.statistic)
+    two, _ = other.valid(distance.statistic)
+    mean, other_mean = float(one.mean()), float(two.mean())
+    deviation, other_deviation = float(one.std()), float(two.std())
     name = "" if statistic.title == statistic.group else f"{statistic.title} "
-    unit = f" {statistic.unit}" if statistic.unit not in ("", "objects") else ""
-    if wider:
-        more = "more" if two.std() > one.std() else "less"
-        here, there = _apart(float(two.std()), float(one.std()))
+    if abs(other_deviation - deviation) > abs(other_mean - mean):
+        more = "more" if other_deviation > deviation else "less"
+        here, there = _apart(other_deviation, deviation)
         return f"{name}varies {more}: standard deviation {here}, not {there}"
-    here, there = _apart(float(two.mean()), float(one.mean()))
+    here, there = _apart(other_mean, mean)
+    unit = "" if statistic.unit in ("", "objects") else f" {statistic.unit}"
     return f"{name}{here}, not {there}{unit}"
 
 
 def _apart(one: float, other: float) -> tuple[str, str]:
-    """Two values, with as many digits as tell them apart where they differ."""
-    plainly = plain(one), plain(other)
-    if plainly[0] != plainly[1]:
-        return plainly
+    """Two values, with enough digits to tell them apart if they differ."""
+    texts = plain(one), plain(other)
+    if texts[0] != texts[1]:
+        return texts
     for digits in range(1, _MOST_DIGITS):
-        texts = f"{one:,.{digits}f}", f"{other:,.{digits}f}"
-        if texts[0] != texts[1]:
-            return texts
-    return plainly
+        longer = f"{one:,.{digits}f}", f"{other:,.{digits}f}"
+        if longer[0] != longer[1]:
+            return longer
+    return texts
 
 
 def _single(subject: Subject) -> str:
-    measured = subject.measured
-    empty = f", {counted(measured.empty, 'image')} without any" if measured.empty else ""
-    classes = counted(len(measured.classes), "class").replace("classs", "classes")
-    return f"{subject.name}: {counted(measured.images, 'image')} with {counted(measured.objects, 'object')} of {classes}{empty}."
+    measurements = subject.measurements
+    images = counted(measurements.images, "image")
+    objects = counted(measurements.objects, "object")
+    number = len(measurements.classes)
+    classes = "1 class" if number == 1 else f"{number} classes"
+    empty = measurements.empty
+    without = f", {counted(empty, 'image')} without any" if empty else ""
+    return f"{subject.name}: {images} with {objects} of {classes}{without}."
 
 
-def _twin_sentences(found: Inspection) -> Iterator[str]:
-    if found.twins == ():
-        yield "No image is there twice."
+def _twin_sentences(inspection: Inspection) -> Iterator[str]:
+    if not inspection.twins:
+        yield "No image occurs twice."
     for apart, where in ((True, "in another split or source"), (False, "in the same split")):
-        twins = [pair for pair in found.twins if pair.apart is apart]
+        twins = [pair for pair in inspection.twins if pair.apart is apart]
         copies = [pair for pair in twins if pair.copy]
         exact = sum(pair.exact for pair in copies)
         alike = len(twins) - len(copies)
         if copies:
             how = f"{exact} exactly, {len(copies) - exact} saved again or at another size"
             yield f"{counted(len(copies), 'image')} {_are(len(copies))} also {where}: {how}."
-        if alike:
-            looks, is_one = ("looks", "is no copy") if alike == 1 else ("look", "are no copies")
-            yield f"{counted(alike, 'image')} {looks} like one {where}, and {is_one} of it."
+        if alike == 1:
+            yield f"1 image looks like one {where}, and is no copy of it."
+        elif alike:
+            yield f"{alike} images look like one {where}, and are no copies of it."
 
 
 def _are(number: int) -> str:
@@ -213,53 +231,57 @@ def _are(number: int) -> str:
 
 def _row(distance: Distance) -> Row:
     statistic = BY_NAME.get(distance.statistic)
-    name, unit = (
-        (statistic.title, statistic.scale)
-        if statistic
-        else ("class balance", "total variation, 0 to 1")
-    )
-    means = (
-        ("", "") if distance.means is None else (plain(distance.means[0]), plain(distance.means[1]))
-    )
-    interval = "" if distance.low is None else f"{plain(distance.low)} to {plain(distance.high)}"
-    ks = "" if distance.ks is None else f"{distance.ks:.2f}"
+    has_interval = distance.low is not None
     return Row(
-        name=name,
-        unit=unit,
-        means=means,
+        name="class balance" if statistic is None else statistic.title,
+        unit="total variation, 0 to 1" if statistic is None else statistic.scale,
+        means=_means(distance),
         value=far(distance),
-        interval=interval,
+        interval=f"{plain(distance.low)} to {plain(distance.high)}" if has_interval else "",
         floor=_floor(distance),
-        ks=ks,
+        ks="" if distance.ks is None else f"{distance.ks:.2f}",
         wide=distance.beyond_chance,
     )
 
 
+def _means(distance: Distance) -> tuple[str, str]:
+    if distance.means is None:
+        return "", ""
+    reference, mean = distance.means
+    return plain(reference), plain(mean)
+
+
 def _floor(distance: Distance) -> str:
-    """What chance makes of a distance, in words where no number says it."""
+    """The chance level of a distance, in words when no number says it."""
     if distance.floor is None:
         return ""
     if isinf(distance.floor):
         return "as far"
-    is_constant = distance.value is not None and isinf(distance.value)
-    return "less" if is_constant else plain(distance.floor)
+    return "less" if _is_infinite(distance.value) else plain(distance.floor)
+
+
+def _is_infinite(value: float | None) -> bool:
+    return value is not None and isinf(value)
 
 
 def _facts(subject: Subject) -> dict[str, str]:
-    measured = subject.measured
+    measurements = subject.measurements
+    shares = {
+        f"boxes {name.replace('_', ' ')}": _share(measurements.share(name)) for name in SHARES
+    }
     return {
-        "images": f"{measured.images:,}",
+        "images": f"{measurements.images:,}",
         "by split": _by_split(subject.splits),
-        "without objects": f"{measured.empty:,}",
-        "objects": f"{measured.objects:,}",
-        "crowds": f"{measured.crowds:,}",
-        "classes": str(len(measured.classes)),
-        "image size": _sizes(measured),
-        "objects per image": _middle(measured, "objects_per_image"),
-        "box size, px": _middle(measured, "box_size"),
-        "box size, of the image": _middle(measured, "relative_size"),
-        "visibility": _visibility(measured),
-        **{f"boxes {name.replace('_', ' ')}": _share(measured.share(name)) for name in SHARES},
+        "without objects": f"{measurements.empty:,}",
+        "objects": f"{measurements.objects:,}",
+        "crowds": f"{measurements.crowds:,}",
+        "classes": str(len(measurements.classes)),
+        "image size": _sizes(measurements),
+        "objects per image": _middle(measurements, "objects_per_image"),
+        "box size, px": _middle(measurements, "box_size"),
+        "box size, of the image": _middle(measurements, "relative_size"),
+        "visibility": _visibility(measurements),
+        **shares,
     }
 
 
@@ -267,29 +289,30 @@ def _by_split(splits: Sequence[str]) -> str:
     return ", ".join(f"{splits.count(split):,} {split}" for split in dict.fromkeys(splits))
 
 
-def _sizes(measured: Measured) -> str:
-    """The one size that all images have, or from the least to the greatest side."""
-    width, height = measured.values["image_width"], measured.values["image_height"]
+def _sizes(measurements: Measurements) -> str:
+    """The size that all images have, or the least and the greatest sides."""
+    width, height = measurements.values["image_width"], measurements.values["image_height"]
     if np.ptp(width) == np.ptp(height) == 0:
         return f"{width[0]:.0f} x {height[0]:.0f}"
     return f"{width.min():.0f}-{width.max():.0f} x {height.min():.0f}-{height.max():.0f}"
 
 
-def _middle(measured: Measured, name: str) -> str:
+def _middle(measurements: Measurements, name: str) -> str:
     """The median, and in brackets the range of the middle 90 % of the values."""
-    values = measured.known(name)[0]
+    values, _ = measurements.valid(name)
     if not len(values):
         return NOT_KNOWN
-    told = plain if BY_NAME[name].steps is None else "{:,.0f}".format
-    low, middle, high = (
-        told(float(q)) for q in np.percentile(values, [5, 50, 95], method="nearest")
-    )
+    as_text = plain if BY_NAME[name].steps is None else "{:,.0f}".format
+    percentiles = np.percentile(values, [5, 50, 95], method="nearest")
+    low, middle, high = (as_text(float(value)) for value in percentiles)
     return f"{middle} ({low} to {high})"
 
 
-def _visibility(measured: Measured) -> str:
-    kind = measured.visibility_kind
-    return f"{_middle(measured, f'visibility_{kind}')}, {kind}" if measured.objects else NOT_KNOWN
+def _visibility(measurements: Measurements) -> str:
+    kind = measurements.visibility_kind
+    if not measurements.objects:
+        return NOT_KNOWN
+    return f"{_middle(measurements, f'visibility_{kind}')}, {kind}"
 
 
 def _share(share: float | None) -> str:

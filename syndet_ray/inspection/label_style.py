@@ -1,5 +1,6 @@
-"""Label style: how the people who labelled a dataset draw boxes, measured on photos, for scenes to
-be labelled alike.
+"""Label style: how the annotators of a dataset draw boxes, measured on its photos.
+
+Scenes can then be labelled in the same style.
 """
 
 from collections.abc import Callable
@@ -10,21 +11,24 @@ import numpy as np
 
 from syndet_ray.data import picture
 from syndet_ray.data.cutouts import clear, foreground
-from syndet_ray.data.record import Source
+from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 from syndet_ray.seeds import generator
 
 _REACH = 0.2  # of a box, on each side: how far beyond it an object may go
-_AROUND = 0.6  # of a box, on each side: what is looked at
-_LEAST_OBJECTS = 20
-_SMALLEST_PX = 12
+_AROUND = 0.6  # of a box, on each side: the surroundings that GrabCut is given
+_LEAST_OBJECTS = 20  # fewer give no stable median
+_SMALLEST_PX = 12  # side of a box: in smaller ones GrabCut sees too few pixels
 _SQUARE = 0.01  # width and height of square boxes differ by no more, as a share
 _TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A label style as scene parameters name it, from so many objects whose outline was found."""
+class BoxStyle:
+    """A label style in the words of scene parameters.
+
+    objects  number of objects with an outline that it was measured on
+    """
 
     padding: float
     padding_spread: float
@@ -47,63 +51,77 @@ def measure(
     most: int = 100,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Measured:
-    """Compares the boxes of up to `most` objects with the outlines that GrabCut finds in and just
-    beyond them.
+) -> BoxStyle:
+    """Compares the boxes of up to `most` objects with the outlines that GrabCut finds.
 
-    Whole objects that stand alone are looked at, in random order. Medians and median absolute
-    deviations: some outlines are wrong. `progress` is told (objects looked at, objects to be looked
-    at). Raises DataError where too few outlines are found to say anything.
+    It looks at whole objects that stand alone, in random order, in the box and just beyond it. It
+    takes medians and median absolute deviations, because some outlines are wrong. `progress` is
+    called with (objects done, objects in all). Raises DataError when there are too few outlines.
     """
-    every = [
-        (record, int(k)) for record in photos.records for k in np.flatnonzero(clear(record.boxes))
-    ]
-    order = generator(seed, "label style").permutation(len(every))[:most]
-    found = []
+    objects = _clear_objects(photos)
+    order = generator(seed, "label style").permutation(len(objects))[:most]
+    boxes, outlines = [], []
     for done, i in enumerate(order.tolist(), start=1):
-        record, k = every[i]
-        outline = _outline(picture.pixels(record.image, record.place), record.boxes.xyxy[k])
+        record, k = objects[i]
+        box = record.boxes.xyxy[k]
+        outline = _outline(picture.pixels(record.image, record.place), box)
         if outline is not None:
-            found.append((record.boxes.xyxy[k], outline))
+            boxes.append(box)
+            outlines.append(outline)
         if progress is not None:
             progress(done, len(order))
-    if len(found) < _LEAST_OBJECTS:
+    if len(boxes) < _LEAST_OBJECTS:
+        place = f"{photos.name}: label style"
         rule = f"needs {_LEAST_OBJECTS} objects that stand alone and apart from their background"
-        raise DataError(
-            f"{photos.name}: label style", rule, got=len(found), do="Set scene.box_padding by eye."
-        )
-    drawn, tight = np.array([box for box, _ in found]), np.array([outline for _, outline in found])
-    return _compared(drawn, tight, _are_square(photos))
+        raise DataError(place, rule, got=len(boxes), do="Set scene.box_padding by eye.")
+    return _style(np.array(boxes), np.array(outlines), square=_are_square(photos))
 
 
-def _compared(drawn: np.ndarray, tight: np.ndarray, square: bool) -> Measured:
-    """The style that makes boxes `drawn` (n, 4) of exact boxes `tight` (n, 4)."""
-    size, own = drawn[:, 2:] - drawn[:, :2], tight[:, 2:] - tight[:, :2]
+def _clear_objects(photos: Source) -> list[tuple[Record, int]]:
+    """The objects that are whole and stand alone: their record, and the position of their box."""
+    objects = []
+    for record in photos.records:
+        objects += [(record, int(k)) for k in np.flatnonzero(clear(record.boxes))]
+    return objects
+
+
+def _style(boxes: np.ndarray, tight: np.ndarray, *, square: bool) -> BoxStyle:
+    """The style that turns the exact boxes `tight` (n, 4) into the labelled `boxes` (n, 4)."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    tight_size = tight[:, 2:] - tight[:, :2]
     if square:
-        own = np.repeat(own.max(axis=1, keepdims=True), 2, axis=1)
-    grown = np.sqrt(np.prod(size / own, axis=1))
-    moved = ((drawn[:, :2] + drawn[:, 2:]) - (tight[:, :2] + tight[:, 2:])) / 2 / own
+        tight_size = np.repeat(tight_size.max(axis=1, keepdims=True), 2, axis=1)
+    grown = np.sqrt(np.prod(size / tight_size, axis=1))
+    corner_sums = boxes[:, :2] + boxes[:, 2:]
+    tight_corner_sums = tight[:, :2] + tight[:, 2:]
+    moved = (corner_sums - tight_corner_sums) / 2 / tight_size
     padding = float(np.median(grown))
-    spread = _TO_DEVIATION * float(np.median(np.abs(grown - padding)))
+    padding_spread = _TO_DEVIATION * float(np.median(np.abs(grown - padding)))
     jitter = _TO_DEVIATION * float(np.median(np.abs(moved - np.median(moved, axis=0))))
-    return Measured(
-        padding=padding - 1, padding_spread=spread, jitter=jitter, square=square, objects=len(drawn)
+    return BoxStyle(
+        padding=padding - 1,
+        padding_spread=padding_spread,
+        jitter=jitter,
+        square=square,
+        objects=len(boxes),
     )
 
 
 def _are_square(photos: Source) -> bool:
-    """Whether most boxes are as high as wide, which no objects but balls are by themselves; borders
-    cut some.
+    """True when most boxes are as high as wide; image borders cut some of them.
+
+    Only balls have square boxes by themselves: for other objects it is the annotators' style.
     """
-    sizes = np.concatenate(
-        [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in photos.records]
-    )
-    return float(np.mean(np.abs(sizes[:, 0] / sizes[:, 1] - 1) < _SQUARE)) > 0.5
+    boxes = np.concatenate([record.boxes.xyxy for record in photos.records])
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    is_square = np.abs(sizes[:, 0] / sizes[:, 1] - 1) < _SQUARE
+    return float(np.mean(is_square)) > 0.5
 
 
 def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
-    """The exact box (4,) around what GrabCut finds in and just beyond a box; None where it finds no
-    plausible outline.
+    """The exact box (4,) around the object that GrabCut finds in and just beyond a box.
+
+    None when it finds no plausible outline.
     """
     if (box[2:] - box[:2]).min() < _SMALLEST_PX:
         return None
@@ -118,6 +136,7 @@ def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         return None
     x, y, width, height = cv2.boundingRect(points)
     outline = np.array([x, y, x + width, y + height], float)
-    # What fills all that was looked at has no outline of its own there.
-    touching = (outline[:2] <= reach[:2]).any() or (outline[2:] >= reach[2:]).any()
-    return None if touching else outline + origin
+    # An object that fills the whole reach has no outline there.
+    touches_low = (outline[:2] <= reach[:2]).any()
+    touches_high = (outline[2:] >= reach[2:]).any()
+    return None if touches_low or touches_high else outline + origin

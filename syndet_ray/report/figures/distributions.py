@@ -1,25 +1,25 @@
-"""Glance figures: how the values of sources are distributed, beside one another, and how far apart
-they are.
-"""
+"""Inspection figures: the distributions of sources next to each other, and how far apart they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isinf
 from typing import Any
 
 import altair as alt
 import numpy as np
 
-from syndet_ray.inspection.comparison import Inspection
 from syndet_ray.inspection.differences import far
+from syndet_ray.inspection.distance import Distance
+from syndet_ray.inspection.inspect import Inspection
 from syndet_ray.inspection.statistics import BY_NAME, STATISTICS, Statistic
 from syndet_ray.report.figures.plot import WIDTH, Plot, colors, records, tooltip
 from syndet_ray.report.palette import BLUE, FAINT, INK, PALE, PAPER, SERIES, SKY, VERMILLION
 
 _CHANCES = {"beyond chance": SKY, "within chance": PALE, "not known": FAINT}
-_BINS, _CELLS = 36, 14
+_BINS, _CELLS = 36, 14  # of a histogram; of a map of positions, on each side
 _TAIL = 0.2  # percent at each end of a source that shares the outermost bin
-_SMALL_WIDTH, _SMALL_HEIGHT = 300, 170
-_MOST_CLASSES = 24
+_SMALL_WIDTH, _SMALL_HEIGHT = 300, 170  # two figures fit next to each other on a page
+_MOST_CLASSES = 24  # more would make the figure higher than a screen
+_TICKS = (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000)
 _DISTANCE_HEADER = (
     "source",
     "statistic",
@@ -33,103 +33,140 @@ _DISTANCE_HEADER = (
 )
 
 
-def all_figures(found: Inspection) -> dict[str, Plot]:
-    """Every figure there are numbers for, by name, in the order of the page."""
-    drawn: dict[str, Plot | None] = {}
-    for k, subject in enumerate(found.subjects[1:], start=1):
-        drawn[f"distances_{k}"] = distances(found, subject.name)
-    for statistic in by_distance(found):
-        drawn[f"histogram_{statistic.name}"] = histogram(found, statistic)
-    for k in range(len(found.subjects)):
-        drawn[f"positions_{k}"] = positions(found, k)
-    drawn["classes"] = classes(found)
-    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
+def all_figures(inspection: Inspection) -> dict[str, Plot]:
+    """Every figure that there are numbers for, by name, in the order of the page."""
+    plots: dict[str, Plot | None] = {}
+    for k, subject in enumerate(inspection.subjects[1:], start=1):
+        plots[f"distances_{k}"] = distances(inspection, subject.name)
+    for statistic in by_distance(inspection):
+        plots[f"histogram_{statistic.name}"] = histogram(inspection, statistic)
+    for k in range(len(inspection.subjects)):
+        plots[f"positions_{k}"] = positions(inspection, k)
+    plots["classes"] = classes(inspection)
+    return {name: plot for name, plot in plots.items() if plot is not None}
 
 
-def by_distance(found: Inspection) -> list[Statistic]:
-    """All statistics, those in which any source is farthest from the reference first; else in their
-    own order.
+def by_distance(inspection: Inspection) -> list[Statistic]:
+    """All statistics, the one with the largest distance of any source first.
+
+    Statistics with equal distances keep their own order.
     """
     farthest = dict.fromkeys(BY_NAME, 0.0)
-    for distance in found.distances:
+    for distance in inspection.distances:
         if distance.statistic in farthest:
             farthest[distance.statistic] = max(farthest[distance.statistic], distance.value or 0.0)
     return sorted(STATISTICS, key=lambda statistic: -farthest[statistic.name])
 
 
-def source_colors(found: Inspection) -> Mapping[str, str]:
-    return {s.name: SERIES[k % len(SERIES)] for k, s in enumerate(found.subjects)}
+def source_colors(inspection: Inspection) -> Mapping[str, str]:
+    return {subject.name: SERIES[k % len(SERIES)] for k, subject in enumerate(inspection.subjects)}
 
 
-def distances(found: Inspection, source: str) -> Plot | None:
-    """The statistics of a source, the largest distance first, with their intervals and what chance
-    would make of each.
-    """
-    told = [distance for distance in found.of(source) if distance.value is not None]
-    if not told:
+def distances(inspection: Inspection, source: str) -> Plot | None:
+    """The statistics of a source, the largest distance first, with intervals and chance levels."""
+    numeric = [
+        distance for distance in inspection.numeric_distances(source) if distance.value is not None
+    ]
+    if not numeric:
         return None
-    rows = [
-        (source, d.statistic, d.value, d.low, d.high, d.floor, d.ks, *(d.means or (None, None)))
-        for d in [
-            *told,
-            *(d for d in found.distances if d.source == source and d.statistic == "classes"),
-        ]
+    balance = [
+        distance for distance in inspection.distances_of(source) if distance.statistic == "classes"
     ]
-    tops = [top for d in told for top in (d.value, d.high) if top is not None and not isinf(top)]
-    end = max([1.0, *tops]) * 1.6
-    shown = [
-        {
-            "statistic": BY_NAME[d.statistic].title,
-            "what": "not known"
-            if d.floor is None
-            else "beyond chance"
-            if d.beyond_chance
-            else "within chance",
-            "distance": min(d.value or 0.0, end),
-            "told": far(d),
-            "low": d.low,
-            "high": d.high,
-            "chance": None if isinf(d.value or 0.0) or isinf(d.floor or 0.0) else d.floor,
-        }
-        for d in told
-    ]
-    title = f"{source} against {found.reference.name}"
-    figure = _distance_layers(shown, end).properties(
-        title=title, width=WIDTH, height=24 * len(shown)
+    end = _end_of_axis(numeric)
+    bars = [_distance_bar(distance, end) for distance in numeric]
+    figure = _distance_layers(bars, end).properties(
+        title=f"{source} against {inspection.reference.name}",
+        width=WIDTH,
+        height=24 * len(bars),
     )
+    rows = [_distance_row(distance) for distance in (*numeric, *balance)]
     return Plot(figure=figure, header=_DISTANCE_HEADER, rows=rows)
 
 
-def histogram(found: Inspection, statistic: Statistic) -> Plot | None:
-    """The share of a source's images or objects by value; None where nothing is known, or all
-    values are one.
+def _distance_row(distance: Distance) -> tuple[Any, ...]:
+    return (
+        distance.source,
+        distance.statistic,
+        distance.value,
+        distance.low,
+        distance.high,
+        distance.floor,
+        distance.ks,
+        *(distance.means or (None, None)),
+    )
+
+
+def _end_of_axis(distances: Sequence[Distance]) -> float:
+    """A little beyond the largest finite distance and interval, with room for the numbers."""
+    end = 1.0
+    for distance in distances:
+        for value in (distance.value, distance.high):
+            if value is not None and not isinf(value):
+                end = max(end, value)
+    return end * 1.6
+
+
+def _distance_bar(distance: Distance, end: float) -> dict[str, Any]:
+    """A bar of the chart; an infinite distance reaches to the end of the axis."""
+    is_infinite = isinf(distance.value or 0.0) or isinf(distance.floor or 0.0)
+    return {
+        "statistic": BY_NAME[distance.statistic].title,
+        "what": _chance_name(distance),
+        "bar": min(distance.value or 0.0, end),
+        "distance": far(distance),
+        "low": distance.low,
+        "high": distance.high,
+        "chance": None if is_infinite else distance.floor,
+    }
+
+
+def _chance_name(distance: Distance) -> str:
+    if distance.floor is None:
+        return "not known"
+    return "beyond chance" if distance.beyond_chance else "within chance"
+
+
+def histogram(inspection: Inspection, statistic: Statistic) -> Plot | None:
+    """The share of a source's images or objects by value.
+
+    None when no source has a value, or all values are the same.
     """
-    values = {s.name: v for s in found.subjects if len(v := s.measured.known(statistic.name)[0])}
+    values = _values(inspection, statistic)
     edges = bin_edges(list(values.values()), statistic)
     if edges is None:
         return None
     rows = []
-    for source, found_values in values.items():
-        shares = np.histogram(np.clip(found_values, edges[0], edges[-1]), edges)[0] / len(
-            found_values
-        )
-        rows += [
-            (source, *row)
-            for row in zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True)
-        ]
-    named = {name: color for name, color in source_colors(found).items() if name in values}
-    figure = _bars(rows, named, statistic).properties(
+    for source, of_source in values.items():
+        counts, _ = np.histogram(np.clip(of_source, edges[0], edges[-1]), edges)
+        shares = (counts / len(of_source)).tolist()
+        for low, high, share in zip(edges[:-1].tolist(), edges[1:].tolist(), shares, strict=True):
+            rows.append((source, low, high, share))
+    figure = _bars(rows, _colors_of(inspection, values), statistic).properties(
         title=statistic.title, width=_SMALL_WIDTH, height=_SMALL_HEIGHT
     )
     return Plot(figure=figure, header=("source", "low", "high", "share"), rows=rows)
 
 
-def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | None:
-    """Ascending edges of bins that the values of all sources share; None where there is nothing to
-    tell apart.
+def _values(inspection: Inspection, statistic: Statistic) -> dict[str, np.ndarray]:
+    """The values of a statistic by source, for the sources that have any."""
+    values = {}
+    for subject in inspection.subjects:
+        of_source, _ = subject.measurements.valid(statistic.name)
+        if len(of_source):
+            values[subject.name] = of_source
+    return values
 
-    From the least to the greatest value but for tails; of whole numbers a bin holds as many as any
-    other.
+
+def _colors_of(inspection: Inspection, sources: Mapping[str, object]) -> dict[str, str]:
+    """The colours of some of the sources by name, in the order of the page."""
+    return {name: color for name, color in source_colors(inspection).items() if name in sources}
+
+
+def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | None:
+    """Ascending edges of bins that all sources share; None when there is nothing to tell apart.
+
+    The bins reach from the least to the greatest value, except for tails. Bins of whole numbers
+    contain equally many of them.
     """
     if not values:
         return None
@@ -143,64 +180,67 @@ def bin_edges(values: list[np.ndarray], statistic: Statistic) -> np.ndarray | No
     return np.arange(low, high + step + 0.5, step) - statistic.steps / 2
 
 
-def positions(found: Inspection, k: int) -> Plot | None:
-    """Where the boxes of a source have their centres, as shares of its objects; one scale of
-    colours for all sources.
+def positions(inspection: Inspection, k: int) -> Plot | None:
+    """A map of the centres of a source's boxes, as shares of its objects.
+
+    All sources have the same scale of colours.
     """
-    grids = [_grid(found, j) for j in range(len(found.subjects))]
-    own = grids[k]
-    if own is None:
+    grids = [_grid(inspection, j) for j in range(len(inspection.subjects))]
+    grid = grids[k]
+    if grid is None:
         return None
-    top = max(float(grid.max()) for grid in grids if grid is not None)
-    rows = [
-        (
-            column / _CELLS,
-            (column + 1) / _CELLS,
-            row / _CELLS,
-            (row + 1) / _CELLS,
-            float(own[row, column]),
-        )
-        for row in range(_CELLS)
-        for column in range(_CELLS)
-    ]
+    top = max(float(other.max()) for other in grids if other is not None)
     header = ("left", "right", "top", "bottom", "share")
-    ends = alt.Scale(domain=[0, 1], nice=False)
-    figure = (
-        alt.Chart(records(header, rows))
-        .mark_rect()
-        .encode(
-            alt.X("left:Q", scale=ends, title="of the width", axis=alt.Axis(tickCount=4)),
-            alt.X2("right:Q"),
-            alt.Y(
-                "top:Q",
-                scale=alt.Scale(domain=[1, 0], nice=False),
-                title="of the height",
-                axis=alt.Axis(tickCount=4),
-            ),
-            alt.Y2("bottom:Q"),
-            alt.Color(
-                "share:Q",
-                scale=alt.Scale(domain=[0, top], range=[PAPER, BLUE], interpolate="rgb"),
-                legend=None,
-            ),
-            tooltip=tooltip(share=".2%"),
-        )
-        .properties(title=found.subjects[k].name, width=_SMALL_WIDTH, height=_SMALL_WIDTH)
+    rows = _cells(grid)
+    figure = _position_map(records(header, rows), top).properties(
+        title=inspection.subjects[k].name, width=_SMALL_WIDTH, height=_SMALL_WIDTH
     )
     return Plot(figure=figure, header=header, rows=rows)
 
 
-def classes(found: Inspection) -> Plot | None:
-    """The share of each class among a source's objects; of many classes those of most objects."""
-    shares = _class_shares(found)
+def _cells(grid: np.ndarray) -> list[tuple[float, ...]]:
+    """The left, right, top and bottom edge of each cell, 0 to 1, and its share; row by row."""
+    edges = [i / _CELLS for i in range(_CELLS + 1)]
+    cells: list[tuple[float, ...]] = []
+    for row in range(_CELLS):
+        for column in range(_CELLS):
+            share = float(grid[row, column])
+            cells.append((edges[column], edges[column + 1], edges[row], edges[row + 1], share))
+    return cells
+
+
+def _position_map(cells: alt.Data, top: float) -> Any:
+    """The chart of a map; top: the share that has the darkest colour."""
+    axis = alt.Axis(tickCount=4)
+    across = alt.Scale(domain=[0, 1], nice=False)
+    down = alt.Scale(domain=[1, 0], nice=False)
+    shades = alt.Scale(domain=[0, top], range=["#ffffff", BLUE], interpolate="rgb")
+    return (
+        alt.Chart(cells)
+        .mark_rect()
+        .encode(
+            alt.X("left:Q", scale=across, title="of the width", axis=axis),
+            alt.X2("right:Q"),
+            alt.Y("top:Q", scale=down, title="of the height", axis=axis),
+            alt.Y2("bottom:Q"),
+            alt.Color("share:Q", scale=shades, legend=None),
+            tooltip=tooltip(share=".2%"),
+        )
+    )
+
+
+def classes(inspection: Inspection) -> Plot | None:
+    """The share of each class among a source's objects.
+
+    If there are many classes, the chart shows those with the most objects.
+    """
+    shares = _class_shares(inspection)
     if not shares:
         return None
-    rows = [
-        (source, name, share) for source, named in shares.items() for name, share in named.items()
-    ]
-    weight = {name: max(named[name] for named in shares.values()) for name in found.classes}
-    shown = sorted(found.classes, key=lambda name: -weight[name])[:_MOST_CLASSES]
-    shown = [name for name in found.classes if name in shown]
+    rows = []
+    for source, by_class in shares.items():
+        rows += [(source, name, share) for name, share in by_class.items()]
+    shown = _most_frequent(inspection.classes, shares)
     header = ("what", "class", "share")
     figure = (
         alt.Chart(records(header, [row for row in rows if row[1] in shown]))
@@ -208,7 +248,7 @@ def classes(found: Inspection) -> Plot | None:
         .encode(
             alt.Y("class:N", sort=shown, title=None, axis=alt.Axis(labelLimit=160)),
             alt.X("share:Q", title="share of objects", axis=alt.Axis(format="%", grid=True)),
-            colors({name: color for name, color in source_colors(found).items() if name in shares}),
+            colors(_colors_of(inspection, shares)),
             yOffset=alt.YOffset("what:N", sort=list(shares)),
             tooltip=tooltip("what", "class", share=".1%"),
         )
@@ -219,27 +259,29 @@ def classes(found: Inspection) -> Plot | None:
     return Plot(figure=figure, header=("source", "class", "share"), rows=rows)
 
 
-def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Statistic) -> Any:
-    """Overlaid bars; of more than two sources with outlines, for no eye takes three colours apart
-    again.
-    """
-    many = len(named) > 2
+def _most_frequent(names: Sequence[str], shares: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The classes with the largest shares in any source, in the order of `names`."""
+    largest = {name: max(by_class[name] for by_class in shares.values()) for name in names}
+    first = sorted(names, key=lambda name: -largest[name])[:_MOST_CLASSES]
+    return [name for name in names if name in first]
+
+
+def _bars(
+    rows: list[tuple[Any, ...]], colors_by_name: Mapping[str, str], statistic: Statistic
+) -> Any:
+    """Overlaid bars. More than two sources have outlines, because three mixed colours look alike."""
+    many = len(colors_by_name) > 2
     header = ("what", "low", "high", "share", "zero")
     ticks = alt.Axis(tickCount=5, tickMinStep=statistic.steps or alt.Undefined)
-    place = alt.X(
-        "low:Q", title=statistic.scale, scale=alt.Scale(zero=False, nice=False), axis=ticks
-    )
-    height = alt.Y(
-        "share:Q",
-        stack=None,
-        title=f"share of {statistic.of}s",
-        axis=alt.Axis(format="%", tickCount=4),
-    )
+    scale = alt.Scale(zero=False, nice=False)
+    place = alt.X("low:Q", title=statistic.scale, scale=scale, axis=ticks)
+    percent = alt.Axis(format="%", tickCount=4)
+    height = alt.Y("share:Q", stack=None, title=f"share of {statistic.per}s", axis=percent)
     bars = (
         alt.Chart(records(header, [(*row, 0) for row in rows]))
         .mark_bar(opacity=0.2 if many else 0.5, binSpacing=0, clip=True)
         .encode(
-            *(place, alt.X2("high:Q"), height, alt.Y2("zero:Q"), colors(named)),
+            *(place, alt.X2("high:Q"), height, alt.Y2("zero:Q"), colors(colors_by_name)),
             tooltip=tooltip("what", low=".3~f", high=".3~f", share=".1%"),
         )
     )
@@ -250,71 +292,58 @@ def _bars(rows: list[tuple[Any, ...]], named: Mapping[str, str], statistic: Stat
     outlines = alt.Chart(records(header[:4], [*rows, *ends.values()])).mark_line(
         interpolate="step-after", strokeWidth=1.5
     )
-    return alt.layer(bars, outlines.encode(place, height, colors(named)))
+    return alt.layer(bars, outlines.encode(place, height, colors(colors_by_name)))
 
 
-def _distance_layers(shown: list[dict[str, Any]], end: float) -> Any:
-    ticks = [
-        tick
-        for tick in (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000)
-        if tick <= end
-    ]
+def _distance_layers(rows: list[dict[str, Any]], end: float) -> Any:
+    """The chart of distances: bars, intervals, chance levels, and the distances as text."""
     scale = alt.Scale(type="symlog", constant=0.5, domain=[0, end], nice=False)
-    axis = alt.Axis(values=ticks, grid=True, format="~r")
+    axis = alt.Axis(values=[tick for tick in _TICKS if tick <= end], grid=True, format="~r")
     title = "distance, standard deviations of the reference"
-    names = [row["statistic"] for row in shown]
-    base = alt.Chart(alt.Data(values=shown)).encode(
+    names = [row["statistic"] for row in rows]
+    base = alt.Chart(alt.Data(values=rows)).encode(
         alt.Y("statistic:N", sort=names, title=None, axis=alt.Axis(labelLimit=170))
     )
-    told = tooltip("statistic", "told", low=".2f", high=".2f", chance=".2f")
+    chances = {row["what"] for row in rows}
     bars = base.mark_bar(height={"band": 0.7}).encode(
-        alt.X("distance:Q", scale=scale, axis=axis, title=title),
-        colors(
-            {
-                name: color
-                for name, color in _CHANCES.items()
-                if any(row["what"] == name for row in shown)
-            }
-        ),
-        tooltip=told,
+        alt.X("bar:Q", scale=scale, axis=axis, title=title),
+        colors({name: color for name, color in _CHANCES.items() if name in chances}),
+        tooltip=tooltip("statistic", "distance", low=".2f", high=".2f", chance=".2f"),
     )
-    intervals = base.transform_filter("datum.low != null").mark_rule(strokeWidth=1.6, color=INK)
-    chance = base.transform_filter("datum.chance != null").mark_tick(
-        thickness=2.5, color=VERMILLION, size=17
-    )
-    values = base.transform_calculate(
-        at="datum.high != null ? datum.high : datum.distance"
-    ).mark_text(align="left", dx=6, color=INK)
+    with_interval = base.transform_filter("datum.low != null")
+    intervals = with_interval.mark_rule(strokeWidth=1.6, color=INK)
+    with_chance = base.transform_filter("datum.chance != null")
+    chance = with_chance.mark_tick(thickness=2.5, color=VERMILLION, size=17)
+    at_end = base.transform_calculate(at="datum.high != null ? datum.high : datum.bar")
+    values = at_end.mark_text(align="left", dx=6, color=INK)
     return alt.layer(
         bars,
         intervals.encode(alt.X("low:Q", scale=scale), alt.X2("high:Q")),
         chance.encode(alt.X("chance:Q", scale=scale)),
-        values.encode(alt.X("at:Q", scale=scale), text="told:N"),
+        values.encode(alt.X("at:Q", scale=scale), text="distance:N"),
     )
 
 
-def _grid(found: Inspection, k: int) -> np.ndarray | None:
-    """(cells, cells) share of the objects of a source by row and column of their centres; None
-    without objects.
+def _grid(inspection: Inspection, k: int) -> np.ndarray | None:
+    """(cells, cells) share of a source's objects by row and column of their centres.
+
+    None without objects.
     """
-    measured = found.subjects[k].measured
-    if not measured.objects:
+    measurements = inspection.subjects[k].measurements
+    if not measurements.objects:
         return None
-    bins = np.linspace(0, 1, _CELLS + 1)
-    return (
-        np.histogram2d(measured.values["centre_y"], measured.values["centre_x"], (bins, bins))[0]
-        / measured.objects
-    )
+    edges = np.linspace(0, 1, _CELLS + 1)
+    rows, columns = measurements.values["centre_y"], measurements.values["centre_x"]
+    counts, _, _ = np.histogram2d(rows, columns, (edges, edges))
+    return counts / measurements.objects
 
 
-def _class_shares(found: Inspection) -> dict[str, dict[str, float]]:
-    """By source that has objects: the share of each class among them."""
-    counts = {
-        s.name: s.measured.class_counts(found.classes).sum(axis=0)
-        for s in found.subjects
-        if s.measured.objects
-    }
-    return {
-        source: dict(zip(found.classes, (count / count.sum()).tolist(), strict=True))
-        for source, count in counts.items()
-    }
+def _class_shares(inspection: Inspection) -> dict[str, dict[str, float]]:
+    """The share of each class, by the sources that have objects."""
+    shares = {}
+    for subject in inspection.subjects:
+        if subject.measurements.objects:
+            counts = subject.measurements.class_counts(inspection.classes).sum(axis=0)
+            of_source = (counts / counts.sum()).tolist()
+            shares[subject.name] = dict(zip(inspection.classes, of_source, strict=True))
+    return shares

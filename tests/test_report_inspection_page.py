@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pyarrow import parquet
-from test_data_statistics import coco, quiet, scenes, written
+from test_inspection_statistics import coco, quiet, scenes, written
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.cli import listing
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import differences
-from syndet_ray.inspection.comparison import inspect
 from syndet_ray.inspection.distance import Distance
+from syndet_ray.inspection.inspect import inspect
 from syndet_ray.inspection.statistics import BY_NAME
 from syndet_ray.report import inspection_page as glance
 from syndet_ray.report.figures import distributions
@@ -137,7 +137,7 @@ def test_sources_that_are_alike_are_called_so(tmp_path):
     found = inspect([written(tmp_path / "a", images), written(tmp_path / "b", images)], None, quiet)
     assert differences.headline(found)[0] == (
         "b differs from a no more than two samples of one source would: "
-        "0 of 22 statistics are beyond chance, and about 1 would be there."
+        "0 of 22 statistics are beyond chance, and about 1 would be by chance alone."
     )
     assert all(distance.value in (0, None) for distance in found.distances)
 
@@ -145,7 +145,7 @@ def test_sources_that_are_alike_are_called_so(tmp_path):
 def test_a_single_source_is_counted(empty):
     assert differences.headline(empty) == (
         "empty: 2 images with 0 objects of 2 classes, 2 images without any.",
-        "No image is there twice.",
+        "No image occurs twice.",
     )
     facts = dict(differences.summary(empty))
     assert facts["image size"] == ("96 x 96",)
@@ -233,7 +233,7 @@ def test_the_page_needs_nothing_else_and_its_numbers_lie_beside_it(compared, tmp
     }
     for name in ("distances", "duplicates", "distances_1", "histogram_noise"):
         assert (numbers / f"{name}.csv").exists(), name
-    assert told[-1][0] == "drawing" and told[-1][1] == told[-1][2]
+    assert told[-1][0] == "plotting" and told[-1][1] == told[-1][2]
 
 
 def test_an_older_page_is_replaced_with_its_figures_and_nothing_else(empty, tmp_path):

@@ -16,9 +16,15 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.write import write_dataset
 from syndet_ray.errors import DataError
-from syndet_ray.inspection.comparison import inspect, unique_names
-from syndet_ray.inspection.distance import Line, Sample, class_distance, distance, total_variation
+from syndet_ray.inspection.distance import (
+    Sample,
+    SortedSamples,
+    class_distance,
+    distance,
+    total_variation,
+)
 from syndet_ray.inspection.duplicates import pairs, print_of
+from syndet_ray.inspection.inspect import inspect, unique_names
 from syndet_ray.inspection.statistics import STATISTICS, box_numbers, look, measure, noise
 
 values = st.lists(st.integers(-50, 50), min_size=1, max_size=30).map(
@@ -131,7 +137,7 @@ def test_boxes_are_told_in_pixels_and_of_the_image():
 def test_crowds_are_counted_and_no_objects(tmp_path):
     boxes = [Boxes.of([[0, 0, 9, 9], [0, 0, 50, 50]], [0, 1], None, [False, True]), Boxes.none()]
     path = written(tmp_path / "a", scenes(2), boxes=boxes)
-    measured = inspect([path], None, quiet).reference.measured
+    measured = inspect([path], None, quiet).reference.measurements
     assert (measured.images, measured.objects, measured.crowds, measured.empty) == (2, 1, 1, 1)
     assert measured.class_counts(("dog", "cat")).tolist() == [[0, 1], [0, 0]]
     assert measured.values["overlaps"].tolist() == [0]
@@ -140,16 +146,16 @@ def test_crowds_are_counted_and_no_objects(tmp_path):
 @settings(deadline=None)
 @given(values, values)
 def test_distances_are_those_of_scipy_and_symmetric(one, two):
-    moved, ks = Line.of(one, two).apart(np.ones(len(one)), np.ones(len(two)))
+    moved, ks = SortedSamples.of(one, two).apart(np.ones(len(one)), np.ones(len(two)))
     assert moved == pytest.approx(stats.wasserstein_distance(one, two))
     assert ks == pytest.approx(
         max(abs(np.mean(one <= x) - np.mean(two <= x)) for x in [*one, *two])
     )
-    assert Line.of(two, one).apart(np.ones(len(two)), np.ones(len(one))) == pytest.approx(
+    assert SortedSamples.of(two, one).apart(np.ones(len(two)), np.ones(len(one))) == pytest.approx(
         (moved, ks)
     )
     assert moved >= 0 and 0 <= ks <= 1
-    assert Line.of(one, one).apart(np.ones(len(one)), np.ones(len(one))) == (0, 0)
+    assert SortedSamples.of(one, one).apart(np.ones(len(one)), np.ones(len(one))) == (0, 0)
 
 
 @given(*[st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any).map(np.array)] * 2)
@@ -338,8 +344,8 @@ def test_a_brighter_copy_differs_in_brightness_and_not_in_sizes(tmp_path):
         "classes",
     ):
         assert told[name].value == 0, name
-    assert [one.value for one in found.of("b") if one.value is not None] == sorted(
-        (one.value for one in found.of("b") if one.value is not None), reverse=True
+    assert [one.value for one in found.numeric_distances("b") if one.value is not None] == sorted(
+        (one.value for one in found.numeric_distances("b") if one.value is not None), reverse=True
     )
 
 
@@ -421,10 +427,10 @@ def test_visibility_is_estimated_for_all_and_measured_where_it_is_told(tmp_path)
         written(tmp_path / "b", scenes(3, 1), visibility=[0.25, 1.0]),
     ]
     found = inspect(paths, None, quiet)
-    kinds = [subject.measured.visibility_kind for subject in found.subjects]
+    kinds = [subject.measurements.visibility_kind for subject in found.subjects]
     assert kinds == ["estimated", "measured"]
-    assert found.subjects[1].measured.values["visibility_measured"][:2].tolist() == [0.25, 1]
-    assert found.subjects[1].measured.values["visibility_estimated"].tolist() == [1] * 6
+    assert found.subjects[1].measurements.values["visibility_measured"][:2].tolist() == [0.25, 1]
+    assert found.subjects[1].measurements.values["visibility_estimated"].tolist() == [1] * 6
     # never compared with what is estimated
     assert by_name(found, "b")["visibility_measured"].value is None
     assert by_name(found, "b")["visibility_estimated"].value == 0
@@ -436,16 +442,16 @@ def test_a_source_without_objects_has_no_statistics_of_objects(tmp_path):
         warnings.simplefilter("error")
         found = inspect([written(tmp_path / "a", scenes(3, 1)), empty], None, quiet)
         backwards = inspect([empty, str(tmp_path / "a")], None, quiet)
-    objects = [statistic.name for statistic in STATISTICS if statistic.of == "object"]
+    objects = [statistic.name for statistic in STATISTICS if statistic.per == "object"]
     for told in (by_name(found, "empty"), by_name(backwards, "a")):
         assert all(told[name].value is None for name in [*objects, "classes"])
         assert told["brightness"].value is not None
-    assert found.subjects[1].measured.share("tiny") is None
+    assert found.subjects[1].measurements.share("tiny") is None
 
 
 def test_one_image_and_images_of_many_sizes_can_be_inspected(tmp_path):
     one = inspect([written(tmp_path / "one", scenes(1))], None, quiet)
-    assert one.reference.measured.images == 1 and one.distances == () and one.twins == ()
+    assert one.reference.measurements.images == 1 and one.distances == () and one.twins == ()
     many = written(tmp_path / "many", [scenes(1, side=side)[0] for side in (90, 120, 200)])
     found = inspect([many, str(tmp_path / "one")], None, quiet)
     assert by_name(found, "one")["image_width"].value > 0
