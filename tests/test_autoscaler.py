@@ -99,7 +99,7 @@ def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up)
 @pytest.mark.parametrize("gpus", [2, 1.5, 1.0001, -1, float("nan")])
 def test_a_trial_trains_on_one_gpu_at_most(gpus):
     with pytest.raises(
-        DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: a trial trains on one GPU"
+        DefinitionError, match=r"^`gpus_per_trial`: must be 0 to 1: a trial trains on one GPU"
     ):
         check_gpus(gpus)
     for possible in (None, 0, 0.6, 1):
@@ -110,7 +110,7 @@ def test_a_gpu_that_no_node_will_have_is_refused(up):
     up((4, 0))
     with pytest.raises(
         MachineError,
-        match=r"--gpus-per-trial: no node has a GPU, and none with one may join, got 1",
+        match=r"`gpus_per_trial`: no node has a GPU, and none with one may join, got 1",
     ):
         resources(None, 1)
 
@@ -144,11 +144,11 @@ def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
 def test_trials_on_cpus_beside_gpus_are_told(up, documented):
     up((4, 1))
     (words,) = resource_words(resources(None, 0), NO_GROWTH)
-    assert words == "trials train on CPUs, and the cluster has GPUs: --gpus-per-trial 1 uses them"
+    assert words == "trials train on CPUs, and the cluster has GPUs: `gpus_per_trial` 1 uses them"
     up((0, 0), (16, 0))
     assert words in resource_words(resources(None, 0, documented), documented)
     (words,) = resource_words(resources(None, None, UNKNOWN), UNKNOWN)
-    assert words.endswith("if nodes with GPUs will join, set --gpus-per-trial 1")
+    assert words.endswith("if nodes with GPUs will join, set `gpus_per_trial` 1")
     assert resource_words(resources(None, None), NO_GROWTH) == []
 
 

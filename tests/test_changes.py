@@ -203,7 +203,7 @@ def test_a_run_of_an_earlier_version_says_so_and_blames_neither_its_file_nor_its
         refuse(run, DATA)
     words = "it began with an earlier version, which recorded its sweep file and its data in another way"
     assert error.value.rule == f"something has changed since this run began: {words}"
-    assert "--force" in str(error.value)
+    assert "`force`" in str(error.value)
 
 
 @pytest.fixture
@@ -362,14 +362,14 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"trials": 4}, "--trials: must be at least what the run has already, 5, got 4"),
+        ({"trials": 4}, "`trials`: must be at least what the run has already, 5, got 4"),
         (
             {"images": 2199},
-            "--images: must be at least the 2,200 that its trials have seen, got 2199",
+            "`images`: must be at least the 2,200 that its trials have seen, got 2199",
         ),
         (
             {"hours": 0.0},
-            r"--hours: must be more than the \S+ hours that the run has taken, got 0.0",
+            r"`hours`: must be more than the \S+ hours that the run has taken, got 0.0",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 it is.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 from made_runs import TRIALS, made_run, variant_run
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
+from syndet_ray.cli.options import FLAGS, with_flags
 from syndet_ray.cli.terminal import console
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.folder import RunFolder
@@ -112,7 +115,7 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
     with pytest.raises(DataError) as refused:
         verb("tiny", real=photos, local=True)
     assert near in str(refused.value) and exact in str(refused.value)
-    assert "--allow-near-copies" in str(refused.value)
+    assert "`allow_near_copies`" in str(refused.value)
     with pytest.raises(DataError) as refused:
         verb("tiny", real=photos, local=True, allow_near_copies=True)
     assert near not in str(refused.value) and exact in str(refused.value)
@@ -186,3 +189,32 @@ def test_what_cannot_be_printed_is_no_success(output, status):
         command = [sys.executable, "-m", "syndet_ray", "--help"]
         done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, check=False)
     assert done.returncode == status
+
+
+def test_the_options_that_messages_name_are_options_of_the_command_line():
+    verbs = list(get_command(cli.app).commands.values())
+    verbs += get_command(cli.data_app).commands.values()
+    flags = {flag for verb in verbs for option in verb.params for flag in option.opts}
+    assert set(FLAGS.values()) <= flags
+
+
+def test_an_error_of_the_library_is_printed_with_the_flag_of_its_option():
+    error = DataError("photos", "has no split 'x'", do="Choose with `split`: train.")
+    assert with_flags(str(error)) == "photos: has no split 'x'. Choose with --split: train."
+    assert with_flags("`allow_near_copies`, not `ray status` or `mine`") == (
+        "--allow-near-copies, not `ray status` or `mine`"
+    )
+
+
+def test_library_messages_name_options_and_not_flags():
+    """A whole command, such as one that resumes a run, may have flags."""
+    package = Path(cli.__file__).parents[1]
+    flag = re.compile(rf"(?:{'|'.join(FLAGS.values())})\b(?![-=])")
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if package / "cli" not in path.parents
+        for line in path.read_text().splitlines()
+        if flag.search(line) and not re.search(r"resume\b|command|\"--port\",", line)
+    ]
+    assert lines == []

@@ -77,7 +77,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     # another folder for every process that has another working folder
     here = Path("/proc/self/cwd/runs")
     with pytest.raises(
-        MachineError, match=rf"{here}: is not seen from here, .* Give --storage s3://"
+        MachineError, match=rf"{here}: is not seen from here, .* Give `storage` s3://"
     ):
         run.start(
             run.Origin(name="tiny"),

@@ -89,10 +89,10 @@ def test_only_what_cannot_fit_is_refused():
     check_hours(cost, Budget(hours=cost.least_hours))
     check_images(asked, Budget(images=cost.least_images))
     with pytest.raises(
-        DefinitionError, match=r"--hours: must be at least the .* hours .*got 0\.01.*--force"
+        DefinitionError, match=r"`hours`: must be at least the .* hours .*got 0\.01.*`force`"
     ):
         check_hours(cost, Budget(hours=0.01))
-    with pytest.raises(DefinitionError, match=r"--images: must be at least the 7,000 "):
+    with pytest.raises(DefinitionError, match=r"`images`: must be at least the 7,000 "):
         check_images(asked, Budget(images=cost.least_images - 1))
 
 
@@ -100,7 +100,7 @@ def test_only_what_cannot_fit_is_refused():
 def test_too_few_images_are_refused_before_anything_is_read_or_measured(home, tmp_path, verb):
     """Photos that are not there would be the next thing to be missed."""
     home()
-    with pytest.raises(DefinitionError, match="--images: must be at least the"):
+    with pytest.raises(DefinitionError, match="`images`: must be at least the"):
         verb("tiny", real=tmp_path / "nowhere", images=5, local=True)
     with pytest.raises(DataError, match="nowhere"):
         verb("tiny", real=tmp_path / "nowhere", images=5, local=True, force=True)
@@ -198,6 +198,6 @@ def test_replay_names_the_pruners_it_knows():
     assert {pruning.name for pruning in chosen("median").values()} == {"median"}
     assert len(chosen(None)) > len(chosen("median")) > 1
     with pytest.raises(
-        DefinitionError, match=r"--pruner: names no pruner, got 'medan'\. Did you mean 'median'\?"
+        DefinitionError, match=r"`pruner`: names no pruner, got 'medan'\. Did you mean 'median'\?"
     ):
         chosen("medan")

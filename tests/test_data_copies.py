@@ -169,7 +169,7 @@ def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original(score
     ours, theirs, pools = scored
     assert refused(pools, *[encoded(photo, "PNG") for photo in theirs]) == []
     half = ours[1].resize((240, 180))
-    said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Keep each .* --allow-near-copies"
+    said = "theirs: image 'their 1' is also 'val 1' of val, saved again or at another size. Keep each .* `allow_near_copies`"
     with pytest.raises(DataError, match=said):
         refused(pools, encoded(theirs[0], "PNG"), encoded(half, "PNG"))
     more = [
@@ -192,7 +192,7 @@ def test_near_copies_may_be_allowed_and_are_then_returned(scored):
         DataError, match=r"theirs: image 'their 1' is also 'test 1' of test, by its pixels. Keep"
     ) as error:
         refused(pools, near, exact, allowed=True)
-    assert "--allow-near-copies" not in str(error.value), "nothing lets these pass"
+    assert "`allow_near_copies`" not in str(error.value), "nothing lets these pass"
 
 
 def test_what_roboflow_made_of_one_photo_is_known_by_its_name():

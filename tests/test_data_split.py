@@ -159,7 +159,7 @@ def test_equal_files_lie_on_one_side():
 def test_one_photo_alone_cannot_be_cut():
     with pytest.raises(
         DataError,
-        match=r"at least 2 training images to cut val from train that do not look like one photo, got 1.*--allow-near-copies",
+        match=r"at least 2 training images to cut val from train that do not look like one photo, got 1.*`allow_near_copies`",
     ):
         with_validation(dataset(train=source(*ROBOFLOW[:3]), test=source(*TEST)), 0)
 

@@ -85,13 +85,13 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
     check_fits(disk, Room(free=4_000 * MB, cache=2_000 * MB), tmp_path, None)
     with pytest.raises(MachineError) as error:
         check_fits(disk, Room(free=3_999 * MB, cache=2_000 * MB), tmp_path, None)
-    words = "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another --runs,"
+    words = "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another `runs`,"
     assert (
         str(error.value)
-        == f"{tmp_path}: {words} let checkpoints go to S3 with --storage, or begin all the same with --force."
+        == f"{tmp_path}: {words} let checkpoints go to S3 with `storage`, or begin all the same with `force`."
     )
     with pytest.raises(
-        MachineError, match=r"give another --runs, or begin all the same with --force\."
+        MachineError, match=r"give another `runs`, or begin all the same with `force`\."
     ):
         check_fits(disk, Room(free=999 * MB, cache=2_000 * MB), tmp_path, "s3://bucket")
 

@@ -228,7 +228,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
         1 if models == {m for row in first.rows for m in row.models} else 2
     )
     with pytest.raises(
-        DefinitionError, match="--trials: must be at least what the run has already, 3, got 2"
+        DefinitionError, match="`trials`: must be at least what the run has already, 3, got 2"
     ):
         resume(folder, {"trials": 2}, Silent())
 
@@ -433,7 +433,7 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     options = Options(runs=Path("runs"), real=dice, images=50, local=True)
     with pytest.raises(
         DefinitionError,
-        match=r"--images: must be at least the \d+ that the sweep sees .*got 50.*--force",
+        match=r"`images`: must be at least the \d+ that the sweep sees .*got 50.*`force`",
     ):
         start(Origin(name="tiny"), load("tiny"), options, Silent())
     assert not list(Path().glob("runs/*/sweep.json"))
@@ -441,7 +441,7 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
 
 def test_local_keeps_to_this_machine(home):
     home()
-    with pytest.raises(DefinitionError, match="--local: goes with no --address"):
+    with pytest.raises(DefinitionError, match="`local`: goes with no `address`"):
         start(
             Origin(name="tiny"),
             load("tiny"),
@@ -452,7 +452,7 @@ def test_local_keeps_to_this_machine(home):
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     home()
-    with pytest.raises(DefinitionError, match=r"^--gpus-per-trial: must be 0 to 1: .*, got 2"):
+    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be 0 to 1: .*, got 2"):
         start(
             Origin(name="tiny"),
             load("tiny"),
@@ -460,7 +460,7 @@ def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
             Silent(),
         )
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(MachineError, match=r"^--gpus-per-trial: this machine has no GPU"):
+    with pytest.raises(MachineError, match=r"^`gpus_per_trial`: this machine has no GPU"):
         local.local_resources(0.5)
     assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 

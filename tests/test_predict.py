@@ -271,7 +271,7 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, phot
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_a_score_must_be_a_share(model, photos, tmp_path, score):
-    with pytest.raises(DefinitionError, match="--score: must be from 0 to 1, got"):
+    with pytest.raises(DefinitionError, match="`least`: must be from 0 to 1, got"):
         predicted(model, [photos], tmp_path / "out", least=score)
     assert not (tmp_path / "out").exists()
 
@@ -392,14 +392,14 @@ def test_data_that_cannot_be_scored_are_told(model, dataset, tmp_path):
     unknown = r"holds classes that the model does not know: huge \(\d boxes, the first: .*\)"
     with pytest.raises(DataError, match=rf"data, test: {unknown}\. .* small, big"):
         judged(model, data)
-    with pytest.raises(DataError, match=r"has no split 'val'\. Choose with --split: test\."):
+    with pytest.raises(DataError, match=r"has no split 'val'\. Choose with `split`: test\."):
         judged(model, data, "val")
     with pytest.raises(DataError, match="does not exist"):
         judged(model, tmp_path / "nope")
 
 
 def test_without_a_test_split_several_need_a_choice(model, dataset):
-    with pytest.raises(DataError, match=r"has no split 'test'\. Choose with --split: train, val\."):
+    with pytest.raises(DataError, match=r"has no split 'test'\. Choose with `split`: train, val\."):
         judged(model, dataset(train=1, val=1))
 
 

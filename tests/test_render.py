@@ -281,7 +281,7 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("blur=0.2", "--set: must read like scene.blur=0.2, got 'blur=0.2'"),
+        ("blur=0.2", "`settings`: must read like scene.blur=0.2, got 'blur=0.2'"),
         ("scene.blur", "must read like"),
         ("mix.synthetic=0.5", "must read like"),
         ("scene.blurr=1", "Did you mean 'scene.blur'"),
@@ -289,7 +289,7 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
         ("scene.blur=much", "scene.blur"),
         (
             "scene.occluders=0.5",
-            "--set: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
+            "`settings`: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
         ),
         (
             "scene.hue=0.5",

@@ -225,7 +225,7 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
     told = answer.answer(folder.read())
     assert said in told
     assert told.endswith(
-        "which --allow-near-copies let pass: where they are the same photo, scores are too high."
+        "which the option allow_near_copies let pass: where they are the same photo, scores are too high."
     )
     assert content(folder.read())["answer"] == told
     assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())

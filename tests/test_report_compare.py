@@ -223,7 +223,7 @@ def test_runs_on_different_test_sets_are_refused_by_both_their_hashes(two):
         compared(two)
     assert str(caught.value) == (
         f"{two[1].path}: has test set fedcba987654 and {two[0].path} has 0123456789ab: scores on different test sets "
-        "cannot be compared. Compare runs that were given the same --real."
+        "cannot be compared. Compare runs that were given the same `real`."
     )
 
 

@@ -116,7 +116,7 @@ def test_a_database_without_its_driver_is_told(monkeypatch):
     rule = r"postgresql\+psycopg2://me:\*\*\*@127.0.0.1:9/runs: cannot be used \(.*psycopg2"
     with pytest.raises(MachineError, match=rule) as told:
         check_store("postgresql+psycopg2://me:secret@127.0.0.1:9/runs")
-    assert str(told.value).endswith("Correct --tracking, or mend the store.")
+    assert str(told.value).endswith("Correct `tracking`, or mend the store.")
 
 
 def test_one_process_at_a_time_opens_a_store(runs, monkeypatch):

@@ -542,14 +542,14 @@ def test_a_run_goes_on_with_the_password_that_mlflow_has():
         kept_address("postgresql://u:***@db/x")
 
 
-def test_a_run_keeps_no_password(monkeypatch, tmp_path):
+def test_a_run_keeps_no_password(tmp_path):
     address = "http://user:secret@host:5000"
-    monkeypatch.setattr("sys.argv", ["syndet_ray", "sweep", "x", "--tracking", address])
+    command = ["syndet_ray", "sweep", "x", "--tracking", address]
     options = run.Options(runs=tmp_path, tracking=address)
     data = SimpleNamespace(
         describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())}
     )
-    about = json.dumps(run._about(run.Origin(name="x"), SWEEP, options, data))
+    about = json.dumps(run._about(run.Origin(name="x", command=command), SWEEP, options, data))
     assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"
     assert "secret" not in about
     kept = json.loads(about)["options"]
@@ -691,7 +691,7 @@ def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
     folder = run_of(tracking, tmp_path / "runs" / "x")
     with pytest.raises(
         MachineError,
-        match=rf"has nothing of {folder.path}\. Name another with --tracking, or have it",
+        match=rf"has nothing of {folder.path}\. Name another with `tracking`, or have it",
     ):
         ui.addresses(store, "http://127.0.0.1:5000", folder)
     with pytest.raises(DataError, match="has no trial yet"):
@@ -760,7 +760,7 @@ def test_a_link_shows_no_password():
 def test_an_address_that_is_neither_of_a_server_nor_of_a_database_is_refused(uri):
     with pytest.raises(
         MachineError,
-        match=rf"^tracking {uri}: must be the address of a server .* Correct --tracking",
+        match=rf"^tracking {uri}: must be the address of a server .* Correct `tracking`",
     ):
         check_server(uri)
 

@@ -26,7 +26,7 @@ from syndet_ray.spread import (
 
 METRIC = "mAP"
 _HASH_DIGITS = 12
-_DO_ELSE = "Compare runs that were given the same --real."
+_DO_ELSE = "Compare runs that were given the same `real`."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import typer
 
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
-from syndet_ray.cli.options import FAILED
+from syndet_ray.cli.options import FAILED, with_flags
 from syndet_ray.cli.stream import lasting
 from syndet_ray.errors import SyndetError
 
@@ -32,9 +32,7 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 
 def main() -> NoReturn:
-    """The entry point: `run`, and then the end of this process. Whatever is printed meanwhile,
-    printing it never fails.
-    """
+    """The entry point: calls `run` and ends this process. Printing never fails meanwhile."""
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:
@@ -46,7 +44,7 @@ def main() -> NoReturn:
 
 
 def _status(code: str | int | None) -> int:
-    """The exit status of a SystemExit, whose words, if it has any, are printed as Python would."""
+    """The exit status of a SystemExit; prints its message, if it has one, as Python would."""
     if code is None or isinstance(code, int):
         return code or 0
     print(code, file=sys.stderr)
@@ -54,9 +52,9 @@ def _status(code: str | int | None) -> int:
 
 
 def run() -> None:
-    """Does what the command line asks for: a SyndetError is one clear message and exit status 1."""
+    """Carries out the command line. A SyndetError becomes one clear message and exit status 1."""
     try:
         app()
     except SyndetError as error:
-        print(f"syndet_ray: {error}", file=sys.stderr)
+        print(f"syndet_ray: {with_flags(str(error))}", file=sys.stderr)
         raise SystemExit(FAILED) from None

@@ -1,16 +1,38 @@
-"""Options: what several verbs take, as the command line tells of it, and the exit statuses."""
+"""Options: the arguments and options that several verbs share, and the exit statuses."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from syndet_ray.tuning.run import Options
+
+# 130 is the shell's status for Ctrl-C; 3 tells a script that the budget, not the run, has ended.
 INTERRUPTED, FAILED, SPENT = 130, 1, 3
+
+# The options that messages of the library name, by the argument that they are in Python.
+_NAMES = (
+    *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
+    *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
+)
+FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
+
+
+def with_flags(message: str) -> str:
+    """A message of the library as the command line says it: `real` becomes --real.
+
+    The library names an option by its argument in Python, in backquotes.
+    """
+    return re.sub(r"`(\w+)`", lambda match: FLAGS.get(match[1], match[0]), message)
 
 
 def _more_than_0(number: float | None) -> float | None:
-    """What was given. Raises BadParameter, before anything is loaded, for 0 and less: a range of
-    typer's includes its ends.
+    """Returns the number. Raises BadParameter, before anything is loaded, for 0 and less.
+
+    A range of typer's includes its ends, so it cannot say this.
     """
     if number is not None and not number > 0:
         raise typer.BadParameter(f"{number:g} is not more than 0.")
@@ -29,7 +51,7 @@ Real = Annotated[
 ]
 _AS_BEGUN = "Default: as the run began."
 RealAgain = Annotated[
-    Path | None, typer.Option("--real", help=f"Where the same photos lie now. {_AS_BEGUN}")
+    Path | None, typer.Option("--real", help=f"Where the same photos are now. {_AS_BEGUN}")
 ]
 AddressAgain = Annotated[
     str | None, typer.Option("--address", help=f"Ray cluster to join. {_AS_BEGUN}")
@@ -71,7 +93,7 @@ Hours = Annotated[
 Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Even where it cannot fit the budget, or something has changed."),
+    typer.Option("--force", help="Even if it cannot fit the budget, or something has changed."),
 ]
 Local = Annotated[
     bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")
@@ -80,7 +102,7 @@ Board = Annotated[
     bool, typer.Option("--tensorboard", help="Write event files too, in the run's folder.")
 ]
 NearCopies = Annotated[
-    bool, typer.Option("--allow-near-copies", help="Even where a photo seems to be in two splits.")
+    bool, typer.Option("--allow-near-copies", help="Even if a photo seems to be in two splits.")
 ]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
@@ -98,3 +120,72 @@ Model = Annotated[
     typer.Argument(metavar="MODEL", help="Run, champion, checkpoint, or models:/NAME@champion."),
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """The options of sweep, check and resume; None or False for one that was not given.
+
+    real, address, storage, tracking, local, ...  as in `tuning.run.Options`
+    trials, seed  instead of the sweep's own
+    """
+
+    runs: Path
+    real: Path | None = None
+    trials: int | None = None
+    hours: float | None = None
+    images: int | None = None
+    seed: int | None = None
+    parallel: int | None = None
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    storage: str | None = None
+    tracking: str | None = None
+    local: bool = False
+    tensorboard: bool = False
+    allow_near_copies: bool = False
+
+    def for_sweep(self) -> dict[str, Any]:
+        """The settings of the sweep that were given instead of its own."""
+        return _given({"trials": self.trials, "seed": self.seed})
+
+    def for_run(self) -> "Options":
+        """The options by which a run is carried out."""
+        from syndet_ray.tuning.run import Options
+
+        return Options(
+            runs=self.runs,
+            real=self.real,
+            parallel=self.parallel,
+            gpus_per_trial=self.gpus_per_trial,
+            address=self.address,
+            storage=self.storage,
+            tracking=self.tracking,
+            hours=self.hours,
+            images=self.images,
+            local=self.local,
+            tensorboard=self.tensorboard,
+            allow_near_copies=self.allow_near_copies,
+        )
+
+    def for_resume(self) -> dict[str, Any]:
+        """The options of a run that were given again, instead of those it began with."""
+        return _given(
+            {
+                "trials": self.trials,
+                "hours": self.hours,
+                "images": self.images,
+                "parallel": self.parallel,
+                "address": self.address,
+                "real": self.real,
+                "tracking": self.tracking,
+                "gpus_per_trial": self.gpus_per_trial,
+                "tensorboard": self.tensorboard or None,
+                "allow_near_copies": self.allow_near_copies or None,
+            }
+        )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that were given on the command line."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,9 +1,10 @@
-"""Verbs that carry a sweep out, or are about to: sweep, resume and check."""
+"""Verbs that run, continue or check a sweep: sweep, resume and check."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from syndet_ray.cli.ending import leave
 from syndet_ray.cli.options import (
@@ -28,9 +29,11 @@ from syndet_ray.cli.options import (
     Runs,
     Seed,
     Storage,
+    SweepOptions,
     TrackingAgain,
     TrackingUri,
     Trials,
+    with_flags,
 )  # fmt: skip
 from syndet_ray.cli.screen import shown
 from syndet_ray.errors import DefinitionError
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.run import Outcome
 
-_LOADING = "loading PyTorch, Ray and MLflow"  # which takes seconds
+_LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
 
 
 def sweep(
@@ -65,14 +68,18 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them on the real test set once, write the
-    report.
-    """
+    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
     from syndet_ray.cli import terminal
     from syndet_ray.definitions.loader import find
 
-    given: dict[str, Any] = {"trials": trials, "seed": seed}
-    definition = _definition(name, trials, seed)
+    options = SweepOptions(
+        runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
+        parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
+        tracking=tracking, local=local, tensorboard=tensorboard,
+        allow_near_copies=allow_near_copies,
+    )  # fmt: skip
+    given = options.for_sweep()
+    definition = _definition(name, options)
     console = terminal.console()
     console.print(definition.question, style="bold")
     if points is not None:
@@ -82,22 +89,15 @@ def sweep(
         with shown(console) as display:
             with display.step(_LOADING):
                 from syndet_ray.tuning import run as running
-            options = running.Options(
-                runs=runs,
-                real=real,
-                parallel=parallel,
-                gpus_per_trial=gpus_per_trial,
-                address=address,
-                storage=storage,
-                tracking=tracking,
-                hours=hours,
-                images=images,
-                local=local,
-                tensorboard=tensorboard,
-                allow_near_copies=allow_near_copies,
+            origin = running.Origin(
+                name=Path(name).stem,
+                file=find(name),
+                given=given,
+                command=["syndet_ray", *sys.argv[1:]],
             )
-            origin = running.Origin(name=Path(name).stem, file=find(name), given=_said(given))
-            outcome = running.start(origin, definition, options, display, force=force, leave=leave)
+            outcome = running.start(
+                origin, definition, options.for_run(), display, force=force, leave=leave
+            )
     except KeyboardInterrupt:
         console.print("interrupted before the run began: there is nothing to resume")
         raise SystemExit(INTERRUPTED) from None
@@ -119,31 +119,22 @@ def resume(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Go on with a run that was interrupted, from its last checkpoints, or extend a finished one."""
+    """Continue an interrupted run from its last checkpoints, or extend a finished one."""
     from syndet_ray.cli import terminal
 
     console = terminal.console()
     with shown(console) as display:
         folder = _folder(run, runs, display)
     console.print(folder.sweep.question, style="bold")
-    given: dict[str, Any] = {
-        "trials": trials,
-        "hours": hours,
-        "images": images,
-        "parallel": parallel,
-        "address": address,
-    }
-    given |= {
-        "real": real,
-        "tracking": tracking,
-        "gpus_per_trial": gpus_per_trial,
-        "tensorboard": tensorboard or None,
-    }
-    given["allow_near_copies"] = allow_near_copies or None
+    options = SweepOptions(
+        runs=runs, real=real, trials=trials, hours=hours, images=images, parallel=parallel,
+        gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
+        tensorboard=tensorboard, allow_near_copies=allow_near_copies,
+    )  # fmt: skip
     with shown(console) as display:
         with display.step(_LOADING):
             from syndet_ray.tuning import run as running
-        outcome = running.resume(folder, _said(given), display, force=force, leave=leave)
+        outcome = running.resume(folder, options.for_resume(), display, force=force, leave=leave)
     _finish(outcome, console)
 
 
@@ -164,28 +155,21 @@ def check(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Validate a sweep, its data and this machine, project what it costs, and start nothing."""
+    """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
     from syndet_ray.cli import listing, terminal
 
-    definition = _definition(name, trials=trials, seed=seed)
+    shared = SweepOptions(
+        runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
+        parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
+        tracking=tracking, local=local, allow_near_copies=allow_near_copies,
+    )  # fmt: skip
+    definition = _definition(name, shared)
     console = terminal.console()
     with shown(console) as display, display.step(_LOADING):
         from syndet_ray.tuning import cost as costs
         from syndet_ray.tuning import disk
         from syndet_ray.tuning import run as running
-    options = running.Options(
-        runs=runs,
-        real=real,
-        parallel=parallel,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
-        storage=storage,
-        tracking=tracking,
-        hours=hours,
-        images=images,
-        local=local,
-        allow_near_copies=allow_near_copies,
-    )
+    options = shared.for_run()
     if not force:
         costs.check_images(definition, options.budget)
     with shown(console) as display:
@@ -196,10 +180,10 @@ def check(
         *listing.sweep_lines(name, definition),
         *listing.data_lines(data),
         *listing.cost_lines(cost),
+        *listing.disk_lines(cost.disk, room, storage),
+        f"machine  {os.cpu_count()} cores, {_gpus()} GPUs",
     ]
-    lines += listing.disk_lines(cost.disk, room, storage)
     terminal.print_lines(console, lines)
-    console.print(f"machine  {os.cpu_count()} cores, {_gpus()} GPUs")
     if not force:
         costs.check_hours(cost, options.budget)
         disk.check_fits(cost.disk, room, runs, storage)
@@ -207,7 +191,7 @@ def check(
 
 
 def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
-    """The folder of a run, which comes back from its copy on S3 where an address is given."""
+    """The folder of a run; if its address is given, it is fetched from its copy on S3."""
     from syndet_ray.runs.folder import RunFolder
 
     if "://" not in run:
@@ -218,22 +202,16 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         return fetch(run, runs)
 
 
-def _definition(name: str, trials: int | None, seed: int | None) -> "LoadedSweep":
+def _definition(name: str, options: SweepOptions) -> "LoadedSweep":
     from syndet_ray.definitions.loader import load
 
-    return load(name).replace(_said({"trials": trials, "seed": seed}))
+    return load(name).replace(options.for_sweep())
 
 
-def _said(given: dict[str, Any]) -> dict[str, Any]:
-    """What was given on the command line."""
-    return {key: value for key, value in given.items() if value is not None}
+def _with_points(definition: "LoadedSweep", run: Path, say: Callable[[str], object]) -> "LoadedSweep":
+    """The sweep, which then proposes the best recipes of an earlier run first.
 
-
-def _with_points(
-    definition: "LoadedSweep", run: Path, say: Callable[[str], object]
-) -> "LoadedSweep":
-    """The sweep, to propose first what was best in an earlier run. say: is told what is left out of
-    that, and why.
+    say  is called with the recipes that are left out, and why
     """
     from syndet_ray.analysis.selection import best_points
     from syndet_ray.runs.folder import RunFolder
@@ -247,17 +225,19 @@ def _with_points(
             raise DefinitionError("--points", rule, do="Leave it out.")
         first, reason = next(iter(reasons.items()))
         looked_at = f"{counted(len(reasons), 'recipe')} looked at"
-        rule = f"this sweep can propose no recipe of {run} ({looked_at}); the best, trial {first}: {reason}"
-        raise DefinitionError(
-            "--points", rule, do="Widen the sweep's space, or leave --points out."
+        rule = (
+            f"this sweep can propose no recipe of {run} ({looked_at}); "
+            f"the best, trial {first}: {reason}"
         )
+        do = "Widen the sweep's space, or leave --points out."
+        raise DefinitionError("--points", rule, do=do)
     for number, reason in reasons.items():
         say(f"--points: trial {number} is left out: {reason}")
     return definition.replace({"points": best.points[: definition.proposals]})
 
 
 def _finish(outcome: "Outcome", console: "Console") -> None:
-    """The last words of a run, and its exit status."""
+    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import terminal
     from syndet_ray.report.answer import answer
 
@@ -267,12 +247,12 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     trials = f"trials   {outcome.trials or f'python -m syndet_ray ui {folder.path} --open'}"
     if outcome.status == "interrupted":
         console.print(f"interrupted; {go_on}\n{so_far}")
-        _say_where(outcome, trials, console)
+        _print_trials(outcome, trials, console)
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
         more = "--hours" if "hours" in outcome.why else "--images"
         console.print(f"stopped: {outcome.why}; {go_on} {more} TOTAL\n{so_far}", soft_wrap=True)
-        _say_where(outcome, trials, console)
+        _print_trials(outcome, trials, console)
         raise SystemExit(SPENT)
     run = folder.read()
     if run.test is not None:
@@ -281,15 +261,15 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     console.print(answer(run), style="bold")
     if outcome.is_reported:
         console.print(f"report   {folder.report}", soft_wrap=True)
-    _say_where(outcome, trials, console)
+    _print_trials(outcome, trials, console)
     if outcome.status == "failed" or outcome.unwritten is not None or not outcome.is_reported:
         raise SystemExit(FAILED)
 
 
-def _say_where(outcome: "Outcome", trials: str, console: "Console") -> None:
-    """The last line of a run: where its trials are, after what MLflow lacks of them."""
+def _print_trials(outcome: "Outcome", trials: str, console: "Console") -> None:
+    """Prints what MLflow lacks of a run, and on the last line where its trials are."""
     if outcome.unwritten is not None:
-        console.print(str(outcome.unwritten), soft_wrap=True)
+        console.print(with_flags(str(outcome.unwritten)), soft_wrap=True)
     console.print(trials, soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from syndet_ray import wording
 from syndet_ray.analysis.selection import unconfirmed, winner
 from syndet_ray.analysis.tables import compared_with, test_lines, told_once
+from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
@@ -95,7 +96,7 @@ class Plain:
         """Nothing is left open."""
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,7 +135,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Stays: it is printed above the block, which is gone when the run is over."""
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(with_flags(text), markup=False, highlight=False)
 
     def begin(self, trials: int, images: int) -> None:
         self._confirming = self._total > 0

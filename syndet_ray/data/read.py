@@ -58,7 +58,7 @@ class Dataset:
         default = next(iter(self.splits)) if len(self.splits) == 1 else "test"
         chosen = name or default
         if chosen not in self.splits:
-            do = f"Choose with --split: {', '.join(self.splits) or 'none'}."
+            do = f"Choose with `split`: {', '.join(self.splits) or 'none'}."
             raise DataError(self.path, f"has no split {chosen!r}", do=do)
         return chosen
 

@@ -26,7 +26,7 @@ _VAL_SHARE = 0.2  # of the training images
 # Roboflow names all images that it makes from one photo, by turning, cropping or brightening it,
 # NAME_jpg.rf.HASH.jpg.
 _AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
-_ALLOW = "--allow-near-copies"
+_ALLOW = "`allow_near_copies`"
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
 Link = tuple[int, int]  # positions of two images that must be on one side

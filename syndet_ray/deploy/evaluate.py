@@ -114,7 +114,7 @@ def with_classes_of(
             place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}."
         )
     if not len(source):
-        raise DataError(place, "holds no images", do="Choose another with --split.")
+        raise DataError(place, "holds no images", do="Choose another with `split`.")
     if not any((~record.boxes.crowd).any() for record in source.records):
         raise DataError(
             place, "holds no object, so there is nothing to find", do="Label some, or use predict."

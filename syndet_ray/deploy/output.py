@@ -12,7 +12,7 @@ def check_out(out: Path) -> None:
     """Raises DataError where `out` can be no folder."""
     if out.exists() and not out.is_dir():
         raise DataError(
-            out, "is a file, predictions need a folder", do="Give a new folder with --out."
+            out, "is a file, predictions need a folder", do="Give a new folder with `out`."
         )
 
 

@@ -62,7 +62,7 @@ def apply(
     written. Raises DefinitionError for `least` outside 0 to 1.
     """
     if not 0 <= least <= 1:
-        raise DefinitionError("--score", "must be from 0 to 1", got=least)
+        raise DefinitionError("`least`", "must be from 0 to 1", got=least)
     found, began = Applied(out=_new_folders(out), least=least), time.monotonic()
     try:
         for done, file in enumerate(files, start=1):

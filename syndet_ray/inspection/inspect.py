@@ -172,7 +172,7 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
 def _requested(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
     """The requested splits of a dataset, without those that hold no images."""
     if split is not None and split not in dataset.splits:
-        do = "Give another --split, or none."
+        do = "Give another `split`, or none."
         raise DataError(path, f"has no {split} split", got=list(dataset.splits), do=do)
     requested = dataset.splits if split is None else {split: dataset.splits[split]}
     with_images = {name: source for name, source in requested.items() if len(source)}

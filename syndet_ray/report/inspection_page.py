@@ -43,7 +43,7 @@ def write(inspection: Inspection, out: Path, progress: NamedProgress) -> Path:
     done, number in all). Raises DataError when `out` is a folder.
     """
     if out.is_dir():
-        do = "Give a file such as --out inspect.html."
+        do = "Give a file for `out`, such as inspect.html."
         raise DataError(out, "is a folder, the page is a file", do=do)
     numbers = numbers_folder(out)
     numbers.mkdir(parents=True, exist_ok=True)

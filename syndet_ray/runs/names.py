@@ -264,7 +264,7 @@ def near_copies(about: Mapping[str, Any]) -> str:
     if not parts:
         return ""
     verb = "looks" if list(copies.values()) == [1] else "look"
-    where = "photos of another split or source, which --allow-near-copies let pass"
+    where = "photos of another split or source, which the option allow_near_copies let pass"
     return f"{' and '.join(parts)} {verb} like {where}: where they are the same photo, scores are too high."
 
 

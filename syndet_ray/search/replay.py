@@ -77,7 +77,7 @@ def chosen(name: str | None) -> dict[str, Pruning]:
     """
     names = {pruning.name for pruning in candidates().values()}
     if name is not None and name not in names:
-        raise DefinitionError("--pruner", "names no pruner", got=name, do=nearest(name, names))
+        raise DefinitionError("`pruner`", "names no pruner", got=name, do=nearest(name, names))
     return {told: pruning for told, pruning in candidates().items() if name in (None, pruning.name)}
 
 

@@ -50,7 +50,7 @@ def check_gpus(gpus_per_trial: float | None) -> None:
     if gpus_per_trial is not None and not 0 <= gpus_per_trial <= 1:
         rule = "must be 0 to 1: a trial trains on one GPU, or on a share of one"
         do = "More GPUs train more trials at once: leave it out, or set it to 1."
-        raise DefinitionError("--gpus-per-trial", rule, got=gpus_per_trial, do=do)
+        raise DefinitionError("`gpus_per_trial`", rule, got=gpus_per_trial, do=do)
 
 
 @dataclass(frozen=True, kw_only=True)

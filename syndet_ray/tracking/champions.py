@@ -83,7 +83,7 @@ def _store(runs: Path, tracking: str | None) -> str:
     uri = tracking or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
     file = _local_file(uri)
     if file is not None and not file.exists():
-        do = "Say with --runs where the runs lie, or with --tracking which store it is."
+        do = "Say with `runs` where the runs lie, or with `tracking` which store it is."
         raise MachineError(file, "there is no MLflow store", do=do)
     return uri
 

@@ -13,10 +13,10 @@ _ANSWER_S = 5
 # The cheapest request that needs all that writing needs. /health does not: MLflow's own log-in
 # leaves it open, and a server that nobody may use looks healthy.
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
-_OTHER = "Start it, correct --tracking, or leave it out to use sqlite beside the runs."
+_OTHER = "Start it, correct `tracking`, or leave it out to use sqlite beside the runs."
 _CERTIFICATE = "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or set MLFLOW_TRACKING_INSECURE_TLS=true."
 _LOG_IN = (
-    "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or give --tracking with name "
+    "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or give `tracking` with name "
     "and password: a run does not keep them."
 )
 _MASK = "***"
@@ -43,7 +43,7 @@ def check_server(uri: str) -> None:
         if not uri.startswith(_DATABASES):
             rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
             raise MachineError(
-                f"tracking {mask(uri)}", rule, do="Correct --tracking, or leave it out."
+                f"tracking {mask(uri)}", rule, do="Correct `tracking`, or leave it out."
             )
         return
     place = f"tracking server {mask(uri)}"
@@ -97,5 +97,5 @@ def kept_address(uri: str) -> str:
     if is_server(uri) and _MASK not in plain:
         return plain
     raise MachineError(
-        uri, "is kept without its password", do="Give the whole address with --tracking."
+        uri, "is kept without its password", do="Give the whole address with `tracking`."
     )

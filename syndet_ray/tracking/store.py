@@ -103,7 +103,7 @@ def _refusal(uri: str, error: Exception) -> MachineError:
         )
     rule = f"cannot be used ({reason(error)})"
     if _file(uri) is None:
-        return MachineError(place, rule, do="Correct --tracking, or mend the store.")
+        return MachineError(place, rule, do="Correct `tracking`, or mend the store.")
     do = "Mend it, or move it away: a new one is made in its place, and resume writes a run there anew."
     return MachineError(place, rule, do=do)
 

@@ -73,7 +73,7 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
                 f"MLflow's store {mask(uri)}", f"cannot be read ({mask(str(error))})"
             ) from None
         rule = f"has nothing of {folder.path}"
-        do = f"Name another with --tracking, or have it written there: python -m syndet_ray resume {folder.path}"
+        do = f"Name another with `tracking`, or have it written there: python -m syndet_ray resume {folder.path}"
         raise MachineError(f"MLflow's store {mask(uri)}", rule, do=do) from None
     return links(
         server, experiment.experiment_id, parent, has_view=VIEW_TAG + parent in experiment.tags
@@ -175,7 +175,7 @@ def _check_free(port: int) -> None:
         except OSError:
             rule = "is in use by another program"
             raise MachineError(
-                f"port {port}", rule, do="End that, or choose another with --port."
+                f"port {port}", rule, do="End that, or choose another with `port`."
             ) from None
 
 

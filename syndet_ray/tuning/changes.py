@@ -33,7 +33,7 @@ def refuse(folder: RunFolder, data: RealData) -> None:
         ]
     changes += _of_packages(folder)
     if changes:
-        do = "Start a new sweep, or go on with this one as it began with --force: its file is not read again."
+        do = "Start a new sweep, or go on with this one as it began with `force`: its file is not read again."
         raise DefinitionError(
             folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
 
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
-_DO_ABOUT_BUDGET = "Raise the budget, shorten the sweep, or start it all the same with --force: resume goes on where it stopped."
+_DO_ABOUT_BUDGET = "Raise the budget, shorten the sweep, or start it all the same with `force`: resume goes on where it stopped."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def check_images(sweep: LoadedSweep, budget: Budget) -> None:
     least = sum(_least_lengths(sweep))
     if least > budget.images:
         rule = f"must be at least the {least:,} that the sweep sees if all is pruned that can be"
-        raise DefinitionError("--images", rule, got=budget.images, do=_DO_ABOUT_BUDGET)
+        raise DefinitionError("`images`", rule, got=budget.images, do=_DO_ABOUT_BUDGET)
 
 
 def check_hours(cost: Cost, budget: Budget) -> None:
@@ -158,7 +158,7 @@ def check_hours(cost: Cost, budget: Budget) -> None:
     """
     if cost.least_hours > budget.hours:
         rule = f"must be at least the {cost.least_hours:.2g} hours that the sweep takes if all is pruned that can be"
-        raise DefinitionError("--hours", rule, got=budget.hours, do=_DO_ABOUT_BUDGET)
+        raise DefinitionError("`hours`", rule, got=budget.hours, do=_DO_ABOUT_BUDGET)
 
 
 def measure(

@@ -63,8 +63,8 @@ def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None
         rule = (
             f"lacks {lacking} for {words(disk, room, storage)} ({memory_words(room.free)} are free)"
         )
-        elsewhere = "" if storage else "let checkpoints go to S3 with --storage, "
-        do = f"Make room, give another --runs, {elsewhere}or begin all the same with --force."
+        elsewhere = "" if storage else "let checkpoints go to S3 with `storage`, "
+        do = f"Make room, give another `runs`, {elsewhere}or begin all the same with `force`."
         raise MachineError(place, rule, do=do)
 
 

@@ -80,7 +80,7 @@ def real_data(
     """
     _check_one_scale(sweep)
     if path is None:
-        place, dataset = "the stand-in set (no --real given)", stand_in()
+        place, dataset = "the stand-in set (no `real` given)", stand_in()
     else:
         place, dataset = str(path), read(path)
     classes, splits = dataset.classes, with_validation(dataset, sweep.seed).splits
@@ -457,7 +457,7 @@ def check_machine(runs: Path, storage: str | None) -> None:
     """Raises MachineError where there is too little disk, or the store of the run cannot be
     written.
     """
-    do = "Run from a folder that you may write to, or name one with --runs."
+    do = "Run from a folder that you may write to, or name one with `runs`."
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:

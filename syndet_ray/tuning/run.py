@@ -4,10 +4,9 @@ then the record of it all.
 
 import math
 import shlex
-import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,11 +110,14 @@ class Options:
 class Origin:
     """Where a run's sweep came from: its file, and what was given on the command line instead of
     what stands there.
+
+    command  the words of the command line; empty for a run that was started from Python
     """
 
     name: str
     file: Path | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    command: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +154,13 @@ def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     if options.local and (options.address or options.storage or (options.parallel or 1) > 1):
         raise DefinitionError(
-            "--local", "goes with no --address, no --storage and no --parallel above 1"
+            "`local`", "goes with no `address`, no `storage` and no `parallel` above 1"
         )
     check_gpus(options.gpus_per_trial)
     preflight.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
-        raise DefinitionError("--hours", "must be more than 0", got=options.hours)
+        raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
     check_store(options.tracking or store_address(options.runs))
     check_backbones(sweep)
 
@@ -330,17 +332,17 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
     sweep = folder.sweep
     if trials is not None and trials < sweep.trials:
         raise DefinitionError(
-            "--trials", f"must be at least what the run has already, {sweep.trials}", got=trials
+            "`trials`", f"must be at least what the run has already, {sweep.trials}", got=trials
         )
     seen = sum(trial.images for trial in folder.trials())
     if images is not None and images < seen:
         raise DefinitionError(
-            "--images", f"must be at least the {seen:,} that its trials have seen", got=images
+            "`images`", f"must be at least the {seen:,} that its trials have seen", got=images
         )
     elapsed = folder.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
         raise DefinitionError(
-            "--hours",
+            "`hours`",
             f"must be more than the {elapsed:.3g} hours that the run has taken",
             got=hours,
         )
@@ -754,7 +756,7 @@ def _about(origin: Origin, asked: LoadedSweep, options: Options, data: RealData)
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": mask(shlex.join(["syndet_ray", *sys.argv[1:]])),
+        "command": mask(shlex.join(origin.command)),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json holds it settled
         "seed": asked.seed,

@@ -195,10 +195,10 @@ def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
     now = trials_on(there, use.cpus, use.gpus)
     words = []
     if not use.gpus and _with_gpus([*there, *growth.nodes]):
-        words.append("trials train on CPUs, and the cluster has GPUs: --gpus-per-trial 1 uses them")
+        words.append("trials train on CPUs, and the cluster has GPUs: `gpus_per_trial` 1 uses them")
     elif not use.gpus and not growth.is_known:
         words.append(
-            "trials train on CPUs, for no node has a GPU: if nodes with GPUs will join, set --gpus-per-trial 1"
+            "trials train on CPUs, for no node has a GPU: if nodes with GPUs will join, set `gpus_per_trial` 1"
         )
     if growth.nodes and now < use.parallel:
         trials = counted(use.parallel, "trial")
@@ -228,7 +228,7 @@ def _cores_beside_gpus(gpus: float, nodes: Sequence[Node]) -> int:
     if not nodes:
         do = "Leave it out, or join nodes with GPUs first."
         raise MachineError(
-            "--gpus-per-trial", "no node has a GPU, and none with one may join", got=gpus, do=do
+            "`gpus_per_trial`", "no node has a GPU, and none with one may join", got=gpus, do=do
         )
     cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
     return max(1, min(_MOST_CORES, cores))

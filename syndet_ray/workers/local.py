@@ -153,7 +153,7 @@ def local_resources(gpus_per_trial: float | None) -> Resources:
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
     if gpus and not torch.cuda.is_available():
         raise MachineError(
-            "--gpus-per-trial",
+            "`gpus_per_trial`",
             "this machine has no GPU that torch can use",
             got=gpus,
             do="Leave it out.",

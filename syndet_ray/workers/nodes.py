@@ -31,7 +31,7 @@ from syndet_ray.workers.ingredients import hash_or_nothing, weights_hashes
 
 _IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
 _ANY_NODE = "the first node that joins"
-_STORE = "Give --storage s3://BUCKET/PREFIX, or a folder of --runs that every node sees under the same path."
+_STORE = "Give `storage` s3://BUCKET/PREFIX, or a folder of `runs` that every node sees under the same path."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silen
             and not any(trains for trains, _ in tasks.values())
         ):
             rule = "is needed where nodes may join: they could not write checkpoints to a folder of this machine"
-            raise MachineError("--storage", rule, do=_STORE)
+            raise MachineError("`storage`", rule, do=_STORE)
         fits = trials_on(alive_nodes(), use.cpus, use.gpus)
         if needs.has_files and not fits and growth.is_possible:
             note("waiting for the first node, to see whether it has the files that trials need")

@@ -104,7 +104,7 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path.startswith("scene."):
-            raise DefinitionError("--set", "must read like scene.blur=0.2", got=setting)
+            raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=setting)
         changes[path] = located(path, _value(text), Path.cwd())
     plain = Recipe()
     recipe = plain.replace(changes)
@@ -112,7 +112,7 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
         reason = no_effect(path, recipe, facts)
         if reason is not None and recipe.get(path) != plain.get(path):
             rule = f"changes nothing: nothing acts on {path} where {reason.where}"
-            raise DefinitionError("--set", rule, do="Leave it out, or set what it depends on.")
+            raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
     return recipe.scene
 
 
