@@ -392,7 +392,7 @@ def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_
         "space.mix.synthetic was",
         "the images or labels of val",
         "optuna was 4.0.0 and is",
-        "--force",
+        "`force`",
     ):
         assert words in str(caught.value)
     assert resume(folder, {"images": 10_000}, Silent(), force=True).status == "finished"

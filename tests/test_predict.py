@@ -22,10 +22,10 @@ from syndet_ray.cli import scorecard, terminal
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.unlabelled import find
-from syndet_ray.deploy import evaluate as judging
+from syndet_ray.deploy import evaluate as evaluating
 from syndet_ray.deploy.finder import Finder, in_photo
 from syndet_ray.deploy.output import new_folder
-from syndet_ray.deploy.predict import apply
+from syndet_ray.deploy.predict import predict_images
 from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions
@@ -84,7 +84,7 @@ def dataset(tmp_path, squares):
 
 
 def predicted(model, given, out, least=0.2):
-    return apply(
+    return predict_images(
         Finder.load(Path(model)), find(given), out, least=least, progress=lambda done, total: None
     )
 
@@ -93,7 +93,7 @@ def judged(model, data, split=None):
     data = read(data)
     chosen = data.split_to_score(split)
     finder = Finder.load(Path(model))
-    return judging.judge(
+    return evaluating.evaluate_model(
         finder, data, chosen, model=str(model), progress=lambda what, done, total: None
     )
 
@@ -230,7 +230,7 @@ def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(
+        predict_images(
             Finder.load(Path(model)),
             find([photos]),
             tmp_path / "out",
@@ -256,17 +256,17 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, phot
     images = json.loads((tmp_path / "out" / "predictions.json").read_text())
     highest = max(found["score"] for image in images for found in image["detections"])
     assert applied.highest == pytest.approx(highest, abs=1e-4)
-    first = next(scorecard.applied_lines(applied))
+    first = next(scorecard.summary_lines(applied))
     told = first.partition(": nothing with a confidence of 1 or more; the highest is ")[
         2
     ].removesuffix(", see --score")
     assert highest - 0.0011 < float(told) <= applied.highest
     nearly = replace(applied, least=0.5, highest=0.4996)
-    assert "0.5 or more; the highest is 0.499," in next(scorecard.applied_lines(nearly))
+    assert "0.5 or more; the highest is 0.499," in next(scorecard.summary_lines(nearly))
     hardly = replace(applied, highest=0.0004)
-    assert "the highest is below 0.001," in next(scorecard.applied_lines(hardly))
+    assert "the highest is below 0.001," in next(scorecard.summary_lines(hardly))
     none = replace(applied, highest=0.0)
-    assert next(scorecard.applied_lines(none)).endswith(": nothing")
+    assert next(scorecard.summary_lines(none)).endswith(": nothing")
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
@@ -298,16 +298,13 @@ def test_what_cannot_be_used_is_told_before_anything_is_written(
 def test_evaluate_says_and_writes_what_pycocotools_counts(
     main, model, dataset, monkeypatch, tmp_path, capsys
 ):
-    monkeypatch.setattr(judging, "RESAMPLES", 10)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 10)
     # the same names in another order: what was small is big
     data = dataset(classes=CLASSES[::-1], test=4)
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
     assert "4 images and 4 objects of " in said
-    assert (
-        "no intervals: 4 images with an object cannot tell how sure a score is: that takes 10 or more"
-        in said
-    )
+    assert "no intervals: they need 10 or more images with an object, and there are 4" in said
     for words in (
         "mAP",
         "AP/big",
@@ -316,7 +313,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(
         "missed",
     ):
         assert words in said
-    assert "has no test set any more" in said
+    assert "is no test set any more" in said
     assert max(map(len, said.splitlines()[3:-1])) <= 100
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
     truth = COCO(tmp_path / "scores" / "truth.json")
@@ -336,7 +333,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(
 def test_in_eighty_columns_no_number_and_no_word_of_a_score_is_cut(
     model, dataset, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     done = judged(model, dataset(test=24))
     console = Console(width=80, file=io.StringIO())
     console.print(scorecard.visibility_table(done), scorecard.errors_table(done))
@@ -356,7 +353,7 @@ def test_in_eighty_columns_no_number_and_no_word_of_a_score_is_cut(
 
 
 def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     done = judged(model, dataset(classes=("big", "small")))
     sides = done.pool.xyxy[:, 2] - done.pool.xyxy[:, 0]
     assert done.pool.classes == CLASSES
@@ -368,23 +365,23 @@ def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
 def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(
     main, model, dataset, monkeypatch, capsys
 ):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     assert main("evaluate", model, dataset(classes=("small",), val=6)) == 0
     said = capsys.readouterr().out
-    assert "the data have no class big: what is found of it counts nowhere" in said
+    assert "the data have no class big: detections of it are not scored" in said
     assert "without an object, and so in no mean: big" in said
-    assert "has no test set any more" not in said  # it was the validation set
+    assert "is no test set any more" not in said  # it was the validation set
 
 
 def test_a_class_is_printed_as_it_is_called(dataset, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     classes = ("[b]", "$5 [/red]")
     save_model(tmp_path / "odd", build(TINY, classes, seed=0)[0], TINY, classes)
     done = judged(tmp_path / "odd", dataset(classes=classes))
     terminal.console().print(scorecard.scores_table(done))
     said = capsys.readouterr().out
     assert all(f"AP/{name} " in said for name in classes)
-    assert judging.write(done, tmp_path / "out") == tmp_path / "out"
+    assert evaluating.write(done, tmp_path / "out") == tmp_path / "out"
 
 
 def test_data_that_cannot_be_scored_are_told(model, dataset, tmp_path):
@@ -412,12 +409,12 @@ def test_empty_data_are_told(model, dataset, given, told):
 
 
 def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     nothing = Predictions(xyxy=np.zeros((0, 4)), labels=np.zeros(0, np.int64), scores=np.zeros(0))
-    monkeypatch.setattr(judging, "predict", lambda model, pool, **_: [nothing] * len(pool))
+    monkeypatch.setattr(evaluating, "predict", lambda model, pool, **_: [nothing] * len(pool))
     done = judged(model, dataset())
     assert done.evaluation.metrics["mAP"] == 0
-    judging.write(done, done.data / "out")
+    evaluating.write(done, done.data / "out")
     assert json.loads((done.data / "out" / "predictions.json").read_text()) == []
 
 
@@ -462,7 +459,7 @@ def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixel
 
 
 def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     data = dataset(test=2)
     done = judged(small, data)
     assert done.pool.sizes_wh.tolist() == [[64, 64]] * 2
@@ -478,12 +475,12 @@ def test_predict_and_evaluate_find_the_same(small, dataset, monkeypatch):
 def test_photos_have_one_hash_whichever_model_is_evaluated_on_them(
     model, small, dataset, monkeypatch
 ):
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     data = dataset(test=2)
     first, second = judged(model, data), judged(small, data)
     assert first.pool.sizes_wh.tolist() != second.pool.sizes_wh.tolist()
     photos = decode(read(data).splits["test"])
-    assert judging.scores(first)["hash"] == judging.scores(second)["hash"] == photos.hash
+    assert evaluating.scores(first)["hash"] == evaluating.scores(second)["hash"] == photos.hash
 
 
 def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there(
@@ -492,7 +489,7 @@ def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there
     """Every object is found a pixel too far right at the working scale, which is a pixel and a half
     of the photo.
     """
-    monkeypatch.setattr(judging, "RESAMPLES", 2)
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     shift = np.array([1, 0, 1, 0])
 
     def beside(model, pool, **_):
@@ -502,10 +499,10 @@ def test_evaluate_writes_photos_own_pixels_and_pycocotools_counts_the_same_there
             for b in boxes
         ]
 
-    monkeypatch.setattr(judging, "predict", beside)
+    monkeypatch.setattr(evaluating, "predict", beside)
     data = dataset(test=4)
     done = judged(small, data)
-    out = judging.write(done, tmp_path / "out")
+    out = evaluating.write(done, tmp_path / "out")
     truth = json.loads((out / "truth.json").read_text())
     labelled = json.loads((data / "test" / "_annotations.coco.json").read_text())
     for written, given in zip(truth["annotations"], labelled["annotations"], strict=True):

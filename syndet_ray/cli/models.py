@@ -41,19 +41,21 @@ def evaluate(
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
         from syndet_ray.cli import scorecard
-        from syndet_ray.deploy import evaluate as judging
+        from syndet_ray.deploy import evaluate as evaluating
 
-        judged = judging.judge(finder, dataset, chosen, model=model, progress=display.progress)
+        scores = evaluating.evaluate_model(
+            finder, dataset, chosen, model=model, progress=display.progress
+        )
     for table in (
-        scorecard.scores_table(judged),
-        scorecard.visibility_table(judged),
-        scorecard.errors_table(judged),
+        scorecard.scores_table(scores),
+        scorecard.visibility_table(scores),
+        scorecard.errors_table(scores),
     ):
         console.print(table)
-    for line in scorecard.judged_lines(judged):
+    for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:
-        print(judging.write(judged, out))
+        print(evaluating.write(scores, out))
 
 
 def predict(
@@ -84,18 +86,18 @@ def predict(
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
         from syndet_ray.cli import scorecard
-        from syndet_ray.deploy.predict import apply
+        from syndet_ray.deploy.predict import predict_images
 
         progress = partial(display.progress, "predicting")
-        applied = apply(finder, files, out, least=score, progress=progress)
-    for line in scorecard.applied_lines(applied):
+        summary = predict_images(finder, files, out, least=score, progress=progress)
+    for line in scorecard.summary_lines(summary):
         console.print(line, soft_wrap=True)
-    if applied.skipped:
+    if summary.skipped:
         raise SystemExit(FAILED)
 
 
 def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
-    """The model, ready. Where there is none is known at once, PyTorch takes seconds: in this order."""
+    """Loads the model. The folder comes first: a missing one is reported before PyTorch loads."""
     from syndet_ray.tracking import champions
 
     with champions.found(model, runs, tracking) as folder:

@@ -1,4 +1,4 @@
-"""Scorecard: what `evaluate` and `predict` say, as tables and lines."""
+"""Scorecard: the results of `evaluate` and `predict`, as tables and lines."""
 
 from collections.abc import Iterator
 from math import floor, isnan
@@ -10,60 +10,57 @@ from rich.table import Table
 from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
-    from syndet_ray.deploy.evaluate import Judged
-    from syndet_ray.deploy.predict import Applied
+    from syndet_ray.deploy.evaluate import ModelScores
+    from syndet_ray.deploy.predict import PredictionSummary
 
 _MANY = "mAP@300"
 _OF_ALL = ("mAP", "AP50", "AP75", "mAR", _MANY, "mAP_any_class", "AP50_any_class")
-_USED_UP = (
-    "Whoever looks at a test set again and again, and chooses by it, has no test set any more."
-)
-_MOST_SKIPPED = 20  # lines of a terminal
+_USED_UP = "A test set that is looked at again and again, to choose by it, is no test set any more."
+_MOST_SKIPPED = 20  # files; more lines would push the result off the screen
 _WIDTH = 100  # columns of a terminal
 
 
-def scores_table(judged: "Judged") -> Table:
-    """COCO's metrics and AP of every class, with 95 % intervals over images."""
-    pool = judged.pool
-    where = f"{counted(len(pool), 'image')} and {counted(_objects(judged), 'object')}"
-    intervals = ("95 % interval",) if judged.intervals else ()
-    table = _table(f"{where} of {judged.data}, {judged.split}", "", "value", *intervals, "objects")
+def scores_table(scores: "ModelScores") -> Table:
+    """COCO's metrics and the AP of every class, with 95 % intervals over images."""
+    pool = scores.pool
+    where = f"{counted(len(pool), 'image')} and {counted(_objects(scores), 'object')}"
+    intervals = ("95 % interval",) if scores.intervals else ()
+    table = _table(f"{where} of {scores.data}, {scores.split}", "", "value", *intervals, "objects")
     columns = 1 + len(intervals)
-    for name in _of_all(judged):
-        table.add_row(name, *_score(judged, name)[:columns], "")
+    for name in _of_all(scores):
+        table.add_row(name, *_score(scores, name)[:columns], "")
     for label, name in enumerate(pool.classes):
         objects = int(((pool.labels == label) & ~pool.crowd).sum())
-        table.add_row(f"AP/{name}", *_score(judged, f"AP/{name}")[:columns], str(objects))
+        table.add_row(f"AP/{name}", *_score(scores, f"AP/{name}")[:columns], str(objects))
     return table
 
 
-def visibility_table(judged: "Judged") -> Table:
-    """AP and recall of objects by how much of them can be seen."""
-    seen = judged.visibility
-    known = (
-        "estimated from boxes that overlap" if seen.kind == "estimated" else "as the data tell it"
-    )
-    interval = ", 95 %" if judged.intervals else ""
+def visibility_table(scores: "ModelScores") -> Table:
+    """AP and recall of objects by their visible share."""
+    visibility = scores.visibility
+    is_estimated = visibility.kind == "estimated"
+    how = "estimated from boxes that overlap" if is_estimated else "as the data give it"
+    interval = ", 95 %" if scores.intervals else ""
     table = _table(
-        f"By visible share of the object, {known}",
+        f"By visible share of the object, {how}",
         "visible",
         "objects",
         f"AP{interval}",
         f"recall{interval}",
     )
-    for one in seen.bins:
-        scores = [
-            " ".join(_score(judged, f"{kind}_visible/{one.name}")).strip()
-            for kind in ("AP", "recall")
-        ]
-        few = one.objects < max(seen.minimum, 1)
-        table.add_row(one.name, str(one.objects), *(["too few objects"] if few else scores))
+    for part in visibility.bins:
+        if part.objects < max(visibility.minimum, 1):
+            table.add_row(part.name, str(part.objects), "too few objects")
+            continue
+        ap = " ".join(_score(scores, f"AP_visible/{part.name}")).strip()
+        recall = " ".join(_score(scores, f"recall_visible/{part.name}")).strip()
+        table.add_row(part.name, str(part.objects), ap, recall)
     return table
 
 
-def errors_table(judged: "Judged") -> Table:
-    """What each kind of mistake costs."""
-    metrics = judged.evaluation.metrics
+def errors_table(scores: "ModelScores") -> Table:
+    """The AP50 that each kind of error costs."""
+    metrics = scores.evaluation.metrics
     table = _table("What AP50 would gain without each kind of error (TIDE)", "", "AP50")
     for name in metrics:
         if name.startswith("error/"):
@@ -71,45 +68,51 @@ def errors_table(judged: "Judged") -> Table:
     return table
 
 
-def judged_lines(judged: "Judged") -> Iterator[str]:
-    """What must be known of the scores above."""
-    if capped := judged.evaluation.metrics["capped@100"]:
-        most = counted(int(judged.pool.box_counts.max()), "labelled object")
-        yield f"{capped:.0%} of the images have over 100 predictions of one class; the fullest has {most}"
-    if absent := judged.evaluation.absent:
+def score_lines(scores: "ModelScores") -> Iterator[str]:
+    """Notes that a reader of the scores needs."""
+    if capped := scores.evaluation.metrics["capped@100"]:
+        most = counted(int(scores.pool.box_counts.max()), "labelled object")
+        yield (
+            f"{capped:.0%} of the images have over 100 predictions of one class; "
+            f"the fullest has {most}"
+        )
+    if absent := scores.evaluation.absent:
         yield f"without an object, and so in no mean: {', '.join(absent)}"
-    yield from judged.notes
-    if judged.split == "test":
+    yield from scores.notes
+    if scores.split == "test":
         yield _USED_UP
 
 
-def applied_lines(applied: "Applied") -> Iterator[str]:
-    """What was found, where it lies, and what could not be read."""
-    images = len(applied.images)
+def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
+    """The number of detections, where they are, and the files that could not be read."""
+    images = len(summary.images)
     counts = ", ".join(
-        f"{name} {count}" for name, count in applied.counts.most_common()
-    ) or _nothing(applied)
-    rate = f" ({images / applied.seconds:.3g} a second)" if images and applied.seconds else ""
+        f"{name} {count}" for name, count in summary.counts.most_common()
+    ) or _nothing(summary)
+    rate = f" ({images / summary.seconds:.3g} a second)" if images and summary.seconds else ""
     yield f"{counted(images, 'image')}{rate}: {counts}"
-    yield f"{applied.out}: annotated/, kitti/, predictions.json"
-    for line in applied.skipped[:_MOST_SKIPPED]:
+    yield f"{summary.out}: annotated/, kitti/, predictions.json"
+    for line in summary.skipped[:_MOST_SKIPPED]:
         yield f"skipped {line}"
-    if len(applied.skipped) > _MOST_SKIPPED:
-        yield f"skipped {len(applied.skipped) - _MOST_SKIPPED} more"
+    if len(summary.skipped) > _MOST_SKIPPED:
+        yield f"skipped {len(summary.skipped) - _MOST_SKIPPED} more"
 
 
-def _nothing(applied: "Applied") -> str:
-    """That no detection is drawn, and with which confidence some would be."""
-    if not applied.highest:
+def _nothing(summary: "PredictionSummary") -> str:
+    """Says that no picture has a detection, and at which confidence one would have."""
+    if not summary.highest:
         return "nothing"
-    thousandths = floor(applied.highest * 1000)  # rounded up it might be what was not reached
+    thousandths = floor(summary.highest * 1000)  # rounded up it might be what was not reached
     highest = f"{thousandths / 1000:.3f}" if thousandths else "below 0.001"
-    return f"nothing with a confidence of {applied.least:g} or more; the highest is {highest}, see --score"
+    return (
+        f"nothing with a confidence of {summary.least:g} or more; "
+        f"the highest is {highest}, see --score"
+    )
 
 
-def _of_all(judged: "Judged") -> list[str]:
-    """The metrics over all classes; with 300 detections an image only where that is not the same."""
-    metrics = judged.evaluation.metrics
+def _of_all(scores: "ModelScores") -> list[str]:
+    """The metrics over all classes; mAP with 300 detections an image only if it differs."""
+    metrics = scores.evaluation.metrics
     return [
         name
         for name in _OF_ALL
@@ -117,8 +120,8 @@ def _of_all(judged: "Judged") -> list[str]:
     ]
 
 
-def _objects(judged: "Judged") -> int:
-    return int((~judged.pool.crowd).sum())
+def _objects(scores: "ModelScores") -> int:
+    return int((~scores.pool.crowd).sum())
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -130,9 +133,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _score(judged: "Judged", name: str) -> tuple[str, str]:
+def _score(scores: "ModelScores", name: str) -> tuple[str, str]:
     """A metric and its interval, as cells."""
-    value, bounds = judged.evaluation.metrics.get(name), judged.intervals.get(name)
+    value, bounds = scores.evaluation.metrics.get(name), scores.intervals.get(name)
     if value is None or isnan(value):
         return "no objects", ""
     return f"{value:.3f}", "" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"

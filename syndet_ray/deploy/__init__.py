@@ -1,1 +1,1 @@
-"""Deploy: saved models put to use, whoever trained them."""
+"""Deploy: uses saved models, no matter which run trained them."""

@@ -1,6 +1,4 @@
-"""Judge: a saved model on a labelled split: its scores, how sure they are, and where it is right
-and wrong.
-"""
+"""Evaluate: the scores of a saved model on a labelled split, with intervals and example pictures."""
 
 import json
 import math
@@ -24,19 +22,18 @@ from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.runs.pictures import best_and_worst, predicted
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
-from syndet_ray.wording import counted
 
-_SHOWN = 6  # pictures of either kind
+_SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Judged:
-    """A model on a labelled split.
+class ModelScores:
+    """The scores of a model on a labelled split.
 
-    pool         the split at the model's working scale, its labels counted in the order of the
-                 model's classes
-    predictions  one for each image of it, in pixels of the pool
-    intervals    by metric, 95 % over images: of whatever has draws
+    pool         the split at the model's working scale, its labels as indices into the model's
+                 classes
+    predictions  one for each image, in pixels of the pool
+    intervals    by metric, 95 % over images; only of metrics that have resamples
     notes        what a reader of the scores must know, in words
     """
 
@@ -51,18 +48,18 @@ class Judged:
     notes: tuple[str, ...]
 
 
-def judge(
+def evaluate_model(
     finder: Finder,
     dataset: Dataset,
     split: str,
     *,
     model: str,
     progress: Callable[[str, int, int], None],
-) -> Judged:
+) -> ModelScores:
     """Scores a saved model on a split of a dataset.
 
-    model     what it is called in the scores
-    progress  is told (what is being done, how many are done, of how many)
+    model     the name of the model in the scores
+    progress  is called with (name of the step, number done, number in all)
 
     Raises DataError for data that cannot be used, before anything is predicted.
     """
@@ -75,21 +72,23 @@ def judge(
         finder.model, pool, device=finder.device, progress=partial(progress, "predicting")
     )
     scores = partial(progress, "other images, by bootstrap")
-    found = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
-    intervals, few = {}, ""
+    evaluation = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
+    intervals, too_few = {}, ""
     if pool.images_with_objects >= LEAST_IMAGES:
-        intervals = {name: score_interval(name, draws) for name, draws in found.draws.items()}
+        intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
     else:
-        telling = counted(pool.images_with_objects, "image")
-        few = f"no intervals: {telling} with an object cannot tell how sure a score is: that takes {LEAST_IMAGES} or more"
-    notes = (*dataset.notes, *(note for note in (missing, few) if note))
-    return Judged(
+        too_few = (
+            f"no intervals: they need {LEAST_IMAGES} or more images with an object, "
+            f"and there are {pool.images_with_objects}"
+        )
+    notes = (*dataset.notes, *(note for note in (missing, too_few) if note))
+    return ModelScores(
         model=model,
         data=dataset.path,
         split=split,
         pool=pool,
         predictions=predictions,
-        evaluation=found,
+        evaluation=evaluation,
         visibility=bins_of(pool),
         intervals=intervals,
         notes=notes,
@@ -99,12 +98,11 @@ def judge(
 def with_classes_of(
     source: Source, classes: Sequence[str], place: str, few_boxes: Mapping[str, str]
 ) -> tuple[Source, str]:
-    """The source, its list of classes filled up with those that only the model knows, and a note on
-    these or "".
+    """The source with all classes of the model, and a note on the classes that it lacked, or "".
 
-    few_boxes  of each class of the source that few boxes have, how many and where the first is, in
+    few_boxes  for each class of the source with few boxes: how many, and where the first is, in
                words
-    Raises DataError for a class that the model does not know, for no images, and where nothing is
+    Raises DataError for a class that the model does not know, for no images, and when nothing is
     labelled.
     """
     unknown = set(source.classes) - set(classes)
@@ -116,74 +114,67 @@ def with_classes_of(
     if not len(source):
         raise DataError(place, "holds no images", do="Choose another with `split`.")
     if not any((~record.boxes.crowd).any() for record in source.records):
-        raise DataError(
-            place, "holds no object, so there is nothing to find", do="Label some, or use predict."
-        )
+        do = "Label some, or use predict."
+        raise DataError(place, "holds no object, so there is nothing to find", do=do)
     missing = [name for name in classes if name not in source.classes]
-    note = (
-        f"the data have no class {', '.join(missing)}: what is found of it counts nowhere"
-        if missing
-        else ""
-    )
+    lack = f"the data have no class {', '.join(missing)}: detections of it are not scored"
+    note = lack if missing else ""
     return replace(source, classes=(*source.classes, *missing)), note
 
 
-def write(judged: Judged, out: Path) -> Path:
-    """Writes scores.json, predictions.json and truth.json (COCO) and a sheet of pictures into a new
-    folder.
+def write(model_scores: ModelScores, out: Path) -> Path:
+    """Writes scores.json, and predictions.json and truth.json (COCO), into a new folder.
 
-    The JSON is in the photos' own pixels, the sheet shows photos as the model sees them.
+    The JSON is in the photos' own pixels. A sheet of pictures shows photos as the model sees them.
     """
     from syndet_ray.report.figures.sheets import write_over_truth
 
     folder = new_folder(out)
-    write_whole(folder / "scores.json", json.dumps(scores(judged), indent=1).encode())
-    predictions = [in_photo(judged.pool, i, found) for i, found in enumerate(judged.predictions)]
+    write_whole(folder / "scores.json", json.dumps(scores(model_scores), indent=1).encode())
+    pool = model_scores.pool
+    predictions = [
+        in_photo(pool, i, of_image) for i, of_image in enumerate(model_scores.predictions)
+    ]
     write_whole(folder / "predictions.json", json.dumps(coco_results(predictions)).encode())
-    write_whole(
-        folder / "truth.json", json.dumps(coco_truth(judged.pool.labels_in_photos())).encode()
-    )
-    best, worst = best_and_worst(
-        [predicted(judged.pool, i, found) for i, found in enumerate(judged.predictions)], _SHOWN
-    )
+    truth = coco_truth(pool.labels_in_photos())
+    write_whole(folder / "truth.json", json.dumps(truth).encode())
+    pictures = [predicted(pool, i, of_image) for i, of_image in enumerate(model_scores.predictions)]
+    best, worst = best_and_worst(pictures, _SHOWN)
     shown = {name: pictures for name, pictures in (("worst", worst), ("best", best)) if pictures}
     write_over_truth(shown, folder / "worst_and_best")
     return folder
 
 
-def scores(judged: Judged) -> dict[str, Any]:
-    """Everything that was measured, as JSON holds it; null is what could not be."""
-    metrics = {
-        name: {
-            "value": _known(value),
-            "interval": [_known(bound) for bound in judged.intervals.get(name, ())] or None,
-        }
-        for name, value in judged.evaluation.metrics.items()
-    }
+def scores(model_scores: ModelScores) -> dict[str, Any]:
+    """All scores as JSON has them; null for one that could not be measured."""
+    metrics = {}
+    for name, value in model_scores.evaluation.metrics.items():
+        interval = [_finite(bound) for bound in model_scores.intervals.get(name, ())]
+        metrics[name] = {"value": _finite(value), "interval": interval or None}
     bins = [
         {"low": b.low, "high": b.high, "objects": b.objects, "mean": b.mean}
-        for b in judged.visibility.bins
+        for b in model_scores.visibility.bins
     ]
     return {
-        "model": judged.model,
-        "data": str(judged.data),
-        "split": judged.split,
-        "hash": judged.pool.hash,
-        "images": len(judged.pool),
-        "objects": int((~judged.pool.crowd).sum()),
+        "model": model_scores.model,
+        "data": str(model_scores.data),
+        "split": model_scores.split,
+        "hash": model_scores.pool.hash,
+        "images": len(model_scores.pool),
+        "objects": int((~model_scores.pool.crowd).sum()),
         "resamples": RESAMPLES,
         "metrics": metrics,
         "visibility": {
-            "kind": judged.visibility.kind,
-            "minimum": judged.visibility.minimum,
+            "kind": model_scores.visibility.kind,
+            "minimum": model_scores.visibility.minimum,
             "bins": bins,
         },
-        "classes": judged.pool.classes,
-        "absent": judged.evaluation.absent,
-        "confusion": judged.evaluation.confusion.tolist(),
-        "notes": judged.notes,
+        "classes": model_scores.pool.classes,
+        "absent": model_scores.evaluation.absent,
+        "confusion": model_scores.evaluation.confusion.tolist(),
+        "notes": model_scores.notes,
     }
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None

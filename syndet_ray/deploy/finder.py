@@ -18,8 +18,9 @@ from syndet_ray.detection.score import Predictions
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Finder:
-    """A model that is ready, the names of its classes, and the longer side at which it was shown
-    photos.
+    """A loaded model.
+
+    working_px  longer side, in pixels, of the photos that it was trained on
     """
 
     model: nn.Module
@@ -29,7 +30,7 @@ class Finder:
 
     @staticmethod
     def load(folder: Path) -> "Finder":
-        """The model saved in a folder that `champions.found` gives, on the GPU where there is one."""
+        """Loads the model in a folder that `champions.found` gives, on the GPU if there is one."""
         saved = load_model(folder)
         working_px = saved.detector.working_px
         assert working_px != "auto", "a detector is settled before it is built"
@@ -39,15 +40,16 @@ class Finder:
         )
 
     def decoded(self, source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
-        """The images of a source at the scale that the model learned at.
+        """The images of a source at the scale of the model's training photos.
 
         Raises DataError as `decode` does.
         """
         return decode(source, self.working_px, progress)
 
     def __call__(self, image: bytes | Path, place: str) -> Predictions:
-        """What is found in one image, in its own pixels; best first. Raises DataError where it
-        cannot be read.
+        """The predictions for one image, in its own pixels, the most confident first.
+
+        Raises DataError when the image cannot be read.
         """
         size_wh = picture.header(image, place).shown_wh
         record = Record(

@@ -1,6 +1,4 @@
-"""Apply: a saved model on images that nobody labelled, and what it finds written for people and for
-other programs.
-"""
+"""Predict: a saved model's detections in unlabelled images, as pictures and as files."""
 
 import json
 import time
@@ -22,19 +20,19 @@ from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import write_whole
 from syndet_ray.report.annotated import annotated
 
-KEPT_SCORE = 0.05  # what is less sure is noise to nearly everybody, and most of the file
+KEPT_SCORE = 0.05  # less confident detections are mostly noise, and most of the file
 _JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # whole colours: thin lines would smear
 
 
 @dataclass(kw_only=True)
-class Applied:
-    """What has come of it so far.
+class PredictionSummary:
+    """The result of predicting images, so far.
 
     images   one entry for each image that could be read, as predictions.json holds them
     skipped  why the others could not
-    counts   detections by class, of those that are drawn
-    least    confidence from which they are
-    highest  confidence of all that was detected, drawn or not; 0 where nothing was
+    counts   detections by class that are in the pictures
+    least    the least confidence of these detections
+    highest  the highest confidence of all detections, in the pictures or not; 0 without any
     """
 
     out: Path
@@ -46,34 +44,35 @@ class Applied:
     seconds: float = 0.0
 
 
-def apply(
+def predict_images(
     finder: Finder,
     files: Sequence[ImageFile],
     out: Path,
     *,
     least: float,
     progress: Callable[[int, int], None],
-) -> Applied:
+) -> PredictionSummary:
     """Predicts images into a new folder: annotated/, kitti/ and predictions.json.
 
-    least  confidence from which a detection is drawn and written for KITTI; JSON has all from 0.05
+    least  least confidence of the detections in pictures and KITTI files; JSON has all from 0.05
 
-    An image that cannot be read is skipped. Interrupted, what is there of predictions.json is
-    written. Raises DefinitionError for `least` outside 0 to 1.
+    An image that cannot be read is skipped. When it is interrupted, predictions.json has the images
+    so far. Raises DefinitionError for `least` outside 0 to 1.
     """
     if not 0 <= least <= 1:
         raise DefinitionError("`least`", "must be from 0 to 1", got=least)
-    found, began = Applied(out=_new_folders(out), least=least), time.monotonic()
+    summary = PredictionSummary(out=_new_folders(out), least=least)
+    began = time.monotonic()
     try:
         for done, file in enumerate(files, start=1):
-            _one(finder, file, least, found)
+            _predict_file(finder, file, least, summary)
             progress(done, len(files))
     finally:
-        found.seconds = time.monotonic() - began
+        summary.seconds = time.monotonic() - began
         # an image a line: to be read and searched
-        lines = ",\n".join(json.dumps(image) for image in found.images)
-        write_whole(found.out / "predictions.json", f"[\n{lines}\n]\n".encode())
-    return found
+        lines = ",\n".join(json.dumps(image) for image in summary.images)
+        write_whole(summary.out / "predictions.json", f"[\n{lines}\n]\n".encode())
+    return summary
 
 
 def _new_folders(out: Path) -> Path:
@@ -83,23 +82,23 @@ def _new_folders(out: Path) -> Path:
     return folder
 
 
-def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
-    """One image: read, predicted, written. What is written is in its own pixels, whatever size the
-    model saw.
-    """
+def _predict_file(
+    finder: Finder, file: ImageFile, least: float, summary: PredictionSummary
+) -> None:
+    """Reads one image, predicts it and writes the detections, in the image's own pixels."""
     try:
         image = picture.pixels(file.path, str(file.path))
-        every = finder(file.path, str(file.path))
+        predictions = finder(file.path, str(file.path))
     except DataError as error:
-        found.skipped.append(f"{error.place}: {error.rule}")
+        summary.skipped.append(f"{error.place}: {error.rule}")
         return
-    shown = at_least(every, least)
-    _write_picture(found.out / "annotated", file, image, shown, finder.classes)
-    (found.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))
-    found.highest = max(found.highest, float(every.scores.max(initial=0.0)))
-    found.counts.update(finder.classes[label] for label in shown.labels)
+    shown = at_least(predictions, least)
+    _write_picture(summary.out / "annotated", file, image, shown, finder.classes)
+    (summary.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))
+    summary.highest = max(summary.highest, float(predictions.scores.max(initial=0.0)))
+    summary.counts.update(finder.classes[label] for label in shown.labels)
     height, width = image.shape[:2]
-    kept = detections(at_least(every, min(KEPT_SCORE, least)), finder.classes)
+    kept = detections(at_least(predictions, min(KEPT_SCORE, least)), finder.classes)
     entry = {
         "file": str(file.path),
         "name": file.name,
@@ -107,14 +106,18 @@ def _one(finder: Finder, file: ImageFile, least: float, found: Applied) -> None:
         "height": height,
         "detections": kept,
     }
-    found.images.append(entry)
+    summary.images.append(entry)
 
 
 def _write_picture(
-    folder: Path, file: ImageFile, image: np.ndarray, found: Predictions, classes: tuple[str, ...]
+    folder: Path,
+    file: ImageFile,
+    image: np.ndarray,
+    predictions: Predictions,
+    classes: tuple[str, ...],
 ) -> None:
-    """A photo stays JPEG; as PNG it would be ten times as large. All else keeps every pixel."""
-    drawn = annotated(image, found, classes)
+    """Writes a JPEG for a JPEG, since a PNG of a photo is ten times as large; PNG otherwise."""
+    drawn = annotated(image, predictions, classes)
     if file.path.suffix.lower() in (".jpg", ".jpeg"):
         drawn.save(folder / f"{file.name}.jpg", **_JPEG)
     else:
