@@ -262,7 +262,7 @@ def test_the_terminal_says_it_within_a_hundred_columns(compared):
     from rich.console import Console
 
     console = Console(width=100, record=True, file=io.StringIO())
-    for part in listing.inspection(compared):
+    for part in listing.inspection_parts(compared):
         if not isinstance(part, str):
             console.print(part)
     text = console.export_text()

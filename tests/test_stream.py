@@ -78,7 +78,8 @@ def test_a_stream_tells_what_is_missing_unless_nobody_reads_it():
 
 VERB = """
 import sys
-from syndet_ray import cli, terminal
+from syndet_ray import cli
+from syndet_ray.cli import terminal
 def run():
     print("printed ·", flush=True)
     terminal.console().print("shown ·")

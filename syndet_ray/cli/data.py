@@ -34,7 +34,7 @@ def render(
                 cache=cache, display=display, workers=workers, address=address, image_format=kind,
             )  # fmt: skip
         except KeyboardInterrupt:
-            console.print("interrupted; the same command goes on where it was")
+            console.print("interrupted; the same command continues where it stopped")
             raise SystemExit(INTERRUPTED) from None
     print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
 
@@ -58,7 +58,7 @@ def cutouts(
         counts = cut_out(
             dataset, out, per_class, seed, masks, partial(display.progress, "cutting out")
         )
-    print(", ".join(f"{name} {found}" for name, found in counts.items()))
+    print(", ".join(f"{name} {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
@@ -79,12 +79,12 @@ def label_style(dataset: Dataset) -> None:
             dataset, "has no training photos", do="See README, section 'Your own data'."
         )
     with shown(terminal.console()) as display:
-        found = measure(photos, progress=partial(display.progress, "measuring"))
-    settings = found.settings()
+        style = measure(photos, progress=partial(display.progress, "measuring"))
+    settings = style.settings()
     arguments = ", ".join(
         f"{path.removeprefix('scene.')}={value}" for path, value in settings.items()
     )
-    print(f"from {found.objects} objects that stand alone, in a sweep's recipe:")
+    print(f"from {style.objects} objects that stand alone, in a sweep's recipe:")
     print(f"scene=SceneParameters({arguments})")
     print("and for render:")
     print(" ".join(f"--set {path}={str(value).lower()}" for path, value in settings.items()))
@@ -106,12 +106,14 @@ def inspect(
     test from train.
     """
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.inspection import inspect as inspection
-    from syndet_ray.report import inspection_page as glance
+    from syndet_ray.inspection import inspect as inspecting
+    from syndet_ray.report import inspection_page
 
     with shown(console := terminal.console()) as display:
-        found = inspection.inspect(paths, split, display.progress)
-        page = glance.write(found, out, display.progress)
-    for part in listing.inspection(found):
+        inspection = inspecting.inspect(paths, split, display.progress)
+        page = inspection_page.write(inspection, out, display.progress)
+    for part in listing.inspection_parts(inspection):
         console.print(part, soft_wrap=isinstance(part, str))
-    console.print(f"page     {page}\nnumbers  {glance.numbers_folder(out)}", soft_wrap=True)
+    console.print(
+        f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
+    )

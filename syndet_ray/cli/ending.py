@@ -1,4 +1,4 @@
-"""Ending: how this process ends, without waiting for what is left undone."""
+"""Ending: ends this process without waiting for unfinished work."""
 
 import atexit
 import os
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def end(status: int) -> NoReturn:
-    """Ends this process when all is done, without a last look for garbage.
+    """Ends this process when all is done, without a last garbage collection.
 
-    Among all of torch and Ray that look takes seconds, and somebody waits for the prompt.
+    With torch and Ray loaded that takes seconds, and the user waits for the prompt.
     """
     _forget_requests()
     atexit._run_exitfuncs()
@@ -24,17 +24,16 @@ def end(status: int) -> NoReturn:
 
 
 def _forget_requests() -> None:
-    """Lets go of requests to a store that does not answer: Arrow, where it is loaded, would wait
-    for them, 99 s for each.
-    """
+    """Drops requests to a store that does not answer: Arrow would wait 99 s for each of them."""
     arrow = sys.modules.get("pyarrow.fs")
     if arrow is not None:
         atexit.unregister(arrow.ensure_s3_finalized)
 
 
 def _flush() -> bool:
-    """Writes what was printed; False, and says so, where some of it could not be written, as to a
-    disk that is full.
+    """Writes the printed text; False, and a message, when some of it cannot be written.
+
+    That happens on a full disk.
     """
     streams = [lasting(sys.stdout), lasting(sys.stderr)]
     for stream in streams:
@@ -47,10 +46,10 @@ def _flush() -> bool:
 
 
 def leave(folder: "RunFolder | None") -> None:
-    """Ends this process at once, in the middle of whatever it does, and says how to resume the run.
+    """Ends this process at once, in the middle of its work, and says how to resume the run.
 
-    Nothing of Python's or of a terminal's display is used: what was interrupted may hold its locks.
-    It loses no more than a kill does.
+    It uses nothing of Python or the display: the interrupted code may hold their locks. No more is
+    lost than by a kill.
     """
     cursor = "\x1b[?25h" if lasting(sys.stdout).isatty() else ""  # the display has hidden it
     words = (
@@ -58,6 +57,6 @@ def leave(folder: "RunFolder | None") -> None:
         if folder is None
         else f"go on with: python -m syndet_ray resume {folder.path}"
     )
-    with suppress(OSError):  # who read it may have gone
+    with suppress(OSError):  # the reader may have gone
         os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
     os._exit(INTERRUPTED)

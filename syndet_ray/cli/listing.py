@@ -1,4 +1,4 @@
-"""Listing: what `check`, `replay`, `compare` and `data inspect` say, as lines and tables."""
+"""Listing: the results of `check`, `replay`, `compare` and `data inspect`, as lines and tables."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 
 _WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
-_LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and how many settings, of how runs differ
+_LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a comparison lists
 
 if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
@@ -22,21 +22,19 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Disk, Room
 
-_MOST_TWINS = 10
+_MOST_TWINS = 10  # pairs; more would push the table off the screen
 _MOST_NAMED = 3  # settings that one number leaves without effect
 
 
 def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
-    """What a sweep asks, and how."""
+    """Lines on the search of a sweep: trials, settings, pruner and confirmation."""
     yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
     for path, parameter in sweep.parameters.items():
         yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
-        told = (
-            ", ".join(f"{path} {value}" for path, value in changes.items())
-            or "the sweep's own recipe"
-        )
-        yield f"         {variant}: {told}"
+        values = ", ".join(f"{path} {value}" for path, value in changes.items())
+        recipe = values or "the sweep's own recipe"
+        yield f"         {variant}: {recipe}"
     for where, paths in effects_of_numbers(sweep.parameters, sweep.recipe).items():
         yield f"         {_named(paths)} no effect where {where}"
     if sweep.proposals:
@@ -57,7 +55,7 @@ def _named(paths: Sequence[str]) -> str:
 
 
 def _fixed(sweep: LoadedSweep) -> str:
-    """How many controls and variants a sweep has, repetitions counted."""
+    """The number of controls and of variants of a sweep, repetitions included."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
     return (
         " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
@@ -66,7 +64,7 @@ def _fixed(sweep: LoadedSweep) -> str:
 
 
 def data_lines(data: "RealData") -> Iterator[str]:
-    """What a sweep is to be asked on."""
+    """Lines on the data of a sweep."""
     where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
     counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
     yield f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}"
@@ -77,9 +75,9 @@ def data_lines(data: "RealData") -> Iterator[str]:
 
 
 def cost_lines(cost: "Cost") -> Iterator[str]:
-    """What it takes.
+    """Lines on the time and the images that a sweep needs.
 
-    Without what starting processes takes, and what of others' generators is not known.
+    Without the start of processes, and without generators of others, whose time is not known.
     """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate}"
@@ -90,21 +88,21 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
 
 def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]:
-    """What it takes of the disk."""
+    """A line on the disk space that a sweep needs."""
     from syndet_ray.data.memory import memory_words
     from syndet_ray.tuning.disk import words
 
     yield f"disk     at most {words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
-def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:
-    """What each pruner would have saved, and what it would have cost."""
+def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:
+    """The savings and the costs of each pruner."""
     left_out = (
         f"; {truncated} that the run itself pruned are left out, which flatters"
         if truncated
         else ""
     )
-    title = f"{curves} whole learning curves in {found[0][1].orders} orders{left_out}"
+    title = f"{curves} whole learning curves in {replayed[0][1].orders} orders{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in (
         "pruner",
@@ -115,7 +113,7 @@ def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: 
         "worst",
     ):
         table.add_column(column, justify="left" if column == "pruner" else "right")
-    for name, replay in found:
+    for name, replay in replayed:
         shares = (replay.saved, replay.best_killed, replay.top3_killed)
         cells = [f"{share:.1%}" for share in shares] + [
             f"{replay.regret:.4f}",
@@ -125,27 +123,27 @@ def replay_table(found: Sequence[tuple[str, "Replay"]], curves: int, truncated: 
     return table
 
 
-def run_lines(found: Comparison) -> Iterator[str]:
-    """Which runs are compared, by the letters that the table calls them by, and how they differ."""
-    for run in found.runs:
+def run_lines(comparison: Comparison) -> Iterator[str]:
+    """The runs that are compared, with their letters in the table, and how they differ."""
+    for run in comparison.runs:
         trained = f"{run.trials} trials, {run.images:,} images, {duration(run.seconds)}"
         yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
-    for setting in found.settings[:_MOST_SETTINGS]:
-        told = zip(found.runs, setting.values, strict=True)
-        yield f"   {setting.name}: " + "; ".join(
-            f"{run.letter} {_shortened(value)}" for run, value in told
-        )
-    if (more := len(found.settings) - _MOST_SETTINGS) > 0:
+    for setting in comparison.settings[:_MOST_SETTINGS]:
+        of_runs = zip(comparison.runs, setting.values, strict=True)
+        values = [f"{run.letter} {_shortened(value)}" for run, value in of_runs]
+        yield f"   {setting.name}: {'; '.join(values)}"
+    if (more := len(comparison.settings) - _MOST_SETTINGS) > 0:
         yield f"   and {more} more settings, which --out FILE lists"
 
 
-def compare_table(found: Comparison, width: int = 100) -> Table:
-    """The best recipe of every run, its simplest and its controls; what they took where the
-    terminal is wide enough.
+def compare_table(comparison: Comparison, width: int = 100) -> Table:
+    """The best recipe of every run, its simplest and its controls.
+
+    A terminal that is wide enough also shows the images and the time that they took.
     """
     costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
     table = Table(
-        title=f"On the same {found.where}",
+        title=f"On the same {comparison.where}",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -154,8 +152,8 @@ def compare_table(found: Comparison, width: int = 100) -> Table:
     table.add_column("recipe", overflow="fold")
     for name in ("seeds", "val mAP", "test mAP", *costs):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"above {found.runs[0].letter}'s best", justify="right", no_wrap=True)
-    for run in found.runs:
+    table.add_column(f"above {comparison.runs[0].letter}'s best", justify="right", no_wrap=True)
+    for run in comparison.runs:
         for entry in run.entries:
             if entry.told:
                 table.add_row(
@@ -180,48 +178,46 @@ def _shortened(value: str) -> str:
     return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
 
 
-def inspection(found: "Inspection") -> Iterator[Table | str]:
-    """What sources are, where the others differ from the first, and what that comes to."""
+def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
+    """The sources, their differences from the first, and the answer in sentences."""
     from syndet_ray.inspection import differences
 
-    summary = _table("", *(subject.name for subject in found.subjects))
-    for name, cells in differences.summary(found):
+    summary = _table("", *(subject.name for subject in inspection.subjects))
+    for name, cells in differences.summary(inspection):
         summary.add_row(name, *cells)
     yield summary
     yield "Medians; in brackets the range of the middle 90 % of the values."
-    if found.subjects[1:]:
-        yield from _inspection_words(found.reference.name)
-    for subject in found.subjects[1:]:
-        yield _distance_table(found, subject.name)
-    for pair in found.twins[:_MOST_TWINS]:
-        first, second = differences.twin_name(pair, found)
+    if inspection.subjects[1:]:
+        yield from _inspection_words(inspection.reference.name)
+    for subject in inspection.subjects[1:]:
+        yield _distance_table(inspection, subject.name)
+    for pair in inspection.twins[:_MOST_TWINS]:
+        first, second = differences.twin_name(pair, inspection)
         yield f"{differences.twin_words(pair)}: {first} and {second}"
-    if len(found.twins) > _MOST_TWINS:
-        yield f"and {len(found.twins) - _MOST_TWINS} more, see duplicates.csv"
-    yield from (*found.notes, *differences.headline(found))
+    if len(inspection.twins) > _MOST_TWINS:
+        yield f"and {len(inspection.twins) - _MOST_TWINS} more, see duplicates.csv"
+    yield from (*inspection.notes, *differences.headline(inspection))
 
 
 def _inspection_words(reference: str) -> Iterator[str]:
-    """What the columns of a table of distances hold."""
+    """Explains the columns of a table of distances."""
     yield "distance   what a value must move on average, in standard deviations of"
-    yield f"           {reference}; constant where that has one value only;"
-    yield "           of the class balance the share of objects to be classed anew"
-    yield "by chance  95 % of random divisions of all images are at most so far apart;"
-    yield "           dim rows do not exceed it (where constant: less, if 95 % of them"
-    yield "           are less far apart than the sources, or else as far)"
+    yield f"           {reference}; constant if that has one value only. For the"
+    yield "           class balance: the share of objects whose class must change"
+    yield "by chance  95 % of random divisions of all images are at most so far apart."
+    yield "           Dim rows do not exceed it. For constant: less, if 95 % of them"
+    yield "           are less far apart than the sources, otherwise as far"
     yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative"
     yield "           distributions, 0 to 1"
 
 
-def _distance_table(found: "Inspection", source: str) -> Table:
-    """The statistics of a source, the farthest from the reference first; dim where that is no more
-    than chance.
-    """
+def _distance_table(inspection: "Inspection", source: str) -> Table:
+    """The statistics of a source, the largest distance first; dim if it is not beyond chance."""
     from syndet_ray.inspection import differences
 
     table = _table("", "distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
-    table.title = f"{source} against {found.reference.name}, the reference"
-    for row in differences.rows(found, source):
+    table.title = f"{source} against {inspection.reference.name}, the reference"
+    for row in differences.rows(inspection, source):
         cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
         table.add_row(row.name, *cells, style="" if row.wide else "dim")
     return table

@@ -1,4 +1,4 @@
-"""Verbs that look at runs: replay, report, compare and ui."""
+"""Verbs that show runs: replay, report, compare and ui."""
 
 import signal
 import sys
@@ -43,21 +43,21 @@ def replay(
     trials = folder.trials()
     curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
     console = terminal.console()
-    found = []
+    replayed = []
     with shown(console) as display:
-        own = {} if pruner else {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning}
-        chosen = own | replays.chosen(pruner)
+        chosen = replays.chosen(pruner)
+        if not pruner:
+            chosen = {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning} | chosen
         for done, (name, pruning) in enumerate(chosen.items()):
             display.progress("replaying", done, len(chosen))
-            found.append(
-                (name, replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed))
-            )
+            result = replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)
+            replayed.append((name, result))
         display.progress("replaying", len(chosen), len(chosen))
-    console.print(listing.replay_table(found, len(curves), replays.truncated(trials)))
+    console.print(listing.replay_table(replayed, len(curves), replays.truncated(trials)))
 
 
 def report(run: RunPath) -> None:
-    """Build the report of a run anew."""
+    """Build the report of a run again."""
     from syndet_ray.cli import terminal
     from syndet_ray.runs.folder import RunFolder
 
@@ -72,7 +72,7 @@ def report(run: RunPath) -> None:
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Folders of runs that met one test set."),
+        typer.Argument(metavar="RUN RUN...", help="Folders of runs with the same test set."),
     ],
     out: Annotated[
         Path | None,
@@ -86,15 +86,15 @@ def compare(
     from syndet_ray.report.comparison import sentences
     from syndet_ray.runs.folder import RunFolder
 
-    found = comparing.compare([RunFolder.open(run).read() for run in runs])
+    comparison = comparing.compare([RunFolder.open(run).read() for run in runs])
     console = terminal.console()
-    for line in listing.run_lines(found):
+    for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
-    console.print(listing.compare_table(found, console.width))
-    for sentence in sentences(found):
+    console.print(listing.compare_table(comparison, console.width))
+    for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
-        print(compare_page.write(found, out))
+        print(compare_page.write(comparison, out))
 
 
 def ui(
@@ -140,8 +140,9 @@ def _links_and_server(
     display: "Plain | Bar",
     stack: ExitStack,
 ) -> tuple[dict[str, str], "Popen[bytes] | None"]:
-    """Addresses by what they show, and the server begun for them, which `stack` ends; None where
-    --tracking names one.
+    """Addresses by what they show, and the server that was started for them, which `stack` ends.
+
+    The server is None when --tracking names one.
     """
     with display.step("loading MLflow"):
         from syndet_ray.tracking import ui as pages
@@ -167,10 +168,10 @@ def _links_and_server(
 def _choice(
     run: Path | None, tracking: str | None, runs: Path
 ) -> tuple["RunFolder | None", str | None]:
-    """The run whose trials are shown, None for all, and the address of their store, None for the
-    one beside the run.
+    """The run whose trials are shown, and the address of their store.
 
-    Where neither is named it is the newest run. Raises DataError where there is no folder of runs.
+    The run is None for all runs; the store is None for the one next to the run. When neither is
+    given, the run is the newest. Raises DataError when there is no folder of runs.
     """
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tracking import ui as pages

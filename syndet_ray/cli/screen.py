@@ -1,6 +1,4 @@
-"""Screen: the display of what goes on, for as long as it does. Rich is imported only when there is
-something to show.
-"""
+"""Screen: the progress display of a command. Rich is imported only when it is needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(console: "Console") -> Iterator["Plain | Bar"]:
-    """A display, closed at the end whatever happens: what is printed afterwards stands below it."""
+    """A display that is closed at the end, also after an error: later output is below it."""
     from syndet_ray.cli import terminal
 
     display = terminal.display(console)

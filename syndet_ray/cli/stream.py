@@ -1,6 +1,4 @@
-"""Stream: where text is shown, and writing never fails, whatever becomes of the terminal, pipe or
-disk behind it.
-"""
+"""Stream: output that never fails, even when its terminal, pipe or disk does."""
 
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -9,7 +7,7 @@ from typing import Any, TextIO, cast
 def lasting(stream: TextIO | None) -> "Lasting":
     """The same stream, as one to which writing never fails.
 
-    None, as where it was closed by whoever began, shows nothing.
+    None shows nothing: the parent process may have closed the stream.
     """
     # while a live display has taken its place
     proxied = getattr(stream, "rich_proxied_file", stream)
@@ -17,12 +15,11 @@ def lasting(stream: TextIO | None) -> "Lasting":
 
 
 class Lasting:
-    """A text stream that loses what cannot be written, so that no work ends over what is shown of
-    it.
+    """A text stream that drops text that cannot be written, so that no work ends because of it.
 
-    What the stream's encoding lacks is shown as question marks.
+    Characters that the stream's encoding lacks become question marks.
 
-    failure  why something is missing; None where all was written, or nobody is there to read it
+    failure  the reason why text is missing; None when all was written, or the reader has gone
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -56,8 +53,6 @@ class Lasting:
             self._note(error)
 
     def _note(self, error: Exception) -> None:
-        """Keeps why something is missing: not that its reader has gone, nor ValueError, of a stream
-        that somebody closed.
-        """
+        """Keeps the reason, unless the reader has gone or, with ValueError, the stream was closed."""
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             self.failure = error
