@@ -1,4 +1,4 @@
-"""Terminal: a search as one quiet live display, or as plain lines where the output is no terminal."""
+"""Terminal: the progress of a run as a live display, or as lines if the output is a file."""
 
 import os
 import sys
@@ -101,8 +101,9 @@ class Plain:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Work:
-    """What goes on that is no training, since when, and how far it is. total: None for a step,
-    which has no parts to count.
+    """Work other than training: its name, its start, and its progress.
+
+    total  None for a step, which has no parts to count
     """
 
     what: str
@@ -179,7 +180,7 @@ class Bar:
         return Group(*parts, *map(_work_line, self._work()))
 
     def _work(self) -> list[_Work]:
-        """What is shown of what goes on: what is counted, or else the innermost step."""
+        """The work that is shown: counted work, or else the innermost step."""
         counts = list(self._counts.values())
         return counts[-_MOST_COUNTS:] or self._steps[-1:]
 
@@ -192,7 +193,7 @@ class Bar:
         ]
 
     def _expected(self) -> int:
-        """How many trials this phase has in all."""
+        """The number of trials of this phase in all."""
         return self._total - (len(self._trials) - len(self._phase()))
 
     def _summary(self) -> Text:
@@ -210,8 +211,9 @@ class Bar:
         return Text(" · ".join(counts))
 
     def _best(self) -> Text:
-        """The best single training, until every training anew is over: before, luck would decide
-        who has a mean already.
+        """The best recipe when all confirmations are over; before, the best single training.
+
+        Before that, luck would decide which recipe has a mean already.
         """
         trials = list(self._trials.values())
         over = (
@@ -219,19 +221,18 @@ class Bar:
             and all(trial.state != "RUNNING" for trial in trials)
             and len(trials) >= self._total
         )
-        found = winner(trials) if over else None
-        if found is not None and found.error is not None:
-            value = f"{OBJECTIVE} {found.mean:.3f} ± {found.error:.3f}"
-            told = (
-                f"  {wording.counted(len(found.trainings), 'seed')} of trial {found.trial.number}: "
-            )
-            return Text.assemble("best  ", (value, "bold"), told, names.trial_words(found.trial))
+        best = winner(trials) if over else None
+        if best is not None and best.error is not None:
+            value = f"{OBJECTIVE} {best.mean:.3f} ± {best.error:.3f}"
+            seeds = wording.counted(len(best.trainings), "seed")
+            origin = f"  {seeds} of trial {best.trial.number}: "
+            return Text.assemble("best  ", (value, "bold"), origin, names.trial_words(best.trial))
         ahead = next(iter(unconfirmed(trials)), None)
         if ahead is None:
             return Text("no trial has finished yet", style="dim")
         name = "best of the search" if self._confirming else "best so far"
-        told = f"  trial {ahead.trial.number}: {names.trial_words(ahead.trial)}"
-        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {ahead.mean:.3f}", "bold"), told)
+        recipe = f"  trial {ahead.trial.number}: {names.trial_words(ahead.trial)}"
+        return Text.assemble(f"{name}  ", (f"{OBJECTIVE} {ahead.mean:.3f}", "bold"), recipe)
 
     def _running(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -241,9 +242,9 @@ class Bar:
         for trial in self._trials.values():
             if trial.state == "RUNNING":
                 value = "" if trial.value is None else f"{trial.value:.3f}"
-                seen = f"{trial.images}/{self._budget(trial)}"
+                images = f"{trial.images}/{self._budget(trial)}"
                 recipe = Text(names.trial_words(trial), no_wrap=True, overflow="ellipsis")
-                table.add_row(str(trial.number), seen, value, recipe)
+                table.add_row(str(trial.number), images, value, recipe)
         return table
 
     def _budget(self, trial: Trial) -> int:
@@ -321,13 +322,13 @@ def test_table(scores: TestScores, width: int) -> Table:
     best = scores.row("best")
     for role, row in told_once(scores):
         p_best = scores.p_best(row)
-        found = {
+        texts = {
             "trial": str(row.trial),
             "seeds": str(len(row.seeds) or 1),
             "P(best)": "" if p_best is None else wording.probability(p_best).removeprefix("= "),
             **{metric: _score(row, metric) for metric in metrics},
         }
-        cells = [found[name] for name in columns]
+        cells = [texts[name] for name in columns]
         if against is not None:
             cells.append(_above(row.differences.get(against)))
         table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
@@ -350,29 +351,24 @@ def _columns(
     return _OF_VARIANTS, (*(() if narrow else ("trial",)), *_OF_VARIANTS, *of_seeds)
 
 
-def _above(found: Difference | None) -> str:
-    """What a row has more than the one that all are compared with."""
-    return (
-        ""
-        if found is None
-        else f"{wording.signed(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
-    )
+def _above(difference: Difference | None) -> str:
+    """The difference of a row from the row that all are compared with, as text."""
+    if difference is None:
+        return ""
+    interval = f"[{_plain(difference.low)}, {_plain(difference.high)}]"
+    return f"{wording.signed(difference.mean)} {interval}"
 
 
 def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
-    """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by
-    their trials alone.
-    """
+    """The searched recipes of a table, a line each for `print_lines`; rows have only their trials."""
     searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 
 def _row_name(role: str, row: TestRow) -> str:
-    return (
-        role
-        if role == "best"
-        else names.role_name(role) + (" (best)" if row.role == "best" else "")
-    )
+    if role == "best":
+        return role
+    return names.role_name(role) + (" (best)" if row.role == "best" else "")
 
 
 def console(*, on_stderr: bool = False) -> Console:
