@@ -301,7 +301,7 @@ def test_a_pipe_is_told_of_both_phases_and_of_every_note():
     assert file.getvalue().splitlines() == [
         "6 trials, controls and variants included, of 400 images where a recipe says nothing else",
         "some setting has no effect",
-        "the best recipes and the controls are trained anew: 12 more trials",
+        "the best recipes and the controls are trained again: 12 more trials",
         "trial 6: 0 images, val/mAP 0.1000",
     ]
 

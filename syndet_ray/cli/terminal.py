@@ -65,7 +65,7 @@ class Plain:
             )
         elif trials > self._total:
             self._line(
-                f"the best recipes and the controls are trained anew: {trials - self._total} more trials"
+                f"the best recipes and the controls are trained again: {trials - self._total} more trials"
             )
         self._total = trials
 

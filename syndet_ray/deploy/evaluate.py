@@ -1,4 +1,4 @@
-"""Evaluate: the scores of a saved model on a labelled split, with intervals and example pictures."""
+"""Evaluate: scores a saved model on a labelled split, with intervals and pictures."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Inspection figures: the distributions of sources next to each other, and how far apart they are."""
+"""Inspection figures: the distributions of sources, and how far apart they are."""
 
 from collections.abc import Mapping, Sequence
 from math import isinf
