@@ -208,7 +208,9 @@ def _definition(name: str, options: SweepOptions) -> "LoadedSweep":
     return load(name).replace(options.for_sweep())
 
 
-def _with_points(definition: "LoadedSweep", run: Path, say: Callable[[str], object]) -> "LoadedSweep":
+def _with_points(
+    definition: "LoadedSweep", run: Path, say: Callable[[str], object]
+) -> "LoadedSweep":
     """The sweep, which then proposes the best recipes of an earlier run first.
 
     say  is called with the recipes that are left out, and why

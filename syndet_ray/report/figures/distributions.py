@@ -12,7 +12,7 @@ from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import Inspection
 from syndet_ray.inspection.statistics import BY_NAME, STATISTICS, Statistic
 from syndet_ray.report.figures.plot import WIDTH, Plot, colors, records, tooltip
-from syndet_ray.report.palette import BLUE, FAINT, INK, PALE, PAPER, SERIES, SKY, VERMILLION
+from syndet_ray.report.palette import BLUE, FAINT, INK, PALE, SERIES, SKY, VERMILLION
 
 _CHANCES = {"beyond chance": SKY, "within chance": PALE, "not known": FAINT}
 _BINS, _CELLS = 36, 14  # of a histogram; of a map of positions, on each side
