@@ -102,7 +102,7 @@ def _as_ours(config: dict[str, Any]) -> None:
     from syndet_ray.workers.tune import Reports
 
     task: Task = config["task"]
-    _report_all(task.number, task.recipe, Reports(False).report)
+    _report_all(task.number, task.recipe.flat(), Reports(False).report)
 
 
 def plain(trials: int, home: Path) -> None:

@@ -130,7 +130,7 @@ def confirm(folder, seeds=SEEDS):
         for seed, value in enumerate(values, 1):
             facts = {
                 "params": trials[of].params,
-                "recipe": trials[of].recipe,
+                "recipe": trials[of].settings,
                 "of": of,
                 "seed_number": seed,
             }

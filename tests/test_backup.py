@@ -353,7 +353,7 @@ def running(number, checkpoint):
         number=number,
         kind="search",
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state="RUNNING",
         checkpoint=checkpoint,
     )

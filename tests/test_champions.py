@@ -43,7 +43,7 @@ def runs(tmp_path_factory, champion, empty_store):
         number=0,
         kind="search",
         params={},
-        recipe={},
+        recipe=Recipe(),
         state="COMPLETE",
         reason="",
         rungs=(Rung(4, {OBJECTIVE: 0.5}),),

@@ -20,7 +20,7 @@ def trial(number, value=None, kind="search", state="COMPLETE", **facts):
         number=number,
         kind=kind,
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state=state,
         rungs=rungs,
         **facts,

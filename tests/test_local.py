@@ -348,10 +348,10 @@ def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_f
     def unlucky(task, *args, report, **kwargs):
         def then_diverge(images, *rest):
             report(images, *rest)
-            if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 1):
+            if (task.recipe.mix.synthetic, task.seed_number) == (0.0, 1):
                 raise NonFiniteLoss("training", "the loss must be finite")
 
-        if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 2) and lost <= {task.number}:
+        if (task.recipe.mix.synthetic, task.seed_number) == (0.0, 2) and lost <= {task.number}:
             lost.add(task.number)
             raise MachineError("s3://bucket", "does not answer")
         real(task, *args, report=then_diverge, **kwargs)
@@ -473,8 +473,7 @@ def test_the_ledger_tells_the_settings_in_force(whole):
             f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")
         }
         assert (
-            trial.effective["optimizer/weights/initial_lr"]
-            == trial.recipe["training.learning_rate"]
+            trial.effective["optimizer/weights/initial_lr"] == trial.recipe.training.learning_rate
         )
         assert trial.effective["device"] == "cpu"
 
@@ -533,15 +532,13 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
     trials = outcome.folder.trials()
     assert {trial.state for trial in trials} == {"COMPLETE"}
     first = trials[2]
-    assert first.recipe["mix.synthetic"] == 0.75
+    assert first.recipe.mix.synthetic == 0.75
     assert first.effective["real_images"] == 2
     assert [
         first.effective[f"drawn/{name}"] for name in ("real", "sparse", "crowded", "theirs")
     ] == [3, 3, 3, 3]
     staged = [
-        t
-        for t in trials
-        if t.recipe["mix.schedule"] == "staged" and 0 < t.recipe["mix.synthetic"] < 1
+        t for t in trials if t.recipe.mix.schedule == "staged" and 0 < t.recipe.mix.synthetic < 1
     ]
     assert staged
     synthetic_only = trials[1]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
 
-from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
+from syndet_ray import Choice, Float, Mix, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
 from syndet_ray.errors import DataError
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search import replay as module
@@ -32,7 +32,7 @@ def curve(number, *values, images=(10, 20, 30, 40), state="COMPLETE", kind="sear
         number=number,
         kind=kind,
         params={},
-        recipe={"mix.schedule": "mixed", "mix.synthetic": 0.5},
+        recipe=Recipe(mix=Mix(schedule="mixed", synthetic=0.5)),
         state=state,
         rungs=rungs,
     )

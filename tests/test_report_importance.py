@@ -117,7 +117,7 @@ def alike(space, changes, values):
             number=k,
             kind="search",
             params=change,
-            recipe=sweep.recipe.replace(change).flat(),
+            recipe=sweep.recipe.replace(change),
             state="COMPLETE",
             reason="",
             rungs=(Rung(1, {"val/mAP": v}),),

@@ -35,7 +35,7 @@ def trial(number, path, x, value, state="COMPLETE", kind="search"):
         number=number,
         kind=kind,
         params=params,
-        recipe=Recipe().replace(params).flat(),
+        recipe=Recipe().replace(params),
         state=state,
         reason="",
         rungs=(Rung(100, {"val/mAP": value}),),
@@ -227,7 +227,7 @@ def test_sources_that_share_the_images_are_settings_of_their_own():
         number=0,
         kind="search",
         params={"mix.synthetic": 0.6},
-        recipe=Recipe().replace(changes).flat(),
+        recipe=Recipe().replace(changes),
     )
     assert [setting.of(one) for setting in found] == pytest.approx([0.4, 0.3, 0.3])
 

@@ -11,7 +11,7 @@ from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 
 def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="search", **params):
     params = {"scene.objects": objects, "mix.synthetic": share, **params}
-    recipe = Recipe().replace(CONTROL_CHANGES.get(kind, params)).flat()
+    recipe = Recipe().replace(CONTROL_CHANGES.get(kind, params))
     reports = ((100, (value or 0) / 2), (200, value))
     rungs = (
         ()
@@ -181,7 +181,7 @@ def test_only_sweeps_with_several_goals_have_a_front():
 
 def test_failures_are_told_once_for_each_reason():
     failed = [
-        Trial(number=n, kind="search", params={}, recipe={}, state="FAILED", reason=reason)
+        Trial(number=n, kind="search", params={}, recipe=Recipe(), state="FAILED", reason=reason)
         for n, reason in enumerate(("a", "b", "b"))
     ]
     assert tables.failures([*failed, *TRIALS[:5]]) == [("b", (1, 2)), ("a", (0,))]

@@ -131,7 +131,7 @@ def test_controls_come_first_and_all_trials_end(begin, store):
     run_all(search)
     trials = folder.trials()
     assert [trial.kind for trial in trials] == ["real_only", "synthetic_only"] + ["search"] * 10
-    assert [trial.recipe["mix.synthetic"] for trial in trials[:2]] == [0.0, 1.0]
+    assert [trial.recipe.mix.synthetic for trial in trials[:2]] == [0.0, 1.0]
     assert {trial.state for trial in trials} == {"COMPLETE", "PRUNED"}
     assert search.remaining == 0
     assert trials == tuple(search.trials.values())
@@ -163,7 +163,7 @@ def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
         (),
         ("mix.synthetic", "training.learning_rate"),
     ]
-    assert [task.recipe["mix.synthetic"] for task in tasks[:2]] == [0.0, 1.0]
+    assert [task.recipe.mix.synthetic for task in tasks[:2]] == [0.0, 1.0]
 
 
 def test_controls_are_never_pruned():
@@ -195,7 +195,7 @@ def test_mlflow_has_one_nested_run_a_trial(begin, store):
         run = runs[trial.number]
         assert run.info.status == "FINISHED"
         assert (run.data.tags["state"], run.data.tags["reason"]) == (trial.state, trial.reason)
-        assert run.data.params["mix.synthetic"] == str(trial.recipe["mix.synthetic"])
+        assert run.data.params["mix.synthetic"] == str(trial.recipe.mix.synthetic)
         history = MlflowClient(store).get_metric_history(run.info.run_id, OBJECTIVE)
         assert [(metric.step, metric.value) for metric in history] == [
             (r.images, r.metrics[OBJECTIVE]) for r in trial.rungs
@@ -217,8 +217,8 @@ def test_mlflow_has_numbers_where_it_can_draw_them(begin, store):
         search.propose()
     control, _, trial = folder.trials()
     params = {number: run.data.params for number, run in children(store, tracking).items()}
-    assert float(params[2]["mix.parts.a"]) == trial.recipe["mix.parts"]["a"]
-    assert float(params[2]["mix.synthetic"]) == trial.recipe["mix.synthetic"]
+    assert float(params[2]["mix.parts.a"]) == trial.recipe.mix.parts["a"]
+    assert float(params[2]["mix.synthetic"]) == trial.recipe.mix.synthetic
     assert not any("None" in params[number].values() for number in params)
     assert "mix.switch_at" not in params[0]
 
@@ -348,7 +348,7 @@ def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with
     run_and_lose(search, folder, {("search", 0): 3})
     first, again, another = (
         [
-            trial.recipe["mix.synthetic"]
+            trial.recipe.mix.synthetic
             for trial in folder.trials()
             if (trial.state, trial.seed_number) == key
         ]
@@ -941,7 +941,7 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     run_all(again)
     runs = children(store, tracking)
     assert runs[1].data.params.keys() == {
-        path for path, value in trial.recipe.items() if value not in (None, {})
+        path for path, value in trial.settings.items() if value not in (None, {})
     }
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
 
@@ -1035,7 +1035,7 @@ def test_a_share_of_less_than_one_image_is_no_recipe_of_its_own(begin):
     shares = SearchSpace({"mix.synthetic": Float(low=0.0, high=0.03)})
     search, folder, _ = begin(sweep=SWEEP.replace({"space": (shares,), "trials": 12}))
     run_all(search)
-    asked = [trial.recipe["mix.synthetic"] for trial in folder.trials() if trial.kind == "search"]
+    asked = [trial.recipe.mix.synthetic for trial in folder.trials() if trial.kind == "search"]
     assert min(asked) >= 0.01
     events = [json.loads(line) for line in (folder.path / "ledger.jsonl").read_text().splitlines()]
     discarded = [point["mix.synthetic"] for event in events for point in event.get("discarded", ())]

@@ -11,7 +11,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from test_search import Silent
 
-from syndet_ray import Choice, SearchSpace, Simplex, Sweep
+from syndet_ray import Choice, Mix, Recipe, Scenes, SearchSpace, Simplex, Sweep
 from syndet_ray.data.readers.example import _frame
 from syndet_ray.definitions.loader import find, load
 from syndet_ray.search.search import Search
@@ -176,9 +176,11 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
     }
     trial = replace(
         made_run(tmp_path / "run").trials()[2],
-        recipe={"mix.parts": {"a": 0.25, "b": 0.75}, "x": None},
+        recipe=Recipe(
+            mix=Mix(sources={"a": Scenes(), "b": Scenes()}, parts={"a": 0.25, "b": 0.75})
+        ),
     )
-    assert settings(trial, ["mix.parts", "x", "y"]) == {
+    assert settings(trial, ["mix.parts", "mix.switch_at", "y"]) == {
         "kind": "search",
         "mix.parts/a": 0.25,
         "mix.parts/b": 0.75,
@@ -242,7 +244,7 @@ class Telling:
     def update(self, trial):
         self.seen.append(trial)
 
-    def flush(self): ...
+    def flush(self, limit_s): ...
     def interrupt(self, number): ...
     def note(self, text): ...
     def trial(self, trial): ...

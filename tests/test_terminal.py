@@ -13,10 +13,11 @@ from made_runs import confirmed_run
 from rich.console import Console
 
 from syndet_ray.cli import terminal
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
-RECIPE = {"mix.synthetic": 0.4}
+RECIPE = Recipe().replace({"mix.synthetic": 0.4, "training.images": 100})
 TRIALS = [
     Trial(
         number=0,
@@ -156,7 +157,7 @@ def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
 def test_trials_of_different_lengths_fill_the_bar_by_their_own():
     def search(display):
         display.begin(3, 100)
-        display.trial(replace(TRIALS[2], recipe={"training.images": 50}))
+        display.trial(replace(TRIALS[2], recipe=RECIPE.replace({"training.images": 50})))
         assert (display._trained(), display._to_train()) == (25, 250)
 
     assert "25/50" in drawn(search)

@@ -113,7 +113,7 @@ def trial(number, *values, state="RUNNING"):
         number=number,
         kind="search",
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state=state,
         reason="because",
         rungs=rungs,
@@ -641,7 +641,7 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
     other.update(trial(7, 0.99))
     shares = (0.125, 0.25, 0.625)
     for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
-        recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
+        recipe = SWEEP.recipe.replace({"mix.synthetic": share})
         learnt = trial(number, value / 2, value, state="COMPLETE")
         rungs = tuple(
             Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs

@@ -45,7 +45,7 @@ def trial(
     real_images=0,
     **metrics,
 ):
-    recipe = Recipe(mix=MIXES[mix]).flat()
+    recipe = Recipe(mix=MIXES[mix])
     rungs = () if value is None else (Rung(images, {OBJECTIVE: value, **metrics}),)
     effective = {"real_images": real_images}
     return Trial(
@@ -59,6 +59,10 @@ def trial(
         effective=effective,
         of=of,
     )
+
+
+def with_settings(trial, changes):
+    return replace(trial, recipe=trial.recipe.replace(changes))
 
 
 def confirmed(mixes, values):
@@ -143,7 +147,7 @@ def test_what_is_simpler_wins_within_one_standard_error(mixes, simplest):
     trials = confirmed(mixes, [(0.30, 0.32), *[(0.30, 0.31)] * (len(mixes) - 1)])
     found = verdict.candidates(trials)
     assert found[0].trial.number == 0
-    assert verdict.simplest(found).trial.recipe == Recipe(mix=MIXES[simplest]).flat()
+    assert verdict.simplest(found).trial.recipe == Recipe(mix=MIXES[simplest])
 
 
 def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_choice():
@@ -152,12 +156,9 @@ def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_c
 
 
 def test_a_schedule_that_has_nothing_to_change_to_makes_nothing_less_simple():
-    found = verdict.candidates(
-        confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)])
-    )
-    staged = Recipe(mix=Mix(synthetic=1.0, schedule="staged")).flat()
-    found[0].trial.recipe.update(staged)
-    assert verdict.simplest(found).trial.number == 0
+    trials = confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)])
+    staged = with_settings(trials[0], {"mix.synthetic": 1.0, "mix.schedule": "staged"})
+    assert verdict.simplest(verdict.candidates([staged, *trials[1:]])).trial.number == 0
 
 
 def test_a_training_that_diverged_counts_as_nothing_found():
@@ -252,11 +253,10 @@ def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
 def test_best_points_leave_out_what_a_sweep_cannot_express():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
     sweep = Sweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
-    own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
-    own.recipe["mix.parts"], others.recipe["mix.parts"] = (
-        {"a": 1.0, "b": 0.0},
-        {"sparse": 0.5, "crowded": 0.5},
-    )
+    own = with_settings(trial(0, 0.1, mix="three sources"), {"mix.parts": {"a": 1.0, "b": 0.0}})
+    sources = {"sparse": Scenes(), "crowded": Scenes()}
+    parts = {"sparse": 0.5, "crowded": 0.5}
+    others = with_settings(trial(1, 0.9), {"mix.sources": sources, "mix.parts": parts})
     (point,) = verdict.best_points([own, others], sweep).points
     assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
 
@@ -267,9 +267,10 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
         {"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay}
     )
     sweep = Sweep(question="?", space=(space,))
-    trials = [trial(0, 0.1), trial(1, 0.9)]
-    for found, share in zip(trials, (0.5, 0.25), strict=True):
-        found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
+    trials = [
+        with_settings(trial(number, value), {"mix.synthetic": share, "training.weight_decay": 0.7})
+        for number, (value, share) in enumerate([(0.1, 0.5), (0.9, 0.25)])
+    ]
     assert verdict.best_points(trials, sweep).points == (
         {"mix.synthetic": 0.5, "training.weight_decay": 0.7},
     )
@@ -277,9 +278,10 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
 
 def test_best_points_begin_with_the_best_confirmed_mean():
     sweep = Sweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
-    trials = [trial(n, value) for n, value in enumerate((0.5, 0.4, 0.3))]
-    for found, share in zip(trials, (0.1, 0.2, 0.3), strict=True):
-        found.recipe["mix.synthetic"] = share
+    trials = [
+        with_settings(trial(number, value), {"mix.synthetic": share})
+        for number, (value, share) in enumerate([(0.5, 0.1), (0.4, 0.2), (0.3, 0.3)])
+    ]
     trials += [
         trial(3, 0.2, "confirm", of=0),
         trial(4, 0.3, "confirm", of=1),
@@ -508,7 +510,7 @@ def trained(tmp_path):
             found.number,
             kind=found.kind,
             params={},
-            recipe=found.recipe,
+            recipe=found.settings,
             replica=found.replica,
         )
         folder.append(
@@ -707,7 +709,7 @@ def test_whatever_is_off_the_front_is_beaten_by_something_on_it_and_nothing_on_i
 
 def as_asked(number, **mix):
     """A trial that reported what all of these do, of a recipe with this mix."""
-    return replace(trial(number, 0.3), recipe=Recipe(mix=Mix(**mix)).flat())
+    return replace(trial(number, 0.3), recipe=Recipe(mix=Mix(**mix)))
 
 
 WEB = {"synthetic": Scenes(), "web": Photos(folder="web")}

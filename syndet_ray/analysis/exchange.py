@@ -13,7 +13,6 @@ import numpy as np
 
 from syndet_ray import spread
 from syndet_ray.analysis.tables import told_once
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
@@ -214,7 +213,7 @@ def _left_out(run: Run, test: TestScores) -> list[str]:
     trials = {trial.number: trial for trial in run.trials}
     names = []
     for role, row in told_once(test):
-        if Recipe().replace(trials[row.trial].recipe).mix.others_photos:
+        if trials[row.trial].recipe.mix.others_photos:
             names.append(_name(role, row))
     return (
         [f"Left out, for they were shown photos of others too: {'; '.join(names)}."]
@@ -364,7 +363,7 @@ def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> Ex
     the run kept no draws.
     """
     trial = trials[row.trial]
-    recipe = Recipe().replace(trial.recipe)
+    recipe = trial.recipe
     if recipe.mix.others_photos:
         return None
     count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0

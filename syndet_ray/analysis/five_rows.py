@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syndet_ray.analysis.tables import TestLine, test_lines
-from syndet_ray.definitions.recipe import Mix, Recipe
+from syndet_ray.definitions.recipe import Mix
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
@@ -95,7 +95,7 @@ def _note(trials: Sequence[Trial], sweep: Sweep, synthetic: bool, share: float) 
 
 
 def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
-    return _is_of(Recipe().replace(trial.recipe).mix, trial.effective, synthetic, share)
+    return _is_of(trial.recipe.mix, trial.effective, synthetic, share)
 
 
 def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:

@@ -199,9 +199,8 @@ def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPo
     for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
         if len(points) == count:
             break
-        changes = {
-            path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe
-        }
+        settings = trial.settings
+        changes = {path: settings[path] for path in sweep.parameters.settings()}
         if trial.kind != "search" or changes in points:
             continue
         try:
@@ -253,10 +252,9 @@ def differ(one: Trial, other: Trial) -> tuple[str, ...]:
     Of the mix, what is said in several ways is the same where the shares are: a schedule that shows
     real images alone and a share of nothing, parts of 0 and sources that are not named.
     """
-    # of nearly every trial, which is asked about itself: no recipe need be validated
-    if one.recipe == other.recipe:
+    recipe, other_recipe = one.recipe, other.recipe
+    if recipe == other_recipe:  # of nearly every trial, which is compared with itself
         return ()
-    recipe, other_recipe = Recipe().replace(one.recipe), Recipe().replace(other.recipe)
     has_same_shares = _shown(recipe) == _shown(other_recipe)
     paths = []
     for path in recipe.flat():
@@ -306,7 +304,7 @@ def _finished(trial: Trial) -> bool:
 
 
 def _complexity(trial: Trial) -> tuple[int, bool, int, int]:
-    mix = Recipe().replace(trial.recipe).mix
+    mix = trial.recipe.mix
     kinds = 0 if mix.synthetic == 0 else 1 if mix.synthetic == 1 else 2
     # what is all of one kind has nothing to change to
     changes = kinds == 2 and mix.schedule in ("staged", "annealed")

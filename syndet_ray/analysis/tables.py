@@ -283,7 +283,7 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
         name=role_name(role),
         trial=row.trial,
         kind=found.kind,
-        synthetic=found.trial.recipe["mix.synthetic"],
+        synthetic=found.trial.recipe.mix.synthetic,
         recipe=recipe_words(found.trial),
         scores={name: _score(row, name) for name in row.metrics},
         validation=found.mean,
@@ -312,10 +312,11 @@ def _score(row: TestRow, metric: str) -> Score:
 def _trial_line(trial: Trial, paths: tuple[str, ...], best: bool) -> TrialLine:
     last = trial.rungs[-1].metrics if trial.rungs else {}
     seconds = None if trial.ended is None else trial.ended - trial.started
+    settings = trial.settings
     return TrialLine(
         number=trial.number,
         kind=trial.kind,
-        settings=tuple(trial.recipe.get(path) for path in paths),
+        settings=tuple(settings.get(path) for path in paths),
         state=trial.state,
         reason=trial.reason,
         images=trial.images,

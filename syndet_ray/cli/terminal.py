@@ -246,7 +246,7 @@ class Bar:
         return table
 
     def _budget(self, trial: Trial) -> int:
-        return int(trial.recipe.get("training.images", self._images))
+        return trial.recipe.training.images
 
     def _trained(self) -> int:
         """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its

@@ -92,4 +92,4 @@ def _responses(run: Run) -> list[tuple[str, str, str]]:
 
 def _changes(trial: Trial) -> bool:
     """Whether what a trial was shown changed while it trained."""
-    return trial.recipe.get("mix.schedule") in ("staged", "annealed")
+    return trial.recipe.mix.schedule in ("staged", "annealed")

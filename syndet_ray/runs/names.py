@@ -123,7 +123,7 @@ def recipe_words(trial: Trial) -> str:
 
     "40 % synthetic at 10 objects per scene, staged, 4 real images, learning rate 0.002".
     """
-    recipe = Recipe().replace(trial.recipe)
+    recipe = trial.recipe
     objects = _objects(recipe)
     crowd = "" if objects is None else f" at {counted(objects, 'object')} per scene"
     told = {*_TOLD_AS_DATA, *(["scene.objects"] if crowd else [])}

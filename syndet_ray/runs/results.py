@@ -2,6 +2,7 @@
 at.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -9,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 
 from syndet_ray.data.visibility import Visibility
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
 OBJECTIVE = "val/mAP"
 _REAL_IMAGES = "real_images"  # among the effective settings
 # what "asked" tells of a trial
-_ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")
+_ASKED = ("kind", "params", "of", "replica", "seed_number", "impossible")
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
 # Why a trial is FAILED: its training diverged, its workers were lost time and again, or something
 # would go wrong again.
@@ -37,7 +39,7 @@ class Trial:
     kind        "search", "confirm", or the name of a control ("real_only", "synthetic_only") or of
                 a variant
     params      what the search space varied; for a control, nothing
-    recipe      every setting by dotted path, as proposed
+    recipe      as proposed
     state       one of STATES
     reason      why it ended, in words; "" while it runs
     effective   every setting by dotted path, as the trainer found it in force, and facts beside
@@ -58,7 +60,7 @@ class Trial:
     number: int
     kind: str
     params: dict[str, Any]
-    recipe: dict[str, Any]
+    recipe: Recipe
     state: str = "RUNNING"
     reason: str = ""
     rungs: tuple[Rung, ...] = ()
@@ -82,6 +84,11 @@ class Trial:
         if self.kind in ("search", "confirm", *CONTROL_CHANGES):
             return None
         return self.kind.removesuffix(f" ({self.replica + 1})") if self.replica else self.kind
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the recipe by dotted path, as the ledger keeps it: of a pair, a list."""
+        return json.loads(json.dumps(self.recipe.flat()))
 
     @property
     def value(self) -> float | None:
@@ -241,14 +248,19 @@ class Picture:
 
 
 def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-    """A trial after one more event of the ledger; its first is "asked"."""
+    """A trial after one more event of the ledger; its first is "asked".
+
+    Settings that an earlier version did not write take their defaults. Raises DefinitionError where
+    the recipe breaks a rule of this version.
+    """
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
         facts = {name: event[name] for name in _ASKED if name in event}
         # the same, in a ledger of an earlier version
         facts.setdefault("seed_number", event.get("replica", 0))
-        return Trial(number=event["trial"], started=event["time"], **facts)
+        recipe = Recipe().replace(event["recipe"])
+        return Trial(number=event["trial"], started=event["time"], recipe=recipe, **facts)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])

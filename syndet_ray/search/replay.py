@@ -14,7 +14,6 @@ import optuna
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
-from syndet_ray.definitions.recipe import Mix
 from syndet_ray.definitions.schedule import is_telling
 from syndet_ray.definitions.sweep import Pruning
 from syndet_ray.errors import DataError, DefinitionError, nearest
@@ -198,16 +197,8 @@ def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     trial.report(curve.rungs[rung].metrics[OBJECTIVE], rung + 1)
     if rung == len(curve.rungs) - 1:
         return TrialState.COMPLETE
-    # Settled when it was proposed: to hold it against its rules anew for every report would take
-    # minutes.
-    mix = Mix.model_construct(
-        schedule=curve.recipe["mix.schedule"], synthetic=curve.recipe["mix.synthetic"]
-    )
-    return (
-        TrialState.PRUNED
-        if is_telling(mix, images, curve.images) and trial.should_prune()
-        else None
-    )
+    is_judged = is_telling(curve.recipe.mix, images, curve.images)
+    return TrialState.PRUNED if is_judged and trial.should_prune() else None
 
 
 def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:

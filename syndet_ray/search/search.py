@@ -79,7 +79,7 @@ class Assignment:
         proposal = self.proposal
         return Task(
             number=proposal.number,
-            recipe=proposal.recipe.flat(),
+            recipe=proposal.recipe,
             rungs=settings.rungs,
             seed=settings.seed,
             cache=settings.cache,
@@ -274,7 +274,7 @@ class Search:
         What it had seen when it diverged would make it the cheapest.
         """
         objective = self._sweep.objective
-        asked = {"images": trial.recipe["training.images"]}
+        asked = {"images": trial.recipe.training.images}
         costs = zip(*(other.goals(objective) for other in self.trials.values()), strict=True)
         greatest = dict(zip(objective, map(max, costs), strict=True))
         return [
@@ -321,12 +321,11 @@ class Search:
         return True
 
     def _again(self, trial: Trial) -> Proposal:
-        recipe = self._sweep.recipe.replace(trial.recipe)
         return Proposal(
             number=trial.number,
             kind=trial.kind,
             params=trial.params,
-            recipe=recipe,
+            recipe=trial.recipe,
             of=trial.of,
             replica=trial.replica,
             seed_number=trial.seed_number,
@@ -336,14 +335,13 @@ class Search:
         if not self._to_confirm:
             return None
         trial, seed_number = self._to_confirm.pop(0)
-        recipe = self._sweep.recipe.replace(trial.recipe)
         own = self._sweep.repeats if trial.variant else 1
         replica = own + sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
             number=number,
             kind="confirm",
             params=trial.params,
-            recipe=recipe,
+            recipe=trial.recipe,
             of=trial.number,
             replica=replica,
             seed_number=seed_number,
@@ -351,7 +349,7 @@ class Search:
 
     def _is_over(self, number: int) -> bool:
         trial = self.trials[number]
-        return trial.images >= trial.recipe["training.images"]
+        return trial.images >= trial.recipe.training.images
 
     def _warn_of_a_twin(self, number: int) -> None:
         trial = self.trials[number]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.runs.results import Cause
@@ -66,7 +67,6 @@ class Resources:
 class Task:
     """What a worker needs to know to run a trial.
 
-    recipe      every setting by dotted path
     seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that
                 trials with the same scene parameters share one rendered set
     seed_number training draws from (seed, seed_number): different recipes meet the same chance, so
@@ -81,7 +81,7 @@ class Task:
     """
 
     number: int
-    recipe: dict[str, Any]
+    recipe: Recipe
     rungs: int
     seed: int
     cache: str

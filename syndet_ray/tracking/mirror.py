@@ -26,7 +26,6 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.parameter import Axis, Choice, Float
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -117,7 +116,7 @@ class Mirror(Listener):
             storage.engine.dispose()
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
-        point = self._sweep.parameters.point(Recipe().replace(trial.recipe)) or {}
+        point = self._sweep.parameters.point(trial.recipe) or {}
         several = len(self._sweep.goals) > 1
         state = optuna_state(trial.state, trial.cause)
         frozen = create_trial(

@@ -344,7 +344,7 @@ class Tracking(Listener):
         models = self._client.search_logged_models([self._experiment], condition)
         model = next((earlier for earlier in models if earlier.model_uri not in taken), None)
         if model is None:
-            params = {key: str(value) for key, value in trial.recipe.items()}
+            params = {key: str(value) for key, value in trial.settings.items()}
             model = self._client.create_logged_model(
                 self._experiment, name=name, source_run_id=run, params=params
             )
@@ -384,7 +384,7 @@ class Tracking(Listener):
         ]
         if trial.diverged:  # else it would stand where its last report puts it, perhaps first
             metrics.append(Metric(OBJECTIVE, 0.0, int(time.time() * 1000), trial.images + 1))
-        params = [] if known.params else _params(trial.recipe)
+        params = [] if known.params else _params(trial.settings)
         self._client.log_batch(known.run, metrics, params, _tags(trial, known))
         if trial.state != "RUNNING":
             self._client.set_terminated(

@@ -180,8 +180,9 @@ def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | boo
     is left out.
     """
     found: dict[str, Any] = {"kind": trial.variant or trial.kind}
+    values = trial.settings
     for path in varied:
-        value = trial.recipe.get(path)
+        value = values.get(path)
         found |= (
             {f"{path}/{k}": v for k, v in value.items()}
             if isinstance(value, Mapping)

@@ -17,16 +17,16 @@ _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
 
 def check_settings(
-    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+    recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
     """Raises SyndetError, naming the setting, unless the settings in force are those that were
     proposed.
 
-    proposed   every setting by dotted path
-    effective  those in force, by dotted path, and facts beside them, see Trainer.effective
+    recipe     as proposed
+    effective  the settings in force, by dotted path, and facts beside them, see Trainer.effective
     searched   those that the search varies: each must be in force
     """
-    recipe = Recipe().replace(proposed)
+    proposed = recipe.flat()
     for path in searched:
         if not _is_in_force(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
@@ -38,7 +38,7 @@ def check_settings(
 
 
 def check_effective(
-    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+    recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
     """Raises SyndetError as check_settings does, and unless a training that has begun did what
     follows from its settings.
@@ -46,8 +46,7 @@ def check_effective(
     That is: which sources there are and how they were rendered, how often each was drawn, and the
     rate of the last step.
     """
-    check_settings(proposed, effective, searched=searched)
-    recipe = Recipe().replace(proposed)
+    check_settings(recipe, effective, searched=searched)
     _check_sources(recipe, effective)
     _check_drawn(recipe, effective)
     _check_optimizer(recipe, effective)

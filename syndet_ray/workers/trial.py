@@ -72,19 +72,19 @@ def run_trial(
     diverges.
     """
     torch.set_num_threads(task.threads)
-    recipe = Recipe().replace(task.recipe)
+    recipe = task.recipe
     data = training_data(task, recipe, train, others, scenes)
     seed = seeds.integer(task.seed, "train", task.seed_number)
     trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
     data_settings = _data_in_force(recipe, data, train, val)
-    check_settings(task.recipe, trainer.effective | data_settings, searched=task.searched)
+    check_settings(recipe, trainer.effective | data_settings, searched=task.searched)
     clock = _FirstStep()
     for images in rung_images(recipe.training.images, task.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
         effective = trainer.effective | data_settings
-        check_effective(task.recipe, effective, searched=task.searched)
+        check_effective(recipe, effective, searched=task.searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
