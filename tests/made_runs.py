@@ -12,7 +12,7 @@ from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import Picture, TestRow, TestScores
+from syndet_ray.runs.results import Picture, TestRow, TestScores, role_and_name
 from syndet_ray.spread import Difference
 
 CLASSES = ("one", "<b>two</b>", "$3")
@@ -97,6 +97,12 @@ def made_run(
         folder.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
         folder.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
     return folder
+
+
+def of_kind(kind, replica=0):
+    """The fields of a trial by what files call its role and name."""
+    role, name = role_and_name(kind, replica)
+    return {"role": role, "name": name}
 
 
 def append(folder, number, kind, objects, share, rate, values, state, reason):

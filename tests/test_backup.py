@@ -351,7 +351,7 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
 def running(number, checkpoint):
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
         recipe=SWEEP.recipe,
         state="RUNNING",

@@ -41,7 +41,7 @@ def runs(tmp_path_factory, champion, empty_store):
     tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)
     trial = Trial(
         number=0,
-        kind="search",
+        role="search",
         params={},
         recipe=Recipe(),
         state="COMPLETE",

@@ -78,7 +78,7 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
 def trained_on(host, versions, state="RUNNING"):
     return Trial(
         number=0,
-        kind="search",
+        role="search",
         params={},
         recipe=Recipe(),
         state=state,
@@ -94,7 +94,7 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
     notes = []
     nodes = Packages(notes.append)
     nodes.update(trained_on("gpu-1", machine.worker()["versions"]))
-    nodes.update(Trial(number=1, kind="search", params={}, recipe=Recipe()))
+    nodes.update(Trial(number=1, role="search", params={}, recipe=Recipe()))
     assert notes == []
     for host in ("gpu-2", "gpu-2", "gpu-3"):
         nodes.update(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))

@@ -47,7 +47,7 @@ def slow(monkeypatch):
 def running(number, checkpoint):
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
         recipe=SWEEP.recipe,
         state="RUNNING",

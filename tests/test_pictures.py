@@ -77,7 +77,7 @@ SHOWN = [0, 2, 5, 7, 10, 12, 15, 17]  # of twenty scenes
 
 def trained_on(**changes):
     """A trial of a recipe with small scenes."""
-    return Trial(number=2, kind="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes))
+    return Trial(number=2, role="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes))
 
 
 @pytest.fixture

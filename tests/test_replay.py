@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
+from made_runs import SWEEP, TRIALS, VARIANTS, made_run, of_kind, variant_run
 
 from syndet_ray import Choice, Float, Mix, Pruning, Recipe, SearchSpace, Sweep, Training, seeds
 from syndet_ray.errors import DataError
@@ -30,7 +30,7 @@ def curve(number, *values, images=(10, 20, 30, 40), state="COMPLETE", kind="sear
     rungs = tuple(Rung(i, {OBJECTIVE: value}) for i, value in zip(images, values, strict=True))
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params={},
         recipe=Recipe(mix=Mix(schedule="mixed", synthetic=0.5)),
         state=state,

@@ -16,7 +16,7 @@ def trial(number, rates, ended=7200.0):
     rungs = tuple(Rung(3600 * k, found) for k, found in enumerate(metrics, 1))
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
         recipe=Recipe(),
         rungs=rungs,

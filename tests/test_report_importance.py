@@ -115,7 +115,7 @@ def alike(space, changes, values):
     return sweep, [
         Trial(
             number=k,
-            kind="search",
+            role="search",
             params=change,
             recipe=sweep.recipe.replace(change),
             state="COMPLETE",

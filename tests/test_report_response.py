@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_runs import ABOUT, train
+from made_runs import ABOUT, of_kind, train
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
@@ -33,7 +33,7 @@ def trial(number, path, x, value, state="COMPLETE", kind="search"):
     params = {path: x} if kind == "search" else {}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params=params,
         recipe=Recipe().replace(params),
         state=state,
@@ -225,7 +225,7 @@ def test_sources_that_share_the_images_are_settings_of_their_own():
     changes = mix | {"mix.synthetic": 0.6, "mix.parts": {"few": 0.5, "many": 0.5}}
     one = Trial(
         number=0,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.6},
         recipe=Recipe().replace(changes),
     )

@@ -1,6 +1,7 @@
 """The numbers of the report, and what they are called, without a run folder or a figure."""
 
 import pytest
+from made_runs import of_kind
 
 from syndet_ray.analysis import response, tables, varied
 from syndet_ray.definitions.parameter import Choice
@@ -22,7 +23,7 @@ def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="sear
     params = params if kind == "search" else {}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params=params,
         recipe=recipe,
         state=state,
@@ -75,7 +76,7 @@ def test_curves_leave_out_trials_that_never_reported():
 def confirmation(number, of, value):
     return Trial(
         number=number,
-        kind="confirm",
+        role="confirmation",
         params=of.params,
         recipe=of.recipe,
         state="COMPLETE",
@@ -181,7 +182,7 @@ def test_only_sweeps_with_several_goals_have_a_front():
 
 def test_failures_are_told_once_for_each_reason():
     failed = [
-        Trial(number=n, kind="search", params={}, recipe=Recipe(), state="FAILED", reason=reason)
+        Trial(number=n, role="search", params={}, recipe=Recipe(), state="FAILED", reason=reason)
         for n, reason in enumerate(("a", "b", "b"))
     ]
     assert tables.failures([*failed, *TRIALS[:5]]) == [("b", (1, 2)), ("a", (0,))]

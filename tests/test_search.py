@@ -332,7 +332,7 @@ def test_lost_repeats_of_variants_are_trained_anew_with_their_seed_and_then_with
     run_and_lose(search, folder, losses)
     assert search.is_over
     seeds_of = {
-        c.kind: sorted(trial.seed_number for trial in c.trainings)
+        c.trial.name or c.trial.role: sorted(trial.seed_number for trial in c.trainings)
         for c in candidates(folder.trials())
     }
     assert seeds_of == trained
@@ -1121,7 +1121,7 @@ def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with
     replicas = [t.replica for t in folder.trials() if t.of == 0]
     assert len(set(replicas)) == len(replicas)
     assert {
-        len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"
+        len(c.trainings) for c in candidates(folder.trials()) if c.trial.name != "synthetic_only"
     } == {2}
 
 
@@ -1130,7 +1130,8 @@ def test_a_confirmation_that_diverges_counts_as_nothing_found(begin):
     run_all(search)
     confirm_all(search, {(0, 1): ["diverged"], (1, 1): ["mistake"]})
     real, synthetic = (
-        next(c for c in candidates(folder.trials()) if c.kind == kind) for kind in CONTROL_CHANGES
+        next(c for c in candidates(folder.trials()) if c.trial.kind == kind)
+        for kind in CONTROL_CHANGES
     )
     assert [training.seed_number for training in real.trainings] == [1, 2]
     assert [training.diverged for training in real.trainings] == [True, False]
@@ -1156,9 +1157,9 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
     search_and_confirm(search, top=1)
     replicas = {}
     for trial in folder.trials():
-        name = trial.variant or (
-            trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of
-        )
+        first = trial if trial.of is None else folder.trials()[trial.of]
+        other = trial.kind if trial.of is None else trial.of
+        name = first.name if first.role == "variant" else other
         replicas.setdefault(name, []).append(trial.replica)
     assert replicas["a"] == replicas["b"] == [0, 1, 2]
     assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
@@ -1174,7 +1175,12 @@ def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
     search, folder, _ = begin(sweep=sweep)
     search_and_confirm(search, top=1)
     trained = candidates(folder.trials())
-    assert sorted(candidate.kind for candidate in trained) == ["a", "b", "real_only", "search"]
+    assert sorted(candidate.trial.name or "search" for candidate in trained) == [
+        "a",
+        "b",
+        "real_only",
+        "search",
+    ]
     for candidate in trained:
         assert sorted(training.seed_number for training in candidate.trainings) == [1, 2, 3]
     assert {

@@ -268,8 +268,8 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
 def test_names_of_folders_hold_no_slash(tmp_path):
     trial = made_run(tmp_path / "run").trials()[0]
     assert folder_name(trial) == "trial-000 real_only"
-    assert folder_name(replace(trial, kind="a/b: 50 %")) == "trial-000 a_b_ 50 _"
-    assert folder_name(replace(trial, kind="confirm", of=3)) == "trial-000 again 3"
+    assert folder_name(replace(trial, role="variant", name="a/b: 50 %")) == "trial-000 a_b_ 50 _"
+    assert folder_name(replace(trial, role="confirmation", of=3)) == "trial-000 again 3"
 
 
 def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dice, empty_store):

@@ -21,7 +21,8 @@ RECIPE = Recipe().replace({"mix.synthetic": 0.4, "training.images": 100})
 TRIALS = [
     Trial(
         number=0,
-        kind="real_only",
+        role="control",
+        name="real_only",
         params={},
         recipe=RECIPE,
         state="COMPLETE",
@@ -30,7 +31,7 @@ TRIALS = [
     ),
     Trial(
         number=1,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.4, "scene.objects": 40},
         recipe=RECIPE,
         state="PRUNED",
@@ -39,14 +40,14 @@ TRIALS = [
     ),
     Trial(
         number=2,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.7, "scene.objects": 10},
         recipe=RECIPE,
         rungs=(Rung(25, {OBJECTIVE: 0.2}),),
     ),
     Trial(
         number=3,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.1, "scene.objects": 70},
         recipe=RECIPE,
         state="FAILED",
@@ -85,7 +86,7 @@ def test_the_live_display_shows_trials_best_and_time():
 def confirmation(number, of, value, state="COMPLETE", images=100):
     return Trial(
         number=number,
-        kind="confirm",
+        role="confirmation",
         params=of.params,
         recipe=RECIPE,
         state=state,
@@ -625,14 +626,12 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
         display.begin(4, 100)
         values = {"a": (0.3, 0.1), "b": (0.28, 0.27)}
         for number, (name, k) in enumerate((name, k) for k in range(2) for name in values):
-            rungs, kind = (
-                (Rung(100, {OBJECTIVE: values[name][k]}),),
-                name if k == 0 else f"{name} (2)",
-            )
+            rungs = (Rung(100, {OBJECTIVE: values[name][k]}),)
             display.trial(
                 Trial(
                     number=number,
-                    kind=kind,
+                    role="variant",
+                    name=name,
                     params={},
                     recipe=RECIPE,
                     state="COMPLETE",

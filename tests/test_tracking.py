@@ -111,7 +111,7 @@ def trial(number, *values, state="RUNNING"):
     ended = None if state == "RUNNING" else 2.0
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
         recipe=SWEEP.recipe,
         state=state,

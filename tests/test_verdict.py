@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import of_kind
 from pyarrow import parquet
 
 from syndet_ray.analysis import selection as verdict
@@ -20,7 +21,15 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.detection.score import Predictions
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.runs.results import (
+    OBJECTIVE,
+    Rung,
+    TestRow,
+    TestScores,
+    Trial,
+    kind_of,
+    role_and_name,
+)
 from syndet_ray.spread import Difference
 from syndet_ray.tuning import confirm, run
 
@@ -50,7 +59,7 @@ def trial(
     effective = {"real_images": real_images}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params={},
         recipe=recipe,
         state=state,
@@ -300,32 +309,44 @@ def variants(of, start=0, **changed):
     for k in range(max(map(len, of.values()))):
         for name, values in of.items():
             state = "FAILED" if values[k] is None else "COMPLETE"
-            kind = name if k == 0 else f"{name} ({k + 1})"
             yield replace(
-                trial(next(numbers), values[k], kind, state=state, **changed),
+                trial(next(numbers), values[k], name, state=state, **changed),
                 replica=k,
                 seed_number=k,
             )
 
 
-def test_the_trials_of_a_variant_know_its_name():
+def test_trials_know_their_role_and_name_by_their_kind_and_it_by_them():
     sweep = Sweep(question="?", trials=0, variants={"a": {}, "b (2)": {}}, repeats=3)
     for name in sweep.variants:
         for kind in sweep.variant_kinds(name):
-            assert replace(trial(0, 0.1, kind), replica=sweep.replica(kind)).variant == name
-    assert [
-        trial(0, 0.1, kind).variant for kind in ("search", "confirm", "real_only", "synthetic_only")
-    ] == 4 * [None]
+            replica = sweep.replica(kind)
+            assert role_and_name(kind, replica) == ("variant", name)
+            assert kind_of("variant", name, replica) == kind
+    others = {
+        "search": ("search", ""),
+        "confirm": ("confirmation", ""),
+        "real_only": ("control", "real_only"),
+        "synthetic_only": ("control", "synthetic_only"),
+    }
+    for kind, (role, name) in others.items():
+        assert role_and_name(kind, 0) == (role, name)
+        assert kind_of(role, name, 0) == kind
+    assert role_and_name("confirm", 2) == ("confirmation", "")
+    assert kind_of("confirmation", "", 2) == "confirm"
 
 
 def test_a_variant_is_one_recipe_with_all_its_trainings():
     found = verdict.candidates(list(variants({"a": (0.30, 0.10), "b": (0.28, 0.27)})))
-    assert [(c.kind, c.trial.number, len(c.trainings)) for c in found] == [("b", 1, 2), ("a", 0, 2)]
+    assert [(c.trial.name, c.trial.number, len(c.trainings)) for c in found] == [
+        ("b", 1, 2),
+        ("a", 0, 2),
+    ]
     assert (found[0].mean, found[0].error) == (pytest.approx(0.275), pytest.approx(0.005))
     assert verdict.simplest(found) is found[0]
     (a, b) = sorted(
         verdict.candidates(list(variants({"a": (None, 0.3), "b": (0.2, None)}))),
-        key=lambda c: c.kind,
+        key=lambda c: c.trial.name,
     )
     assert (a.trial.number, a.error, b.trial.number) == (2, None, 1)
 
@@ -344,7 +365,9 @@ def test_a_variant_is_confirmed_once_and_its_repeats_count():
     ]
     assert missing == [[1, 2, 3], [2], [2], [1, 2, 3]], "these variants began with seed 0"
     trials += [trial(6, 0.5, "confirm", of=1), trial(7, 0.4, "confirm", of=5)]
-    means = {found.kind: found.mean for found in verdict.candidates(trials)}
+    means = {
+        found.trial.name or found.trial.role: found.mean for found in verdict.candidates(trials)
+    }
     assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, (
         "the control was not trained anew"
     )

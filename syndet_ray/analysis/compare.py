@@ -48,7 +48,7 @@ class Entry:
         """What it is called in a table of several runs."""
         line = self.line
         fixed = line.is_control or line.is_variant
-        name = names.role_name(line.kind) if fixed else line.name
+        name = names.role_name(line.trial_name) if fixed else line.name
         also = [
             what
             for what, true in (("best", line.best and fixed), ("simplest", line.simplest))

@@ -11,9 +11,9 @@ import numpy as np
 
 from syndet_ray.analysis.selection import candidates, pareto_front, unconfirmed
 from syndet_ray.analysis.varied import Setting, searched
-from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
+from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.names import recipe_words
-from syndet_ray.runs.results import OBJECTIVE, Trial
+from syndet_ray.runs.results import OBJECTIVE, State, Trial
 
 _LEAST_TRIALS, _LEAST_VALUES = 6, 4  # that a curve is fitted to
 _STEPS = 61  # of a curve
@@ -36,7 +36,7 @@ class Tried:
     trial: int
     x: Any
     value: float
-    state: str
+    state: State
     images: int
     diverged: bool = False
 
@@ -128,7 +128,7 @@ class Curve:
 
     trial: int
     kind: str
-    state: str
+    state: State
     images: tuple[int, ...]
     values: tuple[float, ...]
     best: bool
@@ -183,13 +183,11 @@ def response(setting: Setting, trials: Sequence[Trial]) -> Response:
         for trial, x in found
         if x is not None
     ]
-    ended = [
-        trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"
-    ]
+    ended = [trial for trial in trials if trial.role == "control" and trial.state == "COMPLETE"]
     return Response(
         setting=setting,
         points=tuple(points),
-        controls={t.kind: t.value for t in ended if t.value is not None},
+        controls={t.name: t.value for t in ended if t.value is not None},
     )
 
 

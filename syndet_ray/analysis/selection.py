@@ -47,11 +47,6 @@ class Candidate:
         """The trainings that left a model."""
         return tuple(training for training in self.trainings if not training.diverged)
 
-    @property
-    def kind(self) -> str:
-        """Of the trial: "search", or the name of a control or variant."""
-        return self.trial.variant or self.trial.kind
-
 
 def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
     """The recipe of a trial as these trainings show it."""
@@ -88,7 +83,7 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     found = []
     for own in _by_recipe(trials):
         numbers = {trial.number for trial in own}
-        counted = own if own[0].variant or not anew else []
+        counted = own if own[0].role == "variant" or not anew else []
         trainings = counted + [trial for trial in anew if trial.of in numbers]
         if trainings:
             found.append(candidate(own[0], trainings))
@@ -102,7 +97,7 @@ def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
     """The recipes as the search alone shows them, best first, whatever confirmations have said
     since.
     """
-    return candidates([trial for trial in trials if trial.kind != "confirm"])
+    return candidates([trial for trial in trials if trial.role != "confirmation"])
 
 
 def winner(trials: Sequence[Trial]) -> Candidate | None:
@@ -134,10 +129,9 @@ def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
     of the search.
     """
     found = [candidate.trial for candidate in unconfirmed(trials)]
-    fixed = sorted(
-        (trial for trial in found if trial.kind != "search"), key=lambda trial: trial.number
-    )
-    return fixed + [trial for trial in found if trial.kind == "search"][:top]
+    fixed = [trial for trial in found if trial.role != "search"]
+    searched = [trial for trial in found if trial.role == "search"]
+    return sorted(fixed, key=lambda trial: trial.number) + searched[:top]
 
 
 def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: Sweep) -> list[int]:
@@ -172,7 +166,7 @@ def is_given_up(lost: Counter[int], planned: int) -> bool:
 
 def _is_training_of(trial: Trial, finalist: Trial) -> bool:
     """Whether a trial is a training of a finalist's recipe that counts for its confirmation."""
-    is_repeat = finalist.variant is not None and trial.variant == finalist.variant
+    is_repeat = trial.role == "variant" and trial.name == finalist.name
     return is_repeat or trial.of == finalist.number
 
 
@@ -201,7 +195,7 @@ def best_points(trials: Sequence[Trial], sweep: Sweep, count: int = 5) -> BestPo
             break
         settings = trial.settings
         changes = {path: settings[path] for path in sweep.parameters.settings()}
-        if trial.kind != "search" or changes in points:
+        if trial.role != "search" or changes in points:
             continue
         try:
             sweep.check_point(changes)
@@ -293,9 +287,10 @@ def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
     """
     found: dict[str | int, list[Trial]] = {}
     for trial in trials:
-        is_hopeless = trial.kind == "search" and trial.diverged
-        if trial.kind != "confirm" and _finished(trial) and not is_hopeless:
-            found.setdefault(trial.variant or trial.number, []).append(trial)
+        is_hopeless = trial.role == "search" and trial.diverged
+        if trial.role != "confirmation" and _finished(trial) and not is_hopeless:
+            recipe = trial.name if trial.role == "variant" else trial.number
+            found.setdefault(recipe, []).append(trial)
     return list(found.values())
 
 

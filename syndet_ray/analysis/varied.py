@@ -118,5 +118,5 @@ def searched(trials: Sequence[Trial]) -> list[Trial]:
     return [
         trial
         for trial in trials
-        if trial.kind == "search" and (trial.value is not None or trial.diverged)
+        if trial.role == "search" and (trial.value is not None or trial.diverged)
     ]

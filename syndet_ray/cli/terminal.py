@@ -187,7 +187,7 @@ class Bar:
         return [
             trial
             for trial in self._trials.values()
-            if (trial.kind == "confirm") == self._confirming
+            if (trial.role == "confirmation") == self._confirming
         ]
 
     def _expected(self) -> int:
@@ -362,7 +362,7 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
     """What the searched recipes of a table are, a line each, for `print_lines`: rows call them by
     their trials alone.
     """
-    searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
+    searched = [line for line in test_lines(scores, trials) if line.is_searched]
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 

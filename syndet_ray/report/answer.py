@@ -64,7 +64,7 @@ def _answered(
         return [_nothing_learned(lines, place)]
     confirmed = any(line.confirmed for line in lines)
     # then recipes were compared as they stand, and none was sought
-    compared = bool(variants) and best.kind != "search"
+    compared = bool(variants) and not best.is_searched
     controlled = any(line.is_control for line in lines)
     said = []
     if controlled or not compared:
@@ -109,7 +109,7 @@ def _once(lines: Sequence[TestLine]) -> str:
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
     """The winner against the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.role == "real_only"), None)
-    if best.kind == "real_only":
+    if best.trial_name == "real_only":
         reached = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Of real only: {reached}."]
@@ -137,7 +137,7 @@ def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
     plain = next((line for line in lines if line.simplest), best)
     if plain is best:
         return ""
-    name = f"{plain.recipe} (trial {plain.trial})" if plain.kind == "search" else plain.name
+    name = f"{plain.recipe} (trial {plain.trial})" if plain.is_searched else plain.name
     return f"Within one standard error on validation, and simpler: {name}."
 
 
@@ -202,7 +202,7 @@ def _trained_once(
     """The best recipe beside the controls, where a single training of each must do."""
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.role == "real_only"), None)
-    if best.kind == "real_only":
+    if best.trial_name == "real_only":
         reached = f"on {place} it reaches {_map(best)}{_beside(best, others)}"
         is_alone = all(line.is_control for line in lines)
         behind = _behind(best, lines) if best.anew and not is_alone else _behind_once(best, trials)
@@ -225,9 +225,9 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
     """The trials of all but controls, what one of their recipes is called, and how many recipes
     these are.
     """
-    rivals = [trial for trial in trials if trial.variant or trial.kind == "search"]
-    what = "variant" if any(trial.variant for trial in rivals) else "searched recipe"
-    return rivals, what, len({trial.variant or trial.number for trial in rivals})
+    rivals = [trial for trial in trials if trial.role in ("variant", "search")]
+    what = "variant" if any(trial.role == "variant" for trial in rivals) else "searched recipe"
+    return rivals, what, len({trial.name or trial.number for trial in rivals})
 
 
 def _none_of(trials: Sequence[Trial]) -> str:
@@ -293,11 +293,11 @@ def _so_far(trials: Sequence[Trial], sweep: Sweep) -> str:
     best = next(iter(unconfirmed(trials)), None)
     if best is None:
         return _none_finished(trials)
-    ahead = (
-        f"{best.trial.variant or names.recipe_words(best.trial)}, {wording.number(best.mean)} mAP"
-    )
+    is_variant = best.trial.role == "variant"
+    name = best.trial.name if is_variant else names.recipe_words(best.trial)
+    ahead = f"{name}, {wording.number(best.mean)} mAP"
     said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
-    again = [trial for trial in trials if trial.kind == "confirm"]
+    again = [trial for trial in trials if trial.role == "confirmation"]
     if not again:
         return said
     ended = sum(trial.state != "RUNNING" and trial.cause != "lost" for trial in again)

@@ -5,7 +5,6 @@ from typing import Any
 
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import REAL, Mix, Recipe, Scenes
-from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.wording import counted, percent
 
@@ -115,7 +114,7 @@ def trial_words(trial: Trial) -> str:
         )
     if trial.params:
         return settings(trial.params)
-    return role_name(trial.kind) + (" (control)" if trial.kind in CONTROL_CHANGES else "")
+    return role_name(trial.kind) + (" (control)" if trial.role == "control" else "")
 
 
 def recipe_words(trial: Trial) -> str:

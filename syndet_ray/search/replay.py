@@ -90,7 +90,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
     curves = [
         trial
         for trial in trials
-        if trial.kind == "search" and trial.state == "COMPLETE" and trial.rungs
+        if trial.role == "search" and trial.state == "COMPLETE" and trial.rungs
     ]
     if len(curves) < LEAST_CURVES:
         raise DataError(
@@ -113,7 +113,7 @@ def advice_on_curves(folder: RunFolder) -> str:
         return f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     if any(trial.state == "RUNNING" for trial in trials):
         return f"Finish the run first: {resume}"
-    whole = sum(trial.kind == "search" and trial.state == "COMPLETE" for trial in trials)
+    whole = sum(trial.role == "search" and trial.state == "COMPLETE" for trial in trials)
     more = sweep.trials + LEAST_CURVES - whole
     if sweep.replace({"trials": more}).proposals < more:
         return f"Replay a run of a sweep with more recipes: the grid of this one has only {sweep.proposals}."
@@ -128,7 +128,7 @@ def truncated(trials: Sequence[Trial]) -> int:
 
     Where there are any, the curves left are those that a pruner liked, and flatter pruners like it.
     """
-    return sum(trial.kind == "search" and trial.state == "PRUNED" for trial in trials)
+    return sum(trial.role == "search" and trial.state == "PRUNED" for trial in trials)
 
 
 def replay(

@@ -335,7 +335,7 @@ class Search:
         if not self._to_confirm:
             return None
         trial, seed_number = self._to_confirm.pop(0)
-        own = self._sweep.repeats if trial.variant else 1
+        own = self._sweep.repeats if trial.role == "variant" else 1
         replica = own + sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
             number=number,

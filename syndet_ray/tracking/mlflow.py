@@ -35,7 +35,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.tracking.names import registered_name, safe_names
+from syndet_ray.tracking.names import registered_name, safe_names, trial_name
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, is_server, mask
 from syndet_ray.tracking.store import named_failures, reason
@@ -426,8 +426,6 @@ class Tracking(Listener):
         return self._trials[trial.number]
 
     def _new_run(self, trial: Trial) -> str:
-        what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
-        name = f"trial-{trial.number:03d}{what}"
         tags = {
             MLFLOW_PARENT_RUN_ID: self.parent,
             "kind": trial.kind,
@@ -437,7 +435,7 @@ class Tracking(Listener):
         if trial.of is not None:
             tags["of"] = str(trial.of)
         return self._client.create_run(
-            self._experiment, int(trial.started * 1000), tags, name
+            self._experiment, int(trial.started * 1000), tags, trial_name(trial)
         ).info.run_id
 
     def _children(self, condition: str = "") -> Iterable[Run]:

@@ -28,6 +28,7 @@ from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE, TestScores, Trial
 from syndet_ray.search.listener import Listener
+from syndet_ray.tracking.names import trial_name
 
 _CHAMPION = "champion"
 _PICTURES = ("sheet_training", "best_predictions", "worst_predictions")  # among the figures
@@ -171,15 +172,14 @@ class _Writer:
 
 def folder_name(trial: Trial) -> str:
     """trial-003, or trial-000 real_only: where the events of a trial lie."""
-    what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
-    return re.sub(r"[^\w\-. ()]", "_", f"trial-{trial.number:03d}{what}")
+    return re.sub(r"[^\w\-. ()]", "_", trial_name(trial))
 
 
 def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | bool]:
     """What the search varied, in this trial: numbers and words; shares one by one. What it has not
     is left out.
     """
-    found: dict[str, Any] = {"kind": trial.variant or trial.kind}
+    found: dict[str, Any] = {"kind": trial.name or trial.kind}
     values = trial.settings
     for path in varied:
         value = values.get(path)

@@ -68,13 +68,14 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     if not found or not found[0].models:
         return {}
     # the sweep's, whatever failed
-    order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))
-    fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
+    names = list(dict.fromkeys(trial.name for trial in trials))
+    fixed = [c for c in found if c.trial.role != "search"]
+    fixed.sort(key=lambda c: names.index(c.trial.name))
     # Else the best of the search alone, as where all confirmations failed: of the others no
     # checkpoint need be there.
-    confirmed = any(trial.kind == "confirm" and trial.state == "COMPLETE" for trial in trials)
-    others = [c for c in found[1:] if c.kind == "search" and confirmed]
-    roles = {c.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
+    confirmed = any(trial.role == "confirmation" and trial.state == "COMPLETE" for trial in trials)
+    others = [c for c in found[1:] if c.trial.role == "search" and confirmed]
+    roles = {c.trial.name: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
     return {"best": found[0], **roles}
 
 
@@ -86,13 +87,13 @@ def to_be_scored(trials: Sequence[Trial], sweep: Sweep, test: TestScores | None)
     """
     recipes = tested(trials)
     is_trained = all(trial.state != "RUNNING" for trial in trials)
-    is_proposed = sum(trial.kind == "search" for trial in trials) >= sweep.proposals
+    is_proposed = sum(trial.role == "search" for trial in trials) >= sweep.proposals
     if is_trained and is_proposed and is_scored(recipes, test):
         return []
-    is_confirmed = any(trial.kind == "search" for trial in finalists(trials, sweep.confirm.top))
+    is_confirmed = any(trial.role == "search" for trial in finalists(trials, sweep.confirm.top))
     # what is trained anew is scored, and of the rest only a variant's repeats
     if sweep.confirm.seeds and is_confirmed:
-        own = [trial for trial in trials if trial.kind == "confirm" or trial.variant]
+        own = [trial for trial in trials if trial.role in ("confirmation", "variant")]
         return [trial for trial in own if trial.state == "COMPLETE"]
     return models_of(recipes)
 
@@ -291,12 +292,10 @@ def _row(
 
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
     """What every recipe is compared with, by role: the controls, and the first variant."""
-    variants = [role for role, candidate in recipes.items() if role == candidate.trial.variant]
-    return {
-        role: recipes[role].trial.number
-        for role in recipes
-        if role in (*CONTROL_CHANGES, *variants[:1])
-    }
+    fixed = {role: found.trial for role, found in recipes.items() if role == found.trial.name}
+    variants = [role for role, trial in fixed.items() if trial.role == "variant"]
+    references = (*CONTROL_CHANGES, *variants[:1])
+    return {role: trial.number for role, trial in fixed.items() if role in references}
 
 
 def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> Scored:

@@ -606,7 +606,7 @@ class _Attempt:
         """
         sweep = self.folder.sweep
         chosen = finalists(self.folder.trials(), sweep.confirm.top)
-        if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
+        if not sweep.confirm.seeds or all(trial.role != "search" for trial in chosen):
             return True
         search.confirm(chosen)
         while search.remaining:
