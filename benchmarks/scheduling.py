@@ -31,7 +31,7 @@ from statistics import fmean, median
 from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Sweep, Training
-from syndet_ray.search.task import Resources, Task, TrialSettings
+from syndet_ray.search.task import Resources, RunSettings, Task
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
 SWEEP = Sweep(
@@ -88,7 +88,7 @@ def ours(trials: int, home: Path) -> None:
         tune.run_trials(
             _as_ours,
             search,
-            TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
+            RunSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
             str(home),
             USE,
         )
@@ -102,7 +102,7 @@ def _as_ours(config: dict[str, Any]) -> None:
     from syndet_ray.workers.tune import Reports
 
     task: Task = config["task"]
-    _report_all(task.number, task.recipe.flat(), Reports(False).report)
+    _report_all(task.trial.number, task.trial.recipe.flat(), Reports(False).report)
 
 
 def plain(trials: int, home: Path) -> None:

@@ -237,7 +237,7 @@ def test_what_dies_before_its_first_report_is_not_tried_again(begin, monkeypatch
     calls = []
 
     def broken(task, *args, **kwargs):
-        calls.append(task.number)
+        calls.append(task.trial.number)
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(local, "run_trial", broken)
@@ -254,7 +254,7 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monke
     def shaky(task, *args, report, **kwargs):
         def then_fail(images, *rest):
             report(images, *rest)
-            if task.number == 2 and images == 8 and len(failures) < 2:
+            if task.trial.number == 2 and images == 8 and len(failures) < 2:
                 failures.append(kwargs["restore"])
                 raise OSError("the disk was gone for a moment")
 
@@ -273,7 +273,7 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
 
     def shaky(task, *_, restore, report, **__):
         before = 0 if restore is None else int((restore / "images").read_text())
-        if task.number == 1 and before == RUNGS[1]:
+        if task.trial.number == 1 and before == RUNGS[1]:
             raise OSError("gone")
         images = next(images for images in RUNGS if images > before)
         with tempfile.TemporaryDirectory() as folder:
@@ -348,11 +348,13 @@ def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_f
     def unlucky(task, *args, report, **kwargs):
         def then_diverge(images, *rest):
             report(images, *rest)
-            if (task.recipe.mix.synthetic, task.seed_number) == (0.0, 1):
+            if (task.trial.recipe.mix.synthetic, task.trial.seed_number) == (0.0, 1):
                 raise NonFiniteLoss("training", "the loss must be finite")
 
-        if (task.recipe.mix.synthetic, task.seed_number) == (0.0, 2) and lost <= {task.number}:
-            lost.add(task.number)
+        if (task.trial.recipe.mix.synthetic, task.trial.seed_number) == (0.0, 2) and lost <= {
+            task.trial.number
+        }:
+            lost.add(task.trial.number)
             raise MachineError("s3://bucket", "does not answer")
         real(task, *args, report=then_diverge, **kwargs)
 

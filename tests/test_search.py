@@ -1,6 +1,7 @@
 """Study and Search: proposals, pruning, the ledger and MLflow, without Ray."""
 
 import json
+import pickle
 import re
 from collections import Counter
 from contextlib import nullcontext
@@ -28,10 +29,10 @@ from syndet_ray.analysis.selection import best_points, candidates, finalists, mi
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.results import OBJECTIVE, after_event
 from syndet_ray.search.search import Budget, Search
 from syndet_ray.search.study import Study
-from syndet_ray.search.task import TrialSettings
+from syndet_ray.search.task import RunSettings, Task
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.server import check_server
@@ -102,20 +103,29 @@ def curve(recipe, images):
     return (1 - abs(recipe.mix.synthetic - 0.6)) * images / 100
 
 
-def run_one(search, assignment, rungs=RUNGS):
+def asked(number, **facts):
+    """The event with which a trial of the search begins."""
+    return {"event": "asked", "trial": number, "time": 0.0, "kind": "search", "params": {}, **facts}
+
+
+def trials_of(events):
+    """The trials that these events ask for, by number."""
+    begun = [event for event in events if event["event"] == "asked"]
+    return {event["trial"]: after_event(None, event) for event in begun}
+
+
+def run_one(search, trial, rungs=RUNGS):
     """Runs one trial on the made-up curve, as far as it is let."""
-    proposal = assignment.proposal
     for images in rungs:
-        if search.report(
-            proposal.number, images, {OBJECTIVE: curve(proposal.recipe, images)}, {"device": "cpu"}
-        ):
+        metrics = {OBJECTIVE: curve(trial.recipe, images)}
+        if search.report(trial.number, images, metrics, {"device": "cpu"}):
             break
-    search.end(proposal.number)
+    search.end(trial.number)
 
 
 def run_all(search):
-    while (assignment := search.propose()) is not None:
-        run_one(search, assignment)
+    while (trial := search.propose()) is not None:
+        run_one(search, trial)
 
 
 def children(store, tracking):
@@ -156,14 +166,15 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
 
 def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
     search, *_ = begin()
-    settings = TrialSettings(rungs=4, seed=3, cache="cache")
-    tasks = [search.propose().task(settings, threads=1) for _ in range(3)]
-    assert [task.searched for task in tasks] == [
+    run = RunSettings(rungs=4, seed=3, cache="cache")
+    tasks = [Task(trial=search.propose(), run=run, threads=1) for _ in range(3)]
+    tasks = pickle.loads(pickle.dumps(tasks))
+    assert [tuple(task.trial.params) for task in tasks] == [
         (),
         (),
         ("mix.synthetic", "training.learning_rate"),
     ]
-    assert [task.recipe.mix.synthetic for task in tasks[:2]] == [0.0, 1.0]
+    assert [task.trial.recipe.mix.synthetic for task in tasks[:2]] == [0.0, 1.0]
 
 
 def test_controls_are_never_pruned():
@@ -227,8 +238,8 @@ def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):
     search, folder, tracking = begin()
     for _ in range(2):
         search.propose()
-    assignment = search.propose()
-    search.end(assignment.proposal.number, failure="scene.blur differs")
+    trial = search.propose()
+    search.end(trial.number, failure="scene.blur differs")
     search.end(1)
     run_all(search)
     _, without_report, failed = folder.trials()[:3]
@@ -279,20 +290,20 @@ def run_and_lose(search, folder, losses):
     left = dict(losses)
     while True:
         rebuilt = Study(folder.sweep)
-        rebuilt.replay(folder.events())
+        rebuilt.replay(folder.events(), search.trials)
         expected = rebuilt.ask(len(search.trials))
-        assignment = search.propose()
-        if assignment is None:
+        trial = search.propose()
+        if trial is None:
             assert expected is None
             break
-        proposal = assignment.proposal
-        assert proposal == expected
-        key = proposal.kind, proposal.seed_number
+        for field in ("number", "kind", "params", "recipe", "replica", "seed_number"):
+            assert getattr(trial, field) == getattr(expected, field)
+        key = trial.kind, trial.seed_number
         if left.get(key, 0) > 0:
             left[key] -= 1
-            search.end(proposal.number, "node lost", "lost")
+            search.end(trial.number, "node lost", "lost")
         else:
-            run_one(search, assignment)
+            run_one(search, trial)
 
 
 VARIANTS = Sweep(
@@ -376,7 +387,7 @@ def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(beg
 
 def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin, store):
     search, folder, tracking = begin()
-    numbers = [search.propose().proposal.number for _ in range(3)]
+    numbers = [search.propose().number for _ in range(3)]
     for number in numbers:
         search.report(number, 25, {OBJECTIVE: 0.9}, {})
     search.end(2, "training: the loss must be finite, got nan", "diverged")
@@ -463,21 +474,23 @@ def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(
 def test_an_interrupted_search_leaves_nothing_running_in_mlflow(begin, store):
     search, folder, tracking = begin()
     first, second = search.propose(), search.propose()
-    search.report(second.proposal.number, 25, {OBJECTIVE: 0.1}, {})
-    search.checkpoint(second.proposal.number, "/somewhere/checkpoint_000000")
+    search.report(second.number, 25, {OBJECTIVE: 0.1}, {})
+    search.checkpoint(second.number, "/somewhere/checkpoint_000000")
     search.interrupt()
     assert {run.info.status for run in children(store, tracking).values()} == {"KILLED"}
     again, _, tracking = begin(folder, tracking.parent)
     assert again.remaining == 12
     taken = [again.propose(), again.propose()]
-    assert [a.proposal for a in taken] == [first.proposal, second.proposal]
-    assert [a.checkpoint for a in taken] == [None, "/somewhere/checkpoint_000000"]
+    assert [(trial.number, trial.recipe) for trial in taken] == [
+        (trial.number, trial.recipe) for trial in (first, second)
+    ]
+    assert [trial.checkpoint for trial in taken] == [None, "/somewhere/checkpoint_000000"]
     assert {run.info.status for run in children(store, tracking).values()} == {"RUNNING"}
 
 
 def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
     search, folder, _ = begin()
-    first, second = search.propose().proposal.number, search.propose().proposal.number
+    first, second = search.propose().number, search.propose().number
     search.show_scenes(first, 3, 8)
     search.show_scenes(second, 8, 8)
     search.show_scenes(first, 6, 8)
@@ -501,7 +514,7 @@ def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
 
 def test_a_rung_reported_twice_counts_once(begin):
     search, folder, _ = begin()
-    number = search.propose().proposal.number
+    number = search.propose().number
     for value in (0.1, 0.9):
         search.report(number, 25, {OBJECTIVE: value}, {})
     assert [(rung.images, rung.metrics[OBJECTIVE]) for rung in folder.trials()[0].rungs] == [
@@ -537,12 +550,12 @@ def test_pairs_can_be_searched_and_are_replayed(tmp_path):
     assert {proposal.recipe.scene.background_scale for proposal in proposals} == set(pairs)
     assert {proposal.params["scene.background_scale"] for proposal in proposals} == set(pairs)
     events = [
-        {"event": "asked", "trial": p.number, "kind": "search", "recipe": p.recipe.flat()}
+        asked(p.number, recipe=p.recipe.flat())
         | {"point": {name: list(value) for name, value in p.point.items()}}  # as JSON keeps them
         for p in proposals[:5]
     ]
     again = Study(Sweep(question="?", space=space, trials=6, controls=()))
-    again.replay(events)
+    again.replay(events, trials_of(events))
     assert again.ask(5) == proposals[5]
 
 
@@ -616,8 +629,8 @@ def test_a_kill_between_the_pruners_word_and_the_end_costs_no_rung(begin):
     again, _, _ = begin(folder, tracking.parent)
     before = folder.trials()[number]
     assert before.state == "RUNNING"
-    assignment = again.propose()
-    assert assignment is None or assignment.proposal.number != number, "it is not trained on"
+    trial = again.propose()
+    assert trial is None or trial.number != number, "it is not trained on"
     assert (folder.trials()[number].state, folder.trials()[number].rungs) == (
         "PRUNED",
         before.rungs,
@@ -696,7 +709,7 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
     search, _, _ = begin()
     display = search._display
     for _ in range(3):
-        number = search.propose().proposal.number
+        number = search.propose().number
         for images in RUNGS:
             search.report(
                 number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {}
@@ -763,19 +776,14 @@ def test_a_study_rebuilt_from_events_proposes_the_same(sampler, objective):
         values = [value] if objective == "val/mAP" else [value, number]
         study.tell(number, "COMPLETE", values)
         events += [
-            {
-                "event": "asked",
-                "trial": number,
-                "kind": proposal.kind,
-                "recipe": proposal.recipe.flat(),
-                "point": proposal.point,
-            },
+            asked(number, **proposal.facts),
             {"event": "ended", "trial": number, "state": "COMPLETE", "values": values},
         ]
         proposals.append(proposal)
     for cut in (3, 14, 27):
         again = Study(sweep)
-        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        before = json.loads(json.dumps(events[: 2 * cut]))
+        again.replay(before, trials_of(before))
         assert again.ask(cut).point == proposals[cut].point
 
 
@@ -907,17 +915,8 @@ def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_li
     known = space.point(recipe)
     for recorded, expected in ((dict.fromkeys(known, 0.5), known), (known, known)):
         study = Study(sweep)
-        study.replay(
-            [
-                {
-                    "event": "asked",
-                    "trial": 0,
-                    "kind": "search",
-                    "recipe": recipe.flat(),
-                    "point": recorded,
-                }
-            ]
-        )
+        events = [asked(0, recipe=recipe.flat(), point=recorded)]
+        study.replay(events, trials_of(events))
         assert study._study.trials[0].params == pytest.approx(expected)
 
 
@@ -1004,8 +1003,7 @@ def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
     for number in range(24):
         proposal = study.ask(number)
         values = [1 - abs(proposal.recipe.mix.synthetic - 0.6), float(number)]
-        facts = {"kind": "search", "recipe": proposal.recipe.flat(), "point": proposal.point}
-        events.append({"event": "asked", "trial": number, "discarded": proposal.discarded, **facts})
+        events.append(asked(number, **proposal.facts))
         state = "FAILED" if proposal.impossible else "COMPLETE"
         study.tell(number, state, values)
         events.append({"event": "ended", "trial": number, "state": state, "values": values})
@@ -1013,7 +1011,8 @@ def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
     assert max(len(proposal.discarded) for proposal in proposals) > 10
     for cut in (12, 18, 23):
         again = Study(sweep)
-        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        before = json.loads(json.dumps(events[: 2 * cut]))
+        again.replay(before, trials_of(before))
         assert again.ask(cut).point == proposals[cut].point
 
 
@@ -1094,14 +1093,13 @@ def confirm_all(search, ends):
     chosen, trials = finalists(list(search.trials.values()), 2), search.trials
     while any(missing_seeds(trial, list(trials.values()), SWEEP) for trial in chosen):
         search.confirm(chosen)
-        while (assignment := search.propose()) is not None:
-            proposal = assignment.proposal
-            fates = ends.get((proposal.of, proposal.seed_number), [])
+        while (trial := search.propose()) is not None:
+            fates = ends.get((trial.of, trial.seed_number), [])
             if fates and (fate := fates.pop(0)) is not None:
-                search.report(proposal.number, 25, {OBJECTIVE: 0.9}, {})
-                search.end(proposal.number, f"it was {fate}", fate)
+                search.report(trial.number, 25, {OBJECTIVE: 0.9}, {})
+                search.end(trial.number, f"it was {fate}", fate)
             else:
-                run_one(search, assignment)
+                run_one(search, trial)
 
 
 def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with_another(begin):

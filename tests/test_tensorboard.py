@@ -254,7 +254,7 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
     folder = made_run(tmp_path / "run", trials=[], sweep=SWEEP)
     mlflow, made = Telling(), board(folder, notes)
     search = Search(folder, SWEEP, Telling(), [mlflow, made])
-    number = search.propose().proposal.number
+    number = search.propose().number
     search.report(number, 100, {"val/mAP": 0.1}, {})
     search.close()
     place = folder.path / "tensorboard" / folder_name(folder.trials()[0])

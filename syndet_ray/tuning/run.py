@@ -30,7 +30,7 @@ from syndet_ray.runs.pictures import show_training
 from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Budget, Display, Search, halted
-from syndet_ray.search.task import TrialSettings, check_gpus, retried
+from syndet_ray.search.task import RunSettings, check_gpus, retried
 from syndet_ray.tracking.backup import (
     Backup,
     check_models,
@@ -592,7 +592,7 @@ class _Attempt:
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""
         sweep = self.folder.sweep
-        settings = TrialSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
+        settings = RunSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
         self.display.begin(
             len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images
         )

@@ -72,19 +72,20 @@ def run_trial(
     diverges.
     """
     torch.set_num_threads(task.threads)
-    recipe = task.recipe
-    data = training_data(task, recipe, train, others, scenes)
-    seed = seeds.integer(task.seed, "train", task.seed_number)
+    trial, run = task.trial, task.run
+    recipe, searched = trial.recipe, tuple(trial.params)
+    data = training_data(task, train, others, scenes)
+    seed = seeds.integer(run.seed, "train", trial.seed_number)
     trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
     data_settings = _data_in_force(recipe, data, train, val)
-    check_settings(recipe, trainer.effective | data_settings, searched=task.searched)
+    check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
-    for images in rung_images(recipe.training.images, task.rungs):
+    for images in rung_images(recipe.training.images, run.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
         effective = trainer.effective | data_settings
-        check_effective(recipe, effective, searched=task.searched)
+        check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
@@ -93,21 +94,21 @@ def run_trial(
 
 def training_data(
     task: Task,
-    recipe: Recipe,
     train: Pool,
     others: Mapping[str, Pool] = {},
     scenes: Rendered = generate,
 ) -> TrainingData:
-    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor
+    """The pools that the mix of the task's recipe draws from; a source with no share is neither rendered nor
     kept.
 
     Raises DataError for other classes than the real images have, or more real images than there
     are.
     """
+    recipe, run = task.trial.recipe, task.run
     shares, rendered = recipe.mix.shares, recipe.scenes()
     pools, scene_parameters = dict[str, Pool](), dict[str, SceneParameters]()
     if shares[REAL] > 0:
-        pools[REAL] = _real(recipe.mix, train, task.seed)
+        pools[REAL] = _real(recipe.mix, train, run.seed)
     for name, source in recipe.mix.sources.items():
         if shares[name] == 0:
             continue
@@ -118,7 +119,7 @@ def training_data(
             pool, place = others[source.folder], source.folder
         else:
             parameters, count = rendered[name]
-            pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
+            pool, place = scenes(parameters, count, run.seed, Path(run.cache)), "scene.generator"
             scene_parameters[name] = parameters
         check_classes(train.classes, pool.classes, place)
         pools[name] = aligned(pool, train.classes)
