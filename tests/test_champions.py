@@ -15,7 +15,8 @@ from syndet_ray.data import storage
 from syndet_ray.definitions.parameter import Float
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.store import local_store

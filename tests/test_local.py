@@ -23,7 +23,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFinit
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retried
 from syndet_ray.tracking.mlflow import Tracking

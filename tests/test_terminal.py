@@ -14,7 +14,8 @@ from rich.console import Console
 
 from syndet_ray.cli import terminal
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 RECIPE = Recipe().replace({"mix.synthetic": 0.4, "training.images": 100})

@@ -45,7 +45,8 @@ from syndet_ray import (
 from syndet_ray.analysis.selection import winner
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.names import registered_name, safe_name, safe_names

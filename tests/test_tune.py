@@ -38,7 +38,7 @@ from syndet_ray import (
 from syndet_ray.data.storage import fetched
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune

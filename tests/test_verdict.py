@@ -21,8 +21,8 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.detection.score import Predictions
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import (
-    OBJECTIVE,
     Rung,
     TestRow,
     TestScores,

@@ -9,6 +9,7 @@ from typing import Any
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.definitions.recipe import Mix
 from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs.metrics import REAL_IMAGES, REAL_IMAGES_THERE
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference
@@ -111,7 +112,7 @@ def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float
     if share == 0:
         return True
     wanted = mix.model_copy(update={"real_images": share if share < 1 else "all"})
-    there, used = effective.get("real_images_there"), effective.get("real_images")
+    there, used = effective.get(REAL_IMAGES_THERE), effective.get(REAL_IMAGES)
     if there is None or used is None:  # it has not begun, or was trained before this was noted
         return mix.real_images == wanted.real_images
     return used == wanted.real_count(there)

@@ -12,8 +12,9 @@ import numpy as np
 from syndet_ray.analysis.selection import candidates, pareto_front, unconfirmed
 from syndet_ray.analysis.varied import Setting, searched
 from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import recipe_words
-from syndet_ray.runs.results import OBJECTIVE, State, Trial
+from syndet_ray.runs.results import State, Trial
 
 _LEAST_TRIALS, _LEAST_VALUES = 6, 4  # that a curve is fitted to
 _STEPS = 61  # of a curve

@@ -13,11 +13,12 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.errors import DefinitionError
+from syndet_ray.runs.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 
 # Of what a trial reports, what says nothing about how it trained.
-_CLOCKS = ("images_per_second",)
+_CLOCKS = (IMAGES_PER_SECOND,)
 # The settings of a mix by which sources get their shares.
 _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
 # A training whose machine is lost time and again is begun anew once, so that recipes stay

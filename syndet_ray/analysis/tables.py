@@ -8,13 +8,13 @@ import numpy as np
 
 from syndet_ray.analysis.selection import Candidate, candidate, unconfirmed, with_pooled_errors
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.runs.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
 from syndet_ray.runs.names import recipe_words, role_name, settings
-from syndet_ray.runs.results import OBJECTIVE, Role, State, TestRow, TestScores, Trial
+from syndet_ray.runs.results import Role, State, TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference, bounded
 from syndet_ray.wording import number
 
-MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
 _DATA_SETTINGS = (
     "mix.synthetic",
     "mix.parts",
@@ -253,9 +253,9 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     return tuple(
         VariantLine(
             name=row.role,
-            score=_score(row, "mAP"),
-            ap50=_score(row, "AP50"),
-            seeds=row.seeds or (row.metrics["mAP"],),
+            score=_score(row, MAP),
+            ap50=_score(row, AP50),
+            seeds=row.seeds or (row.metrics[MAP],),
             p_best=None if test is None else test.p_best(row),
             difference=row.differences.get(rows[0].role),
             changes=settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
@@ -267,11 +267,11 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     metrics = {line.name: line.scores for line in test_lines(test, trials)}
     keys = dict.fromkeys(
-        key for scores in metrics.values() for key in scores if key.startswith("AP/")
+        key for scores in metrics.values() for key in scores if key.startswith(CLASS_AP)
     )
     missing = Score(value=float("nan"))
     rows = tuple(
-        (key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values()))
+        (key.removeprefix(CLASS_AP), tuple(own.get(key, missing) for own in metrics.values()))
         for key in keys
     )
     return ClassTable(tuple(metrics), rows)
@@ -331,7 +331,7 @@ def _trial_line(trial: Trial, paths: tuple[str, ...], *, best: bool) -> TrialLin
         reason=trial.reason,
         images=trial.images,
         value=last.get(OBJECTIVE),
-        ap50=last.get("val/AP50"),
+        ap50=last.get(VALIDATION_AP50),
         seconds=seconds,
         best=best,
         of=trial.of,

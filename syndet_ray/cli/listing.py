@@ -8,6 +8,7 @@ from rich.table import Table
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
 from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 
@@ -168,7 +169,7 @@ def compare_table(found: Comparison, width: int = 100) -> Table:
 
 def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
-    score, took = line.scores["mAP"], "" if entry.seconds is None else duration(entry.seconds)
+    score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
     above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
     seeds, validation = str(len(line.seeds) or 1), number(line.validation)
     costs = [f"{entry.images:,}", took] if with_costs else []

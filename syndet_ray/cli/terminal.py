@@ -22,15 +22,16 @@ from syndet_ray.cli.stream import lasting
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
-from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
+from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what
 # else is told of them.
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = (
-    ("mAP", "AP50", "AP75"),
-    ("mAP", "AP50"),
-    ("mAP",),
+    (MAP, AP50, AP75),
+    (MAP, AP50),
+    (MAP,),
 )
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23

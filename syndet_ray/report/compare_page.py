@@ -23,6 +23,7 @@ from syndet_ray.report.figures.drawing import (
     save,
     tooltip,
 )
+from syndet_ray.runs.metrics import MAP
 
 _COLORS = (*SERIES, DIM)
 _ROW_PX, _LABEL_PX = 26, 260
@@ -54,7 +55,7 @@ def scores(found: Comparison) -> Drawing:
         )
         for run in found.runs
         for entry in run.entries
-        for score in (entry.line.scores["mAP"],)
+        for score in (entry.line.scores[MAP],)
     ]  # fmt: skip
     axis = alt.Axis(labelLimit=_LABEL_PX, grid=False, domain=False)
     y = alt.Y("recipe:N", sort=[row[0] for row in rows], title=None, axis=axis)

@@ -12,10 +12,9 @@ import numpy as np
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.runs.metrics import OBJECTIVE, REAL_IMAGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
-OBJECTIVE = "val/mAP"
-_REAL_IMAGES = "real_images"  # among the effective settings
 # Facts of an "asked" event that are those of a trial; an earlier version wrote fewer.
 _ASKED = ("params", "of", "replica", "seed_number", "impossible")
 # Why there is a trial, see docs/glossary.md.
@@ -125,7 +124,7 @@ class Trial:
         known = {
             OBJECTIVE: score,
             "images": self.images,
-            "real_images": self.effective.get(_REAL_IMAGES, 0),
+            REAL_IMAGES: self.effective.get(REAL_IMAGES, 0),
         }
         return [float(known[goal] or 0) for goal in objective]
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import setting_name
-from syndet_ray.runs.results import OBJECTIVE, Cause, State, Trial
+from syndet_ray.runs.results import Cause, State, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.study import Proposal, Study
 

@@ -33,7 +33,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from syndet_ray.definitions.sweep import Sweep
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.names import registered_name, safe_names, trial_name
 from syndet_ray.tracking.outbox import Outbox

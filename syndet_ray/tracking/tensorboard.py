@@ -26,7 +26,8 @@ from syndet_ray.definitions.parameter import Choice, Simplex
 from syndet_ray.definitions.recipe import REAL
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, TestScores, Trial
+from syndet_ray.runs.metrics import OBJECTIVE, TEST
+from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.names import trial_name
 
@@ -132,7 +133,7 @@ class TensorBoard(Listener):
         champion = next(trial for trial in folder.trials() if trial.number == test.champion)
         writer = _Writer(self._path / _CHAMPION)
         writer.add(
-            _scalars({f"test/{name}": value for name, value in _champion_scores(test).items()}),
+            _scalars({f"{TEST}{name}": value for name, value in _champion_scores(test).items()}),
             champion.images,
         )
         for path in (folder.figures / f"{name}.png" for name in _PICTURES):

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from syndet_ray.definitions.parameter import Parameter, Simplex
 from syndet_ray.definitions.recipe import REAL
 from syndet_ray.definitions.sweep import Sweep
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.tracking.names import safe_name
 from syndet_ray.tracking.server import without_login
 

@@ -22,6 +22,7 @@ from syndet_ray.data.write import as_table
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, Sweep
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_predictions
 from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.search.task import Runner, retried
@@ -175,7 +176,7 @@ def test_rows(
         candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()
     }
     spreads = _seed_spreads(recipes, scored)
-    spread = spreads["mAP"]
+    spread = spreads[MAP]
     p_best = _p_best(draws, _generator_of(draws, seed), spread)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
@@ -207,7 +208,7 @@ def _differences(
     for one, other in combinations(sorted(draws), 2):
         if one in references or other in references:
             rng = _generator_of((one, other), seed)
-            gap = score_difference("mAP", draws[one], draws[other], rng, spread)
+            gap = score_difference(MAP, draws[one], draws[other], rng, spread)
             differences[one, other], differences[other, one] = gap, gap.mirrored
     return differences
 
@@ -257,8 +258,7 @@ def _seed_spreads(
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
     """The draws of a recipe's models by the number of their seed."""
     by_seed = {
-        training.seed_number: scored[training.number].draws["mAP"]
-        for training in candidate.trainings
+        training.seed_number: scored[training.number].draws[MAP] for training in candidate.trainings
     }
     assert len(by_seed) == len(candidate.trainings), "trainings of one recipe differ in their seeds"
     return by_seed
@@ -277,7 +277,7 @@ def _row(
 ) -> TestRow:
     number = candidate.trial.number
     models = tuple(model.number for model in candidate.trainings)
-    values = tuple(model.metrics["mAP"] for model in of[number])
+    values = tuple(model.metrics[MAP] for model in of[number])
     return TestRow(
         role=role,
         trial=number,

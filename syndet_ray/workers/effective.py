@@ -10,6 +10,14 @@ from syndet_ray.definitions.recipe import Mix, Recipe, SceneParameters, Scenes
 from syndet_ray.definitions.schedule import images_until
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import SyndetError
+from syndet_ray.runs.metrics import (
+    BACKBONE_STAGES,
+    DRAWN,
+    IMAGES_SEEN,
+    REAL_IMAGES_THERE,
+    SCENES,
+    TRAINABLE_BACKBONE,
+)
 from syndet_ray.scenes.made_from import facts, made_from
 
 # Far above what the arithmetic of doubles loses, far below any difference between two proposals.
@@ -82,7 +90,7 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
     reason = no_effect(path, recipe, facts)
     if reason is not None:
         return reason.by_number
-    if path == "detector.backbone_rate" and not effective["trainable_backbone_parameters"]:
+    if path == "detector.backbone_rate" and not effective[TRAINABLE_BACKBONE]:
         return True
     return path in effective
 
@@ -90,9 +98,9 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
     """A proposed value in the form in which it is in force: "all" as a number, for example."""
     if path == "mix.real_images":
-        return recipe.mix.real_count(effective["real_images_there"])
+        return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
     if path == "detector.frozen_stages" and value == "all":
-        return effective["backbone_stages"]
+        return effective[BACKBONE_STAGES]
     if path == "detector.anchor_px" and value != "auto":
         return sorted(set(value))
     return value
@@ -134,7 +142,7 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
         _check(
             f"mix.sources.{name}.changes",
             parameters_hash(parameters),
-            effective["scenes"].get(name),
+            effective[SCENES].get(name),
         )
 
 
@@ -142,7 +150,7 @@ def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
     """Raises SyndetError where a source was drawn more or less often than exact batches allow (see
     Trainer).
     """
-    seen, drawn = effective["images_seen"], effective["drawn"]
+    seen, drawn = effective[IMAGES_SEEN], effective[DRAWN]
     leeway = max(1, len(drawn) - 1)
     for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
         count = drawn.get(source, 0)

@@ -24,6 +24,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.runs import machine
+from syndet_ray.runs.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
 from syndet_ray.workers.effective import (
@@ -89,7 +90,7 @@ def run_trial(
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
-            report(images, metrics, effective | {"first_step": clock.first}, folder)
+            report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
 
 
 def training_data(
@@ -134,7 +135,7 @@ def validation_metrics(
     """
     predictions = predict(model, val, device=device)
     metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
-    return {f"val/{name}": value for name, value in metrics.items()}
+    return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
@@ -145,9 +146,9 @@ def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -
     return {
         "detector.working_px": working_px_in_force([val, *photos]),
         **scenes_in_force(recipe.mix, data.scenes),
-        "scenes": {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
-        "real_images_there": len(train),
-        "machine": machine.worker(),
+        SCENES: {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
+        REAL_IMAGES_THERE: len(train),
+        MACHINE: machine.worker(),
     }
 
 

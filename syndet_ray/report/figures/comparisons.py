@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from syndet_ray.analysis.chosen import chosen_lines
-from syndet_ray.analysis.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
+from syndet_ray.analysis.tables import Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.figures.drawing import (
     BLUE,
     DIM,
@@ -21,6 +21,7 @@ from syndet_ray.report.figures.drawing import (
     titled,
     tooltip,
 )
+from syndet_ray.runs.metrics import MAIN_METRICS
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
