@@ -397,7 +397,7 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     told = search._study._study.trials[2]
     assert (told.state.name, told.value) == ("COMPLETE", 0.0)
     rebuilt = Study(SWEEP)
-    rebuilt.replay(folder.events())
+    rebuilt.replay(folder.events(), search.trials)
     assert rebuilt._study.trials[2].value == 0.0
     search.close()
     run = children(store, tracking)[2]
