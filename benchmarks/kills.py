@@ -182,7 +182,7 @@ def _faults_of_mlflow(folder: RunFolder, trials: Sequence[Trial]) -> list[str]:
     for trial in trials:
         run = by_trial[trial.number]
         settings = [
-            path for path, value in trial.recipe.items() if value not in (None, {})
+            path for path, value in trial.settings.items() if value not in (None, {})
         ]  # the others have no parameter
         told += [f"trial {trial.number} lacks parameters in MLflow"] * (
             len(run.data.params) != len(settings)

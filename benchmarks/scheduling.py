@@ -32,7 +32,7 @@ from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.search.task import Resources, Task, TrialSettings
+from syndet_ray.search.task import Resources, RunSettings, Task
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
 SWEEP = LoadedSweep(
@@ -89,7 +89,7 @@ def ours(trials: int, home: Path) -> None:
         tune.run_trials(
             _as_ours,
             search,
-            TrialSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
+            RunSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
             str(home),
             USE,
         )
@@ -103,7 +103,7 @@ def _as_ours(config: dict[str, Any]) -> None:
     from syndet_ray.workers.tune import Reports
 
     task: Task = config["task"]
-    _report_all(task.number, task.recipe, Reports(False).report)
+    _report_all(task.trial.number, task.trial.recipe.flat(), Reports(False).report)
 
 
 def plain(trials: int, home: Path) -> None:

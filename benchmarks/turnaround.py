@@ -23,8 +23,9 @@ def main() -> None:
     cold: list[float] = []
     warm: list[float] = []
     for trial in trials:
-        scenes = (trial.recipe["scene.objects"], trial.recipe["mix.synthetic_images"])
-        draws = trial.recipe["mix.synthetic"] > 0
+        mix = trial.recipe.mix
+        scenes = (trial.recipe.scene.objects, mix.synthetic_images)
+        draws = mix.synthetic > 0
         known = not draws or scenes in rendered
         (warm if known and trial.number >= workers else cold).append(waits[trial.number])
         if draws:

@@ -12,7 +12,7 @@ from syndet_ray.definitions.parameter import Choice, Float
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import Picture, TestRow, TestScores
+from syndet_ray.runs.results import Picture, TestRow, TestScores, role_and_name
 from syndet_ray.spread import Difference
 
 CLASSES = ("one", "<b>two</b>", "$3")
@@ -99,6 +99,12 @@ def made_run(
     return folder
 
 
+def of_kind(kind, replica=0):
+    """The fields of a trial by what files call its role and name."""
+    role, name = role_and_name(kind, replica)
+    return {"role": role, "name": name}
+
+
 def append(folder, number, kind, objects, share, rate, values, state, reason):
     varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
     params = varied if kind == "search" else {}
@@ -130,7 +136,7 @@ def confirm(folder, seeds=SEEDS):
         for seed, value in enumerate(values, 1):
             facts = {
                 "params": trials[of].params,
-                "recipe": trials[of].recipe,
+                "recipe": trials[of].settings,
                 "of": of,
                 "seed_number": seed,
             }

@@ -351,9 +351,9 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
 def running(number, checkpoint):
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state="RUNNING",
         checkpoint=checkpoint,
     )
@@ -398,9 +398,9 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from syndet_ray.data import lease as leasing
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning import backup
-from syndet_ray.tuning.stop import Stop
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.tracking import backup
+from syndet_ray.workers.stop import Stop
 
 folder, store = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
 stop = Stop(lambda words: None)

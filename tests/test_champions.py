@@ -16,7 +16,8 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Float
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.store import local_store
@@ -42,9 +43,9 @@ def runs(tmp_path_factory, champion, empty_store):
     tracking = Tracking(local_store(runs), runs / "artifacts", "tiny", sweep)
     trial = Trial(
         number=0,
-        kind="search",
+        role="search",
         params={},
-        recipe={},
+        recipe=Recipe(),
         state="COMPLETE",
         reason="",
         rungs=(Rung(4, {OBJECTIVE: 0.5}),),

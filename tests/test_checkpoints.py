@@ -5,7 +5,7 @@ deleted as trials end.
 from dataclasses import replace
 
 import pytest
-from made_runs import SWEEP, TWO_GOALS
+from made_runs import SWEEP, TWO_GOALS, of_kind
 
 from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import candidates
@@ -18,9 +18,9 @@ def trial(number, value=None, kind="search", state="COMPLETE", **facts):
     rungs = () if value is None else (Rung(400, {"val/mAP": value}),)
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state=state,
         rungs=rungs,
         **facts,

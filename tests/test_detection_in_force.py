@@ -132,7 +132,7 @@ def test_every_setting_is_reported_as_it_was_asked_for(trainer, tmp_path, path):
     assert json.loads(json.dumps(effective)) == effective, (
         "plain values: they cross processes, into a ledger"
     )
-    check_settings(made.recipe.flat(), effective | {"real_images_there": 8}, searched=[path])
+    check_settings(made.recipe, effective | {"real_images_there": 8}, searched=[path])
 
 
 def test_starting_weights_are_told_as_they_were_asked_for(trainer, tmp_path, monkeypatch):
@@ -140,7 +140,7 @@ def test_starting_weights_are_told_as_they_were_asked_for(trainer, tmp_path, mon
     body_file(tmp_path)
     made = trainer({"detector.weights": "./body.safetensors"})
     check_settings(
-        made.recipe.flat(), made.effective | {"real_images_there": 8}, searched=["detector.weights"]
+        made.recipe, made.effective | {"real_images_there": 8}, searched=["detector.weights"]
     )
 
 
@@ -265,7 +265,7 @@ BEHIND = {
 def test_what_acts_otherwise_than_proposed_is_found_out(trainer, path):
     changes = ANNEALED if path == "mix.anneal" else {}
     made = trainer(changes)
-    proposed, there = made.recipe.flat(), {"real_images_there": 8}
+    proposed, there = made.recipe, {"real_images_there": 8}
     check_settings(proposed, made.effective | there)
     BEHIND[path](made)
     # the share of a staged training is when it switches
@@ -317,12 +317,12 @@ def test_what_nothing_acts_on_is_not_reported(trainer):
 def test_a_searched_setting_that_nothing_acts_on_is_refused(trainer, searched):
     made = trainer({"training.optimizer": "adamw", "mix.schedule": "mixed"})
     known = made.effective | {"real_images_there": 8}
-    check_settings(made.recipe.flat(), known, searched=["training.learning_rate"])
+    check_settings(made.recipe, known, searched=["training.learning_rate"])
     with pytest.raises(
         SyndetError,
         match=rf"trial: {searched}: is searched, and nothing in this training acts on it",
     ):
-        check_settings(made.recipe.flat(), known, searched=["training.learning_rate", searched])
+        check_settings(made.recipe, known, searched=["training.learning_rate", searched])
 
 
 @pytest.mark.parametrize("frozen", ["all", 5])
@@ -331,12 +331,12 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
     assert made.effective["detector.frozen_stages"] == 5
     assert made.effective["backbone_stages"] == 5
     known = made.effective | {"real_images_there": 8}
-    check_settings(made.recipe.flat(), known)
+    check_settings(made.recipe, known)
     wrong = made.recipe.replace({"detector.frozen_stages": 4})
     with pytest.raises(
         SyndetError, match=r"frozen_stages: was proposed as 4, but another value is in force, got 5"
     ):
-        check_settings(wrong.flat(), known)
+        check_settings(wrong, known)
 
 
 def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_is_all_that_it_has(
@@ -345,14 +345,12 @@ def test_a_rate_of_the_backbone_is_not_missed_where_the_number_of_frozen_stages_
     """The `when` of a search names numbers of stages, whichever backbone is searched with them."""
     searched = ["detector.backbone_rate"]
     four = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": 4})
-    check_settings(four.recipe.flat(), four.effective | {"real_images_there": 8}, searched=searched)
+    check_settings(four.recipe, four.effective | {"real_images_there": 8}, searched=searched)
     every = trainer({"detector.backbone": "test_convnext", "detector.frozen_stages": "all"})
     with pytest.raises(
         SyndetError, match=r"backbone_rate: is searched, and nothing in this training acts on it"
     ):
-        check_settings(
-            every.recipe.flat(), every.effective | {"real_images_there": 8}, searched=searched
-        )
+        check_settings(every.recipe, every.effective | {"real_images_there": 8}, searched=searched)
 
 
 @pytest.mark.parametrize("part", ["conv_stem", "bn1", "blocks"])

@@ -69,7 +69,7 @@ def test_a_checkpoint_is_measured_as_it_will_be_written(squares):
     from syndet_ray.detection.train import Trainer
 
     recipe = Recipe(mix=Mix(synthetic=0.0), detector=TINY, training=Training(images=4, crop_px=64))
-    rates = measure({"train": squares(4), "val": squares(1)}, "cpu", 1, recipe.flat(), 0)
+    rates = measure({"train": squares(4), "val": squares(1)}, "cpu", 1, recipe, 0)
     parameters = sum(
         p.numel()
         for p in Trainer(recipe, {"real": squares(1)}, device="cpu", seed=0).model.parameters()

@@ -23,7 +23,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFinit
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retried
 from syndet_ray.tracking.mlflow import Tracking
@@ -237,7 +237,7 @@ def test_what_dies_before_its_first_report_is_not_tried_again(begin, monkeypatch
     calls = []
 
     def broken(task, *args, **kwargs):
-        calls.append(task.number)
+        calls.append(task.trial.number)
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(local, "run_trial", broken)
@@ -254,7 +254,7 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monke
     def shaky(task, *args, report, **kwargs):
         def then_fail(images, *rest):
             report(images, *rest)
-            if task.number == 2 and images == 8 and len(failures) < 2:
+            if task.trial.number == 2 and images == 8 and len(failures) < 2:
                 failures.append(kwargs["restore"])
                 raise OSError("the disk was gone for a moment")
 
@@ -273,7 +273,7 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
 
     def shaky(task, *_, restore, report, **__):
         before = 0 if restore is None else int((restore / "images").read_text())
-        if task.number == 1 and before == RUNGS[1]:
+        if task.trial.number == 1 and before == RUNGS[1]:
             raise OSError("gone")
         images = next(images for images in RUNGS if images > before)
         with tempfile.TemporaryDirectory() as folder:
@@ -348,11 +348,13 @@ def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_f
     def unlucky(task, *args, report, **kwargs):
         def then_diverge(images, *rest):
             report(images, *rest)
-            if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 1):
+            if (task.trial.recipe.mix.synthetic, task.trial.seed_number) == (0.0, 1):
                 raise NonFiniteLoss("training", "the loss must be finite")
 
-        if (task.recipe["mix.synthetic"], task.seed_number) == (0.0, 2) and lost <= {task.number}:
-            lost.add(task.number)
+        if (task.trial.recipe.mix.synthetic, task.trial.seed_number) == (0.0, 2) and lost <= {
+            task.trial.number
+        }:
+            lost.add(task.trial.number)
             raise MachineError("s3://bucket", "does not answer")
         real(task, *args, report=then_diverge, **kwargs)
 
@@ -473,8 +475,7 @@ def test_the_ledger_tells_the_settings_in_force(whole):
             f"drawn/{key.split('/')[1]}" for key in trial.effective if key.startswith("planned/")
         }
         assert (
-            trial.effective["optimizer/weights/initial_lr"]
-            == trial.recipe["training.learning_rate"]
+            trial.effective["optimizer/weights/initial_lr"] == trial.recipe.training.learning_rate
         )
         assert trial.effective["device"] == "cpu"
 
@@ -533,15 +534,13 @@ def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch
     trials = outcome.folder.trials()
     assert {trial.state for trial in trials} == {"COMPLETE"}
     first = trials[2]
-    assert first.recipe["mix.synthetic"] == 0.75
+    assert first.recipe.mix.synthetic == 0.75
     assert first.effective["real_images"] == 2
     assert [
         first.effective[f"drawn/{name}"] for name in ("real", "sparse", "crowded", "theirs")
     ] == [3, 3, 3, 3]
     staged = [
-        t
-        for t in trials
-        if t.recipe["mix.schedule"] == "staged" and 0 < t.recipe["mix.synthetic"] < 1
+        t for t in trials if t.recipe.mix.schedule == "staged" and 0 < t.recipe.mix.synthetic < 1
     ]
     assert staged
     synthetic_only = trials[1]

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import syndet_ray
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs import machine
 from syndet_ray.runs.results import Trial
 from syndet_ray.workers.packages import Packages
@@ -77,9 +78,9 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
 def trained_on(host, versions, state="RUNNING"):
     return Trial(
         number=0,
-        kind="search",
+        role="search",
         params={},
-        recipe={},
+        recipe=Recipe(),
         state=state,
         effective={"machine/host": host, "machine/versions": versions},
     )
@@ -93,7 +94,7 @@ def test_nodes_with_other_packages_are_noted_once(monkeypatch):
     notes = []
     nodes = Packages(notes.append)
     nodes.update(trained_on("gpu-1", machine.worker()["versions"]))
-    nodes.update(Trial(number=1, kind="search", params={}, recipe={}))
+    nodes.update(Trial(number=1, role="search", params={}, recipe=Recipe()))
     assert notes == []
     for host in ("gpu-2", "gpu-2", "gpu-3"):
         nodes.update(trained_on(host, "torch 2.8.0, scipy 1.16, trimesh 5.2"))

@@ -47,9 +47,9 @@ def slow(monkeypatch):
 def running(number, checkpoint):
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state="RUNNING",
         checkpoint=checkpoint,
     )

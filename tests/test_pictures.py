@@ -77,9 +77,7 @@ SHOWN = [0, 2, 5, 7, 10, 12, 15, 17]  # of twenty scenes
 
 def trained_on(**changes):
     """A trial of a recipe with small scenes."""
-    return Trial(
-        number=2, kind="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes).flat()
-    )
+    return Trial(number=2, role="search", params={}, recipe=SWEEP.recipe.replace(SMALL | changes))
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ def show(tmp_path, squares):
 
 
 def whole_set(trial, cache):
-    recipe = SWEEP.recipe.replace(trial.recipe)
+    recipe = trial.recipe
     ((parameters, count),) = recipe.scenes().values()
     return generate(parameters, count, SWEEP.seed, cache)
 

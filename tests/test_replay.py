@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import SWEEP, TRIALS, VARIANTS, made_run, variant_run
+from made_runs import SWEEP, TRIALS, VARIANTS, made_run, of_kind, variant_run
 
-from syndet_ray import Choice, Float, Pruning, Recipe, SearchSpace, Training, seeds
+from syndet_ray import Choice, Float, Mix, Pruning, Recipe, SearchSpace, Training, seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.search import replay as module
 from syndet_ray.search.replay import (
     advice_on_curves,
@@ -31,9 +32,9 @@ def curve(number, *values, images=(10, 20, 30, 40), state="COMPLETE", kind="sear
     rungs = tuple(Rung(i, {OBJECTIVE: value}) for i, value in zip(images, values, strict=True))
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params={},
-        recipe={"mix.schedule": "mixed", "mix.synthetic": 0.5},
+        recipe=Recipe(mix=Mix(schedule="mixed", synthetic=0.5)),
         state=state,
         rungs=rungs,
     )

@@ -5,6 +5,7 @@ training.
 import pytest
 
 from syndet_ray.analysis.compute import compute, training_s
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import Rung, Trial
 
 
@@ -14,7 +15,13 @@ def trial(number, rates, ended=7200.0):
     ]
     rungs = tuple(Rung(3600 * k, found) for k, found in enumerate(metrics, 1))
     return Trial(
-        number=number, kind="search", params={}, recipe={}, rungs=rungs, started=0.0, ended=ended
+        number=number,
+        role="search",
+        params={},
+        recipe=Recipe(),
+        rungs=rungs,
+        started=0.0,
+        ended=ended,
     )
 
 

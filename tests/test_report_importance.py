@@ -117,9 +117,9 @@ def alike(space, changes, values):
     return sweep, [
         Trial(
             number=k,
-            kind="search",
+            role="search",
             params=change,
-            recipe=sweep.recipe.replace(change).flat(),
+            recipe=sweep.recipe.replace(change),
             state="COMPLETE",
             reason="",
             rungs=(Rung(1, {"val/mAP": v}),),

@@ -400,7 +400,7 @@ def drawn(folder, name):
 
 def test_a_setting_without_effect_is_told(tmp_path):
     folder = made_run(tmp_path / "run", TRIALS[:3])
-    recipe = folder.trials()[2].recipe | {"scene.blur": 0.9}
+    recipe = folder.trials()[2].settings | {"scene.blur": 0.9}
     folder.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
     for rung in folder.trials()[2].rungs:
         folder.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})

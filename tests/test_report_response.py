@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_runs import ABOUT, train
+from made_runs import ABOUT, of_kind, train
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
@@ -35,9 +35,9 @@ def trial(number, path, x, value, state="COMPLETE", kind="search"):
     params = {path: x} if kind == "search" else {}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params=params,
-        recipe=Recipe().replace(params).flat(),
+        recipe=Recipe().replace(params),
         state=state,
         reason="",
         rungs=(Rung(100, {"val/mAP": value}),),
@@ -227,9 +227,9 @@ def test_sources_that_share_the_images_are_settings_of_their_own():
     changes = mix | {"mix.synthetic": 0.6, "mix.parts": {"few": 0.5, "many": 0.5}}
     one = Trial(
         number=0,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.6},
-        recipe=Recipe().replace(changes).flat(),
+        recipe=Recipe().replace(changes),
     )
     assert [setting.of(one) for setting in found] == pytest.approx([0.4, 0.3, 0.3])
 

@@ -1,6 +1,7 @@
 """The numbers of the report, and what they are called, without a run folder or a figure."""
 
 import pytest
+from made_runs import of_kind
 
 from syndet_ray.analysis import response, tables, varied
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -12,7 +13,7 @@ from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 
 def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="search", **params):
     params = {"scene.objects": objects, "mix.synthetic": share, **params}
-    recipe = Recipe().replace(CONTROL_CHANGES.get(kind, params)).flat()
+    recipe = Recipe().replace(CONTROL_CHANGES.get(kind, params))
     reports = ((100, (value or 0) / 2), (200, value))
     rungs = (
         ()
@@ -23,7 +24,7 @@ def trial(number, value=0.2, objects=40, share=0.5, state="COMPLETE", kind="sear
     params = params if kind == "search" else {}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params=params,
         recipe=recipe,
         state=state,
@@ -76,7 +77,7 @@ def test_curves_leave_out_trials_that_never_reported():
 def confirmation(number, of, value):
     return Trial(
         number=number,
-        kind="confirm",
+        role="confirmation",
         params=of.params,
         recipe=of.recipe,
         state="COMPLETE",
@@ -182,7 +183,7 @@ def test_only_sweeps_with_several_goals_have_a_front():
 
 def test_failures_are_told_once_for_each_reason():
     failed = [
-        Trial(number=n, kind="search", params={}, recipe={}, state="FAILED", reason=reason)
+        Trial(number=n, role="search", params={}, recipe=Recipe(), state="FAILED", reason=reason)
         for n, reason in enumerate(("a", "b", "b"))
     ]
     assert tables.failures([*failed, *TRIALS[:5]]) == [("b", (1, 2)), ("a", (0,))]

@@ -5,6 +5,7 @@ from math import nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import of_kind
 
 from syndet_ray import wording
 from syndet_ray.definitions.mix import Mix, Photos, Scenes
@@ -23,7 +24,7 @@ ALIKE = {"a": Scenes(), "b": Scenes(changes={"scene.blur": 0.0})}
 
 def trial(changes=None, params=None, kind="search", of=None, **mix):
     recipe = Recipe(mix=Mix(**mix)).replace({**(changes or {}), **(params or {})})
-    return Trial(number=3, kind=kind, params=params or {}, recipe=recipe.flat(), of=of)
+    return Trial(number=3, **of_kind(kind), params=params or {}, recipe=recipe, of=of)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
 )
 def test_settings_in_one_line(params, said):
     assert names.settings(params) == said
-    assert names.trial_words(Trial(number=0, kind="search", params=params, recipe={})) == said
+    assert names.trial_words(Trial(number=0, role="search", params=params, recipe=Recipe())) == said
 
 
 def test_trials_without_params_and_confirmations_say_what_they_are():

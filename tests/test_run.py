@@ -123,7 +123,7 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
     trials = only_run(home / "runs").trials()
     assert [trial.kind for trial in trials[:2]] == ["real_only", "synthetic_only"]
     for trial in trials:
-        if trial.recipe["scene.generator"] == "raycast":
+        if trial.recipe.scene.generator == "raycast":
             assert (trial.state, trial.images) in {("COMPLETE", 16), ("PRUNED", 8)}
         else:
             assert trial.state == "FAILED"
@@ -137,7 +137,7 @@ def test_every_trial_tells_the_settings_in_force(finished):
             assert trial.effective["training.batch_size"] == 4
             assert trial.effective["device"] == "cpu"
             drawn = json.loads(json.dumps(trial.effective))
-            asked = trial.recipe["mix.synthetic"] * trial.images
+            asked = trial.recipe.mix.synthetic * trial.images
             assert (
                 abs(drawn["drawn/synthetic"] - asked) < 1
                 if "drawn/synthetic" in drawn

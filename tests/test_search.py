@@ -1,6 +1,7 @@
 """Study and Search: proposals, pruning, the ledger and MLflow, without Ray."""
 
 import json
+import pickle
 import re
 from collections import Counter
 from contextlib import nullcontext
@@ -28,10 +29,11 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import after_event
 from syndet_ray.search.search import Budget, Search
 from syndet_ray.search.study import Study
-from syndet_ray.search.task import TrialSettings
+from syndet_ray.search.task import RunSettings, Task
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.server import check_server
@@ -102,20 +104,29 @@ def curve(recipe, images):
     return (1 - abs(recipe.mix.synthetic - 0.6)) * images / 100
 
 
-def run_one(search, assignment, rungs=RUNGS):
+def asked(number, **facts):
+    """The event with which a trial of the search begins."""
+    return {"event": "asked", "trial": number, "time": 0.0, "kind": "search", "params": {}, **facts}
+
+
+def trials_of(events):
+    """The trials that these events ask for, by number."""
+    begun = [event for event in events if event["event"] == "asked"]
+    return {event["trial"]: after_event(None, event) for event in begun}
+
+
+def run_one(search, trial, rungs=RUNGS):
     """Runs one trial on the made-up curve, as far as it is let."""
-    proposal = assignment.proposal
     for images in rungs:
-        if search.report(
-            proposal.number, images, {OBJECTIVE: curve(proposal.recipe, images)}, {"device": "cpu"}
-        ):
+        metrics = {OBJECTIVE: curve(trial.recipe, images)}
+        if search.report(trial.number, images, metrics, {"device": "cpu"}):
             break
-    search.end(proposal.number)
+    search.end(trial.number)
 
 
 def run_all(search):
-    while (assignment := search.propose()) is not None:
-        run_one(search, assignment)
+    while (trial := search.propose()) is not None:
+        run_one(search, trial)
 
 
 def children(store, tracking):
@@ -131,7 +142,7 @@ def test_controls_come_first_and_all_trials_end(begin, store):
     run_all(search)
     trials = folder.trials()
     assert [trial.kind for trial in trials] == ["real_only", "synthetic_only"] + ["search"] * 10
-    assert [trial.recipe["mix.synthetic"] for trial in trials[:2]] == [0.0, 1.0]
+    assert [trial.recipe.mix.synthetic for trial in trials[:2]] == [0.0, 1.0]
     assert {trial.state for trial in trials} == {"COMPLETE", "PRUNED"}
     assert search.remaining == 0
     assert trials == tuple(search.trials.values())
@@ -156,14 +167,15 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
 
 def test_a_task_names_the_settings_that_the_search_has_chosen(begin):
     search, *_ = begin()
-    settings = TrialSettings(rungs=4, seed=3, cache="cache")
-    tasks = [search.propose().task(settings, threads=1) for _ in range(3)]
-    assert [task.searched for task in tasks] == [
+    run = RunSettings(rungs=4, seed=3, cache="cache")
+    tasks = [Task(trial=search.propose(), run=run, threads=1) for _ in range(3)]
+    tasks = pickle.loads(pickle.dumps(tasks))
+    assert [tuple(task.trial.params) for task in tasks] == [
         (),
         (),
         ("mix.synthetic", "training.learning_rate"),
     ]
-    assert [task.recipe["mix.synthetic"] for task in tasks[:2]] == [0.0, 1.0]
+    assert [task.trial.recipe.mix.synthetic for task in tasks[:2]] == [0.0, 1.0]
 
 
 def test_controls_are_never_pruned():
@@ -195,7 +207,7 @@ def test_mlflow_has_one_nested_run_a_trial(begin, store):
         run = runs[trial.number]
         assert run.info.status == "FINISHED"
         assert (run.data.tags["state"], run.data.tags["reason"]) == (trial.state, trial.reason)
-        assert run.data.params["mix.synthetic"] == str(trial.recipe["mix.synthetic"])
+        assert run.data.params["mix.synthetic"] == str(trial.recipe.mix.synthetic)
         history = MlflowClient(store).get_metric_history(run.info.run_id, OBJECTIVE)
         assert [(metric.step, metric.value) for metric in history] == [
             (r.images, r.metrics[OBJECTIVE]) for r in trial.rungs
@@ -217,8 +229,8 @@ def test_mlflow_has_numbers_where_it_can_draw_them(begin, store):
         search.propose()
     control, _, trial = folder.trials()
     params = {number: run.data.params for number, run in children(store, tracking).items()}
-    assert float(params[2]["mix.parts.a"]) == trial.recipe["mix.parts"]["a"]
-    assert float(params[2]["mix.synthetic"]) == trial.recipe["mix.synthetic"]
+    assert float(params[2]["mix.parts.a"]) == trial.recipe.mix.parts["a"]
+    assert float(params[2]["mix.synthetic"]) == trial.recipe.mix.synthetic
     assert not any("None" in params[number].values() for number in params)
     assert "mix.switch_at" not in params[0]
 
@@ -227,8 +239,8 @@ def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(begin, store):
     search, folder, tracking = begin()
     for _ in range(2):
         search.propose()
-    assignment = search.propose()
-    search.end(assignment.proposal.number, failure="scene.blur differs")
+    trial = search.propose()
+    search.end(trial.number, failure="scene.blur differs")
     search.end(1)
     run_all(search)
     _, without_report, failed = folder.trials()[:3]
@@ -279,20 +291,20 @@ def run_and_lose(search, folder, losses):
     left = dict(losses)
     while True:
         rebuilt = Study(folder.sweep)
-        rebuilt.replay(folder.events())
+        rebuilt.replay(folder.events(), search.trials)
         expected = rebuilt.ask(len(search.trials))
-        assignment = search.propose()
-        if assignment is None:
+        trial = search.propose()
+        if trial is None:
             assert expected is None
             break
-        proposal = assignment.proposal
-        assert proposal == expected
-        key = proposal.kind, proposal.seed_number
+        for field in ("number", "kind", "params", "recipe", "replica", "seed_number"):
+            assert getattr(trial, field) == getattr(expected, field)
+        key = trial.kind, trial.seed_number
         if left.get(key, 0) > 0:
             left[key] -= 1
-            search.end(proposal.number, "node lost", "lost")
+            search.end(trial.number, "node lost", "lost")
         else:
-            run_one(search, assignment)
+            run_one(search, trial)
 
 
 VARIANTS = LoadedSweep(
@@ -332,7 +344,7 @@ def test_lost_repeats_of_variants_are_trained_anew_with_their_seed_and_then_with
     run_and_lose(search, folder, losses)
     assert search.is_over
     seeds_of = {
-        c.kind: sorted(trial.seed_number for trial in c.trainings)
+        c.trial.name or c.trial.role: sorted(trial.seed_number for trial in c.trainings)
         for c in candidates(folder.trials())
     }
     assert seeds_of == trained
@@ -348,7 +360,7 @@ def test_lost_points_of_a_grid_are_asked_for_again_with_their_seed_and_then_with
     run_and_lose(search, folder, {("search", 0): 3})
     first, again, another = (
         [
-            trial.recipe["mix.synthetic"]
+            trial.recipe.mix.synthetic
             for trial in folder.trials()
             if (trial.state, trial.seed_number) == key
         ]
@@ -376,7 +388,7 @@ def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(beg
 
 def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin, store):
     search, folder, tracking = begin()
-    numbers = [search.propose().proposal.number for _ in range(3)]
+    numbers = [search.propose().number for _ in range(3)]
     for number in numbers:
         search.report(number, 25, {OBJECTIVE: 0.9}, {})
     search.end(2, "training: the loss must be finite, got nan", "diverged")
@@ -385,7 +397,7 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     told = search._study._study.trials[2]
     assert (told.state.name, told.value) == ("COMPLETE", 0.0)
     rebuilt = Study(SWEEP)
-    rebuilt.replay(folder.events())
+    rebuilt.replay(folder.events(), search.trials)
     assert rebuilt._study.trials[2].value == 0.0
     search.close()
     run = children(store, tracking)[2]
@@ -463,21 +475,23 @@ def test_a_search_rebuilt_from_its_ledger_ends_as_the_undisturbed_one(
 def test_an_interrupted_search_leaves_nothing_running_in_mlflow(begin, store):
     search, folder, tracking = begin()
     first, second = search.propose(), search.propose()
-    search.report(second.proposal.number, 25, {OBJECTIVE: 0.1}, {})
-    search.checkpoint(second.proposal.number, "/somewhere/checkpoint_000000")
+    search.report(second.number, 25, {OBJECTIVE: 0.1}, {})
+    search.checkpoint(second.number, "/somewhere/checkpoint_000000")
     search.interrupt()
     assert {run.info.status for run in children(store, tracking).values()} == {"KILLED"}
     again, _, tracking = begin(folder, tracking.parent)
     assert again.remaining == 12
     taken = [again.propose(), again.propose()]
-    assert [a.proposal for a in taken] == [first.proposal, second.proposal]
-    assert [a.checkpoint for a in taken] == [None, "/somewhere/checkpoint_000000"]
+    assert [(trial.number, trial.recipe) for trial in taken] == [
+        (trial.number, trial.recipe) for trial in (first, second)
+    ]
+    assert [trial.checkpoint for trial in taken] == [None, "/somewhere/checkpoint_000000"]
     assert {run.info.status for run in children(store, tracking).values()} == {"RUNNING"}
 
 
 def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
     search, folder, _ = begin()
-    first, second = search.propose().proposal.number, search.propose().proposal.number
+    first, second = search.propose().number, search.propose().number
     search.show_scenes(first, 3, 8)
     search.show_scenes(second, 8, 8)
     search.show_scenes(first, 6, 8)
@@ -501,7 +515,7 @@ def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
 
 def test_a_rung_reported_twice_counts_once(begin):
     search, folder, _ = begin()
-    number = search.propose().proposal.number
+    number = search.propose().number
     for value in (0.1, 0.9):
         search.report(number, 25, {OBJECTIVE: value}, {})
     assert [(rung.images, rung.metrics[OBJECTIVE]) for rung in folder.trials()[0].rungs] == [
@@ -537,12 +551,12 @@ def test_pairs_can_be_searched_and_are_replayed(tmp_path):
     assert {proposal.recipe.scene.background_scale for proposal in proposals} == set(pairs)
     assert {proposal.params["scene.background_scale"] for proposal in proposals} == set(pairs)
     events = [
-        {"event": "asked", "trial": p.number, "kind": "search", "recipe": p.recipe.flat()}
+        asked(p.number, recipe=p.recipe.flat())
         | {"point": {name: list(value) for name, value in p.point.items()}}  # as JSON keeps them
         for p in proposals[:5]
     ]
     again = Study(LoadedSweep(question="?", space=space, trials=6, controls=()))
-    again.replay(events)
+    again.replay(events, trials_of(events))
     assert again.ask(5) == proposals[5]
 
 
@@ -616,8 +630,8 @@ def test_a_kill_between_the_pruners_word_and_the_end_costs_no_rung(begin):
     again, _, _ = begin(folder, tracking.parent)
     before = folder.trials()[number]
     assert before.state == "RUNNING"
-    assignment = again.propose()
-    assert assignment is None or assignment.proposal.number != number, "it is not trained on"
+    trial = again.propose()
+    assert trial is None or trial.number != number, "it is not trained on"
     assert (folder.trials()[number].state, folder.trials()[number].rungs) == (
         "PRUNED",
         before.rungs,
@@ -696,7 +710,7 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
     search, _, _ = begin()
     display = search._display
     for _ in range(3):
-        number = search.propose().proposal.number
+        number = search.propose().number
         for images in RUNGS:
             search.report(
                 number, images, {OBJECTIVE: images / 100, "images_per_second": number}, {}
@@ -765,19 +779,14 @@ def test_a_study_rebuilt_from_events_proposes_the_same(sampler, objective):
         values = [value] if objective == "val/mAP" else [value, number]
         study.tell(number, "COMPLETE", values)
         events += [
-            {
-                "event": "asked",
-                "trial": number,
-                "kind": proposal.kind,
-                "recipe": proposal.recipe.flat(),
-                "point": proposal.point,
-            },
+            asked(number, **proposal.facts),
             {"event": "ended", "trial": number, "state": "COMPLETE", "values": values},
         ]
         proposals.append(proposal)
     for cut in (3, 14, 27):
         again = Study(sweep)
-        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        before = json.loads(json.dumps(events[: 2 * cut]))
+        again.replay(before, trials_of(before))
         assert again.ask(cut).point == proposals[cut].point
 
 
@@ -909,17 +918,8 @@ def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_li
     known = space.point(recipe)
     for recorded, expected in ((dict.fromkeys(known, 0.5), known), (known, known)):
         study = Study(sweep)
-        study.replay(
-            [
-                {
-                    "event": "asked",
-                    "trial": 0,
-                    "kind": "search",
-                    "recipe": recipe.flat(),
-                    "point": recorded,
-                }
-            ]
-        )
+        events = [asked(0, recipe=recipe.flat(), point=recorded)]
+        study.replay(events, trials_of(events))
         assert study._study.trials[0].params == pytest.approx(expected)
 
 
@@ -943,7 +943,7 @@ def test_a_run_that_a_kill_left_half_begun_in_mlflow_is_completed(begin, store):
     run_all(again)
     runs = children(store, tracking)
     assert runs[1].data.params.keys() == {
-        path for path, value in trial.recipe.items() if value not in (None, {})
+        path for path, value in trial.settings.items() if value not in (None, {})
     }
     assert (runs[1].info.status, runs[1].data.tags["state"]) == ("FINISHED", "COMPLETE")
 
@@ -1006,8 +1006,7 @@ def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
     for number in range(24):
         proposal = study.ask(number)
         values = [1 - abs(proposal.recipe.mix.synthetic - 0.6), float(number)]
-        facts = {"kind": "search", "recipe": proposal.recipe.flat(), "point": proposal.point}
-        events.append({"event": "asked", "trial": number, "discarded": proposal.discarded, **facts})
+        events.append(asked(number, **proposal.facts))
         state = "FAILED" if proposal.impossible else "COMPLETE"
         study.tell(number, state, values)
         events.append({"event": "ended", "trial": number, "state": state, "values": values})
@@ -1015,7 +1014,8 @@ def test_a_study_of_generations_that_draws_often_is_rebuilt_from_its_events():
     assert max(len(proposal.discarded) for proposal in proposals) > 10
     for cut in (12, 18, 23):
         again = Study(sweep)
-        again.replay(json.loads(json.dumps(events[: 2 * cut])))
+        before = json.loads(json.dumps(events[: 2 * cut]))
+        again.replay(before, trials_of(before))
         assert again.ask(cut).point == proposals[cut].point
 
 
@@ -1037,7 +1037,7 @@ def test_a_share_of_less_than_one_image_is_no_recipe_of_its_own(begin):
     shares = SearchSpace({"mix.synthetic": Float(low=0.0, high=0.03)})
     search, folder, _ = begin(sweep=SWEEP.replace({"space": (shares,), "trials": 12}))
     run_all(search)
-    asked = [trial.recipe["mix.synthetic"] for trial in folder.trials() if trial.kind == "search"]
+    asked = [trial.recipe.mix.synthetic for trial in folder.trials() if trial.kind == "search"]
     assert min(asked) >= 0.01
     events = [json.loads(line) for line in (folder.path / "ledger.jsonl").read_text().splitlines()]
     discarded = [point["mix.synthetic"] for event in events for point in event.get("discarded", ())]
@@ -1096,14 +1096,13 @@ def confirm_all(search, ends):
     chosen, trials = finalists(list(search.trials.values()), 2), search.trials
     while any(missing_seeds(trial, list(trials.values()), SWEEP) for trial in chosen):
         search.confirm(chosen)
-        while (assignment := search.propose()) is not None:
-            proposal = assignment.proposal
-            fates = ends.get((proposal.of, proposal.seed_number), [])
+        while (trial := search.propose()) is not None:
+            fates = ends.get((trial.of, trial.seed_number), [])
             if fates and (fate := fates.pop(0)) is not None:
-                search.report(proposal.number, 25, {OBJECTIVE: 0.9}, {})
-                search.end(proposal.number, f"it was {fate}", fate)
+                search.report(trial.number, 25, {OBJECTIVE: 0.9}, {})
+                search.end(trial.number, f"it was {fate}", fate)
             else:
-                run_one(search, assignment)
+                run_one(search, trial)
 
 
 def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with_another(begin):
@@ -1123,7 +1122,7 @@ def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with
     replicas = [t.replica for t in folder.trials() if t.of == 0]
     assert len(set(replicas)) == len(replicas)
     assert {
-        len(c.trainings) for c in candidates(folder.trials()) if c.kind != "synthetic_only"
+        len(c.trainings) for c in candidates(folder.trials()) if c.trial.name != "synthetic_only"
     } == {2}
 
 
@@ -1132,7 +1131,8 @@ def test_a_confirmation_that_diverges_counts_as_nothing_found(begin):
     run_all(search)
     confirm_all(search, {(0, 1): ["diverged"], (1, 1): ["mistake"]})
     real, synthetic = (
-        next(c for c in candidates(folder.trials()) if c.kind == kind) for kind in CONTROL_CHANGES
+        next(c for c in candidates(folder.trials()) if c.trial.kind == kind)
+        for kind in CONTROL_CHANGES
     )
     assert [training.seed_number for training in real.trainings] == [1, 2]
     assert [training.diverged for training in real.trainings] == [True, False]
@@ -1158,9 +1158,9 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
     search_and_confirm(search, top=1)
     replicas = {}
     for trial in folder.trials():
-        name = trial.variant or (
-            trial.kind if trial.of is None else folder.trials()[trial.of].variant or trial.of
-        )
+        first = trial if trial.of is None else folder.trials()[trial.of]
+        other = trial.kind if trial.of is None else trial.of
+        name = first.name if first.role == "variant" else other
         replicas.setdefault(name, []).append(trial.replica)
     assert replicas["a"] == replicas["b"] == [0, 1, 2]
     assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
@@ -1176,7 +1176,12 @@ def test_all_trainings_that_count_have_the_same_seeds(begin, repeats):
     search, folder, _ = begin(sweep=sweep)
     search_and_confirm(search, top=1)
     trained = candidates(folder.trials())
-    assert sorted(candidate.kind for candidate in trained) == ["a", "b", "real_only", "search"]
+    assert sorted(candidate.trial.name or "search" for candidate in trained) == [
+        "a",
+        "b",
+        "real_only",
+        "search",
+    ]
     for candidate in trained:
         assert sorted(training.seed_number for training in candidate.trainings) == [1, 2, 3]
     assert {

@@ -11,7 +11,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from test_search import Silent
 
-from syndet_ray import Choice, SearchSpace, Simplex
+from syndet_ray import Choice, Mix, Recipe, Scenes, SearchSpace, Simplex
 from syndet_ray.data.readers.example import _frame
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import find, load
@@ -177,9 +177,11 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
     }
     trial = replace(
         made_run(tmp_path / "run").trials()[2],
-        recipe={"mix.parts": {"a": 0.25, "b": 0.75}, "x": None},
+        recipe=Recipe(
+            mix=Mix(sources={"a": Scenes(), "b": Scenes()}, parts={"a": 0.25, "b": 0.75})
+        ),
     )
-    assert settings(trial, ["mix.parts", "x", "y"]) == {
+    assert settings(trial, ["mix.parts", "mix.switch_at", "y"]) == {
         "kind": "search",
         "mix.parts/a": 0.25,
         "mix.parts/b": 0.75,
@@ -243,7 +245,7 @@ class Telling:
     def update(self, trial):
         self.seen.append(trial)
 
-    def flush(self): ...
+    def flush(self, limit_s): ...
     def interrupt(self, number): ...
     def note(self, text): ...
     def trial(self, trial): ...
@@ -253,7 +255,7 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
     folder = made_run(tmp_path / "run", trials=[], sweep=SWEEP)
     mlflow, made = Telling(), board(folder, notes)
     search = Search(folder, SWEEP, Telling(), [mlflow, made])
-    number = search.propose().proposal.number
+    number = search.propose().number
     search.report(number, 100, {"val/mAP": 0.1}, {})
     search.close()
     place = folder.path / "tensorboard" / folder_name(folder.trials()[0])
@@ -267,8 +269,8 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
 def test_names_of_folders_hold_no_slash(tmp_path):
     trial = made_run(tmp_path / "run").trials()[0]
     assert folder_name(trial) == "trial-000 real_only"
-    assert folder_name(replace(trial, kind="a/b: 50 %")) == "trial-000 a_b_ 50 _"
-    assert folder_name(replace(trial, kind="confirm", of=3)) == "trial-000 again 3"
+    assert folder_name(replace(trial, role="variant", name="a/b: 50 %")) == "trial-000 a_b_ 50 _"
+    assert folder_name(replace(trial, role="confirmation", of=3)) == "trial-000 again 3"
 
 
 def test_a_run_that_is_resumed_leaves_every_rung_once_and_its_champion(home, dice, empty_store):

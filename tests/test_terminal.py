@@ -13,14 +13,17 @@ from made_runs import confirmed_run
 from rich.console import Console
 
 from syndet_ray.cli import terminal
-from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
-RECIPE = {"mix.synthetic": 0.4}
+RECIPE = Recipe().replace({"mix.synthetic": 0.4, "training.images": 100})
 TRIALS = [
     Trial(
         number=0,
-        kind="real_only",
+        role="control",
+        name="real_only",
         params={},
         recipe=RECIPE,
         state="COMPLETE",
@@ -29,7 +32,7 @@ TRIALS = [
     ),
     Trial(
         number=1,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.4, "scene.objects": 40},
         recipe=RECIPE,
         state="PRUNED",
@@ -38,14 +41,14 @@ TRIALS = [
     ),
     Trial(
         number=2,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.7, "scene.objects": 10},
         recipe=RECIPE,
         rungs=(Rung(25, {OBJECTIVE: 0.2}),),
     ),
     Trial(
         number=3,
-        kind="search",
+        role="search",
         params={"mix.synthetic": 0.1, "scene.objects": 70},
         recipe=RECIPE,
         state="FAILED",
@@ -84,7 +87,7 @@ def test_the_live_display_shows_trials_best_and_time():
 def confirmation(number, of, value, state="COMPLETE", images=100):
     return Trial(
         number=number,
-        kind="confirm",
+        role="confirmation",
         params=of.params,
         recipe=RECIPE,
         state=state,
@@ -156,7 +159,7 @@ def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
 def test_trials_of_different_lengths_fill_the_bar_by_their_own():
     def search(display):
         display.begin(3, 100)
-        display.trial(replace(TRIALS[2], recipe={"training.images": 50}))
+        display.trial(replace(TRIALS[2], recipe=RECIPE.replace({"training.images": 50})))
         assert (display._trained(), display._to_train()) == (25, 250)
 
     assert "25/50" in drawn(search)
@@ -624,14 +627,12 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
         display.begin(4, 100)
         values = {"a": (0.3, 0.1), "b": (0.28, 0.27)}
         for number, (name, k) in enumerate((name, k) for k in range(2) for name in values):
-            rungs, kind = (
-                (Rung(100, {OBJECTIVE: values[name][k]}),),
-                name if k == 0 else f"{name} (2)",
-            )
+            rungs = (Rung(100, {OBJECTIVE: values[name][k]}),)
             display.trial(
                 Trial(
                     number=number,
-                    kind=kind,
+                    role="variant",
+                    name=name,
                     params={},
                     recipe=RECIPE,
                     state="COMPLETE",

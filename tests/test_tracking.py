@@ -45,7 +45,8 @@ from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.names import registered_name, safe_name, safe_names
@@ -111,9 +112,9 @@ def trial(number, *values, state="RUNNING"):
     ended = None if state == "RUNNING" else 2.0
     return Trial(
         number=number,
-        kind="search",
+        role="search",
         params={},
-        recipe=SWEEP.recipe.flat(),
+        recipe=SWEEP.recipe,
         state=state,
         reason="because",
         rungs=rungs,
@@ -641,7 +642,7 @@ def test_a_browser_sees_the_trials_of_one_sweep_best_first_and_with_what_was_var
     other.update(trial(7, 0.99))
     shares = (0.125, 0.25, 0.625)
     for number, (value, share) in enumerate(zip((0.2, 0.4, 0.3), shares, strict=True)):
-        recipe = SWEEP.recipe.replace({"mix.synthetic": share}).flat()
+        recipe = SWEEP.recipe.replace({"mix.synthetic": share})
         learnt = trial(number, value / 2, value, state="COMPLETE")
         rungs = tuple(
             Rung(rung.images, rung.metrics | {"busy/share": 0.5}) for rung in learnt.rungs

@@ -16,7 +16,8 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
-from syndet_ray.search.task import Task
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.task import RunSettings, Task
 from syndet_ray.workers import trial as trials
 from syndet_ray.workers.effective import check_effective, parameters_hash, scenes_in_force
 from syndet_ray.workers.trial import run_trial, training_data
@@ -50,15 +51,8 @@ MANY = RECIPE.replace(
 
 def task(tmp_path, recipe, searched=()):
     cache = str(tmp_path / "cache")
-    return Task(
-        number=0,
-        recipe=recipe.flat(),
-        rungs=3,
-        seed=1,
-        cache=cache,
-        threads=1,
-        searched=tuple(searched),
-    )
+    trial = Trial(number=0, role="search", params=dict.fromkeys(searched), recipe=recipe)
+    return Task(trial=trial, run=RunSettings(rungs=3, seed=1, cache=cache), threads=1)
 
 
 def reordered(pool):
@@ -139,7 +133,7 @@ def test_training_that_diverges_says_so(squares, tmp_path, monkeypatch):
 
 def test_every_source_with_a_share_is_rendered_or_taken_from_others(squares, tmp_path, rendered):
     others = {"their/photos": reordered(squares(4, seed=9))}
-    data = training_data(task(tmp_path, MANY), MANY, squares(8), others, rendered)
+    data = training_data(task(tmp_path, MANY), squares(8), others, rendered)
     assert list(data.pools) == ["real", "ours", "again", "crowded", "theirs"]
     assert {name: len(pool) for name, pool in data.pools.items()} == {
         "real": 3,
@@ -161,7 +155,7 @@ def test_every_source_with_a_share_is_rendered_or_taken_from_others(squares, tmp
 )
 def test_real_images_without_a_share_are_not_taken(squares, tmp_path, rendered, changes):
     recipe = RECIPE.replace(changes)
-    data = training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
+    data = training_data(task(tmp_path, recipe), squares(8), {}, rendered)
     assert list(data.pools) == ["synthetic"]
 
 
@@ -174,14 +168,12 @@ def test_sources_that_do_not_fit_the_photos_are_named(squares, tmp_path, rendere
         DataError,
         match=r"their/photos: .*big only in the real data; huge only in the synthetic data",
     ):
-        training_data(
-            task(tmp_path, recipe), recipe, squares(8), {"their/photos": strange}, rendered
-        )
+        training_data(task(tmp_path, recipe), squares(8), {"their/photos": strange}, rendered)
     recipe = RECIPE.replace({"mix.real_images": 9})
     with pytest.raises(
         DataError, match="must be at most the number of real training images, 8, got 9"
     ):
-        training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered)
+        training_data(task(tmp_path, recipe), squares(8), {}, rendered)
 
 
 @pytest.mark.parametrize(("asked", "count"), [(3, 3), (0.5, 4), (0.01, 1), ("all", 8)])
@@ -189,7 +181,7 @@ def test_as_many_real_images_are_used_as_were_asked_for_and_fewer_are_a_part_of_
     squares, tmp_path, rendered, asked, count
 ):
     recipe = RECIPE.replace({"mix.real_images": asked})
-    real = training_data(task(tmp_path, recipe), recipe, squares(8), {}, rendered).pools["real"]
+    real = training_data(task(tmp_path, recipe), squares(8), {}, rendered).pools["real"]
     assert len(real) == count
     assert set(real.image_ids) <= set(squares(8).image_ids)
 
@@ -402,8 +394,8 @@ def effective(squares, tmp_path_factory):
     reports = run(
         squares, tmp_path_factory.mktemp("effective"), recipe=recipe, scenes=scenes, others=others
     )
-    check_effective(recipe.flat(), reports[-1][2])
-    return recipe.flat(), reports[-1][2]
+    check_effective(recipe, reports[-1][2])
+    return recipe, reports[-1][2]
 
 
 @pytest.mark.parametrize(
@@ -511,14 +503,12 @@ def test_whatever_strays_from_what_was_proposed_is_named(effective, at, value, s
 
 def test_every_setting_is_reported_but_those_that_another_one_excludes(effective):
     proposed, found = effective
-    without_effect = {
-        path for path in field_paths() if no_effect(path, Recipe().replace(proposed)) is not None
-    }
+    without_effect = {path for path in field_paths() if no_effect(path, proposed) is not None}
     assert {"mix.anneal", "scene.poses", "scene.hue"} <= without_effect
     # Sources are reported one by one, and a staged training whose switch nobody has set switches as
     # its share says.
     assert set(field_paths()) - found.keys() == {"mix.sources", "mix.switch_at"} | without_effect
-    check_effective(proposed, found, searched=[path for path in proposed if path in found])
+    check_effective(proposed, found, searched=[path for path in field_paths() if path in found])
 
 
 def test_the_rate_after_the_switch_is_held_to_what_was_proposed(effective):
@@ -526,7 +516,7 @@ def test_the_rate_after_the_switch_is_held_to_what_was_proposed(effective):
     faster = {"training.rate_after_switch": 0.5}
     rule = r"trial: training\.learning_rate \(weights, after 8 images\): was proposed as"
     with pytest.raises(SyndetError, match=rule):
-        check_effective(proposed | faster, found | faster)
+        check_effective(proposed.replace(faster), found | faster)
 
 
 def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered):
@@ -536,13 +526,13 @@ def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered
     with pytest.raises(
         SyndetError, match=r"real was to be 6\.00 of 12 images, to within less than 1, got 7"
     ):
-        check_effective(recipe.flat(), found | {"drawn": {"real": 7, "synthetic": 5}})
+        check_effective(recipe, found | {"drawn": {"real": 7, "synthetic": 5}})
 
 
 def test_equal_settings_pass_whatever_their_type(effective):
     proposed, found = effective
-    sources = proposed["mix.sources"]
-    parts = {name: part + 1e-12 for name, part in reversed(proposed["mix.parts"].items())}
+    sources, parts_asked = (proposed.flat()[f"mix.{name}"] for name in ("sources", "parts"))
+    parts = {name: part + 1e-12 for name, part in reversed(parts_asked.items())}
     as_read_back = {
         "mix.sources": json.loads(json.dumps(sources)),
         "scene.size_px": [29, 53.0],

@@ -38,9 +38,9 @@ from syndet_ray.data.storage import fetched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
-from syndet_ray.search.task import RETRIES, Resources, TrialSettings
+from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
@@ -117,7 +117,7 @@ def searching(path, **changes):
 
 
 def settings(path):
-    return TrialSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path / "cache"))
+    return RunSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path / "cache"))
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def trial(cluster, tmp_path):
     """A trial as Tune keeps it, and a way to let it report and save."""
     search, run = searching(tmp_path, trials=1)
     events = tune._Events(search, str(tmp_path))
-    task = search.propose().task(settings(tmp_path), threads=1)
+    task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
     trial.set_storage(StorageContext(str(tmp_path), "checkpoints", trial_dir_name="trial-000"))
     Path(trial.local_path).mkdir(parents=True)
@@ -200,7 +200,7 @@ def losing(numbers):
     """A trial whose machine is lost, where it has one of these numbers; any other reports once."""
 
     def train(config):
-        if config["task"].number in numbers:
+        if config["task"].trial.number in numbers:
             report({"failure": "its worker is gone", "cause": "lost"})
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -272,23 +272,23 @@ def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp
         search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print
     )
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
-    assert [task.number for task in begun] == [0, 1]
+    assert [task.trial.number for task in begun] == [0, 1]
     assert proposals.suggest("c") is None
     search.end(0, "its worker failed 4 times without progress", "lost")
     proposals.on_trial_complete("a", error=True)
     again = proposals.suggest("c")["task"]
-    assert (again.number, again.recipe, again.seed_number) == (
+    assert (again.trial.number, again.trial.recipe, again.trial.seed_number) == (
         2,
-        begun[0].recipe,
-        begun[0].seed_number,
+        begun[0].trial.recipe,
+        begun[0].trial.seed_number,
     )
     search.end(1, "wrong", "mistake")
     search.end(2, "its worker failed 4 times without progress", "lost")
     for name in ("b", "c"):
         proposals.on_trial_complete(name, error=True)
     other = proposals.suggest("d")["task"]
-    assert (other.number, other.recipe) == (3, begun[0].recipe)
-    assert other.seed_number == search._sweep.spare_seed
+    assert (other.trial.number, other.trial.recipe) == (3, begun[0].trial.recipe)
+    assert other.trial.seed_number == search._sweep.spare_seed
     search.end(3, "its worker failed 4 times without progress", "lost")
     proposals.on_trial_complete("d", error=True)
     assert proposals.suggest("e") == "FINISHED"
@@ -314,7 +314,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     (tmp_path / "file").write_text("")
     search, folder = searching(tmp_path, trials=1, recipe=SMALL)
     notes = []
-    under_a_file = TrialSettings(
+    under_a_file = RunSettings(
         rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache")
     )
     proposals = tune._Proposals(
@@ -397,7 +397,7 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
         search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
     )
     tasks = [proposed(proposals)["task"] for _ in range(2)]
-    assert [(task.number, task.node) for task in tasks] == [(0, None), (1, None)]
+    assert [(task.trial.number, task.node) for task in tasks] == [(0, None), (1, None)]
     assert [trial.state for trial in folder.trials()] == ["RUNNING", "RUNNING"]
     reason = "generator false: must end with exit code 0, got 1. "
     alone = [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import of_kind
 from pyarrow import parquet
 
 from syndet_ray.analysis import selection as verdict
@@ -21,7 +22,15 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.detection.score import Predictions
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, Rung, TestRow, TestScores, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import (
+    Rung,
+    TestRow,
+    TestScores,
+    Trial,
+    kind_of,
+    role_and_name,
+)
 from syndet_ray.spread import Difference
 from syndet_ray.tuning import confirm, run
 
@@ -46,12 +55,12 @@ def trial(
     real_images=0,
     **metrics,
 ):
-    recipe = Recipe(mix=MIXES[mix]).flat()
+    recipe = Recipe(mix=MIXES[mix])
     rungs = () if value is None else (Rung(images, {OBJECTIVE: value, **metrics}),)
     effective = {"real_images": real_images}
     return Trial(
         number=number,
-        kind=kind,
+        **of_kind(kind),
         params={},
         recipe=recipe,
         state=state,
@@ -60,6 +69,10 @@ def trial(
         effective=effective,
         of=of,
     )
+
+
+def with_settings(trial, changes):
+    return replace(trial, recipe=trial.recipe.replace(changes))
 
 
 def confirmed(mixes, values):
@@ -144,7 +157,7 @@ def test_what_is_simpler_wins_within_one_standard_error(mixes, simplest):
     trials = confirmed(mixes, [(0.30, 0.32), *[(0.30, 0.31)] * (len(mixes) - 1)])
     found = verdict.candidates(trials)
     assert found[0].trial.number == 0
-    assert verdict.simplest(found).trial.recipe == Recipe(mix=MIXES[simplest]).flat()
+    assert verdict.simplest(found).trial.recipe == Recipe(mix=MIXES[simplest])
 
 
 def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_choice():
@@ -153,12 +166,9 @@ def test_what_is_simpler_but_further_behind_than_one_standard_error_is_not_the_c
 
 
 def test_a_schedule_that_has_nothing_to_change_to_makes_nothing_less_simple():
-    found = verdict.candidates(
-        confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)])
-    )
-    staged = Recipe(mix=Mix(synthetic=1.0, schedule="staged")).flat()
-    found[0].trial.recipe.update(staged)
-    assert verdict.simplest(found).trial.number == 0
+    trials = confirmed(["synthetic_only", "synthetic_only"], [(0.3, 0.3), (0.3, 0.3)])
+    staged = with_settings(trials[0], {"mix.synthetic": 1.0, "mix.schedule": "staged"})
+    assert verdict.simplest(verdict.candidates([staged, *trials[1:]])).trial.number == 0
 
 
 def test_a_training_that_diverged_counts_as_nothing_found():
@@ -253,11 +263,10 @@ def test_best_points_are_what_a_sweep_can_propose_of_an_earlier_run():
 def test_best_points_leave_out_what_a_sweep_cannot_express():
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "a", "b"))})
     sweep = LoadedSweep(question="?", recipe=Recipe(mix=MIXES["three sources"]), space=(space,))
-    own, others = trial(0, 0.1, mix="three sources"), trial(1, 0.9)
-    own.recipe["mix.parts"], others.recipe["mix.parts"] = (
-        {"a": 1.0, "b": 0.0},
-        {"sparse": 0.5, "crowded": 0.5},
-    )
+    own = with_settings(trial(0, 0.1, mix="three sources"), {"mix.parts": {"a": 1.0, "b": 0.0}})
+    sources = {"sparse": Scenes(), "crowded": Scenes()}
+    parts = {"sparse": 0.5, "crowded": 0.5}
+    others = with_settings(trial(1, 0.9), {"mix.sources": sources, "mix.parts": parts})
     (point,) = verdict.best_points([own, others], sweep).points
     assert point == {"mix.synthetic": 0.5, "mix.parts": {"a": 1.0, "b": 0.0}}
 
@@ -268,9 +277,10 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
         {"mix.synthetic": Choice(values=(0.25, 0.5)), "training.weight_decay": decay}
     )
     sweep = LoadedSweep(question="?", space=(space,))
-    trials = [trial(0, 0.1), trial(1, 0.9)]
-    for found, share in zip(trials, (0.5, 0.25), strict=True):
-        found.recipe.update({"mix.synthetic": share, "training.weight_decay": 0.7})
+    trials = [
+        with_settings(trial(number, value), {"mix.synthetic": share, "training.weight_decay": 0.7})
+        for number, (value, share) in enumerate([(0.1, 0.5), (0.9, 0.25)])
+    ]
     assert verdict.best_points(trials, sweep).points == (
         {"mix.synthetic": 0.5, "training.weight_decay": 0.7},
     )
@@ -278,9 +288,10 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
 
 def test_best_points_begin_with_the_best_confirmed_mean():
     sweep = LoadedSweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
-    trials = [trial(n, value) for n, value in enumerate((0.5, 0.4, 0.3))]
-    for found, share in zip(trials, (0.1, 0.2, 0.3), strict=True):
-        found.recipe["mix.synthetic"] = share
+    trials = [
+        with_settings(trial(number, value), {"mix.synthetic": share})
+        for number, (value, share) in enumerate([(0.5, 0.1), (0.4, 0.2), (0.3, 0.3)])
+    ]
     trials += [
         trial(3, 0.2, "confirm", of=0),
         trial(4, 0.3, "confirm", of=1),
@@ -299,32 +310,44 @@ def variants(of, start=0, **changed):
     for k in range(max(map(len, of.values()))):
         for name, values in of.items():
             state = "FAILED" if values[k] is None else "COMPLETE"
-            kind = name if k == 0 else f"{name} ({k + 1})"
             yield replace(
-                trial(next(numbers), values[k], kind, state=state, **changed),
+                trial(next(numbers), values[k], name, state=state, **changed),
                 replica=k,
                 seed_number=k,
             )
 
 
-def test_the_trials_of_a_variant_know_its_name():
+def test_trials_know_their_role_and_name_by_their_kind_and_it_by_them():
     sweep = LoadedSweep(question="?", trials=0, variants={"a": {}, "b (2)": {}}, repeats=3)
     for name in sweep.variants:
         for kind in sweep.variant_kinds(name):
-            assert replace(trial(0, 0.1, kind), replica=sweep.replica(kind)).variant == name
-    assert [
-        trial(0, 0.1, kind).variant for kind in ("search", "confirm", "real_only", "synthetic_only")
-    ] == 4 * [None]
+            replica = sweep.replica(kind)
+            assert role_and_name(kind, replica) == ("variant", name)
+            assert kind_of("variant", name, replica) == kind
+    others = {
+        "search": ("search", ""),
+        "confirm": ("confirmation", ""),
+        "real_only": ("control", "real_only"),
+        "synthetic_only": ("control", "synthetic_only"),
+    }
+    for kind, (role, name) in others.items():
+        assert role_and_name(kind, 0) == (role, name)
+        assert kind_of(role, name, 0) == kind
+    assert role_and_name("confirm", 2) == ("confirmation", "")
+    assert kind_of("confirmation", "", 2) == "confirm"
 
 
 def test_a_variant_is_one_recipe_with_all_its_trainings():
     found = verdict.candidates(list(variants({"a": (0.30, 0.10), "b": (0.28, 0.27)})))
-    assert [(c.kind, c.trial.number, len(c.trainings)) for c in found] == [("b", 1, 2), ("a", 0, 2)]
+    assert [(c.trial.name, c.trial.number, len(c.trainings)) for c in found] == [
+        ("b", 1, 2),
+        ("a", 0, 2),
+    ]
     assert (found[0].mean, found[0].error) == (pytest.approx(0.275), pytest.approx(0.005))
     assert verdict.simplest(found) is found[0]
     (a, b) = sorted(
         verdict.candidates(list(variants({"a": (None, 0.3), "b": (0.2, None)}))),
-        key=lambda c: c.kind,
+        key=lambda c: c.trial.name,
     )
     assert (a.trial.number, a.error, b.trial.number) == (2, None, 1)
 
@@ -343,7 +366,9 @@ def test_a_variant_is_confirmed_once_and_its_repeats_count():
     ]
     assert missing == [[1, 2, 3], [2], [2], [1, 2, 3]], "these variants began with seed 0"
     trials += [trial(6, 0.5, "confirm", of=1), trial(7, 0.4, "confirm", of=5)]
-    means = {found.kind: found.mean for found in verdict.candidates(trials)}
+    means = {
+        found.trial.name or found.trial.role: found.mean for found in verdict.candidates(trials)
+    }
     assert means == {"a": pytest.approx(0.3), "b": 0.2, "search": 0.4}, (
         "the control was not trained anew"
     )
@@ -509,7 +534,7 @@ def trained(tmp_path):
             found.number,
             kind=found.kind,
             params={},
-            recipe=found.recipe,
+            recipe=found.settings,
             replica=found.replica,
         )
         folder.append(
@@ -708,7 +733,7 @@ def test_whatever_is_off_the_front_is_beaten_by_something_on_it_and_nothing_on_i
 
 def as_asked(number, **mix):
     """A trial that reported what all of these do, of a recipe with this mix."""
-    return replace(trial(number, 0.3), recipe=Recipe(mix=Mix(**mix)).flat())
+    return replace(trial(number, 0.3), recipe=Recipe(mix=Mix(**mix)))
 
 
 WEB = {"synthetic": Scenes(), "web": Photos(folder="web")}

@@ -13,6 +13,7 @@ from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.runs import names
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import (
@@ -24,7 +25,7 @@ from syndet_ray.spread import (
     seed_spread,
 )
 
-METRIC = "mAP"
+METRIC = MAP  # by which runs are compared
 _HASH_DIGITS = 12
 _DO_ELSE = "Compare runs that were given the same `real`."
 
@@ -48,7 +49,7 @@ class Entry:
         """What it is called in a table of several runs."""
         line = self.line
         fixed = line.is_control or line.is_variant
-        name = names.role_name(line.kind) if fixed else line.name
+        name = names.role_name(line.trial_name) if fixed else line.name
         also = [
             what
             for what, true in (("best", line.best and fixed), ("simplest", line.simplest))

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from syndet_ray import wording
+from syndet_ray.runs.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
-
-_RATE = "images_per_second"
 
 
 def training_s(trial: Trial) -> float | None:
@@ -15,7 +14,7 @@ def training_s(trial: Trial) -> float | None:
     Without evaluation, waiting and interruptions, and without what a lost worker had trained since
     its checkpoint.
     """
-    rates = [rung.metrics.get(_RATE) or 0.0 for rung in trial.rungs]
+    rates = [rung.metrics.get(IMAGES_PER_SECOND) or 0.0 for rung in trial.rungs]
     if not rates or not all(rate > 0 for rate in rates):
         return None
     ends = [rung.images for rung in trial.rungs]

@@ -13,14 +13,13 @@ import numpy as np
 
 from syndet_ray import spread
 from syndet_ray.analysis.tables import told_once
-from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.runs.metrics import MAP, REAL_IMAGES
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.wording import counted
 
 LEAST_SIZES = 3  # of real-only trainings, that a curve is drawn through
-_METRIC = "mAP"
 _SEED = 0  # of the noise of seeds, which `spread.combined` draws
 
 
@@ -214,7 +213,7 @@ def _left_out(run: Run, test: TestScores) -> list[str]:
     trials = {trial.number: trial for trial in run.trials}
     names = []
     for role, row in told_once(test):
-        if Recipe().replace(trials[row.trial].recipe).mix.others_photos:
+        if trials[row.trial].recipe.mix.others_photos:
             names.append(_name(role, row))
     return (
         [f"Left out, for they were shown photos of others too: {'; '.join(names)}."]
@@ -313,7 +312,7 @@ def _scored(
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
     draws = spread.combined(models, rng, spread=seeds)
-    low, high = spread.score_interval(_METRIC, draws)
+    low, high = spread.score_interval(MAP, draws)
     return Scored(
         name=point.name,
         photos=point.photos,
@@ -364,14 +363,14 @@ def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> Ex
     the run kept no draws.
     """
     trial = trials[row.trial]
-    recipe = Recipe().replace(trial.recipe)
+    recipe = trial.recipe
     if recipe.mix.others_photos:
         return None
-    count = trial.effective.get("real_images") if recipe.mix.synthetic < 1 else 0
+    count = trial.effective.get(REAL_IMAGES) if recipe.mix.synthetic < 1 else 0
     models: dict[int, np.ndarray] = {}
     trainings = [trials[number] for number in row.models or (row.trial,)]
     for training in trainings:
-        draws = run.draws(training.number).get(_METRIC)
+        draws = run.draws(training.number).get(MAP)
         if draws is None:
             return None
         models[training.seed_number] = draws

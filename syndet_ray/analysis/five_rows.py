@@ -9,7 +9,7 @@ from typing import Any
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Mix
-from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.runs.metrics import REAL_IMAGES, REAL_IMAGES_THERE
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference
@@ -96,7 +96,7 @@ def _note(trials: Sequence[Trial], sweep: LoadedSweep, synthetic: bool, share: f
 
 
 def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
-    return _is_of(Recipe().replace(trial.recipe).mix, trial.effective, synthetic, share)
+    return _is_of(trial.recipe.mix, trial.effective, synthetic, share)
 
 
 def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
@@ -112,7 +112,7 @@ def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float
     if share == 0:
         return True
     wanted = mix.model_copy(update={"real_images": share if share < 1 else "all"})
-    there, used = effective.get("real_images_there"), effective.get("real_images")
+    there, used = effective.get(REAL_IMAGES_THERE), effective.get(REAL_IMAGES)
     if there is None or used is None:  # it has not begun, or was trained before this was noted
         return mix.real_images == wanted.real_images
     return used == wanted.real_count(there)

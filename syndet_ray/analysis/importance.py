@@ -13,7 +13,6 @@ from syndet_ray.analysis import anova
 from syndet_ray.analysis.varied import Setting, searched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
@@ -128,7 +127,7 @@ def _completed(
     """
     points, scores = list[dict[str, Any]](), list[float]()
     for trial in trials:
-        point = None if trial.final is None else space.point(Recipe().replace(trial.recipe))
+        point = None if trial.final is None else space.point(trial.recipe)
         if point is not None and trial.final is not None:
             points.append(point)
             scores.append(trial.final)

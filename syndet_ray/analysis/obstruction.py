@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import Score, TestLine, test_lines
 from syndet_ray.data.visibility import Bin, Visibility
+from syndet_ray.runs.metrics import AP_VISIBLE, RECALL_VISIBLE, SLOPE
 from syndet_ray.runs.run import Run
 from syndet_ray.wording import counted, signed
 
@@ -94,7 +95,7 @@ def _group(name: str, key: str, held: Bin, seen: Visibility, best: TestLine) -> 
     refused = held.objects < max(seen.minimum, 1)
     ap, recall = (
         None if refused else best.scores.get(f"{kind}/{key}")
-        for kind in ("AP_visible", "recall_visible")
+        for kind in (AP_VISIBLE, RECALL_VISIBLE)
     )
     return Group(name=name, bin=held, refused=refused, ap=ap, recall=recall)
 
@@ -129,7 +130,7 @@ def _slopes(seen: Visibility, run: Run) -> list[str]:
 def _slope_of_each(name: str, run: Run) -> list[str]:
     found = []
     for line in chosen_lines(run):
-        slope = line.scores.get(f"slope/{name}")
+        slope = line.scores.get(f"{SLOPE}{name}")
         if slope is not None and slope.low is not None and slope.high is not None:
             low, high = signed(slope.low / 10), signed(slope.high / 10)
             found.append(f"{line.name} {signed(slope.value / 10)} [{low}, {high}]")

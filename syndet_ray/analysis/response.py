@@ -12,9 +12,9 @@ import numpy as np
 from syndet_ray.analysis.selection import candidates, pareto_front, unconfirmed
 from syndet_ray.analysis.varied import Setting, searched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import recipe_words
-from syndet_ray.runs.results import OBJECTIVE, Trial
+from syndet_ray.runs.results import State, Trial
 
 _LEAST_TRIALS, _LEAST_VALUES = 6, 4  # that a curve is fitted to
 _STEPS = 61  # of a curve
@@ -37,7 +37,7 @@ class Tried:
     trial: int
     x: Any
     value: float
-    state: str
+    state: State
     images: int
     diverged: bool = False
 
@@ -129,7 +129,7 @@ class Curve:
 
     trial: int
     kind: str
-    state: str
+    state: State
     images: tuple[int, ...]
     values: tuple[float, ...]
     best: bool
@@ -184,13 +184,11 @@ def response(setting: Setting, trials: Sequence[Trial]) -> Response:
         for trial, x in found
         if x is not None
     ]
-    ended = [
-        trial for trial in trials if trial.kind in CONTROL_CHANGES and trial.state == "COMPLETE"
-    ]
+    ended = [trial for trial in trials if trial.role == "control" and trial.state == "COMPLETE"]
     return Response(
         setting=setting,
         points=tuple(points),
-        controls={t.kind: t.value for t in ended if t.value is not None},
+        controls={t.name: t.value for t in ended if t.value is not None},
     )
 
 

@@ -13,11 +13,12 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DefinitionError
+from syndet_ray.runs.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 
 # Of what a trial reports, what says nothing about how it trained.
-_CLOCKS = ("images_per_second",)
+_CLOCKS = (IMAGES_PER_SECOND,)
 # The settings of a mix by which sources get their shares.
 _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
 # A training whose machine is lost time and again is begun anew once, so that recipes stay
@@ -46,11 +47,6 @@ class Candidate:
     def models(self) -> tuple[Trial, ...]:
         """The trainings that left a model."""
         return tuple(training for training in self.trainings if not training.diverged)
-
-    @property
-    def kind(self) -> str:
-        """Of the trial: "search", or the name of a control or variant."""
-        return self.trial.variant or self.trial.kind
 
 
 def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
@@ -88,7 +84,7 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     found = []
     for own in _by_recipe(trials):
         numbers = {trial.number for trial in own}
-        counted = own if own[0].variant or not anew else []
+        counted = own if own[0].role == "variant" or not anew else []
         trainings = counted + [trial for trial in anew if trial.of in numbers]
         if trainings:
             found.append(candidate(own[0], trainings))
@@ -102,7 +98,7 @@ def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
     """The recipes as the search alone shows them, best first, whatever confirmations have said
     since.
     """
-    return candidates([trial for trial in trials if trial.kind != "confirm"])
+    return candidates([trial for trial in trials if trial.role != "confirmation"])
 
 
 def winner(trials: Sequence[Trial]) -> Candidate | None:
@@ -134,10 +130,9 @@ def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
     of the search.
     """
     found = [candidate.trial for candidate in unconfirmed(trials)]
-    fixed = sorted(
-        (trial for trial in found if trial.kind != "search"), key=lambda trial: trial.number
-    )
-    return fixed + [trial for trial in found if trial.kind == "search"][:top]
+    fixed = [trial for trial in found if trial.role != "search"]
+    searched = [trial for trial in found if trial.role == "search"]
+    return sorted(fixed, key=lambda trial: trial.number) + searched[:top]
 
 
 def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: LoadedSweep) -> list[int]:
@@ -172,7 +167,7 @@ def is_given_up(lost: Counter[int], planned: int) -> bool:
 
 def _is_training_of(trial: Trial, finalist: Trial) -> bool:
     """Whether a trial is a training of a finalist's recipe that counts for its confirmation."""
-    is_repeat = finalist.variant is not None and trial.variant == finalist.variant
+    is_repeat = trial.role == "variant" and trial.name == finalist.name
     return is_repeat or trial.of == finalist.number
 
 
@@ -199,10 +194,9 @@ def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> 
     for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
         if len(points) == count:
             break
-        changes = {
-            path: trial.recipe[path] for path in sweep.parameters.settings() if path in trial.recipe
-        }
-        if trial.kind != "search" or changes in points:
+        settings = trial.settings
+        changes = {path: settings[path] for path in sweep.parameters.settings()}
+        if trial.role != "search" or changes in points:
             continue
         try:
             sweep.check_point(changes)
@@ -253,10 +247,9 @@ def differ(one: Trial, other: Trial) -> tuple[str, ...]:
     Of the mix, what is said in several ways is the same where the shares are: a schedule that shows
     real images alone and a share of nothing, parts of 0 and sources that are not named.
     """
-    # of nearly every trial, which is asked about itself: no recipe need be validated
-    if one.recipe == other.recipe:
+    recipe, other_recipe = one.recipe, other.recipe
+    if recipe == other_recipe:  # of nearly every trial, which is compared with itself
         return ()
-    recipe, other_recipe = Recipe().replace(one.recipe), Recipe().replace(other.recipe)
     has_same_shares = _shown(recipe) == _shown(other_recipe)
     paths = []
     for path in recipe.flat():
@@ -295,9 +288,10 @@ def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
     """
     found: dict[str | int, list[Trial]] = {}
     for trial in trials:
-        is_hopeless = trial.kind == "search" and trial.diverged
-        if trial.kind != "confirm" and _finished(trial) and not is_hopeless:
-            found.setdefault(trial.variant or trial.number, []).append(trial)
+        is_hopeless = trial.role == "search" and trial.diverged
+        if trial.role != "confirmation" and _finished(trial) and not is_hopeless:
+            recipe = trial.name if trial.role == "variant" else trial.number
+            found.setdefault(recipe, []).append(trial)
     return list(found.values())
 
 
@@ -306,7 +300,7 @@ def _finished(trial: Trial) -> bool:
 
 
 def _complexity(trial: Trial) -> tuple[int, bool, int, int]:
-    mix = Recipe().replace(trial.recipe).mix
+    mix = trial.recipe.mix
     kinds = 0 if mix.synthetic == 0 else 1 if mix.synthetic == 1 else 2
     # what is all of one kind has nothing to change to
     changes = kinds == 2 and mix.schedule in ("staged", "annealed")

@@ -8,13 +8,13 @@ import numpy as np
 
 from syndet_ray.analysis.selection import Candidate, candidate, unconfirmed, with_pooled_errors
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.runs.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
 from syndet_ray.runs.names import recipe_words, role_name, settings
-from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.runs.results import Role, State, TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference, bounded
 from syndet_ray.wording import number
 
-MAIN_METRICS = ("mAP", "AP50", "AP75", "mAR")
 _DATA_SETTINGS = (
     "mix.synthetic",
     "mix.parts",
@@ -47,7 +47,8 @@ class Score:
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
-    kind         "search", or the name of a control or variant
+    trial_role   why there was that trial: search, control or variant
+    trial_name   of the control or variant, else ""
     synthetic    the share of all that it saw which was synthetic
     scores       by metric
     validation   mean mAP of its models on the validation set, which it was chosen by, and its
@@ -67,7 +68,8 @@ class TestLine:
     role: str
     name: str
     trial: int
-    kind: str
+    trial_role: Role
+    trial_name: str
     synthetic: float
     recipe: str
     scores: dict[str, Score]
@@ -88,25 +90,31 @@ class TestLine:
 
     @property
     def is_control(self) -> bool:
-        return self.kind in CONTROL_CHANGES
+        return self.trial_role == "control"
 
     @property
     def is_variant(self) -> bool:
-        return not self.is_control and self.kind != "search"
+        return self.trial_role == "variant"
+
+    @property
+    def is_searched(self) -> bool:
+        return self.trial_role == "search"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialLine:
-    """One trial. settings are its values of TrialTable.settings, in that order; seconds is None
-    while it runs.
+    """One trial.
 
-    of: the trial whose recipe a confirmation trains anew.
+    kind      its role and name, see `results.kind_of`
+    settings  its values of TrialTable.settings, in that order
+    seconds   None while it runs
+    of        the trial whose recipe a confirmation trains again
     """
 
     number: int
     kind: str
     settings: tuple[Any, ...]
-    state: str
+    state: State
     reason: str
     images: int
     value: float | None
@@ -217,11 +225,12 @@ def trial_table(trials: Sequence[Trial], best: int | None) -> TrialTable:
     """Controls, variants and the trials of the search, and apart from them the confirmations."""
     varied = dict.fromkeys(path for trial in trials for path in trial.params)
     paths = tuple(sorted(varied, key=lambda path: path not in _DATA_SETTINGS))
-    lines = [_trial_line(trial, paths, trial.number == best) for trial in trials]
+    lines = [_trial_line(trial, paths, best=trial.number == best) for trial in trials]
+    by_role = list(zip(trials, lines, strict=True))
     return TrialTable(
         settings=paths,
-        lines=tuple(x for x in lines if x.kind != "confirm"),
-        confirmations=tuple(x for x in lines if x.kind == "confirm"),
+        lines=tuple(line for trial, line in by_role if trial.role != "confirmation"),
+        confirmations=tuple(line for trial, line in by_role if trial.role == "confirmation"),
     )
 
 
@@ -244,9 +253,9 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     return tuple(
         VariantLine(
             name=row.role,
-            score=_score(row, "mAP"),
-            ap50=_score(row, "AP50"),
-            seeds=row.seeds or (row.metrics["mAP"],),
+            score=_score(row, MAP),
+            ap50=_score(row, AP50),
+            seeds=row.seeds or (row.metrics[MAP],),
             p_best=None if test is None else test.p_best(row),
             difference=row.differences.get(rows[0].role),
             changes=settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
@@ -258,11 +267,11 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     metrics = {line.name: line.scores for line in test_lines(test, trials)}
     keys = dict.fromkeys(
-        key for scores in metrics.values() for key in scores if key.startswith("AP/")
+        key for scores in metrics.values() for key in scores if key.startswith(CLASS_AP)
     )
     missing = Score(value=float("nan"))
     rows = tuple(
-        (key.removeprefix("AP/"), tuple(own.get(key, missing) for own in metrics.values()))
+        (key.removeprefix(CLASS_AP), tuple(own.get(key, missing) for own in metrics.values()))
         for key in keys
     )
     return ClassTable(tuple(metrics), rows)
@@ -282,8 +291,9 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
         role=row.role,
         name=role_name(role),
         trial=row.trial,
-        kind=found.kind,
-        synthetic=found.trial.recipe["mix.synthetic"],
+        trial_role=found.trial.role,
+        trial_name=found.trial.name,
+        synthetic=found.trial.recipe.mix.synthetic,
         recipe=recipe_words(found.trial),
         scores={name: _score(row, name) for name in row.metrics},
         validation=found.mean,
@@ -309,18 +319,19 @@ def _score(row: TestRow, metric: str) -> Score:
     return Score(value=value, low=low, high=high)
 
 
-def _trial_line(trial: Trial, paths: tuple[str, ...], best: bool) -> TrialLine:
+def _trial_line(trial: Trial, paths: tuple[str, ...], *, best: bool) -> TrialLine:
     last = trial.rungs[-1].metrics if trial.rungs else {}
     seconds = None if trial.ended is None else trial.ended - trial.started
+    settings = trial.settings
     return TrialLine(
         number=trial.number,
         kind=trial.kind,
-        settings=tuple(trial.recipe.get(path) for path in paths),
+        settings=tuple(settings.get(path) for path in paths),
         state=trial.state,
         reason=trial.reason,
         images=trial.images,
         value=last.get(OBJECTIVE),
-        ap50=last.get("val/AP50"),
+        ap50=last.get(VALIDATION_AP50),
         seconds=seconds,
         best=best,
         of=trial.of,

@@ -9,7 +9,6 @@ from typing import Any
 
 from syndet_ray import wording
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Simplex
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SHARES, SearchSpace
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs import names
@@ -72,7 +71,7 @@ class Setting:
     def of(self, trial: Trial) -> Any:
         """What a trial of the search had; None where the setting did not exist for it."""
         if self.path.startswith(f"{SHARES}/"):
-            return Recipe().replace(trial.recipe).mix.shares[self.path.removeprefix(f"{SHARES}/")]
+            return trial.recipe.mix.shares[self.path.removeprefix(f"{SHARES}/")]
         return trial.params.get(self.path)
 
     def position(self, value: Any) -> float:
@@ -119,5 +118,5 @@ def searched(trials: Sequence[Trial]) -> list[Trial]:
     return [
         trial
         for trial in trials
-        if trial.kind == "search" and (trial.value is not None or trial.diverged)
+        if trial.role == "search" and (trial.value is not None or trial.diverged)
     ]

@@ -9,6 +9,7 @@ from rich.table import Table
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 
@@ -167,7 +168,7 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
 
 def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
-    score, took = line.scores["mAP"], "" if entry.seconds is None else duration(entry.seconds)
+    score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
     above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
     seeds, validation = str(len(line.seeds) or 1), number(line.validation)
     costs = [f"{entry.images:,}", took] if with_costs else []

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from syndet_ray.runs.metrics import (
+    AP50_ANY_CLASS,
+    CAPPED_AT_100,
+    ERROR,
+    MAIN_METRICS,
+    MAP,
+    MAP_ANY_CLASS,
+    MAP_AT_300,
+)
 from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
     from syndet_ray.deploy.evaluate import ModelScores
     from syndet_ray.deploy.predict import PredictionSummary
 
-_MANY = "mAP@300"
-_OF_ALL = ("mAP", "AP50", "AP75", "mAR", _MANY, "mAP_any_class", "AP50_any_class")
+_MANY = MAP_AT_300
+_OF_ALL = (*MAIN_METRICS, _MANY, MAP_ANY_CLASS, AP50_ANY_CLASS)
 _USED_UP = "A test set that is looked at again and again, to choose by it, is no test set any more."
 _MOST_SKIPPED = 20  # files; more lines would push the result off the screen
 _WIDTH = 100  # columns of a terminal
@@ -63,14 +72,14 @@ def errors_table(scores: "ModelScores") -> Table:
     metrics = scores.evaluation.metrics
     table = _table("What AP50 would gain without each kind of error (TIDE)", "", "AP50")
     for name in metrics:
-        if name.startswith("error/"):
-            table.add_row(name.removeprefix("error/"), f"{metrics[name]:+.3f}")
+        if name.startswith(ERROR):
+            table.add_row(name.removeprefix(ERROR), f"{metrics[name]:+.3f}")
     return table
 
 
 def score_lines(scores: "ModelScores") -> Iterator[str]:
     """Notes that a reader of the scores needs."""
-    if capped := scores.evaluation.metrics["capped@100"]:
+    if capped := scores.evaluation.metrics[CAPPED_AT_100]:
         most = counted(int(scores.pool.box_counts.max()), "labelled object")
         yield (
             f"{capped:.0%} of the images have over 100 predictions of one class; "
@@ -116,7 +125,7 @@ def _of_all(scores: "ModelScores") -> list[str]:
     return [
         name
         for name in _OF_ALL
-        if name in metrics and (name != _MANY or metrics[_MANY] != metrics["mAP"])
+        if name in metrics and (name != _MANY or metrics[_MANY] != metrics[MAP])
     ]
 
 

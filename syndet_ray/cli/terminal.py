@@ -23,15 +23,16 @@ from syndet_ray.cli.stream import lasting
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
-from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores, Trial
+from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
+from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what
 # else is told of them.
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = (
-    ("mAP", "AP50", "AP75"),
-    ("mAP", "AP50"),
-    ("mAP",),
+    (MAP, AP50, AP75),
+    (MAP, AP50),
+    (MAP,),
 )
 _WIDTH = 100
 _DIFFERENCE_WIDTH = 23
@@ -189,7 +190,7 @@ class Bar:
         return [
             trial
             for trial in self._trials.values()
-            if (trial.kind == "confirm") == self._confirming
+            if (trial.role == "confirmation") == self._confirming
         ]
 
     def _expected(self) -> int:
@@ -248,7 +249,7 @@ class Bar:
         return table
 
     def _budget(self, trial: Trial) -> int:
-        return int(trial.recipe.get("training.images", self._images))
+        return trial.recipe.training.images
 
     def _trained(self) -> int:
         """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its
@@ -361,7 +362,7 @@ def _above(difference: Difference | None) -> str:
 
 def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
     """The searched recipes of a table, a line each for `print_lines`; rows have only their trials."""
-    searched = [line for line in test_lines(scores, trials) if line.kind == "search"]
+    searched = [line for line in test_lines(scores, trials) if line.is_searched]
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 

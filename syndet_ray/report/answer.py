@@ -12,6 +12,7 @@ from syndet_ray.analysis.tables import TestLine, VariantLine, test_lines, varian
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import words
 from syndet_ray.runs import names
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference
@@ -60,11 +61,11 @@ def _answered(
         place += f" ({names.opened(test)})"
     if test.is_too_small:
         return [_too_few(best, lines, test, place)]
-    if all(max(line.validation, line.scores["mAP"].value) < _LEARNED for line in lines):
+    if all(max(line.validation, line.scores[MAP].value) < _LEARNED for line in lines):
         return [_nothing_learned(lines, place)]
     confirmed = any(line.confirmed for line in lines)
     # then recipes were compared as they stand, and none was sought
-    compared = bool(variants) and best.kind != "search"
+    compared = bool(variants) and not best.is_searched
     controlled = any(line.is_control for line in lines)
     said = []
     if controlled or not compared:
@@ -82,8 +83,8 @@ def _answered(
 
 def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place: str) -> str:
     """The scores as they are, and that nothing follows from them."""
-    digits = wording.decimals(best.scores["mAP"].value)
-    values = {line.name: wording.number(line.scores["mAP"].value, digits) for line in lines}
+    digits = wording.decimals(best.scores[MAP].value)
+    values = {line.name: wording.number(line.scores[MAP].value, digits) for line in lines}
     others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
     photos = "stand-in images" if test.stand_in else "photos"
     if test.with_objects is not None and test.with_objects < test.images:
@@ -94,7 +95,7 @@ def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place:
 
 def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
     """That no recipe is better than another where none finds anything."""
-    highest = max(line.scores["mAP"].value for line in lines)
+    highest = max(line.scores[MAP].value for line in lines)
     reached = f"on {place} the highest of {wording.counted(len(lines), 'recipe')} is {wording.number(highest)} mAP"
     return f"No answer: no recipe has learned to find anything; {reached}. Train longer (training.images)."
 
@@ -109,7 +110,7 @@ def _once(lines: Sequence[TestLine]) -> str:
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
     """The winner against the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.role == "real_only"), None)
-    if best.kind == "real_only":
+    if best.trial_name == "real_only":
         reached = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Of real only: {reached}."]
@@ -137,7 +138,7 @@ def _simplest(best: TestLine, lines: Sequence[TestLine]) -> str:
     plain = next((line for line in lines if line.simplest), best)
     if plain is best:
         return ""
-    name = f"{plain.recipe} (trial {plain.trial})" if plain.kind == "search" else plain.name
+    name = f"{plain.recipe} (trial {plain.trial})" if plain.is_searched else plain.name
     return f"Within one standard error on validation, and simpler: {name}."
 
 
@@ -202,7 +203,7 @@ def _trained_once(
     """The best recipe beside the controls, where a single training of each must do."""
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.role == "real_only"), None)
-    if best.kind == "real_only":
+    if best.trial_name == "real_only":
         reached = f"on {place} it reaches {_map(best)}{_beside(best, others)}"
         is_alone = all(line.is_control for line in lines)
         behind = _behind(best, lines) if best.anew and not is_alone else _behind_once(best, trials)
@@ -211,7 +212,7 @@ def _trained_once(
         return [f"Use real data only: {reached}.", behind]
     if real is None:
         return [f"On {place} {_told(best)}{_beside(best, others)}.", _NO_CONTROL]
-    if real.scores["mAP"].value >= best.scores["mAP"].value:
+    if real.scores[MAP].value >= best.scores[MAP].value:
         beside = _beside(best, [line for line in others if line is not real])
         return [
             f"Use real data only: on {place} it reaches {_map(real)}; {_told(best)}{beside}.",
@@ -225,9 +226,9 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
     """The trials of all but controls, what one of their recipes is called, and how many recipes
     these are.
     """
-    rivals = [trial for trial in trials if trial.variant or trial.kind == "search"]
-    what = "variant" if any(trial.variant for trial in rivals) else "searched recipe"
-    return rivals, what, len({trial.variant or trial.number for trial in rivals})
+    rivals = [trial for trial in trials if trial.role in ("variant", "search")]
+    what = "variant" if any(trial.role == "variant" for trial in rivals) else "searched recipe"
+    return rivals, what, len({trial.name or trial.number for trial in rivals})
 
 
 def _none_of(trials: Sequence[Trial]) -> str:
@@ -253,7 +254,7 @@ def _apart(best: TestLine, real: TestLine) -> str:
         return (
             f"The only training of {' and of '.join(diverged)} diverged: the two are not compared."
         )
-    a, b = best.scores["mAP"], real.scores["mAP"]
+    a, b = best.scores[MAP], real.scores[MAP]
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "Without intervals, this run cannot tell the two apart."
     if a.low > b.high or b.low > a.high:
@@ -293,11 +294,11 @@ def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     best = next(iter(unconfirmed(trials)), None)
     if best is None:
         return _none_finished(trials)
-    ahead = (
-        f"{best.trial.variant or names.recipe_words(best.trial)}, {wording.number(best.mean)} mAP"
-    )
+    is_variant = best.trial.role == "variant"
+    name = best.trial.name if is_variant else names.recipe_words(best.trial)
+    ahead = f"{name}, {wording.number(best.mean)} mAP"
     said = f"No answer yet: the test set has not been opened. Best on validation so far: {ahead}."
-    again = [trial for trial in trials if trial.kind == "confirm"]
+    again = [trial for trial in trials if trial.role == "confirmation"]
     if not again:
         return said
     ended = sum(trial.state != "RUNNING" and trial.cause != "lost" for trial in again)
@@ -379,7 +380,7 @@ def _recipe(line: TestLine) -> str:
 
 def _map(line: TestLine) -> str:
     """0.31 mAP [0.27, 0.35] (3 seeds)"""
-    score = line.scores["mAP"]
+    score = line.scores[MAP]
     value, _, interval = score.text(wording.decimals(score.value)).partition(" ")
     trained = f" ({words.seeds([len(line.seeds)])})" if line.confirmed else ""
     return f"{value} mAP {interval}".rstrip() + trained
@@ -393,7 +394,7 @@ def _gaps(differences: Mapping[str, Difference]) -> str:
 
 
 def _beside(best: TestLine, others: Sequence[TestLine]) -> str:
-    digits = wording.decimals(best.scores["mAP"].value)
+    digits = wording.decimals(best.scores[MAP].value)
     return "".join(f"; {line.name} {line.scores['mAP'].text(digits)}" for line in others)
 
 

@@ -13,6 +13,7 @@ from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
 from syndet_ray.report.palette import DIM, INK, SERIES
+from syndet_ray.runs.metrics import MAP
 
 _COLORS = (*SERIES, DIM)
 _ROW_PX, _LABEL_PX = 26, 260  # height of a row, greatest width of its name
@@ -47,7 +48,7 @@ def scores(comparison: Comparison) -> Plot:
     for run in comparison.runs:
         for entry in run.entries:
             line = entry.line
-            score = entry.line.scores["mAP"]
+            score = entry.line.scores[MAP]
             recipe = (
                 f"{run.letter}  {entry.name}",
                 _legend_name(run),

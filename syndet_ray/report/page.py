@@ -21,6 +21,7 @@ from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import Progress, plot_all
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import MAIN_METRICS
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.search import search
@@ -52,7 +53,7 @@ def content(run: Run) -> dict[str, Any]:
         "opened": names.opened(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
         "shown": chosen.chosen_words(lines),
-        "metrics": tables.MAIN_METRICS,
+        "metrics": MAIN_METRICS,
         "test": lines,
         "confirmed": any(line.confirmed for line in lines),
         "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
@@ -92,4 +93,4 @@ def _responses(run: Run) -> list[tuple[str, str, str]]:
 
 def _changes(trial: Trial) -> bool:
     """Whether what a trial was shown changed while it trained."""
-    return trial.recipe.get("mix.schedule") in ("staged", "annealed")
+    return trial.recipe.mix.schedule in ("staged", "annealed")

@@ -5,6 +5,7 @@ from typing import Any
 
 from syndet_ray.definitions.mix import Photos
 from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP_AT_300
 from syndet_ray.runs.results import TestScores
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.wording import counted, number, percent, probability
@@ -54,10 +55,10 @@ def limits(test: TestScores) -> str:
     Shares are of images; "" where it was not measured.
     """
     best = test.row("best")
-    if best is None or not {"mAP@300", "capped@100", "capped@300"} <= best.metrics.keys():
+    if best is None or not {MAP_AT_300, CAPPED_AT_100, CAPPED_AT_300} <= best.metrics.keys():
         return ""
     found = best.metrics
-    over, full = found["capped@100"], found["capped@300"]
+    over, full = found[CAPPED_AT_100], found[CAPPED_AT_300]
     if not over and not full:
         return "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."
     many = f"with up to 300, mAP is {number(found['mAP@300'])} instead of {number(found['mAP'])}"

@@ -40,7 +40,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.value import definition_error
-from syndet_ray.errors import DataError, MachineError, SyndetError
+from syndet_ray.errors import DataError, DefinitionError, MachineError, SyndetError
 from syndet_ray.files import whole_folder, write_whole
 from syndet_ray.runs.results import Picture, TestScores, Trial, after_event
 from syndet_ray.runs.run import Run
@@ -192,7 +192,9 @@ class RunFolder:
         return own.startswith(whole)
 
     def read(self) -> Run:
-        """All that was kept of the run, as it stands. Raises DataError as `sweep` and `test` do."""
+        """All that was kept of the run, as it stands. Raises DataError as `sweep`, `test` and
+        `trials` do.
+        """
         events = list(self.events())
         return Run(
             path=self.path,
@@ -206,7 +208,7 @@ class RunFolder:
         )
 
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial of the ledger, by number."""
+        """Every trial of the ledger, by number. Raises DataError as `after` does."""
         return self._trials_of(self.events())
 
     def _trials_of(self, events: Iterable[Mapping[str, Any]]) -> tuple[Trial, ...]:
@@ -220,14 +222,18 @@ class RunFolder:
     def after(self, trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         """A trial after one more event; its checkpoint, where that lies in this folder, by its path
         here and now.
+
+        Raises DataError where its recipe is none of this version's.
         """
-        found = after_event(trial, event)
-        inside = found.checkpoint is not None and found.checkpoint.startswith(_CHECKPOINTS)
-        return (
-            replace(found, checkpoint=str(self.path.resolve() / str(found.checkpoint)))
-            if inside
-            else found
-        )
+        try:
+            updated = after_event(trial, event)
+        except DefinitionError as error:
+            place = f"{self._ledger}, trial {event['trial']}"
+            raise self._unreadable(place, error) from None
+        checkpoint = updated.checkpoint
+        if checkpoint is None or not checkpoint.startswith(_CHECKPOINTS):
+            return updated
+        return replace(updated, checkpoint=str(self.path.resolve() / checkpoint))
 
     def relative(self, address: str) -> str:
         """The address of a checkpoint as the ledger keeps it: within the folder, which may be
@@ -252,22 +258,22 @@ class RunFolder:
         except ValidationError as error:
             raise self._unreadable(path, error) from None
 
-    def _unreadable(self, path: Path, error: ValidationError | SyndetError) -> DataError:
-        """Why a file of this run cannot be read: it is damaged, somebody changed it, or another
-        version wrote it.
+    def _unreadable(self, place: object, error: ValidationError | SyndetError) -> DataError:
+        """The error of a file of this run that cannot be read: it is damaged, a person changed it,
+        or another version wrote it.
         """
         if isinstance(error, SyndetError):
             broken: SyndetError = error
         else:
             first = error.errors()[0]
             if first["type"] == "json_invalid":
-                return _damaged(path, first["ctx"]["error"])
+                return _damaged(place, first["ctx"]["error"])
             broken = definition_error("", error)
         # Its first sentence: the hints after it are for somebody who writes a sweep.
         reason = f"{broken.place}: {broken.rule}".lstrip(": ").partition(". ")[0]
         rule = f"is not what this version of syndet_ray writes: {reason}"
         do = f"Open the run with the version that wrote it{self._writer()}, or copy it here again."
-        return DataError(path, rule, do=do)
+        return DataError(place, rule, do=do)
 
     def _writer(self) -> str:
         """The version that wrote the run and the day, as far as run.json tells: ", 0.1.0 as of

@@ -6,7 +6,6 @@ from typing import Any
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.wording import counted, percent
 
@@ -116,7 +115,7 @@ def trial_words(trial: Trial) -> str:
         )
     if trial.params:
         return settings(trial.params)
-    return role_name(trial.kind) + (" (control)" if trial.kind in CONTROL_CHANGES else "")
+    return role_name(trial.kind) + (" (control)" if trial.role == "control" else "")
 
 
 def recipe_words(trial: Trial) -> str:
@@ -124,7 +123,7 @@ def recipe_words(trial: Trial) -> str:
 
     "40 % synthetic at 10 objects per scene, staged, 4 real images, learning rate 0.002".
     """
-    recipe = Recipe().replace(trial.recipe)
+    recipe = trial.recipe
     objects = _objects(recipe)
     crowd = "" if objects is None else f" at {counted(objects, 'object')} per scene"
     told = {*_TOLD_AS_DATA, *(["scene.objects"] if crowd else [])}

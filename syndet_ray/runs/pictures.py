@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.runs.folder import RunFolder
@@ -39,7 +38,7 @@ def show_training(
     with _noted("the real images that it trained on", note):
         folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
     # What won may have seen no scene at all: then those are shown that it was compared with.
-    sets = Recipe().replace(best.recipe).scenes() or folder.sweep.recipe.scenes()
+    sets = best.recipe.scenes() or folder.sweep.recipe.scenes()
     shown: list[Picture] = []
     for name, (parameters, count) in sets.items():
         with _noted(f"the scenes of {name}", note):

@@ -2,6 +2,7 @@
 at.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -9,14 +10,16 @@ from typing import Any, Literal
 import numpy as np
 
 from syndet_ray.data.visibility import Visibility
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.runs.metrics import OBJECTIVE, REAL_IMAGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
-OBJECTIVE = "val/mAP"
-_REAL_IMAGES = "real_images"  # among the effective settings
-# what "asked" tells of a trial
-_ASKED = ("kind", "params", "recipe", "of", "replica", "seed_number", "impossible")
-STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAILED")
+# Facts of an "asked" event that are those of a trial; an earlier version wrote fewer.
+_ASKED = ("params", "of", "replica", "seed_number", "impossible")
+# Why there is a trial, see docs/glossary.md.
+Role = Literal["search", "control", "variant", "confirmation"]
+State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 # Why a trial is FAILED: its training diverged, its workers were lost time and again, or something
 # would go wrong again.
 Cause = Literal["diverged", "lost", "mistake"]
@@ -34,11 +37,10 @@ class Rung:
 class Trial:
     """One trial, as the ledger tells it.
 
-    kind        "search", "confirm", or the name of a control ("real_only", "synthetic_only") or of
-                a variant
+    role        why there is this trial
+    name        of a control or variant, which all its repeats share; "" for any other trial
     params      what the search space varied; for a control, nothing
-    recipe      every setting by dotted path, as proposed
-    state       one of STATES
+    recipe      as proposed
     reason      why it ended, in words; "" while it runs
     effective   every setting by dotted path, as the trainer found it in force, and facts beside
                 them
@@ -56,10 +58,11 @@ class Trial:
     """
 
     number: int
-    kind: str
+    role: Role
     params: dict[str, Any]
-    recipe: dict[str, Any]
-    state: str = "RUNNING"
+    recipe: Recipe
+    name: str = ""
+    state: State = "RUNNING"
     reason: str = ""
     rungs: tuple[Rung, ...] = ()
     effective: dict[str, Any] = field(default_factory=dict)
@@ -75,13 +78,14 @@ class Trial:
     values: tuple[float, ...] = ()
 
     @property
-    def variant(self) -> str | None:
-        """The name of the variant that it trains, which all its repeats share; None for any other
-        trial.
-        """
-        if self.kind in ("search", "confirm", *CONTROL_CHANGES):
-            return None
-        return self.kind.removesuffix(f" ({self.replica + 1})") if self.replica else self.kind
+    def kind(self) -> str:
+        """Its role and name in one word, see `kind_of`."""
+        return kind_of(self.role, self.name, self.replica)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the recipe by dotted path, as the ledger keeps it: of a pair, a list."""
+        return json.loads(json.dumps(self.recipe.flat()))
 
     @property
     def value(self) -> float | None:
@@ -120,7 +124,7 @@ class Trial:
         known = {
             OBJECTIVE: score,
             "images": self.images,
-            "real_images": self.effective.get(_REAL_IMAGES, 0),
+            REAL_IMAGES: self.effective.get(REAL_IMAGES, 0),
         }
         return [float(known[goal] or 0) for goal in objective]
 
@@ -240,15 +244,51 @@ class Picture:
     truth_names: tuple[str, ...] = ()
 
 
+def kind_of(role: Role, name: str, replica: int) -> str:
+    """Role and name in one word, as the ledger, tables, MLflow and TensorBoard have them.
+
+    "search", "confirm", or the name of a control or variant, with the number of a repeat: "flat",
+    "flat (2)".
+    """
+    if role == "search":
+        return "search"
+    if role == "confirmation":
+        return "confirm"
+    return f"{name} ({replica + 1})" if replica else name
+
+
+def role_and_name(kind: str, replica: int) -> tuple[Role, str]:
+    """The role and the name of a trial of this kind: the inverse of `kind_of`."""
+    if kind == "search":
+        return "search", ""
+    if kind == "confirm":
+        return "confirmation", ""
+    if kind in CONTROL_CHANGES:
+        return "control", kind
+    return "variant", kind.removesuffix(f" ({replica + 1})") if replica else kind
+
+
 def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-    """A trial after one more event of the ledger; its first is "asked"."""
+    """A trial after one more event of the ledger; its first is "asked".
+
+    Settings that an earlier version did not write take their defaults. Raises DefinitionError where
+    the recipe breaks a rule of this version.
+    """
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
         facts = {name: event[name] for name in _ASKED if name in event}
         # the same, in a ledger of an earlier version
         facts.setdefault("seed_number", event.get("replica", 0))
-        return Trial(number=event["trial"], started=event["time"], **facts)
+        role, name = role_and_name(event["kind"], event.get("replica", 0))
+        return Trial(
+            number=event["trial"],
+            role=role,
+            name=name,
+            recipe=Recipe().replace(event["recipe"]),
+            started=event["time"],
+            **facts,
+        )
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])

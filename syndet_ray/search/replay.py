@@ -14,12 +14,12 @@ import optuna
 from optuna.trial import TrialState
 
 from syndet_ray import seeds
-from syndet_ray.definitions.mix import Mix
 from syndet_ray.definitions.schedule import is_telling
 from syndet_ray.definitions.sweep import Pruning
 from syndet_ray.errors import DataError, DefinitionError, nearest
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Trial
 from syndet_ray.search.pruning import make_pruner
 
 LEAST_CURVES = 4  # three best ones, and one to be pruned
@@ -91,7 +91,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
     curves = [
         trial
         for trial in trials
-        if trial.kind == "search" and trial.state == "COMPLETE" and trial.rungs
+        if trial.role == "search" and trial.state == "COMPLETE" and trial.rungs
     ]
     if len(curves) < LEAST_CURVES:
         raise DataError(
@@ -114,7 +114,7 @@ def advice_on_curves(folder: RunFolder) -> str:
         return f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     if any(trial.state == "RUNNING" for trial in trials):
         return f"Finish the run first: {resume}"
-    whole = sum(trial.kind == "search" and trial.state == "COMPLETE" for trial in trials)
+    whole = sum(trial.role == "search" and trial.state == "COMPLETE" for trial in trials)
     more = sweep.trials + LEAST_CURVES - whole
     if sweep.replace({"trials": more}).proposals < more:
         return f"Replay a run of a sweep with more recipes: the grid of this one has only {sweep.proposals}."
@@ -129,7 +129,7 @@ def truncated(trials: Sequence[Trial]) -> int:
 
     Where there are any, the curves left are those that a pruner liked, and flatter pruners like it.
     """
-    return sum(trial.kind == "search" and trial.state == "PRUNED" for trial in trials)
+    return sum(trial.role == "search" and trial.state == "PRUNED" for trial in trials)
 
 
 def replay(
@@ -198,16 +198,8 @@ def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     trial.report(curve.rungs[rung].metrics[OBJECTIVE], rung + 1)
     if rung == len(curve.rungs) - 1:
         return TrialState.COMPLETE
-    # Settled when it was proposed: to hold it against its rules anew for every report would take
-    # minutes.
-    mix = Mix.model_construct(
-        schedule=curve.recipe["mix.schedule"], synthetic=curve.recipe["mix.synthetic"]
-    )
-    return (
-        TrialState.PRUNED
-        if is_telling(mix, images, curve.images) and trial.should_prune()
-        else None
-    )
+    is_judged = is_telling(curve.recipe.mix, images, curve.images)
+    return TrialState.PRUNED if is_judged and trial.should_prune() else None
 
 
 def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import setting_name
-from syndet_ray.runs.results import OBJECTIVE, Cause, Trial
+from syndet_ray.runs.results import Cause, State, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.study import Proposal, Study
-from syndet_ray.search.task import Task, TrialSettings
 
 
 class Display(Protocol):
@@ -33,20 +33,6 @@ class Display(Protocol):
     def progress(self, what: str, done: int, total: int) -> None: ...
     def step(self, what: str) -> AbstractContextManager[None]: ...
     def end(self) -> None: ...
-
-
-# What the ledger keeps of a proposal beside its recipe.
-_ASKED = (
-    "kind",
-    "params",
-    "point",
-    "of",
-    "replica",
-    "seed_number",
-    "impossible",
-    "discarded",
-    "point_index",
-)
 
 
 @dataclass(frozen=True)
@@ -64,30 +50,6 @@ class Budget:
             return f"its budget of {self.hours:g} hours is spent"
         return (
             f"its budget of {self.images:,.0f} images is spent" if images >= self.images else None
-        )
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What a worker is told to do: a proposal, and where an earlier attempt left a checkpoint."""
-
-    proposal: Proposal
-    checkpoint: str | None = None
-
-    def task(self, settings: TrialSettings, threads: int, node: str | None = None) -> Task:
-        """The same as plain values."""
-        proposal = self.proposal
-        return Task(
-            number=proposal.number,
-            recipe=proposal.recipe.flat(),
-            rungs=settings.rungs,
-            seed=settings.seed,
-            cache=settings.cache,
-            threads=threads,
-            seed_number=proposal.seed_number,
-            checkpoint=self.checkpoint,
-            node=node,
-            searched=tuple(proposal.params),
         )
 
 
@@ -110,8 +72,8 @@ class Search:
         self._folder, self._display, self._listeners = folder, display, listeners
         self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
         folder.mend()
-        self._stopping = self._study.replay(folder.events())
         self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
+        self._stopping = self._study.replay(folder.events(), self.trials)
         self._unfinished = [
             trial.number for trial in self.trials.values() if trial.state == "RUNNING"
         ]
@@ -150,16 +112,16 @@ class Search:
         hours = (self._before_s + time.monotonic() - self._began) / 3600
         return self._budget.spent(hours, self._images)
 
-    def propose(self) -> Assignment | None:
+    def propose(self) -> Trial | None:
         """The next trial to run: first what an earlier attempt left unfinished, then new ones; None
         when all are asked.
 
         None too where the budget is spent, or the search was halted.
         """
         while self.spent is None and not self._is_halted:
-            assignment = self._next()
-            if assignment is None or not self._is_settled(assignment.proposal.number):
-                return assignment
+            trial = self._next()
+            if trial is None or not self._is_settled(trial.number):
+                return trial
         return None
 
     def confirm(self, finalists: Sequence[Trial]) -> None:
@@ -243,13 +205,12 @@ class Search:
             return
         if failure is None and trial.value is None and self.spent is None:
             failure, cause = "ended before its first report", "lost"
+        state: State
         if failure is not None:
             state, reason = "FAILED", failure
         elif number in self._stopping:
-            state, reason = (
-                "PRUNED",
-                f"{self._sweep.pruning.name} pruner after {trial.images} images",
-            )
+            pruner = self._sweep.pruning.name
+            state, reason = "PRUNED", f"{pruner} pruner after {trial.images} images"
         elif self._is_over(number):
             state, reason = "COMPLETE", f"all {trial.images} images seen"
         else:
@@ -274,7 +235,7 @@ class Search:
         What it had seen when it diverged would make it the cheapest.
         """
         objective = self._sweep.objective
-        asked = {"images": trial.recipe["training.images"]}
+        asked = {"images": trial.recipe.training.images}
         costs = zip(*(other.goals(objective) for other in self.trials.values()), strict=True)
         greatest = dict(zip(objective, map(max, costs), strict=True))
         return [
@@ -296,18 +257,16 @@ class Search:
         for listener in self._listeners:
             listener.flush(limit_s)
 
-    def _next(self) -> Assignment | None:
-        """The next trial by number, whether or not there is anything left to train."""
+    def _next(self) -> Trial | None:
+        """The next trial by number, even where nothing is left to train."""
         if self._unfinished:
-            trial = self.trials[self._unfinished.pop(0)]
-            return Assignment(self._again(trial), trial.checkpoint)
+            return self.trials[self._unfinished.pop(0)]
         number = len(self.trials)
         proposal = self._study.ask(number) or self._next_confirmation(number)
         if proposal is None:
             return None
-        facts = {name: getattr(proposal, name) for name in _ASKED}
-        self._record("asked", number, recipe=proposal.recipe.flat(), **facts)
-        return Assignment(proposal)
+        self._record("asked", number, **proposal.facts)
+        return self.trials[number]
 
     def _is_settled(self, number: int) -> bool:
         """Ends a trial that needs no training, or none any more; False for one that does."""
@@ -320,30 +279,17 @@ class Search:
             return False
         return True
 
-    def _again(self, trial: Trial) -> Proposal:
-        recipe = self._sweep.recipe.replace(trial.recipe)
-        return Proposal(
-            number=trial.number,
-            kind=trial.kind,
-            params=trial.params,
-            recipe=recipe,
-            of=trial.of,
-            replica=trial.replica,
-            seed_number=trial.seed_number,
-        )
-
     def _next_confirmation(self, number: int) -> Proposal | None:
         if not self._to_confirm:
             return None
         trial, seed_number = self._to_confirm.pop(0)
-        recipe = self._sweep.recipe.replace(trial.recipe)
-        own = self._sweep.repeats if trial.variant else 1
+        own = self._sweep.repeats if trial.role == "variant" else 1
         replica = own + sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
             number=number,
-            kind="confirm",
+            role="confirmation",
             params=trial.params,
-            recipe=recipe,
+            recipe=trial.recipe,
             of=trial.number,
             replica=replica,
             seed_number=seed_number,
@@ -351,7 +297,7 @@ class Search:
 
     def _is_over(self, number: int) -> bool:
         trial = self.trials[number]
-        return trial.images >= trial.recipe["training.images"]
+        return trial.images >= trial.recipe.training.images
 
     def _warn_of_a_twin(self, number: int) -> None:
         trial = self.trials[number]

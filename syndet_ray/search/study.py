@@ -22,7 +22,7 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.schedule import is_telling
 from syndet_ray.definitions.sweep import rung_number
 from syndet_ray.errors import DefinitionError
-from syndet_ray.runs.results import Cause
+from syndet_ray.runs.results import Cause, Role, State, Trial, kind_of, role_and_name
 from syndet_ray.search.planned import PlannedTrainings
 from syndet_ray.search.pruning import make_pruner
 
@@ -34,10 +34,24 @@ _POPULATION = 10  # of NSGA-II: Optuna's 50 would be random search in most sweep
 _MOST_DRAWS, _DRAWS_OF_SAMPLER = 40, 10
 
 
+# The fields of a proposal that the ledger keeps as they are.
+_KEPT = (
+    "params",
+    "point",
+    "of",
+    "replica",
+    "seed_number",
+    "impossible",
+    "discarded",
+    "point_index",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A recipe to be tried. kind is "search", "confirm", or the name of a control or variant.
+    """A recipe to be tried as trial `number`.
 
+    role, name, replica  as of a trial, see `results.Trial`
     params  what the search varied, as settings of the recipe
     point   the same as the sampler knows it
     of      the trial that a confirmation repeats
@@ -50,9 +64,10 @@ class Proposal:
     """
 
     number: int
-    kind: str
+    role: Role
     params: dict[str, Any]
     recipe: Recipe
+    name: str = ""
     point: dict[str, Any] = field(default_factory=dict)
     of: int | None = None
     replica: int = 0
@@ -60,6 +75,17 @@ class Proposal:
     impossible: str = ""
     discarded: tuple[dict[str, Any], ...] = ()
     point_index: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its role and name in one word, see `kind_of`."""
+        return kind_of(self.role, self.name, self.replica)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that the ledger keeps of it."""
+        facts = {name: getattr(self, name) for name in _KEPT}
+        return {"recipe": self.recipe.flat(), "kind": self.kind, **facts}
 
 
 class Study:
@@ -95,18 +121,9 @@ class Study:
         when none is left.
         """
         if self._waiting:
-            kind, recipe = next(iter(self._waiting.items()))
-            replica, seed_number = self._sweep.replica(kind), self._planned.next_seed(kind)
-            return self._adopt(
-                Proposal(
-                    number=number,
-                    kind=kind,
-                    params={},
-                    recipe=recipe,
-                    replica=replica,
-                    seed_number=seed_number,
-                )
-            )
+            proposal = self._next_fixed(number)
+            self._adopt(proposal)
+            return proposal
         if self._lost_points:
             return self._propose_again(number)
         if self._proposed >= self._sweep.proposals:
@@ -114,6 +131,21 @@ class Study:
         proposal = self._propose(number)
         self._proposed += 1
         return proposal
+
+    def _next_fixed(self, number: int) -> Proposal:
+        """The next control or variant."""
+        kind, recipe = next(iter(self._waiting.items()))
+        replica = self._sweep.replica(kind)
+        role, name = role_and_name(kind, replica)
+        return Proposal(
+            number=number,
+            role=role,
+            name=name,
+            params={},
+            recipe=recipe,
+            replica=replica,
+            seed_number=self._planned.next_seed(kind),
+        )
 
     def _propose(self, number: int) -> Proposal:
         """The next named point, or else what the sampler draws: again where no recipe can be made
@@ -157,7 +189,7 @@ class Study:
         except DefinitionError as error:  # each value may be had, but not all of them together
             return Proposal(
                 number=number,
-                kind="search",
+                role="search",
                 params=changes,
                 recipe=self._sweep.recipe,
                 point=point,
@@ -165,7 +197,7 @@ class Study:
             )
         settings = recipe.flat()  # a schedule may have settled what was proposed
         params = {path: settings[path] for path in changes}
-        return Proposal(number=number, kind="search", params=params, recipe=recipe, point=point)
+        return Proposal(number=number, role="search", params=params, recipe=recipe, point=point)
 
     def report(self, number: int, images: int, value: float) -> bool:
         """Keeps what a trial reported at a rung; True when the pruner would stop it there.
@@ -186,7 +218,7 @@ class Study:
         return judged and trial.should_prune()
 
     def tell(
-        self, number: int, state: str, values: Sequence[float], cause: Cause | None = None
+        self, number: int, state: State, values: Sequence[float], cause: Cause | None = None
     ) -> None:
         """Ends a trial as COMPLETE (with a value for each goal), PRUNED (its last report counts) or
         FAILED.
@@ -206,8 +238,10 @@ class Study:
         elif name is not None:
             self._lost_points.append(name)
 
-    def replay(self, events: Iterable[Mapping[str, Any]]) -> set[int]:
+    def replay(self, events: Iterable[Mapping[str, Any]], trials: Mapping[int, Trial]) -> set[int]:
         """Brings the study to where the events of a ledger left it, pruner and sampler included.
+
+        `trials` are those of the same ledger, by number.
 
         Returns the numbers of the trials that were to stop at their last report, but were not ended
         yet.
@@ -216,7 +250,7 @@ class Study:
         for event in events:
             number = event["trial"]
             if event["event"] == "asked":
-                self._recall(number, event)
+                self._recall(trials[number], event)
             elif event["event"] == "report":
                 if self.report(number, event["images"], event["value"]):
                     stopping.add(number)
@@ -225,41 +259,30 @@ class Study:
                 stopping.discard(number)
         return stopping
 
-    def _recall(self, number: int, event: Mapping[str, Any]) -> None:
+    def _recall(self, trial: Trial, event: Mapping[str, Any]) -> None:
         """Takes up a trial that was asked for in an earlier attempt."""
-        recipe = Recipe().replace(event["recipe"])
-        # the same, in a ledger of an earlier version
-        seed_number = event.get("seed_number", event.get("replica", 0))
-        if event["kind"] == "search":
-            self._recipes[number] = recipe
-            self._recall_search(number, event, recipe)
+        if trial.role == "search":
+            self._recipes[trial.number] = trial.recipe
+            self._recall_search(trial, event)
             if event.get("point_index") is not None:
-                self._planned.add(number, event["point_index"], seed_number)
-        elif event["kind"] in self._waiting:
-            self._adopt(
-                Proposal(
-                    number=number,
-                    kind=event["kind"],
-                    params={},
-                    recipe=recipe,
-                    seed_number=seed_number,
-                )
-            )
+                self._planned.add(trial.number, event["point_index"], trial.seed_number)
+        elif trial.kind in self._waiting:
+            self._adopt(trial)
 
-    def _recall_search(self, number: int, event: Mapping[str, Any], recipe: Recipe) -> None:
+    def _recall_search(self, trial: Trial, event: Mapping[str, Any]) -> None:
         """Takes up a trial of the search: a lost point asked for again, or the next proposal.
 
         That comes with what was discarded before it.
         """
-        point = self._point_of(event["point"], recipe)
+        point = self._point_of(event["point"], trial.recipe)
         if event.get("point_index") in self._lost_points:
             self._lost_points.remove(event["point_index"])
-            self._trials[number], _ = self._begin(point)
+            self._trials[trial.number], _ = self._begin(point)
             return
         discarded = event.get("discarded", ())
         for draws, other in enumerate(discarded):
             self._study.tell(self._begin_again(other, draws), state=TrialState.FAIL)
-        self._trials[number] = self._begin_again(point, len(discarded))
+        self._trials[trial.number] = self._begin_again(point, len(discarded))
         self._proposed += 1
 
     def _point_of(self, recorded: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
@@ -277,7 +300,7 @@ class Study:
             return recorded
         return recorded if means_the_same else self._space.point(recipe) or recorded
 
-    def _adopt(self, proposal: Proposal) -> Proposal:
+    def _adopt(self, proposal: Proposal | Trial) -> None:
         """Makes a recipe that did not come from the sampler part of the study, so that the sampler
         learns from it.
 
@@ -290,7 +313,6 @@ class Study:
         self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
         self._trials[proposal.number] = None if point is None else self._begin(point)[0]
-        return proposal
 
     def _begin_again(self, point: Mapping[str, Any], draws: int) -> optuna.Trial:
         """A trial of an earlier attempt, at the point where the sampler wanted it then, after so
@@ -333,7 +355,7 @@ class Study:
             )
 
 
-def optuna_state(state: str, cause: Cause | None) -> TrialState:
+def optuna_state(state: State, cause: Cause | None) -> TrialState:
     """The state of a trial as Optuna knows it."""
     return TrialState.COMPLETE if cause == "diverged" else STATES[state]
 

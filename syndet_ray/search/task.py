@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.progress import Progress, quiet
-from syndet_ray.runs.results import Cause
+from syndet_ray.runs.results import Cause, Trial
 
 # Work that lost its worker or node is done again this many times; a trial goes on from its
 # checkpoint, and the count begins anew whenever it has come further.
@@ -63,44 +63,37 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a worker needs to know to run a trial.
+class RunSettings:
+    """What all trials of a run share.
 
-    recipe      every setting by dotted path
-    seed        of the sweep; scenes and the choice of fewer real images draw from it alone, so that
-                trials with the same scene parameters share one rendered set
-    seed_number training draws from (seed, seed_number): different recipes meet the same chance, so
-    that only what they
-                differ in tells them apart, and a setting without any effect is found out
-    cache       folder of rendered sets on the worker's node
-    threads     CPU cores the trial may use
-    checkpoint  where an earlier attempt left off: a path or s3:// address
-    node        where the scenes were rendered ahead; None where the trial renders them itself
-    searched    the settings, by dotted path, that the search has chosen: the trial must report each
-                of them back
+    rungs  reports of each trial
+    seed   of the sweep. Scenes and the choice of fewer real images draw from it alone, so that
+           trials with the same scene parameters share one rendered set. Training draws from it and
+           the trial's seed_number: different recipes meet the same chance, so that only their
+           differences tell them apart, and a setting without any effect is found
+    cache  folder of rendered sets on the worker's node
     """
 
-    number: int
-    recipe: dict[str, Any]
     rungs: int
     seed: int
     cache: str
-    threads: int
-    seed_number: int = 0
-    checkpoint: str | None = None
-    node: str | None = None
-    searched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSettings:
-    """What every trial of a run has in common: reports a trial, the sweep's seed, the folder of
-    rendered sets.
+class Task:
+    """All that a worker needs to run a trial, as one plain value.
+
+    trial    as it stood when the attempt began: it goes on from its checkpoint. It must report
+             back each setting that the search has chosen, which are those of trial.params
+    run      what it shares with all trials of the run
+    threads  CPU cores that it may use
+    node     where its scenes were rendered before; None where the trial renders them itself
     """
 
-    rungs: int
-    seed: int
-    cache: str
+    trial: Trial
+    run: RunSettings
+    threads: int
+    node: str | None = None
 
 
 class Runner(Protocol):

@@ -27,8 +27,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis, Choice, Float
-from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.study import optuna_state, told
@@ -117,7 +117,7 @@ class Mirror(Listener):
             storage.engine.dispose()
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
-        point = self._sweep.parameters.point(Recipe().replace(trial.recipe)) or {}
+        point = self._sweep.parameters.point(trial.recipe) or {}
         several = len(self._sweep.goals) > 1
         state = optuna_state(trial.state, trial.cause)
         frozen = create_trial(
@@ -129,7 +129,7 @@ class Mirror(Listener):
             distributions={name: self._distributions[name] for name in point},
             intermediate_values={}
             if several
-            else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},
+            else {rung.images: rung.metrics[OBJECTIVE] for rung in trial.rungs},
             user_attrs={"trial": trial.number, "kind": trial.kind, "reason": trial.reason},
         )
         frozen.datetime_start = datetime.fromtimestamp(trial.started)

@@ -33,9 +33,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
+from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.tracking.names import registered_name, safe_names
+from syndet_ray.tracking.names import registered_name, safe_names, trial_name
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, is_server, mask
 from syndet_ray.tracking.store import named_failures, reason
@@ -346,7 +347,7 @@ class Tracking(Listener):
         models = self._client.search_logged_models([self._experiment], condition)
         model = next((earlier for earlier in models if earlier.model_uri not in taken), None)
         if model is None:
-            params = {key: str(value) for key, value in trial.recipe.items()}
+            params = {key: str(value) for key, value in trial.settings.items()}
             model = self._client.create_logged_model(
                 self._experiment, name=name, source_run_id=run, params=params
             )
@@ -386,7 +387,7 @@ class Tracking(Listener):
         ]
         if trial.diverged:  # else it would stand where its last report puts it, perhaps first
             metrics.append(Metric(OBJECTIVE, 0.0, int(time.time() * 1000), trial.images + 1))
-        params = [] if known.params else _params(trial.recipe)
+        params = [] if known.params else _params(trial.settings)
         self._client.log_batch(known.run, metrics, params, _tags(trial, known))
         if trial.state != "RUNNING":
             self._client.set_terminated(
@@ -428,8 +429,6 @@ class Tracking(Listener):
         return self._trials[trial.number]
 
     def _new_run(self, trial: Trial) -> str:
-        what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
-        name = f"trial-{trial.number:03d}{what}"
         tags = {
             MLFLOW_PARENT_RUN_ID: self.parent,
             "kind": trial.kind,
@@ -439,7 +438,7 @@ class Tracking(Listener):
         if trial.of is not None:
             tags["of"] = str(trial.of)
         return self._client.create_run(
-            self._experiment, int(trial.started * 1000), tags, name
+            self._experiment, int(trial.started * 1000), tags, trial_name(trial)
         ).info.run_id
 
     def _children(self, condition: str = "") -> Iterable[Run]:

@@ -1,14 +1,26 @@
-"""Names: what metrics, parameters and tags are called in MLflow, which does not take every name
-that a user may give.
+"""Names: of trials in MLflow and TensorBoard, and of metrics, parameters and tags in MLflow, which
+does not take every name that a user may give.
 """
 
 import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+from syndet_ray.runs.results import Trial
+
 _MOST_CHARACTERS = 240  # MLflow takes 250; a number may be added
 
 Value = TypeVar("Value")
+
+
+def trial_name(trial: Trial) -> str:
+    """ "trial-003", with the kind of a control or variant after it, or "again 7" of a confirmation."""
+    number = f"trial-{trial.number:03d}"
+    if trial.role == "search":
+        return number
+    if trial.role == "confirmation":
+        return f"{number} again {trial.of}"
+    return f"{number} {trial.kind}"
 
 
 def safe_name(name: str) -> str:

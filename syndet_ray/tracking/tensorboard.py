@@ -26,8 +26,10 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Choice, Simplex
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import OBJECTIVE, TestScores, Trial
+from syndet_ray.runs.metrics import OBJECTIVE, TEST
+from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.search.listener import Listener
+from syndet_ray.tracking.names import trial_name
 
 _CHAMPION = "champion"
 _PICTURES = ("sheet_training", "best_predictions", "worst_predictions")  # among the figures
@@ -131,7 +133,7 @@ class TensorBoard(Listener):
         champion = next(trial for trial in folder.trials() if trial.number == test.champion)
         writer = _Writer(self._path / _CHAMPION)
         writer.add(
-            _scalars({f"test/{name}": value for name, value in _champion_scores(test).items()}),
+            _scalars({f"{TEST}{name}": value for name, value in _champion_scores(test).items()}),
             champion.images,
         )
         for path in (folder.figures / f"{name}.png" for name in _PICTURES):
@@ -171,17 +173,17 @@ class _Writer:
 
 def folder_name(trial: Trial) -> str:
     """trial-003, or trial-000 real_only: where the events of a trial lie."""
-    what = {"search": "", "confirm": f" again {trial.of}"}.get(trial.kind, f" {trial.kind}")
-    return re.sub(r"[^\w\-. ()]", "_", f"trial-{trial.number:03d}{what}")
+    return re.sub(r"[^\w\-. ()]", "_", trial_name(trial))
 
 
 def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | bool]:
     """What the search varied, in this trial: numbers and words; shares one by one. What it has not
     is left out.
     """
-    found: dict[str, Any] = {"kind": trial.variant or trial.kind}
+    found: dict[str, Any] = {"kind": trial.name or trial.kind}
+    values = trial.settings
     for path in varied:
-        value = trial.recipe.get(path)
+        value = values.get(path)
         found |= (
             {f"{path}/{k}": v for k, v in value.items()}
             if isinstance(value, Mapping)

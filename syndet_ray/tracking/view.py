@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Parameter, Simplex
-from syndet_ray.runs.results import OBJECTIVE
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.tracking.names import safe_name
 from syndet_ray.tracking.server import without_login
 

@@ -38,7 +38,7 @@ def needed(trials: Sequence[Trial], sweep: LoadedSweep) -> set[int]:
     """
     kept = {trial.number for trial in trials if trial.state == "RUNNING"}
     kept |= {
-        trial.number for trial in trials if trial.state == "COMPLETE" and trial.kind != "search"
+        trial.number for trial in trials if trial.state == "COMPLETE" and trial.role != "search"
     }
     kept |= {trial.number for trial in finalists(trials, sweep.confirm.top)}
     if len(sweep.goals) > 1:

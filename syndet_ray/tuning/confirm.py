@@ -23,6 +23,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_predictions
 from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.search.task import Runner, retried
@@ -69,13 +70,14 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     if not found or not found[0].models:
         return {}
     # the sweep's, whatever failed
-    order = list(dict.fromkeys(trial.variant or trial.kind for trial in trials))
-    fixed = sorted((c for c in found if c.kind != "search"), key=lambda c: order.index(c.kind))
+    names = list(dict.fromkeys(trial.name for trial in trials))
+    fixed = [c for c in found if c.trial.role != "search"]
+    fixed.sort(key=lambda c: names.index(c.trial.name))
     # Else the best of the search alone, as where all confirmations failed: of the others no
     # checkpoint need be there.
-    confirmed = any(trial.kind == "confirm" and trial.state == "COMPLETE" for trial in trials)
-    others = [c for c in found[1:] if c.kind == "search" and confirmed]
-    roles = {c.kind: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
+    confirmed = any(trial.role == "confirmation" and trial.state == "COMPLETE" for trial in trials)
+    others = [c for c in found[1:] if c.trial.role == "search" and confirmed]
+    roles = {c.trial.name: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
     return {"best": found[0], **roles}
 
 
@@ -89,13 +91,13 @@ def to_be_scored(
     """
     recipes = tested(trials)
     is_trained = all(trial.state != "RUNNING" for trial in trials)
-    is_proposed = sum(trial.kind == "search" for trial in trials) >= sweep.proposals
+    is_proposed = sum(trial.role == "search" for trial in trials) >= sweep.proposals
     if is_trained and is_proposed and is_scored(recipes, test):
         return []
-    is_confirmed = any(trial.kind == "search" for trial in finalists(trials, sweep.confirm.top))
+    is_confirmed = any(trial.role == "search" for trial in finalists(trials, sweep.confirm.top))
     # what is trained anew is scored, and of the rest only a variant's repeats
     if sweep.confirm.seeds and is_confirmed:
-        own = [trial for trial in trials if trial.kind == "confirm" or trial.variant]
+        own = [trial for trial in trials if trial.role in ("confirmation", "variant")]
         return [trial for trial in own if trial.state == "COMPLETE"]
     return models_of(recipes)
 
@@ -177,7 +179,7 @@ def test_rows(
         candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()
     }
     spreads = _seed_spreads(recipes, scored)
-    spread = spreads["mAP"]
+    spread = spreads[MAP]
     p_best = _p_best(draws, _generator_of(draws, seed), spread)
     against = _compared_with(recipes)
     found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
@@ -209,7 +211,7 @@ def _differences(
     for one, other in combinations(sorted(draws), 2):
         if one in references or other in references:
             rng = _generator_of((one, other), seed)
-            gap = score_difference("mAP", draws[one], draws[other], rng, spread)
+            gap = score_difference(MAP, draws[one], draws[other], rng, spread)
             differences[one, other], differences[other, one] = gap, gap.mirrored
     return differences
 
@@ -259,8 +261,7 @@ def _seed_spreads(
 def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
     """The draws of a recipe's models by the number of their seed."""
     by_seed = {
-        training.seed_number: scored[training.number].draws["mAP"]
-        for training in candidate.trainings
+        training.seed_number: scored[training.number].draws[MAP] for training in candidate.trainings
     }
     assert len(by_seed) == len(candidate.trainings), "trainings of one recipe differ in their seeds"
     return by_seed
@@ -279,7 +280,7 @@ def _row(
 ) -> TestRow:
     number = candidate.trial.number
     models = tuple(model.number for model in candidate.trainings)
-    values = tuple(model.metrics["mAP"] for model in of[number])
+    values = tuple(model.metrics[MAP] for model in of[number])
     return TestRow(
         role=role,
         trial=number,
@@ -294,12 +295,10 @@ def _row(
 
 def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
     """What every recipe is compared with, by role: the controls, and the first variant."""
-    variants = [role for role, candidate in recipes.items() if role == candidate.trial.variant]
-    return {
-        role: recipes[role].trial.number
-        for role in recipes
-        if role in (*CONTROL_CHANGES, *variants[:1])
-    }
+    fixed = {role: found.trial for role, found in recipes.items() if role == found.trial.name}
+    variants = [role for role, trial in fixed.items() if trial.role == "variant"]
+    references = (*CONTROL_CHANGES, *variants[:1])
+    return {role: trial.number for role, trial in fixed.items() if role in references}
 
 
 def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> Scored:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
@@ -68,9 +68,7 @@ def project(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display
     """The projected cost of a sweep. Takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
-        (rates,) = runner.tasks(
-            measure, shared, [{"recipe": sweep.recipe.flat(), "seed": sweep.seed}]
-        )
+        (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
     return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
 
 
@@ -162,7 +160,7 @@ def check_hours(cost: Cost, budget: Budget) -> None:
 
 
 def measure(
-    pools: Mapping[str, Pool], device: str, threads: int, recipe: dict[str, Any], seed: int
+    pools: Mapping[str, Pool], device: str, threads: int, recipe: Recipe, seed: int
 ) -> Rates:
     """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they
     cost the same.
@@ -173,15 +171,12 @@ def measure(
     from syndet_ray.detection.train import Trainer
 
     torch.set_num_threads(threads)
-    settled = Recipe().replace(recipe)
-    alone = settled.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
+    alone = recipe.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
     here = torch.device(device)
     trainer = Trainer(alone, {"real": pools["train"]}, device=here, seed=seed)
-    batch = min(settled.training.batch_size, settled.training.images)
+    batch = min(recipe.training.batch_size, recipe.training.images)
     steps = [
-        i * batch
-        for i in range(1, _WARM_STEPS + _STEPS + 1)
-        if i * batch <= settled.training.images
+        i * batch for i in range(1, _WARM_STEPS + _STEPS + 1) if i * batch <= recipe.training.images
     ]
     warm, rest = steps[: len(steps) // 3], steps[len(steps) // 3 :]
     for images in warm:
@@ -196,7 +191,7 @@ def measure(
     return Rates(
         train_s=train_s,
         score_s=score_s,
-        scene_s=_scene_s(settled, seed),
+        scene_s=_scene_s(recipe, seed),
         checkpoint_bytes=_checkpoint_bytes(trainer),
     )
 

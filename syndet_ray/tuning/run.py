@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.analysis.selection import Candidate, finalists
-from syndet_ray.analysis.tables import MAIN_METRICS
 from syndet_ray.data.lease import Lease
 from syndet_ray.data.real import RealData
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -24,12 +23,13 @@ from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.machine import environment
+from syndet_ray.runs.metrics import MAIN_METRICS, MAP, OBJECTIVE, TEST
 from syndet_ray.runs.names import near_copies, recipe_words
 from syndet_ray.runs.pictures import show_training
-from syndet_ray.runs.results import OBJECTIVE, TestRow, TestScores
+from syndet_ray.runs.results import TestRow, TestScores
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Budget, Display, Search, halted
-from syndet_ray.search.task import TrialSettings, check_gpus, retried
+from syndet_ray.search.task import RunSettings, check_gpus, retried
 from syndet_ray.tracking.backup import (
     Backup,
     check_models,
@@ -600,7 +600,7 @@ class _Attempt:
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False where they were stopped before their end."""
         sweep = self.folder.sweep
-        settings = TrialSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
+        settings = RunSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
         self.display.begin(
             len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images
         )
@@ -614,7 +614,7 @@ class _Attempt:
         """
         sweep = self.folder.sweep
         chosen = finalists(self.folder.trials(), sweep.confirm.top)
-        if not sweep.confirm.seeds or all(trial.kind != "search" for trial in chosen):
+        if not sweep.confirm.seeds or all(trial.role != "search" for trial in chosen):
             return True
         search.confirm(chosen)
         while search.remaining:
@@ -659,8 +659,8 @@ class _Attempt:
         row = test.row("best")
         assert row is not None
         scores = {
-            "mAP": row.seeds[row.models.index(champion.number)],
-            "mAP of its recipe": row.metrics["mAP"],
+            MAP: row.seeds[row.models.index(champion.number)],
+            "mAP of its recipe": row.metrics[MAP],
         }
         self.tracking.register_champion(
             champion_name(self.folder.about["name"]), self.folder.champion, champion, scores
@@ -707,13 +707,13 @@ def _parent_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
     for row in test.rows:
         is_best = row.role == "best"
         of = "" if is_best else f"/{row.role}"
-        found |= {f"test/mAP{of}": row.metrics["mAP"]} | (_bounds(row) if is_best else {})
-        found |= {f"test/{name}{of}": row.metrics[name] for name in MAIN_METRICS}
+        found |= {f"test/mAP{of}": row.metrics[MAP]} | (_bounds(row) if is_best else {})
+        found |= {f"{TEST}{name}{of}": row.metrics[name] for name in MAIN_METRICS}
         p_best = test.p_best(row)
         if p_best is not None:
             found[f"test/p_best{of}"] = p_best
     found |= {
-        f"test/{name}": value
+        f"{TEST}{name}": value
         for row in test.rows
         if row.role == "best"
         for name, value in row.metrics.items()
@@ -726,8 +726,8 @@ def _bounds(best: TestRow) -> dict[str, float]:
     variant.
     """
     found = {}
-    if "mAP" in best.intervals:
-        found["test/mAP_low"], found["test/mAP_high"] = best.intervals["mAP"]
+    if MAP in best.intervals:
+        found["test/mAP_low"], found["test/mAP_high"] = best.intervals[MAP]
     for role, gap in best.differences.items():
         name = f"test/mAP_above_{role}"
         found |= {name: gap.mean, f"{name}_low": gap.low, f"{name}_high": gap.high}

@@ -12,6 +12,14 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.schedule import images_until
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import SyndetError
+from syndet_ray.runs.metrics import (
+    BACKBONE_STAGES,
+    DRAWN,
+    IMAGES_SEEN,
+    REAL_IMAGES_THERE,
+    SCENES,
+    TRAINABLE_BACKBONE,
+)
 from syndet_ray.scenes.made_from import facts, made_from
 
 # Far above what the arithmetic of doubles loses, far below any difference between two proposals.
@@ -19,16 +27,16 @@ _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
 
 def check_settings(
-    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+    recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
     """Raises SyndetError, naming the setting, unless the settings in force are those that were
     proposed.
 
-    proposed   every setting by dotted path
-    effective  those in force, by dotted path, and facts beside them, see Trainer.effective
+    recipe     as proposed
+    effective  the settings in force, by dotted path, and facts beside them, see Trainer.effective
     searched   those that the search varies: each must be in force
     """
-    recipe = Recipe().replace(proposed)
+    proposed = recipe.flat()
     for path in searched:
         if not _is_in_force(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
@@ -40,7 +48,7 @@ def check_settings(
 
 
 def check_effective(
-    proposed: Mapping[str, Any], effective: Mapping[str, Any], *, searched: Collection[str] = ()
+    recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
     """Raises SyndetError as check_settings does, and unless a training that has begun did what
     follows from its settings.
@@ -48,8 +56,7 @@ def check_effective(
     That is: which sources there are and how they were rendered, how often each was drawn, and the
     rate of the last step.
     """
-    check_settings(proposed, effective, searched=searched)
-    recipe = Recipe().replace(proposed)
+    check_settings(recipe, effective, searched=searched)
     _check_sources(recipe, effective)
     _check_drawn(recipe, effective)
     _check_optimizer(recipe, effective)
@@ -85,7 +92,7 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
     reason = no_effect(path, recipe, facts)
     if reason is not None:
         return reason.by_number
-    if path == "detector.backbone_rate" and not effective["trainable_backbone_parameters"]:
+    if path == "detector.backbone_rate" and not effective[TRAINABLE_BACKBONE]:
         return True
     return path in effective
 
@@ -93,9 +100,9 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
     """A proposed value in the form in which it is in force: "all" as a number, for example."""
     if path == "mix.real_images":
-        return recipe.mix.real_count(effective["real_images_there"])
+        return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
     if path == "detector.frozen_stages" and value == "all":
-        return effective["backbone_stages"]
+        return effective[BACKBONE_STAGES]
     if path == "detector.anchor_px" and value != "auto":
         return sorted(set(value))
     return value
@@ -137,7 +144,7 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
         _check(
             f"mix.sources.{name}.changes",
             parameters_hash(parameters),
-            effective["scenes"].get(name),
+            effective[SCENES].get(name),
         )
 
 
@@ -145,7 +152,7 @@ def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
     """Raises SyndetError where a source was drawn more or less often than exact batches allow (see
     Trainer).
     """
-    seen, drawn = effective["images_seen"], effective["drawn"]
+    seen, drawn = effective[IMAGES_SEEN], effective[DRAWN]
     leeway = max(1, len(drawn) - 1)
     for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
         count = drawn.get(source, 0)

@@ -22,11 +22,12 @@ from syndet_ray.errors import MachineError, message
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes.generate import generate
-from syndet_ray.search.search import Assignment, Display, Search
+from syndet_ray.search.search import Display, Search
 from syndet_ray.search.task import (
     RETRIES,
     Resources,
-    TrialSettings,
+    RunSettings,
+    Task,
     cause_of,
     retried,
     worth_another_try,
@@ -49,9 +50,10 @@ class Local:
     def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Nothing: trials find what this process has found."""
 
-    def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
-        while (assignment := search.propose()) is not None:
-            self._carry_out(assignment, search, settings, data, Path(home) / "checkpoints")
+    def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
+        checkpoints = Path(home) / "checkpoints"
+        while (trial := search.propose()) is not None:
+            self._carry_out(trial.number, search, run, data, checkpoints)
 
     def tasks(
         self,
@@ -73,9 +75,9 @@ class Local:
 
     def _carry_out(
         self,
-        assignment: Assignment,
+        number: int,
         search: Search,
-        settings: TrialSettings,
+        run: RunSettings,
         data: RealData,
         checkpoints: Path,
     ) -> None:
@@ -85,15 +87,16 @@ class Local:
         Retries are counted since its last progress. A disk that cannot be written halts the search:
         it would fail all.
         """
-        number, retries = assignment.proposal.number, 0
+        retries = 0
         while True:
             images = search.trials[number].images
+            task = Task(trial=search.trials[number], run=run, threads=self.use.cpus)
             try:
-                self._attempt(assignment, search, settings, data, checkpoints)
+                self._attempt(task, search, data, checkpoints)
             except _Stopped:
                 pass
             except Exception as error:
-                fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(settings.cache))))
+                fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(run.cache))))
                 if fault is not None:
                     search.halt(fault)
                     search.check()
@@ -103,7 +106,6 @@ class Local:
                 if worth_another_try(error, begun) and retries < RETRIES:
                     retries += 1
                     search.retry(number, failure)
-                    assignment = Assignment(assignment.proposal, trial.checkpoint)
                     continue
                 search.end(number, failure, cause_of(error, begun))
                 return
@@ -112,26 +114,24 @@ class Local:
 
     def _attempt(
         self,
-        assignment: Assignment,
+        task: Task,
         search: Search,
-        settings: TrialSettings,
         data: RealData,
         checkpoints: Path,
     ) -> None:
-        proposal = assignment.proposal
-        task = assignment.task(settings, self.use.cpus)
-        folder = checkpoints / f"trial-{proposal.number:03d}"
+        number = task.trial.number
+        folder = checkpoints / f"trial-{number:03d}"
 
         def report(
             images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path
         ) -> None:
             path = _kept(written, folder / f"images-{images:09d}")
-            stop = search.report(proposal.number, images, metrics, effective)
-            search.checkpoint(proposal.number, str(path))
+            stop = search.report(number, images, metrics, effective)
+            search.checkpoint(number, str(path))
             if stop:
                 raise _Stopped
 
-        with _restored(task.checkpoint) as restore:
+        with _restored(task.trial.checkpoint) as restore:
             run_trial(
                 task, data.pools["train"], data.pools["val"], others=data.others, scenes=partial(_scenes, self.display),
                 device=_device(self.use), restore=restore, report=report,

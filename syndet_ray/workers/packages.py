@@ -2,6 +2,7 @@
 
 from syndet_ray.progress import Note
 from syndet_ray.runs import machine
+from syndet_ray.runs.metrics import HOST, VERSIONS
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 
@@ -18,8 +19,8 @@ class Packages(Listener):
         have run them.
         """
         host, versions = (
-            trial.effective.get("machine/host"),
-            trial.effective.get("machine/versions"),
+            trial.effective.get(HOST),
+            trial.effective.get(VERSIONS),
         )
         if (
             host is None

@@ -26,6 +26,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.train import Trainer
 from syndet_ray.runs import machine
+from syndet_ray.runs.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
 from syndet_ray.workers.effective import (
@@ -74,42 +75,43 @@ def run_trial(
     diverges.
     """
     torch.set_num_threads(task.threads)
-    recipe = Recipe().replace(task.recipe)
-    data = training_data(task, recipe, train, others, scenes)
-    seed = seeds.integer(task.seed, "train", task.seed_number)
+    trial, run = task.trial, task.run
+    recipe, searched = trial.recipe, tuple(trial.params)
+    data = training_data(task, train, others, scenes)
+    seed = seeds.integer(run.seed, "train", trial.seed_number)
     trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
     data_settings = _data_in_force(recipe, data, train, val)
-    check_settings(task.recipe, trainer.effective | data_settings, searched=task.searched)
+    check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
-    for images in rung_images(recipe.training.images, task.rungs):
+    for images in rung_images(recipe.training.images, run.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=clock)
         effective = trainer.effective | data_settings
-        check_effective(task.recipe, effective, searched=task.searched)
+        check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
         with _checkpoint(trainer) as folder:
-            report(images, metrics, effective | {"first_step": clock.first}, folder)
+            report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
 
 
 def training_data(
     task: Task,
-    recipe: Recipe,
     train: Pool,
     others: Mapping[str, Pool] = {},
     scenes: Rendered = generate,
 ) -> TrainingData:
-    """The pools that the recipe's mix draws from; a source with no share is neither rendered nor
+    """The pools that the mix of the task's recipe draws from; a source with no share is neither rendered nor
     kept.
 
     Raises DataError for other classes than the real images have, or more real images than there
     are.
     """
+    recipe, run = task.trial.recipe, task.run
     shares, rendered = recipe.mix.shares, recipe.scenes()
     pools, scene_parameters = dict[str, Pool](), dict[str, SceneParameters]()
     if shares[REAL] > 0:
-        pools[REAL] = _real(recipe.mix, train, task.seed)
+        pools[REAL] = _real(recipe.mix, train, run.seed)
     for name, source in recipe.mix.sources.items():
         if shares[name] == 0:
             continue
@@ -120,7 +122,7 @@ def training_data(
             pool, place = others[source.folder], source.folder
         else:
             parameters, count = rendered[name]
-            pool, place = scenes(parameters, count, task.seed, Path(task.cache)), "scene.generator"
+            pool, place = scenes(parameters, count, run.seed, Path(run.cache)), "scene.generator"
             scene_parameters[name] = parameters
         check_classes(train.classes, pool.classes, place)
         pools[name] = aligned(pool, train.classes)
@@ -135,7 +137,7 @@ def validation_metrics(
     """
     predictions = predict(model, val, device=device)
     metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
-    return {f"val/{name}": value for name, value in metrics.items()}
+    return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
@@ -146,9 +148,9 @@ def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -
     return {
         "detector.working_px": working_px_in_force([val, *photos]),
         **scenes_in_force(recipe.mix, data.scenes),
-        "scenes": {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
-        "real_images_there": len(train),
-        "machine": machine.worker(),
+        SCENES: {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
+        REAL_IMAGES_THERE: len(train),
+        MACHINE: machine.worker(),
     }
 
 

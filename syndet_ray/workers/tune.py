@@ -30,12 +30,13 @@ from syndet_ray.data.storage import fetched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError, SyndetError, message
 from syndet_ray.progress import Note, Progress, quiet, silent
-from syndet_ray.search.search import Assignment, Search
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.search import Search
 from syndet_ray.search.task import (
     RETRIES,
     Resources,
+    RunSettings,
     Task,
-    TrialSettings,
     cause_of,
     worth_another_try,
 )
@@ -84,15 +85,13 @@ class OnRay:
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
         check_nodes(needs, self.use, self.growth, self.note)
 
-    def search(self, search: Search, settings: TrialSettings, data: RealData, home: str) -> None:
+    def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         pools = data.pools
         trainable = tune.with_parameters(
             _trainable, train=pools["train"], val=pools["val"], others=data.others
         )
-        run_trials(
-            trainable, search, settings, home, self.use, node, self.capacity.trials, self.note
-        )
+        run_trials(trainable, search, run, home, self.use, node, self.capacity.trials, self.note)
 
     def tasks(
         self,
@@ -132,7 +131,7 @@ def on_ray(
 def run_trials(
     trainable: Any,
     search: Search,
-    settings: TrialSettings,
+    run: RunSettings,
     home: str,
     use: Resources,
     node: str | None = None,
@@ -155,7 +154,7 @@ def run_trials(
 
         proposals = _Proposals(
             search,
-            settings,
+            run,
             use,
             node=node,
             most_at_once=most_at_once or (lambda: use.parallel),
@@ -216,7 +215,7 @@ class _Proposals(_Stateless, Searcher):
     def __init__(
         self,
         search: Search,
-        settings: TrialSettings,
+        run: RunSettings,
         use: Resources,
         *,
         node: str | None,
@@ -225,11 +224,11 @@ class _Proposals(_Stateless, Searcher):
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._search, self._settings, self._use, self._node = search, settings, use, node
+        self._search, self._run, self._use, self._node = search, run, use, node
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
-        self._held: list[Assignment] = []  # proposed, and not yet begun
-        self._ahead = Ahead(Path(settings.cache), note) if node else None
+        self._waiting: list[Trial] = []  # proposed, and not yet begun
+        self._ahead = Ahead(Path(run.cache), note) if node else None
         # trials that render their scenes themselves, because nobody else could
         self._unaided: set[int] = set()
 
@@ -240,55 +239,56 @@ class _Proposals(_Stateless, Searcher):
         free = most_at_once - len(self._running)
         # One more than can begin now: its scenes are rendered while the others train.
         wanted = free if self._ahead is None else free + 1
-        while len(self._held) < wanted:
+        while len(self._waiting) < wanted:
             proposed = self._search.propose()
             if proposed is None:
                 break
-            self._held.append(proposed)
+            self._waiting.append(proposed)
         # what still runs may be lost, and asked for once more
-        is_over = not self._held and not self._running
-        if is_over or self._search.spent:  # what is held is in the ledger: resume takes it up
+        is_over = not self._waiting and not self._running
+        if is_over or self._search.spent:  # what waits is in the ledger: resume takes it up
             return Searcher.FINISHED
         # One at a time, trials begin in the order of their numbers, so that a run can be repeated
         # exactly.
-        first = self._held[:1] if most_at_once == 1 else list(self._held)
-        ready = [assignment for assignment in first if self._ready(assignment)]
+        first = self._waiting[:1] if most_at_once == 1 else list(self._waiting)
+        ready = [trial for trial in first if self._ready(trial)]
         if not ready or free <= 0:
             return None
-        assignment = ready[0]
-        self._held.remove(assignment)
+        trial = ready[0]
+        self._waiting.remove(trial)
         self._running.add(trial_id)
-        node = None if assignment.proposal.number in self._unaided else self._node
-        return {"task": assignment.task(self._settings, self._use.cpus, node)}
+        node = None if trial.number in self._unaided else self._node
+        # One value that is no mapping: Tune would keep every number of a mapping as a setting.
+        return {"task": Task(trial=trial, run=self._run, threads=self._use.cpus, node=node)}
 
-    def _ready(self, assignment: Assignment) -> bool:
+    def _ready(self, trial: Trial) -> bool:
         """Whether a trial may begin: its scenes are there, or it must render them itself.
 
-        A trial that asks for scenes which break a rule has failed, and is held no more. Where a
+        A trial that asks for scenes which break a rule has failed, and is waits no more. Where a
         disk of this machine is to blame the search halts. Whatever else goes wrong may have to do
         with this moment alone, such as a generator that fails: the trial renders its scenes where
         it runs, and what goes wrong there is its own.
         """
-        number = assignment.proposal.number
+        number = trial.number
         if self._ahead is None or number in self._unaided:
             return True
         try:
-            sets = assignment.proposal.recipe.scenes().values()
+            sets = trial.recipe.scenes().values()
             # all are begun
-            ready = [self._ahead.ready(scene, count, self._settings.seed) for scene, count in sets]
+            ready = [self._ahead.ready(scene, count, self._run.seed) for scene, count in sets]
             if all(ready):
                 self._search.hide_scenes(number)
             else:
-                self._show_scenes(assignment, self._ahead)
+                self._show_scenes(trial, self._ahead)
             return all(ready)
         except Exception as error:
-            fault = disk.fault(error, disk.places(Path(self._settings.cache)))
+            fault = disk.fault(error, disk.places(Path(self._run.cache)))
             if fault is not None:
                 self._search.halt(fault)
                 return False
             breaks_a_rule = isinstance(error, SyndetError) and not isinstance(error, MachineError)
             if breaks_a_rule:
-                self._held.remove(assignment)
+                self._waiting.remove(trial)
                 self._search.end(number, failure=str(error))
                 return False
             self._unaided.add(number)
@@ -299,13 +299,13 @@ class _Proposals(_Stateless, Searcher):
             )
             return True
 
-    def _show_scenes(self, assignment: Assignment, ahead: Ahead) -> None:
+    def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
         """Shows how far the scenes are that a trial waits for."""
-        sets = list(assignment.proposal.recipe.scenes().values())
-        done = sum(ahead.rendered(scene, count, self._settings.seed) for scene, count in sets)
+        sets = list(trial.recipe.scenes().values())
+        done = sum(ahead.rendered(scene, count, self._run.seed) for scene, count in sets)
         total = sum(count for _, count in sets)
         if done < total:
-            self._search.show_scenes(assignment.proposal.number, done, total)
+            self._search.show_scenes(trial.number, done, total)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -432,11 +432,11 @@ def _trainable(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
     halts the search: it would fail all trials.
     """
     task: Task = config["task"]
-    reports = Reports(task.checkpoint is not None or tune.get_checkpoint() is not None)
+    reports = Reports(task.trial.checkpoint is not None or tune.get_checkpoint() is not None)
     try:
         _train(task, reports, train, val, others)
     except Exception as error:
-        fault = disk.fault(error, disk.places(Path(task.cache)))
+        fault = disk.fault(error, disk.places(Path(task.run.cache)))
         if fault is not None:
             tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
             return
@@ -458,7 +458,7 @@ def _train(
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     here = torch.device(device())
     try:
-        with _restored(task.checkpoint) as folder:
+        with _restored(task.trial.checkpoint) as folder:
             run_trial(
                 task,
                 train,
@@ -537,7 +537,7 @@ def checkpoint_address(checkpoint: Any, home: str) -> str:
 
 
 def _number(trial: Any) -> int:
-    return trial.config["task"].number
+    return trial.config["task"].trial.number
 
 
 def _trial_name(trial: Any) -> str:

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from syndet_ray.analysis.chosen import chosen_lines
-from syndet_ray.analysis.tables import MAIN_METRICS, Score, TestLine, VariantLine, variant_lines
+from syndet_ray.analysis.tables import Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.figures.plot import (
     Plot,
     colors,
@@ -18,6 +18,7 @@ from syndet_ray.report.figures.plot import (
     tooltip,
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
+from syndet_ray.runs.metrics import MAIN_METRICS
 from syndet_ray.runs.names import where
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run

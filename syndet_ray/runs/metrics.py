@@ -1,0 +1,45 @@
+"""Metrics: the names of what trials report and the test set shows, as files, MLflow and TensorBoard
+have them.
+"""
+
+# Scores of one model on one set of images, in 0 to 1, see detection.score.
+MAP = "mAP"  # mean average precision over classes and IoU .50 to .95
+AP50 = "AP50"  # the same at IoU .50
+AP75 = "AP75"  # the same at IoU .75
+MAR = "mAR"  # mean recall
+MAIN_METRICS = (MAP, AP50, AP75, MAR)
+MAP_ANY_CLASS = "mAP_any_class"  # all classes taken as one
+AP50_ANY_CLASS = "AP50_any_class"
+CLASS_AP = "AP/"  # and a class: its AP over IoU .50 to .95
+
+# Limits on predictions, see detection.evaluation: COCO counts 100 of a class in an image.
+MAP_AT_300 = "mAP@300"  # mAP where 300 of a class count
+CAPPED_AT_100 = "capped@100"  # share of images where a class has more than 100
+CAPPED_AT_300 = "capped@300"  # share of images with 300, the most that a detector makes
+
+# Hidden objects, see detection.obstruction.
+AP_VISIBLE = "AP_visible"  # and "/" and a bin of visibility: AP of the objects in it
+RECALL_VISIBLE = "recall_visible"  # the same for recall; with "/" and a class, of that class
+SLOPE = "slope/"  # and "AP" or "recall": its change per unit of obstruction
+ERROR = "error/"  # and a kind of error: what AP50 would gain without it, see detection.error_kinds
+
+# Metrics that a trial reports at each rung.
+VALIDATION = "val/"  # and a score: on the validation set
+OBJECTIVE = VALIDATION + MAP  # what a search maximizes
+VALIDATION_AP50 = VALIDATION + AP50
+IMAGES_PER_SECOND = "images_per_second"  # training images, without the time that scoring takes
+
+TEST = "test/"  # and a score: on the test set, in MLflow and TensorBoard
+
+# Facts that a trial reports with its settings in force.
+REAL_IMAGES = "real_images"  # real training images that it used; also a goal of a sweep
+REAL_IMAGES_THERE = "real_images_there"  # real training images that it could choose from
+IMAGES_SEEN = "images_seen"  # training images so far
+DRAWN = "drawn"  # by source, how many of them
+SCENES = "scenes"  # by source, the hash of its scene parameters
+MACHINE = "machine"  # facts of the worker's machine, among them the two that follow
+HOST = "machine/host"
+VERSIONS = "machine/versions"  # of packages, in one line
+FIRST_STEP = "first_step"  # when the first training step was done, in seconds since 1970
+BACKBONE_STAGES = "backbone_stages"  # how many the backbone has
+TRAINABLE_BACKBONE = "trainable_backbone_parameters"  # how many parameters of it are trained
