@@ -66,9 +66,17 @@ def test_the_verbs_are_those_of_the_command_line():
 
 
 def test_what_it_links_to_is_there():
-    for folder, text in ((ROOT, README), (ROOT / "docs", (ROOT / "docs" / "guide.md").read_text())):
+    docs = ROOT / "docs"
+    for folder, text in ((ROOT, README), (docs, (docs / "guide.md").read_text()), (docs, FILES)):
         for target in re.findall(r"\]\(([^)]+)\)", text):
             assert (folder / target).exists(), target
+
+
+def test_the_places_to_add_something_exist():
+    paths = re.findall(r"`((?:\w+/)+[\w.]*)`", FILES[: FILES.index("## Every file")])
+    assert "search/pruning.py" in paths
+    for path in paths:
+        assert (ROOT / path).exists() or (ROOT / "syndet_ray" / path).exists(), path
 
 
 def test_it_is_read_in_a_few_minutes():
