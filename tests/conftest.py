@@ -11,7 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-import syndet_ray.tuning  # noqa: F401  makes the settings that Ray reads when it is first imported
+import syndet_ray.workers  # noqa: F401  makes the settings that Ray reads when it is first imported
 from syndet_ray import SceneParameters
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
