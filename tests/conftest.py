@@ -1,9 +1,17 @@
 """What several test files share."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
+
+# Processes that share the cores must not each take all of them for a matrix; set before numpy and
+# torch are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import boto3
 import numpy as np
@@ -12,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 import syndet_ray.workers  # noqa: F401  makes the settings that Ray reads when it is first imported
-from syndet_ray import SceneParameters
+from syndet_ray import SceneParameters, cli
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.scenes.dice import CLASSES
@@ -125,6 +133,25 @@ def home(tmp_path, monkeypatch):
     """
     monkeypatch.chdir(tmp_path)
     return partial(write_tiny_sweep, tmp_path)
+
+
+@pytest.fixture
+def syndet_here(capsys, monkeypatch):
+    """Runs the command line in this process, which need not start and import first; returns a
+    finished process.
+    """
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.run()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, done.value.code or 0, printed.out, printed.err
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

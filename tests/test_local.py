@@ -66,6 +66,11 @@ def whole(tmp_path_factory, dice, empty_store):
     return run_tiny(file, dice, empty_store, Silent())
 
 
+def empty_report(run, folder, progress):
+    """Stands for the report, whose figures take seconds, where a test does not look at it."""
+    folder.report.write_text("")
+
+
 def table(folder):
     """What a run found, without clocks."""
     rungs = {
@@ -114,7 +119,9 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
     assert (parent, set(children)) == ("FINISHED", {"FINISHED"})
 
 
-def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(whole, begin):
+def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(
+    whole, begin, monkeypatch
+):
     stopped = begin(**WHOLE, images=40)
     assert stopped.status == "spent"
     assert stopped.why == "its budget of 40 images is spent"
@@ -128,6 +135,7 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     left = stopped.folder.trials()[-1]
     assert (left.state, left.images) == ("RUNNING", 8)
     shutil.rmtree(left.checkpoint)
+    monkeypatch.setattr(page, "write", empty_report)
     display = Silent()
     ended = resume(stopped.folder, {"images": 10_000}, display)
     assert ended.status == "finished"
@@ -199,6 +207,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
         real(tracking, trial)
 
     monkeypatch.setattr(Tracking, "_bring_up", away)
+    monkeypatch.setattr(page, "write", empty_report)
     with monkeypatch.context() as hurry:
         hurry.setattr("syndet_ray.tuning.run._PATIENCE_S", 0.0)
         finished = begin(trials=1, seeds=1)
@@ -261,6 +270,7 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monke
         real(task, *args, report=then_fail, **kwargs)
 
     monkeypatch.setattr(local, "run_trial", shaky)
+    monkeypatch.setattr(page, "write", empty_report)
     folder = begin(trials=1).folder
     assert table(folder) == table(whole.folder)[:3]
     assert folder.trials()[2].retries == len(failures) >= 1
@@ -374,7 +384,7 @@ def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_f
     )
 
 
-def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_path):
+def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, monkeypatch):
     folder = begin(trials=1, images=10).folder
     path = Path("sweeps/tiny.py")
     path.write_text(
@@ -397,6 +407,7 @@ def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, dice, tmp_
         "`force`",
     ):
         assert words in str(caught.value)
+    monkeypatch.setattr(page, "write", empty_report)
     assert resume(folder, {"images": 10_000}, Silent(), force=True).status == "finished"
 
 
@@ -580,14 +591,21 @@ def test_confirmations_train_from_other_seeds(whole):
     assert trials[1].effective["seed"] == trials[0].effective["seed"]
 
 
-def test_a_run_goes_on_in_another_place_with_an_empty_store(whole, begin, tmp_path):
-    folder = begin(**WHOLE, images=20).folder
+def test_a_run_goes_on_in_another_place_with_an_empty_store(whole, begin, tmp_path, monkeypatch):
+    """Of what was trained before, one trial goes on, and one is scored on the test set."""
+    folder = begin(trials=1, images=20).folder
+    assert [(trial.state, trial.images) for trial in folder.trials()] == [
+        ("COMPLETE", 16),
+        ("RUNNING", 8),
+    ]
     there = tmp_path / "elsewhere" / folder.path.name
     there.parent.mkdir()
     shutil.move(folder.path, there)
+    monkeypatch.setattr(page, "write", empty_report)
     ended = resume(RunFolder.open(there), {"images": 10_000}, Silent())
     assert ended.status == "finished"
-    assert table(ended.folder) == table(whole.folder)
+    assert table(ended.folder) == table(whole.folder)[:3]
+    assert ended.folder.test().row("real_only").models == (0,)
     parent, children = mlflow_states(ended.folder)
     assert (parent, len(children)) == ("FINISHED", len(ended.folder.trials()))
     assert (there.parent / "mlflow.db").exists()

@@ -1,9 +1,6 @@
 """The page of `data inspect`: it says what was found, shows it, and leaves the numbers beside it."""
 
 import io
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -270,18 +267,15 @@ def test_the_terminal_says_it_within_a_hundred_columns(compared):
     assert "synth against real" in text and "brightness" in text
 
 
-def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path):
+def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path, monkeypatch, syndet_here):
+    monkeypatch.chdir(tmp_path)
     path = coco(tmp_path / "dice", {"train": scenes(3), "test": scenes(2, 1)})
-    verb = [sys.executable, "-m", "syndet_ray", "data", "inspect"]
-    # what pytest has imported may tell its children otherwise
-    wide = os.environ | {"COLUMNS": "100"}
-    done = subprocess.run(
-        [*verb, path], capture_output=True, text=True, check=True, cwd=tmp_path, env=wide
-    )
+    done = syndet_here("data", "inspect", path)
+    assert done.returncode == 0, done.stderr
     assert "dice test against dice train" in done.stdout
     assert "page     inspect.html\nnumbers  inspect_numbers\n" in done.stdout
     assert (tmp_path / "inspect.html").exists()
-    failed = subprocess.run([*verb, "nowhere"], capture_output=True, text=True, cwd=tmp_path)
+    failed = syndet_here("data", "inspect", "nowhere")
     assert failed.returncode == 1
     assert (
         failed.stderr

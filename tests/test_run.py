@@ -18,7 +18,6 @@ import requests
 from conftest import write_tiny_sweep
 from mlflow import MlflowClient
 
-from syndet_ray import cli
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
@@ -44,25 +43,6 @@ def syndet(*arguments, **given):
         check=False,
         **given,
     )
-
-
-@pytest.fixture
-def syndet_here(capsys, monkeypatch):
-    """Runs the command line in this process, which need not start and import first; returns the
-    same as `syndet`.
-    """
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            cli.run()
-        printed = capsys.readouterr()
-        return subprocess.CompletedProcess(
-            arguments, done.value.code or 0, printed.out, printed.err
-        )
-
-    return run
 
 
 def only_run(runs="runs"):

@@ -87,14 +87,9 @@ def begin(tmp_path, store, request):
 
     def make(folder=None, parent=None, sweep=SWEEP, budget=None):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
-        folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
-        return (
-            Search(
-                folder, sweep, Silent(), [tracking, Mirror(folder, sweep, Silent().note)], budget
-            ),
-            folder,
-            tracking,
-        )
+        folder, display = folder or RunFolder.create(tmp_path / "run", sweep, {}), Silent()
+        listeners = [tracking, Mirror(folder, sweep, display.note)]
+        return Search(folder, sweep, display, listeners, budget), folder, tracking
 
     return make
 
@@ -819,7 +814,7 @@ def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
 
 
 def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(
-    begin, monkeypatch
+    begin, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("syndet_ray.tracking.mirror._PATIENCE_S", 0.0)
     search, folder, tracking = begin()
@@ -830,6 +825,8 @@ def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on
     (note,) = search._display.notes
     assert note.startswith(f"{folder.path / 'study.db'} cannot be written (")
     assert note.endswith("the search goes on, and a later resume writes it")
+    mirror = search._listeners[1]
+    mirror._path = tmp_path / "other.db"  # its thread tries again as long as this process lives
     (folder.path / "study.db").rmdir()
     again, _, _ = begin(folder, tracking.parent)
     again.close()
