@@ -8,6 +8,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+# Ray's workers are otherwise so nice, and wait for each other so busily, that whatever else runs on
+# this machine starves them.
+os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Processes that share the cores must not each take all of them for a matrix; set before numpy and
 # torch are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
