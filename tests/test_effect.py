@@ -445,15 +445,13 @@ def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder
 def test_a_trial_that_varies_the_gloss_of_cut_outs_fails_and_one_without_distractors_by_chance_does_not(
     scene_of,
 ):
-    proposed = Recipe(
-        mix=Mix(synthetic=1.0), scene=scene_of(SCENES["cut-outs among cut-outs"])
-    ).flat()
+    proposed = Recipe(mix=Mix(synthetic=1.0), scene=scene_of(SCENES["cut-outs among cut-outs"]))
     with pytest.raises(
         SyndetError, match=r"scene.gloss: is searched, and nothing in this training acts on it"
     ):
         check_settings(proposed, {}, searched=["scene.gloss"])
     check_settings(
-        proposed | {"scene.surroundings": "shapes", "scene.distractors": 0},
+        proposed.replace({"scene.surroundings": "shapes", "scene.distractors": 0}),
         {},
         searched=["scene.gloss"],
     )

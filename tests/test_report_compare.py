@@ -293,9 +293,8 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
 def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
     real = ABOUT["real"] | {"near_copies": {"test": 2}}
     other = with_draws(confirmed_run(tmp_path / "copies", about=ABOUT | {"real": real}))
-    (caveat,) = [
-        said for said in sentences(compared([two[0], other])) if "allow-near-copies" in said
-    ]
+    statements = sentences(compared([two[0], other]))
+    (caveat,) = [statement for statement in statements if "allow_near_copies" in statement]
     assert caveat.startswith("copies: 2 of 50 test photos look like photos of another split")
 
 
