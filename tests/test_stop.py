@@ -137,7 +137,7 @@ import signal, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from syndet_ray.cli.ending import leave
-from syndet_ray.tuning.stop import Stop
+from syndet_ray.workers.stop import Stop
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with Stop(lambda words: print(words, flush=True), leave) as stop:
@@ -176,9 +176,9 @@ import signal, socket, sys, threading
 from pathlib import Path
 from syndet_ray.cli.ending import end, leave
 from syndet_ray.data.storage import is_folder
-from syndet_ray.run_folder import RunFolder
-from syndet_ray.tuning.backup import Backup
-from syndet_ray.tuning.stop import Stop
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.tracking.backup import Backup
+from syndet_ray.workers.stop import Stop
 
 def accept_and_be_silent():
     connections = [server.accept()]
@@ -199,7 +199,7 @@ with Stop(lambda words: None, leave) as stop:
         print("interrupted", flush=True)
     if sys.argv[2] == "end":
         end(130)
-    Backup(folder, address, print).renew(60.0)
+    Backup(folder, address, print).copy(60.0)
 """
 
 

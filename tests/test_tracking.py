@@ -48,9 +48,9 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.mlflow import Tracking
-from syndet_ray.tracking.names import registered_name, safe_name, safe_names
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, kept_address, mask
+from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
 from syndet_ray.tuning import run
 from syndet_ray.tuning.run import _parent_metrics
 

@@ -98,7 +98,7 @@ def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
     """The model, ready. Where there is none is known at once, PyTorch takes seconds: in this order."""
     from syndet_ray.tracking import champions
 
-    with champions.found(model, runs, tracking) as folder:
+    with champions.model_folder(model, runs, tracking) as folder:
         from syndet_ray.deploy.finder import Finder
 
         return Finder.load(folder)

@@ -35,10 +35,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.runs.results import OBJECTIVE, Rung, Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.tracking.names import registered_name, safe_names
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, is_server, mask
 from syndet_ray.tracking.store import named_failures, reason
+from syndet_ray.tracking.valid_names import registered_name, safe_names
 from syndet_ray.tracking.view import VIEW_TAG, links, view
 
 EXPERIMENT_PREFIX = "syndet_ray"
