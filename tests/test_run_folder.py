@@ -151,7 +151,9 @@ def test_a_run_is_read_once_for_a_report(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path,
         "read_text",
-        lambda self, *given: opened.update([self.name]) or read_text(self, *given),
+        lambda self, *given, **named: (
+            opened.update([self.name]) or read_text(self, *given, **named)
+        ),
     )
     monkeypatch.setattr(
         Path, "read_bytes", lambda self: opened.update([self.name]) or read_bytes(self)

@@ -86,13 +86,10 @@ def begin(tmp_path, store, request):
     def make(folder=None, parent=None, sweep=SWEEP, budget=None):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
         folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
-        return (
-            Search(
-                folder, sweep, Silent(), [tracking, Mirror(folder, sweep, Silent().note)], budget
-            ),
-            folder,
-            tracking,
-        )
+        display = Silent()
+        mirror = Mirror(folder, sweep, display.note)
+        search = Search(folder, sweep, display, [tracking, mirror], budget)
+        return search, folder, tracking
 
     return make
 

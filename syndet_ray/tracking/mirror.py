@@ -40,7 +40,7 @@ _PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a vie
 class Mirror(Listener):
     """Writes the study.db of a run: ended trials soon after their end, all of them at the end.
 
-    note: called once if it cannot be written. The search needs no study.db: it goes on, and `resume`
+    note: called once if it cannot be written. The search does not need it and goes on; `resume`
     writes it.
     """
 
