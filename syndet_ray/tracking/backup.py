@@ -100,8 +100,9 @@ class Backup:
 
     @property
     def is_ours(self) -> bool:
-        """True if no other driver can have the run. If one may, this one must change nothing of
-        the run in the storage.
+        """True if no other driver can have the run.
+
+        If one may have it, this driver must change nothing of the run in the storage.
         """
         return self._lease is None or self._lease.is_held
 
@@ -154,9 +155,7 @@ class Backup:
         return self.is_ours
 
     def _copy(self) -> None:
-        """Copies what has changed; notes the first copy that fails, and the first good one after
-        that.
-        """
+        """Copies what has changed; notes a copy that fails after a good one, and the reverse."""
         try:
             self._upload()
         except Exception as error:  # the next copy contains all that this one missed
@@ -244,8 +243,9 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
 
 
 def check_models(folder: RunFolder, trials: Sequence[Trial]) -> None:
-    """Raises DataError if checkpoints of these finished trials are missing, MachineError if the
-    store does not answer.
+    """Raises DataError if checkpoints of these finished trials are gone.
+
+    Raises MachineError if the store does not answer.
     """
     lost: list[Trial] = []
     for trial in trials:

@@ -41,8 +41,10 @@ def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]
 
 
 def saved_in(path: Path, place: str) -> Path:
-    """Returns the folder with the weights: `path`, the champion in it, or, if `path` is the file
-    of weights itself, its folder. `place` is the name in errors.
+    """Returns the folder with the weights: `path` or the champion in it.
+
+    path   a folder, or the file of weights itself, whose folder is returned
+    place  the name of the model in errors
     """
     if path.name == _WEIGHTS and path.is_file():
         return path.parent

@@ -123,16 +123,15 @@ class Mirror(Listener):
         values = None
         if state == TrialState.COMPLETE:
             values = trial.values or trial.goals(self._sweep.objective)
-        # Optuna has no intermediate values for several goals
-        is_multi_objective = len(self._sweep.goals) > 1
+        curve: dict[int, float] = {}
+        if len(self._sweep.goals) == 1:  # Optuna has no intermediate values for several goals
+            curve = {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs}
         frozen = create_trial(
             state=state,
             values=values,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},
-            intermediate_values={}
-            if is_multi_objective
-            else {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs},
+            intermediate_values=curve,
             user_attrs={"trial": trial.number, "kind": trial.kind, "reason": trial.reason},
         )
         frozen.datetime_start = datetime.fromtimestamp(trial.started)

@@ -79,8 +79,9 @@ class TensorBoard(Listener):
         self._thread.submit(self._attempt, work, *arguments)
 
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Does the work, and keeps its failure: no error here may end a search of hours, and none
-        may be silent.
+        """Does the work, and keeps its failure.
+
+        No error here may end a search of hours, and none may be silent.
         """
         if self._failure is not None:
             return

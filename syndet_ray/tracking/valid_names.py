@@ -10,10 +10,10 @@ Value = TypeVar("Value")
 
 
 def safe_name(name: str) -> str:
-    """Returns a name that MLflow accepts: letters, digits and _-. :/, and a path that stays as it
-    is if it is normalized.
+    """Returns a name that MLflow accepts.
 
-    Classes may be called "a//b" or "..".
+    It has letters, digits and _-. :/ only, and normalizing it as a path does not change it. Classes
+    may be called "a//b" or "..".
     """
     safe_parts: list[str] = []
     for part in re.sub(r"[^\w\-. :/]", "_", name).split("/"):
@@ -40,7 +40,8 @@ def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def registered_name(name: str) -> str:
-    """Returns a valid name for a registered model: no dots, slashes, colons, quotes or percent
-    signs, which other names may have.
+    """Returns a name that MLflow accepts for a registered model.
+
+    It has no dots, slashes, colons, quotes or percent signs, which other names may have.
     """
     return re.sub(r"[./:%\"']", "_", name)
