@@ -34,19 +34,19 @@ def silent(text):
     raise AssertionError(f"nobody was to be told: {text}")
 
 
-def upkeep(folder, store, note=silent, lease=None):
-    return backup.Backup(folder, store, note, lease).upkeep()
+def copying(folder, store, note=silent, lease=None):
+    return backup.Backup(folder, store, note, lease).copying()
 
 
-def ownership(folder, store):
-    return backup.ownership(folder, store, lambda: pytest.fail("nobody has taken it"))
+def exclusive_lease(folder, store):
+    return backup.exclusive_lease(folder, store, lambda: pytest.fail("nobody has taken it"))
 
 
 def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     folder.checkpoints.mkdir()
     (folder.checkpoints / "0").write_text("large")
-    with upkeep(folder, store):
+    with copying(folder, store):
         folder.append("retry", 0)
     back = backup.fetch(f"{store}/dice-1/", tmp_path / "elsewhere")
     assert back.path == tmp_path / "elsewhere" / "dice-1"
@@ -58,7 +58,7 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
 
 def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
-    with upkeep(folder, store):
+    with copying(folder, store):
         pass
 
     def cut_short(address, into):
@@ -80,7 +80,7 @@ def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, 
     store.mkdir()
     blocked.write_text("no folder")
     notes = []
-    with upkeep(folder, str(store), notes.append):
+    with copying(folder, str(store), notes.append):
         _wait_until(lambda: notes)
         folder.append("retry", 0)
         blocked.unlink()
@@ -104,8 +104,8 @@ def _wait_until(true):
 def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
     folder = made_run(tmp_path / "run")
     (tmp_path / "store").write_text("no folder")
-    message = r"store/run/run: cannot be written .* The run itself is whole, in .*/run: resume it to have it copied"
-    with pytest.raises(MachineError, match=message), upkeep(folder, str(tmp_path / "store")):
+    message = r"store/run/run: cannot be written .* The run itself is complete, in .*/run: resume it to have it copied"
+    with pytest.raises(MachineError, match=message), copying(folder, str(tmp_path / "store")):
         pass
 
 
@@ -130,10 +130,10 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_
     copy = backup.Backup(folder, str(store), silent)
     message = (
         rf"{store}/dice-1/run: lacks the end of the run \(it did not answer within 0\.01 s\)\. "
-        rf"The run itself is whole, in {folder.path}: resume it to have it copied"
+        rf"The run itself is complete, in {folder.path}: resume it to have it copied"
     )
-    with pytest.raises(MachineError, match=message), copy.upkeep():
-        copy.renew(60.0, limit_s=0.01)
+    with pytest.raises(MachineError, match=message), copy.copying():
+        copy.copy(60.0, limit_s=0.01)
     gate.set()
     assert copy._outbox.wait(30.0) == {}
     assert not store.exists(), "another may go on with the run by now"
@@ -142,8 +142,8 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_
 def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path, gate):
     folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
     copy = backup.Backup(folder, str(store), silent)
-    with copy.upkeep():
-        copy.renew(60.0, limit_s=0.01)
+    with copy.copying():
+        copy.copy(60.0, limit_s=0.01)
         gate.set()  # MLflow is told meanwhile
         _wait_until(lambda: not copy._outbox._deliveries)
     assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (
@@ -154,14 +154,14 @@ def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path,
 def test_only_what_has_changed_is_copied_again(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     copy = backup.Backup(folder, "s3://photos", silent)
-    copy.renew(0.0)
+    copy.copy(0.0)
     for found in keys(s3):
         s3.delete_object(Bucket="photos", Key=found)
-    copy.renew(0.0)
+    copy.copy(0.0)
     assert keys(s3) == [], "nothing has changed"
     folder.append("retry", 0)
     folder.describe(folder.about)  # the same content in a file that was written anew
-    copy.renew(0.0)
+    copy.copy(0.0)
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
     kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
     assert kept == (folder.path / "ledger.jsonl").read_bytes()
@@ -171,11 +171,11 @@ def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     notes = []
     copy = backup.Backup(folder, "s3://not-yet", notes.append)
-    copy.renew(0.0)
-    copy.renew(0.0)
+    copy.copy(0.0)
+    copy.copy(0.0)
     assert len(notes) == 1, "it is told once"
     s3.create_bucket(Bucket="not-yet")
-    copy.renew(0.0)
+    copy.copy(0.0)
     assert len(notes) == 2
     names = [found["Key"] for found in s3.list_objects_v2(Bucket="not-yet")["Contents"]]
     assert names == [f"dice-1/run/{name}" for name in ("ledger.jsonl", "run.json", "sweep.json")]
@@ -224,10 +224,10 @@ def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
 
 def test_without_storage_nothing_is_copied(tmp_path):
     folder = made_run(tmp_path / "runs" / "dice-1")
-    with upkeep(folder, None):
-        assert backup.home(folder, None) == str(folder.path)
+    with copying(folder, None):
+        assert backup.run_address(folder, None) == str(folder.path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    assert backup.home(folder, "s3://b/c/?scheme=http") == "s3://b/c/dice-1?scheme=http"
+    assert backup.run_address(folder, "s3://b/c/?scheme=http") == "s3://b/c/dice-1?scheme=http"
 
 
 # One driver at a time
@@ -242,12 +242,16 @@ def stored(s3, name="ledger.jsonl"):
 
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), ownership(folder, STORE) as lease, upkeep(folder, STORE, lease=lease):
+    with (
+        folder.lock(),
+        exclusive_lease(folder, STORE) as lease,
+        copying(folder, STORE, lease=lease),
+    ):
         other = made_run(tmp_path / "b" / "dice-1")
         with (
             other.lock(),
             pytest.raises(MachineError, match=r"carried out by another process"),
-            ownership(other, STORE),
+            exclusive_lease(other, STORE),
         ):
             pass
         with pytest.raises(MachineError, match=r"carried out by another process"):
@@ -255,7 +259,7 @@ def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetch
         assert not (tmp_path / "c").exists()
     fetched = backup.fetch(HOME, tmp_path / "c")
     assert fetched.trials() == folder.trials()
-    with fetched.lock(), ownership(fetched, STORE) as lease:
+    with fetched.lock(), exclusive_lease(fetched, STORE) as lease:
         assert lease.is_held, "it was given back"
 
 
@@ -263,46 +267,54 @@ def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
     with folder.lock():
         Lease(HOME, Claim(who="killed", place=backup._place(folder.path))).take()
-    with folder.lock(), ownership(folder, STORE) as lease:
+    with folder.lock(), exclusive_lease(folder, STORE) as lease:
         assert lease.is_held
 
 
 def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
-    with folder.lock(), ownership(folder, STORE) as lease, upkeep(folder, STORE, lease=lease):
+    with (
+        folder.lock(),
+        exclusive_lease(folder, STORE) as lease,
+        copying(folder, STORE, lease=lease),
+    ):
         pass
     fetched = backup.fetch(HOME, tmp_path / "b")
-    with fetched.lock(), ownership(fetched, STORE) as lease, upkeep(fetched, STORE, lease=lease):
+    with (
+        fetched.lock(),
+        exclusive_lease(fetched, STORE) as lease,
+        copying(fetched, STORE, lease=lease),
+    ):
         fetched.append("retry", 0)
-    words = rf"has not all that its copy at {HOME} has: another machine .*Move the folder away, and resume {HOME}"
-    with folder.lock(), pytest.raises(DataError, match=words), ownership(folder, STORE):
+    words = rf"lacks a part of its copy at {HOME}: another machine .*Move the folder away, and resume {HOME}"
+    with folder.lock(), pytest.raises(DataError, match=words), exclusive_lease(folder, STORE):
         pass
     assert stored(s3) == (fetched.path / "ledger.jsonl").read_bytes()
     half = stored(s3) + b'{"event": "ret'
     s3.put_object(Bucket="photos", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
     fetched.append("retry", 0)
-    with fetched.lock(), ownership(fetched, STORE) as lease:
+    with fetched.lock(), exclusive_lease(fetched, STORE) as lease:
         assert lease.is_held, "the copy is of a moment when a line was being written"
 
 
 def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
     folder = made_run(tmp_path / "dice-1")
-    with folder.lock(), ownership(folder, STORE) as lease:
+    with folder.lock(), exclusive_lease(folder, STORE) as lease:
         copy = backup.Backup(folder, STORE, silent, lease)
         for _ in range(2):
             folder.append("retry", 0)
-            assert copy.secure()
+            assert copy.copy_ledger()
             assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
     folder.append("retry", 0)
-    assert not copy.secure(), "it was given back"
+    assert not copy.copy_ledger(), "it was given back"
     assert stored(s3) != (folder.path / "ledger.jsonl").read_bytes()
-    assert backup.Backup(folder, None, silent).secure()
+    assert backup.Backup(folder, None, silent).copy_ledger()
 
 
 def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
     folder = made_run(tmp_path / "dice-1")
     for storage in (None, str(tmp_path / "store")):
-        with folder.lock(), ownership(folder, storage) as lease:
+        with folder.lock(), exclusive_lease(folder, storage) as lease:
             assert lease is None
 
 
@@ -341,7 +353,7 @@ def test_a_driver_that_may_have_lost_its_run_deletes_no_checkpoint_of_it(s3, rob
         ]
 
     assert mine.taken_by is None, "it does not know"
-    assert follow_all(lambda: copy.is_ours, copy.secure) == names
+    assert follow_all(lambda: copy.is_ours, copy.copy_ledger) == names
     assert follow_all(lambda: copy.is_ours, lambda: True) == names, (
         "lost after the ledger was copied"
     )
@@ -362,11 +374,11 @@ def running(number, checkpoint):
 def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):
     folder, mine = robbed
     copy = backup.Backup(folder, STORE, silent, mine)
-    copy.renew(0.0)
-    assert not copy.secure()
+    copy.copy(0.0)
+    assert not copy.copy_ledger()
     with (
         pytest.raises(MachineError, match=r"was taken over by another process \(2 on b\)"),
-        copy.upkeep(),
+        copy.copying(),
     ):
         pass
     assert keys(s3) == ["sweeps/dice-1/lease.json"]
@@ -389,7 +401,7 @@ def test_a_lease_that_expired_while_the_store_was_away_is_renewed_for_the_last_c
     mine.take()
     mine._renewed -= mine.claim.lasts_s
     assert not mine.is_held
-    with upkeep(folder, STORE, lease=mine):
+    with copying(folder, STORE, lease=mine):
         pass
     assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
 
@@ -407,8 +419,8 @@ stop = Stop(lambda words: None)
 Claim = backup.Claim
 backup.Claim = lambda **facts: Claim(**facts, lasts_s=0.2)
 try:
-    with stop, folder.lock(), backup.ownership(folder, store, stop.ask) as lease:
-        with backup.Backup(folder, store, print, lease).upkeep():
+    with stop, folder.lock(), backup.exclusive_lease(folder, store, stop.ask) as lease:
+        with backup.Backup(folder, store, print, lease).copying():
             try:
                 print("held", flush=True)
                 time.sleep(60)

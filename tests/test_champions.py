@@ -59,7 +59,7 @@ def runs(tmp_path_factory, champion, empty_store):
 
 
 def classes_of(model, runs=Path("runs"), tracking=None):
-    with champions.found(str(model), runs, tracking) as folder:
+    with champions.model_folder(str(model), runs, tracking) as folder:
         return load_model(folder).classes
 
 
@@ -139,7 +139,7 @@ def test_a_store_that_fails_without_a_word_is_told(runs, monkeypatch, error, tol
 
 
 def test_what_was_fetched_is_gone_afterwards(runs):
-    with champions.found(f"models:/{NAME}@champion", runs, None) as folder:
+    with champions.model_folder(f"models:/{NAME}@champion", runs, None) as folder:
         assert (folder / "model.json").exists()
     assert not folder.exists()
 
@@ -150,7 +150,7 @@ def test_what_was_fetched_is_gone_afterwards(runs):
         ("models:/syndet_ray-tinny@champion", f"Did you mean '{NAME}'?"),
         (f"models:/{NAME}@best", f"alias best not found). There are {NAME}@champion, {NAME}/1."),
         (f"models:/{NAME}/7", f"There are {NAME}@champion, {NAME}/1."),
-        (f"models:/{NAME}", "cannot be had from MLflow's store"),
+        (f"models:/{NAME}", "cannot be fetched from MLflow's store"),
     ],
 )
 def test_a_model_that_is_not_registered_is_told_with_those_that_are(runs, address, told):

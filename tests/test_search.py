@@ -87,9 +87,11 @@ def begin(tmp_path, store, request):
 
     def make(folder=None, parent=None, sweep=SWEEP, budget=None):
         tracking = Tracking(store, tmp_path / "artifacts", name, sweep, parent)
-        folder, display = folder or RunFolder.create(tmp_path / "run", sweep, {}), Silent()
-        listeners = [tracking, Mirror(folder, sweep, display.note)]
-        return Search(folder, sweep, display, listeners, budget), folder, tracking
+        folder = folder or RunFolder.create(tmp_path / "run", sweep, {})
+        display = Silent()
+        mirror = Mirror(folder, sweep, display.note)
+        search = Search(folder, sweep, display, [tracking, mirror], budget)
+        return search, folder, tracking
 
     return make
 

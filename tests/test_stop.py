@@ -199,7 +199,7 @@ with Stop(lambda words: None, leave) as stop:
         print("interrupted", flush=True)
     if sys.argv[2] == "end":
         end(130)
-    Backup(folder, address, print).renew(60.0)
+    Backup(folder, address, print).copy(60.0)
 """
 
 

@@ -48,8 +48,8 @@ OTHER_VERSION = (
     "date: mlflow db upgrade sqlite:///{path} (or install the newer MLflow that made it)."
 )
 NO_DATABASE = (
-    "MLflow's store sqlite:///{path}: cannot be used (file is not a database). Mend it, or move it away: a new one is made "
-    "in its place, and resume writes a run there anew."
+    "MLflow's store sqlite:///{path}: cannot be used (file is not a database). Repair it, or move it away: "
+    "a new one is made in its place, and resume writes a run to it again."
 )
 BROKEN = [
     (at("451aebb31d03"), OTHER_VERSION),
@@ -85,7 +85,7 @@ def test_a_store_that_cannot_be_opened_is_told_wherever_it_is_opened(
 
 
 def registered(uri):
-    with champions.found("models:/any@champion", Path("runs"), uri):
+    with champions.model_folder("models:/any@champion", Path("runs"), uri):
         pass
 
 
@@ -116,7 +116,7 @@ def test_a_database_without_its_driver_is_told(monkeypatch):
     rule = r"postgresql\+psycopg2://me:\*\*\*@127.0.0.1:9/runs: cannot be used \(.*psycopg2"
     with pytest.raises(MachineError, match=rule) as told:
         check_store("postgresql+psycopg2://me:secret@127.0.0.1:9/runs")
-    assert str(told.value).endswith("Correct `tracking`, or mend the store.")
+    assert str(told.value).endswith("Correct `tracking`, or repair the store.")
 
 
 def test_one_process_at_a_time_opens_a_store(runs, monkeypatch):

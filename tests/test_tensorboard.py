@@ -232,8 +232,10 @@ def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, notes):
     made.publish(folder)
     made.end()
     (said,) = notes
-    assert said.startswith(f"TensorBoard: no more is written to {folder.path / 'tensorboard'} (")
-    assert said.endswith("a later resume writes it anew")
+    assert said.startswith(
+        f"TensorBoard: nothing more is written to {folder.path / 'tensorboard'} ("
+    )
+    assert said.endswith("a later resume writes it again")
 
 
 class Telling:

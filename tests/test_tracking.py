@@ -49,9 +49,9 @@ from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.mlflow import Tracking
-from syndet_ray.tracking.names import registered_name, safe_name, safe_names
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, kept_address, mask
+from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
 from syndet_ray.tuning import run
 from syndet_ray.tuning.run import _parent_metrics
 
@@ -237,8 +237,8 @@ def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path
 
 def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
     tracking, client = Tracking(store, None, "one fails", SWEEP), MlflowClient(store)
-    bring_up = tracking._bring_up
-    monkeypatch.setattr(tracking, "_bring_up", lambda one: bring_up(one) if one.number else 1 / 0)
+    write_new = tracking._write_new
+    monkeypatch.setattr(tracking, "_write_new", lambda one: write_new(one) if one.number else 1 / 0)
     for number in range(3):
         tracking.update(trial(number, 0.1, state="COMPLETE"))
     assert tracking.end("FINISHED", patience_s=0) == "trial 0 (division by zero)"
@@ -253,7 +253,7 @@ def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
 def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
     tracking = Tracking(store, None, "all fail", SWEEP)
     tracking.wait()
-    monkeypatch.setattr(tracking, "_bring_up", lambda one: 1 / 0)
+    monkeypatch.setattr(tracking, "_write_new", lambda one: 1 / 0)
     monkeypatch.setattr(tracking._client, "set_terminated", lambda run, status: None)
     for number in range(9):
         tracking.update(trial(number))
@@ -326,7 +326,7 @@ def test_a_deleted_experiment_is_restored_and_said_to_be(store):
     assert second.end("FINISHED") == ""
     assert client.get_run(second.parent).info.experiment_id == experiment
     assert notes == [
-        "MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with the runs in it"
+        "MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with its runs"
     ]
 
 
@@ -723,11 +723,11 @@ def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it():
         "print('a warning'); print('no such store'); raise SystemExit(3)",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        words = ui._Words(process, lines.append)
+        output = ui._Output(process, lines.append)
         with pytest.raises(
-            MachineError, match=r"ended before it answered; it says why above, got 3"
+            MachineError, match=r"ended before it answered; its output above says why, got 3"
         ):
-            ui._wait_until_it_answers(process, "http://127.0.0.1:9", words)
+            ui._wait_until_it_answers(process, "http://127.0.0.1:9", output)
     assert lines == ["a warning\n", "no such store\n"]
 
 
@@ -737,14 +737,14 @@ def test_of_what_a_server_says_only_what_comes_between_its_answer_and_its_end_is
     def said():
         yield b"a warning\n"
         ready.wait()
-        words.pass_on()
+        output.pass_on()
         yield b"a request failed\n"
-        words.drop()
+        output.drop()
         yield b"KeyboardInterrupt\n"
 
-    words = ui._Words(SimpleNamespace(stdout=said()), lines.append)
+    output = ui._Output(SimpleNamespace(stdout=said()), lines.append)
     ready.set()
-    words._reader.join()
+    output._reader.join()
     assert lines == ["a request failed\n"]
 
 

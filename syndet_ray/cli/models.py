@@ -100,7 +100,7 @@ def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
     """Loads the model. The folder comes first: a missing one is reported before PyTorch loads."""
     from syndet_ray.tracking import champions
 
-    with champions.found(model, runs, tracking) as folder:
+    with champions.model_folder(model, runs, tracking) as folder:
         from syndet_ray.deploy.finder import Finder
 
         return Finder.load(folder)

@@ -1,8 +1,7 @@
-"""Backup: a copy of a run's own files on S3, beside its checkpoints, so that the run outlives the
-head node.
+"""Backup: copies a run's own files to S3, next to its checkpoints, so that it outlives its machine.
 
-Of several drivers, on whichever machines, one at a time carries out a run that has such a copy: it
-holds the run's lease.
+Of several drivers, on any machines, only one at a time carries out such a run: the one that holds
+the run's lease.
 """
 
 import math
@@ -33,32 +32,34 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.timer import timer
 from syndet_ray.tracking.outbox import Outbox
 
-KEPT = "run"  # under a run's address: the copy of its own files
+COPY = "run"  # under the address of a run: the copy of its own files
+# Between two copies: what is lost with a machine; short against a trial, long against an upload.
 _EVERY_S = 30
-_COPY = "copy"
-# for the last copy of a run that ends before it has begun; the end of any other says how long it
-# waits
+_DELIVERY = "copy"
+# For the last copy of a run that ends before it has begun. For other runs the caller of `copy` says
+# how long to wait.
 _LIMIT_S = 60.0
 
 
 @contextmanager
-def ownership(
+def exclusive_lease(
     folder: RunFolder, storage: str | None, lost: Callable[[], None]
 ) -> Iterator[Lease | None]:
-    """Holds a run's address on S3 for this process alone, as `RunFolder.lock` holds its folder;
-    None where it has none.
+    """Holds the lease of a run's address on S3; gives None if the run has no such address.
 
-    folder  locked: whoever held the address for this very folder before is over
-    lost    called, in a thread, where another driver takes the run over, because this one did not
-            get through to S3
+    It does for the address what `RunFolder.lock` does for the folder: no other driver has the run.
 
-    Raises MachineError where another driver carries the run out, at the end too; DataError where
-    its copy knows more than the folder: another machine has gone on with the run.
+    folder  locked, so an earlier holder of the lease for this same folder has ended
+    lost    called, in a thread, if another driver takes over the run because this one could not
+            reach S3
+
+    Raises MachineError if another driver carries out the run, also at the end. Raises DataError if
+    the copy has events that the folder lacks: another machine has gone on with the run.
     """
     if storage is None or "://" not in storage:
         yield None
         return
-    address = home(folder, storage)
+    address = run_address(folder, storage)
     claim = Claim(who=f"{os.getpid()} on {socket.gethostname()}", place=_place(folder.path))
     with tenure(Lease(address, claim), lost) as lease:
         _check_newest(folder, address)
@@ -66,74 +67,82 @@ def ownership(
 
 
 class Backup:
-    """The copy of a run's own files at its storage, and what of them it holds already; none where
-    there is no storage.
+    """The copy of a run's own files in its storage; without storage no method does anything.
 
-    A thread copies: a store that does not answer holds nobody up, and who waits for one inside
-    Arrow hears no Ctrl-C.
+    A thread makes the copies, so a store that does not answer does not stop the run. The main
+    thread must not wait inside Arrow, because Ctrl-C has no effect there.
 
-    address  where it lies; None where there is no storage
-    note   is told, from that thread, when copies begin to fail, and when they succeed again
-    lease  while it is not held nothing is written: another driver may write. None where the storage
-           is no address on S3
+    address  of the copy; None if there is no storage
+    note     called, in that thread, when copies begin to fail, and when they succeed again
+    lease    nothing is written while it is not held, because another driver may write. None if the
+             storage is not an address on S3
     """
 
     def __init__(
         self, folder: RunFolder, storage: str | None, note: Note, lease: Lease | None = None
     ) -> None:
-        self._folder, self._note, self._lease = folder, note, lease
-        self.address = None if storage is None else inside(home(folder, storage), KEPT)
+        self._folder = folder
+        self._note = note
+        self._lease = lease
+        self.address: str | None = None
+        self._outbox: Outbox | None = None
+        if storage is not None:
+            self.address = inside(run_address(folder, storage), COPY)
+            # `_copy` notes its failures itself
+            self._outbox = Outbox("backup", lambda failure: None)
         self._uploaded: dict[Path, Version] = {}
-        self._is_failing = self._is_over = False
-        self._writing = threading.Lock()  # or an older ledger could take the place of a newer one
-        # `_copy` tells of it itself
-        self._outbox = None if self.address is None else Outbox("backup", lambda _: None)
-        self._patience_s, self._limit_s = 0.0, _LIMIT_S
-        # why the last copy that was waited for is not there
-        self._missing: MachineError | None = None
+        self._is_failing = False
+        self._is_over = False
+        self._writing = threading.Lock()  # or an old ledger could replace a newer one
+        self._patience_s = 0.0
+        self._limit_s = _LIMIT_S
+        self._missing: MachineError | None = None  # the reason, if the last `copy` failed
 
     @property
     def is_ours(self) -> bool:
-        """Whether no other driver can have the run; where one may, nothing of it at the storage is
-        this one's to change.
+        """True if no other driver can have the run.
+
+        If one may have it, this driver must change nothing of the run in the storage.
         """
         return self._lease is None or self._lease.is_held
 
     @contextmanager
-    def upkeep(self) -> Iterator[None]:
-        """Renews the copy every half minute, and at the end.
+    def copying(self) -> Iterator[None]:
+        """Copies what has changed every half minute, and once more at the end.
 
-        Raises MachineError where the last copy cannot be written.
+        Raises MachineError if the last copy cannot be written.
         """
         if self._outbox is None:
             yield
             return
         try:
-            with timer("backup", _EVERY_S, partial(self._outbox.put, _COPY, self._copy)):
+            with timer("backup", _EVERY_S, partial(self._outbox.put, _DELIVERY, self._copy)):
                 yield
         finally:
-            self._finish()
+            try:
+                self._make_last_copy()
+            finally:
+                self._is_over = True
 
-    def renew(self, patience_s: float, limit_s: float = math.inf) -> None:
-        """Copies what has changed, and waits for that; what is not there then, the end of `upkeep`
-        says.
+    def copy(self, patience_s: float, limit_s: float = math.inf) -> None:
+        """Copies what has changed, and waits for that. If it fails, the end of `copying` raises.
 
-        patience_s  how long to wait where the store fails
-        limit_s     how long to wait in all, where it takes its time to answer
+        patience_s  how long to wait if the store fails
+        limit_s     how long to wait in all, for a store that answers slowly
         """
         if self._outbox is None:
             return
-        self._patience_s, self._limit_s = patience_s, limit_s
-        self._outbox.put(_COPY, self._copy)
+        self._patience_s = patience_s
+        self._limit_s = limit_s
+        self._outbox.put(_DELIVERY, self._copy)
         missing = self._outbox.wait(patience_s, limit_s)
-        self._missing = self._error(missing[_COPY]) if missing else None
+        self._missing = self._error(missing[_DELIVERY]) if missing else None
 
-    def secure(self) -> bool:
-        """Copies the ledger now, so that whoever resumes from the copy asks for no checkpoint that
-        is about to be deleted.
+    def copy_ledger(self) -> bool:
+        """Copies the ledger now, before a checkpoint is deleted.
 
-        False where another driver may have the run. Raises OSError or MachineError where it cannot
-        be copied.
+        A driver that resumes from the copy then does not ask for that checkpoint. Returns False if
+        another driver may have the run. Raises OSError or MachineError if it cannot be copied.
         """
         if self.address is None or self._lease is None:
             return True
@@ -146,16 +155,13 @@ class Backup:
         return self.is_ours
 
     def _copy(self) -> None:
-        """Copies what has changed; tells of the first copy that fails, and of the first that
-        succeeds again.
-        """
+        """Copies what has changed; notes a copy that fails after a good one, and the reverse."""
         try:
             self._upload()
-        except Exception as error:  # the next copy holds all that this one missed
+        except Exception as error:  # the next copy contains all that this one missed
             if not self._is_failing:
-                self._note(
-                    f"the copy of this run falls behind, and is tried again: {message(error)}"
-                )
+                problem = message(error)
+                self._note(f"the copy of this run falls behind, and is tried again: {problem}")
             self._is_failing = True
             raise
         if self._is_failing and self.is_ours:
@@ -177,104 +183,113 @@ class Backup:
     def _may_write(self) -> bool:
         return self.is_ours and not self._is_over
 
-    def _finish(self) -> None:
-        """The last copy. Raises MachineError, with what can be done about it.
-
-        One that was waited for in vain is not waited for again: it is there by now, or it is not.
-        """
-        assert self._outbox is not None
+    def _make_last_copy(self) -> None:
+        """Makes the last copy. Raises MachineError, with what to do about it."""
         try:
-            if self._lease is not None and not self.is_ours:
-                self._lease.renew()  # the store was away, and may be back
-                self._lease.check()
-            if self._missing is None:
-                self.renew(self._patience_s, self._limit_s)
-            if self._missing is not None and self._outbox.wait(0.0, limit_s=0.0):
-                raise self._missing
-            if not self.is_ours:
-                raise MachineError(
-                    self.address, "was not written: another driver may have the run by now"
-                )
+            self._check_lease()
+            self._check_last_copy()
         except MachineError as error:
             if self._lease is not None and self._lease.taken_by is not None:
                 raise
-            do = f"The run itself is whole, in {self._folder.path}: resume it to have it copied."
+            do = f"The run itself is complete, in {self._folder.path}: resume it to have it copied."
             raise MachineError(error.place, error.rule, do=do) from None
-        finally:
-            self._is_over = True
+
+    def _check_lease(self) -> None:
+        """Renews a lease that expired while the store was away. Raises MachineError."""
+        if self._lease is not None and not self.is_ours:
+            self._lease.renew()
+            self._lease.check()
+
+    def _check_last_copy(self) -> None:
+        """Raises MachineError if the copy lacks the end of the run.
+
+        After a `copy` that failed it does not wait again: the outbox has delivered it by now, or
+        it is missing.
+        """
+        assert self._outbox is not None
+        if self._missing is None:
+            self.copy(self._patience_s, self._limit_s)
+        if self._missing is not None and self._outbox.wait(0.0, limit_s=0.0):
+            raise self._missing
+        if not self.is_ours:
+            rule = "was not written: another driver may have the run by now"
+            raise MachineError(self.address, rule)
 
     def _error(self, failure: Exception | None) -> MachineError:
-        """Why the copy is not there, of its last failure; None where the store has not answered."""
+        """Returns the error of a failed copy; `failure` is None if the store did not answer."""
         if isinstance(failure, MachineError):
             return failure
-        reason = (
-            f"it did not answer within {self._limit_s:g} s" if failure is None else message(failure)
-        )
+        reason = f"it did not answer within {self._limit_s:g} s"
+        if failure is not None:
+            reason = message(failure)
         return MachineError(self.address, f"lacks the end of the run ({reason})")
 
 
 def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
-    """Notes in the ledger which unfinished trials have lost the checkpoint that it names, so that
-    they begin anew.
+    """Notes in the ledger which unfinished trials have lost their checkpoint: they start again.
 
     A copy of a run is up to half a minute older than its checkpoints, of which only the newest are
-    kept. Returns the trials' numbers. Raises MachineError where the store does not tell.
+    kept. Returns the trials' numbers. Raises MachineError if the store does not answer.
     """
     folder.mend()
-    left = [
-        trial
-        for trial in folder.trials()
-        if trial.state == "RUNNING" and trial.checkpoint is not None
-    ]
-    lost = [trial.number for trial in left if not is_folder(str(trial.checkpoint))]
+    lost: list[int] = []
+    for trial in folder.trials():
+        has_checkpoint = trial.state == "RUNNING" and trial.checkpoint is not None
+        if has_checkpoint and not is_folder(str(trial.checkpoint)):
+            lost.append(trial.number)
     for number in lost:
         folder.append("checkpoint", number, path=None)
     return lost
 
 
 def check_models(folder: RunFolder, trials: Sequence[Trial]) -> None:
-    """Raises DataError where checkpoints of these finished trials are gone, MachineError where the
-    store does not tell.
+    """Raises DataError if checkpoints of these finished trials are gone.
+
+    Raises MachineError if the store does not answer.
     """
-    lost = [
-        trial for trial in trials if trial.checkpoint is None or not is_folder(trial.checkpoint)
-    ]
+    lost: list[Trial] = []
+    for trial in trials:
+        if trial.checkpoint is None or not is_folder(trial.checkpoint):
+            lost.append(trial)
     if not lost:
         return
     numbers = ", ".join(str(trial.number) for trial in lost)
-    rule = f"lacks checkpoints of trials that are to be scored on the test set, {numbers}: {lost[0].checkpoint} is gone"
-    do = f"Put them back, or begin a new run: what this one knows without them, report {folder.path} tells."
+    rule = (
+        f"lacks checkpoints of trials that must be scored on the test set, {numbers}: "
+        f"{lost[0].checkpoint} is gone"
+    )
+    do = f"Put them back, or start a new run. For the results without them: report {folder.path}."
     raise DataError(folder.path, rule, do=do)
 
 
 def fetch(address: str, runs: Path) -> RunFolder:
-    """The run that was kept at an s3:// address, in a folder of its name under `runs`, which is
-    there whole or not at all.
+    """Downloads a run from its s3:// address, into a folder of its name under `runs`.
 
-    A run of which only a part had come would go on from that part, and be kept in the place of the
-    whole.
+    The folder appears only when it is complete: a run fetched in part would go on from that part,
+    and its copy would replace the complete one.
     """
     path = runs / address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     if path.exists():
-        raise DataError(
-            path, f"is here already: {address} may be older", do=f"Resume {path}, or move it away."
-        )
+        rule = f"is here already: {address} may be older"
+        raise DataError(path, rule, do=f"Resume {path}, or move it away.")
     if "://" in address:
-        # what another driver goes on with is old as soon as it is here
+        # While another driver goes on with the run, a copy is out of date as soon as it is here.
         check_free(address, place="")
     with whole_folder(path) as unfinished:
-        download(inside(address, KEPT), unfinished)
+        download(inside(address, COPY), unfinished)
     return RunFolder.open(path)
 
 
-def home(folder: RunFolder, storage: str | None) -> str:
-    """The folder or s3:// address under which the run's checkpoints lie."""
+def run_address(folder: RunFolder, storage: str | None) -> str:
+    """Returns the folder or s3:// address that contains the run's checkpoints."""
     return inside(storage, folder.path.name) if storage else str(folder.path.resolve())
 
 
 def _place(path: Path) -> str:
-    """Equal for two processes only where they hold the lock of one folder on one machine, one after
-    the other.
+    """Returns a text that identifies a run's folder on this machine since its last start.
+
+    Two processes have the same text only if they hold the lock of one folder on one machine, one
+    after the other.
     """
     boot = Path("/proc/sys/kernel/random/boot_id")
     machine = boot.read_text().strip() if boot.exists() else socket.gethostname()
@@ -283,11 +298,10 @@ def _place(path: Path) -> str:
 
 
 def _check_newest(folder: RunFolder, address: str) -> None:
-    """Raises DataError where the copy of a run is no earlier state of its folder."""
-    if not holds(address, f"{KEPT}/{LEDGER}"):
+    """Raises DataError unless the copy of a run is an earlier state of its folder."""
+    ledger = f"{COPY}/{LEDGER}"
+    if not holds(address, ledger) or folder.continues(content(inside(address, ledger))):
         return
-    if not folder.continues(content(inside(address, f"{KEPT}/{LEDGER}"))):
-        rule = (
-            f"has not all that its copy at {address} has: another machine has gone on with the run"
-        )
-        raise DataError(folder.path, rule, do=f"Move the folder away, and resume {address}.")
+    rule = f"lacks a part of its copy at {address}: another machine has gone on with the run"
+    do = f"Move the folder away, and resume {address}."
+    raise DataError(folder.path, rule, do=do)

@@ -1,4 +1,4 @@
-"""Champions: where a saved model lies: in a folder, in a run, or in MLflow's registry."""
+"""Champions: finds a saved model in a folder, in a run, or in MLflow's registry."""
 
 import os
 import tempfile
@@ -9,27 +9,26 @@ from urllib.parse import unquote, urlsplit
 
 from syndet_ray.data.storage import fetched, holds, inside
 from syndet_ray.errors import DataError, MachineError, nearest
-from syndet_ray.tracking.backup import KEPT
+from syndet_ray.tracking.backup import COPY
 
 REGISTERED = "models:/"
 _WEIGHTS = "model.safetensors"
-# In a store, where the weights may lie: in the folder itself, in a run's, and in that of a run
-# beside its checkpoints.
-_PLACES = ("", "champion", f"{KEPT}/champion")
+# Folders under an S3 address that may hold the weights: the address itself, the champion of a
+# run's folder, and the champion of the copy of a run, which lies next to its checkpoints.
+_PLACES = ("", "champion", f"{COPY}/champion")
 _KINDS = "Give a run or its champion/, a checkpoint, or models:/NAME@champion."
 
 
 @contextmanager
-def found(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
-    """A folder of this machine with model.safetensors and model.json, for as long as it is needed.
+def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
+    """Gives a local folder with model.safetensors and model.json, until the block ends.
 
     model     the folder itself, a run that has a champion, an s3:// address of either, or the
-              address of a registered
-              model: models:/NAME@ALIAS or models:/NAME/VERSION
+              address of a registered model: models:/NAME@ALIAS or models:/NAME/VERSION
     tracking  MLflow's store; None for the one under `runs`
 
-    Raises DataError where there is no such model, and MachineError for a store that is not there:
-    none is made.
+    Raises DataError if there is no such model, and MachineError if the store does not exist; no
+    store is made.
     """
     if model.startswith(REGISTERED):
         with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
@@ -42,11 +41,15 @@ def found(model: str, runs: Path, tracking: str | None) -> Iterator[Path]:
 
 
 def saved_in(path: Path, place: str) -> Path:
-    """The folder with the weights: `path`, the champion in it, or where the file of weights itself
-    lies.
+    """Returns the folder with the weights: `path` or the champion in it.
+
+    path   a folder, or the file of weights itself, whose folder is returned
+    place  the name of the model in errors
     """
-    for folder in (path, path / "champion", path.parent):
-        if (folder / _WEIGHTS).is_file() and (folder != path.parent or path.name == _WEIGHTS):
+    if path.name == _WEIGHTS and path.is_file():
+        return path.parent
+    for folder in (path, path / "champion"):
+        if (folder / _WEIGHTS).is_file():
             return folder
     if not path.exists():
         raise DataError(place, "does not exist", do=_KINDS)
@@ -56,13 +59,15 @@ def saved_in(path: Path, place: str) -> Path:
 
 
 def _stored(address: str) -> str:
-    """The folder with the weights, in or under an address of S3. Raises as `found` does; nothing is
-    fetched to find out.
+    """Returns the folder with the weights, at or under an S3 address; nothing is fetched for this.
+
+    Raises as `model_folder` does.
     """
-    for place in (inside(address, name) for name in _PLACES):
+    for name in _PLACES:
+        place = inside(address, name)
         if holds(place, _WEIGHTS):
             return place
-    if holds(address, f"{KEPT}/sweep.json"):
+    if holds(address, f"{COPY}/sweep.json"):
         raise _unfinished(address)
     raise _empty(address)
 
@@ -79,17 +84,17 @@ def _unfinished(place: str) -> DataError:
 
 
 def _store(runs: Path, tracking: str | None) -> str:
-    """The address of an MLflow store that is there. MLflow would make one that is not."""
+    """Returns the address of an MLflow store that exists; MLflow would make a missing one."""
     uri = tracking or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
     file = _local_file(uri)
     if file is not None and not file.exists():
-        do = "Say with `runs` where the runs lie, or with `tracking` which store it is."
+        do = "Give the folder of the runs with `runs`, or the store with `tracking`."
         raise MachineError(file, "there is no MLflow store", do=do)
     return uri
 
 
 def _local_file(uri: str) -> Path | None:
-    """Where a store on this machine lies; None for a server or a database server."""
+    """Returns the file or folder of a local store; None for a server or a database server."""
     if uri.startswith("sqlite:///"):
         return Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if uri.startswith("file:"):
@@ -98,46 +103,43 @@ def _local_file(uri: str) -> Path | None:
 
 
 def _downloaded(model: str, uri: str, folder: str) -> Path:
-    """A copy in `folder` of what the registry has under an address."""
+    """Downloads a registered model into `folder`, and returns its path."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when it downloads
     import mlflow
     from mlflow.exceptions import MlflowException
 
     from syndet_ray.tracking.server import mask
-    from syndet_ray.tracking.store import check_store
+    from syndet_ray.tracking.store import check_store, reason
 
     check_store(uri)
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)  # the registry looks an address up there, whatever it is given
+    # the registry looks up an address in this global store, even if it is given another one
+    mlflow.set_tracking_uri(uri)
     try:
         return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
     except (MlflowException, OSError) as error:
-        rule = mask(f"cannot be had from MLflow's store {uri} ({_first_line(error)})")
+        rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
         raise DataError(model, rule, do=_hint(model, uri)) from None
     finally:
         mlflow.set_tracking_uri(before)
 
 
-def _first_line(error: Exception) -> str:
-    """What an exception says first; the name of its kind where it says nothing."""
-    return next(
-        (line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )
-
-
 def _hint(model: str, uri: str) -> str:
-    """The registered model that was probably meant, and what of it there is."""
+    """Returns the registered model that was probably meant, and its aliases and versions."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
-        known = {one.name: one for one in MlflowClient(uri).search_registered_models()}
+        registered = {entry.name: entry for entry in MlflowClient(uri).search_registered_models()}
     except MlflowException:
         return ""
     name = model.removeprefix(REGISTERED).partition("@")[0].partition("/")[0]
-    if name not in known:
-        return nearest(name, known) if known else "No model is registered there."
-    there = [f"{name}@{alias}" for alias in known[name].aliases] + [
-        f"{name}/{v.version}" for v in known[name].latest_versions
-    ]
-    return f"There are {', '.join(there)}." if there else f"{name} has no version."
+    if not registered:
+        return "No model is registered there."
+    if name not in registered:
+        return nearest(name, registered)
+    aliases = [f"{name}@{alias}" for alias in registered[name].aliases]
+    versions = [f"{name}/{version.version}" for version in registered[name].latest_versions]
+    if not aliases and not versions:
+        return f"{name} has no version."
+    return f"There are {', '.join(aliases + versions)}."

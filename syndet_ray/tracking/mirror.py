@@ -1,8 +1,7 @@
-"""Mirror: a copy of the study as sqlite (study.db), for optuna-dashboard and whatever else reads
-Optuna's studies.
+"""Mirror: a copy of the study as sqlite (study.db), for optuna-dashboard and similar programs.
 
-Nothing reads it back. It holds trials that are over, so none is ever left RUNNING in it, and it may
-lag behind the ledger by half a minute, or, after a kill, until the next attempt.
+The package never reads it back. It contains only ended trials, so none is ever left RUNNING in it.
+It may lag behind the ledger by half a minute, or, after a kill, until the next attempt.
 """
 
 import json
@@ -28,81 +27,82 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis, Choice, Float
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.study import optuna_state, told
 from syndet_ray.tracking.outbox import Outbox
 
-_EVERY_S = 30
-_PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a viewer holds
+_EVERY_S = 30  # a person who watches a dashboard needs no more; a write costs up to 40 ms a trial
+_PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a viewer has locked
 
 
 class Mirror(Listener):
-    """Keeps the study.db of a run: what is over, soon after, and all of it once the search is.
+    """Writes the study.db of a run: ended trials soon after their end, all of them at the end.
 
-    note: told, once, that it cannot be written. Nothing needs it: a search does not end over that,
-    and `resume` writes it.
+    note: called once if it cannot be written. The search does not need it and goes on; `resume`
+    writes it.
     """
 
     def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
-        self._path, self._name, self._sweep = folder.path / "study.db", folder.path.name, sweep
-        self._distributions = {
-            name: _distribution(axis) for name, axis in sweep.parameters.axes().items()
-        }
-        self._over: dict[int, Trial] = {}
-        # None where nobody has looked, or a write was broken off
+        self._path = folder.path / "study.db"
+        self._name = folder.path.name
+        self._sweep = sweep
+        axes = sweep.parameters.axes()
+        self._distributions = {name: _distribution(axis) for name, axis in axes.items()}
+        self._ended: dict[int, Trial] = {}
+        # numbers of trials in the file; None before the file is read, and after a write that failed
         self._written: set[int] | None = None
         self._note = note
-        self._outbox, self._next = Outbox("mirror", self._tell), time.monotonic() + _EVERY_S
+        self._outbox = Outbox("mirror", self._note_failure)
+        self._next = time.monotonic() + _EVERY_S
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial that is over; it is written soon, in the background: that takes up to 40 ms
-        a trial.
+        """Adds a trial if it has ended; it is written soon, in the background.
+
+        Writing takes up to 40 ms a trial.
         """
         if trial.state == "RUNNING":
             return
-        self._over[trial.number] = trial
+        self._ended[trial.number] = trial
         if time.monotonic() > self._next:
             self._next = time.monotonic() + _EVERY_S
             self._outbox.put(self._path.name, self._write)
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Writes all that is over, and waits for it, whatever the limit: it lies on this machine."""
+        """Writes all ended trials, and waits for that; a local file needs no limit."""
         self._outbox.put(self._path.name, self._write)
         self._outbox.wait(_PATIENCE_S)
 
-    def _tell(self, error: Exception) -> None:
-        self._note(
-            f"{self._path} cannot be written ({error}): the search goes on, and a later resume writes it"
-        )
+    def _note_failure(self, error: Exception) -> None:
+        consequence = "the search goes on, and a later resume writes it"
+        self._note(f"{self._path} cannot be written ({error}): {consequence}")
 
     def _write(self) -> None:
-        over = dict(self._over)
-        written = _intact(self._path) if self._written is None else self._written
+        ended = dict(self._ended)
+        written = _trials_in(self._path) if self._written is None else self._written
         self._written = None
-        if not over:
+        if not ended:
             return
-        if not written or not written <= over.keys():
-            self._make_anew(list(over.values()))
-        elif over.keys() - written:
-            self._add_to(
-                self._path, [trial for number, trial in over.items() if number not in written]
-            )
-        self._written = set(over)
+        missing = [trial for number, trial in ended.items() if number not in written]
+        if not written or not written <= ended.keys():
+            self._replace(list(ended.values()))
+        elif missing:
+            self._add_to(self._path, missing)
+        self._written = set(ended)
 
-    def _make_anew(self, trials: Sequence[Trial]) -> None:
+    def _replace(self, trials: Sequence[Trial]) -> None:
+        """Writes a new file with these trials, and puts it in the place of the old one."""
         unfinished = self._path.with_name(f".{self._path.name}.unfinished")
-        # A journal is taken for that of whatever database lies beside it.
-        for left in (unfinished, _journal(unfinished), _journal(self._path)):
-            left.unlink(missing_ok=True)
+        # sqlite applies any journal to the database with its name, so old journals must go
+        for leftover in (unfinished, _journal(unfinished), _journal(self._path)):
+            leftover.unlink(missing_ok=True)
         self._add_to(unfinished, trials)
         os.replace(unfinished, self._path)
 
     def _add_to(self, path: Path, trials: Sequence[Trial]) -> None:
         storage = RDBStorage(f"sqlite:///{path}")
-        with storage.engine.connect() as connection:  # the pool hands it out again and again
-            # It can be made anew from the ledger, and need not outlive a loss of power.
+        with storage.engine.connect() as connection:  # the pool reuses this connection
+            # The file can be made again from the ledger, so it need not survive a power failure.
             connection.exec_driver_sql("PRAGMA synchronous=OFF")
         try:
             study = optuna.create_study(
@@ -118,18 +118,19 @@ class Mirror(Listener):
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         point = self._sweep.parameters.point(trial.recipe) or {}
-        several = len(self._sweep.goals) > 1
         state = optuna_state(trial.state, trial.cause)
+        values = None
+        if state == TrialState.COMPLETE:
+            values = trial.values or trial.goals(self._sweep.objective)
+        curve: dict[int, float] = {}
+        if len(self._sweep.goals) == 1:  # Optuna has no intermediate values for several goals
+            curve = {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs}
         frozen = create_trial(
             state=state,
-            values=(trial.values or trial.goals(self._sweep.objective))
-            if state == TrialState.COMPLETE
-            else None,
+            values=values,
             params={name: told(value) for name, value in point.items()},
             distributions={name: self._distributions[name] for name in point},
-            intermediate_values={}
-            if several
-            else {rung.images: rung.metrics[OBJECTIVE] for rung in trial.rungs},
+            intermediate_values=curve,
             user_attrs={"trial": trial.number, "kind": trial.kind, "reason": trial.reason},
         )
         frozen.datetime_start = datetime.fromtimestamp(trial.started)
@@ -137,26 +138,23 @@ class Mirror(Listener):
         return frozen
 
 
-def _intact(path: Path) -> set[int]:
-    """The trials that an earlier attempt has written; none where it left no database, or a broken
-    one.
-    """
+def _trials_in(path: Path) -> set[int]:
+    """Returns the numbers of the trials in a study file; none if it is missing or broken."""
     if not path.exists():
         return set()
     try:
         with closing(sqlite3.connect(path)) as database:
             if database.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
                 return set()
-            found = database.execute(
-                "SELECT value_json FROM trial_user_attributes WHERE key = 'trial'"
-            ).fetchall()
+            query = "SELECT value_json FROM trial_user_attributes WHERE key = 'trial'"
+            rows = database.execute(query).fetchall()
     except sqlite3.Error:
         return set()
-    return {json.loads(value) for (value,) in found}
+    return {json.loads(value) for (value,) in rows}
 
 
 def _journal(path: Path) -> Path:
-    """What sqlite notes beside a database, so that a write that was cut short can be undone."""
+    """Returns the path of a database's journal, with which sqlite undoes an interrupted write."""
     return path.with_name(f"{path.name}-journal")
 
 

@@ -1,9 +1,8 @@
-"""Tracking: the search in MLflow, written by the driver alone. One parent run a sweep, one nested
-run a trial.
+"""Tracking: writes the search to MLflow: a parent run for the sweep, a nested run for each trial.
 
-All is written by a thread, which tries again where MLflow is away: a search of hours does not end
-over that. MLflow may so lag behind the ledger; what is still missing at the end, or after a kill,
-the next attempt writes.
+Only the driver writes. A thread does it, and tries again while MLflow is unavailable, because that
+must not end a search of hours. So MLflow may lag behind the ledger. If something is still missing
+at the end, or after a kill, the next attempt writes it.
 """
 
 import logging
@@ -34,38 +33,43 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.metrics import OBJECTIVE
-from syndet_ray.runs.results import Rung, Trial
+from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.tracking.names import registered_name, safe_names, trial_name
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, is_server, mask
 from syndet_ray.tracking.store import named_failures, reason
+from syndet_ray.tracking.valid_names import registered_name, safe_names, trial_name
 from syndet_ray.tracking.view import VIEW_TAG, links, view
 
 EXPERIMENT_PREFIX = "syndet_ray"
-# Our state of a trial and MLflow's status: MLflow knows no "pruned", and a pruned trial ended as it
+# Our state of a trial, and MLflow's status: MLflow has no "pruned", and a pruned trial ended as it
 # should.
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
-# So that the UI opens on trained models and their metrics, not on chats.
+# With this kind of experiment the UI opens on trained models and their metrics, not on chats.
 _TRAINING = "custom_model_development"
 _CLIENT_SETTINGS = {
-    # MLflow's own client tries seven times, for four minutes, while nothing else is written. We try
-    # again ourselves.
+    # MLflow's own client tries seven times, for four minutes, while nothing else is written. Our
+    # thread tries again itself.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    # It waits two minutes for an answer, twice, while a machine that is about to go has half a
-    # minute left.
+    # It waits two minutes for an answer, twice. A machine that is about to be taken away may have
+    # half a minute.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    # It prints two lines for every trial that ends, with the password of the address in them.
+    # It prints two lines for every trial that ends, and they contain the password of the address.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_PATIENCE_S = 60.0  # with a store that fails, once there is nothing else left to do
-_LEAVING_S = 5.0  # how long whoever stops a run while it begins here waits for that to be marked
-_MOST_NAMED = 6  # of what is missing
+_PATIENCE_S = 60.0  # with a store that fails, when nothing else is left to do
+_LEAVING_S = 5.0  # to mark a run as stopped, if a person stops it while it begins here
+_MOST_NAMED = 6  # missing deliveries in a message: more would fill the terminal
 
 
 @dataclass(kw_only=True)
 class _Written:
-    """What MLflow has of a trial. images: of the last rung; None where nobody has looked."""
+    """The state of a trial's run in MLflow.
+
+    run     id of the run
+    images  training images of its last rung; None if unknown
+    params  true if its parameters are written
+    """
 
     run: str
     status: str = "RUNNING"
@@ -76,16 +80,16 @@ class _Written:
 
 
 class Tracking(Listener):
-    """Writes one sweep into MLflow.
+    """Writes one sweep to MLflow.
 
     parent  the id of an earlier attempt's parent run, when resuming
-    begun   the name of the run's folder, and when it began, in seconds since 1970: what no other
-            run has. The parent run is found by it where an attempt was stopped before it could keep
-            that run's id; None where nobody will look for it
-    note    told what a person should know: once, that MLflow cannot be written to
+    begun   name of the run's folder, and its start in seconds since 1970; no other run has them.
+            They find the parent run of an attempt that was stopped before it could keep that id.
+            None if no later attempt needs them
+    note    called with a message for a person: once, if MLflow cannot be written
 
-    What goes wrong before the search begins is a MachineError; afterwards it is tried again, and
-    `end` says what is missing.
+    A failure before the search begins raises MachineError. Later writes are tried again, and `end`
+    returns what is missing.
     """
 
     def __init__(
@@ -101,14 +105,20 @@ class Tracking(Listener):
         check_server(uri)
         for name, value in _CLIENT_SETTINGS.items():
             os.environ.setdefault(name, value)
-        # a line for each attempt, otherwise
+        # otherwise it logs a line for each attempt
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        # The model registry looks a models:/ address up there, whatever its client was given.
+        # The model registry looks up models:/ addresses in this global store, even if its client
+        # was given another one.
         mlflow.set_tracking_uri(uri)
-        self._uri, self._note = uri, note
-        self._experiment, self.parent = "", ""
-        self._identity = {} if begun is None else {"run": begun[0], "begun": repr(begun[1])}
-        self._trials: dict[int, _Written] = {}  # the thread's own, like what follows
+        self._uri = uri
+        self._note = note
+        self._experiment = ""
+        self.parent = ""
+        self._identity: dict[str, str] = {}
+        if begun is not None:
+            self._identity = {"run": begun[0], "begun": repr(begun[1])}
+        # only the thread uses these two
+        self._trials: dict[int, _Written] = {}
         self._unsure: set[int] = set()
         with named_failures(uri):
             self._client = MlflowClient(uri)
@@ -117,59 +127,54 @@ class Tracking(Listener):
             except KeyboardInterrupt:
                 self._leave()
                 raise
-        self._outbox = Outbox("tracking", self._tell)
-        self._outbox.put(
-            "the view of the trials", partial(self._write_view, view(sweep, self.parent))
-        )
+        self._outbox = Outbox("tracking", self._note_failure)
+        write_view = partial(self._write_view, view(sweep, self.parent))
+        self._outbox.put("the view of the trials", write_view)
 
     @property
     def place(self) -> str:
-        """The store, as a person is told of it."""
+        """The name of the store in messages, without its password."""
         return f"MLflow's store {mask(self._uri)}"
 
     @property
     def link(self) -> str:
-        """Where a browser shows the trials; "" where no server is running yet."""
+        """The address of the trials for a browser; "" if the store is no server."""
         if not is_server(self._uri):
             return ""
         return links(self._uri, self._experiment, self.parent, has_view=True)["trials"]
 
     def update(self, trial: Trial) -> None:
-        """Has MLflow brought to where the ledger has a trial, soon; of several calls, the last says
-        all.
-        """
+        """Writes the new results of a trial, soon. A later call replaces an earlier one."""
         self._outbox.put(_name(trial), partial(self._write, trial))
 
     def interrupt(self, trial: Trial) -> None:
-        """Marks a trial that a later `resume` takes up again: MLflow must not show it as RUNNING
-        meanwhile.
-        """
+        """Marks a trial that `resume` may continue: until then MLflow must not show RUNNING."""
         self._outbox.put(_name(trial), partial(self._write_interrupted, trial))
 
     def wait(self) -> None:
-        """Waits until everything is written, or cannot be. A run waits at its end alone: until then
-        MLflow may be away.
+        """Waits until everything is written, or cannot be written.
+
+        A run waits only at its end; before that, MLflow may be unavailable.
         """
         self._outbox.wait(_PATIENCE_S)
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Metrics and tags of the whole sweep, on the parent run."""
-        now = int(time.time() * 1000)
-        measured = [Metric(key, value, now, 0) for key, value in safe_names(metrics).items()]
-        told = [RunTag(key, value) for key, value in tags.items()]
+        """Writes metrics and tags of the whole sweep to the parent run."""
+        run_metrics = _metrics(metrics, step=0)
+        run_tags = [RunTag(key, value) for key, value in tags.items()]
         self._outbox.put(
-            "the results", lambda: self._client.log_batch(self.parent, measured, tags=told)
+            "the results", lambda: self._client.log_batch(self.parent, run_metrics, tags=run_tags)
         )
 
     def describe(self, text: str) -> None:
-        """What the UI shows above the parent run."""
+        """Writes the text that the UI shows above the parent run."""
         self._outbox.put(
             "the description",
             lambda: self._client.set_tag(self.parent, MLFLOW_RUN_NOTE, text[:5000]),
         )
 
     def artifact(self, path: Path) -> None:
-        """A file, or a folder and all in it, as an artifact of the parent run."""
+        """Adds a file, or a folder with all its files, as an artifact of the parent run."""
         self._outbox.put(path.name, partial(self._write_artifact, path))
 
     def register_champion(
@@ -177,34 +182,34 @@ class Tracking(Listener):
     ) -> None:
         """Registers the model in `folder` as a new version of `name` with the alias "champion".
 
-        What an earlier attempt registered, of the same trial and with the same metrics, is not
-        registered again. Plain files, no pickle flavour:
+        If an earlier attempt has registered the same trial with the same metrics, no new version is
+        made. The files are plain, without a pickle flavour:
         `mlflow.artifacts.download_artifacts("models:/<name>@champion")` gives them back.
         """
         tags = {key: f"{value:.4f}" for key, value in metrics.items()}
         self._outbox.put("the champion", partial(self._write_champion, name, folder, trial, tags))
 
     def end(self, status: str, patience_s: float = _PATIENCE_S, limit_s: float = math.inf) -> str:
-        """Closes the parent run as FINISHED, FAILED or KILLED (resumable). Returns what MLflow
-        lacks, in words, or "".
+        """Closes the parent run as FINISHED, FAILED or KILLED (resumable).
 
-        patience_s  how long to try, where MLflow cannot be written to
-        limit_s     how long to wait in all, where it takes its time to answer
+        patience_s  how long to try, if MLflow cannot be written
+        limit_s     how long to wait in all, if it answers slowly
+
+        Returns what MLflow lacks, in words, or "".
         """
         self._outbox.put(
             "the end of the sweep", lambda: self._client.set_terminated(self.parent, status)
         )
         return _missing_words(self._outbox.wait(patience_s, limit_s))
 
-    def _tell(self, error: Exception) -> None:
-        self._note(
-            f"{self.place} cannot be written ({reason(error)}): the search goes on, and it is tried again"
-        )
+    def _note_failure(self, error: Exception) -> None:
+        problem = f"{self.place} cannot be written ({reason(error)})"
+        self._note(f"{problem}: the search goes on, and it is tried again")
 
     def _begin(
         self, name: str, sweep: LoadedSweep, artifacts: Path | None, parent: str | None
     ) -> None:
-        """Makes sure of the experiment, the parent run and its parameters."""
+        """Finds or makes the experiment, the parent run and its parameters."""
         earlier = None if parent is None else self._run(parent)
         self._experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
         earlier = earlier or self._begun_run()
@@ -220,33 +225,33 @@ class Tracking(Listener):
         if missing:
             self._client.log_batch(self.parent, params=missing)
         if earlier is not None:
-            self._take_up()
+            self._continue()
 
-    def _take_up(self) -> None:
-        """Goes on with the parent run of an earlier attempt, and finds what that wrote of trials."""
+    def _continue(self) -> None:
+        """Continues the parent run of an earlier attempt, and reads the runs of its trials."""
         if self._client.get_run(self.parent).info.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_run(self.parent)
         self._client.update_run(self.parent, status="RUNNING")
-        # others may nest theirs
-        ours = [run for run in self._children() if {"trial", "state"} <= run.data.tags.keys()]
-        self._trials = {int(run.data.tags["trial"]): _found(run) for run in ours}
+        for run in self._children():
+            if {"trial", "state"} <= run.data.tags.keys():  # a user may nest other runs there
+                self._trials[int(run.data.tags["trial"])] = _read_run(run)
 
     def _begun_run(self) -> Run | None:
-        """The parent run that an earlier attempt made without keeping its id; None where there is
-        none.
-        """
+        """Returns the parent run that an earlier attempt made without keeping its id; or None."""
         if not self._identity or not self._experiment:
             return None
         # a folder's name may hold any character
         condition = f"tags.begun = '{self._identity['begun']}'"
         runs = self._client.search_runs([self._experiment], condition, ViewType.ALL)
-        return next(
-            (run for run in runs if run.data.tags.get("run") == self._identity["run"]), None
-        )
+        for run in runs:
+            if run.data.tags.get("run") == self._identity["run"]:
+                return run
+        return None
 
     def _leave(self) -> None:
-        """Marks what had begun when a person stopped it as one that a later `resume` takes up, if
-        that takes not too long.
+        """Marks the parent run, if it exists, as one that a later `resume` continues.
+
+        A person has stopped the attempt, so this waits only a short time.
         """
         outbox = Outbox("leaving", lambda error: None)
         outbox.put("the end of the sweep", self._write_left)
@@ -254,13 +259,16 @@ class Tracking(Listener):
 
     def _write_left(self) -> None:
         run = self._begun_run()
-        parent = self.parent or (run.info.run_id if run is not None else "")
+        parent = self.parent
+        if not parent and run is not None:
+            parent = run.info.run_id
         if parent:
             self._client.set_terminated(parent, "KILLED")
 
     def _run(self, run: str) -> Run | None:
-        """A run; None where the store has none: one that goes on elsewhere, or with another server,
-        is written there anew.
+        """Returns a run by its id; None if this store does not have it.
+
+        A sweep that continues with another store is written there again.
         """
         try:
             return self._client.get_run(run)
@@ -270,15 +278,15 @@ class Tracking(Listener):
             return None
 
     def _experiment_id(self, name: str, artifacts: Path | None, parent: Run | None) -> str:
-        """The experiment of an earlier attempt, whatever it is called by now, or the one of that
-        name, made or restored.
+        """Returns the id of the experiment, which is made or restored if needed.
+
+        It is that of an earlier attempt, even if it was renamed, or else the one of this name.
         """
         experiment = self._earlier_experiment(name, parent) or self._new_experiment(name, artifacts)
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_experiment(experiment.experiment_id)
-            self._note(
-                f"MLflow's experiment {experiment.name} had been deleted: it is restored, with the runs in it"
-            )
+            problem = f"MLflow's experiment {experiment.name} had been deleted"
+            self._note(f"{problem}: it is restored, with its runs")
         return experiment.experiment_id
 
     def _earlier_experiment(self, name: str, parent: Run | None) -> Experiment | None:
@@ -287,21 +295,18 @@ class Tracking(Listener):
         return self._client.get_experiment(parent.info.experiment_id)
 
     def _new_experiment(self, name: str, artifacts: Path | None) -> Experiment:
-        """The experiment of a name that had none; that of another sweep, which began at the same
-        moment and made it.
-        """
+        """Makes an experiment; another sweep that begins at the same moment may make it first."""
         location = None if artifacts is None else artifacts.resolve().as_uri()
+        tags = {"mlflow.experimentKind": _TRAINING}
         try:
-            made = self._client.create_experiment(
-                name, location, {"mlflow.experimentKind": _TRAINING}
-            )
+            experiment_id = self._client.create_experiment(name, location, tags)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             experiment = self._client.get_experiment_by_name(name)
             assert experiment is not None
             return experiment
-        return self._client.get_experiment(made)
+        return self._client.get_experiment(experiment_id)
 
     def _new_parent(self, name: str, sweep: LoadedSweep) -> Run:
         tags = {
@@ -323,12 +328,13 @@ class Tracking(Listener):
             self._client.log_artifact(self.parent, str(path))
 
     def _write_champion(self, name: str, folder: Path, trial: Trial, tags: dict[str, str]) -> None:
-        run = self._known(trial).run
+        run = self._written(trial).run
+        version: ModelVersion | None = None
         versions = self._client.search_model_versions(f"name='{name}'")
-        version = next(
-            (earlier for earlier in versions if earlier.run_id == run and earlier.tags == tags),
-            None,
-        )
+        for earlier in versions:
+            if earlier.run_id == run and earlier.tags == tags:
+                version = earlier
+                break
         if version is None:
             taken = {earlier.source for earlier in versions}
             model = self._logged_model(name, folder, trial, run, taken)
@@ -338,10 +344,11 @@ class Tracking(Listener):
     def _logged_model(
         self, name: str, folder: Path, trial: Trial, run: str, taken: Collection[str | None]
     ) -> str:
-        """The id of the model in `folder`, handed over whole. What an attempt that failed has left
-        of it is gone on with.
+        """Uploads the model in `folder`, and returns its id in MLflow.
 
-        taken: addresses of models that are those of earlier versions
+        If an earlier attempt has failed, its unfinished model is completed.
+
+        taken: addresses of the models of earlier versions
         """
         condition = f"name = '{name}' AND source_run_id = '{run}'"
         models = self._client.search_logged_models([self._experiment], condition)
@@ -367,62 +374,61 @@ class Tracking(Listener):
         )
 
     def _write(self, trial: Trial) -> None:
-        """Brings the run of a trial to where the trial is; an attempt that fails may have done a
-        part of it.
-        """
+        """Writes the new results of a trial; an attempt that fails may have written a part."""
         try:
-            self._bring_up(trial)
+            self._write_new(trial)
         except Exception:
             self._unsure.add(trial.number)
             raise
 
-    def _bring_up(self, trial: Trial) -> None:
-        """The status comes last: a run that is over has all before it."""
-        known, status = self._known(trial), _STATUS.get(trial.state, "RUNNING")
-        if trial.state != "RUNNING" and (known.state, known.status) == (trial.state, status):
+    def _write_new(self, trial: Trial) -> None:
+        """Writes the status last, so that a run that has ended is complete."""
+        written = self._written(trial)
+        status = _STATUS.get(trial.state, "RUNNING")
+        has_ended = trial.state != "RUNNING"
+        if has_ended and (written.state, written.status) == (trial.state, status):
             return
-        images = self._last_step(known.run) if known.images is None else known.images
-        metrics = [
-            metric for rung in trial.rungs if rung.images > images for metric in _metrics(rung)
-        ]
-        if trial.diverged:  # else it would stand where its last report puts it, perhaps first
-            metrics.append(Metric(OBJECTIVE, 0.0, int(time.time() * 1000), trial.images + 1))
-        params = [] if known.params else _params(trial.settings)
-        self._client.log_batch(known.run, metrics, params, _tags(trial, known))
-        if trial.state != "RUNNING":
-            self._client.set_terminated(
-                known.run, status, None if trial.ended is None else int(trial.ended * 1000)
-            )
-        elif known.status != status:
-            self._client.update_run(known.run, status)
-        images = max(images, trial.images)
+        images = self._last_step(written.run) if written.images is None else written.images
+        metrics: list[Metric] = []
+        for rung in trial.rungs:
+            if rung.images > images:
+                metrics += _metrics(rung.metrics, step=rung.images)
+        if trial.diverged:  # otherwise its last report would rank it, perhaps first
+            metrics += _metrics({OBJECTIVE: 0.0}, step=trial.images + 1)
+        params = [] if written.params else _params(trial.settings)
+        self._client.log_batch(written.run, metrics, params, _tags(trial, written))
+        if has_ended:
+            ended_ms = None if trial.ended is None else int(trial.ended * 1000)
+            self._client.set_terminated(written.run, status, ended_ms)
+        elif written.status != status:
+            self._client.update_run(written.run, status)
         self._trials[trial.number] = _Written(
-            run=known.run,
+            run=written.run,
             status=status,
             state=trial.state,
             retries=trial.retries,
-            images=images,
+            images=max(images, trial.images),
             params=True,
         )
 
     def _write_interrupted(self, trial: Trial) -> None:
         self._write(trial)
-        known = self._trials[trial.number]
-        self._client.set_tag(
-            known.run, "reason", "interrupted; resume goes on from its last checkpoint"
-        )
-        self._client.set_terminated(known.run, "KILLED")
-        known.status = "KILLED"
+        written = self._trials[trial.number]
+        cause = "interrupted; resume goes on from its last checkpoint"
+        self._client.set_tag(written.run, "reason", cause)
+        self._client.set_terminated(written.run, "KILLED")
+        written.status = "KILLED"
 
-    def _known(self, trial: Trial) -> _Written:
-        """What MLflow has of a trial, which is asked where an attempt failed; a new run where it
-        has none.
+    def _written(self, trial: Trial) -> _Written:
+        """Returns the state of a trial's run, which is made if it is missing.
+
+        After a write that failed, MLflow is asked for it.
         """
         if trial.number in self._unsure:
             runs = self._children(f" and tags.trial = '{trial.number}'")
             self._trials.pop(trial.number, None)
             for run in runs:
-                self._trials[trial.number] = _found(run)
+                self._trials[trial.number] = _read_run(run)
             self._unsure.discard(trial.number)
         if trial.number not in self._trials:
             self._trials[trial.number] = _Written(run=self._new_run(trial))
@@ -437,29 +443,30 @@ class Tracking(Listener):
         }
         if trial.of is not None:
             tags["of"] = str(trial.of)
-        return self._client.create_run(
-            self._experiment, int(trial.started * 1000), tags, trial_name(trial)
-        ).info.run_id
+        started_ms = int(trial.started * 1000)
+        run = self._client.create_run(self._experiment, started_ms, tags, trial_name(trial))
+        return run.info.run_id
 
     def _children(self, condition: str = "") -> Iterable[Run]:
-        """The runs of trials, or those for which a condition holds too."""
-        of_this_sweep = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
+        """Returns the nested runs of this sweep, or those that also meet a condition."""
+        nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}'"
         return self._client.search_runs(
-            [self._experiment], of_this_sweep + condition, max_results=50_000
+            [self._experiment],
+            nested + condition,
+            max_results=50_000,  # the most that MLflow allows
         )
 
     def _last_step(self, run: str) -> int:
-        return max(
-            (metric.step for metric in self._client.get_metric_history(run, OBJECTIVE)), default=0
-        )
+        history = self._client.get_metric_history(run, OBJECTIVE)
+        return max((metric.step for metric in history), default=0)
 
 
 def _name(trial: Trial) -> str:
     return f"trial {trial.number}"
 
 
-def _found(run: Run) -> _Written:
-    """What an earlier attempt wrote of a trial; a kill may have come between any two writes."""
+def _read_run(run: Run) -> _Written:
+    """Reads the state of a run; after a kill, any of its later writes may be missing."""
     retries = int(run.data.tags.get("retries", 0))
     return _Written(
         run=run.info.run_id,
@@ -471,11 +478,14 @@ def _found(run: Run) -> _Written:
     )
 
 
-def _tags(trial: Trial, known: _Written) -> list[RunTag]:
-    """What has changed since MLflow was told; of a trial that is over, why, and which settings were
-    in force.
+def _tags(trial: Trial, written: _Written) -> list[RunTag]:
+    """Returns the tags that are new since the last write.
+
+    An ended trial has its state, the reason, and the settings that were in force.
     """
-    tags = {"retries": str(trial.retries)} if trial.retries != known.retries else {}
+    tags: dict[str, str] = {}
+    if trial.retries != written.retries:
+        tags["retries"] = str(trial.retries)
     if trial.state != "RUNNING":
         tags |= {"state": trial.state, "reason": trial.reason[:5000]}
         tags |= {f"effective.{key}": str(value) for key, value in trial.effective.items()}
@@ -483,43 +493,49 @@ def _tags(trial: Trial, known: _Written) -> list[RunTag]:
 
 
 def _params(settings: Mapping[str, Any]) -> list[Param]:
-    """Settings as the UI can draw them: a number by itself, shares one by one, and nothing for what
-    a recipe has not.
+    """Returns settings as parameters that the UI can plot: every share has a parameter of its own.
 
-    One "None" among numbers makes the parallel coordinates of all trials an axis of words.
+    A setting that the recipe lacks is left out: one "None" among numbers makes their axis in the
+    parallel coordinates an axis of words.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for path, value in settings.items():
-        shares = isinstance(value, Mapping) and all(
-            isinstance(part, (int, float)) for part in value.values()
-        )
-        found |= (
-            {f"{path}.{name}": part for name, part in value.items()} if shares else {path: value}
-        )
-    told = {path: str(value) for path, value in found.items() if value is not None}
-    return [Param(path, value) for path, value in safe_names(told).items()]
+        if _are_shares(value):
+            for name, share in value.items():
+                values[f"{path}.{name}"] = share
+        else:
+            values[path] = value
+    texts = {path: str(value) for path, value in values.items() if value is not None}
+    return [Param(path, text) for path, text in safe_names(texts).items()]
 
 
-def _metrics(rung: Rung) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [
-        Metric(name, value, now, rung.images) for name, value in safe_names(rung.metrics).items()
-    ]
+def _are_shares(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(share, (int, float)) for share in value.values())
+
+
+def _metrics(metrics: Mapping[str, float], step: int) -> list[Metric]:
+    now_ms = int(time.time() * 1000)
+    return [Metric(name, value, now_ms, step) for name, value in safe_names(metrics).items()]
 
 
 def _missing_words(missing: Mapping[str, Exception | None]) -> str:
-    """What was not delivered, and why: "trial 3, trial 4 and 2 more (no answer)"; "" where nothing
-    is missing.
+    """Returns the missing deliveries and the reason, or "" if nothing is missing.
+
+    For example: "trial 3, trial 4 and 2 more (no answer)".
     """
     if not missing:
         return ""
-    named = ", ".join(list(missing)[:_MOST_NAMED])
-    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    words = ", ".join(list(missing)[:_MOST_NAMED])
+    if len(missing) > _MOST_NAMED:
+        words += f" and {len(missing) - _MOST_NAMED} more"
     failures = [failure for failure in missing.values() if failure is not None]
-    why = f" ({reason(failures[-1])})" if failures else ""
-    return f"{named}{more}{why}"
+    if failures:
+        words += f" ({reason(failures[-1])})"
+    return words
 
 
 def champion_name(sweep_name: str) -> str:
-    """The name under which a sweep's best model is registered."""
+    """Returns the name under which a sweep's best model is registered."""
     return registered_name(f"{EXPERIMENT_PREFIX}-{sweep_name}")

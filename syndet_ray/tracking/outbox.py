@@ -1,5 +1,6 @@
-"""Outbox: deliveries to a service that may be away for hours, by a thread of its own; each is tried
-until it succeeds.
+"""Outbox: a thread that makes deliveries to a service, and repeats those that fail.
+
+The service may be unavailable for hours.
 """
 
 import math
@@ -9,16 +10,19 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 
 # Between two attempts at one delivery: doubled after each failure, up to the longest. A service
-# that restarts is back in seconds; one that is away for a night is asked once a minute.
+# that restarts is back in seconds; one that is down for a night is tried once a minute.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-# failures of different deliveries, after which it is the service that fails, and not one of them
+# consecutive failures after which the service is taken as unavailable; fewer may be the fault of
+# single deliveries
 _IN_A_ROW = 3
 
 
 @dataclass(kw_only=True)
 class _Delivery:
-    """One thing to be delivered. send: its answer does not matter; due: not before this moment, s
-    of the monotonic clock.
+    """One delivery.
+
+    send  makes it; its return value does not matter
+    due   earliest time of the next attempt, in seconds of the monotonic clock
     """
 
     send: Callable[[], object]
@@ -28,13 +32,12 @@ class _Delivery:
 
 
 class Outbox:
-    """Deliveries by name. A newer one takes the place of an older one of its name that has not been
-    made yet.
+    """Deliveries by name. A new one replaces a waiting one of the same name.
 
-    A delivery that fails is tried again later, and others are made meanwhile. A `send` may so be
+    A delivery that fails is tried again later, and others are made meanwhile. So `send` may be
     called several times: an attempt that failed may have done a part of its work.
 
-    on_failure: told of the first failure of all, by a thread that calls `put` or `wait`.
+    on_failure: called once, with the first failure of all, in a thread that calls `put` or `wait`.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Outbox:
         Thread(target=self._deliver, name=name, daemon=True).start()
 
     def put(self, name: str, send: Callable[[], object]) -> None:
-        """Has something delivered, soon."""
+        """Adds a delivery; the thread makes it soon."""
         with self._changed:
             earlier = self._deliveries.get(name)
             if earlier is None:
@@ -61,27 +64,30 @@ class Outbox:
             else:
                 earlier.send = send
             self._changed.notify_all()
-        self._tell()
+        self._report_failure()
 
     def wait(self, patience_s: float, limit_s: float = math.inf) -> dict[str, Exception | None]:
-        """Waits until all is delivered; returns what is not, and why not, once patience is lost.
+        """Waits for all deliveries; returns those that are missing, with their last failures.
 
-        Patience is lost with failures alone: a delivery that takes long is waited for, as long as
-        `limit_s` allows.
+        patience_s  seconds after which failures end the wait; a slow delivery does not end it
+        limit_s     seconds after which the wait ends in any case
         """
-        began = time.monotonic()
-        deadline, limit = began + patience_s, began + limit_s
+        start = time.monotonic()
+        deadline = start + patience_s
+        limit = start + limit_s
         with self._changed:
             self._try_now()
             while self._deliveries and not self._is_hopeless(deadline) and time.monotonic() < limit:
                 self._changed.wait(_next_pause_s(deadline, limit))
             missing = {name: delivery.failure for name, delivery in self._deliveries.items()}
-        self._tell()
+        self._report_failure()
         return missing
 
     def _try_now(self) -> None:
         for delivery in self._deliveries.values():
-            delivery.due, delivery.failures, delivery.failure = 0.0, 0, None
+            delivery.due = 0.0
+            delivery.failures = 0
+            delivery.failure = None
         self._failures_in_a_row = 0
         self._changed.notify_all()
 
@@ -91,10 +97,11 @@ class Outbox:
         have_failed = all(delivery.failure is not None for delivery in self._deliveries.values())
         return have_failed or self._failures_in_a_row >= _IN_A_ROW
 
-    def _tell(self) -> None:
+    def _report_failure(self) -> None:
         if self._first_failure is not None and self._on_failure is not None:
-            tell, self._on_failure = self._on_failure, None
-            tell(self._first_failure)
+            on_failure = self._on_failure
+            self._on_failure = None
+            on_failure(self._first_failure)
 
     def _deliver(self) -> None:
         while True:
@@ -108,7 +115,7 @@ class Outbox:
                 self._changed.notify_all()
 
     def _next(self) -> str:
-        """The first delivery that is due; waits for one."""
+        """Returns the name of the first delivery that is due; waits for one."""
         while True:
             now = time.monotonic()
             for name, delivery in self._deliveries.items():
@@ -118,33 +125,37 @@ class Outbox:
             self._changed.wait(min(dues) - now if dues else None)
 
     def _settle(self, name: str, send: Callable[[], object], failure: Exception | None) -> None:
+        """Records the result of one attempt; `failure` is None if it was successful."""
         delivery = self._deliveries[name]
         delivery.failure = failure
-        self._failures_in_a_row = 0 if failure is None else self._failures_in_a_row + 1
         if failure is not None:
             pause_s = min(_LONGEST_PAUSE_S, self._first_pause_s * 2**delivery.failures)
             delivery.failures += 1
             delivery.due = time.monotonic() + pause_s
+            self._failures_in_a_row += 1
             self._first_failure = self._first_failure or failure
-        elif delivery.send is send:
+            return
+        self._failures_in_a_row = 0
+        if delivery.send is send:
             del self._deliveries[name]
-        else:  # a newer one came meanwhile
-            delivery.due, delivery.failures = 0.0, 0
+        else:  # a new one replaced it meanwhile
+            delivery.due = 0.0
+            delivery.failures = 0
 
 
 def _next_pause_s(*moments: float) -> float | None:
-    """Seconds until the first of some moments of the monotonic clock that is still to come; None
-    where none is.
+    """Returns the seconds until the first moment in the future; None if there is none.
+
+    moments: seconds of the monotonic clock.
     """
     now = time.monotonic()
-    ahead = [moment - now for moment in moments if now < moment < math.inf]
-    return min(ahead, default=None)
+    pauses_s = [moment - now for moment in moments if now < moment < math.inf]
+    return min(pauses_s, default=None)
 
 
 def _failure_of(send: Callable[[], object]) -> Exception | None:
     try:
         send()
-    # whatever it is: the thread must live on, and the end says what is missing and why
-    except Exception as error:
+    except Exception as error:  # of any kind: the thread must live on, and `wait` returns it
         return error
     return None

@@ -1,4 +1,4 @@
-"""Server: whether MLflow's tracking server answers, and its address without the password."""
+"""Server: checks that MLflow's tracking server answers; writes its address without the password."""
 
 import re
 
@@ -9,53 +9,56 @@ from mlflow.utils.rest_utils import http_request
 
 from syndet_ray.errors import MachineError
 
-_ANSWER_S = 5
-# The cheapest request that needs all that writing needs. /health does not: MLflow's own log-in
-# leaves it open, and a server that nobody may use looks healthy.
+_ANSWER_S = 5  # a healthy server answers this request in well under a second
+# The cheapest request that needs the same rights as writing. /health does not: MLflow's own log-in
+# leaves it open, so a server that rejects every user looks healthy there.
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
-_OTHER = "Start it, correct `tracking`, or leave it out to use sqlite beside the runs."
-_CERTIFICATE = "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or set MLFLOW_TRACKING_INSECURE_TLS=true."
+_OTHER = "Start it, correct `tracking`, or leave it out to use the sqlite store in the runs folder."
+_CERTIFICATE = (
+    "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, "
+    "or set MLFLOW_TRACKING_INSECURE_TLS=true."
+)
 _LOG_IN = (
-    "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or give `tracking` with name "
-    "and password: a run does not keep them."
+    "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+    "or give `tracking` with name and password: a run does not keep them."
 )
 _MASK = "***"
-_DATABASES = (
-    "sqlite:",
-    "postgresql",
-    "mysql",
-    "mssql",
-)  # those that MLflow keeps runs in; each may name its driver too
+# The databases in which MLflow keeps runs; an address may also name the driver.
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 
 
 def is_server(uri: str) -> bool:
-    """Whether an address is that of a server, rather than of a database or a folder."""
+    """True for the address of a server, False for that of a database or a folder."""
     return uri.startswith(("http://", "https://"))
 
 
 def check_server(uri: str) -> None:
     """Raises MachineError unless the tracking server at `uri` lets us in, within a few seconds.
 
-    Asked as MLflow's own client asks: with its token, name and password, certificates, and whatever
-    else is set.
+    The request is sent as MLflow's own client sends it: with its token, name and password,
+    certificates, and all its other settings. Of a database only the form of its address is checked.
     """
     if not is_server(uri):
-        if not uri.startswith(_DATABASES):
-            rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
-            raise MachineError(
-                f"tracking {mask(uri)}", rule, do="Correct `tracking`, or leave it out."
-            )
+        _check_database_address(uri)
         return
     place = f"tracking server {mask(uri)}"
     answer = _answer(uri, place)
-    got = f"HTTP {answer.status_code}"
+    status = f"HTTP {answer.status_code}"
     if answer.status_code in (401, 403):
-        raise MachineError(place, "rejects this login", got=got, do=_LOG_IN)
+        raise MachineError(place, "rejects this login", got=status, do=_LOG_IN)
     if not answer.ok:
-        raise MachineError(place, "is not healthy", got=got, do=_OTHER)
-    kind = answer.headers.get("Content-Type", "")
-    if "json" not in kind:  # such as a page to log in on
-        raise MachineError(place, "does not answer as MLflow does", got=kind, do=_OTHER)
+        raise MachineError(place, "is not healthy", got=status, do=_OTHER)
+    content_type = answer.headers.get("Content-Type", "")
+    if "json" not in content_type:  # such as a login page
+        raise MachineError(place, "does not answer as MLflow does", got=content_type, do=_OTHER)
+
+
+def _check_database_address(uri: str) -> None:
+    if uri.startswith(_DATABASES):
+        return
+    rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
+    do = "Correct `tracking`, or leave it out."
+    raise MachineError(f"tracking {mask(uri)}", rule, do=do)
 
 
 def _answer(uri: str, place: str) -> requests.Response:
@@ -70,7 +73,7 @@ def _answer(uri: str, place: str) -> requests.Response:
 
 
 def mask(text: str) -> str:
-    """A text, such as an address or a command line, without the passwords of the addresses in it."""
+    """Returns a text, such as a command line, with the passwords of its addresses masked."""
     text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", rf"\1:{_MASK}@", text)
     return re.sub(
         r"([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+",
@@ -81,21 +84,20 @@ def mask(text: str) -> str:
 
 
 def without_login(uri: str) -> str:
-    """An address without name and password."""
+    """Returns an address without name and password."""
     return re.sub(r"://[^/\s]*@", "://", uri)
 
 
 def kept_address(uri: str) -> str:
-    """The address to go on with, of one that was kept without its password.
+    """Returns the address to use, given one that was kept without its password.
 
-    A server's password then comes from MLflow's own settings. Raises MachineError for other stores,
-    which have none.
+    A server's password then comes from MLflow's own settings. Raises MachineError for other stores:
+    MLflow has no such setting for them.
     """
     if _MASK not in uri:
         return uri
     plain = without_login(uri)
     if is_server(uri) and _MASK not in plain:
         return plain
-    raise MachineError(
-        uri, "is kept without its password", do="Give the whole address with `tracking`."
-    )
+    do = "Give the whole address with `tracking`."
+    raise MachineError(uri, "is kept without its password", do=do)

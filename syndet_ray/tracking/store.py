@@ -1,6 +1,4 @@
-"""Store: MLflow's own database, opened by one process at a time, or refused with what to do about
-it.
-"""
+"""Store: opens MLflow's own database, one process at a time; errors say what to do."""
 
 import fcntl
 import logging
@@ -19,24 +17,23 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking.server import check_server, is_server, mask
 
-# What MLflow and the packages under it raise over a store. ImportError: there is no driver for that
-# database here.
+# The exceptions of MLflow and the packages under it if a store fails. ImportError: the driver of
+# that database is not installed.
 _FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, ImportError, OSError)
-# of an older MLflow, and of a newer one
+# in the error about tables of an older MLflow, and of a newer one
 _OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
 
 
 def store_address(runs: Path) -> str:
-    """The address of the sqlite store under `runs`, whether it is there or not."""
+    """Returns the address of the sqlite store under `runs`; the store need not exist."""
     return f"sqlite:///{runs.resolve() / 'mlflow.db'}"
 
 
 def local_store(runs: Path) -> str:
-    """The address of the sqlite store under `runs`, made if it is not there yet. Raises
-    MachineError.
+    """Makes the sqlite store under `runs` if it is missing, and returns its address.
 
-    Made here, once, because processes that open a missing store at the same moment race to create
-    it, and in WAL mode because that makes a write about three times cheaper.
+    It is made here, once, because processes that open a missing store at the same moment race to
+    create it. WAL mode makes a write about three times cheaper. Raises MachineError.
     """
     uri = store_address(runs)
     with named_failures(uri), _alone(uri):
@@ -47,8 +44,9 @@ def local_store(runs: Path) -> str:
 
 
 def open_store(uri: str) -> str:
-    """Makes sure of the database at an address, and returns that; a server has seen to its own.
-    Raises MachineError.
+    """Makes the tables of the database at an address if needed, and returns the address.
+
+    A server does this for its own database. Raises MachineError.
     """
     if not is_server(uri):
         with named_failures(uri), _alone(uri):
@@ -57,7 +55,7 @@ def open_store(uri: str) -> str:
 
 
 def check_store(uri: str) -> None:
-    """Raises MachineError unless a store is there that lets us in, or there is room for a new one.
+    """Raises MachineError unless the store exists and lets us in, or a new one can be made.
 
     Makes no store.
     """
@@ -65,14 +63,14 @@ def check_store(uri: str) -> None:
     if is_server(uri):
         return
     with named_failures(uri):
-        is_there = _has_tables(uri)
-    if is_there:
+        exists = _has_tables(uri)
+    if exists:
         open_store(uri)
 
 
 @contextmanager
 def named_failures(uri: str) -> Iterator[None]:
-    """Has what goes wrong with a store raised as a MachineError that says what can be done."""
+    """Turns the exceptions of a store into a MachineError that says what to do."""
     try:
         yield
     except _FAILURES as error:
@@ -80,17 +78,19 @@ def named_failures(uri: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What an exception says first, without the passwords in it; the name of its kind where it says
-    nothing.
+    """Returns the first line of an exception's message, with passwords masked.
 
-    Of a server that does not answer MLflow tells three hundred characters of its libraries; the
-    kind says as much.
+    Returns the exception's type if the message is empty, or if a server does not answer: MLflow's
+    message is then three hundred characters about its libraries, and the type says as much.
     """
     if isinstance(error.__context__, requests.RequestException):
         return type(error.__context__).__name__
-    said = error.orig if isinstance(error, DBAPIError) else error
-    lines = [line.strip() for line in str(said).splitlines() if line.strip()]
-    return mask(lines[0]).rstrip(".") if lines else type(error).__name__
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = str(cause).strip()
+    if not text:
+        return type(error).__name__
+    first_line = text.splitlines()[0].strip()
+    return mask(first_line).rstrip(".")
 
 
 def _refusal(uri: str, error: Exception) -> MachineError:
@@ -98,18 +98,20 @@ def _refusal(uri: str, error: Exception) -> MachineError:
     if any(words in str(error) for words in _OTHER_SCHEMA):
         rule = "has the tables of another version of MLflow"
         upgrade = f"Keep a copy of it, then bring it up to date: mlflow db upgrade {mask(uri)}"
-        return MachineError(
-            place, rule, do=f"{upgrade} (or install the newer MLflow that made it)."
-        )
+        do = f"{upgrade} (or install the newer MLflow that made it)."
+        return MachineError(place, rule, do=do)
     rule = f"cannot be used ({reason(error)})"
     if _file(uri) is None:
-        return MachineError(place, rule, do="Correct `tracking`, or mend the store.")
-    do = "Mend it, or move it away: a new one is made in its place, and resume writes a run there anew."
+        return MachineError(place, rule, do="Correct `tracking`, or repair the store.")
+    do = (
+        "Repair it, or move it away: a new one is made in its place, "
+        "and resume writes a run to it again."
+    )
     return MachineError(place, rule, do=do)
 
 
 def _open(uri: str) -> None:
-    """Has MLflow open a database, which makes its tables where there are none."""
+    """Lets MLflow open a database, and make its tables if there are none."""
     for chatty in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     _has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
@@ -117,9 +119,9 @@ def _open(uri: str) -> None:
 
 
 def _has_tables(uri: str) -> bool:
-    """Whether there is anything in a database.
+    """True if a database exists and is not empty.
 
-    Raises at once what keeps it from being reached or read.
+    Raises without delay if it cannot be reached or read.
     """
     file = _file(uri)
     if file is not None and not file.exists():
@@ -133,8 +135,9 @@ def _has_tables(uri: str) -> bool:
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """One process at a time opens a store that is a file: MLflow makes its tables in many steps,
-    and two would collide.
+    """Holds the lock of a store that is a file, so that one process at a time opens it.
+
+    MLflow makes its tables in many steps, and two processes would collide.
     """
     file = _file(uri)
     if file is None:
@@ -147,7 +150,7 @@ def _alone(uri: str) -> Iterator[None]:
 
 
 def _file(uri: str) -> Path | None:
-    """Where a store of sqlite lies; None for any other, and for what is no address at all."""
+    """Returns the file of a sqlite store; None for other stores and for invalid addresses."""
     try:
         url = sqlalchemy.make_url(uri)
     except SQLAlchemyError:

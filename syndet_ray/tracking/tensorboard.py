@@ -1,10 +1,9 @@
-"""TensorBoard: the search as event files, written by the driver alone. A folder for each trial, and
-one for the champion.
+"""TensorBoard: writes the search as event files: a folder for each trial, and one for the champion.
 
-All of it can be made from the ledger. An attempt that goes on with a run therefore writes every
-trial anew, in place of what an earlier one left: no point is lost to a kill, and none stands there
-twice. The wall clock of such points is that of the later attempt. A thread writes; what goes wrong
-there is noted once, and the search goes on without.
+Only the driver writes. All events can be made from the ledger, so an attempt that resumes a run
+writes every trial again, in place of the old files: no point is lost in a kill, and none appears
+twice. The wall clock of such points is that of the later attempt. A thread writes; its first
+failure is noted, and the search goes on without event files.
 """
 
 import io
@@ -29,56 +28,62 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE, TEST
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.tracking.names import trial_name
+from syndet_ray.tracking.valid_names import trial_name
 
 _CHAMPION = "champion"
-_PICTURES = ("sheet_training", "best_predictions", "worst_predictions")  # among the figures
+# the figures of the report that show photos; TensorBoard has plots of its own for the rest
+_PICTURES = ("sheet_training", "best_predictions", "worst_predictions")
 
 
 class TensorBoard(Listener):
-    """Writes one run's `tensorboard` folder. note: told, once, why nothing more is written."""
+    """Writes one run's `tensorboard` folder. note: called once, if writing fails."""
 
     def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
-        self._path, self._varied = folder.path / "tensorboard", sweep.parameters.settings()
+        self._path = folder.path / "tensorboard"
+        self._varied = sweep.parameters.settings()
         self._examples = examples(sweep)
         self._note = note
-        self._failure: Exception | None = None  # the thread's; told by whoever calls next
-        self._is_told = False
+        # set by the thread, and noted in the next call of a method
+        self._failure: Exception | None = None
+        self._is_noted = False
         self._thread = ThreadPoolExecutor(1, "tensorboard")
-        self._writers: dict[int, _Writer] = {}  # the thread's own, like what follows
-        self._rungs: dict[int, int] = {}  # written, by trial
-        self._over: set[int] = set()
-        self._soon(self._begin)
+        # only the thread uses these, by the number of the trial
+        self._writers: dict[int, _Writer] = {}
+        self._rungs: dict[int, int] = {}  # the number of rungs that are written
+        self._ended: set[int] = set()
+        self._submit(self._begin)
 
     def update(self, trial: Trial) -> None:
-        """Has the events brought to where the ledger has a trial, soon."""
-        self._soon(self._write, trial)
+        """Writes the new events of a trial, soon."""
+        self._submit(self._write, trial)
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Waits until everything is written, whatever the limit: it lies on this machine."""
+        """Waits until everything is written; local files need no limit."""
         self._thread.submit(lambda: None).result()
-        self._tell()
+        self._note_failure()
 
     def publish(self, folder: RunFolder) -> None:
-        """Writes what the test set said of the champion, and the pictures among the figures; once
-        they are there.
+        """Writes the champion's test scores, and the figures that show photos.
+
+        Called when the report exists.
         """
-        self._soon(self._write_champion, folder)
+        self._submit(self._write_champion, folder)
         self.flush()
 
     def end(self) -> None:
-        """Closes what is open; unfinished trials are left to a later attempt."""
-        self._soon(self._close)
+        """Closes all open files; a later attempt writes the unfinished trials."""
+        self._submit(self._close)
         self.flush()
 
-    def _soon(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Has something done, after all that was given before."""
-        self._tell()
+    def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Lets the thread do this work, after all earlier work."""
+        self._note_failure()
         self._thread.submit(self._attempt, work, *arguments)
 
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> None:
-        """What goes wrong here must not end a search of hours, whatever it is; nor must it go
-        unsaid.
+        """Does the work, and keeps its failure.
+
+        No error here may end a search of hours, and none may be silent.
         """
         if self._failure is not None:
             return
@@ -87,26 +92,23 @@ class TensorBoard(Listener):
         except Exception as error:
             self._failure = error
 
-    def _tell(self) -> None:
-        if self._failure is None or self._is_told:
+    def _note_failure(self) -> None:
+        if self._failure is None or self._is_noted:
             return
         cause = f"{type(self._failure).__name__}: {self._failure}"
-        self._note(
-            f"TensorBoard: no more is written to {self._path} ({cause}); a later resume writes it anew"
-        )
-        self._is_told = True
+        problem = f"TensorBoard: nothing more is written to {self._path} ({cause})"
+        self._note(f"{problem}; a later resume writes it again")
+        self._is_noted = True
 
     def _begin(self) -> None:
-        """What TensorBoard's HParams table shows, for all trials alike: each has some of the
-        settings only.
-        """
+        """Writes the columns of TensorBoard's HParams table; a trial may lack some of them."""
         experiment, _, _ = hparams(self._examples, {OBJECTIVE: 0.0})
         writer = _Writer(self._path)
         writer.add(experiment, 0)
         writer.close()
 
     def _write(self, trial: Trial) -> None:
-        if trial.number in self._over:
+        if trial.number in self._ended:
             return
         writer = self._writers.get(trial.number) or self._start(trial)
         for rung in trial.rungs[self._rungs.get(trial.number, 0) :]:
@@ -115,13 +117,14 @@ class TensorBoard(Listener):
         if trial.state != "RUNNING":
             _, _, end = hparams({}, {})
             writer.add(end, trial.images)
-            self._over.add(trial.number)
+            self._ended.add(trial.number)
             self._writers.pop(trial.number).close()
         else:
             writer.flush()
 
     def _start(self, trial: Trial) -> "_Writer":
-        writer = self._writers[trial.number] = _Writer(self._path / folder_name(trial))
+        writer = _Writer(self._path / folder_name(trial))
+        self._writers[trial.number] = writer
         _, start, _ = hparams(settings(trial, self._varied), {})
         writer.add(start, 0)
         return writer
@@ -131,12 +134,14 @@ class TensorBoard(Listener):
         if test is None or test.champion is None:
             return
         champion = next(trial for trial in folder.trials() if trial.number == test.champion)
+        scores = _champion_scores(test)
         writer = _Writer(self._path / _CHAMPION)
         writer.add(
-            _scalars({f"{TEST}{name}": value for name, value in _champion_scores(test).items()}),
+            _scalars({f"{TEST}{name}": value for name, value in scores.items()}),
             champion.images,
         )
-        for path in (folder.figures / f"{name}.png" for name in _PICTURES):
+        for name in _PICTURES:
+            path = folder.figures / f"{name}.png"
             if path.exists():
                 writer.add(_picture(path), champion.images)
         writer.close()
@@ -147,19 +152,18 @@ class TensorBoard(Listener):
 
 
 class _Writer:
-    """The one event file of a folder, in place of any that was there."""
+    """The only event file of a folder; it replaces earlier ones."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         old = list(folder.glob("events.out.tfevents.*"))
-        # never the name of an old one
-        self._file = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        suffix = f".{time.time_ns()}"  # so that the name differs from old ones
+        self._file = EventsWriter(str(folder / "events"), suffix)
         for path in old:
             path.unlink()
-        # A TensorBoard that is looking on forgets what it knew from the old file.
-        self._file.write_event(
-            Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START))
-        )
+        # A running TensorBoard then forgets the points of the old file.
+        start = SessionLog(status=SessionLog.START)
+        self._file.write_event(Event(wall_time=time.time(), step=0, session_log=start))
 
     def add(self, summary: Summary, step: int) -> None:
         self._file.write_event(Event(wall_time=time.time(), step=step, summary=summary))
@@ -172,66 +176,77 @@ class _Writer:
 
 
 def folder_name(trial: Trial) -> str:
-    """trial-003, or trial-000 real_only: where the events of a trial lie."""
+    """Returns the folder of a trial's events: "trial-003", or "trial-000 real_only"."""
     return re.sub(r"[^\w\-. ()]", "_", trial_name(trial))
 
 
 def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | bool]:
-    """What the search varied, in this trial: numbers and words; shares one by one. What it has not
-    is left out.
+    """Returns the searched settings of a trial, as numbers and words; every share by itself.
+
+    Settings that its recipe lacks are left out.
     """
-    found: dict[str, Any] = {"kind": trial.name or trial.kind}
-    values = trial.settings
+    values: dict[str, Any] = {"kind": trial.name or trial.kind}
+    of_trial = trial.settings
     for path in varied:
-        value = values.get(path)
-        found |= (
-            {f"{path}/{k}": v for k, v in value.items()}
-            if isinstance(value, Mapping)
-            else {path: value}
-        )
-    plain = {
-        path: value if isinstance(value, (bool, int, float, str)) else str(value)
-        for path, value in found.items()
-    }
-    return {path: value for path, value in plain.items() if found[path] is not None}
+        value = of_trial.get(path)
+        if isinstance(value, Mapping):
+            for name, share in value.items():
+                values[f"{path}/{name}"] = share
+        else:
+            values[path] = value
+    return {path: _plain(value) for path, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> float | str | bool:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def examples(sweep: LoadedSweep) -> dict[str, float | str | bool]:
-    """A value of everything that the search varies, by the names of `settings`: it tells whether
-    that is a number.
+    """Returns a value for every searched setting, by the names of `settings`.
+
+    TensorBoard reads from it which settings are numbers.
     """
-    found: dict[str, float | str | bool] = {"kind": "search"}
+    values: dict[str, float | str | bool] = {"kind": "search"}
     for path, parameter in sweep.parameters.items():
         if isinstance(parameter, Simplex):
-            parts = [name for name in parameter.sources if name != REAL]
-            found |= dict.fromkeys(["mix.synthetic", *(f"mix.parts/{name}" for name in parts)], 0.0)
+            values["mix.synthetic"] = 0.0
+            for source in parameter.sources:
+                if source != REAL:
+                    values[f"mix.parts/{source}"] = 0.0
+        elif isinstance(parameter, Choice):
+            values[path] = _example(parameter.values)
         else:
-            found[path] = _example(parameter.values) if isinstance(parameter, Choice) else 0.0
-    return found
+            values[path] = 0.0
+    return values
 
 
 def _example(values: Sequence[Any]) -> float | str | bool:
-    return values[0] if all(isinstance(value, (bool, int, float)) for value in values) else "any"
+    are_numbers = all(isinstance(value, (bool, int, float)) for value in values)
+    return values[0] if are_numbers else "any"
 
 
 def _champion_scores(test: TestScores) -> Mapping[str, float]:
-    """Of the very model, where it is known; of an older run, the means of its recipe."""
+    """Returns the scores of the champion itself; of an older run, the means of its recipe."""
     best = test.row("best")
     assert best is not None
-    return (
-        test.models.get(test.champion, best.metrics) if test.champion is not None else best.metrics
-    )
+    if test.champion is None:
+        return best.metrics
+    return test.models.get(test.champion, best.metrics)
 
 
 def _scalars(metrics: Mapping[str, float]) -> Summary:
-    return Summary(
-        value=[Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-    )
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+    return Summary(value=values)
 
 
 def _picture(path: Path) -> Summary:
     png = path.read_bytes()
     with Image.open(io.BytesIO(png)) as image:
         width, height = image.size
-    shown = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
-    return Summary(value=[Summary.Value(tag=path.stem, image=shown)])
+    picture = Summary.Image(
+        width=width,
+        height=height,
+        colorspace=3,  # RGB
+        encoded_image_string=png,
+    )
+    return Summary(value=[Summary.Value(tag=path.stem, image=picture)])

@@ -1,7 +1,6 @@
-"""UI: MLflow's own web pages, served on this machine, and the addresses in them that show a run's
-trials.
-"""
+"""UI: serves MLflow's own web pages on this machine, and finds the pages of a run's trials."""
 
+import math
 import os
 import socket
 import subprocess
@@ -24,64 +23,70 @@ from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
 _HOST = "127.0.0.1"
 # Without its job runners the server is 2 processes instead of 10.
 _FEW_PROCESSES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+# The server is asked so often while it starts, and each answer may take so long: a person waits.
 _ASK_EVERY_S, _ANSWER_S = 0.1, 5
 
 
 def newest_run(runs: Path) -> RunFolder | None:
-    """The run under a folder that was begun last; None where there is none. What cannot be read is
-    passed over.
+    """Returns the run in a folder that began last; None if there is none.
+
+    Runs that cannot be read are passed over.
     """
-    begun: list[tuple[float, RunFolder]] = []
+    newest: RunFolder | None = None
+    newest_start = -math.inf
     for path in runs.glob("*/sweep.json"):
         folder = RunFolder(path.parent)
         with suppress(OSError, DataError):
-            begun.append((folder.about.get("started", 0.0), folder))
-    return max(begun, key=lambda run: run[0])[1] if begun else None
+            start = folder.about.get("started", 0.0)
+            if start > newest_start:
+                newest, newest_start = folder, start
+    return newest
 
 
 def kept_tracking(folder: RunFolder) -> str | None:
-    """Where a run's trials are; None for the store that lies beside the run."""
+    """Returns the address of a run's MLflow store; None for the store in the folder of the runs."""
     tracking = folder.about["options"]["tracking"]
     return None if tracking is None else kept_address(tracking)
 
 
 def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
-    """Addresses by what a browser shows there: the trials of a run and their charts, or all
-    experiments.
+    """Returns the addresses "trials" and "charts" of a run.
 
-    uri     MLflow's store
-    server  whose pages show what is in it
+    Without a run there is only "trials", the page of all experiments.
 
-    Raises DataError where the run has no trial yet, and MachineError where the store has nothing of
-    it.
+    uri     of MLflow's store
+    server  the address of the server whose pages show that store
+
+    Raises DataError if the run has no trial yet, and MachineError if the store does not have it.
     """
     if folder is None:
         return {"trials": experiments_link(server)}
     parent = folder.about.get("mlflow_run")
     if parent is None:
-        raise DataError(
-            folder.path,
-            "has no trial yet",
-            do=f"Continue it: python -m syndet_ray resume {folder.path}",
-        )
+        do = f"Continue it: python -m syndet_ray resume {folder.path}"
+        raise DataError(folder.path, "has no trial yet", do=do)
     client = MlflowClient(uri)
     try:
         experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise MachineError(
-                f"MLflow's store {mask(uri)}", f"cannot be read ({mask(str(error))})"
-            ) from None
-        rule = f"has nothing of {folder.path}"
-        do = f"Name another with `tracking`, or have it written there: python -m syndet_ray resume {folder.path}"
-        raise MachineError(f"MLflow's store {mask(uri)}", rule, do=do) from None
-    return links(
-        server, experiment.experiment_id, parent, has_view=VIEW_TAG + parent in experiment.tags
+        raise _read_error(uri, error, folder) from None
+    has_view = VIEW_TAG + parent in experiment.tags
+    return links(server, experiment.experiment_id, parent, has_view=has_view)
+
+
+def _read_error(uri: str, error: MlflowException, folder: RunFolder) -> MachineError:
+    place = f"MLflow's store {mask(uri)}"
+    if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        return MachineError(place, f"cannot be read ({mask(str(error))})")
+    do = (
+        "Name another with `tracking`, or have it written there: "
+        f"python -m syndet_ray resume {folder.path}"
     )
+    return MachineError(place, f"has nothing of {folder.path}", do=do)
 
 
 def local_address(port: int) -> str:
-    """Where this machine serves its own pages."""
+    """Returns the address of the server on this machine."""
     return f"http://{_HOST}:{port}"
 
 
@@ -89,62 +94,52 @@ def local_address(port: int) -> str:
 def server(
     store: str, artifacts: Path, port: int, say: Callable[[str], object]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """MLflow's server on 127.0.0.1, from when it answers until the end of the block.
+    """Runs MLflow's server on 127.0.0.1, from its first answer until the end of the block.
 
-    Its output before it answers is not shown, unless it ends without an answer. Later output is
-    shown at once.
+    Its output before the first answer is shown only if it ends without one. Later output is shown
+    at once.
 
-    say  called with each line that is shown
+    say  called with each line to show
 
-    Raises MachineError where the port is in use, or the server ends before it answers.
+    Raises MachineError if the port is in use, or the server ends before it answers.
     """
     _check_free(port)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        _HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        store,
-        "--artifacts-destination",
-        artifacts.resolve().as_uri(),
-    ]
-    # a line for each request would bury the addresses
-    command += ["--uvicorn-opts", "--log-level warning"]
-    environment = os.environ | _FEW_PROCESSES
+    options = {
+        "--host": _HOST,
+        "--port": str(port),
+        "--workers": "1",
+        "--backend-store-uri": store,
+        "--artifacts-destination": artifacts.resolve().as_uri(),
+        "--uvicorn-opts": "--log-level warning",  # a line for each request would hide the addresses
+    }
+    command = [sys.executable, "-m", "mlflow", "server"]
+    for option, value in options.items():
+        command += [option, value]
     with subprocess.Popen(
         command,
-        env=environment,
+        env=os.environ | _FEW_PROCESSES,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        process_group=0,  # its own: it would answer Ctrl-C with a traceback, and is ended by us
+        process_group=0,  # its own, so that Ctrl-C, which it answers with a traceback, misses it
     ) as process:
-        words = _Words(process, say)
+        output = _Output(process, say)
         try:
-            _wait_until_it_answers(process, local_address(port), words)
-            words.pass_on()
+            _wait_until_it_answers(process, local_address(port), output)
+            output.pass_on()
             yield process
         finally:
-            words.drop()
+            output.drop()
             process.terminate()
 
 
-class _Words:
-    """The output of a program: kept at first, passed on to `say` once it runs, and dropped when it
-    is ended.
-    """
+class _Output:
+    """The output of a program: first kept, then passed on to `say`, at the end dropped."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", say: Callable[[str], object]) -> None:
         assert process.stdout is not None
-        self._stream, self._say, self._kept = process.stdout, say, list[str]()
+        self._stream = process.stdout
+        self._say = say
+        self._kept: list[str] = []
         self._take: Callable[[str], object] = self._kept.append
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -156,7 +151,7 @@ class _Words:
         self._take = lambda line: None
 
     def say_kept(self) -> None:
-        """Says all that was kept of a program that has ended."""
+        """Passes on the kept lines of a program that has ended."""
         self._reader.join()
         for line in self._kept:
             self._say(line)
@@ -168,26 +163,24 @@ class _Words:
 
 def _check_free(port: int) -> None:
     with socket.socket() as probe:
-        # or a server that has just ended still holds it
+        # otherwise the port of a server that has just ended counts as in use
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError:
             rule = "is in use by another program"
-            raise MachineError(
-                f"port {port}", rule, do="End that, or choose another with `port`."
-            ) from None
+            do = "End that program, or choose another port with --port."
+            raise MachineError(f"port {port}", rule, do=do) from None
 
 
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str, words: _Words) -> None:
+def _wait_until_it_answers(
+    process: "subprocess.Popen[bytes]", address: str, output: _Output
+) -> None:
     while not _answers(address):
         if process.poll() is not None:
-            words.say_kept()
-            raise MachineError(
-                "MLflow's server",
-                "ended before it answered; it says why above",
-                got=process.returncode,
-            )
+            output.say_kept()
+            rule = "ended before it answered; its output above says why"
+            raise MachineError("MLflow's server", rule, got=process.returncode)
         time.sleep(_ASK_EVERY_S)
 
 

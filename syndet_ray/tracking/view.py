@@ -1,7 +1,7 @@
-"""View: what MLflow's UI shows of one sweep: its trials, best first, with the settings that were
-varied, and as charts.
+"""View: the trials of one sweep in MLflow's UI, as a table and as charts.
 
-MLflow keeps a view that people share as a tag of the experiment, and a link names it.
+The table has the best trials first, and a column for each searched setting. MLflow keeps a shared
+view as a tag of the experiment; a link names it.
 """
 
 import json
@@ -12,33 +12,35 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Parameter, Simplex
 from syndet_ray.runs.metrics import OBJECTIVE
-from syndet_ray.tracking.names import safe_name
 from syndet_ray.tracking.server import without_login
+from syndet_ray.tracking.valid_names import safe_name
 
 VIEW_TAG = "mlflow.sharedViewState."
-# Other tags that have a column: what a trial is for, how it ended, and why.
+# Other tags that have a column: the purpose of a trial, its final state, and the reason for that.
 _TAGS = ("kind", "state", "reason")
-_MOST_AXES = 8  # more of parallel coordinates cannot be read
+_MOST_AXES = 8  # parallel coordinates with more axes are not legible
 _SECTION = "trials"
 
 
 def view(sweep: LoadedSweep, parent: str) -> str:
-    """The state of the UI, as MLflow keeps it: the trials of a sweep, whose parent run is given."""
-    objective, columns = sweep.objective[0], settings(sweep)
+    """Returns the state of the UI, as MLflow keeps it, that shows the trials of a sweep.
+
+    parent: the id of the sweep's parent run.
+    """
+    objective = sweep.objective[0]
+    parameter_columns = [f"params.`{name}`" for name in settings(sweep)]
+    tag_columns = [f"tags.`{name}`" for name in _TAGS]
     state = {
         "searchFilter": _filter(parent),
         "orderByKey": _metric(objective),
         "orderByAsc": False,
         "lifecycleFilter": "Active",
         "startTime": "ALL",
-        "selectedColumns": [
-            _metric(objective),
-            *(f"params.`{name}`" for name in columns),
-            *(f"tags.`{name}`" for name in _TAGS),
-        ],
-        "runsHiddenMode": "FIRST_20_RUNS",  # curves of the best; the parallel coordinates show all
+        "selectedColumns": [_metric(objective), *parameter_columns, *tag_columns],
+        # the curves show the best trials; the parallel coordinates show all
+        "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunSections": [_section()],
-        # else MLflow sorts by name, and its own sections of every metric come before ours
+        # otherwise MLflow sorts by name, and its own sections of every metric come before ours
         "isAccordionReordered": True,
         "compareRunCharts": _charts(objective, _axes(sweep)),
     }
@@ -46,56 +48,56 @@ def view(sweep: LoadedSweep, parent: str) -> str:
 
 
 def links(server: str, experiment: str, parent: str, *, has_view: bool) -> dict[str, str]:
-    """Addresses of the trials of a sweep, by what they show: "trials", a table, and "charts".
+    """Returns the addresses of a sweep's trials: "trials", as a table, and "charts".
 
-    has_view: whether the experiment has the sweep's view; without it the trials come without their
+    has_view: true if the experiment has the sweep's view; without it the table has MLflow's own
     columns.
     """
     page = f"{without_login(server).rstrip('/')}/#/experiments/{experiment}/runs"
-    shown = {"workflowType": "machine_learning"}
+    query = {"workflowType": "machine_learning"}
     if has_view:
-        shown["viewStateShareKey"] = parent
+        query["viewStateShareKey"] = parent
     else:
-        shown |= {
-            "searchFilter": _filter(parent),
-            "orderByKey": _metric(OBJECTIVE),
-            "orderByAsc": "false",
-        }
-    charts = shown | {"compareRunsMode": "CHART"}
-    return {"trials": f"{page}?{urlencode(shown)}", "charts": f"{page}?{urlencode(charts)}"}
+        query["searchFilter"] = _filter(parent)
+        query["orderByKey"] = _metric(OBJECTIVE)
+        query["orderByAsc"] = "false"
+    charts_query = query | {"compareRunsMode": "CHART"}
+    return {
+        "trials": f"{page}?{urlencode(query)}",
+        "charts": f"{page}?{urlencode(charts_query)}",
+    }
 
 
 def experiments_link(server: str) -> str:
-    """The address of all experiments."""
+    """Returns the address of the page of all experiments."""
     return f"{without_login(server).rstrip('/')}/#/experiments?workflowType=machine_learning"
 
 
 def settings(sweep: LoadedSweep) -> list[str]:
-    """The parameters, as MLflow has them, in which trials differ: what the search varies and what
-    variants change.
-    """
-    names = [
-        name
-        for path, parameter in sweep.parameters.items()
-        for name in _parameters(path, parameter)
-    ]
-    names += [path for changes in sweep.variants.values() for path in changes]
-    return list(dict.fromkeys(safe_name(name) for name in names))
+    """Returns the MLflow parameters in which trials differ: searched and changed by variants."""
+    names: list[str] = []
+    for path, parameter in sweep.parameters.items():
+        names += _parameters(path, parameter)
+    for changes in sweep.variants.values():
+        names += changes
+    safe_names = map(safe_name, names)
+    return list(dict.fromkeys(safe_names))
 
 
 def _axes(sweep: LoadedSweep) -> list[str]:
-    """Those that every trial has: MLflow leaves a trial out of the parallel coordinates for one
-    value that it lacks.
+    """Returns the searched parameters that every trial has.
+
+    MLflow leaves a trial out of the parallel coordinates if it lacks a value of one axis.
     """
-    varied = [
-        (path, parameter) for path, parameter in sweep.parameters.items() if not parameter.when
-    ]
-    names = [safe_name(name) for path, parameter in varied for name in _parameters(path, parameter)]
-    return names[:_MOST_AXES]
+    names: list[str] = []
+    for path, parameter in sweep.parameters.items():
+        if not parameter.when:
+            names += _parameters(path, parameter)
+    return [safe_name(name) for name in names[:_MOST_AXES]]
 
 
 def _parameters(path: str, parameter: Parameter) -> list[str]:
-    """What MLflow has of a setting: of shares, each by itself."""
+    """Returns the names of a setting in MLflow, where every share has a name of its own."""
     if not isinstance(parameter, Simplex):
         return [path]
     parts = [f"mix.parts.{source}" for source in parameter.sources if source != REAL]
@@ -111,9 +113,10 @@ def _metric(name: str) -> str:
 
 
 def _section() -> dict[str, Any]:
-    """One chart below the other: in MLflow's three columns the names of axes lie on one another."""
-    shape = {"columns": 1, "cardHeight": 400}
-    return shape | {
+    """Returns a section with one column: in MLflow's three columns the axis labels overlap."""
+    return {
+        "columns": 1,
+        "cardHeight": 400,
         "uuid": _SECTION,
         "name": "Trials",
         "display": True,
@@ -132,5 +135,11 @@ def _charts(objective: str, axes: list[str]) -> list[dict[str, Any]]:
     }
     if not axes:
         return [curves]
-    across = {"selectedParams": axes, "selectedMetrics": [objective], "showAllRuns": True}
-    return [shared | {"type": "PARALLEL", "uuid": "coordinates"} | across, curves]
+    coordinates = shared | {
+        "type": "PARALLEL",
+        "uuid": "coordinates",
+        "selectedParams": axes,
+        "selectedMetrics": [objective],
+        "showAllRuns": True,
+    }
+    return [coordinates, curves]

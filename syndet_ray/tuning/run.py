@@ -33,9 +33,9 @@ from syndet_ray.search.task import RunSettings, check_gpus, retried
 from syndet_ray.tracking.backup import (
     Backup,
     check_models,
+    exclusive_lease,
     forget_lost_checkpoints,
-    home,
-    ownership,
+    run_address,
 )
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking, champion_name
@@ -244,7 +244,7 @@ def _start(
                 "gpus_per_trial": runner.use.gpus,
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
-        with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
+        with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
             return _carry_out(
                 folder, options, data, runner=runner, display=display, lease=lease, stop=stop
             )
@@ -279,7 +279,7 @@ def _resume(
     # The folder may have been moved, or fetched to another machine: it goes on with what lies
     # beside it there.
     options = _options(folder.about["options"] | {"runs": folder.path.parent} | operational)
-    with folder.lock(), ownership(folder, options.storage, stop.ask) as lease:
+    with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
         _check_given(folder, given)
         _check_models(folder, given)
         data = check(folder.sweep, options, display)
@@ -374,7 +374,7 @@ def _carry_out(
     stop: Stop,
 ) -> Outcome:
     backup = Backup(folder, options.storage, display.note, lease)
-    with backup.upkeep():
+    with backup.copying():
         try:
             tracking = _tracking(folder, options, display)
         except KeyboardInterrupt:
@@ -479,9 +479,9 @@ class _Attempt:
     def carry_out(self) -> str:
         """Search, confirmation, test set; returns how it ended."""
         sweep = self.folder.sweep
-        place, backup = home(self.folder, self.options.storage), self.backup
+        place, backup = run_address(self.folder, self.options.storage), self.backup
         checkpoints = Checkpoints(
-            place, sweep, self.display.note, backup.secure, lambda: backup.is_ours
+            place, sweep, self.display.note, backup.copy_ledger, lambda: backup.is_ours
         )
         note = self.display.note
         mirror = Mirror(self.folder, sweep, note)
@@ -552,7 +552,7 @@ class _Attempt:
         limit_s = _STOPPED_PATIENCE_S if is_stopped else math.inf
         if self.backup.address is not None:
             with self.display.step(f"copying the run to {self.backup.address}"):
-                self.backup.renew(patience_s, limit_s)
+                self.backup.copy(patience_s, limit_s)
         with self.display.step("handing the run to MLflow"):
             unwritten = self.tracking.end(_MLFLOW_STATUS[status], patience_s, limit_s)
         return _End(status=status, unwritten=unwritten, is_reported=is_reported)
@@ -605,7 +605,9 @@ class _Attempt:
             len(search.trials) + search.remaining - search.unfinished, sweep.recipe.training.images
         )
         if search.remaining:
-            self.runner.search(search, settings, self.data, home(self.folder, self.options.storage))
+            self.runner.search(
+                search, settings, self.data, run_address(self.folder, self.options.storage)
+            )
         return search.is_over
 
     def _confirm(self, search: Search) -> bool:
