@@ -547,7 +547,7 @@ def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_the
     ]  # fmt: skip
     assert answer.answer(ablation.read()) == (
         "On 50 real test photos full reaches 0.31 mAP [0.28, 0.34] (2 seeds); against it no blur -0.12, "
-        "no light colour -0.01. Beyond the intervals: no blur."
+        "no light colour -0.01. Significant differences: no blur."
     )
     assert "blur 0" in lines[1].changes
 
