@@ -4,7 +4,8 @@ training.
 
 import pytest
 
-from syndet_ray.analysis.compute import compute, training_s
+from syndet_ray.analysis.compute import training_s
+from syndet_ray.report.words import compute
 from syndet_ray.runs.results import Rung, Trial
 
 

@@ -57,7 +57,7 @@ class Entry:
         return f"{name} ({', '.join(also)})" if also else name
 
     @property
-    def told(self) -> bool:
+    def is_main(self) -> bool:
         """Whether a short table has it: the best recipe, the simplest and the controls."""
         return self.line.best or self.line.simplest or self.line.is_control
 
@@ -95,7 +95,7 @@ class ComparedRun:
 
 
 @dataclass(frozen=True)
-class Setting:
+class DifferingSetting:
     """Something that is not the same for all runs: its value in each."""
 
     name: str
@@ -117,7 +117,7 @@ class Comparison:
     stand_in: bool
     copies: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[DifferingSetting, ...]
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -317,10 +317,13 @@ def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
     )
 
 
-def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:
+def _differing(runs: Sequence[Run]) -> tuple[DifferingSetting, ...]:
     found = [_settings(run) for run in runs]
     names = dict.fromkeys(name for settings in found for name in settings)
-    rows = [Setting(name, tuple(settings.get(name, "n/a") for settings in found)) for name in names]
+    rows = [
+        DifferingSetting(name, tuple(settings.get(name, "n/a") for settings in found))
+        for name in names
+    ]
     return tuple(row for row in rows if len(set(row.values)) > 1)
 
 

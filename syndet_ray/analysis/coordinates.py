@@ -17,7 +17,7 @@ _SCORE = "validation mAP"
 
 
 @dataclass(frozen=True)
-class Mark:
+class AxisMark:
     """A value written at an axis. position: 0 to 1, or ABSENT."""
 
     position: float
@@ -25,19 +25,19 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upright:
+class CoordinateAxis:
     """One axis, upright. of_choices: whether its marks are all the values that there are, not just
     the ends.
     """
 
     key: str
     name: str
-    marks: tuple[Mark, ...]
+    marks: tuple[AxisMark, ...]
     of_choices: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TrialLine:
     """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value:
     `Trial.score`.
     """
@@ -55,8 +55,8 @@ class Coordinates:
     settings without an axis.
     """
 
-    axes: tuple[Upright, ...]
-    lines: tuple[Line, ...]
+    axes: tuple[CoordinateAxis, ...]
+    lines: tuple[TrialLine, ...]
     left_out: int
 
 
@@ -75,20 +75,20 @@ def coordinates(
     scores = [trial.score or 0.0 for trial in found]
     axes = [_upright(setting, found) for setting in shown]
     lines = tuple(_line(trial, shown, min(scores), max(scores)) for trial in found)
-    ends = (Mark(0.0, number(min(scores))), Mark(1.0, number(max(scores))))
+    ends = (AxisMark(0.0, number(min(scores))), AxisMark(1.0, number(max(scores))))
     return Coordinates(
-        axes=(*axes, Upright(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)),
+        axes=(*axes, CoordinateAxis(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)),
         lines=lines,
         left_out=len(every) - len(shown),
     )
 
 
-def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
+def _upright(setting: Setting, trials: Sequence[Trial]) -> CoordinateAxis:
     absent = any(setting.of(trial) is None for trial in trials)
     places = setting.axis.values if setting.is_choice else (setting.axis.low, setting.axis.high)  # type: ignore[union-attr]
-    marks = [Mark(setting.position(value), setting.text(value)) for value in places]
-    below = [Mark(ABSENT, "not set")] if absent else []
-    return Upright(
+    marks = [AxisMark(setting.position(value), setting.text(value)) for value in places]
+    below = [AxisMark(ABSENT, "not set")] if absent else []
+    return CoordinateAxis(
         key=setting.key,
         name=setting.name,
         marks=(*dict.fromkeys(marks), *below),
@@ -96,13 +96,13 @@ def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
     )
 
 
-def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Line:
+def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> TrialLine:
     values = [setting.of(trial) for setting in shown]
     pairs = list(zip(shown, values, strict=True))
     positions = [ABSENT if value is None else setting.position(value) for setting, value in pairs]
     score = trial.score or 0.0
     own = 0.5 if low == high else (score - low) / (high - low)
     texts = tuple("not set" if value is None else setting.text(value) for setting, value in pairs)
-    return Line(
+    return TrialLine(
         trial=trial.number, state=trial.state, value=score, positions=(*positions, own), texts=texts
     )

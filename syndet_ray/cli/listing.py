@@ -157,7 +157,7 @@ def compare_table(found: Comparison, width: int = 100) -> Table:
     table.add_column(f"above {found.runs[0].letter}'s best", justify="right", no_wrap=True)
     for run in found.runs:
         for entry in run.entries:
-            if entry.told:
+            if entry.is_main:
                 table.add_row(
                     run.letter,
                     *_compared(run, entry, with_costs=bool(costs)),
