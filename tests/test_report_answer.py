@@ -86,7 +86,8 @@ def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
     folder.write_test(replace(folder.test(), images=images))
     assert answer.answer(folder.read()) == (
         f"No answer: the test set has too few photos to compare recipes; at least 10 are needed. "
-        f"On {place} 40 % synthetic at 40 objects per scene, learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
+        f"On {place} 40 % synthetic at 40 objects per scene, "
+        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
     )
 
 
@@ -292,8 +293,9 @@ def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
     assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.35 mAP [0.32, 0.38]; 0.25 [0.22, 0.28] above synthetic "
         "only (P = 0.99), 0.04 [0.01, 0.07] above full (P = 0.99). No variant did better on validation: the best of 3 "
-        "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants full reaches 0.31 mAP "
-        "[0.28, 0.34] (2 seeds); compared with it: no blur -0.12, no light colour -0.01. Significant differences: no blur. Not all recipes have 2 "
+        "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants, full reaches 0.31 mAP "
+        "[0.28, 0.34] (2 seeds); compared with it: no blur -0.12, no light colour -0.01. "
+        "Significant differences: no blur. Not all recipes have 2 "
         "finished trainings: real only 1, synthetic only 1 (for a single training, the spread between seeds is taken from the "
         "other recipes)."
     )
@@ -394,7 +396,7 @@ def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_control
     said = answer.answer(variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.25}).read())
     assert said.startswith(
         "On 50 real test photos the best recipe — full — reaches 0.31 mAP [0.28, 0.34] (2 seeds); 0.06 [0.03, 0.09] "
-        "above real only (P = 0.99). Of the variants full reaches"
+        "above real only (P = 0.99). Of the variants, full reaches"
     )
 
 

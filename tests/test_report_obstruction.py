@@ -191,6 +191,6 @@ def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, 
     assert obstruction_sentences(old.read()) == []
     assert words.limits(old.test()) == ""
     html = page.write(old.read(), old).read_text()
-    assert "was opened by an earlier version, which did not look at how hidden objects are" in html
+    assert "was opened by an earlier version, which did not measure visibility" in html
     assert "the test set has not been opened" not in html
     assert set(HIDDEN) <= set(plot_all(folder.read(), folder.figures))

@@ -75,7 +75,7 @@ def _test_result(
         else:
             sentences += _trained_once(best, lines, place, trials)
     if compared:
-        sentences += _ablation(variants, "Of the variants" if controlled else f"On {place}")
+        sentences += _ablation(variants, "Of the variants," if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
         sentences.append(f"Best on validation is {best.name}, with {_map(best)}.")
     return [*sentences, _simplest(best, lines), _uneven(lines) if confirmed else _once(lines)]
@@ -325,7 +325,7 @@ def _none_finished(trials: Sequence[Trial]) -> str:
         if count:
             parts.append(f"{count} {state.lower()}")
     yet = " yet" if any(trial.state == "RUNNING" for trial in trials) else ""
-    sentence = f"No answer{yet}: none of {len(trials)} trials has finished ({', '.join(parts)})."
+    sentence = f"No answer{yet}: no trial has finished ({', '.join(parts)})."
     failed = next((trial for trial in trials if trial.state == "FAILED"), None)
     if failed is None:
         return sentence

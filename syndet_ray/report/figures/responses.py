@@ -74,7 +74,7 @@ def caption(response: Response, *, is_only: bool) -> str:
 
 def _curve_words(response: Response) -> list[str]:
     """Sentences on the curve through the marks, and on what pruning does to it."""
-    pruned = words.survivors(response.pruned, "which flattens this")
+    pruned = words.survivors(response.pruned, "so the effect looks too small")
     if response.fitted:
         line = "Line: Gaussian process regression on the completed trials;"
         band = "band: 95 % for the line, not for trials."
