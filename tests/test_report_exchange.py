@@ -324,7 +324,7 @@ def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
     ]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
     assert exchange_sentences(short.read()) == [
-        "Not measured: it takes real-only recipes with 3 different numbers of photos on the test set; there were 1 (80)."
+        "Not measured: real-only recipes with 3 different numbers of photos are needed on the test set; there were 1 (80)."
     ]
     assert figure.exchange(short.read()) is None
     shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)

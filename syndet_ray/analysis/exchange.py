@@ -211,7 +211,7 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
     """The reason why nothing can be computed; "" if something can."""
     if len(real) < LEAST_SIZES:
         sizes = ", ".join(str(point.photos) for point in real) or "none"
-        wanted = f"it takes real-only recipes with {LEAST_SIZES} different numbers of photos"
+        wanted = f"real-only recipes with {LEAST_SIZES} different numbers of photos are needed"
         return f"{wanted} on the test set; there were {len(real)} ({sizes})"
     return "" if mixed else "no recipe with synthetic images met the test set"
 
