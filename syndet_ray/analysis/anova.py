@@ -92,7 +92,7 @@ class _Ranges:
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """The values of a choice that each leaf of a tree contains. contains: (leaves, values), bool."""
+    """The values of a choice that each leaf of a tree contains, (leaves, values), bool."""
 
     contains: np.ndarray
 

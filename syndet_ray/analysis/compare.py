@@ -195,11 +195,10 @@ def _kind(run: Run) -> str:
 
 
 def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
-    """mAP (B,) of every model of the best recipe, over resamples of the test images; {} if one model
-    has none.
+    """mAP (B,) of every model of the best recipe, over resamples of the test images.
 
-    By the seed of the sweep and the number of the seed there: models of two runs with equal keys
-    were trained with the same seed.
+    {} if one model has none. By the seed of the sweep and the number of the seed there: models of
+    two runs with equal keys were trained with the same seed.
     """
     best = test.row("best")
     assert best is not None

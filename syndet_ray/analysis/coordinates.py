@@ -29,7 +29,7 @@ class AxisMark:
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinateAxis:
-    """One axis, vertical. of_choices: True if its marks are all possible values, not only the ends."""
+    """One vertical axis. of_choices: True if its marks are all possible values, not the ends."""
 
     key: str
     name: str

@@ -199,12 +199,11 @@ def _mean_by_seed(recipes: Sequence[spread.BySeed]) -> spread.BySeed:
     """The draws of several recipes as those of one: of each seed the mean over the recipes that
     were trained with it.
     """
-    seeds = dict.fromkeys(seed for models in recipes for seed in models)
-    means = {}
-    for seed in seeds:
-        draws = [models[seed] for models in recipes if seed in models]
-        means[seed] = np.mean(draws, axis=0)
-    return means
+    draws: dict[int, list[np.ndarray]] = {}
+    for models in recipes:
+        for seed, model in models.items():
+            draws.setdefault(seed, []).append(model)
+    return {seed: np.mean(models, axis=0) for seed, models in draws.items()}
 
 
 def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -> str:
@@ -274,7 +273,7 @@ def _first_size(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
 
 
 def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
-    """None for a recipe with photos of others, with an unknown number of photos, or without draws."""
+    """None for a recipe with photos of others, an unknown number of photos, or no draws."""
     trial = trials[row.trial]
     recipe = Recipe().replace(trial.recipe)
     if recipe.mix.others_photos:

@@ -66,10 +66,10 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
 
 
 def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Difference | None:
-    """The difference of a recipe from real only, which may be stored under any role of real only: if
-    it won, it has two.
+    """The difference of a recipe from real only.
 
-    None if each recipe was trained once: the answer does not compare them either.
+    It may be stored under any role of real only, which has two if it won. None if each recipe was
+    trained once: the answer does not compare them either.
     """
     if line is None or real is None or not test.has_seed_spread:
         return None
@@ -96,10 +96,10 @@ def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
 
 
 def _fits(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
-    """True if a mix has synthetic images or not, and this share of the real ones, as nearly as whole
-    images allow.
+    """True if a mix has synthetic images or not, and this share of the real ones.
 
-    A mix with photos of others is in no row: the table compares synthetic images with real ones.
+    The share is met as nearly as whole images allow. A mix with photos of others is in no row: the
+    table compares synthetic images with real ones.
     """
     if mix.others_photos:
         return False

@@ -70,9 +70,10 @@ def importances_of(run: Run) -> Importances:
 def importances(
     sweep: LoadedSweep, trials: Sequence[Trial], resamples: int = RESAMPLES
 ) -> Importances:
-    """Computes fANOVA (Hutter, Hoos & Leyton-Brown 2014): a random forest is fitted to the completed
-    trials, and its variance over the whole space is divided among the settings. Interactions of
-    settings belong to none of them.
+    """Computes the importance of the settings by fANOVA (Hutter, Hoos & Leyton-Brown 2014).
+
+    A random forest is fitted to the completed trials, and its variance over the whole space is
+    divided among the settings. Interactions of settings belong to none of them.
 
     The spread is over bootstrap resamples of the trials; it estimates how much other trials would
     change the result. Conditional settings are left out: a forest needs every setting in all
@@ -88,7 +89,8 @@ def importances(
     if reason:
         return Importances(settings=(), trials=len(points), reason=reason)
     axis_list = list(axes.values())
-    table = anova.table(axis_list, [[point[name] for name in axes] for point in points])
+    common = [[point[name] for name in axes] for point in points]
+    table = anova.table(axis_list, common)
     shares = anova.shares(axis_list, table, scores, _TREES)
     if shares is None:
         reason = "no setting separates better trials from worse ones"

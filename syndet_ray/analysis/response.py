@@ -238,18 +238,19 @@ def band(response: Response) -> Band | None:
 
 def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
     """Learning curves of all trials that reported."""
-    return tuple(
-        Curve(
-            trial=trial.number,
-            kind=trial.kind,
-            state=trial.state,
-            images=tuple(rung.images for rung in trial.rungs),
-            values=tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
-            best=trial.number == best,
-            of=trial.of,
-        )
-        for trial in trials
-        if trial.rungs
+    reported = [trial for trial in trials if trial.rungs]
+    return tuple(_curve(trial, is_best=trial.number == best) for trial in reported)
+
+
+def _curve(trial: Trial, *, is_best: bool) -> Curve:
+    return Curve(
+        trial=trial.number,
+        kind=trial.kind,
+        state=trial.state,
+        images=tuple(rung.images for rung in trial.rungs),
+        values=tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
+        best=is_best,
+        of=trial.of,
     )
 
 

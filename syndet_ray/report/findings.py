@@ -70,7 +70,7 @@ def _slope(line: TestLine, metric: str) -> str:
 
 
 def exchange_sentences(run: Run) -> list[str]:
-    """A sentence for each tested recipe with synthetic images, or one that says why there are none."""
+    """A sentence for each tested recipe with synthetic images, or the reason why there is none."""
     test = run.test
     if test is None:
         return ["Not measured: the test set has not been opened."]
