@@ -117,8 +117,8 @@ def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
 def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
     content = page.content(many.read())
     sample = "the best 3, and an even sample of the others."
-    assert content["lines_drawn"] == f"9 of 40 trials of the search are shown: {sample}"
-    assert content["curves_drawn"] == f"10 of 40 trials of the search are shown: {sample}", (
+    assert content["lines_shown"] == f"9 of 40 trials of the search are shown: {sample}"
+    assert content["curves_shown"] == f"10 of 40 trials of the search are shown: {sample}", (
         "the best recipe's beside nine"
     )
     caption = next(
@@ -129,5 +129,5 @@ def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
         in caption
     )
     few = page.content(made_run(tmp_path / "few").read())
-    assert (few["lines_drawn"], few["curves_drawn"]) == ("", "")
+    assert (few["lines_shown"], few["curves_shown"]) == ("", "")
     assert not any("are shown" in caption for _, _, caption in few["responses"])

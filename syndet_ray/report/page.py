@@ -8,10 +8,10 @@ from syndet_ray.analysis import (
     importance,
     obstruction,
     response,
+    selection,
     tables,
     varied,
 )
-from syndet_ray.analysis import selection as verdict
 from syndet_ray.files import write_whole
 from syndet_ray.report import answer, document, findings, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
@@ -60,8 +60,8 @@ def content(run: Run) -> dict[str, Any]:
         "responses": _responses(run),
         "exchange": findings.exchange_sentences(run),
         "importance": important,
-        "curves_drawn": learning.plotted_words(run),
-        "lines_drawn": importance_figures.plotted_words(run),
+        "curves_shown": learning.plotted_words(run),
+        "lines_shown": importance_figures.plotted_words(run),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": names.COSTS,
         "front": response.front(trials, sweep),
@@ -71,7 +71,7 @@ def content(run: Run) -> dict[str, Any]:
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
         "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
-        "twins": [search.twins(*pair) for pair in verdict.twins(trials)],
+        "twins": [search.twins(*pair) for pair in selection.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
         "facts": provenance.facts(run),
