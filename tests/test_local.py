@@ -110,10 +110,10 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
         assert len(row.models) == len(row.seeds) == 2
         assert row.metrics["mAP"] == pytest.approx(sum(row.seeds) / 2)
         assert (row.intervals, row.differences, row.p_best) == ({}, {}, None), (
-            "four photos cannot tell"
+            "four photos are too few"
         )
     assert answer(folder.read()).startswith(
-        "No answer: so few photos cannot tell recipes apart: that takes 10 or more."
+        "No answer: the test set has too few photos to compare recipes; at least 10 are needed."
     )
     parent, children = mlflow_states(folder)
     assert (parent, set(children)) == ("FINISHED", {"FINISHED"})

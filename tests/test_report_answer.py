@@ -31,8 +31,10 @@ from syndet_ray.report import answer, words
 from syndet_ray.report.page import content
 from syndet_ray.spread import Difference
 
-ONCE = "Each was trained once: the spread between seeds is unknown."
+ONCE = "Each recipe was trained once: the spread between seeds is unknown."
 BEST = "the best recipe — 70 % synthetic at 40 objects per scene, learning rate 0.001 — reaches 0.31 mAP [0.27, 0.35] (3 seeds)"
+UNSURE = "The interval includes 0: the best recipe and real only do not differ significantly."
+UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simpler."
 
 
 @pytest.fixture
@@ -44,8 +46,8 @@ def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
     assert answer.answer(make_run(scores=TIED).read()) == (
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
         "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
-        "The intervals overlap: this run cannot tell the best recipe from real only. "
-        "Each was trained once: the spread between seeds is unknown."
+        "Their intervals overlap: this run does not show that the best recipe differs from real only. "
+        "Each recipe was trained once: the spread between seeds is unknown."
     )
 
 
@@ -62,11 +64,11 @@ def test_a_clear_win_is_called_one(make_run):
         ((0.52, 0.48, 0.56), "Their intervals do not overlap."),
         (
             (0.33, 0.29, 0.37),
-            "cannot tell the best recipe from real only, and real only is the simpler recipe.",
+            "the best recipe differs from real only, and real only is the simpler recipe.",
         ),
         (
             (0.31, 0.27, 0.35),
-            "cannot tell the best recipe from real only, and real only is the simpler recipe.",
+            "the best recipe differs from real only, and real only is the simpler recipe.",
         ),
     ],
 )
@@ -83,8 +85,9 @@ def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
     folder = make_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
     folder.write_test(replace(folder.test(), images=images))
     assert answer.answer(folder.read()) == (
-        f"No answer: so few photos cannot tell recipes apart: that takes 10 or more. On {place} 40 % synthetic at 40 objects per "
-        "scene, learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
+        f"No answer: the test set has too few photos to compare recipes; at least 10 are needed. "
+        f"On {place} 40 % synthetic at 40 objects per scene, "
+        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
     )
 
 
@@ -104,14 +107,14 @@ def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make
     )
     assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
-        f"No searched recipe did better on validation: the best of 5 had 0.310 against 0.400 mAP. {ONCE}"
+        f"No searched recipe did better on validation: the best of 5 reached 0.310 mAP, real only 0.400. {ONCE}"
     )
 
 
 def test_without_a_control_the_answer_says_so(make_run):
     said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}).read())
     assert said.endswith(
-        f"No real-only control was tested: whether synthetic images helped cannot be told. {ONCE}"
+        f"No real-only control was tested, so this run does not show whether synthetic images help. {ONCE}"
     )
 
 
@@ -138,7 +141,7 @@ def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path
 def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
     folder = confirmed_run(tmp_path / "real", simplest=0)
     assert answer.answer(folder.read()).endswith(
-        "Within one standard error on validation, and simpler: real only."
+        "Within one standard error of the best on validation, and simpler: real only."
     )
     folder = confirmed_run(tmp_path / "other", simplest=2)
     simpler = "40 % synthetic at 40 objects per scene, learning rate 0.002 (trial 2)"
@@ -148,10 +151,10 @@ def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("found", "starts", "ends"),
     [
-        (gap(0.06, 0.0, 0.12, 0.97), "On 50", "The interval includes 0: this run cannot tell the best recipe from real only."),
-        (gap(0.004, -0.003, 0.01, 0.9), "On 50", "The interval includes 0: this run cannot tell the best recipe from real only."),
-        (gap(-0.01, -0.04, 0.02, 0.2), "Use real data only: on 50", "cannot be told apart, and real only is the simpler."),
-        (gap(0.0, -0.02, 0.02, 0.5), "Use real data only: on 50", "cannot be told apart, and real only is the simpler."),
+        (gap(0.06, 0.0, 0.12, 0.97), "On 50", UNSURE),
+        (gap(0.004, -0.003, 0.01, 0.9), "On 50", UNSURE),
+        (gap(-0.01, -0.04, 0.02, 0.2), "Use real data only: on 50", UNSURE_AND_SIMPLER),
+        (gap(0.0, -0.02, 0.02, 0.5), "Use real data only: on 50", UNSURE_AND_SIMPLER),
         (gap(-0.05, -0.09, -0.01, 0.001), "Use real data only: on 50", "0.05 [0.01, 0.09] below real only (P > 0.99)."),
     ],
     ids=["up to 0", "around 0", "below, around 0", "no difference", "wholly below"],
@@ -175,7 +178,7 @@ def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
     assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0).read()) == (
         "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99). "
-        "No searched recipe did better on validation: the best of 2 confirmed had 0.300 ± 0.006 against 0.280 ± 0.006 mAP."
+        "No searched recipe did better on validation: the best of 2 confirmed reached 0.300 ± 0.006 mAP, real only 0.280 ± 0.006."
     )
 
 
@@ -194,7 +197,7 @@ def test_confirmed_without_a_control_the_answer_says_so(tmp_path):
     row = type(row)(**vars(row) | {"models": (2, 3), "seeds": (0.3, 0.32)})
     folder.write_test(type(made_scores({}))(**vars(made_scores({})) | {"rows": (row,)}))
     assert answer.answer(folder.read()).endswith(
-        "(2 seeds). No real-only control was tested: whether synthetic images helped cannot be told."
+        "(2 seeds). No real-only control was tested, so this run does not show whether synthetic images help."
     )
 
 
@@ -204,7 +207,7 @@ def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
     test = folder.test()
     folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
     assert answer.answer(folder.read()).endswith(
-        "Begun since the test set was opened, and no part of this: 19 trials."
+        "Not part of this answer: 19 trials that started after the test set was opened."
     )
 
 
@@ -238,7 +241,7 @@ def test_before_the_test_the_best_single_training_leads_however_its_confirmation
     train(folder, 9, (0.1,), "RUNNING")
     assert answer.answer(folder.read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: 40 % synthetic at 40 objects per "
-        "scene, learning rate 0.002, 0.310 mAP. The best are being trained anew: 2 of 12 trainings have ended."
+        "scene, learning rate 0.002, 0.310 mAP. The best recipes are being trained again: 2 of 12 trainings have ended."
     )
 
 
@@ -290,9 +293,11 @@ def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
     assert answer.answer(folder.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.35 mAP [0.32, 0.38]; 0.25 [0.22, 0.28] above synthetic "
         "only (P = 0.99), 0.04 [0.01, 0.07] above full (P = 0.99). No variant did better on validation: the best of 3 "
-        "tested had 0.310 ± 0.010 against 0.350 ± 0.014 mAP. Of the variants full reaches 0.31 mAP [0.28, 0.34] (2 seeds); "
-        "against it no blur -0.12, no light colour -0.01. Beyond the intervals: no blur. Not all have 2 finished "
-        "trainings: real only 1, synthetic only 1 (the spread between seeds of a single one is that of the others)."
+        "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants, full reaches 0.31 mAP "
+        "[0.28, 0.34] (2 seeds); compared with it: no blur -0.12, no light colour -0.01. "
+        "Significant differences: no blur. Not all recipes have 2 "
+        "finished trainings: real only 1, synthetic only 1 (for a single training, the spread between seeds is taken from the "
+        "other recipes)."
     )
 
 
@@ -309,11 +314,11 @@ def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
     )
     said = answer.answer(folder.read())
     assert (
-        "No searched recipe did better on validation: the best of 1 confirmed had 0.280 against 0.285 mAP."
+        "No searched recipe did better on validation: the best of 1 confirmed reached 0.280 mAP, real only 0.285."
         in said
     )
     assert said.endswith(
-        "Each was trained anew from a single seed: the spread between seeds is unknown."
+        "Each recipe was trained again with a single seed: the spread between seeds is unknown."
     )
 
 
@@ -328,7 +333,7 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
         replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
     )
     assert answer.answer(folder.read()).endswith(
-        "Each counts by a single training: the spread between seeds is unknown."
+        "The score of each recipe comes from a single training: the spread between seeds is unknown."
     )
 
 
@@ -361,7 +366,7 @@ def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said(tm
     confirm(folder, {0: (0.28,)})
     diverge(folder, 1)
     assert answer.answer(folder.read()).startswith(
-        "No answer: every training anew of the best recipes diverged"
+        "No answer: all confirmations of the best recipes diverged"
     )
 
 
@@ -384,24 +389,21 @@ def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
     folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
     said = answer.answer(folder.read())
-    assert (
-        "Not compared, because every training of theirs anew failed: the recipes of trial 2."
-        in said
-    )
+    assert "Not compared, because all confirmations failed: the recipe of trial 2." in said
 
 
 def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):
     said = answer.answer(variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.25}).read())
     assert said.startswith(
         "On 50 real test photos the best recipe — full — reaches 0.31 mAP [0.28, 0.34] (2 seeds); 0.06 [0.03, 0.09] "
-        "above real only (P = 0.99). Of the variants full reaches"
+        "above real only (P = 0.99). Of the variants, full reaches"
     )
 
 
 def test_a_variant_other_than_the_first_that_wins_is_named(tmp_path):
     folder = variant_run(tmp_path / "run", VARIANTS | {"hue": ({"scene.hue": 1.0}, (0.32, 0.36))})
     assert answer.answer(folder.read()).endswith(
-        "Beyond the intervals: no blur. Best on validation is hue, with 0.34 mAP [0.31, 0.37] (2 seeds)."
+        "Significant differences: no blur. Best on validation is hue, with 0.34 mAP [0.31, 0.37] (2 seeds)."
     )
 
 
@@ -411,15 +413,19 @@ def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     assert said.startswith(
         "Use real data only: on 50 real test photos it reaches 0.50 mAP [0.47, 0.53];"
     )
-    assert "No variant did better on validation: the best of 3 had 0.300 against 0.500 mAP." in said
-    assert said.endswith(f"Beyond the intervals: no blur. {ONCE}")
+    assert (
+        "No variant did better on validation: the best of 3 reached 0.300 mAP, real only 0.500."
+        in said
+    )
+    assert said.endswith(f"Significant differences: no blur. {ONCE}")
     uneven = answer.answer(
         variant_run(
             tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}
         ).read()
     )
     assert uneven.endswith(
-        "Not all have 2 finished trainings: no blur 1 (the spread between seeds of a single one is that of the others)."
+        "Not all recipes have 2 finished trainings: no blur 1 "
+        "(for a single training, the spread between seeds is taken from the other recipes)."
     )
 
 

@@ -8,9 +8,9 @@ import pytest
 from made_runs import TRIALS, examine, made_run, made_scores
 
 from syndet_ray.analysis import chosen, obstruction
-from syndet_ray.analysis.chosen import best_and_others, chosen_lines, chosen_words, even_sample
+from syndet_ray.analysis.chosen import best_and_others, chosen_lines, even_sample
 from syndet_ray.analysis.tables import test_lines as all_lines
-from syndet_ray.report import page
+from syndet_ray.report import page, words
 from syndet_ray.report.figures import comparisons, importance, learning, mistakes, responses
 from syndet_ray.report.figures.plot import specification
 
@@ -40,18 +40,20 @@ def test_the_best_and_the_controls_are_shown_and_then_what_validation_put_first(
 
 def test_every_figure_shows_the_same_recipes(folder):
     assert {row[0] for row in mistakes.error_kinds(folder.read()).rows} == set(KEPT)
-    assert {place.recipe for place in obstruction.places(folder.read(), "AP_visible")} == set(KEPT)
+    assert {place.recipe for place in obstruction.bin_scores(folder.read(), "AP_visible")} == set(
+        KEPT
+    )
     roles = {"best", "real_only", "synthetic_only", "finalist 11", "finalist 12"}
     assert {row[0] for row in comparisons.test_scores(folder.read()).rows} == roles
 
 
 def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
     lines = all_lines(folder.test(), folder.trials())
-    told = chosen_words(lines)
+    told = words.shown_recipes(len(lines))
     assert (
         told == "5 of 9 recipes: the best, the controls, then those with the best validation mAP."
     )
-    assert chosen_words(lines[:5]) == ""
+    assert words.shown_recipes(len(lines[:5])) == ""
     captions = re.findall(
         "<figcaption>(.*?)</figcaption>", page.write(folder.read(), folder).read_text(), re.DOTALL
     )
@@ -115,17 +117,17 @@ def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
 def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
     content = page.content(many.read())
     sample = "the best 3, and an even sample of the others."
-    assert content["lines_drawn"] == f"Of 40 trials of the search 9 are drawn: {sample}"
-    assert content["curves_drawn"] == f"Of 40 trials of the search 10 are drawn: {sample}", (
+    assert content["lines_shown"] == f"9 of 40 trials of the search are shown: {sample}"
+    assert content["curves_shown"] == f"10 of 40 trials of the search are shown: {sample}", (
         "the best recipe's beside nine"
     )
     caption = next(
         caption for key, _, caption in content["responses"] if key == "response_mix_synthetic"
     )
     assert (
-        "Of 40 trials 9 are drawn, an even sample by score. The trials differ in the other varied"
+        "9 of 40 trials are shown: an even sample by score. The trials differ in the other varied"
         in caption
     )
     few = page.content(made_run(tmp_path / "few").read())
-    assert (few["lines_drawn"], few["curves_drawn"]) == ("", "")
-    assert not any("are drawn" in caption for _, _, caption in few["responses"])
+    assert (few["lines_shown"], few["curves_shown"]) == ("", "")
+    assert not any("are shown" in caption for _, _, caption in few["responses"])

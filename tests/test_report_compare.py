@@ -71,7 +71,7 @@ def test_recipes_have_their_names_in_eighty_columns_too(two):
 
 def test_every_run_shows_its_best_its_simplest_and_its_controls(two):
     first, second = compared(two).runs
-    assert [entry.name for entry in first.entries if entry.told] == [
+    assert [entry.name for entry in first.entries if entry.is_main] == [
         "best recipe",
         "real only (simplest)",
         "synthetic only",
@@ -312,7 +312,7 @@ def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
 
 def test_the_best_of_each_run_is_bold(two):
     found = compared(two)
-    told = [entry for run in found.runs for entry in run.entries if entry.told]
+    told = [entry for run in found.runs for entry in run.entries if entry.is_main]
     assert [row.style for row in listing.compare_table(found).rows] == [
         "bold" if e.line.best else "" for e in told
     ]

@@ -4,8 +4,9 @@ training.
 
 import pytest
 
-from syndet_ray.analysis.compute import compute, training_s
+from syndet_ray.analysis.compute import training_s
 from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.report.words import compute
 from syndet_ray.runs.results import Rung, Trial
 
 

@@ -13,12 +13,10 @@ from made_runs import ABOUT, OPENED, gap, train
 
 from syndet_ray.analysis.exchange import (
     ExchangePoint,
-    Scored,
-    Worth,
+    ExchangeScore,
+    PhotoValue,
     exchange,
     exchange_points,
-    exchange_told,
-    exchange_words,
     photos,
 )
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -26,6 +24,7 @@ from syndet_ray.definitions.mix import Mix, Photos, Scenes
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.report.figures import exchange as figure
 from syndet_ray.report.figures import plot
+from syndet_ray.report.findings import exchange_sentence, exchange_sentences
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import TestRow, TestScores
 
@@ -46,12 +45,12 @@ def point(name, count, synthetic, score, noise=0.0):
     )
 
 
-RECIPE = Scored(name="mixed", photos=120, synthetic=400, score=0.08, low=0.06, high=0.09)
+RECIPE = ExchangeScore(name="mixed", photos=120, synthetic=400, score=0.08, low=0.06, high=0.09)
 REAL = [point(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
 
 
 def worth(count, score, noise=0.0, real=REAL):
-    return exchange([*real, point("mix", count, 400, score, noise)]).worths[0]
+    return exchange([*real, point("mix", count, 400, score, noise)]).photo_values[0]
 
 
 def test_on_a_known_curve_the_worth_is_known():
@@ -67,8 +66,8 @@ def test_what_is_hard_for_all_models_alike_cancels():
     found = worth(20, known(50))
     assert (found.low, found.high) == pytest.approx((30, 30))
     assert (
-        exchange_words(found)
-        == "Beside 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
+        exchange_sentence(found)
+        == "With 20 photos, 400 synthetic images are worth 30 more photos [30, 30]."
     )
 
 
@@ -91,7 +90,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
     mixed = point("mix", 20, 400, known(50))
     alone = exchange(
         [*REAL, mixed, ExchangePoint(name="other", photos=20, synthetic=400, models=whole)]
-    ).worths[0]
+    ).photo_values[0]
     lost = ExchangePoint(
         name="other",
         photos=20,
@@ -99,7 +98,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
         models=whole | {4: 0 * HARD},
         diverged=frozenset({4}),
     )
-    beside = exchange([*REAL, mixed, lost]).worths[0]
+    beside = exchange([*REAL, mixed, lost]).photo_values[0]
     assert beside.value == pytest.approx(alone.value)
     assert beside.high - beside.low < 2 * (alone.high - alone.low), (
         "0 beside .41 would leave nothing to be told"
@@ -108,7 +107,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes():
 
 def test_what_seeds_do_to_all_recipes_alike_cancels():
     real = [lucky(f"real {n}", n, 0, known(n)) for n in (10, 20, 40, 160)]
-    found = exchange([*real, lucky("mix", 20, 400, known(50))]).worths[0]
+    found = exchange([*real, lucky("mix", 20, 400, known(50))]).photo_values[0]
     assert (found.value, found.low, found.high) == pytest.approx((30, 30, 30))
 
 
@@ -124,46 +123,50 @@ def test_a_recipe_that_stands_there_twice_says_no_more_than_once():
 def test_beyond_the_curve_bounds_are_open():
     above = worth(20, known(500))
     assert (above.value, above.low, above.high) == (None, 140, None)
-    told = "Beside 20 photos, 400 synthetic images are worth at least 140 more photos (real only never reaches its score)."
-    assert exchange_words(above) == told
+    told = "With 20 photos, 400 synthetic images are worth at least 140 more photos (real only never reaches its score)."
+    assert exchange_sentence(above) == told
     below = worth(0, known(5))
     assert (below.value, below.low, below.high) == (None, None, 10)
-    told = "Alone, 400 synthetic images are worth at most 10 photos (real only starts above its score)."
-    assert exchange_words(below) == told
+    told = (
+        "400 synthetic images alone are worth at most 10 photos (real only starts above its score)."
+    )
+    assert exchange_sentence(below) == told
     edge = worth(20, known(150), noise=0.02)
     assert edge.value == pytest.approx(130)
     assert edge.high is None
     assert 60 < edge.low < 130
-    assert "(130 by the scores themselves)" in exchange_words(edge, "stand-in image")
+    assert "(130 by the scores themselves)" in exchange_sentence(edge, "stand-in image")
 
 
 def test_an_interval_that_is_open_at_both_ends_tells_nothing():
     found = worth(20, known(40), noise=0.5)
-    assert not found.told
-    assert exchange_words(found).endswith("cannot be told, the interval is open at both ends.")
+    assert not found.is_bounded
+    assert exchange_sentence(found).endswith(
+        "the value is unknown, because the interval is open at both ends."
+    )
 
 
 @pytest.mark.parametrize(
     ("worth", "said"),
     [
         (
-            Worth(recipe=RECIPE, value=-57, low=-92, high=-41),
-            "less than none: they cost as much as 57 photos fewer would [41, 92].",
+            PhotoValue(recipe=RECIPE, value=-57, low=-92, high=-41),
+            "less than none: they lower the score as much as 57 photos fewer would [41, 92].",
         ),
         (
-            Worth(recipe=RECIPE, value=-100, low=None, high=-30),
-            "less than none: they cost at least as much as 30 photos fewer would.",
+            PhotoValue(recipe=RECIPE, value=-100, low=None, high=-30),
+            "less than none: they lower the score at least as much as 30 photos fewer would.",
         ),
-        (Worth(recipe=RECIPE, value=-5, low=-20, high=8), "-5 photos [-20, 8]."),
+        (PhotoValue(recipe=RECIPE, value=-5, low=-20, high=8), "-5 photos [-20, 8]."),
     ],
 )
 def test_images_that_do_harm_are_told_as_a_cost(worth, said):
-    assert exchange_words(worth) == f"Beside 120 photos, 400 synthetic images are worth {said}"
+    assert exchange_sentence(worth) == f"With 120 photos, 400 synthetic images are worth {said}"
 
 
 def test_too_few_sizes_or_no_mix_say_why():
     few = exchange([*REAL[:2], point("also 20", 20, 0, 0.3), point("mix", 20, 400, 0.3)])
-    assert few.worths == ()
+    assert few.photo_values == ()
     assert few.reason.endswith("there were 2 (10, 20)")
     assert [(scored.photos, scored.name) for scored in few.curve] == [
         (10, "real 10"),
@@ -282,49 +285,50 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_pat
     }
     assert "web too" not in found
     assert found["web left out"] == 400
-    said = exchange_told(budget_run(tmp_path / "again", of=with_photos).read())
-    assert said[-1] == "Left out, for they were shown photos of others too: web too."
-    assert "shown photos of others" not in " ".join(
-        exchange_told(budget_run(tmp_path / "none").read())
+    said = exchange_sentences(budget_run(tmp_path / "again", of=with_photos).read())
+    assert said[-1] == "Left out, because they were also trained on photos of others: web too."
+    assert "photos of others" not in " ".join(
+        exchange_sentences(budget_run(tmp_path / "none").read())
     )
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
-    said = exchange_told(budget_run(tmp_path / "run").read())
+    said = exchange_sentences(budget_run(tmp_path / "run").read())
     assert said[0].startswith(
-        "synthetic only: Alone, 400 synthetic images are worth at most 8 photos"
+        "synthetic only: 400 synthetic images alone are worth at most 8 photos"
     )
     assert said[1].startswith(
-        "mixed, 10 %: Beside 8 photos, 400 synthetic images are worth 20 more photos ["
+        "mixed, 10 %: With 8 photos, 400 synthetic images are worth 20 more photos ["
     )
     assert said[3].startswith(
-        "mixed, all: Beside 80 photos, 400 synthetic images are worth at least 0 more photos"
+        "mixed, all: With 80 photos, 400 synthetic images are worth at least 0 more photos"
     )
     assert (
-        "Beside 8 stand-in images"
-        in exchange_told(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
+        "With 8 stand-in images"
+        in exchange_sentences(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
     )
 
 
 def test_a_run_without_draws_or_sizes_says_so(tmp_path):
     assert (
-        "there were 0 (none)" in exchange_told(budget_run(tmp_path / "old", draws=False).read())[0]
+        "there were 0 (none)"
+        in exchange_sentences(budget_run(tmp_path / "old", draws=False).read())[0]
     )
 
 
 def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
     folder = budget_run(tmp_path / "run")
     folder.write_test(replace(folder.test(), images=9))
-    assert exchange_told(folder.read()) == [
-        "It cannot be told: that takes at least 10 test images; there were 9."
+    assert exchange_sentences(folder.read()) == [
+        "Not measured: at least 10 test images are needed; there were 9."
     ]
     short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
-    assert exchange_told(short.read()) == [
-        "It cannot be told: that takes recipes of 3 different numbers of photos alone on the test set; there were 1 (80)."
+    assert exchange_sentences(short.read()) == [
+        "Not measured: real-only recipes with 3 different numbers of photos are needed on the test set; there were 1 (80)."
     ]
     assert figure.exchange(short.read()) is None
     shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)
-    assert "not been opened" in exchange_told(shut.read())[0]
+    assert "not been opened" in exchange_sentences(shut.read())[0]
 
 
 def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):

@@ -19,7 +19,7 @@ def test_the_five_rows_of_synthdet(tmp_path):
         "real only, all real images": "real only",
         "synthetic only": "synthetic only",
         "synthetic + 10 % of real": "mixed, 8 images",
-        "synthetic + 50 % of real": "not in this sweep: it takes a recipe with mix.real_images 0.5",
+        "synthetic + 50 % of real": "not in this sweep: it needs a recipe with mix.real_images 0.5",
         "synthetic + all real images": "mixed, all",
     }
     assert {row.difference for row in found.values()} == {None}, "each was trained once"
@@ -70,4 +70,4 @@ def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_ag
     folder = budget_run(tmp_path / "run")
     half = {"mixed, half": {"mix.real_images": 0.5}}
     folder.define(folder.sweep.model_copy(update={"variants": dict(folder.sweep.variants) | half}))
-    assert five_rows(folder.read())[3].note == "in this sweep, but its training was never begun"
+    assert five_rows(folder.read())[3].note == "in this sweep, but its training never started"

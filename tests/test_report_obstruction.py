@@ -16,6 +16,7 @@ from syndet_ray.report.figures import mistakes
 from syndet_ray.report.figures import obstruction as figures
 from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.report.figures.plot import specification
+from syndet_ray.report.findings import obstruction_sentences
 
 HIDDEN = (
     "accuracy_vs_obstruction",
@@ -32,18 +33,18 @@ def folder(tmp_path):
 
 
 def test_a_bin_with_too_few_objects_is_refused_and_named(folder):
-    found = obstruction.places(folder.read(), "AP_visible")
+    found = obstruction.bin_scores(folder.read(), "AP_visible")
     assert {place.bin.name for place in found} == {"0.25-0.50", "0.50-0.75", "0.75-1.00"}
     assert (
-        "Too few objects for a score, at least 20 are needed, with visibility 0.00-0.25: 7 objects."
-        in (obstruction.summary(folder.read()))
+        "Too few objects for a score (at least 20 are needed) with visibility 0.00-0.25: 7 objects."
+        in (obstruction_sentences(folder.read()))
     )
 
 
 def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin(folder):
     best = [
         place
-        for place in obstruction.places(folder.read(), "recall_visible")
+        for place in obstruction.bin_scores(folder.read(), "recall_visible")
         if place.recipe == "best recipe"
     ]
     assert [place.obstruction for place in best] == pytest.approx([0.625, 0.375, 0.125])
@@ -55,8 +56,8 @@ def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin
 
 def test_an_estimate_is_never_told_as_a_measurement(tmp_path, folder):
     estimated = examine(confirmed_run(tmp_path / "other"), replace(SEEN, kind="estimated"))
-    assert obstruction.summary(folder.read())[0].startswith("Visibility was measured")
-    assert obstruction.summary(estimated.read())[0].startswith("Visibility is an estimate")
+    assert obstruction_sentences(folder.read())[0].startswith("Visibility was measured")
+    assert obstruction_sentences(estimated.read())[0].startswith("Visibility is an estimate")
     titles = [
         str(specification(figures.accuracy_vs_obstruction(kept.read()).figure)["title"])
         for kept in (folder, estimated)
@@ -67,20 +68,22 @@ def test_an_estimate_is_never_told_as_a_measurement(tmp_path, folder):
 def test_slopes_are_told_with_their_intervals_and_their_signs(folder):
     (told,) = [
         sentence
-        for sentence in obstruction.summary(folder.read())
-        if sentence.startswith("AP for every 10 %")
+        for sentence in obstruction_sentences(folder.read())
+        if sentence.startswith("Change of AP for every 10 %")
     ]
-    assert told.startswith("AP for every 10 % more of an object that is hidden, within classes: ")
+    assert told.startswith(
+        "Change of AP for every 10 % more of an object that is hidden, within classes: "
+    )
     assert "best recipe -0.031 [-0.041, -0.021]" in told
     assert any(
-        sentence.startswith("Recall for every 10 %")
-        for sentence in obstruction.summary(folder.read())
+        sentence.startswith("Change of recall for every 10 %")
+        for sentence in obstruction_sentences(folder.read())
     )
 
 
 def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be(tmp_path):
     old = examine(confirmed_run(tmp_path / "old"), replace(SEEN, class_objects={}))
-    assert "within classes" not in " ".join(obstruction.summary(old.read()))
+    assert "within classes" not in " ".join(obstruction_sentences(old.read()))
 
 
 def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
@@ -99,9 +102,7 @@ def test_objects_that_are_all_alike_tell_nothing_of_obstruction(tmp_path):
     ]
     folder.write_test(replace(test, rows=tuple(rows)))
     assert figures.accuracy_vs_obstruction(folder.read()) is None
-    assert obstruction.summary(folder.read())[-1].startswith(
-        "With no class that has objects in two bins"
-    )
+    assert obstruction_sentences(folder.read())[-1].startswith("No class has objects in two bins")
 
 
 def test_error_kinds_of_every_recipe_are_those_of_the_test(folder):
@@ -162,7 +163,7 @@ def limited(folder, **metrics):
 
 def test_limits_on_predictions_are_told_with_what_they_change(folder):
     told = limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04})
-    assert told.startswith("In 4 % of the test images some class has more than 100 predictions")
+    assert told.startswith("In 4 % of the test images a class has more than 100 predictions")
     assert told.endswith("with up to 300, mAP is 0.350 instead of 0.310.")
     full = "In 2 % of the images the model made as many predictions as it can, 300: it may have left some out."
     assert limited(folder, **{"capped@300": 0.02}) == full
@@ -170,7 +171,7 @@ def test_limits_on_predictions_are_told_with_what_they_change(folder):
         limited(folder, **{"mAP@300": 0.35, "capped@100": 0.04, "capped@300": 0.02})
         == f"{told} {full}"
     )
-    assert limited(folder).startswith("No limit on predictions was met")
+    assert limited(folder).startswith("No limit on predictions had an effect")
 
 
 def test_bins_and_quantiles_of_the_best_recipe_have_a_table(folder):
@@ -187,9 +188,9 @@ def test_bins_and_quantiles_of_the_best_recipe_have_a_table(folder):
 def test_a_run_of_before_shows_nothing_of_this_and_still_has_its_page(tmp_path, folder):
     old = made_run(tmp_path / "old", scores=TIED)
     assert not set(HIDDEN) & set(plot_all(old.read(), old.figures))
-    assert obstruction.summary(old.read()) == []
+    assert obstruction_sentences(old.read()) == []
     assert words.limits(old.test()) == ""
     html = page.write(old.read(), old).read_text()
-    assert "was opened by an earlier version, which did not look at how hidden objects are" in html
+    assert "was opened by an earlier version, which did not measure visibility" in html
     assert "the test set has not been opened" not in html
     assert set(HIDDEN) <= set(plot_all(folder.read(), folder.figures))

@@ -71,11 +71,11 @@ def read(folder):
     ("trials", "said"),
     [
         ((), "No answer: no trial was started."),
-        ((TRIALS[4],), "No answer: of 1 trials none has finished (1 pruned)."),
+        ((TRIALS[4],), "No answer: no trial has finished (1 pruned)."),
         (
             (TRIALS[6], ("search", 10, 0.5, 0.001, (0.1,), "RUNNING", "")),
-            "No answer yet: of 2 trials none has finished (1 failed, 1 running). "
-            "The first to fail, trial 0, said: training loss became nan at image 24 <script>alert(1)</script>",
+            "No answer yet: no trial has finished (1 failed, 1 running). "
+            "Trial 0 failed first: training loss became nan at image 24 <script>alert(1)</script>",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_the_page_keeps_its_order(make_run):
     assert html.index("<h1>") < html.index('<p class="answer">') < html.index("<h2>")
     heads = iter(re.findall("<h2>(.*?)</h2>", without_charts(html)))
     for head in (  # others may stand between them
-        "Test: best recipe beside the controls",
+        "Test: best recipe and controls",
         "Learning curves",
         "Validation against test",
         "Trials",
@@ -304,14 +304,14 @@ def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_pat
     folder = confirmed_run(tmp_path / "run", simplest=0, pictures=True)
     html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     heads = re.findall("<h2>(.*?)</h2>", html)
-    anew = heads.index("Trained anew: the best recipes and the controls")
-    assert heads[anew + 1] == "Test: best recipe beside the controls"
+    anew = heads.index("Trained again: the best recipes and the controls")
+    assert heads[anew + 1] == "Test: best recipe and controls"
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
         "finalist 2",
         "opened once: means over seeds, in brackets 95 % intervals over test images and seeds",
-        "seed of trial 3",
+        "trial 3",
         "the best 2 and the controls, 3 seeds each",
     ):
         assert told in shown.words, told
@@ -546,8 +546,8 @@ def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_the
         ("full", 0.31, 2, False), ("no blur", 0.19, 2, True), ("no light colour", 0.3, 2, False),
     ]  # fmt: skip
     assert answer.answer(ablation.read()) == (
-        "On 50 real test photos full reaches 0.31 mAP [0.28, 0.34] (2 seeds); against it no blur -0.12, "
-        "no light colour -0.01. Beyond the intervals: no blur."
+        "On 50 real test photos full reaches 0.31 mAP [0.28, 0.34] (2 seeds); compared with it: no blur -0.12, "
+        "no light colour -0.01. Significant differences: no blur."
     )
     assert "blur 0" in lines[1].changes
 
@@ -560,8 +560,8 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
         in shown.words
     )
     assert "Trained from several seeds" in shown.words
-    assert "Test: best recipe beside the other variants" in shown.words
-    assert "Trained anew" not in shown.words
+    assert "Test: best recipe and other variants" in shown.words
+    assert "Trained again" not in shown.words
     assert (ablation.figures / "variants.png").exists()
     found = (ablation.figures / "variants.csv").read_text().splitlines()
     assert (
@@ -594,7 +594,7 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     assert "P(best)" not in shown
     assert "P > 0.99" not in shown
     assert (
-        "95 % intervals over test images alone: each was trained once, and another seed might have given"
+        "95 % intervals over test images only: each variant was trained once, and another seed may give"
         in shown
     )
     assert "mAP above real only" not in shown

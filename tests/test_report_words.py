@@ -274,7 +274,7 @@ def test_one_photo_is_not_photos():
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(4, "4 validation images: on so few"), (1, "1 validation image: "), (10, "")],
+    [(4, "4 validation images: with so few"), (1, "1 validation image: "), (10, "")],
 )
 def test_a_choice_by_few_validation_images_is_told(count, said):
     sentence = words.few_validation_images({"real": {"counts": {"val": count}}})

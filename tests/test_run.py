@@ -92,7 +92,10 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
         assert words in done.stdout
     table = done.stdout[done.stdout.index("On the test set") :].split("\n\n")[0]
     assert "[" not in table, "no interval"
-    assert "No answer: so few photos cannot tell recipes apart: that takes 10 or more." in said
+    assert (
+        "No answer: the test set has too few photos to compare recipes; at least 10 are needed."
+        in said
+    )
     assert "test: only 4 photos: so few cannot tell recipes apart" in said
     assert max(map(len, table.splitlines())) <= 100
     assert "Traceback" not in done.stderr

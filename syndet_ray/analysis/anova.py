@@ -1,6 +1,4 @@
-"""Anova: how much of a random forest's variance over a space each axis explains alone. Plain
-numbers.
-"""
+"""Anova: the share of a random forest's variance over a space that each axis explains by itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,40 +12,47 @@ _DEEPEST = 64  # levels of a tree, as in Optuna
 
 
 def table(axes: Sequence[Axis], points: Sequence[Sequence[Any]]) -> np.ndarray:
-    """Points of a space (n, axes) as a forest takes them, (n, columns): a number from 0 to 1 over
-    its range; of a choice one column for each of its values, which is 1 where a point has it.
+    """Points of a space (n, axes) as the input of a forest, (n, columns).
+
+    A number becomes 0 to 1 over its range. A choice has one column for each of its values, which is
+    1 for points with that value.
     """
     columns: list[list[float]] = []
     for axis, values in zip(axes, zip(*points, strict=True), strict=True):
         if isinstance(axis, Choice):
-            columns += [[float(value == each) for value in values] for each in axis.values]
+            for choice in axis.values:
+                columns.append([float(value == choice) for value in values])
         else:
-            columns.append([(value - axis.low) / (axis.high - axis.low) for value in values])
+            span = axis.high - axis.low
+            columns.append([(value - axis.low) / span for value in values])
     return np.array(columns).T
 
 
 def shares(
-    axes: Sequence[Axis], found: np.ndarray, scores: np.ndarray, trees: int
+    axes: Sequence[Axis], points: np.ndarray, scores: np.ndarray, trees: int
 ) -> np.ndarray | None:
-    """The share of the variance that each axis explains alone, (axes,), as the mean over the trees
-    of a forest.
+    """The share of the variance that each axis explains by itself, (axes,), as the mean over the
+    trees of a forest.
 
-    found: (n, columns) as `table` makes them; scores: (n,). None where no tree finds anything to
-    divide. It is functional ANOVA (Hutter, Hoos & Leyton-Brown 2014), and for numbers computes what
-    Optuna's evaluator does. That asks a tree anew for every place where it splits, which is
-    quadratic in the trials; here the leaves are sorted once for each axis. Of a choice every value
-    weighs the same, and no weight falls on having two values or none.
+    points: (n, columns) as `table` returns them; scores: (n,). None if no tree finds a split. It is
+    functional ANOVA (Hutter, Hoos & Leyton-Brown 2014), with the same result for numbers as
+    Optuna's evaluator. Optuna evaluates a tree again at every split, which is quadratic in the
+    trials; here the leaves are sorted once for each axis. All values of a choice have the same
+    weight, and points with two values of a choice or none have weight 0.
     """
     from sklearn.ensemble import RandomForestRegressor
 
-    forest = RandomForestRegressor(trees, max_depth=_DEEPEST, random_state=0).fit(found, scores)
-    of_trees = [_shares_of_tree(tree.tree_, axes) for tree in forest.estimators_]
-    known = [of_tree for of_tree in of_trees if of_tree is not None]
-    return np.mean(known, axis=0) if known else None
+    forest = RandomForestRegressor(trees, max_depth=_DEEPEST, random_state=0).fit(points, scores)
+    several = []
+    for tree in forest.estimators_:
+        tree_shares = _tree_shares(tree.tree_, axes)
+        if tree_shares is not None:
+            several.append(tree_shares)
+    return np.mean(several, axis=0) if several else None
 
 
-def _shares_of_tree(tree: Any, axes: Sequence[Axis]) -> np.ndarray | None:
-    """The share of each axis, (axes,); None where the tree predicts one score everywhere."""
+def _tree_shares(tree: Any, axes: Sequence[Axis]) -> np.ndarray | None:
+    """The share of each axis, (axes,); None if the tree predicts the same score everywhere."""
     low, high, scores = _leaves(tree)
     extents = _extents(axes, low, high)
     sizes = np.array([extent.sizes for extent in extents])
@@ -56,15 +61,17 @@ def _shares_of_tree(tree: Any, axes: Sequence[Axis]) -> np.ndarray | None:
     total = weights @ heights**2
     if total <= 0:
         return None
-    others = [np.delete(sizes, k, axis=0).prod(axis=0) for k in range(len(axes))]
-    alone = [extent.variance(heights * rest) for extent, rest in zip(extents, others, strict=True)]
-    return np.array(alone) / total
+    variances = []
+    for k, extent in enumerate(extents):
+        other_sizes = np.delete(sizes, k, axis=0).prod(axis=0)
+        variances.append(extent.variance(heights * other_sizes))
+    return np.array(variances) / total
 
 
 @dataclass(frozen=True, eq=False)
 class _Ranges:
-    """What the leaves of a tree reach of a number: from low to high, (leaves,) each, where all of
-    it is 0 to 1.
+    """The part of a number's range that each leaf of a tree covers: low to high, (leaves,) each;
+    the whole range is 0 to 1.
     """
 
     low: np.ndarray
@@ -75,7 +82,7 @@ class _Ranges:
         return self.high - self.low
 
     def variance(self, heights: np.ndarray) -> float:
-        """The variance along the number of what the leaves, each as high as `heights` says, sum to."""
+        """The variance along the number of the sum of all leaves; heights: (leaves,)."""
         ends = np.concatenate([self.low, self.high])
         places, at = np.unique(ends, return_inverse=True)
         steps = np.bincount(at, weights=np.concatenate([heights, -heights]))
@@ -85,50 +92,47 @@ class _Ranges:
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """Which values of a choice the leaves of a tree hold, (leaves, values)."""
+    """The values of a choice that each leaf of a tree contains, (leaves, values), bool."""
 
-    holds: np.ndarray
+    contains: np.ndarray
 
     @property
     def sizes(self) -> np.ndarray:
-        return self.holds.mean(axis=1)
+        return self.contains.mean(axis=1)
 
     def variance(self, heights: np.ndarray) -> float:
-        """The variance over the values of what the leaves, each as high as `heights` says, sum to."""
-        return float(np.var(heights @ self.holds))
+        """The variance over the values of the sum of all leaves; heights: (leaves,)."""
+        return float(np.var(heights @ self.contains))
 
 
 def _extents(axes: Sequence[Axis], low: np.ndarray, high: np.ndarray) -> list[_Ranges | _Values]:
-    """What the leaves reach of each axis; low, high: (leaves, columns)."""
+    """The extent of the leaves on each axis; low, high: (leaves, columns)."""
     extents: list[_Ranges | _Values] = []
-    first = 0
+    column = 0
     for axis in axes:
-        last = first + (len(axis.values) if isinstance(axis, Choice) else 1)
-        own_low, own_high = low[:, first:last], high[:, first:last]
-        extents.append(
-            _held(own_low, own_high)
-            if isinstance(axis, Choice)
-            else _Ranges(own_low[:, 0], own_high[:, 0])
-        )
-        first = last
+        if isinstance(axis, Choice):
+            end = column + len(axis.values)
+            extents.append(_values(low[:, column:end], high[:, column:end]))
+            column = end
+        else:
+            extents.append(_Ranges(low[:, column], high[:, column]))
+            column += 1
     return extents
 
 
-def _held(low: np.ndarray, high: np.ndarray) -> _Values:
-    """A leaf holds a value where its column may be 1 and those of all others 0."""
+def _values(low: np.ndarray, high: np.ndarray) -> _Values:
+    """A leaf contains a value if the column of that value may be 1 and all others 0."""
     may_be, may_miss = high == 1, low == 0
     others_missed = may_miss.sum(axis=1, keepdims=True) - may_miss == may_miss.shape[1] - 1
     return _Values(may_be & others_missed)
 
 
 def _leaves(tree: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The least and the greatest place (leaves, columns) that lead to each leaf, and what it
+    """The lowest and the highest point (leaves, columns) of each leaf, and the score that it
     predicts (leaves,).
     """
-    low, high = (
-        np.zeros((tree.node_count, tree.n_features)),
-        np.ones((tree.node_count, tree.n_features)),
-    )
+    low = np.zeros((tree.node_count, tree.n_features))
+    high = np.ones((tree.node_count, tree.n_features))
     level = np.zeros(1, int)
     while len(level):
         inner = level[tree.children_left[level] >= 0]

@@ -1,6 +1,4 @@
-"""Chosen: which recipes and trials a figure shows where all would be a tangle, and what its reader
-is told of it.
-"""
+"""Chosen: the recipes and trials that a figure shows if all of them would be too many."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -12,14 +10,14 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
-MOST_RECIPES = 5
+MOST_RECIPES = 5  # in one figure: more curves and bars are hard to tell from one another
 # Trials of the search in one figure: more lines are one area to the eye, and more marks keep a
 # browser busy for seconds.
 MOST_LINES, MOST_MARKS = 200, 1000
-_BEST_PART = 3  # one in three of those is of the best trials
-_CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # which a variant may be called too
+_BEST_PART = 3  # one in three of the trials in a figure is one of the best
+_CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # a variant may have such a name too
 
-Drawn = TypeVar("Drawn")
+Ranked = TypeVar("Ranked")
 
 
 def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
@@ -34,45 +32,27 @@ def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
 
 
 def chosen_lines(run: Run) -> tuple[TestLine, ...]:
-    """Those of a run; none before the test set is opened."""
+    """The chosen recipes of a run; none before the test set is opened."""
     test = run.test
     return chosen(test_lines(test, run.trials)) if test is not None else ()
 
 
-def chosen_words(lines: Sequence[TestLine]) -> str:
-    """How those that are shown were chosen; "" where all are."""
-    if len(lines) <= MOST_RECIPES:
-        return ""
-    return f"{MOST_RECIPES} of {len(lines)} recipes: the best, the controls, then those with the best validation mAP."
-
-
-def even_sample(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
-    """At most `most` of what is ranked, in its order: the first, the last, and evenly what lies
-    between.
-    """
+def even_sample(ranked: Sequence[Ranked], most: int) -> list[Ranked]:
+    """At most `most` of a ranking, in its order: the first, the last, and others evenly between."""
     if len(ranked) <= most:
         return list(ranked)
     places = np.linspace(0, len(ranked) - 1, most).round().astype(int)
     return [ranked[place] for place in places]
 
 
-def best_and_others(ranked: Sequence[Drawn], most: int) -> list[Drawn]:
-    """At most `most` of what is ranked, the best first: a third of so many are the best, and of the
-    others an even sample.
+def best_and_others(ranked: Sequence[Ranked], most: int) -> list[Ranked]:
+    """At most `most` of a ranking, the best first: a third of so many are the best, the rest is an
+    even sample of the others.
     """
-    best = most // _BEST_PART
+    best = best_count(most)
     return [*ranked[:best], *even_sample(ranked[best:], most - best)]
 
 
-def sample_words(trials: int, most: int) -> str:
-    """What is drawn of so many trials where an even sample is; "" where all are."""
-    return f"Of {trials} trials {most} are drawn, an even sample by score." if trials > most else ""
-
-
-def best_and_others_words(trials: int, drawn: int, most: int) -> str:
-    """What is drawn of so many trials where it is the best and others, see `best_and_others`; ""
-    where all are.
-    """
-    best = most // _BEST_PART
-    sample = f"Of {trials} trials of the search {drawn} are drawn: the best {best}, and an even sample of the others."
-    return sample if trials > drawn else ""
+def best_count(most: int) -> int:
+    """The number of the best among `best_and_others`."""
+    return most // _BEST_PART

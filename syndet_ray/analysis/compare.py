@@ -1,4 +1,4 @@
-"""Compare: what several runs found that met the same test set, side by side, as plain values."""
+"""Compare: the results of several runs on the same test set, side by side, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.runs import names
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import (
@@ -25,8 +24,8 @@ from syndet_ray.spread import (
     seed_spread,
 )
 
-METRIC = MAP  # by which runs are compared
-_HASH_DIGITS = 12
+METRIC = "mAP"
+_HASH_DIGITS = 12  # enough to identify a data set, few enough for a line
 _DO_ELSE = "Compare runs that were given the same `real`."
 
 
@@ -34,10 +33,10 @@ _DO_ELSE = "Compare runs that were given the same `real`."
 class Entry:
     """A recipe of a run.
 
-    line     what its run's own report says of it
-    images   that a training of it saw: mean over its trainings
-    seconds  that one trained, without evaluation and waiting: mean over its trainings; None where
-             any did not tell its speed
+    line     its line in the report of its run
+    images   training images of one training: mean over its trainings
+    seconds  time of one training, without evaluation and waiting: mean over its trainings; None if
+             the speed of one of them is unknown
     """
 
     line: TestLine
@@ -46,34 +45,35 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What it is called in a table of several runs."""
+        """The name in a table of several runs."""
         line = self.line
         fixed = line.is_control or line.is_variant
         name = names.role_name(line.trial_name) if fixed else line.name
-        also = [
-            what
-            for what, true in (("best", line.best and fixed), ("simplest", line.simplest))
-            if true
-        ]
-        return f"{name} ({', '.join(also)})" if also else name
+        remarks = []
+        if line.best and fixed:
+            remarks.append("best")
+        if line.simplest:
+            remarks.append("simplest")
+        return f"{name} ({', '.join(remarks)})" if remarks else name
 
     @property
-    def told(self) -> bool:
-        """Whether a short table has it: the best recipe, the simplest and the controls."""
+    def is_main(self) -> bool:
+        """True if a short table has it: the best recipe, the simplest and the controls."""
         return self.line.best or self.line.simplest or self.line.is_control
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRun:
-    """A run beside others.
+    """A run in a comparison.
 
-    letter       what it is called in tables
-    images       that all its trials saw; seconds that they took, attempts added up
-    above_first  mAP of its best recipe less that of the first run's; None for the first, without
-                 draws of both, and where each of the two was trained once
-    p_best       probability that its best recipe is the best of all runs'; None where any run has
-                 no draws, or each of these recipes was trained once
-    has_draws    whether the bootstrap draws of its best recipe were kept
+    letter       its name in tables
+    images       training images of all its trials
+    seconds      time of the run, all attempts added
+    above_first  mAP of its best recipe minus that of the first run; None for the first run, if one
+                 of the two has no draws, and if each of the two was trained once
+    p_best       probability that its best recipe is the best of all runs; None if any run has no
+                 draws, or each of these recipes was trained once
+    has_draws    True if the bootstrap draws of its best recipe were kept
     curves       of all trainings of its best recipe
     """
 
@@ -96,8 +96,8 @@ class ComparedRun:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Something that is not the same for all runs: its value in each."""
+class DifferingSetting:
+    """A setting that is not the same for all runs, with its value in each run."""
 
     name: str
     values: tuple[str, ...]
@@ -107,10 +107,10 @@ class Setting:
 class Comparison:
     """Several runs on one test set.
 
-    where     that set in words
-    too_few   whether it holds too few images to compare recipes by
-    copies    of each run that let near copies pass what it let pass, in a sentence
-    settings  how the runs differ
+    where     the test set in words
+    too_few   True if it has too few images to compare recipes
+    copies    a sentence on the near copies of each run that allowed them
+    settings  the settings in which the runs differ
     """
 
     where: str
@@ -118,14 +118,14 @@ class Comparison:
     stand_in: bool
     copies: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[DifferingSetting, ...]
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Sets runs side by side; the first is what the others are compared with.
+    """Compares runs with the first one.
 
-    Raises DataError where one has not opened its test set, or another one than the rest, and
-    DefinitionError for fewer than two runs, or the same run twice.
+    Raises DataError if a run has not opened its test set, or has another one than the first run,
+    and DefinitionError for fewer than two runs, or the same run twice.
     """
     _check_given(runs)
     scores = [_opened(run) for run in runs]
@@ -133,31 +133,30 @@ def compare(runs: Sequence[Run]) -> Comparison:
     too_few = scores[0].is_too_small
     draws = [{} if too_few else _draws(run, test) for run, test in zip(runs, scores, strict=True)]
     diverged = [_diverged(run) for run in runs]
-    columns = zip(
-        range(len(runs)),
-        _names(runs),
-        runs,
-        scores,
-        *_differences(draws, diverged),
-        draws,
-        strict=True,
-    )
-    compared = tuple(_compared_run(*column) for column in columns)
-    copies = _copies(runs, compared)
+    differences, p_best = _differences(draws, diverged)
+    run_names = _names(runs)
+    compared, copies = [], []
+    for k, run in enumerate(runs):
+        compared_run = _compared_run(
+            run,
+            scores[k],
+            letter=ascii_uppercase[k % 26] * (k // 26 + 1),
+            name=run_names[k],
+            above_first=differences[k],
+            p_best=p_best[k],
+            has_draws=bool(draws[k]),
+        )
+        compared.append(compared_run)
+        caveat = names.near_copies(run.about)
+        if caveat:
+            copies.append(f"{run_names[k]}: {caveat}")
     return Comparison(
         where=names.where(scores[0]),
         too_few=too_few,
         stand_in=runs[0].stand_in,
-        copies=copies,
-        runs=compared,
+        copies=tuple(copies),
+        runs=tuple(compared),
         settings=_differing(runs),
-    )
-
-
-def _copies(runs: Sequence[Run], compared: Sequence[ComparedRun]) -> tuple[str, ...]:
-    caveats = [names.near_copies(run.about) for run in runs]
-    return tuple(
-        f"{run.name}: {caveat}" for run, caveat in zip(compared, caveats, strict=True) if caveat
     )
 
 
@@ -172,23 +171,23 @@ def _check_given(runs: Sequence[Run]) -> None:
 def _opened(run: Run) -> TestScores:
     test = run.test
     if test is None or test.row("best") is None:
-        rule = "has not opened its test set, and nothing else can be compared"
+        rule = "has not opened its test set, so it cannot be compared"
         raise DataError(run.path, rule, do=f"Finish it: python -m syndet_ray resume {run.path}")
     return test
 
 
 def _check_same_test_set(runs: Sequence[Run], scores: Sequence[TestScores]) -> None:
-    first, test = runs[0], scores[0]
-    for other, found in zip(runs[1:], scores[1:], strict=True):
-        kinds = [_kind(first), _kind(other)]
-        if kinds[0] != kinds[1]:
-            rule = f"was tested on {kinds[1]} and {first.path} on {kinds[0]}: such scores cannot be compared"
+    first, kind = runs[0], _kind(runs[0])
+    digits = scores[0].hash[:_HASH_DIGITS]
+    for other, test in zip(runs[1:], scores[1:], strict=True):
+        other_kind = _kind(other)
+        if other_kind != kind:
+            kinds = f"was tested on {other_kind} and {first.path} on {kind}"
+            raise DataError(other.path, f"{kinds}: such scores cannot be compared", do=_DO_ELSE)
+        if test.hash != scores[0].hash:
+            sets = f"has test set {test.hash[:_HASH_DIGITS]} and {first.path} has {digits}"
+            rule = f"{sets}: scores on different test sets cannot be compared"
             raise DataError(other.path, rule, do=_DO_ELSE)
-        if found.hash != test.hash:
-            rule = f"has test set {found.hash[:_HASH_DIGITS]} and {first.path} has {test.hash[:_HASH_DIGITS]}"
-            raise DataError(
-                other.path, f"{rule}: scores on different test sets cannot be compared", do=_DO_ELSE
-            )
 
 
 def _kind(run: Run) -> str:
@@ -196,11 +195,10 @@ def _kind(run: Run) -> str:
 
 
 def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
-    """mAP (B,) of every model of the best recipe, over resamples of the test images; {} where one
-    model has none.
+    """mAP (B,) of every model of the best recipe, over resamples of the test images.
 
-    By the seed of the sweep and its number there: models of two runs with equal keys were trained
-    with the same seed.
+    {} if one model has none. By the seed of the sweep and the number of the seed there: models of
+    two runs with equal keys were trained with the same seed.
     """
     best = test.row("best")
     assert best is not None
@@ -222,11 +220,10 @@ def _diverged(run: Run) -> set[tuple[int, int]]:
 def _differences(
     draws: Sequence[BySeed], diverged: Sequence[set[tuple[int, int]]]
 ) -> tuple[list[Difference | None], list[float | None]]:
-    """Of each run's best recipe: what it has more than the first run's, and how probably it is the
-    best of all.
+    """The difference of each run's best recipe from that of the first run, and the probability that
+    it is the best of all.
 
-    How far trainings that diverged are from the rest says nothing about the spread between seeds of
-    other recipes.
+    Trainings that diverged say nothing about the spread between seeds of other recipes.
     """
     gaps: list[Difference | None] = [None]
     whole = []
@@ -234,65 +231,68 @@ def _differences(
         whole.append([model for seed, model in models.items() if seed not in lost])
     spread = seed_spread(whole)
     gaps += [_difference(models, draws[0], spread) for models in draws[1:]]
-    once = all(len(own) == 1 for own in draws)
+    once = all(len(models) == 1 for models in draws)
     if once or not _paired(draws):
         return gaps, [None] * len(draws)
-    best = probability_best({str(k): own for k, own in enumerate(draws)}, _generator(), spread)
-    return gaps, [best[str(k)] for k in range(len(draws))]
+    numbered = {str(k): models for k, models in enumerate(draws)}
+    best = probability_best(numbered, _generator(), spread)
+    return gaps, list(best.values())
 
 
-def _difference(own: BySeed, first: BySeed, spread: SeedSpread | None) -> Difference | None:
-    """None where the draws of the two cannot be paired, or each was trained once: another seed
-    might turn it round.
+def _difference(models: BySeed, first: BySeed, spread: SeedSpread | None) -> Difference | None:
+    """None if the draws of the two cannot be paired, or each was trained once: another seed might
+    reverse the difference.
     """
-    both_once = len(own) == len(first) == 1
-    if both_once or not _paired([own, first]):
+    both_once = len(models) == len(first) == 1
+    if both_once or not _paired([models, first]):
         return None
-    return score_difference(METRIC, own, first, _generator(), spread)
+    return score_difference(METRIC, models, first, _generator(), spread)
 
 
 def _generator() -> np.random.Generator:
-    """A generator that starts anew for each comparison: its numbers are the same, whichever run is
-    given first.
+    """A new generator for each comparison: its numbers do not depend on the order of the runs.
 
-    Of a recipe that was trained once the spread between seeds is that of all runs given: its
-    interval depends on them.
+    A recipe that was trained once gets the spread between seeds of all given runs, so its interval
+    depends on them.
     """
     return seeds.generator(0, "compare")
 
 
 def _paired(draws: Sequence[BySeed]) -> bool:
-    """Whether all runs have draws, and all models equally many: those of one test set, resampled
-    alike.
+    """True if all runs have draws, and all models equally many: then resample k is the same for
+    all.
     """
-    counts = {len(model) for models in draws for model in models.values()}
+    counts = set[int]()
+    for models in draws:
+        counts |= {len(model) for model in models.values()}
     return all(draws) and len(counts) == 1
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """What runs are called: by their folders, with the way to them where two are called alike."""
-    names = [run.path.resolve().name for run in runs]
-    return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
+    """The names of the runs' folders, or their paths if two folders have the same name."""
+    folders = [run.path.resolve().name for run in runs]
+    return folders if len(set(folders)) == len(folders) else [str(run.path) for run in runs]
 
 
 def _compared_run(
-    k: int,
-    name: str,
     run: Run,
     test: TestScores,
+    *,
+    letter: str,
+    name: str,
     above_first: Difference | None,
     p_best: float | None,
-    draws: BySeed,
+    has_draws: bool,
 ) -> ComparedRun:
     trials = run.trials
     by_number = {trial.number: trial for trial in trials}
-    models = {
-        row.trial: [by_number[number] for number in row.models or (row.trial,)] for row in test.rows
-    }
+    models = {}
+    for row in test.rows:
+        models[row.trial] = [by_number[number] for number in row.models or (row.trial,)]
     lines = test_lines(test, trials)
     best = next(line for line in lines if line.best)
     return ComparedRun(
-        letter=ascii_uppercase[k % 26] * (k // 26 + 1),
+        letter=letter,
         name=name,
         question=run.sweep.question,
         opened=names.opened(test),
@@ -302,36 +302,36 @@ def _compared_run(
         seconds=run.elapsed_s,
         above_first=above_first,
         p_best=p_best,
-        has_draws=bool(draws),
+        has_draws=has_draws,
         curves=curves(models[best.trial], best.trial),
     )
 
 
 def _entry(line: TestLine, trainings: Sequence[Trial]) -> Entry:
-    found = [training_s(trial) for trial in trainings]
-    took = [seconds for seconds in found if seconds is not None]
+    times = [training_s(trial) for trial in trainings]
+    complete = [seconds for seconds in times if seconds is not None]
     images = sum(trial.images for trial in trainings) / len(trainings)
-    return Entry(
-        line=line,
-        images=round(images),
-        seconds=sum(took) / len(took) if len(took) == len(found) else None,
-    )
+    seconds = sum(complete) / len(complete) if len(complete) == len(times) else None
+    return Entry(line=line, images=round(images), seconds=seconds)
 
 
-def _differing(runs: Sequence[Run]) -> tuple[Setting, ...]:
-    found = [_settings(run) for run in runs]
-    names = dict.fromkeys(name for settings in found for name in settings)
-    rows = [Setting(name, tuple(settings.get(name, "n/a") for settings in found)) for name in names]
-    return tuple(row for row in rows if len(set(row.values)) > 1)
+def _differing(runs: Sequence[Run]) -> tuple[DifferingSetting, ...]:
+    by_run = [_settings(run) for run in runs]
+    names = dict.fromkeys(name for settings in by_run for name in settings)
+    differing = []
+    for name in names:
+        values = tuple(settings.get(name, "n/a") for settings in by_run)
+        if len(set(values)) > 1:
+            differing.append(DifferingSetting(name, values))
+    return tuple(differing)
 
 
 def _settings(run: Run) -> dict[str, str]:
-    """All that may set one run apart from another: the sweep, its own recipe and the photos that it
-    was given.
-    """
+    """Everything in which runs may differ: the sweep, its own recipe and the given photos."""
     sweep = run.sweep
     varied = ", ".join(map(names.setting_name, sweep.parameters.settings()))
-    own = {
+    seeds_each = wording.counted(sweep.confirm.seeds, "seed")
+    search = {
         "question": sweep.question,
         "varied": varied or "nothing",
         "variants": ", ".join(sweep.variants) or "none",
@@ -340,23 +340,20 @@ def _settings(run: Run) -> dict[str, str]:
         "sampler": sweep.sampler,
         "pruner": sweep.pruning.name,
         "rungs": sweep.rungs,
-        "confirmation": f"{sweep.confirm.top} recipes, {wording.counted(sweep.confirm.seeds, 'seed')}",
+        "confirmation": f"{sweep.confirm.top} recipes, {seeds_each}",
         "seed": sweep.seed,
     }
+    texts = {name: str(value) for name, value in search.items()}
     recipe = {path: names.setting_value(path, value) for path, value in sweep.recipe.flat().items()}
-    return (
-        {name: str(value) for name, value in own.items()}
-        | _photos(run.about.get("real") or {})
-        | recipe
-    )
+    return texts | _photos(run.about.get("real") or {}) | recipe
 
 
 def _photos(real: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """How many photos a run had to train and to choose by, and which."""
+    """The number of training and validation photos of a run, with their hashes."""
     counts, hashes = real.get("counts") or {}, real.get("hashes") or {}
-    known = {
-        split: str(hashes.get(split, ""))[:_HASH_DIGITS]
-        for split in ("train", "val")
-        if split in counts
-    }
-    return {f"{split} photos": f"{counts[split]} {name}".strip() for split, name in known.items()}
+    photos = {}
+    for split in ("train", "val"):
+        if split in counts:
+            digits = str(hashes.get(split, ""))[:_HASH_DIGITS]
+            photos[f"{split} photos"] = f"{counts[split]} {digits}".strip()
+    return photos

@@ -1,4 +1,4 @@
-"""Coordinates: every searched trial as a line across the axes of what the search varied, as plain
+"""Coordinates: every searched trial as a line across the axes of the searched settings, as plain
 values.
 """
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from syndet_ray.analysis.importance import Importances
 from syndet_ray.analysis.varied import Setting, searched, settings
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.parameter import Choice
 from syndet_ray.runs.results import Trial
 from syndet_ray.wording import number
 
-MOST_AXES = 8  # beside that of the score
-ABSENT = -0.12  # where a line passes an axis that a trial does not have, below its low end
+MOST_AXES = 8  # besides that of the score: the names of more would overlap
+ABSENT = -0.12  # position on an axis that a trial does not have, below the low end
+_MIDDLE = 0.5  # position on the axis of scores if all are equal
 _SCORE = "validation mAP"
+_NOT_SET = "not set"
 
 
 @dataclass(frozen=True)
-class Mark:
+class AxisMark:
     """A value written at an axis. position: 0 to 1, or ABSENT."""
 
     position: float
@@ -25,21 +28,22 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upright:
-    """One axis, upright. of_choices: whether its marks are all the values that there are, not just
-    the ends.
-    """
+class CoordinateAxis:
+    """One vertical axis. of_choices: True if its marks are all possible values, not the ends."""
 
     key: str
     name: str
-    marks: tuple[Mark, ...]
+    marks: tuple[AxisMark, ...]
     of_choices: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One trial. positions: on each axis, 0 to 1 or ABSENT; texts: its values in words; value:
-    `Trial.score`.
+class TrialLine:
+    """One trial.
+
+    value      `Trial.score`
+    positions  on each axis, 0 to 1 or ABSENT
+    texts      its values as texts
     """
 
     trial: int
@@ -51,58 +55,68 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinates:
-    """All axes, the score's the last, and the lines across them, the worst trial first. left_out:
-    settings without an axis.
+    """All axes and the lines across them.
+
+    axes      the score's is the last
+    lines     the worst trial first
+    left_out  number of settings without an axis
     """
 
-    axes: tuple[Upright, ...]
-    lines: tuple[Line, ...]
+    axes: tuple[CoordinateAxis, ...]
+    lines: tuple[TrialLine, ...]
     left_out: int
 
 
 def coordinates(
     sweep: LoadedSweep, trials: Sequence[Trial], important: Importances
 ) -> Coordinates | None:
-    """The most important settings, in the order of the sweep; None where no trial reported or
-    nothing was varied.
+    """The most important settings, in the order of the sweep; None if no trial reported or nothing
+    was varied.
     """
-    found = sorted(searched(trials), key=lambda trial: (trial.score or 0, -trial.number))
-    every = settings(sweep)
-    kept = sorted(every, key=lambda setting: important.rank(setting.path))[:MOST_AXES]
-    shown = [setting for setting in every if setting in kept]
-    if not found or not shown:
+    ranked = sorted(searched(trials), key=lambda trial: (trial.score or 0, -trial.number))
+    varied = settings(sweep)
+    kept = sorted(varied, key=lambda setting: important.rank(setting.path))[:MOST_AXES]
+    shown = [setting for setting in varied if setting in kept]
+    if not ranked or not shown:
         return None
-    scores = [trial.score or 0.0 for trial in found]
-    axes = [_upright(setting, found) for setting in shown]
-    lines = tuple(_line(trial, shown, min(scores), max(scores)) for trial in found)
-    ends = (Mark(0.0, number(min(scores))), Mark(1.0, number(max(scores))))
+    low, high = ranked[0].score or 0.0, ranked[-1].score or 0.0
+    axes = [_axis(setting, ranked) for setting in shown]
+    ends = (AxisMark(0.0, number(low)), AxisMark(1.0, number(high)))
+    score_axis = CoordinateAxis(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)
     return Coordinates(
-        axes=(*axes, Upright(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)),
-        lines=lines,
-        left_out=len(every) - len(shown),
+        axes=(*axes, score_axis),
+        lines=tuple(_line(trial, shown, low, high) for trial in ranked),
+        left_out=len(varied) - len(shown),
     )
 
 
-def _upright(setting: Setting, trials: Sequence[Trial]) -> Upright:
-    absent = any(setting.of(trial) is None for trial in trials)
-    places = setting.axis.values if setting.is_choice else (setting.axis.low, setting.axis.high)  # type: ignore[union-attr]
-    marks = [Mark(setting.position(value), setting.text(value)) for value in places]
-    below = [Mark(ABSENT, "not set")] if absent else []
-    return Upright(
+def _axis(setting: Setting, trials: Sequence[Trial]) -> CoordinateAxis:
+    axis = setting.axis
+    values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
+    marks = [AxisMark(setting.position(value), setting.text(value)) for value in values]
+    if any(setting.of(trial) is None for trial in trials):
+        marks.append(AxisMark(ABSENT, _NOT_SET))
+    return CoordinateAxis(
         key=setting.key,
         name=setting.name,
-        marks=(*dict.fromkeys(marks), *below),
+        marks=tuple(dict.fromkeys(marks)),
         of_choices=setting.is_choice,
     )
 
 
-def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Line:
-    values = [setting.of(trial) for setting in shown]
-    pairs = list(zip(shown, values, strict=True))
-    positions = [ABSENT if value is None else setting.position(value) for setting, value in pairs]
+def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> TrialLine:
+    positions, texts = [], []
+    for setting in shown:
+        value = setting.of(trial)
+        is_set = value is not None
+        positions.append(setting.position(value) if is_set else ABSENT)
+        texts.append(setting.text(value) if is_set else _NOT_SET)
     score = trial.score or 0.0
-    own = 0.5 if low == high else (score - low) / (high - low)
-    texts = tuple("not set" if value is None else setting.text(value) for setting, value in pairs)
-    return Line(
-        trial=trial.number, state=trial.state, value=score, positions=(*positions, own), texts=texts
+    positions.append(_MIDDLE if low == high else (score - low) / (high - low))
+    return TrialLine(
+        trial=trial.number,
+        state=trial.state,
+        value=score,
+        positions=tuple(positions),
+        texts=tuple(texts),
     )

@@ -14,7 +14,7 @@ from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference
 
-# The rows of SynthDet's table: whether there are synthetic images, and the share of the real ones.
+# The rows of SynthDet's table: with synthetic images or without, and the share of the real ones.
 _FIVE = {
     "real only, all real images": (False, 1.0),
     "synthetic only": (True, 0.0),
@@ -23,13 +23,15 @@ _FIVE = {
     "synthetic + all real images": (True, 1.0),
 }
 _TRIED = "tried, but not among the recipes that met the test set"
-_PLANNED = "in this sweep, but its training was never begun"
+_PLANNED = "in this sweep, but its training never started"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiveRow:
-    """One row of SynthDet's table. difference: its mAP less that of real only; note: what was done
-    instead of a test.
+    """One row of SynthDet's table.
+
+    difference  its mAP minus that of real only
+    note        the reason why there is no test score; "" if there is one
     """
 
     name: str
@@ -42,35 +44,32 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
     """Real images alone, synthetic ones alone, and synthetic with 10, 50 and 100 % of the real
     images, on the test set.
 
-    The table of SynthDet (Unity 2020). Of several recipes for one row, the one with the best
-    validation mean. A row that no recipe is for is there without scores; all are missing before the
-    test set is opened.
+    The table of SynthDet (Unity 2020). If several recipes fit a row, it has the one with the best
+    validation mean. A row without a recipe has no scores. () before the test set is opened.
     """
     test, trials, sweep = run.test, run.trials, run.sweep
     if test is None:
         return ()
     by_number = {trial.number: trial for trial in trials}
     lines = sorted(test_lines(test, trials), key=lambda line: -line.validation)
-    found = [
-        next((x for x in lines if _belongs(by_number[x.trial], *row)), None)
-        for row in _FIVE.values()
-    ]
-    return tuple(
-        FiveRow(
-            name=name,
-            line=line,
-            difference=_above(line, found[0], test),
-            note="" if line is not None else _note(trials, sweep, *row),
-        )
-        for (name, row), line in zip(_FIVE.items(), found, strict=True)
-    )
+    real = None
+    rows: list[FiveRow] = []
+    for name, (synthetic, share) in _FIVE.items():
+        fitting = (line for line in lines if _belongs(by_number[line.trial], synthetic, share))
+        line = next(fitting, None)
+        if not rows:
+            real = line
+        note = "" if line is not None else _note(trials, sweep, synthetic, share)
+        difference = _above(line, real, test)
+        rows.append(FiveRow(name=name, line=line, difference=difference, note=note))
+    return tuple(rows)
 
 
 def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Difference | None:
-    """What a recipe has more than real only, which differences know by any of its roles: one that
-    won has two.
+    """The difference of a recipe from real only.
 
-    None where each recipe was trained once: the answer does not tell them apart either.
+    It may be stored under any role of real only, which has two if it won. None if each recipe was
+    trained once: the answer does not compare them either.
     """
     if line is None or real is None or not test.has_seed_spread:
         return None
@@ -79,31 +78,28 @@ def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Di
 
 
 def _note(trials: Sequence[Trial], sweep: LoadedSweep, synthetic: bool, share: float) -> str:
-    """Why no recipe of a row met the test set."""
+    """The reason why no recipe of a row met the test set."""
     if any(_belongs(trial, synthetic, share) for trial in trials):
         return _TRIED
     begun = {trial.kind for trial in trials}
     waiting = [recipe for kind, recipe in sweep.fixed.items() if kind not in begun]
-    planned = any(_is_of(recipe.mix, {}, synthetic, share) for recipe in waiting)
-    if planned:
+    if any(_fits(recipe.mix, {}, synthetic, share) for recipe in waiting):
         return _PLANNED
-    settings = (
-        f"mix.real_images {share:g}"
-        if synthetic and 0 < share < 1
-        else f"mix.synthetic {1 if synthetic else 0}"
-    )
-    return f"not in this sweep: it takes a recipe with {settings}"
+    setting = f"mix.synthetic {int(synthetic)}"
+    if synthetic and 0 < share < 1:
+        setting = f"mix.real_images {share:g}"
+    return f"not in this sweep: it needs a recipe with {setting}"
 
 
 def _belongs(trial: Trial, synthetic: bool, share: float) -> bool:
-    return _is_of(trial.recipe.mix, trial.effective, synthetic, share)
+    return _fits(trial.recipe.mix, trial.effective, synthetic, share)
 
 
-def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
-    """Whether a mix had synthetic images or not, and of the real ones this share, as nearly as
-    whole images allow.
+def _fits(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float) -> bool:
+    """True if a mix has synthetic images or not, and this share of the real ones.
 
-    A mix with photos of others is in no row: the table sets synthetic images beside real ones.
+    The share is met as nearly as whole images allow. A mix with photos of others is in no row: the
+    table compares synthetic images with real ones.
     """
     if mix.others_photos:
         return False
@@ -112,7 +108,7 @@ def _is_of(mix: Mix, effective: Mapping[str, Any], synthetic: bool, share: float
     if share == 0:
         return True
     wanted = mix.model_copy(update={"real_images": share if share < 1 else "all"})
-    there, used = effective.get(REAL_IMAGES_THERE), effective.get(REAL_IMAGES)
-    if there is None or used is None:  # it has not begun, or was trained before this was noted
+    available, used = effective.get(REAL_IMAGES_THERE), effective.get(REAL_IMAGES)
+    if available is None or used is None:  # not started, or trained before these were recorded
         return mix.real_images == wanted.real_images
-    return used == wanted.real_count(there)
+    return used == wanted.real_count(available)

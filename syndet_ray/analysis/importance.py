@@ -1,5 +1,5 @@
-"""Importance: how much of what trials reached each setting explains, by functional ANOVA. Plain
-values.
+"""Importance: the share of the variance of trials' scores that each setting explains, by functional
+ANOVA, as plain values.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,18 +17,20 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 
-LEAST_TRIALS = 8
-RESAMPLES = 20
-_TREES, _TREES_OF_A_RESAMPLE = 64, 16  # as many as Optuna's evaluator takes, and enough for a bound
+LEAST_TRIALS = 8  # a forest on fewer explains mostly noise
+RESAMPLES = 20  # enough for the middle 90 %, and a second or two of computing
+_TREES = 64  # as many as Optuna's evaluator has
+_TREES_OF_A_RESAMPLE = 16  # enough for a bound
+_LOW, _HIGH = 5, 95  # percentiles: the ends of the middle 90 %
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """The share of the variance that a setting explains alone, 0 to 1, and the middle 90 % over
-    bootstrap resamples.
+    """The share of the variance that a setting explains by itself, 0 to 1, and the middle 90 % of
+    that share over bootstrap resamples.
 
-    Of sources that share the images, the axis of one is its part of what the sources before it
-    leave over.
+    Of sources that share the images, the axis of a source is its part of the share that the sources
+    before it leave.
     """
 
     path: str
@@ -40,9 +42,11 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """The most important setting first; none where `reason` says why.
+    """The most important setting first.
 
-    trials  how many of them it was reckoned from; pruned: how many were pruned, and so could not be
+    trials  number of trials from which they are computed
+    reason  the reason why there are none; "" if there are some
+    pruned  number of pruned trials, which cannot be used
     """
 
     settings: tuple[Importance, ...]
@@ -51,79 +55,82 @@ class Importances:
     pruned: int = 0
 
     def rank(self, path: str) -> int:
-        """Where a setting stands, from 0; what has no importance comes last."""
-        paths = [found.path for found in self.settings]
+        """The rank of a setting, from 0; a setting without an importance comes last."""
+        paths = [importance.path for importance in self.settings]
         return paths.index(path) if path in paths else len(paths)
 
 
 @lru_cache(maxsize=1)
 def importances_of(run: Run) -> Importances:
-    """Those of a run, computed once: a page asks for them several times, and forests are slow."""
+    """The importances of a run, computed once: a page asks several times, and forests are slow."""
     return importances(run.sweep, run.trials)
 
 
 def importances(
     sweep: LoadedSweep, trials: Sequence[Trial], resamples: int = RESAMPLES
 ) -> Importances:
-    """fANOVA (Hutter, Hoos & Leyton-Brown 2014): a random forest is fitted to the completed trials,
-    and its variance over the whole space divided among the settings. What settings do only together
-    belongs to none of them.
+    """Computes the importance of the settings by fANOVA (Hutter, Hoos & Leyton-Brown 2014).
 
-    The spread is that over bootstrap resamples of the trials, which had other trials been drawn is
-    what would have come out. Settings that exist only under conditions are left out: a forest needs
-    all trials to have them. Without resamples the bounds are the share itself.
+    A random forest is fitted to the completed trials, and its variance over the whole space is
+    divided among the settings. Interactions of settings belong to none of them.
+
+    The spread is over bootstrap resamples of the trials; it estimates how much other trials would
+    change the result. Conditional settings are left out: a forest needs every setting in all
+    trials. Without resamples the bounds are the share itself.
     """
-    space = _space(sweep)
+    space = sweep.parameters
     points, scores = _completed(space, searched(trials))
-    axes = {
-        name: axis for name, axis in space.axes().items() if all(name in point for point in points)
-    }
+    axes = {}
+    for name, axis in space.axes().items():
+        if all(name in point for point in points):
+            axes[name] = axis
     reason = _too_little(axes, scores)
     if reason:
         return Importances(settings=(), trials=len(points), reason=reason)
-    table = anova.table(list(axes.values()), [[point[name] for name in axes] for point in points])
-    shares = anova.shares(list(axes.values()), table, scores, _TREES)
+    axis_list = list(axes.values())
+    common = [[point[name] for name in axes] for point in points]
+    table = anova.table(axis_list, common)
+    shares = anova.shares(axis_list, table, scores, _TREES)
     if shares is None:
-        return Importances(
-            settings=(), trials=len(points), reason="no setting tells better trials from worse ones"
-        )
-    draws = np.array([shares, *_resampled(list(axes.values()), table, scores, resamples)])
-    # A resample holds some trials twice: its shares may all lie beside that of all trials, which a
-    # bound then reaches.
-    low, high = np.percentile(draws, (5, 95), axis=0)
-    found = [
-        Importance(
-            path=name,
-            name=Setting(path=name, axis=axes[name]).name,
-            share=float(share),
-            low=float(least),
-            high=float(most),
-        )
-        for name, share, least, most in zip(
-            axes, shares, np.minimum(low, shares), np.maximum(high, shares), strict=True
-        )
-    ]
-    pruned = sum(trial.state == "PRUNED" for trial in searched(trials))
+        reason = "no setting separates better trials from worse ones"
+        return Importances(settings=(), trials=len(points), reason=reason)
+    several = np.array([shares, *_resampled(axis_list, table, scores, resamples)])
+    settings = _with_bounds(axes, shares, several)
     return Importances(
-        settings=tuple(sorted(found, key=lambda each: -each.share)),
+        settings=tuple(sorted(settings, key=lambda setting: -setting.share)),
         trials=len(points),
-        pruned=pruned,
+        pruned=sum(trial.state == "PRUNED" for trial in searched(trials)),
     )
 
 
-def _space(sweep: LoadedSweep) -> SearchSpace:
-    """What the sweep varies; nothing where its spaces were never looked up."""
-    known = all(isinstance(space, SearchSpace) for space in sweep.space)
-    return sweep.parameters if known else SearchSpace({})
+def _with_bounds(
+    axes: dict[str, Axis], shares: np.ndarray, several: np.ndarray
+) -> list[Importance]:
+    """shares: (axes,) of all trials; several: (1 + resamples, axes) of all trials and of resamples.
+
+    A resample contains some trials twice. If all its shares are on one side of the share of all
+    trials, the bound on the other side is that share.
+    """
+    low, high = np.percentile(several, (_LOW, _HIGH), axis=0)
+    settings = []
+    for k, (name, axis) in enumerate(axes.items()):
+        importance = Importance(
+            path=name,
+            name=Setting(path=name, axis=axis).name,
+            share=float(shares[k]),
+            low=float(min(low[k], shares[k])),
+            high=float(max(high[k], shares[k])),
+        )
+        settings.append(importance)
+    return settings
 
 
 def _completed(
     space: SearchSpace, trials: Sequence[Trial]
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Where the completed trials lie, and what they reached, but for those whose recipe lies
-    outside the space.
+    """The points of the completed trials and their scores, without recipes outside the space.
 
-    One that diverged is among them, and reached 0.
+    A trial that diverged is among them, with score 0.
     """
     points, scores = list[dict[str, Any]](), list[float]()
     for trial in trials:
@@ -135,21 +142,23 @@ def _completed(
 
 
 def _too_little(axes: Collection[str], scores: np.ndarray) -> str:
-    """Why importance cannot be told; "" where it can."""
+    """The reason why importance cannot be computed; "" if it can."""
     if len(scores) < LEAST_TRIALS:
-        return (
-            f"it takes {LEAST_TRIALS} completed trials of the search, and there are {len(scores)}"
-        )
+        needed = f"{LEAST_TRIALS} completed trials of the search are needed"
+        return f"{needed}, and there are {len(scores)}"
     if len(axes) < 2:
-        return "there are not two settings that all trials had"
+        return "fewer than two settings are part of all trials"
     return "" if len(set(scores)) > 1 else "all trials reached the same score"
 
 
 def _resampled(
     axes: Sequence[Axis], table: np.ndarray, scores: np.ndarray, resamples: int
 ) -> list[np.ndarray]:
-    """The shares of bootstrap resamples; none of those that tell nothing."""
+    """The shares of bootstrap resamples, without those in which no tree finds a split."""
     rng = np.random.default_rng(0)
-    draws = [rng.integers(len(scores), size=len(scores)) for _ in range(resamples)]
-    found = [anova.shares(axes, table[draw], scores[draw], _TREES_OF_A_RESAMPLE) for draw in draws]
-    return [shares for shares in found if shares is not None]
+    several = []
+    for rows in rng.integers(len(scores), size=(resamples, len(scores))):
+        shares = anova.shares(axes, table[rows], scores[rows], _TREES_OF_A_RESAMPLE)
+        if shares is not None:
+            several.append(shares)
+    return several

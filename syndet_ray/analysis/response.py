@@ -1,6 +1,4 @@
-"""Response: how accuracy answers to what a search varied, as plain values. The numbers behind its
-figures.
-"""
+"""Response: accuracy against each setting that a search varied, as the plain values of figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +14,24 @@ from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import recipe_words
 from syndet_ray.runs.results import State, Trial
 
-_LEAST_TRIALS, _LEAST_VALUES = 6, 4  # that a curve is fitted to
-_STEPS = 61  # of a curve
-# Of the kernels that a curve is averaged over: variance of the curve and of the noise, where that
-# of the scores is 1, and its length, where the range that was tried is 1.
+# A curve is fitted to at least so many trials and distinct values: means say more of fewer.
+_LEAST_TRIALS, _LEAST_VALUES = 6, 4
+_STEPS = 61  # points of a curve: enough to look smooth
+# A curve is averaged over kernels with these variances of the curve and of the noise, in units of
+# the variance of the scores, and these lengths, in units of the range that was tried.
 _STRENGTHS, _LENGTHS, _NOISES = (0.1, 0.4, 1.5, 5.0), (0.2, 0.4, 0.8, 1.6), (0.03, 0.1, 0.3, 0.9)
-_NOTHING = 1e-10  # of the greatest eigenvalue: what is smaller is rounding
+_NOTHING = 1e-10  # of the greatest eigenvalue: a smaller one is a rounding error
 _95 = 1.96  # standard deviations of a normal distribution on either side
 _LEAST_OF_A_LEVEL = 3  # trials; the t interval of two reaches 13 standard errors, beyond any score
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One searched trial in a response. x: of the setting, its text where that is a choice; value:
-    validation mAP.
+    """One searched trial in a response.
 
-    diverged: whether its training did; its value is then 0, whatever it reported before.
+    x         value of the setting, as text if the setting is a choice
+    value     validation mAP; 0 if the training diverged, for any earlier report
+    diverged  True if its training diverged
     """
 
     trial: int
@@ -44,8 +44,9 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The completed trials at one value of a setting. low, high: Student's 95 % interval of the
-    mean; None for one trial.
+    """The completed trials at one value of a setting.
+
+    low, high: Student's 95 % interval of the mean; None for one or two trials.
     """
 
     x: Any
@@ -57,9 +58,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A fitted curve at x, and the bounds of 95 % for the curve: not for single trials, which
-    scatter more.
-    """
+    """A fitted curve at x, with the 95 % bounds of the curve. Single trials scatter more."""
 
     x: tuple[float, ...]
     mean: tuple[float, ...]
@@ -69,12 +68,13 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """Validation mAP against one setting. controls: validation mAP of each control that was trained
-    to the end.
+    """Validation mAP against one setting.
 
-    It is a marginal response: the trials differ in all other settings too, which a sampler that
-    learns moves together with this one. What the curve shows is not what changing this setting
-    alone would do.
+    controls: validation mAP of each control that was trained to the end.
+
+    It is a marginal response: the trials differ in all other settings too, and a sampler that
+    learns changes them together with this one. The curve does not show the effect of changing this
+    setting alone.
     """
 
     setting: Setting
@@ -83,11 +83,11 @@ class Response:
 
     @property
     def complete(self) -> tuple[Tried, ...]:
-        """The trials that a curve and means count.
+        """The trials that a curve and means use.
 
-        One that diverged counts as 0. A pruned one has no final score to count, yet it was pruned
-        for a low one: of bad values only the luckier trials are here, so curves and means lie too
-        high there, and flatter than what the setting does.
+        A trial that diverged counts as 0. A pruned trial has no final score, but it was pruned for
+        a low one. At bad values only the luckier trials are here: curves and means are too high
+        there, and flatter than the true effect of the setting.
         """
         return tuple(point for point in self.points if point.state == "COMPLETE" or point.diverged)
 
@@ -98,33 +98,30 @@ class Response:
     @property
     def values(self) -> list[Any]:
         """The distinct values of the completed trials."""
-        found = {point.x for point in self.complete}
-        return (
-            [x for x in self.setting.choices if x in found]
-            if self.setting.is_choice
-            else sorted(found)
-        )
+        tried = {point.x for point in self.complete}
+        if self.setting.is_choice:
+            return [x for x in self.setting.choices if x in tried]
+        return sorted(tried)
 
     @property
     def fitted(self) -> bool:
-        """Whether there is enough for a curve."""
+        """True if there are enough trials and values for a curve."""
+        if self.setting.is_choice:
+            return False
         enough = len(self.complete) >= _LEAST_TRIALS and len(self.values) >= _LEAST_VALUES
-        return (
-            enough
-            and not self.setting.is_choice
-            and len({point.value for point in self.complete}) > 1
-        )
+        return enough and len({point.value for point in self.complete}) > 1
 
     @property
     def levelled(self) -> bool:
-        """Whether so few values were tried that their means say more than a curve would."""
+        """True if so few values were tried that their means say more than a curve would."""
         return bool(self.complete) and (self.setting.is_choice or len(self.values) < _LEAST_VALUES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One trial's validation mAP by training images seen. of: the trial whose recipe a confirmation
-    trains anew.
+    """One trial's validation mAP by training images seen.
+
+    of: the trial whose recipe a confirmation trains again.
     """
 
     trial: int
@@ -138,10 +135,10 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What a finished trial reached on validation, trained once, and at which costs.
+    """The score of a finished trial on validation, trained once, and its costs.
 
-    efficient    whether no other trial reaches more without costing more
-    mean, error  of its confirmations, where there are several
+    efficient    True if no other trial reaches more without costing more
+    mean, error  of its confirmations, if there are several
     """
 
     trial: int
@@ -156,8 +153,8 @@ class Offer:
 
 @dataclass(frozen=True)
 class Front:
-    """Accuracy against what it costs. costs: names, as a sweep's objective has them; offers: the
-    cheapest first.
+    """Accuracy against its costs. costs: names, as in a sweep's objective; offers: the cheapest
+    first.
     """
 
     costs: tuple[str, ...]
@@ -170,20 +167,20 @@ class Front:
     @property
     def efficient(self) -> tuple[Offer, ...]:
         """The Pareto front; of several trials at one place, the first."""
-        places = {
-            (offer.costs, offer.value): offer for offer in reversed(self.offers) if offer.efficient
-        }
-        return tuple(reversed(places.values()))
+        places: dict[tuple[tuple[float, ...], float], Offer] = {}
+        for offer in self.offers:
+            if offer.efficient:
+                places.setdefault((offer.costs, offer.value), offer)
+        return tuple(places.values())
 
 
 def response(setting: Setting, trials: Sequence[Trial]) -> Response:
-    """Every searched trial that reported and for which the setting existed."""
-    found = [(trial, setting.of(trial)) for trial in searched(trials)]
-    points = [
-        _tried(trial, setting.text(x) if setting.is_choice else x)
-        for trial, x in found
-        if x is not None
-    ]
+    """All searched trials that reported and had the setting."""
+    points = []
+    for trial in searched(trials):
+        x = setting.of(trial)
+        if x is not None:
+            points.append(_tried(trial, setting.text(x) if setting.is_choice else x))
     ended = [trial for trial in trials if trial.role == "control" and trial.state == "COMPLETE"]
     return Response(
         setting=setting,
@@ -205,58 +202,69 @@ def _tried(trial: Trial, x: Any) -> Tried:
     )
 
 
-def levels(found: Response) -> tuple[Level, ...]:
-    """The mean at each value, where there are few values or choices; else none."""
-    if not found.levelled:
+def levels(response: Response) -> tuple[Level, ...]:
+    """The mean at each value of a choice, or if there are few values; else ()."""
+    if not response.levelled:
         return ()
-    by_value = {x: [point.value for point in found.complete if point.x == x] for x in found.values}
-    return tuple(_level(x, values) for x, values in by_value.items())
+    means = []
+    for x in response.values:
+        scores = [point.value for point in response.complete if point.x == x]
+        means.append(_level(x, scores))
+    return tuple(means)
 
 
-def band(found: Response) -> Band | None:
-    """The fitted curve; None where there is too little for one."""
-    if not found.fitted:
+def band(response: Response) -> Band | None:
+    """The fitted curve; None if there are too few trials for one."""
+    if not response.fitted:
         return None
-    scaled = np.log if found.setting.log else np.asarray
-    x = np.array([point.x for point in found.complete], float)
+    is_log = response.setting.log
+    scaled = np.log if is_log else np.asarray
+    x = np.array([point.x for point in response.complete], float)
+    scores = np.array([point.value for point in response.complete])
     at = np.linspace(scaled(x.min()), scaled(x.max()), _STEPS)
-    mean, error = _gaussian_process(
-        scaled(x), np.array([point.value for point in found.complete]), at
+    mean, error = _gaussian_process(scaled(x), scores, at)
+    shown_x = np.exp(at) if is_log else at
+    low = mean - _95 * error
+    high = mean + _95 * error
+    return Band(
+        x=tuple(shown_x.tolist()),
+        mean=tuple(mean.tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
     )
-    shown = np.exp(at) if found.setting.log else at
-    low, high = mean - _95 * error, mean + _95 * error
-    shown_x, mean_y, low_y, high_y = (tuple(values.tolist()) for values in (shown, mean, low, high))
-    return Band(x=shown_x, mean=mean_y, low=low_y, high=high_y)
 
 
 def curves(trials: Sequence[Trial], best: int | None) -> tuple[Curve, ...]:
     """Learning curves of all trials that reported."""
-    return tuple(
-        Curve(
-            trial=trial.number,
-            kind=trial.kind,
-            state=trial.state,
-            images=tuple(rung.images for rung in trial.rungs),
-            values=tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
-            best=trial.number == best,
-            of=trial.of,
-        )
-        for trial in trials
-        if trial.rungs
+    reported = [trial for trial in trials if trial.rungs]
+    return tuple(_curve(trial, is_best=trial.number == best) for trial in reported)
+
+
+def _curve(trial: Trial, *, is_best: bool) -> Curve:
+    return Curve(
+        trial=trial.number,
+        kind=trial.kind,
+        state=trial.state,
+        images=tuple(rung.images for rung in trial.rungs),
+        values=tuple(rung.metrics[OBJECTIVE] for rung in trial.rungs),
+        best=is_best,
+        of=trial.of,
     )
 
 
 def front(trials: Sequence[Trial], sweep: LoadedSweep) -> Front | None:
-    """What every recipe offers, by its first training; None for a sweep with one goal, or before a
-    trial has finished.
+    """The accuracy and the costs of all recipes, by their first training.
+
+    None for a sweep with one goal, or before a trial has finished.
     """
     costs = sweep.objective[1:]
     efficient = {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
     if not costs or not efficient:
         return None
-    confirmed = {
-        found.trial.number: found for found in candidates(trials) if len(found.trainings) > 1
-    }
+    confirmed = {}
+    for candidate in candidates(trials):
+        if len(candidate.trainings) > 1:
+            confirmed[candidate.trial.number] = candidate
     offers = []
     for trial in [candidate.trial for candidate in unconfirmed(trials)]:
         again = confirmed.get(trial.number)
@@ -267,23 +275,21 @@ def front(trials: Sequence[Trial], sweep: LoadedSweep) -> Front | None:
             recipe=recipe_words(trial), mean=mean, error=error,
         )  # fmt: skip
         offers.append(offer)
-    return Front(
-        costs, tuple(sorted(offers, key=lambda offer: (offer.costs, -offer.value, offer.trial)))
-    )
+    offers.sort(key=lambda offer: (offer.costs, -offer.value, offer.trial))
+    return Front(costs, tuple(offers))
 
 
 def _level(x: Any, values: Sequence[float]) -> Level:
     from scipy import stats  # type: ignore[import-untyped]
 
+    count = len(values)
     mean = float(np.mean(values))
-    if len(values) < _LEAST_OF_A_LEVEL:
-        return Level(x=x, count=len(values), mean=mean, low=None, high=None)
-    reach = float(
-        stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    )
-    return Level(
-        x=x, count=len(values), mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach)
-    )
+    if count < _LEAST_OF_A_LEVEL:
+        return Level(x=x, count=count, mean=mean, low=None, high=None)
+    deviation = np.std(values, ddof=1)
+    reach = float(stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count))
+    low, high = max(0.0, mean - reach), min(1.0, mean + reach)
+    return Level(x=x, count=count, mean=mean, low=low, high=high)
 
 
 def _gaussian_process(
@@ -292,21 +298,21 @@ def _gaussian_process(
     """Mean and standard error of the curve at `at`, by Gaussian process regression (Rasmussen &
     Williams 2006, ch. 2).
 
-    x, y: (n,) of the trials; x is brought to 0..1 and y to variance 1. Not one kernel but many,
-    weighted by their likelihood (5.2 there): of a dozen trials the likeliest alone gives bands that
-    hold the truth in 60 to 80 of 100 cases. The error leaves the noise out, which is what the other
-    settings and the seeds did to each trial.
+    x, y: (n,) of the trials; x is scaled to 0..1 and y to variance 1. Many kernels are weighted by
+    their likelihood (5.2 there): for a dozen trials the likeliest kernel alone gives bands that
+    contain the truth in 60 to 80 of 100 cases. The error leaves out the noise, which is the effect
+    of the other settings and of the seeds on each trial.
     """
-    low, span, middle, scale = x.min(), np.ptp(x), y.mean(), y.std()
-    places, wanted = ((v - low) / span for v in (x, at))
-    regressions = [_regression(places, (y - middle) / scale, wanted, length) for length in _LENGTHS]
+    low, span = x.min(), np.ptp(x)
+    middle, scale = y.mean(), y.std()
+    scores = (y - middle) / scale
+    places, wanted = (x - low) / span, (at - low) / span
+    regressions = [_regression(places, scores, wanted, length) for length in _LENGTHS]
     kernels = product(regressions, _STRENGTHS, _NOISES)
     fits = [_fit(regression, strength, noise) for regression, strength, noise in kernels]
     likelihoods, means, variances = (np.array(part) for part in zip(*fits, strict=True))
-    weights = (
-        np.exp(likelihoods - likelihoods.max())[:, None]
-        / np.exp(likelihoods - likelihoods.max()).sum()
-    )
+    relative = np.exp(likelihoods - likelihoods.max())
+    weights = relative[:, None] / relative.sum()
     mean = (weights * means).sum(axis=0)
     variance = (weights * (variances + (means - mean) ** 2)).sum(axis=0)
     return middle + scale * mean, scale * np.sqrt(variance)
@@ -314,12 +320,15 @@ def _gaussian_process(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Regression:
-    """Trials in p columns, as far as a linear regression of their scores on them has to know. The
-    first column is 1.
+    """The sums over trials that a linear regression of their scores on p columns needs.
 
-    products  (p, p) of the columns with one another; with_scores (p,) with the scores; squares: of
-              the scores, summed
-    wanted    (steps, p) the columns where the curve is wanted
+    The first column is 1.
+
+    trials       number of trials
+    products     (p, p) of the columns with one another
+    with_scores  (p,) of the columns with the scores
+    squares      sum of the squared scores
+    wanted       (steps, p) columns at the points of the curve
     """
 
     trials: int
@@ -330,10 +339,11 @@ class _Regression:
 
 
 def _regression(x: np.ndarray, y: np.ndarray, at: np.ndarray, length: float) -> _Regression:
-    """The trials once for all kernels of one length: what comes after takes as long for 10 000
+    """Sums over the trials once for all kernels of one length: later steps take as long for 10 000
     trials as for ten.
     """
-    columns, wanted = (np.column_stack([np.ones(len(v)), _columns(v, length)]) for v in (x, at))
+    columns = np.column_stack([np.ones(len(x)), _columns(x, length)])
+    wanted = np.column_stack([np.ones(len(at)), _columns(at, length)])
     return _Regression(
         trials=len(x),
         products=columns.T @ columns,
@@ -347,8 +357,8 @@ def _columns(x: np.ndarray, length: float) -> np.ndarray:
     """Columns (n, p) whose products row by row are the kernel: smooth curves on 0..1 have few
     degrees of freedom.
 
-    By the Nyström method on even places (Rasmussen & Williams 2006, ch. 8.1), which lie so close
-    for these lengths that the kernel is met to nine digits.
+    By the Nyström method on even places (Rasmussen & Williams 2006, ch. 8.1). For these lengths the
+    places are so close that the products equal the kernel to nine digits.
     """
     even = np.linspace(0, 1, _STEPS)
     values, vectors = np.linalg.eigh(_kernel(even, even, length))
@@ -363,9 +373,9 @@ def _kernel(x: np.ndarray, other: np.ndarray, length: float) -> np.ndarray:
 
 def _fit(data: _Regression, strength: float, noise: float) -> tuple[float, np.ndarray, np.ndarray]:
     """Log likelihood, mean and variance of the curve under one kernel: an unknown level, a smooth
-    curve about it, noise.
+    curve around it, noise.
 
-    It is Bayesian linear regression on the columns, the same as the Gaussian process (Rasmussen &
+    It is Bayesian linear regression on the columns, which equals the Gaussian process (Rasmussen &
     Williams 2006, ch. 2.1).
     """
     deviations = np.full(len(data.with_scores), np.sqrt(strength))

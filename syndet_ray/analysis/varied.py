@@ -1,21 +1,20 @@
-"""Varied: the settings that a search varied, each as an axis to draw or to reckon along."""
+"""Varied: the settings that a search varied, as axes of figures and of computations."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any
 
 from syndet_ray import wording
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Simplex
-from syndet_ray.definitions.space import SHARES, SearchSpace
-from syndet_ray.definitions.sweep import Sweep
+from syndet_ray.definitions.space import SHARES
 from syndet_ray.runs import names
 from syndet_ray.runs.results import Trial
 
-_PERCENT = ("mix.synthetic", "mix.switch_at")
-_LONGEST = 60  # characters of a file's name
+_PERCENT = ("mix.synthetic", "mix.switch_at")  # shares, which readers expect in per cent
+_LONGEST = 60  # characters of a key: file systems allow 255 for a name, with its ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class Setting:
     """One setting that a search varied.
 
     path    dotted, or mix.shares/<source>, the share of a source in all images seen
-    suffix  tells its key from that of another setting of the sweep
+    suffix  makes its key differ from that of another setting of the sweep
     """
 
     path: str
@@ -37,9 +36,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """The path as a name for files and columns, of which no two settings of a sweep have the
-        same.
-        """
+        """The path as a name for files and columns, unique within a sweep."""
         return re.sub(r"\W+", "_", self.path)[:_LONGEST] + self.suffix
 
     @property
@@ -52,64 +49,61 @@ class Setting:
 
     @property
     def percent(self) -> bool:
-        """Whether its values are read as per cent."""
+        """True if its values are shown in per cent."""
         return self.path in _PERCENT or self.path.startswith(f"{SHARES}/")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of a choice, in words, in the order of the space; of a number none."""
-        return (
-            tuple(dict.fromkeys(map(self.text, self.axis.values)))
-            if isinstance(self.axis, Choice)
-            else ()
-        )
+        """The values of a choice as texts, in the order of the space; () for a number."""
+        if not isinstance(self.axis, Choice):
+            return ()
+        return tuple(dict.fromkeys(map(self.text, self.axis.values)))
 
     def text(self, value: Any) -> str:
-        """A value in words."""
+        """A value as text."""
         return wording.percent(value) if self.percent else names.setting_value(self.path, value)
 
     def of(self, trial: Trial) -> Any:
-        """What a trial of the search had; None where the setting did not exist for it."""
+        """The value in a trial of the search; None if the setting did not exist for it."""
         if self.path.startswith(f"{SHARES}/"):
             return trial.recipe.mix.shares[self.path.removeprefix(f"{SHARES}/")]
         return trial.params.get(self.path)
 
     def position(self, value: Any) -> float:
-        """Where a value lies between the ends of the setting's range, 0 to 1; on a log scale where
+        """The place of a value between the ends of the setting's range, 0 to 1; on a log scale if
         the search had one.
         """
         if isinstance(self.axis, Choice):
             return self.choices.index(self.text(value)) / max(1, len(self.choices) - 1)
-        low, high, value = (
-            math.log(v) if self.log else float(v) for v in (self.axis.low, self.axis.high, value)
-        )
-        return (value - low) / (high - low)
+        scaled = math.log if self.log else float
+        low, high = scaled(self.axis.low), scaled(self.axis.high)
+        return (scaled(value) - low) / (high - low)
 
 
-def settings(sweep: Sweep) -> tuple[Setting, ...]:
-    """What the sweep varies, in its order; nothing of a space that is only named and was never
-    looked up.
-    """
-    found: list[Setting] = []
+def settings(sweep: LoadedSweep) -> tuple[Setting, ...]:
+    """The settings that the sweep varies, in its order."""
+    varied: list[Setting] = []
     for space in sweep.space:
-        for path, parameter in space.items() if isinstance(space, SearchSpace) else ():
+        for path, parameter in space.items():
             if isinstance(parameter, Simplex):
-                found += [
-                    Setting(path=f"{path}/{source}", axis=Float(low=0, high=1))
-                    for source in parameter.sources
-                ]
+                for source in parameter.sources:
+                    share = Float(low=0, high=1)
+                    varied.append(Setting(path=f"{path}/{source}", axis=share))
             else:
-                found.append(Setting(path=path, axis=parameter))
-    return _apart(found)
+                varied.append(Setting(path=path, axis=parameter))
+    return _with_unique_keys(varied)
 
 
-def _apart(found: Sequence[Setting]) -> tuple[Setting, ...]:
-    """The settings, those numbered whose keys another one before them has."""
+def _with_unique_keys(varied: Sequence[Setting]) -> tuple[Setting, ...]:
+    """The settings; one whose key an earlier one has is numbered."""
     kept: dict[str, Setting] = {}
-    for setting in found:
-        numbered = (replace(setting, suffix="" if k == 1 else f"_{k}") for k in count(1))
-        own = next(each for each in numbered if each.key not in kept)
-        kept[own.key] = own
+    for setting in varied:
+        unique = setting
+        number = 1
+        while unique.key in kept:
+            number += 1
+            unique = replace(setting, suffix=f"_{number}")
+        kept[unique.key] = unique
     return tuple(kept.values())
 
 

@@ -156,7 +156,7 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
     table.add_column(f"above {comparison.runs[0].letter}'s best", justify="right", no_wrap=True)
     for run in comparison.runs:
         for entry in run.entries:
-            if entry.told:
+            if entry.is_main:
                 table.add_row(
                     run.letter,
                     *_compared(run, entry, with_costs=bool(costs)),

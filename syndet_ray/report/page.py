@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.analysis import (
-    chosen,
-    exchange,
     five_rows,
     importance,
     obstruction,
     response,
+    selection,
     tables,
     varied,
 )
-from syndet_ray.analysis import selection as verdict
 from syndet_ray.files import write_whole
-from syndet_ray.report import answer, document, provenance, words
+from syndet_ray.report import answer, document, findings, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import Progress, plot_all
@@ -28,18 +26,19 @@ from syndet_ray.search import search
 
 
 def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path:
-    """Draws the figures and writes report.html into the run's folder; returns its path.
+    """Plots the figures and writes report.html into the run's folder; returns its path.
 
-    `progress` is told (figures drawn, figures in all).
+    `progress` is called with (figures plotted, figures in all).
     """
-    drawn = plot_all(run, folder.figures, progress)
-    path = write_whole(folder.report, document.html("page.html.j2", drawn, **content(run)).encode())
-    folder.report_error.unlink(missing_ok=True)  # of an earlier attempt at it
+    pictures = plot_all(run, folder.figures, progress)
+    html = document.html("page.html.j2", pictures, **content(run))
+    path = write_whole(folder.report, html.encode())
+    folder.report_error.unlink(missing_ok=True)  # of an earlier attempt
     return path
 
 
 def content(run: Run) -> dict[str, Any]:
-    """Everything that the page says, but for its figures."""
+    """Everything on the page except its figures."""
     trials, test, sweep = run.trials, run.test, run.sweep
     best = tables.best_number(trials, test)
     lines = tables.test_lines(test, trials) if test else ()
@@ -52,7 +51,7 @@ def content(run: Run) -> dict[str, Any]:
         "where": names.where(test) if test else "",
         "opened": names.opened(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
-        "shown": chosen.chosen_words(lines),
+        "shown": words.shown_recipes(len(lines)),
         "metrics": MAIN_METRICS,
         "test": lines,
         "confirmed": any(line.confirmed for line in lines),
@@ -60,20 +59,20 @@ def content(run: Run) -> dict[str, Any]:
         "variants": tables.variant_lines(run),
         "five": five_rows.five_rows(run),
         "responses": _responses(run),
-        "exchange": exchange.exchange_told(run),
+        "exchange": findings.exchange_sentences(run),
         "importance": important,
-        "curves_drawn": learning.plotted_words(run),
-        "lines_drawn": importance_figures.plotted_words(run),
+        "curves_shown": learning.plotted_words(run),
+        "lines_shown": importance_figures.plotted_words(run),
         "without_pruned": words.survivors(important.pruned, "so shares may be too small"),
         "costs": names.COSTS,
         "front": response.front(trials, sweep),
-        "obstruction": obstruction.summary(run),
+        "obstruction": findings.obstruction_sentences(run),
         "groups": obstruction.groups(run),
         "limits": words.limits(test) if test else "",
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
         "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
-        "twins": [search.twins(*pair) for pair in verdict.twins(trials)],
+        "twins": [search.twins(*pair) for pair in selection.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
         "facts": provenance.facts(run),
@@ -82,15 +81,15 @@ def content(run: Run) -> dict[str, Any]:
 
 
 def _responses(run: Run) -> list[tuple[str, str, str]]:
-    """Of each response curve: the name of its figure, its setting and its caption."""
+    """The name of the figure, the setting and the caption of each response curve."""
     is_only = len(varied.settings(run.sweep)) == 1
-    told = []
+    entries = []
     for curve in responses.curves(run):
         caption = responses.caption(curve, is_only=is_only)
-        told.append((f"response_{curve.setting.key}", curve.setting.name, caption))
-    return told
+        entries.append((f"response_{curve.setting.key}", curve.setting.name, caption))
+    return entries
 
 
 def _changes(trial: Trial) -> bool:
-    """Whether what a trial was shown changed while it trained."""
+    """True if the mix of a trial changed during training."""
     return trial.recipe.mix.schedule in ("staged", "annealed")

@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 from syndet_ray import wording
-from syndet_ray.analysis.compute import compute
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.report.words import compute
 from syndet_ray.runs import machine, names
 from syndet_ray.runs.run import Run
 

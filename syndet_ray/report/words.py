@@ -3,89 +3,151 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from syndet_ray.analysis.chosen import MOST_RECIPES, best_count
+from syndet_ray.analysis.compute import training_s
 from syndet_ray.definitions.mix import Photos
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP_AT_300
-from syndet_ray.runs.results import TestScores
+from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.wording import counted, number, percent, probability
 
 STAND_IN = "Stand-in images took the place of photos: this says nothing about real photos."
-SCHEDULES = "Staged: synthetic images first, then real ones. Annealed: ever fewer synthetic images."
+SCHEDULES = (
+    "Staged: synthetic images first, then real ones. "
+    "Annealed: the share of synthetic images falls during training."
+)
+_NO_LIMIT = (
+    "No limit on predictions had an effect: "
+    "COCO counts 100 of a class in an image, and the model makes at most 300."
+)
+_ROUNDS_TO_0 = 0.005  # a bound closer to 0 needs the third decimal to show on which side it lies
 
 
 def others_photos(recipes: Iterable[Recipe]) -> str:
-    """What the synthetic share of recipes counts beside scenes, in a sentence; "" where that is
-    nothing.
+    """Names the photos of others that the synthetic share of recipes includes, in a sentence; "" if
+    there are none.
     """
     names: dict[str, None] = {}
     for recipe in recipes:
-        names |= {
-            name: None for name, source in recipe.mix.sources.items() if isinstance(source, Photos)
-        }
-    return (
-        f"The synthetic share counts all that are no photos of your own, also {', '.join(names)}."
-        if names
-        else ""
-    )
+        for name, source in recipe.mix.sources.items():
+            if isinstance(source, Photos):
+                names[name] = None
+    if not names:
+        return ""
+    return f"The synthetic share counts all images but your own photos, also {', '.join(names)}."
 
 
 def few_validation_images(about: Mapping[str, Any]) -> str:
-    """A sentence where the images by which the best was chosen are too few to tell it, from
-    run.json; "" elsewhere.
+    """A sentence if the validation set is too small to choose the best recipe by, from run.json; ""
+    if it is not.
     """
     real = about.get("real") or {}
     count = (real.get("with_objects") or real.get("counts") or {}).get("val")
     if count is None or count >= LEAST_IMAGES:
         return ""
     images = counted(count, "validation image")
-    return f"The best was chosen by {images}: on so few, chance decides as much as merit which recipe scores best."
+    chance = "with so few, chance decides as much as quality which recipe scores best"
+    return f"The best recipe was chosen by {images}: {chance}."
 
 
 def seeds(counts: Sequence[int]) -> str:
-    """How often recipes were trained: 3 seeds, or 2 to 3 seeds where a training failed."""
+    """The number of trainings of recipes: 3 seeds, or 2 to 3 seeds if a training failed."""
     least, most = min(counts), max(counts)
     return counted(most, "seed") if least == most else f"{least} to {most} seeds"
 
 
 def limits(test: TestScores) -> str:
-    """Whether a limit on predictions hid anything: COCO's 100 of a class, or the model's own 300 in
-    all.
+    """The effect of the limits on predictions: COCO's 100 of a class, and the model's own 300.
 
-    Shares are of images; "" where it was not measured.
+    Shares are of images; "" if they were not measured.
     """
     best = test.row("best")
     if best is None or not {MAP_AT_300, CAPPED_AT_100, CAPPED_AT_300} <= best.metrics.keys():
         return ""
-    found = best.metrics
-    over, full = found[CAPPED_AT_100], found[CAPPED_AT_300]
-    if not over and not full:
-        return "No limit on predictions was met: COCO counts 100 of a class in an image, and the model makes at most 300."
-    many = f"with up to 300, mAP is {number(found['mAP@300'])} instead of {number(found['mAP'])}"
-    crowded = f"In {percent(over)} of the test images some class has more than 100 predictions"
-    told = f"{crowded}, of which COCO counts the best 100; {many}."
-    more = f"In {percent(full)} of the images the model made as many predictions as it can, 300: it may have left some out."
-    return " ".join([told] * (over > 0) + [more] * (full > 0))
+    metrics = best.metrics
+    over, full = metrics[CAPPED_AT_100], metrics[CAPPED_AT_300]
+    sentences = []
+    if over > 0:
+        change = f"mAP is {number(metrics['mAP@300'])} instead of {number(metrics['mAP'])}"
+        sentences.append(
+            f"In {percent(over)} of the test images a class has more than 100 predictions, "
+            f"and COCO counts the best 100; with up to 300, {change}."
+        )
+    if full > 0:
+        sentences.append(
+            f"In {percent(full)} of the images the model made as many predictions as it can, "
+            "300: it may have left some out."
+        )
+    return " ".join(sentences) or _NO_LIMIT
 
 
-def survivors(pruned: int, so: str) -> str:
-    """What is wrong with what is reckoned from completed trials alone, and so with the result; ""
-    where none was pruned.
-    """
+def survivors(pruned: int, effect: str) -> str:
+    """The bias of a result that is computed from completed trials only; "" if none was pruned."""
     if not pruned:
         return ""
     left_out = f"{counted(pruned, 'pruned trial')} {'is' if pruned == 1 else 'are'} left out"
-    return f"{left_out}: where a value is bad only the luckier trials were completed, {so}."
+    return f"{left_out}: at a bad value only the luckier trials were completed, {effect}."
 
 
-def gap(found: Difference, name: str) -> str:
-    """A difference from what bears a name: "0.06 [0.03, 0.09] above real only (P = 0.99)"."""
-    # the side of 0 that a bound lies on must show
-    digits = 2 if min(abs(found.low), abs(found.high)) >= 0.005 else 3
-    below = round(found.mean, digits) < 0
-    values = (
-        (-found.mean, -found.high, -found.low) if below else (found.mean, found.low, found.high)
-    )
-    value, low, high = (f"{round(v, digits) + 0.0:.{digits}f}" for v in values)
-    chance = probability(1 - found.probability if below else found.probability)
-    return f"{value} [{low}, {high}] {'below' if below else 'above'} {name} (P {chance})"
+def shown_recipes(count: int) -> str:
+    """Says which of many recipes a figure shows; "" if it shows all."""
+    if count <= MOST_RECIPES:
+        return ""
+    rule = "the best, the controls, then those with the best validation mAP"
+    return f"{MOST_RECIPES} of {count} recipes: {rule}."
+
+
+def even_sample(trials: int, most: int) -> str:
+    """Says that a figure shows an even sample of the trials; "" if it shows all."""
+    return f"{most} of {trials} trials are shown: an even sample by score." if trials > most else ""
+
+
+def best_and_others(trials: int, shown: int, most: int) -> str:
+    """Says that a figure shows the best trials and a sample of the others; "" if it shows all.
+
+    See `analysis.chosen.best_and_others`.
+    """
+    if trials <= shown:
+        return ""
+    rule = f"the best {best_count(most)}, and an even sample of the others"
+    return f"{shown} of {trials} trials of the search are shown: {rule}."
+
+
+def compute(trials: Sequence[Trial], gpus: float) -> str:
+    """The time that all trials trained, one after another, and on how many GPUs each; "" if none
+    trained.
+
+    From start to end if a trial does not have the rates of its rungs.
+    """
+    seconds = []
+    for trial in trials:
+        if trial.rungs:
+            seconds.append(training_s(trial))
+    complete = [value for value in seconds if value is not None]
+    if complete and len(complete) == len(seconds):
+        return _hours(complete, "of training", "without evaluation and waiting", gpus)
+    spans = [trial.ended - trial.started for trial in trials if trial.ended is not None]
+    return _hours(spans, "from start to end", "waiting included", gpus)
+
+
+def _hours(seconds: Sequence[float], kind: str, remark: str, gpus: float) -> str:
+    """2 hours of training in 2 trials, no GPU (without evaluation and waiting)"""
+    hours = sum(seconds) / 3600
+    if not hours:
+        return ""
+    time = f"{hours:.2g} hours {kind} in {counted(len(seconds), 'trial')}"
+    gpu_hours = f"{hours * gpus:.2g} GPU-hours" if gpus else "no GPU"
+    return f"{time}, {gpu_hours} ({remark})"
+
+
+def gap(difference: Difference, name: str) -> str:
+    """A difference from something with a name: "0.06 [0.03, 0.09] above real only (P = 0.99)"."""
+    mean, low, high = difference.mean, difference.low, difference.high
+    digits = 2 if min(abs(low), abs(high)) >= _ROUNDS_TO_0 else 3
+    chance, side = difference.probability, "above"
+    if round(mean, digits) < 0:
+        mean, low, high = -mean, -high, -low
+        chance, side = 1 - chance, "below"
+    value, least, most = (f"{round(v, digits) + 0.0:.{digits}f}" for v in (mean, low, high))
+    return f"{value} [{least}, {most}] {side} {name} (P {probability(chance)})"

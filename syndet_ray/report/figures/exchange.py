@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
-from syndet_ray.analysis.exchange import Exchange, Scored, Worth, exchange_points
+from syndet_ray.analysis.exchange import Exchange, ExchangeScore, PhotoValue, exchange_points
 from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip
 from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PAPER
 from syndet_ray.runs.run import Run
@@ -33,20 +33,22 @@ def exchange(run: Run) -> Plot | None:
     each recipe with synthetic images.
     """
     values = numbers.exchange(exchange_points(run))
-    if not values.worths:
+    if not values.photo_values:
         return None
     noun = "real images (stand-in)" if run.stand_in else "photos"
     # A log axis has no place for 0 photos.
-    with_photos = [worth for worth in values.worths if worth.recipe.photos]
-    without_photos = [worth for worth in values.worths if not worth.recipe.photos]
+    with_photos = [photo_value for photo_value in values.photo_values if photo_value.recipe.photos]
+    without_photos = [
+        photo_value for photo_value in values.photo_values if not photo_value.recipe.photos
+    ]
     figure = alt.layer(
         *_flat(without_photos, values.curve),
         _curve(values, f"{noun} trained on"),
-        *_points([*values.curve, *(worth.recipe for worth in with_photos)]),
-        *_arrows([worth for worth in with_photos if worth.told]),
+        *_points([*values.curve, *(photo_value.recipe for photo_value in with_photos)]),
+        *_arrows([photo_value for photo_value in with_photos if photo_value.is_bounded]),
     )
     rows = [_row(scored, None) for scored in values.curve]
-    rows += [_row(worth.recipe, worth) for worth in values.worths]
+    rows += [_row(photo_value.recipe, photo_value) for photo_value in values.photo_values]
     title = f"What synthetic images are worth in {noun}"
     return Plot(
         figure=titled(figure, title, run),
@@ -55,18 +57,22 @@ def exchange(run: Run) -> Plot | None:
     )
 
 
-def _legend_name(scored: Scored) -> str:
+def _legend_name(scored: ExchangeScore) -> str:
     if not scored.synthetic:
         return _REAL
     return _BOTH if scored.photos else _SYNTHETIC
 
 
-def _row(scored: Scored, worth: Worth | None) -> tuple[object, ...]:
-    in_photos = (None, None, None) if worth is None else (worth.value, worth.low, worth.high)
+def _row(scored: ExchangeScore, photo_value: PhotoValue | None) -> tuple[object, ...]:
+    in_photos = (
+        (None, None, None)
+        if photo_value is None
+        else (photo_value.value, photo_value.low, photo_value.high)
+    )
     return (*_point(scored), *in_photos)
 
 
-def _point(scored: Scored) -> tuple[object, ...]:
+def _point(scored: ExchangeScore) -> tuple[object, ...]:
     recipe = (scored.name, scored.photos, scored.synthetic)
     return _legend_name(scored), *recipe, scored.score, scored.low, scored.high
 
@@ -92,7 +98,7 @@ def _curve(values: Exchange, title: str) -> alt.Chart:
     return base.encode(_x(sizes, title), _y())
 
 
-def _points(scored: Sequence[Scored]) -> list[alt.Chart]:
+def _points(scored: Sequence[ExchangeScore]) -> list[alt.Chart]:
     names = {_legend_name(recipe) for recipe in scored}
     present = {name: color for name, color in _COLORS.items() if name in names}
     shown = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
@@ -102,14 +108,16 @@ def _points(scored: Sequence[Scored]) -> list[alt.Chart]:
     return [intervals, base.mark_point(filled=True, size=80, opacity=1).encode(_y())]
 
 
-def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
+def _arrows(photo_values: Sequence[PhotoValue]) -> list[alt.Chart]:
     """An arrow from each recipe to the point of the curve that has the same score."""
     rows = []
-    for worth in worths:
-        if worth.value is not None:
-            photos = worth.recipe.photos
-            score = worth.recipe.score
-            rows.append((photos, photos + worth.value, score, f"{round(worth.value):+d}"))
+    for photo_value in photo_values:
+        if photo_value.value is not None:
+            photos = photo_value.recipe.photos
+            score = photo_value.recipe.score
+            rows.append(
+                (photos, photos + photo_value.value, score, f"{round(photo_value.value):+d}")
+            )
     if not rows:
         return []
     base = alt.Chart(records(("photos", "until", "test_mAP", "worth"), rows)).encode(_y())
@@ -133,11 +141,14 @@ def _arrows(worths: Sequence[Worth]) -> list[alt.Chart]:
     return [shafts.encode(_x(), alt.X2("until:Q")), heads, rim, text]
 
 
-def _flat(worths: Sequence[Worth], curve: Sequence[Scored]) -> list[alt.Chart]:
+def _flat(photo_values: Sequence[PhotoValue], curve: Sequence[ExchangeScore]) -> list[alt.Chart]:
     """A line across for each recipe without photos."""
-    if not worths:
+    if not photo_values:
         return []
-    rows = [(worth.recipe.name, worth.recipe.score, curve[0].photos) for worth in worths]
+    rows = [
+        (photo_value.recipe.name, photo_value.recipe.score, curve[0].photos)
+        for photo_value in photo_values
+    ]
     base = alt.Chart(records(("recipe", "test_mAP", "photos"), rows)).encode(_y())
     line = base.mark_rule(
         color=ORANGE,

@@ -10,9 +10,10 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis import importance as shares
-from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
-from syndet_ray.analysis.coordinates import Coordinates, Line, coordinates
+from syndet_ray.analysis.chosen import MOST_LINES, best_and_others
+from syndet_ray.analysis.coordinates import Coordinates, TrialLine, coordinates
 from syndet_ray.analysis.tables import best_number
+from syndet_ray.report import words
 from syndet_ray.report.figures.plot import WIDTH, Plot, inline, records, titled, tooltip
 from syndet_ray.report.palette import DIM, INK, PALE, PAPER
 from syndet_ray.runs.run import Run
@@ -70,7 +71,7 @@ def plotted_words(run: Run) -> str:
     if across is None:
         return ""
     plotted = _plotted(across.lines, best_number(run.trials, run.test))
-    return best_and_others_words(len(across.lines), len(plotted), MOST_LINES)
+    return words.best_and_others(len(across.lines), len(plotted), MOST_LINES)
 
 
 def _coordinates(run: Run) -> Coordinates | None:
@@ -135,7 +136,7 @@ def _score_color(across: Coordinates) -> alt.Color:
     return alt.Color("val_mAP:Q", scale=scale, legend=legend)
 
 
-def _plotted(lines: Sequence[Line], best: int | None) -> list[Line]:
+def _plotted(lines: Sequence[TrialLine], best: int | None) -> list[TrialLine]:
     """The lines that are plotted, the worst first.
 
     The best recipe always is, although its first training need not be the best one.
@@ -145,7 +146,7 @@ def _plotted(lines: Sequence[Line], best: int | None) -> list[Line]:
     return [*missing, *kept]
 
 
-def _facts(across: Coordinates, line: Line) -> dict[str, Any]:
+def _facts(across: Coordinates, line: TrialLine) -> dict[str, Any]:
     keys = [axis.key for axis in across.axes]
     return {
         "trial": line.trial,

@@ -5,10 +5,11 @@ from typing import Any
 
 import altair as alt
 
-from syndet_ray.analysis.chosen import MOST_LINES, best_and_others, best_and_others_words
+from syndet_ray.analysis.chosen import MOST_LINES, best_and_others
 from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.report import words
 from syndet_ray.report.figures.plot import (
     Plot,
     colors,
@@ -77,7 +78,7 @@ def plotted_words(run: Run) -> str:
     all_curves = curves(run.trials, best_number(run.trials, run.test))
     searched = [curve for curve in all_curves if curve.kind == "search"]
     plotted = [curve for curve in _plotted(all_curves) if curve.kind == "search"]
-    return best_and_others_words(len(searched), len(plotted), MOST_LINES)
+    return words.best_and_others(len(searched), len(plotted), MOST_LINES)
 
 
 def _plotted(all_curves: Sequence[Curve]) -> list[Curve]:

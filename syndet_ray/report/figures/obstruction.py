@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis.chosen import chosen_lines
-from syndet_ray.analysis.obstruction import places
+from syndet_ray.analysis.obstruction import bin_scores
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
@@ -32,7 +32,7 @@ def recall_vs_obstruction(run: Run) -> Plot | None:
 
 def _plot(run: Run, kind: str) -> Plot | None:
     test = run.test
-    points = places(run, kind)
+    points = bin_scores(run, kind)
     if test is None or test.visibility is None or not points:
         return None
     rows = []

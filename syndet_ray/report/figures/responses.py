@@ -6,14 +6,14 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis import response as numbers
-from syndet_ray.analysis.chosen import MOST_MARKS, even_sample, sample_words
+from syndet_ray.analysis.chosen import MOST_MARKS, even_sample
 from syndet_ray.analysis.importance import importances_of
 from syndet_ray.analysis.response import Response, Tried
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.analysis.varied import settings
+from syndet_ray.report import words
 from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip, validation_label
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, ROLE_COLORS, VERMILLION
-from syndet_ray.report.words import survivors
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
@@ -66,7 +66,7 @@ def caption(response: Response, *, is_only: bool) -> str:
     is_only: True if the sweep varies no other setting.
     """
     marks = f"Each mark is a trial of the search, by its {response.setting.name}."
-    sample = sample_words(len(response.points), MOST_MARKS)
+    sample = words.even_sample(len(response.points), MOST_MARKS)
     also = "" if is_only else _ALSO
     sentences = [marks, sample, also, *_curve_words(response)]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -74,7 +74,7 @@ def caption(response: Response, *, is_only: bool) -> str:
 
 def _curve_words(response: Response) -> list[str]:
     """Sentences on the curve through the marks, and on what pruning does to it."""
-    pruned = survivors(response.pruned, "which flattens this")
+    pruned = words.survivors(response.pruned, "so the effect looks too small")
     if response.fitted:
         line = "Line: Gaussian process regression on the completed trials;"
         band = "band: 95 % for the line, not for trials."
