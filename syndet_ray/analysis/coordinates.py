@@ -38,7 +38,7 @@ class CoordinateAxis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialLine:
+class TrialPath:
     """One trial.
 
     value      `Trial.score`
@@ -63,7 +63,7 @@ class Coordinates:
     """
 
     axes: tuple[CoordinateAxis, ...]
-    lines: tuple[TrialLine, ...]
+    lines: tuple[TrialPath, ...]
     left_out: int
 
 
@@ -104,7 +104,7 @@ def _axis(setting: Setting, trials: Sequence[Trial]) -> CoordinateAxis:
     )
 
 
-def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> TrialLine:
+def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> TrialPath:
     positions, texts = [], []
     for setting in shown:
         value = setting.of(trial)
@@ -113,7 +113,7 @@ def _line(trial: Trial, shown: Sequence[Setting], low: float, high: float) -> Tr
         texts.append(setting.text(value) if is_set else _NOT_SET)
     score = trial.score or 0.0
     positions.append(_MIDDLE if low == high else (score - low) / (high - low))
-    return TrialLine(
+    return TrialPath(
         trial=trial.number,
         state=trial.state,
         value=score,

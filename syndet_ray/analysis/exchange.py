@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syndet_ray import spread
-from syndet_ray.analysis.tables import told_once
+from syndet_ray.analysis.tables import distinct_rows
 from syndet_ray.runs.metrics import MAP, REAL_IMAGES
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.results import TestRow, Trial
@@ -160,7 +160,7 @@ def exchange_points(run: Run) -> list[ExchangePoint]:
     if test is None or test.is_too_small:
         return []
     trials = {trial.number: trial for trial in run.trials}
-    points = [_point(run, role, row, trials) for role, row in told_once(test)]
+    points = [_point(run, role, row, trials) for role, row in distinct_rows(test)]
     return [point for point in points if point is not None]
 
 
@@ -168,7 +168,7 @@ def with_others_photos(run: Run) -> list[str]:
     """Names of the tested recipes that were shown photos of others, which have no point."""
     trials = {trial.number: trial for trial in run.trials}
     names = []
-    for role, row in told_once(run.test) if run.test is not None else ():
+    for role, row in distinct_rows(run.test) if run.test is not None else ():
         if trials[row.trial].recipe.mix.others_photos:
             names.append(_name(role, row))
     return names

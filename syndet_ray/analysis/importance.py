@@ -88,7 +88,10 @@ def importances(
     if reason:
         return Importances(settings=(), trials=len(points), reason=reason)
     axis_list = list(axes.values())
-    common = [[point[name] for name in axes] for point in points]
+    names = list(axes)
+    common = []
+    for point in points:
+        common.append([point[name] for name in names])
     table = anova.table(axis_list, common)
     shares = anova.shares(axis_list, table, scores, _TREES)
     if shares is None:

@@ -1,6 +1,4 @@
-"""Verdict: which recipe won, how sure that is before the test set is opened, and what can be had
-for less.
-"""
+"""Selection: the winning recipe, the finalists, the simplest recipe, and the Pareto front."""
 
 import json
 from collections import Counter
@@ -17,11 +15,11 @@ from syndet_ray.runs.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 
-# Of what a trial reports, what says nothing about how it trained.
+# Reported metrics that say nothing about how a trial trained.
 _CLOCKS = (IMAGES_PER_SECOND,)
 # The settings of a mix by which sources get their shares.
 _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
-# A training whose machine is lost time and again is begun anew once, so that recipes stay
+# A training whose machine is lost time and again is started again once, so that recipes stay
 # comparable seed by seed; then another seed takes its place.
 TRIES_OF_A_SEED = 2
 
@@ -34,8 +32,8 @@ class Candidate:
     trial  the first that trained the recipe
     trainings  that ended; one that diverged counts, as a model that finds nothing
     mean   of the validation mAP
-    error  standard error of the mean; of a single training it is the spread between the seeds of
-           other recipes, or None where no recipe was trained twice
+    error  standard error of the mean; of a single training the spread between the seeds of other
+           recipes, or None if no recipe was trained twice
     """
 
     trial: Trial
@@ -60,88 +58,93 @@ def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
     )
 
 
-def with_pooled_errors(found: Sequence[Candidate]) -> list[Candidate]:
-    """The same, with an error for those trained once: the standard deviation between seeds, pooled
-    over all others.
+def with_pooled_errors(recipes: Sequence[Candidate]) -> list[Candidate]:
+    """The same candidates; those trained once get the standard deviation between seeds as error.
 
-    Trainings that diverged are left out of it: how far they are from the rest says nothing about
-    other recipes.
+    It is pooled over all others. Trainings that diverged are left out of it: their distance from
+    the rest says nothing about other recipes.
     """
-    scores = [[model.value for model in each.models if model.value is not None] for each in found]
-    pooled = pooled_deviation(scores)
-    return [replace(each, error=pooled) if each.error is None else each for each in found]
+    pooled = pooled_deviation([_scores(recipe) for recipe in recipes])
+    with_errors = []
+    for recipe in recipes:
+        is_single = recipe.error is None
+        with_errors.append(replace(recipe, error=pooled) if is_single else recipe)
+    return with_errors
+
+
+def _scores(recipe: Candidate) -> list[float]:
+    """The validation mAP of each model of a recipe."""
+    return [model.value for model in recipe.models if model.value is not None]
 
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
-    """The recipes that may be the winner, best first. A variant is one of them, with all its
-    trainings.
+    """The recipes that may win, best first. A variant is one of them, with all its trainings.
 
-    Once any recipe is confirmed, a search's own trials do not count: the best of many owes its
-    place partly to luck, and must not be compared with means that do not. A variant's repeats
-    always do, for nobody chose among them. What diverged in every training comes last.
+    Once any recipe is confirmed, the trials of the search do not count: the best of many owes its
+    place partly to luck, and must not be compared with means that do not. The repeats of a variant
+    always count, because they were not selected. A recipe that diverged in every training is last.
     """
-    anew = [trial for trial in trials if trial.of is not None and _finished(trial)]
-    found = []
-    for own in _by_recipe(trials):
-        numbers = {trial.number for trial in own}
-        counted = own if own[0].role == "variant" or not anew else []
-        trainings = counted + [trial for trial in anew if trial.of in numbers]
+    confirmations = [trial for trial in trials if trial.of is not None and _finished(trial)]
+    recipes = []
+    for first_trainings in _by_recipe(trials):
+        trial = first_trainings[0]
+        numbers = {training.number for training in first_trainings}
+        counts = trial.role == "variant" or not confirmations
+        trainings = first_trainings if counts else []
+        trainings = trainings + [training for training in confirmations if training.of in numbers]
         if trainings:
-            found.append(candidate(own[0], trainings))
-    found = with_pooled_errors(found)
-    return sorted(
-        found, key=lambda candidate: (not candidate.models, -candidate.mean, candidate.trial.number)
-    )
+            recipes.append(candidate(trial, trainings))
+    return sorted(with_pooled_errors(recipes), key=_rank)
+
+
+def _rank(recipe: Candidate) -> tuple[bool, float, int]:
+    """The key that sorts candidates, best first."""
+    return not recipe.models, -recipe.mean, recipe.trial.number
 
 
 def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
-    """The recipes as the search alone shows them, best first, whatever confirmations have said
-    since.
-    """
+    """The recipes as the search alone shows them, best first, without confirmations."""
     return candidates([trial for trial in trials if trial.role != "confirmation"])
 
 
 def winner(trials: Sequence[Trial]) -> Candidate | None:
-    """The recipe with the best mean on the validation set; None where no trial finished."""
-    found = candidates(trials)
-    return found[0] if found else None
+    """The recipe with the best mean on the validation set; None if no trial finished."""
+    return next(iter(candidates(trials)), None)
 
 
-def simplest(found: Sequence[Candidate]) -> Candidate | None:
-    """The simplest of the confirmed recipes within one standard error of the best (Breiman et al.
-    1984, ch. 3.4.3).
+def simplest(ranked: Sequence[Candidate]) -> Candidate | None:
+    """The simplest of the confirmed recipes within one standard error of the best.
 
-    Real images alone are simpler than synthetic ones alone, those than a mix, a constant mix than
-    one that changes, and fewer sources than more. None where nothing says how large the error is.
+    The rule is that of Breiman et al. 1984, ch. 3.4.3. Real images alone are simpler than synthetic
+    ones alone, those than a mix, a constant mix than one that changes, and fewer sources than more.
+    None if the error of the best is unknown. ranked: best first.
     """
-    if not found or found[0].error is None:
+    if not ranked or ranked[0].error is None:
         return None
-    by_name = {str(candidate.trial.number): candidate for candidate in found}
+    by_name = {str(candidate.trial.number): candidate for candidate in ranked}
     means = {name: candidate.mean for name, candidate in by_name.items()}
     errors = {name: candidate.error for name, candidate in by_name.items()}
-    return min(
-        (by_name[name] for name in within_one_error(means, errors)),
-        key=lambda c: _complexity(c.trial),
-    )
+    as_good = [by_name[name] for name in within_one_error(means, errors)]
+    return min(as_good, key=lambda recipe: _complexity(recipe.trial))
 
 
 def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
-    """The recipes to be confirmed: each control and variant that finished, once, and the best `top`
-    of the search.
+    """The recipes to confirm: each control and variant that finished, and the best `top` of the
+    search.
     """
-    found = [candidate.trial for candidate in unconfirmed(trials)]
-    fixed = [trial for trial in found if trial.role != "search"]
-    searched = [trial for trial in found if trial.role == "search"]
+    ranked = [candidate.trial for candidate in unconfirmed(trials)]
+    fixed = [trial for trial in ranked if trial.role != "search"]
+    searched = [trial for trial in ranked if trial.role == "search"]
     return sorted(fixed, key=lambda trial: trial.number) + searched[:top]
 
 
 def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: LoadedSweep) -> list[int]:
-    """The numbers of the seeds that a finalist still has to be trained with, in order, until it has
-    `confirm.seeds`.
+    """The seed numbers that a finalist must still be trained with, in order.
 
-    A variant's repeats count, of all others only confirmations. A training that diverged counts as
-    well: another seed in its place would make a recipe look safe that is not. What was lost with
-    its machine is trained anew, at first with the same seed, until the recipe `is_given_up`.
+    It needs `confirm.seeds` trainings. The repeats of a variant count; of all other recipes only
+    confirmations do. A training that diverged counts too: with another seed in its place an unsafe
+    recipe would look safe. A training that was lost with its machine is repeated, first with the
+    same seed, until the recipe `is_given_up`.
     """
     trainings = [trial for trial in trials if _is_training_of(trial, finalist)]
     lost = Counter(training.seed_number for training in trainings if training.cause == "lost")
@@ -157,16 +160,16 @@ def missing_seeds(finalist: Trial, trials: Sequence[Trial], sweep: LoadedSweep) 
 
 
 def is_given_up(lost: Counter[int], planned: int) -> bool:
-    """Whether so many trainings of a recipe were lost, by their seeds, that no more is asked for.
+    """True if so many trainings of a recipe were lost that it gets no more.
 
-    Each of those that were planned may be lost once, and beside that one of them until another seed
-    has been tried.
+    Each planned training may be lost once, and one of them until another seed has been tried.
+    lost: the number of lost trainings by seed number.
     """
     return lost.total() >= planned + TRIES_OF_A_SEED
 
 
 def _is_training_of(trial: Trial, finalist: Trial) -> bool:
-    """Whether a trial is a training of a finalist's recipe that counts for its confirmation."""
+    """True for a training of a finalist's recipe that counts for its confirmation."""
     is_repeat = trial.role == "variant" and trial.name == finalist.name
     return is_repeat or trial.of == finalist.number
 
@@ -175,8 +178,8 @@ def _is_training_of(trial: Trial, finalist: Trial) -> bool:
 class BestPoints:
     """The best recipes of an earlier run's search, best first, as another sweep would propose them.
 
-    points   values of what the sweep varies
-    refused  by the trial of each recipe that it cannot propose, why not
+    points   values of the settings that the sweep varies
+    refused  the reason for each recipe that the sweep cannot propose, by its trial
     """
 
     points: tuple[dict[str, Any], ...]
@@ -184,16 +187,17 @@ class BestPoints:
 
 
 def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> BestPoints:
-    """The best recipes of an earlier run, as far as a sweep can propose them; no more than `count`.
+    """The best recipes of an earlier run that a sweep can propose; no more than `count`.
 
-    What was confirmed comes first, by its mean, then the rest of the search. What would come after
-    the last that is needed is not looked at.
+    Confirmed recipes come first, by their mean, then the rest of the search. Recipes after the last
+    one that is needed are not examined.
     """
     points: list[dict[str, Any]] = []
     refused: dict[int, DefinitionError] = {}
-    for trial in [candidate.trial for candidate in [*candidates(trials), *unconfirmed(trials)]]:
+    for recipe in [*candidates(trials), *unconfirmed(trials)]:
         if len(points) == count:
             break
+        trial = recipe.trial
         settings = trial.settings
         changes = {path: settings[path] for path in sweep.parameters.settings()}
         if trial.role != "search" or changes in points:
@@ -210,27 +214,29 @@ def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> 
 def pareto_front(
     trials: Sequence[Trial], objective: Sequence[str], goals: Sequence[str]
 ) -> list[Trial]:
-    """The recipes that no other beats in one goal without losing in another, each by its first
-    training; cheapest first.
+    """The recipes that no other beats in one goal without losing in another; cheapest first.
 
-    goals: "maximize" or "minimize", for each name of the objective.
+    Each recipe is represented by its first training. goals: "maximize" or "minimize", for each name
+    of the objective.
     """
-    firsts = [own[0] for own in _by_recipe(trials) if not own[0].diverged]
-    found = {
-        t.number: [
-            v if goal == "maximize" else -v
-            for v, goal in zip(t.goals(objective), goals, strict=True)
-        ]
-        for t in firsts
-    }
-    front = [t for t in firsts if not any(_beats(v, found[t.number]) for v in found.values())]
-    return sorted(front, key=lambda t: t.goals(objective)[::-1])
+    trainings = [first for first, *_ in _by_recipe(trials) if not first.diverged]
+    values = {trial.number: _to_maximize(trial.goals(objective), goals) for trial in trainings}
+    front = []
+    for trial in trainings:
+        own_values = values[trial.number]
+        if not any(_beats(others, own_values) for others in values.values()):
+            front.append(trial)
+    return sorted(front, key=lambda trial: trial.goals(objective)[::-1])
+
+
+def _to_maximize(values: Sequence[float], goals: Sequence[str]) -> list[float]:
+    """Values of which more is better: those to minimize change their sign."""
+    signed = zip(values, goals, strict=True)
+    return [value if goal == "maximize" else -value for value, goal in signed]
 
 
 def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
-    """Pairs of trials that were asked for different recipes and trained alike to the last digit: a
-    setting is dead.
-    """
+    """Pairs of trials whose recipes differ and that trained bit-identically."""
     first_of: dict[str, Trial] = {}
     pairs = []
     for trial in trials:
@@ -241,20 +247,19 @@ def twins(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
 
 
 def differ(one: Trial, other: Trial) -> tuple[str, ...]:
-    """The settings in which the recipes of two trials differ, by dotted path, as far as they have
-    an effect there.
+    """The dotted paths of the settings in which two recipes differ, if they have an effect there.
 
-    Of the mix, what is said in several ways is the same where the shares are: a schedule that shows
-    real images alone and a share of nothing, parts of 0 and sources that are not named.
+    Mixes with the same shares are the same, however they are written: a schedule that shows real
+    images alone equals a synthetic share of 0, and parts of 0 equal sources that are not named.
     """
     recipe, other_recipe = one.recipe, other.recipe
-    if recipe == other_recipe:  # of nearly every trial, which is compared with itself
+    if recipe == other_recipe:  # nearly every trial is compared with itself
         return ()
     has_same_shares = _shown(recipe) == _shown(other_recipe)
     paths = []
     for path in recipe.flat():
-        is_told_by_shares = has_same_shares and path in _DECIDE_SHARES
-        if recipe.get(path) == other_recipe.get(path) or is_told_by_shares:
+        is_in_shares = has_same_shares and path in _DECIDE_SHARES
+        if recipe.get(path) == other_recipe.get(path) or is_in_shares:
             continue
         is_idle = no_effect(path, recipe) is not None and no_effect(path, other_recipe) is not None
         if not is_idle:
@@ -270,29 +275,30 @@ def _shown(recipe: Recipe) -> tuple[dict[str, float], bool]:
 
 
 def curve(trial: Trial) -> str:
-    """All that a trial reported but how fast it was: equal for two only where they trained alike to
-    the last digit.
+    """All that a trial reported except its speed, as JSON.
+
+    It is equal for two trials only if they trained bit-identically.
     """
-    kept = [
-        (r.images, {name: v for name, v in r.metrics.items() if name not in _CLOCKS})
-        for r in trial.rungs
-    ]
-    return json.dumps(kept, sort_keys=True)
+    rungs = [(rung.images, _without_clocks(rung.metrics)) for rung in trial.rungs]
+    return json.dumps(rungs, sort_keys=True)
+
+
+def _without_clocks(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in _CLOCKS}
 
 
 def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The finished trials but confirmations: the repeats of a variant together, all others by
-    themselves.
+    """The finished trials except confirmations, grouped: the repeats of a variant are together.
 
-    A recipe of the search that diverged is none: nothing is gained by training it again.
+    A recipe of the search that diverged is left out: training it again gains nothing.
     """
-    found: dict[str | int, list[Trial]] = {}
+    by_recipe: dict[str | int, list[Trial]] = {}
     for trial in trials:
         is_hopeless = trial.role == "search" and trial.diverged
         if trial.role != "confirmation" and _finished(trial) and not is_hopeless:
             recipe = trial.name if trial.role == "variant" else trial.number
-            found.setdefault(recipe, []).append(trial)
-    return list(found.values())
+            by_recipe.setdefault(recipe, []).append(trial)
+    return list(by_recipe.values())
 
 
 def _finished(trial: Trial) -> bool:
@@ -300,11 +306,13 @@ def _finished(trial: Trial) -> bool:
 
 
 def _complexity(trial: Trial) -> tuple[int, bool, int, int]:
+    """The key that sorts recipes, simplest first."""
     mix = trial.recipe.mix
-    kinds = 0 if mix.synthetic == 0 else 1 if mix.synthetic == 1 else 2
-    # what is all of one kind has nothing to change to
-    changes = kinds == 2 and mix.schedule in ("staged", "annealed")
-    return kinds, changes, sum(share > 0 for share in mix.shares.values()), trial.number
+    is_mixed = 0 < mix.synthetic < 1
+    kind = 2 if is_mixed else round(mix.synthetic)  # 0 real alone, 1 synthetic alone, 2 a mix
+    changes = is_mixed and mix.schedule in ("staged", "annealed")
+    sources = sum(share > 0 for share in mix.shares.values())
+    return kind, changes, sources, trial.number
 
 
 def _beats(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -27,7 +27,7 @@ _DATA_SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A score on the test set and its 95 % interval; low and high are None where none was computed."""
+    """A score on the test set and its 95 % interval; low and high are None if it has none."""
 
     value: float
     low: float | None = None
@@ -35,35 +35,33 @@ class Score:
 
     def text(self, digits: int = 3) -> str:
         """0.310 [0.272, 0.349]"""
-        interval = (
-            ""
-            if self.low is None
-            else f" [{number(self.low, digits)}, {number(self.high, digits)}]"
-        )
-        return number(self.value, digits) + interval
+        value = number(self.value, digits)
+        if self.low is None:
+            return value
+        return f"{value} [{number(self.low, digits)}, {number(self.high, digits)}]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
-    trial_role   why there was that trial: search, control or variant
+    trial_role   search, control or variant
     trial_name   of the control or variant, else ""
-    synthetic    the share of all that it saw which was synthetic
+    synthetic    share of the synthetic images in all that it was trained on
     scores       by metric
-    validation   mean mAP of its models on the validation set, which it was chosen by, and its
-                 standard error
+    validation   mean mAP of its models on the validation set, by which it was chosen
+    error        standard error of that mean
     seeds        test mAP of each model
-    diverged     how many of its trainings diverged: each counts as a model that finds nothing
-    anew         whether it was trained anew when the search was over
-    p_best       probability that it is the best of all lines; None where no recipe was trained more
+    diverged     number of its trainings that diverged: each counts as a model that finds nothing
+    retrained    True if it was trained again when the search was over
+    p_best       probability that it is the best of all lines; None if no recipe was trained more
                  than once
-    differences  its mAP less that of each control and of the first variant
-    best         whether it won, by validation; simplest: whether it is the simplest that is as
-                 good, to within the error
+    differences  its mAP minus that of each control and of the first variant
+    best         True if it won, by validation
+    simplest     True if it is the simplest that is as good, to within the standard error
     """
 
-    __test__ = False  # not a test of ours, whatever pytest thinks of the name
+    __test__ = False  # not a test of ours, despite its name
 
     role: str
     name: str
@@ -77,7 +75,7 @@ class TestLine:
     error: float | None
     seeds: tuple[float, ...]
     diverged: int
-    anew: bool
+    retrained: bool
     p_best: float | None
     differences: dict[str, Difference]
     best: bool
@@ -85,7 +83,7 @@ class TestLine:
 
     @property
     def confirmed(self) -> bool:
-        """Whether it was trained more than once, so that the spread between seeds is known."""
+        """True if it was trained more than once: the spread between seeds is known."""
         return len(self.seeds) > 1
 
     @property
@@ -126,7 +124,7 @@ class TrialLine:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTable:
-    """Every trial. settings: dotted paths of what the search varied, the make-up of the data first."""
+    """Every trial. settings: dotted paths of the searched settings, those of the data first."""
 
     settings: tuple[str, ...]
     lines: tuple[TrialLine, ...]
@@ -155,10 +153,9 @@ class VariantLine:
 
     @property
     def apart(self) -> bool:
-        """Whether it differs from the first variant by more than images and seeds explain: the
-        interval excludes 0.
-        """
-        return self.difference is not None and (self.difference.low > 0 or self.difference.high < 0)
+        """True if it differs significantly from the first variant: the interval excludes 0."""
+        gap = self.difference
+        return gap is not None and (gap.low > 0 or gap.high < 0)
 
 
 @dataclass(frozen=True)
@@ -183,39 +180,43 @@ def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
     return ahead[0].trial.number if ahead else None
 
 
-def told_once(test: TestScores) -> list[tuple[str, TestRow]]:
-    """The rows and the roles to call them by: a best that is a control or a variant stands there
-    once, as what it is.
+def distinct_rows(test: TestScores) -> list[tuple[str, TestRow]]:
+    """The rows, each recipe once, with their roles; the best first.
+
+    A best recipe that is a control or a variant has that role.
     """
     best = test.row("best")
     others = [row for row in test.rows if row is not best]
-    own = next((row.role for row in others if best is not None and row.trial == best.trial), "best")
-    return ([(own, best)] if best is not None else []) + [
-        (row.role, row) for row in others if row.role != own
-    ]
+    if best is None:
+        return [(row.role, row) for row in others]
+    of_best = [row.role for row in others if row.trial == best.trial]
+    role = of_best[0] if of_best else "best"
+    return [(role, best)] + [(row.role, row) for row in others if row.role != role]
 
 
 def compared_with(test: TestScores) -> str | None:
-    """The role that a short table compares all others with: the first variant, or else real images
-    alone.
+    """The role that a short table compares all others with: the first variant, or real only.
 
-    With real images alone only where the spread between seeds is known: what a sweep recommends
-    hangs on that.
+    Real only is taken only if the spread between seeds is known: the recommendation of a sweep
+    depends on it.
     """
-    found = list(dict.fromkeys(role for row in test.rows for role in row.differences))
-    variants = [role for role in found if role not in CONTROL_CHANGES]
-    controls = ["real_only"] if test.has_seed_spread else []
-    return next((role for role in (*variants, *controls) if role in found), None)
+    references: dict[str, None] = {}
+    for row in test.rows:
+        references |= dict.fromkeys(row.differences)
+    variants = [role for role in references if role not in CONTROL_CHANGES]
+    if variants:
+        return variants[0]
+    return "real_only" if test.has_seed_spread and "real_only" in references else None
 
 
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
     """The recipes of the test set, each once."""
-    rows = told_once(test)
+    rows = distinct_rows(test)
     recipes = with_pooled_errors([_candidate(row, trials) for _, row in rows])
-    return tuple(
-        _test_line(role, row, test, recipe)
-        for (role, row), recipe in zip(rows, recipes, strict=True)
-    )
+    lines = []
+    for (role, row), recipe in zip(rows, recipes, strict=True):
+        lines.append(_test_line(role, row, test, recipe))
+    return tuple(lines)
 
 
 test_lines.__test__ = False  # type: ignore[attr-defined]
@@ -235,72 +236,74 @@ def trial_table(trials: Sequence[Trial], best: int | None) -> TrialTable:
 
 
 def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
-    """Why trials failed, and the numbers of those that failed so; the most frequent reason first."""
-    found: dict[str, list[int]] = {}
+    """The reasons of failed trials with the numbers of the trials; the most frequent first."""
+    by_reason: dict[str, list[int]] = {}
     for trial in trials:
         if trial.state == "FAILED":
-            found.setdefault(trial.reason, []).append(trial.number)
-    return sorted(
-        ((reason, tuple(numbers)) for reason, numbers in found.items()),
-        key=lambda pair: -len(pair[1]),
-    )
+            by_reason.setdefault(trial.reason, []).append(trial.number)
+    reasons = [(reason, tuple(numbers)) for reason, numbers in by_reason.items()]
+    return sorted(reasons, key=lambda pair: -len(pair[1]))
 
 
 def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     """The variants that met the test set, in the sweep's order; empty before it was opened."""
-    test, sweep = run.test, run.sweep
-    rows = [row for row in (test.rows if test else ()) if row.role in sweep.variants]
-    return tuple(
-        VariantLine(
+    test, variants = run.test, run.sweep.variants
+    if test is None:
+        return ()
+    rows = [row for row in test.rows if row.role in variants]
+    lines = []
+    for row in rows:
+        changes = variants[row.role]
+        line = VariantLine(
             name=row.role,
             score=_score(row, MAP),
             ap50=_score(row, AP50),
             seeds=row.seeds or (row.metrics[MAP],),
-            p_best=None if test is None else test.p_best(row),
+            p_best=test.p_best(row),
             difference=row.differences.get(rows[0].role),
-            changes=settings(sweep.variants[row.role]) if sweep.variants[row.role] else "nothing",
+            changes=settings(changes) if changes else "nothing",
         )
-        for row in rows
-    )
+        lines.append(line)
+    return tuple(lines)
 
 
 def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
-    metrics = {line.name: line.scores for line in test_lines(test, trials)}
-    keys = dict.fromkeys(
-        key for scores in metrics.values() for key in scores if key.startswith(CLASS_AP)
-    )
+    """AP by class of every recipe on the test set."""
+    by_model = {line.name: line.scores for line in test_lines(test, trials)}
+    keys: dict[str, None] = {}
+    for scores in by_model.values():
+        keys |= dict.fromkeys(key for key in scores if key.startswith(CLASS_AP))
     missing = Score(value=float("nan"))
-    rows = tuple(
-        (key.removeprefix(CLASS_AP), tuple(own.get(key, missing) for own in metrics.values()))
-        for key in keys
-    )
-    return ClassTable(tuple(metrics), rows)
+    rows = []
+    for key in keys:
+        of_class = tuple(scores.get(key, missing) for scores in by_model.values())
+        rows.append((key.removeprefix(CLASS_AP), of_class))
+    return ClassTable(tuple(by_model), tuple(rows))
 
 
 def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
-    """A recipe by the models that were scored: a run that is being extended may have more by now."""
+    """A recipe with the models that were scored: a run that is being extended may have more now."""
     by_number = {trial.number: trial for trial in trials}
-    return candidate(
-        by_number[row.trial], [by_number[number] for number in row.models or (row.trial,)]
-    )
+    scored = row.models or (row.trial,)
+    return candidate(by_number[row.trial], [by_number[number] for number in scored])
 
 
-def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> TestLine:
+def _test_line(role: str, row: TestRow, test: TestScores, recipe: Candidate) -> TestLine:
     best = test.row("best")
     return TestLine(
         role=row.role,
         name=role_name(role),
         trial=row.trial,
-        trial_role=found.trial.role,
-        trial_name=found.trial.name,
-        synthetic=found.trial.recipe.mix.synthetic,
-        recipe=recipe_words(found.trial),
+        trial_role=recipe.trial.role,
+        trial_name=recipe.trial.name,
+        synthetic=recipe.trial.recipe.mix.synthetic,
+        recipe=recipe_words(recipe.trial),
         scores={name: _score(row, name) for name in row.metrics},
-        validation=found.mean,
-        error=found.error,
+        validation=recipe.mean,
+        error=recipe.error,
         seeds=row.seeds,
-        diverged=sum(training.diverged for training in found.trainings),
-        anew=any(training.of is not None for training in found.trainings),
+        diverged=sum(training.diverged for training in recipe.trainings),
+        retrained=any(training.of is not None for training in recipe.trainings),
         p_best=test.p_best(row),
         differences=row.differences,
         best=best is not None and row.trial == best.trial,
@@ -309,8 +312,9 @@ def _test_line(role: str, row: TestRow, test: TestScores, found: Candidate) -> T
 
 
 def _score(row: TestRow, metric: str) -> Score:
-    """A score and its interval, which a spread between seeds may have widened beyond what a score
-    can be.
+    """A score and its interval, cut to the values that a score can have.
+
+    The spread between seeds may widen an interval beyond them.
     """
     value, bounds = row.metrics[metric], row.intervals.get(metric)
     if bounds is None:

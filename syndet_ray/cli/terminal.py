@@ -17,7 +17,7 @@ from rich.text import Text
 
 from syndet_ray import wording
 from syndet_ray.analysis.selection import unconfirmed, winner
-from syndet_ray.analysis.tables import compared_with, test_lines, told_once
+from syndet_ray.analysis.tables import compared_with, distinct_rows, test_lines
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
@@ -321,7 +321,7 @@ def test_table(scores: TestScores, width: int) -> Table:
             f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
         )
     best = scores.row("best")
-    for role, row in told_once(scores):
+    for role, row in distinct_rows(scores):
         p_best = scores.p_best(row)
         texts = {
             "trial": str(row.trial),

@@ -110,9 +110,9 @@ def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
 
 def _once(lines: Sequence[TestLine]) -> str:
     """Says that the spread between seeds is unknown."""
-    if all(line.anew for line in lines):
+    if all(line.retrained for line in lines):
         return _CONFIRMED_ONCE
-    return _SCORED_ONCE if any(line.anew for line in lines) else _TRAINED_ONCE
+    return _SCORED_ONCE if any(line.retrained for line in lines) else _TRAINED_ONCE
 
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
@@ -210,7 +210,9 @@ def _trained_once(
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_scores(others, best)}"
         is_alone = all(line.is_control for line in lines)
-        behind = _behind(best, lines) if best.anew and not is_alone else _behind_once(best, trials)
+        behind = (
+            _behind(best, lines) if best.retrained and not is_alone else _behind_once(best, trials)
+        )
         if not behind:
             return [f"No answer: {_none_of(trials)} finished. Real only: {result}."]
         return [f"Use real data only: {result}.", behind]

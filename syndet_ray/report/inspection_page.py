@@ -144,12 +144,19 @@ def _object_columns(subject: Subject) -> dict[str, np.ndarray]:
 
 
 def _stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Sequence[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]).tolist() for name in parts[0]}
+    columns: dict[str, Sequence[Any]] = {}
+    for name in parts[0]:
+        of_parts = [part[name] for part in parts]
+        columns[name] = np.concatenate(of_parts).tolist()
+    return columns
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     names = rows[0] if rows else ()
-    return {name: [row[name] for row in rows] for name in names}
+    columns: dict[str, Sequence[Any]] = {}
+    for name in names:
+        columns[name] = [row[name] for row in rows]
+    return columns
 
 
 def _distance_row(distance: Distance) -> dict[str, Any]:

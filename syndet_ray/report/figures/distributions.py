@@ -261,7 +261,9 @@ def classes(inspection: Inspection) -> Plot | None:
 
 def _most_frequent(names: Sequence[str], shares: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The classes with the largest shares in any source, in the order of `names`."""
-    largest = {name: max(by_class[name] for by_class in shares.values()) for name in names}
+    largest = {}
+    for name in names:
+        largest[name] = max(by_class[name] for by_class in shares.values())
     first = sorted(names, key=lambda name: -largest[name])[:_MOST_CLASSES]
     return [name for name in names if name in first]
 

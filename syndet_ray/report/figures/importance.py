@@ -11,7 +11,7 @@ import altair as alt
 
 from syndet_ray.analysis import importance as shares
 from syndet_ray.analysis.chosen import MOST_LINES, best_and_others
-from syndet_ray.analysis.coordinates import Coordinates, TrialLine, coordinates
+from syndet_ray.analysis.coordinates import Coordinates, TrialPath, coordinates
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.report import words
 from syndet_ray.report.figures.plot import WIDTH, Plot, inline, records, titled, tooltip
@@ -136,7 +136,7 @@ def _score_color(across: Coordinates) -> alt.Color:
     return alt.Color("val_mAP:Q", scale=scale, legend=legend)
 
 
-def _plotted(lines: Sequence[TrialLine], best: int | None) -> list[TrialLine]:
+def _plotted(lines: Sequence[TrialPath], best: int | None) -> list[TrialPath]:
     """The lines that are plotted, the worst first.
 
     The best recipe always is, although its first training need not be the best one.
@@ -146,7 +146,7 @@ def _plotted(lines: Sequence[TrialLine], best: int | None) -> list[TrialLine]:
     return [*missing, *kept]
 
 
-def _facts(across: Coordinates, line: TrialLine) -> dict[str, Any]:
+def _facts(across: Coordinates, line: TrialPath) -> dict[str, Any]:
     keys = [axis.key for axis in across.axes]
     return {
         "trial": line.trial,

@@ -1,4 +1,4 @@
-"""The verdict: which recipe won, how sure that is, and what can be had for less."""
+"""Selection: the winning recipe, how sure that is, and cheaper ones."""
 
 from dataclasses import replace
 from itertools import count
@@ -666,7 +666,7 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
 def test_what_was_found_is_kept_in_the_photos_own_pixels(tmp_path, monkeypatch):
     """The test set was scored at half its width and a quarter of its height."""
     pool = replace(PHOTOS, scales=np.tile([0.5, 0.25], (len(PHOTOS), 1)))
-    monkeypatch.setattr("test_verdict.PHOTOS", pool)
+    monkeypatch.setattr("test_selection.PHOTOS", pool)
     folder = trained(tmp_path)
     opened(folder)
     truth = parquet.read_table(folder.path / "test" / "truth.parquet").to_pydict()
