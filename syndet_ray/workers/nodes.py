@@ -20,6 +20,7 @@ from syndet_ray.definitions.recipe import Detector
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.progress import Note, silent
+from syndet_ray.runs.ingredients import hash_or_nothing, weights_hashes
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import SceneInputs, scene_inputs
@@ -27,7 +28,6 @@ from syndet_ray.search.task import Resources
 from syndet_ray.workers.ahead import at_node, this_node
 from syndet_ray.workers.autoscaler import Growth, trials_on
 from syndet_ray.workers.cluster import alive_nodes, node_of
-from syndet_ray.workers.ingredients import hash_or_nothing, weights_hashes
 
 _IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
 _ANY_NODE = "the first node that joins"
