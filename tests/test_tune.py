@@ -465,7 +465,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     check_nodes(replace(needs, files={}, runs=None), use, growth)
 
     def join(text):
-        assert text.startswith("waiting for the first node, to see whether it has the files")
+        assert text.startswith("waiting for the first node, to check that it has the files")
         with chdir("/"):
             cluster.add_node(num_cpus=4, num_gpus=1)
 
@@ -478,6 +478,6 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
 def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):
     needs = Needs(libraries={}, files={}, detectors=(), classes=(), runs=tmp_path)
     growth = Growth(nodes=(Node(cpus=8, gpus=1),), most=1)
-    with pytest.raises(MachineError, match=r"^`storage`: is needed where nodes may join"):
+    with pytest.raises(MachineError, match=r"^`storage`: is needed if nodes may join"):
         check_nodes(needs, Resources(cpus=8, gpus=1, parallel=1), growth)
     check_nodes(replace(needs, runs=None), Resources(cpus=8, gpus=1, parallel=1), growth)

@@ -1,4 +1,4 @@
-"""Packages: whether the machines that train have the packages of the one that carries the run out."""
+"""Packages: compares the packages of the machines that train with those of the driver."""
 
 from syndet_ray.progress import Note
 from syndet_ray.runs import machine
@@ -8,46 +8,40 @@ from syndet_ray.search.listener import Listener
 
 
 class Packages(Listener):
-    """Follows a search, and notes of each host, once, which packages are others there."""
+    """Notes once for each host the packages that have another version there."""
 
     def __init__(self, note: Note) -> None:
-        self._note, self._own = note, machine.versions()
-        self._seen: set[tuple[str, str]] = set()
+        self._note, self._here = note, machine.versions()
+        self._compared: set[tuple[str, str]] = set()  # hosts and their versions
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial as the ledger has it. Those that ended are left out: an earlier attempt may
-        have run them.
+        """Compares the packages of the host of a running trial.
+
+        Trials that have ended are left out: an earlier attempt may have run them.
         """
-        host, versions = (
-            trial.effective.get(HOST),
-            trial.effective.get(VERSIONS),
-        )
-        if (
-            host is None
-            or versions is None
-            or trial.state != "RUNNING"
-            or (host, versions) in self._seen
-        ):
+        host, versions = trial.effective.get(HOST), trial.effective.get(VERSIONS)
+        if host is None or versions is None or trial.state != "RUNNING":
             return
-        self._seen.add((host, versions))
-        differences = _differences(versions, self._own)
+        if (host, versions) in self._compared:
+            return
+        self._compared.add((host, versions))
+        differences = ", ".join(_differences(versions, self._here))
         if differences:
-            self._note(
-                f"{host} trains with other packages than this machine has: {', '.join(differences)}"
-            )
+            self._note(f"{host} trains with other packages than this machine has: {differences}")
 
 
-def _differences(versions: str, own: dict[str, str]) -> list[str]:
-    """Packages of machine.worker()["versions"] that are others here, as in "torch 2.8.0 (2.9.0
-    here)".
+def _differences(versions: str, here: dict[str, str]) -> list[str]:
+    """Returns the packages of machine.worker()["versions"] that have another version here.
+
+    An item reads "torch 2.8.0 (2.9.0 here)".
     """
     there = machine.versions_of(versions)
-    names = sorted({*there, *own})
-    changed = [name for name in names if there.get(name) != own.get(name)]
-    return [_difference(name, there.get(name), own.get(name)) for name in changed]
+    names = sorted({*there, *here})
+    changed = [name for name in names if there.get(name) != here.get(name)]
+    return [_difference(name, there.get(name), here.get(name)) for name in changed]
 
 
-def _difference(name: str, there: str | None, own: str | None) -> str:
+def _difference(name: str, there: str | None, here: str | None) -> str:
     if there is None:
-        return f"{name} is missing ({own} here)"
-    return f"{name} {there} ({own} here)" if own else f"{name} {there} (none here)"
+        return f"{name} is missing ({here} here)"
+    return f"{name} {there} ({here or 'none'} here)"

@@ -27,9 +27,9 @@ class Ahead:
     Use it only if trials leave cores free: a trial that waits for scenes keeps its cores, and
     rendering would wait for them.
 
-    It does not run its tasks by `tasks.ended_tasks`, which waits for the next task to end and then
-    forgets it. Here the driver may not wait, and a set is asked for again by later trials, who must
-    get the same answer, errors included.
+    It does not use `tasks.ended_tasks`, which waits for the next task to end and then forgets it.
+    Here the driver must not wait, and later trials that ask for a set must get the same answer,
+    errors included.
 
     note  is called when a set is rendered again
     """

@@ -120,11 +120,13 @@ def _check(setting: str, proposed: Any, effective: Any) -> None:
 def _same(proposed: Any, effective: Any) -> bool:
     """True if two plain values are equal: numbers up to rounding, a tuple as a list."""
     if isinstance(proposed, Mapping):
-        same_keys = isinstance(effective, Mapping) and proposed.keys() == effective.keys()
-        return same_keys and all(_same(value, effective[key]) for key, value in proposed.items())
+        if not isinstance(effective, Mapping) or proposed.keys() != effective.keys():
+            return False
+        return all(_same(value, effective[key]) for key, value in proposed.items())
     if isinstance(proposed, (list, tuple)):
-        same_length = isinstance(effective, (list, tuple)) and len(proposed) == len(effective)
-        return same_length and all(map(_same, proposed, effective))
+        if not isinstance(effective, (list, tuple)) or len(proposed) != len(effective):
+            return False
+        return all(map(_same, proposed, effective))
     if isinstance(proposed, float) and isinstance(effective, (int, float)):
         return math.isclose(
             proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
