@@ -16,7 +16,8 @@ _WEIGHTS = "detector.weights"
 def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
     """Returns the SHA-256 of each weights file that a recipe of the sweep may start from, by path.
 
-    It is "" for a file that cannot be read. Weights with a name, such as COCO's, are left out: they are not files of the user.
+    It is "" for a file that cannot be read. Weights with a name, such as COCO's, are left out: they
+    are not files of the user.
     """
     settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}

@@ -1,5 +1,6 @@
-"""Ahead: renders scenes while earlier trials train, before the trials that need them start, and
-brings them to those trials.
+"""Ahead: renders scenes before the trials that need them start.
+
+The scenes are rendered while earlier trials train, and are brought to the trials' nodes.
 """
 
 from collections import defaultdict
@@ -65,8 +66,9 @@ class Ahead:
         return True
 
     def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
-        """Returns the number of rendered scenes of a set; of an incomplete one, those in complete
-        shards.
+        """Returns the number of rendered scenes of a set.
+
+        Of an incomplete set it counts the scenes in complete shards.
         """
         folder = self._cache / scene_hash(parameters, count, seed)
         if is_finished(folder):

@@ -22,14 +22,16 @@ class Node:
     is_head: bool = False
 
     def gpu_shares(self, gpus: float) -> int:
-        """Returns the number of trials that its GPUs can serve, if each takes a share, 0 to 1, of
-        one GPU.
+        """Returns the number of trials that its GPUs can serve.
+
+        Each takes a share of one GPU, above 0 and at most 1.
         """
         return int(self.gpus) * int(1 / gpus + _ROUNDING)
 
     def fits(self, cpus: int, gpus: float) -> int:
-        """Returns the number of trials that fit at once; each takes these cores and this share of a
-        GPU.
+        """Returns the number of trials that fit at once.
+
+        Each takes this number of cores and this share of a GPU.
         """
         by_cores = int(self.cpus // cpus)
         return min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
@@ -100,8 +102,9 @@ def growth_of(config: dict[str, Any]) -> Growth:
 
 
 def _monitors(gcs_address: str) -> Iterator[list[str]]:
-    """The command lines of this machine's monitors of the cluster at an address, which scale it or
-    only watch it.
+    """The command lines of this machine's monitors of the cluster at an address.
+
+    A monitor scales the cluster or only watches it.
     """
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []

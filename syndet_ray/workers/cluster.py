@@ -1,6 +1,4 @@
-"""Cluster: a connection to Ray, on this machine or elsewhere, and the resources of its nodes that
-trials may occupy.
-"""
+"""Cluster: a connection to Ray, here or elsewhere, and the resources of its nodes for trials."""
 
 import os
 import signal
@@ -31,11 +29,10 @@ _RECOUNT_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a 
 
 @contextmanager
 def connection(address: str | None) -> Iterator[None]:
-    """Connects to the Ray cluster at `address`, or to a new one on this machine, until the block
-    ends.
+    """Connects to the Ray cluster at `address`, or to a new one on this machine.
 
-    A new one asks for a token, which ray.init() makes. For `address`, RAY_AUTH_MODE must be the one
-    that the cluster asks for.
+    The connection is closed when the block ends. A new cluster asks for a token, which ray.init()
+    makes. For `address`, RAY_AUTH_MODE must be the one that the cluster asks for.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(_folder_for_sockets()) if address is None else None
@@ -45,11 +42,11 @@ def connection(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _folder_for_sockets() -> Iterator[str | None]:
-    """The folder in which a new Ray keeps its files: None for Ray's choice, or a short link to that
-    folder if its path is too long.
+    """The folder in which a new Ray keeps its files.
 
-    The files stay in the temporary folder, which may be the only one with room. Raises MachineError
-    if no link can be made.
+    It is None for Ray's choice, or a short link to that folder if its path is too long. The files
+    stay in the temporary folder, which may be the only one with room. Raises MachineError if no
+    link can be made.
     """
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
@@ -127,11 +124,12 @@ def resources(
     growth: Growth = NO_GROWTH,
     note: Note = silent,
 ) -> Resources:
-    """Returns one core a trial, or one GPU and its share of the cores if the cluster has GPUs or
-    may get some.
+    """Returns the resources of each trial and the number of trials at once.
 
-    parallel is the number of trials at once; None takes as many as will fit once the cluster has
-    grown. Raises MachineError if a trial asks for a GPU that no node will ever have.
+    If the cluster has GPUs or may get some, a trial gets one GPU and its share of the cores; else
+    one core, or as many as `parallel` trials can have. parallel is the number of trials at once;
+    None takes as many as will fit once the cluster has grown. Raises MachineError if a trial asks
+    for a GPU that no node will ever have.
     """
     nodes = alive_nodes()
     gpus = gpus_per_trial
@@ -158,9 +156,7 @@ def trials_at_once(cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth
 
 
 def _fitting(cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth) -> int:
-    """Returns the number of trials that fit at once on the nodes that are up, or on all that may
-    be.
-    """
+    """Returns the number of trials that fit at once on the nodes that are up or may be up."""
     now = trials_on(nodes, cpus, gpus)
     heads = [node for node in nodes if node.is_head]
     return max(now, trials_on(heads, cpus, gpus) + growth.trials(cpus, gpus))
@@ -185,9 +181,7 @@ class Capacity:
 
 
 def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
-    """True if trials leave cores of the cluster free, now or on nodes that may join for other
-    work.
-    """
+    """True if trials leave cores free, now or on nodes that may join for other work."""
     nodes = alive_nodes()
     trials = min(use.parallel, trials_on(nodes, use.cpus, use.gpus))
     spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus

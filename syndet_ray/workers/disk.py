@@ -14,8 +14,9 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def places(cache: Path) -> tuple[Path, ...]:
-    """Returns the folders of this machine that a run writes to: its runs, the rendered sets and
-    temporary files.
+    """Returns the folders of this machine that a run writes to.
+
+    They are for its runs, the rendered sets and temporary files.
     """
     return cache.parent, cache, _temporary_folder()
 

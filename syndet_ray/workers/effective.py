@@ -29,8 +29,9 @@ _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 def check_settings(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError, naming the setting, unless the settings in force are those that were
-    proposed.
+    """Raises SyndetError unless the settings in force are those that were proposed.
+
+    The error names the setting.
 
     recipe     as proposed
     effective  the settings in force, by dotted path, and other facts, see Trainer.effective
@@ -53,11 +54,10 @@ def check_settings(
 def check_effective(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError like check_settings, and if a training that has begun did not do what
-    follows from its settings.
+    """Raises SyndetError if a training did not do what follows from its settings.
 
-    It checks the sources and how they were rendered, how often each was drawn, and the learning
-    rate of the last step.
+    The training has begun. It checks the settings like check_settings, the sources and how they
+    were rendered, how often each was drawn, and the learning rate of the last step.
     """
     check_settings(recipe, effective, searched=searched)
     _check_sources(recipe, effective)
@@ -135,8 +135,9 @@ def _same(proposed: Any, effective: Any) -> bool:
 
 
 def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless images come from exactly the sources with a share, rendered with
-    the scene parameters of the recipe.
+    """Raises SyndetError unless images come from exactly the sources with a share.
+
+    They must be rendered with the scene parameters of the recipe.
     """
     pools, scenes = effective["pools"], effective[SCENES]
     with_a_share = [name for name, share in recipe.mix.shares.items() if share > 0]
@@ -147,8 +148,9 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 
 def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError if a source was drawn more or less often than exact batches allow (see
-    Trainer).
+    """Raises SyndetError if a source was drawn more or less often than in exact batches.
+
+    See Trainer.
     """
     images, counts = effective[IMAGES_SEEN], effective[DRAWN]
     tolerance = max(1, len(counts) - 1)
@@ -164,9 +166,7 @@ def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 
 def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless the last step of every group of parameters had the rates of the
-    recipe.
-    """
+    """Raises SyndetError unless the last step of all parameters had the rates of the recipe."""
     training = recipe.training
     images = effective["rate_set_at"]
     factor = RateSchedule.of(recipe).factor(images)

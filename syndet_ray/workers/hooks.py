@@ -1,5 +1,6 @@
-"""Hooks: a search behind the three interfaces that Ray Tune calls in the driver: searcher,
-scheduler and callback.
+"""Hooks: a search behind the searcher, scheduler and callback that Ray Tune calls.
+
+All of them run in the driver.
 """
 
 import json
@@ -24,8 +25,9 @@ from syndet_ray.workers.ahead import Ahead
 
 
 class _Stateless:
-    """Keeps Ray from pickling an object: it writes searchers, schedulers and callbacks into files
-    that we never read.
+    """Keeps Ray from pickling an object.
+
+    Ray writes searchers, schedulers and callbacks into files that we never read.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,8 +189,9 @@ class Decisions(_Stateless, FIFOScheduler):
 
 
 class Events(_Stateless, tune.Callback):
-    """Passes checkpoints, restarts and ends of trials to the search, and raises a KeyboardInterrupt
-    that is due between two steps.
+    """Passes checkpoints, restarts and ends of trials to the search.
+
+    Between two steps it raises a KeyboardInterrupt that is due.
     """
 
     def __init__(
@@ -200,8 +203,9 @@ class Events(_Stateless, tune.Callback):
         self._trials: list[Any] = []
 
     def stop_workers(self) -> None:
-        """Kills the workers of running trials at once: the trials have their checkpoints, and Tune
-        would wait 10 s for the current step.
+        """Kills the workers of running trials at once.
+
+        The trials have their checkpoints, and Tune would wait 10 s for the current step.
         """
         workers = [trial.temporary_state.ray_actor for trial in self._trials]
         for worker in workers:
@@ -226,8 +230,9 @@ class Events(_Stateless, tune.Callback):
             self._renew_retries(trial)
 
     def _renew_retries(self, trial: Any) -> None:
-        """Grants a trial that made progress all its retries again: Tune counts the failures of its
-        whole life.
+        """Grants a trial that made progress all its retries again.
+
+        Tune counts the failures of a trial's whole life.
         """
         number = number_of(trial)
         images = self._search.trials[number].images
@@ -251,8 +256,9 @@ class Events(_Stateless, tune.Callback):
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
-        """Drops what is not needed any more, such as Tune's statistics of every number in the
-        trial's results.
+        """Drops what is not needed any more.
+
+        Tune has kept statistics of every number in the trial's results.
         """
         self._images.pop(number_of(trial), None)
         newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
@@ -268,8 +274,9 @@ def number_of(trial: Any) -> int:
 
 
 def checkpoint_address(checkpoint: Any, home: str) -> str:
-    """Returns the path of a checkpoint; if it is on S3, its s3:// address with the endpoint of
-    `home`, which contains it.
+    """Returns the path of a checkpoint, or its s3:// address.
+
+    The address has the endpoint of `home`, which contains the checkpoint.
     """
     if checkpoint.filesystem.type_name != "s3":
         return checkpoint.path

@@ -127,8 +127,9 @@ class Local:
 def _halt_on_full_disk(
     error: Exception, search: Search, run: RunSettings, checkpoints: Path
 ) -> None:
-    """Halts the search, and raises KeyboardInterrupt, if an error comes from a disk that cannot be
-    written: it would fail all trials.
+    """Halts the search if an error comes from a disk that cannot be written.
+
+    Such a disk would fail all trials. Raises KeyboardInterrupt then.
     """
     fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(run.cache))))
     if fault is not None:
@@ -151,10 +152,10 @@ def _is_retried(error: Exception, search: Search, number: int, retries: int) -> 
 
 
 def local_resources(gpus_per_trial: float | None) -> Resources:
-    """Returns all cores of this machine but one, and its GPU if it has one and `gpus_per_trial` is
-    not 0: a single trial runs at a time.
+    """Returns the resources of the one trial that runs at a time on this machine.
 
-    Raises MachineError if a GPU is asked for that this machine does not have.
+    They are all cores but one, and the GPU if there is one and `gpus_per_trial` is not 0. Raises
+    MachineError if a GPU is asked for that this machine does not have.
     """
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
     if gpus and not torch.cuda.is_available():

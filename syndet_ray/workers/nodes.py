@@ -1,5 +1,6 @@
-"""Nodes: checks on every node of a cluster, before the first trial, the files, the weights and the
-store that trials need.
+"""Nodes: checks on every node of a cluster what trials need, before the first one starts.
+
+They need files, weights and a store.
 """
 
 import tempfile

@@ -17,8 +17,9 @@ LOST = "Ray has ended on this machine: its raylet was killed, most often for lac
 
 @contextmanager
 def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
-    """Watches the raylet of a Ray that this process has started; a Ray at an address has none to
-    watch here.
+    """Watches the raylet of a Ray that this process has started.
+
+    A Ray at an address has no raylet to watch here.
     """
     if address is not None:
         yield

@@ -1,5 +1,4 @@
-"""Render: sets of scenes as Ray tasks, shard by shard, on cores of the cluster that no trial
-occupies.
+"""Render: sets of scenes as Ray tasks, shard by shard, on cores that no trial occupies.
 
 The images come back through the object store, and the caller keeps them: no shared file system is
 needed. They depend neither on the number of workers nor on how often one was lost.
@@ -195,8 +194,9 @@ def _call(work: Callable[[], Pool]) -> Pool:
 
 
 def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[tuple[Any, Pool]]:
-    """Yields the key of each piece of work and its pool, as tasks end; at most `at_once` run at a
-    time.
+    """Yields the key of each piece of work and its pool, as tasks end.
+
+    At most `at_once` tasks run at a time.
     """
     # Ray itself retries tasks that lost their worker. Unlike in `run_tasks`, an error of the
     # generator is not retried: the caller gets it at once, and `Ahead` retries whole sets.
@@ -209,10 +209,10 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
 
 
 def _placement() -> dict[str, Any]:
-    """Options that spread tasks over the cluster, but prefer nodes without GPUs if there are any: a
-    trial needs the cores of its GPU's node too.
+    """Returns options that spread tasks over the cluster, but prefer nodes without GPUs.
 
-    The second choice is any node: those without GPUs may all have been lost.
+    A trial needs the cores of its GPU's node too. The second choice is any node: those without GPUs
+    may all have been lost.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     with_gpus = [node["NodeID"] for node in nodes if node["Resources"].get("GPU")]

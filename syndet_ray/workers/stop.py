@@ -50,11 +50,10 @@ def interrupt_again(folder: RunFolder | None) -> None:
 
 
 def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[int, Any]:
-    """Replaces the handlers of SIGINT and SIGTERM; returns the old ones by signal, for
-    `restore_handlers`.
+    """Replaces the handlers of SIGINT and SIGTERM; returns the old ones by signal.
 
-    handler_for returns the new handler for a signal and its present handler; None keeps that one.
-    Only the main thread may replace handlers: in any other this does nothing.
+    `restore_handlers` takes them. handler_for returns the new handler for a signal and its present
+    handler; None keeps that one. Only the main thread may replace handlers: others change nothing.
     """
     replaced: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
@@ -75,8 +74,7 @@ def restore_handlers(replaced: Mapping[int, Any]) -> None:
 
 
 class Stop(Listener):
-    """Ends a run by KeyboardInterrupt at the first request, and leaves it at once when Ctrl-C is
-    pressed again.
+    """Ends a run by KeyboardInterrupt at the first request; leaves it at the second Ctrl-C.
 
     A second SIGTERM does not shorten the end that the first request began: some schedulers send one
     to each process of a job. A run that a script started in the background ignores SIGINT, as its
@@ -129,9 +127,7 @@ class Stop(Listener):
                 self._leave(self.folder)
 
     def update(self, trial: Trial) -> None:
-        """Ends a search that no signal reaches: raises KeyboardInterrupt at the first event after
-        the request.
-        """
+        """Raises KeyboardInterrupt at the first event after a request without a signal."""
         self.check()
 
     def check(self) -> None:
@@ -158,12 +154,11 @@ class Stop(Listener):
 
 @contextmanager
 def deferral() -> Iterator[Callable[[], None]]:
-    """Keeps KeyboardInterrupt out of a block of library code; yields a function that raises it if
-    one is due.
+    """Keeps KeyboardInterrupt out of a block of library code.
 
     It would come between any two steps of that code, which may be in a destructor: there Python
-    drops it, and the run would continue. If the function is not called, it is raised after the
-    block.
+    drops it, and the run would continue. Yields a function that raises it if one is due. If the
+    function is not called, it is raised after the block.
     """
     due = threading.Event()
 

@@ -81,8 +81,9 @@ def ended_tasks(
 
 
 def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
-    """Returns the result of a task. Raises the SyndetError that the task raised, and MachineError
-    if its worker was lost.
+    """Returns the result of a task.
+
+    Raises the SyndetError that the task raised, and MachineError if its worker was lost.
 
     place     names the task in that error
     attempts  the number of attempts, including this one

@@ -89,8 +89,9 @@ class Reports:
     _last_scenes_s: float = field(default=-math.inf, init=False)  # the last report of scenes
 
     def scenes(self, done: int, total: int) -> None:
-        """Reports the number of rendered scenes of the trial, every few seconds: a report waits
-        until the driver has received it.
+        """Reports the number of rendered scenes of the trial, every few seconds.
+
+        It does so rarely, because a report waits until the driver has received it.
         """
         now = time.monotonic()
         if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
@@ -110,8 +111,9 @@ class Reports:
 
 @contextmanager
 def _restored(address: str | None) -> Iterator[Path | None]:
-    """A local copy of the checkpoint to continue from: after a lost worker Tune's own, else that of
-    an earlier attempt.
+    """A local copy of the checkpoint to continue from; None for a trial that starts.
+
+    After a lost worker it is Tune's own, else that of an earlier attempt.
     """
     checkpoint = tune.get_checkpoint()
     if checkpoint is not None:

@@ -1,5 +1,6 @@
-"""Trial: trains one recipe from rung to rung and scores the real validation set at each, without
-Ray.
+"""Trial: trains one recipe from rung to rung, without Ray.
+
+At each rung it scores the real validation set.
 """
 
 import tempfile
@@ -132,8 +133,9 @@ def training_data(
 def validation_metrics(
     model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
 ) -> dict[str, float]:
-    """Returns COCO scores on the real validation set, named val/...; with `errors` also the cost of
-    each kind of error.
+    """Returns COCO scores on the real validation set, named val/...
+
+    With `errors` it adds the cost of each kind of error.
     """
     predictions = predict(model, val, device=device)
     metrics = dict(score(val, predictions).metrics)
@@ -143,8 +145,9 @@ def validation_metrics(
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
-    """Returns the settings and facts that the trainer does not see: how scenes were rendered, the
-    scale of photos, and the machine.
+    """Returns the settings and facts that the trainer does not see.
+
+    They are how scenes were rendered, the scale of photos, and the machine.
     """
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {

@@ -190,7 +190,9 @@ def _trial_name(trial: Any) -> str:
 
 
 def _trial_folder(trial: Any) -> str:
-    """Returns a different name in each attempt: Tune numbers checkpoints from the start again,
-    and would overwrite those from which the attempt continues.
+    """Returns a different name in each attempt.
+
+    Tune numbers checkpoints from the start again, and would overwrite those from which the attempt
+    continues.
     """
     return f"{_trial_name(trial)}-{trial.trial_id}"
