@@ -74,16 +74,16 @@ def ours(trials: int, home: Path) -> None:
     from syndet_ray.search.search import Search
     from syndet_ray.tracking.mlflow import Tracking
     from syndet_ray.tracking.store import local_store
-    from syndet_ray.workers import tune
+    from syndet_ray.workers import hooks, tune
     from syndet_ray.workers.cluster import connection
 
     sweep = SWEEP.model_copy(update={"trials": trials})
     folder = RunFolder.create(home / "run", sweep, {})
     tracking = Tracking(local_store(home), home / "artifacts", "scheduling", sweep)
-    _time(tune._Proposals, "suggest", PROPOSAL)
-    _time(tune._Decisions, "on_trial_result", REPORT)
-    _time(tune._Events, "on_trial_save", REPORT, counts=False)
-    _time(tune._Events, "on_trial_complete", END)
+    _time(hooks.Proposals, "suggest", PROPOSAL)
+    _time(hooks.Decisions, "on_trial_result", REPORT)
+    _time(hooks.Events, "on_trial_save", REPORT, counts=False)
+    _time(hooks.Events, "on_trial_complete", END)
     with connection(None):
         search = Search(folder, sweep, _Nobody(), [tracking])
         tune.run_trials(
@@ -100,10 +100,10 @@ def ours(trials: int, home: Path) -> None:
 
 
 def _as_ours(config: dict[str, Any]) -> None:
-    from syndet_ray.workers.tune import Reports
+    from syndet_ray.workers.trainable import Reports
 
     task: Task = config["task"]
-    _report_all(task.trial.number, task.trial.recipe.flat(), Reports(False).report)
+    _report_all(task.trial.number, task.trial.recipe.flat(), Reports(has_begun=False).report)
 
 
 def plain(trials: int, home: Path) -> None:

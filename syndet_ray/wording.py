@@ -1,6 +1,7 @@
-"""Wording: numbers as sentences and tables write them."""
+"""Wording: numbers and commands as sentences and tables write them."""
 
 import math
+from pathlib import Path
 
 
 def counted(count: int, noun: str) -> str:
@@ -61,3 +62,10 @@ def duration(seconds: float) -> str:
     if minutes:
         return f"{minutes} min {rest} s"
     return f"{rest} s"
+
+
+def resume_hint(run: Path | None) -> str:
+    """Returns the command that resumes the run in a folder; without one, that no run had started."""
+    if run is None:
+        return "no run had started"
+    return f"go on with: python -m syndet_ray resume {run}"

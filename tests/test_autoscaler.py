@@ -110,7 +110,7 @@ def test_a_gpu_that_no_node_will_have_is_refused(up):
     up((4, 0))
     with pytest.raises(
         MachineError,
-        match=r"`gpus_per_trial`: no node has a GPU, and none with one may join, got 1",
+        match=r"`gpus_per_trial`: no node has a GPU, and no node with a GPU may join, got 1",
     ):
         resources(None, 1)
 
@@ -144,7 +144,10 @@ def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
 def test_trials_on_cpus_beside_gpus_are_told(up, documented):
     up((4, 1))
     (words,) = resource_words(resources(None, 0), NO_GROWTH)
-    assert words == "trials train on CPUs, and the cluster has GPUs: `gpus_per_trial` 1 uses them"
+    assert (
+        words
+        == "trials train on CPUs, but the cluster has GPUs: set `gpus_per_trial` 1 to use them"
+    )
     up((0, 0), (16, 0))
     assert words in resource_words(resources(None, 0, documented), documented)
     (words,) = resource_words(resources(None, None, UNKNOWN), UNKNOWN)

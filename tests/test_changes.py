@@ -17,6 +17,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning import confirm, preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.run import (
@@ -29,7 +30,6 @@ from syndet_ray.tuning.run import (
     _parent_tags,
     _plain,
 )
-from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = LoadedSweep(

@@ -9,7 +9,7 @@ import syndet_ray
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs import machine
 from syndet_ray.runs.results import Trial
-from syndet_ray.workers.packages import Packages
+from syndet_ray.tuning.packages import Packages
 
 
 def program(folder, name, text):

@@ -119,7 +119,7 @@ def test_every_problem_is_said_at_once(files):
     assert same == rendering
     assert str(gone) in weights
     assert store.startswith(
-        f"{runs}: is not seen from here, and checkpoints would go there. Give `storage` s3://"
+        f"{runs}: is not seen from here, but checkpoints would go there. Give `storage` s3://"
     )
 
 

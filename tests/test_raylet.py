@@ -107,7 +107,7 @@ def test_a_run_that_does_not_end_in_time_is_left_before_ray_ends_it(process, mon
         with pytest.raises(KeyboardInterrupt):
             wait_for_interrupt()
         watcher.join(PATIENCE_S)
-    assert notes.first() == f"{LOST}; nothing had begun"
+    assert notes.first() == f"{LOST}; no run had started"
     assert left == [None]
 
 

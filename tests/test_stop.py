@@ -155,7 +155,7 @@ with Stop(lambda words: print(words, flush=True), leave) as stop:
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        ([], "nothing had begun"),
+        ([], "no run had started"),
         (["dice-1"], "go on with: python -m syndet_ray resume runs/dice-1"),
     ],
 )

@@ -140,7 +140,8 @@ def test_workers_do_without_mlflow():
     their processes.
     """
     modules = (
-        "workers.tune",
+        "workers.trainable",
+        "workers.tasks",
         "workers.trial",
         "workers.render",
         "workers.nodes",
@@ -150,6 +151,14 @@ def test_workers_do_without_mlflow():
     for module in modules:
         assert "mlflow" not in imported_with(f"syndet_ray.{module}"), module
     assert "mlflow" in imported_with("syndet_ray.tuning.run"), "the check above could not fail"
+
+
+def test_workers_do_without_the_search():
+    """Only the driver proposes and prunes: a worker that trains or renders imports no Optuna."""
+    for module in ("workers.trainable", "workers.tasks", "workers.trial", "workers.render"):
+        modules = imported_with(f"syndet_ray.{module}")
+        assert not {"optuna", "syndet_ray.search.search"} & modules, module
+    assert "optuna" in imported_with("syndet_ray.workers.tune"), "the check above could not fail"
 
 
 @pytest.mark.parametrize(

@@ -404,9 +404,9 @@ def effective(squares, tmp_path_factory):
         (
             "drawn/real",
             0,
-            r"trial: mix: real was to be 4\.80 of 12 images, to within less than 4, got 0",
+            r"trial: mix: real must be 4\.80 of 12 images, with a difference of less than 4, got 0",
         ),
-        ("drawn/ours", 6, r"trial: mix: ours was to be 1\.80 of 12 images"),
+        ("drawn/ours", 6, r"trial: mix: ours must be 1\.80 of 12 images"),
         (
             "pools/idle",
             {"images": 7},
@@ -524,7 +524,8 @@ def test_two_sources_are_held_to_less_than_one_image(squares, tmp_path, rendered
     found = run(squares, tmp_path, recipe=recipe, scenes=rendered)[-1][2]
     assert found["drawn"] == {"real": 6, "synthetic": 6}
     with pytest.raises(
-        SyndetError, match=r"real was to be 6\.00 of 12 images, to within less than 1, got 7"
+        SyndetError,
+        match=r"real must be 6\.00 of 12 images, with a difference of less than 1, got 7",
     ):
         check_effective(recipe, found | {"drawn": {"real": 7, "synthetic": 5}})
 

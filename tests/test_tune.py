@@ -49,9 +49,11 @@ from syndet_ray.workers.cluster import (
     connection,
     nodes_once_there_is_a_gpu,
     resources,
-    run_tasks,
 )
+from syndet_ray.workers.hooks import Events, Proposals
 from syndet_ray.workers.nodes import Needs, check_nodes
+from syndet_ray.workers.tasks import run_tasks
+from syndet_ray.workers.trainable import Reports, train_task
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = LoadedSweep(
@@ -124,7 +126,7 @@ def settings(path):
 def trial(cluster, tmp_path):
     """A trial as Tune keeps it, and a way to let it report and save."""
     search, run = searching(tmp_path, trials=1)
-    events = tune._Events(search, str(tmp_path))
+    events = Events(search, str(tmp_path))
     task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
     trial.set_storage(StorageContext(str(tmp_path), "checkpoints", trial_dir_name="trial-000"))
@@ -167,7 +169,7 @@ def reporting(rungs):
     """
 
     def train(config):
-        reports = tune.Reports(False)
+        reports = Reports(has_begun=False)
         for scenes in (1, 2, 3):
             reports.scenes(scenes, 3)
         for images in rungs:
@@ -204,7 +206,7 @@ def losing(numbers):
             report({"failure": "its worker is gone", "cause": "lost"})
             return
         with tempfile.TemporaryDirectory() as folder:
-            tune.Reports(False).report(100, {"val/mAP": 0.5}, {}, Path(folder))
+            Reports(has_begun=False).report(100, {"val/mAP": 0.5}, {}, Path(folder))
 
     return train
 
@@ -230,7 +232,7 @@ def failing_with_its_disk():
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
         try:
-            tune._trainable(config, None, None, {})
+            train_task(config, None, None, {})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -268,7 +270,7 @@ def proposed(proposals):
 
 def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):
     search, folder = searching(tmp_path, trials=1, controls=("real_only",))
-    proposals = tune._Proposals(
+    proposals = Proposals(
         search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print
     )
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
@@ -317,7 +319,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     under_a_file = RunSettings(
         rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache")
     )
-    proposals = tune._Proposals(
+    proposals = Proposals(
         search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
     )
     assert proposed(proposals)["task"].node is None
@@ -378,7 +380,7 @@ def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_
 def test_a_task_that_always_fails_is_told_in_a_sentence(
     cluster, tmp_path, monkeypatch, dies, message
 ):
-    monkeypatch.setattr("syndet_ray.workers.cluster.RETRIES", 1)
+    monkeypatch.setattr("syndet_ray.workers.tasks.RETRIES", 1)
     every = [{"name": "a", "failures": 99, "dies": dies}]
     with pytest.raises(MachineError, match=message) as caught:
         run_tasks(scoring(tmp_path), "score", every, USE)
@@ -393,7 +395,7 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
     recipe = SMALL.replace({"scene.generator": "command:false"})
     search, folder = searching(tmp_path, trials=2, recipe=recipe)
     notes = []
-    proposals = tune._Proposals(
+    proposals = Proposals(
         search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
     )
     tasks = [proposed(proposals)["task"] for _ in range(2)]
@@ -410,7 +412,7 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
-    proposals = tune._Proposals(
+    proposals = Proposals(
         search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
     )
     assert proposed(proposals)["task"].node == this_node()
@@ -424,7 +426,7 @@ def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_pat
     recipe = SMALL.replace({"mix.sources": sources, "scene.image_px": 128})
     space = (SearchSpace({"scene.image_px": Choice(values=(64, 65))}),)
     search, folder = searching(tmp_path, trials=1, recipe=recipe, space=space)
-    proposals = tune._Proposals(
+    proposals = Proposals(
         search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
     )
     assert proposed(proposals) == "FINISHED"
@@ -463,7 +465,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     check_nodes(replace(needs, files={}, runs=None), use, growth)
 
     def join(text):
-        assert text.startswith("waiting for the first node, to see whether it has the files")
+        assert text.startswith("waiting for the first node, to check that it has the files")
         with chdir("/"):
             cluster.add_node(num_cpus=4, num_gpus=1)
 
@@ -476,6 +478,6 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
 def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):
     needs = Needs(libraries={}, files={}, detectors=(), classes=(), runs=tmp_path)
     growth = Growth(nodes=(Node(cpus=8, gpus=1),), most=1)
-    with pytest.raises(MachineError, match=r"^`storage`: is needed where nodes may join"):
+    with pytest.raises(MachineError, match=r"^`storage`: is needed if nodes may join"):
         check_nodes(needs, Resources(cpus=8, gpus=1, parallel=1), growth)
     check_nodes(replace(needs, runs=None), Resources(cpus=8, gpus=1, parallel=1), growth)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from syndet_ray.cli.options import FAILED, INTERRUPTED
 from syndet_ray.cli.stream import lasting
+from syndet_ray.wording import resume_hint
 
 if TYPE_CHECKING:
     from syndet_ray.runs.folder import RunFolder
@@ -52,11 +53,7 @@ def leave(folder: "RunFolder | None") -> None:
     lost than by a kill.
     """
     cursor = "\x1b[?25h" if lasting(sys.stdout).isatty() else ""  # the display has hidden it
-    words = (
-        "nothing had begun"
-        if folder is None
-        else f"go on with: python -m syndet_ray resume {folder.path}"
-    )
+    hint = resume_hint(None if folder is None else folder.path)
     with suppress(OSError):  # the reader may have gone
-        os.write(1, f"{cursor}\nleft at once; {words}\n".encode())
+        os.write(1, f"{cursor}\nleft at once; {hint}\n".encode())
     os._exit(INTERRUPTED)

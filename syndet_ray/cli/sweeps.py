@@ -242,9 +242,10 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import terminal
     from syndet_ray.report.answer import answer
+    from syndet_ray.wording import resume_hint
 
     folder = outcome.folder
-    go_on = f"go on with: python -m syndet_ray resume {folder.path}"
+    go_on = resume_hint(folder.path)
     so_far = f"report so far: python -m syndet_ray report {folder.path}"
     trials = f"trials   {outcome.trials or f'python -m syndet_ray ui {folder.path} --open'}"
     if outcome.status == "interrupted":

@@ -12,8 +12,8 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs import machine
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ingredients import hash_or_nothing, scenes_hashes
 from syndet_ray.runs.machine import commit
-from syndet_ray.workers.ingredients import hash_or_nothing, scenes_hashes
 
 _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
 

@@ -22,6 +22,7 @@ from syndet_ray.files import write_whole
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.runs.machine import environment
 from syndet_ray.runs.metrics import MAIN_METRICS, MAP, OBJECTIVE, TEST
 from syndet_ray.runs.names import near_copies, recipe_words
@@ -43,11 +44,10 @@ from syndet_ray.tracking.server import kept_address, mask
 from syndet_ray.tracking.store import check_store, local_store, open_store, store_address
 from syndet_ray.tuning import changes, confirm, cost, disk, preflight
 from syndet_ray.tuning.checkpoints import Checkpoints
+from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.wording import counted
 from syndet_ray.workers.disk import fault, places
-from syndet_ray.workers.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.workers.packages import Packages
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
-"""Ahead: the scenes that trials will ask for, rendered while the trials before them train, and
-brought to them.
+"""Ahead: renders scenes before the trials that need them start.
+
+The scenes are rendered while earlier trials train, and are brought to the trials' nodes.
 """
 
 from collections import defaultdict
@@ -17,34 +18,38 @@ from syndet_ray.scenes.cache import is_finished, kept, loaded
 from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
-from syndet_ray.workers.cluster import result
 from syndet_ray.workers.render import render_set
+from syndet_ray.workers.tasks import result
 
 
 class Ahead:
-    """Sets that are being rendered into the driver's cache.
+    """Sets of scenes that are rendered into the driver's cache.
 
-    Only where trials leave cores free: a trial that waits for scenes keeps its cores, and rendering
-    would wait for them.
+    Use it only if trials leave cores free: a trial that waits for scenes keeps its cores, and
+    rendering would wait for them.
 
-    note  is told where a set is rendered once more
+    It does not use `tasks.ended_tasks`, which waits for the next task to end and then forgets it.
+    Here the driver must not wait, and later trials that ask for a set must get the same answer,
+    errors included.
+
+    note  is called when a set is rendered again
     """
 
     def __init__(self, cache: Path, note: Note = silent) -> None:
         self._cache, self._note = cache, note
-        self._sets: dict[str, Any] = {}
+        self._sets: dict[str, Any] = {}  # references of tasks, by the hash of their set
         self._retries: dict[str, int] = defaultdict(int)
 
     def ready(self, parameters: SceneParameters, count: int, seed: int) -> bool:
-        """Whether a set is whole; asked first, it begins to be rendered.
+        """True if a set is complete. The first call starts its rendering.
 
-        Raises as `render_set` does, MachineError only where rendering it again has not helped. What
-        could not be rendered is not begun again: whoever else asks for the set is told the same at
+        Raises like `render_set`, but MachineError only if rendering the set again did not help. A
+        set that could not be rendered is not started again: later calls raise the same error at
         once.
         """
         key = scene_hash(parameters, count, seed)
         if key not in self._sets:
-            self._sets[key] = self._begun(parameters, count, seed)
+            self._sets[key] = self._start(parameters, count, seed)
         done, _ = ray.wait([self._sets[key]], timeout=0)
         if not done:
             return False
@@ -53,20 +58,17 @@ class Ahead:
         except MachineError as error:
             if self._retries[key] == RETRIES:
                 raise
-            # Not left to Ray, which would print a traceback into the display.
+            # Ray does not retry it: it would print a traceback into the display.
             self._retries[key] += 1
-            self._sets[key] = self._begun(parameters, count, seed)
+            self._sets[key] = self._start(parameters, count, seed)
             self._note(f"scenes that trials wait for are rendered once more: {error}")
             return False
         return True
 
-    def _begun(self, parameters: SceneParameters, count: int, seed: int) -> Any:
-        task = _render_set.options(scheduling_strategy=at_node(this_node()))
-        return task.remote(parameters, count, seed, self._cache)
-
     def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
-        """How many scenes of a set are there: of one that is being rendered, those of the shards
-        that are whole.
+        """Returns the number of rendered scenes of a set.
+
+        Of an incomplete set it counts the scenes in complete shards.
         """
         folder = self._cache / scene_hash(parameters, count, seed)
         if is_finished(folder):
@@ -74,35 +76,40 @@ class Ahead:
         shards = shards_folder(folder)
         return sum(len(part) for part in shards_of(count) if is_finished(shard_path(shards, part)))
 
+    def _start(self, parameters: SceneParameters, count: int, seed: int) -> Any:
+        task = _render_set.options(scheduling_strategy=at_node(this_node()))
+        return task.remote(parameters, count, seed, self._cache)
+
 
 def fetched_set(
     parameters: SceneParameters, count: int, seed: int, cache: Path, *, node: str
 ) -> Pool:
-    """A set that is whole on `node`, from a copy in `cache` here, made where there is none.
+    """Returns a set that is complete on `node`, from a copy in `cache` on this node.
 
-    Where the cache of `node` has dropped it meanwhile, it is rendered there again.
+    Makes the copy if there is none. If the cache of `node` has dropped the set meanwhile, it is
+    rendered there again.
     """
     folder = cache / scene_hash(parameters, count, seed)
     copy = loaded(folder)
     if copy is not None:
         return copy
-    there = _load.options(scheduling_strategy=at_node(node)).remote(parameters, count, seed, cache)
+    task = _load.options(scheduling_strategy=at_node(node))
     # before the copy's lock is taken: the cache of `node` may be this one
-    pool = result(there, "fetching scenes")
+    pool = result(task.remote(parameters, count, seed, cache), "fetching scenes")
     return kept(folder, lambda: pool)
 
 
 def this_node() -> str:
-    """The id of the node that this process runs on."""
+    """Returns the id of the node that this process runs on."""
     return ray.get_runtime_context().get_node_id()
 
 
 def at_node(node: str) -> NodeAffinitySchedulingStrategy:
-    """Has a task run on this node, and nowhere else."""
+    """Makes Ray run a task on this node only."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-# Both occupy no core: what they wait for, or do in an instant, must not wait for a trial to end.
+# Both occupy no core: they wait, or end in an instant, and must not wait for a trial to end.
 @ray.remote(num_cpus=0)
 def _render_set(parameters: SceneParameters, count: int, seed: int, cache: Path) -> None:
     render_set(parameters, count, seed, cache)

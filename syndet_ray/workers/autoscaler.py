@@ -1,46 +1,49 @@
-"""Autoscaler: the nodes that a cluster may still get, from the configuration of Ray's own
-autoscaler.
-"""
+"""Autoscaler: the nodes that may join a cluster, from the configuration of Ray's own autoscaler."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 
-_CONFIG = "--autoscaling-config="
+_CONFIG = "--autoscaling-config="  # an argument of Ray's monitor; the path of a file follows
 _ROUNDING = 1e-9  # 1 / (1 / 3) is less than 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What a node has for trials."""
+    """The resources of a node that trials may occupy."""
 
     cpus: float
     gpus: float
     is_head: bool = False
 
     def gpu_shares(self, gpus: float) -> int:
-        """How many trials its GPUs can be divided among, of which each takes a share, 0 to 1, of
-        one of them.
+        """Returns the number of trials that its GPUs can serve.
+
+        Each takes a share of one GPU, above 0 and at most 1.
         """
         return int(self.gpus) * int(1 / gpus + _ROUNDING)
 
     def fits(self, cpus: int, gpus: float) -> int:
-        """How many trials fit at once, of so many cores and such a share of a GPU each."""
+        """Returns the number of trials that fit at once.
+
+        Each takes this number of cores and this share of a GPU.
+        """
         by_cores = int(self.cpus // cpus)
         return min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """What may join a cluster.
+    """The nodes that may join a cluster.
 
-    nodes     every worker node that its autoscaler may start, those among them that it has started
-    most      how many of them there may be at once
-    is_known  whether that can be told; where it cannot, there are no nodes
+    nodes     every worker node that its autoscaler may start, including those that it has started
+    most      the number of them that may be up at once
+    is_known  whether the limits of the autoscaler are known; if not, `nodes` is empty
     """
 
     nodes: tuple[Node, ...] = ()
@@ -48,13 +51,13 @@ class Growth:
     is_known: bool = True
 
     def trials(self, cpus: int, gpus: float) -> int:
-        """How many trials fit on the nodes once they have all been started, the largest first."""
+        """Returns the number of trials that fit on `most` of the nodes, the largest ones."""
         fitting = sorted((node.fits(cpus, gpus) for node in self.nodes), reverse=True)
         return sum(fitting[: self.most])
 
     @property
     def is_possible(self) -> bool:
-        """Whether another node may join, as far as is known."""
+        """True if another node may join, or if that is unknown."""
         return bool(self.nodes and self.most) or not self.is_known
 
 
@@ -62,50 +65,49 @@ NO_GROWTH = Growth()
 
 
 def trials_on(nodes: Iterable[Node], cpus: int, gpus: float) -> int:
-    """How many trials fit at once on these nodes, of so many cores and such a share of a GPU each."""
+    """Returns the number of trials that fit at once on these nodes; see `Node.fits`."""
     return sum(node.fits(cpus, gpus) for node in nodes)
 
 
 def growth_at(gcs_address: str) -> Growth:
-    """What may join the cluster whose head answers at an address, IP:PORT.
+    """Returns the nodes that may join the cluster whose head answers at an address, IP:PORT.
 
-    Ray tells of its autoscaler's limits nowhere but in the file that this was started with. It runs
-    on the head; a driver that does not, and one on Kubernetes, cannot know.
+    Ray gives the limits of its autoscaler only in the file with which the autoscaler was started.
+    It runs on the head; a driver on another node, or on Kubernetes, cannot know them.
     """
     try:
         commands = list(_monitors(gcs_address))
-        configs = [
-            argument.removeprefix(_CONFIG)
-            for command in commands
-            for argument in command
-            if _CONFIG in argument
-        ]
-        if not configs:
+        arguments = [argument for argument in chain(*commands) if _CONFIG in argument]
+        if not arguments:
             return Growth(is_known=bool(commands))
-        return growth_of(yaml.safe_load(Path(configs[0]).expanduser().read_text()))
+        config = Path(arguments[0].removeprefix(_CONFIG)).expanduser()
+        return growth_of(yaml.safe_load(config.read_text()))
     except (OSError, yaml.YAMLError):
         return Growth(is_known=False)
 
 
 def growth_of(config: dict[str, Any]) -> Growth:
-    """What an autoscaler may start that has this configuration, as `ray up` hands it to the head."""
+    """Returns the nodes that an autoscaler with this configuration may start.
+
+    The configuration is the one that `ray up` passes to the head.
+    """
     most = config.get("max_workers", 0)
     nodes: list[Node] = []
     for name, kind in config["available_node_types"].items():
         if name != config["head_node_type"]:
-            has = kind.get("resources", {})
-            node = Node(cpus=has.get("CPU", 0), gpus=has.get("GPU", 0))
+            amounts = kind.get("resources", {})
+            node = Node(cpus=amounts.get("CPU", 0), gpus=amounts.get("GPU", 0))
             nodes += [node] * min(most, kind.get("max_workers", most))
     return Growth(nodes=tuple(nodes), most=most)
 
 
 def _monitors(gcs_address: str) -> Iterator[list[str]]:
-    """The command lines of this machine's processes that scale the cluster at an address, or only
-    watch it.
+    """The command lines of this machine's monitors of the cluster at an address.
+
+    A monitor scales the cluster or only watches it.
     """
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if f"--gcs-address={gcs_address}" in command and any(
-            Path(word).name == "monitor.py" for word in command
-        ):
+        programs = [Path(word).name for word in command]
+        if f"--gcs-address={gcs_address}" in command and "monitor.py" in programs:
             yield command

@@ -1,4 +1,4 @@
-"""Disk: whether one of this machine can be written at this moment."""
+"""Disk: tells whether an error comes from a disk of this machine that cannot be written."""
 
 import errno
 import os
@@ -6,24 +6,23 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# less than any checkpoint; what a disk keeps back for its own books does not hold it
-_LOOK_BYTES = 1 << 20
-# What says by itself that a disk was at fault, though it can be written again: no room, no more
-# quota, read-only, broken.
+# Less than any checkpoint, and more than a full disk may still have room for.
+_TEST_BYTES = 1 << 20
+# These errors alone show that a disk was at fault, even if it can be written again: no room, no
+# more quota, read-only, broken.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def places(cache: Path) -> tuple[Path, ...]:
-    """Where the work of a run writes on the machine that asks: beside its runs, the rendered sets,
-    and temporary files.
+    """Returns the folders of this machine that a run writes to.
+
+    They are for its runs, the rendered sets and temporary files.
     """
     return cache.parent, cache, _temporary_folder()
 
 
 def _temporary_folder() -> Path:
-    """The folder of temporary files, also where Python finds none that can be written, and so names
-    none.
-    """
+    """Returns the folder of temporary files, even if Python finds none that can be written."""
     try:
         return Path(tempfile.gettempdir())
     except OSError:
@@ -31,34 +30,29 @@ def _temporary_folder() -> Path:
 
 
 def fault(error: Exception, places: Iterable[Path]) -> str | None:
-    """Why a disk of this machine is to blame for an error, in words: "/data/runs cannot be written
-    (No space left on device)".
+    """Returns the fault of a disk of this machine that caused an error, or None if none did.
 
-    None where it is not. The error alone does not tell: PyTorch makes a RuntimeError of a full
-    disk, safetensors one of its own. So each place that is there is written to; one that is not yet
-    there, as on another machine, is left out.
+    An example: "/data/runs cannot be written (No space left on device)". The error alone does not
+    show it: on a full disk PyTorch raises a RuntimeError, and safetensors an error of its own. So
+    this writes a test file to each place that exists; a place that does not exist, as on another
+    machine, is left out.
     """
     for place in places:
         if place.is_dir():
             reason = _refusal(place)
             if reason is not None:
                 return f"{place} cannot be written ({reason})"
-    refusals = (
-        cause
-        for cause in _causes(error)
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS
-    )
-    refusal = next(refusals, None)
-    return None if refusal is None else f"a disk could not be written ({refusal})"
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            return f"a disk could not be written ({cause})"
+    return None
 
 
 def _refusal(folder: Path) -> str | None:
-    """Why a small file cannot be written there, in the words of the system; None where it can.
-    Nothing is left of it.
-    """
+    """Writes a test file and removes it. Returns the system's message if that fails, else None."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_LOOK_BYTES))
+            file.write(bytes(_TEST_BYTES))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -67,7 +61,7 @@ def _refusal(folder: Path) -> str | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that it was raised from or while."""
+    """An error, the error that caused it, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

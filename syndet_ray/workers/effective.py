@@ -1,4 +1,4 @@
-"""Effective: whether the settings in force in a trial are those that were proposed."""
+"""Effective: compares the settings in force in a trial with those that were proposed."""
 
 import hashlib
 import math
@@ -22,25 +22,29 @@ from syndet_ray.runs.metrics import (
 )
 from syndet_ray.scenes.made_from import facts, made_from
 
-# Far above what the arithmetic of doubles loses, far below any difference between two proposals.
+# Far above the rounding of doubles, far below any difference between two proposals.
 _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
 
 def check_settings(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError, naming the setting, unless the settings in force are those that were
-    proposed.
+    """Raises SyndetError unless the settings in force are those that were proposed.
+
+    The error names the setting.
 
     recipe     as proposed
-    effective  the settings in force, by dotted path, and facts beside them, see Trainer.effective
-    searched   those that the search varies: each must be in force
+    effective  the settings in force, by dotted path, and other facts, see Trainer.effective
+    searched   the settings that the search varies: all must be in force
     """
     proposed = recipe.flat()
     for path in searched:
         if not _is_in_force(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
-            do = "Take it out of the space, or name in its `when` the values of other settings under which it acts."
+            do = (
+                "Take it out of the space, or name in its `when` "
+                "the values of other settings under which it acts."
+            )
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
         if path in effective:
@@ -50,11 +54,10 @@ def check_settings(
 def check_effective(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError as check_settings does, and unless a training that has begun did what
-    follows from its settings.
+    """Raises SyndetError if a training did not do what follows from its settings.
 
-    That is: which sources there are and how they were rendered, how often each was drawn, and the
-    rate of the last step.
+    The training has begun. It checks the settings like check_settings, the sources and how they
+    were rendered, how often each was drawn, and the learning rate of the last step.
     """
     check_settings(recipe, effective, searched=searched)
     _check_sources(recipe, effective)
@@ -63,10 +66,10 @@ def check_effective(
 
 
 def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
-    """Settings of scenes by dotted path, as scenes are made from them; each from the first source
-    that does not change it.
+    """Returns the settings of scenes that had an effect, by dotted path.
 
-    A setting that no scene is made from is left out, such as occluders in a tray.
+    Each comes from the first source that does not override it. A setting without effect is left
+    out, such as occluders in a tray.
 
     rendered  the parameters of each source whose scenes were rendered
     """
@@ -82,12 +85,12 @@ def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[s
 
 
 def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
-    """Whether a searched setting has an effect and is reported, or is excused.
+    """True if a searched setting has an effect and is reported, or is excused.
 
-    Excused is what a number leaves without effect: a search that divides images among sources also
-    proposes shares of 0, by which no setting of real images has an effect, or none of the scenes
-    that take it from the recipe. And which number of frozen stages leaves no parameter to train
-    depends on the backbone.
+    A setting is excused if a number leaves it without effect. A search that divides images among
+    sources also proposes shares of 0, with which no setting of real images, or of the scenes that
+    take it from the recipe, has an effect. And it depends on the backbone with how many frozen
+    stages no parameter is left to train.
     """
     reason = no_effect(path, recipe, facts)
     if reason is not None:
@@ -98,7 +101,7 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
 
 
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
-    """A proposed value in the form in which it is in force: "all" as a number, for example."""
+    """Returns a proposed value in the form in which it is in force, such as a number for "all"."""
     if path == "mix.real_images":
         return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
     if path == "detector.frozen_stages" and value == "all":
@@ -115,13 +118,15 @@ def _check(setting: str, proposed: Any, effective: Any) -> None:
 
 
 def _same(proposed: Any, effective: Any) -> bool:
-    """Whether two plain values mean the same: numbers up to rounding, a tuple as a list."""
+    """True if two plain values are equal: numbers up to rounding, a tuple as a list."""
     if isinstance(proposed, Mapping):
-        same_keys = isinstance(effective, Mapping) and proposed.keys() == effective.keys()
-        return same_keys and all(_same(value, effective[key]) for key, value in proposed.items())
+        if not isinstance(effective, Mapping) or proposed.keys() != effective.keys():
+            return False
+        return all(_same(value, effective[key]) for key, value in proposed.items())
     if isinstance(proposed, (list, tuple)):
-        same_length = isinstance(effective, (list, tuple)) and len(proposed) == len(effective)
-        return same_length and all(map(_same, proposed, effective))
+        if not isinstance(effective, (list, tuple)) or len(proposed) != len(effective):
+            return False
+        return all(map(_same, proposed, effective))
     if isinstance(proposed, float) and isinstance(effective, (int, float)):
         return math.isclose(
             proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
@@ -130,50 +135,45 @@ def _same(proposed: Any, effective: Any) -> bool:
 
 
 def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless exactly the sources with a share are drawn from, each with the
-    scenes of the recipe.
+    """Raises SyndetError unless images come from exactly the sources with a share.
+
+    They must be rendered with the scene parameters of the recipe.
     """
-    shares = recipe.mix.shares
-    _check(
-        "mix.sources",
-        sorted(name for name in shares if shares[name] > 0),
-        sorted(effective["pools"]),
-    )
+    pools, scenes = effective["pools"], effective[SCENES]
+    with_a_share = [name for name, share in recipe.mix.shares.items() if share > 0]
+    _check("mix.sources", sorted(with_a_share), sorted(pools))
     for name, (parameters, count) in recipe.scenes().items():
-        _check(f"mix.sources.{name}.images", count, effective["pools"][name]["images"])
-        _check(
-            f"mix.sources.{name}.changes",
-            parameters_hash(parameters),
-            effective[SCENES].get(name),
-        )
+        _check(f"mix.sources.{name}.images", count, pools[name]["images"])
+        _check(f"mix.sources.{name}.changes", parameters_hash(parameters), scenes.get(name))
 
 
 def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError where a source was drawn more or less often than exact batches allow (see
-    Trainer).
+    """Raises SyndetError if a source was drawn more or less often than in exact batches.
+
+    See Trainer.
     """
-    seen, drawn = effective[IMAGES_SEEN], effective[DRAWN]
-    leeway = max(1, len(drawn) - 1)
-    for source, planned in images_until(recipe.mix, seen, recipe.training.images).items():
-        count = drawn.get(source, 0)
-        if abs(count - planned) >= leeway:
+    images, counts = effective[IMAGES_SEEN], effective[DRAWN]
+    tolerance = max(1, len(counts) - 1)
+    plan = images_until(recipe.mix, images, recipe.training.images)
+    for source, planned in plan.items():
+        count = counts.get(source, 0)
+        if abs(count - planned) >= tolerance:
             rule = (
-                f"{source} was to be {planned:.2f} of {seen} images, to within less than {leeway}"
+                f"{source} must be {planned:.2f} of {images} images, "
+                f"with a difference of less than {tolerance}"
             )
             raise SyndetError("trial: mix", rule, got=count)
 
 
 def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
-    """Raises SyndetError unless the last step of every group of parameters had the rates that the
-    recipe says.
-    """
+    """Raises SyndetError unless the last step of all parameters had the rates of the recipe."""
     training = recipe.training
-    factor = RateSchedule.of(recipe).factor(effective["rate_set_at"])
+    images = effective["rate_set_at"]
+    factor = RateSchedule.of(recipe).factor(images)
     for name, group in effective["optimizer"].items():
-        place = f"({name}, after {effective['rate_set_at']} images)"
-        rate = training.learning_rate * (
-            recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0
-        )
+        place = f"({name}, after {images} images)"
+        part = recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0
+        rate = training.learning_rate * part
         decay = training.weight_decay if name.endswith("weights") else 0.0
         _check(f"training.learning_rate ({name})", rate, group["initial_lr"])
         _check(f"training.learning_rate {place}", rate * factor, group["lr"])
@@ -183,5 +183,6 @@ def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 
 def parameters_hash(parameters: SceneParameters) -> str:
-    """16 hexadecimal digits of the SHA-256 of scene parameters: equal parameters have equal ones."""
-    return hashlib.sha256(parameters.settled().model_dump_json().encode()).hexdigest()[:16]
+    """Returns 16 hexadecimal digits of a SHA-256, the same for equal scene parameters."""
+    text = parameters.settled().model_dump_json()
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

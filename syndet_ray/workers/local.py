@@ -1,5 +1,6 @@
-"""Local: runs the trials of a search one after another in this process, without Ray: to debug, in
-notebooks, in tests.
+"""Local: runs the trials of a search one after another in this process, without Ray.
+
+It is for debugging, notebooks and tests.
 """
 
 import os
@@ -13,11 +14,9 @@ from typing import Any
 
 import torch
 
-from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.data.storage import fetched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
@@ -37,7 +36,7 @@ from syndet_ray.workers.trial import run_trial
 
 
 class _Stopped(Exception):
-    """The search wants no more of a trial."""
+    """Ends a trial that the search stops."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Local:
     display: Display
 
     def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
-        """Nothing: trials find what this process has found."""
+        """Does nothing: trials run where preflight has checked everything."""
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         checkpoints = Path(home) / "checkpoints"
@@ -62,30 +61,22 @@ class Local:
         every: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]:
-        found: list[Any] = []
+        device = str(_device(self.use))
+        results: list[Any] = []
         progress(0, len(every))
         for arguments in every:
-            found.append(
-                retried(
-                    partial(function, shared, str(_device(self.use)), self.use.cpus, **arguments)
-                )
-            )
-            progress(len(found), len(every))
-        return found
+            call = partial(function, shared, device, self.use.cpus, **arguments)
+            results.append(retried(call))
+            progress(len(results), len(every))
+        return results
 
     def _carry_out(
-        self,
-        number: int,
-        search: Search,
-        run: RunSettings,
-        data: RealData,
-        checkpoints: Path,
+        self, number: int, search: Search, run: RunSettings, data: RealData, checkpoints: Path
     ) -> None:
-        """Runs one trial to its end. What may go well another time is tried again, from its last
-        checkpoint.
+        """Runs one trial to its end.
 
-        Retries are counted since its last progress. A disk that cannot be written halts the search:
-        it would fail all.
+        An error that may be temporary is retried, from the last checkpoint. Retries are counted
+        since the trial's last progress.
         """
         retries = 0
         while True:
@@ -96,29 +87,17 @@ class Local:
             except _Stopped:
                 pass
             except Exception as error:
-                fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(run.cache))))
-                if fault is not None:
-                    search.halt(fault)
-                    search.check()
-                trial, failure = search.trials[number], message(error)
-                begun = bool(trial.rungs)
-                retries = 0 if trial.images > images else retries
-                if worth_another_try(error, begun) and retries < RETRIES:
-                    retries += 1
-                    search.retry(number, failure)
+                _halt_on_full_disk(error, search, run, checkpoints)
+                made_progress = search.trials[number].images > images
+                retries = 1 if made_progress else retries + 1
+                if _is_retried(error, search, number, retries):
                     continue
-                search.end(number, failure, cause_of(error, begun))
                 return
             search.end(number)
             return
 
-    def _attempt(
-        self,
-        task: Task,
-        search: Search,
-        data: RealData,
-        checkpoints: Path,
-    ) -> None:
+    def _attempt(self, task: Task, search: Search, data: RealData, checkpoints: Path) -> None:
+        """Trains a trial from its last checkpoint. Raises _Stopped if the search stops it."""
         number = task.trial.number
         folder = checkpoints / f"trial-{number:03d}"
 
@@ -131,33 +110,57 @@ class Local:
             if stop:
                 raise _Stopped
 
+        rendering = partial(self.display.progress, "rendering")
         with _restored(task.trial.checkpoint) as restore:
             run_trial(
-                task, data.pools["train"], data.pools["val"], others=data.others, scenes=partial(_scenes, self.display),
-                device=_device(self.use), restore=restore, report=report,
-            )  # fmt: skip
+                task,
+                data.pools["train"],
+                data.pools["val"],
+                others=data.others,
+                scenes=partial(generate, progress=rendering),
+                device=_device(self.use),
+                restore=restore,
+                report=report,
+            )
 
 
-def _scenes(
-    display: Display, parameters: SceneParameters, count: int, seed: int, cache: Path
-) -> Pool:
-    return generate(parameters, count, seed, cache, partial(display.progress, "rendering"))
+def _halt_on_full_disk(
+    error: Exception, search: Search, run: RunSettings, checkpoints: Path
+) -> None:
+    """Halts the search if an error comes from a disk that cannot be written.
+
+    Such a disk would fail all trials. Raises KeyboardInterrupt then.
+    """
+    fault = disk.fault(error, (checkpoints.parent, *disk.places(Path(run.cache))))
+    if fault is not None:
+        search.halt(fault)
+        search.check()
+
+
+def _is_retried(error: Exception, search: Search, number: int, retries: int) -> bool:
+    """Records a retry of a trial, or ends the trial; True for a retry.
+
+    retries  the number of retries since the trial's last progress, including this one
+    """
+    failure = message(error)
+    has_begun = bool(search.trials[number].rungs)
+    if worth_another_try(error, has_begun) and retries <= RETRIES:
+        search.retry(number, failure)
+        return True
+    search.end(number, failure, cause_of(error, has_begun))
+    return False
 
 
 def local_resources(gpus_per_trial: float | None) -> Resources:
-    """All cores of this machine but one for the one trial that runs, and its GPU where it has one
-    and nobody said 0.
+    """Returns the resources of the one trial that runs at a time on this machine.
 
-    Raises MachineError where a GPU is asked for that this machine does not have.
+    They are all cores but one, and the GPU if there is one and `gpus_per_trial` is not 0. Raises
+    MachineError if a GPU is asked for that this machine does not have.
     """
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
     if gpus and not torch.cuda.is_available():
-        raise MachineError(
-            "`gpus_per_trial`",
-            "this machine has no GPU that torch can use",
-            got=gpus,
-            do="Leave it out.",
-        )
+        rule = "this machine has no GPU that torch can use"
+        raise MachineError("`gpus_per_trial`", rule, got=gpus, do="Leave it out.")
     return Resources(cpus=max(1, (os.cpu_count() or 1) - 1), gpus=gpus, parallel=1)
 
 
@@ -166,16 +169,17 @@ def _device(use: Resources) -> torch.device:
 
 
 def _kept(written: Path, path: Path) -> Path:
-    """A copy of a checkpoint, which is there whole or not at all."""
+    """Copies a checkpoint to `path`, completely or not at all; returns `path`."""
     with whole_folder(path) as unfinished:
         shutil.copytree(written, unfinished, dirs_exist_ok=True)
-        # of an attempt that a kill ended before the ledger knew of it
+        # left by an attempt that was killed before it reached the ledger
         shutil.rmtree(path, ignore_errors=True)
     return path
 
 
 @contextmanager
 def _restored(address: str | None) -> Iterator[Path | None]:
+    """A local copy of the checkpoint to continue from; None for a trial that starts."""
     if address is None:
         yield None
     else:

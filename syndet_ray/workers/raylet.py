@@ -1,4 +1,4 @@
-"""Raylet: a watch on the process without which Ray on this machine ends, and takes ours with it."""
+"""Raylet: watches the process without which Ray ends on this machine, and our process with it."""
 
 import subprocess
 import threading
@@ -9,16 +9,17 @@ import ray
 
 from syndet_ray.workers.stop import Loss
 
-# Ray waits for a raylet that is gone for 14 s, measured, then exits in our process with status 1
-# and without a word.
+# Ray waits 14 s (measured) for a raylet that is gone, then ends our process with status 1 and
+# without a message.
 _LOOK_EVERY_S = 1.0
-LOST = "Ray has ended on this machine: its raylet was killed, most often for want of memory"
+LOST = "Ray has ended on this machine: its raylet was killed, most often for lack of memory"
 
 
 @contextmanager
 def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
-    """Watches the raylet of the Ray that this process has begun; there is nothing to watch of one
-    at an address.
+    """Watches the raylet of a Ray that this process has started.
+
+    A Ray at an address has no raylet to watch here.
     """
     if address is not None:
         yield
@@ -31,7 +32,7 @@ def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
 def watch(
     process: "subprocess.Popen[bytes]", on_loss: Loss, every_s: float = _LOOK_EVERY_S
 ) -> Iterator[None]:
-    """Calls `on_loss`, in a thread and once, where a process ends before the block does."""
+    """Calls `on_loss` once, in a thread, if a process ends before the block does."""
     is_over = threading.Event()
 
     def look() -> None:
@@ -48,6 +49,6 @@ def watch(
 
 
 def started_raylet() -> "subprocess.Popen[bytes]":
-    """The raylet that ray.init() has started: Ray tells of its processes nowhere else."""
+    """Returns the raylet that ray.init() has started. Ray has no public way to its processes."""
     (raylet,) = ray._private.worker._global_node.all_processes["raylet"]
     return raylet.process

@@ -1,13 +1,14 @@
-"""Render: sets of scenes as Ray tasks, shard by shard, on whatever cores of the cluster no trial
-occupies.
+"""Render: sets of scenes as Ray tasks, shard by shard, on cores that no trial occupies.
 
-The pictures come back through the object store and are kept by whoever asked: no shared file system
-is needed. They do not depend on the number of workers, nor on how often one was lost.
+The images come back through the object store, and the caller keeps them: no shared file system is
+needed. They depend neither on the number of workers nor on how often one was lost.
 """
 
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,20 +22,21 @@ from syndet_ray.definitions.located import located
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
-from syndet_ray.progress import Progress
+from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import is_finished, kept
 from syndet_ray.scenes.generate import library_of, rendered, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
-from syndet_ray.workers.cluster import connection, result
+from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import interrupt_for
+from syndet_ray.workers.tasks import ended_tasks, result
 
 
-class Display(Protocol):
-    """What a person sees of it."""
+class RenderDisplay(Protocol):
+    """Shows the rendering of a dataset to a person."""
 
     def note(self, text: str) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
@@ -47,17 +49,25 @@ def render_set(
     cache: Path,
     *,
     workers: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Pool:
-    """`count` rendered scenes as a pool, from `cache` where they have been rendered before, in
-    whole or in part.
+    """Returns `count` rendered scenes as a pool. Scenes that are in `cache` are not rendered again.
 
-    At most `workers` tasks run at once; None takes what is free. Needs a connection to a Ray
-    cluster. `progress` is told (scenes done, scenes in all) as shards come in. Raises what the
-    generator raises, and MachineError where a task lost its worker too often.
+    At most `workers` tasks run at once; None takes all cores that are free. Needs a connection to a
+    Ray cluster. `progress` is called with (scenes done, scenes in all) as shards come in. Raises
+    the errors of the generator, and MachineError if a task lost its worker too often.
     """
     folder = cache / scene_hash(parameters, count, seed)
-    pool = kept(folder, partial(_render, parameters, count, seed, folder, workers, progress))
+    render = partial(
+        _render,
+        parameters=parameters,
+        count=count,
+        seed=seed,
+        folder=folder,
+        workers=workers,
+        progress=progress,
+    )
+    pool = kept(folder, render)
     shutil.rmtree(shards_folder(folder), ignore_errors=True)  # the set holds them all
     return pool
 
@@ -69,19 +79,19 @@ def write_set(
     out: Path,
     *,
     cache: Path,
-    display: Display,
+    display: RenderDisplay,
     workers: int | None = None,
     address: str | None = None,
     image_format: Format = "png",
 ) -> None:
     """Renders a set and writes it as a dataset into `out`, a new or an empty folder.
 
-    See `write_dataset`.
+    `write_dataset` says what it contains.
     """
     check_empty(out)
     if not parameters.generator.startswith(command.PREFIX):
-        for words in library_of(parameters).notes:
-            display.note(words)
+        for message in library_of(parameters).notes:
+            display.note(message)
     display.progress("rendering", 0, count)  # Ray takes seconds to start
     with connection(address), watched_raylet(address, interrupt_for(display.note)):
         pool = render_set(
@@ -96,9 +106,10 @@ def write_set(
 
 
 def scene_parameters(settings: Sequence[str]) -> SceneParameters:
-    """The default parameters with settings like "scene.blur=0.2"; a value is JSON, or a text.
+    """Returns the default parameters with settings like "scene.blur=0.2"; a value is JSON or text.
 
-    Raises DefinitionError for what is no setting of a scene, or changes nothing beside the others.
+    Raises DefinitionError for a setting that no scene has, and for one that changes nothing,
+    given the other settings.
     """
     changes = {}
     for setting in settings:
@@ -125,6 +136,7 @@ def _value(text: str) -> Any:
 
 def _render(
     parameters: SceneParameters,
+    *,
     count: int,
     seed: int,
     folder: Path,
@@ -133,38 +145,42 @@ def _render(
 ) -> Pool:
     if parameters.generator.startswith(command.PREFIX):
         return _by_command(parameters, count, seed, folder, progress)
-    return _by_shards(parameters, count, seed, shards_folder(folder), workers, progress)
+    return _by_shards(
+        parameters,
+        count=count,
+        seed=seed,
+        folder=shards_folder(folder),
+        workers=workers,
+        progress=progress,
+    )
 
 
 def _by_command(
     parameters: SceneParameters, count: int, seed: int, folder: Path, progress: Progress
 ) -> Pool:
-    """One task: a program from outside is asked once for all."""
-    work = partial(
-        command.rendered, parameters, count, seed, folder.with_name(f"{folder.name}-command")
-    )
-    ((_, pool),) = _results({parameters.generator: work}, 1)
+    """Renders in one task: an external program is called once for all scenes."""
+    output = folder.with_name(f"{folder.name}-command")
+    work = partial(command.rendered, parameters, count, seed, output)
+    ((_, pool),) = _results({parameters.generator: work}, at_once=1)
     progress(count, count)
     return pool
 
 
 def _by_shards(
     parameters: SceneParameters,
+    *,
     count: int,
     seed: int,
     folder: Path,
     workers: int | None,
     progress: Progress,
 ) -> Pool:
-    """Shards are kept as they come in, so that an interrupted set goes on where it was."""
+    """Renders shards and saves each as it comes in, so that an interrupted set continues there."""
     paths = {part: shard_path(folder, part) for part in shards_of(count)}
-    work = {
-        part: partial(rendered, parameters, count, seed, part)
-        for part, path in paths.items()
-        if not is_finished(path)
-    }
-    done = count - sum(map(len, work))
-    for part, pool in _results(work, workers or len(work)):
+    missing = [part for part, path in paths.items() if not is_finished(path)]
+    work = {part: partial(rendered, parameters, count, seed, part) for part in missing}
+    done = count - sum(map(len, missing))
+    for part, pool in _results(work, at_once=workers or len(work)):
         pool.save(paths[part])
         done += len(part)
         progress(done, count)
@@ -173,40 +189,42 @@ def _by_shards(
 
 @ray.remote
 def _call(work: Callable[[], Pool]) -> Pool:
-    """Runs on a worker; the arrays of what it returns go into the object store."""
+    """Runs on a worker; the arrays of the returned pool go into the object store."""
     return work()
 
 
 def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[tuple[Any, Pool]]:
-    """What each piece of work returns, by its key, as it is done; at most `at_once` run at a time."""
-    waiting = list(work)
-    running: dict[Any, Any] = {}  # keys by the reference to what is to come
+    """Yields the key of each piece of work and its pool, as tasks end.
+
+    At most `at_once` tasks run at a time.
+    """
+    # Ray itself retries tasks that lost their worker. Unlike in `run_tasks`, an error of the
+    # generator is not retried: the caller gets it at once, and `Ahead` retries whole sets.
     task = _call.options(num_cpus=1, num_gpus=0, max_retries=RETRIES, **_placement())
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                key = waiting.pop(0)
-                running[task.remote(work[key])] = key
-            (done,), _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(done), result(done, "rendering", RETRIES + 1)
-    finally:
-        for left in running:
-            ray.cancel(left, force=True)
+    with closing(
+        ended_tasks(lambda key: task.remote(work[key]), deque(work), at_once=at_once)
+    ) as ended:
+        for key, reference in ended:
+            yield key, result(reference, "rendering", RETRIES + 1)
 
 
 def _placement() -> dict[str, Any]:
-    """All over the cluster, but rather on nodes without GPUs where there are any: a trial needs its
-    GPU's cores too.
+    """Returns options that spread tasks over the cluster, but prefer nodes without GPUs.
 
-    Of two tries, the second takes any node: those without GPUs may all have been lost.
+    A trial needs the cores of its GPU's node too. The second choice is any node: those without GPUs
+    may all have been lost.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     with_gpus = [node["NodeID"] for node in nodes if node["Resources"].get("GPU")]
     if len(with_gpus) in (0, len(nodes)):
         return {"scheduling_strategy": "SPREAD"}
-    avoid, any_node = ({"ray.io/node-id": f"!in({','.join(ids)})"} for ids in (with_gpus, ["none"]))
     return {
         "scheduling_strategy": "SPREAD",
-        "label_selector": avoid,
-        "fallback_strategy": [{"label_selector": any_node}],
+        "label_selector": _nodes_except(with_gpus),
+        "fallback_strategy": [{"label_selector": _nodes_except(["none"])}],
     }
+
+
+def _nodes_except(node_ids: Sequence[str]) -> dict[str, str]:
+    """Returns a label selector of Ray for all nodes except these."""
+    return {"ray.io/node-id": f"!in({','.join(node_ids)})"}

@@ -1,6 +1,4 @@
-"""Stop: how a run ends when it is asked to: by Ctrl-C, or by SIGTERM, as spot machines, Slurm and
-Kubernetes ask.
-"""
+"""Stop: ends a run on Ctrl-C, and on SIGTERM, which spot machines, Slurm and Kubernetes send."""
 
 import os
 import signal
@@ -14,42 +12,48 @@ from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
+from syndet_ray.wording import resume_hint
 
 Handler = Callable[[int, FrameType | None], Any]
-# told where a run is to be left at once; None before there is one
+# leaves a run at once; None before there is one
 Leave = Callable[[RunFolder | None], None]
-# told what a run cannot go on without is gone; set once nothing needs it
+# (message about the loss of something that a run needs, event that is set once nothing needs it)
 Loss = Callable[[str, threading.Event], None]
 
-_WORDS = "stopping; Ctrl-C once more leaves at once"
-_RUN_WORDS = "stopping: trials keep their last checkpoint, and resume goes on from there; Ctrl-C once more leaves at once"
+_STOPPING = "stopping; Ctrl-C once more leaves at once"
+_STOPPING_RUN = (
+    "stopping: trials keep their last checkpoint, and resume goes on from there; "
+    "Ctrl-C once more leaves at once"
+)
 
-# How long an end in order may take once Ray is gone from this machine. It takes 2 s; after 14 s Ray
-# ends our process.
+# The time that an orderly end may take once Ray is gone from this machine. It takes 2 s; after 14 s
+# Ray ends our process.
 _GRACE_S = 9.0
 
 
 def interrupt_for(note: Note) -> Loss:
-    """What to do without a run where Ray is gone: it says so, and interrupts the main thread."""
+    """Returns a function for the loss of Ray while there is no run.
 
-    def lose(what: str, is_over: threading.Event) -> None:
-        note(what)
+    It shows the message and interrupts the main thread.
+    """
+
+    def lose(message: str, is_over: threading.Event) -> None:
+        note(message)
         os.kill(os.getpid(), signal.SIGINT)
 
     return lose
 
 
 def interrupt_again(folder: RunFolder | None) -> None:
-    """Interrupts the end itself, in a process that goes on after the run, such as a notebook's."""
+    """Interrupts the end too, in a process that continues after the run, such as a notebook's."""
     raise KeyboardInterrupt
 
 
 def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[int, Any]:
-    """Replaces the handlers of SIGINT and SIGTERM; returns those that were there, by signal, for
-    `restore_handlers`.
+    """Replaces the handlers of SIGINT and SIGTERM; returns the old ones by signal.
 
-    handler_for: the new handler, given a signal and its present one; None leaves that one in place.
-    Only the main thread may do so: in any other nothing is replaced.
+    `restore_handlers` takes them. handler_for returns the new handler for a signal and its present
+    handler; None keeps that one. Only the main thread may replace handlers: others change nothing.
     """
     replaced: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
@@ -62,9 +66,7 @@ def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[
 
 
 def restore_handlers(replaced: Mapping[int, Any]) -> None:
-    """Puts handlers back, by signal. Only the main thread may do so: in any other nothing is put
-    back.
-    """
+    """Restores handlers by signal. Only the main thread may do so: others change nothing."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number, handler in replaced.items():
@@ -72,18 +74,17 @@ def restore_handlers(replaced: Mapping[int, Any]) -> None:
 
 
 class Stop(Listener):
-    """Has a run end by KeyboardInterrupt when it is first asked to, and leaves at once where Ctrl-C
-    is pressed again.
+    """Ends a run by KeyboardInterrupt at the first request; leaves it at the second Ctrl-C.
 
-    SIGTERM asks once: what it began is not cut short by another, which some schedulers send to each
-    process of a job. Where a script began the run in the background, its shell has it ignore
-    SIGINT, and so it does.
+    A second SIGTERM does not shorten the end that the first request began: some schedulers send one
+    to each process of a job. A run that a script started in the background ignores SIGINT, as its
+    shell has set.
 
-    note    told at once what happens
-    leave   called where Ctrl-C is pressed again, with the run; None before there is one
-    folder  of the run, once there is one
-    outcome  what the run has come to, once it has: an interrupt while the rest is put away changes
-             nothing about it
+    note     shows a message at once
+    leave    called with the run when Ctrl-C is pressed again; with None before there is a run
+    folder   of the run, once there is one
+    outcome  the outcome of the run, once it is certain: an interrupt during the last steps does not
+             change it
     """
 
     def __init__(self, note: Note, leave: Leave = interrupt_again) -> None:
@@ -92,7 +93,7 @@ class Stop(Listener):
         self.outcome: Any = None
         self._is_asked = False
         self._is_due = False
-        self._before: dict[int, Any] = {}  # what was done about these signals before
+        self._before: dict[int, Any] = {}  # the handlers that it has replaced, by signal
 
     def __enter__(self) -> "Stop":
         self._before = replace_handlers(self._handler_for)
@@ -102,41 +103,35 @@ class Stop(Listener):
         restore_handlers(self._before)
 
     def ask(self) -> None:
-        """Asks for the end from any thread, as the machine would."""
+        """Requests the end from any thread, by a signal as the machine would send it."""
         if self._before:
-            os.kill(
-                os.getpid(), signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT
-            )
-        else:  # a run outside the main thread, in which a signal would stop somebody else's work
+            number = signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT
+            os.kill(os.getpid(), number)
+        else:  # the run is not in the main thread: a signal would stop other work there
             self._is_asked = self._is_due = True
-            self._note(_RUN_WORDS)
+            self._note(_STOPPING_RUN)
 
-    def lose(self, what: str, is_over: threading.Event) -> None:
-        """Ends the run in order, from any thread, because of what it cannot go on without; at once
-        where that takes long.
+    def lose(self, message: str, is_over: threading.Event) -> None:
+        """Ends the run in order, from any thread, because something that it needs is gone.
 
-        what     is gone, in words
-        is_over  set once the run needs it no more
+        If that takes long, it leaves the run at once.
+
+        message  names the loss
+        is_over  is set once the run does not need it any more
         """
-        go_on = (
-            "nothing had begun"
-            if self.folder is None
-            else f"go on with: python -m syndet_ray resume {self.folder.path}"
-        )
-        self._note(f"{what}; {go_on}")
+        hint = resume_hint(None if self.folder is None else self.folder.path)
+        self._note(f"{message}; {hint}")
         self.ask()
         if not is_over.wait(_GRACE_S):
-            with suppress(KeyboardInterrupt):  # of a process that goes on after the run
+            with suppress(KeyboardInterrupt):  # in a process that continues after the run
                 self._leave(self.folder)
 
     def update(self, trial: Trial) -> None:
-        """Follows a search that no signal reaches: raises KeyboardInterrupt at its next event once
-        it is asked to end.
-        """
+        """Raises KeyboardInterrupt at the first event after a request without a signal."""
         self.check()
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where the end is due and no signal said so."""
+        """Raises KeyboardInterrupt if the end was requested without a signal."""
         if self._is_due:
             self._is_due = False
             raise KeyboardInterrupt
@@ -148,10 +143,10 @@ class Stop(Listener):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._is_asked:
             self._is_asked = True
-            words = _WORDS if self.folder is None else _RUN_WORDS
-            # By a thread: the terminal may be in the middle of a line, and wait for what this one
-            # holds.
-            threading.Thread(target=self._note, args=(words,), daemon=True).start()
+            message = _STOPPING if self.folder is None else _STOPPING_RUN
+            # In a thread: the interrupted code may hold a lock of the terminal, for which a note
+            # would wait.
+            threading.Thread(target=self._note, args=(message,), daemon=True).start()
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self._leave(self.folder)
@@ -159,12 +154,11 @@ class Stop(Listener):
 
 @contextmanager
 def deferral() -> Iterator[Callable[[], None]]:
-    """Keeps KeyboardInterrupt out of a block of somebody else's code; yields a function that raises
-    it where one is due.
+    """Keeps KeyboardInterrupt out of a block of library code.
 
     It would come between any two steps of that code, which may be in a destructor: there Python
-    drops it, and the run would go on. Where the function is not called, it is raised after the
-    block.
+    drops it, and the run would continue. Yields a function that raises it if one is due. If the
+    function is not called, it is raised after the block.
     """
     due = threading.Event()
 
@@ -183,7 +177,7 @@ def deferral() -> Iterator[Callable[[], None]]:
 
 
 def _deferred(handler: Handler, due: threading.Event) -> Handler:
-    """A handler that does the same, but notes that an interrupt is due where that one raises it."""
+    """Returns a handler that does the same, but sets `due` if that one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         try:

@@ -1,5 +1,6 @@
-"""Trial: train one recipe from rung to rung, scoring the real validation set at each. Knows nothing
-of Ray.
+"""Trial: trains one recipe from rung to rung, without Ray.
+
+At each rung it scores the real validation set.
 """
 
 import tempfile
@@ -38,17 +39,17 @@ from syndet_ray.workers.effective import (
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
-# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise
-# SystemExit to stop the trial
+# (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise an
+# exception to stop the trial
 Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a trial draws from.
+    """Images from which a trial draws its batches.
 
     pools   by source
-    scenes  of rendered sources, the parameters that the generator was given
+    scenes  the parameters with which each rendered source was rendered
     """
 
     pools: Mapping[str, Pool]
@@ -66,13 +67,14 @@ def run_trial(
     restore: Path | None,
     report: Report,
 ) -> None:
-    """Trains the task's recipe on real images, rendered scenes and others' photos; reports at every
-    rung not yet passed.
+    """Trains the task's recipe on real images, rendered scenes and photos of other datasets.
 
-    `others` holds the training images of every dataset that the recipe's mix names, by folder.
-    Raises SyndetError when a setting in force differs from the proposed one, or one that is
-    searched is not in force, before training where it is known then; NonFiniteLoss when training
-    diverges.
+    It reports at every rung that is not yet passed.
+
+    `others` has the training images of every dataset that the recipe's mix names, by folder.
+    Raises SyndetError when a setting in force differs from the proposed one, or when a searched
+    setting is not in force; before training, if it is known then. Raises NonFiniteLoss when
+    training diverges.
     """
     torch.set_num_threads(task.threads)
     trial, run = task.trial, task.run
@@ -101,11 +103,10 @@ def training_data(
     others: Mapping[str, Pool] = {},
     scenes: Rendered = generate,
 ) -> TrainingData:
-    """The pools that the mix of the task's recipe draws from; a source with no share is neither rendered nor
-    kept.
+    """Returns the pools that the mix of the task's recipe draws from.
 
-    Raises DataError for other classes than the real images have, or more real images than there
-    are.
+    A source with no share is neither rendered nor kept. Raises DataError for other classes than
+    those of the real images, or for more real images than there are.
     """
     recipe, run = task.trial.recipe, task.run
     shares, rendered = recipe.mix.shares, recipe.scenes()
@@ -117,7 +118,7 @@ def training_data(
             continue
         if isinstance(source, Photos):
             assert source.folder in others, (
-                f"preflight decodes every folder, and nobody passed on {source.folder}"
+                f"preflight decodes every folder, but {source.folder} was not passed to the trial"
             )
             pool, place = others[source.folder], source.folder
         else:
@@ -132,17 +133,21 @@ def training_data(
 def validation_metrics(
     model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
 ) -> dict[str, float]:
-    """COCO scores on the real validation set, each named val/...; with `errors` also what each kind
-    of error costs.
+    """Returns COCO scores on the real validation set, named val/...
+
+    With `errors` it adds the cost of each kind of error.
     """
     predictions = predict(model, val, device=device)
-    metrics = score(val, predictions).metrics | (error_kinds(val, predictions) if errors else {})
+    metrics = dict(score(val, predictions).metrics)
+    if errors:
+        metrics |= error_kinds(val, predictions)
     return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
 
 
 def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
-    """What is in force and the trainer does not see: how scenes were rendered, the scale of photos,
-    and the machine.
+    """Returns the settings and facts that the trainer does not see.
+
+    They are how scenes were rendered, the scale of photos, and the machine.
     """
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
@@ -159,7 +164,7 @@ def _real(mix: Mix, train: Pool, seed: int) -> Pool:
 
 
 class _FirstStep:
-    """Notes when the first training step was done, in seconds since 1970."""
+    """Stores when the first training step was done, in seconds since 1970."""
 
     first: float | None = None
 

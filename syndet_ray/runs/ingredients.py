@@ -1,6 +1,4 @@
-"""Ingredients: hashes of the files outside a sweep that its scenes are made of and that its
-detectors start from.
-"""
+"""Ingredients: hashes of the files from which a sweep's scenes are made and its detectors start."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ _WEIGHTS = "detector.weights"
 
 
 def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
-    """SHA-256 of each file that a recipe of the sweep may start from, by its path; "" where it
-    cannot be read.
+    """Returns the SHA-256 of each weights file that a recipe of the sweep may start from, by path.
 
-    Weights that have a name, such as COCO's, are left out: they are no files of the user's.
+    It is "" for a file that cannot be read. Weights with a name, such as COCO's, are left out: they
+    are not files of the user.
     """
     settings = [sweep.recipe.flat(), *sweep.variants.values(), *sweep.points]
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
@@ -28,17 +26,17 @@ def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
 
 
 def scenes_hashes(sweep: LoadedSweep) -> dict[str, str]:
-    """SHA-256 of whatever scenes of the sweep may be made of, by setting and path, as in
-    "scene.assets /home/me/screws".
+    """Returns the SHA-256 of everything that scenes of the sweep may be made of.
 
-    Of a folder it is over the names and bytes of all files that are read of it, of a command over
-    each file that it names. Raises DataError for assets that cannot be used.
+    The keys are a setting and a path, as in "scene.assets /home/me/screws". The hash of a folder
+    covers the names and bytes of all its files that are read. A command has one for each file that
+    it names. Raises DataError for assets that cannot be used.
     """
     return dict(sorted(_scenes_hashes(sweep)))
 
 
 def hash_or_nothing(path: str) -> str:
-    """The SHA-256 of a file; "" where it cannot be read."""
+    """Returns the SHA-256 of a file; "" if it cannot be read."""
     try:
         return file_hash(Path(path))
     except OSError:
@@ -46,15 +44,15 @@ def hash_or_nothing(path: str) -> str:
 
 
 def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
-    for what in scene_inputs(sweep):
-        library = what.library()
+    for scene in scene_inputs(sweep):
+        library = scene.library()
         folders = {
-            "assets": what.assets,
-            "surroundings": what.surroundings,
-            "backgrounds": what.backgrounds,
+            "assets": scene.assets,
+            "surroundings": scene.surroundings,
+            "backgrounds": scene.backgrounds,
         }
         for part, folder in folders.items():
             if folder not in BUILT_IN:
                 yield f"scene.{part} {folder}", library.hashes[part]
-        for file in command.files_of(what.generator):
+        for file in command.files_of(scene.generator):
             yield f"scene.generator {file}", hash_or_nothing(file)

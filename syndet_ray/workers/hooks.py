@@ -1,0 +1,293 @@
+"""Hooks: a search behind the searcher, scheduler and callback that Ray Tune calls.
+
+All of them run in the driver.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from syndet_ray.errors import MachineError, SyndetError, message
+from syndet_ray.progress import Note
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.search import Search
+from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
+from syndet_ray.workers import disk
+from syndet_ray.workers.ahead import Ahead
+
+
+class _Stateless:
+    """Keeps Ray from pickling an object.
+
+    Ray writes searchers, schedulers and callbacks into files that we never read.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Proposals(_Stateless, Searcher):
+    """Passes the search's proposals to Tune.
+
+    node             where the scenes of trials are rendered before they start; None if trials
+                     render them
+    most_at_once     returns the number of trials that may run now
+    check_interrupt  raises the KeyboardInterrupt that is due, if one is
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        run: RunSettings,
+        use: Resources,
+        *,
+        node: str | None,
+        most_at_once: Callable[[], int],
+        note: Note,
+        check_interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self._search, self._run, self._use, self._node = search, run, use, node
+        self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
+        self._running: set[str] = set()
+        self._waiting: list[Trial] = []  # proposed, and not yet started
+        self._ahead = Ahead(Path(run.cache), note) if node else None
+        # trials that render their scenes themselves, because rendering ahead failed
+        self._unaided: set[int] = set()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        # while no trial runs, Tune asks again and again, and does nothing else
+        self._check_interrupt()
+        most_at_once = self._most_at_once()
+        free = most_at_once - len(self._running)
+        # One more than can start now: its scenes are rendered while the others train.
+        self._propose(free if self._ahead is None else free + 1)
+        # a trial that still runs may be lost, and proposed again
+        is_over = not self._waiting and not self._running
+        if is_over or self._search.spent:  # trials that wait are in the ledger: resume starts them
+            return Searcher.FINISHED
+        # If one runs at a time, trials start in the order of their numbers, so that a run can be
+        # repeated exactly.
+        first = self._waiting[:1] if most_at_once == 1 else list(self._waiting)
+        ready = [trial for trial in first if self._ready(trial)]
+        if not ready or free <= 0:
+            return None
+        return self._start(ready[0], trial_id)
+
+    def _propose(self, count: int) -> None:
+        """Asks the search for trials until `count` wait."""
+        while len(self._waiting) < count:
+            trial = self._search.propose()
+            if trial is None:
+                return
+            self._waiting.append(trial)
+
+    def _start(self, trial: Trial, trial_id: str) -> dict[str, Any]:
+        """Returns the configuration that Tune passes to the trial's worker."""
+        self._waiting.remove(trial)
+        self._running.add(trial_id)
+        node = None if trial.number in self._unaided else self._node
+        # One value that is no mapping: Tune would keep every number of a mapping as a setting.
+        return {"task": Task(trial=trial, run=self._run, threads=self._use.cpus, node=node)}
+
+    def _ready(self, trial: Trial) -> bool:
+        """True if a trial may start: its scenes are rendered, or it must render them itself."""
+        if self._ahead is None or trial.number in self._unaided:
+            return True
+        try:
+            sets = trial.recipe.scenes().values()
+            # a list, because asking for a set starts its rendering
+            ready = [self._ahead.ready(scene, count, self._run.seed) for scene, count in sets]
+            if all(ready):
+                self._search.hide_scenes(trial.number)
+            else:
+                self._show_scenes(trial, self._ahead)
+            return all(ready)
+        except Exception as error:
+            return self._ready_despite(error, trial)
+
+    def _ready_despite(self, error: Exception, trial: Trial) -> bool:
+        """True if a trial may start although its scenes could not be rendered ahead.
+
+        A trial whose scenes break a rule has failed, and does not wait any more. If a disk of this
+        machine is at fault, the search halts. Any other error may be temporary, such as a generator
+        that fails: the trial renders its scenes on its worker, where an error is its own.
+        """
+        fault = disk.fault(error, disk.places(Path(self._run.cache)))
+        if fault is not None:
+            self._search.halt(fault)
+            return False
+        breaks_a_rule = isinstance(error, SyndetError) and not isinstance(error, MachineError)
+        if breaks_a_rule:
+            self._waiting.remove(trial)
+            self._search.end(trial.number, failure=str(error))
+            return False
+        self._unaided.add(trial.number)
+        # Ray's own error wraps that of the worker
+        reason = message(getattr(error, "cause", error))
+        self._note(
+            f"trial {trial.number} renders its scenes itself: "
+            f"they could not be rendered ahead of it ({reason})"
+        )
+        return True
+
+    def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
+        """Shows the number of rendered scenes of a trial that waits for them."""
+        sets = list(trial.recipe.scenes().values())
+        done = sum(ahead.rendered(scene, count, self._run.seed) for scene, count in sets)
+        total = sum(count for _, count in sets)
+        if done < total:
+            self._search.show_scenes(trial.number, done, total)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self._running.discard(trial_id)
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        return True  # `suggest` limits itself; the answer keeps Tune from queueing further trials
+
+    def save(self, checkpoint_path: str) -> None:
+        """Does nothing: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Does nothing: the ledger is the state."""
+
+
+class Decisions(_Stateless, FIFOScheduler):
+    """Passes reports to the search, and its decision back."""
+
+    _supports_buffered_results = False
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self._search = search
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        number = number_of(trial)
+        if "fault" in result:
+            self._search.halt(result["fault"])
+            return TrialScheduler.STOP
+        if "failure" in result:
+            self._search.end(number, result["failure"], result["cause"])
+            return TrialScheduler.STOP
+        if "scenes" in result:
+            self._search.show_scenes(number, **json.loads(result["scenes"]))
+        # of a trial that is over, Tune passes the last result again, and there may be none
+        if "rung" not in result:
+            return TrialScheduler.CONTINUE
+        stop = self._search.report(number, result["images"], **json.loads(result["rung"]))
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+class Events(_Stateless, tune.Callback):
+    """Passes checkpoints, restarts and ends of trials to the search.
+
+    Between two steps it raises a KeyboardInterrupt that is due.
+    """
+
+    def __init__(
+        self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self._search, self._home, self._check_interrupt = search, home, check_interrupt
+        # the images seen by each trial at its newest checkpoint
+        self._images: dict[int, int] = defaultdict(int)
+        self._trials: list[Any] = []
+
+    def stop_workers(self) -> None:
+        """Kills the workers of running trials at once.
+
+        The trials have their checkpoints, and Tune would wait 10 s for the current step.
+        """
+        workers = [trial.temporary_state.ray_actor for trial in self._trials]
+        for worker in workers:
+            if worker is not None:
+                ray.kill(worker)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._trials = trials
+        self._check_interrupt()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        # Tune would keep them in memory; the decision has been made
+        for name in ("rung", "config", "scenes"):
+            result.pop(name, None)
+
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.checkpoint is not None:
+            address = checkpoint_address(trial.checkpoint, self._home)
+            self._search.checkpoint(number_of(trial), address)
+            self._renew_retries(trial)
+
+    def _renew_retries(self, trial: Any) -> None:
+        """Grants a trial that made progress all its retries again.
+
+        Tune counts the failures of a trial's whole life.
+        """
+        number = number_of(trial)
+        images = self._search.trials[number].images
+        if images > self._images[number]:
+            self._images[number] = images
+            trial.max_failures = trial.num_failures + RETRIES
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.retry(number_of(trial), _last_error_line(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._search.end(number_of(trial))
+        self._forget(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        failure = (
+            f"its worker failed {RETRIES + 1} times without progress, "
+            f"at last with: {_last_error_line(trial)}"
+        )
+        self._search.end(number_of(trial), failure, "lost")
+        self._forget(trial)
+
+    def _forget(self, trial: Any) -> None:
+        """Drops what is not needed any more.
+
+        Tune has kept statistics of every number in the trial's results.
+        """
+        self._images.pop(number_of(trial), None)
+        newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
+        if newest is not None:
+            newest.metrics.clear()
+        trial.run_metadata.metric_analysis = {}
+        trial.run_metadata.metric_n_steps = {}
+
+
+def number_of(trial: Any) -> int:
+    """Returns the number of a trial of Tune's."""
+    return trial.config["task"].trial.number
+
+
+def checkpoint_address(checkpoint: Any, home: str) -> str:
+    """Returns the path of a checkpoint, or its s3:// address.
+
+    The address has the endpoint of `home`, which contains the checkpoint.
+    """
+    if checkpoint.filesystem.type_name != "s3":
+        return checkpoint.path
+    bucket, _, key = checkpoint.path.partition("/")
+    return urlunsplit(urlsplit(home)._replace(netloc=bucket, path=f"/{key}"))
+
+
+def _last_error_line(trial: Any) -> str:
+    """Returns the last line of the error that ended a trial's worker."""
+    try:
+        lines = Path(trial.error_file).read_text().strip().splitlines()  # the driver's own copy
+    except (OSError, TypeError):
+        return "unknown"
+    return lines[-1] if lines else "unknown"

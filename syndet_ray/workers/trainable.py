@@ -1,0 +1,126 @@
+"""Trainable: trains one trial on a worker, as Ray Tune asks, and reports to the driver."""
+
+import json
+import math
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.data.storage import fetched
+from syndet_ray.errors import message
+from syndet_ray.search.task import Task, cause_of, worth_another_try
+from syndet_ray.workers import disk
+from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.tasks import device
+
+# A report waits for the driver, so that rendering reports its progress rarely.
+_SCENES_EVERY_S = 2.0
+
+
+def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+    """Runs the Task in `config`.
+
+    A mistake in the recipe, and any error before the first report, is reported and not raised: it
+    would happen again. An error that is raised makes Tune try again from the last checkpoint, as
+    for lost workers. If a disk of this machine cannot be written, that is reported too, and halts
+    the search: it would fail all trials.
+    """
+    task: Task = config["task"]
+    has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
+    reports = Reports(has_begun=has_checkpoint)
+    try:
+        _train(task, reports, train, val, others)
+    except Exception as error:
+        fault = disk.fault(error, disk.places(Path(task.run.cache)))
+        if fault is not None:
+            tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
+            return
+        if worth_another_try(error, reports.has_begun):
+            raise
+        cause = cause_of(error, reports.has_begun)
+        tune.report({"failure": message(error), "cause": cause})
+
+
+def _train(
+    task: Task, reports: "Reports", train: Pool, val: Pool, others: Mapping[str, Pool]
+) -> None:
+    """Trains a task from its last checkpoint."""
+    # Imported here, where `train_task` catches errors: on a full disk imports may fail too.
+    import torch
+
+    from syndet_ray.scenes.generate import generate
+    from syndet_ray.workers.trial import run_trial
+
+    rendering = partial(generate, progress=reports.scenes)
+    scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
+    try:
+        with _restored(task.trial.checkpoint) as folder:
+            run_trial(
+                task,
+                train,
+                val,
+                others=others,
+                scenes=scenes,
+                device=torch.device(device()),
+                restore=folder,
+                report=reports.report,
+            )
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the next trial runs in the same process
+
+
+@dataclass
+class Reports:
+    """Reports to Tune.
+
+    has_begun  whether the trial has reported a rung, in this attempt or before
+    """
+
+    has_begun: bool
+    _last_scenes_s: float = field(default=-math.inf, init=False)  # the last report of scenes
+
+    def scenes(self, done: int, total: int) -> None:
+        """Reports the number of rendered scenes of the trial, every few seconds.
+
+        It does so rarely, because a report waits until the driver has received it.
+        """
+        now = time.monotonic()
+        if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
+            self._last_scenes_s = now
+            tune.report({"scenes": json.dumps({"done": done, "total": total})})
+
+    def report(
+        self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
+    ) -> None:
+        """Reports a rung and its checkpoint, which is in `folder`."""
+        self.has_begun = True
+        # One text: Tune keeps a history and statistics of every number that it sees.
+        rung = json.dumps({"metrics": metrics, "effective": effective})
+        checkpoint = tune.Checkpoint.from_directory(folder)
+        tune.report({"images": images, "rung": rung}, checkpoint=checkpoint)
+
+
+@contextmanager
+def _restored(address: str | None) -> Iterator[Path | None]:
+    """A local copy of the checkpoint to continue from; None for a trial that starts.
+
+    After a lost worker it is Tune's own, else that of an earlier attempt.
+    """
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+    elif address is not None:
+        with fetched(address) as folder:
+            yield folder
+    else:
+        yield None
