@@ -237,8 +237,6 @@ def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_onc
         for number in (3, 4):
             follower.update(trial(number, 0.1, state="FAILED"))
             follower.flush()
-    assert run.notes == [
-        "checkpoints that nobody needs any more are left where they are: OSError: the store is gone"
-    ]
+    assert run.notes == ["checkpoints that are no longer needed stay: OSError: the store is gone"]
     follower.flush()
     assert run.present() == set(), "another time it went well"

@@ -110,7 +110,7 @@ def test_too_few_images_are_refused_before_anything_is_read_or_measured(home, tm
 def test_a_few_real_steps_are_measured_however_short_the_training(squares, images):
     training = Training(images=images, crop_px=64)
     recipe = Recipe(mix=Mix(synthetic=0.0), detector=TINY, training=training)
-    rates = measure({"train": squares(4), "val": squares(2)}, "cpu", 1, recipe.flat(), 0)
+    rates = measure({"train": squares(4), "val": squares(2)}, "cpu", 1, recipe, 0)
     assert rates.train_s > 0
     assert rates.score_s > 0
     assert rates.scene_s == 0, "nothing is rendered"

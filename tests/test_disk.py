@@ -88,10 +88,10 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
     words = "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another `runs`,"
     assert (
         str(error.value)
-        == f"{tmp_path}: {words} let checkpoints go to S3 with `storage`, or begin all the same with `force`."
+        == f"{tmp_path}: {words} let checkpoints go to S3 with `storage`, or start it anyway with `force`."
     )
     with pytest.raises(
-        MachineError, match=r"give another `runs`, or begin all the same with `force`\."
+        MachineError, match=r"give another `runs`, or start it anyway with `force`\."
     ):
         check_fits(disk, Room(free=999 * MB, cache=2_000 * MB), tmp_path, "s3://bucket")
 
@@ -105,8 +105,8 @@ def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing(
         *listing.disk_lines(disk, small, "s3://bucket"),
     ]
     assert lines == [
-        "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
-        "disk     at most 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
+        "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: the least recently used are deleted); 5 MB free",
+        "disk     at most 400 MB of scenes (of 1.0 GB: the least recently used are deleted); 5 MB free",
     ]
 
 

@@ -122,7 +122,7 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what
     follower.flush(0.01)
     place = tmp_path / "checkpoints"
     assert notes == [
-        f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"
+        f"old checkpoints stay at {place}, which did not answer within 0.01 s: resume deletes them"
     ]
     assert folder.exists()
     resumed = Checkpoints(str(tmp_path), SWEEP, notes.append)

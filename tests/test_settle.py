@@ -375,7 +375,7 @@ def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
     (words,) = notes_on_weights(**{"detector.weights": path})
     assert words.endswith(
-        f", but for the rows of {CLASSES[0]}, which the file does not know: they begin at random"
+        f", except the rows of {CLASSES[0]}, which the file does not know: they begin at random"
     )
 
 

@@ -55,9 +55,8 @@ def cutouts(
     from syndet_ray.data.cutouts import cut_out
 
     with shown(terminal.console()) as display:
-        counts = cut_out(
-            dataset, out, per_class, seed, masks, partial(display.progress, "cutting out")
-        )
+        progress = partial(display.progress, "cutting out")
+        counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.tuning.run import Outcome
+    from syndet_ray.tuning.options import Outcome
 
 _LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
 
@@ -68,7 +68,7 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
+    """Run a sweep: search, confirm the best, score them once on the real test set, report."""
     from syndet_ray.cli import terminal
     from syndet_ray.definitions.loader import find
 
@@ -88,14 +88,15 @@ def sweep(
     try:
         with shown(console) as display:
             with display.step(_LOADING):
-                from syndet_ray.tuning import run as running
-            origin = running.Origin(
+                from syndet_ray.tuning.options import Origin
+                from syndet_ray.tuning.run import start
+            origin = Origin(
                 name=Path(name).stem,
                 file=find(name),
                 given=given,
                 command=["syndet_ray", *sys.argv[1:]],
             )
-            outcome = running.start(
+            outcome = start(
                 origin, definition, options.for_run(), display, force=force, leave=leave
             )
     except KeyboardInterrupt:
@@ -133,8 +134,8 @@ def resume(
     )  # fmt: skip
     with shown(console) as display:
         with display.step(_LOADING):
-            from syndet_ray.tuning import run as running
-        outcome = running.resume(folder, options.for_resume(), display, force=force, leave=leave)
+            from syndet_ray.tuning.resume import resume as continued
+        outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     _finish(outcome, console)
 
 
