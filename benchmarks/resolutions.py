@@ -44,10 +44,8 @@ def main() -> None:
         pool = aligned(decode(resized, int(saved.detector.working_px)), saved.classes)
         metrics = score(pool, predict(saved.model, pool, device=torch.device("cpu"))).metrics
         scores[side_px] = metrics["AP50_any_class"]
-        print(
-            f"{side_px} px: AP50 of any class {metrics['AP50_any_class']:.3f}, mAP {metrics['mAP']:.3f}",
-            flush=True,
-        )
+        ap50 = f"AP50 of any class {metrics['AP50_any_class']:.3f}"
+        print(f"{side_px} px: {ap50}, mAP {metrics['mAP']:.3f}", flush=True)
     best = max(scores.values())
     print(
         ", ".join(f"{side_px} px {value / best:.2f}" for side_px, value in scores.items()),
