@@ -1,4 +1,4 @@
-"""Draws the contact sheets of docs/: trays and layers at several densities, and the same scenes by
+"""Renders the contact sheets of docs/: trays and layers at several densities, and the same scenes by
 both renderers.
 
     python benchmarks/contact_sheet.py docs

@@ -3,9 +3,8 @@ vague names, positional fields.
 
     python benchmarks/readability.py [FOLDER ...]
 
-Prints a table with a column for each folder; none given: that of the package. A code line is one
-that holds a token of code: no blank line, no comment, no docstring. Nodes are all that `ast.walk`
-meets.
+Prints a table with a column for each folder; without folders, that of the package. A code line has
+a token of code: it is no blank line, comment or docstring. Nodes are all that `ast.walk` visits.
 """
 
 import argparse

@@ -1,12 +1,13 @@
-"""Seconds a scene of the renderers, side by side in one run: the same scenes of 40 dice at 256 x
-256, one core each.
+"""How many seconds does each renderer take for a scene? All render the same scenes of 40 dice at
+256 x 256 px in one run, on one core each.
 
     SYNDET_BLENDER_PYTHON=... OMP_NUM_THREADS=1 python benchmarks/renderers.py [scenes, 6] [samples,
     32]
 
-raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) where it can be
-imported. Times are processor time, which other processes distort less than wall time; that of the
-tracers is without their start, and Cycles' with the denoising and the pass that finds the ids.
+The renderers are raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) if
+it can be imported. Times are processor time, which other processes distort less than wall time. The
+time of the path tracers does not include their start; that of Cycles includes the denoising and the
+pass that finds the ids.
 """
 
 import resource

@@ -2,7 +2,7 @@
 
     python benchmarks/resolutions.py MODEL ../shared/data/d6_dice --split val
 
-Photos are made smaller and larger and saved again, then read and predicted as `evaluate` does.
+The photos are resized and saved again, then read and predicted as `evaluate` does.
 """
 
 import argparse

@@ -52,7 +52,7 @@ SEED = 990_001  # not one of the seeds of sweeps
 COUNTS = {"train": 120, "val": 40, "test": 80}
 OBJECTS = (1, 2, 3, 5, 8, 12, 16, 22, 30, 40, 50, 60)
 SIZE_PX, SAMPLES, JPEG_QUALITY = 256, 24, 88
-AT_ONCE = 8  # scenes per process: their meshes lie on the disk for as long
+AT_ONCE = 8  # scenes per process: their meshes take disk until it ends
 README = """Path-traced pictures of dice that take the place of photos where a user has none; \
 they are no photographs.
 Made by benchmarks/stand_in.py with Blender's Cycles. License: Apache-2.0, as the rest of \
@@ -163,7 +163,7 @@ def _make(rng: _Rng) -> tuple[Die, float]:
 
 
 def library() -> Library:
-    """The dice, and what lies between them."""
+    """The dice, and the things between them."""
     make = trimesh.creation
     coin, pencil = make.cylinder(0.5, 0.08, sections=48), make.cylinder(0.5, 24.0, sections=6)
     token = make.cylinder(0.5, 0.3, sections=40)
@@ -215,7 +215,7 @@ def _things(dice: tuple[Body, ...], rng: _Rng) -> tuple[Body, ...]:
 
 
 def _thing(name: str, reach: float, rng: _Rng) -> Body:
-    """A thing that lies on the table, somewhere within `reach` metres."""
+    """A thing on the table, at a random place within `reach` metres."""
     asset, (cos, sin) = library().assets[name], _direction(rng)
     colors = _METALS if name == "coin" else _PLASTICS
     upright = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
@@ -246,9 +246,9 @@ def _direction(rng: _Rng) -> tuple[float, float]:
 
 
 def _ground(n: int, half_size: tuple[float, float], floors: list[Path], rng: _Rng) -> Ground:
-    """A bare table, or a lined tray on it, through whose lining the table's pattern shows.
+    """A bare table, or a tray on it with a lining that shows the table's pattern.
 
-    Where dice lie on one another there are walls that keep them together.
+    If dice lie on one another, walls keep them together.
     """
     w, d = half_size
     has_tray = rng.random() < 0.3 or n * 0.017**2 > 0.55 * 4 * w * d
@@ -353,7 +353,7 @@ def _linear(rgb: _Rgb) -> Color:
     return vector((np.array(rgb) / 255) ** 2.2)
 
 
-def drawn(scenes: list[Scene], folder: Path) -> list[Rendering]:
+def rendered(scenes: list[Scene], folder: Path) -> list[Rendering]:
     """Renderings of scenes; those that were rendered before come from `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -380,17 +380,17 @@ def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:
     return photograph(radiance, replace(scene.sensor, exposure=scene.sensor.exposure * factor))
 
 
-def write(scenes: list[Scene], drawings: list[Rendering], folder: Path) -> None:
+def write(scenes: list[Scene], renderings: list[Rendering], folder: Path) -> None:
     """Writes JPEG files, and COCO instances with visibility in the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for i, (scene, drawing) in enumerate(zip(scenes, drawings, strict=True)):
+    for i, (scene, rendering) in enumerate(zip(scenes, renderings, strict=True)):
         name = f"{i:03}.jpg"
-        pixels = exposed(scene, drawing.radiance)
+        pixels = exposed(scene, rendering.radiance)
         Image.fromarray(pixels).save(folder / name, quality=JPEG_QUALITY, optimize=True)
         images.append({"id": i, "file_name": name, "width": SIZE_PX, "height": SIZE_PX})
-        annotations += _annotations(annotate(scene, drawing.ids, library()), i, len(annotations))
+        annotations += _annotations(annotate(scene, rendering.ids, library()), i, len(annotations))
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "_annotations.coco.json").write_text(
@@ -573,7 +573,7 @@ def main(work: Path, out: Path = OUT) -> None:
     paths = floors(work / "floors")
     for split, count in COUNTS.items():
         scenes = [stand_in_scene(split, i, paths) for i in range(count)]
-        write(scenes, drawn(scenes, work / split), out / split)
+        write(scenes, rendered(scenes, work / split), out / split)
     (out / "README.txt").write_text(README)
 
 

@@ -1,10 +1,10 @@
-"""A picture strip for every scene parameter, from nothing to its greatest value:
+"""Renders a strip of images for every scene parameter, from its minimum to its maximum:
 docs/parameters-*.jpg.
 
     python benchmarks/strips.py docs
 
-Each row is one scene, drawn with nothing changed but the parameter it names: of a few scenes the
-one in which it changes most. The row of the curriculum shows scenes of one set.
+Each row is one scene, in which only the parameter that it names changes; of a few scenes it is the
+one that changes most. The row of the curriculum shows scenes of one set.
 """
 
 import sys
@@ -84,7 +84,7 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
     ),
 }
 CAPTION_PX = 18  # height of one line of text
-CURRICULUM_SCENES = 60  # scenes of a set whose first and last ones are shown
+CURRICULUM_SCENES = 60  # scenes of the set from which the curriculum shows some
 
 
 def main(out: Path) -> None:

@@ -62,8 +62,8 @@ def cutouts(
 
 
 def label_style(dataset: Dataset) -> None:
-    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be
-    labelled alike.
+    """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
+    be labelled in the same way.
     """
     from functools import partial
 

@@ -75,7 +75,7 @@ def data_lines(data: "RealData") -> Iterator[str]:
 def cost_lines(cost: "Cost") -> Iterator[str]:
     """Lines on the time and the images that a sweep needs.
 
-    Without the start of processes, and without generators of others, whose time is not known.
+    Without the start of processes and without external generators, whose time is not known.
     """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
@@ -225,7 +225,7 @@ def _table(first: str, *columns: str) -> Table:
 
 def _pruner(sweep: LoadedSweep) -> str:
     if len(sweep.goals) > 1:
-        return "none, for there are several goals"
+        return "none, because there are several goals"
     first = sweep.first_pruned_rung
     if first is None and sweep.pruning.name != "none":
         return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"

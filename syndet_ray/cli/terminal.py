@@ -112,10 +112,10 @@ class _Work:
 
 
 class Bar:
-    """One live block: a bar, the best so far, the running trials, and what else goes on.
+    """One live block: a bar, the best so far, the running trials, and other work.
 
-    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the
-    trainings that confirm the best of it.
+    A run has two phases, each with a separate bar: the search, and from the second `begin` on the
+    trainings that confirm its best recipes.
     """
 
     def __init__(self, console: Console) -> None:
@@ -153,8 +153,8 @@ class Bar:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Shows what goes on, and for how long, until the end of the block; what is counted
-        meanwhile stands in its place.
+        """Shows the work of the block and its duration until its end; counted work in the block is
+        shown in its place.
         """
         step = _Work(what=what, since=time.monotonic())
         self._steps.append(step)
@@ -382,13 +382,12 @@ def _row_name(role: str, row: TestRow) -> str:
 
 
 def console(*, on_stderr: bool = False) -> Console:
-    """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
+    """Standard output; if it is no terminal, with 100 columns, or as many as COLUMNS says.
 
-    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does.
-    What people have named and what went wrong is printed as it is: brackets and colons in it are no
-    markup.
+    Writing to it never fails: Rich would end the process if the reader is gone, as with `| head`.
+    Names and errors are printed unchanged: brackets and colons in them are no markup.
 
-    on_stderr  standard error instead, for progress where standard output is for a program to read
+    on_stderr  uses standard error, for progress if a program reads standard output
     """
     stream = lasting(sys.stderr if on_stderr else sys.stdout)
     has_width = stream.isatty() or "COLUMNS" in os.environ

@@ -68,12 +68,7 @@ def real_data(
     the working scale, or a setting that has no effect with its assets; and MachineError if the
     decoded photos would not fit into memory.
     """
-    _check_one_scale(sweep)
-    place, given = _labelled_photos(path)
-    splits = with_validation(given, sweep.seed).splits
-    _check_splits(sweep, splits, place)
-    check_assets(sweep, given.classes, place, given.few_boxes)
-    check_effects(sweep)
+    place, given, splits = _checked_labels(path, sweep)
     others = {folder: _others_photos(folder, given) for folder in reach.photo_folders(sweep)}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
@@ -85,27 +80,36 @@ def real_data(
     _check_splits(sweep, dataset.splits, place)
     others_pools = _decoded_others(others_train, scale, progress)
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
-    is_val_compared = dataset is not given and not allow_near_copies
+    is_compared = dataset is not given and not allow_near_copies
     twins = _twins(
-        pools,
-        others_pools,
-        place,
-        progress,
-        allowed=allow_near_copies,
-        is_val_compared=is_val_compared,
+        pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
     )
+    notes = data_notes(dataset, others=others, twins=twins, scale=scale, sweep=sweep, place=place)
     return RealData(
         pools=pools,
         path=None if path is None else place,
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=data_notes(
-            dataset, others=others, twins=twins, scale=scale, sweep=sweep, place=place
-        ),
+        notes=notes,
         others=others_pools,
         near_copies=_near_copies(twins),
     )
+
+
+def _checked_labels(
+    path: Path | None, sweep: LoadedSweep
+) -> tuple[str, Dataset, dict[str, Source]]:
+    """The labels of the photos, checked against the sweep: what errors call them, the dataset as it
+    was given, and all three splits.
+    """
+    _check_one_scale(sweep)
+    place, given = _labelled_photos(path)
+    splits = with_validation(given, sweep.seed).splits
+    _check_splits(sweep, splits, place)
+    check_assets(sweep, given.classes, place, given.few_boxes)
+    check_effects(sweep)
+    return place, given, splits
 
 
 def _labelled_photos(path: Path | None) -> tuple[str, Dataset]:
