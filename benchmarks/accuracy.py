@@ -34,9 +34,10 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
+from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, IMAGES_PER_SECOND, MAP
 from syndet_ray.scenes.generate import generate
 
-METRICS = ("mAP", "AP50", "AP75", "AP50_any_class")
+METRICS = (MAP, AP50, AP75, AP50_ANY_CLASS)
 # Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md,
 # "Synthetic only"), with sizes as they are where its photos are brought to 800 px.
 SCENES: dict[str, dict[str, Any]] = {
@@ -162,7 +163,7 @@ def train_and_score(
         predictions = predict(trainer.model, held_out, device=device)
         metrics = score(held_out, predictions).metrics
         scores = ", ".join(f"{name} {metrics[name]:.3f}" for name in METRICS)
-        speed = stats.metrics["images_per_second"]
+        speed = stats.metrics[IMAGES_PER_SECOND]
         print(
             f"seed {seed}, {trainer.images_seen} images: {scores}; {speed:.1f} images/s", flush=True
         )

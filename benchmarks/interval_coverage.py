@@ -33,6 +33,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import Matches, accuracy, main_metrics, matches
 from syndet_ray.detection.score import Predictions, coco, in_order
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.spread import interval
 
 SHARES = (0.4, 0.25, 0.15, 0.12, 0.08)  # of the classes among objects
@@ -129,7 +130,7 @@ def _maps(model: Sequence[Matches], sets: Sequence[np.ndarray]) -> list[float]:
 
 
 def _map(model: Sequence[Matches], images: np.ndarray) -> float:
-    return main_metrics(accuracy(model, images))["mAP"]
+    return main_metrics(accuracy(model, images))[MAP]
 
 
 def bounds(score: float, whole: np.ndarray, halves: np.ndarray) -> dict[str, tuple[float, float]]:

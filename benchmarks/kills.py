@@ -46,13 +46,13 @@ import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.runs.metrics import IMAGES_PER_SECOND, OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.scenes.generate import rendered
 from syndet_ray.tracking.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
-CLOCKS = {"images_per_second"}  # metrics that no two runs share
+CLOCKS = {IMAGES_PER_SECOND}  # metrics that no two runs share
 SCENE = SceneParameters(objects=5, image_px=128, size_px=(26, 34))
 SWEEP = """
 from syndet_ray import *
@@ -106,7 +106,7 @@ class Undisturbed:
         return lines, at - self.moments[lines - 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kill:
     """One kill.
 
@@ -446,7 +446,10 @@ def kills_on_ray(count: int, whole: Undisturbed, rng: random.Random) -> list[Kil
     for victim in victims:
         lines, later_s = whole.moment(rng)
         damage = next(damages) if victim == DRIVER else ""
-        kills.append(Kill(victim, (signal.SIGKILL,), lines, later_s, damage))
+        kill = Kill(
+            victim=victim, signals=(signal.SIGKILL,), lines=lines, later_s=later_s, damage=damage
+        )
+        kills.append(kill)
     return kills
 
 
@@ -457,7 +460,10 @@ def kills_of_local(count: int, whole: Undisturbed, rng: random.Random) -> list[K
     for k in range(count):
         signals = (kinds[k % 3],) * (1 + (k % 2))
         lines, later_s = whole.moment(rng)
-        kills.append(Kill("local", signals, lines, later_s, next(damages)))
+        kill = Kill(
+            victim="local", signals=signals, lines=lines, later_s=later_s, damage=next(damages)
+        )
+        kills.append(kill)
     return kills
 
 

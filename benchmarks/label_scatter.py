@@ -22,12 +22,13 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, score
+from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, MAP
 
 # Standard deviations of a label's size (log) and place (shares of its width). The first is that of
 # d6_dice, measured on its training photos against the outlines of dice (docs/results.md); the
 # others are those of a detector's residuals.
 SCATTERS = ((0.09, 0.029), (0.10, 0.030), (0.112, 0.035))
-METRICS = ("mAP", "AP50", "AP75")
+METRICS = (MAP, AP50, AP75)
 REPEATS = 5  # random scatters whose scores are averaged
 SURE = 0.3  # confidence of detections that are compared: most below it are not objects
 
@@ -104,7 +105,7 @@ def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
             if distances[nearest] < size.min() / 4:  # a box of this object, of any class
                 sizes_off.append(np.log(sure_sizes[nearest] / size).mean())
                 places_off.append((sure_centres[nearest] - centre) / size)
-    words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
+    words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, AP50_ANY_CLASS))
     place_scatter = np.std(places_off, axis=0).mean()
     scatter = f"sizes scatter by {np.std(sizes_off):.3f}, places by {place_scatter:.3f}"
     right, down = np.mean(places_off, axis=0)

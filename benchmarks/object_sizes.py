@@ -27,6 +27,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
@@ -99,9 +100,8 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=seed)
     trainer.train_until(images)
     held_out = decode(val, scale.longest_px)
-    return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics[
-        "mAP"
-    ]
+    predictions = predict(trainer.model, held_out, device=torch.device("cpu"))
+    return score(held_out, predictions).metrics[MAP]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from syndet_ray.analysis.varied import settings
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 
 NUMBERS: dict[str, Float | Int] = {
@@ -89,7 +90,7 @@ def made_run(path: Path, trials: int) -> RunFolder:
         height = 0.3 - 0.3 * (share - 0.6) ** 2 - 0.05 * blur + 0.02 * rng.standard_normal()
         for rung in range(1, RUNGS + 1):
             metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)}
-            metrics["val/mAP"] = height * rung / RUNGS
+            metrics[OBJECTIVE] = height * rung / RUNGS
             folder.append("report", number, images=100 * rung, metrics=metrics, effective=recipe)
         folder.append("ended", number, state="COMPLETE", reason="all 400 images seen")
     return folder

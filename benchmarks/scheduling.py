@@ -32,6 +32,7 @@ from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.task import Resources, RunSettings, Task
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
@@ -62,7 +63,7 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
     rng = random.Random(number)
     for rung in range(1, RUNGS + 1):
         metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)}
-        metrics["val/mAP"] = rng.random() * rung
+        metrics[OBJECTIVE] = rng.random() * rung
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.json").write_text("{}")
             report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
@@ -123,7 +124,7 @@ def plain(trials: int, home: Path) -> None:
         tune.Tuner(
             tune.with_resources(_as_plain, {"cpu": USE.cpus}),
             tune_config=tune.TuneConfig(
-                search_alg=OptunaSearch(space, metric="val/mAP", mode="max", seed=0),
+                search_alg=OptunaSearch(space, metric=OBJECTIVE, mode="max", seed=0),
                 num_samples=trials,
                 max_concurrent_trials=USE.parallel,
                 reuse_actors=True,
