@@ -3,6 +3,7 @@ not answer the same question.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,15 @@ def _differences(then: LoadedSweep, now: LoadedSweep) -> list[str]:
     before, after = _flat(then), _flat(now)
     # A run may be extended, and a kill may come between the two files that record it.
     after["trials"] = before["trials"]
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
+    return [
+        f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
+        for name in _changed(before, after)
+    ]
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names that have another value in the two, or are in only one of them."""
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def _flat(sweep: LoadedSweep) -> dict[str, Any]:
@@ -93,8 +101,7 @@ def _flat(sweep: LoadedSweep) -> dict[str, Any]:
 
 
 def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
-    then, now = folder.about["real"]["hashes"], data.describe()["hashes"]
-    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    changed = _changed(folder.about["real"]["hashes"], data.describe()["hashes"])
     if not changed:
         return []
     return [f"the images or labels of {', '.join(changed)}"]
@@ -114,8 +121,11 @@ def _of_the_scenes(folder: RunFolder) -> list[str]:
     """Files that scenes are made of; runs of earlier versions did not record them."""
     then = folder.about.get("scenes", {})
     now = scenes_hashes(folder.sweep) if then else {}
-    changed = [place for place in then if now.get(place) != then[place]]
-    return [_hash_words(place, then[place], now.get(place, "")) for place in changed]
+    changes = []
+    for place, before in then.items():
+        if now.get(place) != before:
+            changes.append(_hash_words(place, before, now.get(place, "")))
+    return changes
 
 
 def _hash_words(file: str, then: str, now: str) -> str:
@@ -125,6 +135,9 @@ def _hash_words(file: str, then: str, now: str) -> str:
 
 
 def _of_packages(folder: RunFolder) -> list[str]:
-    then, now = folder.about["versions"], machine.versions()
-    changed = [name for name in then if now.get(name) != then[name]]
-    return [f"{name} was {then[name]} and is {now.get(name, 'not installed')}" for name in changed]
+    now = machine.versions()
+    changes = []
+    for name, before in folder.about["versions"].items():
+        if now.get(name) != before:
+            changes.append(f"{name} was {before} and is {now.get(name, 'not installed')}")
+    return changes
