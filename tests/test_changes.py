@@ -44,7 +44,7 @@ WITH_PAIRS = LoadedSweep(
 
 @pytest.fixture
 def kept(tmp_path):
-    """What a run that began with a sweep holds of it."""
+    """The sweep as a run that began with it keeps it."""
 
     def make(sweep):
         return RunFolder.create(tmp_path / "run", sweep, {}).sweep
@@ -58,8 +58,8 @@ def test_pairs_are_what_they_were(kept):
 
 def test_another_pair_is_named(kept):
     now = WITH_PAIRS.replace({"variants": {"larger": {"scene.size_px": (40.0, 61.0)}}})
-    (said,) = _differences(kept(WITH_PAIRS), now)
-    assert said.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
+    (message,) = _differences(kept(WITH_PAIRS), now)
+    assert message.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
 
 
 FILE_WITH_PAIRS = """
@@ -97,7 +97,7 @@ def changed(**settings):
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "said"),
+    ("then", "now", "message"),
     [
         ("auto", 640, "was 'auto' and is 640"),
         (640, "auto", "was 640 and is 'auto'"),
@@ -105,19 +105,19 @@ def changed(**settings):
     ],
 )
 def test_a_setting_that_is_no_longer_left_to_the_run_has_changed_and_so_has_one_that_now_is(
-    kept, then, now, said
+    kept, then, now, message
 ):
     path = "detector.working_px"
     began = kept(changed(**{path: then}))
     assert _differences(began, changed(**{path: then})) == []
-    assert _differences(began, changed(**{path: now})) == [f"recipe.{path} {said}"]
+    assert _differences(began, changed(**{path: now})) == [f"recipe.{path} {message}"]
 
 
 def test_numbers_are_equal_however_they_are_written(kept):
     began = kept(changed(**{"detector.anchor_px": (24.0, 33.94)}))
     assert _differences(began, changed(**{"detector.anchor_px": (24, 33.94)})) == []
-    (said,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
-    assert said == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"
+    (message,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
+    assert message == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"trials": 4}, "`trials`: must be at least the number of the run, 5, got 4"),
         (
@@ -372,9 +372,9 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
         ),
     ],
 )
-def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, said):
+def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, message):
     run = made_run(tmp_path / "run")
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         _check_given(run, given)
     _check_given(run, {"trials": 5, "images": 2201, "hours": 1.0})
     _check_given(run, {})

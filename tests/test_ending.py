@@ -1,4 +1,4 @@
-"""The end of a run: what fails there is told, and keeps nothing from what comes after it."""
+"""The end of a run: a failure there is noted, and does not keep later steps from running."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ SCORES = {
 
 @pytest.fixture
 def folder(tmp_path, empty_store):
-    """A run of which everything is done but its end, beside a store that has nothing of it yet."""
+    """A run of which everything is done but its end, next to a store that has nothing of it yet."""
     folder = made_run(tmp_path / "runs" / "dice-1", scores=SCORES)
     shutil.copy(empty_store, tmp_path / "runs")
     return folder
@@ -91,8 +91,8 @@ def test_a_mistake_of_ours_in_the_report_is_named_with_its_kind_and_kept_with_it
 ):
     monkeypatch.setattr(page, "content", lambda folder: 1 / 0)
     assert carry_out("finished").status == "finished"
-    told = "the report could not be written (ZeroDivisionError: division by zero): python -m syndet_ray report"
-    assert f"{told} {folder.path} writes it" in carry_out.notes
+    message = "the report could not be written (ZeroDivisionError: division by zero): python -m syndet_ray report"
+    assert f"{message} {folder.path} writes it" in carry_out.notes
     assert "in <lambda>" in folder.report_error.read_text()
     assert in_mlflow(folder)[0] == "FINISHED"
 

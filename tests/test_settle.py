@@ -356,7 +356,7 @@ def trained(tmp_path):
 
 
 def notes_on_weights(**changes):
-    """What is noted of the starting weights of a sweep with these settings."""
+    """The notes on the starting weights of a sweep with these settings."""
     notes = []
     settled_sweep(varied(changes, variants={"plain": {}}), CPU, DATA, notes.append)
     return [note for note in notes if "loaded" in note]
