@@ -1,5 +1,5 @@
-"""Does the detector learn objects of any size? The same scenes, rendered larger and larger, like the
-photos of a sweep.
+"""Does the detector learn objects of any size? The same scenes, rendered larger and larger, like
+the photos of a sweep.
 
     python benchmarks/object_sizes.py --seeds 0 1 2
 
