@@ -1,13 +1,13 @@
-"""How well does a recipe do on photos? Real ones alone, synthetic ones alone, or both; any number
-of photos and seeds, one core.
+"""How accurate is a recipe on photos? Trained on real images, synthetic images or both; any number
+of photos and seeds, on one core.
 
     python benchmarks/accuracy.py ../shared/data/d6_dice --images 2400 --seeds 0 1 2
     python benchmarks/accuracy.py ../shared/data/d6_dice --images 1500 --photos 4 --synthetic 0.8
     --scenes @dice
 
-Scores the photos held out from the training set, or those of the val split; with --test it trains
-on all of train and scores the test photos, once, at the end. `--set` changes any setting of the
-recipe; `--scenes` any of scenes, or takes a named set.
+Scores photos held out from the training set, or those of the val split. With --test it trains on
+all of train and scores the test photos, once, at the end. `--set` changes settings of the recipe.
+`--scenes` changes settings of the scenes, or takes a named set.
 """
 
 import argparse
@@ -34,16 +34,17 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
+from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, IMAGES_PER_SECOND, MAP
 from syndet_ray.scenes.generate import generate
 
-METRICS = ("mAP", "AP50", "AP75", "AP50_any_class")
+METRICS = (MAP, AP50, AP75, AP50_ANY_CLASS)
 # Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md,
 # "Synthetic only"), with sizes as they are where its photos are brought to 800 px.
 SCENES: dict[str, dict[str, Any]] = {
     "@dice": {
-        "objects": 8, "distractors": 6, "image_px": 384, "size_px": (30.0, 55.0), "noise": 0.15, "jpeg": 0.5,
-        "floor_color": 0.35, "white_balance": 0.3, "box_padding": 0.186, "box_padding_spread": 0.106,
-        "box_jitter": 0.029, "box_square": True,
+        "objects": 8, "distractors": 6, "image_px": 384, "size_px": (30.0, 55.0),
+        "noise": 0.15, "jpeg": 0.5, "floor_color": 0.35, "white_balance": 0.3,
+        "box_padding": 0.186, "box_padding_spread": 0.106, "box_jitter": 0.029, "box_square": True,
     },
 }  # fmt: skip
 
@@ -55,18 +56,15 @@ def main() -> None:
     dataset = read(given.data) if given.test else with_validation(read(given.data), seed=0)
     recipe, scale = recipe_for(dataset, given)
     device = torch.device(given.device)
-    print(
-        f"{scale.words}; anchors {recipe.detector.anchor_px}, ratios {recipe.detector.aspect_ratios}",
-        flush=True,
-    )
+    anchors_px, ratios = recipe.detector.anchor_px, recipe.detector.aspect_ratios
+    print(f"{scale.words}; anchors {anchors_px}, ratios {ratios}", flush=True)
     train = decode(dataset.splits["train"], scale.longest_px)
     held_out = decode(dataset.splits["test" if given.test else "val"], scale.longest_px)
     scores = []
     for seed in given.seeds:
         pools = pools_for(recipe, train, given, seed)
-        scores.append(
-            train_and_score(recipe, pools, held_out, seed=seed, device=device, given=given)
-        )
+        metrics = train_and_score(recipe, pools, held_out, seed=seed, device=device, given=given)
+        scores.append(metrics)
     if len(scores) > 1:
         for name in METRICS:
             values = [metrics[name] for metrics in scores]
@@ -80,9 +78,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=2400)
-    parser.add_argument(
-        "--photos", type=int, help="how many training photos are used; all, unless said"
-    )
+    parser.add_argument("--photos", type=int, help="number of training photos; default: all")
     parser.add_argument(
         "--synthetic", type=float, default=0.0, help="share of the images that is synthetic"
     )
@@ -107,9 +103,7 @@ def arguments() -> argparse.Namespace:
 
 
 def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, WorkingScale]:
-    """The recipe with everything settled, as a sweep would settle it; photos of dice from above may
-    be turned.
-    """
+    """The recipe, settled as a sweep settles it; photos of dice from above may be rotated."""
     training = Training(images=given.images, flip_vertical=0.5, transpose=0.5)
     recipe = Recipe(
         mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training
@@ -146,7 +140,7 @@ def setting(word: str) -> tuple[str, Any]:
 
 
 def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int) -> dict[str, Pool]:
-    """What the training draws from: with few photos, others for each seed."""
+    """The sources of the training: with few photos, other ones for each seed."""
     pools = {"real": train if given.photos is None else nested_subset(train, given.photos, seed)}
     for name, (parameters, count) in recipe.scenes().items():
         pools[name] = aligned(generate(parameters, count, 0, given.cache), train.classes)
@@ -169,17 +163,14 @@ def train_and_score(
         predictions = predict(trainer.model, held_out, device=device)
         metrics = score(held_out, predictions).metrics
         scores = ", ".join(f"{name} {metrics[name]:.3f}" for name in METRICS)
-        speed = stats.metrics["images_per_second"]
+        speed = stats.metrics[IMAGES_PER_SECOND]
         print(
             f"seed {seed}, {trainer.images_seen} images: {scores}; {speed:.1f} images/s", flush=True
         )
     print(f"seed {seed}: {time.process_time() - began:.0f} s of CPU")
     if given.test:
-        bounds = intervals(held_out, predictions, seed=seed)
-        print(
-            "  "
-            + ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in bounds.items())
-        )
+        bounds = intervals(held_out, predictions, seed=seed).items()
+        print("  " + ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in bounds))
     if given.keep:
         save_model(given.keep, trainer.model, recipe.detector, held_out.classes)
     return metrics

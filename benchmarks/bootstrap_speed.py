@@ -1,10 +1,10 @@
-"""How long do a bootstrap and a whole evaluation take on one core? On made-up detections; nothing
-is trained or drawn.
+"""How long do a bootstrap and a whole evaluation take on one core? The detections are made up;
+nothing is trained or rendered.
 
     python benchmarks/bootstrap_speed.py
 
-As many images, classes and objects as the test set of SynthDet: 254 images of 63 classes, about 17
-objects each, of which every visibility is known.
+There are as many images, classes and objects as in the test set of SynthDet: 254 images of 63
+classes, with about 17 objects each. All visibilities are known.
 """
 
 import argparse
@@ -32,43 +32,44 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    pool, predictions = made_up(
-        given.images, given.classes, given.objects, np.random.default_rng(given.seed)
-    )
+    rng = np.random.default_rng(given.seed)
+    pool, predictions = made_up(given.images, given.classes, given.objects, rng)
     detections = sum(len(image.scores) for image in predictions)
-    print(
-        f"{given.images} images, {given.classes} classes, {len(pool.labels)} objects, {detections} detections"
-    )
+    objects = f"{len(pool.labels)} objects, {detections} detections"
+    print(f"{given.images} images, {given.classes} classes, {objects}")
+    measure(pool, predictions, given.resamples)
+
+
+def measure(pool: Pool, predictions: list[Predictions], resamples: int) -> None:
     began = time.perf_counter()
-    drawn = bootstrap(pool, predictions, seed=0, resamples=given.resamples)
-    print(
-        f"bootstrap {time.perf_counter() - began:.1f} s for {given.resamples} resamples, {len(drawn)} metrics",
-        flush=True,
-    )
+    draws = bootstrap(pool, predictions, seed=0, resamples=resamples)
+    bootstrap_s = time.perf_counter() - began
+    counts = f"{resamples} resamples, {len(draws)} metrics"
+    print(f"bootstrap {bootstrap_s:.1f} s for {counts}", flush=True)
     began = time.perf_counter()
-    found = evaluate(pool, predictions, seed=0, resamples=0)
-    once = time.perf_counter() - began
-    print(f"evaluate  {once:.1f} s without resamples, {len(found.metrics)} metrics", flush=True)
+    evaluation = evaluate(pool, predictions, seed=0, resamples=0)
+    once_s = time.perf_counter() - began
+    metrics = len(evaluation.metrics)
+    print(f"evaluate  {once_s:.1f} s without resamples, {metrics} metrics", flush=True)
     began = time.perf_counter()
-    found = evaluate(pool, predictions, seed=0, resamples=given.resamples)
-    whole = time.perf_counter() - began
-    print(
-        f"evaluate  {whole:.1f} s for {given.resamples} resamples, draws of {len(found.draws)} metrics"
-    )
+    evaluation = evaluate(pool, predictions, seed=0, resamples=resamples)
+    whole_s = time.perf_counter() - began
+    counts = f"{resamples} resamples, draws of {len(evaluation.draws)} metrics"
+    print(f"evaluate  {whole_s:.1f} s for {counts}")
 
 
 def made_up(
     images: int, classes: int, objects: int, rng: np.random.Generator
 ) -> tuple[Pool, list[Predictions]]:
-    """About `objects` in each image, all visibilities known, and twice as many detections, half of
-    them about right.
+    """Images with about `objects` objects each and twice as many detections, half of them about
+    right. All visibilities are known.
     """
     boxes = [_boxes(int(rng.poisson(objects)), classes, rng) for _ in range(images)]
     blank = [np.zeros((1, 1, 3), np.uint8)] * images
     pool = Pool.of(
         "made up", tuple(map(str, range(classes))), blank, boxes, list(map(str, range(images)))
     )
-    return pool, [_seen(each, classes, rng) for each in boxes]
+    return pool, [_detections(labels, classes, rng) for labels in boxes]
 
 
 def _boxes(count: int, classes: int, rng: np.random.Generator) -> Boxes:
@@ -79,19 +80,16 @@ def _boxes(count: int, classes: int, rng: np.random.Generator) -> Boxes:
     )
 
 
-def _seen(boxes: Boxes, classes: int, rng: np.random.Generator) -> Predictions:
+def _detections(boxes: Boxes, classes: int, rng: np.random.Generator) -> Predictions:
     moved = boxes.xyxy + rng.normal(0, 5, boxes.xyxy.shape)
     labels = np.where(
         rng.random(len(boxes)) < 0.8, boxes.labels, rng.integers(0, classes, len(boxes))
     )
     false = _boxes(len(boxes), classes, rng)
-    every_xyxy, every_label = (
-        np.concatenate([moved, false.xyxy]),
-        np.concatenate([labels, false.labels]),
-    )
-    return in_order(
-        Predictions(xyxy=every_xyxy, labels=every_label, scores=rng.random(2 * len(boxes)))
-    )
+    all_xyxy = np.concatenate([moved, false.xyxy])
+    all_labels = np.concatenate([labels, false.labels])
+    scores = rng.random(2 * len(boxes))
+    return in_order(Predictions(xyxy=all_xyxy, labels=all_labels, scores=scores))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""A generator from outside that draws with Blender, as a BlenderProc script would: dice on a table,
+"""An external generator that renders with Blender, as a BlenderProc script would: dice on a table,
 path-traced.
 
     scene.generator = "command:PYTHON benchmarks/bpy_generator.py"
 
-where PYTHON has bpy and NumPy; nothing else is needed. Reads the request that
+PYTHON needs bpy and NumPy, and nothing else. The script reads the request that
 syndet_ray.scenes.command describes and writes COCO with visibility. bpy is under the GPL: this
-script is a program of its own and imports nothing of ours.
+script is a separate program and imports nothing of syndet_ray.
 """
 
 import argparse
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,16 @@ import bpy
 import numpy as np
 
 CLASSES = ("one", "two", "three", "four", "five", "six")
-EDGE, PIP = 1.0, 0.1
-SAMPLES = 24
-# Where the pips of the upper face lie, from its middle, in edges.
+EDGE, PIP = 1.0, 0.1  # of a die: its edge, and the radius of a pip
+SAMPLES = 24  # per pixel; the denoiser removes the remaining noise
+# Places of the pips on the upper face, from its centre, in edges.
 _PIPS: dict[int, list[tuple[float, float]]] = {
     1: [(0, 0)],
     2: [(-0.25, -0.25), (0.25, 0.25)],
     3: [(-0.25, -0.25), (0, 0), (0.25, 0.25)],
-    4: [(x, y) for x in (-0.25, 0.25) for y in (-0.25, 0.25)],
-    5: [(0, 0), *((x, y) for x in (-0.25, 0.25) for y in (-0.25, 0.25))],
-    6: [(x, y) for x in (-0.25, 0.25) for y in (-0.27, 0, 0.27)],
+    4: list(product((-0.25, 0.25), (-0.25, 0.25))),
+    5: [(0, 0), *product((-0.25, 0.25), (-0.25, 0.25))],
+    6: list(product((-0.25, 0.25), (-0.27, 0, 0.27))),
 }
 
 
@@ -54,17 +55,16 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
 
 
 def build(parameters: dict[str, Any], rng: np.random.Generator) -> list[int]:
-    """Builds a scene anew and returns its dice's labels; die k has the object index k + 1."""
+    """Builds a new scene; returns the labels of its dice. Die k has the object index k + 1."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    # what the image spans of the table
+    # the side of the part of the table that the image shows
     view = parameters["image_px"] / np.mean(parameters["size_px"]) * 1.3 * EDGE
     labels: list[int] = []
     places: list[np.ndarray] = []
     for _ in range(30 * parameters["objects"]):
         place = rng.uniform(-0.45, 0.45, 2) * view
-        if len(labels) < parameters["objects"] and all(
-            np.linalg.norm(place - p) > 1.2 * EDGE for p in places
-        ):
+        is_free = all(np.linalg.norm(place - other) > 1.2 * EDGE for other in places)
+        if len(labels) < parameters["objects"] and is_free:
             places.append(place)
             labels.append(int(rng.integers(6)))
             _die(len(labels), place, labels[-1] + 1, rng)
@@ -118,22 +118,22 @@ def picture(path: Path, side: int, seed: int) -> None:
 
 
 def annotated(labels: list[int], file: Path, side: int) -> list[tuple[int, list[int], float]]:
-    """Label, x, y, width and height in pixels, and visible share, of the dice that are seen."""
-    seen = _ids(file, side)
-    found = []
+    """Label, x, y, width and height in pixels, and visible share, of the visible dice."""
+    ids = _ids(file, side)
+    dice = []
     for index, label in enumerate(labels, start=1):
-        y, x = np.nonzero(seen == index)
+        y, x = np.nonzero(ids == index)
         if len(x):
             box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
-            # Dice stand apart and are seen from above: only the border hides any of them.
+            # Dice stand apart and the camera is above them: only the border hides parts of them.
             cut = box[0] == 0 or box[1] == 0 or box[0] + box[2] == side or box[1] + box[3] == side
-            longest = max(box[2:])
-            found.append((label, box, min(1.0, min(box[2:]) / longest) if cut else 1.0))
-    return found
+            visibility = min(box[2:]) / max(box[2:]) if cut else 1.0
+            dice.append((label, box, visibility))
+    return dice
 
 
 def _ids(file: Path, side: int) -> np.ndarray:
-    """(h, w) the die at each pixel's centre, from 1, by everything shining as bright as its number."""
+    """(h, w) the die at each pixel's centre, from 1: each object shines as bright as its number."""
     scene = bpy.context.scene
     material = bpy.data.materials.new("number")
     material.use_nodes = True

@@ -1,11 +1,10 @@
-"""A generator from outside, as small as one can be: what a BlenderProc script or a Unity build does
-for a sweep.
+"""A minimal external generator, in the place of a BlenderProc script or a Unity build.
 
     scene.generator = "command:python benchmarks/command_generator.py"
 
-reads the request that syndet_ray.scenes.command describes and writes COCO: flat tiles of six
+It reads the request that syndet_ray.scenes.command describes and writes COCO: flat tiles of six
 classes, one to six, by the number of their spots. A BlenderProc script would build its scene from
-the same parameters, render, and end in the same `write`.
+the same parameters, render it, and end with the same `write`.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 
 CLASSES = ("one", "two", "three", "four", "five", "six")
-# Where the spots of a tile lie, in shares of its side.
+# Places of the spots of a tile, in shares of its side.
 _SPOTS = {
     1: [(0.5, 0.5)],
     2: [(0.3, 0.3), (0.7, 0.7)],
@@ -36,34 +35,31 @@ def draw(
     """
     side = parameters["image_px"]
     image = np.full((side, side, 3), rng.integers(40, 200, 3), np.uint8)
-    ids = np.zeros((side, side), np.int32)  # which tile is seen at a pixel, counted from 1
+    ids = np.zeros((side, side), np.int32)  # the tile that is visible at a pixel, counted from 1
     tiles = []
     for number in range(1, parameters["objects"] + 1):
         label, size = int(rng.integers(6)), int(rng.uniform(*parameters["size_px"]))
         x, y = rng.integers(0, side - size + 1, 2).tolist()
-        _tile(image, x, y, size, label, rng)
+        _add_tile(image, (x, y), size, label, rng)
         ids[y : y + size, x : x + size] = number
         tiles.append((label, [x, y, size, size]))
-    seen = np.bincount(ids.ravel(), minlength=len(tiles) + 1)
-    return image, [
-        (label, box, seen[i + 1] / (box[2] * box[3])) for i, (label, box) in enumerate(tiles)
-    ]
+    visible_px = np.bincount(ids.ravel(), minlength=len(tiles) + 1)[1:]
+    labelled = []
+    for (label, box), visible in zip(tiles, visible_px, strict=True):
+        labelled.append((label, box, visible / (box[2] * box[3])))
+    return image, labelled
 
 
-def _tile(
-    image: np.ndarray, x: int, y: int, size: int, label: int, rng: np.random.Generator
+def _add_tile(
+    image: np.ndarray, corner: tuple[int, int], size: int, label: int, rng: np.random.Generator
 ) -> None:
+    x, y = corner
     color = rng.integers(150, 256, 3).tolist()
-    cv2.rectangle(image, (x, y), (x + size - 1, y + size - 1), color, -1)
+    cv2.rectangle(image, (x, y), (x + size - 1, y + size - 1), color, cv2.FILLED)
+    radius = max(1, size // 10)
     for u, v in _SPOTS[label + 1]:
-        cv2.circle(
-            image,
-            (round(x + u * size), round(y + v * size)),
-            max(1, size // 10),
-            (20, 20, 20),
-            -1,
-            cv2.LINE_AA,
-        )
+        centre = (round(x + u * size), round(y + v * size))
+        cv2.circle(image, centre, radius, (20, 20, 20), cv2.FILLED, lineType=cv2.LINE_AA)
 
 
 def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
@@ -73,14 +69,8 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
     for i in range(count):
         image, tiles = draw(parameters, np.random.default_rng([seed, i]))
         cv2.imwrite(str(out / f"{i:06d}.png"), image)
-        images.append(
-            {
-                "id": i,
-                "file_name": f"{i:06d}.png",
-                "width": image.shape[1],
-                "height": image.shape[0],
-            }
-        )
+        height, width = image.shape[:2]
+        images.append({"id": i, "file_name": f"{i:06d}.png", "width": width, "height": height})
         for label, box, visibility in tiles:
             entry = {
                 "id": len(annotations),

@@ -1,5 +1,5 @@
-"""Draws the contact sheets of docs/: trays and layers at several densities, and the same scenes by
-both renderers.
+"""Renders the contact sheets of docs/: trays and layers at several densities, and the same scenes
+by both renderers.
 
     python benchmarks/contact_sheet.py docs
 

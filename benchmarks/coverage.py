@@ -1,35 +1,36 @@
-"""How often do 95 % intervals over images and seeds hold the truth? Scores of a Gaussian toy, where
-the truth is 0.
+"""How often do 95 % intervals over images and seeds contain the truth? Scores of a Gaussian toy,
+whose truth is 0.
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --lacking --images 50 --trials 500
 
-An image's score under a model is the sum of normal deviates: how easy the image is for everybody
-(sd 1) and for the recipe (sd 0.5), how lucky the model's seed was, and how easy the image is for
-this very model. The seed's deviate is given in units of 1 / sqrt(images), which is about the
+An image's score under a model is the sum of normal deviates: how easy the image is for all recipes
+(sd 1) and for this recipe (sd 0.5), how lucky the model's seed was, and how easy the image is for
+this one model. The seed's deviate is given in units of 1 / sqrt(images), which is about the
 standard error over images; `shared` is the correlation of the deviates of two recipes trained with
 the same seed.
 
 Columns, each a share of the trials unless it is a width:
 
-    recipe       the interval of one recipe holds 0; plain: that of the usual bootstrap, images and
-                 seeds both drawn with replacement
-    difference   the interval of a difference holds 0: paired by seed as `syndet_ray.spread` does,
-                 unpaired as it does where recipes have no seeds in common, and by the usual
+    recipe       the interval of one recipe contains 0; plain: that of the usual bootstrap, images
+                 and seeds both sampled with replacement
+    difference   the interval of a difference contains 0: paired by seed as `syndet_ray.spread`
+                 does, unpaired as it does if recipes have no seeds in common, and by the usual
                  bootstrap. With two models paired is unpaired too: `spread` pairs three seeds or
                  more. Set its _LEAST_PAIRS to 2 to see pairs of two.
-    one left     the interval of one recipe of which a single training is left holds 0, and that of
-                 its difference from a recipe with all of them: with the spread between seeds of the
+    one left     the interval of a recipe with only one training left contains 0, and that of its
+                 difference from a recipe with all trainings: with the spread between seeds of the
                  other recipes, and (alone) without any
-    width        mean width over that of an interval whose sd were known; for `by unpaired`, over
-                 that of the unpaired one
+    width        mean width, divided by that of an interval with known sd; for `by unpaired`,
+                 divided by that of the unpaired one
     apart        one of three equal recipes is called the best, with a probability above .975:
-                 wanted is .05 or less
+                 it should be .05 or less
 
-With --lacking the second of the three recipes has not the same five seeds as the others: it lacks
-one, has another in its place, or two others. Columns then: the interval of its difference from the
-first holds 0, as `syndet_ray.spread` has it, as if they had no seed in common, and of the models of
-common seeds alone; the widths of the first and the last over that of the second; and apart.
+With --lacking the second of the three recipes does not have the same five seeds as the others: one
+is missing, or one or two are replaced. The columns are then: the interval of its difference from
+the first contains 0, as `syndet_ray.spread` computes it, as if they had no seed in common, and of
+the models with common seeds only; the widths of the first and the last divided by that of the
+second; and apart.
 """
 
 import argparse
@@ -41,13 +42,13 @@ import numpy as np
 
 from syndet_ray import spread
 
-RESAMPLES = 1000
-OWN = 0.5
-RECIPES = 3
-# Seeds of the second recipe where the others have 0 to 4, by how many are common and how many are
-# others.
+RESAMPLES = 1000  # as many as `syndet_ray.spread` uses
+RECIPE_SD = 0.5  # how easy an image is for one recipe
+RECIPES = 3  # the fewest of which one can be called the best while two others are compared
+# Seeds of the second recipe, by the number of common ones and of others; the other recipes have 0
+# to 4.
 LACKING = {"4 + 0": (0, 1, 2, 3), "4 + 1": (0, 1, 2, 3, 5), "3 + 2": (0, 1, 2, 5, 6)}
-SURELY_BEST = 0.975  # as probable as a difference is positive whose 95 % interval begins at 0
+SURELY_BEST = 0.975  # the probability that a difference is positive if its interval begins at 0
 COLUMNS = {
     "recipe": "recipe",
     "plain": "plain",
@@ -75,8 +76,8 @@ LACKING_COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """seed_sd in standard errors over images; image_sd of an image under one model, a normal
-    deviate's.
+    """The spreads of the scores: seed_sd in standard errors over images; image_sd of an image under
+    one model.
     """
 
     images: int
@@ -90,92 +91,99 @@ class Toy:
         0.
         """
         shape = self.images, self.models
-        chosen = (
-            rng.multinomial(self.images, np.full(self.images, 1 / self.images), size=RESAMPLES)
-            / self.images
-        )
-        everybody = rng.standard_normal((self.images, 1))
+        equal = np.full(self.images, 1 / self.images)
+        weights = rng.multinomial(self.images, equal, size=RESAMPLES) / self.images
+        common = rng.standard_normal((self.images, 1))
         lucky_for_all = rng.standard_normal(self.models)
         recipes = []
         for _ in range(RECIPES):
             image = (
-                everybody
-                + OWN * rng.standard_normal((self.images, 1))
+                common
+                + RECIPE_SD * rng.standard_normal((self.images, 1))
                 + self.image_sd * rng.standard_normal(shape)
             )
             own_luck = rng.standard_normal(self.models)
             luck = np.sqrt(self.shared) * lucky_for_all + np.sqrt(1 - self.shared) * own_luck
             scores = image + self.seed_sd / np.sqrt(self.images) * luck
-            drawn = chosen @ scores
-            recipes.append(list((drawn - drawn.mean(axis=0) + scores.mean(axis=0)).T))
+            draws = weights @ scores
+            centred = draws - draws.mean(axis=0) + scores.mean(axis=0)
+            recipes.append(list(centred.T))
         return recipes
 
     def widths(self) -> tuple[float, float]:
-        """Of 95 % intervals of one recipe's score and of the difference of two, had all sd been
-        known.
+        """The widths of 95 % intervals of one recipe's score and of the difference of two, if all
+        sd were known.
         """
         one_seed = (self.seed_sd**2 + self.image_sd**2) / self.models
         own_seed = ((1 - self.shared) * self.seed_sd**2 + self.image_sd**2) / self.models
-        variances = np.array([1 + OWN**2 + one_seed, 2 * (OWN**2 + own_seed)]) / self.images
+        variances = (
+            np.array([1 + RECIPE_SD**2 + one_seed, 2 * (RECIPE_SD**2 + own_seed)]) / self.images
+        )
         return tuple(2 * 1.96 * np.sqrt(variances))
 
 
 def coverage(toy: Toy, trials: int, rng: np.random.Generator) -> dict[str, float]:
     """The columns of one toy, see above, by their names in COLUMNS."""
-    rows = [_measure(toy.draws(rng), rng) for _ in range(trials)]
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    known, known_difference = toy.widths()
+    means = _means([_measure(toy.draws(rng), rng) for _ in range(trials)])
+    ideal, ideal_difference = toy.widths()
     means["difference, by unpaired"] = means["difference, width"] / means.pop("unpaired width")
-    means["width"] /= known
-    means["difference, width"] /= known_difference
+    means["width"] /= ideal
+    means["difference, width"] /= ideal_difference
+    return means
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    means = {}
+    for name in rows[0]:
+        means[name] = float(np.mean([row[name] for row in rows]))
     return means
 
 
 def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) -> dict[str, float]:
-    """One trial: 1 where an interval holds 0, else 0; and widths."""
+    """One trial: 1 if an interval contains 0, else 0; and widths."""
     a, b, *_ = recipes
     by_seed = [dict(enumerate(models)) for models in recipes]
     one = spread.interval(spread.combined(a, rng))
     paired = spread.difference(by_seed[0], by_seed[1], rng)
-    unpaired = spread.difference(
-        by_seed[0], {f"other {k}": draws for k, draws in by_seed[1].items()}, rng
-    )
+    unpaired = spread.difference(by_seed[0], _renamed(by_seed[1]), rng)
     best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
     left = a[:1]
     others = spread.seed_spread(recipes[1:])
-    pooled, alone = (
-        spread.interval(spread.combined(left, rng, spread=known)) for known in (others, None)
-    )
-    gap, gap_alone = (
-        spread.difference({0: left[0]}, by_seed[1], rng, known) for known in (others, None)
-    )
+    pooled = spread.interval(spread.combined(left, rng, spread=others))
+    alone = spread.interval(spread.combined(left, rng, spread=None))
+    gap = spread.difference({0: left[0]}, by_seed[1], rng, others)
+    gap_alone = spread.difference({0: left[0]}, by_seed[1], rng, None)
     return {
-        "one left": _holds_0(*pooled),
-        "one left, alone": _holds_0(*alone),
-        "one left, difference": _holds_0(gap.low, gap.high),
-        "one left, difference alone": _holds_0(gap_alone.low, gap_alone.high),
-        "recipe": _holds_0(*one),
-        "plain": _holds_0(*spread.interval(_plain(a, rng))),
+        "one left": _contains_0(*pooled),
+        "one left, alone": _contains_0(*alone),
+        "one left, difference": _contains_0(gap.low, gap.high),
+        "one left, difference alone": _contains_0(gap_alone.low, gap_alone.high),
+        "recipe": _contains_0(*one),
+        "plain": _contains_0(*spread.interval(_plain(a, rng))),
         "width": one[1] - one[0],
-        "difference": _holds_0(paired.low, paired.high),
-        "difference, unpaired": _holds_0(unpaired.low, unpaired.high),
-        "difference, plain": _holds_0(*spread.interval(_plain(a, rng) - _plain(b, rng))),
+        "difference": _contains_0(paired.low, paired.high),
+        "difference, unpaired": _contains_0(unpaired.low, unpaired.high),
+        "difference, plain": _contains_0(*spread.interval(_plain(a, rng) - _plain(b, rng))),
         "difference, width": paired.high - paired.low,
         "unpaired width": unpaired.high - unpaired.low,
         "apart": max(best.values()) > SURELY_BEST,
     }
 
 
-def _holds_0(low: float, high: float) -> bool:
+def _contains_0(low: float, high: float) -> bool:
     return low <= 0 <= high
 
 
+def _renamed(by_seed: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same draws, with no seed in common with another recipe."""
+    return {f"other {seed}": draws for seed, draws in by_seed.items()}
+
+
 def _plain(models: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """(RESAMPLES,) the mean over as many models, drawn with replacement for each resample."""
+    """(RESAMPLES,) the mean over as many models, sampled with replacement for each resample."""
     table = np.stack(models, axis=1)
-    return np.take_along_axis(table, rng.integers(len(models), size=table.shape), axis=1).mean(
-        axis=1
-    )
+    chosen = rng.integers(len(models), size=table.shape)
+    return np.take_along_axis(table, chosen, axis=1).mean(axis=1)
 
 
 def lacking_coverage(
@@ -184,8 +192,7 @@ def lacking_coverage(
     """The columns of one toy with --lacking, by their names in LACKING_COLUMNS. seeds: of the
     second recipe.
     """
-    rows = [_measure_lacking(toy.draws(rng), seeds, rng) for _ in range(trials)]
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    means = _means([_measure_lacking(toy.draws(rng), seeds, rng) for _ in range(trials)])
     unpaired = means.pop("width, unpaired")
     for name in ("width", "width, common alone"):
         means[name] /= unpaired
@@ -195,24 +202,26 @@ def lacking_coverage(
 def _measure_lacking(
     recipes: Sequence[Sequence[np.ndarray]], seeds: Sequence[int], rng: np.random.Generator
 ) -> dict[str, float]:
-    a, b, c = (
-        {k: models[k] for k in own}
-        for models, own in zip(recipes, (range(5), seeds, range(5)), strict=True)
-    )
-    common = [k for k in seeds if k in a]
+    a, b, c = (dict(enumerate(models)) for models in recipes)
+    a, b, c = _of_seeds(a, range(5)), _of_seeds(b, seeds), _of_seeds(c, range(5))
+    common = [seed for seed in seeds if seed in a]
     gap = spread.difference(a, b, rng)
-    unpaired = spread.difference(a, {f"other {k}": draws for k, draws in b.items()}, rng)
-    alone = spread.difference({k: a[k] for k in common}, {k: b[k] for k in common}, rng)
+    unpaired = spread.difference(a, _renamed(b), rng)
+    alone = spread.difference(_of_seeds(a, common), _of_seeds(b, common), rng)
     best = spread.probability_best({"a": a, "b": b, "c": c}, rng)
     return {
-        "difference": _holds_0(gap.low, gap.high),
-        "unpaired": _holds_0(unpaired.low, unpaired.high),
-        "common alone": _holds_0(alone.low, alone.high),
+        "difference": _contains_0(gap.low, gap.high),
+        "unpaired": _contains_0(unpaired.low, unpaired.high),
+        "common alone": _contains_0(alone.low, alone.high),
         "width": gap.high - gap.low,
         "width, unpaired": unpaired.high - unpaired.low,
         "width, common alone": alone.high - alone.low,
         "apart": max(best.values()) > SURELY_BEST,
     }
+
+
+def _of_seeds(by_seed: dict[int, np.ndarray], seeds: Sequence[int]) -> dict[int, np.ndarray]:
+    return {seed: by_seed[seed] for seed in seeds}
 
 
 def settings(sizes: Sequence[int], counts: Sequence[int]) -> Iterator[Toy]:
@@ -254,7 +263,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=(50, 254))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--lacking", action="store_true", help="of three recipes one has not the same seeds"
+        "--lacking", action="store_true", help="one of three recipes has other seeds"
     )
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.trials} trials of {RESAMPLES} resamples")

@@ -3,11 +3,12 @@
     python benchmarks/false_claims.py ../shared/data/d6_dice --images 60 60 --repeats 120
 
 Photos of all splits are divided at random, without replacement, into two samples. Then a rare
-event: an image of an odd size, of which either sample may hold none.
+event: an image of an odd size, which one sample or both may lack.
 """
 
 import argparse
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from syndet_ray.data.record import Source
 from syndet_ray.inspection.distance import Sample, class_distance, distance
 from syndet_ray.inspection.statistics import STATISTICS, Measurements, measure
 
+# Shares of images of an odd size, from about one in two hundred to one in five.
 RARE = (0.005, 0.01, 0.02, 0.05, 0.2)
-RARE_REPEATS = 400
+RARE_REPEATS = 400  # more than for photos: these take little time
 
 
 def main() -> None:
@@ -30,23 +32,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=120)
     given = parser.parse_args()
     dataset = read(given.data)
-    records = tuple(record for source in dataset.splits.values() for record in source.records)
-    claims = of_photos(
-        measure(Source(name="photos", classes=dataset.classes, records=records)),
-        given.images,
-        given.repeats,
-    )
+    records = tuple(chain.from_iterable(source.records for source in dataset.splits.values()))
+    photos = Source(name="photos", classes=dataset.classes, records=records)
+    claims = claims_on_photos(measure(photos), given.images, given.repeats)
     for name, count in claims.items():
         print(f"{name}: {count / given.repeats:.3f}")
     for share in RARE:
-        claimed = of_a_rare_event(share, given.images)
-        print(
-            f"an image of an odd size in {1 / share:.0f}: {claimed / RARE_REPEATS:.4f}", flush=True
-        )
+        claimed = claims_on_a_rare_event(share, given.images) / RARE_REPEATS
+        print(f"an image of an odd size in {1 / share:.0f}: {claimed:.4f}", flush=True)
 
 
-def of_photos(measured: Measurements, images: tuple[int, int], repeats: int) -> Counter[str]:
-    """How often each statistic was called beyond chance."""
+def claims_on_photos(measured: Measurements, images: tuple[int, int], repeats: int) -> Counter[str]:
+    """The number of times that each statistic was called beyond chance."""
     rng = np.random.default_rng(0)
     counts = measured.class_counts(measured.classes)
     claims = Counter[str]({statistic.name: 0 for statistic in STATISTICS})
@@ -55,11 +52,10 @@ def of_photos(measured: Measurements, images: tuple[int, int], repeats: int) -> 
         first, second = np.sort(order[: images[0]]), np.sort(order[images[0] : sum(images)])
         for statistic in STATISTICS:
             one, two = (part(measured, statistic.name, chosen) for chosen in (first, second))
-            told = distance("second", statistic.name, one, two, seed, fine=statistic.fine)
-            claims[statistic.name] += told.beyond_chance
-        claims["classes"] += class_distance(
-            "second", counts[first], counts[second], seed
-        ).beyond_chance
+            result = distance("second", statistic.name, one, two, seed, fine=statistic.fine)
+            claims[statistic.name] += result.beyond_chance
+        classes = class_distance("second", counts[first], counts[second], seed)
+        claims["classes"] += classes.beyond_chance
     return claims
 
 
@@ -74,8 +70,8 @@ def part(measured: Measurements, statistic: str, images: np.ndarray) -> Sample:
     )
 
 
-def of_a_rare_event(share: float, images: tuple[int, int]) -> int:
-    """How often of RARE_REPEATS pairs of samples the sizes of images were called beyond chance."""
+def claims_on_a_rare_event(share: float, images: tuple[int, int]) -> int:
+    """The number of RARE_REPEATS pairs of samples whose image sizes were called beyond chance."""
     rng = np.random.default_rng(0)
     claims = 0
     for seed in range(RARE_REPEATS):

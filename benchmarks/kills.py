@@ -1,26 +1,26 @@
-"""Is a sweep that was killed and resumed the sweep that it would have been? Kills at random
-moments, and the tables compared.
+"""Does a sweep that was killed and resumed give the same results as an undisturbed one? Kills it at
+random moments, and compares the tables.
 
     python benchmarks/kills.py [--kills 20] [--local 10] [--seed 0] [--work /tmp/kills]
 
 A tiny sweep (8 trials and 3 confirmations, 4 rungs, pruner on) runs undisturbed, then again for
-each kill, on one worker, so that trials end in one order and training is bit-equal. Three of four
-moments are uniform between the ledger's first line and its last, the others from there to the end
-of the process, while the test set is scored and the report is written. They are found again by the
-ledger's lines: a busy machine does not move them.
+each kill, on one worker, so that trials end in one order and training is bit-identical. Three of
+four moments are uniform between the ledger's first line and its last, the others from there to the
+end of the process, while the test set is scored and the report is written. A moment is counted in
+lines of the ledger, so that a busy machine does not move it.
 
-driver   SIGKILL; then the run's own leftovers of Ray are ended, and `resume` is called. In turn,
-         files of the run are damaged before that: Ray's state files emptied, or gone; study.db cut
-         in half; half a line left in the ledger.
-worker   SIGKILL for the process that trains, waits or scores; the driver has to go on by itself.
-node     SIGKILL for the raylet; whatever happens to the driver, the run or its `resume` has to end.
-local    SIGKILL, SIGTERM or SIGINT for `--local`, which has one process; "again" sends a second one
-         during the resume.
+driver   SIGKILL; then the processes that the run's Ray left are ended, and `resume` is called. In
+         turn, files of the run are damaged before that: Ray's state files emptied, or gone;
+         study.db cut in half; half a line left in the ledger.
+worker   SIGKILL for the process that trains, waits or scores; the driver must continue by itself.
+node     SIGKILL for the raylet; the driver may fail, but the run or its `resume` must finish.
+local    SIGKILL, SIGTERM or SIGINT for `--local`, which has one process; every other time a second
+         one during the resume.
 
-A table holds every trial with its parameters, state, reason and rungs, and every row of the test
-set, but no clocks. It is also checked that nothing is left RUNNING in the ledger, in study.db or in
-MLflow, which has one run a trial; that no rung was reported twice; and that only lost workers count
-as retries.
+A table has every trial with its parameters, state, reason and rungs, and every row of the test set,
+but no clocks. The benchmark also checks that nothing is left RUNNING in the ledger, in study.db or
+in MLflow, which has one run for each trial; that no rung was reported twice; and that only lost
+workers count as retries.
 """
 
 import argparse
@@ -40,17 +40,19 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import IMAGES_PER_SECOND, OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.scenes.generate import rendered
 from syndet_ray.tracking.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
-CLOCKS = {"images_per_second"}
+CLOCKS = {IMAGES_PER_SECOND}  # metrics that no two runs share
 SCENE = SceneParameters(objects=5, image_px=128, size_px=(26, 34))
 SWEEP = """
 from syndet_ray import *
@@ -82,130 +84,140 @@ DAMAGES = (
     "half a line in the ledger",
     "Ray's state files gone",
 )
-ENDS_S = 400
+ENDS_S = 400  # many times what the sweep takes: a process that runs longer hangs
 DRIVER, WORKER, NODE = "driver", "worker", "node"
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a sweep comes to when nobody disturbs it. moments: of its ledger's lines and of its end,
-    in seconds.
+    """The results of a sweep that is not disturbed.
+
+    moments  times of its ledger's lines and of its end, in seconds
     """
 
     table: dict[str, Any]
     moments: tuple[float, ...]
 
     def moment(self, rng: random.Random) -> tuple[int, float]:
-        """A random one: so many lines in the ledger, and so many seconds after the last of them."""
+        """A random moment: a number of lines in the ledger, and seconds after the last of them."""
         first, *_, last, end = self.moments
         at = rng.uniform(first, last) if rng.random() < 0.75 else rng.uniform(last, end)
         lines = bisect_right(self.moments, at)
         return lines, at - self.moments[lines - 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kill:
-    """One kill. sent: the signals, one each time the run goes on; lines, later_s: the moment of the
-    first.
+    """One kill.
+
+    signals         one for each time that the run is started or resumed
+    lines, later_s  moment of the first
     """
 
     victim: str
-    sent: tuple[signal.Signals, ...]
+    signals: tuple[signal.Signals, ...]
     lines: int
     later_s: float
     damage: str = ""
 
 
 def table(folder: RunFolder) -> dict[str, Any]:
-    """All that must not depend on what happened to the processes."""
-    found: dict[str, Any] = {f"trial {trial.number}": _row(trial) for trial in folder.trials()}
+    """All results that must not depend on what happened to the processes."""
+    rows: dict[str, Any] = {f"trial {trial.number}": _row(trial) for trial in folder.trials()}
     test = folder.test()
     if test is not None:
-        found |= {f"test row {row.role}": asdict(row) for row in test.rows}
-        # Not how often it was opened: an opening that a kill cut short counts too.
-        found["test set"] = {"hash": test.hash, "simplest": test.simplest}
-    return found
+        rows |= {f"test row {row.role}": asdict(row) for row in test.rows}
+        # Without the number of openings: an opening that a kill interrupted counts too.
+        rows["test set"] = {"hash": test.hash, "simplest": test.simplest}
+    return rows
 
 
 def _row(trial: Trial) -> dict[str, Any]:
-    rungs = {
-        rung.images: {name: value for name, value in rung.metrics.items() if name not in CLOCKS}
-        for rung in trial.rungs
-    }
+    rungs = {}
+    for rung in trial.rungs:
+        metrics = {name: value for name, value in rung.metrics.items() if name not in CLOCKS}
+        rungs[rung.images] = metrics
     facts = ("kind", "of", "replica", "seed_number", "params", "recipe", "state", "cause", "reason")
     return {name: getattr(trial, name) for name in facts} | {"rungs": rungs}
 
 
-def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Where two tables differ, in words."""
-    told = [f"no {name}" for name in expected.keys() - found.keys()]
-    told += [f"an additional {name}" for name in found.keys() - expected.keys()]
-    for name in expected.keys() & found.keys():
+def differences(rows: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """The differences of a table from the undisturbed one, in words."""
+    texts = [f"no {name}" for name in expected.keys() - rows.keys()]
+    texts += [f"an additional {name}" for name in rows.keys() - expected.keys()]
+    for name in expected.keys() & rows.keys():
         for key, value in expected[name].items():
-            if found[name][key] != value:
-                told.append(f"{name}: {key} is {found[name][key]}, undisturbed {value}")
-    return sorted(told)
+            if rows[name][key] != value:
+                texts.append(f"{name}: {key} is {rows[name][key]}, undisturbed {value}")
+    return sorted(texts)
 
 
-def faults(folder: RunFolder, retries: bool) -> list[str]:
-    """What is wrong with a finished run, whatever its figures are."""
+def faults(folder: RunFolder, *, retries: bool) -> list[str]:
+    """The faults of a finished run that do not depend on its scores, in words.
+
+    retries  True if trials may have been retried
+    """
     trials = folder.trials()
-    told = [f"trial {t.number} is RUNNING in the ledger" for t in trials if t.state == "RUNNING"]
+    texts = []
     for trial in trials:
         images = [rung.images for rung in trial.rungs]
-        told += [f"trial {trial.number} reported {images}"] * (images != sorted(set(images)))
-        told += [f"trial {trial.number} counts {trial.retries} retries"] * bool(
-            trial.retries and not retries
-        )
+        if trial.state == "RUNNING":
+            texts.append(f"trial {trial.number} is RUNNING in the ledger")
+        if images != sorted(set(images)):
+            texts.append(f"trial {trial.number} reported {images}")
+        if trial.retries and not retries:
+            texts.append(f"trial {trial.number} counts {trial.retries} retries")
     with sqlite3.connect(folder.path / "study.db") as database:
         mirrored = [state for (state,) in database.execute("select state from trials")]
-    told += [f"study.db holds {len(mirrored)} of {len(trials)} trials"] * (
-        len(mirrored) != len(trials)
-    )
-    told += ["study.db holds a trial that is RUNNING"] * ("RUNNING" in mirrored)
-    return told + _faults_of_mlflow(folder, trials)
+    if len(mirrored) != len(trials):
+        texts.append(f"study.db has {len(mirrored)} of {len(trials)} trials")
+    if "RUNNING" in mirrored:
+        texts.append("study.db has a trial that is RUNNING")
+    return texts + _faults_of_mlflow(folder, trials)
 
 
 def _faults_of_mlflow(folder: RunFolder, trials: Sequence[Trial]) -> list[str]:
     client = MlflowClient(folder.about["mlflow_uri"])
     parent = client.get_run(folder.about["mlflow_run"])
     runs = client.search_runs([parent.info.experiment_id], max_results=1000)
-    told = [
-        f"{run.info.run_name} is {run.info.status} in MLflow"
-        for run in runs
-        if run.info.status != "FINISHED"
-    ]
+    texts = []
+    for run in runs:
+        if run.info.status != "FINISHED":
+            texts.append(f"{run.info.run_name} is {run.info.status} in MLflow")
     by_trial = {int(run.data.tags["trial"]): run for run in runs if "trial" in run.data.tags}
-    told += [f"MLflow has {len(runs)} runs of {len(trials)} trials"] * (
-        len(runs) != len(trials) + 1
-    )
+    if len(runs) != len(trials) + 1:
+        texts.append(f"MLflow has {len(runs)} runs of {len(trials)} trials")
     for trial in trials:
-        run = by_trial[trial.number]
-        settings = [
-            path for path, value in trial.settings.items() if value not in (None, {})
-        ]  # the others have no parameter
-        told += [f"trial {trial.number} lacks parameters in MLflow"] * (
-            len(run.data.params) != len(settings)
-        )
-        told += [f"trial {trial.number} is {run.data.tags['state']} in MLflow"] * (
-            run.data.tags["state"] != trial.state
-        )
-        history = client.get_metric_history(run.info.run_id, "val/mAP")
+        history = client.get_metric_history(by_trial[trial.number].info.run_id, OBJECTIVE)
         steps = sorted(metric.step for metric in history)
-        told += [f"trial {trial.number} has steps {steps} in MLflow"] * (
-            steps != [r.images for r in trial.rungs]
-        )
+        texts += _faults_of_trial(trial, by_trial[trial.number], steps)
     versions = client.search_model_versions(f"name='syndet_ray-{folder.about['name']}'")
-    return told + [f"{len(versions)} versions of the champion"] * (len(versions) != 1)
+    if len(versions) != 1:
+        texts.append(f"{len(versions)} versions of the champion")
+    return texts
+
+
+def _faults_of_trial(trial: Trial, run: Run, steps: Sequence[int]) -> list[str]:
+    """The differences of a trial in MLflow from the ledger, in words."""
+    texts = []
+    # a setting without a value has no parameter
+    settings = [path for path, value in trial.settings.items() if value not in (None, {})]
+    if len(run.data.params) != len(settings):
+        texts.append(f"trial {trial.number} lacks parameters in MLflow")
+    if run.data.tags["state"] != trial.state:
+        texts.append(f"trial {trial.number} is {run.data.tags['state']} in MLflow")
+    if steps != [rung.images for rung in trial.rungs]:
+        texts.append(f"trial {trial.number} has steps {steps} in MLflow")
+    return texts
 
 
 class Sweeps:
-    """Runs the tiny sweep, each time in a folder of its own."""
+    """Runs the tiny sweep, each time in a separate folder."""
 
     def __init__(self, work: Path, local: bool) -> None:
         self._work, self._local = work, local
         self._blank = work / "blank"
-        if not self._blank.exists():  # MLflow takes seconds to make an empty store
+        if not self._blank.exists():  # MLflow takes seconds to create an empty store
             (self._blank / "sweeps").mkdir(parents=True)
             (self._blank / "sweeps" / "tiny.py").write_text(SWEEP)
             local_store(self._blank / "runs")
@@ -221,37 +233,37 @@ class Sweeps:
         assert process.wait(ENDS_S) == 0, _last_words(home)
         ended, folder = time.time(), _only_run(home)
         assert folder is not None
-        wrong = faults(folder, retries=False)
-        assert not wrong, wrong
+        texts = faults(folder, retries=False)
+        assert not texts, texts
         return Undisturbed(table(folder), (*(event["time"] for event in folder.events()), ended))
 
     def killed(self, name: str, kill: Kill) -> tuple[RunFolder | None, str, list[str]]:
-        """A run that was killed, and resumed until it was finished; what was going on, and what
-        went wrong on the way.
+        """A run that was killed, and resumed until it finished; then the hits with their moments,
+        and all that went wrong, in words.
         """
-        home, told, went = self._home(name), list[str](), ""
+        home, wrong, hits = self._home(name), list[str](), list[str]()
         process = self._begin(home)
-        for k, sent in enumerate(kill.sent):
+        for k, sent in enumerate(kill.signals):
             if k == 0:
                 _wait_for_lines(process, home, kill.lines, kill.later_s)
-            else:  # during the resume, which takes seconds to begin
+            else:  # during the resume, which takes seconds to start
                 _wait_for_lines(process, home, _lines(home) + 1, kill.later_s)
             if process.poll() is not None:
                 break
             when = _last_event(home)
             left, struck = _strike(process, kill.victim, sent)
             if struck:
-                went += f"{' and ' if went else ''}{struck} after {when}"
-            told += self._end(process, home, kill.victim, sent)
+                hits.append(f"{struck} after {when}")
+            wrong += self._end(process, home, kill.victim, sent)
             if process.returncode != 0:
                 _end_leftovers(left)
                 folder = _only_run(home)
-                if folder is None:  # killed before there was anything to go on with
-                    return None, went, told
+                if folder is None:  # killed before there was anything to resume
+                    return None, " and ".join(hits), wrong
                 _damage(folder, kill.damage)
                 process = self._resume(home, folder)
-        told += self._end(process, home, kill.victim, None)
-        return _only_run(home), went, told
+        wrong += self._end(process, home, kill.victim, None)
+        return _only_run(home), " and ".join(hits), wrong
 
     def _home(self, name: str) -> Path:
         home = self._work / name
@@ -260,31 +272,31 @@ class Sweeps:
         return home
 
     def _begin(self, home: Path) -> subprocess.Popen[bytes]:
-        how = ["--local"] if self._local else ["--parallel", "1"]
-        return self._start(
-            home, "sweep", "tiny", "--real", str(self._work / "photos"), "--seed", "5", *how
-        )
+        arguments = ["sweep", "tiny", "--real", str(self._work / "photos"), "--seed", "5"]
+        arguments += ["--local"] if self._local else ["--parallel", "1"]
+        return self._start(home, *arguments)
 
     def _resume(self, home: Path, folder: RunFolder) -> subprocess.Popen[bytes]:
         return self._start(home, "resume", str(folder.path))
 
     def _start(self, home: Path, *arguments: str) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        # Workers are otherwise so nice, and wait for each other so busily, that whatever else runs
-        # here starves them.
+        # Otherwise workers have so low a priority, and wait so busily for each other, that other
+        # processes starve them.
         alone = {"RAY_worker_niceness": "0", "OMP_WAIT_POLICY": "passive"}
         environment = os.environ | alone | {"PYTHONPATH": paths, "COLUMNS": "100"}
         with (home / "output.txt").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "syndet_ray", *arguments],
-                cwd=home, env=environment, stdout=output, stderr=output, preexec_fn=_heed_interrupts,
+                cwd=home, env=environment, stdout=output, stderr=output,
+                preexec_fn=_accept_interrupts,
             )  # fmt: skip
 
     def _end(
         self, process: subprocess.Popen[bytes], home: Path, victim: str, sent: signal.Signals | None
     ) -> list[str]:
-        """Waits for the end of a process; what was wrong with it. Ray ends a driver whose node is
-        gone as it likes.
+        """Waits for the end of a process; returns what was wrong with it, in words. A driver whose
+        node is gone may end with any status.
         """
         try:
             status = process.wait(ENDS_S)
@@ -294,7 +306,7 @@ class Sweeps:
             process.wait()
             _end_leftovers(left)
             return [f"the driver hung for {ENDS_S} s"]
-        # another than 130 where nothing is left to be done
+        # not always 130: a process may have finished its work
         by_signal = (0, 130, -sent, signal.SIGTERM) if sent else ()
         expected = {None: (0,), signal.SIGKILL: (0, -signal.SIGKILL)}.get(sent, by_signal)
         if status in expected or (sent and victim == NODE):
@@ -305,17 +317,16 @@ class Sweeps:
 def _strike(
     process: subprocess.Popen[bytes], victim: str, sent: signal.Signals
 ) -> tuple[list[tuple[int, str]], str]:
-    """Sends the signal. Returns the processes that the driver had started, and what was struck; ""
-    where nobody was there.
+    """Sends the signal. Returns the processes that the driver had started, and the names of those
+    that were hit; "" if there were none.
     """
     children, struck = _descendants(process.pid), list[str]()
     if victim == WORKER:
-        while (
-            not (workers := [pid for pid, _ in children if _works(pid)]) and process.poll() is None
-        ):
+        targets = _workers(children)
+        while not targets and process.poll() is None:
             time.sleep(0.05)
             children = _descendants(process.pid)
-        targets = workers
+            targets = _workers(children)
     elif victim == NODE:
         targets = [pid for pid, _ in children if "/raylet/raylet" in _title(pid)]
     else:
@@ -328,8 +339,12 @@ def _strike(
     return children, ", ".join(struck)
 
 
+def _workers(children: Sequence[tuple[int, str]]) -> list[int]:
+    return [pid for pid, _ in children if _works(pid)]
+
+
 def _end_leftovers(started: Sequence[tuple[int, str]]) -> None:
-    """What a killed driver could not end: the processes of its own Ray cluster, and no others."""
+    """Ends the processes of the Ray cluster that a killed driver left, and no others."""
     for pid, began in started:
         if _began(pid) == began:
             with suppress(ProcessLookupError):
@@ -337,7 +352,7 @@ def _end_leftovers(started: Sequence[tuple[int, str]]) -> None:
 
 
 def _damage(folder: RunFolder, damage: str) -> None:
-    """Leaves the run's files as a kill in the middle of a write might, or a loss of power."""
+    """Damages the run's files as a kill during a write, or a loss of power, might."""
     states = [path for path in folder.checkpoints.glob("*") if path.is_file()]
     if damage == "Ray's state files emptied":
         for path in states:
@@ -379,8 +394,8 @@ def _last_event(home: Path) -> str:
 
 
 def _only_run(home: Path) -> RunFolder | None:
-    found = [path.parent for path in home.glob("runs/*/sweep.json")]
-    return RunFolder.open(found[0]) if found else None
+    files = list(home.glob("runs/*/sweep.json"))
+    return RunFolder.open(files[0].parent) if files else None
 
 
 def _last_words(home: Path) -> str:
@@ -388,15 +403,15 @@ def _last_words(home: Path) -> str:
 
 
 def _descendants(pid: int) -> list[tuple[int, str]]:
-    """All processes under one, each with the time it began, by which it is known from a later one
-    of the same number.
+    """All processes below one, each with its start time, which distinguishes it from a later one
+    with the same number.
     """
-    found = []
+    processes = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in map(int, path.read_text().split()):
-                found += [(child, _began(child)), *_descendants(child)]
-    return found
+                processes += [(child, _began(child)), *_descendants(child)]
+    return processes
 
 
 def _began(pid: int) -> str:
@@ -414,58 +429,65 @@ def _title(pid: int) -> str:
 
 
 def _works(pid: int) -> bool:
-    """One of Ray's processes that run our code."""
+    """True for a process of Ray that runs our code."""
     title = _title(pid)
     return title.startswith("ray::") and "Agent" not in title and "IDLE" not in title
 
 
-def _heed_interrupts() -> None:
-    """What runs in the background ignores SIGINT, and its children would inherit that."""
+def _accept_interrupts() -> None:
+    """Accepts SIGINT: a process in the background ignores it, and its children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kills_on_ray(count: int, whole: Undisturbed, rng: random.Random) -> list[Kill]:
     victims = [(DRIVER, WORKER, DRIVER, NODE)[k % 4] for k in range(count)]
     damages = iter(DAMAGES * count)
-    return [
-        Kill(
-            victim, (signal.SIGKILL,), *whole.moment(rng), next(damages) if victim == DRIVER else ""
+    kills = []
+    for victim in victims:
+        lines, later_s = whole.moment(rng)
+        damage = next(damages) if victim == DRIVER else ""
+        kill = Kill(
+            victim=victim, signals=(signal.SIGKILL,), lines=lines, later_s=later_s, damage=damage
         )
-        for victim in victims
-    ]
+        kills.append(kill)
+    return kills
 
 
 def kills_of_local(count: int, whole: Undisturbed, rng: random.Random) -> list[Kill]:
-    every = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+    kinds = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
     damages = iter(DAMAGES * count)
-    return [
-        Kill("local", (every[k % 3],) * (1 + (k % 2)), *whole.moment(rng), next(damages))
-        for k in range(count)
-    ]
+    kills = []
+    for k in range(count):
+        signals = (kinds[k % 3],) * (1 + (k % 2))
+        lines, later_s = whole.moment(rng)
+        kill = Kill(
+            victim="local", signals=signals, lines=lines, later_s=later_s, damage=next(damages)
+        )
+        kills.append(kill)
+    return kills
 
 
 def judge(sweeps: Sweeps, whole: Undisturbed, kills: Sequence[Kill], kind: str) -> tuple[int, int]:
-    """Carries the kills out, one line each; returns how many struck, and after how many of those
-    all was equal.
+    """Carries out the kills and prints a line for each; returns the number that hit a process, and
+    after how many of those all results were equal.
     """
     struck, equal = 0, 0
     for k, kill in enumerate(kills):
         began, name = time.monotonic(), f"{kind}-{k:02d}"
-        folder, went, wrong = sweeps.killed(name, kill)
+        folder, hits, wrong = sweeps.killed(name, kill)
+        retries = 0
         if folder is not None:
-            wrong += differences(table(folder), whole.table) + faults(
-                folder, kill.victim in (WORKER, NODE)
-            )
-        struck += bool(went)
-        equal += bool(went) and not wrong
-        how = f"{'+'.join(sent.name for sent in kill.sent)} {went or 'struck nobody: too late'}"
-        how += f"; {kill.damage}" if kill.damage else ""
-        retries = sum(trial.retries for trial in folder.trials()) if folder else 0
+            retries = sum(trial.retries for trial in folder.trials())
+            wrong += differences(table(folder), whole.table)
+            wrong += faults(folder, retries=kill.victim in (WORKER, NODE))
+        struck += bool(hits)
+        equal += bool(hits) and not wrong
+        signals = "+".join(sent.name for sent in kill.signals)
+        event = f"{signals} {hits or 'hit no process: too late'}"
+        event += f"; {kill.damage}" if kill.damage else ""
         verdict = "equal" if not wrong else f"WRONG ({name}): " + "; ".join(wrong[:6])
-        print(
-            f"{k:3} {kill.victim:7} {how}; {retries} retries, {time.monotonic() - began:.0f} s: {verdict}",
-            flush=True,
-        )
+        seconds = f"{time.monotonic() - began:.0f} s"
+        print(f"{k:3} {kill.victim:7} {event}; {retries} retries, {seconds}: {verdict}", flush=True)
     return struck, equal
 
 
@@ -476,24 +498,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("/tmp/kills"))
     given = parser.parse_args()
-    for local, count, choose in (
-        (False, given.kills, kills_on_ray),
-        (True, given.local, kills_of_local),
-    ):
+    parts = ((False, given.kills, kills_on_ray), (True, given.local, kills_of_local))
+    for local, count, choose in parts:
         if not count:
             continue
         sweeps, kind = Sweeps(given.work.resolve(), local), "local" if local else "ray"
         whole = sweeps.undisturbed()
-        trials, length = (
-            sum(name.startswith("trial") for name in whole.table),
-            whole.moments[-1] - whole.moments[0],
-        )
+        trials = sum(name.startswith("trial") for name in whole.table)
+        length = whole.moments[-1] - whole.moments[0]
         print(f"{kind}, seed {given.seed}: {trials} trials, {length:.0f} s undisturbed", flush=True)
         kills = choose(count, whole, random.Random(given.seed))
         struck, equal = judge(sweeps, whole, kills, kind)
-        print(
-            f"{kind}: {struck} of {count} kills struck; after {equal} of those the table is the undisturbed one's"
-        )
+        same = f"after {equal} of those the table is that of the undisturbed sweep"
+        print(f"{kind}: {struck} of {count} kills hit a process; {same}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """How high can a detector score on photos whose labels scatter? The score of the labels themselves,
-scattered once more.
+after they are scattered a second time.
 
     python benchmarks/label_scatter.py ../shared/data/d6_dice --model MODEL
 
 Nothing is missed, no class is wrong, confidences are random: only the boxes are off, as far as
-people's own are. With a model (saved by accuracy.py --keep), also how far its boxes are off on the
-photos that it was trained on and on others. A model that fits its training photos no better than
-others has nothing left to learn there.
+people's boxes are. With a model (saved by accuracy.py --keep), it also prints how far its boxes are
+off on the photos that it was trained on, and on others. A model that fits its training photos no
+better than others has nothing left to learn there.
 """
 
 import argparse
@@ -22,14 +22,15 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, score
+from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, MAP
 
 # Standard deviations of a label's size (log) and place (shares of its width). The first is that of
 # d6_dice, measured on its training photos against the outlines of dice (docs/results.md); the
 # others are those of a detector's residuals.
 SCATTERS = ((0.09, 0.029), (0.10, 0.030), (0.112, 0.035))
-METRICS = ("mAP", "AP50", "AP75")
-REPEATS = 5
-SURE = 0.3  # confidence of detections that are held against labels: most below it are no objects
+METRICS = (MAP, AP50, AP75)
+REPEATS = 5  # random scatters whose scores are averaged
+SURE = 0.3  # confidence of detections that are compared: most below it are not objects
 
 
 def main() -> None:
@@ -43,13 +44,15 @@ def main() -> None:
     splits = with_validation(read(given.data), seed=0).splits
     labels = decode(splits["val"], working_px=800)
     for size_scatter, place_scatter in SCATTERS:
-        scores = [
-            score(labels, scattered(labels, size_scatter, place_scatter, seed))
-            for seed in range(REPEATS)
-        ]
-        means = {name: np.mean([repeat.metrics[name] for repeat in scores]) for name in METRICS}
-        words = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
-        print(f"labels whose size scatters by {size_scatter} and place by {place_scatter}: {words}")
+        scores = []
+        for seed in range(REPEATS):
+            predictions = scattered(labels, size_scatter, place_scatter, seed)
+            scores.append(score(labels, predictions).metrics)
+        parts = []
+        for name in METRICS:
+            parts.append(f"{name} {np.mean([metrics[name] for metrics in scores]):.3f}")
+        scatter = f"size scatters by {size_scatter} and place by {place_scatter}"
+        print(f"labels whose {scatter}: {', '.join(parts)}")
     if given.model:
         saved = load_model(given.model)
         for name in ("train", "val"):
@@ -61,8 +64,8 @@ def main() -> None:
 def scattered(
     labels: Pool, size_scatter: float, place_scatter: float, seed: int
 ) -> list[Predictions]:
-    """The labels of every image as predictions, their boxes off at random and their confidences
-    without meaning.
+    """The labels of every image as predictions, with random errors of the boxes and random
+    confidences.
     """
     rng = np.random.default_rng(seed)
     predictions = []
@@ -84,8 +87,8 @@ def scattered(
 
 
 def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
-    """Scores, and how the boxes nearest to labels differ from them in size and place: standard
-    deviations and means.
+    """The scores, and the differences in size and place between labels and the boxes nearest to
+    them: standard deviations and means.
 
     Size is the logarithm of predicted / labelled, place is in widths and heights of the label.
     """
@@ -99,11 +102,12 @@ def residual_words(pool: Pool, predictions: Sequence[Predictions]) -> str:
         for centre, size in zip(*centres_and_sizes(pool.boxes(i).xyxy), strict=True):
             distances = np.abs(sure_centres - centre).max(axis=1)
             nearest = int(distances.argmin())
-            if distances[nearest] < size.min() / 4:  # a box of this object, whatever its class
+            if distances[nearest] < size.min() / 4:  # a box of this object, of any class
                 sizes_off.append(np.log(sure_sizes[nearest] / size).mean())
                 places_off.append((sure_centres[nearest] - centre) / size)
-    words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, "AP50_any_class"))
-    scatter = f"sizes scatter by {np.std(sizes_off):.3f}, places by {np.std(places_off, axis=0).mean():.3f}"
+    words = ", ".join(f"{name} {metrics[name]:.3f}" for name in (*METRICS, AP50_ANY_CLASS))
+    place_scatter = np.std(places_off, axis=0).mean()
+    scatter = f"sizes scatter by {np.std(sizes_off):.3f}, places by {place_scatter:.3f}"
     right, down = np.mean(places_off, axis=0)
     bias = (
         f"on average {np.mean(sizes_off):+.3f} in size (log), {right:+.3f} right, {down:+.3f} down"

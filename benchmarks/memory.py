@@ -3,9 +3,9 @@ one node.
 
     python benchmarks/memory.py
 
-Half of the pictures come through Ray's object store (as real photos do), half from a memory-mapped
+Half of the images come through Ray's object store (as real photos do), half from a memory-mapped
 file (as rendered sets do). Proportional memory counts a page that k processes share as 1/k for
-each, so that sharing shows in the sum.
+each, so that the sum shows what is shared.
 """
 
 import os
@@ -25,11 +25,13 @@ IMAGES, SIDE = 400, 512
 
 
 class Reader:
-    """Stands for a trial: holds both pools and has looked at every pixel."""
+    """A stand-in for a trial: it has both pools and has read every pixel."""
 
     def __init__(self, shared: Pool, folder: str) -> None:
         self.pools = [shared, Pool.load(Path(folder) / "pool")]
-        self.sums = [int(pool.image(i).sum()) for pool in self.pools for i in range(len(pool))]
+        self.sums = []
+        for pool in self.pools:
+            self.sums += [int(pool.image(i).sum()) for i in range(len(pool))]
 
     def memory(self) -> float:
         """MiB of image pages that this process accounts for."""
@@ -52,22 +54,22 @@ def main() -> None:
         together = sum(ray.get([one.memory.remote(), two.memory.remote()]))
         ray.shutdown()
     size = 2 * pool.pixels.nbytes / 2**20
-    print(
-        f"{size:.0f} MiB of images; one trial {alone:.0f} MiB, two at once {together:.0f} MiB: {together / alone:.2f} times"
-    )
+    two_at_once = f"two at once {together:.0f} MiB: {together / alone:.2f} times"
+    print(f"{size:.0f} MiB of images; one trial {alone:.0f} MiB, {two_at_once}")
 
 
 def _proportional_mib(array: Any) -> float:
     """PSS of the memory mapping that holds an array, from /proc/self/smaps."""
-    address, found, inside = array.__array_interface__["data"][0], 0.0, False
+    address = array.__array_interface__["data"][0]
+    total_mib, inside = 0.0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         first = line.split()[0]
         if "-" in first and not first.endswith(":"):
             low, high = (int(part, 16) for part in first.split("-"))
             inside = low <= address < high
         elif inside and first == "Pss:":
-            found += int(line.split()[1]) / 1024
-    return found
+            total_mib += int(line.split()[1]) / 1024
+    return total_mib
 
 
 if __name__ == "__main__":

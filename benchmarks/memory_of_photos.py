@@ -2,8 +2,8 @@
 
     python benchmarks/memory_of_photos.py --count 300
 
-Photos are drawn (noise compresses badly, so they are smooth), saved as JPEG of 4032 x 3024 px and
-read as a dataset would be.
+The photos are made up (smooth, because noise compresses badly), saved as JPEG of 4032 x 3024 px and
+read like a dataset.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
 
 SIZE_WH = (4032, 3024)
-OBJECT_PX = 240
+OBJECT_PX = 240  # a size that needs no crop
 
 
 def main() -> None:
@@ -40,9 +40,8 @@ def main() -> None:
         before, began = peak_mib(), time.perf_counter()
         pool = decode(source, scale.longest_px)
         taken = time.perf_counter() - began
-    print(
-        f"{scale.words}; {len(pool)} photos hold {pool.pixels.nbytes / 2**20:.0f} MiB, decoded in {taken:.0f} s"
-    )
+    memory = f"{len(pool)} photos take {pool.pixels.nbytes / 2**20:.0f} MiB"
+    print(f"{scale.words}; {memory}, decoded in {taken:.0f} s")
     print(f"peak of the process {peak_mib():.0f} MiB, {before:.0f} MiB before it decoded")
 
 

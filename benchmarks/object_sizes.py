@@ -1,11 +1,11 @@
-"""Does the detector learn objects of any size? The same scenes, drawn larger and larger, as the
-photos of a sweep would be.
+"""Does the detector learn objects of any size? The same scenes, rendered larger and larger, like
+the photos of a sweep.
 
     python benchmarks/object_sizes.py --seeds 0 1 2
 
-For each size 80 scenes to train on and 30 to score, whose images grow with their objects; the
-working scale, crops and anchors are settled from the boxes, as for a user's photos. mAP after 1200
-images, one core.
+For each size there are 80 scenes to train on and 30 to score. Their images grow with their objects.
+The working scale, crops and anchors are settled from the boxes, as for a user's photos. It prints
+the mAP after 1200 images, on one core.
 """
 
 import argparse
@@ -27,12 +27,13 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 
 SIZES_PX = ((50, 100), (100, 200), (150, 300), (300, 600))
-# Side of an image, in objects of middle size: the largest image that can be rendered shows no more
-# of the largest.
+# Side of an image, in objects of average size: as many as the largest image that can be rendered
+# shows of the largest objects.
 IMAGE_IN_OBJECTS = 4.5
 TRAIN, VAL = 80, 30
 
@@ -48,7 +49,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     means = {}
     for size_px in SIZES_PX:
-        source = drawn(size_px)
+        source = rendered(size_px)
         scores = [accuracy(source, given.images, seed) for seed in given.seeds]
         means[size_px] = statistics.mean(scores)
         words = ", ".join(f"{value:.3f}" for value in scores)
@@ -58,7 +59,7 @@ def main() -> None:
         print(f"{size_px}: {mean:.3f}, {mean / best:.2f} of the best")
 
 
-def drawn(size_px: tuple[int, int]) -> Source:
+def rendered(size_px: tuple[int, int]) -> Source:
     """Scenes as encoded photos."""
     side = min(MOST_SCENE_PX, round(IMAGE_IN_OBJECTS * sum(size_px) / 2))
     parameters = SceneParameters(objects=8, image_px=side, size_px=size_px)
@@ -99,9 +100,8 @@ def accuracy(source: Source, images: int, seed: int) -> float:
     trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=seed)
     trainer.train_until(images)
     held_out = decode(val, scale.longest_px)
-    return score(held_out, predict(trainer.model, held_out, device=torch.device("cpu"))).metrics[
-        "mAP"
-    ]
+    predictions = predict(trainer.model, held_out, device=torch.device("cpu"))
+    return score(held_out, predictions).metrics[MAP]
 
 
 if __name__ == "__main__":

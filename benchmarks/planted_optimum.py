@@ -1,5 +1,5 @@
-"""Does the search find a planted optimum, and with how few images? Simulated learning curves, 20
-seeds an arm, one run.
+"""Does the search find a planted optimum, and with how few images? Learning curves are simulated;
+there are 20 seeds for each arm, in one run.
 
     python benchmarks/planted_optimum.py [--landscape interior|face|vertex|late|crossing|all]
     [--tune]
@@ -8,14 +8,14 @@ A recipe divides its images among real, sparse and crowded scenes, and has a sch
 rate. Its final validation mAP is made up, so that the best recipe is known: 0.6 times one factor
 for each of the three.
 
-shares     1 - 0.25 d², d being how far the shares lie from a planted point: concave with one
-           maximum, as in published mixes, where both together do better than either (Tremblay et
+shares     1 - 0.25 d², where d is the distance of the shares from a planted point: concave with one
+           maximum, as in published mixes, where both together are better than either (Tremblay et
            al. 2018; Borkman et al. 2021). "interior" plants 60 % real, 10 % sparse, 30 % crowded:
-           real only then loses 6.5 %, synthetic only 21 to 32 %, about as far apart as
-           docs/results.md has the two. "face" and "vertex" plant points beyond the simplex, so that
-           half real and half crowded, or real only, are best.
+           real only then loses 6.5 %, synthetic only 21 to 32 %, about as far apart as in
+           docs/results.md. "face" and "vertex" plant points outside the simplex, so that half real
+           and half crowded, or real only, are best.
 schedule   one is best, another loses 2 % and the third 4 %, times 4 s (1 - s) at a synthetic share
-           of s: where only one of the two is seen, schedules are alike.
+           of s: if only real or only synthetic images are seen, schedules are equal.
 rate       a Gaussian of the logarithm, of width 2 (e-foldings): a rate three times too high or low
            costs 14 %, between what docs/results.md measured for two and three times. The bounds are
            those of search_spaces/optimizer.py.
@@ -26,25 +26,25 @@ recipes also lose up to half of their mAP while they see more synthetic images t
 leap when real ones come. In "crossing" T falls as the square root. Ranks of random recipes after a
 quarter and after half of the training correlate with the final ones by 0.6 and 0.9 in interior, 0.2
 and 0.6 in late, 0.1 and 0.6 in crossing; by 0.4 and 0.5 in the 21 curves on real photos of
-docs/results.md, over this very space. Noise of 0.003 mAP (0.5 % of the best) is added to every
-report; seeds differ by more, but then nobody could tell 1 %.
+docs/results.md, over this same space. Noise of 0.003 mAP (0.5 % of the best) is added to every
+report; seeds differ by more, but then 1 % could not be distinguished.
 
-All of this was fixed before the first search ran, but for one thing: T fell as the square root
-everywhere. After the first results, what the curves of real sweeps looked like decided for the 4th
-root; the first version is kept as "crossing".
+All of this was fixed before the first search ran, with one exception: T fell as the square root
+everywhere. After the first results, the curves of real sweeps decided for the 4th root; the first
+version is kept as "crossing".
 
 Every arm runs 4 trials at a time, which report 8 times, until as many images are spent as
-`--trainings` whole trainings take; no controls. At any moment a user would pick the finished trial
-that reported most. "found" is when the noise-free end of that pick first lies within 1 % of the
-best, in images of all trials, pruned ones included, as whole trainings; a run that never comes
-there counts as the limit. "kept" is when it came there to stay: a lucky report can displace a
-better recipe.
+`--trainings` whole trainings take; there are no controls. At any moment a user would pick the
+finished trial with the highest report. "found" is when the noise-free end of that pick is first
+within 1 % of the best, in images of all trials, with pruned ones, as whole trainings; a run that
+never gets there counts as the limit. "kept" is when it got there and stayed: a lucky report can
+displace a better recipe.
 
 Ray's own are OptunaSearch and ASHAScheduler with their defaults (reduction_factor 4), the first
-report as grace_period. Optuna knows no simplex; as its users do, they draw a weight from 0 to 1 for
-each source and divide by the sum, or else move along our axes. They are called as Tune calls them,
-in the same simulated time as ours: in Tune itself trials that train nothing overtake one another by
-chance. `--tune` runs them there too, until found, which takes some ten minutes a landscape.
+report as grace_period. Optuna has no simplex; like its users, they draw a weight from 0 to 1 for
+each source and divide by the sum, or else use our axes. They are called as Tune calls them, in the
+same simulated time as ours: in Tune itself trials that train nothing overtake one another by
+chance. `--tune` runs them there too, until found, which takes about ten minutes a landscape.
 """
 
 import argparse
@@ -96,13 +96,14 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class Landscape:
-    """What a recipe is worth. centre: the planted point; best: the shares nearest to it, which are
-    its own or on an edge.
+    """The mAP of every recipe.
 
+    centre     the planted point
+    best       the shares nearest to it, which are those of the point or on an edge
     schedules  from the best one to the worst
-    crossing   the power of the learning rate that sets how fast mAP rises
-    lag        share of its mAP that a recipe lacks while all it sees is synthetic and overall
-               nothing is
+    crossing   power of the learning rate that decides how fast mAP rises
+    lag        share of its mAP that a recipe lacks while it sees only synthetic images, if overall
+               it sees none
     """
 
     centre: tuple[float, float, float]
@@ -116,14 +117,12 @@ class Landscape:
         """(RUNGS,) noise-free mAP at each rung."""
         shares = np.array([mix.shares[source] for source in SOURCES])
         log_rate = math.log(learning_rate / self.learning_rate)
-        final = (
-            BEST * self._mix(shares) * self._schedule(mix) * math.exp(-0.5 * (log_rate / 2) ** 2)
-        )
+        rate = math.exp(-0.5 * (log_rate / 2) ** 2)
+        final = BEST * self._mix(shares) * self._schedule(mix) * rate
         moments = np.arange(1, RUNGS + 1) / RUNGS
         speed = (learning_rate / 1e-3) ** self.crossing / 0.35
-        return (
-            final * np.expm1(-moments * speed) / math.expm1(-speed) * (1 - self.lag * _excess(mix))
-        )
+        rise = final * np.expm1(-moments * speed) / math.expm1(-speed)
+        return rise * (1 - self.lag * _excess(mix))
 
     def _mix(self, shares: np.ndarray) -> float:
         def lost(at: np.ndarray) -> float:
@@ -132,13 +131,12 @@ class Landscape:
         return 1 - lost(shares) + lost(np.array(self.best))
 
     def _schedule(self, mix: Mix) -> float:
-        return 1 - 0.02 * self.schedules.index(mix.schedule) * 4 * mix.synthetic * (
-            1 - mix.synthetic
-        )
+        place, synthetic = self.schedules.index(mix.schedule), mix.synthetic
+        return 1 - 0.02 * place * 4 * synthetic * (1 - synthetic)
 
 
 def _excess(mix: Mix) -> np.ndarray:
-    """(RUNGS,) by how much the synthetic share before each rung exceeds that of the whole training."""
+    """(RUNGS,) the synthetic share before each rung, minus that of the whole training."""
     real = [shares_between(mix, i / RUNGS, (i + 1) / RUNGS)[REAL] for i in range(RUNGS)]
     return np.maximum(0, 1 - np.array(real) - mix.synthetic)
 
@@ -157,10 +155,10 @@ LANDSCAPES = {
 
 @dataclass
 class Tally:
-    """What a search has spent, and what a user would have picked at any moment.
+    """The images that a search has spent, and the recipe that a user would have picked.
 
-    history: (whole trainings spent, true end of the pick as a share of the best), at each finished
-    trial
+    history  at each finished trial: whole trainings spent, and the true end of the pick as a share
+             of the best
     """
 
     limit: float
@@ -173,12 +171,12 @@ class Tally:
         return self.images / IMAGES[-1]
 
     def finished(self, reported: float, true: float) -> None:
-        """A trial was trained to its end."""
+        """Records a trial that was trained to its end."""
         picked = true / BEST if reported > self.reported else self.history[-1][1]
         self.reported = max(reported, self.reported)
         self.history.append((self.spent, picked))
 
-    def found(self) -> float | None:
+    def first(self) -> float | None:
         """Whole trainings until the pick was first good enough."""
         return next((spent for spent, true in self.history if _good(true)), None)
 
@@ -188,8 +186,8 @@ class Tally:
         return self.history[bad + 1][0] if bad + 1 < len(self.history) else None
 
     def pick(self, spent: float) -> float:
-        """True end of the pick after so many whole trainings, as a share of the best; 0 before the
-        first has ended.
+        """The true end of the pick after so many whole trainings, as a share of the best; 0 before
+        the first trial has ended.
         """
         return next((true for at, true in reversed(self.history) if at <= spent), 0.0)
 
@@ -199,20 +197,20 @@ def _good(true: float) -> bool:
 
 
 class Search(Protocol):
-    """Who proposes recipes and stops trials."""
+    """A search that proposes recipes and stops trials."""
 
     def ask(self, number: int) -> tuple[Mix, float]:
-        """Mix and learning rate of the next trial."""
+        """The mix and the learning rate of the next trial."""
 
     def report(self, number: int, rung: int, value: float) -> bool:
-        """Whether a trial is to stop at one of its rungs, counted from 0."""
+        """True if a trial must stop at one of its rungs, counted from 0."""
 
     def end(self, number: int, rung: int, value: float) -> None:
-        """A trial has ended."""
+        """Records that a trial has ended."""
 
 
 class Ours:
-    """The search of `tuning.study`."""
+    """The search of `search.study`."""
 
     def __init__(self, seed: int, sampler: str = "tpe", pruning: Pruning | None = None) -> None:
         given: dict[str, Any] = {"sampler": sampler, "pruning": pruning or Pruning(), "seed": seed}
@@ -251,10 +249,8 @@ class Rays:
 
     def report(self, number: int, rung: int, value: float) -> bool:
         result = _result(rung, value)
-        stop: bool = (
-            self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=str(number)), result)
-            == "STOP"
-        )
+        trial = SimpleNamespace(trial_id=str(number))
+        stop: bool = self._scheduler.on_trial_result(None, trial, result) == "STOP"
         if not stop:
             self._search.on_trial_result(str(number), result)
         return stop
@@ -279,7 +275,7 @@ def _scheduler() -> Any:
 
 
 def _suggest(trial: optuna.Trial, axes: str) -> dict[str, Any]:
-    """The same space as a user of Optuna would write it. Returns what else a trial is to know."""
+    """Suggests the same space as a user of Optuna would. Returns further settings of a trial."""
     trial.suggest_categorical("schedule", SCHEDULES)
     trial.suggest_float("learning_rate", LOW, HIGH, log=True)
     for source in SOURCES if axes == "weights" else SOURCES[:-1]:
@@ -337,12 +333,12 @@ def simulate(landscape: Landscape, limit: float, make: Callable[[int], Search], 
 
 
 def noise(seed: int, number: int) -> np.ndarray:
-    """(RUNGS,) what is added to the reports of a trial."""
+    """(RUNGS,) the noise of the reports of a trial."""
     return NOISE * seeds.generator(seed, "noise", number).standard_normal(RUNGS)
 
 
 def in_tune(landscape: Landscape, limit: float, seed: int) -> Tally:
-    """OptunaSearch and ASHAScheduler in Ray Tune, until found."""
+    """Runs OptunaSearch and ASHAScheduler in Ray Tune, until the optimum is found."""
     from ray import tune
 
     tally = Tally(limit)
@@ -360,23 +356,31 @@ def in_tune(landscape: Landscape, limit: float, seed: int) -> Tally:
             return False
 
         def stop_all(self) -> bool:
-            return tally.spent >= limit or tally.found() is not None
+            return tally.spent >= limit or tally.first() is not None
 
     with tempfile.TemporaryDirectory() as folder:
+        run_config = tune.RunConfig(
+            storage_path=folder, callbacks=[Count()], stop=Limit(), verbose=0
+        )
+        trainable = partial(_trainable, landscape=landscape, seed=seed)
         tune.Tuner(
-            tune.with_resources(partial(_trainable, landscape=landscape, seed=seed), {"cpu": 1}),
-            tune_config=tune.TuneConfig(
-                search_alg=_searcher(seed, "weights"),
-                scheduler=_scheduler(),
-                num_samples=ENDLESS,
-                max_concurrent_trials=PARALLEL,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=folder, callbacks=[Count()], stop=Limit(), verbose=0
-            ),
+            tune.with_resources(trainable, {"cpu": 1}),
+            tune_config=_tune_config(seed),
+            run_config=run_config,
         ).fit()
     return tally
+
+
+def _tune_config(seed: int) -> Any:
+    from ray import tune
+
+    return tune.TuneConfig(
+        search_alg=_searcher(seed, "weights"),
+        scheduler=_scheduler(),
+        num_samples=ENDLESS,
+        max_concurrent_trials=PARALLEL,
+        reuse_actors=True,
+    )
 
 
 def _trainable(config: Mapping[str, Any], landscape: Landscape, seed: int) -> None:
@@ -405,27 +409,25 @@ def main() -> None:
     )
     parser.add_argument("--landscape", choices=[*LANDSCAPES, "all"], default="interior")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trainings", type=int, default=100, help="where a search ends")
+    parser.add_argument("--trainings", type=int, default=100, help="length of a search")
     parser.add_argument("--tune", action="store_true", help="run Ray's own in Ray Tune, too")
     given = parser.parse_args()
     for name in LANDSCAPES if given.landscape == "all" else [given.landscape]:
-        found = measure(LANDSCAPES[name], given.trainings, given.seeds)
+        landscape = LANDSCAPES[name]
+        by_arm = measure(landscape, given.trainings, given.seeds)
         if given.tune:
-            found["OptunaSearch, ASHA, in Ray Tune"] = measure_tune(
-                LANDSCAPES[name], given.trainings, given.seeds
-            )
-        print(
-            f"\n{name}, {given.seeds} seeds, at most {given.trainings} trainings\n\n{table(found, given.trainings)}"
-        )
+            tallies = measure_tune(landscape, given.trainings, given.seeds)
+            by_arm["OptunaSearch, ASHA, in Ray Tune"] = tallies
+        print(f"\n{name}, {given.seeds} seeds, at most {given.trainings} trainings\n")
+        print(table(by_arm, given.trainings))
 
 
 def measure(landscape: Landscape, limit: float, count: int) -> dict[str, list[Tally]]:
     """The tallies of every arm, one for each seed."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        runs = {
-            name: pool.map(partial(simulate, landscape, limit, make), range(count))
-            for name, make in ARMS.items()
-        }
+        runs = {}
+        for name, make in ARMS.items():
+            runs[name] = pool.map(partial(simulate, landscape, limit, make), range(count))
         return {name: list(tallies) for name, tallies in runs.items()}
 
 
@@ -438,49 +440,45 @@ def measure_tune(landscape: Landscape, limit: float, count: int) -> list[Tally]:
         logging_level="ERROR",
         num_cpus=PARALLEL,
     )
-    found = [in_tune(landscape, limit, seed) for seed in range(count)]
+    tallies = [in_tune(landscape, limit, seed) for seed in range(count)]
     ray.shutdown()
-    return found
+    return tallies
 
 
-def table(found: Mapping[str, Sequence[Tally]], limit: float) -> str:
+def table(by_arm: Mapping[str, Sequence[Tally]], limit: float) -> str:
     """A Markdown table, one row for each arm."""
     budgets = [limit / 4, limit / 2, limit]
-    heads = [
-        "arm",
-        "found",
-        "never",
-        "against random",
-        "kept",
-        *(f"pick at {budget:g}" for budget in budgets),
-    ]
+    heads = ["arm", "found", "never", "against random", "kept"]
+    heads += [f"pick at {budget:g}" for budget in budgets]
     rows = [heads, ["---"] * len(heads)]
-    random = [tally.found() for tally in found[RANDOM]]
-    for name, tallies in found.items():
-        when = [tally.found() for tally in tallies]
+    random = [tally.first() for tally in by_arm[RANDOM]]
+    for name, tallies in by_arm.items():
+        when = [tally.first() for tally in tallies]
         row = [name, _quartiles(when, limit), str(when.count(None)), _ratio(when, random, limit)]
         if max(tally.spent for tally in tallies) >= limit and "in Ray Tune" not in name:
             row.append(_quartiles([tally.kept() for tally in tallies], limit))
-            row += [
-                f"{np.median([tally.pick(budget) for tally in tallies]):.1%}" for budget in budgets
-            ]
+            for budget in budgets:
+                row.append(f"{np.median([tally.pick(budget) for tally in tallies]):.1%}")
         rows.append(row + [""] * (len(heads) - len(row)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _quartiles(when: Sequence[float | None], limit: float) -> str:
-    low, median, high = np.percentile([limit if w is None else w for w in when], [25, 50, 75])
+    moments = [limit if moment is None else moment for moment in when]
+    low, median, high = np.percentile(moments, [25, 50, 75])
     return f"{median:.0f} [{low:.0f}, {high:.0f}]"
 
 
 def _ratio(when: Sequence[float | None], reference: Sequence[float | None], limit: float) -> str:
-    """Of two medians; a bound where one of them is only known to lie beyond the limit."""
-    a, b = (
-        float(np.median([math.inf if w is None else w for w in each])) for each in (when, reference)
-    )
+    """The ratio of two medians; a bound if one of them is beyond the limit."""
+    a, b = _median(when), _median(reference)
     if math.isinf(a):
         return "" if math.isinf(b) else f"> {limit / b:.2f}"
     return f"< {a / limit:.2f}" if math.isinf(b) else f"{a / b:.2f}"
+
+
+def _median(when: Sequence[float | None]) -> float:
+    return float(np.median([math.inf if moment is None else moment for moment in when]))
 
 
 if __name__ == "__main__":

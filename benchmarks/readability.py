@@ -3,9 +3,8 @@ vague names, positional fields.
 
     python benchmarks/readability.py [FOLDER ...]
 
-Prints a table with a column for each folder; none given: that of the package. A code line is one
-that holds a token of code: no blank line, no comment, no docstring. Nodes are all that `ast.walk`
-meets.
+Prints a table with a column for each folder; without folders, that of the package. A code line has
+a token of code: it is no blank line, comment or docstring. Nodes are all that `ast.walk` visits.
 """
 
 import argparse
@@ -19,8 +18,8 @@ from pathlib import Path
 import syndet_ray
 
 ROOT = Path(syndet_ray.__file__).parents[1]
-LONG_COLUMNS = 100
-# Participles and pronouns that say nothing of what they hold.
+LONG_COLUMNS = 100  # what ruff formats to
+# Participles and pronouns that do not say what the value is.
 VAGUE = {"found", "told", "held", "known", "own", "said", "seen", "each", "some"}
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _NO_CODE = (
@@ -35,31 +34,33 @@ _NO_CODE = (
 
 
 def counts(path: Path) -> Counter[str]:
-    """What one file holds, by name."""
+    """The counts of one file, by name."""
     text = path.read_text()
     tree = ast.parse(text)
     docstrings = set(_docstring_lines(tree))
     nodes = list(ast.walk(tree))
-    found = Counter(lines=0, files=1)
-    found["lines"] = len(_code_lines(text) - docstrings)
-    found["all lines"] = text.count("\n")
-    found["long lines"] = sum(len(line) > LONG_COLUMNS for line in text.splitlines())
-    found["nodes"] = len(nodes)
-    found["comprehensions"] = sum(isinstance(node, _COMPREHENSIONS) for node in nodes)
-    found["conditionals"] = sum(isinstance(node, ast.IfExp) for node in nodes)
-    names = [name for node in nodes for name in _assigned(node)]
-    found["names"] = len(names)
-    found["vague names"] = sum(name.strip("_") in VAGUE for name in names)
+    totals = Counter(lines=0, files=1)
+    totals["lines"] = len(_code_lines(text) - docstrings)
+    totals["all lines"] = text.count("\n")
+    totals["long lines"] = sum(len(line) > LONG_COLUMNS for line in text.splitlines())
+    totals["nodes"] = len(nodes)
+    totals["comprehensions"] = sum(isinstance(node, _COMPREHENSIONS) for node in nodes)
+    totals["conditionals"] = sum(isinstance(node, ast.IfExp) for node in nodes)
+    names: list[str] = []
+    for node in nodes:
+        names += _assigned(node)
+    totals["names"] = len(names)
+    totals["vague names"] = sum(name.strip("_") in VAGUE for name in names)
     dataclasses = [
         node for node in nodes if isinstance(node, ast.ClassDef) and _dataclass(node) is not None
     ]
     large = [node for node in dataclasses if _fields(node) >= 3]
-    found["large dataclasses"] = len(large)
-    found["keyword-only"] = sum(_is_keyword_only(node) for node in large)
-    found["positional calls"] = sum(
+    totals["large dataclasses"] = len(large)
+    totals["keyword-only"] = sum(_is_keyword_only(node) for node in large)
+    totals["positional calls"] = sum(
         _positional(node) >= 6 for node in nodes if isinstance(node, ast.Call)
     )
-    return found
+    return totals
 
 
 def table(folder: Path) -> dict[str, str]:
@@ -68,6 +69,7 @@ def table(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*.py")):
         total.update(counts(path))
     hundreds = total["lines"] / 100
+    keyword_only = f"{total['keyword-only']} of {total['large dataclasses']}"
     return {
         "files": str(total["files"]),
         "code lines": str(total["lines"]),
@@ -76,7 +78,7 @@ def table(folder: Path) -> dict[str, str]:
         "conditional expressions per 100 lines": f"{total['conditionals'] / hundreds:.1f}",
         f"lines over {LONG_COLUMNS} columns": f"{total['long lines'] / total['all lines']:.1%}",
         "vague assigned names": f"{total['vague names'] / max(1, total['names']):.1%}",
-        "dataclasses of 3 fields and more, keyword-only": f"{total['keyword-only']} of {total['large dataclasses']}",
+        "dataclasses of 3 fields and more, keyword-only": keyword_only,
         "calls with 6 positional arguments and more": str(total["positional calls"]),
     }
 

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/render_speed.py [objects, 40] [scenes, 60] [image_px, 256]
     [tray or layers]
 
-Times are processor time, which other processes distort less than wall time. The median is of all
-scenes; the least is what a scene costs where nobody disturbs it.
+Times are processor time, which other processes distort less than wall time. The median is that of
+all scenes; the least is the cost of a scene without any disturbance.
 """
 
 import resource
@@ -61,16 +61,14 @@ def main(
     for stage, a, b in zip(STAGES, median, least, strict=True):
         print(f"{stage:10} median {a:6.1f} ms   least {b:6.1f} ms")
     for name, total in (("median", median.sum()), ("least", least.sum())):
-        print(
-            f"{objects} dice, {image_px} px, {name}: {total:.1f} ms, {1e3 / total:.1f} scenes/s per core"
-        )
-    print(
-        f"greatest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
-    )
+        speed = f"{1e3 / total:.1f} scenes/s per core"
+        print(f"{objects} dice, {image_px} px, {name}: {total:.1f} ms, {speed}")
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of the process: {peak_mib:.0f} MiB")
 
 
 def _least(spent: np.ndarray) -> np.ndarray:
-    """(stages,) the mean over the distinct scenes of each one's least time."""
+    """(stages,) the mean over the distinct scenes of their minimum times."""
     return np.mean(
         [spent[first::DISTINCT].min(axis=0) for first in range(min(DISTINCT, len(spent)))], axis=0
     )

@@ -1,12 +1,13 @@
-"""Seconds a scene of the renderers, side by side in one run: the same scenes of 40 dice at 256 x
-256, one core each.
+"""How many seconds does each renderer take for a scene? All render the same scenes of 40 dice at
+256 x 256 px in one run, on one core each.
 
     SYNDET_BLENDER_PYTHON=... OMP_NUM_THREADS=1 python benchmarks/renderers.py [scenes, 6] [samples,
     32]
 
-raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) where it can be
-imported. Times are processor time, which other processes distort less than wall time; that of the
-tracers is without their start, and Cycles' with the denoising and the pass that finds the ids.
+The renderers are raycast, Cycles through `scenes.blender`, and Mitsuba 3 (`pip install mitsuba`) if
+it can be imported. Times are processor time, which other processes distort less than wall time. The
+time of the path tracers does not include their start; that of Cycles includes the denoising and the
+pass that finds the ids.
 """
 
 import resource
@@ -128,21 +129,17 @@ def _mitsuba_camera(mitsuba: Any, camera: Camera) -> dict[str, Any]:
 
 
 def _mitsuba_lights(light: Light) -> dict[str, Any]:
-    """Lamps without a width, as bright as the scene's, and its sky."""
-    lamps = {
-        f"lamp{i}": {
+    """Lamps without a width, as bright as those of the scene, and its sky."""
+    lights = {}
+    for i, lamp in enumerate(light.lamps):
+        irradiance = [np.pi * channel / lamp.direction[2] for channel in lamp.color]
+        lights[f"lamp{i}"] = {
             "type": "directional",
             "direction": [-x for x in lamp.direction],
-            "irradiance": {
-                "type": "rgb",
-                "value": [np.pi * c / lamp.direction[2] for c in lamp.color],
-            },
+            "irradiance": {"type": "rgb", "value": irradiance},
         }
-        for i, lamp in enumerate(light.lamps)
-    }
-    return lamps | {
-        "sky": {"type": "constant", "radiance": {"type": "rgb", "value": list(light.sky_color)}}
-    }
+    radiance = {"type": "rgb", "value": list(light.sky_color)}
+    return {**lights, "sky": {"type": "constant", "radiance": radiance}}
 
 
 def main(count: int = 6, samples: int = 32) -> None:
@@ -153,11 +150,11 @@ def main(count: int = 6, samples: int = 32) -> None:
     renderers = {"raycast": time_raycast, f"Cycles, {samples} samples": time_cycles}
     if find_spec("mitsuba"):
         renderers[f"Mitsuba 3 (scalar), {samples} samples"] = time_mitsuba
-    own = None
+    seconds: dict[str, float] = {}
     for name, measure in renderers.items():
-        spent = measure(scenes, library, samples)
-        own = spent if own is None else own
-        print(f"{name:34} {spent:8.3f} s a scene   {spent / own:7.1f} times raycast", flush=True)
+        seconds[name] = measure(scenes, library, samples)
+        times = seconds[name] / seconds["raycast"]
+        print(f"{name:34} {seconds[name]:8.3f} s a scene   {times:7.1f} times raycast", flush=True)
 
 
 if __name__ == "__main__":

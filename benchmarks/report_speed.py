@@ -1,14 +1,14 @@
-"""How long does the report of many trials take on one core, and are its curves and shares those of
-slower methods?
+"""How long does the report of many trials take on one core, and do its curves and shares agree with
+those of slower methods?
 
     python benchmarks/report_speed.py [--trials 400 4000] [--folder FOLDER]
 
-Made-up searches over six settings, two of which matter, with ledgers as long as those of real ones:
-60 settings in force and 12 scores a report, four reports a trial. Nothing is trained. Seconds are
-CPU time of this process on one core, the first page's imports told apart. At the fewest trials the
-curves are compared with Gaussian processes of all trials, 64 a setting, and the importance of
-numbers with Optuna's evaluator: both are what the report did before, and their time is that of the
-slower method divided by ours, in the same run.
+The searches are made up, over six settings, two of which matter. Their ledgers are as long as those
+of real ones: 60 settings in force and 12 scores a report, four reports a trial. Nothing is trained.
+Seconds are CPU time of this process on one core; the first page, with imports, is shown apart. At
+the fewest trials the curves are compared with Gaussian processes of all trials, 64 for each
+setting, and the importance of numbers with Optuna's evaluator. The report used both before; the
+factors are the time of the slower method divided by ours, in the same run.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from syndet_ray.analysis.varied import settings
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 
 NUMBERS: dict[str, Float | Int] = {
@@ -55,7 +56,7 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, nargs="+", default=[400, 4000])
     parser.add_argument(
-        "--folder", type=Path, help="where the runs are left to be looked at; by default nowhere"
+        "--folder", type=Path, help="keeps the runs in this folder; default: they are deleted"
     )
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -64,73 +65,67 @@ def main() -> None:
         folders = {trials: made_run(home / str(trials), trials) for trials in given.trials}
         fewest, most = min(folders), max(folders)
         first = _seconds(page.write, folders[fewest])
-        print(
-            f"the first page, of {fewest} trials, with imports and the charts' JavaScript: {first:.1f} s",
-            flush=True,
-        )
+        extra = "with imports and the charts' JavaScript"
+        print(f"the first page, of {fewest} trials, {extra}: {first:.1f} s", flush=True)
         pages = {}
         for trials, folder in folders.items():
             pages[trials] = _seconds(page.write, RunFolder(folder.path))
             size = folder.report.stat().st_size / 1e6
             print(f"page of {trials} trials: {pages[trials]:.1f} s, {size:.1f} MB", flush=True)
-        print(
-            f"{most / fewest:.0f} times the trials take {pages[most] / pages[fewest]:.1f} times as long"
-        )
+        longer = pages[most] / pages[fewest]
+        print(f"{most / fewest:.0f} times the trials take {longer:.1f} times as long")
         compare_curves(RunFolder(home / str(fewest)).trials())
         compare_shares(RunFolder(home / str(fewest)).trials())
 
 
 def made_run(path: Path, trials: int) -> RunFolder:
-    """A run of so many completed trials of a search, evenly drawn, with noise as seeds make it."""
+    """A run of so many completed trials, uniformly sampled, with the noise of seeds."""
     rng = np.random.default_rng(0)
     folder = RunFolder.create(path, SWEEP.replace({"trials": trials}), ABOUT)
     for number in range(trials):
-        params = SPACE.suggest(lambda name, axis: _drawn(axis, rng))
+        params = SPACE.suggest(lambda name, axis: _sampled(axis, rng))
         recipe = SWEEP.recipe.replace(params).flat()
         folder.append("asked", number, kind="search", params=params, recipe=recipe)
         share, blur = params["mix.synthetic"], params["scene.blur"]
         height = 0.3 - 0.3 * (share - 0.6) ** 2 - 0.05 * blur + 0.02 * rng.standard_normal()
         for rung in range(1, RUNGS + 1):
-            metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)} | {
-                "val/mAP": height * rung / RUNGS
-            }
+            metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)}
+            metrics[OBJECTIVE] = height * rung / RUNGS
             folder.append("report", number, images=100 * rung, metrics=metrics, effective=recipe)
         folder.append("ended", number, state="COMPLETE", reason="all 400 images seen")
     return folder
 
 
 def compare_curves(trials: tuple[Trial, ...]) -> None:
-    """Prints how much longer Gaussian processes of all trials take, and how far curves lie apart,
-    in widths of the band.
+    """Prints how much longer Gaussian processes of all trials take, and the differences of the
+    curves in widths of the band.
     """
     responses = [response.response(setting, trials) for setting in settings(SWEEP)]
-    fitted = [each for each in responses if each.fitted]
+    fitted = [curve for curve in responses if curve.fitted]
     began = time.process_time()
-    bands = [response.band(each) for each in fitted]
+    bands = [response.band(curve) for curve in fitted]
     ours = time.process_time() - began
+    pairs = [(curve, band) for curve, band in zip(fitted, bands, strict=True) if band is not None]
     began = time.process_time()
-    exact = [
-        exact_band(each, band) for each, band in zip(fitted, bands, strict=True) if band is not None
-    ]
+    exact = [exact_band(curve, band) for curve, band in pairs]
     theirs = time.process_time() - began
-    apart = [
-        _apart(band, *other) for band, other in zip(bands, exact, strict=True) if band is not None
-    ]
-    print(
-        f"{len(bands)} curves: {ours:.2f} s; of all trials {theirs:.1f} s, {theirs / ours:.0f} times",
-        flush=True,
-    )
+    apart = []
+    for (_, band), (mean, error) in zip(pairs, exact, strict=True):
+        apart.append(_apart(band, mean, error))
+    exact_time = f"of all trials {theirs:.1f} s, {theirs / ours:.0f} times"
+    print(f"{len(bands)} curves: {ours:.2f} s; {exact_time}", flush=True)
     print(f"    apart by {max(apart):.1e} of the band's width at most")
 
 
-def exact_band(found: Response, band: Band) -> tuple[np.ndarray, np.ndarray]:
+def exact_band(curve: Response, band: Band) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error at the places of a band, by Gaussian processes of all trials."""
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-    scaled = np.log if found.setting.log else np.asarray
-    x, at = (scaled(np.array(v, float))[:, None] for v in ([p.x for p in found.complete], band.x))
-    y = np.array([point.value for point in found.complete])
+    scaled = np.log if curve.setting.log else np.asarray
+    settings_of = np.array([point.x for point in curve.complete], float)
+    x, at = scaled(settings_of)[:, None], scaled(np.array(band.x, float))[:, None]
+    y = np.array([point.value for point in curve.complete])
     fits = []
     for strength, length, noise in product(
         response._STRENGTHS, response._LENGTHS, response._NOISES
@@ -144,18 +139,19 @@ def exact_band(found: Response, band: Band) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = model.predict(at, return_std=True)
         fits.append((model.log_marginal_likelihood_value_, mean, deviation**2 - noise))
     likelihoods, means, variances = map(np.array, zip(*fits, strict=True))
-    weights = (
-        np.exp(likelihoods - likelihoods.max()) / np.exp(likelihoods - likelihoods.max()).sum()
-    )
+    relative = np.exp(likelihoods - likelihoods.max())
+    weights = relative / relative.sum()
     mean = weights @ means
     error = np.sqrt(weights @ (variances + (means - mean) ** 2))
     return y.mean() + y.std() * mean, y.std() * error
 
 
 def compare_shares(trials: tuple[Trial, ...]) -> None:
-    """Prints how much longer Optuna's evaluator takes on numbers, and how far shares lie apart."""
+    """Prints how much longer Optuna's evaluator takes on numbers, and how far shares differ."""
     axes = list(NUMBERS.values())
-    points = [[trial.params[name] for name in NUMBERS] for trial in trials]
+    points = []
+    for trial in trials:
+        points.append([trial.params[name] for name in NUMBERS])
     scores = np.array([trial.value for trial in trials])
     began = time.process_time()
     shares = anova.shares(axes, anova.table(axes, points), scores, TREES)
@@ -167,18 +163,17 @@ def compare_shares(trials: tuple[Trial, ...]) -> None:
     others = evaluator.evaluate(study, params=list(NUMBERS))
     theirs = time.process_time() - began
     apart = max(abs(share - others[name]) for name, share in zip(NUMBERS, shares, strict=True))
-    print(
-        f"importance, {TREES} trees: {ours:.2f} s; Optuna's {theirs:.1f} s, {theirs / ours:.0f} times"
-    )
+    optuna_time = f"Optuna's {theirs:.1f} s, {theirs / ours:.0f} times"
+    print(f"importance, {TREES} trees: {ours:.2f} s; {optuna_time}")
     print(f"    shares apart by {apart:.1e} at most")
 
 
 def _study(points: list[list[Any]], scores: np.ndarray) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
-    known = {name: _distribution(axis) for name, axis in NUMBERS.items()}
+    axes = {name: _distribution(axis) for name, axis in NUMBERS.items()}
     for point, score in zip(points, scores, strict=True):
         params = dict(zip(NUMBERS, point, strict=True))
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=known, value=score))
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=axes, value=score))
     return study
 
 
@@ -188,22 +183,20 @@ def _distribution(axis: Float | Int) -> optuna.distributions.BaseDistribution:
     return optuna.distributions.FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
-def _drawn(axis: Any, rng: np.random.Generator) -> Any:
+def _sampled(axis: Any, rng: np.random.Generator) -> Any:
     if isinstance(axis, Choice):
         return axis.values[rng.integers(len(axis.values))]
     if isinstance(axis, Int):
         return int(rng.integers(axis.low, axis.high + 1))
     place = rng.random()
-    return float(
-        axis.low * (axis.high / axis.low) ** place
-        if axis.log
-        else axis.low + place * (axis.high - axis.low)
-    )
+    if axis.log:
+        return float(axis.low * (axis.high / axis.low) ** place)
+    return float(axis.low + place * (axis.high - axis.low))
 
 
 def _apart(band: Band, mean: np.ndarray, error: np.ndarray) -> float:
-    """The greatest distance of curve and bounds from exact ones, in widths of the exact band at
-    that place.
+    """The maximum distance of the curve and its bounds from the exact ones, in widths of the exact
+    band.
     """
     low, high = mean - response._95 * error, mean + response._95 * error
     gaps = [

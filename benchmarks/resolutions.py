@@ -2,7 +2,7 @@
 
     python benchmarks/resolutions.py MODEL ../shared/data/d6_dice --split val
 
-Photos are made smaller and larger and saved again, then read and predicted as `evaluate` does.
+The photos are resized and saved again, then read and predicted as `evaluate` does.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
+from syndet_ray.runs.metrics import AP50_ANY_CLASS, MAP
 
 SIDES_PX = (320, 640, 1280, 2560)
 
@@ -43,11 +44,9 @@ def main() -> None:
         )
         pool = aligned(decode(resized, int(saved.detector.working_px)), saved.classes)
         metrics = score(pool, predict(saved.model, pool, device=torch.device("cpu"))).metrics
-        scores[side_px] = metrics["AP50_any_class"]
-        print(
-            f"{side_px} px: AP50 of any class {metrics['AP50_any_class']:.3f}, mAP {metrics['mAP']:.3f}",
-            flush=True,
-        )
+        scores[side_px] = metrics[AP50_ANY_CLASS]
+        ap50 = f"AP50 of any class {metrics[AP50_ANY_CLASS]:.3f}"
+        print(f"{side_px} px: {ap50}, mAP {metrics[MAP]:.3f}", flush=True)
     best = max(scores.values())
     print(
         ", ".join(f"{side_px} px {value / best:.2f}" for side_px, value in scores.items()),

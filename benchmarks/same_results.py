@@ -1,12 +1,12 @@
-"""Does a change of the code leave results as they were? What small sweeps put into their ledger,
-test.json and figures, compared.
+"""Does a change of the code change results? Compares what small sweeps write to their ledger,
+test.json and figures.
 
-    python benchmarks/same_results.py write BEFORE.json      # on the code as it was
-    python benchmarks/same_results.py compare BEFORE.json    # on the code as it is
+    python benchmarks/same_results.py write BEFORE.json      # with the old code
+    python benchmarks/same_results.py compare BEFORE.json    # with the new code
 
 Two sweeps run in one process (`--local`), so that training is bit-identical: `smoke` on the
 stand-in set, and a tiny one with variants, a simplex of three sources, several schedules and
-confirmations. Clocks, paths and what names a machine are left out.
+confirmations. Clocks, paths and names of machines are left out.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 import syndet_ray
 
 ROOT = Path(syndet_ray.__file__).parents[1]
-# Says when, where or how fast, and nothing of what was computed.
+# Facts of when, where or how fast, not of what was computed.
 CLOCKS = {
     "time",
     "images_per_second",
@@ -41,7 +41,10 @@ SWEEP = Sweep(
     recipe=Recipe(
         mix=Mix(
             synthetic_images=4,
-            sources={"few": Scenes(changes={"scene.objects": 4}), "many": Scenes(changes={"scene.objects": 8})},
+            sources={
+                "few": Scenes(changes={"scene.objects": 4}),
+                "many": Scenes(changes={"scene.objects": 8}),
+            },
         ),
         scene=SceneParameters(image_px=128, size_px=(26, 34)),
         detector=Detector(backbone="test_efficientnet", weights="none"),
@@ -64,9 +67,7 @@ SWEEP = Sweep(
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """What a run came to: events of the ledger, scores on the test set, and the rows of every
-    figure.
-    """
+    """The results of a run: events of the ledger, scores on the test set, rows of every figure."""
     ledger = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
     events = [_timeless(event) for event in ledger]
     figures = {path.name: _rows(path) for path in sorted((folder / "figures").glob("*.csv"))}
@@ -79,64 +80,57 @@ def results(folder: Path) -> dict[str, Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _timeless(held) for name, held in value.items() if name not in CLOCKS}
-    return [_timeless(held) for held in value] if isinstance(value, list) else value
+        return {name: _timeless(item) for name, item in value.items() if name not in CLOCKS}
+    if isinstance(value, list):
+        return [_timeless(item) for item in value]
+    return value
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
-        return [
-            {name: value for name, value in row.items() if name not in CLOCKS}
-            for row in csv.DictReader(file)
-        ]
+        return [_timeless(row) for row in csv.DictReader(file)]
 
 
 def run_all(work: Path) -> dict[str, Any]:
-    """The results of both sweeps, run anew."""
+    """Runs both sweeps; returns their results by name."""
     (work / "sweeps").mkdir()
     (work / "sweeps" / "same.py").write_text(TINY)
-    found = {}
+    by_sweep = {}
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths}
     for name in ("smoke", "same"):
         command = [sys.executable, "-m", "syndet_ray", "sweep", name, "--local"]
-        environment = os.environ | {
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        }
         subprocess.run(command, cwd=work, env=environment, check=True, stdout=subprocess.DEVNULL)
-        (folder,) = [
-            path for path in (work / "runs").glob(f"{name}-*") if (path / "sweep.json").exists()
-        ]
-        found[name] = results(folder)
-    return found
+        (sweep_file,) = (work / "runs").glob(f"{name}-*/sweep.json")
+        by_sweep[name] = results(sweep_file.parent)
+    return by_sweep
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:
-    """Where two results differ, each place once."""
+    """The places where two results differ, each once."""
+    texts: list[str] = []
     if isinstance(before, dict) and isinstance(after, dict):
-        names = dict.fromkeys([*before, *after])
-        return [
-            text
-            for name in names
-            for text in differences(before.get(name), after.get(name), f"{place}/{name}")
-        ]
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        pairs = enumerate(zip(before, after, strict=True))
-        return [
-            text for k, (one, other) in pairs for text in differences(one, other, f"{place}[{k}]")
-        ]
-    return [] if before == after else [f"{place}: {str(before)[:200]} is now {str(after)[:200]}"]
+        for name in dict.fromkeys([*before, *after]):
+            texts += differences(before.get(name), after.get(name), f"{place}/{name}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for k, (one, other) in enumerate(zip(before, after, strict=True)):
+            texts += differences(one, other, f"{place}[{k}]")
+    elif before != after:
+        texts.append(f"{place}: {str(before)[:200]} is now {str(after)[:200]}")
+    return texts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=("write", "compare"))
+    parser.add_argument("action", choices=("write", "compare"))
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="syndet-") as work:
-        found = json.loads(json.dumps(run_all(Path(work))))
-    if arguments.what == "write":
-        arguments.file.write_text(json.dumps(found, indent=1))
+        after = json.loads(json.dumps(run_all(Path(work))))
+    if arguments.action == "write":
+        arguments.file.write_text(json.dumps(after, indent=1))
         return
-    different = differences(json.loads(arguments.file.read_text()), found)
+    different = differences(json.loads(arguments.file.read_text()), after)
     print("\n".join(different) or "equal")
     raise SystemExit(bool(different))
 

@@ -1,17 +1,17 @@
-"""What the driver spends on a trial besides waiting for it, and how that grows: 2 000 trials that
-train nothing.
+"""How much time does the driver spend on a trial besides waiting for it, and how does that grow?
+Runs 2 000 trials that train nothing.
 
     python benchmarks/scheduling.py [--trials 2000]
 
-ours   the whole way of a search but for the training: Tune, study and pruner, ledger, study.db,
-       MLflow in sqlite
+ours   a whole search without the training: Tune, study and pruner, ledger, study.db, MLflow in
+       sqlite
 plain  Tune with OptunaSearch, first in, first out: no ledger, no MLflow, no pruner
 
-Both run the same trainable on two workers, each in a driver of its own: 4 reports at once, each
-with 12 scores, a checkpoint of a few bytes and, with ours, the settings in force, over three
-parameters that TPE proposes. Times are wall clock inside what Tune calls (scheduler, searcher and
-callbacks); proposing is told apart, once a trial. Memory is the driver's resident set. The first
-tenth holds imports and first calls, and does not count for growth.
+Both run the same trainable on two workers, each in a separate driver: 4 reports at once, each with
+12 scores, a checkpoint of a few bytes and, with ours, the settings in force, over three parameters
+that TPE proposes. Times are wall clock inside the functions that Tune calls (scheduler, searcher
+and callbacks); proposals, one for each trial, are shown apart. Memory is the driver's resident set.
+The first tenth includes imports and first calls, and does not count for growth.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.task import Resources, RunSettings, Task
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10
@@ -58,12 +59,11 @@ _MEMORY: list[int] = []  # KB after each trial
 
 
 def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]) -> None:
-    """What a worker does: all reports of a made-up trial at once."""
+    """Does the work of a worker: all reports of a made-up trial at once."""
     rng = random.Random(number)
     for rung in range(1, RUNGS + 1):
-        metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)} | {
-            "val/mAP": rng.random() * rung
-        }
+        metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)}
+        metrics[OBJECTIVE] = rng.random() * rung
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.json").write_text("{}")
             report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
@@ -85,7 +85,7 @@ def ours(trials: int, home: Path) -> None:
     _time(hooks.Events, "on_trial_save", REPORT, counts=False)
     _time(hooks.Events, "on_trial_complete", END)
     with connection(None):
-        search = Search(folder, sweep, _Nobody(), [tracking])
+        search = Search(folder, sweep, _NoDisplay(), [tracking])
         tune.run_trials(
             _as_ours,
             search,
@@ -124,7 +124,7 @@ def plain(trials: int, home: Path) -> None:
         tune.Tuner(
             tune.with_resources(_as_plain, {"cpu": USE.cpus}),
             tune_config=tune.TuneConfig(
-                search_alg=OptunaSearch(space, metric="val/mAP", mode="max", seed=0),
+                search_alg=OptunaSearch(space, metric=OBJECTIVE, mode="max", seed=0),
                 num_samples=trials,
                 max_concurrent_trials=USE.parallel,
                 reuse_actors=True,
@@ -151,8 +151,8 @@ def _as_plain(config: dict[str, Any]) -> None:
     _report_all(hash(config["mix.synthetic"]), Recipe().flat(), report)
 
 
-class _Nobody:
-    """A display that nobody looks at."""
+class _NoDisplay:
+    """A display that shows nothing."""
 
     def note(self, text: str) -> None: ...
     def begin(self, trials: int, images: int) -> None: ...
@@ -201,22 +201,17 @@ def measure(arm: str, trials: int) -> None:
     print(json.dumps({"spent": _SPENT, "memory": _MEMORY, "wall": wall, "cpu": cpu}))
 
 
-def show(arm: str, found: dict[str, Any], trials: int) -> None:
-    spent = found["spent"]
-    print(
-        f"\n{arm}: {1000 * found['wall'] / trials:.0f} ms wall and {1000 * found['cpu'] / trials:.0f} ms CPU a trial"
-    )
-    for what, calls in spent.items():
+def show(arm: str, figures: dict[str, Any], trials: int) -> None:
+    wall_ms, cpu_ms = (1000 * figures[clock] / trials for clock in ("wall", "cpu"))
+    print(f"\n{arm}: {wall_ms:.0f} ms wall and {cpu_ms:.0f} ms CPU a trial")
+    for event, calls in figures["spent"].items():
         blocks = _blocks(calls)
-        print(
-            f"  ms a {what:9} mean {fmean(calls):6.2f}, longest {max(calls):7.1f}; medians of {len(blocks)} blocks: ",
-            end="",
-        )
-        print(" ".join(f"{median(block):.2f}" for block in blocks))
-    memory = [block[-1] for block in _blocks(found["memory"])]
-    grown = (memory[-1] - memory[0]) / max(
-        1, len(found["memory"]) - len(found["memory"]) // len(memory)
-    )
+        medians = " ".join(f"{median(block):.2f}" for block in blocks)
+        times = f"mean {fmean(calls):6.2f}, longest {max(calls):7.1f}"
+        print(f"  ms a {event:9} {times}; medians of {len(blocks)} blocks: {medians}")
+    every_kb = figures["memory"]
+    memory = [block[-1] for block in _blocks(every_kb)]
+    grown = (memory[-1] - memory[0]) / max(1, len(every_kb) - len(every_kb) // len(memory))
     print(f"  memory {memory[0] / 1024:.0f} to {memory[-1] / 1024:.0f} MB: {grown:.1f} KB a trial")
 
 

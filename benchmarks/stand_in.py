@@ -1,12 +1,12 @@
-"""The stand-in photos: path-traced pictures of dice, with what the raycast defaults do not contain.
+"""The stand-in photos: path-traced images of dice, with features that the raycast defaults lack.
 
-    SYNDET_BLENDER_PYTHON=... python benchmarks/stand_in.py WORK [OUT,
-    syndet_ray/data/stand_in_photos]
+    SYNDET_BLENDER_PYTHON=... python benchmarks/stand_in.py WORK [OUT]
 
-Other paints, photographed-looking floors, one to three lamps of any hardness, coins and pencils
-between the dice, views from as low as 45 degrees, depth of field, automatic exposure. WORK keeps
-each drawing, so that a run that was stopped goes on; a scene takes about 6 s on one core. OUT gets
-<split>/*.jpg and <split>/_annotations.coco.json.
+They have other paints, floors that look photographed, one to three lamps of any hardness, coins and
+pencils between the dice, views from as low as 45 degrees, depth of field and automatic exposure.
+WORK keeps each rendering, so that a run that was stopped can continue; a scene takes about 6 s on
+one core. OUT receives <split>/*.jpg and <split>/_annotations.coco.json; by default it is
+syndet_ray/data/stand_in_photos.
 """
 
 import hashlib
@@ -48,13 +48,15 @@ from syndet_ray.scenes.scene import (
 from syndet_ray.scenes.sensor import photograph
 
 OUT = FOLDER
-SEED = 990_001
+SEED = 990_001  # not one of the seeds of sweeps
 COUNTS = {"train": 120, "val": 40, "test": 80}
 OBJECTS = (1, 2, 3, 5, 8, 12, 16, 22, 30, 40, 50, 60)
 SIZE_PX, SAMPLES, JPEG_QUALITY = 256, 24, 88
-AT_ONCE = 8  # scenes per process: their meshes lie on the disk for as long
-README = """Path-traced pictures of dice that take the place of photos where a user has none; they are no photographs.
-Made by benchmarks/stand_in.py with Blender's Cycles. License: Apache-2.0, as the rest of this repository.
+AT_ONCE = 8  # scenes per process: their meshes take disk until it ends
+README = """Path-traced pictures of dice that take the place of photos where a user has none; \
+they are no photographs.
+Made by benchmarks/stand_in.py with Blender's Cycles. License: Apache-2.0, as the rest of \
+this repository.
 """
 
 _Rng = np.random.Generator
@@ -62,15 +64,24 @@ _Rgb = tuple[int, int, int]
 # Body, pips and what swirls through the body, sRGB: dice of bone, wood, metal, stone and pastel
 # plastic.
 PAINTS: tuple[tuple[_Rgb, _Rgb, _Rgb], ...] = (
-    ((240, 231, 205), (70, 40, 20), (226, 212, 176)), ((182, 140, 94), (52, 28, 14), (150, 108, 66)),
-    ((150, 154, 160), (18, 18, 22), (150, 154, 160)), ((88, 190, 196), (14, 38, 68), (88, 190, 196)),
-    ((186, 168, 216), (56, 28, 86), (214, 200, 232)), ((190, 214, 92), (28, 46, 12), (190, 214, 92)),
-    ((180, 112, 70), (240, 226, 196), (150, 84, 50)), ((28, 58, 48), (216, 186, 108), (44, 90, 70)),
-    ((236, 112, 88), (246, 244, 240), (236, 112, 88)), ((72, 46, 36), (228, 212, 188), (96, 64, 46)),
-    ((240, 240, 242), (22, 58, 156), (240, 240, 242)), ((230, 192, 204), (146, 22, 60), (244, 222, 228)),
-    ((16, 26, 60), (188, 198, 218), (16, 26, 60)), ((240, 196, 114), (116, 30, 20), (240, 196, 114)),
-    ((102, 22, 32), (236, 216, 196), (140, 44, 48)), ((218, 218, 212), (6, 104, 68), (190, 192, 188)),
-    ((32, 32, 34), (232, 232, 226), (58, 58, 62)), ((196, 22, 30), (240, 238, 232), (196, 22, 30)),
+    ((240, 231, 205), (70, 40, 20), (226, 212, 176)),
+    ((182, 140, 94), (52, 28, 14), (150, 108, 66)),
+    ((150, 154, 160), (18, 18, 22), (150, 154, 160)),
+    ((88, 190, 196), (14, 38, 68), (88, 190, 196)),
+    ((186, 168, 216), (56, 28, 86), (214, 200, 232)),
+    ((190, 214, 92), (28, 46, 12), (190, 214, 92)),
+    ((180, 112, 70), (240, 226, 196), (150, 84, 50)),
+    ((28, 58, 48), (216, 186, 108), (44, 90, 70)),
+    ((236, 112, 88), (246, 244, 240), (236, 112, 88)),
+    ((72, 46, 36), (228, 212, 188), (96, 64, 46)),
+    ((240, 240, 242), (22, 58, 156), (240, 240, 242)),
+    ((230, 192, 204), (146, 22, 60), (244, 222, 228)),
+    ((16, 26, 60), (188, 198, 218), (16, 26, 60)),
+    ((240, 196, 114), (116, 30, 20), (240, 196, 114)),
+    ((102, 22, 32), (236, 216, 196), (140, 44, 48)),
+    ((218, 218, 212), (6, 104, 68), (190, 192, 188)),
+    ((32, 32, 34), (232, 232, 226), (58, 58, 62)),
+    ((196, 22, 30), (240, 238, 232), (196, 22, 30)),
 )  # fmt: skip
 
 
@@ -152,7 +163,7 @@ def _make(rng: _Rng) -> tuple[Die, float]:
 
 
 def library() -> Library:
-    """The dice, and what lies between them."""
+    """The dice, and the things between them."""
     make = trimesh.creation
     coin, pencil = make.cylinder(0.5, 0.08, sections=48), make.cylinder(0.5, 24.0, sections=6)
     token = make.cylinder(0.5, 0.3, sections=40)
@@ -183,8 +194,8 @@ _PLASTICS: tuple[_Rgb, ...] = (
 
 
 def _things(dice: tuple[Body, ...], rng: _Rng) -> tuple[Body, ...]:
-    """Coins, tokens and pencils that lie where no die is, in every other scene."""
-    found: list[Body] = []
+    """Coins, tokens and pencils between the dice, in every other scene."""
+    things: list[Body] = []
     taken = np.array([(*body.position[:2], 0.9 * body.scale) for body in dice])
     for _ in range(int(rng.integers(1, 7)) if rng.random() < 0.5 else 0):
         name = ("coin", "coin", "token", "pencil")[rng.integers(4)]
@@ -197,14 +208,14 @@ def _things(dice: tuple[Body, ...], rng: _Rng) -> tuple[Body, ...]:
             np.linalg.norm(steps[:, None] - taken[:, :2], axis=2) - taken[:, 2] - 0.5 * body.scale
         )
         if gaps.min() > 0:
-            found.append(body)
+            things.append(body)
             reach = np.full((len(steps), 1), 0.5 * body.scale)
             taken = np.concatenate([taken, np.hstack([steps, reach])])
-    return tuple(found)
+    return tuple(things)
 
 
 def _thing(name: str, reach: float, rng: _Rng) -> Body:
-    """A thing that lies on the table, somewhere within `reach` metres."""
+    """A thing on the table, at a random place within `reach` metres."""
     asset, (cos, sin) = library().assets[name], _direction(rng)
     colors = _METALS if name == "coin" else _PLASTICS
     upright = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
@@ -235,9 +246,9 @@ def _direction(rng: _Rng) -> tuple[float, float]:
 
 
 def _ground(n: int, half_size: tuple[float, float], floors: list[Path], rng: _Rng) -> Ground:
-    """A bare table, or a lined tray on it, through whose lining the table's pattern shows.
+    """A bare table, or a tray on it with a lining that shows the table's pattern.
 
-    Where dice lie on one another there are walls that keep them together.
+    If dice lie on one another, walls keep them together.
     """
     w, d = half_size
     has_tray = rng.random() < 0.3 or n * 0.017**2 > 0.55 * 4 * w * d
@@ -342,49 +353,44 @@ def _linear(rgb: _Rgb) -> Color:
     return vector((np.array(rgb) / 255) ** 2.2)
 
 
-def drawn(scenes: list[Scene], folder: Path) -> list[Rendering]:
-    """Drawings of scenes, from `folder` where they have been drawn before."""
+def rendered(scenes: list[Scene], folder: Path) -> list[Rendering]:
+    """Renderings of scenes; those that were rendered before come from `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [
-        folder / f"{hashlib.sha256(scene.to_json().encode()).hexdigest()[:16]}.npy"
-        for scene in scenes
-    ]
+    files = []
+    for scene in scenes:
+        digest = hashlib.sha256(scene.to_json().encode()).hexdigest()
+        files.append(folder / f"{digest[:16]}.npy")
     missing = [i for i, file in enumerate(files) if not file.exists()]
     for first in range(0, len(missing), AT_ONCE):
-        some = missing[first : first + AT_ONCE]
-        for i, drawing in zip(
-            some, blender.render([scenes[i] for i in some], library(), samples=SAMPLES), strict=True
-        ):
-            np.save(
-                files[i],
-                np.concatenate([drawing.radiance, drawing.ids[..., None]], axis=2).astype(
-                    np.float32
-                ),
-            )
+        batch = missing[first : first + AT_ONCE]
+        renderings = blender.render([scenes[i] for i in batch], library(), samples=SAMPLES)
+        for i, rendering in zip(batch, renderings, strict=True):
+            layers = np.concatenate([rendering.radiance, rendering.ids[..., None]], axis=2)
+            np.save(files[i], layers.astype(np.float32))
             print(files[i], flush=True)
-    found = [np.load(file) for file in files]
-    return [Rendering(both[..., :3], both[..., 3].astype(int)) for both in found]
+    saved = [np.load(file) for file in files]
+    return [Rendering(layers[..., :3], layers[..., 3].astype(int)) for layers in saved]
 
 
 def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:
-    """The picture, (h, w, 3) uint8, as automatic exposure takes it: most of the way to a medium
+    """The photo, (h, w, 3) uint8, by automatic exposure, which goes most of the way to medium
     grey.
     """
     factor = float(np.clip((0.22 / np.median(radiance)) ** 0.6, 0.4, 3))
     return photograph(radiance, replace(scene.sensor, exposure=scene.sensor.exposure * factor))
 
 
-def write(scenes: list[Scene], drawings: list[Rendering], folder: Path) -> None:
-    """JPEG files, and COCO instances with visibility beside them."""
+def write(scenes: list[Scene], renderings: list[Rendering], folder: Path) -> None:
+    """Writes JPEG files, and COCO instances with visibility in the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for i, (scene, drawing) in enumerate(zip(scenes, drawings, strict=True)):
+    for i, (scene, rendering) in enumerate(zip(scenes, renderings, strict=True)):
         name = f"{i:03}.jpg"
-        pixels = exposed(scene, drawing.radiance)
+        pixels = exposed(scene, rendering.radiance)
         Image.fromarray(pixels).save(folder / name, quality=JPEG_QUALITY, optimize=True)
         images.append({"id": i, "file_name": name, "width": SIZE_PX, "height": SIZE_PX})
-        annotations += _annotations(annotate(scene, drawing.ids, library()), i, len(annotations))
+        annotations += _annotations(annotate(scene, rendering.ids, library()), i, len(annotations))
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "_annotations.coco.json").write_text(
@@ -394,8 +400,9 @@ def write(scenes: list[Scene], drawings: list[Rendering], folder: Path) -> None:
 
 def _annotations(boxes: Boxes, image: int, first: int) -> list[dict[str, Any]]:
     rows = zip(boxes.xyxy.tolist(), boxes.labels.tolist(), boxes.visibility.tolist(), strict=True)
-    return [
-        {
+    annotations = []
+    for k, ((x1, y1, x2, y2), label, visibility) in enumerate(rows):
+        annotation = {
             "id": first + k,
             "image_id": image,
             "category_id": label,
@@ -403,17 +410,17 @@ def _annotations(boxes: Boxes, image: int, first: int) -> list[dict[str, Any]]:
             "area": (x2 - x1) * (y2 - y1),
             "visibility": round(visibility, 3),
         }
-        for k, ((x1, y1, x2, y2), label, visibility) in enumerate(rows)
-    ]
+        annotations.append(annotation)
+    return annotations
 
 
-# Floors: seamless pictures, as arrays (side, side, 3) of sRGB from 0 to 1.
+# Floors: seamless images, as arrays (side, side, 3) of sRGB from 0 to 1.
 
-FLOOR_PX = 512
+FLOOR_PX = 512  # side; a power of two, for the Fourier transform
 
 
 def floors(folder: Path) -> list[Path]:
-    """Four pictures of each kind of floor, as files."""
+    """Writes four images of each kind of floor; returns their files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, paint in _FLOORS.items():
@@ -431,10 +438,9 @@ def _cloud(rng: _Rng, slope: float, stretch: float = 1.0) -> np.ndarray:
     f = np.fft.fftfreq(FLOOR_PX) * FLOOR_PX
     radius = np.hypot(f[:, None], f[None] * stretch)
     radius[0, 0] = np.inf
-    found = np.fft.ifft2(
-        np.fft.fft2(rng.standard_normal((FLOOR_PX, FLOOR_PX))) * radius**-slope
-    ).real
-    return found / found.std()
+    white = np.fft.fft2(rng.standard_normal((FLOOR_PX, FLOOR_PX)))
+    noise = np.fft.ifft2(white * radius**-slope).real
+    return noise / noise.std()
 
 
 def _between(share: np.ndarray, one: _Rgb, other: _Rgb) -> np.ndarray:
@@ -567,7 +573,7 @@ def main(work: Path, out: Path = OUT) -> None:
     paths = floors(work / "floors")
     for split, count in COUNTS.items():
         scenes = [stand_in_scene(split, i, paths) for i in range(count)]
-        write(scenes, drawn(scenes, work / split), out / split)
+        write(scenes, rendered(scenes, work / split), out / split)
     (out / "README.txt").write_text(README)
 
 

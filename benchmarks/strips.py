@@ -1,10 +1,10 @@
-"""A picture strip for every scene parameter, from nothing to its greatest value:
+"""Renders a strip of images for every scene parameter, from its minimum to its maximum:
 docs/parameters-*.jpg.
 
     python benchmarks/strips.py docs
 
-Each row is one scene, drawn with nothing changed but the parameter it names: of a few scenes the
-one in which it changes most. The row of the curriculum shows scenes of one set.
+Each row is one scene, in which only the parameter that it names changes; of a few scenes it is the
+one that changes most. The row of the curriculum shows scenes of one set.
 """
 
 import sys
@@ -83,18 +83,18 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("box_square", (False, True), TRAY | {"distractors": 0, "objects": 5}),
     ),
 }
-CAPTION_PX = 18
-CURRICULUM_SCENES = 60
+CAPTION_PX = 18  # height of one line of text
+CURRICULUM_SCENES = 60  # scenes of the set from which the curriculum shows some
 
 
 def main(out: Path) -> None:
     for name, rows in ROWS.items():
         strips = [strip(*row, boxes=name in ("labels", "arrangement")) for row in rows]
-        widest = max(s.shape[1] for s in strips)
-        padded = [
-            np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255)
-            for s in strips
-        ]
+        widest = max(image.shape[1] for image in strips)
+        padded = []
+        for image in strips:
+            missing = widest - image.shape[1]
+            padded.append(np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255))
         picture = cv2.cvtColor(np.concatenate(padded), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(out / f"parameters-{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
@@ -104,33 +104,43 @@ def strip(
 ) -> np.ndarray:
     """(h, w, 3) the same scene at each value, under a caption."""
     if parameter.startswith("curriculum"):
-        every = [drawn(with_changes(base, {}), index, CURRICULUM_SCENES, boxes) for index in values]
+        scene = with_changes(base, {})
+        images = [rendered(scene, index, CURRICULUM_SCENES, boxes=boxes) for index in values]
     else:
         steps = [with_changes(base, {parameter.split(" ")[0]: value}) for value in values]
-        index = most_telling(steps[0], steps[-1])
-        every = [drawn(step, index, 1, boxes) for step in steps]
-    picture = np.concatenate(every, axis=1)
+        index = most_different(steps[0], steps[-1])
+        images = [rendered(step, index, 1, boxes=boxes) for step in steps]
+    picture = np.concatenate(images, axis=1)
     caption = np.full((CAPTION_PX, picture.shape[1], 3), 255, np.uint8)
     for k, value in enumerate(values):
-        told = f"{parameter} {value}" if k == 0 else str(value)
-        at = (k * every[0].shape[1] + 3, CAPTION_PX - 5)
-        cv2.putText(caption, told, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (20, 20, 20), 1, cv2.LINE_AA)
+        cv2.putText(
+            caption,
+            f"{parameter} {value}" if k == 0 else str(value),
+            org=(k * images[0].shape[1] + 3, CAPTION_PX - 5),
+            fontFace=cv2.FONT_HERSHEY_SIMPLEX,
+            fontScale=0.42,
+            color=(20, 20, 20),
+            thickness=1,
+            lineType=cv2.LINE_AA,
+        )
     return np.concatenate([caption, picture])
 
 
 def with_changes(base: dict[str, Any], changes: dict[str, Any]) -> SceneParameters:
-    return (
-        Recipe().replace({f"scene.{name}": value for name, value in (base | changes).items()}).scene
-    )
+    settings = {f"scene.{name}": value for name, value in (base | changes).items()}
+    return Recipe().replace(settings).scene
 
 
-def most_telling(least: SceneParameters, most: SceneParameters) -> int:
-    """Of the first scenes the one whose picture differs most between two values of a parameter."""
-    pairs = [(drawn(least, i, 1, False), drawn(most, i, 1, False)) for i in range(8)]
-    return int(np.argmax([np.abs(a.astype(int) - b).mean() for a, b in pairs]))
+def most_different(least: SceneParameters, most: SceneParameters) -> int:
+    """The one of the first scenes whose image differs most between two values of a parameter."""
+    gaps = []
+    for index in range(8):
+        one, other = (rendered(scene, index, 1, boxes=False) for scene in (least, most))
+        gaps.append(np.abs(one.astype(int) - other).mean())
+    return int(np.argmax(gaps))
 
 
-def drawn(parameters: SceneParameters, index: int, count: int, boxes: bool) -> np.ndarray:
+def rendered(parameters: SceneParameters, index: int, count: int, *, boxes: bool) -> np.ndarray:
     image, labelled = render(draw_scene(parameters, 1, index, count), library_of(parameters))
     image = np.ascontiguousarray(image)
     for x1, y1, x2, y2 in labelled.xyxy.round().astype(int).tolist() if boxes else ():

@@ -1,13 +1,12 @@
-"""Training throughput beside torchvision: one core or one GPU, the same photos, one run.
+"""Training throughput compared with torchvision: one core or one GPU, the same photos, one run.
 
-    python benchmarks/train_speed.py                                   # the default beside
-                                                                       torchvision's lightest, 384
-                                                                       px
-    python benchmarks/train_speed.py --device cuda --backbone resnet50_fpn_v2 --weights none --crop
-    640 --batch 16
+    python benchmarks/train_speed.py
+    python benchmarks/train_speed.py --device cuda --backbone resnet50_fpn_v2 --weights none
+    --crop 640 --batch 16
 
-On a CPU the other one is fasterrcnn_mobilenet_v3_large_320_fpn, on a GPU fasterrcnn_resnet50_fpn_v2
-as torchvision's own reference loop trains it: whole-model autocast, its own transforms, worker
+The first line compares the default with torchvision's lightest detector at 384 px. On a CPU the
+other detector is fasterrcnn_mobilenet_v3_large_320_fpn, on a GPU fasterrcnn_resnet50_fpn_v2 as
+torchvision's own reference loop trains it: whole-model autocast, its own transforms, worker
 processes that decode and augment. Both train in turn, so that a machine that slows down slows both.
 """
 
@@ -143,15 +142,11 @@ class Crops(torch.utils.data.Dataset[Any]):
 def theirs_on(pool: Pool, given: argparse.Namespace) -> Callable[[int], float]:
     """The loop of torchvision's references/detection around its model, at the crop's own size."""
     device, classes = torch.device(given.device), len(CLASSES) + 1
-    make = (
-        fasterrcnn_mobilenet_v3_large_320_fpn
-        if device.type == "cpu"
-        else fasterrcnn_resnet50_fpn_v2
-    )
+    is_cpu = device.type == "cpu"
+    make = fasterrcnn_mobilenet_v3_large_320_fpn if is_cpu else fasterrcnn_resnet50_fpn_v2
     size = {"min_size": given.crop, "max_size": given.crop}
-    model: nn.Module = (
-        make(weights=None, weights_backbone=None, num_classes=classes, **size).to(device).train()
-    )
+    model: nn.Module = make(weights=None, weights_backbone=None, num_classes=classes, **size)
+    model.to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     batches = loader(pool, given)

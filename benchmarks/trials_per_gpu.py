@@ -1,5 +1,5 @@
-"""How many trials should share one GPU? Their throughput together, for 1, 2, 4 and 8 of them, each
-a process of its own.
+"""How many trials should share one GPU? Measures their total throughput, for 1, 2, 4 and 8 of them,
+each in a separate process.
 
     python benchmarks/trials_per_gpu.py --device cuda     # the default detector, 384 px
     python benchmarks/trials_per_gpu.py --device cuda --backbone resnet50_fpn_v2 --weights none

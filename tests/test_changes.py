@@ -20,16 +20,15 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning import confirm, preflight
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
-from syndet_ray.tuning.run import (
-    Options,
-    Origin,
-    _about,
-    _check_given,
-    _note_environment,
-    _options,
-    _parent_tags,
-    _plain,
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.record import (
+    description,
+    plain_options,
+    record_environment,
+    saved_options,
 )
+from syndet_ray.tuning.resume import _check_given
+from syndet_ray.tuning.summary import summary_tags
 
 PAIR = (40.0, 60.0)
 WITH_PAIRS = LoadedSweep(
@@ -45,7 +44,7 @@ WITH_PAIRS = LoadedSweep(
 
 @pytest.fixture
 def kept(tmp_path):
-    """What a run that began with a sweep holds of it."""
+    """The sweep as a run that began with it keeps it."""
 
     def make(sweep):
         return RunFolder.create(tmp_path / "run", sweep, {}).sweep
@@ -59,8 +58,8 @@ def test_pairs_are_what_they_were(kept):
 
 def test_another_pair_is_named(kept):
     now = WITH_PAIRS.replace({"variants": {"larger": {"scene.size_px": (40.0, 61.0)}}})
-    (said,) = _differences(kept(WITH_PAIRS), now)
-    assert said.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
+    (message,) = _differences(kept(WITH_PAIRS), now)
+    assert message.startswith("variants was {'larger': {'scene.size_px': [40.0, 60.0]}} and is")
 
 
 FILE_WITH_PAIRS = """
@@ -98,7 +97,7 @@ def changed(**settings):
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "said"),
+    ("then", "now", "message"),
     [
         ("auto", 640, "was 'auto' and is 640"),
         (640, "auto", "was 640 and is 'auto'"),
@@ -106,19 +105,19 @@ def changed(**settings):
     ],
 )
 def test_a_setting_that_is_no_longer_left_to_the_run_has_changed_and_so_has_one_that_now_is(
-    kept, then, now, said
+    kept, then, now, message
 ):
     path = "detector.working_px"
     began = kept(changed(**{path: then}))
     assert _differences(began, changed(**{path: then})) == []
-    assert _differences(began, changed(**{path: now})) == [f"recipe.{path} {said}"]
+    assert _differences(began, changed(**{path: now})) == [f"recipe.{path} {message}"]
 
 
 def test_numbers_are_equal_however_they_are_written(kept):
     began = kept(changed(**{"detector.anchor_px": (24.0, 33.94)}))
     assert _differences(began, changed(**{"detector.anchor_px": (24, 33.94)})) == []
-    (said,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
-    assert said == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"
+    (message,) = _differences(began, changed(**{"detector.anchor_px": (24, 34)}))
+    assert message == "recipe.detector.anchor_px was [24.0, 33.94] and is [24.0, 34.0]"
 
 
 @pytest.fixture
@@ -152,7 +151,7 @@ DATA = SimpleNamespace(
 
 def begun(tmp_path, sweep, origin=None):
     """A run of a sweep that has just begun."""
-    about = _about(origin or Origin(name="run"), sweep, Options(runs=tmp_path), DATA)
+    about = description(origin or Origin(name="run"), sweep, Options(runs=tmp_path), DATA)
     return RunFolder.create(tmp_path / "run", sweep, about)
 
 
@@ -318,7 +317,7 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
     git(file.parent, "add", ".")
     git(file.parent, "commit", "-qm", "one")
     run = begun(tmp_path, load(str(file)), Origin(name="pairs", file=file))
-    _note_environment(run)
+    record_environment(run)
     then = run.about["code"]["sweep"]
     assert (len(then["commit"]), then["dirty"]) == (40, False)
     assert (code_notes(run), "resumed" in run.about) == ([], False)
@@ -327,10 +326,10 @@ def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_t
     assert code_notes(run) == [
         f"the code of sweep was {then['commit'][:12]} and is {then['commit'][:12]} with changes"
     ]
-    _note_environment(run)
+    record_environment(run)
     git(file.parent, "commit", "-qam", "two")
-    _note_environment(run)
-    _note_environment(run)
+    record_environment(run)
+    record_environment(run)
     states = [attempt["code"]["sweep"] for attempt in run.about["resumed"]]
     assert [state["dirty"] for state in states] == [True, False]
     assert states[0]["commit"] == then["commit"] != states[1]["commit"]
@@ -341,28 +340,28 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
     not.
     """
     given = Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5, allow_near_copies=True)
-    saved = json.loads(json.dumps(_plain(given)))
-    assert _options(saved) == given
+    saved = json.loads(json.dumps(plain_options(given)))
+    assert saved_options(saved) == given
     del saved["allow_near_copies"]
-    assert not _options(saved).allow_near_copies
+    assert not saved_options(saved).allow_near_copies
 
 
 def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_path):
     folder = confirmed_run(tmp_path / "run")
     best = confirm.tested(folder.trials())["best"]
-    tags = _parent_tags(best, folder.test(), folder.about)
+    tags = summary_tags(best, folder.test(), folder.about)
     assert tags["test_set"].startswith("real photos: 50 images")
     assert "near_copies" not in tags
     near = {"real": ABOUT["real"] | {"near_copies": {"test": 3}}}
-    assert _parent_tags(best, folder.test(), folder.about | near)["near_copies"].startswith(
+    assert summary_tags(best, folder.test(), folder.about | near)["near_copies"].startswith(
         "3 of 50 test photos look"
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ({"trials": 4}, "`trials`: must be at least what the run has already, 5, got 4"),
+        ({"trials": 4}, "`trials`: must be at least the number of the run, 5, got 4"),
         (
             {"images": 2199},
             "`images`: must be at least the 2,200 that its trials have seen, got 2199",
@@ -373,9 +372,9 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
         ),
     ],
 )
-def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, said):
+def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, message):
     run = made_run(tmp_path / "run")
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=message):
         _check_given(run, given)
     _check_given(run, {"trials": 5, "images": 2201, "hours": 1.0})
     _check_given(run, {})

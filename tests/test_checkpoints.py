@@ -64,10 +64,10 @@ def test_the_front_of_several_goals_is_needed():
         4: (0.32, 160),
         5: (0.31, 200),
     }
-    found = [
+    trials = [
         trial(n, value, effective={"real_images": photos}) for n, (value, photos) in reached.items()
     ]
-    assert needed(found, TWO_GOALS) == {0, 1, 3, 4, 5}, (
+    assert needed(trials, TWO_GOALS) == {0, 1, 3, 4, 5}, (
         "the two best, and what others beat in neither goal"
     )
 
@@ -169,8 +169,8 @@ def test_what_a_kill_left_and_what_comes_late_goes_too(run):
     )
     follower = run.follower()
     pruned = trial(2, 0.1, state="PRUNED")
-    for known in (pruned, trial(3, 0.4, checkpoint=None), trial(1002, 0.1, state="RUNNING")):
-        follower.update(known)
+    for ended in (pruned, trial(3, 0.4, checkpoint=None), trial(1002, 0.1, state="RUNNING")):
+        follower.update(ended)
     follower.flush()
     others = {"trial-1002/images-1", "mine/checkpoint_000001", "trial-x/checkpoint_1"}
     assert run.present() == others
@@ -237,8 +237,6 @@ def test_a_run_without_checkpoints_has_none_to_delete_and_a_failure_is_noted_onc
         for number in (3, 4):
             follower.update(trial(number, 0.1, state="FAILED"))
             follower.flush()
-    assert run.notes == [
-        "checkpoints that nobody needs any more are left where they are: OSError: the store is gone"
-    ]
+    assert run.notes == ["checkpoints that are no longer needed stay: OSError: the store is gone"]
     follower.flush()
     assert run.present() == set(), "another time it went well"

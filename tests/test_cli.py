@@ -21,7 +21,7 @@ from syndet_ray.cli.options import FLAGS, with_flags
 from syndet_ray.cli.terminal import console
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.tuning.run import Outcome
+from syndet_ray.tuning.options import Outcome
 
 REASON = "cannot read images [/data/x.jpg]"
 

@@ -13,8 +13,9 @@ from moto.server import ThreadedMotoServer
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import backup
-from syndet_ray.tuning import run
 from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.run import start
 from syndet_ray.workers import cluster
 
 
@@ -79,14 +80,14 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
     with pytest.raises(
         MachineError, match=rf"{here}: is not seen from here, .* Give `storage` s3://"
     ):
-        run.start(
-            run.Origin(name="tiny"),
+        start(
+            Origin(name="tiny"),
             load(str(path)),
-            run.Options(runs=here, real=dice, address=two_nodes.address),
+            Options(runs=here, real=dice, address=two_nodes.address),
             display,
         )
     assert list(here.iterdir()) == [], "it is refused before anything begins"
-    options = run.Options(
+    options = Options(
         runs=tmp_path / "runs",
         real=dice,
         address=two_nodes.address,
@@ -102,7 +103,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         lost.set()
 
     threading.Thread(target=lose_a_node, daemon=True).start()
-    outcome = run.start(run.Origin(name="tiny"), load(str(path)), options, display)
+    outcome = start(Origin(name="tiny"), load(str(path)), options, display)
     assert lost.is_set(), [trial.reason for trial in outcome.folder.trials()]
     assert outcome.status == "finished"
     trials = outcome.folder.trials()

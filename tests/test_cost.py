@@ -1,4 +1,4 @@
-"""What a sweep is said to take, and how it is told."""
+"""The cost of a sweep: its estimate, and how it is shown."""
 
 import io
 
@@ -144,7 +144,7 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "line"),
     [
         ({"trials": 1}, "1 trial, 1 control"),
         ({"controls": ()}, "10 trials, no controls"),
@@ -155,9 +155,9 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
         ),
     ],
 )
-def test_check_counts_trials_controls_and_variants(fields, said):
+def test_check_counts_trials_controls_and_variants(fields, line):
     first = next(listing.sweep_lines("mine", sweep(**fields)))
-    assert first == f"sweep    mine: {said}"
+    assert first == f"sweep    mine: {line}"
 
 
 def test_check_says_one_seed_of_one():
@@ -166,7 +166,7 @@ def test_check_says_one_seed_of_one():
 
 
 def test_what_a_replay_found_fits_on_a_terminal():
-    found = [
+    replayed = [
         (
             "median, patience 1",
             Replay(
@@ -181,7 +181,7 @@ def test_what_a_replay_found_fits_on_a_terminal():
         )
     ]
     console = Console(file=io.StringIO(), width=100)
-    console.print(listing.replay_table(found, 24, 3))
+    console.print(listing.replay_table(replayed, 24, 3))
     text = console.file.getvalue()
     assert (
         "24 whole learning curves in 200 orders; 3 that the run itself pruned are left out"

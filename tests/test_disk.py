@@ -27,7 +27,7 @@ from syndet_ray.tuning.cost import projected as cost_projected
 from syndet_ray.tuning.disk import Disk, Room, check_fits, projected, room, taken
 from syndet_ray.workers.disk import fault, places
 
-MB = 1_000_000
+MB = 1_000_000  # bytes
 SCENE_BYTES = 3 * 256 * 256
 
 
@@ -88,10 +88,10 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
     words = "lacks 1 MB for 3.0 GB of checkpoints and 1.0 GB of scenes (4.0 GB are free). Make room, give another `runs`,"
     assert (
         str(error.value)
-        == f"{tmp_path}: {words} let checkpoints go to S3 with `storage`, or begin all the same with `force`."
+        == f"{tmp_path}: {words} let checkpoints go to S3 with `storage`, or start it anyway with `force`."
     )
     with pytest.raises(
-        MachineError, match=r"give another `runs`, or begin all the same with `force`\."
+        MachineError, match=r"give another `runs`, or start it anyway with `force`\."
     ):
         check_fits(disk, Room(free=999 * MB, cache=2_000 * MB), tmp_path, "s3://bucket")
 
@@ -105,8 +105,8 @@ def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing(
         *listing.disk_lines(disk, small, "s3://bucket"),
     ]
     assert lines == [
-        "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
-        "disk     at most 400 MB of scenes (of 1.0 GB: those used longest ago are dropped); 5 MB free",
+        "disk     at most 3.0 GB of checkpoints and 400 MB of scenes (of 1.0 GB: the least recently used are deleted); 5 MB free",
+        "disk     at most 400 MB of scenes (of 1.0 GB: the least recently used are deleted); 5 MB free",
     ]
 
 
@@ -114,9 +114,9 @@ def test_the_room_is_that_of_the_disk_now_and_a_bound_that_is_no_number_is_found
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SYNDET_CACHE_GB", "2")
-    found = room(tmp_path, tmp_path / "cache")
-    assert found.cache == 2_000 * MB
-    assert found.free > 0
+    space = room(tmp_path, tmp_path / "cache")
+    assert space.cache == 2_000 * MB
+    assert space.free > 0
     monkeypatch.setenv("SYNDET_CACHE_GB", "two")
     with pytest.raises(MachineError, match=r"\$SYNDET_CACHE_GB"):
         room(tmp_path, tmp_path / "cache")
@@ -138,8 +138,8 @@ def test_a_disk_that_cannot_be_written_is_to_blame_whatever_the_error_says(tmp_p
     looked_at = (tmp_path / "of another machine", tmp_path)
     assert fault(error, looked_at) is None
     with no_file_may_grow():
-        told = fault(error, looked_at)
-    assert told == f"{tmp_path} cannot be written (File too large)"
+        message = fault(error, looked_at)
+    assert message == f"{tmp_path} cannot be written (File too large)"
     assert list(tmp_path.iterdir()) == [], "nothing is left of the look"
 
 
@@ -147,15 +147,15 @@ def test_an_error_that_names_the_disk_counts_when_there_is_room_again(tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device", "checkpoints/x")
     wrapped = RuntimeError("the checkpoint was not written")
     wrapped.__cause__ = full
-    told = "a disk could not be written ([Errno 28] No space left on device: 'checkpoints/x')"
-    assert fault(wrapped, [tmp_path]) == fault(full, [tmp_path]) == told
+    message = "a disk could not be written ([Errno 28] No space left on device: 'checkpoints/x')"
+    assert fault(wrapped, [tmp_path]) == fault(full, [tmp_path]) == message
     assert fault(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path]) is None
 
 
 def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(
     tmp_path, monkeypatch
 ):
-    """Those too where Python, which writes to it when it first looks for it, finds no folder that
+    """Also if Python, which writes to it when it first looks for it, finds no folder that
     can be written.
     """
     monkeypatch.setattr("tempfile.tempdir", None)

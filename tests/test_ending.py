@@ -1,4 +1,4 @@
-"""The end of a run: what fails there is told, and keeps nothing from what comes after it."""
+"""The end of a run: a failure there is noted, and does not keep later steps from running."""
 
 import errno
 import json
@@ -13,8 +13,9 @@ from syndet_ray.cli import sweeps
 from syndet_ray.cli.terminal import console
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.tuning import run
-from syndet_ray.tuning.run import Options, _Attempt, _carry_out
+from syndet_ray.tuning import attempt
+from syndet_ray.tuning.attempt import Attempt
+from syndet_ray.tuning.options import Options
 from syndet_ray.workers.stop import Stop
 
 SCORES = {
@@ -26,7 +27,7 @@ SCORES = {
 
 @pytest.fixture
 def folder(tmp_path, empty_store):
-    """A run of which everything is done but its end, beside a store that has nothing of it yet."""
+    """A run of which everything is done but its end, next to a store that has nothing of it yet."""
     folder = made_run(tmp_path / "runs" / "dice-1", scores=SCORES)
     shutil.copy(empty_store, tmp_path / "runs")
     return folder
@@ -42,13 +43,13 @@ def carry_out(folder, tmp_path, monkeypatch):
                 raise end
             return end
 
-        monkeypatch.setattr(_Attempt, "carry_out", ended)
+        monkeypatch.setattr(Attempt, "carry_out", ended)
         options, display = (
             Options(runs=folder.path.parent, storage=str(tmp_path / "copies")),
             Silent(),
         )
         carry.notes = display.notes
-        return _carry_out(
+        return attempt.carry_out(
             folder, options, None, runner=None, display=display, lease=None, stop=Stop(print)
         )
 
@@ -73,7 +74,7 @@ def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(
     assert note.startswith(
         "the report could not be written (FileExistsError: [Errno 17] File exists: "
     )
-    assert note.endswith(f"): python -m syndet_ray report {folder.path} makes it")
+    assert note.endswith(f"): python -m syndet_ray report {folder.path} writes it")
     assert "Traceback" in folder.report_error.read_text()
     copy = tmp_path / "copies" / "dice-1" / "run"
     assert json.loads((copy / "run.json").read_text())["status"] == "finished"
@@ -90,8 +91,8 @@ def test_a_mistake_of_ours_in_the_report_is_named_with_its_kind_and_kept_with_it
 ):
     monkeypatch.setattr(page, "content", lambda folder: 1 / 0)
     assert carry_out("finished").status == "finished"
-    told = "the report could not be written (ZeroDivisionError: division by zero): python -m syndet_ray report"
-    assert f"{told} {folder.path} makes it" in carry_out.notes
+    message = "the report could not be written (ZeroDivisionError: division by zero): python -m syndet_ray report"
+    assert f"{message} {folder.path} writes it" in carry_out.notes
     assert "in <lambda>" in folder.report_error.read_text()
     assert in_mlflow(folder)[0] == "FINISHED"
 
@@ -124,7 +125,7 @@ def test_a_failure_during_the_run_is_not_hidden_by_one_of_its_end(folder, carry_
     def refused(folder, status):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run, "_record", refused)
+    monkeypatch.setattr(attempt, "record_end", refused)
     with pytest.raises(ZeroDivisionError):
         carry_out(ZeroDivisionError())
 

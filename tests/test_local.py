@@ -27,13 +27,14 @@ from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retried
 from syndet_ray.tracking.mlflow import Tracking
-from syndet_ray.tuning import run
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.confirm import to_be_scored
-from syndet_ray.tuning.run import Options, Origin, resume, start
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.resume import _check_models, resume
+from syndet_ray.tuning.run import start
 from syndet_ray.workers import local
 
-WRITE_IT = "The run has all of it: once the store can be written, python -m syndet_ray resume"
+WRITE_IT = "The run's folder has all of it. Once the store can be written, run: python -m syndet_ray resume"
 WHOLE = {"trials": 1, "seeds": 2}
 
 
@@ -139,7 +140,7 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     display = Silent()
     ended = resume(stopped.folder, {"images": 10_000}, display)
     assert ended.status == "finished"
-    assert f"are gone, so they begin anew: {left.number}" in " ".join(display.notes)
+    assert f"are gone, so they start again: {left.number}" in " ".join(display.notes)
     assert sum(trial.retries for trial in ended.folder.trials()) == 0
     assert table(ended.folder) == table(whole.folder)
     assert [row.metrics for row in ended.folder.test().rows] == [
@@ -157,7 +158,7 @@ def test_models_that_are_gone_are_told_before_anything_trains_or_the_test_set_is
     for trial in lost:
         shutil.rmtree(trial.checkpoint)
     known = folder.trials()
-    assert run._check_models(folder, {}) is None, "the test set has met them all"
+    assert _check_models(folder, {}) is None, "the test set has met them all"
     message = rf"test set, {lost[0].number}, {lost[1].number}: {lost[0].checkpoint} is gone\. Put them back"
     with pytest.raises(DataError, match=message):
         resume(folder, {"trials": 2}, Silent())
@@ -209,7 +210,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     monkeypatch.setattr(Tracking, "_bring_up", away)
     monkeypatch.setattr(page, "write", empty_report)
     with monkeypatch.context() as hurry:
-        hurry.setattr("syndet_ray.tuning.run._PATIENCE_S", 0.0)
+        hurry.setattr("syndet_ray.tuning.attempt._PATIENCE_S", 0.0)
         finished = begin(trials=1, seeds=1)
     folder = finished.folder
     assert finished.status == "finished"
@@ -237,7 +238,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
         1 if models == {m for row in first.rows for m in row.models} else 2
     )
     with pytest.raises(
-        DefinitionError, match="`trials`: must be at least what the run has already, 3, got 2"
+        DefinitionError, match="`trials`: must be at least the number of the run, 3, got 2"
     ):
         resume(folder, {"trials": 2}, Silent())
 
@@ -454,7 +455,7 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
 
 def test_local_keeps_to_this_machine(home):
     home()
-    with pytest.raises(DefinitionError, match="`local`: goes with no `address`"):
+    with pytest.raises(DefinitionError, match="`local`: cannot be combined with `address`"):
         start(
             Origin(name="tiny"),
             load("tiny"),

@@ -33,7 +33,7 @@ class Slow:
 
 @pytest.fixture
 def slow(monkeypatch):
-    """The store of whatever address, slowly."""
+    """The store of any address, slowed down."""
     real, slow = checkpoints.filesystem, Slow()
 
     def filesystem(address):
@@ -91,7 +91,7 @@ def test_a_checkpoint_that_is_gone_keeps_no_other_from_deletion(tmp_path):
 
 
 def test_a_checkpoint_that_a_trial_writes_once_more_stays(tmp_path, slow):
-    """It lost its newest ones, and began anew, in the same folders."""
+    """It lost its newest ones, and started again, in the same folders."""
     first, second, third = (str(tmp_path / f"images-{k:09d}") for k in range(3))
     other = place(tmp_path, 1, 0)
     for path in (first, second, third, other):
@@ -122,7 +122,7 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_and_resume_deletes_what
     follower.flush(0.01)
     place = tmp_path / "checkpoints"
     assert notes == [
-        f"old checkpoints are left at {place}, which did not answer within 0.01 s: resume deletes them"
+        f"old checkpoints stay at {place}, which did not answer within 0.01 s: resume deletes them"
     ]
     assert folder.exists()
     resumed = Checkpoints(str(tmp_path), SWEEP, notes.append)

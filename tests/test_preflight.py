@@ -159,7 +159,7 @@ def test_a_source_is_looked_at_with_all_that_the_search_may_put_beside_its_own_c
 
 
 def test_scenes_that_no_source_draws_are_no_objection(models):
-    """The recipe's own scene shows dice, whose classes are others: but nobody renders it."""
+    """The recipe's own scene shows dice, whose classes are others: but no source renders it."""
     solids = {"solids": Scenes(changes={"scene.assets": str(models)})}
     check_assets(sweep_of(mix={"sources": solids}), ("box", "ball"), "photos")
     with pytest.raises(DataError, match=r"photos.*(ball|box)"):
@@ -175,13 +175,15 @@ def test_scenes_that_no_source_draws_are_no_objection(models):
 
 
 def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decoded(photos, tmp_path):
-    """Only a look into their folder tells that they are cut-outs, which mirror nothing anew."""
+    """Only their folder shows that they are cut-outs, which reflect nothing."""
     for name in ("cat", "dog"):
         (tmp_path / "things" / name).mkdir(parents=True)
         Image.new("RGBA", (8, 8), "red").save(tmp_path / "things" / name / "one.png")
     scene = {"assets": str(tmp_path / "things")}
-    said = r"scene.gloss: is searched, and nothing acts on it where .* scene.assets holds no mesh"
-    with pytest.raises(DefinitionError, match=said):
+    message = (
+        r"scene.gloss: is searched, and nothing acts on it where .* scene.assets holds no mesh"
+    )
+    with pytest.raises(DefinitionError, match=message):
         real_data(
             photos,
             sweep_of(scene, {"scene.gloss": Float(low=0, high=1)}),
@@ -194,17 +196,17 @@ def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decode
 
 def test_others_photos_are_decoded_and_described(photos, tmp_path):
     theirs = write_photos(tmp_path / "theirs", names=("dog", "cat"), train=[20, 21, 22], test=[23])
-    told = []
+    sentence = []
     data = real_data(
-        photos, drawing_from(theirs), lambda what, done, total: told.append((what, done, total))
+        photos, drawing_from(theirs), lambda what, done, total: sentence.append((what, done, total))
     )
     assert list(data.others) == [str(theirs)]
     assert len(data.others[str(theirs)]) == 3, "the training split alone"
-    assert ("decoding theirs", 3, 3) in told
-    found = json.loads(json.dumps(data.describe()))
-    assert found["counts"] == {"train": 6, "val": 2, "test": 2}
-    assert found["others"] == {"counts": {str(theirs): 3}, "objects": {str(theirs): 3}}
-    assert found["hashes"][str(theirs)] == data.others[str(theirs)].hash
+    assert ("decoding theirs", 3, 3) in sentence
+    description = json.loads(json.dumps(data.describe()))
+    assert description["counts"] == {"train": 6, "val": 2, "test": 2}
+    assert description["others"] == {"counts": {str(theirs): 3}, "objects": {str(theirs): 3}}
+    assert description["hashes"][str(theirs)] == data.others[str(theirs)].hash
 
 
 def test_others_photos_of_variants_are_decoded_too_each_folder_once(photos, tmp_path):
@@ -258,8 +260,8 @@ def test_a_photo_of_val_that_trains_saved_again_is_refused_unless_that_is_allowe
     ):
         real_data(photos, photos_alone(), quiet)
     data = real_data(photos, photos_alone(), quiet, allow_near_copies=True)
-    said = "ours, val: near copies are allowed: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again"
-    notes = [note for note in data.describe()["notes"] if said in note]
+    message = "ours, val: near copies are allowed: image 'val/val-1.png' is also 'train/3.jpg' of train, saved again"
+    notes = [note for note in data.describe()["notes"] if message in note]
     assert len(notes) == 1 and notes[0] in data.notes
     assert data.describe()["near_copies"] == {"val": 1}
 
@@ -302,7 +304,7 @@ def test_a_photo_of_test_in_any_other_split_is_refused(photos, tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
-    """Three images each of four photos that Roboflow made, and two photos that someone saved twice."""
+    """Three images each of four photos that Roboflow made, and two photos that were saved twice."""
     folder = write_photos(tmp_path / "ours", train=[*range(12), 20, 21, 22, 23], test=[30, 31])
     made = [f"{photo}_jpg.rf.{photo}{version}.jpg" for photo in range(4) for version in "abc"]
     rename(folder / "train", [*made, "x.png", "x (1).jpg", "y.png", "y-small.jpg"])
@@ -324,17 +326,17 @@ def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
 
 
 def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(photos, tmp_path):
-    def said(folder, words):
+    def refused(folder, words):
         with pytest.raises(DataError, match=words):
             real_data(photos, drawing_from(folder), lambda *_: pytest.fail("decoded something"))
 
-    said(tmp_path / "nowhere", "nowhere: does not exist")
-    said(
+    refused(tmp_path / "nowhere", "nowhere: does not exist")
+    refused(
         write_photos(tmp_path / "held", test=[40]),
         "held: must have a train split with images in it, has test",
     )
     strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
-    said(
+    refused(
         strange,
         r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(no box\) only in these photos",
     )
@@ -401,17 +403,17 @@ def test_all_photos_are_decoded_at_one_scale_settled_from_those_that_train(large
 
 def test_the_scale_is_described_and_listed_with_what_it_costs(large):
     data = real_data(large, photos_alone(), quiet)
-    told = (
+    sentence = (
         "photos are brought from 600 to 480 px on their longer side, where most objects are 48 px"
     )
     memory = "decoded, they take 3 MB of memory"  # 5 photos of 480 x 360 px
     described = json.loads(json.dumps(data.describe()))
-    assert described["notes"][:2] == [told, memory]
+    assert described["notes"][:2] == [sentence, memory]
     assert described["scale"]["longest_px"] == 480
     assert described["scale"]["anchor_px"] == [48.0, 67.88]
     assert described["scale"]["bytes"] == 5 * 480 * 360 * 3
     lines = [line.strip() for line in listing.data_lines(data)]
-    assert told in lines and memory in lines
+    assert sentence in lines and memory in lines
 
 
 def test_a_scale_that_the_recipe_names_is_taken(large):
@@ -446,8 +448,8 @@ def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_
     theirs = write_photos(tmp_path / "theirs", size=(600, 450), box=(30, 45, 60, 60), train=[20])
     sweep = drawing_from(theirs, **given)
     sweep = sweep.replace({"recipe": sweep.recipe.replace({"detector.working_px": 600})})
-    said = r"large, train: with training\.crop_px 64 at least 80% .*got '3 of 3 .*Set training\.crop_px to 384"
-    with pytest.raises(DataError, match=said):
+    message = r"large, train: with training\.crop_px 64 at least 80% .*got '3 of 3 .*Set training\.crop_px to 384"
+    with pytest.raises(DataError, match=message):
         real_data(large, sweep, lambda *_: pytest.fail("decoded something"))
 
 
@@ -592,7 +594,9 @@ def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
         return any(note.startswith(words) for note in notes)
 
     assert is_told()
-    assert not is_told(generator="command:true"), "which sizes a program draws nobody here knows"
+    assert not is_told(generator="command:true"), (
+        "the sizes that a program renders are not known here"
+    )
 
 
 def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large):
@@ -686,7 +690,7 @@ def without_labels(folder, split):
 
 
 @pytest.mark.parametrize(
-    ("split", "said"),
+    ("split", "message"),
     [
         ("train", "a detector would learn that there are none"),
         ("val", "recipes cannot be compared on it"),
@@ -694,11 +698,11 @@ def without_labels(folder, split):
     ],
 )
 def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded(
-    large, split, said
+    large, split, message
 ):
     photos = without_labels(large, split)
     count = {"train": "3 photos", "val": "1 photo", "test": "1 photo"}[split]
-    words = rf"large, {split}: holds no labelled object on {count}, so that {said}\. Label objects on its photos, or "
+    words = rf"large, {split}: holds no labelled object on {count}, so that {message}\. Label objects on its photos, or "
     with pytest.raises(DataError, match=words):
         real_data(photos, photos_alone(), lambda *_: pytest.fail("decoded something"))
 

@@ -32,7 +32,8 @@ from syndet_ray.runs.results import (
     role_and_name,
 )
 from syndet_ray.spread import Difference
-from syndet_ray.tuning import confirm, run
+from syndet_ray.tuning import confirm
+from syndet_ray.tuning.summary import summary_metrics
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
 MIXES = {
@@ -398,7 +399,7 @@ def scored(value, photos=10):
         Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3]))
         for k in range(photos)
     ]
-    return confirm.Scored(
+    return confirm.ScoredModel(
         metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
         draws=draws,
         predictions=seen,
@@ -589,7 +590,7 @@ def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
         p_best=0.9,
         differences=above,
     )
-    values = run._parent_metrics(
+    values = summary_metrics(
         verdict.candidate(best, [best]),
         TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=(row,)),
     )

@@ -356,7 +356,7 @@ def trained(tmp_path):
 
 
 def notes_on_weights(**changes):
-    """What is noted of the starting weights of a sweep with these settings."""
+    """The notes on the starting weights of a sweep with these settings."""
     notes = []
     settled_sweep(varied(changes, variants={"plain": {}}), CPU, DATA, notes.append)
     return [note for note in notes if "loaded" in note]
@@ -375,7 +375,7 @@ def test_classes_that_own_weights_do_not_know_are_named(trained):
     path = trained(("ant", *CLASSES[1:]))
     (words,) = notes_on_weights(**{"detector.weights": path})
     assert words.endswith(
-        f", but for the rows of {CLASSES[0]}, which the file does not know: they begin at random"
+        f", except the rows of {CLASSES[0]}, which the file does not know: they begin at random"
     )
 
 

@@ -16,8 +16,10 @@ from test_search import Silent
 
 from syndet_ray.definitions.loader import load
 from syndet_ray.tracking.backup import Backup
-from syndet_ray.tuning import run
-from syndet_ray.tuning.run import Options, Origin, _Attempt, _End, start
+from syndet_ray.tuning import resume
+from syndet_ray.tuning.attempt import Attempt, Ending
+from syndet_ray.tuning.options import Options, Origin, Outcome
+from syndet_ray.tuning.run import start
 from syndet_ray.workers import cluster
 from syndet_ray.workers.stop import Stop, deferral
 
@@ -276,7 +278,7 @@ class Hanging:
 
 
 def attempt_at(folder, tracking, backup):
-    return _Attempt(
+    return Attempt(
         folder=folder,
         options=Options(runs=folder.path.parent),
         data=None,
@@ -296,7 +298,7 @@ def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, st
     tracking = Hanging(store / "dice-1" / "run")
     folder.append("retry", 0)
     attempt = attempt_at(folder, tracking, backup)
-    assert attempt.end(status) == _End(status=status, unwritten="the end of the sweep")
+    assert attempt.end(status) == Ending(status=status, unwritten="the end of the sweep")
     assert tracking.there["ledger.jsonl"] == (folder.path / "ledger.jsonl").read_bytes()
     assert json.loads(tracking.there["run.json"])["status"] == status
     assert tracking.limits == limits
@@ -317,7 +319,7 @@ class Interrupted:
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
     folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
-    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == _End(
+    assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == Ending(
         status="interrupted"
     )
     assert tracking.ended[-1] == "KILLED"
@@ -328,14 +330,14 @@ def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(
     tmp_path, monkeypatch
 ):
     folder = made_run(tmp_path / "dice-1")
-    finished = run.Outcome(folder=folder, status="finished")
+    finished = Outcome(folder=folder, status="finished")
 
     def resumed(folder, given, display, stop, *, force):
         stop.outcome = finished
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(run, "_resume", resumed)
-    assert run.resume(folder, {}, Silent()) is finished
+    monkeypatch.setattr(resume, "_resume", resumed)
+    assert resume.resume(folder, {}, Silent()) is finished
 
 
 @pytest.mark.parametrize("is_main", [True, False])
@@ -410,7 +412,7 @@ def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
     assert reason.startswith(
         f"stopping: {folder.path} cannot be written (File too large); trials keep their last"
     )
-    assert record == f"{folder.path} does not say how the run ended, which resume does not need"
+    assert record == f"{folder.path} does not record how the run ended; resume does not need that"
     assert folder.about == before
     broken = RuntimeError("a bug")
     with pytest.raises(RuntimeError, match="a bug"):

@@ -17,7 +17,8 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.store import check_store, local_store, open_store
-from syndet_ray.tuning.run import Options, Origin, check, start
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.run import check, start
 
 
 def at(revision):

@@ -17,7 +17,9 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import find, load
 from syndet_ray.search.search import Search
 from syndet_ray.tracking.tensorboard import TensorBoard, examples, folder_name, settings
-from syndet_ray.tuning.run import Options, Origin, resume, start
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.resume import resume
+from syndet_ray.tuning.run import start
 
 UNFINISHED = ("search", 40, 0.4, 0.002, (0.12, 0.22), "RUNNING", "")
 

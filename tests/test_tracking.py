@@ -52,8 +52,9 @@ from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.server import check_server, kept_address, mask
 from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
-from syndet_ray.tuning import run
-from syndet_ray.tuning.run import _parent_metrics
+from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.record import description, saved_options
+from syndet_ray.tuning.summary import summary_metrics
 
 SWEEP = LoadedSweep(
     question="Which share?",
@@ -546,18 +547,18 @@ def test_a_run_goes_on_with_the_password_that_mlflow_has():
 def test_a_run_keeps_no_password(tmp_path):
     address = "http://user:secret@host:5000"
     command = ["syndet_ray", "sweep", "x", "--tracking", address]
-    options = run.Options(runs=tmp_path, tracking=address)
+    options = Options(runs=tmp_path, tracking=address)
     data = SimpleNamespace(
         describe=dict, stand_in=True, pools={"train": SimpleNamespace(classes=())}
     )
-    about = json.dumps(run._about(run.Origin(name="x", command=command), SWEEP, options, data))
+    about = json.dumps(description(Origin(name="x", command=command), SWEEP, options, data))
     assert about.count("http://user:***@host:5000") == 2, "among the options and in the command"
     assert "secret" not in about
     kept = json.loads(about)["options"]
-    assert run._options(kept).tracking == "http://host:5000", (
+    assert saved_options(kept).tracking == "http://host:5000", (
         "and MLflow's own settings have the password"
     )
-    assert run._options(kept | {"tracking": address}).tracking == address
+    assert saved_options(kept | {"tracking": address}).tracking == address
 
 
 def test_the_view_has_a_column_for_everything_that_varies_and_an_axis_where_all_trials_have_it():
@@ -779,7 +780,7 @@ def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best(tmp_pa
     once = made_scores({"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)})
     rows = tuple(replace(row, p_best=0.5) for row in once.rows)
     names = {"test/p_best", "test/p_best/real_only"}
-    assert not names & _parent_metrics(best, replace(once, rows=rows)).keys()
+    assert not names & summary_metrics(best, replace(once, rows=rows)).keys()
     seeds = tuple(replace(row, seeds=(0.3, 0.32)) for row in rows)
-    metrics = _parent_metrics(best, replace(once, rows=seeds))
+    metrics = summary_metrics(best, replace(once, rows=seeds))
     assert {name: metrics[name] for name in names} == dict.fromkeys(names, 0.5)

@@ -55,16 +55,15 @@ def cutouts(
     from syndet_ray.data.cutouts import cut_out
 
     with shown(terminal.console()) as display:
-        counts = cut_out(
-            dataset, out, per_class, seed, masks, partial(display.progress, "cutting out")
-        )
+        progress = partial(display.progress, "cutting out")
+        counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
 def label_style(dataset: Dataset) -> None:
-    """Measure how loosely and unevenly the training photos' boxes are drawn, for scenes to be
-    labelled alike.
+    """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
+    be labelled in the same way.
     """
     from functools import partial
 

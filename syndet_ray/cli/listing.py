@@ -41,27 +41,24 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
     if sweep.proposals:
         yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
     if sweep.proposals and sweep.confirm.seeds:
-        yield f"confirm  the best {sweep.confirm.top} and the controls, {counted(sweep.confirm.seeds, 'seed')} each"
+        seeds = counted(sweep.confirm.seeds, "seed")
+        yield f"confirm  the best {sweep.confirm.top} and the controls, {seeds} each"
 
 
 def _named(paths: Sequence[str]) -> str:
     """The first few settings, how many more, and the verb: "scene.hue has"."""
     names = ", ".join(paths[:_MOST_NAMED])
     more = len(paths) - _MOST_NAMED
-    return (
-        f"{names} and {more} more have"
-        if more > 0
-        else f"{names} {'has' if len(paths) == 1 else 'have'}"
-    )
+    if more > 0:
+        return f"{names} and {more} more have"
+    return f"{names} {'has' if len(paths) == 1 else 'have'}"
 
 
 def _fixed(sweep: LoadedSweep) -> str:
     """The number of controls and of variants of a sweep, repetitions included."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
-    return (
-        " and ".join(counted(count, kind) for kind, count in kinds.items() if count)
-        or "no controls"
-    )
+    counts = [counted(count, kind) for kind, count in kinds.items() if count]
+    return " and ".join(counts) or "no controls"
 
 
 def data_lines(data: "RealData") -> Iterator[str]:
@@ -78,48 +75,41 @@ def data_lines(data: "RealData") -> Iterator[str]:
 def cost_lines(cost: "Cost") -> Iterator[str]:
     """Lines on the time and the images that a sweep needs.
 
-    Without the start of processes, and without generators of others, whose time is not known.
+    Without the start of processes and without external generators, whose time is not known.
     """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
-    yield f"cost     about {_time(cost.hours)} and {cost.images:,} images in {cost.trials} trainings, at {rate}"
+    most = f"about {_time(cost.hours)} and {cost.images:,} images"
+    yield f"cost     {most} in {cost.trials} trainings, at {rate}"
     if cost.scoring_hours > cost.hours / 2:
-        yield f"         most of it is scoring the validation photos, {cost.rates.score_s:.1f} s each"
+        score_s = f"{cost.rates.score_s:.1f} s"
+        yield f"         most of it is scoring the validation photos, {score_s} each"
     if cost.least_images < cost.images:
-        yield f"         about {_time(cost.least_hours)} and {cost.least_images:,} images where all is pruned that can be"
+        least = f"about {_time(cost.least_hours)} and {cost.least_images:,} images"
+        yield f"         {least} if pruning is as early as possible"
 
 
 def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]:
     """A line on the disk space that a sweep needs."""
     from syndet_ray.data.memory import memory_words
-    from syndet_ray.tuning.disk import words
+    from syndet_ray.tuning.disk import usage_words
 
-    yield f"disk     at most {words(disk, room, storage)}; {memory_words(room.free)} free"
+    yield f"disk     at most {usage_words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
 def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:
     """The savings and the costs of each pruner."""
-    left_out = (
-        f"; {truncated} that the run itself pruned are left out, which flatters"
-        if truncated
-        else ""
-    )
+    left_out = ""
+    if truncated:
+        left_out = f"; {truncated} that the run itself pruned are left out, which flatters"
     title = f"{curves} whole learning curves in {replayed[0][1].orders} orders{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in (
-        "pruner",
-        "images saved",
-        "best killed",
-        "a top-3 killed",
-        "mAP lost, mean",
-        "worst",
-    ):
-        table.add_column(column, justify="left" if column == "pruner" else "right")
+    table.add_column("pruner", justify="left")
+    for column in ("images saved", "best killed", "a top-3 killed", "mAP lost, mean", "worst"):
+        table.add_column(column, justify="right")
     for name, replay in replayed:
         shares = (replay.saved, replay.best_killed, replay.top3_killed)
-        cells = [f"{share:.1%}" for share in shares] + [
-            f"{replay.regret:.4f}",
-            f"{replay.worst_regret:.4f}",
-        ]
+        cells = [f"{share:.1%}" for share in shares]
+        cells += [f"{regret:.4f}" for regret in (replay.regret, replay.worst_regret)]
         table.add_row(name, *cells)
     return table
 
@@ -216,7 +206,8 @@ def _distance_table(inspection: "Inspection", source: str) -> Table:
     """The statistics of a source, the largest distance first; dim if it is not beyond chance."""
     from syndet_ray.inspection import differences
 
-    table = _table("", "distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
+    columns = ("distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
+    table = _table("", *columns)
     table.title = f"{source} against {inspection.reference.name}, the reference"
     for row in differences.rows(inspection, source):
         cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
@@ -234,15 +225,13 @@ def _table(first: str, *columns: str) -> Table:
 
 def _pruner(sweep: LoadedSweep) -> str:
     if len(sweep.goals) > 1:
-        return "none, for there are several goals"
+        return "none, because there are several goals"
     first = sweep.first_pruned_rung
     if first is None and sweep.pruning.name != "none":
         return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
-    return (
-        sweep.pruning.name
-        if first is None
-        else f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
-    )
+    if first is None:
+        return sweep.pruning.name
+    return f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
 
 
 def _time(hours: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from syndet_ray.tuning.run import Options
+    from syndet_ray.tuning.options import Options
 
 # 130 is the shell's status for Ctrl-C; 3 tells a script that the budget, not the run, has ended.
 INTERRUPTED, FAILED, SPENT = 130, 1, 3
@@ -126,7 +126,7 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 class SweepOptions:
     """The options of sweep, check and resume; None or False for one that was not given.
 
-    real, address, storage, tracking, local, ...  as in `tuning.run.Options`
+    real, address, storage, tracking, local, ...  as in `tuning.options.Options`
     trials, seed  instead of the sweep's own
     """
 
@@ -151,7 +151,7 @@ class SweepOptions:
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""
-        from syndet_ray.tuning.run import Options
+        from syndet_ray.tuning.options import Options
 
         return Options(
             runs=self.runs,

@@ -53,6 +53,6 @@ class Lasting:
             self._note(error)
 
     def _note(self, error: Exception) -> None:
-        """Keeps the reason, unless the reader has gone or, with ValueError, the stream was closed."""
+        """Keeps the reason, unless the reader is gone or, with ValueError, the stream is closed."""
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             self.failure = error

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli.ending import leave
 from syndet_ray.cli.options import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.tuning.run import Outcome
+    from syndet_ray.tuning.options import Origin, Outcome
 
 _LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
 
@@ -68,9 +68,8 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them on the real test set once, write the report."""
+    """Run a sweep: search, confirm the best, score them once on the real test set, report."""
     from syndet_ray.cli import terminal
-    from syndet_ray.definitions.loader import find
 
     options = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
@@ -88,20 +87,27 @@ def sweep(
     try:
         with shown(console) as display:
             with display.step(_LOADING):
-                from syndet_ray.tuning import run as running
-            origin = running.Origin(
-                name=Path(name).stem,
-                file=find(name),
-                given=given,
-                command=["syndet_ray", *sys.argv[1:]],
-            )
-            outcome = running.start(
-                origin, definition, options.for_run(), display, force=force, leave=leave
+                from syndet_ray.tuning.run import start
+            outcome = start(
+                _origin(name, given),
+                definition,
+                options.for_run(),
+                display,
+                force=force,
+                leave=leave,
             )
     except KeyboardInterrupt:
         console.print("interrupted before the run began: there is nothing to resume")
         raise SystemExit(INTERRUPTED) from None
     _finish(outcome, console)
+
+
+def _origin(name: str, given: Mapping[str, Any]) -> "Origin":
+    from syndet_ray.definitions.loader import find
+    from syndet_ray.tuning.options import Origin
+
+    command = ["syndet_ray", *sys.argv[1:]]
+    return Origin(name=Path(name).stem, file=find(name), given=given, command=command)
 
 
 def resume(
@@ -133,8 +139,8 @@ def resume(
     )  # fmt: skip
     with shown(console) as display:
         with display.step(_LOADING):
-            from syndet_ray.tuning import run as running
-        outcome = running.resume(folder, options.for_resume(), display, force=force, leave=leave)
+            from syndet_ray.tuning.resume import resume as continued
+        outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     _finish(outcome, console)
 
 

@@ -27,16 +27,16 @@ from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
 from syndet_ray.runs.results import TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
-# Metrics with their intervals, as many as fit into 100 columns beside the names of recipes and what
-# else is told of them.
+# Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
+# other columns.
 _SHOWN_METRICS, _BESIDE_DIFFERENCES, _OF_VARIANTS = (
     (MAP, AP50, AP75),
     (MAP, AP50),
     (MAP,),
 )
-_WIDTH = 100
-_DIFFERENCE_WIDTH = 23
-# of the bar of what is counted: beside it a name and the time left fit into 80 columns
+_WIDTH = 100  # columns of the test table; in fewer it shows a metric less
+_DIFFERENCE_WIDTH = 23  # columns of a difference with its interval
+# columns of the bar of what is counted: a name and the time left fit with it into 80 columns
 _WORK_WIDTH = 18
 _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of several trials
 # characters that begin each line of `check`, as listing.py writes it: what the line is about
@@ -61,13 +61,11 @@ class Plain:
 
     def begin(self, trials: int, images: int) -> None:
         if not self._total:
-            self._line(
-                f"{trials} trials, controls and variants included, of {images} images where a recipe says nothing else"
-            )
+            length = f"of {images} images where a recipe says nothing else"
+            self._line(f"{trials} trials, controls and variants included, {length}")
         elif trials > self._total:
-            self._line(
-                f"the best recipes and the controls are trained again: {trials - self._total} more trials"
-            )
+            more = f"{trials - self._total} more trials"
+            self._line(f"the best recipes and the controls are trained again: {more}")
         self._total = trials
 
     def trial(self, trial: Trial) -> None:
@@ -114,10 +112,10 @@ class _Work:
 
 
 class Bar:
-    """One live block: a bar, the best so far, the running trials, and what else goes on.
+    """One live block: a bar, the best so far, the running trials, and other work.
 
-    A run has two phases, each with a bar of its own: the search, and from the second `begin` on the
-    trainings that confirm the best of it.
+    A run has two phases, each with a separate bar: the search, and from the second `begin` on the
+    trainings that confirm its best recipes.
     """
 
     def __init__(self, console: Console) -> None:
@@ -155,8 +153,8 @@ class Bar:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Shows what goes on, and for how long, until the end of the block; what is counted
-        meanwhile stands in its place.
+        """Shows the work of the block and its duration until its end; counted work in the block is
+        shown in its place.
         """
         step = _Work(what=what, since=time.monotonic())
         self._steps.append(step)
@@ -296,18 +294,12 @@ def test_table(scores: TestScores, width: int) -> Table:
     width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number
     is cut.
     """
-    where = wording.counted(scores.images, "stand-in image" if scores.stand_in else "real photo")
-    counts = [len(row.seeds) for row in scores.rows]
-    trained = (
-        f"means of {words.seeds(counts)}" if scores.has_seed_spread else "each recipe trained once"
-    )
-    if scores.is_too_small:
-        trained += ", too few images for intervals"
-    elif not scores.has_seed_spread:
-        trained += ": intervals over images alone"
-    title = f"On the test set ({where}, {names.opened(scores)}; {trained})"
     table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=_test_title(scores),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     against = compared_with(scores)
     metrics, columns = _columns(
@@ -322,18 +314,35 @@ def test_table(scores: TestScores, width: int) -> Table:
         )
     best = scores.row("best")
     for role, row in distinct_rows(scores):
-        p_best = scores.p_best(row)
-        texts = {
-            "trial": str(row.trial),
-            "seeds": str(len(row.seeds) or 1),
-            "P(best)": "" if p_best is None else wording.probability(p_best).removeprefix("= "),
-            **{metric: _score(row, metric) for metric in metrics},
-        }
+        texts = _row_texts(row, scores.p_best(row), metrics)
         cells = [texts[name] for name in columns]
         if against is not None:
             cells.append(_above(row.differences.get(against)))
         table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
     return table
+
+
+def _test_title(scores: TestScores) -> str:
+    images = wording.counted(scores.images, "stand-in image" if scores.stand_in else "real photo")
+    if scores.has_seed_spread:
+        trained = f"means of {words.seeds([len(row.seeds) for row in scores.rows])}"
+    else:
+        trained = "each recipe trained once"
+    if scores.is_too_small:
+        trained += ", too few images for intervals"
+    elif not scores.has_seed_spread:
+        trained += ": intervals over images alone"
+    return f"On the test set ({images}, {names.opened(scores)}; {trained})"
+
+
+def _row_texts(row: TestRow, p_best: float | None, metrics: Sequence[str]) -> dict[str, str]:
+    """The cells of a row, by the name of their column."""
+    return {
+        "trial": str(row.trial),
+        "seeds": str(len(row.seeds) or 1),
+        "P(best)": "" if p_best is None else wording.probability(p_best).removeprefix("= "),
+        **{metric: _score(row, metric) for metric in metrics},
+    }
 
 
 def _columns(
@@ -361,7 +370,7 @@ def _above(difference: Difference | None) -> str:
 
 
 def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
-    """The searched recipes of a table, a line each for `print_lines`; rows have only their trials."""
+    """The searched recipes of a table, a line each; its rows have only their trials."""
     searched = [line for line in test_lines(scores, trials) if line.is_searched]
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
@@ -373,13 +382,12 @@ def _row_name(role: str, row: TestRow) -> str:
 
 
 def console(*, on_stderr: bool = False) -> Console:
-    """Standard output; where it is no terminal a hundred columns, or as many as COLUMNS says.
+    """Standard output; if it is no terminal, with 100 columns, or as many as COLUMNS says.
 
-    Writing to it never fails: Rich would end the process where a reader has gone, as `| head` does.
-    What people have named and what went wrong is printed as it is: brackets and colons in it are no
-    markup.
+    Writing to it never fails: Rich would end the process if the reader is gone, as with `| head`.
+    Names and errors are printed unchanged: brackets and colons in them are no markup.
 
-    on_stderr  standard error instead, for progress where standard output is for a program to read
+    on_stderr  uses standard error, for progress if a program reads standard output
     """
     stream = lasting(sys.stderr if on_stderr else sys.stdout)
     has_width = stream.isatty() or "COLUMNS" in os.environ

@@ -82,7 +82,11 @@ def rows(inspection: Inspection, source: str) -> list[Row]:
 def summary(inspection: Inspection) -> list[tuple[str, tuple[str, ...]]]:
     """The facts of all sources: for each fact its name, and a cell for each source."""
     columns = [_facts(subject) for subject in inspection.subjects]
-    return [(name, tuple(column[name] for column in columns)) for name in columns[0]]
+    lines = []
+    for name in columns[0]:
+        cells = tuple(column[name] for column in columns)
+        lines.append((name, cells))
+    return lines
 
 
 def twin_name(twins: Twins, inspection: Inspection) -> tuple[str, str]:

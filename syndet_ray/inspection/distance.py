@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
-    """How far a source is from the reference in one statistic.
+    """The distance of a source from the reference in one statistic.
 
     value  1-Wasserstein distance: what a value must move on average to make one distribution the
            other, in standard deviations of the reference. 0 when both distributions are the same, 1

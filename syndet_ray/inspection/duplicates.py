@@ -13,8 +13,8 @@ import numpy as np
 
 MOST_BITS = 10  # of 64: the prints of near duplicates differ in at most this many
 # The small grey pictures of near duplicates correlate at least this much. Measured on photos of
-# dice in one tray under a fixed camera: other throws reach 0.971. Copies at 0.6 of the size, a tenth
-# brighter and as JPEG of quality 40 reach at least 0.997.
+# dice in one tray under a fixed camera: other throws reach 0.971. Copies at 0.6 of the size, a
+# tenth brighter and as JPEG of quality 40 reach at least 0.997.
 LEAST_CORRELATION = 0.99
 _SMALL_PX = 64  # side of the small grey pictures: 4 kB for each image stay in memory
 # Candidates of a part that are compared as photos, the most similar first. Under a fixed camera all

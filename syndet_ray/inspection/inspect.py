@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +194,7 @@ def _sources(datasets: Mapping[str, Dataset]) -> dict[str, dict[str, Source]]:
 def _measured(name: str, splits: dict[str, Source], progress: NamedProgress) -> Subject:
     """A source of all images of the splits, measured."""
     first = next(iter(splits.values()))
-    records = tuple(record for source in splits.values() for record in source.records)
+    records = tuple(chain.from_iterable(source.records for source in splits.values()))
     source = Source(name=name, classes=first.classes, records=records, stand_in=first.stand_in)
     split_names: list[str] = []
     for split, part in splits.items():

@@ -28,7 +28,7 @@ class Statistic:
 
     group    common name of statistics that say nearly the same
     meaning  a description for a reader of the page
-    steps    least distance between two of its values, such as 1 for counts; None for continuous ones
+    steps    least distance between two of its values, such as 1 for counts; None if continuous
     fine     a standard deviation up to which it counts as constant
     span     range of its values, in words
     """
@@ -332,8 +332,11 @@ def look(rgb: np.ndarray) -> dict[str, float]:
 
 def _columns(looks: list[dict[str, float]]) -> dict[str, np.ndarray]:
     """The looks (n,) of all images by name."""
-    names = looks[0] if looks else ()
-    return {name: np.array([numbers[name] for numbers in looks], np.float64) for name in names}
+    columns = {}
+    for name in looks[0] if looks else ():
+        values = [numbers[name] for numbers in looks]
+        columns[name] = np.array(values, np.float64)
+    return columns
 
 
 def at_common_scale(rgb: np.ndarray) -> np.ndarray:
@@ -407,11 +410,13 @@ def _sharpness(rgb: np.ndarray) -> float:
 
 def _of_objects(boxes: list[Boxes], sizes_wh: np.ndarray) -> dict[str, np.ndarray]:
     """The numbers of all boxes, image after image; empty arrays when there are none."""
-    none = box_numbers(np.zeros((0, 4)), np.ones(2))
-    parts = [none]
+    parts = [box_numbers(np.zeros((0, 4)), np.ones(2))]
     for of_image, wh in zip(boxes, sizes_wh, strict=True):
         parts.append(box_numbers(of_image.xyxy, wh))
-    return {name: np.concatenate([numbers[name] for numbers in parts]) for name in none}
+    columns = {}
+    for name in parts[0]:
+        columns[name] = np.concatenate([numbers[name] for numbers in parts])
+    return columns
 
 
 def _overlaps(xyxy: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Changes: what is no longer as it was when a run began. Trials of before and after would not
-answer the same question.
+"""Changes: finds what has changed since a run began. Trials from before and after a change would
+not answer the same question.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import hash_or_nothing, scenes_hashes
 from syndet_ray.runs.machine import commit
 
-_HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
+_HASH_DIGITS = 12  # enough to distinguish two files, few enough to read
 
 
 def refuse(folder: RunFolder, data: RealData) -> None:
-    """Raises DefinitionError with every difference, where there is one."""
+    """Raises DefinitionError with all differences, if there are any."""
     if "asked" in folder.about:
         changes = [
             *_of_the_sweep(folder),
@@ -28,27 +29,27 @@ def refuse(folder: RunFolder, data: RealData) -> None:
             *_of_the_scenes(folder),
         ]
     else:
-        changes = [
-            "it began with an earlier version, which recorded its sweep file and its data in another way"
-        ]
+        version = "it began with an earlier version"
+        changes = [f"{version}, which recorded its sweep file and its data in another way"]
     changes += _of_packages(folder)
     if changes:
-        do = "Start a new sweep, or go on with this one as it began with `force`: its file is not read again."
-        raise DefinitionError(
-            folder.path, f"something has changed since this run began: {'; '.join(changes)}", do=do
-        )
+        rule = f"something has changed since this run began: {'; '.join(changes)}"
+        start = "Start a new sweep, or continue this one as it began"
+        do = f"{start} with `force`: its file is not read again."
+        raise DefinitionError(folder.path, rule, do=do)
 
 
 def code_notes(folder: RunFolder) -> list[str]:
-    """Where the code of a run lies at another commit than when the run began, in words.
+    """A sentence for each part of the code that has another commit than when the run began.
 
     That alone is no reason to refuse: most commits change nothing that a trial depends on.
     """
     then, now = folder.about.get("code", {}), _code(folder)
-    both = [name for name in then if name in now and then[name] != now[name]]
-    return [
-        f"the code of {name} was {commit(then[name])} and is {commit(now[name])}" for name in both
-    ]
+    notes = []
+    for name, before in then.items():
+        if name in now and now[name] != before:
+            notes.append(f"the code of {name} was {commit(before)} and is {commit(now[name])}")
+    return notes
 
 
 def _code(folder: RunFolder) -> dict[str, dict[str, Any]]:
@@ -60,7 +61,7 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     about = folder.about
     file = about["file"]
     if file is None or not Path(file).is_file():
-        return []  # the resolved sweep lies in the run: its file may go
+        return []  # the run has the resolved sweep: its file may be deleted
     try:
         now = load(file, Path(about["folder"])).replace(about["given"])
     except SyndetError as error:
@@ -71,17 +72,24 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
 
 def _differences(then: LoadedSweep, now: LoadedSweep) -> list[str]:
     before, after = _flat(then), _flat(now)
-    # may be extended, and a kill may fall between the two files that say so
+    # A run may be extended, and a kill may come between the two files that record it.
     after["trials"] = before["trials"]
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return [f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed]
+    return [
+        f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
+        for name in _changed(before, after)
+    ]
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names that have another value in the two, or are in only one of them."""
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def _flat(sweep: LoadedSweep) -> dict[str, Any]:
-    """Every field of a sweep by a name that a reader finds it under, as JSON holds it.
+    """Every field of a sweep as in JSON, by the name that a reader knows.
 
-    A pair within a source's or a variant's changes is a tuple in the sweep's file, and a list in
-    the run's JSON.
+    A pair in the changes of a source or a variant is a tuple in the sweep's file, and a list in the
+    run's JSON.
     """
     fields = sweep.model_dump(mode="json")
     del fields["recipe"]
@@ -93,37 +101,43 @@ def _flat(sweep: LoadedSweep) -> dict[str, Any]:
 
 
 def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
-    then, now = folder.about["real"]["hashes"], data.describe()["hashes"]
-    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    return [f"the images or labels of {', '.join(changed)}"] if changed else []
+    changed = _changed(folder.about["real"]["hashes"], data.describe()["hashes"])
+    if not changed:
+        return []
+    return [f"the images or labels of {', '.join(changed)}"]
 
 
 def _of_the_weights(folder: RunFolder) -> list[str]:
-    """Files that trials start from."""
-    then = folder.about["weights"]
-    now = {path: hash_or_nothing(path) for path in then}
-    return [
-        _hash_words(f"the starting weights {path}", then[path], now[path])
-        for path in then
-        if now[path] != then[path]
-    ]
+    """Weights files that trials start from."""
+    changes = []
+    for path, before in folder.about["weights"].items():
+        now = hash_or_nothing(path)
+        if now != before:
+            changes.append(_hash_words(f"the starting weights {path}", before, now))
+    return changes
 
 
 def _of_the_scenes(folder: RunFolder) -> list[str]:
-    """Files that scenes are made of; runs of earlier versions have not recorded them."""
+    """Files that scenes are made of; runs of earlier versions did not record them."""
     then = folder.about.get("scenes", {})
     now = scenes_hashes(folder.sweep) if then else {}
-    changed = [place for place in then if now.get(place) != then[place]]
-    return [_hash_words(place, then[place], now.get(place, "")) for place in changed]
+    changes = []
+    for place, before in then.items():
+        if now.get(place) != before:
+            changes.append(_hash_words(place, before, now.get(place, "")))
+    return changes
 
 
-def _hash_words(what: str, then: str, now: str) -> str:
+def _hash_words(file: str, then: str, now: str) -> str:
     if not now:
-        return f"{what} can no longer be read"
-    return f"the SHA-256 of {what} was {then[:_HASH_DIGITS]} and is {now[:_HASH_DIGITS]}"
+        return f"{file} can no longer be read"
+    return f"the SHA-256 of {file} was {then[:_HASH_DIGITS]} and is {now[:_HASH_DIGITS]}"
 
 
 def _of_packages(folder: RunFolder) -> list[str]:
-    then, now = folder.about["versions"], machine.versions()
-    changed = [name for name in then if now.get(name) != then[name]]
-    return [f"{name} was {then[name]} and is {now.get(name, 'not installed')}" for name in changed]
+    now = machine.versions()
+    changes = []
+    for name, before in folder.about["versions"].items():
+        if now.get(name) != before:
+            changes.append(f"{name} was {before} and is {now.get(name, 'not installed')}")
+    return changes

@@ -1,8 +1,8 @@
-"""Checkpoints: which of a run's may still be needed, and the deletion of all others. No other
-module deletes finished ones.
+"""Checkpoints: decides which checkpoints of a run may still be needed, and deletes all others. No
+other module deletes finished ones.
 
-A thread deletes, so that a store far away holds nobody up. What goes wrong there is noted once, and
-the search goes on.
+A thread deletes, so that nothing waits for a remote store. An error there is noted once, and the
+search goes on.
 """
 
 import math
@@ -23,41 +23,41 @@ from syndet_ray.search.listener import Listener
 from syndet_ray.search.task import KEPT_CHECKPOINTS
 from syndet_ray.tracking.outbox import Outbox
 
-# What the folders of checkpoints begin with: Ray Tune's, those of workers.local, and its copies
-# that a kill left half done.
+# Names of checkpoint folders begin with these: Ray Tune's, those of workers.local, and its copies
+# that a kill left incomplete.
 _NAMES = ("checkpoint_", "images-", ".")
 
 
 def needed(trials: Sequence[Trial], sweep: LoadedSweep) -> set[int]:
-    """The trials whose newest checkpoint may still be needed, by number.
+    """The numbers of the trials whose newest checkpoint may still be needed.
 
-    Unfinished ones go on from it. The test set meets whatever finished of the controls, variants
-    and confirmations, and where nothing is confirmed the best of the search; the front of several
-    goals is what such a sweep is asked for. A trial of the search that others have pushed out of
-    the best or the front never comes back, however far the search is extended.
+    Unfinished trials continue from it. The test set scores all controls, variants and confirmations
+    that finished and, if nothing is confirmed, the best of the search. A sweep with several goals
+    asks for their front. A trial of the search that is no longer among the best or in the front
+    never comes back, however far the search is extended.
     """
-    kept = {trial.number for trial in trials if trial.state == "RUNNING"}
-    kept |= {
-        trial.number for trial in trials if trial.state == "COMPLETE" and trial.role != "search"
-    }
-    kept |= {trial.number for trial in finalists(trials, sweep.confirm.top)}
+    kept = [*finalists(trials, sweep.confirm.top)]
+    for trial in trials:
+        is_scored = trial.state == "COMPLETE" and trial.role != "search"
+        if is_scored or trial.state == "RUNNING":
+            kept.append(trial)
     if len(sweep.goals) > 1:
-        kept |= {trial.number for trial in pareto_front(trials, sweep.objective, sweep.goals)}
-    return kept
+        kept += pareto_front(trials, sweep.objective, sweep.goals)
+    return {trial.number for trial in kept}
 
 
 class Checkpoints(Listener):
-    """Follows a search, and deletes the checkpoints that nobody needs any more.
+    """Follows a search, and deletes the checkpoints that are no longer needed.
 
-    Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. What was saved before them, whoever
-    runs the trials leaves to
-    this: Tune would write the state of all trials, and wait for it, at every other checkpoint.
+    Of an unfinished trial the newest `KEPT_CHECKPOINTS` stay. The runner of the trials does not
+    delete older ones: Tune would write the state of all trials, and wait for that, at every other
+    checkpoint.
 
     home     the folder or s3:// address under which the run's checkpoints lie
-    note     told why some stay
-    secure   called before any of an ended trial is deleted: makes sure that whoever goes on with
-             the run knows which trials have ended, and says whether this driver may delete at all
-    is_ours  whether this driver may delete at this moment, asked before each deletion
+    note     receives the reason if some cannot be deleted
+    secure   called before any checkpoint of an ended trial is deleted: makes sure that a driver
+             that resumes the run knows which trials have ended; True if this driver may delete
+    is_ours  called before each deletion: True if this driver may delete at this moment
     """
 
     def __init__(
@@ -68,22 +68,17 @@ class Checkpoints(Listener):
         secure: Callable[[], bool] = lambda: True,
         is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._address, self._sweep, self._secure, self._is_ours = (
-            inside(home, "checkpoints"),
-            sweep,
-            secure,
-            is_ours,
-        )
-        self._note = note
+        self._address = inside(home, "checkpoints")
+        self._sweep, self._note = sweep, note
+        self._secure, self._is_ours = secure, is_ours
         self._trials: dict[int, Trial] = {}
         self._kept: dict[int, list[str]] = {}  # of each unfinished trial, oldest first
         self._outbox = Outbox("checkpoints", self._note_failure)
-        # The thread's own: of each ended trial what it was to leave, and the newest checkpoint
-        # there was.
+        # Only the thread uses this. By ended trial: the checkpoint that it keeps, and its newest.
         self._done: dict[int, tuple[str | None, str | None]] = {}
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial as the ledger has it; what is no longer needed is deleted soon."""
+        """Receives a trial from the ledger; the thread soon deletes what is no longer needed."""
         self._trials[trial.number] = trial
         if trial.state != "RUNNING":
             self._kept.pop(trial.number, None)
@@ -92,24 +87,20 @@ class Checkpoints(Listener):
             self._keep(trial.number, trial.checkpoint)
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Waits until all is deleted that can be, at most limit_s; says so where that was too
-        short.
+        """Waits at most limit_s until everything that can be is deleted; a note says if that was
+        too short.
         """
         self._outbox.put("deletion", self._tidy)
         missing = self._outbox.wait(0.0, limit_s)
         if missing and not any(missing.values()):
-            words = f"old checkpoints are left at {self._address}, which did not answer within {limit_s:g} s"
-            self._note(f"{words}: resume deletes them")
+            reason = f"which did not answer within {limit_s:g} s"
+            self._note(f"old checkpoints stay at {self._address}, {reason}: resume deletes them")
 
     def _note_failure(self, error: Exception) -> None:
-        self._note(
-            f"checkpoints that nobody needs any more are left where they are: {message(error)}"
-        )
+        self._note(f"checkpoints that are no longer needed stay: {message(error)}")
 
     def _keep(self, number: int, checkpoint: str) -> None:
-        """Keeps one more checkpoint of a trial, and has the oldest deleted where there are too
-        many.
-        """
+        """Keeps one more checkpoint of a trial; the thread deletes the oldest of too many."""
         kept = self._kept.setdefault(number, [])
         if checkpoint not in kept:
             kept.append(checkpoint)
@@ -118,9 +109,9 @@ class Checkpoints(Listener):
             self._outbox.put(old, partial(self._delete_old, number, old))
 
     def _delete_old(self, number: int, checkpoint: str) -> None:
-        # of a trial that began anew, in the same folders
-        has_come_again = checkpoint in self._kept.get(number, ())
-        if not has_come_again:
+        # a trial that started again uses the same folders
+        is_new_again = checkpoint in self._kept.get(number, ())
+        if not is_new_again:
             store, path = filesystem(checkpoint)
             self._delete(store, path)
 
@@ -132,19 +123,22 @@ class Checkpoints(Listener):
                 self._done |= changed
 
     def _changed(self) -> dict[int, tuple[str | None, str | None]]:
-        """Of each ended trial that is not as it should be: what it is to leave, and its newest
-        checkpoint.
+        """The ended trials that have checkpoints to delete: the one that each keeps, and its
+        newest.
         """
         trials = list(self._trials.values())
         kept = needed(trials, self._sweep)
-        newest = {trial.number: _newest(trial) for trial in trials if trial.state != "RUNNING"}
-        wanted = {
-            number: (name if number in kept else None, name) for number, name in newest.items()
-        }
-        return {number: left for number, left in wanted.items() if self._done.get(number) != left}
+        changed = {}
+        for trial in trials:
+            if trial.state != "RUNNING":
+                newest = _newest(trial)
+                wanted = (newest if trial.number in kept else None, newest)
+                if self._done.get(trial.number) != wanted:
+                    changed[trial.number] = wanted
+        return changed
 
     def _delete_all_but(self, left: dict[int, str | None]) -> None:
-        """Deletes all checkpoints of these trials but one of each, or none."""
+        """Deletes all checkpoints of these trials, except the one given for each."""
         store, root = filesystem(self._address)
         for folder in _folders(store, root):
             number = _number(folder.base_name)
@@ -156,7 +150,7 @@ class Checkpoints(Listener):
                     self._delete(store, checkpoint.path)
 
     def _delete(self, store: fs.FileSystem, path: str) -> None:
-        """Deletes one checkpoint, unless another driver may have the run: that one may go on from
+        """Deletes one checkpoint, unless another driver may have the run: it may continue from
         it.
         """
         if self._is_ours():
@@ -182,8 +176,8 @@ def _newest(trial: Trial) -> str | None:
 
 
 def _number(folder: str) -> int | None:
-    """Which trial a folder is of: "trial-007", or "trial-007-a1b2" with Ray Tune's id of an
-    attempt; None for any other.
+    """The number of a trial's folder, "trial-007", or "trial-007-a1b2" with Ray Tune's id of an
+    attempt; None for any other folder.
     """
     kind, _, rest = folder.partition("-")
     number = rest.partition("-")[0]

@@ -1,5 +1,5 @@
-"""Confirm: the confirmed recipes and the controls meet the real test set, once, when the search is
-over.
+"""Confirm: scores the confirmed recipes and the controls on the real test set, once, after the
+search.
 """
 
 import shutil
@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Scored:
-    """One model on the test set.
+class ScoredModel:
+    """The results of one model on the test set.
 
     draws        by metric, (B,) values over resamples of the images, the same for all models
     predictions  one for each image
@@ -60,34 +60,36 @@ class Scored:
 
 
 def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
-    """The recipes that meet the test set, by role: "best", controls and variants by name, and other
-    confirmed ones.
+    """The recipes that are scored on the test set, by role: "best", controls and variants by name,
+    and other confirmed ones.
 
-    A control or variant that won stands there twice, as itself and as the best. Empty where no
-    trial left a model.
+    A control or variant that won is in it twice, as itself and as the best. Empty if no trial left
+    a model.
     """
-    found = candidates(trials)
-    if not found or not found[0].models:
+    ranking = candidates(trials)
+    if not ranking or not ranking[0].models:
         return {}
-    # the sweep's, whatever failed
+    # in the order of the sweep, although some may have failed
     names = list(dict.fromkeys(trial.name for trial in trials))
-    fixed = [c for c in found if c.trial.role != "search"]
-    fixed.sort(key=lambda c: names.index(c.trial.name))
-    # Else the best of the search alone, as where all confirmations failed: of the others no
-    # checkpoint need be there.
-    confirmed = any(trial.role == "confirmation" and trial.state == "COMPLETE" for trial in trials)
-    others = [c for c in found[1:] if c.trial.role == "search" and confirmed]
-    roles = {c.trial.name: c for c in fixed} | {f"finalist {c.trial.number}": c for c in others}
-    return {"best": found[0], **roles}
+    fixed = [candidate for candidate in ranking if candidate.trial.role != "search"]
+    fixed.sort(key=lambda candidate: names.index(candidate.trial.name))
+    roles = {"best": ranking[0]}
+    roles |= {candidate.trial.name: candidate for candidate in fixed}
+    # Without any confirmation, for example if all failed, only the best of the search is scored:
+    # the checkpoints of the others may be deleted.
+    if any(trial.role == "confirmation" and trial.state == "COMPLETE" for trial in trials):
+        others = [candidate for candidate in ranking[1:] if candidate.trial.role == "search"]
+        roles |= {f"finalist {candidate.trial.number}": candidate for candidate in others}
+    return roles
 
 
 def to_be_scored(
     trials: Sequence[Trial], sweep: LoadedSweep, test: TestScores | None
 ) -> list[Trial]:
-    """The finished trials whose models the test set will meet, as far as is known while others are
-    still to be trained.
+    """The finished trials whose models will be scored on the test set, as far as is known before
+    all are trained.
 
-    None where all is trained, and the test set has met the models that it was to meet.
+    Empty if all are trained and scored.
     """
     recipes = tested(trials)
     is_trained = all(trial.state != "RUNNING" for trial in trials)
@@ -95,26 +97,34 @@ def to_be_scored(
     if is_trained and is_proposed and is_scored(recipes, test):
         return []
     is_confirmed = any(trial.role == "search" for trial in finalists(trials, sweep.confirm.top))
-    # what is trained anew is scored, and of the rest only a variant's repeats
+    # confirmations are scored, and of all other trials only a variant's repeats
     if sweep.confirm.seeds and is_confirmed:
-        own = [trial for trial in trials if trial.role in ("confirmation", "variant")]
-        return [trial for trial in own if trial.state == "COMPLETE"]
+        repeats = [trial for trial in trials if trial.role in ("confirmation", "variant")]
+        return [trial for trial in repeats if trial.state == "COMPLETE"]
     return models_of(recipes)
 
 
 def models_of(recipes: Mapping[str, Candidate]) -> list[Trial]:
     """The trials that left the models of these recipes, each once."""
-    models = {model.number: model for candidate in recipes.values() for model in candidate.models}
+    models: dict[int, Trial] = {}
+    for candidate in recipes.values():
+        models |= {model.number: model for model in candidate.models}
     return list(models.values())
 
 
+def _trainings(recipes: Mapping[str, Candidate]) -> dict[int, Trial]:
+    """All trainings of these recipes, by number."""
+    trainings: dict[int, Trial] = {}
+    for candidate in recipes.values():
+        trainings |= {training.number: training for training in candidate.trainings}
+    return trainings
+
+
 def is_scored(recipes: Mapping[str, Candidate], test: TestScores | None) -> bool:
-    """Whether the test set has met exactly these recipes, in all their trainings."""
-    trainings = {
-        training.number for candidate in recipes.values() for training in candidate.trainings
-    }
-    scored = set() if test is None else {model for row in test.rows for model in row.models}
-    return trainings == scored
+    """True if exactly these recipes were scored on the test set, in all their trainings."""
+    rows = () if test is None else test.rows
+    scored = set(chain.from_iterable(row.models for row in rows))
+    return _trainings(recipes).keys() == scored
 
 
 def open_test_set(
@@ -129,70 +139,90 @@ def open_test_set(
     """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the
     champion's files.
 
-    It is counted before anything is seen, so that an opening that is cut short counts too.
+    The opening is counted before any image is used, so that an interrupted one counts too.
     """
     opened, openings = time.time(), folder.note_opening()
-    models = {
-        model.number: model for candidate in recipes.values() for model in candidate.trainings
-    }
-    every = [
-        {"checkpoint": None if model.diverged else model.checkpoint} for model in models.values()
-    ]
-    scored = dict(zip(models, runner.tasks(score_checkpoint, test, every, progress), strict=True))
+    scored = _score_all(_trainings(recipes), test, runner, progress)
     champion = max(recipes["best"].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     retried(partial(_keep_champion, folder, champion.checkpoint))
-    _keep_found(folder, test, scored)
+    _keep_predictions(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions, note)
-    plain = simplest(candidates(folder.trials()))
-    rows = test_rows(recipes, scored, folder.sweep.seed)
+    simplest_recipe = simplest(candidates(folder.trials()))
+    confusion = scored[champion.number].confusion.tolist()
     scores = TestScores(
         source=test.name,
         stand_in=test.stand_in,
         hash=test.hash,
         images=len(test),
         opened=opened,
-        rows=rows,
+        rows=test_rows(recipes, scored, folder.sweep.seed),
         openings=openings,
-        simplest=plain.trial.number if plain is not None else None,
+        simplest=None if simplest_recipe is None else simplest_recipe.trial.number,
         champion=champion.number,
-        models={number: found.metrics for number, found in scored.items()},
+        models={number: model.metrics for number, model in scored.items()},
         visibility=bins_of(test),
         with_objects=test.images_with_objects,
-        confusion=tuple(tuple(row) for row in scored[champion.number].confusion.tolist()),
+        confusion=tuple(tuple(row) for row in confusion),
     )
     folder.write_test(scores.cautious())
 
 
+def _score_all(
+    trainings: Mapping[int, Trial], test: Pool, runner: Runner, progress: Progress
+) -> dict[int, ScoredModel]:
+    """The scores of these trainings, by number."""
+    calls: list[dict[str, Any]] = []
+    for training in trainings.values():
+        calls.append({"checkpoint": None if training.diverged else training.checkpoint})
+    scores = runner.tasks(score_checkpoint, test, calls, progress)
+    return dict(zip(trainings, scores, strict=True))
+
+
 def test_rows(
-    recipes: Mapping[str, Candidate], scored: Mapping[int, Scored], seed: int
+    recipes: Mapping[str, Candidate], scored: Mapping[int, ScoredModel], seed: int
 ) -> tuple[TestRow, ...]:
-    """A row for each recipe: means over its models, intervals over images and seeds, and how it
-    compares with the others.
+    """A row for each recipe: means over its models, intervals over images and seeds, and its
+    differences from the references.
     """
     rng = seeds.generator(seed, "test rows")
-    of = {
-        candidate.trial.number: [scored[m.number] for m in candidate.trainings]
-        for candidate in recipes.values()
-    }
-    draws = {
-        candidate.trial.number: _draws_by_seed(candidate, scored) for candidate in recipes.values()
-    }
-    spreads = _seed_spreads(recipes, scored)
-    spread = spreads[MAP]
-    p_best = _p_best(draws, _generator_of(draws, seed), spread)
-    against = _compared_with(recipes)
-    found = {number: _intervals(models, rng, spreads) for number, models in of.items()}
-    differences = _differences(draws, set(against.values()), seed, spread)
-    gaps = {
-        number: {
-            role: differences[number, other] for role, other in against.items() if other != number
-        }
-        for number in of
-    }
-    return tuple(
-        _row(role, candidate, of, found, p_best, gaps) for role, candidate in recipes.items()
-    )
+    by_trial = {candidate.trial.number: candidate for candidate in recipes.values()}
+    draws = {number: _draws_by_seed(candidate, scored) for number, candidate in by_trial.items()}
+    spreads = _seed_spreads(by_trial, scored)
+    p_best = _p_best(draws, _generator_of(draws, seed), spreads[MAP])
+    references = _references(recipes)
+    differences = _differences(draws, set(references.values()), seed, spreads[MAP])
+    intervals = {}
+    for number, candidate in by_trial.items():
+        intervals[number] = _intervals(_models(candidate, scored), rng, spreads)
+    rows = []
+    for role, candidate in recipes.items():
+        number = candidate.trial.number
+        models = _models(candidate, scored)
+        gaps = {}
+        for reference, other in references.items():
+            if other != number:
+                gaps[reference] = differences[number, other]
+        row = TestRow(
+            role=role,
+            trial=number,
+            metrics=_means(models),
+            intervals=intervals[number],
+            models=tuple(training.number for training in candidate.trainings),
+            seeds=tuple(model.metrics[MAP] for model in models),
+            p_best=p_best.get(number),
+            differences=gaps,
+        )
+        rows.append(row)
+    return tuple(rows)
+
+
+# pytest takes a function of this name for a test
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+def _models(candidate: Candidate, scored: Mapping[int, ScoredModel]) -> list[ScoredModel]:
+    return [scored[training.number] for training in candidate.trainings]
 
 
 def _differences(
@@ -201,11 +231,10 @@ def _differences(
     seed: int,
     spread: SeedSpread | None,
 ) -> dict[tuple[int, int], Difference]:
-    """By pair of trials, how much the recipe of the first is above that of the second, where either
-    is a reference.
+    """By pair of trials, the score of the first's recipe minus that of the second's, if either is a
+    reference.
 
-    Each pair is compared once: what the one is above the other is exactly what the other is below
-    it.
+    Each pair is compared once: the difference in the other direction is exactly the negative.
     """
     differences = {}
     for one, other in combinations(sorted(draws), 2):
@@ -217,10 +246,10 @@ def _differences(
 
 
 def _generator_of(numbers: Iterable[int], seed: int) -> np.random.Generator:
-    """The generator of a comparison of the recipes of these trials: it is the same in whatever
-    order, and beside any others.
+    """The random generator that compares the recipes of these trials: the same for any order, and
+    with any other recipes present.
 
-    Of two recipes the probability to be the best is so exactly that of their difference.
+    So the probability that one of two recipes is the best is exactly that of their difference.
     """
     names = ", ".join(str(number) for number in sorted(numbers))
     return seeds.generator(seed, f"comparison of {names}")
@@ -231,11 +260,11 @@ def _p_best(
     rng: np.random.Generator,
     spread: SeedSpread | None,
 ) -> dict[int, float]:
-    """By trial, the probability that its recipe is the best. Empty where no recipe was trained more
+    """By trial, the probability that its recipe is the best. Empty if no recipe was trained more
     than once.
 
-    Two trainings of one recipe would then look as different as two recipes do: draws over images
-    know nothing of seeds.
+    Draws over images contain no effect of seeds: two trainings of one recipe would look as
+    different as two recipes.
     """
     if all(len(by_seed) == 1 for by_seed in draws.values()):
         return {}
@@ -244,82 +273,62 @@ def _p_best(
 
 
 def _seed_spreads(
-    recipes: Mapping[str, Candidate], scored: Mapping[int, Scored]
+    by_trial: Mapping[int, Candidate], scored: Mapping[int, ScoredModel]
 ) -> dict[str, SeedSpread | None]:
-    """By metric, how much trainings of one recipe differ: for recipes of which only one training is
-    left.
-    """
-    by_trial = {candidate.trial.number: candidate.models for candidate in recipes.values()}
-    models = [[scored[model.number] for model in trainings] for trainings in by_trial.values()]
+    """By metric, the spread between trainings of one recipe, for recipes with only one training."""
     spreads = {}
     for metric in next(iter(scored.values())).draws:
-        draws = [[model.draws[metric] for model in own] for own in models]
+        draws = []
+        for candidate in by_trial.values():
+            draws.append([scored[model.number].draws[metric] for model in candidate.models])
         spreads[metric] = seed_spread(draws)
     return spreads
 
 
-def _draws_by_seed(candidate: Candidate, scored: Mapping[int, Scored]) -> dict[int, np.ndarray]:
-    """The draws of a recipe's models by the number of their seed."""
-    by_seed = {
-        training.seed_number: scored[training.number].draws[MAP] for training in candidate.trainings
-    }
+def _draws_by_seed(
+    candidate: Candidate, scored: Mapping[int, ScoredModel]
+) -> dict[int, np.ndarray]:
+    """The draws of the mAP of a recipe's models, by the number of their seed."""
+    by_seed = {}
+    for training in candidate.trainings:
+        by_seed[training.seed_number] = scored[training.number].draws[MAP]
     assert len(by_seed) == len(candidate.trainings), "trainings of one recipe differ in their seeds"
     return by_seed
 
 
-test_rows.__test__ = False  # type: ignore[attr-defined]  # not a test of ours, whatever pytest thinks of the name
-
-
-def _row(
-    role: str,
-    candidate: Candidate,
-    of: Mapping[int, Sequence[Scored]],
-    found: Mapping[int, dict[str, tuple[float, float]]],
-    p_best: Mapping[int, float],
-    gaps: Mapping[int, dict[str, Difference]],
-) -> TestRow:
-    number = candidate.trial.number
-    models = tuple(model.number for model in candidate.trainings)
-    values = tuple(model.metrics[MAP] for model in of[number])
-    return TestRow(
-        role=role,
-        trial=number,
-        metrics=_means(of[number]),
-        intervals=found[number],
-        models=models,
-        seeds=values,
-        p_best=p_best.get(number),
-        differences=gaps[number],
-    )
-
-
-def _compared_with(recipes: Mapping[str, Candidate]) -> dict[str, int]:
-    """What every recipe is compared with, by role: the controls, and the first variant."""
-    fixed = {role: found.trial for role, found in recipes.items() if role == found.trial.name}
+def _references(recipes: Mapping[str, Candidate]) -> dict[str, int]:
+    """The trials that every recipe is compared with, by role: the controls, and the first
+    variant.
+    """
+    trials = {role: candidate.trial for role, candidate in recipes.items()}
+    fixed = {role: trial for role, trial in trials.items() if role == trial.name}
     variants = [role for role, trial in fixed.items() if trial.role == "variant"]
-    references = (*CONTROL_CHANGES, *variants[:1])
-    return {role: trial.number for role, trial in fixed.items() if role in references}
+    roles = (*CONTROL_CHANGES, *variants[:1])
+    return {role: trial.number for role, trial in fixed.items() if role in roles}
 
 
-def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> Scored:
-    """Scores one trained model on the test set; runs on a worker. None is a model that finds
-    nothing: its training diverged.
+def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> ScoredModel:
+    """Scores one trained model on the test set; runs on a worker.
+
+    checkpoint  None for a training that diverged: it counts as a model that finds nothing
     """
     from syndet_ray.detection.evaluation import evaluate
     from syndet_ray.detection.score import NOTHING_FOUND
 
-    predictions = (
-        [NOTHING_FOUND] * len(test)
-        if checkpoint is None
-        else _found(test, device, threads, checkpoint)
-    )
-    found = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
-    return Scored(
-        metrics=found.metrics, draws=found.draws, predictions=predictions, confusion=found.confusion
+    if checkpoint is None:
+        predictions: Sequence[Predictions] = [NOTHING_FOUND] * len(test)
+    else:
+        predictions = _predictions(test, device, threads, checkpoint)
+    evaluation = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
+    return ScoredModel(
+        metrics=evaluation.metrics,
+        draws=evaluation.draws,
+        predictions=predictions,
+        confusion=evaluation.confusion,
     )
 
 
-def _found(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[Predictions]":
+def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[Predictions]":
     import torch
 
     from syndet_ray.detection.models import load_model
@@ -332,58 +341,62 @@ def _found(test: Pool, device: str, threads: int, checkpoint: str) -> "Sequence[
 
 
 def _intervals(
-    models: Sequence[Scored], rng: np.random.Generator, spreads: Mapping[str, SeedSpread | None]
+    models: Sequence[ScoredModel],
+    rng: np.random.Generator,
+    spreads: Mapping[str, SeedSpread | None],
 ) -> dict[str, tuple[float, float]]:
-    """95 % over images and seeds, of every metric that has draws."""
-    drawn = {
-        name: combined([model.draws[name] for model in models], rng, TIMES, spread)
-        for name, spread in spreads.items()
-    }
-    return {name: score_interval(name, found) for name, found in drawn.items()}
+    """95 % intervals over images and seeds, of every metric that has draws."""
+    intervals = {}
+    for name, spread in spreads.items():
+        draws = combined([model.draws[name] for model in models], rng, TIMES, spread)
+        intervals[name] = score_interval(name, draws)
+    return intervals
 
 
-def _means(models: Sequence[Scored]) -> dict[str, float]:
-    return {
-        name: float(np.mean([model.metrics[name] for model in models]))
-        for name in models[0].metrics
-    }
+def _means(models: Sequence[ScoredModel]) -> dict[str, float]:
+    means = {}
+    for name in models[0].metrics:
+        means[name] = float(np.mean([model.metrics[name] for model in models]))
+    return means
 
 
-def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> None:
-    """Keeps the truth and, of every model, its predictions and draws, for whoever wants to ask more
-    of them.
+def _keep_predictions(folder: RunFolder, test: Pool, scored: Mapping[int, ScoredModel]) -> None:
+    """Keeps the labels and, of every model, its predictions and draws, for further analysis.
 
-    Boxes are in the photos' own pixels: whoever asks has the photos.
+    Boxes are in the photos' own pixels: the reader has the photos.
     """
     folder.write_found("truth", as_table(test.labels_in_photos()))
-    for number, found in scored.items():
-        folder.write_found(f"predictions-{number}", _predictions_table(test, found.predictions))
-        folder.write_found(f"draws-{number}", pa.table(found.draws))
+    for number, model in scored.items():
+        folder.write_found(f"predictions-{number}", _predictions_table(test, model.predictions))
+        folder.write_found(f"draws-{number}", pa.table(model.draws))
 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:
-    """One row a prediction, in the order of the images and best first in each; columns are named as
-    in the truth.
+    """One row for each prediction, in the order of the images and best first in each; the columns
+    have the names of those of the labels.
 
-    Predictions are at the working scale, the table is in the photos' own pixels.
+    The arguments are at the working scale, the table is in the photos' own pixels.
     """
     from syndet_ray.detection.score import joined
 
-    found = joined(predictions)
+    together = joined(predictions)
     image_of = np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions])
-    xyxy = test.to_photo(image_of, found.xyxy)
+    x1, y1, x2, y2 = test.to_photo(image_of, together.xyxy).T
     columns: dict[str, Any] = {
         "image_id": image_of,
-        **{edge: xyxy[:, k] for k, edge in enumerate(("x1", "y1", "x2", "y2"))},
-        "label": found.labels,
-        "class": [test.classes[label] for label in found.labels],
-        "score": found.scores,
+        "x1": x1,
+        "y1": y1,
+        "x2": x2,
+        "y2": y2,
+        "label": together.labels,
+        "class": [test.classes[label] for label in together.labels],
+        "score": together.scores,
     }
     return pa.table(columns)
 
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     folder.champion.mkdir(exist_ok=True)
-    with fetched(checkpoint) as found:
+    with fetched(checkpoint) as model:
         for name in ("model.safetensors", "model.json"):
-            shutil.copyfile(found / name, folder.champion / name)
+            shutil.copyfile(model / name, folder.champion / name)

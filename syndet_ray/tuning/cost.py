@@ -1,5 +1,5 @@
-"""Cost: what a sweep will take, projected from a few steps measured on whatever its trials would
-run on.
+"""Cost: estimates the duration and disk of a sweep from a few steps, measured on the machine of
+its trials.
 """
 
 import tempfile
@@ -26,14 +26,19 @@ from syndet_ray.tuning.disk import Disk
 if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
 
+# So few measure in seconds, after steps in which libraries warm up.
 _WARM_STEPS, _STEPS, _PHOTOS, _SCENES = 2, 6, 4, 4
-_DO_ABOUT_BUDGET = "Raise the budget, shorten the sweep, or start it all the same with `force`: resume goes on where it stopped."
+_DO_ABOUT_BUDGET = (
+    "Raise the budget, shorten the sweep, or start it anyway with `force`: "
+    "resume continues where it stops."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Seconds for one training image, for one validation image to be scored, and for one scene to
-    be drawn; bytes of one checkpoint."""
+    """Measured speed: seconds to train on one image, to score one validation image and to render
+    one scene; bytes of one checkpoint.
+    """
 
     train_s: float
     score_s: float
@@ -43,14 +48,14 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a sweep takes: at most, every trial trained to its end, and at least, all that can be
-    pruned pruned at once.
+    """The cost of a sweep: at most, if every trial trains to its end; and at least, if all that can
+    be pruned are pruned at once.
 
-    hours     wall clock, rendering and scoring included, but not what starting processes takes
-    scoring_hours  of which validation takes
+    hours     wall clock with rendering and scoring, without the start of processes
+    scoring_hours  the part of them that validation takes
     images    seen by all trials together
-    trials    trainings in all, confirmations and controls included
-    disk      what checkpoints and rendered scenes take
+    trials    all trainings, with confirmations and controls
+    disk      of checkpoints and rendered scenes
     """
 
     rates: Rates
@@ -65,7 +70,7 @@ class Cost:
 
 
 def project(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
-    """The projected cost of a sweep. Takes some seconds."""
+    """Projects the cost of a sweep from a measurement, which takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
         (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
@@ -73,67 +78,65 @@ def project(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display
 
 
 def projected(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) -> Cost:
-    """What these rates mean for the whole sweep.
+    """Projects the cost of the whole sweep from these rates.
 
-    The recipe's own length stands for all that are searched.
+    The length of the recipe stands for the lengths that are searched.
     """
-    whole, pruned = _lengths(sweep), _least_lengths(sweep)
-    images, least = sum(whole), sum(pruned)
-    rung, prunable = sweep.first_pruned_rung or sweep.rungs, _prunable(sweep)
-    scorings = sweep.rungs * len(whole)
-    least_scorings = scorings - prunable * (sweep.rungs - rung)
+    lengths = _lengths(sweep)
+    images, least_images = sum(lengths), sum(_least_lengths(sweep))
+    first_rung = sweep.first_pruned_rung or sweep.rungs
+    scorings = sweep.rungs * len(lengths)
+    least_scorings = scorings - _prunable(sweep) * (sweep.rungs - first_rung)
     scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
 
     def scoring_hours(times: int) -> float:
         return times * val_images * rates.score_s / parallel / 3600
 
-    def hours(seen: int, times: int) -> float:
-        return (seen * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(times)
+    def hours(trained: int, times: int) -> float:
+        return (trained * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(times)
 
     return Cost(
         rates=rates,
         parallel=parallel,
-        trials=len(whole),
+        trials=len(lengths),
         images=images,
-        least_images=least,
+        least_images=least_images,
         hours=hours(images, scorings),
         scoring_hours=scoring_hours(scorings),
-        least_hours=hours(least, least_scorings),
+        least_hours=hours(least_images, least_scorings),
         disk=disk.projected(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
 
 
 def _lengths(sweep: LoadedSweep) -> list[int]:
-    """The images of every training, where none is pruned: of controls and variants, of the search,
-    and of all trained anew.
+    """The images of every training if none is pruned: controls and variants, confirmations, and the
+    search last.
     """
     fixed = [recipe.training.images for recipe in sweep.fixed.values()]
     return [*fixed, *_confirmations(sweep), *[sweep.recipe.training.images] * sweep.proposals]
 
 
 def _least_lengths(sweep: LoadedSweep) -> list[int]:
-    """The same where all is pruned that can be, as early as it can be."""
+    """The same if all trials that can be pruned are pruned as early as possible."""
     length, rung = sweep.recipe.training.images, sweep.first_pruned_rung
     first = length if rung is None else rung_images(length, sweep.rungs)[rung - 1]
-    lengths = _lengths(sweep)
-    prunable = _prunable(sweep)
+    lengths, prunable = _lengths(sweep), _prunable(sweep)
     return [*lengths[: len(lengths) - prunable], *[first] * prunable]
 
 
 def _prunable(sweep: LoadedSweep) -> int:
-    """How many trials of the search may be pruned: all but those that are confirmed."""
+    """The number of trials of the search that may be pruned: all except those confirmed."""
     return max(0, sweep.proposals - sweep.confirm.top)
 
 
 def _confirmations(sweep: LoadedSweep) -> list[int]:
-    """The images of every training anew once the search is over."""
+    """The images of every training after the search."""
     if not sweep.proposals or not sweep.confirm.seeds:
         return []
     seeds, fixed = sweep.confirm.seeds, sweep.fixed
+    missing = max(0, seeds - sweep.repeats)  # the repeats of a variant count as confirmations
     of_controls = [fixed[name].training.images for name in sweep.controls] * seeds
-    of_variants = [fixed[name].training.images for name in sweep.variants] * max(
-        0, seeds - sweep.repeats
-    )  # repeats count
+    of_variants = [fixed[name].training.images for name in sweep.variants] * missing
     of_the_best = [sweep.recipe.training.images] * (seeds * min(sweep.confirm.top, sweep.proposals))
     return [*of_controls, *of_variants, *of_the_best]
 
@@ -142,28 +145,34 @@ def check_images(sweep: LoadedSweep, budget: Budget) -> None:
     """Raises DefinitionError for a budget of fewer images than the sweep sees at least: it could
     never end.
 
-    Nothing need be read or measured to know that.
+    This needs no data and no measurement.
     """
     least = sum(_least_lengths(sweep))
     if least > budget.images:
-        rule = f"must be at least the {least:,} that the sweep sees if all is pruned that can be"
+        rule = (
+            f"must be at least the {least:,} that the sweep sees if pruning is as early as possible"
+        )
         raise DefinitionError("`images`", rule, got=budget.images, do=_DO_ABOUT_BUDGET)
 
 
 def check_hours(cost: Cost, budget: Budget) -> None:
-    """Raises DefinitionError for a budget of fewer hours than even the least cost: such a sweep
-    could never end.
+    """Raises DefinitionError for a budget of fewer hours than the least cost: the sweep could never
+    end.
     """
     if cost.least_hours > budget.hours:
-        rule = f"must be at least the {cost.least_hours:.2g} hours that the sweep takes if all is pruned that can be"
+        hours = f"{cost.least_hours:.2g} hours"
+        rule = (
+            f"must be at least the {hours} that the sweep takes if pruning is as early as possible"
+        )
         raise DefinitionError("`hours`", rule, got=budget.hours, do=_DO_ABOUT_BUDGET)
 
 
 def measure(
     pools: Mapping[str, Pool], device: str, threads: int, recipe: Recipe, seed: int
 ) -> Rates:
-    """Trains, scores and draws a little; runs on a worker. Real images stand for all others: they
-    cost the same.
+    """Measures a few steps of training, scoring and rendering; runs on a worker.
+
+    It trains on real images only: all images cost the same.
     """
     import torch
 
@@ -171,22 +180,13 @@ def measure(
     from syndet_ray.detection.train import Trainer
 
     torch.set_num_threads(threads)
-    alone = recipe.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
-    here = torch.device(device)
-    trainer = Trainer(alone, {"real": pools["train"]}, device=here, seed=seed)
-    batch = min(recipe.training.batch_size, recipe.training.images)
-    steps = [
-        i * batch for i in range(1, _WARM_STEPS + _STEPS + 1) if i * batch <= recipe.training.images
-    ]
-    warm, rest = steps[: len(steps) // 3], steps[len(steps) // 3 :]
-    for images in warm:
-        trainer.train_until(images)
-    began = time.perf_counter()
-    trainer.train_until(rest[-1])
-    train_s = (time.perf_counter() - began) / (rest[-1] - (warm[-1] if warm else 0))
+    real_only = recipe.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
+    torch_device = torch.device(device)
+    trainer = Trainer(real_only, {"real": pools["train"]}, device=torch_device, seed=seed)
+    train_s = _train_s(trainer, recipe)
     photos = pools["val"].select(range(min(_PHOTOS, len(pools["val"]))))
     began = time.perf_counter()
-    predict(trainer.model, photos, device=here)
+    predict(trainer.model, photos, device=torch_device)
     score_s = (time.perf_counter() - began) / len(photos)
     return Rates(
         train_s=train_s,
@@ -196,6 +196,20 @@ def measure(
     )
 
 
+def _train_s(trainer: "Trainer", recipe: Recipe) -> float:
+    """Seconds for one training image, after a third of the steps to warm up."""
+    images = recipe.training.images
+    batch = min(recipe.training.batch_size, images)
+    steps = [step * batch for step in range(1, _WARM_STEPS + _STEPS + 1) if step * batch <= images]
+    warm = steps[: len(steps) // 3]
+    for end in warm:
+        trainer.train_until(end)
+    first, last = warm[-1] if warm else 0, steps[-1]
+    began = time.perf_counter()
+    trainer.train_until(last)
+    return (time.perf_counter() - began) / (last - first)
+
+
 def _checkpoint_bytes(trainer: "Trainer") -> int:
     with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
         trainer.save(Path(folder))
@@ -203,13 +217,14 @@ def _checkpoint_bytes(trainer: "Trainer") -> int:
 
 
 def _scene_s(recipe: Recipe, seed: int) -> float:
-    """Of our own quick renderer; how long other generators take is not known before they have run."""
-    sets = [
-        parameters
-        for parameters, _ in recipe.scenes().values()
-        if parameters.generator == "raycast"
-    ]
-    return max((_seconds_a_scene(parameters, seed) for parameters in sets), default=0.0)
+    """Seconds for one scene of the built-in renderer, of the slowest source; others cannot be
+    known before they run.
+    """
+    seconds = [0.0]
+    for parameters, _ in recipe.scenes().values():
+        if parameters.generator == "raycast":
+            seconds.append(_seconds_a_scene(parameters, seed))
+    return max(seconds)
 
 
 def _seconds_a_scene(parameters: SceneParameters, seed: int) -> float:

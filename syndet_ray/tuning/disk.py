@@ -1,4 +1,4 @@
-"""Disk: what a sweep will take of it, and whether there is room."""
+"""Disk: estimates how much disk a sweep takes, and checks that it is free."""
 
 import shutil
 from dataclasses import dataclass
@@ -12,13 +12,15 @@ from syndet_ray.errors import MachineError
 from syndet_ray.scenes.cache import bound
 from syndet_ray.search.task import KEPT_CHECKPOINTS
 
-_BYTES_A_PIXEL = 3
+_BYTES_A_PIXEL = 3  # the three colours of an image
 
 
 @dataclass(frozen=True)
 class Disk:
-    """What a sweep takes at most, bytes. checkpoints: of all trials that keep any at one time;
-    scenes: of all rendered sets.
+    """The disk that a sweep takes at most, bytes.
+
+    checkpoints  of all trials that keep one at the same time
+    scenes       of all rendered sets
     """
 
     checkpoints: int = 0
@@ -27,8 +29,10 @@ class Disk:
 
 @dataclass(frozen=True)
 class Room:
-    """Where that goes, bytes. free: of the disk that has the runs; cache: the most that scenes may
-    take there.
+    """The disk that is there, bytes.
+
+    free   on the disk with the runs
+    cache  the maximum that rendered scenes may take there
     """
 
     free: int
@@ -36,16 +40,19 @@ class Room:
 
 
 def room(runs: Path, cache: Path) -> Room:
-    """The disk of the runs as it is now. Raises MachineError where $SYNDET_CACHE_GB is no number."""
+    """The present disk of the runs. Raises MachineError if $SYNDET_CACHE_GB is no number."""
     return Room(shutil.disk_usage(runs).free, bound(cache if cache.is_dir() else runs))
 
 
 def projected(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
-    """The disk that a sweep takes where one checkpoint takes so much; the recipe's own stands for
-    all.
+    """The disk that a sweep takes at most.
 
-    Kept are the newest checkpoints of trials that run, and one of every training that may meet the
-    test set (see tuning.checkpoints).
+    checkpoint_bytes  of one checkpoint of the recipe: it stands for those of all trials
+    confirmations     trainings after the search
+    parallel          trials at once
+
+    A run keeps the newest checkpoints of running trials, and one of every training that may be
+    scored on the test set (see tuning.checkpoints).
     """
     kept = len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals) + confirmations
     running = parallel * (KEPT_CHECKPOINTS + 1)  # the next is written before the oldest goes
@@ -54,34 +61,33 @@ def projected(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, par
 
 
 def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None:
-    """Raises MachineError where a sweep may take more than is free under `place`. storage: where
-    checkpoints go instead.
+    """Raises MachineError if a sweep may take more than is free at `place`.
+
+    storage  address of the checkpoints; None keeps them at `place`
     """
     needed = taken(disk, room, storage)
     if needed > room.free:
-        lacking = memory_words(needed - room.free)
-        rule = (
-            f"lacks {lacking} for {words(disk, room, storage)} ({memory_words(room.free)} are free)"
-        )
+        lacking, free = memory_words(needed - room.free), memory_words(room.free)
+        rule = f"lacks {lacking} for {usage_words(disk, room, storage)} ({free} are free)"
         elsewhere = "" if storage else "let checkpoints go to S3 with `storage`, "
-        do = f"Make room, give another `runs`, {elsewhere}or begin all the same with `force`."
+        do = f"Make room, give another `runs`, {elsewhere}or start it anyway with `force`."
         raise MachineError(place, rule, do=do)
 
 
 def taken(disk: Disk, room: Room, storage: str | None) -> int:
-    """Bytes that a sweep takes of this machine's disk at most."""
+    """The bytes that a sweep takes of this machine's disk at most."""
     checkpoints = 0 if storage else disk.checkpoints
     return checkpoints + min(disk.scenes, room.cache)
 
 
-def words(disk: Disk, room: Room, storage: str | None) -> str:
-    """ "2.0 GB of checkpoints and 500 MB of scenes": what a sweep keeps here at most."""
+def usage_words(disk: Disk, room: Room, storage: str | None) -> str:
+    """The maximum that a sweep keeps here: "2.0 GB of checkpoints and 500 MB of scenes"."""
     scenes = f"{memory_words(min(disk.scenes, room.cache))} of scenes"
     if disk.scenes > room.cache:
-        scenes += f" (of {memory_words(disk.scenes)}: those used longest ago are dropped)"
+        scenes += f" (of {memory_words(disk.scenes)}: the least recently used are deleted)"
     return scenes if storage else f"{memory_words(disk.checkpoints)} of checkpoints and {scenes}"
 
 
 def _set_bytes(parameters: SceneParameters, count: int) -> int:
-    """Bytes of the pixels of a rendered set; its boxes take next to nothing."""
+    """The bytes of the pixels of a rendered set; its boxes are negligible."""
     return count * parameters.side_px**2 * _BYTES_A_PIXEL

@@ -1,4 +1,4 @@
-"""Settle: what a sweep leaves to "auto", decided from its photos and from what its trials run on."""
+"""Settle: replaces "auto" settings of a sweep by values, from its photos and its machine."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from syndet_ray.detection.weights_file import WeightsReport
 
-# Two concentric squares whose sides differ by this factor overlap by an IoU of 0.44: the anchor is
-# no match any more.
+# Two concentric squares whose sides differ by this factor have an IoU of 0.44: the anchor no longer
+# matches.
 _FAR_FROM_ANCHORS = 1.5
 _BACKBONE_RATE = "detector.backbone_rate"
 
@@ -29,18 +29,21 @@ _BACKBONE_RATE = "detector.backbone_rate"
 def settled_sweep(
     sweep: LoadedSweep, use: Resources, data: RealData, note: Callable[[str], None]
 ) -> LoadedSweep:
-    """The sweep with nothing left to "auto", neither in its recipe nor in its variants.
+    """The sweep with no "auto" left in its recipe and its variants.
 
-    Each variant is settled by itself: one with random weights freezes nothing, even where the
-    recipe freezes stages of trained ones. The settled values join its changes. Controls and
-    proposals take from the recipe what they do not change. Scenes alone are of one size for all: in
-    larger ones the same objects lie further apart. `note` gets every decision, in words. Raises
-    SyndetError for a detector that cannot be built, or whose weights are not available, for a
-    search of a setting that acts in no trial, and for a rule that is broken once nothing is "auto".
+    Each variant is settled by itself: one with random weights freezes nothing, even if the recipe
+    freezes stages of trained weights. The settled values are added to its changes. Controls and
+    proposals take from the recipe what they do not change. Only scenes have one size for all
+    recipes: in larger ones the same objects are further apart.
+
+    note  receives every decision, in words
+
+    Raises SyndetError for a detector that cannot be built, or whose weights are not available; for
+    a search of a setting that acts in no trial; and for a rule that the settled values break.
     """
     from syndet_ray.detection.settle import filled
 
-    recipe, words = _settled_recipe(sweep.recipe, sweep, use, data)
+    recipe, decisions = _settled_recipe(sweep.recipe, sweep, use, data)
     settled = {}
     for name, changes in sweep.variants.items():
         settled[name], _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
@@ -50,53 +53,53 @@ def settled_sweep(
     for name, changes in sweep.variants.items():
         variant = filled(settled[name], scenes)
         variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
-    # Both validate again: what was "auto" allowed any value beside it.
-    whole = sweep.replace({"recipe": recipe, "variants": variants})
+    # This validates again: any value was allowed together with "auto".
+    settled_whole = sweep.replace({"recipe": recipe, "variants": variants})
     check_space(sweep.parameters, recipe)
-    whole.check_points()
+    settled_whole.check_points()
     classes = data.pools["train"].classes
-    report = _check_detectors(whole, classes)
-    loaded = (
-        ""
-        if recipe.detector.weights in NAMED_WEIGHTS
-        else _file_words(recipe.detector, report, classes)
-    )
-    for sentence in (words, _detector_words(recipe), loaded, _anchors_words(recipe, data)):
-        if sentence:
-            note(sentence)
-    return whole
+    report = _check_detectors(settled_whole, classes)
+    notes = [decisions, _detector_words(recipe)]
+    if recipe.detector.weights not in NAMED_WEIGHTS:
+        notes.append(_file_words(recipe.detector, report, classes))
+    notes.append(_anchors_words(recipe, data))
+    for sentence in filter(None, notes):
+        note(sentence)
+    return settled_whole
 
 
 def check_backbones(sweep: LoadedSweep) -> None:
-    """Raises DefinitionError, with the nearest names, for a backbone that does not exist: known
-    before photos are read.
+    """Raises DefinitionError, with the nearest names, for a backbone that does not exist.
+
+    This needs no photos.
     """
     from syndet_ray.detection.architectures import COCO_DETECTORS
     from syndet_ray.detection.backbones import check_backbone
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
-    names = {recipe.detector.backbone for recipe in recipes} | set(
-        sweep.parameters.samples("detector.backbone")
-    )
+    names = {recipe.detector.backbone for recipe in recipes}
+    names.update(sweep.parameters.samples("detector.backbone"))
     for name in sorted(names - {"auto", *COCO_DETECTORS}):
         check_backbone(name)
 
 
 def _detector_words(recipe: Recipe) -> str:
-    """What every trial trains, unless it changes that, in a sentence without its full stop."""
+    """The detector of the recipe, in a sentence without its full stop."""
     detector = recipe.detector
     stages = "no stage" if detector.frozen_stages == 0 else f"{detector.frozen_stages} stages"
     sizes = ", ".join(f"{size:.0f}" for size in _numbers(detector.anchor_px))
     ratios = ", ".join(f"{ratio:g}" for ratio in _numbers(detector.aspect_ratios))
     return (
-        f"the detector is {detector.architecture} on {detector.backbone}, weights {detector.weights}, {stages} frozen; "
-        f"anchors {sizes} px, height / width {ratios}; training crops of {recipe.training.crop_px} px"
+        f"the detector is {detector.architecture} on {detector.backbone}, "
+        f"weights {detector.weights}, {stages} frozen; "
+        f"anchors {sizes} px, height / width {ratios}; "
+        f"training crops of {recipe.training.crop_px} px"
     )
 
 
 def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[str]) -> str:
-    """What was loaded from the user's own weights, and which classes a detector in them does not
-    know, in words.
+    """The parameters that the user's weights file sets, and the classes that its detector lacks, in
+    words.
     """
     from syndet_ray.detection.weights_file import saved_detector
 
@@ -107,12 +110,13 @@ def _file_words(detector: Detector, report: "WeightsReport", classes: Sequence[s
     unknown = [name for name in classes if name not in saved.classes]
     if not unknown:
         return f"{counts}; the file knows {', '.join(classes)}"
-    return f"{counts}, but for the rows of {', '.join(unknown)}, which the file does not know: they begin at random"
+    rows = f"the rows of {', '.join(unknown)}"
+    return f"{counts}, except {rows}, which the file does not know: they begin at random"
 
 
 def _anchors_words(recipe: Recipe, data: RealData) -> str:
-    """Which objects are far from every anchor, as those that come with starting weights may be; ""
-    where none are.
+    """A warning of objects that are far from every anchor, or "". Anchors that come with starting
+    weights may be.
     """
     least, _, greatest = data.scale.object_px
     anchors = _numbers(recipe.detector.anchor_px)
@@ -121,8 +125,9 @@ def _anchors_words(recipe: Recipe, data: RealData) -> str:
     if not data.scale.objects or covered or recipe.detector.architecture == "fcos":
         return ""
     return (
-        f"anchors span {first:.0f} to {last:.0f} px, objects {range_words(least, greatest)}: the smallest or largest will "
-        "hardly be found; set detector.anchor_px, or start from other weights"
+        f"anchors span {first:.0f} to {last:.0f} px, objects {range_words(least, greatest)}: "
+        "the smallest or largest will hardly be found; "
+        "set detector.anchor_px, or start from other weights"
     )
 
 
@@ -132,16 +137,14 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
 
 
 def _searched(sweep: LoadedSweep, path: str) -> list[Any]:
-    """Values that the search may propose for a setting, the least and the greatest among them,
-    whatever the recipe says.
-    """
+    """Values that the search may propose for a setting, with the minimum and the maximum."""
     return [value for value in sweep.parameters.samples(path) if value != "auto"]
 
 
 def _settled_recipe(
     recipe: Recipe, sweep: LoadedSweep, use: Resources, data: RealData
 ) -> tuple[Recipe, str]:
-    """A recipe with nothing but its scenes left to "auto", and what the machine decided, in words,
+    """A recipe with no "auto" left except in its scenes, and the decisions of the machine in words,
     or "".
     """
     from syndet_ray.detection.settle import settled_recipe
@@ -158,9 +161,9 @@ def _settled_recipe(
 
 
 def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
-    """Side of scenes that fill the greatest crop of these recipes and of the search, however small
-    the scale jitter makes
-    them: what is missing would be grey.
+    """The side of scenes that fill the largest crop of these recipes and of the search.
+
+    They fill it even after the strongest scale jitter: any rest would be grey.
     """
     crops_px = _searched(sweep, "training.crop_px")
     jitters = _searched(sweep, "training.scale_jitter")
@@ -174,32 +177,31 @@ def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
 
 
 def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a settled variant has of its own, beside those that it was given.
+    """The settled values of a variant that differ from those of the recipe.
 
-    The recipe with the given ones alone need not be valid: random weights beside frozen stages are
-    not.
+    The recipe with the variant's changes alone may be invalid: random weights with frozen stages
+    are.
     """
     common = recipe.flat()
-    own = {}
+    settled = {}
     for path, value in variant.flat().items():
         is_auto = changes.get(path) == "auto"
         is_other = path not in changes and value != common[path]
         if path.startswith(MAY_BE_AUTO) and (is_auto or is_other):
-            own[path] = value
-    return own
+            settled[path] = value
+    return settled
 
 
 def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsReport":
-    """Builds every detector of the sweep's recipes; returns what its own recipe loads from its
-    starting weights.
+    """Builds every detector of the sweep's recipes; returns which starting weights the sweep's own
+    recipe loads.
 
-    Raises SyndetError for a detector that cannot be built, and where the rate of a frozen backbone
-    is searched.
+    Raises SyndetError for a detector that cannot be built, and for a search of the learning rate of
+    a frozen backbone.
     """
     from syndet_ray.detection.models import build
 
-    recipes = recipes_of_detectors(sweep)
-    for recipe in recipes:
+    for recipe in recipes_of_detectors(sweep):
         _check_settled(recipe)
     reports = {}
     for detector in detectors_of(sweep):
@@ -210,8 +212,7 @@ def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsRe
 
 
 def _check_backbone_rate(sweep: LoadedSweep, model: "Module") -> None:
-    """Raises DefinitionError where the backbone's rate is searched, and every parameter of the
-    backbone is frozen.
+    """Raises DefinitionError if the backbone's rate is searched but all its parameters are frozen.
 
     model  the detector of the sweep's recipe
     """
@@ -221,10 +222,9 @@ def _check_backbone_rate(sweep: LoadedSweep, model: "Module") -> None:
     body = model.get_submodule("backbone.body")
     if not any(parameter.requires_grad for parameter in body.parameters()):
         frozen = sweep.recipe.detector.frozen_stages
-        rule = f"is searched, and nothing acts on it: with frozen_stages {frozen} no parameter of the backbone trains"
-        raise DefinitionError(
-            _BACKBONE_RATE, rule, do="Freeze fewer stages, or take the rate out of the space."
-        )
+        reason = f"with frozen_stages {frozen} no parameter of the backbone trains"
+        do = "Freeze fewer stages, or take the rate out of the space."
+        raise DefinitionError(_BACKBONE_RATE, f"is searched but has no effect: {reason}", do=do)
 
 
 def _check_settled(recipe: Recipe) -> None:

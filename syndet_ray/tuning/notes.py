@@ -1,0 +1,170 @@
+"""Notes: what a reader of the results must know of the photos and of the rendered scenes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from syndet_ray.data.read import Dataset
+from syndet_ray.data.record import Source
+from syndet_ray.data.scale import (
+    WorkingScale,
+    badly_fitted,
+    elongated_share,
+    longest_shape,
+    range_words,
+    scale_of,
+    training_boxes_wh,
+)
+from syndet_ray.data.split import Twin, twin_words
+from syndet_ray.definitions import reach
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.scenes import command
+from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.spread import LEAST_IMAGES
+from syndet_ray.wording import counted
+
+SCORED = ("val", "test")  # splits whose photos must not be trained on
+_MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
+# Median sizes of rendered and photographed objects that differ by less than this factor are alike:
+# the detector's scale jitter and the spread of sizes make up for the rest.
+_LIKE_SIZES = 1.5
+
+
+def data_notes(
+    dataset: Dataset,
+    *,
+    others: Mapping[str, Dataset],
+    twins: Mapping[str, Sequence[Twin]],
+    scale: WorkingScale,
+    sweep: LoadedSweep,
+    place: str,
+) -> tuple[str, ...]:
+    """All notes on the data of a sweep, as sentences without their full stop.
+
+    others  datasets of other photos, by folder
+    twins   photos that are in two places, by "val", "test" or a folder of other photos
+    place   the dataset, in words
+    """
+    return (
+        *dataset.notes,
+        *_notes_on_twins(twins, place),
+        *_notes_of_others(others),
+        *_notes_on_assets(sweep),
+        *_notes_on_scenes(scale, sweep),
+        *_notes_on_frames(scale, sweep),
+        *_notes_on_few(dataset.splits),
+        *_notes_on_scored(scale, dataset.splits),
+        *_notes_on_shapes(dataset.splits["train"], sweep),
+    )
+
+
+def _notes_on_twins(twins: Mapping[str, Sequence[Twin]], place: str) -> list[str]:
+    """A note for each part of the data that has photos of another part, which was allowed."""
+    notes = []
+    for part, twins_of_part in twins.items():
+        if twins_of_part:
+            part_place = f"{place}, {part}" if part in SCORED else part
+            notes.append(f"{part_place}: near copies are allowed: {twin_words(twins_of_part)}")
+    return notes
+
+
+def _notes_of_others(others: Mapping[str, Dataset]) -> list[str]:
+    notes = []
+    for folder, other in others.items():
+        notes += [f"{folder}: {note}" for note in other.notes]
+    return notes
+
+
+def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
+    """Notes on the assets that the built-in generators render, each once."""
+    notes: dict[str, None] = {}
+    for materials in sorted(scene_inputs(sweep)):
+        if not materials.generator.startswith(command.PREFIX):
+            notes |= dict.fromkeys(materials.library().notes)
+    return list(notes)
+
+
+def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
+    """A note if rendered objects differ in size from photographed ones at the working scale."""
+    ranges = reach.rendered_sizes(sweep)
+    if not ranges or not scale.objects:
+        return []
+    least, median, most = scale.object_px
+
+    def factor(size_px: tuple[float, float]) -> float:
+        middle = math.sqrt(size_px[0] * size_px[1])
+        return max(middle / median, median / middle)
+
+    nearest = min(sorted(ranges), key=factor)
+    if factor(nearest) <= _LIKE_SIZES:
+        return []
+    rendered, photographed = range_words(*nearest), range_words(least, most)
+    return [
+        f"objects are {rendered} large on rendered scenes "
+        f"and {photographed} on photos at their working scale: "
+        "set scene.size_px so that they agree, or detector.working_px"
+    ]
+
+
+def _notes_on_frames(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
+    """A note if rendered scenes are smaller than the crops of training: grey fills the rest."""
+    sides = [scene.image_px for scene in reach.scenes(sweep) if scene.image_px != "auto"]
+    if not sides or min(sides) >= scale.crop_px:
+        return []
+    return [
+        f"rendered scenes of {min(sides)} px are smaller than the {scale.crop_px} px "
+        'training crop: grey, which photos lack, fills the rest; set scene.image_px to "auto"'
+    ]
+
+
+def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
+    """A note for each scored split that has too few photos with an object."""
+    consequences = {
+        "val": "which recipe scores best on so few is chance as much as merit",
+        "test": "so few cannot tell recipes apart, and the answer will recommend none",
+    }
+    notes = []
+    for split, consequence in consequences.items():
+        records = splits[split].records
+        count = sum(bool((~record.boxes.crowd).any()) for record in records)
+        if count < LEAST_IMAGES:
+            suffix = " with an object" if count < len(records) else ""
+            photos = counted(count, "photo") + suffix
+            notes.append(f"{split}: only {photos}: {consequence}; label at least {LEAST_IMAGES}")
+    return notes
+
+
+def _notes_on_scored(scale: WorkingScale, splits: Mapping[str, Source]) -> list[str]:
+    """A note for each scored split in which more than a fifth of the objects have a size that
+    cannot be learned.
+    """
+    notes = []
+    for split in SCORED:
+        scored = scale_of(splits[split].records, scale)
+        if not scored.is_learnable:
+            sizes = "the training photos have objects of other sizes"
+            notes.append(f"{split}: {scored.unlearnable_words}; {sizes}")
+    return notes
+
+
+def _notes_on_shapes(train: Source, sweep: LoadedSweep) -> list[str]:
+    """A note if a tenth of the objects or more are much longer than the longest anchor of a
+    recipe.
+    """
+    shapes = set()
+    for recipe in sweep.fixed.values():
+        shapes.add((recipe.detector.architecture, recipe.detector.aspect_ratios))
+    if sweep.trials:
+        architectures = reach.proposed(sweep, "detector.architecture")
+        shapes.update(product(architectures, reach.proposed(sweep, "detector.aspect_ratios")))
+    longest = [longest_shape(ratios) for architecture, ratios in shapes if architecture != "fcos"]
+    if not longest:
+        return []
+    share = elongated_share(training_boxes_wh(train.records), min(longest))
+    if share < _MANY_ELONGATED:
+        return []
+    least = badly_fitted(min(longest))
+    return [
+        f"{share:.0%} of the objects are more than {least:.3g} times as long as wide: "
+        "anchors fit them badly"
+    ]

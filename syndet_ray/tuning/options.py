@@ -1,0 +1,86 @@
+"""Options: how a run is carried out, where its sweep came from, and how it ended."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.errors import MachineError
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.search.search import Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Settings of how a run is carried out. They change nothing about what the sweep asks.
+
+    runs      folder that holds the runs, the cache and, by default, MLflow's store
+    real      folder of real photos; None takes the stand-in set
+    parallel  trials at once; None takes as many as cores or GPUs allow
+    address   a running Ray cluster; None starts one on this machine
+    storage   s3:// address for checkpoints and a copy of the run; None keeps all under runs
+    tracking  MLflow server; None takes sqlite under runs
+    hours     wall clock that the whole run may take; None sets no limit
+    images    images that all its trials together may see; None sets no limit
+    local     trains in this process, one trial after another, without Ray
+    tensorboard  writes event files too, in the run's folder
+    allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
+    """
+
+    runs: Path
+    real: Path | None = None
+    parallel: int | None = None
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    storage: str | None = None
+    tracking: str | None = None
+    hours: float | None = None
+    images: int | None = None
+    local: bool = False
+    tensorboard: bool = False
+    allow_near_copies: bool = False
+
+    @property
+    def cache(self) -> Path:
+        return self.runs.resolve() / "cache"
+
+    @property
+    def budget(self) -> Budget:
+        hours = math.inf if self.hours is None else self.hours
+        images = math.inf if self.images is None else self.images
+        return Budget(hours, images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The source of a run's sweep: its file, and the settings that replaced those of the file.
+
+    given    settings from the command line, by name
+    command  the words of the command line; empty for a run that was started from Python
+    """
+
+    name: str
+    file: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of a run: "finished", "interrupted" or "spent" (resume continues these two), or
+    "failed" (no trial finished).
+
+    trials    address that shows its trials in a browser; "" if MLflow's store is a file, which no
+              server shows yet
+    unwritten why MLflow lacks a part of the run, and how to complete it; None if it lacks nothing
+    is_reported  True if the report shows the run as it ended; False if it could not be written,
+                 which a note said
+    """
+
+    folder: RunFolder
+    status: str
+    why: str = ""
+    trials: str = ""
+    unwritten: MachineError | None = None
+    is_reported: bool = True

@@ -1,0 +1,116 @@
+"""Resume: continues a run from its ledger."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from syndet_ray.errors import DefinitionError
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.search.search import Display
+from syndet_ray.search.task import retried
+from syndet_ray.tracking.backup import check_models, exclusive_lease, forget_lost_checkpoints
+from syndet_ray.tuning import changes, confirm
+from syndet_ray.tuning.attempt import carry_out
+from syndet_ray.tuning.options import Outcome
+from syndet_ray.tuning.record import plain_options, record_environment, saved_options
+from syndet_ray.tuning.run import check, check_nodes, runner_of
+from syndet_ray.workers.stop import Leave, Stop, interrupt_again
+
+
+def resume(
+    folder: RunFolder,
+    given: Mapping[str, Any],
+    display: Display,
+    *,
+    force: bool = False,
+    leave: Leave = interrupt_again,
+) -> Outcome:
+    """Continues a run from its ledger.
+
+    given  options, or "trials", that replace those of the run
+
+    Raises DefinitionError, with all differences, if the sweep's file, the data or a package has
+    changed since the run began, unless `force`.
+    """
+    with Stop(display.note, leave) as stop:
+        stop.folder = folder
+        try:
+            return _resume(folder, given, display, stop, force=force)
+        except KeyboardInterrupt:
+            return stop.outcome or Outcome(folder=folder, status="interrupted")
+
+
+def _resume(
+    folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool
+) -> Outcome:
+    operational = {key: value for key, value in given.items() if key != "trials"}
+    # The folder may have been moved, or copied to another machine: the run continues with what lies
+    # next to it there.
+    moved = {"runs": folder.path.parent}
+    options = saved_options(folder.about["options"] | moved | operational)
+    with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
+        _check_given(folder, given)
+        _check_models(folder, given)
+        data = check(folder.sweep, options, display)
+        if not force:
+            changes.refuse(folder, data)
+        for sentence in changes.code_notes(folder):
+            display.note(sentence)
+        record_environment(folder)
+        if "trials" in given:
+            _extend(folder, given["trials"])
+        _restart_trials(folder, display)
+        # Near copies may be allowed from now on. A reader of the scores must know of them.
+        real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
+        folder.describe(folder.about | {"options": plain_options(options), "real": real})
+        with runner_of(options, display, stop.lose) as runner:
+            check_nodes(folder.sweep, options, data, runner, display)
+            return carry_out(
+                folder, options, data, runner=runner, display=display, lease=lease, stop=stop
+            )
+
+
+def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
+    """Raises DefinitionError for fewer trials than the run has, or a budget that is already
+    spent.
+    """
+    trials, images, hours = (given.get(name) for name in ("trials", "images", "hours"))
+    present = folder.sweep.trials
+    if trials is not None and trials < present:
+        rule = f"must be at least the number of the run, {present}"
+        raise DefinitionError("`trials`", rule, got=trials)
+    images_seen = sum(trial.images for trial in folder.trials())
+    if images is not None and images < images_seen:
+        rule = f"must be at least the {images_seen:,} that its trials have seen"
+        raise DefinitionError("`images`", rule, got=images)
+    elapsed = folder.elapsed_s() / 3600
+    if hours is not None and hours <= elapsed:
+        rule = f"must be more than the {elapsed:.3g} hours that the run has taken"
+        raise DefinitionError("`hours`", rule, got=hours)
+
+
+def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
+    """Raises DataError if models are gone that the test set will meet: the run could never be
+    scored.
+    """
+    sweep = folder.sweep
+    if "trials" in given:
+        sweep = sweep.replace({"trials": given["trials"]})
+    trials = confirm.to_be_scored(folder.trials(), sweep, folder.test())
+    retried(partial(check_models, folder, trials))
+
+
+def _extend(folder: RunFolder, trials: int) -> None:
+    sweep, about = folder.sweep, folder.about
+    folder.describe(about | {"given": about["given"] | {"trials": trials}})
+    folder.define(sweep.replace({"trials": trials}))
+
+
+def _restart_trials(folder: RunFolder, display: Display) -> None:
+    """Restarts trials whose checkpoints are gone, with a note."""
+    lost = forget_lost_checkpoints(folder)
+    if lost:
+        numbers = ", ".join(map(str, lost))
+        display.note(
+            f"the last checkpoints of these trials are gone, so they start again: {numbers}"
+        )
