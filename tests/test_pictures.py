@@ -143,7 +143,7 @@ def test_what_cannot_be_rendered_is_noted_and_the_rest_is_shown(show, tmp_path):
     assert notes == [
         f"the report does not show the scenes of theirs: {tmp_path / 'cache'}: does not hold what {program} made.",
         f"the report does not show the scenes of lost: {tmp_path / 'gone'}: does not exist. "
-        "Give a folder, or the name of what is built in.",
+        "Give a folder, or a built-in name.",
     ]
 
 

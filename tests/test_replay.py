@@ -271,7 +271,7 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     resume = f"python -m syndet_ray resume {folder.path}"
     assert (
         advice_on_curves(folder)
-        == f"Extend the run: {resume} --trials 9, or run the sweep anew with pruning=Pruning(name='none')."
+        == f"Extend the run: {resume} --trials 9, or run the sweep again with pruning=Pruning(name='none')."
     )
     folder.describe(folder.about | {"status": "spent"})
     assert (

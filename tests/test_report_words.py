@@ -1,4 +1,4 @@
-"""What settings, recipes, trials and scores are called."""
+"""Display names of settings, recipes, trials and scores."""
 
 from math import nan
 
@@ -227,7 +227,7 @@ def test_seeds_and_openings_are_counted():
         TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n)
         for n in (1, 2)
     ]
-    assert [names.opened(score) for score in scores] == ["opened once", "opened 2 times"]
+    assert [names.openings(score) for score in scores] == ["opened once", "opened 2 times"]
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,15 @@ def test_durations(seconds, said):
 
 def test_one_photo_is_not_photos():
     assert (
-        names.where(TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=()))
+        names.test_set_name(
+            TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=())
+        )
         == "1 real test photo"
     )
     assert (
-        names.where(TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=()))
+        names.test_set_name(
+            TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=())
+        )
         == "2 stand-in test images"
     )
 

@@ -209,7 +209,7 @@ def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):
 def test_a_run_that_was_read_stays_as_it_was(tmp_path):
     folder = made_run(tmp_path / "run")
     before = folder.read()
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     assert (before.trials[0].retries, folder.read().trials[0].retries) == (0, 1)
 
 
@@ -224,14 +224,14 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_pa
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + free, limits[1]))
         with pytest.raises(OSError, match=r"File too large|No space left"):
-            folder.append(
+            folder.ledger.append(
                 "retry", 0, reason="so long that it does not fit into what is left of the disk"
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert folder.trials() == before
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     assert folder.trials()[0].retries == before[0].retries + 1
 
 

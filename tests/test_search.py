@@ -286,7 +286,7 @@ def run_and_lose(search, folder, losses):
     left = dict(losses)
     while True:
         rebuilt = Study(folder.sweep)
-        rebuilt.replay(folder.events(), search.trials)
+        rebuilt.replay(folder.ledger.events(), search.trials)
         expected = rebuilt.ask(len(search.trials))
         trial = search.propose()
         if trial is None:
@@ -392,7 +392,7 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     told = search._study._study.trials[2]
     assert (told.state.name, told.value) == ("COMPLETE", 0.0)
     rebuilt = Study(SWEEP)
-    rebuilt.replay(folder.events(), search.trials)
+    rebuilt.replay(folder.ledger.events(), search.trials)
     assert rebuilt._study.trials[2].value == 0.0
     search.close()
     run = children(store, tracking)[2]
@@ -413,7 +413,7 @@ def test_of_several_goals_what_diverged_is_not_told_as_the_cheapest(begin):
             search.report(number, 100, {OBJECTIVE: 0.2 + number / 10}, {"real_images": 40 * number})
             search.end(number)
     search.end(3, "training: the loss must be finite, got nan", "diverged")
-    ended = [event["values"] for event in folder.events() if event["event"] == "ended"]
+    ended = [event["values"] for event in folder.ledger.events() if event["event"] == "ended"]
     assert ended[3] == [0.0, 100.0, 80.0]
     assert 3 not in [trial.number for trial in search._study._study.best_trials]
     search.close()
@@ -499,7 +499,7 @@ def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
         (names[0], 6, 8),
         (names[0], 8, 8),
     ]
-    assert [event["event"] for event in folder.events()] == [
+    assert [event["event"] for event in folder.ledger.events()] == [
         "attempt",
         "asked",
         "asked",
@@ -656,10 +656,10 @@ def test_a_spent_budget_starts_nothing_and_leaves_running_trials_to_resume(begin
 def test_hours_count_from_attempt_to_attempt(begin, monkeypatch):
     search, folder, tracking = begin()
     run_one(search, search.propose())
-    events = list(folder.events())
+    events = list(folder.ledger.events())
     lines = [json.dumps(event | {"time": 1000.0 + 600 * i}) for i, event in enumerate(events)]
     (folder.path / "ledger.jsonl").write_text("\n".join(lines) + "\n")
-    assert folder.elapsed_s() == 600 * (len(events) - 1)
+    assert folder.ledger.elapsed_s() == 600 * (len(events) - 1)
     again, _, _ = begin(
         folder, tracking.parent, budget=Budget(hours=600 * (len(events) - 1) / 3600)
     )
@@ -713,8 +713,8 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
         search.end(number)
     assert len(display.notes) == 2
     assert display.notes[0] == (
-        "Trials 0 and 1 were asked for different recipes and trained alike to the last digit: "
-        "what they differ in had no effect (synthetic share)"
+        "Trials 0 and 1 have different recipes and identical results: "
+        "the settings that differ had no effect (synthetic share)"
     )
 
 
@@ -962,7 +962,7 @@ def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
     run_all(search)
     whole = table(folder)
     assert {trial.state for trial in folder.trials()} <= {"COMPLETE", "PRUNED"}
-    asked = [event for event in folder.events() if event["event"] == "asked"]
+    asked = [event for event in folder.ledger.events() if event["event"] == "asked"]
     discarded = [point for event in asked for point in event["discarded"]]
     assert discarded
     assert all(

@@ -145,7 +145,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     compared = tuple(_compared_run(*column) for column in columns)
     copies = _copies(runs, compared)
     return Comparison(
-        where=names.where(scores[0]),
+        where=names.test_set_name(scores[0]),
         too_few=too_few,
         stand_in=runs[0].stand_in,
         copies=copies,
@@ -155,7 +155,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _copies(runs: Sequence[Run], compared: Sequence[ComparedRun]) -> tuple[str, ...]:
-    caveats = [names.near_copies(run.about) for run in runs]
+    caveats = [names.near_copies_caveat(run.about) for run in runs]
     return tuple(
         f"{run.name}: {caveat}" for run, caveat in zip(compared, caveats, strict=True) if caveat
     )
@@ -295,7 +295,7 @@ def _compared_run(
         letter=ascii_uppercase[k % 26] * (k // 26 + 1),
         name=name,
         question=run.sweep.question,
-        opened=names.opened(test),
+        opened=names.openings(test),
         entries=tuple(_entry(line, models[line.trial]) for line in lines),
         trials=len(trials),
         images=sum(trial.images for trial in trials),

@@ -305,7 +305,7 @@ def test_table(scores: TestScores, width: int) -> Table:
         trained += ", too few images for intervals"
     elif not scores.has_seed_spread:
         trained += ": intervals over images alone"
-    title = f"On the test set ({where}, {names.opened(scores)}; {trained})"
+    title = f"On the test set ({where}, {names.openings(scores)}; {trained})"
     table = Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )

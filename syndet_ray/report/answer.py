@@ -43,7 +43,7 @@ def answer(run: Run) -> str:
         said += [words.few_validation_images(run.about)]
     said += [
         _offers(trials, sweep),
-        names.near_copies(run.about),
+        names.near_copies_caveat(run.about),
         words.STAND_IN if run.stand_in else "",
     ]
     return " ".join(sentence for sentence in said if sentence)
@@ -56,9 +56,9 @@ def _answered(
     trials: Sequence[Trial],
 ) -> list[str]:
     """What the test set says."""
-    best, place = next(line for line in lines if line.best), names.where(test)
+    best, place = next(line for line in lines if line.best), names.test_set_name(test)
     if test.openings > 1:
-        place += f" ({names.opened(test)})"
+        place += f" ({names.openings(test)})"
     if test.is_too_small:
         return [_too_few(best, lines, test, place)]
     if all(max(line.validation, line.scores[MAP].value) < _LEARNED for line in lines):

@@ -28,7 +28,8 @@ from syndet_ray.data.storage import (
 from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note
-from syndet_ray.runs.folder import LEDGER, RunFolder
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.runs.results import Trial
 from syndet_ray.timer import timer
 from syndet_ray.tracking.outbox import Outbox
@@ -220,7 +221,7 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     A copy of a run is up to half a minute older than its checkpoints, of which only the newest are
     kept. Returns the trials' numbers. Raises MachineError where the store does not tell.
     """
-    folder.mend()
+    folder.ledger.mend()
     left = [
         trial
         for trial in folder.trials()
@@ -228,7 +229,7 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     ]
     lost = [trial.number for trial in left if not is_folder(str(trial.checkpoint))]
     for number in lost:
-        folder.append("checkpoint", number, path=None)
+        folder.ledger.append("checkpoint", number, path=None)
     return lost
 
 
@@ -286,7 +287,7 @@ def _check_newest(folder: RunFolder, address: str) -> None:
     """Raises DataError where the copy of a run is no earlier state of its folder."""
     if not holds(address, f"{KEPT}/{LEDGER}"):
         return
-    if not folder.continues(content(inside(address, f"{KEPT}/{LEDGER}"))):
+    if not folder.ledger.continues(content(inside(address, f"{KEPT}/{LEDGER}"))):
         rule = (
             f"has not all that its copy at {address} has: another machine has gone on with the run"
         )

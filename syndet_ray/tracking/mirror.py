@@ -16,22 +16,15 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.parameter import Axis, Choice, Float
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
+from syndet_ray.search import optuna_terms
 from syndet_ray.search.listener import Listener
-from syndet_ray.search.study import optuna_state, told
 from syndet_ray.tracking.outbox import Outbox
 
 _EVERY_S = 30
@@ -48,7 +41,7 @@ class Mirror(Listener):
     def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
         self._path, self._name, self._sweep = folder.path / "study.db", folder.path.name, sweep
         self._distributions = {
-            name: _distribution(axis) for name, axis in sweep.parameters.axes().items()
+            name: optuna_terms.distribution(axis) for name, axis in sweep.parameters.axes().items()
         }
         self._over: dict[int, Trial] = {}
         # None where nobody has looked, or a write was broken off
@@ -119,13 +112,13 @@ class Mirror(Listener):
     def _frozen(self, trial: Trial) -> FrozenTrial:
         point = self._sweep.parameters.point(trial.recipe) or {}
         several = len(self._sweep.goals) > 1
-        state = optuna_state(trial.state, trial.cause)
+        state = optuna_terms.trial_state(trial.state, trial.cause)
         frozen = create_trial(
             state=state,
             values=(trial.values or trial.goals(self._sweep.objective))
             if state == TrialState.COMPLETE
             else None,
-            params={name: told(value) for name, value in point.items()},
+            params=optuna_terms.parameters(point),
             distributions={name: self._distributions[name] for name in point},
             intermediate_values={}
             if several
@@ -158,11 +151,3 @@ def _intact(path: Path) -> set[int]:
 def _journal(path: Path) -> Path:
     """What sqlite notes beside a database, so that a write that was cut short can be undone."""
     return path.with_name(f"{path.name}-journal")
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
-    if isinstance(axis, Choice):
-        return CategoricalDistribution([told(value) for value in axis.values])
-    if isinstance(axis, Float):
-        return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
-    return IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step or 1)

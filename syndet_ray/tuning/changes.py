@@ -12,7 +12,7 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs import machine
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.machine import commit
+from syndet_ray.runs.machine import commit_words
 from syndet_ray.workers.ingredients import hash_or_nothing, scenes_hashes
 
 _HASH_DIGITS = 12  # enough to tell two files apart, few enough to be read
@@ -47,7 +47,8 @@ def code_notes(folder: RunFolder) -> list[str]:
     then, now = folder.about.get("code", {}), _code(folder)
     both = [name for name in then if name in now and then[name] != now[name]]
     return [
-        f"the code of {name} was {commit(then[name])} and is {commit(now[name])}" for name in both
+        f"the code of {name} was {commit_words(then[name])} and is {commit_words(now[name])}"
+        for name in both
     ]
 
 

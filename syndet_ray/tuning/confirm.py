@@ -355,10 +355,12 @@ def _keep_found(folder: RunFolder, test: Pool, scored: Mapping[int, Scored]) -> 
 
     Boxes are in the photos' own pixels: whoever asks has the photos.
     """
-    folder.write_found("truth", as_table(test.labels_in_photos()))
+    folder.write_test_table("truth", as_table(test.labels_in_photos()))
     for number, found in scored.items():
-        folder.write_found(f"predictions-{number}", _predictions_table(test, found.predictions))
-        folder.write_found(f"draws-{number}", pa.table(found.draws))
+        folder.write_test_table(
+            f"predictions-{number}", _predictions_table(test, found.predictions)
+        )
+        folder.write_test_table(f"draws-{number}", pa.table(found.draws))
 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:

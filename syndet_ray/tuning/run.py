@@ -24,7 +24,7 @@ from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.machine import environment
 from syndet_ray.runs.metrics import MAIN_METRICS, MAP, OBJECTIVE, TEST
-from syndet_ray.runs.names import near_copies, recipe_words
+from syndet_ray.runs.names import near_copies_caveat, recipe_words
 from syndet_ray.runs.pictures import show_training
 from syndet_ray.runs.results import TestRow, TestScores
 from syndet_ray.search.listener import Listener
@@ -339,7 +339,7 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
         raise DefinitionError(
             "`images`", f"must be at least the {seen:,} that its trials have seen", got=images
         )
-    elapsed = folder.elapsed_s() / 3600
+    elapsed = folder.ledger.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
         raise DefinitionError(
             "`hours`",
@@ -403,7 +403,7 @@ def _carry_out(
         finally:
             end = attempt.end(status)
         why = options.budget.spent(
-            folder.elapsed_s() / 3600, sum(trial.images for trial in folder.trials())
+            folder.ledger.elapsed_s() / 3600, sum(trial.images for trial in folder.trials())
         )
         missing = _unwritten(tracking.place, end.unwritten, folder) if end.unwritten else None
         outcome = stop.outcome = Outcome(
@@ -741,7 +741,7 @@ def _parent_tags(best: Candidate, test: TestScores, about: Mapping[str, Any]) ->
         "best_trial": str(best.trial.number),
         "best_recipe": recipe_words(best.trial),
     }
-    caveat = near_copies(about)
+    caveat = near_copies_caveat(about)
     return tags | {"near_copies": caveat} if caveat else tags
 
 
