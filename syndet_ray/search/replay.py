@@ -165,11 +165,7 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
     All slots train equally fast, and start the next curve as soon as one ends. The next rung is
     always the one that is due first, counted in the images that its slot has trained so far.
     """
-    rungs_of_longest = max(len(curve.rungs) for curve in curves)
-    # It proposes nothing. The random sampler is the cheapest: TPE would look at every trial.
-    study = optuna_terms.new_study(
-        ("maximize",), make_pruner(pruning, rungs_of_longest), optuna.samplers.RandomSampler()
-    )
+    study = _study(curves, pruning)
     trials: list[optuna.Trial] = []
     stops = [0] * len(curves)
     due: list[tuple[int, int, int]] = []  # images when the rung is due, curve, index of the rung
@@ -196,6 +192,15 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
             stops[number] = images
             start(now)
     return stops
+
+
+def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
+    """Returns a study like that of a sweep. It proposes nothing, so it has the cheapest sampler:
+    TPE would look at every trial.
+    """
+    most_rungs = max(len(curve.rungs) for curve in curves)
+    pruner = make_pruner(pruning, most_rungs)
+    return optuna_terms.new_study(("maximize",), pruner, optuna.samplers.RandomSampler())
 
 
 def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
