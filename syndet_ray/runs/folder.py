@@ -51,11 +51,16 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.ledger = Ledger(self.path)
-        self.figures, self.samples = self.path / "figures", self.path / "samples"
-        self.champion, self.checkpoints = self.path / "champion", self.path / "checkpoints"
-        self.report, self.report_error = self.path / "report.html", self.path / "report-error.log"
-        self._sweep_file, self._about_file = self.path / "sweep.json", self.path / "run.json"
-        self._scores_file, self._test = self.path / "test.json", self.path / "test"
+        self.figures = self.path / "figures"
+        self.samples = self.path / "samples"
+        self.champion = self.path / "champion"
+        self.checkpoints = self.path / "checkpoints"
+        self.report = self.path / "report.html"
+        self.report_error = self.path / "report-error.log"
+        self._sweep_file = self.path / "sweep.json"
+        self._about_file = self.path / "run.json"
+        self._scores_file = self.path / "test.json"
+        self._test_tables = self.path / "test"
 
     @staticmethod
     def create(path: Path, sweep: LoadedSweep, about: Mapping[str, Any]) -> "RunFolder":
@@ -173,10 +178,10 @@ class RunFolder:
 
     def write_test_table(self, name: str, table: pa.Table) -> None:
         """Writes a table about the test set, such as predictions, as test/<name>.parquet."""
-        self._test.mkdir(exist_ok=True)
+        self._test_tables.mkdir(exist_ok=True)
         content = io.BytesIO()
         parquet.write_table(table, content)
-        write_whole(self._test / f"{name}.parquet", content.getvalue())
+        write_whole(self._test_tables / f"{name}.parquet", content.getvalue())
 
     def draws(self, model: int) -> dict[str, np.ndarray]:
         """Returns bootstrap draws of a model's scores on the test set, (resamples,) each, by
@@ -185,7 +190,7 @@ class RunFolder:
         Resample r holds the same images for every model, of any run, that was scored on the same
         test set.
         """
-        path = self._test / f"draws-{model}.parquet"
+        path = self._test_tables / f"draws-{model}.parquet"
         if not path.exists():
             return {}
         table = parquet.read_table(path)

@@ -70,8 +70,12 @@ class Search:
         listeners: Sequence[Listener] = (),
         budget: Budget | None = None,
     ) -> None:
-        self._ledger, self._display, self._listeners = folder.ledger, display, listeners
-        self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
+        self._ledger = folder.ledger
+        self._sweep = sweep
+        self._display = display
+        self._listeners = listeners
+        self._budget = budget or Budget()
+        self._study = Study(sweep)
         self._ledger.mend()
         self.trials: dict[int, Trial] = {trial.number: trial for trial in self._ledger.trials()}
         self._stopping = self._study.replay(self._ledger.events(), self.trials)
@@ -82,7 +86,8 @@ class Search:
         self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._is_halted = False
-        self._began, self._before_s = time.monotonic(), self._ledger.elapsed_s()
+        self._began = time.monotonic()
+        self._before_s = self._ledger.elapsed_s()  # of earlier attempts
         self._ledger.begin_attempt()
         self._curves = {
             curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"

@@ -33,7 +33,8 @@ class Study:
     """
 
     def __init__(self, sweep: LoadedSweep) -> None:
-        self._sweep, self._space = sweep, sweep.parameters
+        self._sweep = sweep
+        self._space = sweep.parameters
         self._waiting = dict(sweep.fixed)  # controls and variants, by kind
         self._planned = PlannedTrainings(sweep)
         self._named_points = named_points(sweep)
@@ -99,7 +100,8 @@ class Study:
                 break
             self._study.tell(trial, state=TrialState.FAIL)
             discarded.append(point)
-        self._trials[number], self._recipes[number] = trial, proposal.recipe
+        self._trials[number] = trial
+        self._recipes[number] = proposal.recipe
         if not is_named:
             return replace(proposal, discarded=tuple(discarded))
         self._planned.add(number, self._proposed, proposal.seed_number)
@@ -111,7 +113,8 @@ class Study:
         seed_number = self._planned.next_seed(index)
         trial, point = self._begin(self._named_points[index])
         proposal = proposal_at(self._sweep, point, number)
-        self._trials[number], self._recipes[number] = trial, proposal.recipe
+        self._trials[number] = trial
+        self._recipes[number] = proposal.recipe
         self._planned.add(number, index, seed_number)
         return replace(proposal, seed_number=seed_number, point_index=index)
 
@@ -195,7 +198,8 @@ class Study:
         point = current_point(self._sweep, event["point"], trial.recipe)
         if event.get("point_index") in self._lost_points:
             self._lost_points.remove(event["point_index"])
-            self._trials[trial.number], _ = self._begin(point)
+            restarted, _ = self._begin(point)
+            self._trials[trial.number] = restarted
             return
         discarded_points = event.get("discarded", ())
         for count, discarded_point in enumerate(discarded_points):
@@ -215,7 +219,10 @@ class Study:
         self._exempt.add(proposal.number)
         self._recipes[proposal.number] = proposal.recipe
         point = self._space.point(proposal.recipe)
-        self._trials[proposal.number] = None if point is None else self._begin(point)[0]
+        optuna_trial = None
+        if point is not None:
+            optuna_trial, _ = self._begin(point)
+        self._trials[proposal.number] = optuna_trial
 
     def _begin_again(self, point: Mapping[str, Any], discarded: int) -> optuna.Trial:
         """Returns a trial of an earlier attempt, at the point that the sampler drew then, after
