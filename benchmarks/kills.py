@@ -235,7 +235,9 @@ class Sweeps:
         assert folder is not None
         texts = faults(folder, retries=False)
         assert not texts, texts
-        return Undisturbed(table(folder), (*(event["time"] for event in folder.events()), ended))
+        return Undisturbed(
+            table(folder), (*(event["time"] for event in folder.ledger.events()), ended)
+        )
 
     def killed(self, name: str, kill: Kill) -> tuple[RunFolder | None, str, list[str]]:
         """A run that was killed, and resumed until it finished; then the hits with their moments,
@@ -385,7 +387,7 @@ def _lines(home: Path) -> int:
 
 def _last_event(home: Path) -> str:
     folder = _only_run(home)
-    events = [] if folder is None else list(folder.events())
+    events = [] if folder is None else list(folder.ledger.events())
     if not events:
         return "nothing"
     last = events[-1]

@@ -85,14 +85,16 @@ def made_run(path: Path, trials: int) -> RunFolder:
     for number in range(trials):
         params = SPACE.suggest(lambda name, axis: _sampled(axis, rng))
         recipe = SWEEP.recipe.replace(params).flat()
-        folder.append("asked", number, kind="search", params=params, recipe=recipe)
+        folder.ledger.append("asked", number, kind="search", params=params, recipe=recipe)
         share, blur = params["mix.synthetic"], params["scene.blur"]
         height = 0.3 - 0.3 * (share - 0.6) ** 2 - 0.05 * blur + 0.02 * rng.standard_normal()
         for rung in range(1, RUNGS + 1):
             metrics = {f"val/score {k}": 0.123456789 for k in range(SCORES - 1)}
             metrics[OBJECTIVE] = height * rung / RUNGS
-            folder.append("report", number, images=100 * rung, metrics=metrics, effective=recipe)
-        folder.append("ended", number, state="COMPLETE", reason="all 400 images seen")
+            folder.ledger.append(
+                "report", number, images=100 * rung, metrics=metrics, effective=recipe
+            )
+        folder.ledger.append("ended", number, state="COMPLETE", reason="all 400 images seen")
     return folder
 
 

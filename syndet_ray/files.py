@@ -22,7 +22,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Gives an empty temporary folder next to `path`, which becomes `path` when the block ends.
 
     Where the block or the renaming fails, the temporary folder is deleted and `path` stays as it
-    was. Parents of `path` are made. Every user may read the folder, which `mkdtemp` would not allow;
+    was. Parents of `path` are made. Every user may read the folder, unlike one of `mkdtemp`;
     the block may set other permissions. As with `os.rename`, an empty folder at `path` is replaced;
     anything else there raises OSError.
     """

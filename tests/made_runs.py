@@ -109,7 +109,7 @@ def append(folder, number, kind, objects, share, rate, values, state, reason):
     varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
     params = varied if kind == "search" else {}
     recipe = SWEEP.recipe.replace(params) if params else SWEEP.fixed[kind]
-    folder.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
+    folder.ledger.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
     train(folder, number, values, state, reason)
 
 
@@ -121,11 +121,11 @@ def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None)
             "train/loss": 1 / (rung + number / 1000),
         }
         metrics |= {"images_per_second": 20.0}
-        folder.append(
+        folder.ledger.append(
             "report", number, images=100 * rung, metrics=metrics, effective=effective or {}
         )
     if state != "RUNNING":
-        folder.append("ended", number, state=state, reason=reason)
+        folder.ledger.append("ended", number, state=state, reason=reason)
 
 
 def confirm(folder, seeds=SEEDS):
@@ -140,7 +140,7 @@ def confirm(folder, seeds=SEEDS):
                 "of": of,
                 "seed_number": seed,
             }
-            folder.append("asked", number, kind="confirm", **facts)
+            folder.ledger.append("asked", number, kind="confirm", **facts)
             train(folder, number, (value / 3, 2 * value / 3, 0.9 * value, value))
             number += 1
 
@@ -319,7 +319,9 @@ def variant_run(path, variants, controls=None, best=None):
             else next(n for n in variants if kind in sweep.variant_kinds(n))
         )
         done = replica < len(scores[name])
-        folder.append("asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica)
+        folder.ledger.append(
+            "asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica
+        )
         train(
             folder,
             number,
@@ -374,7 +376,7 @@ def front_run(path, offers, **given):
     for number, (count, value) in enumerate(offers):
         params = {"mix.real_images": count}
         recipe = SWEEP.recipe.replace(params).flat()
-        folder.append("asked", number, kind="search", params=params, recipe=recipe)
+        folder.ledger.append("asked", number, kind="search", params=params, recipe=recipe)
         train(folder, number, (value / 2, value), effective={"real_images": count})
     return folder
 

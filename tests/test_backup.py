@@ -47,7 +47,7 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     folder.checkpoints.mkdir()
     (folder.checkpoints / "0").write_text("large")
     with copying(folder, store):
-        folder.append("retry", 0)
+        folder.ledger.append("retry", 0)
     back = backup.fetch(f"{store}/dice-1/", tmp_path / "elsewhere")
     assert back.path == tmp_path / "elsewhere" / "dice-1"
     assert (back.sweep, back.trials()) == (folder.sweep, folder.trials())
@@ -82,7 +82,7 @@ def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, 
     notes = []
     with copying(folder, str(store), notes.append):
         _wait_until(lambda: notes)
-        folder.append("retry", 0)
+        folder.ledger.append("retry", 0)
         blocked.unlink()
         _wait_until(lambda: len(notes) == 2)
         kept = blocked / "run" / "ledger.jsonl"
@@ -159,7 +159,7 @@ def test_only_what_has_changed_is_copied_again(s3, tmp_path):
         s3.delete_object(Bucket="photos", Key=found)
     copy.copy(0.0)
     assert keys(s3) == [], "nothing has changed"
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     folder.describe(folder.about)  # the same content in a file that was written anew
     copy.copy(0.0)
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
@@ -191,9 +191,9 @@ def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
     folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
     for number in range(3):
         recipe = SWEEP.recipe.flat()
-        folder.append("asked", number, kind="real_only", params={}, recipe=recipe)
+        folder.ledger.append("asked", number, kind="real_only", params={}, recipe=recipe)
         train(folder, number, (0.1,), "COMPLETE" if number == 2 else "RUNNING")
-        folder.append(
+        folder.ledger.append(
             "checkpoint",
             number,
             path=f"s3://photos/dice-1/checkpoints/trial-{number}/checkpoint_000001",
@@ -214,8 +214,10 @@ def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
 
 def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
     folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
-    folder.append("asked", 0, kind="real_only", params={}, recipe=SWEEP.recipe.flat())
-    folder.append("checkpoint", 0, path="s3://photos/dice-1/checkpoints/trial-0/checkpoint_000001")
+    folder.ledger.append("asked", 0, kind="real_only", params={}, recipe=SWEEP.recipe.flat())
+    folder.ledger.append(
+        "checkpoint", 0, path="s3://photos/dice-1/checkpoints/trial-0/checkpoint_000001"
+    )
     s3.put_bucket_policy(Bucket="photos", Policy=json.dumps(DENIED))
     with pytest.raises(MachineError, match=r"checkpoint_000001: cannot be read"):
         backup.forget_lost_checkpoints(folder)
@@ -302,10 +304,10 @@ def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
     with folder.lock(), exclusive_lease(folder, STORE) as lease:
         copy = backup.Backup(folder, STORE, silent, lease)
         for _ in range(2):
-            folder.append("retry", 0)
+            folder.ledger.append("retry", 0)
             assert copy.copy_ledger()
             assert stored(s3) == (folder.path / "ledger.jsonl").read_bytes()
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     assert not copy.copy_ledger(), "it was given back"
     assert stored(s3) != (folder.path / "ledger.jsonl").read_bytes()
     assert backup.Backup(folder, None, silent).copy_ledger()
@@ -425,7 +427,7 @@ try:
                 print("held", flush=True)
                 time.sleep(60)
             except KeyboardInterrupt:  # as a run does: it is over, and may be resumed
-                folder.append("retry", 0)
+                folder.ledger.append("retry", 0)
                 print("interrupted", flush=True)
 except Exception as error:
     print(type(error).__name__, error, flush=True)

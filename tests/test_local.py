@@ -336,7 +336,7 @@ def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monk
     (left,) = folder.trials()
     assert (left.state, left.images, left.retries) == ("RUNNING", RUNGS[0], 0)
     where = f"{tmp_path} cannot be written (File too large)"
-    go_on = "trials keep their last checkpoint, and resume goes on once that is mended"
+    go_on = "trials keep their last checkpoint, and resume continues once that is repaired"
     assert search._display.notes == [f"stopping: {where}; {go_on}"]
     assert {path.name for path in (tmp_path / "checkpoints" / "trial-000").iterdir()} == {
         "images-000000025"
@@ -570,8 +570,8 @@ def test_a_setting_without_any_effect_is_found_out(begin):
     folder = begin(display, trials=2, space=dead).folder
     first, second = [trial for trial in folder.trials() if trial.kind == "search"]
     if first.recipe != second.recipe:
-        assert any("trained alike to the last digit" in note for note in display.notes)
-    assert "trained alike" in folder.report.read_text()
+        assert any("have different recipes and identical results" in note for note in display.notes)
+    assert "identical results" in folder.report.read_text()
 
 
 def test_a_search_for_a_setting_that_nothing_acts_on_is_refused(begin):

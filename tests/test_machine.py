@@ -69,7 +69,7 @@ def test_the_commit_is_that_of_a_checkout_that_tracks_the_file(tmp_path, monkeyp
     assert machine.code(package) == {
         name: {"commit": commit.strip(), "dirty": False} for name in ("syndet_ray", "sweep")
     }
-    (tmp_path / "notes.txt").write_text("tracked by nobody")
+    (tmp_path / "notes.txt").write_text("not tracked")
     assert not machine.code(None)["syndet_ray"]["dirty"]
     package.write_text("changed")
     assert machine.code(None)["syndet_ray"]["dirty"]

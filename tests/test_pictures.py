@@ -1,5 +1,5 @@
 """Pictures: the galleries hold the best and the worst, and what training showed is shown without
-rendering all of it anew.
+rendering all of it again.
 """
 
 import shutil
@@ -19,18 +19,18 @@ from syndet_ray.scenes.generate import generate
 IMAGE = np.zeros((50, 50, 3), np.uint8)
 
 
-def picture(found, missed, alarms):
+def picture(hits, missed, alarms):
     """One with so many objects found, missed, and false alarms."""
     boxes = np.array(
-        [[12.0 * k, 0, 12 * k + 10, 10] for k in range(found + missed + alarms)]
+        [[12.0 * k, 0, 12 * k + 10, 10] for k in range(hits + missed + alarms)]
     ).reshape(-1, 4)
-    truth = boxes[: found + missed]
-    seen = np.concatenate([boxes[:found], boxes[found + missed :]])
+    truth = boxes[: hits + missed]
+    predictions = np.concatenate([boxes[:hits], boxes[hits + missed :]])
     return Picture(
         image=IMAGE,
-        xyxy=seen,
-        names=("a",) * len(seen),
-        scores=(0.9,) * len(seen),
+        xyxy=predictions,
+        names=("a",) * len(predictions),
+        scores=(0.9,) * len(predictions),
         truth=truth,
         truth_names=("a",) * len(truth),
     )

@@ -73,29 +73,29 @@ def test_a_case_by_hand():
 
 
 def test_what_is_saved_and_lost_is_exact():
-    """Two of five are below 0.1 at the second rung, in whatever order they come; one of them ends
+    """Two of five are below 0.1 at the second rung, in any order; one of them ends
     best.
     """
     curves = [*family(0.3, 0.5, 0.4), curve(3, 0.0, 0.05, 0.4, 0.9), curve(4, 0.0, 0.0, 0.0, 0.0)]
-    found = replay(curves, Pruning(name="threshold", least=0.1), orders=7, parallel=2, seed=0)
-    assert found.saved == pytest.approx(40 / 200)
-    assert (found.best_killed, found.top3_killed, found.orders) == (1.0, 1.0, 7)
-    assert (found.regret, found.worst_regret) == pytest.approx((0.9 - 0.5, 0.9 - 0.5))
+    result = replay(curves, Pruning(name="threshold", least=0.1), orders=7, parallel=2, seed=0)
+    assert result.saved == pytest.approx(40 / 200)
+    assert (result.best_killed, result.top3_killed, result.orders) == (1.0, 1.0, 7)
+    assert (result.regret, result.worst_regret) == pytest.approx((0.9 - 0.5, 0.9 - 0.5))
 
 
 def test_the_third_best_counts_among_the_three():
     curves = [*family(0.8, 0.9, 0.5), curve(3, 0.0, 0.0, 0.3, 0.6), curve(4, 0.0, 0.0, 0.0, 0.0)]
-    found = replay(curves, Pruning(name="threshold", least=0.1), orders=3, parallel=1, seed=0)
-    assert (found.best_killed, found.top3_killed, found.regret) == (0.0, 1.0, 0.0)
+    result = replay(curves, Pruning(name="threshold", least=0.1), orders=3, parallel=1, seed=0)
+    assert (result.best_killed, result.top3_killed, result.regret) == (0.0, 1.0, 0.0)
 
 
 def test_a_late_bloomer_is_lost_to_the_median_unless_it_comes_first():
-    found = replay(LATE, Pruning(startup_trials=1), orders=40, parallel=1, seed=5)
+    result = replay(LATE, Pruning(startup_trials=1), orders=40, parallel=1, seed=5)
     is_first = first_in(40, 5, 5) == 4
     assert 0 < is_first.sum() < 40
-    assert found.best_killed == pytest.approx(1 - is_first.mean())
-    assert found.regret == pytest.approx((1 - is_first.mean()) * (0.9 - 0.7))
-    assert found.worst_regret == pytest.approx(0.9 - 0.7)
+    assert result.best_killed == pytest.approx(1 - is_first.mean())
+    assert result.regret == pytest.approx((1 - is_first.mean()) * (0.9 - 0.7))
+    assert result.worst_regret == pytest.approx(0.9 - 0.7)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_late_bloomer_is_saved_by_grace_and_by_patience(pruning, lost):
     assert replay(LATE, pruning, orders=20, parallel=1, seed=0).best_killed == lost
 
 
-def test_nobody_is_judged_while_all_are_running():
-    found = replay(LATE, Pruning(startup_trials=1), orders=10, parallel=5, seed=0)
-    assert (found.saved, found.best_killed, found.regret) == (0.0, 0.0, 0.0)
+def test_no_trial_is_judged_while_all_are_running():
+    result = replay(LATE, Pruning(startup_trials=1), orders=10, parallel=5, seed=0)
+    assert (result.saved, result.best_killed, result.regret) == (0.0, 0.0, 0.0)
 
 
 @given(
@@ -124,9 +124,9 @@ def test_nobody_is_judged_while_all_are_running():
     parallel=st.integers(1, 4),
 )
 def test_the_best_of_curves_that_never_cross_is_kept(ends, pruning, parallel):
-    found = replay(family(*ends), pruning, orders=3, parallel=parallel, seed=1)
-    assert (found.best_killed, found.regret, found.worst_regret) == (0.0, 0.0, 0.0)
-    assert 0 <= found.saved < 0.75
+    result = replay(family(*ends), pruning, orders=3, parallel=parallel, seed=1)
+    assert (result.best_killed, result.regret, result.worst_regret) == (0.0, 0.0, 0.0)
+    assert 0 <= result.saved < 0.75
 
 
 @st.composite
@@ -218,15 +218,15 @@ def test_a_replay_decides_as_a_sweep_does(pruning):
 def test_the_lowest_number_is_the_best_of_equals():
     """In reverse, so that a later one stands first."""
     curves = [curve(7, 0.0, 0.0, 0.9, 0.9), curve(2, 0.9, 0.9, 0.9, 0.9), *family(0.1, 0.2)]
-    found = replay(curves, Pruning(name="threshold", least=0.05), orders=2, parallel=1, seed=0)
-    assert (found.best_killed, found.top3_killed, found.regret) == (0.0, 1.0, 0.0)
+    result = replay(curves, Pruning(name="threshold", least=0.05), orders=2, parallel=1, seed=0)
+    assert (result.best_killed, result.top3_killed, result.regret) == (0.0, 1.0, 0.0)
 
 
 def test_where_nothing_survives_all_is_lost():
-    found = replay(
+    result = replay(
         family(0.1, 0.2, 0.3, 0.4), Pruning(name="threshold", least=1), orders=2, parallel=1, seed=0
     )
-    assert (found.saved, found.regret) == (0.5, 0.4)
+    assert (result.saved, result.regret) == (0.5, 0.4)
 
 
 def test_the_same_seed_gives_the_same_replay_and_the_caller_keeps_its_order():
@@ -263,7 +263,7 @@ def test_too_few_whole_curves_are_named():
         full_curves([], "runs/x", "Do this.")
 
 
-def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
+def test_a_run_with_too_few_curves_is_advised_how_to_get_more(tmp_path):
     """Advice that can be followed: of eight proposed trials three are whole, one was pruned and one
     failed.
     """
@@ -271,7 +271,7 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     resume = f"python -m syndet_ray resume {folder.path}"
     assert (
         advice_on_curves(folder)
-        == f"Extend the run: {resume} --trials 9, or run the sweep anew with pruning=Pruning(name='none')."
+        == f"Extend the run: {resume} --trials 9, or run the sweep again with pruning=Pruning(name='none')."
     )
     folder.describe(folder.about | {"status": "spent"})
     assert (
@@ -280,7 +280,7 @@ def test_a_run_with_too_few_curves_is_told_how_it_comes_by_more(tmp_path):
     )
 
 
-def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_is_told_so(tmp_path):
+def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_gets_that_as_its_advice(tmp_path):
     running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
     begun = made_run(tmp_path / "begun", trials=(*TRIALS, running))
     assert (

@@ -228,7 +228,7 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
     told = answer.answer(folder.read())
     assert said in told
     assert told.endswith(
-        "which the option allow_near_copies let pass: where they are the same photo, scores are too high."
+        "which the option allow_near_copies let pass: if they are the same photo, scores are too high."
     )
     assert content(folder.read())["answer"] == told
     assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
@@ -237,7 +237,9 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
 def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):
     folder = make_run()
     confirm(folder, {0: (0.9,), 2: (0.1,)})
-    folder.append("asked", 9, kind="confirm", params={}, recipe=folder.trials()[3].settings, of=3)
+    folder.ledger.append(
+        "asked", 9, kind="confirm", params={}, recipe=folder.trials()[3].settings, of=3
+    )
     train(folder, 9, (0.1,), "RUNNING")
     assert answer.answer(folder.read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: 40 % synthetic at 40 objects per "
@@ -384,7 +386,7 @@ def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
     confirm(folder, {0: (0.28, 0.27), 1: (0.05, 0.05), 3: (0.29, 0.28)})
     for number in (13, 14):
         facts = {"params": {}, "recipe": folder.trials()[2].settings, "of": 2}
-        folder.append("asked", number, kind="confirm", **facts)
+        folder.ledger.append("asked", number, kind="confirm", **facts)
         train(folder, number, (), "FAILED", "its worker failed 4 times")
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
     folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))

@@ -35,7 +35,7 @@ def with_draws(folder, shift=0.0, seed=1, size=400):
     row = folder.test().row("best")
     for model, score in zip(row.models, row.seeds, strict=True):
         drawn = score + shift + _SHARED[:size] + rng.normal(0, 0.004, size)
-        folder.write_found(
+        folder.write_test_table(
             f"draws-{model}", pa.table({"mAP": drawn - drawn.mean() + score + shift})
         )
     return folder
@@ -271,7 +271,7 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
     first, second = once(two[0]), two[1]
     third = with_draws(confirmed_run(tmp_path / "third"), seed=5)
     lost = third.test().row("best").models[-1]
-    third.write_found(f"draws-{lost}", pa.table({"mAP": np.zeros(400)}))
+    third.write_test_table(f"draws-{lost}", pa.table({"mAP": np.zeros(400)}))
     ledger = third.path / "ledger.jsonl"
     lines = []
     for line in ledger.read_text().splitlines():

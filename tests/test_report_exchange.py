@@ -218,7 +218,7 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
     folder, rows = RunFolder.create(path, sweep, ABOUT | {"stand_in": stand_in}), []
     for number, (name, recipe) in enumerate(sweep.fixed.items()):
         score, used = of[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
-        folder.append("asked", number, kind=name, params={}, recipe=recipe.flat())
+        folder.ledger.append("asked", number, kind=name, params={}, recipe=recipe.flat())
         train(
             folder,
             number,
@@ -240,7 +240,7 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
             )
         )
         if draws:
-            folder.write_found(f"draws-{number}", pa.table({"mAP": score + HARD}))
+            folder.write_test_table(f"draws-{number}", pa.table({"mAP": score + HARD}))
     best = max(rows, key=lambda row: row.metrics["mAP"])
     folder.write_test(
         TestScores(

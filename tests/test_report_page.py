@@ -401,15 +401,15 @@ def drawn(folder, name):
 def test_a_setting_without_effect_is_told(tmp_path):
     folder = made_run(tmp_path / "run", TRIALS[:3])
     recipe = folder.trials()[2].settings | {"scene.blur": 0.9}
-    folder.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
+    folder.ledger.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
     for rung in folder.trials()[2].rungs:
-        folder.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
-    folder.append("ended", 3, state="COMPLETE", reason="")
+        folder.ledger.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
+    folder.ledger.append("ended", 3, state="COMPLETE", reason="")
     assert (
-        "trained alike to the last digit: what they differ in had no effect (blur)."
+        "have different recipes and identical results: the settings that differ had no effect (blur)."
         in read(folder).words
     )
-    assert "trained alike" not in read(made_run(tmp_path / "other")).words
+    assert "identical results" not in read(made_run(tmp_path / "other")).words
 
 
 def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
@@ -427,11 +427,11 @@ def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
         "mix.parts": {"sparse": 5 / 7, "crowded": 2 / 7},
         "mix.schedule": "staged",
     }
-    folder.append(
+    folder.ledger.append(
         "asked", 0, kind="search", params=params, recipe=sweep.recipe.replace(params).flat()
     )
-    folder.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
-    folder.append("ended", 0, state="COMPLETE", reason="")
+    folder.ledger.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
+    folder.ledger.append("ended", 0, state="COMPLETE", reason="")
     shown = read(folder).words
     for told in (
         "Best on validation so far: 30 % real, 50 % sparse, 20 % crowded, staged, 0.200 mAP",

@@ -257,7 +257,7 @@ def searched_run(path, count=14):
         }
         params |= {"scene.background_scale": ((0.5, 1.0), (0.9, 1.5))[rng.integers(2)]}
         params |= {"scene.object_scale": float(rng.random())} if tray else {}
-        folder.append(
+        folder.ledger.append(
             "asked",
             number,
             kind="search",
@@ -306,7 +306,7 @@ def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
     folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
     for number in range(2):
         params = {"scene.blur": 0.25 * number}
-        folder.append(
+        folder.ledger.append(
             "asked",
             number,
             kind="search",

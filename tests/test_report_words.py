@@ -1,4 +1,4 @@
-"""What settings, recipes, trials and scores are called."""
+"""Display names of settings, recipes, trials and scores."""
 
 from math import nan
 
@@ -28,7 +28,7 @@ def trial(changes=None, params=None, kind="search", of=None, **mix):
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "expected"),
     [
         (trial(synthetic=0.4), "40 % synthetic at 40 objects per scene"),
         (trial({"scene.objects": 1}, synthetic=0.001), "< 1 % synthetic at 1 object per scene"),
@@ -54,8 +54,8 @@ def trial(changes=None, params=None, kind="search", of=None, **mix):
         (trial(sources={"theirs": Photos(folder="/x")}), "50 % real, 50 % theirs"),
     ],
 )  # fmt: skip
-def test_recipes_in_words(made, said):
-    assert names.recipe_words(made) == said
+def test_recipes_in_words(made, expected):
+    assert names.recipe_words(made) == expected
 
 
 def test_what_else_was_varied_follows_unless_it_has_no_effect():
@@ -65,8 +65,8 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         "mix.synthetic": 0.4,
         "scene.objects": 10,
     }
-    said = "40 % synthetic at 10 objects per scene, learning rate 0.00212, blur 0.5"
-    assert names.recipe_words(trial(params=params)) == said
+    expected = "40 % synthetic at 10 objects per scene, learning rate 0.00212, blur 0.5"
+    assert names.recipe_words(trial(params=params)) == expected
     assert (
         names.recipe_words(trial(params=params | {"mix.synthetic": 0.0}))
         == "real images only, learning rate 0.00212"
@@ -76,7 +76,7 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("params", "expected"),
     [
         ({"mix.synthetic": 0.7, "scene.objects": 10}, "70 % synthetic, 10 objects per scene"),
         ({"mix.schedule": "mixed", "mix.synthetic": 0.5}, "50 % synthetic"),
@@ -110,7 +110,7 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         ({"scene.background_scale": [0.5, 1.5]}, "background scale 0.5 to 1.5"),
         ({"scene.box_square": True}, "box square"),
         ({"scene.box_square": False}, "no box square"),
-        ({"scene.assets": "/home/somebody/my/dice"}, "assets my/dice"),
+        ({"scene.assets": "/home/someone/my/dice"}, "assets my/dice"),
         ({"scene.backgrounds": ""}, "backgrounds none"),
         (
             {
@@ -121,7 +121,7 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
             "detector fcos, backbone resnet18, frozen stages all",
         ),
         (
-            {"detector.weights": "/home/somebody/my/w.safetensors"},
+            {"detector.weights": "/home/someone/my/w.safetensors"},
             "starting weights my/w.safetensors",
         ),
         ({"detector.backbone_rate": 0.1}, "backbone's factor on the learning rate 0.1"),
@@ -139,9 +139,12 @@ def test_what_else_was_varied_follows_unless_it_has_no_effect():
         ({"training.images": 400, "mix.synthetic_images": 1}, "400 images seen, 1 distinct scene"),
     ],
 )
-def test_settings_in_one_line(params, said):
-    assert names.settings(params) == said
-    assert names.trial_words(Trial(number=0, role="search", params=params, recipe=Recipe())) == said
+def test_settings_in_one_line(params, expected):
+    assert names.settings(params) == expected
+    assert (
+        names.trial_words(Trial(number=0, role="search", params=params, recipe=Recipe()))
+        == expected
+    )
 
 
 def test_trials_without_params_and_confirmations_say_what_they_are():
@@ -164,15 +167,15 @@ def test_trials_without_params_and_confirmations_say_what_they_are():
     st.floats(0, 1),
     st.one_of(st.just("all"), st.integers(1, 99)),
 )
-def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count):
-    said = names.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
-    assert ("synthetic" in said) == (share > 0)
-    assert ("real image" in said) == (share == 0 or (count != "all" and share < 1))
-    assert (schedule in said) == (schedule != "mixed" and 0 < share < 1)
+def test_every_mix_has_words_and_only_what_is_in_it_is(schedule, share, count):
+    phrase = names.recipe_words(trial(schedule=schedule, synthetic=share, real_images=count))
+    assert ("synthetic" in phrase) == (share > 0)
+    assert ("real image" in phrase) == (share == 0 or (count != "all" and share < 1))
+    assert (schedule in phrase) == (schedule != "mixed" and 0 < share < 1)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "expected"),
     [
         ("mix.synthetic", 0.4, "40 %"),
         ("mix.switch_at", None, "n/a"),
@@ -186,12 +189,12 @@ def test_every_mix_can_be_said_and_only_what_is_in_it_is(schedule, share, count)
         ("detector.anchor_px", "auto", "auto"),
     ],
 )
-def test_values_under_the_name_of_their_setting(path, value, said):
-    assert names.setting_value(path, value) == said
+def test_values_under_the_name_of_their_setting(path, value, expected):
+    assert names.setting_value(path, value) == expected
 
 
 @pytest.mark.parametrize(
-    ("parameter", "said"),
+    ("parameter", "expected"),
     [
         (Float(low=0, high=1), "0 to 1"),
         (Float(low=1e-4, high=1e-2, log=True), "0.0001 to 0.01, on a log scale"),
@@ -205,16 +208,16 @@ def test_values_under_the_name_of_their_setting(path, value, said):
         ),
     ],
 )
-def test_what_a_search_may_choose_from(parameter, said):
-    assert names.bounds(parameter) == said
+def test_what_a_search_may_choose_from(parameter, expected):
+    assert names.bounds(parameter) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [(1.0, "> 0.99"), (0.97, "= 0.97"), (0.5, "= 0.50"), (0.004, "< 0.01"), (0.0, "< 0.01")],
 )
-def test_probabilities_are_never_certain(value, said):
-    assert wording.probability(value) == said
+def test_probabilities_are_never_certain(value, expected):
+    assert wording.probability(value) == expected
 
 
 def test_seeds_and_openings_are_counted():
@@ -227,47 +230,52 @@ def test_seeds_and_openings_are_counted():
         TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n)
         for n in (1, 2)
     ]
-    assert [names.opened(score) for score in scores] == ["opened once", "opened 2 times"]
+    assert [names.openings(score) for score in scores] == ["opened once", "opened 2 times"]
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")]
+    ("value", "expected"),
+    [(0.06, "+0.060"), (-0.0604, "-0.060"), (-0.0001, "0.000"), (0.0, "0.000")],
 )
-def test_a_difference_of_nothing_has_no_sign(value, said):
-    assert wording.signed(value) == said
+def test_a_difference_of_nothing_has_no_sign(value, expected):
+    assert wording.signed(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [(0.0, "0 %"), (0.004, "< 1 %"), (0.4, "40 %"), (0.996, "> 99 %"), (1.0, "100 %")],
 )
-def test_shares_never_round_to_nothing_or_all(value, said):
-    assert wording.percent(value) == said
+def test_shares_never_round_to_nothing_or_all(value, expected):
+    assert wording.percent(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [(0.0, "0.000"), (0.3456, "0.346"), (None, "n/a"), (nan, "n/a"), (-1.0, "n/a")],
 )
-def test_numbers_that_are_none(value, said):
-    assert wording.number(value) == said
+def test_numbers_that_are_none(value, expected):
+    assert wording.number(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (86_520, "24 h 2 min")],
 )
-def test_durations(seconds, said):
-    assert wording.duration(seconds) == said
+def test_durations(seconds, expected):
+    assert wording.duration(seconds) == expected
 
 
 def test_one_photo_is_not_photos():
     assert (
-        names.where(TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=()))
+        names.test_set_name(
+            TestScores(source="t", stand_in=False, hash="", images=1, opened=0.0, rows=())
+        )
         == "1 real test photo"
     )
     assert (
-        names.where(TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=()))
+        names.test_set_name(
+            TestScores(source="t", stand_in=True, hash="", images=2, opened=0.0, rows=())
+        )
         == "2 stand-in test images"
     )
 
@@ -276,7 +284,7 @@ def test_one_photo_is_not_photos():
     ("count", "said"),
     [(4, "4 validation images: with so few"), (1, "1 validation image: "), (10, "")],
 )
-def test_a_choice_by_few_validation_images_is_told(count, said):
+def test_a_choice_by_few_validation_images_is_noted(count, expected):
     sentence = words.few_validation_images({"real": {"counts": {"val": count}}})
-    assert said in sentence
-    assert bool(sentence) == bool(said)
+    assert expected in sentence
+    assert bool(sentence) == bool(expected)

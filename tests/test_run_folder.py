@@ -46,7 +46,7 @@ def old_run(tmp_path):
     return folder
 
 
-def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
+def test_a_sweep_of_another_version_is_named_in_a_line_with_the_version(old_run):
     day = time.strftime("%Y-%m-%d", time.localtime(ABOUT["started"]))
     with pytest.raises(DataError) as raised:
         RunFolder.open(old_run.path)
@@ -70,7 +70,7 @@ def test_a_sweep_of_another_version_is_told_in_a_line_with_the_version(old_run):
         '{"versions": {"syndet_ray": "1"}, "started": 1e300}',
     ],
 )
-def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about):
+def test_a_run_that_does_not_know_its_version_is_named_without_it(old_run, about):
     file = old_run.path / "run.json"
     if about is None:
         file.unlink()
@@ -92,7 +92,7 @@ def test_a_run_that_does_not_know_its_version_is_told_without_it(old_run, about)
         (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), r"points\[0\]: recipe.scene.gone: is not a setting of a recipe"),
     ],
 )  # fmt: skip
-def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
+def test_any_rule_that_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
     folder = made_run(tmp_path / "run")
     rewritten(folder.path / "sweep.json", change)
     with pytest.raises(
@@ -100,7 +100,7 @@ def test_whatever_rule_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
     ) as raised:
         _ = folder.sweep
     assert "\n" not in str(raised.value)
-    assert "Valid:" not in str(raised.value), "a hint for somebody who writes a sweep"
+    assert "Valid:" not in str(raised.value), "a hint for a person who writes a sweep"
 
 
 @pytest.mark.parametrize("name", ["sweep", "test"])
@@ -118,7 +118,7 @@ def test_a_file_that_is_no_json_is_named(tmp_path, name, damage):
     assert len(str(raised.value)) < 300, "the file itself is not in the message"
 
 
-def test_test_scores_of_another_version_are_told_in_a_line(tmp_path):
+def test_test_scores_of_another_version_are_named_in_a_line(tmp_path):
     folder = made_run(tmp_path / "run", scores=TIED)
     rewritten(folder.path / "test.json", lambda scores: scores.pop("images"))
     with pytest.raises(
@@ -209,7 +209,7 @@ def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):
 def test_a_run_that_was_read_stays_as_it_was(tmp_path):
     folder = made_run(tmp_path / "run")
     before = folder.read()
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     assert (before.trials[0].retries, folder.read().trials[0].retries) == (0, 1)
 
 
@@ -224,14 +224,14 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_pa
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + free, limits[1]))
         with pytest.raises(OSError, match=r"File too large|No space left"):
-            folder.append(
+            folder.ledger.append(
                 "retry", 0, reason="so long that it does not fit into what is left of the disk"
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert folder.trials() == before
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     assert folder.trials()[0].retries == before[0].retries + 1
 
 

@@ -59,7 +59,7 @@ SWEEP = LoadedSweep(
 
 
 class Silent:
-    """A display that keeps what it was told."""
+    """A display that keeps its messages."""
 
     def __init__(self):
         self.notes = []
@@ -130,8 +130,8 @@ def children(store, tracking):
     tracking.wait()
     client = MlflowClient(store)
     experiment = client.get_run(tracking.parent).info.experiment_id
-    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{tracking.parent}'")
-    return {int(run.data.tags["trial"]): run for run in found}
+    runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{tracking.parent}'")
+    return {int(run.data.tags["trial"]): run for run in runs}
 
 
 def test_controls_come_first_and_all_trials_end(begin, store):
@@ -155,9 +155,9 @@ def test_a_pruned_trial_stops_early_and_tells_why(begin, store):
     )
     assert all(trial.kind == "search" for trial in pruned)
     assert f"median pruner after {pruned[0].images} images" == pruned[0].reason
-    told = {trial.number: trial for trial in search._study._study.trials}
-    assert told[pruned[0].number].state.name == "PRUNED"
-    assert sorted(told[pruned[0].number].intermediate_values) == [
+    recorded = {trial.number: trial for trial in search._study._study.trials}
+    assert recorded[pruned[0].number].state.name == "PRUNED"
+    assert sorted(recorded[pruned[0].number].intermediate_values) == [
         k + 1 for k in range(len(pruned[0].rungs))
     ]
 
@@ -271,10 +271,10 @@ def test_a_control_that_was_lost_is_trained_once_more(begin):
 def test_a_control_whose_seed_is_lost_twice_gets_another_one_that_is_lost_once(begin, losses, last):
     search, folder, _ = begin()
     run_and_lose(search, folder, {("real_only", 0): losses, ("real_only", 3): losses - 2})
-    found = [
+    trainings = [
         (trial.seed_number, trial.state) for trial in folder.trials() if trial.kind == "real_only"
     ]
-    assert found == [(0, "FAILED"), (0, "FAILED"), (3, last)], (
+    assert trainings == [(0, "FAILED"), (0, "FAILED"), (3, last)], (
         "1 and 2 are those of its confirmations"
     )
     assert search.is_over
@@ -288,7 +288,7 @@ def run_and_lose(search, folder, losses):
     left = dict(losses)
     while True:
         rebuilt = Study(folder.sweep)
-        rebuilt.replay(folder.events(), search.trials)
+        rebuilt.replay(folder.ledger.events(), search.trials)
         expected = rebuilt.ask(len(search.trials))
         trial = search.propose()
         if trial is None:
@@ -333,7 +333,7 @@ VARIANTS = LoadedSweep(
     ],
     ids=["once", "twice", "two of one recipe", "all once", "time and again"],
 )
-def test_lost_repeats_of_variants_are_trained_anew_with_their_seed_and_then_with_one_that_no_recipe_has(
+def test_lost_repeats_of_variants_are_trained_again_with_their_seed_and_then_with_one_that_no_recipe_has(
     begin, losses, trained, failed
 ):
     """Without a search there are no confirmations that would make up for them."""
@@ -383,7 +383,7 @@ def test_a_lost_point_is_asked_for_again_and_what_a_sampler_has_drawn_is_not(beg
     assert [trial.number for trial in trials if trial.cause == "lost"] == [0, 1, 3]
 
 
-def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(begin, store):
+def test_a_trial_that_diverges_counts_as_the_worst_in_spite_of_earlier_reports(begin, store):
     search, folder, tracking = begin()
     numbers = [search.propose().number for _ in range(3)]
     for number in numbers:
@@ -391,10 +391,10 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     search.end(2, "training: the loss must be finite, got nan", "diverged")
     trial = folder.trials()[2]
     assert (trial.state, trial.cause, trial.value, trial.final) == ("FAILED", "diverged", 0.9, 0.0)
-    told = search._study._study.trials[2]
-    assert (told.state.name, told.value) == ("COMPLETE", 0.0)
+    recorded = search._study._study.trials[2]
+    assert (recorded.state.name, recorded.value) == ("COMPLETE", 0.0)
     rebuilt = Study(SWEEP)
-    rebuilt.replay(folder.events(), search.trials)
+    rebuilt.replay(folder.ledger.events(), search.trials)
     assert rebuilt._study.trials[2].value == 0.0
     search.close()
     run = children(store, tracking)[2]
@@ -405,7 +405,7 @@ def test_a_trial_that_diverges_is_told_as_the_worst_whatever_it_reported_before(
     assert (mirrored.state.name, mirrored.value) == ("COMPLETE", 0.0)
 
 
-def test_of_several_goals_what_diverged_is_not_told_as_the_cheapest(begin):
+def test_of_several_goals_what_diverged_is_not_the_cheapest(begin):
     goals = ("val/mAP", "images", "real_images")
     sweep = SWEEP.replace({"objective": goals, "sampler": "nsga2"})
     search, folder, _ = begin(sweep=sweep)
@@ -415,7 +415,7 @@ def test_of_several_goals_what_diverged_is_not_told_as_the_cheapest(begin):
             search.report(number, 100, {OBJECTIVE: 0.2 + number / 10}, {"real_images": 40 * number})
             search.end(number)
     search.end(3, "training: the loss must be finite, got nan", "diverged")
-    ended = [event["values"] for event in folder.events() if event["event"] == "ended"]
+    ended = [event["values"] for event in folder.ledger.events() if event["event"] == "ended"]
     assert ended[3] == [0.0, 100.0, 80.0]
     assert 3 not in [trial.number for trial in search._study._study.best_trials]
     search.close()
@@ -501,7 +501,7 @@ def test_the_scenes_of_a_trial_are_shown_until_it_trains(begin):
         (names[0], 6, 8),
         (names[0], 8, 8),
     ]
-    assert [event["event"] for event in folder.events()] == [
+    assert [event["event"] for event in folder.ledger.events()] == [
         "attempt",
         "asked",
         "asked",
@@ -568,7 +568,7 @@ def table(folder):
     return [(t.number, t.kind, t.of, t.params, t.state, t.rungs, t.reason) for t in folder.trials()]
 
 
-def test_the_best_and_the_controls_are_trained_anew_and_never_pruned(begin, store):
+def test_the_best_and_the_controls_are_trained_again_and_never_pruned(begin, store):
     search, folder, tracking = begin()
     search_and_confirm(search)
     trials = folder.trials()
@@ -658,10 +658,10 @@ def test_a_spent_budget_starts_nothing_and_leaves_running_trials_to_resume(begin
 def test_hours_count_from_attempt_to_attempt(begin, monkeypatch):
     search, folder, tracking = begin()
     run_one(search, search.propose())
-    events = list(folder.events())
+    events = list(folder.ledger.events())
     lines = [json.dumps(event | {"time": 1000.0 + 600 * i}) for i, event in enumerate(events)]
     (folder.path / "ledger.jsonl").write_text("\n".join(lines) + "\n")
-    assert folder.elapsed_s() == 600 * (len(events) - 1)
+    assert folder.ledger.elapsed_s() == 600 * (len(events) - 1)
     again, _, _ = begin(
         folder, tracking.parent, budget=Budget(hours=600 * (len(events) - 1) / 3600)
     )
@@ -703,7 +703,7 @@ def test_the_best_of_an_earlier_run_are_what_a_sweep_can_propose(begin):
     )
 
 
-def test_trials_that_train_alike_from_different_recipes_are_told(begin):
+def test_trials_that_train_alike_from_different_recipes_are_noted(begin):
     search, _, _ = begin()
     display = search._display
     for _ in range(3):
@@ -715,8 +715,8 @@ def test_trials_that_train_alike_from_different_recipes_are_told(begin):
         search.end(number)
     assert len(display.notes) == 2
     assert display.notes[0] == (
-        "Trials 0 and 1 were asked for different recipes and trained alike to the last digit: "
-        "what they differ in had no effect (synthetic share)"
+        "Trials 0 and 1 have different recipes and identical results: "
+        "the settings that differ had no effect (synthetic share)"
     )
 
 
@@ -732,9 +732,9 @@ def test_a_grid_is_searched_whole_and_ends():
     sweep = LoadedSweep(question="?", space=(CHOICES,), sampler="grid", trials=50, controls=())
     assert sweep.proposals == 6
     study = Study(sweep)
-    found = [study.ask(number) for number in range(7)]
-    assert found[6] is None
-    assert len({str(p.params) for p in found[:6]}) == 6
+    proposals = [study.ask(number) for number in range(7)]
+    assert proposals[6] is None
+    assert len({str(p.params) for p in proposals[:6]}) == 6
 
 
 def test_several_goals_are_searched_without_pruning():
@@ -803,7 +803,7 @@ def test_the_study_can_be_opened_by_optuna(begin):
     assert sorted(pruned.intermediate_values) == list(RUNGS[: len(pruned.intermediate_values)])
 
 
-def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
+def test_a_study_file_that_a_kill_broke_is_made_again(begin):
     search, folder, tracking = begin()
     run_all(search)
     search.close()
@@ -815,7 +815,7 @@ def test_a_study_file_that_a_kill_broke_is_made_anew(begin):
         assert len(optuna.load_study(study_name="run", storage=f"sqlite:///{path}").trials) == 12
 
 
-def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on(
+def test_a_study_file_that_cannot_be_written_is_noted_once_and_the_search_goes_on(
     begin, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("syndet_ray.tracking.mirror._PATIENCE_S", 0.0)
@@ -842,7 +842,7 @@ def test_a_study_file_that_cannot_be_written_is_told_once_and_the_search_goes_on
     )
 
 
-def test_a_study_file_is_added_to_and_not_written_anew(begin):
+def test_a_study_file_is_added_to_and_not_written_again(begin):
     search, folder, tracking = begin()
     run_one(search, search.propose())
     search.close()
@@ -902,8 +902,8 @@ def test_a_store_whose_driver_is_not_installed_is_named():
 
 
 def test_a_recorded_point_that_means_another_recipe_today_is_where_the_recipe_lies():
-    """The axes of a simplex were bent in another way once: the sampler was told of divisions that
-    nobody had trained.
+    """An earlier version mapped the axes of a simplex in another way: the sampler would learn from
+    shares that no trial had.
     """
     sources = {
         "a": Scenes(changes={"scene.objects": 10}),
@@ -956,7 +956,7 @@ SIZES = SearchSpace(
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
+def test_a_point_of_which_no_recipe_can_be_made_is_drawn_again(begin, sampler):
     """Each value may be had with the sweep's own recipe, but not all of them together."""
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
     sweep = SWEEP.replace({"space": (SIZES,), "recipe": recipe, "trials": 12, "sampler": sampler})
@@ -964,7 +964,7 @@ def test_a_point_of_which_no_recipe_can_be_made_is_drawn_anew(begin, sampler):
     run_all(search)
     whole = table(folder)
     assert {trial.state for trial in folder.trials()} <= {"COMPLETE", "PRUNED"}
-    asked = [event for event in folder.events() if event["event"] == "asked"]
+    asked = [event for event in folder.ledger.events() if event["event"] == "asked"]
     discarded = [point for event in asked for point in event["discarded"]]
     assert discarded
     assert all(
@@ -1056,7 +1056,7 @@ def test_a_grid_with_a_share_of_less_than_one_image_tells_so(begin, share, said)
     assert re.match(rf"mix: the share of {said}\. Raise training.images\.", failed.reason)
 
 
-def test_a_given_point_of_which_no_recipe_can_be_made_is_told_and_not_replaced(begin):
+def test_a_given_point_of_which_no_recipe_can_be_made_is_reported_and_not_replaced(begin):
     recipe = Recipe().replace({"scene.image_px": 640, "training.images": 100})
     sweep = SWEEP.replace({"space": (SIZES,), "recipe": recipe, "trials": 4, "sampler": "grid"})
     search, folder, _ = begin(sweep=sweep)
@@ -1089,7 +1089,7 @@ def test_trials_of_different_lengths_are_pruned_at_equal_rungs():
 
 
 def confirm_all(search, ends):
-    """Trains finalists anew until no seed is missing. ends: how each goes, by trial of the search
+    """Trains finalists again until no seed is missing. ends: how each goes, by trial of the search
     and seed, in order.
     """
     chosen, trials = finalists(list(search.trials.values()), 2), search.trials
@@ -1104,12 +1104,12 @@ def confirm_all(search, ends):
                 run_one(search, trial)
 
 
-def test_a_confirmation_that_is_lost_is_trained_anew_with_its_seed_and_then_with_another(begin):
+def test_a_confirmation_that_is_lost_is_trained_again_with_its_seed_and_then_with_another(begin):
     search, folder, _ = begin()
     run_all(search)
     confirm_all(search, {(0, 1): ["lost"], (1, 2): ["lost", "lost"]})
-    anew = [(t.of, t.seed_number, t.state) for t in folder.trials() if t.of in (0, 1)]
-    assert sorted(anew) == [
+    confirmations = [(t.of, t.seed_number, t.state) for t in folder.trials() if t.of in (0, 1)]
+    assert sorted(confirmations) == [
         (0, 1, "COMPLETE"),
         (0, 1, "FAILED"),
         (0, 2, "COMPLETE"),
@@ -1162,7 +1162,9 @@ def test_the_repeats_of_a_variant_count_among_its_trainings_and_no_seed_is_used_
         name = first.name if first.role == "variant" else other
         replicas.setdefault(name, []).append(trial.replica)
     assert replicas["a"] == replicas["b"] == [0, 1, 2]
-    assert [found for name, found in replicas.items() if isinstance(name, int)] == 2 * [[1, 2, 3]]
+    assert [numbers for name, numbers in replicas.items() if isinstance(name, int)] == 2 * [
+        [1, 2, 3]
+    ]
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3])

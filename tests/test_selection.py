@@ -530,7 +530,7 @@ def trained(tmp_path):
         at.mkdir()
         for name in ("model.safetensors", "model.json"):
             (at / name).write_text(str(found.number))
-        folder.append(
+        folder.ledger.append(
             "asked",
             found.number,
             kind=found.kind,
@@ -538,11 +538,11 @@ def trained(tmp_path):
             recipe=found.settings,
             replica=found.replica,
         )
-        folder.append(
+        folder.ledger.append(
             "report", found.number, images=100, metrics={OBJECTIVE: found.value}, effective={}
         )
-        folder.append("checkpoint", found.number, path=str(at))
-        folder.append("ended", found.number, state="COMPLETE", reason="")
+        folder.ledger.append("checkpoint", found.number, path=str(at))
+        folder.ledger.append("ended", found.number, state="COMPLETE", reason="")
     return folder
 
 

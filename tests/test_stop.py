@@ -296,7 +296,7 @@ def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, st
     folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
     backup = Backup(folder, str(store), print)
     tracking = Hanging(store / "dice-1" / "run")
-    folder.append("retry", 0)
+    folder.ledger.append("retry", 0)
     attempt = attempt_at(folder, tracking, backup)
     assert attempt.end(status) == Ending(status=status, unwritten="the end of the sweep")
     assert tracking.there["ledger.jsonl"] == (folder.path / "ledger.jsonl").read_bytes()

@@ -77,9 +77,9 @@ def board(folder, notes):
 def followed(folder, notes):
     """A board that has been told of all trials of a run, one event at a time."""
     found, trials = board(folder, notes), {}
-    for event in folder.events():
+    for event in folder.ledger.events():
         number = event["trial"]
-        trials[number] = folder.after(trials.get(number), event)
+        trials[number] = folder.ledger.trial_after(trials.get(number), event)
         found.update(trials[number])
     found.flush()
     return found
@@ -100,7 +100,7 @@ def test_points_can_be_read_while_a_trial_runs(tmp_path, notes):
     live = followed(folder, notes)
     place = folder.path / "tensorboard" / "trial-000"
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22)]
-    folder.append("report", 0, images=300, metrics={"val/mAP": 0.3}, effective={})
+    folder.ledger.append("report", 0, images=300, metrics={"val/mAP": 0.3}, effective={})
     live.update(folder.trials()[0])
     live.flush()
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22), (300, 0.3)]

@@ -147,11 +147,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
             has_draws=bool(draws[k]),
         )
         compared.append(compared_run)
-        caveat = names.near_copies(run.about)
+        caveat = names.near_copies_caveat(run.about)
         if caveat:
             copies.append(f"{run_names[k]}: {caveat}")
     return Comparison(
-        where=names.where(scores[0]),
+        where=names.test_set_name(scores[0]),
         too_few=too_few,
         stand_in=runs[0].stand_in,
         copies=tuple(copies),
@@ -295,7 +295,7 @@ def _compared_run(
         letter=letter,
         name=name,
         question=run.sweep.question,
-        opened=names.opened(test),
+        opened=names.openings(test),
         entries=tuple(_entry(line, models[line.trial]) for line in lines),
         trials=len(trials),
         images=sum(trial.images for trial in trials),

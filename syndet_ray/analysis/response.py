@@ -266,14 +266,20 @@ def front(trials: Sequence[Trial], sweep: LoadedSweep) -> Front | None:
         if len(candidate.trainings) > 1:
             confirmed[candidate.trial.number] = candidate
     offers = []
-    for trial in [candidate.trial for candidate in unconfirmed(trials)]:
-        again = confirmed.get(trial.number)
-        mean, error = (None, None) if again is None else (again.mean, again.error)
-        reached = trial.goals(sweep.objective)
+    for candidate in unconfirmed(trials):
+        trial = candidate.trial
+        confirmation = confirmed.get(trial.number)
+        value, *costs_of_trial = trial.goals(sweep.objective)
         offer = Offer(
-            trial=trial.number, kind=trial.kind, value=reached[0], costs=tuple(reached[1:]), efficient=trial.number in efficient,
-            recipe=recipe_words(trial), mean=mean, error=error,
-        )  # fmt: skip
+            trial=trial.number,
+            kind=trial.kind,
+            value=value,
+            costs=tuple(costs_of_trial),
+            efficient=trial.number in efficient,
+            recipe=recipe_words(trial),
+            mean=None if confirmation is None else confirmation.mean,
+            error=None if confirmation is None else confirmation.error,
+        )
         offers.append(offer)
     offers.sort(key=lambda offer: (offer.costs, -offer.value, offer.trial))
     return Front(costs, tuple(offers))

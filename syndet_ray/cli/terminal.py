@@ -332,7 +332,7 @@ def _test_title(scores: TestScores) -> str:
         trained += ", too few images for intervals"
     elif not scores.has_seed_spread:
         trained += ": intervals over images alone"
-    return f"On the test set ({images}, {names.opened(scores)}; {trained})"
+    return f"On the test set ({images}, {names.openings(scores)}; {trained})"
 
 
 def _row_texts(row: TestRow, p_best: float | None, metrics: Sequence[str]) -> dict[str, str]:

@@ -43,7 +43,7 @@ def answer(run: Run) -> str:
         sentences += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
         if not test.is_too_small:
             sentences.append(words.few_validation_images(run.about))
-    sentences += [_offers(trials, sweep), names.near_copies(run.about)]
+    sentences += [_offers(trials, sweep), names.near_copies_caveat(run.about)]
     if run.stand_in:
         sentences.append(words.STAND_IN)
     return " ".join(sentence for sentence in sentences if sentence)
@@ -57,9 +57,9 @@ def _test_result(
 ) -> list[str]:
     """The sentences that follow from the test set."""
     best = next(line for line in lines if line.best)
-    place = names.where(test)
+    place = names.test_set_name(test)
     if test.openings > 1:
-        place += f" ({names.opened(test)})"
+        place += f" ({names.openings(test)})"
     if test.is_too_small:
         return [_too_few(best, lines, test, place)]
     highest_of_each = [max(line.validation, line.scores[MAP].value) for line in lines]

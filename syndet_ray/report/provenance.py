@@ -21,12 +21,12 @@ def facts(run: Run) -> list[tuple[str, str]]:
     test = run.test
     started = about.get("started")
     finished = about.get("finished")
-    code = {name: machine.commit(state) for name, state in about.get("code", {}).items()}
+    code = {name: machine.commit_words(state) for name, state in about.get("code", {}).items()}
     texts = {
         "command": about.get("command"),
         "stopped": about.get("stopped"),
         **_search(run.sweep, about.get("seed", run.sweep.seed)),
-        "test set": names.opened(test) if test else "not opened",
+        "test set": names.openings(test) if test else "not opened",
         "detector": _detector(run.sweep.recipe.detector),
         **_data(run),
         "versions": _listed(about.get("versions")),

@@ -1,1 +1,1 @@
-"""What a run keeps on disk, and a run that was read."""
+"""Files of a run on disk, and a run that was read."""

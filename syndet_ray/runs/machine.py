@@ -1,4 +1,4 @@
-"""Machine: what a run is carried out with: its code, its packages, and the computer with its GPUs."""
+"""Machine: records the code, the packages and the computer that carry a run out."""
 
 import os
 import platform
@@ -14,9 +14,8 @@ from typing import Any
 
 import syndet_ray
 
-_COMMIT_DIGITS = 12
-# All that results depend on. Packages that go by several names are recorded under the one that is
-# installed.
+_COMMIT_DIGITS = 12  # enough to name one commit of even the largest repository
+# Packages that results depend on. One that has several names is recorded under the installed name.
 _PACKAGES = (
     "syndet_ray",
     "ray",
@@ -45,14 +44,14 @@ _PATIENCE_S = 10.0  # for git in a large tree, and for a driver that does not an
 
 
 def environment(sweep_file: Path | None) -> dict[str, Any]:
-    """Facts for the record: "versions" of packages, "machine", and "code", the commits of the
+    """Returns facts for run.json: "versions" of packages, "machine", and "code", the commits of the
     package and of a sweep's file.
     """
     return {"versions": versions(), "machine": machine(), "code": code(sweep_file)}
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on; those that are not installed are left out."""
+    """Returns versions of the installed packages that results depend on."""
     installed = {"syndet_ray": syndet_ray.__version__}  # a checkout need not be installed
     for package in _PACKAGES:
         try:
@@ -63,7 +62,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """This machine in a few words."""
+    """Returns facts about this machine: system, Python, cores, host and GPUs."""
     facts = {
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -74,28 +73,28 @@ def machine() -> dict[str, Any]:
 
 @cache
 def worker() -> dict[str, str]:
-    """What a trial was trained with, as few short texts: host, GPUs and their driver, and
-    "versions" in one. Asked for once.
+    """Returns the machine that trains a trial, in a few short texts: host, GPUs, their driver, and
+    "versions". A process computes it once.
     """
     return {"host": socket.gethostname(), **_gpus(), "versions": versions_text(versions())}
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
-    """ "numpy 2.3.1, torch 2.9.0": one short text, as trials report it."""
+    """Returns versions as one text, as trials report them: "numpy 2.3.1, torch 2.9.0"."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def versions_of(text: str) -> dict[str, str]:
-    """The inverse of `versions_text`."""
+    """Returns versions by package: the inverse of `versions_text`."""
     return dict(package.rsplit(" ", 1) for package in text.split(", "))
 
 
 def code(sweep_file: Path | None) -> dict[str, dict[str, Any]]:
-    """The git commit, and whether tracked files differ from it, of this package and of a sweep's
-    file.
+    """Returns the git commit of this package and of a sweep's file, and "dirty" if tracked files
+    differ from it.
 
-    What lies in no checkout, or is not tracked there, is left out: packages are often installed
-    inside of a checkout that is the user's own.
+    A file that no checkout tracks is left out: packages are often installed inside of a checkout of
+    the user's own.
     """
     files = {"syndet_ray": Path(syndet_ray.__file__), "sweep": sweep_file}
     states = {name: _checkout(file.resolve()) for name, file in files.items() if file is not None}
@@ -103,7 +102,7 @@ def code(sweep_file: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _checkout(file: Path) -> dict[str, Any]:
-    """{"commit": ..., "dirty": ...} of the checkout that tracks a file; empty where none does."""
+    """Returns {"commit": ..., "dirty": ...} of the checkout that tracks a file; {} if none does."""
     if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
         return {}
     commit = _git(file.parent, "rev-parse", "HEAD")
@@ -114,13 +113,13 @@ def _checkout(file: Path) -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, without the last line's end; None where it fails, or is not installed."""
+    """Returns the stripped output of git; None if it fails or is not installed."""
     return _printed("git", "--no-optional-locks", "-C", str(folder), *arguments)
 
 
 def _gpus() -> dict[str, str]:
-    """Names of the GPUs and the version of their driver; empty where there are none, or nothing
-    tells of them.
+    """Returns the names of the GPUs and the version of their driver; {} if there are none, or no
+    nvidia-smi answers.
     """
     lines = _printed("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     if not lines:
@@ -134,12 +133,12 @@ def _gpus() -> dict[str, str]:
 
 
 def _printed(program: str, *arguments: str) -> str | None:
-    """What a program prints, stripped; None where it fails, takes too long or is not installed."""
+    """Returns a program's stripped output; None if it fails, takes too long or is not installed."""
     path = shutil.which(program)
     if path is None:
         return None
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [path, *arguments],
             capture_output=True,
             text=True,
@@ -149,10 +148,10 @@ def _printed(program: str, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
-def commit(state: Mapping[str, Any]) -> str:
-    """ "0123456789ab", and whether tracked files of the checkout differed from that commit."""
+def commit_words(state: Mapping[str, Any]) -> str:
+    """Returns "0123456789ab", or "0123456789ab with changes" if tracked files differed from it."""
     digits = state["commit"][:_COMMIT_DIGITS]
     return f"{digits} with changes" if state["dirty"] else digits

@@ -41,19 +41,22 @@ def marked_boxes(picture: Picture) -> tuple[MarkedBox, ...]:
         return tuple(_marked("label", name, box) for name, box in labels)
     is_hit, is_found = matches(picture)
     boxes = []
-    for name, box, was_found in zip(picture.truth_names, picture.truth, is_found, strict=True):
-        boxes.append(_marked("found" if was_found else "missed", name, box))
-    predicted = zip(picture.names, picture.xyxy, picture.scores, is_hit, strict=True)
-    for name, box, score, is_right in predicted:
-        boxes.append(_marked("hit" if is_right else "false alarm", name, box, score))
+    objects = zip(picture.truth_names, picture.truth, is_found, strict=True)
+    for name, box, was_found in objects:
+        outcome: Outcome = "found" if was_found else "missed"
+        boxes.append(_marked(outcome, name, box))
+    predictions = zip(picture.names, picture.xyxy, picture.scores, is_hit, strict=True)
+    for name, box, score, is_right in predictions:
+        outcome = "hit" if is_right else "false alarm"
+        boxes.append(_marked(outcome, name, box, score))
     return tuple(boxes)
 
 
 def matches(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) bool for predictions that hit, and (m,) bool for true boxes that were hit.
+    """Returns (n,) bool for predictions that hit, and (m,) bool for true boxes that were hit.
 
     A hit has an IoU of at least .5 with a true box of the same class. Greedy by confidence, one
-    true box each, as COCO matches.
+    true box for each prediction, as COCO matches.
     """
     assert picture.truth is not None
     assert picture.scores is not None
@@ -71,14 +74,14 @@ def matches(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
 
 
 def common_side(pictures: Sequence[Picture]) -> int:
-    """Side of the square window, in pixels, that fits into every picture: at one scale, sizes can
-    be compared.
+    """Returns the side, in pixels, of the largest square window that fits into every picture: at
+    one scale, sizes can be compared.
     """
     return min(min(picture.image.shape[:2]) for picture in pictures)
 
 
 def crowded_window(picture: Picture, side: int) -> Window:
-    """The square of `side` pixels around the median box."""
+    """Returns the square of `side` pixels around the median box."""
     boxes = _all_boxes(picture)
     if not len(boxes):
         return _window(picture, None, side)
@@ -87,7 +90,7 @@ def crowded_window(picture: Picture, side: int) -> Window:
 
 
 def full_window(picture: Picture) -> Window:
-    """The square that holds every box, with a margin; the whole picture if it has none."""
+    """Returns the square around all boxes, with a margin; the whole picture if there is none."""
     corners = _all_boxes(picture).reshape(-1, 2)
     longest = max(picture.image.shape[:2])
     if not len(corners):
@@ -99,8 +102,8 @@ def full_window(picture: Picture) -> Window:
 
 
 def _window(picture: Picture, center_xy: np.ndarray | None, side: int) -> Window:
-    """A square around a point, or the middle, moved so that as little as possible lies outside the
-    picture.
+    """Returns a square around a point, or around the middle, moved so that as little as possible
+    lies outside the picture.
     """
     height, width = picture.image.shape[:2]
     x, y = (width / 2, height / 2) if center_xy is None else center_xy
@@ -110,8 +113,8 @@ def _window(picture: Picture, center_xy: np.ndarray | None, side: int) -> Window
 
 
 def _start(center: float, side: int, length: int) -> int:
-    """The first pixel of a window of `side` around `center`, inside a picture of this length; of a
-    longer window the one that centres it.
+    """Returns the first pixel of a window of `side` around `center`, inside a picture of this
+    length; a window longer than the picture is centred on it.
     """
     if side >= length:
         return (length - side) // 2

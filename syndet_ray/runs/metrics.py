@@ -1,5 +1,5 @@
-"""Metrics: the names of what trials report and the test set shows, as files, MLflow and TensorBoard
-have them.
+"""Metrics: the names of metrics and facts that trials report, and of scores on the test set, in
+files, MLflow and TensorBoard.
 """
 
 # Scores of one model on one set of images, in 0 to 1, see detection.score.
@@ -8,8 +8,8 @@ AP50 = "AP50"  # the same at IoU .50
 AP75 = "AP75"  # the same at IoU .75
 MAR = "mAR"  # mean recall
 MAIN_METRICS = (MAP, AP50, AP75, MAR)
-MAP_ANY_CLASS = "mAP_any_class"  # all classes taken as one
-AP50_ANY_CLASS = "AP50_any_class"
+MAP_ANY_CLASS = "mAP_any_class"  # mAP with all classes taken as one
+AP50_ANY_CLASS = "AP50_any_class"  # AP50 in the same way
 CLASS_AP = "AP/"  # and a class: its AP over IoU .50 to .95
 
 # Limits on predictions, see detection.evaluation: COCO counts 100 of a class in an image.
@@ -31,11 +31,11 @@ IMAGES_PER_SECOND = "images_per_second"  # training images, without the time tha
 
 TEST = "test/"  # and a score: on the test set, in MLflow and TensorBoard
 
-# Facts that a trial reports with its settings in force.
+# Facts that a trial reports with its effective settings.
 REAL_IMAGES = "real_images"  # real training images that it used; also a goal of a sweep
 REAL_IMAGES_THERE = "real_images_there"  # real training images that it could choose from
 IMAGES_SEEN = "images_seen"  # training images so far
-DRAWN = "drawn"  # by source, how many of them
+DRAWN = "drawn"  # by source, how many of them were drawn
 SCENES = "scenes"  # by source, the hash of its scene parameters
 MACHINE = "machine"  # facts of the worker's machine, among them the two that follow
 HOST = "machine/host"

@@ -40,7 +40,8 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
 }
 COSTS = {"real_images": "real images", "images": "images seen"}
 _ONLY_SYNTHETIC = ["synthetic"]  # the sources of a recipe that names none of its own
-_TOLD_AS_DATA = (
+# Settings that the first words of a recipe are about: its sources, schedule and real images.
+_IN_SOURCES = (
     "mix.synthetic",
     "mix.schedule",
     "mix.switch_at",
@@ -48,7 +49,8 @@ _TOLD_AS_DATA = (
     "mix.parts",
     "mix.sources",
 )
-_OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")  # nothing where nothing is synthetic
+# Settings that have no effect if no image is synthetic.
+_OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")
 
 
 def role_name(role: str) -> str:
@@ -56,19 +58,21 @@ def role_name(role: str) -> str:
 
 
 def kind_name(trial: Trial) -> str:
-    """Why there is this trial: "search", "real only", "seed of trial 7"."""
+    """Returns why there is this trial: "search", "real only", "seed of trial 7"."""
     return role_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
 
 
 def setting_name(path: str) -> str:
-    """A dotted setting of a recipe, in words: training.learning_rate is "learning rate"."""
+    """Returns a dotted setting of a recipe, in words: training.learning_rate is "learning rate"."""
     return _SETTINGS.get(path, path.rsplit(".", 1)[-1].replace("_", " "))
 
 
 def setting_value(path: str, value: Any) -> str:
-    """The value of a setting, under its name in a table or after it in a sentence."""
-    if value is None or value == "":
-        return "n/a" if value is None else "none"
+    """Returns the value of a setting, under its name in a table or after it in a sentence."""
+    if value is None:
+        return "n/a"
+    if value == "":
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -78,102 +82,109 @@ def setting_value(path: str, value: Any) -> str:
         return between.join(setting_value(path, part) for part in value)
     if isinstance(value, float):
         return percent(value) if path in _SHARES else f"{value:.3g}"
-    return "/".join(str(value).split("/")[-2:])  # files are held by their absolute path
+    return "/".join(str(value).split("/")[-2:])  # files have their absolute path
 
 
 def settings(changes: Mapping[str, Any]) -> str:
-    """Settings in one line: "40 % synthetic, 10 objects per scene, learning rate 0.002"."""
-    told = {path: _phrase(path, value) for path, value in changes.items()}
-    share, parts, switch_at = (
-        changes.get(f"mix.{name}") for name in ("synthetic", "parts", "switch_at")
-    )
+    """Returns settings in one line: "40 % synthetic, 10 objects per scene, learning rate 0.002"."""
+    phrases = {path: _phrase(path, value) for path, value in changes.items()}
+    _join_shares(phrases, changes)
+    _join_schedule(phrases, changes)
+    return ", ".join(phrase for phrase in phrases.values() if phrase) or "mixed"
+
+
+def _join_shares(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
+    """Replaces the phrases of the synthetic share and its parts by one phrase, in place."""
+    share = changes.get("mix.synthetic")
+    parts = changes.get("mix.parts")
     if share == 0:
-        told = {path: words for path, words in told.items() if path not in _OF_SYNTHETIC}
-        told["mix.synthetic"] = _SCHEDULES["real_only"]
+        for path in _OF_SYNTHETIC:
+            phrases.pop(path, None)
+        phrases["mix.synthetic"] = _SCHEDULES["real_only"]
     elif share is not None and parts:
-        told["mix.synthetic"] = _divided(
-            {REAL: 1 - share} | {name: share * part for name, part in parts.items()}
-        )
-        del told["mix.parts"]
-    if (
-        changes.get("mix.schedule") == "staged"
-        and "mix.switch_at" in told
-        and switch_at is not None
-    ):
-        told["mix.schedule"] = _staged(switch_at)
-        del told["mix.switch_at"]
-    elif changes.get("mix.schedule") == "mixed":
-        told.pop("mix.schedule", None)  # what everybody expects
-    return ", ".join(phrase for phrase in told.values() if phrase) or "mixed"
+        synthetic_shares = {name: share * part for name, part in parts.items()}
+        phrases["mix.synthetic"] = _divided({REAL: 1 - share} | synthetic_shares)
+        del phrases["mix.parts"]
+
+
+def _join_schedule(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
+    """Replaces the phrases of a schedule and its switch by one phrase, in place."""
+    schedule = changes.get("mix.schedule")
+    switch_at = changes.get("mix.switch_at")
+    if schedule == "staged" and "mix.switch_at" in phrases and switch_at is not None:
+        phrases["mix.schedule"] = _staged(switch_at)
+        del phrases["mix.switch_at"]
+    elif schedule == "mixed":
+        phrases.pop("mix.schedule", None)  # the default: not worth a word
 
 
 def trial_words(trial: Trial) -> str:
-    """What makes a trial different, in one line."""
+    """Returns what makes a trial different, in one line."""
     if trial.of is not None:
-        return (
-            f"{kind_name(trial)}: {settings(trial.params) if trial.params else recipe_words(trial)}"
-        )
+        recipe = settings(trial.params) if trial.params else recipe_words(trial)
+        return f"{kind_name(trial)}: {recipe}"
     if trial.params:
         return settings(trial.params)
     return role_name(trial.kind) + (" (control)" if trial.role == "control" else "")
 
 
 def recipe_words(trial: Trial) -> str:
-    """What a trial trained on, and what else its search varied.
+    """Returns what a trial trained on, and what else its search varied.
 
     "40 % synthetic at 10 objects per scene, staged, 4 real images, learning rate 0.002".
     """
     recipe = trial.recipe
+    sources = _sources(recipe.mix)
+    mentioned = set(_IN_SOURCES)
     objects = _objects(recipe)
-    crowd = "" if objects is None else f" at {counted(objects, 'object')} per scene"
-    told = {*_TOLD_AS_DATA, *(["scene.objects"] if crowd else [])}
-    varied = {
-        path: value
-        for path, value in trial.params.items()
-        if path not in told and _matters(path, recipe)
-    }
-    words = [_sources(recipe.mix) + crowd, _schedule(recipe.mix), _real_images(recipe.mix)]
-    return ", ".join(
-        [part for part in words if part] + [_phrase(path, value) for path, value in varied.items()]
-    )
+    if objects is not None:
+        sources += f" at {counted(objects, 'object')} per scene"
+        mentioned.add("scene.objects")
+    phrases = [sources, _schedule(recipe.mix), _real_images(recipe.mix)]
+    phrases = [phrase for phrase in phrases if phrase]
+    for path, value in trial.params.items():
+        if path not in mentioned and _has_effect(path, recipe):
+            phrases.append(_phrase(path, value))
+    return ", ".join(phrases)
 
 
 def bounds(parameter: Parameter) -> str:
-    """What a search may choose a setting from."""
-    if isinstance(parameter, Simplex):
-        found = f"any shares of {', '.join(parameter.sources)}"
-    elif isinstance(parameter, Choice):
-        *others, last = (setting_value("", value) for value in parameter.values)
-        found = f"{', '.join(others)} or {last}"
-    else:
-        step = f" in steps of {parameter.step:g}" if parameter.step else ""
-        found = f"{parameter.low:g} to {parameter.high:g}{step}{', on a log scale' if parameter.log else ''}"
-    when = " and ".join(
+    """Returns the values from which a search may choose a setting."""
+    conditions = [
         f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items()
-    )
-    return f"{found}, where {when}" if when else found
+    ]
+    values = _values(parameter)
+    return f"{values}, where {' and '.join(conditions)}" if conditions else values
+
+
+def _values(parameter: Parameter) -> str:
+    if isinstance(parameter, Simplex):
+        return f"any shares of {', '.join(parameter.sources)}"
+    if isinstance(parameter, Choice):
+        *others, last = (setting_value("", value) for value in parameter.values)
+        return f"{', '.join(others)} or {last}"
+    words = f"{parameter.low:g} to {parameter.high:g}"
+    if parameter.step:
+        words += f" in steps of {parameter.step:g}"
+    return f"{words}, on a log scale" if parameter.log else words
 
 
 def cost(name: str, value: float) -> str:
-    """What a trial cost, by the name that a sweep's objective gives it: "20 real images"."""
-    return (
-        counted(round(value), "real image")
-        if name == "real_images"
-        else f"{counted(round(value), 'image')} seen"
-    )
+    """Returns the cost of a trial, by its name in a sweep's objective: "20 real images"."""
+    if name == "real_images":
+        return counted(round(value), "real image")
+    return f"{counted(round(value), 'image')} seen"
 
 
 def real_images(asked: int | float | str) -> str:
-    """How many of the real images a mix asks for: "4 real images", "10 % of the real images", "all
-    real images".
+    """Returns how many of the real images a mix asks for: "4 real images", "10 % of the real
+    images", "all real images".
     """
     if isinstance(asked, str):
         return "all real images"
-    return (
-        counted(asked, "real image")
-        if isinstance(asked, int)
-        else f"{percent(asked)} of the real images"
-    )
+    if isinstance(asked, int):
+        return counted(asked, "real image")
+    return f"{percent(asked)} of the real images"
 
 
 def _phrase(path: str, value: Any) -> str:
@@ -185,88 +196,85 @@ def _phrase(path: str, value: Any) -> str:
 
 
 def _sources(mix: Mix) -> str:
-    """What the batches are made of: "57 % synthetic", or with sources of one's own "30 % real, 70 %
-    crowded".
+    """Returns what the batches are made of: "57 % synthetic", or if a recipe names its sources "30
+    % real, 70 % crowded".
     """
     if mix.synthetic == 0:
-        return (
-            "real images only"
-            if mix.real_images == "all"
-            else f"{real_images(mix.real_images)} only"
-        )
-    if list(mix.sources) == _ONLY_SYNTHETIC:
-        return (
-            "synthetic images only" if mix.synthetic == 1 else f"{percent(mix.synthetic)} synthetic"
-        )
-    return _divided(mix.shares)
+        images = "real images" if mix.real_images == "all" else real_images(mix.real_images)
+        return f"{images} only"
+    if list(mix.sources) != _ONLY_SYNTHETIC:
+        return _divided(mix.shares)
+    if mix.synthetic == 1:
+        return "synthetic images only"
+    return f"{percent(mix.synthetic)} synthetic"
 
 
 def _schedule(mix: Mix) -> str:
-    """How the mix changes; nothing where it does not."""
+    """Returns how the mix changes during training; "" if it does not."""
     if mix.schedule == "mixed" or not 0 < mix.synthetic < 1:
         return ""
     return _staged(mix.switch_at) if mix.schedule == "staged" else mix.schedule
 
 
 def _staged(switch_at: float | None) -> str:
-    return (
-        "staged"
-        if switch_at is None
-        else f"staged: synthetic first, real after {percent(switch_at)}"
-    )
+    if switch_at is None:
+        return "staged"
+    return f"staged: synthetic first, real after {percent(switch_at)}"
 
 
 def _real_images(mix: Mix) -> str:
-    told = mix.real_images == "all" or mix.synthetic in (0, 1)
-    return "" if told else real_images(mix.real_images)
+    """Returns the number of real images; "" if it is all of them, or `_sources` has it."""
+    if mix.real_images == "all" or mix.synthetic in (0, 1):
+        return ""
+    return real_images(mix.real_images)
 
 
 def _objects(recipe: Recipe) -> int | None:
-    """Objects per scene, where there is one number for all that is not real."""
+    """Returns the objects per scene, if all that is not real has one number; else None."""
     mix = recipe.mix
-    if any(
-        mix.shares[name] > 0 and not isinstance(source, Scenes)
-        for name, source in mix.sources.items()
-    ):
-        return None
-    found = {parameters.objects for parameters, _ in recipe.scenes().values()}
-    return found.pop() if len(found) == 1 else None
+    for name, source in mix.sources.items():
+        if mix.shares[name] > 0 and not isinstance(source, Scenes):
+            return None
+    counts = {parameters.objects for parameters, _ in recipe.scenes().values()}
+    return counts.pop() if len(counts) == 1 else None
 
 
-def _matters(path: str, recipe: Recipe) -> bool:
-    """Whether a setting says anything: where no scene is shown, none of a scene does."""
-    return recipe.mix.shares[REAL] < 1 or not (
-        path.startswith("scene.") or path == "mix.synthetic_images"
-    )
+def _has_effect(path: str, recipe: Recipe) -> bool:
+    """False for settings of scenes if the recipe shows no scene."""
+    is_of_scenes = path.startswith("scene.") or path == "mix.synthetic_images"
+    return recipe.mix.shares[REAL] < 1 or not is_of_scenes
 
 
 def _divided(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in shares.items() if share > 0)
 
 
-def where(test: TestScores) -> str:
-    """What the test set is, in words that never let a stand-in pass for photos."""
+def test_set_name(test: TestScores) -> str:
+    """Returns the size and kind of the test set; the words never call a stand-in photos."""
     return counted(test.images, "stand-in test image" if test.stand_in else "real test photo")
 
 
-def near_copies(about: Mapping[str, Any]) -> str:
-    """A sentence on scored photos that look like others and were let pass, from run.json; "" where
-    there are none.
+def near_copies_caveat(about: Mapping[str, Any]) -> str:
+    """Returns a sentence on scored photos that look like others and were let pass, from run.json;
+    "" if there are none.
     """
     real = about.get("real") or {}
-    copies, counts = real.get("near_copies") or {}, real.get("counts") or {}
-    parts = [
+    copies = real.get("near_copies") or {}
+    counts = real.get("counts") or {}
+    photos = [
         f"{copies[split]} of {counted(counts[split], f'{split} photo')}"
         for split in ("test", "val")
         if split in copies
     ]
-    if not parts:
+    if not photos:
         return ""
     verb = "looks" if list(copies.values()) == [1] else "look"
-    where = "photos of another split or source, which the option allow_near_copies let pass"
-    return f"{' and '.join(parts)} {verb} like {where}: where they are the same photo, scores are too high."
+    return (
+        f"{' and '.join(photos)} {verb} like photos of another split or source, which the option "
+        "allow_near_copies let pass: if they are the same photo, scores are too high."
+    )
 
 
-def opened(test: TestScores) -> str:
-    """How often the test set was opened: whoever chose in between chose by it."""
+def openings(test: TestScores) -> str:
+    """Returns how often the test set was opened: choices between two openings may depend on it."""
     return "opened once" if test.openings == 1 else f"opened {test.openings} times"

@@ -1,5 +1,5 @@
-"""Pictures: what of a run people will look at. Training images, and where the best model does best
-and worst.
+"""Pictures: the example images in a report: training images, and test images on which the best
+model does best and worst.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,39 +22,40 @@ from syndet_ray.scenes.generate import rendered, scene_hash
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
 
-_TRAINING, _GALLERY = 8, 6
-# Predictions below this confidence are left out of the pictures; scores always see all of them.
+_TRAINING = 8  # training images: two rows of the report
+_GALLERY = 6  # best, and as many worst, test images
+# Pictures show predictions from this confidence on; scores count all predictions.
 _SHOWN_SCORE = 0.5
 
 
 def show_training(
     folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Callable[[str], None]
 ) -> None:
-    """Pictures of what the best recipe was trained on, real and synthetic, with their boxes.
+    """Writes pictures of the training images of the best recipe, real and synthetic, with boxes.
 
-    The test set has been opened: whatever cannot be shown is noted, and the run goes on to its end
-    without it.
+    The test set has been opened, so a picture that fails is noted, and the run continues without
+    it.
     """
-    with _noted("the real images that it trained on", note):
+    with _failure_noted("the real images that it trained on", note):
         folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
-    # What won may have seen no scene at all: then those are shown that it was compared with.
+    # The best recipe may have no scenes: then those of the sweep's recipe are shown.
     sets = best.recipe.scenes() or folder.sweep.recipe.scenes()
-    shown: list[Picture] = []
+    scenes: list[Picture] = []
     for name, (parameters, count) in sets.items():
-        with _noted(f"the scenes of {name}", note):
+        with _failure_noted(f"the scenes of {name}", note):
             indices = _evenly(count, max(1, _TRAINING // len(sets)))
-            shown += _scenes(parameters, count, folder.sweep.seed, cache, indices)
-    with _noted("the scenes that it trained on", note):
-        folder.write_pictures("synthetic", shown)
+            scenes += _scenes(parameters, count, folder.sweep.seed, cache, indices)
+    with _failure_noted("the scenes that it trained on", note):
+        folder.write_pictures("synthetic", scenes)
 
 
 def _scenes(
     parameters: SceneParameters, count: int, seed: int, cache: Path, indices: Sequence[int]
 ) -> list[Picture]:
-    """Some scenes of a set: from the cache where that has it, else only they are rendered.
+    """Returns scenes of a set: from the cache if it holds the set; else only these are rendered.
 
-    Raises MachineError where a program from outside made the set on another machine: it can only be
-    asked for all of it.
+    Raises MachineError if a program of the user made the set on another machine: such a program
+    renders only whole sets.
     """
     pool = loaded(cache / scene_hash(parameters, count, seed))
     if pool is not None:
@@ -66,26 +67,24 @@ def _scenes(
 
 
 @contextmanager
-def _noted(what: str, note: Callable[[str], None]) -> Iterator[None]:
-    """Notes whatever goes wrong."""
+def _failure_noted(subject: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Notes any failure of the block, and suppresses it."""
     try:
         yield
     except Exception as error:
-        note(f"the report does not show {what}: {message(error)}")
+        note(f"the report does not show {subject}: {message(error)}")
 
 
 def show_predictions(
     folder: RunFolder, test: Pool, predictions: Sequence["Predictions"], note: Callable[[str], None]
 ) -> None:
-    """Two galleries of one model: the test images where it does best, and those where it does
-    worst.
+    """Writes two galleries of one model: the test images on which it does best, and worst.
 
-    The scores are not kept yet: whatever cannot be shown is noted.
+    The scores are not written yet, so a picture that fails is only noted.
     """
-    with _noted("where the best model does best and worst", note):
-        best, worst = best_and_worst(
-            [predicted(test, i, found) for i, found in enumerate(predictions)]
-        )
+    with _failure_noted("where the best model does best and worst", note):
+        pictures = [predicted(test, i, of_image) for i, of_image in enumerate(predictions)]
+        best, worst = best_and_worst(pictures)
         folder.write_pictures("best", best)
         folder.write_pictures("worst", worst)
 
@@ -93,20 +92,20 @@ def show_predictions(
 def best_and_worst(
     pictures: Sequence[Picture], count: int = _GALLERY
 ) -> tuple[list[Picture], list[Picture]]:
-    """Up to `count` pictures each, best and worst first, none in both; by F1, and where that is
-    alike by how much there is.
+    """Returns up to `count` pictures each, the best and the worst first, none in both; by F1, and
+    at equal F1 by the number of objects.
 
-    Pictures with neither an object nor a prediction show nothing and are left out.
+    Pictures with neither an object nor a prediction are left out.
     """
-    telling = [picture for picture in pictures if len(picture.xyxy) or len(picture.truth_names)]
-    best = sorted(telling, key=lambda picture: (-_f1(picture), -len(picture.truth_names)))
+    with_boxes = [picture for picture in pictures if len(picture.xyxy) or len(picture.truth_names)]
+    best = sorted(with_boxes, key=lambda picture: (-_f1(picture), -len(picture.truth_names)))
     half = min(count, (len(best) + 1) // 2)
     worst = sorted(best[half:], key=lambda picture: (_f1(picture), -len(picture.truth_names)))
     return best[:half], worst[:count]
 
 
 def labelled(pool: Pool, i: int) -> Picture:
-    """An image of a pool with its own boxes."""
+    """Returns an image of a pool with its labels."""
     boxes = pool.boxes(i)
     return Picture(
         image=pool.image(i),
@@ -115,29 +114,27 @@ def labelled(pool: Pool, i: int) -> Picture:
     )
 
 
-def predicted(pool: Pool, i: int, found: "Predictions") -> Picture:
-    """An image of a pool with what a model is confident to see in it, and the truth."""
-    shown = found.scores >= _SHOWN_SCORE
-    names = tuple(pool.classes[label] for label in found.labels[shown])
+def predicted(pool: Pool, i: int, predictions: "Predictions") -> Picture:
+    """Returns an image of a pool with the confident predictions of a model, and the truth."""
+    is_shown = predictions.scores >= _SHOWN_SCORE
     truth = labelled(pool, i)
-    scores = tuple(float(score) for score in found.scores[shown])
     return Picture(
-        image=pool.image(i),
-        xyxy=found.xyxy[shown],
-        names=names,
-        scores=scores,
+        image=truth.image,
+        xyxy=predictions.xyxy[is_shown],
+        names=tuple(pool.classes[label] for label in predictions.labels[is_shown]),
+        scores=tuple(float(score) for score in predictions.scores[is_shown]),
         truth=truth.xyxy,
         truth_names=truth.names,
     )
 
 
 def _f1(picture: Picture) -> float:
-    """2 hits / (predictions + objects): the harmonic mean of precision and recall."""
-    hit, found = matches(picture)
-    return 2 * float(np.count_nonzero(hit)) / (len(hit) + len(found))
+    """Returns 2 hits / (predictions + objects): the harmonic mean of precision and recall."""
+    is_hit, is_found = matches(picture)
+    return 2 * float(np.count_nonzero(is_hit)) / (len(is_hit) + len(is_found))
 
 
 def _evenly(count: int, most: int = _TRAINING) -> list[int]:
-    """Indices of a few images, evenly spread over all."""
-    shown = min(most, count)
-    return [i * count // shown for i in range(shown)]
+    """Returns indices of at most `most` of `count` images, evenly spread over all."""
+    chosen = min(most, count)
+    return [i * count // chosen for i in range(chosen)]

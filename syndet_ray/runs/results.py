@@ -1,6 +1,4 @@
-"""Results: what a run finds, as plain records: trials, scores on the test set, and pictures to look
-at.
-"""
+"""Results of a run as plain records: trials, scores on the test set, and pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,19 +13,19 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.metrics import OBJECTIVE, REAL_IMAGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
-# Facts of an "asked" event that are those of a trial; an earlier version wrote fewer.
+# Facts of an "asked" event that a trial takes over; an earlier version wrote fewer.
 _ASKED = ("params", "of", "replica", "seed_number", "impossible")
 # Why there is a trial, see docs/glossary.md.
 Role = Literal["search", "control", "variant", "confirmation"]
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
-# Why a trial is FAILED: its training diverged, its workers were lost time and again, or something
-# would go wrong again.
+# Why a trial is FAILED: its training diverged, its workers were lost again and again, or a mistake
+# would make it fail again.
 Cause = Literal["diverged", "lost", "mistake"]
 
 
 @dataclass(frozen=True)
 class Rung:
-    """What a trial reported after `images` training images."""
+    """The metrics that a trial reported after `images` training images."""
 
     images: int
     metrics: dict[str, float]
@@ -35,25 +33,24 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One trial, as the ledger tells it.
+    """One trial, as the ledger has it.
 
-    role        why there is this trial
-    name        of a control or variant, which all its repeats share; "" for any other trial
-    params      what the search space varied; for a control, nothing
-    recipe      as proposed
-    reason      why it ended, in words; "" while it runs
-    effective   every setting by dotted path, as the trainer found it in force, and facts beside
-                them
-    checkpoint  where the newest checkpoint lies: a path or s3:// address
-    retries     how often it failed or lost its worker, and went on from its checkpoint
-    of          the trial whose recipe a confirmation trains anew
-    replica     which training of its recipe it is, from 0
-    seed_number which of the sweep's seeds it starts from: trainings with equal numbers meet the
-    same chance
-    impossible  why no recipe could be made of params, in words; "" nearly always
-    cause       what made it fail; None where nothing did
-    values      what the study was told of it when it ended, for each goal; () before, and in a
-                ledger that does not tell
+    role         why there is this trial
+    name         of a control or variant, which all its repeats share; "" for any other trial
+    params       settings that the search space varied; {} for a control or variant
+    recipe       as proposed
+    reason       why it ended, in words; "" while it runs
+    effective    every setting by dotted path, as the training really used it, and further facts
+    checkpoint   where the newest checkpoint lies: a path or s3:// address
+    retries      how often it failed or lost its worker, and continued from its checkpoint
+    of           the trial whose recipe a confirmation trains again
+    replica      which training of its recipe it is, from 0
+    seed_number  which of the sweep's seeds it starts from: trainings with equal numbers have the
+                 same random numbers
+    impossible   why no recipe can be made of params, in words; "" if one can, which is usual
+    cause        why it failed; None if it did not
+    values       the value for each goal that the study got when it ended; () before, and in a
+                 ledger of an earlier version
     started, ended  seconds since 1970
     """
 
@@ -84,7 +81,7 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting of the recipe by dotted path, as the ledger keeps it: of a pair, a list."""
+        """Every setting of the recipe by dotted path, as the ledger keeps it: a pair is a list."""
         return json.loads(json.dumps(self.recipe.flat()))
 
     @property
@@ -94,8 +91,8 @@ class Trial:
 
     @property
     def final(self) -> float | None:
-        """The objective that counts: at the last rung of a whole training, 0 where it diverged;
-        else None.
+        """The objective that counts: at the last rung of a complete training, or 0 if it diverged;
+        None for any other trial.
         """
         if self.diverged:
             return 0.0
@@ -103,8 +100,8 @@ class Trial:
 
     @property
     def score(self) -> float | None:
-        """What it counts as beside all other trials: `final`, or the objective at the last rung of
-        one that is not whole.
+        """The objective that a comparison of all trials takes: `final`, or for an incomplete
+        training the objective at its last rung.
         """
         return self.value if self.final is None else self.final
 
@@ -117,16 +114,15 @@ class Trial:
         return self.rungs[-1].images if self.rungs else 0
 
     def goals(self, objective: Sequence[str]) -> list[float]:
-        """What the trial reached, in the order of a sweep's objective; of real images, how many it
-        trained on.
+        """Returns the trial's value for each goal, in the order of a sweep's objective: validation
+        mAP, images seen, or the number of real images that it trained on.
         """
-        score = 0.0 if self.diverged else self.value
-        known = {
-            OBJECTIVE: score,
+        values = {
+            OBJECTIVE: 0.0 if self.diverged else self.value,
             "images": self.images,
             REAL_IMAGES: self.effective.get(REAL_IMAGES, 0),
         }
-        return [float(known[goal] or 0) for goal in objective]
+        return [float(values[goal] or 0) for goal in objective]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,20 +130,20 @@ class TestRow:
     """The score of one recipe on the real test set.
 
     role         "best", "finalist <trial>", or the name of a control or variant
-    trial        whose recipe it is: the first that trained it
+    trial        the first trial that trained the recipe
     metrics      means over the trained models
-    intervals    95 %, over test images and, where there are several models, seeds; none of fewer
-                 than `LEAST_IMAGES` images, nor p_best and differences
+    intervals    95 %, over test images and, if there are several models, seeds; with fewer than
+                 `LEAST_IMAGES` images there are no intervals, p_best and differences
     models       the trials whose models were scored: one, or confirmations and repeats, each from
                  another seed
     seeds        mAP of each model
-    p_best       probability that it is the best of all rows; None where no recipe was trained more
+    p_best       probability that it is the best of all rows; None if no recipe was trained more
                  than once
     differences  by control and first variant: mean difference in mAP, its 95 % interval, and the
                  probability that it is above 0
     """
 
-    __test__ = False  # not a test of ours, whatever pytest thinks of the name
+    __test__ = False  # pytest takes a class with this name for a test
 
     role: str
     trial: int
@@ -161,21 +157,20 @@ class TestRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TestScores:
-    """Everything that opening the test set gave.
+    """All scores from the opening of the test set.
 
-    with_objects  how many of the images hold an object; None of an earlier run
-    openings  how often it was; a run that is extended opens it again, and one that was cut short
-              while it looked
-    models    every metric of every model, by its trial
-    visibility  how hidden the objects are, and the bins that metrics named "..._visible/..." are
-                about
-    confusion (classes + 1, classes + 1) objects by true class (rows) and predicted one (columns),
-    of the champion; last are
-              the background (its row: false alarms) and what was missed (its column)
-    simplest  the trial whose recipe is the simplest that is as good as the best, to within one
-              standard error
-    champion  the trial whose model is kept: of the trainings of the best recipe the best on the
-              validation set
+    with_objects  how many of the images hold an object; None in a run of an earlier version
+    openings      how often it was opened; an extended run opens it again, and so does a run that
+                  was interrupted while it scored
+    models        every metric of every model, by its trial
+    visibility    how hidden the objects are, and the bins of the metrics "..._visible/..."
+    confusion     (classes + 1, classes + 1) objects of the champion, by true class (rows) and
+                  predicted class (columns); the last row is the background (false alarms), the
+                  last column the missed objects
+    simplest      the trial with the simplest recipe among those that are as good as the best,
+                  within one standard error
+    champion      the trial whose model is kept: of all trainings of the best recipe, the one that
+                  is best on the validation set
     """
 
     __test__ = False
@@ -196,22 +191,20 @@ class TestScores:
 
     @property
     def is_too_small(self) -> bool:
-        """Whether the images that hold an object are too few to say how sure a score is, and so to
-        tell recipes apart.
+        """True when too few images hold an object for intervals, and so for a comparison of
+        recipes.
         """
-        telling = self.images if self.with_objects is None else self.with_objects
-        return telling < LEAST_IMAGES
+        images = self.images if self.with_objects is None else self.with_objects
+        return images < LEAST_IMAGES
 
     @property
     def has_seed_spread(self) -> bool:
-        """Whether a recipe was trained more than once. Else intervals tell of other images alone."""
+        """True when a recipe was trained more than once; else intervals are over images alone."""
         return any(len(row.seeds) > 1 for row in self.rows)
 
     def cautious(self) -> "TestScores":
-        """The same without intervals, differences and P(best) where the images are too few for
-        them.
-
-        Runs of an earlier version have kept them all the same.
+        """Returns the same scores; without intervals, differences and P(best) if the images are too
+        few for them. Runs of an earlier version kept them all the same.
         """
         if not self.is_too_small:
             return self
@@ -219,8 +212,8 @@ class TestScores:
         return replace(self, rows=rows)
 
     def p_best(self, row: TestRow) -> float | None:
-        """Of a row; None where no recipe was trained more than once: runs of an earlier version
-        have kept one all the same.
+        """Returns P(best) of a row; None if no recipe was trained more than once: runs of an
+        earlier version kept one all the same.
         """
         return row.p_best if self.has_seed_spread else None
 
@@ -230,10 +223,14 @@ class TestScores:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Picture:
-    """An image to look at. image (h, w, 3) uint8 RGB; xyxy (n, 4) pixels; names n class names.
+    """An image with boxes: labels, or predictions together with the true boxes.
 
-    scores  n confidences where the boxes are predictions, else None
-    truth   (m, 4) the true boxes and truth_names their m classes, where the boxes are predictions
+    image        (h, w, 3) uint8 RGB
+    xyxy         (n, 4) boxes in pixels
+    names        n class names
+    scores       n confidences of predictions; None for labels
+    truth        (m, 4) true boxes, if the others are predictions
+    truth_names  m class names of the true boxes
     """
 
     image: np.ndarray
@@ -245,7 +242,7 @@ class Picture:
 
 
 def kind_of(role: Role, name: str, replica: int) -> str:
-    """Role and name in one word, as the ledger, tables, MLflow and TensorBoard have them.
+    """Returns role and name in one word, as the ledger, tables, MLflow and TensorBoard have them.
 
     "search", "confirm", or the name of a control or variant, with the number of a repeat: "flat",
     "flat (2)".
@@ -258,7 +255,7 @@ def kind_of(role: Role, name: str, replica: int) -> str:
 
 
 def role_and_name(kind: str, replica: int) -> tuple[Role, str]:
-    """The role and the name of a trial of this kind: the inverse of `kind_of`."""
+    """Returns the role and the name of a trial of this kind: the inverse of `kind_of`."""
     if kind == "search":
         return "search", ""
     if kind == "confirm":
@@ -269,26 +266,15 @@ def role_and_name(kind: str, replica: int) -> tuple[Role, str]:
 
 
 def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
-    """A trial after one more event of the ledger; its first is "asked".
+    """Returns a trial after one more event of the ledger; the first event of a trial is "asked".
 
-    Settings that an earlier version did not write take their defaults. Raises DefinitionError where
+    Settings that an earlier version did not write have their defaults. Raises DefinitionError if
     the recipe breaks a rule of this version.
     """
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        facts = {name: event[name] for name in _ASKED if name in event}
-        # the same, in a ledger of an earlier version
-        facts.setdefault("seed_number", event.get("replica", 0))
-        role, name = role_and_name(event["kind"], event.get("replica", 0))
-        return Trial(
-            number=event["trial"],
-            role=role,
-            name=name,
-            recipe=Recipe().replace(event["recipe"]),
-            started=event["time"],
-            **facts,
-        )
+        return _asked(event)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])
@@ -297,13 +283,32 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     if kind == "retry":
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
-    cause = event.get("cause")  # a ledger of an earlier version does not tell
-    values = tuple(event.get("values") or ())
+    return _ended(trial, event)
+
+
+def _asked(event: Mapping[str, Any]) -> Trial:
+    facts = {name: event[name] for name in _ASKED if name in event}
+    replica = event.get("replica", 0)
+    # The two were one number in an earlier version.
+    facts.setdefault("seed_number", replica)
+    role, name = role_and_name(event["kind"], replica)
+    return Trial(
+        number=event["trial"],
+        role=role,
+        name=name,
+        recipe=Recipe().replace(event["recipe"]),
+        started=event["time"],
+        **facts,
+    )
+
+
+def _ended(trial: Trial, event: Mapping[str, Any]) -> Trial:
     return replace(
         trial,
         state=event["state"],
         reason=event["reason"],
-        cause=cause,
+        # An earlier version wrote neither cause nor values.
+        cause=event.get("cause"),
+        values=tuple(event.get("values") or ()),
         ended=event["time"],
-        values=values,
     )

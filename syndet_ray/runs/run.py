@@ -11,7 +11,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.results import Picture, TestScores, Trial
 
 
-def _none_kept(model: int) -> Mapping[str, np.ndarray]:
+def _no_draws(model: int) -> Mapping[str, np.ndarray]:
     return {}
 
 
@@ -21,21 +21,21 @@ def _no_pictures(name: str) -> Sequence[Picture]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Run:
-    """A run as it stood when it was read, see `RunFolder.read`. Whoever only looks at runs takes
-    this, and no folder.
+    """A run as it stood when it was read, see `RunFolder.read`. Code that only reads runs takes
+    this value, not a folder.
 
-    path       of its folder, as it is named to people
+    path       of its folder, as messages name it
     about      how it was made: seed, data hashes, versions, machine, MLflow ids
     trials     by number
     test       scores on the test set; None before it was opened
     elapsed_s  how long it was carried out, all attempts together
 
-    Read when they are asked for, since they are large:
+    Two functions that read when they are called, since the data are large:
 
-    draws      (resamples,) of a model's scores on the test set, by metric; none of an older run.
-               Resample r holds the same images for every model, of whichever run, that met the same
-               test set
-    pictures   kept for the report under a name; none where there are none
+    draws      (resamples,) of a model's scores on the test set, by metric; {} for a run of an
+               earlier version. Resample r holds the same images for every model, of any run, that
+               was scored on the same test set
+    pictures   kept for the report under a name; empty if there are none
     """
 
     path: Path
@@ -44,10 +44,10 @@ class Run:
     trials: tuple[Trial, ...] = ()
     test: TestScores | None = None
     elapsed_s: float = 0.0
-    draws: Callable[[int], Mapping[str, np.ndarray]] = _none_kept
+    draws: Callable[[int], Mapping[str, np.ndarray]] = _no_draws
     pictures: Callable[[str], Sequence[Picture]] = _no_pictures
 
     @property
     def stand_in(self) -> bool:
-        """Whether rendered images took the place of photos."""
+        """True when rendered images took the place of photos."""
         return bool(self.about.get("stand_in")) or (self.test is not None and self.test.stand_in)

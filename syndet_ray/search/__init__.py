@@ -1,1 +1,1 @@
-"""The study: proposes recipes, records trials, decides what is pruned."""
+"""The search: proposes recipes, records trials, decides what is pruned."""

@@ -1,4 +1,4 @@
-"""Listener: who copies a search elsewhere, trial by trial."""
+"""Listener: the base class of copies of a search, such as the one in MLflow."""
 
 import math
 
@@ -6,19 +6,17 @@ from syndet_ray.runs.results import Trial
 
 
 class Listener:
-    """Hears of every trial of a search, as the ledger has it. Every method is called from the
-    driver's thread.
-
-    Each method may be overridden, and does nothing here.
+    """Gets every trial of a search as it changes, as the ledger has it. All calls come from the
+    driver's thread. Each method may be overridden, and does nothing here.
     """
 
     def update(self, trial: Trial) -> None:
-        """Takes a trial after each of its events; of several calls for one trial, the last says
-        all.
+        """Takes a trial after each of its events; the last call for a trial has all that the
+        earlier ones had.
         """
 
     def interrupt(self, trial: Trial) -> None:
-        """Takes a trial that is left unfinished, for a later `resume`."""
+        """Takes a trial that stays unfinished until a later `resume`."""
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Waits until what was heard is written, at most limit_s; called once the search is over."""
+        """Waits until all trials are written, at most limit_s; called when the search is over."""

@@ -1,5 +1,5 @@
-"""Planned: the trainings that a sweep asks for by name, and from which seed a lost one is trained
-again.
+"""Planned trainings: those that a sweep asks for by name, and the seeds with which lost ones are
+trained again.
 """
 
 from collections import Counter
@@ -22,12 +22,12 @@ class _Training:
 
 
 class PlannedTrainings:
-    """The planned trainings that were asked for, by trial number. What a sampler draws is not
+    """The planned trainings that were asked for, by trial number. Those that a sampler drew are not
     planned.
 
-    A training that is lost with its machine is asked for again from the same seed, for other
-    recipes have it too, and after that from one that no recipe is planned to have: the rule of
-    `selection.missing_seeds`, for those that are not confirmed.
+    A training that is lost with its machine is asked for again with the same seed, which other
+    recipes have too. If that is lost as well, it gets a seed that no recipe is planned to have.
+    This is the rule of `selection.missing_seeds`, for recipes that are not confirmed.
     """
 
     def __init__(self, sweep: LoadedSweep) -> None:
@@ -39,31 +39,28 @@ class PlannedTrainings:
         self._trainings[number] = _Training(name=name, seed_number=seed_number)
 
     def lose(self, number: int) -> Name | None:
-        """Marks trial `number` as lost; returns the name to ask for again, None where nothing is or
-        its recipe is given up.
+        """Marks trial `number` as lost; returns the name to ask for again, or None if it was not
+        planned or its recipe is given up.
         """
         training = self._trainings.get(number)
         if training is None:
             return None
         training.is_lost = True
         planned = len(self._names_of_recipe(training.name))
-        return None if is_given_up(self._lost_seeds(training.name), planned) else training.name
+        if is_given_up(self._lost_seeds(training.name), planned):
+            return None
+        return training.name
 
     def next_seed(self, name: Name) -> int:
-        """The number of the seed that the next training of this name starts from."""
-        seed_numbers = [
-            training.seed_number for training in self._trainings.values() if training.name == name
-        ]
-        if not seed_numbers:
+        """Returns the number of the seed that the next training of this name starts from."""
+        trainings = [training for training in self._trainings.values() if training.name == name]
+        if not trainings:
             return self._first_seed(name)
-        latest = seed_numbers[-1]
+        latest = trainings[-1].seed_number
         if self._lost_seeds(name)[latest] < TRIES_OF_A_SEED:
             return latest
-        names = self._names_of_recipe(name)
-        taken_seeds = {
-            training.seed_number for training in self._trainings.values() if training.name in names
-        }
-        return next(seed for seed in count(self._sweep.spare_seed) if seed not in taken_seeds)
+        taken = {training.seed_number for training in self._trainings_of_recipe(name)}
+        return next(seed for seed in count(self._sweep.spare_seed) if seed not in taken)
 
     def _first_seed(self, name: Name) -> int:
         if isinstance(name, int):
@@ -72,15 +69,14 @@ class PlannedTrainings:
         return self._sweep.seed_number(self._sweep.replica(name), of_variant=is_variant)
 
     def _lost_seeds(self, name: Name) -> Counter[int]:
-        """How often trainings of the same recipe were lost, by their seed."""
+        """Returns how often trainings of the same recipe were lost, by their seed."""
+        trainings = self._trainings_of_recipe(name)
+        return Counter(training.seed_number for training in trainings if training.is_lost)
+
+    def _trainings_of_recipe(self, name: Name) -> list[_Training]:
         names = self._names_of_recipe(name)
-        lost = [
-            training
-            for training in self._trainings.values()
-            if training.is_lost and training.name in names
-        ]
-        return Counter(training.seed_number for training in lost)
+        return [training for training in self._trainings.values() if training.name in names]
 
     def _names_of_recipe(self, name: Name) -> tuple[Name, ...]:
-        """The names of the same recipe's trainings: all repeats of a variant, or itself alone."""
+        """Returns the names of a recipe's trainings: of all repeats of a variant, or `name`."""
         return self._sweep.kinds_alike(name) if isinstance(name, str) else (name,)

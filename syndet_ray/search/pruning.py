@@ -1,8 +1,8 @@
 """Optuna's pruners by the names that sweeps use, on rungs.
 
-Trials are compared at equal rungs, not at equal numbers of images: where a search varies how long a
-trial trains, those numbers meet nowhere, and the learning rate follows the share of its own
-training that a trial has behind it.
+Trials are compared at equal rungs, not at equal numbers of images. If a search varies how long a
+trial trains, trials report at different numbers of images, and the learning rate depends on the
+share of its training that a trial has completed.
 """
 
 import warnings
@@ -15,10 +15,10 @@ from syndet_ray.definitions.sweep import Pruning
 
 
 def make_pruner(pruning: Pruning, rungs: int) -> pruners.BasePruner:
-    """The pruner a sweep asks for, of trials that report `rungs` times, each under the number of
-    its rung, from 1.
+    """Returns the pruner that a sweep asks for; trials report `rungs` times, each time under the
+    number of the rung, from 1.
 
-    Which rung is a trial's last, where it has nothing left to save, is for the caller to know.
+    The caller must not ask it at a trial's last rung, where there is nothing left to save.
     """
     pruner = _PRUNERS[pruning.name](pruning, rungs)
     if pruning.patience:
@@ -28,12 +28,12 @@ def make_pruner(pruning: Pruning, rungs: int) -> pruners.BasePruner:
 
 
 class _Grace(pruners.BasePruner):
-    """Asks another pruner about trials that have reported more than `rungs` times, and about no
-    others.
+    """A pruner that asks another one, but only about trials that have reported more than `rungs`
+    times.
 
-    Not all of Optuna's pruners have n_warmup_steps. A pruner inside another one is also hidden from
-    the sampler: faced with a HyperbandPruner, Optuna lets TPE learn from the trials of one bracket
-    only, too few in sweeps as short as ours.
+    Not all of Optuna's pruners have n_warmup_steps. It also hides the other pruner from the
+    sampler: if Optuna sees a HyperbandPruner, TPE learns from the trials of one bracket only, which
+    are too few in sweeps as short as ours.
     """
 
     def __init__(self, inner: pruners.BasePruner, rungs: int) -> None:
@@ -44,15 +44,14 @@ class _Grace(pruners.BasePruner):
 
 
 def _patient(inner: pruners.BasePruner | None, patience: int) -> pruners.BasePruner:
-    """Asks `inner`, or where it is None prunes, while the last `patience` + 1 reports are worse
-    than the best before.
+    """Returns a pruner that asks `inner`, or with None prunes, while the last `patience` + 1
+    reports are worse than the best before; the earliest is report `patience` + 2.
 
-    The earliest is report `patience` + 2. Successive halving and Hyperband then know only of trials
-    they were asked
-    about: what stalls is compared with what has stalled.
+    Successive halving and Hyperband know only the trials that they were asked about, so they
+    compare a trial that stalls with others that have stalled.
     """
     with warnings.catch_warnings():
-        # it has been one since Optuna 2.8
+        # PatientPruner has been experimental since Optuna 2.8.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return pruners.PatientPruner(inner, patience)
 
@@ -66,29 +65,30 @@ def _percentile(pruning: Pruning, rungs: int) -> pruners.BasePruner:
 
 
 def _successive_halving(pruning: Pruning, rungs: int) -> pruners.BasePruner:
-    """Decides at the first rung after the grace, and at `reduction_factor` times the rung of the
-    last decision.
+    """Returns a pruner that decides at the first rung after the grace, and then at
+    `reduction_factor` times the rung of the last decision, but not at other rungs.
 
-    Those are the 2nd, 6th, ... at a factor of 3 and one rung of grace; all other rungs decide
-    nothing. The grace must be in min_resource, too: a first report far above it is halved once for
-    every power of the factor that it has passed.
+    Those are the 2nd, 6th, ... rung at a factor of 3 and one rung of grace. The grace must be in
+    min_resource too: a first report far above min_resource is halved once for every power of the
+    factor in between.
     """
-    return pruners.SuccessiveHalvingPruner(
-        _first_decision(pruning, rungs), pruning.reduction_factor
-    )
+    first_rung = _first_decision(pruning, rungs)
+    return pruners.SuccessiveHalvingPruner(first_rung, pruning.reduction_factor)
 
 
 def _hyperband(pruning: Pruning, rungs: int) -> pruners.BasePruner:
-    """Spreads trials over brackets, by their number: successive halving from the first rung after
-    the grace, from `reduction_factor` times that rung, and so on up to the last. Where the second
-    of these lies beyond the last rung, there is one bracket, and this is successive halving.
+    """Returns a pruner that spreads trials over brackets, by their number.
+
+    The first bracket is successive halving from the first rung after the grace, the second from
+    `reduction_factor` times that rung, and so on up to the last rung. If the second start is beyond
+    the last rung, there is one bracket, and this is successive halving.
     """
     return pruners.HyperbandPruner(_first_decision(pruning, rungs), rungs, pruning.reduction_factor)
 
 
 def _first_decision(pruning: Pruning, rungs: int) -> int:
-    """The first rung after the grace; the last rung, where nothing is pruned, if the grace is
-    longer.
+    """Returns the first rung after the grace; if the grace is longer than a training, the last
+    rung, at which nothing is pruned.
     """
     return min(pruning.grace_rungs + 1, rungs)
 
@@ -100,5 +100,5 @@ _PRUNERS: dict[str, Callable[[Pruning, int], pruners.BasePruner | None]] = {
     "successive_halving": _successive_halving,
     "hyperband": _hyperband,
     "threshold": lambda pruning, rungs: pruners.ThresholdPruner(lower=pruning.least),
-    "patient": lambda pruning, rungs: None,  # its patience says all
+    "patient": lambda pruning, rungs: None,  # `patience` adds all of it
 }

@@ -1,8 +1,9 @@
-"""Replay: what each pruner would have saved, and lost, on the learning curves that a run has
-recorded.
+"""Replay: computes what each pruner would have saved, and lost, on the recorded learning curves of
+a run.
 
-Pruning a sweep shows what it saved and never what it cost: a pruned trial has no end. A run that
-prunes nothing has all ends, and its curves can be shown to any pruner, in any order.
+A sweep with pruning shows what it saved, never what it lost, since a pruned trial has no end. In a
+run without pruning all trials reach their end, and any pruner can be tried on their curves, in any
+order.
 """
 
 import heapq
@@ -20,15 +21,16 @@ from syndet_ray.errors import DataError, DefinitionError, nearest
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
+from syndet_ray.search import optuna_terms
 from syndet_ray.search.pruning import make_pruner
 
-LEAST_CURVES = 4  # three best ones, and one to be pruned
+LEAST_CURVES = 4  # the three best, and one that may be pruned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What a pruner did to recorded curves, started in `orders` random orders. Shares lie in 0 to
-    1.
+    """The effect of a pruner on recorded curves, which start in `orders` random orders. Shares are
+    0 to 1.
 
     saved         mean share of images saved, compared with training every trial to its end
     best_killed   share of orders in which the trial that ends best would have been pruned
@@ -48,11 +50,11 @@ class Replay:
 
 
 def candidates() -> dict[str, Pruning]:
-    """The pruners worth comparing where none is named, by a name that says how each differs from
-    the default.
+    """Returns the pruners that a replay compares by default, by a name that says how each differs
+    from the default pruner.
 
-    No percentile of 50: that is the median. No hyperband of 3 after a rung of grace: of the usual
-    four rungs it would make one bracket, which is successive halving.
+    No percentile of 50: that is the median. No hyperband of 3 after a rung of grace: with the usual
+    four rungs it has one bracket, which is successive halving.
     """
     return {
         "none": Pruning(name="none"),
@@ -72,21 +74,22 @@ def candidates() -> dict[str, Pruning]:
 
 
 def chosen(name: str | None) -> dict[str, Pruning]:
-    """The candidates that use one of Optuna's pruners; None is all. Raises DefinitionError for a
-    name that is none.
+    """Returns the candidates that use the pruner of this name; all for None. Raises DefinitionError
+    if no pruner has this name.
     """
     names = {pruning.name for pruning in candidates().values()}
     if name is not None and name not in names:
         raise DefinitionError("`pruner`", "names no pruner", got=name, do=nearest(name, names))
-    return {told: pruning for told, pruning in candidates().items() if name in (None, pruning.name)}
+    return {
+        title: pruning for title, pruning in candidates().items() if name in (None, pruning.name)
+    }
 
 
 def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "") -> list[Trial]:
-    """The proposed trials that were trained to their end: of all others nobody knows what they
-    would have become.
+    """Returns the search trials that were trained to their end: how others would have ended is
+    unknown. Trials that survived a pruner are no fair sample, see `truncated`.
 
-    What survived a pruner is no fair sample: see `truncated`. `place` is named in the DataError
-    that is raised where there are too few, and `do` is its advice.
+    Raises DataError, with this place and advice, if there are too few.
     """
     curves = [
         trial
@@ -94,18 +97,18 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
         if trial.role == "search" and trial.state == "COMPLETE" and trial.rungs
     ]
     if len(curves) < LEAST_CURVES:
-        raise DataError(
-            place,
+        rule = (
             f"a replay needs at least {LEAST_CURVES} search trials that were trained to their end"
-            + (f" ({pruned} more were pruned)" if (pruned := truncated(trials)) else ""),
-            got=len(curves),
-            do=do,
         )
+        pruned = truncated(trials)
+        if pruned:
+            rule += f" ({pruned} more were pruned)"
+        raise DataError(place, rule, got=len(curves), do=do)
     return curves
 
 
 def advice_on_curves(folder: RunFolder) -> str:
-    """How a run comes by more whole learning curves: by its end, by more trials, or not at all."""
+    """Returns advice on how to get more full curves: finish the run, extend it, or take another."""
     sweep, trials = folder.sweep, folder.trials()
     resume = f"python -m syndet_ray resume {folder.path}"
     if not sweep.trials:
@@ -114,20 +117,24 @@ def advice_on_curves(folder: RunFolder) -> str:
         return f"Finish the run first, with a larger budget: {resume} --hours TOTAL, or --images."
     if any(trial.state == "RUNNING" for trial in trials):
         return f"Finish the run first: {resume}"
-    whole = sum(trial.role == "search" and trial.state == "COMPLETE" for trial in trials)
-    more = sweep.trials + LEAST_CURVES - whole
-    if sweep.replace({"trials": more}).proposals < more:
-        return f"Replay a run of a sweep with more recipes: the grid of this one has only {sweep.proposals}."
-    pruned = (
-        ", or run the sweep anew with pruning=Pruning(name='none')" if truncated(trials) else ""
-    )
-    return f"Extend the run: {resume} --trials {more}{pruned}."
+    complete = sum(trial.role == "search" and trial.state == "COMPLETE" for trial in trials)
+    total = sweep.trials + LEAST_CURVES - complete
+    if sweep.replace({"trials": total}).proposals < total:
+        return (
+            "Replay a run of a sweep with more recipes: the grid of this one has only "
+            f"{sweep.proposals}."
+        )
+    extend = f"Extend the run: {resume} --trials {total}"
+    if truncated(trials):
+        return f"{extend}, or run the sweep again with pruning=Pruning(name='none')."
+    return f"{extend}."
 
 
 def truncated(trials: Sequence[Trial]) -> int:
-    """How many search trials are missing from a replay because the recorded run pruned them.
+    """Returns how many search trials a replay lacks because the recorded run pruned them.
 
-    Where there are any, the curves left are those that a pruner liked, and flatter pruners like it.
+    If there are any, the other curves are those that a pruner preferred, and a replay on them
+    favours similar pruners.
     """
     return sum(trial.role == "search" and trial.state == "PRUNED" for trial in trials)
 
@@ -135,16 +142,15 @@ def truncated(trials: Sequence[Trial]) -> int:
 def replay(
     trials: Sequence[Trial], pruning: Pruning, *, orders: int, parallel: int, seed: int
 ) -> Replay:
-    """Shows the whole curves of a run to a pruner, in `orders` random orders, `parallel` trials at
-    a time.
+    """Replays the full curves of a run with a pruner, in `orders` random orders, `parallel` trials
+    at a time.
 
-    The orders depend on the seed only: all pruners are shown the same. Controls and variants, which
-    a sweep runs first and never prunes, are left out. Raises DataError where there are too few
-    whole curves.
+    The orders depend on the seed only: they are the same for all pruners. Controls and variants,
+    which a sweep runs first and never prunes, are left out. Raises DataError if there are too few
+    full curves.
     """
     assert orders > 0 and parallel > 0, (orders, parallel)
     curves = full_curves(trials)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     stops = np.empty((orders, len(curves)), np.int64)
     for k in range(orders):
         order = seeds.generator(seed, "replay", k).permutation(len(curves))
@@ -153,17 +159,16 @@ def replay(
 
 
 def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list[int]:
-    """Images each curve is trained for when they are started in this order, `parallel` at a time,
-    and may be pruned.
+    """Returns the images for which each curve is trained, if the curves start in this order,
+    `parallel` at a time, and may be pruned.
 
-    Every place trains as fast as the others, and goes on with the next curve as soon as one ends:
-    the next to report is always the one whose rung is due first, counted in the images that its
-    place has trained since the beginning.
+    All slots train equally fast, and start the next curve as soon as one ends. The next rung is
+    always the one that is due first, counted in the images that its slot has trained so far.
     """
     study = _study(curves, pruning)
     trials: list[optuna.Trial] = []
     stops = [0] * len(curves)
-    due: list[tuple[int, int, int]] = []  # when, which curve, which of its rungs
+    due: list[tuple[int, int, int]] = []  # images when the rung is due, curve, index of the rung
 
     def start(now: int) -> None:
         number = len(trials)
@@ -175,25 +180,33 @@ def stopped_at(curves: Sequence[Trial], pruning: Pruning, parallel: int) -> list
         start(0)
     while due:
         now, number, rung = heapq.heappop(due)
-        rungs = curves[number].rungs
-        state = _report(trials[number], curves[number], rung)
+        curve = curves[number]
+        images = curve.rungs[rung].images
+        state = _report(trials[number], curve, rung)
         if state is None:
-            heapq.heappush(
-                due, (now + rungs[rung + 1].images - rungs[rung].images, number, rung + 1)
-            )
+            until_next = curve.rungs[rung + 1].images - images
+            heapq.heappush(due, (now + until_next, number, rung + 1))
         else:
-            study.tell(
-                trials[number],
-                curves[number].value if state == TrialState.COMPLETE else None,
-                state,
-            )
-            stops[number] = rungs[rung].images
+            final = curve.value if state == TrialState.COMPLETE else None
+            study.tell(trials[number], final, state)
+            stops[number] = images
             start(now)
     return stops
 
 
+def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
+    """Returns a study like that of a sweep. It proposes nothing, so it has the cheapest sampler:
+    TPE would look at every trial.
+    """
+    most_rungs = max(len(curve.rungs) for curve in curves)
+    pruner = make_pruner(pruning, most_rungs)
+    return optuna_terms.new_study(("maximize",), pruner, optuna.samplers.RandomSampler())
+
+
 def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
-    """The state in which a trial ends at a rung, as tuning.study decides it; None where it goes on."""
+    """Returns the state in which a trial ends at a rung, as `Study` decides it; None if it
+    continues.
+    """
     images = curve.rungs[rung].images
     trial.report(curve.rungs[rung].metrics[OBJECTIVE], rung + 1)
     if rung == len(curve.rungs) - 1:
@@ -202,34 +215,24 @@ def _report(trial: optuna.Trial, curve: Trial, rung: int) -> TrialState | None:
     return TrialState.PRUNED if is_judged and trial.should_prune() else None
 
 
-def _study(curves: Sequence[Trial], pruning: Pruning) -> optuna.Study:
-    """A study like that of a sweep, by its name too (Hyperband hashes it), which proposes nothing."""
-    return optuna.create_study(
-        study_name="syndet_ray",
-        direction="maximize",
-        # has nothing to draw; TPE would look for something in every trial
-        sampler=optuna.samplers.RandomSampler(),
-        pruner=make_pruner(pruning, max(len(curve.rungs) for curve in curves)),
-    )
-
-
 def _summary(curves: Sequence[Trial], stops: np.ndarray, pruning: Pruning) -> Replay:
-    """stops (orders, curves): images that each curve was trained for in each order."""
-    images, values = (
-        np.array([curve.images for curve in curves]),
-        np.array([curve.value for curve in curves], float),
-    )
+    """Returns the averages over all orders.
+
+    stops  (orders, curves) images for which each curve was trained in each order
+    """
+    images = np.array([curve.images for curve in curves])
+    values = np.array([curve.value for curve in curves], float)
     numbers = np.array([curve.number for curve in curves])
-    # the lowest number of equals, as verdict.candidates has it
+    # Of equal values the lowest number first, as in `selection.candidates`.
     best = np.lexsort((numbers, -values))[:3]
-    killed = stops < images
-    left = np.where(killed, 0.0, values).max(axis=1)  # mAP is 0 where nothing was left
-    regret = values.max() - left
+    is_killed = stops < images
+    best_left = np.where(is_killed, 0.0, values).max(axis=1)  # mAP is 0 if all were pruned
+    regret = values.max() - best_left
     return Replay(
         pruning=pruning,
         saved=float(1 - stops.sum() / (len(stops) * images.sum())),
-        best_killed=float(killed[:, best[0]].mean()),
-        top3_killed=float(killed[:, best].any(axis=1).mean()),
+        best_killed=float(is_killed[:, best[0]].mean()),
+        top3_killed=float(is_killed[:, best].any(axis=1).mean()),
         regret=float(regret.mean()),
         worst_regret=float(regret.max()),
         orders=len(stops),

@@ -1,7 +1,6 @@
-"""Search: a search in progress. Study, ledger, tracking and display move together, one event at a
-time.
+"""Search: a search in progress. It brings every event to the study, ledger, listeners and display.
 
-It knows nothing of Ray: whoever runs the trials calls it from one thread.
+It knows nothing of Ray: the code that runs the trials calls it from one thread.
 """
 
 import math
@@ -18,7 +17,8 @@ from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import setting_name
 from syndet_ray.runs.results import Cause, State, Trial
 from syndet_ray.search.listener import Listener
-from syndet_ray.search.study import Proposal, Study
+from syndet_ray.search.proposal import Proposal
+from syndet_ray.search.study import Study
 
 
 class Display(Protocol):
@@ -37,28 +37,29 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may cost in all, attempts before included. hours: wall clock; images: seen by all
-    its trials together.
+    """Limits on the cost of a run, earlier attempts included.
+
+    hours   wall clock
+    images  seen by all its trials together
     """
 
     hours: float = math.inf
     images: float = math.inf
 
     def spent(self, hours: float, images: int) -> str | None:
-        """Which limit is reached, in words; None where none is."""
+        """Returns the limit that is reached, in words; None if none is."""
         if hours >= self.hours:
             return f"its budget of {self.hours:g} hours is spent"
-        return (
-            f"its budget of {self.images:,.0f} images is spent" if images >= self.images else None
-        )
+        if images >= self.images:
+            return f"its budget of {self.images:,.0f} images is spent"
+        return None
 
 
 class Search:
-    """One search. Reports and ends of trials arrive here, and here it is decided which trials go
-    on.
+    """One search. It takes reports and ends of trials, and decides which trials continue.
 
-    Every event is first written to the ledger, then told to the listeners and shown, so that a kill
-    at any moment leaves the ledger ahead of the rest; `resume` brings the rest up to it.
+    Every event is first written to the ledger, then passed to the listeners and the display. So a
+    kill at any moment leaves the ledger ahead of the others; `resume` brings them up to date.
     """
 
     def __init__(
@@ -69,54 +70,56 @@ class Search:
         listeners: Sequence[Listener] = (),
         budget: Budget | None = None,
     ) -> None:
-        self._folder, self._display, self._listeners = folder, display, listeners
-        self._budget, self._sweep, self._study = budget or Budget(), sweep, Study(sweep)
-        folder.mend()
-        self.trials: dict[int, Trial] = {trial.number: trial for trial in folder.trials()}
-        self._stopping = self._study.replay(folder.events(), self.trials)
+        self._ledger = folder.ledger
+        self._sweep = sweep
+        self._display = display
+        self._listeners = listeners
+        self._budget = budget or Budget()
+        self._study = Study(sweep)
+        self._ledger.mend()
+        self.trials: dict[int, Trial] = {trial.number: trial for trial in self._ledger.trials()}
+        self._stopping = self._study.replay(self._ledger.events(), self.trials)
         self._unfinished = [
             trial.number for trial in self.trials.values() if trial.state == "RUNNING"
         ]
-        self._to_confirm: list[tuple[Trial, int]] = []  # with the number of the seed
+        self._to_confirm: list[tuple[Trial, int]] = []  # finalists, with the number of a seed
         self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._is_halted = False
-        self._began, self._before_s = time.monotonic(), folder.elapsed_s()
-        folder.begin_attempt()
+        self._began = time.monotonic()
+        self._before_s = self._ledger.elapsed_s()  # of earlier attempts
+        self._ledger.begin_attempt()
         self._curves = {
             curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"
         }
         for trial in self.trials.values():
-            self._tell(trial)
+            self._update(trial)
 
     @property
     def remaining(self) -> int:
-        """Trials that are still to be run, unfinished ones of an earlier attempt included."""
+        """The number of trials still to run, with unfinished ones of an earlier attempt."""
         return len(self._unfinished) + self._study.remaining + len(self._to_confirm)
 
     @property
     def unfinished(self) -> int:
-        """Trials that an earlier attempt left behind."""
+        """The number of unfinished trials of an earlier attempt that have not continued yet."""
         return len(self._unfinished)
 
     @property
     def is_over(self) -> bool:
-        """Whether every trial that was to be run has ended."""
-        return self.remaining == 0 and all(
-            trial.state != "RUNNING" for trial in self.trials.values()
-        )
+        """True when every trial has ended, and none is left to run."""
+        is_running = any(trial.state == "RUNNING" for trial in self.trials.values())
+        return self.remaining == 0 and not is_running
 
     @property
     def spent(self) -> str | None:
-        """Why no new trial may start, in words: the budget; None where it lasts."""
+        """The limit of the budget that is reached, in words; None if none is."""
         hours = (self._before_s + time.monotonic() - self._began) / 3600
         return self._budget.spent(hours, self._images)
 
     def propose(self) -> Trial | None:
-        """The next trial to run: first what an earlier attempt left unfinished, then new ones; None
-        when all are asked.
-
-        None too where the budget is spent, or the search was halted.
+        """Returns the next trial to run: first those that an earlier attempt left unfinished, then
+        new ones. None if all were proposed, the budget is spent, or the search was halted.
         """
         while self.spent is None and not self._is_halted:
             trial = self._next()
@@ -125,27 +128,25 @@ class Search:
         return None
 
     def confirm(self, finalists: Sequence[Trial]) -> None:
-        """Has every finalist trained anew from the seeds that it misses, see `missing_seeds`; next
-        come those proposals.
+        """Queues trainings of each finalist with the seeds that it lacks, see `missing_seeds`: the
+        next proposals.
         """
         trials = list(self.trials.values())
-        missing = [
-            (trial, seed)
-            for trial in finalists
-            for seed in missing_seeds(trial, trials, self._sweep)
-        ]
-        # By seeds, so that whenever it is stopped, all have been trained as often.
+        missing: list[tuple[Trial, int]] = []
+        for trial in finalists:
+            missing += [(trial, seed) for seed in missing_seeds(trial, trials, self._sweep)]
+        # By seed, so that at any moment all finalists have been trained about equally often.
         self._to_confirm = sorted(missing, key=lambda pair: pair[1])
 
     def show_scenes(self, number: int, done: int, total: int) -> None:
-        """Shows how many of a trial's scenes are rendered. The ledger has nothing of it."""
+        """Shows how many of a trial's scenes are rendered; the ledger does not record it."""
         self._scenes_awaited[number] = total
         self._display.progress(_scenes_of(number), done, total)
         if done == total:
             del self._scenes_awaited[number]
 
     def hide_scenes(self, number: int) -> None:
-        """A trial that trains or is over waits for no scenes, whatever was said last of them."""
+        """Ends the display of a trial's scenes: one that trains or is over waits for none."""
         if number in self._scenes_awaited:
             total = self._scenes_awaited[number]
             self.show_scenes(number, total, total)
@@ -153,10 +154,11 @@ class Search:
     def report(
         self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]
     ) -> bool:
-        """Takes a rung of a trial; True when the trial is to stop there. A rung reported again
-        changes nothing.
+        """Takes a report of a trial at a rung; True when the trial must stop there. A report of the
+        same rung again changes nothing.
 
-        Where the budget is spent, trials stop at their next rung, and are left to a later `resume`.
+        When the budget is spent, trials stop at their next rung, and a later `resume` continues
+        them.
         """
         trial = self.trials[number]
         if images > trial.images:
@@ -170,78 +172,69 @@ class Search:
 
     def checkpoint(self, number: int, path: str) -> None:
         """Notes where a trial's newest checkpoint lies."""
-        self._record("checkpoint", number, path=self._folder.relative(path))
+        self._record("checkpoint", number, path=self._ledger.relative(path))
 
     def retry(self, number: int, reason: str) -> None:
-        """Notes that a trial failed or lost its worker, and starts again from its checkpoint."""
+        """Notes that a trial failed or lost its worker, and continues from its checkpoint."""
         self._record("retry", number, reason=reason)
 
     def halt(self, reason: str) -> None:
-        """Halts the search over a fault of a machine, and says so: whatever runs is left to a later
-        `resume`.
+        """Halts the search because of a fault of a machine, and says so; a later `resume` continues
+        the running trials.
 
-        From now on nothing is recorded, for the fault is none of the trials'. `check` raises.
+        From now on nothing is recorded, since the trials are not at fault, and `check` raises.
         """
         if not self._is_halted:
             self._is_halted = True
             self._display.note(halted(reason))
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where the search was halted: the run ends as one that is asked
-        to.
-        """
+        """Raises KeyboardInterrupt if the search was halted: the run then ends as after Ctrl-C."""
         if self._is_halted:
             raise KeyboardInterrupt
 
     def end(self, number: int, failure: str | None = None, cause: Cause = "mistake") -> None:
-        """Ends a trial: FAILED with its reason and cause, PRUNED if it was told to stop, COMPLETE
+        """Ends a trial: FAILED with its reason and cause, PRUNED if it was stopped, COMPLETE
         otherwise.
 
-        One that stopped because the budget is spent is not over: it stays RUNNING, and `resume`
-        goes on with it.
+        A trial that stopped because the budget is spent is not over: it stays RUNNING, and `resume`
+        continues it.
         """
         trial = self.trials[number]
         if trial.state != "RUNNING" or self._is_halted:
             return
         if failure is None and trial.value is None and self.spent is None:
             failure, cause = "ended before its first report", "lost"
-        state: State
         if failure is not None:
-            state, reason = "FAILED", failure
+            self._end(trial, "FAILED", failure, cause)
         elif number in self._stopping:
             pruner = self._sweep.pruning.name
-            state, reason = "PRUNED", f"{pruner} pruner after {trial.images} images"
+            self._end(trial, "PRUNED", f"{pruner} pruner after {trial.images} images")
         elif self._is_over(number):
-            state, reason = "COMPLETE", f"all {trial.images} images seen"
-        else:
-            return
-        failure_cause = cause if state == "FAILED" else None
-        values = (
-            self._worst_goals(trial)
-            if failure_cause == "diverged"
-            else trial.goals(self._sweep.objective)
-        )
-        self._study.tell(number, state, values, failure_cause)
-        self._record(
-            "ended", number, state=state, reason=reason, cause=failure_cause, values=values
-        )
-        self._stopping.discard(number)
-        self._warn_of_a_twin(number)
+            self._end(trial, "COMPLETE", f"all {trial.images} images seen")
+
+    def _end(self, trial: Trial, state: State, reason: str, cause: Cause | None = None) -> None:
+        values = trial.goals(self._sweep.objective)
+        if cause == "diverged":
+            values = self._worst_goals(trial)
+        self._study.tell(trial.number, state, values, cause)
+        facts = {"state": state, "reason": reason, "cause": cause, "values": values}
+        self._record("ended", trial.number, **facts)
+        self._stopping.discard(trial.number)
+        self._note_twin(trial.number)
 
     def _worst_goals(self, trial: Trial) -> list[float]:
-        """What a trial that diverged is told to have reached: no accuracy, at the greatest cost of
-        all trials.
-
-        What it had seen when it diverged would make it the cheapest.
+        """Returns the goals that the study gets for a trial that diverged: no accuracy, at the
+        greatest cost of all trials. At its real cost it would be the cheapest.
         """
         objective = self._sweep.objective
-        asked = {"images": trial.recipe.training.images}
-        costs = zip(*(other.goals(objective) for other in self.trials.values()), strict=True)
-        greatest = dict(zip(objective, map(max, costs), strict=True))
-        return [
-            0.0 if goal == OBJECTIVE else float(max(greatest[goal], asked.get(goal, 0)))
-            for goal in objective
-        ]
+        goals_of_trials = [other.goals(objective) for other in self.trials.values()]
+        greatest = [max(values) for values in zip(*goals_of_trials, strict=True)]
+        worst = dict(zip(objective, greatest, strict=True))
+        if "images" in worst:
+            worst["images"] = max(worst["images"], float(trial.recipe.training.images))
+        worst[OBJECTIVE] = 0.0
+        return [worst[goal] for goal in objective]
 
     def interrupt(self) -> None:
         """Leaves running trials to a later `resume`."""
@@ -251,14 +244,15 @@ class Search:
                 listener.interrupt(trial)
 
     def close(self, limit_s: float = math.inf) -> None:
-        """Brings the listeners up to date. limit_s: how long to wait for one whose store does not
-        answer.
+        """Brings the listeners up to date.
+
+        limit_s  how long to wait for a listener whose store does not answer
         """
         for listener in self._listeners:
             listener.flush(limit_s)
 
     def _next(self) -> Trial | None:
-        """The next trial by number, even where nothing is left to train."""
+        """Returns the next trial, even one that needs no training; None if there is none."""
         if self._unfinished:
             return self.trials[self._unfinished.pop(0)]
         number = len(self.trials)
@@ -269,10 +263,11 @@ class Search:
         return self.trials[number]
 
     def _is_settled(self, number: int) -> bool:
-        """Ends a trial that needs no training, or none any more; False for one that does."""
-        if impossible := self.trials[number].impossible:
+        """Ends a trial that needs no training, or no more training; False for any other trial."""
+        impossible = self.trials[number].impossible
+        if impossible:
             self.end(number, failure=impossible)
-        # a kill came between the pruner's word and its being carried out
+        # A kill came after the decision of the pruner, and before the end of the trial.
         elif number in self._stopping:
             self.end(number)
         else:
@@ -283,15 +278,15 @@ class Search:
         if not self._to_confirm:
             return None
         trial, seed_number = self._to_confirm.pop(0)
-        own = self._sweep.repeats if trial.role == "variant" else 1
-        replica = own + sum(other.of == trial.number for other in self.trials.values())
+        repeats = self._sweep.repeats if trial.role == "variant" else 1
+        confirmations = sum(other.of == trial.number for other in self.trials.values())
         return Proposal(
             number=number,
             role="confirmation",
             params=trial.params,
             recipe=trial.recipe,
             of=trial.number,
-            replica=replica,
+            replica=repeats + confirmations,
             seed_number=seed_number,
         )
 
@@ -299,7 +294,8 @@ class Search:
         trial = self.trials[number]
         return trial.images >= trial.recipe.training.images
 
-    def _warn_of_a_twin(self, number: int) -> None:
+    def _note_twin(self, number: int) -> None:
+        """Notes if an earlier trial of another recipe has the same learning curve."""
         trial = self.trials[number]
         twin = self._curves.setdefault(curve(trial), trial)
         if trial.rungs and differ(twin, trial):
@@ -309,33 +305,32 @@ class Search:
         if self._is_halted:
             return
         self.hide_scenes(number)
-        trial = self._folder.after(
-            self.trials.get(number), self._folder.append(event, number, **facts)
-        )
+        recorded = self._ledger.append(event, number, **facts)
+        trial = self._ledger.trial_after(self.trials.get(number), recorded)
         self.trials[number] = trial
-        self._tell(trial)
+        self._update(trial)
 
-    def _tell(self, trial: Trial) -> None:
+    def _update(self, trial: Trial) -> None:
+        """Passes a trial to the listeners and the display."""
         for listener in self._listeners:
             listener.update(trial)
         self._display.trial(trial)
 
 
 def halted(reason: str) -> str:
-    """Of a run that a fault of a machine ends: why, and what becomes of it. A sentence without its
-    full stop.
-    """
-    return f"stopping: {reason}; trials keep their last checkpoint, and resume goes on once that is mended"
+    """Returns a message, without a full stop, that a fault of a machine ends the run."""
+    return (
+        f"stopping: {reason}; trials keep their last checkpoint, and resume continues once that is "
+        "repaired"
+    )
 
 
 def twins(first: Trial, second: Trial) -> str:
-    """Of two trials of different recipes that trained alike: what had no effect. A sentence without
-    its full stop.
-    """
+    """Returns a message, without a full stop, that two different recipes gave the same results."""
     settings = ", ".join(setting_name(path) for path in differ(first, second))
     return (
-        f"Trials {first.number} and {second.number} were asked for different recipes and trained alike to the last digit: "
-        f"what they differ in had no effect ({settings})"
+        f"Trials {first.number} and {second.number} have different recipes and identical results: "
+        f"the settings that differ had no effect ({settings})"
     )
 
 
@@ -344,14 +339,13 @@ def _scenes_of(number: int) -> str:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by the names on the way to them, as in drawn/real: what MLflow's tags and the ledger's
-    readers expect.
+    """Returns the values of nested facts by their path, such as drawn/real: the keys in the ledger
+    and of MLflow's tags.
     """
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in nested.items():
-        found |= (
-            _flat(value, f"{prefix}{name}/")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{name}": value}
-        )
-    return found
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,5 +1,6 @@
-"""Task: what a worker is told of a trial, and what it may occupy, as plain values. Light: no torch,
-no Ray, no MLflow.
+"""Task: what a worker must know to run a trial, and what the trial may occupy, as plain values.
+
+This module is light: no torch, no Ray, no MLflow.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,27 +12,28 @@ from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, Synd
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.runs.results import Cause, Trial
 
-# Work that lost its worker or node is done again this many times; a trial goes on from its
-# checkpoint, and the count begins anew whenever it has come further.
+# Work that lost its worker or node is repeated this many times. A trial continues from its
+# checkpoint, and its count starts again at every rung that it reaches.
 RETRIES = 3
-# Of each trial: the newest may not have reached the ledger when a kill comes.
+# For each trial: a kill may come before the newest is in the ledger, so the one before it stays.
 KEPT_CHECKPOINTS = 2
 
 Returned = TypeVar("Returned")
 
 
 def worth_another_try(error: Exception, begun: bool) -> bool:
-    """Whether what ended an attempt at a trial may not end the next.
+    """True when the next attempt at a trial may not fail with the same error.
 
-    A store that did not answer may answer then; a mistake in the recipe stays one. Of all else
-    nobody knows: it is tried again where the trial had begun, that is reported, and not where it
-    never got so far.
+    A store that did not answer may answer later; a mistake in the recipe stays. All other errors
+    are unknown: they are worth another try if the trial had begun, that is, had reported.
     """
-    return isinstance(error, MachineError) if isinstance(error, SyndetError) else begun
+    if isinstance(error, SyndetError):
+        return isinstance(error, MachineError)
+    return begun
 
 
 def retried(call: Callable[[], Returned]) -> Returned:
-    """What a call returns, which is made up to RETRIES times more where it raises MachineError."""
+    """Returns the result of a call, which is repeated up to RETRIES times on a MachineError."""
     for _ in range(RETRIES):
         with suppress(MachineError):
             return call()
@@ -39,14 +41,14 @@ def retried(call: Callable[[], Returned]) -> Returned:
 
 
 def cause_of(error: Exception, begun: bool) -> Cause:
-    """What kind of failure ended the last attempt at a trial."""
+    """Returns why the last attempt at a trial failed."""
     if isinstance(error, NonFiniteLoss):
         return "diverged"
     return "lost" if worth_another_try(error, begun) else "mistake"
 
 
 def check_gpus(gpus_per_trial: float | None) -> None:
-    """Raises DefinitionError for more GPUs, or fewer, than a trial can use."""
+    """Raises DefinitionError for more or fewer GPUs than a trial can use."""
     if gpus_per_trial is not None and not 0 <= gpus_per_trial <= 1:
         rule = "must be 0 to 1: a trial trains on one GPU, or on a share of one"
         do = "More GPUs train more trials at once: leave it out, or set it to 1."
@@ -55,7 +57,7 @@ def check_gpus(gpus_per_trial: float | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial occupies, and how many run at once."""
+    """The CPU cores and GPUs that one trial occupies, and how many trials run at once."""
 
     cpus: int
     gpus: float
@@ -64,13 +66,13 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What all trials of a run share.
+    """Settings that all trials of a run share.
 
     rungs  reports of each trial
-    seed   of the sweep. Scenes and the choice of fewer real images draw from it alone, so that
-           trials with the same scene parameters share one rendered set. Training draws from it and
-           the trial's seed_number: different recipes meet the same chance, so that only their
-           differences tell them apart, and a setting without any effect is found
+    seed   of the sweep. Scenes and the choice of fewer real images depend on it alone, so that
+           trials with the same scene parameters share one rendered set. Training depends on it and
+           on the trial's seed_number: different recipes get the same random numbers, so that only
+           their differences matter, and a setting without effect is noticed
     cache  folder of rendered sets on the worker's node
     """
 
@@ -83,11 +85,11 @@ class RunSettings:
 class Task:
     """All that a worker needs to run a trial, as one plain value.
 
-    trial    as it stood when the attempt began: it goes on from its checkpoint. It must report
-             back each setting that the search has chosen, which are those of trial.params
-    run      what it shares with all trials of the run
+    trial    as it stood when the attempt began; it continues from its checkpoint. It must report
+             the effective value of every setting in trial.params, which the search has chosen
+    run      settings that it shares with all trials of the run
     threads  CPU cores that it may use
-    node     where its scenes were rendered before; None where the trial renders them itself
+    node     the node that rendered its scenes; None if the trial renders them itself
     """
 
     trial: Trial
@@ -97,10 +99,10 @@ class Task:
 
 
 class Runner(Protocol):
-    """Whoever trains trials, and calls a function once with each of several arguments, wherever
-    there is room.
+    """Trains trials, and calls functions, on Ray or in this process.
 
-    progress is told (calls done, calls in all) after each.
+    tasks  calls a function once for each of several arguments, where there is room, and returns the
+           results in order; progress gets (calls done, calls in all) after each call
     """
 
     @property

@@ -27,7 +27,8 @@ from syndet_ray.data.storage import (
 from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note
-from syndet_ray.runs.folder import LEDGER, RunFolder
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.runs.results import Trial
 from syndet_ray.timer import timer
 from syndet_ray.tracking.outbox import Outbox
@@ -231,14 +232,14 @@ def forget_lost_checkpoints(folder: RunFolder) -> list[int]:
     A copy of a run is up to half a minute older than its checkpoints, of which only the newest are
     kept. Returns the trials' numbers. Raises MachineError if the store does not answer.
     """
-    folder.mend()
+    folder.ledger.mend()
     lost: list[int] = []
     for trial in folder.trials():
         has_checkpoint = trial.state == "RUNNING" and trial.checkpoint is not None
         if has_checkpoint and not is_folder(str(trial.checkpoint)):
             lost.append(trial.number)
     for number in lost:
-        folder.append("checkpoint", number, path=None)
+        folder.ledger.append("checkpoint", number, path=None)
     return lost
 
 
@@ -300,7 +301,7 @@ def _place(path: Path) -> str:
 def _check_newest(folder: RunFolder, address: str) -> None:
     """Raises DataError unless the copy of a run is an earlier state of its folder."""
     ledger = f"{COPY}/{LEDGER}"
-    if not holds(address, ledger) or folder.continues(content(inside(address, ledger))):
+    if not holds(address, ledger) or folder.ledger.continues(content(inside(address, ledger))):
         return
     rule = f"lacks a part of its copy at {address}: another machine has gone on with the run"
     do = f"Move the folder away, and resume {address}."

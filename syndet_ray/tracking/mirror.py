@@ -15,21 +15,15 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.parameter import Axis, Choice, Float
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
+from syndet_ray.search import optuna_terms
 from syndet_ray.search.listener import Listener
-from syndet_ray.search.study import optuna_state, told
 from syndet_ray.tracking.outbox import Outbox
 
 _EVERY_S = 30  # a person who watches a dashboard needs no more; a write costs up to 40 ms a trial
@@ -48,7 +42,7 @@ class Mirror(Listener):
         self._name = folder.path.name
         self._sweep = sweep
         axes = sweep.parameters.axes()
-        self._distributions = {name: _distribution(axis) for name, axis in axes.items()}
+        self._distributions = {name: optuna_terms.distribution(axis) for name, axis in axes.items()}
         self._ended: dict[int, Trial] = {}
         # numbers of trials in the file; None before the file is read, and after a write that failed
         self._written: set[int] | None = None
@@ -118,17 +112,17 @@ class Mirror(Listener):
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         point = self._sweep.parameters.point(trial.recipe) or {}
-        state = optuna_state(trial.state, trial.cause)
+        state = optuna_terms.trial_state(trial.state, trial.cause)
         values = None
         if state == TrialState.COMPLETE:
             values = trial.values or trial.goals(self._sweep.objective)
         curve: dict[int, float] = {}
         if len(self._sweep.goals) == 1:  # Optuna has no intermediate values for several goals
-            curve = {rung.images: rung.metrics["val/mAP"] for rung in trial.rungs}
+            curve = {rung.images: rung.metrics[OBJECTIVE] for rung in trial.rungs}
         frozen = create_trial(
             state=state,
             values=values,
-            params={name: told(value) for name, value in point.items()},
+            params=optuna_terms.parameters(point),
             distributions={name: self._distributions[name] for name in point},
             intermediate_values=curve,
             user_attrs={"trial": trial.number, "kind": trial.kind, "reason": trial.reason},
@@ -156,11 +150,3 @@ def _trials_in(path: Path) -> set[int]:
 def _journal(path: Path) -> Path:
     """Returns the path of a database's journal, with which sqlite undoes an interrupted write."""
     return path.with_name(f"{path.name}-journal")
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
-    if isinstance(axis, Choice):
-        return CategoricalDistribution([told(value) for value in axis.values])
-    if isinstance(axis, Float):
-        return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
-    return IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step or 1)

@@ -99,7 +99,7 @@ def _outcome(attempt: "Attempt") -> Outcome:
         ending = attempt.end(status)
     folder, tracking = attempt.folder, attempt.tracking
     images = sum(trial.images for trial in folder.trials())
-    why = attempt.options.budget.spent(folder.elapsed_s() / 3600, images)
+    why = attempt.options.budget.spent(folder.ledger.elapsed_s() / 3600, images)
     unwritten = None
     if ending.unwritten:
         unwritten = _unwritten_error(tracking.place, ending.unwritten, folder)

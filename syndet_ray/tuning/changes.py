@@ -14,7 +14,7 @@ from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs import machine
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import hash_or_nothing, scenes_hashes
-from syndet_ray.runs.machine import commit
+from syndet_ray.runs.machine import commit_words
 
 _HASH_DIGITS = 12  # enough to distinguish two files, few enough to read
 
@@ -48,7 +48,9 @@ def code_notes(folder: RunFolder) -> list[str]:
     notes = []
     for name, before in then.items():
         if name in now and now[name] != before:
-            notes.append(f"the code of {name} was {commit(before)} and is {commit(now[name])}")
+            notes.append(
+                f"the code of {name} was {commit_words(before)} and is {commit_words(now[name])}"
+            )
     return notes
 
 

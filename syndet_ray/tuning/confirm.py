@@ -365,10 +365,12 @@ def _keep_predictions(folder: RunFolder, test: Pool, scored: Mapping[int, Scored
 
     Boxes are in the photos' own pixels: the reader has the photos.
     """
-    folder.write_found("truth", as_table(test.labels_in_photos()))
+    folder.write_test_table("truth", as_table(test.labels_in_photos()))
     for number, model in scored.items():
-        folder.write_found(f"predictions-{number}", _predictions_table(test, model.predictions))
-        folder.write_found(f"draws-{number}", pa.table(model.draws))
+        folder.write_test_table(
+            f"predictions-{number}", _predictions_table(test, model.predictions)
+        )
+        folder.write_test_table(f"draws-{number}", pa.table(model.draws))
 
 
 def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.Table:

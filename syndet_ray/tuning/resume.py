@@ -83,7 +83,7 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
     if images is not None and images < images_seen:
         rule = f"must be at least the {images_seen:,} that its trials have seen"
         raise DefinitionError("`images`", rule, got=images)
-    elapsed = folder.elapsed_s() / 3600
+    elapsed = folder.ledger.elapsed_s() / 3600
     if hours is not None and hours <= elapsed:
         rule = f"must be more than the {elapsed:.3g} hours that the run has taken"
         raise DefinitionError("`hours`", rule, got=hours)

@@ -6,7 +6,7 @@ from typing import Any
 
 from syndet_ray.analysis.selection import Candidate
 from syndet_ray.runs.metrics import MAIN_METRICS, MAP, OBJECTIVE, TEST
-from syndet_ray.runs.names import near_copies, recipe_words
+from syndet_ray.runs.names import near_copies_caveat, recipe_words
 from syndet_ray.runs.results import TestRow, TestScores
 from syndet_ray.wording import counted
 
@@ -55,7 +55,7 @@ def summary_tags(best: Candidate, test: TestScores, about: Mapping[str, Any]) ->
         "best_trial": str(best.trial.number),
         "best_recipe": recipe_words(best.trial),
     }
-    caveat = near_copies(about)
+    caveat = near_copies_caveat(about)
     return tags | {"near_copies": caveat} if caveat else tags
 
 

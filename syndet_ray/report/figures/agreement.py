@@ -17,7 +17,7 @@ from syndet_ray.report.figures.plot import (
     validation_label,
 )
 from syndet_ray.report.palette import DIM
-from syndet_ray.runs.names import where
+from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.run import Run
 
 _HEADER = (
@@ -50,7 +50,7 @@ def validation_vs_test(run: Run) -> Plot | None:
     )
     up = alt.Y(
         "test_mAP:Q",
-        title=f"mAP on {where(test)}",
+        title=f"mAP on {test_set_name(test)}",
         scale=_within(limits),
     )
     layers = alt.layer(_diagonal(limits), *_names(lines, limits), *_marks(lines))

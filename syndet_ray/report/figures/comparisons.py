@@ -19,7 +19,7 @@ from syndet_ray.report.figures.plot import (
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
 from syndet_ray.runs.metrics import MAIN_METRICS
-from syndet_ray.runs.names import where
+from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
 from syndet_ray.wording import decimals, number
@@ -47,7 +47,7 @@ def test_scores(run: Run) -> Plot | None:
             rows.append((*recipe, metric, score.value, score.low, score.high))
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines))
     chart = layers.resolve_scale(xOffset="independent")
-    figure = titled(chart, f"Scores on {where(test)}", run)
+    figure = titled(chart, f"Scores on {test_set_name(test)}", run)
     return Plot(figure=figure, header=_SCORE_HEADER, rows=rows)
 
 
@@ -65,7 +65,7 @@ def variants(run: Run) -> Plot | None:
         rows += _variant_rows(line)
     layers = alt.layer(*_variant_bars(lines, label("mAP", test)), *_variant_dots(lines))
     chart = layers.resolve_scale(yOffset="independent")
-    figure = titled(chart, f"mAP on {where(test)}", run, _VARIANT_HEIGHT * len(lines))
+    figure = titled(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
     return Plot(figure=figure, header=_VARIANT_HEADER, rows=rows)
 
 

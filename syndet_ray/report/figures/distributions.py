@@ -271,7 +271,7 @@ def _most_frequent(names: Sequence[str], shares: Mapping[str, Mapping[str, float
 def _bars(
     rows: list[tuple[Any, ...]], colors_by_name: Mapping[str, str], statistic: Statistic
 ) -> Any:
-    """Overlaid bars. More than two sources have outlines, because three mixed colours look alike."""
+    """Overlaid bars. More than two sources have outlines: three mixed colours look alike."""
     many = len(colors_by_name) > 2
     header = ("what", "low", "high", "share", "zero")
     ticks = alt.Axis(tickCount=5, tickMinStep=statistic.steps or alt.Undefined)

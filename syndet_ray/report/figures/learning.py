@@ -24,7 +24,7 @@ from syndet_ray.report.palette import BLUE, DIM, FAINT, GREEN, INK, ORANGE, PALE
 from syndet_ray.runs.names import role_name
 from syndet_ray.runs.run import Run
 
-_AGAIN = "trained anew"  # this text is in the CSV too, which keeps its values
+_AGAIN = "trained again"
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
 _SOLID = [1, 0]
 # Colour, width and dashes of a curve by its name in the legend; the last lie on top.

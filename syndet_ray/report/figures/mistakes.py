@@ -10,7 +10,7 @@ from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
 from syndet_ray.report.palette import BLUE, NO_SHARE, ON_DARK_CELL, ON_LIGHT_CELL, PAPER
-from syndet_ray.runs.names import where
+from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
 
@@ -54,7 +54,7 @@ def error_kinds(run: Run) -> Plot | None:
         )
     )
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
-    title = f"What goes wrong on {where(test)}"
+    title = f"What goes wrong on {test_set_name(test)}"
     return Plot(
         figure=titled(figure, title, run, height),
         header=header,
@@ -109,7 +109,7 @@ def class_obstruction(run: Run) -> Plot | None:
         text="recall",
         formats=formats,
     )
-    title = f"Recall of the best recipe on {where(test)}"
+    title = f"Recall of the best recipe on {test_set_name(test)}"
     figure = titled(grid, title, run, _side(len(classes)))
     return Plot(figure=figure, header=header, rows=rows)
 

@@ -11,7 +11,7 @@ from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
 from syndet_ray.report.palette import DIM, INK, RULE
-from syndet_ray.runs.names import where
+from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
 
@@ -49,7 +49,7 @@ def _plot(run: Run, kind: str) -> Plot | None:
 
 def _title(name: str, test: TestScores, visibility: Visibility) -> alt.Title:
     intervals = "" if test.is_too_small else ", 95 % intervals"
-    subtitle = [f"on {where(test)}{intervals}"]
+    subtitle = [f"on {test_set_name(test)}{intervals}"]
     if visibility.kind == "estimated":
         subtitle.append("obstruction is estimated from overlapping boxes")
     text = f"{name[0].upper()}{name[1:]} against obstruction"

@@ -1,0 +1,165 @@
+"""Ledger: the events of a run, one a line, appended as they happen, and the trials that follow from
+them.
+"""
+
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.errors import DefinitionError
+from syndet_ray.runs.results import Trial, after_event
+from syndet_ray.runs.unreadable import damaged, unreadable
+
+LEDGER = "ledger.jsonl"
+_CHECKPOINTS = "checkpoints/"
+
+
+class Ledger:
+    """Reads and writes the ledger of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / LEDGER
+
+    def append(self, event: str, trial: int | None, **facts: Any) -> dict[str, Any]:
+        """Appends an event of a trial: asked, report, checkpoint, retry or ended; or of the run:
+        attempt or opened, with None for the trial.
+
+        Returns the event as it will be read.
+        """
+        line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
+        _append_whole(self._path, f"{line}\n".encode())
+        return _parsed(line)
+
+    def begin_attempt(self) -> None:
+        """Notes that a process begins to carry the run out, or continues it."""
+        self.append("attempt", None)
+
+    def note_opening(self, earlier: int) -> int:
+        """Notes that the test set will now be opened; returns how often it was opened, with this
+        time.
+
+        earlier: openings before the ledger noted them, in a run of an earlier version
+        """
+        times = earlier
+        for event in self.events():
+            if event["event"] == "opened":
+                times = event["times"]
+        times += 1
+        self.append("opened", None, times=times)
+        return times
+
+    def mend(self) -> None:
+        """Cuts off a last line that a kill left unfinished, so that the next event starts on a line
+        of its own.
+        """
+        if self._path.exists():
+            text = self._path.read_bytes()
+            os.truncate(self._path, text.rfind(b"\n") + 1)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yields the events so far; a last line without its end is unfinished and does not count.
+
+        Raises DataError for another line that is no event.
+        """
+        if not self._path.exists():
+            return
+        lines = self._path.read_text().split("\n")[:-1]
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield _parsed(line)
+            except ValueError as error:
+                raise damaged(f"{self._path}, line {number}", error) from None
+
+    def continues(self, ledger: bytes) -> bool:
+        """True when `ledger` is an earlier state of this one; its last line may have been copied
+        while it was being written.
+        """
+        whole_lines = ledger[: ledger.rfind(b"\n") + 1]
+        content = self._path.read_bytes() if self._path.exists() else b""
+        return content.startswith(whole_lines)
+
+    def elapsed_s(self) -> float:
+        """Returns how long the run was carried out, all attempts together, up to the last event."""
+        return elapsed_s(self.events())
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Returns every trial, by number. Raises DataError as `events` and `trial_after` do."""
+        return self.trials_of(self.events())
+
+    def trials_of(self, events: Iterable[Mapping[str, Any]]) -> tuple[Trial, ...]:
+        """Returns every trial of events that were read from this ledger, by number."""
+        trials: dict[int, Trial] = {}
+        for event in events:
+            number = event["trial"]
+            if number is not None:
+                trials[number] = self.trial_after(trials.get(number), event)
+        return tuple(trials[number] for number in sorted(trials))
+
+    def trial_after(self, trial: Trial | None, event: Mapping[str, Any]) -> Trial:
+        """Returns a trial after one more event; a checkpoint in the run's folder has its full path.
+
+        Raises DataError if the recipe breaks a rule of this version.
+        """
+        try:
+            updated = after_event(trial, event)
+        except DefinitionError as error:
+            place = f"{self._path}, trial {event['trial']}"
+            raise unreadable(self._folder, place, error) from None
+        checkpoint = updated.checkpoint
+        if checkpoint is None or not checkpoint.startswith(_CHECKPOINTS):
+            return updated
+        return replace(updated, checkpoint=str(self._folder.resolve() / checkpoint))
+
+    def relative(self, address: str) -> str:
+        """Returns the address of a checkpoint as the ledger keeps it: relative to the run's folder
+        if it lies there, since a run may be moved.
+        """
+        root = f"{self._folder.resolve()}/"
+        return address.removeprefix(root) if address.startswith(root + _CHECKPOINTS) else address
+
+
+def elapsed_s(events: Iterable[Mapping[str, Any]]) -> float:
+    """Returns the seconds from the start of an attempt to its last event, over all attempts."""
+    total_s = 0.0
+    began: float | None = None
+    last = 0.0
+    for event in events:
+        if event["event"] == "attempt":
+            if began is not None:
+                total_s += last - began
+            began = event["time"]
+        last = event["time"]
+    return total_s if began is None else total_s + (last - began)
+
+
+def _append_whole(path: Path, line: bytes) -> None:
+    """Appends a line, or nothing of it: half a line, left by a full disk, would make the ledger
+    unreadable.
+    """
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            written = file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except BaseException:
+            os.truncate(path, size)
+            raise
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """Returns an event. All events share the strings of its names: with a hundred settings a trial,
+    the names take more memory than the values.
+    """
+    return json.loads(line, object_pairs_hook=_with_shared_names)
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in pairs}

@@ -1,0 +1,138 @@
+"""The package reads as docs/glossary.md and the house style say: nouns for names, one thought a line, plain English."""
+
+import ast
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "syndet_ray"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# Participles and pronouns that do not say what they hold.
+VAGUE = {"found", "told", "held", "known", "own", "said", "seen", "each", "some"}
+# A docstring begins with a verb or a noun: "Returns ...", "The number of ...".
+BEGINNINGS = {"What", "Whether", "How", "Of", "Why", "Where", "Which", "Who", "Whoever", "Those"}
+# Old or literary words, and their plain ones.
+WORDS = {
+    "anew": "again",
+    "reckoned": "computed",
+    "whoever": "the person or thing",
+    "nobody": "the person or thing",
+    "somebody": "the person or thing",
+    "hitherto": "so far",
+    "drawn with return": "sampled with replacement",
+}
+MOST_POSITIONAL = 5
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# The bytes of this file are part of the keys of rendered sets: words in it change with its shapes.
+UNTOUCHED = {"scenes/shapes.py"}
+
+
+@cache
+def nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def assigned(node):
+    """The name that a node gives to a value, a function or a class; None where it gives none."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return node.name
+    return None
+
+
+def is_nested(node, kinds):
+    """True for a node of these kinds that holds another of them."""
+    if not isinstance(node, kinds):
+        return False
+    return any(inner is not node and isinstance(inner, kinds) for inner in ast.walk(node))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_names_are_nouns(path):
+    vague = [name for node in nodes(path) if (name := assigned(node)) and name.strip("_") in VAGUE]
+    assert vague == [], "name what it holds, see docs/glossary.md"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_line_says_one_thing(path):
+    for node in nodes(path):
+        where = f"{path}:{getattr(node, 'lineno', 0)}"
+        assert not is_nested(node, COMPREHENSIONS), f"{where}: a comprehension in another"
+        assert not is_nested(node, (ast.IfExp,)), f"{where}: a conditional in another"
+        if isinstance(node, ast.Call):
+            positional = [value for value in node.args if not isinstance(value, ast.Starred)]
+            assert len(positional) <= MOST_POSITIONAL, f"{where}: give arguments by name"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_docstrings_begin_with_a_verb_or_a_noun(path):
+    for node in nodes(path):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            first = re.match(r"\w+", (ast.get_docstring(node) or "").strip())
+            assert first is None or first.group() not in BEGINNINGS, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_words_are_plain(path):
+    if name_of(path) in UNTOUCHED:
+        return
+    text = path.read_text().lower()
+    old = {word: plain for word, plain in WORDS.items() if re.search(rf"\b{word}\b", text)}
+    assert old == {}, "write the plain word"
+
+
+def test_no_two_classes_have_one_name():
+    classes = [node for path in FILES for node in nodes(path) if isinstance(node, ast.ClassDef)]
+    counts = Counter(node.name for node in classes if not node.name.startswith("_"))
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_dataclasses_of_three_fields_take_them_by_name():
+    for path in FILES:
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef) and is_positional(node):
+                fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+                assert len(fields) < 3, f"{path}:{node.lineno}: {node.name} needs kw_only=True"
+
+
+def is_positional(node):
+    """True for a dataclass whose fields may be given by position."""
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if getattr(called, "id", None) == "dataclass":
+            options = decorator.keywords if isinstance(decorator, ast.Call) else []
+            return "kw_only" not in {option.arg for option in options}
+    return False
+
+
+def test_only_the_command_line_prints_and_reads_arguments():
+    for path in FILES:
+        if name_of(path).startswith(("cli/", "__main__", "scenes/blender_script")):
+            continue
+        for node in nodes(path):
+            where = f"{path}:{getattr(node, 'lineno', 0)}"
+            called = node.func if isinstance(node, ast.Call) else None
+            assert getattr(called, "id", None) != "print", where
+            assert not (isinstance(node, ast.Attribute) and node.attr == "argv"), where
+
+
+def test_the_rules_can_fail():
+    code = "x = [[a for a in b] for b in c]\ny = 1 if a else 2 if b else 3\nfound = 1\n"
+    bad = list(ast.walk(ast.parse(code)))
+    assert any(is_nested(node, COMPREHENSIONS) for node in bad)
+    assert any(is_nested(node, (ast.IfExp,)) for node in bad)
+    assert "found" in [assigned(node) for node in bad]
+    (positional, by_name) = ast.parse(
+        "@dataclass\nclass A: x: int\n@dataclass(kw_only=True)\nclass B: x: int\n"
+    ).body
+    assert is_positional(positional) and not is_positional(by_name)
