@@ -287,14 +287,14 @@ def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
         exclusive_lease(fetched, STORE) as lease,
         copying(fetched, STORE, lease=lease),
     ):
-        fetched.append("retry", 0)
+        fetched.ledger.append("retry", 0)
     words = rf"lacks a part of its copy at {HOME}: another machine .*Move the folder away, and resume {HOME}"
     with folder.lock(), pytest.raises(DataError, match=words), exclusive_lease(folder, STORE):
         pass
     assert stored(s3) == (fetched.path / "ledger.jsonl").read_bytes()
     half = stored(s3) + b'{"event": "ret'
     s3.put_object(Bucket="photos", Key="sweeps/dice-1/run/ledger.jsonl", Body=half)
-    fetched.append("retry", 0)
+    fetched.ledger.append("retry", 0)
     with fetched.lock(), exclusive_lease(fetched, STORE) as lease:
         assert lease.is_held, "the copy is of a moment when a line was being written"
 

@@ -215,6 +215,6 @@ def test_library_messages_name_options_and_not_flags():
         for path in package.rglob("*.py")
         if package / "cli" not in path.parents
         for line in path.read_text().splitlines()
-        if flag.search(line) and not re.search(r"resume\b|command|\"--port\",", line)
+        if flag.search(line) and not re.search(r"resume\b|command|\"--port\":", line)
     ]
     assert lines == []

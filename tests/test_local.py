@@ -198,7 +198,7 @@ def test_where_the_machine_failed_a_call_is_made_again():
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
-    real, attempts = Tracking._bring_up, []
+    real, attempts = Tracking._write_new, []
 
     def away(tracking, trial):
         """For the first attempt, always: its thread tries again as long as this process lives."""
@@ -207,7 +207,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
             raise OSError("MLflow is away")
         real(tracking, trial)
 
-    monkeypatch.setattr(Tracking, "_bring_up", away)
+    monkeypatch.setattr(Tracking, "_write_new", away)
     monkeypatch.setattr(page, "write", empty_report)
     with monkeypatch.context() as hurry:
         hurry.setattr("syndet_ray.tuning.attempt._PATIENCE_S", 0.0)

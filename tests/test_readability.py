@@ -6,8 +6,6 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "syndet_ray"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Participles and pronouns that do not say what they hold.
@@ -35,6 +33,13 @@ def nodes(path):
     return list(ast.walk(ast.parse(path.read_text())))
 
 
+def everything():
+    """Every node of the package, with the file and line where it stands."""
+    for path in FILES:
+        for node in nodes(path):
+            yield f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node
+
+
 def name_of(path):
     return str(path.relative_to(PACKAGE))
 
@@ -57,16 +62,17 @@ def is_nested(node, kinds):
     return any(inner is not node and isinstance(inner, kinds) for inner in ast.walk(node))
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_names_are_nouns(path):
-    vague = [name for node in nodes(path) if (name := assigned(node)) and name.strip("_") in VAGUE]
+def test_names_are_nouns():
+    vague = []
+    for where, node in everything():
+        name = assigned(node)
+        if name is not None and name.strip("_") in VAGUE:
+            vague.append(f"{where} {name}")
     assert vague == [], "name what it holds, see docs/glossary.md"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_a_line_says_one_thing(path):
-    for node in nodes(path):
-        where = f"{path}:{getattr(node, 'lineno', 0)}"
+def test_a_line_says_one_thing():
+    for where, node in everything():
         assert not is_nested(node, COMPREHENSIONS), f"{where}: a comprehension in another"
         assert not is_nested(node, (ast.IfExp,)), f"{where}: a conditional in another"
         if isinstance(node, ast.Call):
@@ -74,21 +80,21 @@ def test_a_line_says_one_thing(path):
             assert len(positional) <= MOST_POSITIONAL, f"{where}: give arguments by name"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_docstrings_begin_with_a_verb_or_a_noun(path):
-    for node in nodes(path):
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    for where, node in everything():
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             first = re.match(r"\w+", (ast.get_docstring(node) or "").strip())
-            assert first is None or first.group() not in BEGINNINGS, f"{path}:{node.lineno}"
+            assert first is None or first.group() not in BEGINNINGS, where
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_words_are_plain(path):
-    if name_of(path) in UNTOUCHED:
-        return
-    text = path.read_text().lower()
-    old = {word: plain for word, plain in WORDS.items() if re.search(rf"\b{word}\b", text)}
-    assert old == {}, "write the plain word"
+def test_words_are_plain():
+    old = []
+    for path in FILES:
+        text = "" if name_of(path) in UNTOUCHED else path.read_text().lower()
+        for word, plain in WORDS.items():
+            if re.search(rf"\b{word}\b", text):
+                old.append(f"{name_of(path)}: {word!r} is {plain!r}")
+    assert old == []
 
 
 def test_no_two_classes_have_one_name():
@@ -116,14 +122,12 @@ def is_positional(node):
 
 
 def test_only_the_command_line_prints_and_reads_arguments():
-    for path in FILES:
-        if name_of(path).startswith(("cli/", "__main__", "scenes/blender_script")):
+    for where, node in everything():
+        if where.startswith(("cli/", "__main__", "scenes/blender_script")):
             continue
-        for node in nodes(path):
-            where = f"{path}:{getattr(node, 'lineno', 0)}"
-            called = node.func if isinstance(node, ast.Call) else None
-            assert getattr(called, "id", None) != "print", where
-            assert not (isinstance(node, ast.Attribute) and node.attr == "argv"), where
+        called = node.func if isinstance(node, ast.Call) else None
+        assert getattr(called, "id", None) != "print", where
+        assert not (isinstance(node, ast.Attribute) and node.attr == "argv"), where
 
 
 def test_the_rules_can_fail():

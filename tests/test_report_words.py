@@ -281,7 +281,7 @@ def test_one_photo_is_not_photos():
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "expected"),
     [(4, "4 validation images: with so few"), (1, "1 validation image: "), (10, "")],
 )
 def test_a_choice_by_few_validation_images_is_noted(count, expected):

@@ -169,7 +169,7 @@ def _check_free(port: int) -> None:
             probe.bind((_HOST, port))
         except OSError:
             rule = "is in use by another program"
-            do = "End that program, or choose another port with --port."
+            do = "End that program, or give another `port`."
             raise MachineError(f"port {port}", rule, do=do) from None
 
 
