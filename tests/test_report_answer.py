@@ -231,7 +231,7 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
         "which the option allow_near_copies let pass: if they are the same photo, scores are too high."
     )
     assert content(folder.read())["answer"] == told
-    assert "allow-near-copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
+    assert "allow_near_copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
 
 
 def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):
