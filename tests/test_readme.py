@@ -11,15 +11,20 @@ FILES = (ROOT / "docs" / "files.md").read_text()
 MOST_WORDS = 6  # a longer description is not read
 
 
-def described():
-    """The description of every file in the list, by its path."""
-    folder, descriptions = "", {}
+def lines():
+    """The path and the description of every line of the list."""
+    folder, pairs = "", []
     for line in FILES.splitlines():
         if re.match(r"^[a-z_/]+/$", line):
             folder = line
         elif match := re.match(r"^    (\w+\.py) +(\S.*)", line):
-            descriptions[folder + match[1]] = match[2]
-    return descriptions
+            pairs.append((folder + match[1], match[2]))
+    return pairs
+
+
+def described():
+    """The description of every file in the list, by its path."""
+    return dict(lines())
 
 
 def test_every_file_has_its_line_in_the_list():
@@ -30,6 +35,11 @@ def test_every_file_has_its_line_in_the_list():
         if path.name != "__init__.py"
     }
     assert set(described()) == found
+
+
+def test_no_file_is_listed_twice():
+    paths = [path for path, _ in lines()]
+    assert [path for path in paths if paths.count(path) > 1] == []
 
 
 def test_a_file_is_described_in_a_few_words():
