@@ -1,1 +1,1 @@
-"""Labelled images in: records, readers, splits, pools and the mix; and where runs are stored."""
+"""Photos and labels: readers, records, splits, pools, the mix, and storage."""

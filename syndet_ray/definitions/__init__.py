@@ -1,1 +1,1 @@
-"""Definitions of a run: recipes, search spaces and sweeps as values."""
+"""What a sweep asks: recipes, search spaces and sweeps as values."""

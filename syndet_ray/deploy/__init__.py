@@ -1,1 +1,1 @@
-"""Deploy: uses saved models, no matter which run trained them."""
+"""Saved models in use: evaluated on labelled images, applied to others."""

@@ -1,3 +1,4 @@
-"""Detection: models, augmentation, training and score. Runs on a machine that has neither Ray nor
-MLflow.
+"""The detector: models, augmentation, training and scores.
+
+It works on a machine that has neither Ray nor MLflow nor Optuna.
 """

@@ -1,1 +1,1 @@
-"""What data look like and where sources differ; knows no run."""
+"""Statistics of datasets and differences between them. Knows no run."""

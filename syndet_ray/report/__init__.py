@@ -1,1 +1,1 @@
-"""Report: a run or several as numbers, figures of them, and one page."""
+"""Sentences, figures and HTML pages on one run or several."""

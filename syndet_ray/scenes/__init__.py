@@ -1,1 +1,1 @@
-"""Scenes: objects arranged, rendered by casting rays, photographed by a sensor, annotated."""
+"""Synthetic images: scenes are arranged, rendered, photographed by a sensor and annotated."""
