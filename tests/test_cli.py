@@ -61,7 +61,7 @@ def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, 
     outcome = Outcome(
         folder=made_run(tmp_path / "run"),
         status=status,
-        trials="http://host/#/x",
+        trials_url="http://host/#/x",
         unwritten=lacking,
     )
     with pytest.raises(SystemExit) as done:

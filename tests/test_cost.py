@@ -14,7 +14,7 @@ from syndet_ray.definitions.reach import rendered_sets
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.search.replay import Replay
 from syndet_ray.search.search import Budget
-from syndet_ray.tuning.cost import Rates, check_hours, check_images, measure, projected
+from syndet_ray.tuning.cost import Rates, check_hours, check_images, cost_at, measure
 
 RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
 
@@ -34,7 +34,7 @@ def sweep(**fields):
 
 
 def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
-    cost = projected(sweep(confirm=Confirmation(top=2, seeds=3)), RATES, val_images=10, parallel=2)
+    cost = cost_at(sweep(confirm=Confirmation(top=2, seeds=3)), RATES, val_images=10, parallel=2)
     confirmed = 3 * (2 + 1)
     assert cost.trials == 1 + 10 + confirmed
     assert cost.images == 1000 * cost.trials
@@ -48,7 +48,7 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
 def test_controls_and_variants_cost_their_own_length():
     lengths = {"short": {"training.images": 200}, "long": {"training.images": 5000}}
     asked = sweep(variants=lengths, repeats=2, trials=0, controls=("real_only",))
-    cost = projected(asked, RATES, val_images=10, parallel=1)
+    cost = cost_at(asked, RATES, val_images=10, parallel=1)
     assert cost.images == cost.least_images == 1000 + 2 * (200 + 5000)
     check_images(asked, Budget(images=cost.images))
     assert cost.scoring_hours * 3600 == pytest.approx(5 * 4 * 10 * 0.1), (
@@ -56,7 +56,7 @@ def test_controls_and_variants_cost_their_own_length():
     )
     anew = sweep(variants=lengths, confirm=Confirmation(top=2, seeds=3))
     search = 1000 * (10 + 1 + 3 * (2 + 1))
-    assert projected(anew, RATES, 10, 1).images == search + 3 * (200 + 5000)
+    assert cost_at(anew, RATES, 10, 1).images == search + 3 * (200 + 5000)
 
 
 def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposal():
@@ -66,15 +66,13 @@ def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposa
 
 
 def test_what_never_prunes_costs_all_of_it():
-    cost = projected(
-        sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1
-    )
+    cost = cost_at(sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1)
     assert cost.least_images == cost.images == 11_000
 
 
 def test_scoring_is_named_where_it_takes_most_of_the_time():
     asked = sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0))
-    few, many = (projected(asked, RATES, val_images, parallel=1) for val_images in (10, 100))
+    few, many = (cost_at(asked, RATES, val_images, parallel=1) for val_images in (10, 100))
     assert many.scoring_hours == pytest.approx(11 * 4 * 100 * 0.1 / 3600)
     assert [len(list(listing.cost_lines(cost))) for cost in (few, many)] == [1, 2]
     assert (
@@ -85,7 +83,7 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
 
 def test_only_what_cannot_fit_is_refused():
     asked = sweep(confirm=Confirmation(seeds=0))
-    cost = projected(asked, RATES, 10, 1)
+    cost = cost_at(asked, RATES, 10, 1)
     check_hours(cost, Budget(hours=cost.least_hours))
     check_images(asked, Budget(images=cost.least_images))
     with pytest.raises(
@@ -120,7 +118,7 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     asked = load("mix")
     lines = [
         *listing.sweep_lines("mix", asked),
-        *listing.cost_lines(projected(asked, RATES, 10, 2)),
+        *listing.cost_lines(cost_at(asked, RATES, 10, 2)),
     ]
     text = "\n".join(lines)
     for words in (

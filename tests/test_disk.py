@@ -1,4 +1,4 @@
-"""What a sweep takes of the disk is projected, and refused where there is no room; a disk that
+"""What a sweep takes of the disk is estimated, and refused where there is no room; a disk that
 fills up is found out.
 """
 
@@ -22,9 +22,8 @@ from syndet_ray import (
 from syndet_ray.cli import listing
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
-from syndet_ray.tuning.cost import Rates, measure
-from syndet_ray.tuning.cost import projected as cost_projected
-from syndet_ray.tuning.disk import Disk, Room, check_fits, projected, room, taken
+from syndet_ray.tuning.cost import Rates, cost_at, measure
+from syndet_ray.tuning.disk import Disk, Room, check_fits, most_used, room, taken
 from syndet_ray.workers.disk import fault, places
 
 MB = 1_000_000  # bytes
@@ -49,7 +48,7 @@ def sweep(**fields):
 
 def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_set():
     asked = sweep(confirm=Confirmation(top=2, seeds=3))
-    cost = cost_projected(
+    cost = cost_at(
         asked,
         Rates(train_s=0.01, score_s=0.1, scene_s=0.5, checkpoint_bytes=MB),
         val_images=10,
@@ -60,9 +59,9 @@ def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_
 
 
 def test_a_set_counts_once_and_sets_of_searched_scenes_once_a_proposal():
-    assert projected(sweep(), 0, 0, 1).scenes == 1100 * SCENE_BYTES
+    assert most_used(sweep(), 0, 0, 1).scenes == 1100 * SCENE_BYTES
     varied = sweep(space={"scene.blur": Choice(values=(0.0, 0.5, 1.0))})
-    assert projected(varied, 0, 0, 1).scenes == (1 + 10) * 1100 * SCENE_BYTES
+    assert most_used(varied, 0, 0, 1).scenes == (1 + 10) * 1100 * SCENE_BYTES
 
 
 def test_a_checkpoint_is_measured_as_it_will_be_written(squares):

@@ -180,7 +180,7 @@ def check(
         costs.check_images(definition, options.budget)
     with shown(console) as display:
         data = running.check(definition, options, display)
-        cost = running.project(definition, options, data, display)
+        cost = running.estimate(definition, options, data, display)
     room = disk.room(runs, options.cache)
     lines = [
         *listing.sweep_lines(name, definition),
@@ -253,7 +253,7 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     folder = outcome.folder
     go_on = resume_hint(folder.path)
     so_far = f"report so far: python -m syndet_ray report {folder.path}"
-    trials = f"trials   {outcome.trials or f'python -m syndet_ray ui {folder.path} --open'}"
+    trials = f"trials   {outcome.trials_url or f'python -m syndet_ray ui {folder.path} --open'}"
     if outcome.status == "interrupted":
         console.print(f"interrupted; {go_on}\n{so_far}")
         _print_trials(outcome, trials, console)

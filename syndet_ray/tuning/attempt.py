@@ -107,7 +107,7 @@ def _outcome(attempt: "Attempt") -> Outcome:
         folder=folder,
         status=ending.status,
         why=why or "its budget is spent",
-        trials=tracking.link,
+        trials_url=tracking.link,
         unwritten=unwritten,
         is_reported=ending.is_reported,
     )
@@ -276,7 +276,7 @@ class Attempt:
         self.tracking.register_champion(name, folder.champion, champion, scores)
 
     def end(self, status: str) -> Ending:
-        """Writes to all places how the attempt ended; returns that.
+        """Writes to all places how the attempt ended; returns the ending.
 
         If it is interrupted while it writes, or a disk is full, the rest is left to `resume`: the
         run counts as interrupted.
@@ -304,8 +304,8 @@ class Attempt:
         """Writes how the attempt ended to the folder, to the storage and to MLflow. If one of them
         fails, the next are written all the same.
 
-        MLflow comes last: it may hang until the machine is gone. The end of the backup notes what
-        the storage lacks.
+        MLflow comes last: it may hang until the machine is gone. If the storage lacks something
+        then, `Backup.copying` raises when it ends.
         """
         self._record_end(status)
         # A report takes time, and that of an unfinished run has no answer yet: `report` writes it.

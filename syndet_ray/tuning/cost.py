@@ -69,16 +69,16 @@ class Cost:
     disk: Disk
 
 
-def project(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
-    """Projects the cost of a sweep from a measurement, which takes some seconds."""
+def estimate(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
+    """Estimates the cost of a sweep from a measurement, which takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
         (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
-    return projected(sweep, rates, len(data.pools["val"]), runner.use.parallel)
+    return cost_at(sweep, rates, len(data.pools["val"]), runner.use.parallel)
 
 
-def projected(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) -> Cost:
-    """Projects the cost of the whole sweep from these rates.
+def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) -> Cost:
+    """The cost of the whole sweep at these rates.
 
     The length of the recipe stands for the lengths that are searched.
     """
@@ -104,7 +104,7 @@ def projected(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) 
         hours=hours(images, scorings),
         scoring_hours=scoring_hours(scorings),
         least_hours=hours(least_images, least_scorings),
-        disk=disk.projected(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
+        disk=disk.most_used(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
 
 

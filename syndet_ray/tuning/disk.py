@@ -44,7 +44,7 @@ def room(runs: Path, cache: Path) -> Room:
     return Room(shutil.disk_usage(runs).free, bound(cache if cache.is_dir() else runs))
 
 
-def projected(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
+def most_used(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, parallel: int) -> Disk:
     """The disk that a sweep takes at most.
 
     checkpoint_bytes  of one checkpoint of the recipe: it stands for those of all trials

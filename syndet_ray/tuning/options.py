@@ -15,16 +15,18 @@ from syndet_ray.search.search import Budget
 class Options:
     """Settings of how a run is carried out. They change nothing about what the sweep asks.
 
-    runs      folder that holds the runs, the cache and, by default, MLflow's store
-    real      folder of real photos; None takes the stand-in set
-    parallel  trials at once; None takes as many as cores or GPUs allow
-    address   a running Ray cluster; None starts one on this machine
-    storage   s3:// address for checkpoints and a copy of the run; None keeps all under runs
-    tracking  MLflow server; None takes sqlite under runs
-    hours     wall clock that the whole run may take; None sets no limit
-    images    images that all its trials together may see; None sets no limit
-    local     trains in this process, one trial after another, without Ray
-    tensorboard  writes event files too, in the run's folder
+    runs               folder of the runs, the cache and, by default, MLflow's store
+    real               folder of real photos; None takes the stand-in set
+    parallel           trials at once; None takes as many as cores or GPUs allow
+    gpus_per_trial     GPUs of each trial, 0 to 1; None takes one if there is any
+    address            a running Ray cluster; None starts one on this machine
+    storage            s3:// address for checkpoints and a copy of the run; None keeps all under
+                       runs
+    tracking           MLflow server; None takes sqlite under runs
+    hours              wall clock that the whole run may take; None sets no limit
+    images             images that all its trials together may see; None sets no limit
+    local              trains in this process, one trial after another, without Ray
+    tensorboard        writes event files too, in the run's folder
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
     """
 
@@ -68,12 +70,15 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The end of a run: "finished", "interrupted" or "spent" (resume continues these two), or
-    "failed" (no trial finished).
+    """The end of a run.
 
-    trials    address that shows its trials in a browser; "" if MLflow's store is a file, which no
-              server shows yet
-    unwritten why MLflow lacks a part of the run, and how to complete it; None if it lacks nothing
+    status       "finished"; "interrupted" or "spent", which resume continues; or "failed": no
+                 trial finished
+    why          the limit of the budget that is reached, in words; of use if it is "spent"
+    trials_url   page that shows its trials in a browser; "" if MLflow's store is a file, which no
+                 server shows yet
+    unwritten    the part of the run that MLflow lacks, and how to complete it; None if it lacks
+                 nothing
     is_reported  True if the report shows the run as it ended; False if it could not be written,
                  which a note said
     """
@@ -81,6 +86,6 @@ class Outcome:
     folder: RunFolder
     status: str
     why: str = ""
-    trials: str = ""
+    trials_url: str = ""
     unwritten: MachineError | None = None
     is_reported: bool = True

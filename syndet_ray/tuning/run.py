@@ -103,21 +103,21 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     check_backbones(sweep)
 
 
-def project(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:
-    """Projects the cost of a sweep from a few steps, measured on the machine of its trials."""
+def estimate(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:
+    """Estimates the cost of a sweep from a few steps, measured on the machine of its trials."""
     with runner_of(options, display) as runner:
         settled = _settled_and_checked(sweep, options, data, runner, display)
-        return cost.project(settled, data, runner, display)
+        return cost.estimate(settled, data, runner, display)
 
 
 def _check_budget(
     sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
 ) -> None:
     """Raises SyndetError if the sweep cannot end within its hours, or does not fit the disk."""
-    projection = cost.project(sweep, data, runner, display)
-    cost.check_hours(projection, options.budget)
+    estimated = cost.estimate(sweep, data, runner, display)
+    cost.check_hours(estimated, options.budget)
     free = disk.room(options.runs, options.cache)
-    disk.check_fits(projection.disk, free, options.runs, options.storage)
+    disk.check_fits(estimated.disk, free, options.runs, options.storage)
 
 
 def _settled_and_checked(
