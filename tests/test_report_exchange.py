@@ -172,7 +172,7 @@ def test_too_few_sizes_or_no_mix_say_why():
         (10, "real 10"),
         (20, "real 20 and also 20"),
     ]
-    assert exchange(REAL).reason == "no recipe with synthetic images met the test set"
+    assert exchange(REAL).reason == "no recipe with synthetic images was scored on the test set"
     assert exchange([]).reason.endswith("there were 0 (none)")
 
 

@@ -47,9 +47,7 @@ def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
     folder = budget_run(tmp_path / "run")
     recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
     folder.ledger.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
-    assert (
-        five_rows(folder.read())[3].note == "tried, but not among the recipes that met the test set"
-    )
+    assert five_rows(folder.read())[3].note == "tried, but not scored on the test set"
 
 
 def test_differences_are_shown_where_real_only_won(tmp_path):

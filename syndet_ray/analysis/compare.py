@@ -13,6 +13,7 @@ from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.runs import names
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import (
@@ -24,7 +25,6 @@ from syndet_ray.spread import (
     seed_spread,
 )
 
-METRIC = "mAP"
 _HASH_DIGITS = 12  # enough to identify a data set, few enough for a line
 _DO_ELSE = "Compare runs that were given the same `real`."
 
@@ -205,7 +205,7 @@ def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
     seed_numbers = {trial.number: trial.seed_number for trial in run.trials}
     by_seed: dict[tuple[int, int], np.ndarray] = {}
     for model in best.models or (best.trial,):
-        draws = run.draws(model).get(METRIC)
+        draws = run.draws(model).get(MAP)
         if draws is None:
             return {}
         by_seed[run.sweep.seed, seed_numbers[model]] = draws
@@ -246,7 +246,7 @@ def _difference(models: BySeed, first: BySeed, spread: SeedSpread | None) -> Dif
     both_once = len(models) == len(first) == 1
     if both_once or not _paired([models, first]):
         return None
-    return score_difference(METRIC, models, first, _generator(), spread)
+    return score_difference(MAP, models, first, _generator(), spread)
 
 
 def _generator() -> np.random.Generator:

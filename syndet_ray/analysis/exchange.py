@@ -151,7 +151,7 @@ def photos(sizes: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.nda
 
 
 def exchange_points(run: Run) -> list[ExchangePoint]:
-    """The recipes that met the test set, each once, if the run kept their draws.
+    """The recipes that were scored on the test set, each once, if the run kept their draws.
 
     [] for a test set that is too small. Recipes that were shown photos of others are left out: the
     part of their score that is due to synthetic images is unknown.
@@ -211,7 +211,7 @@ def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -
         sizes = ", ".join(str(point.photos) for point in real) or "none"
         wanted = f"real-only recipes with {LEAST_SIZES} different numbers of photos are needed"
         return f"{wanted} on the test set; there were {len(real)} ({sizes})"
-    return "" if mixed else "no recipe with synthetic images met the test set"
+    return "" if mixed else "no recipe with synthetic images was scored on the test set"
 
 
 def _score(

@@ -22,7 +22,7 @@ _FIVE = {
     "synthetic + 50 % of real": (True, 0.5),
     "synthetic + all real images": (True, 1.0),
 }
-_TRIED = "tried, but not among the recipes that met the test set"
+_TRIED = "tried, but not scored on the test set"
 _PLANNED = "in this sweep, but its training never started"
 
 
@@ -78,7 +78,7 @@ def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Di
 
 
 def _note(trials: Sequence[Trial], sweep: LoadedSweep, synthetic: bool, share: float) -> str:
-    """The reason why no recipe of a row met the test set."""
+    """The reason why no recipe of a row was scored on the test set."""
     if any(_belongs(trial, synthetic, share) for trial in trials):
         return _TRIED
     begun = {trial.kind for trial in trials}

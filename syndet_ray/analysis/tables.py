@@ -1,4 +1,4 @@
-"""Tables: the numbers that the report shows, as plain values. Nothing here draws."""
+"""Tables: the numbers that the report shows, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +45,9 @@ class Score:
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
+    role         as in `results.TestRow`: "best", "finalist <trial>", or the name of a control or
+                 variant
+    name         for display
     trial_role   search, control or variant
     trial_name   of the control or variant, else ""
     synthetic    share of the synthetic images in all that it was trained on
@@ -61,7 +64,7 @@ class TestLine:
     simplest     True if it is the simplest that is as good, to within the standard error
     """
 
-    __test__ = False  # not a test of ours, despite its name
+    __test__ = False  # pytest takes a class with this name for a test
 
     role: str
     name: str
@@ -137,9 +140,9 @@ class VariantLine:
 
     score       mAP, mean over its models; ap50 likewise
     seeds       mAP of each model
-    p_best      probability that it is the best of all that met the test set; None where none was
+    p_best      probability that it is the best recipe on the test set; None if no recipe was
                 trained more than once
-    difference  its mAP less that of the first variant; None for the first
+    difference  its mAP minus that of the first variant; None for the first
     changes     of the sweep's recipe, in words
     """
 
@@ -162,7 +165,7 @@ class VariantLine:
 class ClassTable:
     """AP of each class (rows) for each model of the test (columns); NaN where a model has none.
 
-    Only where enough images hold a class has it intervals.
+    A class has intervals only if enough images contain it.
     """
 
     models: tuple[str, ...]
@@ -246,7 +249,7 @@ def failures(trials: Sequence[Trial]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def variant_lines(run: Run) -> tuple[VariantLine, ...]:
-    """The variants that met the test set, in the sweep's order; empty before it was opened."""
+    """The variants that were scored on the test set, in its order; empty before it was opened."""
     test, variants = run.test, run.sweep.variants
     if test is None:
         return ()

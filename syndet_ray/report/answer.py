@@ -116,7 +116,7 @@ def _once(lines: Sequence[TestLine]) -> str:
 
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
-    """The winner against the controls, by paired differences over images and seeds."""
+    """Compares the winner with the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.role == "real_only"), None)
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
@@ -204,7 +204,7 @@ def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
 def _trained_once(
     best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]
 ) -> list[str]:
-    """The best recipe and the controls, if each was trained only once."""
+    """Compares the best recipe with the controls, if each was trained only once."""
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.role == "real_only"), None)
     if best.trial_name == "real_only":
@@ -236,7 +236,7 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
 
 
 def _none_of(trials: Sequence[Trial]) -> str:
-    """none of the 3 searched recipes"""
+    """Such as: none of the 3 searched recipes."""
     _, noun, count = _rivals(trials)
     return f"none of the {wording.counted(count, noun)}"
 
@@ -290,10 +290,10 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
         others = f"of the {len(differences)} others these differ from it significantly"
         return [f"{reference}; {others}: {listing}."]
     listing = ", ".join(differences.values())
-    verdict = "No difference is significant."
+    conclusion = "No difference is significant."
     if significant:
-        verdict = f"Significant differences: {', '.join(significant)}."
-    return [f"{reference}; compared with it: {listing}.", verdict]
+        conclusion = f"Significant differences: {', '.join(significant)}."
+    return [f"{reference}; compared with it: {listing}.", conclusion]
 
 
 def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
@@ -389,7 +389,7 @@ def _recipe(line: TestLine) -> str:
 
 
 def _map(line: TestLine) -> str:
-    """0.31 mAP [0.27, 0.35] (3 seeds)"""
+    """Such as: 0.31 mAP [0.27, 0.35] (3 seeds)."""
     score = line.scores[MAP]
     value, _, interval = score.text(wording.decimals(score.value)).partition(" ")
     trained = f" ({words.seeds([len(line.seeds)])})" if line.confirmed else ""
@@ -397,7 +397,7 @@ def _map(line: TestLine) -> str:
 
 
 def _gaps(differences: Mapping[str, Difference]) -> str:
-    """; 0.06 [0.03, 0.09] above real only (P = 0.99)"""
+    """Such as: ; 0.06 [0.03, 0.09] above real only (P = 0.99)."""
     gaps = []
     for control, difference in differences.items():
         gaps.append(words.gap(difference, names.role_name(control)))
@@ -405,12 +405,12 @@ def _gaps(differences: Mapping[str, Difference]) -> str:
 
 
 def _scores(others: Sequence[TestLine], best: TestLine) -> str:
-    """; real only 0.29 [0.25, 0.33], with as many decimals as the best recipe has."""
+    """Such as: ; real only 0.29 [0.25, 0.33]. It has as many decimals as the best recipe."""
     digits = wording.decimals(best.scores[MAP].value)
-    return "".join(f"; {line.name} {line.scores['mAP'].text(digits)}" for line in others)
+    return "".join(f"; {line.name} {line.scores[MAP].text(digits)}" for line in others)
 
 
 def _validation(line: TestLine) -> str:
-    """0.310 ± 0.004"""
+    """Such as: 0.310 ± 0.004."""
     error = "" if line.error is None else f" ± {wording.number(line.error)}"
     return wording.number(line.validation) + error

@@ -3,8 +3,9 @@
 from itertools import count
 
 from syndet_ray import wording
-from syndet_ray.analysis.compare import METRIC, ComparedRun, Comparison
+from syndet_ray.analysis.compare import ComparedRun, Comparison
 from syndet_ray.report import words
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.spread import LEAST_IMAGES
 
 
@@ -30,7 +31,7 @@ def _too_few(comparison: Comparison) -> str:
 
 
 def _score(run: ComparedRun) -> str:
-    return f"{run.name} {run.best.line.scores[METRIC].text()} mAP"
+    return f"{run.name} {run.best.line.scores[MAP].text()} mAP"
 
 
 def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:

@@ -7,7 +7,7 @@ from syndet_ray.analysis.chosen import MOST_RECIPES, best_count
 from syndet_ray.analysis.compute import training_s
 from syndet_ray.definitions.mix import Photos
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP_AT_300
+from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP, MAP_AT_300
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.wording import counted, number, percent, probability
@@ -52,7 +52,7 @@ def few_validation_images(about: Mapping[str, Any]) -> str:
 
 
 def seeds(counts: Sequence[int]) -> str:
-    """The number of trainings of recipes: 3 seeds, or 2 to 3 seeds if a training failed."""
+    """The number of trainings of recipes: "3 seeds", or "2 to 3 seeds" if a training failed."""
     least, most = min(counts), max(counts)
     return counted(most, "seed") if least == most else f"{least} to {most} seeds"
 
@@ -69,7 +69,7 @@ def limits(test: TestScores) -> str:
     over, full = metrics[CAPPED_AT_100], metrics[CAPPED_AT_300]
     sentences = []
     if over > 0:
-        change = f"mAP is {number(metrics['mAP@300'])} instead of {number(metrics['mAP'])}"
+        change = f"mAP is {number(metrics[MAP_AT_300])} instead of {number(metrics[MAP])}"
         sentences.append(
             f"In {percent(over)} of the test images a class has more than 100 predictions, "
             f"and COCO counts the best 100; with up to 300, {change}."
@@ -132,7 +132,7 @@ def compute(trials: Sequence[Trial], gpus: float) -> str:
 
 
 def _hours(seconds: Sequence[float], kind: str, remark: str, gpus: float) -> str:
-    """2 hours of training in 2 trials, no GPU (without evaluation and waiting)"""
+    """Such as: 2 hours of training in 2 trials, no GPU (without evaluation and waiting)."""
     hours = sum(seconds) / 3600
     if not hours:
         return ""

@@ -17,6 +17,7 @@ from syndet_ray.report.figures.plot import (
     validation_label,
 )
 from syndet_ray.report.palette import DIM
+from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.run import Run
 
@@ -63,7 +64,7 @@ def validation_vs_test(run: Run) -> Plot | None:
 
 
 def _row(line: TestLine) -> tuple[Any, ...]:
-    score = line.scores["mAP"]
+    score = line.scores[MAP]
     name = (line.role, line.name, line.trial, len(line.seeds) or 1)
     return (*name, line.validation, line.error, score.value, score.low, score.high)
 
@@ -73,7 +74,7 @@ def _limits(lines: Sequence[TestLine]) -> tuple[float, float]:
     ends: list[float] = []
     for line in lines:
         error = line.error or 0.0
-        ends += [*reach(line.scores["mAP"]), line.validation - error, line.validation + error]
+        ends += [*reach(line.scores[MAP]), line.validation - error, line.validation + error]
     low = min(ends)
     high = max(ends)
     margin = _MARGIN * (high - low) or _MARGIN
@@ -123,11 +124,11 @@ def _names(lines: Sequence[TestLine], limits: tuple[float, float]) -> list[alt.C
     hide others.
     """
     gap = _NAME_GAP * (limits[1] - limits[0])
-    heights = label_positions([line.scores["mAP"].value for line in lines], gap)
+    heights = label_positions([line.scores[MAP].value for line in lines], gap)
     inks = recipe_colors(lines)
     rows = []
     for line, height in zip(lines, heights, strict=True):
-        score = line.scores["mAP"].value
+        score = line.scores[MAP].value
         rows.append((line.name, line.validation, score, height, inks[line.name]))
     base = alt.Chart(records(("what", "validation_mAP", "test_mAP", "height", "ink"), rows))
     joint = base.mark_rule(strokeWidth=0.8, opacity=0.6, color=DIM)

@@ -18,7 +18,7 @@ from syndet_ray.report.figures.plot import (
     tooltip,
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
-from syndet_ray.runs.metrics import MAIN_METRICS
+from syndet_ray.runs.metrics import MAIN_METRICS, MAP
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
@@ -63,7 +63,7 @@ def variants(run: Run) -> Plot | None:
     rows = []
     for line in lines:
         rows += _variant_rows(line)
-    layers = alt.layer(*_variant_bars(lines, label("mAP", test)), *_variant_dots(lines))
+    layers = alt.layer(*_variant_bars(lines, label(MAP, test)), *_variant_dots(lines))
     chart = layers.resolve_scale(yOffset="independent")
     figure = titled(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
     return Plot(figure=figure, header=_VARIANT_HEADER, rows=rows)
@@ -75,9 +75,10 @@ def label(metric: str, test: TestScores) -> str:
 
 
 def reach(score: Score) -> tuple[float, float]:
-    """The ends of a plotted score: its interval, which may not hold it, and the score itself."""
+    """The ends of a plotted score: its interval, and the score itself, which may lie outside."""
     low = score.value if score.low is None else score.low
-    ends = (score.value, low, score.high or score.value)
+    high = score.value if score.high is None else score.high
+    ends = (score.value, low, high)
     return min(ends), max(ends)
 
 
@@ -118,7 +119,7 @@ def _bars(lines: Sequence[TestLine], title: str) -> list[alt.Chart]:
 
 
 def _bar_rows(lines: Sequence[TestLine]) -> list[tuple[Any, ...]]:
-    digits = decimals(max(line.scores["mAP"].value for line in lines))
+    digits = decimals(max(line.scores[MAP].value for line in lines))
     rows = []
     for line in lines:
         for metric in MAIN_METRICS:
@@ -150,7 +151,7 @@ def _seed_dots(lines: Sequence[TestLine]) -> list[alt.Chart]:
     for k, line in enumerate(lines):
         if line.confirmed:
             for seed, value, place in _across_bar(line.seeds):
-                rows.append((line.name, seed, "mAP", value, (k + place) / len(lines)))
+                rows.append((line.name, seed, MAP, value, (k + place) / len(lines)))
     if not rows:
         return []
     data = records(("what", "seed", "metric", "value", "place"), rows)
