@@ -23,14 +23,14 @@ import numpy as np
 # Number and seed of the draws of every bootstrap over a test set: they are of the same images, so
 # that models of different sweeps are paired too.
 RESAMPLES, PAIRED_SEED = 1000, 0
-# Every draw over images meets this many draws over seeds: see `combined`.
-TIMES = 20
-# Fewer scored images make no interval: of ten, 95 % intervals held the truth in 84 to 93 % of
-# simulated test sets, nearly as often as of fifty, but of six in 80 to 86 % and of four in 66 to 73
-# % (benchmarks/interval_coverage.py). Of one all draws are the same.
+# Draws over seeds for each draw over images: see `combined`.
+SEED_DRAWS = 20
+# Fewer scored images make no interval: of ten, 95 % intervals contained the true value in 84 to
+# 93 % of simulated test sets, nearly as often as of fifty, but of six in 80 to 86 % and of four in
+# 66 to 73 % (benchmarks/interval_coverage.py). Of one all draws are the same.
 LEAST_IMAGES = 10
-# Two pairs say too little about how much a difference varies between seeds: their intervals held
-# the truth in 88 % (benchmarks/coverage.py), unpaired ones in 94 % or more.
+# Two pairs say too little about how much a difference varies between seeds: their intervals
+# contained the true value in 88 % (benchmarks/coverage.py), unpaired ones in 94 % or more.
 _LEAST_PAIRS = 3
 
 # The models of one recipe by seed. Models of two recipes with equal keys were trained with the same
@@ -165,7 +165,7 @@ def combined(
     and the draws are the model's own, over images alone. Draws may leave the range of the score.
     Give every recipe the same rng, one after another: the noise of each is its own.
 
-    times  how many draws over seeds each draw over images meets. Bounds of an interval need many,
+    times  draws over seeds for each draw over images. Bounds of an interval need many,
            for few seeds have long tails: with 1000 draws in all, those of three seeds were off by a
            tenth
     """
@@ -185,7 +185,7 @@ def difference(
     """
     of_a = _components(list(a.values()), spread)
     of_b = _components(list(b.values()), spread)
-    image = np.tile(of_a.image - of_b.image, TIMES)
+    image = np.tile(of_a.image - of_b.image, SEED_DRAWS)
     noise = _seed_noise(image, _components_of_difference(a, b, of_a, of_b), rng)
     # both signs: noise then shifts neither mean nor probability
     draws = np.concatenate([image + noise, image - noise])

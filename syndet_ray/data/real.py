@@ -15,13 +15,13 @@ from syndet_ray.data.scale import WorkingScale
 class RealData:
     """The photos of a run, decoded at their working scale.
 
-    pools      "train", "val" and "test" of the user's photos, or of the stand-in set
+    pools        "train", "val" and "test" of the user's photos, or of the stand-in set
     path         the user's dataset; None for the stand-in set
     scale        the working scale of all photos, and the sizes of their objects at it
     anchor_px    sizes of anchors that fit the training objects at that scale, as in a Detector
     boxes_wh     (n, 2) width and height of the training objects, in pixels of their photo
     notes        repairs of the data, and facts that a reader of the results must know
-    others       training images of the other datasets that recipes name, by their folder
+    others       training images of the photos of others that recipes name, by their folder
     near_copies  the number of photos of "val" and "test" that look like a photo of another split,
                  if that was allowed
     """
@@ -45,7 +45,7 @@ class RealData:
         return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the ledger: by split, and for other datasets by folder.
+        """Facts for run.json: by split, and for photos of others by folder.
 
         Equal hashes mean equal data.
         """

@@ -1,5 +1,4 @@
-"""Run folders: the one on-disk contract of a run. All that is written or read of a run passes
-through here.
+"""Run folders: reads and writes the files of a run, which are always in the same places.
 
 runs/<sweep>-<time>/
     sweep.json      the resolved sweep
@@ -15,6 +14,7 @@ runs/<sweep>-<time>/
     champion/       the best model: model.safetensors, model.json
     figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
+    report-error.log  why the report could not be written; only if it could not
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
@@ -92,7 +92,7 @@ class RunFolder:
 
     @property
     def sweep(self) -> LoadedSweep:
-        """The resolved sweep. Raises DataError if it is no JSON or breaks a rule of today."""
+        """The resolved sweep. Raises DataError for a file that this version cannot read."""
         try:
             return LoadedSweep.model_validate_json(self._sweep_file.read_bytes())
         # SyndetError: from a recipe or space in it

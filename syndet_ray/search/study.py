@@ -28,8 +28,8 @@ _MOST_DRAWS = 40
 
 
 class Study:
-    """The Optuna study of a search. It asks for controls and variants first, then for proposals,
-    and knows a trial by its number in the run.
+    """The Optuna study of a search. It proposes controls and variants first, then recipes of the
+    search space, and knows a trial by its number in the run.
     """
 
     def __init__(self, sweep: LoadedSweep) -> None:
@@ -38,18 +38,19 @@ class Study:
         self._waiting = dict(sweep.fixed)  # controls and variants, by kind
         self._planned = PlannedTrainings(sweep)
         self._named_points = named_points(sweep)
-        self._lost_points: list[int] = []  # indices of named points to ask for again
-        self._proposed = 0
+        self._lost_points: list[int] = []  # indices of named points to propose again
+        self._proposed = 0  # recipes of the search space so far
+        # None for a control or variant outside the search space
         self._trials: dict[int, optuna.Trial | None] = {}
-        self._exempt: set[int] = set()
+        self._exempt: set[int] = set()  # trials that are never pruned
         self._recipes: dict[int, Recipe] = {}
         self._study = optuna_terms.new_study(sweep.goals, make_pruner(sweep.pruning, sweep.rungs))
 
     @property
     def remaining(self) -> int:
-        """The number of recipes that it will still ask for."""
-        unasked = max(0, self._sweep.proposals - self._proposed)
-        return len(self._waiting) + len(self._lost_points) + unasked
+        """The number of recipes that it will still propose."""
+        to_propose = max(0, self._sweep.proposals - self._proposed)
+        return len(self._waiting) + len(self._lost_points) + to_propose
 
     def ask(self, number: int) -> Proposal | None:
         """Returns the next recipe to try, as trial `number`: controls and variants before all
@@ -122,8 +123,8 @@ class Study:
         """Records what a trial reported at a rung; True when the pruner would stop it there.
 
         The pruner is not asked about controls and variants, the last rung, reports that say nothing
-        yet (see `is_telling`), and with several goals, since Optuna's pruners know one. To report a
-        rung twice changes nothing.
+        yet (see `is_telling`), and with several goals, since Optuna's pruners know one. A second
+        report of a rung changes nothing.
         """
         trial = self._trials.get(number)
         if trial is None or len(self._sweep.goals) > 1:
@@ -182,7 +183,7 @@ class Study:
         return stopping
 
     def _recall(self, trial: Trial, event: Mapping[str, Any]) -> None:
-        """Takes up a trial that an earlier attempt asked for."""
+        """Takes up a trial that was proposed in an earlier attempt."""
         if trial.role == "search":
             self._recipes[trial.number] = trial.recipe
             self._recall_search(trial, event)
@@ -192,7 +193,7 @@ class Study:
             self._adopt(trial)
 
     def _recall_search(self, trial: Trial, event: Mapping[str, Any]) -> None:
-        """Takes up a trial of the search: a lost point that was asked for again, or the next
+        """Takes up a trial of the search: a lost point that was proposed again, or the next
         proposal with the points that were discarded before it.
         """
         point = current_point(self._sweep, event["point"], trial.recipe)

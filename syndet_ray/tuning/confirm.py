@@ -30,7 +30,7 @@ from syndet_ray.search.task import Runner, retried
 from syndet_ray.spread import (
     PAIRED_SEED,
     RESAMPLES,
-    TIMES,
+    SEED_DRAWS,
     Difference,
     SeedSpread,
     combined,
@@ -348,7 +348,7 @@ def _intervals(
     """95 % intervals over images and seeds, of every metric that has draws."""
     intervals = {}
     for name, spread in spreads.items():
-        draws = combined([model.draws[name] for model in models], rng, TIMES, spread)
+        draws = combined([model.draws[name] for model in models], rng, SEED_DRAWS, spread)
         intervals[name] = score_interval(name, draws)
     return intervals
 

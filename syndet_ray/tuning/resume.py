@@ -90,9 +90,7 @@ def _check_given(folder: RunFolder, given: Mapping[str, Any]) -> None:
 
 
 def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
-    """Raises DataError if models are gone that the test set will meet: the run could never be
-    scored.
-    """
+    """Raises DataError if models are gone that are still to be scored on the test set."""
     sweep = folder.sweep
     if "trials" in given:
         sweep = sweep.replace({"trials": given["trials"]})

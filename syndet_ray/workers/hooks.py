@@ -181,7 +181,7 @@ class Decisions(_Stateless, FIFOScheduler):
             return TrialScheduler.STOP
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
-        # of a trial that is over, Tune passes the last result again, and there may be none
+        # when a trial is over, Tune passes its last result again, or an empty one
         if "rung" not in result:
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["rung"]))

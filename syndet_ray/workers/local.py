@@ -50,6 +50,7 @@ class Local:
         """Does nothing: trials run where preflight has checked everything."""
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
+        """Runs all trials that a search proposes. home: where their checkpoints lie."""
         checkpoints = Path(home) / "checkpoints"
         while (trial := search.propose()) is not None:
             self._carry_out(trial.number, search, run, data, checkpoints)
@@ -61,6 +62,7 @@ class Local:
         every: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]:
+        """Returns the result of a function for each of several arguments, see `Runner`."""
         device = str(_device(self.use))
         results: list[Any] = []
         progress(0, len(every))

@@ -61,6 +61,7 @@ class OnRay:
         check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
+        """Runs all trials that a search proposes. home: where their checkpoints lie."""
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         trainable = tune.with_parameters(
             train_task, train=data.pools["train"], val=data.pools["val"], others=data.others
@@ -83,6 +84,7 @@ class OnRay:
         every: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]:
+        """Returns the result of a function for each of several arguments, see `Runner`."""
         return run_tasks(function, shared, every, use=self.use, progress=progress, note=self.note)
 
 
@@ -94,7 +96,7 @@ def on_ray(
     note: Note = silent,
     on_loss: Loss | None = None,
 ) -> Iterator[OnRay]:
-    """A runner on the Ray cluster at `address`, or on a new one on this machine.
+    """Yields a runner on the Ray cluster at `address`, or on a new one on this machine.
 
     on_loss  is called if that new one is gone; None shows a message and interrupts
     """
