@@ -18,7 +18,7 @@ def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled photos.")],
     split: Annotated[
-        str | None, typer.Option(help="Default: test, or the only one there is.")
+        str | None, typer.Option(help="Split to score on. Default: test, or the only one.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for scores, predictions and pictures.")
@@ -26,7 +26,7 @@ def evaluate(
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Score a saved model on labelled photos: accuracy, how sure it is, and where it goes wrong."""
+    """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
     from syndet_ray.deploy.output import check_out
@@ -63,11 +63,11 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")
     ],
-    out: Annotated[Path, typer.Option(help="A number is added where it is in use.")] = Path(
+    out: Annotated[Path, typer.Option(help="New folder; if it exists, a number is added.")] = Path(
         "predictions"
     ),
     score: Annotated[
-        float, typer.Option(min=0, max=1, help="Least confidence in pictures and KITTI files.")
+        float, typer.Option(min=0, max=1, help="Lowest confidence in pictures and KITTI files.")
     ] = 0.5,
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),

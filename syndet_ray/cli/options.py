@@ -49,7 +49,7 @@ RunAddress = Annotated[
 Real = Annotated[
     Path | None, typer.Option(help="Folder of real, labelled photos. Without it, a stand-in set.")
 ]
-_AS_BEGUN = "Default: as the run began."
+_AS_BEGUN = "Default: as when the run began."
 RealAgain = Annotated[
     Path | None, typer.Option("--real", help=f"Where the same photos are now. {_AS_BEGUN}")
 ]
@@ -61,18 +61,18 @@ TrackingAgain = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
 Parallel = Annotated[
-    int | None, typer.Option(min=1, help="Trials at once. Default: one a core, or one a GPU.")
+    int | None, typer.Option(min=1, help="Trials at once. Default: one per core, or one per GPU.")
 ]
 Trials = Annotated[
     int | None, typer.Option(min=1, help="Proposed recipes, instead of the sweep's own number.")
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Instead of the sweep's own seed.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the sweep's own.")]
 Gpus = Annotated[
     float | None,
     typer.Option(
         min=0,
         max=1,
-        help="Share of a GPU that a trial takes. Default: 1 where the cluster has any.",
+        help="Share of a GPU that a trial takes. Default: 1 if the cluster has GPUs.",
     ),
 ]
 Address = Annotated[
@@ -86,23 +86,22 @@ TrackingUri = Annotated[
 ]
 Hours = Annotated[
     float | None,
-    typer.Option(
-        callback=_more_than_0, help="Wall clock that the run may take in all, more than 0."
-    ),
+    typer.Option(callback=_more_than_0, help="Hours that the whole run may take, more than 0."),
 ]
 Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Even if it cannot fit the budget, or something has changed."),
+    typer.Option("--force", help="Run even if the budget is too small, or something has changed."),
 ]
 Local = Annotated[
-    bool, typer.Option("--local", help="In this process, one trial at a time, without Ray.")
+    bool, typer.Option("--local", help="Run in this process, one trial at a time, without Ray.")
 ]
 Board = Annotated[
     bool, typer.Option("--tensorboard", help="Write event files too, in the run's folder.")
 ]
 NearCopies = Annotated[
-    bool, typer.Option("--allow-near-copies", help="Even if a photo seems to be in two splits.")
+    bool,
+    typer.Option("--allow-near-copies", help="Accept photos that are alike in two splits."),
 ]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
@@ -110,10 +109,11 @@ Points = Annotated[
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Like scene.blur=0.2; may be given many times.")
+    list[str] | None,
+    typer.Option("--set", help="Setting, such as scene.blur=0.2; may be repeated."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one a core.")
+    int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one per core.")
 ]
 Model = Annotated[
     str,

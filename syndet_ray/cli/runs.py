@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def replay(
     run: RunPath,
     pruner: Annotated[
-        str | None, typer.Option(help="One of Optuna's, as sweeps name it. Default: all.")
+        str | None, typer.Option(help="Pruner, by its name in a sweep. Default: all.")
     ] = None,
     orders: Annotated[
         int, typer.Option(min=1, help="Orders in which the trials might have started.")
@@ -32,7 +32,7 @@ def replay(
     parallel: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Replay a run's learning curves through pruners: what each saves, and how often it kills the
+    """Try pruners on a run's learning curves: what each saves, and how often it prunes the
     winner.
     """
     from syndet_ray.cli import listing, terminal
@@ -57,7 +57,7 @@ def replay(
 
 
 def report(run: RunPath) -> None:
-    """Build the report of a run again."""
+    """Write the report of a run again."""
     from syndet_ray.cli import terminal
     from syndet_ray.runs.folder import RunFolder
 
@@ -79,7 +79,7 @@ def compare(
         typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html."),
     ] = None,
 ) -> None:
-    """Set several runs side by side; the others are compared with the first."""
+    """Compare the first run with other runs that used the same test set."""
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import listing, terminal
     from syndet_ray.report import compare_page
